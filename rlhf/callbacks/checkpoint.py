@@ -1,0 +1,67 @@
+"""Checkpoints that are whole, verified and at iteration boundaries; the last two are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from rlhf.rundir.files import sync_directory, write_bytes, write_text
+
+KEPT = 2
+
+
+def checkpoint_path(directory: Path, iteration: int) -> Path:
+    return directory / "checkpoints" / f"iteration-{iteration:06d}.ckpt"
+
+
+def digest_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Written aside in the same directory, flushed, renamed; its sha256 is written after it and marks it complete."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        data = buffer.getvalue()
+        write_bytes(Path(path), data)
+        write_text(digest_path(Path(path)), hashlib.sha256(data).hexdigest() + "\n")
+        sync_directory(Path(path).parent)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return loaded
+
+    def remove_checkpoint(self, path: Any) -> None:
+        digest_path(Path(path)).unlink(missing_ok=True)
+        Path(path).unlink(missing_ok=True)
+
+
+def is_whole(path: Path) -> bool:
+    if not digest_path(path).exists():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest_path(path).read_text().strip()
+
+
+def last_checkpoint(directory: Path) -> Path | None:
+    """The newest checkpoint whose digest is right: a torn or damaged one is passed over for the one before."""
+    for path in sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True):
+        if is_whole(path):
+            return path
+    return None
+
+
+def prune(directory: Path) -> None:
+    """Keeps the last two, and clears what a kill left half-written."""
+    folder = directory / "checkpoints"
+    for path in sorted(folder.glob("iteration-*.ckpt"), reverse=True)[KEPT:]:
+        AtomicCheckpointIO().remove_checkpoint(path)
+    for stray in folder.glob(".*.tmp"):
+        stray.unlink(missing_ok=True)

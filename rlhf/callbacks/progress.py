@@ -1,0 +1,98 @@
+"""What a person sees while a stage trains: one live line in a terminal, a plain line an iteration elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rlhf.modules.base import Metrics, StageModule
+
+# what a stage's line shows: (metric, label, format); the first name that the record has wins
+SHOWN = (
+    (("reward/proxy", "reward/gold"), "reward", "{:+.3f}"),
+    (("eval/reward/gold",), "gold", "{:+.3f}"),
+    (("kl/sequence_nats", "eval/kl/sequence_nats"), "KL", "{:.2f}"),
+    (("kl/coef",), "coef", "{:.4g}"),
+    (("train/loss",), "loss", "{:.4f}"),
+    (("val/perplexity",), "perplexity", "{:.2f}"),
+    (("val/accuracy",), "accuracy", "{:.3f}"),
+)
+PLAIN_EVERY = 5.0  # seconds between plain lines
+
+
+def describe(record: Metrics) -> str:
+    """The record's main numbers, e.g. `reward +0.512  KL 1.93  coef 0.05`."""
+    parts = []
+    for names, label, form in SHOWN:
+        found = next((record[name] for name in names if name in record), None)
+        if found is not None:
+            parts.append(f"{label} {form.format(found)}")
+    return "  ".join(parts)
+
+
+class Progress(pl.Callback):
+    """Stage, iteration, main numbers and time left. `gold` stays visible between evaluations."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(file=sys.stderr)
+        self.live: Live | None = None
+        self.kept: Metrics = {}
+        self.spoke = 0.0
+        self.began = (0.0, 0)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, StageModule)
+        self.began = (time.time(), pl_module.iteration)
+        self.kept = {}
+        if not self.console.is_terminal:
+            return
+        self.bar = Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self.task = self.bar.add_task(pl_module.stage, total=pl_module.iterations, completed=pl_module.iteration, numbers="")
+        self.live = Live(self.bar, console=self.console, refresh_per_second=4)
+        self.live.start()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self._show(pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._show(pl_module, last=True)
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _show(self, module: pl.LightningModule, last: bool = False) -> None:
+        assert isinstance(module, StageModule)
+        self.kept.update(module.record)
+        numbers = describe(self.kept)
+        if self.live is not None:
+            self.bar.update(self.task, completed=module.iteration, numbers=numbers)
+        elif last or time.time() - self.spoke > PLAIN_EVERY:
+            self.spoke = time.time()
+            self.console.print(f"{module.stage} {module.unit} {module.iteration}/{module.iterations}  {numbers}  {self._left(module)}", highlight=False)
+
+    def _left(self, module: StageModule) -> str:
+        began, first = self.began
+        done, left = module.iteration - first, module.iterations - module.iteration
+        return f"left {left * (time.time() - began) / done:.0f} s" if done and left else ""
+
+    def _close(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None

@@ -1,0 +1,101 @@
+"""The iteration boundary, in one place: metrics written, tracker told, checkpoint saved, a stop request obeyed."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from rlhf.callbacks.checkpoint import checkpoint_path, prune
+from rlhf.modules.base import StageModule
+from rlhf.rundir.errors import Stopped
+from rlhf.rundir.files import append_jsonl, keep_until
+from rlhf.rundir.status import write_status
+from rlhf.tracking.base import Tracker
+
+FILES = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
+
+
+class Recorder(Checkpoint):
+    """A `Checkpoint`, because Lightning calls those after the module's own `on_train_epoch_end`.
+
+    SIGTERM and Ctrl-C: the first one ends the run at once if the last iteration's state is saved, else at the end of this
+    iteration, after saving it; a second one ends it at once (what is lost is replayed, identically, on resume).
+    """
+
+    def __init__(self, directory: Path, *, checkpoint_every: int, tracker: Tracker) -> None:
+        self.directory, self.checkpoint_every, self.tracker = directory, checkpoint_every, tracker
+        self.saved = -1
+        self.asked: list[int] = []
+        self.began = time.time()
+        self._previous: dict[int, Any] = {}
+
+    # --- signals
+
+    def _listen(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._ask)
+            except ValueError:  # not the main thread (a notebook's executor): signals are its owner's business
+                return
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked.append(number)
+        if len(self.asked) > 1:
+            self._leave()
+
+    def _leave(self) -> None:
+        raise Stopped(130 if self.asked[0] == signal.SIGINT else 143, str(self.directory))
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+        assert isinstance(pl_module, StageModule)
+        if self.asked and self.saved == pl_module.iteration:
+            self._leave()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    # --- iterations
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, StageModule)
+        self._listen()
+        self.began = time.time()
+        if pl_module.iteration == 0:
+            pl_module.record = pl_module.initial_record()
+            self._write(pl_module)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, StageModule)
+        self.saved = pl_module.iteration if pl_module.iteration else -1
+        for name in FILES:
+            keep_until(self.directory / name, pl_module.iteration if self.saved >= 0 else -1)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, StageModule)
+        self._write(pl_module)
+        done = pl_module.iteration == pl_module.iterations
+        if done or self.asked or pl_module.iteration % self.checkpoint_every == 0:
+            trainer.save_checkpoint(checkpoint_path(self.directory, pl_module.iteration))
+            prune(self.directory)
+            self.saved = pl_module.iteration
+        if self.asked and not done:
+            self._leave()
+
+    def _write(self, module: StageModule) -> None:
+        now = time.time()
+        at = {"iteration": module.iteration}
+        append_jsonl(self.directory / "metrics.jsonl", [at | module.record])
+        append_jsonl(self.directory / "timings.jsonl", [at | {"time": now, "seconds": round(now - self.began, 4)}])
+        append_jsonl(self.directory / "samples.jsonl", [at | row for row in module.samples])
+        module.samples = []
+        self.began = now
+        write_status(self.directory, state="running", stage=module.stage, iteration=module.iteration, iterations=module.iterations)
+        self.tracker.notify()

@@ -1,0 +1,139 @@
+"""What a sweep says: which setting is best, by how much, and whether the reward model was gamed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlhf.compare.load import Run
+from rlhf.compare.settings import Setting
+from rlhf.compare.stats import Estimate, gap
+from rlhf.tracking.spool import number
+
+CLEAR = 2.0  # standard errors that a difference needs to be called one
+CLEAR_PEAK = 3.0  # the same for the best of many evaluations, which is partly luck
+PROXY, GOLD, KL = "reward/proxy", "reward/gold", "kl/sequence_nats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fall:
+    """Gold reward along one run: its best evaluation and its last, while proxy went on rising."""
+
+    run: str
+    iteration: int
+    kl: float  # nats, at the best evaluation
+    best: Estimate
+    last: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """`key` is the reward that decides: gold, or proxy where the task has no gold."""
+
+    key: str
+    best: Setting
+    gain: float  # standard errors over SFT
+    rivals: tuple[Setting, ...]  # not told apart from the best
+    gamed: Setting | None  # highest proxy, and gold below the best
+    drop: float  # gold of the best less gold of `gamed`
+    drop_gap: float  # the same in standard errors
+    fall: Fall | None
+
+    @property
+    def clear(self) -> bool:
+        return self.gamed is not None and self.drop_gap >= CLEAR
+
+
+def find(settings: Sequence[Setting]) -> Findings | None:
+    """None where no setting has a finite reward."""
+    for key in (GOLD, PROXY):
+        ranked = sorted((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: -s[key].mean)
+        if ranked:
+            break
+    else:
+        return None
+    best = ranked[0]
+    rivals = tuple(s for s in ranked[1:] if not gap(best[key], s[key]) >= CLEAR)
+    gain = gap(best[key], best.sft[key]) if key in best.sft else math.nan
+    gamed, drop, drop_gap, fall = None, math.nan, math.nan, None
+    proxies = [s for s in settings if math.isfinite(s[PROXY].mean)]
+    if key == GOLD and proxies:
+        top = max(proxies, key=lambda s: s[PROXY].mean)
+        fall = max((f for run in top.runs if (f := fallen(run))), key=lambda f: f.best.mean - f.last.mean, default=None)
+        if math.isfinite(top[GOLD].mean) and top[GOLD].mean < best[GOLD].mean:
+            gamed, drop, drop_gap = top, best[GOLD].mean - top[GOLD].mean, gap(best[GOLD], top[GOLD])
+    return Findings(key=key, best=best, gain=gain, rivals=rivals, gamed=gamed, drop=drop, drop_gap=drop_gap, fall=fall)
+
+
+def fallen(run: Run) -> Fall | None:
+    """Whether gold fell by at least three standard errors from its best evaluation to the last, with proxy no lower than then."""
+    path = [row for row in run.metrics if math.isfinite(_value(row, f"eval/{GOLD}"))]
+    if len(path) < 2:
+        return None
+    best, last = max(path, key=lambda row: _value(row, f"eval/{GOLD}")), path[-1]
+    top, end = _estimate(best), _estimate(last)
+    if not gap(top, end) >= CLEAR_PEAK or not _value(last, f"eval/{PROXY}") >= _value(best, f"eval/{PROXY}"):
+        return None
+    return Fall(run=run.name, iteration=int(best.get("iteration", 0)), kl=_value(best, f"eval/{KL}"), best=top, last=end)
+
+
+def sentence(found: Findings | None) -> str:
+    """The answer, first in the report."""
+    if found is None:
+        return "No finished run reports a finite reward: there is nothing to rank."
+    return f"{_best(found)} {_gaming(found)}"
+
+
+def _best(found: Findings) -> str:
+    key, best = found.key, found.best
+    name = key.removeprefix("reward/")
+    said = f"**{best.label}** is best by {name} reward: {show(best[key])}"
+    if math.isfinite(best[KL].mean):
+        said += f" at a KL of {show(best[KL])} nats a response"
+    if not math.isnan(found.gain):
+        size = f"{abs(found.gain):.1f} standard errors" if math.isfinite(found.gain) else "with no noise measured"
+        said += f", {size} {'above' if found.gain >= 0 else 'below'} SFT ({show(best.sft[key])})"
+    if found.rivals:
+        said += f". Not told apart from it (within {CLEAR:g} standard errors): {', '.join(s.label for s in found.rivals)}"
+    return said + "."
+
+
+def _gaming(found: Findings) -> str:
+    if found.key != GOLD:
+        return "There is no gold reward here, so over-optimisation cannot be seen; proxy alone does not show it."
+    fall = found.fall
+    along = (
+        f" In {fall.run}, gold was {show(fall.best)} at iteration {fall.iteration} ({fall.kl:.3g} nats) and ended at {show(fall.last)} "
+        "while proxy did not fall."
+        if fall
+        else ""
+    )
+    if found.gamed is None and along:
+        return f"Over-optimisation is visible along training.{along}"
+    if found.gamed is None:
+        return "No over-optimisation is visible: the setting with the highest proxy reward has the highest gold reward too."
+    where = f"{found.gamed.label} has the highest proxy reward ({show(found.gamed[PROXY])}), and its gold reward lies {found.drop:.3g}"
+    if found.clear:
+        size = f"{found.drop_gap:.1f} standard errors" if math.isfinite(found.drop_gap) else "with no noise measured"
+        return f"Over-optimisation is visible: {where} ({size}) below the best.{along}"
+    return f"Over-optimisation is not clear: {where} below the best, which is within the noise.{along}"
+
+
+def show(estimate: Estimate) -> str:
+    """1.924 +- 0.031, with two digits of the standard error."""
+    if not math.isfinite(estimate.mean):
+        return "-"
+    if not math.isfinite(estimate.se) or estimate.se <= 0:
+        return f"{estimate.mean:.4g}"
+    digits = min(max(1 - math.floor(math.log10(estimate.se)), 0), 6)
+    return f"{estimate.mean:.{digits}f} ± {estimate.se:.{digits}f}"
+
+
+def _value(row: dict[str, object], key: str) -> float:
+    value = number(row.get(key))
+    return math.nan if value is None else value
+
+
+def _estimate(row: dict[str, object]) -> Estimate:
+    return Estimate(_value(row, f"eval/{GOLD}"), math.nan, _value(row, f"eval/{GOLD}_se"), 1)

@@ -1,0 +1,210 @@
+"""The picture of a sweep: reward against KL, a panel for each reward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.compare.findings import GOLD, KL, PROXY, Findings
+from rlhf.compare.labels import Anchor, place
+from rlhf.compare.load import Run
+from rlhf.compare.settings import Setting
+from rlhf.tracking.spool import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GREY, ALARM = "#222222", "#767676", "#B3400A"
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
+DPI = 150
+LABELLED = 10  # settings that can be named beside their marks or in a corner
+
+
+def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> Figure:
+    """One panel a reward: small marks are runs, large ones means with their spread, faint lines the way through training.
+
+    x is KL to the SFT policy in nats a response; on a square-root scale where one setting went much further than the rest.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = 3 if len(rewards) == 3 else min(len(rewards), 2)
+    rows = math.ceil(len(rewards) / columns)
+    beside, below = _naming(settings)
+    width, height = (4.8 if columns == 3 else 5.6) * columns + (2.8 if below else 0.0), 4.4 * rows + 0.9
+    fig = Figure(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(fig)
+    fig.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08, rect=(0, 0.3 / height, 1, 1 - 0.75 / height))
+    axes = list(fig.subplots(rows, columns, squeeze=False).flat)
+    styles = _styles(settings)
+    for ax, key in zip(axes, rewards, strict=False):
+        _panel(ax, settings, key, styles)
+    for ax in axes[len(rewards) :]:
+        ax.set_axis_off()
+    shown = dict(zip(rewards, axes, strict=False))
+    notes = _mark_findings(shown, found) if found is not None else {}
+    fig.suptitle(_headline(found), x=0.1 / width, y=1 - 0.12 / height, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    fig.text(0.1 / width, 0.1 / height, _caption(settings), fontsize=8.5, color=GREY, ha="left", va="bottom")
+    if below:
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    elif not beside:
+        axes[0].legend(loc="lower right", fontsize=8.5, framealpha=0.92, edgecolor="none")
+    fig.canvas.draw()
+    for key, ax in shown.items():
+        names = [(s[KL].mean, s[key].mean, s.short if beside else "", INK) for s in settings if _drawn(s, key)]
+        place(ax, [*names, *_sft_label(settings, key), *notes.get(key, [])])
+    return fig
+
+
+def draw(path: Path, settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> Path:
+    """Write `figure` as a PNG."""
+    figure(settings, rewards, found).savefig(path, dpi=DPI)
+    return path
+
+
+def drawable(settings: Sequence[Setting], rewards: Sequence[str]) -> list[str]:
+    """The rewards that have a point to draw."""
+    return [key for key in rewards if any(_drawn(s, key) for s in settings)]
+
+
+def path_of(run: Run, key: str) -> list[tuple[float, float]]:
+    """(KL, reward) at each evaluation of a run, finite ones."""
+    points = ((number(row.get(f"eval/{KL}")), number(row.get(f"eval/{key}"))) for row in run.metrics)
+    return [(max(x, 0.0), y) for x, y in points if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)]
+
+
+def _panel(ax: Axes, settings: Sequence[Setting], key: str, styles: dict[str, tuple[str, str]]) -> None:
+    for setting in settings:
+        color, marker = styles[setting.label]
+        for run in setting.runs:
+            path = path_of(run, key)
+            if len(path) > 1:
+                ax.plot(*zip(*path, strict=True), color=color, lw=1.0, alpha=0.28, zorder=1, gid="path")
+            x, y = number(run.summary.get(KL)), number(run.summary.get(key))
+            if len(setting.runs) > 1 and x is not None and y is not None:
+                ax.plot([x], [y], marker=marker, ms=4.5, color=color, alpha=0.55, mec="none", ls="none", zorder=3, gid="run")
+        if _drawn(setting, key):
+            x_est, y_est = setting[KL], setting[key]
+            bars: dict[str, Any] = {"xerr": _bar(x_est.spread), "yerr": _bar(y_est.spread)}
+            style: dict[str, Any] = {"ms": 9, "mec": "white", "mew": 1.0, "capsize": 2.5, "elinewidth": 1.2, "zorder": 4}
+            ax.errorbar([x_est.mean], [y_est.mean], **bars, color=color, fmt=marker, label=setting.label, gid="mean", **style)
+    _frontier_lines(ax, settings, key)
+    base = _sft(settings, key)
+    if base is not None:
+        ax.axhline(base, color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=0)
+        ax.plot([0.0], [base], marker="*", ms=13, color=INK, mec="white", mew=0.8, ls="none", zorder=5, gid="sft", clip_on=False)
+    _axes(ax, settings, key)
+
+
+def _frontier_lines(ax: Axes, settings: Sequence[Setting], key: str) -> None:
+    """Join the means of settings that differ in the coefficient only."""
+    families: dict[str, list[Setting]] = {}
+    for s in settings:
+        if _drawn(s, key) and "kl.coef" in s.values:
+            families.setdefault(str({k: v for k, v in s.values.items() if k != "kl.coef"}), []).append(s)
+    for family in families.values():
+        if len(family) > 1:
+            points = sorted((s[KL].mean, s[key].mean) for s in family)
+            ax.plot(*zip(*points, strict=True), color=GREY, lw=1.4, alpha=0.6, zorder=2, gid="frontier")
+
+
+def _axes(ax: Axes, settings: Sequence[Setting], key: str) -> None:
+    furthest = sorted(s[KL].mean for s in settings if _drawn(s, key))
+    right = max(
+        [x for s in settings for run in s.runs for x, _ in path_of(run, key)]
+        + [s[KL].mean + _bar(s[KL].spread) for s in settings if _drawn(s, key)]
+    )
+    wide = len(furthest) > 2 and right > 4.0 * max(furthest[len(furthest) // 2], 1e-9)
+    if wide:
+        ax.set_xscale("function", functions=(lambda x: _root(x), lambda x: x**2))
+    ax.set_xlim(0.0, right * (1.15 if wide else 1.08) or 1.0)
+    name = key.removeprefix("reward/")
+    titles = {PROXY: "Proxy: the reward that PPO maximises", GOLD: "Gold: the reward that we want"}
+    ax.set_title(titles.get(key, f"Judge {name}: not seen by PPO"), loc="left", fontsize=11, color=INK)
+    ax.set_ylabel(f"{name} reward", color=INK)
+    ax.set_xlabel(f"KL to SFT (nats a response{', square-root scale' if wide else ''})", color=INK)
+    ax.grid(True, lw=0.5, color="#E2E2E2", zorder=-1)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(y=0.14)
+    ax.tick_params(colors=INK, labelsize=9)
+
+
+def _mark_findings(panels: dict[str, Axes], found: Findings) -> dict[str, list[Anchor]]:
+    """A ring around the best, and in the gold panel an arrow for what was lost to gaming. Returns the words to place there."""
+    best, key = found.best, found.key
+    if key in panels and _drawn(best, key):
+        panels[key].plot(
+            [best[KL].mean], [best[key].mean], marker="o", ms=19, mfc="none", mec=INK, mew=1.3, ls="none", zorder=6, gid="best"
+        )
+    if GOLD not in panels or found.gamed is None or not found.clear or not _drawn(found.gamed, GOLD):
+        return {}
+    ax, x, low, high = panels[GOLD], found.gamed[KL].mean, found.gamed[GOLD].mean, best[GOLD].mean
+    ax.plot([best[KL].mean, x], [high, high], color=ALARM, lw=1.0, ls=(0, (2, 2)), zorder=2, gid="gamed")
+    ax.annotate("", xy=(x, low), xytext=(x, high), arrowprops={"arrowstyle": "->", "color": ALARM, "lw": 1.6, "shrinkB": 6}, zorder=5)
+    return {GOLD: [(x, high, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM)]}
+
+
+def _naming(settings: Sequence[Setting]) -> tuple[bool, bool]:
+    """(names beside the marks, names in a list outside); neither: in a corner."""
+    few = len(settings) <= LABELLED
+    return few and max(len(s.short) for s in settings) <= 12, not few
+
+
+def _headline(found: Findings | None) -> str:
+    if found is None:
+        return "Reward against KL"
+    name = found.key.removeprefix("reward/")
+    text = f"{name.capitalize()} reward is best at {found.best.label}"
+    if found.gamed is not None and found.clear:
+        text += f"; {found.gamed.label} games the proxy"
+    return text
+
+
+def _caption(settings: Sequence[Setting]) -> str:
+    seeds = max(len(s.runs) for s in settings)
+    keys = ", ".join(dict.fromkeys(k for s in settings for k in s.values)) or "kl.coef"
+    marks = (
+        "small marks: runs; large: means, bars one standard deviation over seeds"
+        if seeds > 1
+        else "marks: runs; bars: standard error of the evaluation"
+    )
+    return f"Names: {keys}.  {marks[0].upper()}{marks[1:]}.  Faint: the way through training.  Star: SFT.  Ring: best."
+
+
+def _styles(settings: Sequence[Setting]) -> dict[str, tuple[str, str]]:
+    """A colour and a mark for each setting. One number varied: the colours go from dark to light with it."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    graded = {key for s in settings for key in s.values} <= {"kl.coef"}
+    ramp = [to_hex(colormaps["viridis"](0.85 * i / max(len(settings) - 1, 1))) for i in range(len(settings))]
+    colors = ramp if graded else [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(settings))]
+    return {s.label: (colors[i], MARKERS[i % len(MARKERS)]) for i, s in enumerate(settings)}
+
+
+def _sft(settings: Sequence[Setting], key: str) -> float | None:
+    return next((s.sft[key].mean for s in settings if key in s.sft and math.isfinite(s.sft[key].mean)), None)
+
+
+def _sft_label(settings: Sequence[Setting], key: str) -> list[Anchor]:
+    base = _sft(settings, key)
+    return [] if base is None else [(0.0, base, "SFT", INK)]
+
+
+def _drawn(setting: Setting, key: str) -> bool:
+    return math.isfinite(setting[KL].mean) and math.isfinite(setting[key].mean)
+
+
+def _bar(spread: float) -> float:
+    return spread if math.isfinite(spread) else 0.0
+
+
+def _root(x: Any) -> Any:
+    import numpy as np
+
+    return np.sqrt(np.maximum(x, 0.0))

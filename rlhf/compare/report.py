@@ -1,0 +1,173 @@
+"""report.md and runs.csv: the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlhf.compare.findings import GOLD, KL, Findings, sentence, show
+from rlhf.compare.load import Run
+from rlhf.compare.settings import ABSENT, Setting, differing, order, reward_keys
+from rlhf.compare.stats import gap
+from rlhf.tracking.spool import number, read_json
+
+COLUMNS = (
+    *("name", "status", "kl.coef", "kl.controller", "seed", "stage", "objective"),
+    *("reward/proxy", "reward/proxy_se", "reward/gold", "reward/gold_se"),
+    *("kl/sequence_nats", "kl/sequence_nats_se", "kl/token_nats", "response/length", "response/ended", "policy/entropy"),
+)
+
+
+def row(run: Run, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A run as a line of runs.csv: its summary's names, what differs, and the config's own words where it has no summary."""
+    fixed = {"name": run.name, "status": run.status, "error": run.error or "", "directory": run.directory.name}
+    known = {"seed": run.config.get("seed"), "kl.coef": run.config.get("kl.coef")}
+    varied = {key: column[run.name] for key, column in table.items() if run.name in column and column[run.name] != ABSENT}
+    summary = {k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))}
+    prints = {f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()}
+    return {k: v for k, v in (known | varied | summary | prints | fixed).items() if v is not None}
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """One line a run. Columns that every sweep has come first; what a run lacks is empty."""
+    names = [*COLUMNS, *sorted({key for line in rows for key in line} - set(COLUMNS))]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def table(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the comparison, the SFT policy first."""
+    names = [key.removeprefix("reward/") for key in rewards]
+    head = ["setting", "runs", "KL (nats)", *names, *(["gold over SFT (se)"] if GOLD in rewards else []), "length", "ended"]
+    sft = next((s.sft for s in settings if s.sft), {})
+    lines = (
+        [["SFT", "", "0", *(show(sft[k]) if k in sft else "-" for k in rewards), *([""] if GOLD in rewards else []), "", ""]] if sft else []
+    )
+    for s in settings:
+        gain = [_signed(gap(s[GOLD], s.sft[GOLD]) if GOLD in s.sft else math.nan)] if GOLD in rewards else []
+        mark = " (best)" if found is not None and s is found.best else ""
+        values = [show(s[KL]), *(show(s[k]) for k in rewards), *gain, _short(s["response/length"].mean), _percent(s["response/ended"].mean)]
+        lines.append([s.label + mark, _count(s, rewards), *values])
+    return head, lines
+
+
+def markdown(directory: Path, runs: Sequence[Run], settings: Sequence[Setting], found: Findings | None, picture: Path | None) -> str:
+    rewards = reward_keys(runs)
+    parts = [f"# {directory.name}", sentence(found) if settings else "No run of this sweep has finished yet."]
+    if picture is not None:
+        parts.append(f"![Reward against KL for each setting of {directory.name}]({picture.name})")
+    if settings:
+        parts += ["## Settings", _table(*table(settings, rewards, found)), _reading(settings)]
+    parts += [*_unfinished(directory, runs), *_differences(runs), *_origins(runs), *_again(directory)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reading(settings: Sequence[Setting]) -> str:
+    seeds = max(len(s.runs) for s in settings)
+    noise = (
+        "± is the standard error of the mean over seeds, and never less than the evaluation's own noise."
+        if seeds > 1
+        else "Each setting has one run, so ± is the standard error of its evaluation and says nothing of other seeds."
+    )
+    units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
+    return f"{noise} {units} Every run's numbers are in [runs.csv](runs.csv)."
+
+
+def _unfinished(directory: Path, runs: Sequence[Run]) -> list[str]:
+    rest = [run for run in runs if not run.finished]
+    if not rest:
+        return []
+    lines = [[run.name, run.status, _cell(run.error or ""), _log(directory, run)] for run in rest]
+    return [
+        "## Not finished",
+        f"{len(rest)} of {len(runs)} runs did not finish and are in no number above.",
+        _table(["run", "status", "error", "log"], lines),
+    ]
+
+
+def _log(directory: Path, run: Run) -> str:
+    return f"[{os.path.relpath(run.log, directory)}]({os.path.relpath(run.log, directory)})" if run.log.is_file() else ""
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    found = differing(runs)
+    if not found:
+        return ["## What differs", "Nothing but the seed."] if len(runs) > 1 else []
+    columns = found | {"seed": {run.name: run.config["seed"] for run in runs if "seed" in run.config}}
+    lines = [[f"`{key}`", ", ".join(dict.fromkeys(_cell(str(v)) for v in sorted(c.values(), key=order)))] for key, c in columns.items()]
+    return ["## What differs", _table(["key", "values"], lines)]
+
+
+def _origins(runs: Sequence[Run]) -> list[str]:
+    """Whether all runs stand on the same data and stages, and what made them."""
+    prints: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for stage, value in (run.summary.get("fingerprints") or {}).items():
+            prints.setdefault(stage, {})[str(value)] = None
+    if not prints:
+        return []
+    lines = [
+        [stage, "one for all runs" if len(v) == 1 else f"{len(v)} different", ", ".join(f"`{x[:12]}`" for x in v)]
+        for stage, v in prints.items()
+    ]
+    manifests = [read_json(run.directory / "manifest.json") for run in runs if run.finished]
+    revisions = sorted({str(m["git"]["revision"])[:12] for m in manifests if (m.get("git") or {}).get("revision")})
+    made = [f"Code: revision {', '.join(revisions)}."] if revisions else []
+    return ["## What they stand on", _table(["stage", "shared", "fingerprint"], lines), *made]
+
+
+def _again(directory: Path) -> list[str]:
+    overrides = read_json(directory / "sweep.json").get("overrides")
+    if not overrides:
+        return []
+    command = " ".join(["rlhf", "-m", *(shlex.quote(str(o)) for o in overrides)])
+    return ["## Again", f"```\n{command}\nrlhf-compare {shlex.quote(str(directory))}\n```", "The first command runs only what is missing."]
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:200]
+
+
+def _count(setting: Setting, rewards: Sequence[str]) -> str:
+    lost = max((setting[key].lost for key in rewards), default=0)
+    return f"{len(setting.runs)}" + (f" ({lost} without a finite reward)" if lost else "")
+
+
+def _signed(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:+.1f}"
+
+
+def _short(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def metrics(found: Findings | None, runs: Sequence[Run]) -> dict[str, float]:
+    """What the sweep's summary run says in numbers."""
+    counts = {"runs/finished": float(sum(run.finished for run in runs)), "runs/not_finished": float(sum(not run.finished for run in runs))}
+    if found is None:
+        return counts
+    best = {f"best/{key}": found.best[key].mean for key in (found.key, KL)} | {"best/gain_se": found.gain}
+    coef = number(found.best.values.get("kl.coef"))
+    return (
+        counts
+        | best
+        | ({"best/kl.coef": coef} if coef is not None else {})
+        | {"over_optimisation/gold_drop": found.drop if found.gamed else 0.0}
+    )

@@ -1,0 +1,41 @@
+"""Which `_target_` a config may name. Instantiating one runs code, so the list is exact and lives here, not in any YAML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+ENVIRONMENT = "RLHF_ALLOW_TARGETS"
+
+# What Hydra itself builds from its own node: launchers, sweepers, callbacks.
+HYDRA_PREFIXES = ("hydra._internal.", "hydra_plugins.")
+
+
+def extra_prefixes() -> tuple[str, ...]:
+    """Prefixes that the user allowed, by `--allow-targets` or the environment; never by a config."""
+    return tuple(part.strip().rstrip(".") for part in os.environ.get(ENVIRONMENT, "").split(",") if part.strip(" ."))
+
+
+def user_allowed(target: object) -> bool:
+    """True if `target` lies in a package the user allowed: `mine` allows `mine.kl.Fixed`, not `mineral.Fixed`."""
+    return isinstance(target, str) and any(target.startswith(prefix + ".") for prefix in extra_prefixes())
+
+
+def targets(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every `_target_` in a plain config with the path of the node that holds it, at any depth."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node["_target_"]
+        for key, value in node.items():
+            yield from targets(value, (*path, str(key)))
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from targets(value, (*path, str(index)))
+
+
+def refusal(target: object) -> str:
+    return (
+        f"{target} is not an allowed class. Classes of your own need --allow-targets=<package> "
+        f"(or {ENVIRONMENT}=<package>) on the command line"
+    )

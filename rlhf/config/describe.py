@@ -1,0 +1,140 @@
+"""What pydantic found, in a sentence: the key with its value, what was expected, what was probably meant."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from rlhf.config.allow import refusal
+from rlhf.config.base import CUSTOM, Custom
+from rlhf.config.build import KNOWN
+from rlhf.config.resolve import Fault
+from rlhf.config.schema import Config
+from rlhf.config.suggest import did_you_mean, nearest
+
+WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text", type(None): "null", dict: "keys and values"}
+SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+HINTS = {
+    ("trainer.precision", "16-mixed"): "; 16-mixed skips steps when its loss scale overflows, so a run could not be repeated exactly",
+}
+
+
+def show(value: Any) -> str:
+    """A value as one would write it in YAML, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _range(metadata: Iterable[Any]) -> str:
+    limits = [(sign, getattr(item, name)) for item in metadata for name, sign in SIGNS.items() if getattr(item, name, None) is not None]
+    return " and ".join(f"{sign} {'2^63' if limit == 2**63 else limit}" for sign, limit in limits)
+
+
+def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """A type and its range in words: `a number >= 0`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *more = get_args(annotation)
+        return describe(inner, [part for item in more for part in getattr(item, "metadata", [item])])
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(part, metadata if part is not type(None) else ()) for part in get_args(annotation))
+    if origin is Literal:
+        choices = get_args(annotation)
+        return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
+    if origin is tuple:
+        return f"a list of {len(get_args(annotation))} values"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys and values"
+    limits = _range(metadata)
+    if annotation is str and any(getattr(item, "pattern", None) for item in metadata):
+        return "a name of letters, digits, '_', '-' and '.'"
+    return " ".join(filter(None, [WORDS.get(annotation, "another value"), limits]))
+
+
+def path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location if part not in KNOWN and part != CUSTOM)
+
+
+def _field(location: tuple[int | str, ...]) -> Any:
+    """The pydantic field at a fault's place, or None below it (inside a tuple, in a free dict)."""
+    model: Any = Config
+    found: Any = None
+    for part in location:
+        if part in KNOWN:
+            model = next(m for m in get_args(found.annotation) if m is not Custom and part in get_args(m.model_fields["class_path"].annotation))
+            continue
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+        found = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+        if found is None:
+            return None
+        model = found.annotation
+    return found
+
+
+def _siblings(plain: Mapping[str, Any], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the node of an unknown key does have."""
+    model: Any = Config
+    tag = next((part for part in reversed(location[:-1]) if part in KNOWN), None)
+    if tag is not None and location[-2] == tag:
+        members = get_args(_field(location[:-2]).annotation)
+        model = next(m for m in members if m is not Custom and tag in get_args(m.model_fields["class_path"].annotation))
+    elif len(location) > 1:
+        model = _field(location[:-1]).annotation
+    return [name for name in model.model_fields if name != "class_path"]
+
+
+def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every dotted key of a plain config, nodes included."""
+    found = []
+    for key, value in plain.items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            found.extend(leaves(value, f"{prefix}{key}."))
+    return [name for name in found if not name.endswith("_target_")]
+
+
+def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
+    location = error["loc"]
+    where = path(location)
+    parent, _, last = where.rpartition(".")
+    own = _siblings(plain, location)
+    meant = nearest(last, own)
+    if meant:
+        hint = f"; did you mean {f'{parent}.{meant}' if parent else meant}?"
+    else:
+        tag = str(location[-2]).rpartition(".")[2] if len(location) > 1 and location[-2] in KNOWN else None
+        elsewhere = did_you_mean(where, (name for name in leaves(plain) if name != where))
+        hint = f"; {parent}{f' ({tag})' if tag else ''} has {', '.join(own) or 'no keys'}{elsewhere}" if parent else elsewhere
+    return Fault(f"{where}={show(error['input'])}", f"no such key{hint}")
+
+
+def _wrong_piece(error: ErrorDetails) -> Fault:
+    where, value = path(error["loc"]), error["input"]
+    target = value.get("_target_") if isinstance(value, Mapping) else None
+    if target is None:
+        group = where.replace(".", "/")
+        return Fault(f"{where}={show(value)}", f"expected a piece with a _target_; {group}=<option> chooses one")
+    kinds = [name for model in get_args(_field(error["loc"]).annotation) if model is not Custom for name in get_args(model.model_fields["class_path"].annotation)]
+    return Fault(f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), kinds)}")
+
+
+def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
+    """One pydantic error about the plain config."""
+    where, value, kind = path(error["loc"]), error["input"], error["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(error, plain)
+    if kind.startswith("union_tag"):
+        return _wrong_piece(error)
+    if kind == "missing":
+        return Fault(where, "is missing")
+    field = _field(error["loc"])
+    expected = describe(field.annotation, field.metadata) if field is not None else error["msg"].removeprefix("Input should be ")
+    choices = [str(choice) for choice in get_args(field.annotation)] if field is not None and kind == "literal_error" else []
+    hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), choices)
+    return Fault(f"{where}={show(value)}", f"expected {expected}{hint}")

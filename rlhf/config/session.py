@@ -1,0 +1,59 @@
+"""Hydra's engine on our `conf/`: from a source tree, from an installed wheel, with the user's own groups before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+
+from rlhf.config.resolve import register_resolvers
+
+VERSION_BASE = "1.3"
+CONFIG_NAME = "config"
+
+
+def conf_dir() -> Path:
+    """The folder of the config groups: inside the package where it was installed, beside it in a source tree."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def search_path(config_dir: str | Path | None = None) -> object:
+    """Our groups, and before them those of `config_dir`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    path = create_config_search_path(str(conf_dir()))
+    if config_dir is not None:
+        own = Path(config_dir).resolve()
+        if not own.is_dir():
+            raise FileNotFoundError(f"--config-dir={config_dir}: no such folder")
+        path.prepend(provider="command-line", path=f"file://{own}", anchor=SearchPathQuery(provider="schema"))
+    return path
+
+
+@contextmanager
+def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
+    """A Hydra that knows our groups, resolvers and launcher. The one that was there before is put back."""
+    from rlhf.pipeline.launcher import register_launcher
+
+    register_resolvers()
+    version.setbase(VERSION_BASE)
+    instance = GlobalHydra.instance()
+    before = instance.hydra
+    instance.clear()
+    try:
+        hydra = Hydra.create_main_hydra2(task_name="rlhf", config_search_path=search_path(config_dir))  # type: ignore[arg-type]
+        register_launcher()
+        yield hydra
+    finally:
+        instance.clear()
+        instance.hydra = before

@@ -1,0 +1,100 @@
+"""What a data source gives: demonstrations, preferences, prompts and, where there is one, a gold reward. No torch here.
+
+The text of a sequence is tokenizer(prompt) + tokenizer(completion) + [eos]. Prompt and completion are encoded apart, so a
+completion that goes on in the same line begins with a space. A gold reward sees the response without EOS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+T = TypeVar("T")
+MAX_FAULTS = 20
+
+
+class DataError(ValueError):
+    """The data is wrong or missing. `faults` holds at most 20 of them, `file:line: reason` where a row is at fault, then "and N more"."""
+
+    faults: list[str]
+
+    def __init__(self, faults: str | Iterable[str]) -> None:
+        every = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__(every)
+        rest = len(every) - MAX_FAULTS
+        self.faults = every[:MAX_FAULTS] + ([f"and {rest} more"] if rest > 0 else [])
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration:
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    prompt: str
+    chosen: str
+    rejected: str
+    margin: float | None = None  # how much better, in the labeller's unit; None where nobody said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split(Generic[T]):
+    """No prompt is on both sides."""
+
+    train: tuple[T, ...]
+    heldout: tuple[T, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    demonstrations: Split[Demonstration]
+    preferences: Split[Preference] | None  # None: to be sampled from the SFT policy and labelled by gold
+    prompts: Split[str]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the content as canonical JSON: keys sorted, no spaces, ASCII only."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+class Reward(Protocol):
+    """Scores of responses, one a row; higher is better. Responses end where the policy wrote EOS or ran out of tokens."""
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]: ...
+
+
+class Source(Protocol):
+    """A task. Everything a stage needs to know about its data, without torch."""
+
+    max_response_tokens: int
+    pairs: int  # preference pairs to sample where `load` gives none
+    label_temperature: float  # P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)
+
+    def load(self) -> TaskData:
+        """Reads or generates the rows; raises DataError."""
+        ...
+
+    def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
+        """For a model trained from scratch; <pad> and <eos> are distinct."""
+        ...
+
+    @property
+    def gold(self) -> Reward | None: ...
+
+    @property
+    def judges(self) -> dict[str, Reward]:
+        """Rewards that PPO never sees, reported as reward/<name>."""
+        ...

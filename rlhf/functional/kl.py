@@ -1,0 +1,84 @@
+"""KL(pi || ref) from tokens that pi sampled: d = logp - ref_logp (Schulman, "Approximating KL divergence", 2020).
+
+| name       | value          | E_pi of it                 | sign      |
+|------------|----------------|----------------------------|-----------|
+| k1         | d              | KL(pi || ref)              | any       |
+| k2         | d^2 / 2        | not the KL (close, for small d) | >= 0 |
+| k3         | exp(-d) - 1 + d | KL(pi || ref)             | >= 0      |
+| absolute   | |d|            | above the KL               | >= 0      |
+| k1_clamped | max(d, 0)      | above the KL (AlpacaFarm)  | >= 0      |
+| exact      | sum_v pi log(pi / ref) | itself: no sampling of the token | >= 0 |
+
+Values only: what the gradient of each descends is told in rlhf.kl.placement. Shapes [B, T] -> [B, T], unmasked.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rlhf.functional.logprobs import tempered
+from rlhf.functional.masking import masked_mean, masked_sum
+
+LOG_RATIO_CLAMP = 20.0
+
+
+def k1(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """d"""
+    return logp - ref_logp
+
+
+def k2(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """d^2 / 2"""
+    return (logp - ref_logp).square() / 2
+
+
+def k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """exp(-d) - 1 + d, with d clamped to +-20 in the exponential so that it cannot overflow.
+
+    Below d = -20 the linear part is clamped too: value exp(20) - 21, gradient 0 (a gradient of +1 would have the wrong sign).
+    Above 20 the exponential is nil and the clamp changes nothing. `log_ratio_clip_fraction` reports how often it acted.
+    """
+    d = logp - ref_logp
+    return torch.expm1(-d.clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)) + d.clamp(min=-LOG_RATIO_CLAMP)
+
+
+def absolute(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """|d|"""
+    return (logp - ref_logp).abs()
+
+
+def k1_clamped(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """max(d, 0): biased upwards, as in AlpacaFarm."""
+    return (logp - ref_logp).clamp(min=0)
+
+
+def exact(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """sum_v pi(v) (log pi(v) - log ref(v)) at each position: [B, T, V] -> [B, T], both distributions at the same temperature.
+
+    Rounding can leave -1e-7 or so; it is not clipped, so that the mean has no bias. A token that pi excludes (logit -inf) counts 0.
+    """
+    logp = tempered(logits, temperature).log_softmax(dim=-1)
+    ref_logp = tempered(ref_logits, temperature).log_softmax(dim=-1)
+    ratio = torch.where(logp > -torch.inf, logp - ref_logp, 0.0)
+    return (logp.exp() * ratio).sum(dim=-1)
+
+
+def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
+    """Share of the masked tokens with |d| > 20, where k3 is clamped -> scalar."""
+    return masked_mean(((logp - ref_logp).abs() > LOG_RATIO_CLAMP).to(logp.dtype), mask)
+
+
+def sequence_nats(kl: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, standard error) over the B responses of sum_t m * kl, in nats per response; the error is NaN for fewer than 2 responses."""
+    sums = masked_sum(kl, mask, dim=-1)
+    if len(sums) < 2:
+        return sums.mean(), torch.full((), math.nan, dtype=sums.dtype, device=sums.device)
+    return sums.mean(), sums.std(correction=1) / math.sqrt(len(sums))
+
+
+def token_nats(kl: Tensor, mask: Tensor) -> Tensor:
+    """sum(m * kl) / sum(m), in nats per token -> scalar. Times the mean length this is `sequence_nats`."""
+    return masked_mean(kl, mask)

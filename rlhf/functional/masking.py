@@ -1,0 +1,59 @@
+"""Reductions over a boolean mask: what is masked never counts, whatever it holds (NaN included)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Reduce = Callable[[Tensor, Tensor], Tensor]  # (x [B, T], mask [B, T]) -> scalar
+
+STD_FLOOR = 1e-5  # absolute
+STD_FLOOR_RELATIVE = 1e-6  # of the largest |x|: about 8 units in the last place of a float32
+
+
+def masked_fill_zero(x: Tensor, mask: Tensor) -> Tensor:
+    """x where the mask is True, exactly 0 elsewhere; the gradient there is 0 too. The mask broadcasts to x.
+
+    Raises:
+        TypeError: the mask is not boolean.
+    """
+    if mask.dtype != torch.bool:
+        raise TypeError(f"a mask must be boolean (True = counts), got {mask.dtype}")
+    return x.masked_fill(~mask, 0)
+
+
+def masked_sum(x: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
+    """sum(m * x) over `dim`, or over everything."""
+    kept = masked_fill_zero(x, mask)
+    return kept.sum() if dim is None else kept.sum(dim)
+
+
+def masked_mean(x: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
+    """sum(m * x) / sum(m) over `dim`, or over everything; 0 where nothing counts."""
+    counted = mask.expand_as(x)
+    count = counted.sum() if dim is None else counted.sum(dim)
+    return masked_sum(x, mask, dim) / count.clamp(min=1)
+
+
+def masked_whiten(x: Tensor, mask: Tensor, center: bool = True) -> Tensor:
+    """(x - mean) / std over the mask; with center=False the mean stays: (x - mean) / std + mean. Exactly 0 where masked.
+
+    The scope of the statistics is what is passed in. The variance is the biased one (divided by n). The std is at least
+    max(1e-5, 1e-6 max|x|), so rounding noise is not blown up: a constant x gives 0 (center=False: itself). Entries that are not
+    finite are left out of the statistics and come back as 0, so one bad reward does not poison the batch.
+
+    With center=False every entry moves by mean * (1 - 1/std): a bonus or malus per token, so an incentive on length.
+    """
+    valid = mask.expand_as(x) & torch.isfinite(x)
+    wide = masked_fill_zero(x, valid).double()  # in float64 a constant's mean is exact
+    count = valid.sum().clamp(min=1)
+    mean = wide.sum() / count
+    centred = masked_fill_zero(wide - mean, valid)
+    std = (centred.square().sum() / count).sqrt()
+    largest = wide.abs().amax() if wide.numel() else wide.new_zeros(())
+    white = centred / torch.maximum(std, (STD_FLOOR_RELATIVE * largest).clamp(min=STD_FLOOR))
+    if not center:
+        white = white + mean
+    return masked_fill_zero(white.to(x.dtype), valid)

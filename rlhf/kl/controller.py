@@ -1,0 +1,234 @@
+"""How the coefficient moves: small pure rules with a little state. No torch.
+
+`update` is called once per rollout, after the coefficient was used, with the KL of that rollout averaged over all ranks. KL is in nats per
+response (unit "sequence") or per token ("token"); a controller with a target refuses the other unit. A KL that is not finite never moves
+the coefficient. Schedules count every update, whatever the KL: they are functions of the iteration alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Protocol
+
+Unit = Literal["sequence", "token"]
+State = dict[str, float]
+
+STEP_CLIP = 0.2  # of KL / target - 1, in Adaptive and AdaptiveAlpacaFarm
+ERROR_CLIP = 1.0  # of log(KL / target), in PID: at the start KL is 0 and its logarithm -inf
+
+
+class Controller(Protocol):
+    coef: float  # of the rollout to come
+
+    @property
+    def unit(self) -> Unit: ...
+
+    @property
+    def target(self) -> float | None: ...
+
+    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
+        """The KL of the last rollout, in `unit`, and its number of responses."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class _Base:
+    """State is the attributes named in `_state`, plain numbers."""
+
+    _state: tuple[str, ...] = ("coef",)
+    unit: Unit = "sequence"
+    target: float | None = None
+
+    def __init__(self, coef: float) -> None:
+        if not (math.isfinite(coef) and coef >= 0):
+            raise ValueError(f"coef must be a finite number of at least 0, got {coef}")
+        self.coef = float(coef)
+
+    def state_dict(self) -> State:
+        return {name: getattr(self, name) for name in self._state}
+
+    def load_state_dict(self, state: State) -> None:
+        """Raises ValueError for the state of another kind of controller."""
+        if state.keys() != set(self._state):
+            raise ValueError(f"{type(self).__name__} has the state {sorted(self._state)}, got {sorted(state)}")
+        for name in self._state:
+            setattr(self, name, state[name])
+
+
+class Fixed(_Base):
+    """beta stays where it starts."""
+
+    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
+        return None
+
+
+class _Schedule(_Base):
+    _state = ("coef", "iteration")
+
+    def __init__(self, coef: float, final: float, iterations: int) -> None:
+        super().__init__(coef)
+        if not (math.isfinite(final) and final >= 0):
+            raise ValueError(f"final must be a finite number of at least 0, got {final}")
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1, got {iterations}")
+        self.start, self.final, self.iterations = self.coef, float(final), iterations
+        self.iteration = 0
+
+    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
+        self.iteration += 1
+        self.coef = self._at(min(self.iteration / self.iterations, 1.0))
+
+    def _at(self, fraction: float) -> float:
+        raise NotImplementedError
+
+
+class Linear(_Schedule):
+    """coef + (final - coef) * i / iterations after i updates, then final."""
+
+    def _at(self, fraction: float) -> float:
+        return (1 - fraction) * self.start + fraction * self.final
+
+
+class Cosine(_Schedule):
+    """final + (coef - final) * (1 + cos(pi i / iterations)) / 2 after i updates, then final."""
+
+    def _at(self, fraction: float) -> float:
+        weight = (1 + math.cos(math.pi * fraction)) / 2
+        return weight * self.start + (1 - weight) * self.final
+
+
+class _Targeted(_Base):
+    """A controller that KL drives. Its rules multiply, so it must start above 0."""
+
+    target: float
+
+    def __init__(self, coef: float, target: float, unit: Unit = "sequence") -> None:
+        super().__init__(_positive("coef (it is multiplied, so 0 would stay 0)", coef))
+        self.target = _positive("target", target)
+        if unit not in ("sequence", "token"):
+            raise ValueError(f"unit must be sequence or token, got {unit!r}")
+        self.unit = unit
+
+    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
+        """Raises ValueError for a KL in the other unit, or without episodes."""
+        if unit != self.unit:
+            raise ValueError(f"{type(self).__name__} has its target in nats per {self.unit}, but was given a KL in nats per {unit}")
+        if episodes < 1:
+            raise ValueError(f"episodes must be at least 1, got {episodes}")
+        if math.isfinite(sequence_nats):
+            self._step(float(sequence_nats), episodes)
+
+    def _step(self, kl: float, episodes: int) -> None:
+        raise NotImplementedError
+
+
+class Adaptive(_Targeted):
+    """beta *= 1 + clip(KL/target - 1, +-0.2) * episodes / horizon: Ziegler et al. 2019 (arXiv 1909.08593), section 2.2.
+
+    `episodes` is the number of responses in the rollout. From 5 horizons up a step could reach beta = 0, and is refused.
+    """
+
+    def __init__(self, coef: float, target: float, horizon: float, unit: Unit = "sequence") -> None:
+        super().__init__(coef, target, unit)
+        self.horizon = _positive("horizon", horizon)
+
+    def _step(self, kl: float, episodes: int) -> None:
+        self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * _gain("episodes / horizon", episodes / self.horizon)
+
+
+class AdaptiveAlpacaFarm(_Targeted):
+    """beta *= 1 + clip(KL/target - 1, +-0.2) * k_beta, whatever the rollout's size: Adaptive with k_beta = episodes / horizon.
+
+    AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`.
+    """
+
+    def __init__(self, coef: float, target: float, k_beta: float, unit: Unit = "sequence") -> None:
+        super().__init__(coef, target, unit)
+        self.k_beta = _gain("k_beta", _positive("k_beta", k_beta))
+
+    def _step(self, kl: float, episodes: int) -> None:
+        self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * self.k_beta
+
+
+class _Bounded(_Targeted):
+    """Keeps beta in [min_coef, max_coef], 0 < min_coef <= coef <= max_coef."""
+
+    def __init__(self, coef: float, target: float, min_coef: float, max_coef: float, unit: Unit = "sequence") -> None:
+        super().__init__(coef, target, unit)
+        self.min_coef, self.max_coef = _positive("min_coef", min_coef), _positive("max_coef", max_coef)
+        if not min_coef <= coef <= max_coef:
+            raise ValueError(f"coef must lie in [min_coef, max_coef] = [{min_coef}, {max_coef}], got {coef}")
+
+    def _from_log(self, log_coef: float) -> float:
+        if log_coef <= math.log(self.min_coef):
+            return self.min_coef
+        return self.max_coef if log_coef >= math.log(self.max_coef) else math.exp(log_coef)
+
+
+class PID(_Bounded):
+    """log beta = log coef + kp e + ki sum(e) + kd (e - e_before), with e = clip(log(KL / target), +-1).
+
+    A PID-controlled multiplier after Stooke et al. 2020 (arXiv 2007.03964), in log space: equal ratios are equal errors. A KL of 0 or less
+    counts as e = -1. Anti-windup: the sum does not grow while beta sits at a bound and the error pushes it outwards.
+    """
+
+    _state = ("coef", "integral", "error", "updates")
+
+    def __init__(
+        self,
+        coef: float,
+        target: float,
+        kp: float,
+        ki: float,
+        kd: float,
+        min_coef: float,
+        max_coef: float,
+        unit: Unit = "sequence",
+    ) -> None:
+        super().__init__(coef, target, min_coef, max_coef, unit)
+        if not all(math.isfinite(gain) and gain >= 0 for gain in (kp, ki, kd)) or kp + ki + kd == 0:
+            raise ValueError(f"kp, ki and kd must be finite, at least 0, and not all 0; got {kp}, {ki}, {kd}")
+        self.start, self.kp, self.ki, self.kd = self.coef, kp, ki, kd
+        self.integral = self.error = 0.0
+        self.updates = 0
+
+    def _step(self, kl: float, episodes: int) -> None:
+        error = _clip(math.log(kl / self.target), ERROR_CLIP) if kl > 0 else -ERROR_CLIP
+        change = error - self.error if self.updates else 0.0
+        integral = self.integral + error
+        log_coef = math.log(self.start) + self.kp * error + self.ki * integral + self.kd * change
+        self.coef = self._from_log(log_coef)
+        outwards = (self.coef == self.max_coef and error > 0) or (self.coef == self.min_coef and error < 0)
+        self.integral = self.integral if outwards else integral
+        self.error, self.updates = error, self.updates + 1
+
+
+class Dual(_Bounded):
+    """log beta += lr * (KL - target) / target: dual ascent on the Lagrangian of "maximise reward subject to KL <= target", in log beta."""
+
+    def __init__(self, coef: float, target: float, lr: float, min_coef: float, max_coef: float, unit: Unit = "sequence") -> None:
+        super().__init__(coef, target, min_coef, max_coef, unit)
+        self.lr = _positive("lr", lr)
+
+    def _step(self, kl: float, episodes: int) -> None:
+        self.coef = self._from_log(math.log(self.coef) + self.lr * (kl - self.target) / self.target)
+
+
+def _clip(x: float, bound: float) -> float:
+    return max(-bound, min(bound, x))
+
+
+def _positive(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number above 0, got {value}")
+    return float(value)
+
+
+def _gain(name: str, gain: float) -> float:
+    """1 - 0.2 * gain must stay above 0, or a small KL would flip the coefficient's sign."""
+    if gain >= 1 / STEP_CLIP:
+        raise ValueError(f"{name} must be below {1 / STEP_CLIP:g}, got {gain:g}: one step could bring the coefficient to 0")
+    return gain

@@ -1,0 +1,270 @@
+"""PPO under a global KL penalty to a reference policy (InstructGPT, arXiv 2203.02155; AlpacaFarm, arXiv 2305.14387)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rlhf.functional.aggregation import aggregate
+from rlhf.functional.losses import clip_fraction, clipped_policy_loss, clipped_value_loss, explained_variance
+from rlhf.functional.kl import exact
+from rlhf.functional.logprobs import entropy, token_logp
+from rlhf.functional.masking import masked_mean
+from rlhf.kl.penalty import KLPenalty
+from rlhf.models.policy import response_logits
+from rlhf.models.scalar import ScalarModel
+from rlhf.modules.base import Metrics, StageModule, with_initial_lr
+from rlhf.randomness import generator
+from rlhf.rollout.collect import AdvantageSettings, predict_values, to_experience, view_tokens
+from rlhf.rollout.evaluate import evaluate, rollout_metrics
+from rlhf.rollout.generate import Sampling, generate
+from rlhf.rollout.minibatch import minibatches
+from rlhf.rollout.score import Judges, Scorer, clip_score, missing_eos
+from rlhf.trust_region import TrustRegion, local_kl
+from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOSettings:
+    """The numbers of conf/ppo, same names."""
+
+    iterations: int
+    minibatch_size: int
+    micro_batch_size: int | None
+    inner_epochs: int
+    policy_clip: float
+    value_clip: float | None
+    value_coef: float
+    entropy_coef: float
+    aggregation: str
+    critic_warmup: int
+    missing_eos: str
+    missing_eos_value: float | None
+    reward_clip: float | None
+    eval_every: int
+    eval_samples: int
+    lr_schedule: str
+    lr_warmup: float
+
+    @property
+    def forward_rows(self) -> int:
+        return self.micro_batch_size or self.minibatch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """Who takes part without being trained: kept out of the module's parameters, so no checkpoint carries them by accident."""
+
+    reference: PreTrainedModel
+    judges: Judges
+    scorer: Scorer
+
+    def to(self, device: torch.device) -> None:
+        self.reference.to(device)  # type: ignore[arg-type]
+        if self.judges.reward_model is not None:
+            self.judges.reward_model.to(device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSource:
+    draw: Callable[[int], PromptBatch]  # the prompts of iteration i >= 1
+    heldout: PromptBatch  # the fixed ones of every evaluation
+
+
+class PPOModule(StageModule):
+    """collect: prompts -> responses -> scores -> KL -> advantages; training_step: the clipped losses; finish: controllers move."""
+
+    stage = "ppo"
+
+    def __init__(
+        self,
+        policy: PreTrainedModel,
+        value_model: ScalarModel,
+        *,
+        frozen: Frozen,
+        prompts: PromptSource,
+        kl: KLPenalty,
+        trust_region: TrustRegion,
+        make_optimizer: Callable[[PreTrainedModel, ScalarModel], torch.optim.Optimizer],
+        settings: PPOSettings,
+        advantage: AdvantageSettings,
+        sampling: Sampling,
+        eos: int,
+        pad: int,
+        seed: int,
+    ) -> None:
+        super().__init__(iterations=settings.iterations, lr_schedule=settings.lr_schedule, lr_warmup=settings.lr_warmup)
+        self.policy, self.value_model = policy, value_model
+        self._frozen = (frozen,)  # in a tuple: nn.Module would register the models
+        self.prompts, self.kl, self.trust_region, self.make_optimizer = prompts, kl, trust_region, make_optimizer
+        self.settings, self.advantage, self.sampling = settings, advantage, sampling
+        self.eos, self.pad, self.seed = eos, pad, seed
+        self.collected: Metrics = {}
+        self.collected_kl = (math.nan, math.nan, 0)  # sequence nats, token nats, episodes
+        self.stop_inner = False
+        self.moved = 0.0  # local KL of the last step
+
+    @property
+    def frozen(self) -> Frozen:
+        return self._frozen[0]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return with_initial_lr(self.make_optimizer(self.policy, self.value_model))
+
+    def on_fit_start(self) -> None:
+        self.frozen.to(self.device)
+        for model in (self.policy, self.value_model, self.frozen.reference):
+            model.eval()  # dropout off, in rollouts and in updates
+
+    # --- collect -------------------------------------------------------------------------------------------------
+
+    def random(self, purpose: str, iteration: int, device: torch.device | str | None = None) -> torch.Generator:
+        return generator(self.seed, "ppo", purpose, iteration, self.global_rank, device=device or self.device)
+
+    def respond(self, prompts: PromptBatch, purpose: str, iteration: int) -> Rollout:
+        draws = self.random(purpose, iteration)
+        return generate(self.policy, prompts.to(self.device), self.sampling, eos=self.eos, pad=self.pad, generator=draws)
+
+    def score(self, rollout: Rollout) -> ScoredRollout:
+        view = view_tokens(
+            self.policy, self.frozen.reference, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows
+        )
+        raw = self.frozen.scorer(rollout, self.frozen.judges)
+        score = missing_eos(raw, rollout.ended, self.settings.missing_eos, self.settings.missing_eos_value or 0.0)
+        return ScoredRollout(
+            rollout=rollout,
+            logp=view.logp,
+            ref_logp=view.ref_logp,
+            exact_kl=view.exact_kl,
+            entropy=view.entropy,
+            kl=self.kl.token_kl(view.logp, view.ref_logp, view.exact_kl).masked_fill(~rollout.mask, 0.0),
+            values=predict_values(self.value_model, rollout, rows=self.settings.forward_rows),
+            raw_score=raw,
+            score=clip_score(score, self.settings.reward_clip),
+        )
+
+    def collect(self) -> Iterator[Minibatch]:
+        """One iteration's experience, then its minibatches over all inner epochs, until the trust region stops them."""
+        iteration = self.iteration + 1
+        scored = self.score(self.respond(self.prompts.draw(iteration), "rollout", iteration))
+        experience, rewards = to_experience(scored, self.kl, self.advantage)
+        self.collected, self.collected_kl = rollout_metrics(scored, rewards, self.frozen.judges, self.kl)
+        self.stop_inner = False
+        for epoch in range(self.settings.inner_epochs):
+            order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
+            for step in minibatches(experience, self.settings.minibatch_size, self.settings.micro_batch_size, order):
+                if self.stop_inner:
+                    return
+                yield from step
+
+    # --- update --------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Minibatch, batch_idx: int) -> Tensor:
+        old, mask, length = batch.experience, batch.experience.mask, batch.experience.mask.shape[1]
+        sequence, attention = old.rollout.sequence, old.rollout.attention
+        logits = response_logits(self.policy, sequence, attention, length) / self.sampling.temperature
+        logp = token_logp(logits, old.rollout.tokens)
+        values = self.value_model.values(sequence, attention, length)
+        reduce = partial(
+            aggregate,
+            mode=self.settings.aggregation,
+            tokens=batch.step_tokens,
+            sequences=batch.step_sequences,
+            length=self.sampling.max_new_tokens,
+        )
+        policy_loss = clipped_policy_loss(logp, old.logp, old.advantages, mask, self.settings.policy_clip, reduce=reduce)
+        value_loss = clipped_value_loss(values, old.values, old.returns, mask, self.settings.value_clip, reduce=reduce)
+        spread = entropy(logits)
+        kl_loss = self.kl.loss(logp, old.ref_logp, old.logp, self._exact_in_loss(logits, batch), mask, reduce=reduce)
+        region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
+        actor = policy_loss + kl_loss + region_loss - self.settings.entropy_coef * reduce(spread, mask)
+        if self.iteration < self.settings.critic_warmup:
+            actor = actor.detach()
+        moved = local_kl(logp.detach(), old.logp, mask)
+        self.moved = float(moved)
+        self.stop_inner = self.stop_inner or self.trust_region.should_stop(self.moved)
+        ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
+        self.log_step(
+            policy_loss=policy_loss * batch.splits,
+            value_loss=value_loss * batch.splits,
+            kl_loss=kl_loss * batch.splits,
+            clip_fraction=clip_fraction(logp.detach(), old.logp, old.advantages, mask, self.settings.policy_clip),
+            explained_variance=explained_variance(old.values, old.returns, mask),
+            log_ratio_max=ratio.abs().max(),
+            local_kl=moved,
+            entropy=masked_mean(spread.detach(), mask),
+        )
+        return (actor + self.settings.value_coef * value_loss) * batch.splits
+
+    def _exact_in_loss(self, logits: Tensor, batch: Minibatch) -> Tensor | None:
+        """KL(pi || ref) over the vocabulary at each prefix [B, T], with its gradient, where the penalty asks for it."""
+        if not (self.kl.placement.in_loss and not self.kl.estimator.sampled):
+            return None
+        rollout = batch.experience.rollout
+        with torch.no_grad():
+            reference = response_logits(self.frozen.reference, rollout.sequence, rollout.attention, logits.shape[1])
+        return exact(logits, reference / self.sampling.temperature)
+
+    # --- the iteration's end -------------------------------------------------------------------------------------
+
+    def finish_iteration(self) -> Metrics:
+        means = self.step_means()
+        record = dict(self.collected)
+        record["episodes"] = self.iteration * self.collected_kl[2]
+        record["trust_region/kl"] = means.pop("local_kl")
+        record["trust_region/coef"] = self.trust_region.coef
+        record.update({f"ppo/{name}": value for name, value in means.items()})
+        sequence_nats, token_nats, episodes = self.collected_kl
+        self.kl.update(sequence_nats, token_nats, episodes)
+        self.trust_region.update(self.moved)
+        self.kl.reference.after_iteration(self.frozen.reference, self.policy, self.iteration)
+        if self.iteration % self.settings.eval_every == 0 or self.iteration == self.iterations:
+            record.update(self.evaluate())
+        return record
+
+    def initial_record(self) -> Metrics:
+        return self.evaluate()
+
+    def evaluate(self) -> Metrics:
+        """The policy of now on the fixed held-out prompts, with the same random numbers each time."""
+        rollout = self.respond(self.prompts.heldout, "evaluation", 0)
+        view = view_tokens(
+            self.policy, self.frozen.reference, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows
+        )
+        metrics, self.samples = evaluate(rollout, view, self.frozen.judges, samples=self.settings.eval_samples)
+        return metrics
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def extra_state(self) -> dict[str, Any]:
+        reference = self.frozen.reference.state_dict() if self.kl.reference.moves else None
+        return {"kl": self.kl.state_dict(), "trust_region": self.trust_region.state_dict(), "reference": reference}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self.kl.load_state_dict(state["kl"])
+        self.trust_region.load_state_dict(state["trust_region"])
+        if state["reference"] is not None:
+            self.frozen.reference.load_state_dict(state["reference"])
+
+
+class CollectedMinibatches:
+    """The training loader: each pass collects one iteration. It has no length, since the trust region may end it early."""
+
+    def __init__(self, module: PPOModule) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Minibatch]:
+        return self.module.collect()
+
+
+def ppo_parameter_groups(policy: nn.Module, value_model: nn.Module, *, value_lr: float | None) -> list[dict[str, Any]]:
+    """Policy and value model; the value model's learning rate is its own where one is given."""
+    own = {} if value_lr is None else {"lr": value_lr}
+    return [{"params": list(policy.parameters())}, {"params": list(value_model.parameters()), **own}]

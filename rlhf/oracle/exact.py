@@ -1,0 +1,45 @@
+"""Expectations and optima over enumerated responses: the last dimension runs over all N of them, leading ones (prompts) are free.
+
+Log-probabilities are of whole responses and normalised; -inf (an impossible response) is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def optimal_policy(ref_logp: Tensor, reward: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """pi*(y) = ref(y) exp(r(y) / beta) / Z, which maximises E[r] - beta KL(pi || ref): [..., N] -> (log pi* [..., N], log Z [...]).
+
+    The best objective is beta * log Z. Raises ValueError unless beta > 0 (at 0 the optimum is any mass on the best response).
+    """
+    if not (math.isfinite(beta) and beta > 0):
+        raise ValueError(f"beta must be a finite number above 0, got {beta}")
+    scores = ref_logp + reward / beta
+    log_partition = scores.logsumexp(dim=-1)
+    return scores - log_partition.unsqueeze(-1), log_partition
+
+
+def exact_sequence_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """sum_y pi(y) (log pi(y) - log ref(y)) in nats per response: [..., N] -> [...]. inf where ref excludes what pi does not."""
+    return expected(torch.where(logp > -torch.inf, logp - ref_logp, 0.0), logp)
+
+
+def expected(reward: Tensor, logp: Tensor) -> Tensor:
+    """sum_y pi(y) reward(y): [..., N] -> [...]"""
+    return (logp.exp() * reward).sum(dim=-1)
+
+
+def objective(reward: Tensor, logp: Tensor, ref_logp: Tensor, beta: float) -> Tensor:
+    """J = E_pi[r] - beta KL(pi || ref): [..., N] -> [...]"""
+    return expected(reward, logp) - beta * exact_sequence_kl(logp, ref_logp)
+
+
+def bon_kl(n: int) -> float:
+    """log n - (n - 1) / n: KL of best-of-n to its base; exact without ties of reward or repeats, else an upper bound (arXiv 2401.01879)."""
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    return math.log(n) - (n - 1) / n

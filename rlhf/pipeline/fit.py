@@ -1,0 +1,70 @@
+"""Trains one stage's module in one directory, from its last whole checkpoint where there is one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
+from rlhf.callbacks.recorder import Recorder
+from rlhf.modules.base import StageModule
+from rlhf.tracking.base import Tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    accelerator: str
+    precision: str
+    threads: int
+
+
+def quiet_lightning() -> None:
+    """Lightning's tips and warnings that do not concern us: devices, loggers, workers."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for pattern in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*", ".*isinstance.treespec.*", ".*in eval mode.*"):
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+def fit(
+    module: StageModule,
+    batches: Iterable[Any],
+    *,
+    directory: Path,
+    settings: TrainerSettings,
+    grad_clip: float | None,
+    checkpoint_every: int,
+    tracker: Tracker,
+    callbacks: Iterable[pl.Callback] = (),
+    accumulate: int = 1,
+) -> StageModule:
+    """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then."""
+    torch.set_num_threads(settings.threads)
+    quiet_lightning()
+    resume = last_checkpoint(directory)
+    trainer = pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=module.iterations,
+        gradient_clip_val=grad_clip,
+        accumulate_grad_batches=accumulate,
+        callbacks=[Recorder(directory, checkpoint_every=checkpoint_every, tracker=tracker), *callbacks],
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(directory),
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True)
+    return module

@@ -1,0 +1,216 @@
+"""`hydra/launcher=local`: a sweep's jobs as processes of this machine. Imports neither torch nor the pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from rich.console import Console
+
+from rlhf.config import naming
+from rlhf.config.schema import Config
+from rlhf.config.validate import validate
+from rlhf.pipeline.watch import print_outcomes, watching
+from rlhf.pipeline.workers import Job, Outcome, run_jobs
+from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.files import write_json
+
+PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+GOOD = ("finished", "finished before")
+
+
+class JobFailed(RuntimeError):
+    """What a sweeper gets when it asks for the result of a job that has none."""
+
+
+@dataclass
+class JobResult(JobReturn):
+    """Hydra's, but it raises without printing: the table says what failed."""
+
+    @property
+    def return_value(self) -> Any:
+        if self.status != JobStatus.COMPLETED:
+            raise JobFailed(str(self._return_value))
+        return self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
+
+
+def limit_threads(threads: int) -> None:
+    """For libraries that read it when they are loaded: call before torch is imported."""
+    os.environ.update(dict.fromkeys(THREAD_LIMITS, str(threads)))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def train(job: Job) -> None:
+    """A job's process: the whole run, its exit code as `rlhf` would give it."""
+    from rlhf.pipeline.single import execute
+
+    sys.exit(execute(validate(job.plain), directory=job.directory))
+
+
+def preloads(configs: Sequence[Config]) -> list[str]:
+    """Modules that every job needs: the pipeline, and those of the pieces that the configs name."""
+    paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
+    tracked = ["mlflow"] if any(path.endswith(".MLflowTracker") for path in paths) else []
+    return ["rlhf.pipeline.preload", *sorted(path.rpartition(".")[0] for path in paths), *tracked]
+
+
+def prepare_tracking(configs: Sequence[Config]) -> None:
+    """The tracking databases, once and before any job. A store that does not answer stops no sweep."""
+    stores = {(cfg.tracking.uri, cfg.tracking.experiment) for cfg in configs if hasattr(cfg.tracking, "uri")}
+    for uri, experiment in sorted(stores):
+        from rlhf.tracking import prepare_store
+
+        try:
+            prepare_store(uri, experiment)
+        except Exception as error:
+            print(f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on disk", file=sys.stderr)
+
+
+@contextmanager
+def owning(directory: Path) -> Iterator[None]:
+    """One parent a sweep.
+
+    Raises:
+        RunFailed: another process is at work in it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFailed(f"another rlhf is at work on the sweep in {directory}: wait for it, or stop it first") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_sweep(directory: Path, jobs: Sequence[Job], *, study: str, overrides: Sequence[str]) -> None:
+    """sweep.json: the command and its jobs, with those that an earlier command put there."""
+    path = directory / "sweep.json"
+    before = json.loads(path.read_text())["jobs"] if path.exists() else []
+    entries = {entry["name"]: entry for entry in before}
+    entries |= {job.name: {"name": job.name, "overrides": list(job.overrides)} for job in jobs}
+    write_json(path, {"name": directory.name, "study": study, "overrides": list(overrides), "jobs": list(entries.values())})
+
+
+def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
+    """The job's directory and the config it will find there: the sweep's name and its own place filled in."""
+    base = sweep_directory / cfg.paths.run_name
+    directory = naming.run_directory(base, cfg.rerun)
+    plain = {**cfg.plain(), "sweep": sweep_directory.name}
+    plain["paths"] = {**plain["paths"], "run_name": directory.name, "run_dir": str(directory), "sweep_dir": str(sweep_directory)}
+    return Job(name=directory.name, directory=directory, plain=plain, overrides=tuple(overrides))
+
+
+def run_sweep(
+    planned: Sequence[tuple[Sequence[str], Config]],
+    directory: Path,
+    *,
+    overrides: Sequence[str] = (),
+    n: int | None = None,
+    console: Console | None = None,
+    target: Callable[[Job], None] = train,
+) -> list[Outcome]:
+    """Runs what is missing of a sweep: finished jobs are left alone, cut ones go on, failed ones are tried again.
+
+    Args:
+        planned: each job's overrides and checked config, in order. Jobs that are the same run are run once.
+        n: jobs at a time; None: half the cores, at least 1.
+
+    Raises:
+        RunFailed: another process is at work on this sweep.
+        SystemExit: a signal came; the jobs were asked to stop and have ended.
+    """
+    console = console or Console(stderr=True)
+    configs = [cfg for _, cfg in planned]
+    jobs = [job_of(cfg, own, directory) for own, cfg in planned]
+    distinct = {job.name: job for job in jobs}
+    with owning(directory):
+        write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
+        missing = [job for job in distinct.values() if not naming.is_finished(job.directory)]
+        at_once = n or max(1, (os.cpu_count() or 2) // 2)
+        _announce(console, directory, jobs, distinct, missing, at_once)
+        outcomes = {name: Outcome(job, "finished before", 0) for name, job in distinct.items()}
+        code = None
+        if missing:
+            limit_threads(max(cfg.trainer.threads for cfg in configs))
+            if target is train:
+                prepare_tracking(configs)
+            with watching(console) as watcher:
+                ran, code = run_jobs(missing, target, at_once, preload=preloads(configs) if target is train else (), watcher=watcher)
+            outcomes |= {outcome.job.name: outcome for outcome in ran}
+        print_outcomes(console, list(outcomes.values()))
+        if code is not None:
+            console.print(f"stopped; the same command goes on from here ({directory})", highlight=False, soft_wrap=True)
+            raise SystemExit(code)
+    return [outcomes[job.name] for job in jobs]
+
+
+def _announce(console: Console, directory: Path, jobs: Sequence[Job], distinct: Mapping[str, Job], missing: Sequence[Job], n: int) -> None:
+    parts = [f"{len(distinct)} jobs in {directory}"]
+    if len(distinct) < len(jobs):
+        parts.append(f"{len(jobs) - len(distinct)} more would be the same runs again")
+    if len(missing) < len(distinct):
+        parts.append(f"{len(distinct) - len(missing)} finished before")
+    if missing:
+        parts.append(f"{min(n, len(missing))} at a time")
+    console.print("; ".join(parts), highlight=False, soft_wrap=True)
+
+
+class LocalLauncher(Launcher):
+    """One process a job, `jobs` at a time."""
+
+    def __init__(self, jobs: int | None = None) -> None:
+        self.jobs = jobs
+        self.checked: dict[tuple[str, ...], Config] = {}  # configs that the command line has composed and checked already
+        self.outcomes: list[Outcome] = []
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        planned = [(list(own), self._config(own)) for own in job_overrides]
+        directory = Path(str(self.config.hydra.sweep.dir))
+        overrides = [str(line) for line in self.config.hydra.overrides.task]
+        outcomes = run_sweep(planned, directory, overrides=overrides, n=self.jobs)
+        self.outcomes += outcomes
+        return [_job_return(outcome) for outcome in outcomes]
+
+    def _config(self, overrides: Sequence[str]) -> Config:
+        found = self.checked.get(tuple(overrides))
+        return found or validate(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides)))
+
+
+def _job_return(outcome: Outcome) -> JobReturn:
+    result = JobResult(overrides=outcome.job.overrides, working_dir=str(outcome.job.directory), task_name="rlhf")
+    good = outcome.state in GOOD
+    summary = outcome.job.directory / "summary.json"
+    result.status = JobStatus.COMPLETED if good else JobStatus.FAILED
+    value = json.loads(summary.read_text()) if good and summary.exists() else None
+    result.return_value = value if good else f"{outcome.job.name}: {outcome.state} ({outcome.ended}), see {outcome.job.log}"
+    return result
+
+
+def register_launcher() -> None:
+    """Makes LocalLauncher known to Hydra under the name that `conf/hydra/launcher/local.yaml` gives."""
+    plugins = Plugins.instance()
+    plugins.register(LocalLauncher)
+    plugins.class_name_to_class[PLUGIN] = LocalLauncher

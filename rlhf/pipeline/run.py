@@ -1,0 +1,164 @@
+"""One run, whole: its stages, its directory, its tracker and how it ended."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from rlhf.config.build import build
+from rlhf.config.naming import is_finished, run_hash
+from rlhf.config.schema import Config
+from rlhf.data.records import Source
+from rlhf.pipeline.manifest import manifest
+from rlhf.pipeline.ppo import train_ppo
+from rlhf.pipeline.reward_model import reward_model_artifact
+from rlhf.pipeline.sft import sft_artifact
+from rlhf.pipeline.summary import Summary, identity, run_label, run_tags, summarise_artifact, summarise_ppo, tracked_params
+from rlhf.pipeline.workshop import Workshop, finishing, flatten, to_yaml
+from rlhf.rundir.errors import RunFailed, Stopped
+from rlhf.rundir.files import read_json, write_json, write_text
+from rlhf.rundir.status import write_status
+from rlhf.tracking.base import Tracker
+
+def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
+    """Brings `directory` to its end, from wherever it is, and gives its summary.
+
+    Args:
+        cfg: the validated config.
+        plain: the same as resolved plain YAML, to be written down.
+        directory: the run's own; a finished one is left as it is.
+
+    Raises:
+        DataError: rows are wrong or missing; nothing was trained.
+        Stopped: a signal came; the state is saved.
+        RunFailed: the directory belongs to another run, or another process works in it.
+    """
+    if is_finished(directory):
+        finished: Summary = read_json(directory / "summary.json")
+        return finished
+    source: Source = build(cfg.data)
+    shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with _own(directory), _stoppable(directory):
+        _identify(shop, plain, directory)
+        try:
+            summary = _stages(shop, plain, directory)
+        except (Stopped, KeyboardInterrupt) as stop:
+            write_status(directory, state="stopped", exit_code=getattr(stop, "exit_code", 130))
+            raise
+        except Exception as error:
+            write_status(directory, state="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
+            (directory / "error.txt").write_text(traceback.format_exc())
+            raise
+        write_status(directory, state="finished", exit_code=0)
+        return summary
+
+
+def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summary:
+    """SFT, then the reward model where somebody needs it, then PPO; as far as `stage` says."""
+    cfg = shop.cfg
+    parents: dict[str, str] = {}
+    write_status(directory, state="running", stage="sft", iteration=0, iterations=cfg.sft.epochs)
+    sft = sft_artifact(shop)
+    parents["sft"] = sft.name
+    if cfg.stage == "sft":
+        return _written(summarise_artifact(shop, sft, plain), directory)
+    reward_model: Path | None = None
+    if cfg.stage == "reward_model" or needs_reward_model(cfg):
+        write_status(directory, state="running", stage="reward_model", iteration=0, iterations=cfg.reward_model.epochs)
+        reward_model = reward_model_artifact(shop, sft)
+        parents["reward_model"] = reward_model.name
+    if cfg.stage == "reward_model":
+        assert reward_model is not None
+        return _written(summarise_artifact(shop, reward_model, plain), directory)
+    _check_parents(directory, parents)
+    _write_manifest(shop, plain, directory, parents)
+    write_status(directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations)
+    tracker: Tracker = build(cfg.tracking)
+    tracker.begin(directory, name=run_label(plain), params=flatten(tracked_params(plain)), tags=run_tags(shop, parents))
+    with finishing(tracker):
+        results = train_ppo(shop, sft, reward_model, directory, tracker)
+        return _written(summarise_ppo(shop, plain, directory, parents, results), directory)
+
+
+def _written(summary: Summary, directory: Path) -> Summary:
+    write_json(directory / "summary.json", summary)
+    return summary
+
+
+def needs_reward_model(cfg: Config) -> bool:
+    """Whether PPO scores with it or starts its value model from it."""
+    return bool(build(cfg.scorer).needs_reward_model) or cfg.ppo.value_init == "reward_model"
+
+
+def _identify(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
+    """config.yaml and a first manifest; a directory that was begun with other data or another config is refused."""
+    before = directory / "manifest.json"
+    if before.exists():
+        found = read_json(before)
+        if found["hash"] != run_hash(dict(plain)):
+            raise RunFailed(f"{directory} belongs to another config (hash {found['hash']}, now {run_hash(dict(plain))}): choose another directory")
+        if found["fingerprints"]["data"] != shop.data.fingerprint:
+            raise RunFailed(f"the data changed since {directory} was begun: move that directory away to start anew, or restore the data to go on")
+    write_text(directory / "config.yaml", to_yaml(dict(plain)))
+    if not before.exists():
+        _write_manifest(shop, plain, directory, {})
+
+
+def _write_manifest(shop: Workshop, plain: Mapping[str, Any], directory: Path, parents: Mapping[str, str]) -> None:
+    names = identity(shop, plain)
+    fingerprints = {"data": shop.data.fingerprint, **parents}
+    details = {"hash": names["config_hash"], "name": names["name"], "study": names["study"], "sweep": names["sweep"]}
+    write_json(
+        directory / "manifest.json",
+        manifest(kind="run", stage=shop.cfg.stage, seed=shop.cfg.seed, fingerprints=fingerprints, **details),
+    )
+
+
+def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
+    """A resumed run must go on from the very SFT policy and reward model that it began with."""
+    begun = read_json(directory / "manifest.json")["fingerprints"]
+    for stage, fingerprint in parents.items():
+        if stage in begun and begun[stage] != fingerprint:
+            raise RunFailed(f"{directory} began from {stage} {begun[stage]}, which would now be {fingerprint}: move the directory away to start anew")
+
+
+@contextmanager
+def _own(directory: Path) -> Iterator[None]:
+    """One process a directory, by a lock that falls free when its owner dies."""
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFailed(f"another process is at work in {directory}: wait for it, or stop it first") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _stoppable(directory: Path) -> Iterator[None]:
+    """Outside of training loops (which have a gentler way) SIGTERM and Ctrl-C end the run at once; all that was reached is on disk."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(130 if number == signal.SIGINT else 143, str(directory))
+
+    previous: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, stop)
+    except ValueError:  # not in the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

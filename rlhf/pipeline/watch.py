@@ -1,0 +1,147 @@
+"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere; and the table at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from rlhf.pipeline.workers import Outcome
+
+STYLES = {"finished": "green", "finished before": "green", "failed": "bold red", "stopped": "yellow", "running": "cyan"}
+PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
+
+
+def last_row(path: Path) -> dict[str, Any]:
+    """The last whole line of a JSON Lines file, {} if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+            text = file.read().decode(errors="replace")
+        row = json.loads(text[: text.rindex("\n")].rpartition("\n")[2])
+    except (OSError, ValueError):
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def status_of(directory: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((directory / "status.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def numbers(row: dict[str, Any]) -> dict[str, str]:
+    """Reward, KL and coefficient of one line of metrics.jsonl, as text."""
+    names = {"reward": ("reward/proxy", "eval/reward/proxy", "reward/gold"), "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"), "coef": ("kl/coef",)}
+    values = {label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()}
+    form = {"reward": "+.3f", "KL": ".2f", "coef": ".4g"}
+    return {k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else "" for k, v in values.items()}
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+class Clock:
+    """Time left of a job's stage, from the iterations since it was first seen there."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple[Path, str], tuple[float, int]] = {}
+
+    def left(self, directory: Path, status: dict[str, Any]) -> str:
+        iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
+        began, start = self.first.setdefault((directory, str(status.get("stage"))), (time.monotonic(), iteration))
+        done = iteration - start
+        return duration((total - iteration) * (time.monotonic() - began) / done) if done > 0 and total else ""
+
+
+class SweepWatcher:
+    """Reads status.json and the last line of metrics.jsonl of each running job."""
+
+    def __init__(self, console: Console, live: Live | None) -> None:
+        self.console, self.live = console, live
+        self.clock = Clock()
+        self.told: dict[str, tuple[str, str, int]] = {}
+
+    def update(self, outcomes: Sequence[Outcome]) -> None:
+        if self.live is not None:
+            self.live.update(self.table(outcomes))
+        else:
+            for outcome in outcomes:
+                self._say(outcome)
+
+    def table(self, outcomes: Sequence[Outcome]) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for column in ("job", "state", "stage", "iteration", "reward", "KL", "coef", "left"):
+            table.add_column(column, justify="left" if column in ("job", "state", "stage") else "right", no_wrap=True)
+        for outcome in outcomes:
+            table.add_row(outcome.job.name, Text(outcome.state, STYLES.get(outcome.state, "dim")), *self._cells(outcome))
+        return table
+
+    def _cells(self, outcome: Outcome) -> list[str]:
+        directory = outcome.job.directory
+        status = status_of(directory) if outcome.state not in ("waiting", "not started") else {}
+        shown = numbers(last_row(directory / "metrics.jsonl") if status else {})
+        total = status.get("iterations")
+        iteration = f"{status.get('iteration', 0)}/{total}" if total else ""
+        left = self.clock.left(directory, status) if outcome.state == "running" else duration(outcome.seconds) if outcome.seconds else ""
+        return [str(status.get("stage") or ""), iteration, shown["reward"], shown["KL"], shown["coef"], left]
+
+    def _say(self, outcome: Outcome) -> None:
+        if outcome.state in ("waiting", "finished before", "not started"):
+            return
+        directory = outcome.job.directory
+        status = status_of(directory) if outcome.state == "running" else {}
+        total = status.get("iterations") or 0
+        tenth = int((status.get("iteration") or 0) / total / PLAIN_SHARE) if total else 0
+        now = (outcome.state, str(status.get("stage") or ""), tenth)
+        if self.told.get(outcome.job.name) == now:
+            return
+        self.told[outcome.job.name] = now
+        shown = " ".join(f"{label} {text}" for label, text in numbers(last_row(directory / "metrics.jsonl")).items() if text)
+        if outcome.state != "running":
+            self._print(f"{outcome.job.name}: {outcome.state} {outcome.ended if outcome.state == 'failed' else ''} after {duration(outcome.seconds)}  {shown}")
+        elif total:
+            left = self.clock.left(directory, status)
+            self._print(f"{outcome.job.name}: {now[1]} {status['iteration']}/{total}  {shown}{f'  left {left}' if left else ''}")
+        else:
+            self._print(f"{outcome.job.name}: started")
+
+    def _print(self, line: str) -> None:
+        self.console.print(" ".join(line.split(" ")), highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[SweepWatcher]:
+    if not console.is_terminal:
+        yield SweepWatcher(console, None)
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield SweepWatcher(console, live)
+
+
+def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """How each job ended; of those that did not finish the last line and the path of the log."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("job", "state", "exit", "time"):
+        table.add_column(column, no_wrap=True)
+    for outcome in outcomes:
+        state = Text(outcome.state, STYLES.get(outcome.state, "dim"))
+        table.add_row(outcome.job.name, state, outcome.ended if outcome.exit_code else "", duration(outcome.seconds) if outcome.seconds else "")
+    console.print(table)
+    for outcome in outcomes:
+        if outcome.state in ("failed", "stopped"):
+            console.print(f"{outcome.job.name}: {outcome.last_line}\n  log: {outcome.job.log}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,86 @@
+"""What a run carries besides its metrics: config, reports, samples, final numbers. Weights stay where they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.tracking.redact import redact_text, redacted_file
+from rlhf.tracking.spool import Lines, number, read_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
+TABLE = "samples.json"
+RESULTS = ("objective", "kl.coef_final", "wall_seconds")  # of summary.json, beside everything with a `/`
+_INF = float("inf")
+
+
+def send_config(client: MlflowClient, run_id: str, directory: Path) -> None:
+    """The whole resolved config: params may be cut, this is not."""
+    send_file(client, run_id, directory / "config.yaml")
+
+
+def send_files(client: MlflowClient, run_id: str, directory: Path) -> None:
+    for name in FILES:
+        send_file(client, run_id, directory / name)
+
+
+def send_file(client: MlflowClient, run_id: str, path: Path) -> None:
+    """Upload a file under its own name, in place of an earlier one; text without its secrets. Nothing if there is no file."""
+    if not path.is_file():
+        return
+    clean = None if path.suffix == ".png" else redacted_file(path)
+    if clean is None:
+        client.log_artifact(run_id, str(path))
+    else:
+        client.log_text(run_id, clean, path.name)
+
+
+def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The run's results as `final/...`, which MLflow draws as bars across runs. Standard errors stay in summary.json."""
+    wanted = {k: number(v) for k, v in summary.items() if ("/" in k and not k.endswith("_se")) or k in RESULTS}
+    return {f"final/{k}": v for k, v in wanted.items() if v is not None and abs(v) != _INF}
+
+
+def send_summary(client: MlflowClient, run_id: str, directory: Path, *, step: int, timestamp: int) -> None:
+    """Sent again it changes nothing: same key, value, step and timestamp (ms) are one row to MLflow."""
+    from mlflow.entities import Metric
+
+    values = final_metrics(read_json(directory / "summary.json"))
+    if values:
+        client.log_batch(run_id, metrics=[Metric(k, v, timestamp, step) for k, v in values.items()], synchronous=True)
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows as MLflow's table file has them. A cell that a row lacks is null."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return {"columns": columns, "data": [[row.get(column) for column in columns] for row in rows]}
+
+
+def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
+    """samples.jsonl as a table that MLflow shows beside other runs' tables.
+
+    Not `log_table`: that appends to a table that is there, and would show every sample twice after a resume.
+    """
+    rows = Lines(directory / "samples.jsonl").read()
+    if rows:
+        client.log_dict(run_id, table(rows), TABLE)
+        client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
+
+
+def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:
+    """What is known at the end only: fingerprints, revision, and why a run failed."""
+    from mlflow.entities import RunTag
+
+    manifest, status = read_json(directory / "manifest.json"), read_json(directory / "status.json")
+    tags = {f"fingerprint.{stage}": value for stage, value in (manifest.get("fingerprints") or {}).items() if value}
+    git = manifest.get("git") or {}
+    if git.get("revision"):
+        tags |= {"mlflow.source.git.commit": git["revision"], "git.dirty": str(bool(git.get("dirty"))).lower()}
+    tags["error"] = status.get("error") or ""
+    client.log_batch(run_id, tags=[RunTag(k, redact_text(str(v))[:500]) for k, v in tags.items() if v], synchronous=True)

@@ -1,0 +1,45 @@
+"""What the pipeline knows of tracking: four calls, none of which waits for a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Tracker(Protocol):
+    """Follows one run directory at a time. `metrics.jsonl` there is the spool; the tracker only reads it."""
+
+    def begin(self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Start to follow `directory`. `params` is flat (`kl.coef`: 0.05). Returns at once."""
+        ...
+
+    def notify(self) -> None:
+        """There are new lines. Returns at once."""
+        ...
+
+    def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
+        """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something could not be delivered."""
+        ...
+
+    def links(self) -> dict[str, str]:
+        """What to print at the end of a command: label to link or command."""
+        ...
+
+
+class NoTracker:
+    """tracking=none: the run's directory is all there is."""
+
+    def begin(self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        return None
+
+    def notify(self) -> None:
+        return None
+
+    def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
+        return None
+
+    def links(self) -> dict[str, str]:
+        return {}

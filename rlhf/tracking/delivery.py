@@ -1,0 +1,207 @@
+"""Brings one run directory into one MLflow run, every iteration once.
+
+State is `tracking.json` in the directory. MLflow is asked for the last iteration whenever the two may differ (after a
+start, after an error), so that a crash between sending a line and noting it sends nothing twice.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from rlhf.tracking import artifacts
+from rlhf.tracking.redact import redact_text, redact_value
+from rlhf.tracking.spool import Lines, number, read_json, write_json
+from rlhf.tracking.store import connect, prepare_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+STATE = "tracking.json"
+KEY_TAG = "rlhf.key"
+LONGEST_PARAM = 500  # characters; what every MLflow server takes. config.yaml holds the whole value
+LONGEST_TAG = 5000
+PER_REQUEST = 100  # params or tags
+_INF = float("inf")
+
+
+def read_state(directory: Path) -> dict[str, Any]:
+    return read_json(directory / STATE)
+
+
+def open_state(
+    directory: Path, *, uri: str, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """The directory's state with what this start says of the run; a new one if the directory was tracked elsewhere, or never."""
+    old = read_state(directory)
+    same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
+    state: dict[str, Any] = old if same else {"key": uuid.uuid4().hex, "run_id": None, "experiment_id": None, "delivered": -1, "starts": 0}
+    state.update(uri=uri, experiment=experiment, name=name, closed=None, begun=state.get("begun") or _now())
+    state["params"] = {_key(k): _text(redact_value(k, v)) for k, v in params.items()}
+    state["tags"] = {_key(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
+    state["starts"] += 1
+    write_json(directory / STATE, state)
+    return state
+
+
+def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
+    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out.
+
+    MLflow keeps nan, but stores inf as 1.8e308.
+    """
+    values = {_key(key): value for key, value in ((k, number(v)) for k, v in line.items()) if value is not None}
+    finite = {key: value for key, value in values.items() if abs(value) != _INF}
+    left_out = len(values) - len(finite)
+    return (finite | {"nonfinite": float(left_out)} if left_out else finite), left_out
+
+
+class Delivery:
+    """Synchronous: every method may wait for MLflow and may raise. One at a time for a directory, held by a file lock."""
+
+    def __init__(self, directory: Path, state: dict[str, Any]) -> None:
+        self.directory = directory
+        self.state = state
+        self.abandoned = threading.Event()  # set when nobody waits any more: write nothing
+        self._lock = FileLock(directory / ".tracking.lock", thread_local=False)
+        self._metrics, self._timings = Lines(directory / "metrics.jsonl"), Lines(directory / "timings.jsonl")
+        self._backlog: deque[dict[str, Any]] = deque()
+        self._times: dict[int, int] = {}
+        self._client: MlflowClient | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Lines read and not delivered."""
+        self._read()
+        return len(self._backlog)
+
+    def advance(self, *, resume: bool = True) -> None:
+        """Deliver the lines that are new. `resume` says that the run goes on: its status becomes RUNNING."""
+        if self._client is None:
+            if not self._lock.is_locked:
+                self._lock.acquire(timeout=1)
+            self._client = self._connected(resume)
+        self._read()
+        while self._backlog and not self.abandoned.is_set():
+            try:
+                self._send(self._backlog[0])
+            except Exception:
+                self._client = None  # it may have arrived: ask before sending again
+                raise
+            self._backlog.popleft()
+
+    def close(self, status: str, ended: int | None = None) -> None:
+        """Deliver the end of a run: its final numbers, files and status. Call after `advance`."""
+        assert self._client is not None
+        run_id = self.state["run_id"]
+        last = max(self.state["delivered"], 0)
+        artifacts.send_summary(self._client, run_id, self.directory, step=last, timestamp=self._times.get(last, self.state["begun"]))
+        artifacts.send_files(self._client, run_id, self.directory)
+        artifacts.send_samples(self._client, run_id, self.directory)
+        artifacts.send_end_tags(self._client, run_id, self.directory)
+        self._client.set_terminated(run_id, status, ended or _now())
+        self._save(closed=status)
+
+    def release(self) -> None:
+        self._client = None
+        self._lock.release()
+
+    def _save(self, **changes: Any) -> None:
+        if self.abandoned.is_set():
+            raise RuntimeError("nobody waits for this delivery any more")
+        self.state.update(changes)
+        write_json(self.directory / STATE, self.state)
+
+    def _read(self) -> None:
+        for row in self._timings.read():
+            if isinstance(row.get("iteration"), int) and (seconds := number(row.get("time"))) is not None and 0 < seconds < _INF:
+                self._times[row["iteration"]] = round(seconds * 1000)
+        newest = self._backlog[-1]["iteration"] if self._backlog else self.state["delivered"]
+        for row in self._metrics.read():
+            if isinstance(row.get("iteration"), int) and row["iteration"] > newest:
+                self._backlog.append(row)
+                newest = row["iteration"]
+
+    def _send(self, line: dict[str, Any]) -> None:
+        from mlflow.entities import Metric
+
+        assert self._client is not None
+        iteration = line["iteration"]
+        if iteration > self.state["delivered"]:
+            values, _ = batch(line)
+            stamp = self._times.get(iteration) or _now()
+            metrics = [Metric(key, value, stamp, iteration) for key, value in values.items()]
+            self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
+            self._save(delivered=iteration)
+
+    def _connected(self, resume: bool) -> MlflowClient:
+        state = self.state
+        experiment_id = prepare_store(state["uri"], state["experiment"])
+        client = connect(state["uri"])
+        run = _find(client, experiment_id, state)
+        if run is None:
+            tags = state["tags"] | {KEY_TAG: state["key"], "rlhf.directory": str(self.directory.absolute()), "mlflow.source.name": "rlhf"}
+            run = client.create_run(experiment_id, start_time=state["begun"], tags=tags, run_name=state["name"])
+        elif resume and run.info.status != "RUNNING":
+            client.update_run(run.info.run_id, status="RUNNING")
+        # The metric `iteration` travels in each batch, so it is MLflow's own word on what arrived.
+        arrived = int(run.data.metrics.get("iteration", -1))
+        self._save(run_id=run.info.run_id, experiment_id=experiment_id, delivered=arrived)
+        _send_params(client, run, state)
+        artifacts.send_config(client, run.info.run_id, self.directory)
+        return client
+
+
+def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Run | None:
+    """The run of this state if it is there and not deleted. A run created just before a crash is found by its key."""
+    from mlflow.exceptions import MlflowException
+
+    if state["run_id"] is not None:
+        try:
+            run = client.get_run(state["run_id"])
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return run if run.info.lifecycle_stage == "active" else None
+    found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{state['key']}'", max_results=1)
+    return found[0] if found else None
+
+
+def _send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
+    """Params can be written once. A value that a later start changes becomes the tag `resume.<n>.<key>`, n counting starts from 1."""
+    from mlflow.entities import Param, RunTag
+
+    there = run.data.params
+    new = [Param(k, v) for k, v in state["params"].items() if k not in there]
+    changed = [RunTag(f"resume.{state['starts'] - 1}.{k}", v) for k, v in state["params"].items() if k in there and there[k] != v]
+    for i in range(0, len(new), PER_REQUEST):
+        client.log_batch(run.info.run_id, params=new[i : i + PER_REQUEST], synchronous=True)
+    for i in range(0, len(changed), PER_REQUEST):
+        client.log_batch(run.info.run_id, tags=changed[i : i + PER_REQUEST], synchronous=True)
+
+
+def _key(key: str) -> str:
+    """A name that MLflow takes: letters, digits and `_ - . / space`; no empty, `.` or `..` part."""
+    parts = (part for part in re.sub(r"[^\w\-./ ]", "_", key).split("/") if part not in ("", ".", ".."))
+    return "/".join(parts)[:250] or "_"
+
+
+def _text(value: Any) -> str:
+    """As YAML writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = str(value)
+    return text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."
+
+
+def _now() -> int:
+    return round(time.time() * 1000)

@@ -1,0 +1,53 @@
+"""Keeps passwords and tokens out of what is sent to a tracking server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HIDDEN = "***"
+_SECRET_KEY = re.compile(r"(^|_)(password|passwd|passphrase|secret|credentials?|auth|token|key)$", re.IGNORECASE)
+_SPECIAL_TOKEN = re.compile(r"(^|_)(bos|eos|pad|unk|sep|cls|mask|image)_token$", re.IGNORECASE)
+_URL_LOGIN = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+
+
+def is_secret(key: str) -> bool:
+    """Whether the last part of a dotted key names a secret (`hub.access_token`), and not a token of a vocabulary (`pad_token`)."""
+    last = key.rsplit(".", 1)[-1].replace("-", "_")
+    return bool(_SECRET_KEY.search(last)) and not _SPECIAL_TOKEN.search(last)
+
+
+def redact_value(key: str, value: Any) -> Any:
+    """`value` without its secrets. Only text under a secret's key is hidden; numbers, switches and nothing are not secrets."""
+    if isinstance(value, Mapping):
+        return {k: redact_value(str(k), v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_value(key, v) for v in value]
+    if isinstance(value, str) and value:
+        return HIDDEN if is_secret(key) else redact_text(value)
+    return value
+
+
+def redact_text(text: str) -> str:
+    """Hides user and password in addresses: https://me:pw@host becomes https://***@host."""
+    return _URL_LOGIN.sub(HIDDEN, text)
+
+
+def redacted_file(path: Path) -> str | None:
+    """The text of a YAML or JSON file with its secrets hidden, or None where there is nothing to hide."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        value = json.loads(text)
+        clean = redact_value("", value)
+        return None if clean == value else json.dumps(clean, indent=2, ensure_ascii=False) + "\n"
+    if path.suffix in (".yaml", ".yml"):
+        yaml: Any = import_module("yaml")  # it carries no types
+        value = yaml.safe_load(text)
+        clean = redact_value("", value)
+        return None if clean == value else str(yaml.safe_dump(clean, sort_keys=False, allow_unicode=True))
+    clean = redact_text(text)
+    return None if clean == text else clean

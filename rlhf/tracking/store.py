@@ -1,0 +1,157 @@
+"""Where runs are kept: the address, the database, the experiment. One preparation, then many writers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from rlhf.tracking.spool import read_json, write_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+_SCHEMES = re.compile(r"^(sqlite|postgresql|mysql|mssql)(\+\w+)?://|^https?://|^databricks(://|$)")
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default of 7 holds one call to a closed port for four minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",  # seconds
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+def absolute_uri(uri: str) -> str:
+    """The address with a relative database path made absolute.
+
+    Raises:
+        ValueError: what MLflow cannot store runs in (a folder, a memory database), with what to write instead.
+    """
+    if not _SCHEMES.search(uri):
+        path = re.sub(r"^file:(//)?", "", uri)
+        raise ValueError(f"tracking.uri={uri}: MLflow keeps runs in a database or a server; write sqlite:///{path.rstrip('/')}/mlflow.db")
+    if not uri.startswith(_SQLITE):
+        return uri
+    path, mark, query = uri[len(_SQLITE) :].partition("?")
+    if path in ("", ":memory:"):
+        raise ValueError(f"tracking.uri={uri}: a database in memory is lost at the end; name a file, such as sqlite:///outputs/mlflow.db")
+    return f"{_SQLITE}{Path(path).expanduser().absolute()}{mark}{query}"
+
+
+def database(uri: str) -> Path | None:
+    """The file of a sqlite address, None for any other."""
+    uri = absolute_uri(uri)
+    return Path(uri[len(_SQLITE) :].partition("?")[0]) if uri.startswith(_SQLITE) else None
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of this address. Imports MLflow (seconds), touches no global state of it but the limits on waiting."""
+    for key, value in _ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "urllib3.connectionpool"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.ERROR)
+    return MlflowClient(tracking_uri=absolute_uri(uri))
+
+
+def prepare_store(uri: str, experiment: str) -> str:
+    """Make sure that database and experiment are there, and return the experiment's id.
+
+    A new sqlite database must have one maker: six processes that open a missing one at the same time break it. So this
+    works under a file lock. A store that is ready is recognised without importing MLflow.
+    """
+    uri = absolute_uri(uri)
+    path = database(uri)
+    if path is None:
+        return _experiment(connect(uri), experiment, None)
+    known = _known(path, experiment)
+    if known is not None:
+        return known
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        known = _known(path, experiment)
+        if known is not None:
+            return known
+        client = _migrated(uri, path)
+        slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._") or "experiment"
+        found = _experiment(client, experiment, (path.parent / "mlartifacts" / slug).as_uri())
+        write_json(_mark(path), {"mlflow": version("mlflow"), "schema": _schema(path)})
+        return found
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f"{path.name}.ready.json")
+
+
+def _schema(path: Path) -> str | None:
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        row = db.execute("select version_num from alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def _known(path: Path, experiment: str) -> str | None:
+    """The experiment's id if the installed MLflow has prepared this file and nothing changed since."""
+    mark = read_json(_mark(path))
+    if not path.exists() or mark.get("mlflow") != version("mlflow"):
+        return None
+    try:
+        if _schema(path) != mark.get("schema"):
+            return None
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'active'"
+            row = db.execute(query, (experiment,)).fetchone()
+    except sqlite3.Error:
+        return None
+    return str(row[0]) if row else None
+
+
+def _migrated(uri: str, path: Path) -> MlflowClient:
+    """A client of a database of the installed MLflow's schema. One of an older schema is copied aside and brought up to date."""
+    before = _schema(path) if path.exists() and path.stat().st_size else None
+    copy = path.with_name(f"{path.name}.{before}.bak")
+    foreign = before is not None and read_json(_mark(path)) != {"mlflow": version("mlflow"), "schema": before}
+    if foreign:
+        shutil.copy2(path, copy)
+    client = connect(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.search_experiments(max_results=1)  # opens the database, and makes or migrates it in most cases
+    except MlflowException as error:
+        if "out-of-date database schema" not in str(error):
+            raise
+        subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True, capture_output=True)
+        client = connect(uri)
+    if foreign and _schema(path) == before:
+        copy.unlink()
+    return client
+
+
+def _experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location))
+        except MlflowException:  # somebody else was quicker
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":  # the name stays taken
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)

@@ -1,0 +1,113 @@
+"""The local KL(pi_old || pi): how far one update may move. It knows nothing of the reference; the global KL lives in rlhf.kl."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from torch import Tensor
+
+from rlhf.functional.kl import k3
+from rlhf.functional.masking import Reduce, masked_mean
+
+State = dict[str, float]
+
+
+def local_kl(logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+    """KL(pi_old || pi) from tokens that pi_old drew: k3 = rho - 1 - log rho, rho = exp(logp - old_logp). [B, T] -> scalar, nats per token.
+
+    0 exactly when nothing moved, never negative; its gradient under pi_old's samples is that of KL(pi_old || pi).
+    """
+    return reduce(k3(old_logp.detach(), logp).masked_fill(~mask, 0), mask)
+
+
+class TrustRegion(Protocol):
+    @property
+    def coef(self) -> float:
+        """Of the loss term; 0 where there is none."""
+        ...
+
+    def loss(self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+        """The term added to the policy loss, [B, T] -> scalar."""
+        ...
+
+    def should_stop(self, local_kl: float) -> bool:
+        """Whether to leave the inner epochs, from a minibatch's local KL in nats per token."""
+        ...
+
+    def update(self, local_kl: float) -> None:
+        """Once an iteration, from the local KL that it ended with."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class Unlimited:
+    """Only PPO's clipping limits one update."""
+
+    coef = 0.0
+
+    def loss(self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+        return logp.new_zeros(())
+
+    def should_stop(self, local_kl: float) -> bool:
+        return False
+
+    def update(self, local_kl: float) -> None:
+        return None
+
+    def state_dict(self) -> State:
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        return None
+
+
+class EarlyStop(Unlimited):
+    """Leave the inner epochs once the local KL is above `target` nats per token, or is no number at all."""
+
+    def __init__(self, target: float) -> None:
+        self.target = _positive("target", target)
+
+    def should_stop(self, local_kl: float) -> bool:
+        return not local_kl <= self.target
+
+
+class Penalty:
+    """coef * KL(pi_old || pi) in the loss: the adaptive KL penalty of PPO (arXiv 1707.06347, Eq. 8).
+
+    The coefficient doubles above 1.5 target and halves below target / 1.5. It stays within a factor of 2^20 of where it started, so
+    that a long run cannot lose it to underflow.
+    """
+
+    def __init__(self, coef: float, target: float) -> None:
+        self.coef = self._start = _positive("coef", coef)
+        self.target = _positive("target", target)
+
+    def loss(self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+        return self.coef * local_kl(logp, old_logp, mask, reduce)
+
+    def should_stop(self, local_kl: float) -> bool:
+        return False
+
+    def update(self, local_kl: float) -> None:
+        if not math.isfinite(local_kl):
+            return
+        if local_kl > 1.5 * self.target:
+            self.coef = min(self.coef * 2, self._start * 2**20)
+        elif local_kl < self.target / 1.5:
+            self.coef = max(self.coef / 2, self._start / 2**20)
+
+    def state_dict(self) -> State:
+        return {"coef": self.coef}
+
+    def load_state_dict(self, state: State) -> None:
+        self.coef = state["coef"]
+
+
+def _positive(name: str, value: float) -> float:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number above 0, got {value}")
+    return float(value)

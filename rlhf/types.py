@@ -1,0 +1,130 @@
+"""The data that flows: each step of PPO makes a new type and changes none.
+
+    PromptBatch -> Rollout -> ScoredRollout -> Experience -> minibatches (Experience again, fewer rows)
+
+Shapes: B responses, P prompt tokens (padded left), T response tokens (padded right), L = P + T. Masks are boolean, True = counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+class Batch:
+    """What every batch can do: move between devices and give some of its rows. Fields are tensors with rows first, nested batches, or lists."""
+
+    def _map(self, tensor_fn: Any, list_fn: Any) -> Self:
+        def apply(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return tensor_fn(value)
+            if isinstance(value, Batch):
+                return value._map(tensor_fn, list_fn)
+            if isinstance(value, tuple):
+                return list_fn(value)
+            return value
+
+        return type(self)(**{f.name: apply(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+
+    def to(self, device: torch.device | str) -> Self:
+        return self._map(lambda x: x.to(device), lambda x: x)
+
+    def rows(self, index: Tensor) -> Self:
+        """The rows `index` [N] (integers), in that order."""
+        return self._map(lambda x: x[index.to(x.device)], lambda x: tuple(x[i] for i in index.tolist()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptBatch(Batch):
+    tokens: Tensor  # [B, P] long, padded left
+    mask: Tensor  # [B, P] bool
+    texts: tuple[str, ...]  # B
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Batch):
+    """What the policy wrote. `mask` is True up to and including the first EOS."""
+
+    prompt: PromptBatch
+    tokens: Tensor  # [B, T] long, padded right
+    mask: Tensor  # [B, T] bool
+    logp: Tensor  # [B, T] the sampler's log-probabilities (of the warped distribution), 0 where masked
+    ended: Tensor  # [B] bool: an EOS came before the length ran out
+
+    @property
+    def sequence(self) -> Tensor:
+        return torch.cat([self.prompt.tokens, self.tokens], dim=1)  # [B, L]
+
+    @property
+    def attention(self) -> Tensor:
+        return torch.cat([self.prompt.mask, self.mask], dim=1)  # [B, L] bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredRollout(Batch):
+    """A rollout as policy, reference, value model and scorer see it, before the KL is added."""
+
+    rollout: Rollout
+    logp: Tensor  # [B, T] of the policy that sampled, recomputed by the training forward
+    ref_logp: Tensor  # [B, T]
+    kl: Tensor  # [B, T] the penalty's estimate per token, 0 where masked
+    exact_kl: Tensor  # [B, T] sum over the vocabulary at each prefix
+    entropy: Tensor  # [B, T]
+    values: Tensor  # [B, T] of the state before each token
+    raw_score: Tensor  # [B] as the scorer gave it
+    score: Tensor  # [B] after the missing-EOS rule and the clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience(Batch):
+    """What the PPO loss needs, one row a response."""
+
+    rollout: Rollout
+    logp: Tensor  # [B, T] old log-probabilities
+    ref_logp: Tensor  # [B, T]
+    values: Tensor  # [B, T] old values
+    advantages: Tensor  # [B, T]
+    returns: Tensor  # [B, T]
+
+    @property
+    def mask(self) -> Tensor:
+        return self.rollout.mask
+
+    def __len__(self) -> int:
+        return len(self.logp)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minibatch(Batch):
+    """Rows of one optimizer step, or one micro-batch of them; the totals are the whole step's, so that a loss does not depend on the split."""
+
+    experience: Experience
+    step_tokens: int  # response tokens of the whole step
+    step_sequences: int  # responses of the whole step
+    splits: int  # micro-batches of the whole step
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemonstrationBatch(Batch):
+    tokens: Tensor  # [B, L] padded right
+    attention: Tensor  # [B, L] bool
+    loss_mask: Tensor  # [B, L] bool: tokens that the loss predicts
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreferenceBatch(Batch):
+    chosen: Tensor  # [B, L] prompt and completion, padded right
+    chosen_mask: Tensor  # [B, L] bool
+    rejected: Tensor  # [B, L']
+    rejected_mask: Tensor  # [B, L'] bool
+    margin: Tensor  # [B], 0 where none is known
+
+
+Texts = Sequence[str]

@@ -1,0 +1,43 @@
+import torch
+
+from rlhf.callbacks.checkpoint import KEPT, AtomicCheckpointIO, checkpoint_path, is_whole, last_checkpoint, prune
+
+
+def save(directory, iteration):
+    path = checkpoint_path(directory, iteration)
+    AtomicCheckpointIO().save_checkpoint({"x": torch.arange(1000) + iteration}, path)
+    return path
+
+
+def test_the_newest_whole_one_is_found(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    for i in (5, 10):
+        save(tmp_path, i)
+    assert last_checkpoint(tmp_path) == checkpoint_path(tmp_path, 10)
+    assert torch.equal(AtomicCheckpointIO().load_checkpoint(checkpoint_path(tmp_path, 10))["x"], torch.arange(1000) + 10)
+
+
+def test_a_flipped_byte_a_cut_file_and_a_missing_digest_are_passed_over(tmp_path):
+    save(tmp_path, 5)
+    for damage in ("flip", "cut", "digest"):
+        path = save(tmp_path, 10)
+        data = bytearray(path.read_bytes())
+        if damage == "flip":
+            data[len(data) // 2] ^= 1
+            path.write_bytes(data)
+        elif damage == "cut":
+            path.write_bytes(data[:-100])
+        else:
+            path.with_suffix(".sha256").unlink()
+        assert not is_whole(path)
+        assert last_checkpoint(tmp_path) == checkpoint_path(tmp_path, 5)
+
+
+def test_the_last_two_are_kept_and_strays_are_cleared(tmp_path):
+    for i in range(1, 6):
+        save(tmp_path, i)
+    (tmp_path / "checkpoints" / ".iteration-000006.ckpt.123.tmp").write_bytes(b"half")
+    prune(tmp_path)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert KEPT == 2
+    assert names == [f"iteration-00000{i}.{kind}" for i in (4, 5) for kind in ("ckpt", "sha256")]

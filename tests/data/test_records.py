@@ -1,0 +1,54 @@
+import hashlib
+import pickle
+
+import pytest
+
+from rlhf.data.records import DataError, Demonstration, Preference, Split, TaskData
+
+
+def task(completion=" b", margin=None, prompts=("a",)):
+    return TaskData(
+        demonstrations=Split(train=(Demonstration(prompt="a", completion=completion),), heldout=()),
+        preferences=Split(train=(Preference(prompt="a", chosen=" b", rejected=" c", margin=margin),), heldout=()),
+        prompts=Split(train=prompts, heldout=()),
+    )
+
+
+def test_fingerprint_is_sha256_of_canonical_json():
+    data = TaskData(
+        demonstrations=Split(train=(Demonstration(prompt="a", completion="\u00e9"),), heldout=()),
+        preferences=None,
+        prompts=Split(train=("a",), heldout=("b",)),
+    )
+    text = (
+        '{"demonstrations":{"heldout":[],"train":[{"completion":"\\u00e9","prompt":"a"}]},'
+        '"preferences":null,"prompts":{"heldout":["b"],"train":["a"]}}'
+    )
+    assert data.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_fingerprint_changes_with_every_part_of_the_content():
+    same = task().fingerprint
+    assert task().fingerprint == same
+    others = [
+        task(completion=" c"),
+        task(margin=0.0),
+        task(prompts=("a", "b")),
+        TaskData(demonstrations=task().demonstrations, preferences=None, prompts=task().prompts),
+        TaskData(demonstrations=task().demonstrations, preferences=task().preferences, prompts=Split(train=(), heldout=("a",))),
+    ]
+    assert len({same, *(other.fingerprint for other in others)}) == 6
+
+
+@pytest.mark.parametrize(("number", "last"), [(20, "fault 19"), (21, "and 1 more"), (25, "and 5 more")])
+def test_data_error_shows_twenty_faults_and_counts_the_rest(number, last):
+    error = DataError([f"fault {i}" for i in range(number)])
+    assert error.faults[:20] == [f"fault {i}" for i in range(20)]
+    assert error.faults[-1] == last
+    assert str(error).splitlines() == error.faults
+    assert pickle.loads(pickle.dumps(error)).faults == error.faults
+
+
+def test_data_error_takes_one_sentence():
+    assert DataError("no file").faults == ["no file"]
+    assert isinstance(DataError("no file"), ValueError)

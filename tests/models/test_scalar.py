@@ -1,0 +1,45 @@
+import torch
+
+from rlhf.models.load import scalar_model_from
+from tests.conftest import tiny
+
+
+def test_rm_last_token(tokenizer, architecture):
+    """The score is read at the last counted token, left or right padded, and equals the row's own alone."""
+    scalar = scalar_model_from(tiny(tokenizer, architecture), seed=0)
+    row, other = [3, 4, 5], [3, 6, 7, 2, 4]
+    alone = scalar.score(torch.tensor([row]), torch.ones(1, 3, dtype=torch.bool))
+    right = torch.tensor([row + [0, 0], other])
+    right_mask = torch.tensor([[True] * 3 + [False] * 2, [True] * 5])
+    left = torch.tensor([[0, 0, *row], other])
+    left_mask = torch.tensor([[False] * 2 + [True] * 3, [True] * 5])
+    assert torch.allclose(scalar.score(right, right_mask)[0], alone[0], atol=1e-5)
+    assert torch.allclose(scalar.score(left, left_mask)[0], alone[0], atol=1e-5)
+
+
+def test_rm_norm(policy):
+    """Scores of the samples get mean 0 and std 1; normalising twice is the same as once."""
+    scalar = scalar_model_from(policy, seed=0)
+    ids, mask = torch.arange(1, 9).reshape(4, 2), torch.ones(4, 2, dtype=torch.bool)
+    with torch.no_grad():
+        for _ in range(2):
+            scalar.normalize(scalar.score(ids, mask))
+            scores = scalar.score(ids, mask)
+            assert abs(float(scores.mean())) < 1e-5
+            assert abs(float(scores.std(correction=0)) - 1) < 1e-5
+
+
+def test_equal_scores_are_not_divided_by_nothing(policy):
+    scalar = scalar_model_from(policy, seed=0)
+    scalar.normalize(torch.tensor([2.0, 2.0, 2.0]))
+    assert scalar.normalization == (2.0, 1.0)
+
+
+def test_value_alignment(policy):
+    """The value at a response token is read before that token: changing the token (or later ones) leaves it as it was."""
+    scalar = scalar_model_from(policy, seed=0)
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    one, two = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[1, 2, 3, 7, 5]])
+    a, b = scalar.values(one, mask, 3), scalar.values(two, mask, 3)
+    assert a.shape == (1, 3)
+    assert torch.allclose(a[:, :2], b[:, :2], atol=1e-6) and not torch.allclose(a[:, 2], b[:, 2], atol=1e-4)

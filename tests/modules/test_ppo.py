@@ -1,0 +1,216 @@
+"""The PPO module on a random policy of two layers, without a trainer where the loss alone matters and with one where the loop does."""
+
+import copy
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from rlhf.data.collate import collate_prompts, eos_id, pad_id
+from rlhf.kl.controller import Adaptive, Fixed
+from rlhf.kl.estimator import K1, K3, Exact
+from rlhf.kl.penalty import KLPenalty
+from rlhf.kl.placement import Both, Loss, Reward
+from rlhf.kl.reference import EMA, SFT
+from rlhf.models.load import scalar_model_from
+from rlhf.modules.ppo import CollectedMinibatches, Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
+from rlhf.rollout.collect import AdvantageSettings
+from rlhf.rollout.generate import Sampling
+from rlhf.rollout.score import GoldScorer, Judges
+from rlhf.trust_region import EarlyStop, Unlimited
+from tests.conftest import tiny
+
+DEFAULTS = dict(
+    iterations=2, minibatch_size=8, micro_batch_size=None, inner_epochs=2, policy_clip=0.2, value_clip=0.2, value_coef=0.5,
+    entropy_coef=0.0, aggregation="token_mean", critic_warmup=0, missing_eos="none", missing_eos_value=None, reward_clip=None,
+    eval_every=1, eval_samples=2, lr_schedule="constant", lr_warmup=0.0,
+)  # fmt: skip
+
+
+def fewer_letters(prompts, responses):
+    return [-len(r) / 4 for r in responses]
+
+
+def make(tokenizer, *, kl=None, trust_region=None, reference_seed=0, lr=1e-2, seed=0, **settings):
+    policy, reference = tiny(tokenizer), tiny(tokenizer, seed=reference_seed).requires_grad_(False)
+    prompts = ["a b", "c", "d e f", "g"] * 4
+    return PPOModule(
+        policy,
+        scalar_model_from(policy, seed=0),
+        frozen=Frozen(reference=reference, judges=Judges(tokenizer=tokenizer, gold=fewer_letters), scorer=GoldScorer()),
+        prompts=PromptSource(draw=lambda i: collate_prompts(tokenizer, prompts), heldout=collate_prompts(tokenizer, prompts[:4])),
+        kl=kl or KLPenalty(Fixed(0.1), K1(), Reward(), SFT()),
+        trust_region=trust_region or Unlimited(),
+        make_optimizer=lambda p, v: torch.optim.Adam(ppo_parameter_groups(p, v, value_lr=None), lr=lr, eps=1e-5),
+        settings=PPOSettings(**{**DEFAULTS, **settings}),
+        advantage=AdvantageSettings(gamma=1.0, lam=0.95, whiten=True, whiten_rewards=False),
+        sampling=Sampling(max_new_tokens=6),
+        eos=eos_id(tokenizer),
+        pad=pad_id(tokenizer),
+        seed=seed,
+    )
+
+
+def train(module, accumulate=1):
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, max_epochs=module.iterations, accumulate_grad_batches=accumulate, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(module, CollectedMinibatches(module))
+    return module
+
+
+def gradients(module, batches):
+    module.zero_grad()
+    for batch in batches:
+        (module.training_step(batch, 0) / batch.splits).backward()
+    return torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+
+
+def first_step(module):
+    """The micro-batches of the first optimizer step."""
+    collected = module.collect()
+    first = next(collected)
+    return [first, *(next(collected) for _ in range(first.splits - 1))]
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_sum", "sequence_mean", "fixed_length"])
+def test_accum_invariance(tokenizer, aggregation):
+    """The gradient of one optimizer step is the same for any micro-batch split, ragged lengths and all."""
+    whole = make(tokenizer, aggregation=aggregation, reference_seed=1)
+    expected = gradients(whole, first_step(whole))
+    for micro in (4, 2, 1):
+        module = make(tokenizer, aggregation=aggregation, reference_seed=1, micro_batch_size=micro)
+        steps = first_step(module)
+        assert len(steps) == 8 // micro
+        assert torch.allclose(gradients(module, steps), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_accumulation_through_lightning_gives_the_same_policy(tokenizer):
+    one = train(make(tokenizer, iterations=1, inner_epochs=1))
+    two = train(make(tokenizer, iterations=1, inner_epochs=1, micro_batch_size=2), accumulate=4)
+    for a, b in zip(one.policy.parameters(), two.policy.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=2e-3)  # Adam turns rounding in tiny gradients into steps; the signs agree
+    assert one.record["ppo/policy_loss"] == pytest.approx(two.record["ppo/policy_loss"], abs=1e-4)
+
+
+def test_the_ratio_of_the_first_minibatch_is_one(tokenizer):
+    module = make(tokenizer)
+    module.training_step(first_step(module)[0], 0)
+    means = module.step_means()
+    assert means["log_ratio_max"] < 1e-5 and means["local_kl"] < 1e-9 and means["clip_fraction"] == 0
+
+
+def test_local_vs_global(tokenizer):
+    """Another reference changes the global KL, never the local one."""
+    records = []
+    for seed in (0, 1):
+        module = make(tokenizer, reference_seed=seed)
+        module.training_step(first_step(module)[0], 0)
+        records.append((module.step_means()["local_kl"], module.collected["kl/sequence_nats"]))
+    assert records[0][0] == records[1][0]
+    assert abs(records[0][1]) < 1e-5 < abs(records[1][1])
+
+
+def test_detach(tokenizer):
+    """Nothing that is frozen has a gradient after a step: reference, rewards, old values."""
+    module = make(tokenizer, reference_seed=1)
+    step = first_step(module)[0]
+    module.training_step(step, 0).backward()
+    assert all(p.grad is None for p in module.frozen.reference.parameters())
+    for x in (step.experience.advantages, step.experience.returns, step.experience.values, step.experience.ref_logp):
+        assert not x.requires_grad
+    assert all(p.grad is not None for p in module.policy.parameters())
+
+
+def test_frozen_models_are_in_no_checkpoint(tokenizer):
+    module = make(tokenizer)
+    names = module.state_dict()
+    assert names and all(name.startswith(("policy.", "value_model.")) for name in names)
+
+
+def test_critic_warmup_trains_the_value_model_alone(tokenizer):
+    module = make(tokenizer, critic_warmup=1, iterations=1)
+    before, value_before = copy.deepcopy(module.policy.state_dict()), module.value_model.head.weight.clone()
+    train(module)
+    assert all(torch.equal(before[k], v) for k, v in module.policy.state_dict().items())
+    assert not torch.equal(value_before, module.value_model.head.weight)
+
+
+def test_early_stop_leaves_the_inner_epochs(tokenizer):
+    """16 responses in minibatches of 8 and 5 inner epochs are 10 steps; a local KL target of nearly nothing ends them early."""
+    steps = []
+    for region in (Unlimited(), EarlyStop(target=1e-6)):
+        module = make(tokenizer, iterations=1, inner_epochs=5, trust_region=region)
+        train(module)
+        steps.append(module.trainer.global_step)
+    assert steps[0] == 10 and 2 <= steps[1] <= 4
+
+
+@pytest.mark.parametrize("inner_epochs", [1, 3])
+@pytest.mark.parametrize("minibatch", [4, 16])
+def test_controller_once(tokenizer, inner_epochs, minibatch):
+    """One update a rollout, however many epochs and minibatches: KL far above the target raises beta by the same factor."""
+    kl = KLPenalty(Adaptive(0.1, target=0.01, horizon=160), K1(), Reward(), SFT())
+    train(make(tokenizer, kl=kl, inner_epochs=inner_epochs, minibatch_size=minibatch, reference_seed=1))
+    assert kl.coef == pytest.approx(0.1 * (1 + 0.2 * 16 / 160) ** 2)
+
+
+def test_controller_timing(tokenizer):
+    """The coefficient logged at an iteration is the one that shaped it; the update shows in the next."""
+    kl = KLPenalty(Adaptive(0.1, target=0.01, horizon=160), K1(), Reward(), SFT())
+    module = make(tokenizer, kl=kl, iterations=1, reference_seed=1)
+    train(module)
+    assert module.record["kl/coef"] == 0.1 < kl.coef
+
+
+@pytest.mark.parametrize(("estimator", "placement"), [(K3(), Loss()), (Exact(), Both())])
+def test_kl_in_the_loss_has_a_gradient_of_its_own(tokenizer, estimator, placement):
+    changed = []
+    for coef in (0.0, 0.5):
+        module = make(tokenizer, kl=KLPenalty(Fixed(coef), estimator, placement, SFT()), reference_seed=1)
+        changed.append(gradients(module, first_step(module)))
+    assert not torch.allclose(changed[0], changed[1], atol=1e-4)
+
+
+def test_entropy_bonus_and_its_off_state(tokenizer):
+    losses = {}
+    for coef in (0.0, 0.1):
+        module = make(tokenizer, entropy_coef=coef)
+        step = first_step(module)[0]
+        losses[coef] = float(module.training_step(step, 0).detach())
+        entropy = module.step_means()["entropy"]
+    assert losses[0.1] == pytest.approx(losses[0.0] - 0.1 * entropy, abs=1e-4)
+
+
+def test_a_moving_reference_moves_and_is_saved(tokenizer):
+    module = make(tokenizer, kl=KLPenalty(Fixed(0.1), K1(), Reward(), EMA(decay=0.5)), iterations=1)
+    before = copy.deepcopy(module.frozen.reference.state_dict())
+    train(module)
+    after = module.frozen.reference.state_dict()
+    assert any(not torch.equal(before[k], after[k]) for k in before)
+    fresh = make(tokenizer, kl=KLPenalty(Fixed(0.1), K1(), Reward(), EMA(decay=0.5)))
+    fresh.load_extra_state(module.extra_state())
+    assert all(torch.equal(after[k], v) for k, v in fresh.frozen.reference.state_dict().items())
+
+
+def test_evaluating_more_often_changes_no_training(tokenizer):
+    often, seldom = (train(make(tokenizer, iterations=3, eval_every=n)) for n in (1, 3))
+    for a, b in zip(often.policy.parameters(), seldom.policy.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_policy_gets_better_at_its_reward(tokenizer):
+    """Fewer letters pay: 12 iterations shorten the responses."""
+    module = make(tokenizer, iterations=12, lr=3e-2, kl=KLPenalty(Fixed(0.0), K1(), Reward(), SFT()))
+    first = module.evaluate()["eval/reward/gold"]
+    assert train(module).record["eval/reward/gold"] > first + 0.3
+
+
+def test_learning_rate_follows_the_schedule_from_the_iteration_alone(tokenizer):
+    seen = []
+    module = make(tokenizer, iterations=4, lr_schedule="linear", lr=1e-2)
+    original = module.on_train_batch_start
+    module.on_train_batch_start = lambda *a: (original(*a), seen.append(module.optimizers().param_groups[0]["lr"]))[0]
+    train(module)
+    assert sorted(set(seen), reverse=True) == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3])

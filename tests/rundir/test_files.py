@@ -1,0 +1,40 @@
+import json
+import math
+
+from rlhf.rundir.files import append_jsonl, keep_until, plain_number, read_json, read_jsonl, write_bytes, write_json
+from rlhf.rundir.status import read_status, write_status
+
+
+def test_a_write_replaces_the_whole_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "sub" / "x.bin"
+    write_bytes(path, b"old" * 1000)
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new" and [p.name for p in path.parent.iterdir()] == ["x.bin"]
+
+
+def test_numbers_json_does_not_know(tmp_path):
+    assert plain_number({"a": math.nan, "b": [math.inf, -math.inf, 1.5]}) == {"a": "nan", "b": ["inf", "-inf", 1.5]}
+    write_json(tmp_path / "x.json", {"a": math.nan})
+    assert json.loads((tmp_path / "x.json").read_text(), parse_constant=lambda c: 1 / 0) == {"a": "nan"}
+    assert read_json(tmp_path / "x.json") == {"a": "nan"}
+
+
+def test_a_line_cut_by_a_kill_is_not_read_and_later_iterations_are_dropped(tmp_path):
+    path = tmp_path / "m.jsonl"
+    append_jsonl(path, [{"iteration": i, "x": i / 3} for i in range(4)])
+    with path.open("a") as file:
+        file.write('{"iteration": 4, "x"')
+    assert [row["iteration"] for row in read_jsonl(path)] == [0, 1, 2, 3]
+    keep_until(path, 2)
+    whole = path.read_text()
+    append_jsonl(path, [{"iteration": 3, "x": 3 / 3}])
+    assert [row["iteration"] for row in read_jsonl(path)] == [0, 1, 2, 3]
+    assert whole == "".join(json.dumps({"iteration": i, "x": i / 3}) + "\n" for i in range(3))
+
+
+def test_status_keeps_what_is_not_said_again(tmp_path):
+    write_status(tmp_path, state="running", stage="ppo", iteration=3, iterations=9)
+    write_status(tmp_path, state="stopped", exit_code=143)
+    status = read_status(tmp_path)
+    assert (status["state"], status["iteration"], status["iterations"], status["exit_code"]) == ("stopped", 3, 9, 143)
+    assert read_status(tmp_path / "nowhere") == {}

@@ -1,0 +1,124 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlhf.tracking import log_sweep_summary, prepare_store
+from rlhf.tracking.store import _schema, absolute_uri, database
+from rlhf.tracking.summary import LONGEST_NOTE, note
+
+
+def test_relative_paths_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_uri("sqlite:///outputs/mlflow.db?timeout=5") == f"sqlite:///{tmp_path}/outputs/mlflow.db?timeout=5"
+    assert absolute_uri(f"sqlite:///{tmp_path}/m.db") == f"sqlite:///{tmp_path}/m.db"
+    assert absolute_uri("http://host:5000") == "http://host:5000"
+    assert absolute_uri("postgresql+psycopg2://u@h/db") == "postgresql+psycopg2://u@h/db"
+    assert database("sqlite:///m.db?x=1") == tmp_path / "m.db"
+    assert database("http://host") is None
+
+
+def test_a_ready_store_is_recognised_at_once(store, client):
+    start = time.monotonic()
+    experiment_id = prepare_store(store, "unit")
+    assert time.monotonic() - start < 0.5
+    experiment = client.get_experiment(experiment_id)
+    assert experiment.name == "unit"
+    assert experiment.artifact_location == (database(store).parent / "mlartifacts" / "unit").as_uri()
+
+
+def test_a_second_experiment_and_one_that_was_deleted(store, client):
+    other = prepare_store(store, "other/one")
+    assert other != prepare_store(store, "unit")
+    client.delete_experiment(other)
+    assert prepare_store(store, "other/one") == other
+    assert client.get_experiment(other).lifecycle_stage == "active"
+
+
+OLDER = """
+import sys
+import sqlalchemy
+from alembic import command
+from alembic.script import ScriptDirectory
+from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base
+engine = sqlalchemy.create_engine(sys.argv[1])
+Base.metadata.create_all(engine)
+config = _get_alembic_config(sys.argv[1])
+script = ScriptDirectory.from_config(config)
+with engine.begin() as connection:
+    config.attributes["connection"] = connection
+    command.upgrade(config, script.get_revision(script.get_current_head()).down_revision)
+"""
+
+
+@pytest.mark.slow
+def test_an_older_database_is_copied_and_migrated(store, tmp_path):
+    path = tmp_path / "mlflow.db"
+    subprocess.run([sys.executable, "-c", OLDER, f"sqlite:///{path}"], capture_output=True, check=True)
+    older = _schema(path)
+    assert older != _schema(database(store))
+    prepare_store(f"sqlite:///{path}", "unit")
+    assert _schema(path) == _schema(database(store))
+    assert _schema(tmp_path / f"mlflow.db.{older}.bak") == older
+
+
+SIX = """
+import sys
+from pathlib import Path
+from rlhf.tracking import MLflowTracker
+directory = Path(sys.argv[2])
+tracker = MLflowTracker(sys.argv[1], "cold")
+tracker.begin(directory, name=directory.name, params={"kl.coef": 0.1}, tags={"stage": "ppo"})
+sys.exit(tracker.finish("FINISHED", timeout=300) or 0)
+"""
+
+
+@pytest.mark.slow
+def test_six_processes_on_a_cold_database_lose_nothing(rundirs, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'deep' / 'mlflow.db'}"
+    runs = [rundirs.make_run(tmp_path / f"run{i}") for i in range(6)]
+    jobs = [subprocess.Popen([sys.executable, "-c", SIX, uri, str(d)], stderr=subprocess.PIPE, text=True) for d in runs]
+    for job in jobs:
+        _, said = job.communicate(timeout=400)
+        assert job.returncode == 0, said
+    from rlhf.tracking.store import connect
+
+    client = connect(uri)
+    found = client.search_runs([prepare_store(uri, "cold")])
+    assert sorted(r.info.run_name for r in found) == [d.name for d in runs]
+    assert all([m.step for m in client.get_metric_history(r.info.run_id, "iteration")] == [0, 1, 2, 3] for r in found)
+    assert all(r.info.status == "FINISHED" for r in found)
+
+
+def test_a_sweep_has_one_summary_run(store, client, tmp_path):
+    report = tmp_path / "report.md"
+    report.write_text("# first")
+    (tmp_path / "frontier.png").write_bytes(b"\x89PNG\xff")
+    files = [report, tmp_path / "frontier.png", tmp_path / "missing.csv"]
+    first = log_sweep_summary(
+        store, "unit", sweep="it's", directory=tmp_path, metrics={"a": 1.0, "b": float("inf")}, note_markdown="# Q", files=files
+    )
+    report.write_text("# second")
+    again = log_sweep_summary(
+        store, "unit", sweep="it's", directory=tmp_path, metrics={"a": 1.0, "c": 2.0}, note_markdown="# R", files=files
+    )
+    assert first == again
+    run = client.get_run(first)
+    assert run.data.metrics == {"a": 1.0, "c": 2.0}
+    assert len(client.get_metric_history(first, "a")) == 1
+    assert (run.data.tags["sweep"], run.data.tags["stage"], run.data.tags["mlflow.note.content"]) == ("it's", "sweep", "# R")
+    assert run.info.status == "FINISHED"
+    assert {f.path for f in client.list_artifacts(first)} == {"report.md", "frontier.png"}
+    assert (Path(database(store).parent) / "mlartifacts" / "unit" / first / "artifacts" / "report.md").read_text() == "# second"
+
+
+def test_a_long_note_is_cut_at_a_line():
+    text = "\n".join("| a row of a table |" for _ in range(1000))
+    cut = note(text)
+    assert len(cut) <= LONGEST_NOTE
+    assert cut.endswith("artifacts.)")
+    assert cut.splitlines()[-3] == "| a row of a table |"
+    assert note("short") == "short"
