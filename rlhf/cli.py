@@ -13,8 +13,8 @@ from rlhf import __version__
 from rlhf.config.allow import ENVIRONMENT
 from rlhf.config.build import build
 from rlhf.config.plan import Plan, plan, reason
-from rlhf.config.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.config.schema import Config
+from rlhf.config.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 
 class Batch:
-    """What every batch can do: move between devices and give some of its rows. Fields are tensors with rows first, nested batches, or lists."""
+    """What every batch can do: move between devices and give some of its rows. Fields are tensors with rows first, tuples with an
+    item a row, batches or dicts of these; numbers stay as they are."""
 
     def _map(self, tensor_fn: Any, list_fn: Any) -> Self:
         def apply(value: Any) -> Any:
@@ -26,6 +27,8 @@ class Batch:
                 return value._map(tensor_fn, list_fn)
             if isinstance(value, tuple):
                 return list_fn(value)
+            if isinstance(value, dict):
+                return {name: apply(item) for name, item in value.items()}
             return value
 
         return type(self)(**{f.name: apply(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
@@ -78,7 +81,8 @@ class ScoredRollout(Batch):
     exact_kl: Tensor  # [B, T] sum over the vocabulary at each prefix
     entropy: Tensor  # [B, T]
     values: Tensor  # [B, T] of the state before each token
-    raw_score: Tensor  # [B] as the scorer gave it
+    judged: dict[str, Tensor]  # every judge's score [B], by name
+    raw_score: Tensor  # [B] as the scorer made it of them
     score: Tensor  # [B] after the missing-EOS rule and the clip
 
 
@@ -92,6 +96,7 @@ class Experience(Batch):
     values: Tensor  # [B, T] old values
     advantages: Tensor  # [B, T]
     returns: Tensor  # [B, T]
+    reward_unit: float  # one unit of reward in units of `advantages`: 1, or 1/std where they (or the rewards) were whitened
 
     @property
     def mask(self) -> Tensor:

@@ -28,8 +28,9 @@ class Recorder(Checkpoint):
     iteration, after saving it; a second one ends it at once (what is lost is replayed, identically, on resume).
     """
 
-    def __init__(self, directory: Path, *, checkpoint_every: int, tracker: Tracker) -> None:
-        self.directory, self.checkpoint_every, self.tracker = directory, checkpoint_every, tracker
+    def __init__(self, directory: Path, *, checkpoint_every: int, tracker: Tracker, status_in: Path) -> None:
+        """`status_in`: the directory of the run on whose behalf a stage trains; the same as `directory` for PPO."""
+        self.directory, self.checkpoint_every, self.tracker, self.status_in = directory, checkpoint_every, tracker, status_in
         self.saved = -1
         self.asked: list[int] = []
         self.began = time.time()
@@ -97,5 +98,5 @@ class Recorder(Checkpoint):
         append_jsonl(self.directory / "samples.jsonl", [at | row for row in module.samples])
         module.samples = []
         self.began = now
-        write_status(self.directory, state="running", stage=module.stage, iteration=module.iteration, iterations=module.iterations)
+        write_status(self.status_in, state="running", stage=module.stage, iteration=module.iteration, iterations=module.iterations)
         self.tracker.notify()

@@ -39,7 +39,7 @@ def attach(
         path = database(uri)
         if path is not None and not path.exists():
             return {}, [f"The comparison was not attached: {path} is not there any more."]
-        late = [said for run in runs if pending(run.directory) and run.status != "running" and (said := deliver(run.directory))]
+        late = [said for owing in _owing(runs) if (said := deliver(owing))]
         name = next((str(run.config["sweep"]) for run in runs if run.config.get("sweep")), directory.name)
         run_id = log_sweep_summary(
             uri, experiment, sweep=name, directory=directory, metrics=metrics, note_markdown=_note(markdown), files=files
@@ -48,6 +48,14 @@ def attach(
         first = next(iter(str(error).splitlines()), type(error).__name__)
         return {}, [f"The comparison was not attached: MLflow at {redact_text(uri)} says {redact_text(first)[:200]}"]
     return _links(uri, run_id, runs), late
+
+
+def _owing(runs: Sequence[Run]) -> list[Path]:
+    """The directories of runs, and of the stages they share, that MLflow has not all of."""
+    stages = {
+        path.parent for run in runs if (root := run.config.get("paths.artifacts")) for path in Path(str(root)).glob("*/*/tracking.json")
+    }
+    return [place for place in (*sorted(stages), *(run.directory for run in runs if run.status != "running")) if pending(place)]
 
 
 def _links(uri: str, summary: str, runs: Sequence[Run]) -> dict[str, str]:

@@ -146,7 +146,7 @@ def _mark_findings(panels: dict[str, Axes], found: Findings) -> dict[str, list[A
     ax, x, low, high = panels[GOLD], found.gamed[KL].mean, found.gamed[GOLD].mean, best[GOLD].mean
     ax.plot([best[KL].mean, x], [high, high], color=ALARM, lw=1.0, ls=(0, (2, 2)), zorder=2, gid="gamed")
     ax.annotate("", xy=(x, low), xytext=(x, high), arrowprops={"arrowstyle": "->", "color": ALARM, "lw": 1.6, "shrinkB": 6}, zorder=5)
-    return {GOLD: [(x, high, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM)]}
+    return {GOLD: [(x, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM)]}
 
 
 def _naming(settings: Sequence[Setting]) -> tuple[bool, bool]:

@@ -64,11 +64,11 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
 
 def group(runs: Sequence[Run]) -> list[Setting]:
     """The settings of a sweep's finished runs, in the order of their values."""
-    table = differing(runs)
+    finished = [run for run in runs if run.finished]
+    table = differing(finished)
     groups: dict[str, list[Run]] = {}
-    for run in runs:
-        if run.finished:
-            groups.setdefault(_plain([column.get(run.name, ABSENT) for column in table.values()]), []).append(run)
+    for run in finished:
+        groups.setdefault(_plain([column.get(run.name, ABSENT) for column in table.values()]), []).append(run)
     settings = [_setting(members, table) for members in groups.values()]
     return sorted(settings, key=lambda s: [order(v) for v in s.values.values()])
 

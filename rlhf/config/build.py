@@ -10,11 +10,12 @@ from pydantic import BaseModel
 
 from rlhf.config import pieces
 from rlhf.config.allow import refusal, targets, user_allowed
+from rlhf.config.base import Strict
 
 KNOWN = frozenset(
     name
     for model in vars(pieces).values()
-    if inspect.isclass(model) and issubclass(model, pieces.Strict) and "class_path" in model.model_fields
+    if inspect.isclass(model) and issubclass(model, Strict) and "class_path" in model.model_fields
     for name in get_args(model.model_fields["class_path"].annotation)
 )
 

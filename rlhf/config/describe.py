@@ -60,33 +60,32 @@ def path(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location if part not in KNOWN and part != CUSTOM)
 
 
-def _field(location: tuple[int | str, ...]) -> Any:
-    """The pydantic field at a fault's place, or None below it (inside a tuple, in a free dict)."""
-    model: Any = Config
-    found: Any = None
+def _members(union: Any) -> dict[str, type[BaseModel]]:
+    """The known pieces of a union, by `_target_`."""
+    models = [model for model in get_args(_bare(union)) if model is not Custom]
+    return {name: model for model in models for name in get_args(model.model_fields["class_path"].annotation)}
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
+    """The type at a fault's place, and its limits; (None, []) where nothing is known."""
+    found: tuple[Any, list[Any]] = (Config, [])
     for part in location:
+        here = _bare(found[0])
         if part in KNOWN:
-            model = next(m for m in get_args(found.annotation) if m is not Custom and part in get_args(m.model_fields["class_path"].annotation))
-            continue
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return None
-        found = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
-        if found is None:
-            return None
-        model = found.annotation
+            found = (_members(here)[str(part)], [])
+        elif get_origin(here) is dict:
+            found = (get_args(here)[1], [])
+        elif get_origin(here) is tuple and isinstance(part, int):
+            found = (get_args(here)[part], [])
+        else:
+            fields = here.model_fields.items() if isinstance(here, type) and issubclass(here, BaseModel) else ()
+            field = next((f for name, f in fields if part in (name, f.alias)), None)
+            found = (field.annotation, field.metadata) if field else (None, [])
     return found
-
-
-def _siblings(plain: Mapping[str, Any], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the node of an unknown key does have."""
-    model: Any = Config
-    tag = next((part for part in reversed(location[:-1]) if part in KNOWN), None)
-    if tag is not None and location[-2] == tag:
-        members = get_args(_field(location[:-2]).annotation)
-        model = next(m for m in members if m is not Custom and tag in get_args(m.model_fields["class_path"].annotation))
-    elif len(location) > 1:
-        model = _field(location[:-1]).annotation
-    return [name for name in model.model_fields if name != "class_path"]
 
 
 def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -103,7 +102,8 @@ def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     location = error["loc"]
     where = path(location)
     parent, _, last = where.rpartition(".")
-    own = _siblings(plain, location)
+    node = _bare(_expected(location[:-1])[0])
+    own = [name for name in node.model_fields if name != "class_path"]
     meant = nearest(last, own)
     if meant:
         hint = f"; did you mean {f'{parent}.{meant}' if parent else meant}?"
@@ -118,9 +118,10 @@ def _wrong_piece(error: ErrorDetails) -> Fault:
     where, value = path(error["loc"]), error["input"]
     target = value.get("_target_") if isinstance(value, Mapping) else None
     if target is None:
-        group = where.replace(".", "/")
-        return Fault(f"{where}={show(value)}", f"expected a piece with a _target_; {group}=<option> chooses one")
-    kinds = [name for model in get_args(_field(error["loc"]).annotation) if model is not Custom for name in get_args(model.model_fields["class_path"].annotation)]
+        named = get_origin(_bare(_expected(error["loc"][:-1])[0])) is dict
+        hint = "" if named else f"; {where.replace('.', '/')}=<option> chooses one"
+        return Fault(f"{where}={show(value)}", f"expected a piece with a _target_{hint}")
+    kinds = _members(_expected(error["loc"])[0])
     return Fault(f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), kinds)}")
 
 
@@ -133,8 +134,12 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         return _wrong_piece(error)
     if kind == "missing":
         return Fault(where, "is missing")
-    field = _field(error["loc"])
-    expected = describe(field.annotation, field.metadata) if field is not None else error["msg"].removeprefix("Input should be ")
-    choices = [str(choice) for choice in get_args(field.annotation)] if field is not None and kind == "literal_error" else []
+    annotation, limits = _expected(error["loc"])
+    choices = [str(choice) for choice in get_args(annotation)] if kind == "literal_error" else []
     hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), choices)
+    if kind == "string_type" and isinstance(value, (int, float)):
+        hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
+    if kind == "finite_number":
+        hint = "; it must be finite"
+    expected = describe(annotation, limits) if annotation is not None else error["msg"].removeprefix("Input should be ")
     return Fault(f"{where}={show(value)}", f"expected {expected}{hint}")

@@ -149,7 +149,8 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     found.faults = list(dict.fromkeys([*map(str, faults), *told]))
     if found.jobs and found.jobs[0].config is not None:
         shown = {"study": found.jobs[0].config.study, "sweep": found.jobs[0].config.sweep}
-        found.name = naming.sweep_name(shown, [*map(line_of, (o for o in parsed if not o.is_hydra_override())), *(f"{k}={v}" for k, v in params.items())])
+        given = [line_of(o) for o in parsed if not o.is_hydra_override()]
+        found.name = naming.sweep_name(shown, [*given, *(f"{key}={value}" for key, value in params.items())])
     return found
 
 
@@ -158,8 +159,8 @@ def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
     lines = []
     for override in overrides:
         value = override.value()
-        interval = isinstance(value, IntervalSweep)
-        lines.append(f"{override.get_key_element()}={value.start},{value.end}" if isinstance(value, IntervalSweep) and interval else line_of(override))
+        ends = f"{value.start},{value.end}" if isinstance(value, IntervalSweep) else None
+        lines.append(f"{override.get_key_element()}={ends}" if ends else line_of(override))
     ready, _ = parse(lines, hydra)
     return [parse(job, hydra)[0] for job in BasicSweeper.split_arguments(ready, None)[0]]
 
@@ -174,7 +175,7 @@ def _examine(
         own = dict(config.hydra.sweeper.get("params") or {})
         if found.sweep and own.keys() - params.keys():
             faults.append(Fault("", f"{' '.join(map(line_of, overrides))}: this experiment is a sweep of its own; give it alone"))
-        typed, wrong = examine(config, doubted={key.partition('.')[0] for key in (*spoiled, *(fault.key for fault in faults))})
+        typed, wrong = examine(config, doubted={key.partition(".")[0] for key in (*spoiled, *(fault.key for fault in faults))})
         faults += [fault for fault in wrong if not below(fault.key, spoiled)]
         found.jobs.append(PlannedJob(tuple(map(line_of, overrides)), None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):

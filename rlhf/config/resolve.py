@@ -45,7 +45,7 @@ def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
 
 def _plain(node: Any, where: str, faults: list[Fault]) -> Any:
     if isinstance(node, DictConfig):
-        return {key: _child(node, key, f"{where}.{key}" if where else str(key), faults) for key in node}
+        return {key: _child(node, key, f"{where}.{key!s}" if where else str(key), faults) for key in node}
     if isinstance(node, ListConfig):
         return [_child(node, index, f"{where}.{index}", faults) for index in range(len(node))]
     return node

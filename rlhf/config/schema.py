@@ -19,14 +19,7 @@ Data = Annotated[pieces.Reviews | pieces.Micro | pieces.JsonLines | pieces.RTPol
 Model = Annotated[pieces.TinyModel | pieces.HFModel | Custom, ByTarget()]
 Optimizer = Annotated[pieces.Adam | pieces.AdamW | pieces.SGD | Custom, ByTarget()]
 Controller = Annotated[
-    pieces.Fixed
-    | pieces.Adaptive
-    | pieces.AdaptiveAlpacaFarm
-    | pieces.Linear
-    | pieces.Cosine
-    | pieces.PID
-    | pieces.Dual
-    | Custom,
+    pieces.Fixed | pieces.Adaptive | pieces.AdaptiveAlpacaFarm | pieces.Linear | pieces.Cosine | pieces.PID | pieces.Dual | Custom,
     ByTarget(),
 ]
 Estimator = Annotated[pieces.Estimator | Custom, ByTarget()]

@@ -51,7 +51,8 @@ def examine(config: DictConfig | Mapping[str, Any], doubted: Collection[str] = (
 def _section(name: str) -> TypeAdapter[Any]:
     """One section alone, to judge it where another is wrong."""
     found = Config.model_fields[name]
-    return TypeAdapter(Annotated[found.annotation, *found.metadata] if found.metadata else found.annotation)
+    annotation: Any = Annotated[found.annotation, *found.metadata] if found.metadata else found.annotation
+    return TypeAdapter(annotation)
 
 
 def validate(config: DictConfig | Mapping[str, Any]) -> Config:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -52,13 +53,12 @@ STATES: dict[str, tuple[Arc, ...]] = {
     "subject": _arcs(("BE", "be", 1)),
     "be": _arcs(("QUALITY", "one", 0.57), ("DEGREE", "degree", 0.35), ("not", "degree", 0.08)),
     "degree": _arcs(("QUALITY", "one", 1)),
-    "one": _arcs((".", "end", 0.2), ("and", "and", 0.3), (",", "comma", 0.35), ("from", "from", 0.08), ("in", "in", 0.07)),
+    "one": _arcs((".", "end", 0.2), ("and", "and", 0.3), (",", "comma", 0.35), ("to", "to", 0.08), ("in", "in", 0.07)),
     "and": _arcs(("QUALITY", "two", 0.7), ("DEGREE", "degree two", 0.3)),
     "degree two": _arcs(("QUALITY", "two", 1)),
-    "two": _arcs((".", "end", 0.4), (",", "comma", 0.45), ("from", "from", 0.08), ("in", "in", 0.07)),
-    "from": _arcs(("start", "start", 1)),
-    "start": _arcs(("to", "to", 1)),
-    "to": _arcs(("finish", "adjunct", 1)),
+    "two": _arcs((".", "end", 0.4), (",", "comma", 0.45), ("to", "to", 0.08), ("in", "in", 0.07)),
+    "to": _arcs(("the", "to the", 1)),
+    "to the": _arcs(("end", "adjunct", 1)),
     "in": _arcs(("every", "every scene", 1)),
     "every scene": _arcs(("scene", "adjunct", 1)),
     "adjunct": _arcs((".", "end", 0.6), (",", "comma", 0.4)),
@@ -130,20 +130,20 @@ def breaks(words: list[str], state: str = "subject") -> int:
     return count
 
 
-def _choose(rng: random.Random, options: list[tuple[str, float]]) -> str:
-    totals = list(accumulate(weight for _, weight in options))
-    point = rng.random() * totals[-1]
-    return next(option for (option, _), total in zip(options, totals, strict=True) if point < total)
+@cache
+def _choices(words: str, praise: bool) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The words of the class that have the clause's tone, where it has one, and their summed weights."""
+    if words not in SENTIMENT_CLASSES:
+        plain = spell(words)
+        return plain, tuple(accumulate(1.0 for _ in plain))
+    sides = {size: both[0 if praise else 1].split() for size, both in SENTIMENT_CLASSES[words].items()}
+    return (
+        tuple(word for side in sides.values() for word in side),
+        tuple(accumulate(RARITY[size] / len(side) for size, side in sides.items() for _ in side)),
+    )
 
 
-def _write(rng: random.Random, words: str, praise: bool, used: set[str]) -> str:
-    """A word of the class that was not `used` yet, of the clause's tone where the class has one."""
-    if words in SENTIMENT_CLASSES:
-        sides = {size: both[0 if praise else 1].split() for size, both in SENTIMENT_CLASSES[words].items()}
-        options = [(word, RARITY[size] / len(side)) for size, side in sides.items() for word in side]
-    else:
-        options = [(word, 1.0) for word in spell(words)]
-    return _choose(rng, [(word, weight) for word, weight in options if word not in used])
+ARC_WEIGHTS = {state: tuple(accumulate(arc.weight for arc in arcs)) for state, arcs in STATES.items()}
 
 
 def complete(prompt: str, rng: random.Random) -> str:
@@ -151,9 +151,10 @@ def complete(prompt: str, rng: random.Random) -> str:
     used = {word for word in WORD.findall(prompt) if word in CONTENT}
     state, praise, text, last = "subject", rng.random() < PRAISE, "", ""
     while state != "end":
-        number = int(_choose(rng, [(str(i), arc.weight) for i, arc in enumerate(STATES[state])]))
-        arc = STATES[state][number]
-        word = _write(rng, arc.words, praise != (last == "not"), used)
+        arc = rng.choices(STATES[state], cum_weights=ARC_WEIGHTS[state])[0]
+        words, weights = _choices(arc.words, praise != (last == "not"))
+        while (word := rng.choices(words, cum_weights=weights)[0]) in used:
+            pass
         praise = praise != (word in TURNS)
         used |= {word} & CONTENT
         text += word if word in ".," else f" {word}"

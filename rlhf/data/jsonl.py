@@ -49,8 +49,6 @@ class JsonLines:
         vocabulary: int,
         max_response_tokens: int,
     ) -> None:
-        if gold not in (None, "vader"):
-            raise DataError(f"data.gold={gold}: null or vader")
         self.demonstrations = demonstrations
         self.preferences = preferences
         self.prompts = prompts
@@ -61,12 +59,15 @@ class JsonLines:
         self.seed = seed
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
+        self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}
 
     def load(self) -> TaskData:
         faults: list[str] = []
-        if self.preferences is None and self.gold is None:
+        if self.gold_name not in (None, "vader"):
+            faults.append(f"data.gold={self.gold_name}: give null or vader")
+        elif self.preferences is None and self.gold is None:
             faults.append("data.preferences and data.gold are both null: give a file of pairs, or data.gold=vader to label sampled ones")
         files: dict[Purpose, str | None] = {
             "demonstrations": self.demonstrations,
@@ -94,8 +95,7 @@ class JsonLines:
         )
         sides = {"demonstrations": data.demonstrations, "preferences": data.preferences, "prompts": data.prompts}
         faults = [
-            f"{getattr(self, purpose) or self.demonstrations}: no prompt left {'to train on' if not split.train else 'to hold out'}; "
-            "each file needs two different prompts at least"
+            f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of the split; give two different ones"
             for purpose, split in sides.items()
             if split is not None and not (split.train and split.heldout)
         ]

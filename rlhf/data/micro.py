@@ -58,13 +58,8 @@ class Micro:
         label_temperature: float,
         max_response_tokens: int,
     ) -> None:
-        if not 2 <= vocabulary <= 26:
-            raise DataError(f"data.vocabulary={vocabulary}: give 2 to 26 letters")
-        if not 2 <= prompts <= vocabulary + vocabulary**2:
-            raise DataError(f"data.prompts={prompts}: {vocabulary} letters make 2 to {vocabulary + vocabulary**2} prompts")
-        if max_response_tokens < 2:
-            raise DataError(f"data.max_response_tokens={max_response_tokens}: a letter and EOS need 2")
         self.seed = seed
+        self.vocabulary = vocabulary
         self.letters = string.ascii_lowercase[:vocabulary]
         self.prompts = prompts
         self.demonstrations = demonstrations
@@ -79,6 +74,7 @@ class Micro:
 
     def load(self) -> TaskData:
         """Half of the prompts have one letter and half two, in a seeded order. The last quarter is held out, one at least."""
+        self._check()
         prompts = self._prompts()
         held = prompts[-max(1, self.prompts // 4) :]
         rng = random.Random(f"{self.seed}/demonstrations")
@@ -94,6 +90,15 @@ class Micro:
             preferences=divide(preferences, held, lambda row: row.prompt),
             prompts=divide(prompts, held, str),
         )
+
+    def _check(self) -> None:
+        if not 2 <= self.vocabulary <= 26:
+            raise DataError(f"data.vocabulary={self.vocabulary}: give 2 to 26 letters")
+        most = self.vocabulary + self.vocabulary**2
+        if not 2 <= self.prompts <= most:
+            raise DataError(f"data.prompts={self.prompts}: {self.vocabulary} letters make 2 to {most} prompts")
+        if self.max_response_tokens < 2:
+            raise DataError(f"data.max_response_tokens={self.max_response_tokens}: a letter and EOS need 2")
 
     def _prompts(self) -> list[str]:
         rng = random.Random(f"{self.seed}/prompts")

@@ -77,7 +77,7 @@ def byte_level_bpe(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizer
 def _wrap(tokenizer: tokenizers.Tokenizer, **special: str) -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=EOS,

@@ -136,7 +136,8 @@ class PPOModule(StageModule):
         view = view_tokens(
             self.policy, self.frozen.reference, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows
         )
-        raw = self.frozen.scorer(rollout, self.frozen.judges)
+        judged = self.frozen.judges.scores(rollout)
+        raw = self.frozen.scorer(rollout, judged)
         score = missing_eos(raw, rollout.ended, self.settings.missing_eos, self.settings.missing_eos_value or 0.0)
         return ScoredRollout(
             rollout=rollout,
@@ -146,6 +147,7 @@ class PPOModule(StageModule):
             entropy=view.entropy,
             kl=self.kl.token_kl(view.logp, view.ref_logp, view.exact_kl).masked_fill(~rollout.mask, 0.0),
             values=predict_values(self.value_model, rollout, rows=self.settings.forward_rows),
+            judged=judged,
             raw_score=raw,
             score=clip_score(score, self.settings.reward_clip),
         )
@@ -155,7 +157,7 @@ class PPOModule(StageModule):
         iteration = self.iteration + 1
         scored = self.score(self.respond(self.prompts.draw(iteration), "rollout", iteration))
         experience, rewards = to_experience(scored, self.kl, self.advantage)
-        self.collected, self.collected_kl = rollout_metrics(scored, rewards, self.frozen.judges, self.kl)
+        self.collected, self.collected_kl = rollout_metrics(scored, rewards, self.kl)
         self.stop_inner = False
         for epoch in range(self.settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
@@ -182,7 +184,8 @@ class PPOModule(StageModule):
         policy_loss = clipped_policy_loss(logp, old.logp, old.advantages, mask, self.settings.policy_clip, reduce=reduce)
         value_loss = clipped_value_loss(values, old.values, old.returns, mask, self.settings.value_clip, reduce=reduce)
         spread = entropy(logits)
-        kl_loss = self.kl.loss(logp, old.ref_logp, old.logp, self._exact_in_loss(logits, batch), mask, reduce=reduce)
+        # whitened advantages have a unit of their own: the KL term is brought to it, so that a coefficient means the same in reward and loss
+        kl_loss = old.reward_unit * self.kl.loss(logp, old.ref_logp, old.logp, self._exact_in_loss(logits, batch), mask, reduce=reduce)
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
         actor = policy_loss + kl_loss + region_loss - self.settings.entropy_coef * reduce(spread, mask)
         if self.iteration < self.settings.critic_warmup:

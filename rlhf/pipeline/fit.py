@@ -42,6 +42,7 @@ def fit(
     grad_clip: float | None,
     checkpoint_every: int,
     tracker: Tracker,
+    status_in: Path,
     callbacks: Iterable[pl.Callback] = (),
     accumulate: int = 1,
 ) -> StageModule:
@@ -56,7 +57,7 @@ def fit(
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
         accumulate_grad_batches=accumulate,
-        callbacks=[Recorder(directory, checkpoint_every=checkpoint_every, tracker=tracker), *callbacks],
+        callbacks=[Recorder(directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in), *callbacks],
         plugins=[AtomicCheckpointIO()],
         logger=False,
         enable_checkpointing=True,

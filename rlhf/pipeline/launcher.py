@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from rlhf.config import naming
+from rlhf.config.pieces import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.pipeline.watch import print_outcomes, watching
@@ -73,7 +74,7 @@ def preloads(configs: Sequence[Config]) -> list[str]:
 
 def prepare_tracking(configs: Sequence[Config]) -> None:
     """The tracking databases, once and before any job. A store that does not answer stops no sweep."""
-    stores = {(cfg.tracking.uri, cfg.tracking.experiment) for cfg in configs if hasattr(cfg.tracking, "uri")}
+    stores = {(cfg.tracking.uri, cfg.tracking.experiment) for cfg in configs if isinstance(cfg.tracking, MLflowTracker)}
     for uri, experiment in sorted(stores):
         from rlhf.tracking import prepare_store
 
@@ -180,7 +181,7 @@ class LocalLauncher(Launcher):
 
     def __init__(self, jobs: int | None = None) -> None:
         self.jobs = jobs
-        self.checked: dict[tuple[str, ...], Config] = {}  # configs that the command line has composed and checked already
+        self.checked: dict[tuple[str, ...], Config | None] = {}  # configs that the command line has composed and checked already
         self.outcomes: list[Outcome] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

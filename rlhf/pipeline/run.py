@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from rlhf.pipeline.summary import Summary, identity, run_label, run_tags, summar
 from rlhf.pipeline.workshop import Workshop, finishing, flatten, to_yaml
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_json, write_json, write_text
-from rlhf.rundir.status import write_status
+from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Tracker
 
 def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
@@ -46,33 +45,21 @@ def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
     source: Source = build(cfg.data)
     shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with _own(directory), _stoppable(directory):
+    with _own(directory), _stoppable(directory), recorded_end(directory):
         _identify(shop, plain, directory)
-        try:
-            summary = _stages(shop, plain, directory)
-        except (Stopped, KeyboardInterrupt) as stop:
-            write_status(directory, state="stopped", exit_code=getattr(stop, "exit_code", 130))
-            raise
-        except Exception as error:
-            write_status(directory, state="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
-            (directory / "error.txt").write_text(traceback.format_exc())
-            raise
-        write_status(directory, state="finished", exit_code=0)
-        return summary
+        return _stages(shop, plain, directory)
 
 
 def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summary:
     """SFT, then the reward model where somebody needs it, then PPO; as far as `stage` says."""
     cfg = shop.cfg
     parents: dict[str, str] = {}
-    write_status(directory, state="running", stage="sft", iteration=0, iterations=cfg.sft.epochs)
     sft = sft_artifact(shop)
     parents["sft"] = sft.name
     if cfg.stage == "sft":
         return _written(summarise_artifact(shop, sft, plain), directory)
     reward_model: Path | None = None
     if cfg.stage == "reward_model" or needs_reward_model(cfg):
-        write_status(directory, state="running", stage="reward_model", iteration=0, iterations=cfg.reward_model.epochs)
         reward_model = reward_model_artifact(shop, sft)
         parents["reward_model"] = reward_model.name
     if cfg.stage == "reward_model":
@@ -83,7 +70,7 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
     write_status(directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations)
     tracker: Tracker = build(cfg.tracking)
     tracker.begin(directory, name=run_label(plain), params=flatten(tracked_params(plain)), tags=run_tags(shop, parents))
-    with finishing(tracker):
+    with finishing(tracker), recorded_end(directory):
         results = train_ppo(shop, sft, reward_model, directory, tracker)
         return _written(summarise_ppo(shop, plain, directory, parents, results), directory)
 

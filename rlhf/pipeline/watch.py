@@ -43,7 +43,11 @@ def status_of(directory: Path) -> dict[str, Any]:
 
 def numbers(row: dict[str, Any]) -> dict[str, str]:
     """Reward, KL and coefficient of one line of metrics.jsonl, as text."""
-    names = {"reward": ("reward/proxy", "eval/reward/proxy", "reward/gold"), "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"), "coef": ("kl/coef",)}
+    names = {
+        "reward": ("reward/proxy", "eval/reward/proxy", "reward/gold"),
+        "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"),
+        "coef": ("kl/coef",),
+    }
     values = {label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()}
     form = {"reward": "+.3f", "KL": ".2f", "coef": ".4g"}
     return {k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else "" for k, v in values.items()}
@@ -113,7 +117,8 @@ class SweepWatcher:
         self.told[outcome.job.name] = now
         shown = " ".join(f"{label} {text}" for label, text in numbers(last_row(directory / "metrics.jsonl")).items() if text)
         if outcome.state != "running":
-            self._print(f"{outcome.job.name}: {outcome.state} {outcome.ended if outcome.state == 'failed' else ''} after {duration(outcome.seconds)}  {shown}")
+            how = f"failed ({outcome.ended})" if outcome.state == "failed" else outcome.state
+            self._print(f"{outcome.job.name}: {how} after {duration(outcome.seconds)}  {shown}")
         elif total:
             left = self.clock.left(directory, status)
             self._print(f"{outcome.job.name}: {now[1]} {status['iteration']}/{total}  {shown}{f'  left {left}' if left else ''}")
@@ -121,7 +126,7 @@ class SweepWatcher:
             self._print(f"{outcome.job.name}: started")
 
     def _print(self, line: str) -> None:
-        self.console.print(" ".join(line.split(" ")), highlight=False, soft_wrap=True, markup=False)
+        self.console.print(line.rstrip(), highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -140,8 +145,10 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         table.add_column(column, no_wrap=True)
     for outcome in outcomes:
         state = Text(outcome.state, STYLES.get(outcome.state, "dim"))
-        table.add_row(outcome.job.name, state, outcome.ended if outcome.exit_code else "", duration(outcome.seconds) if outcome.seconds else "")
+        took = duration(outcome.seconds) if outcome.seconds else ""
+        table.add_row(outcome.job.name, state, outcome.ended if outcome.exit_code else "", took)
     console.print(table)
     for outcome in outcomes:
         if outcome.state in ("failed", "stopped"):
-            console.print(f"{outcome.job.name}: {outcome.last_line}\n  log: {outcome.job.log}", highlight=False, soft_wrap=True, markup=False)
+            told = f"{outcome.job.name}: {outcome.last_line}\n  log: {outcome.job.log}"
+            console.print(told, highlight=False, soft_wrap=True, markup=False)

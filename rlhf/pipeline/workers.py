@@ -134,7 +134,7 @@ def run_jobs(
 def _supervise(
     outcomes: list[Outcome], target: Callable[[Job], None], n: int, context: BaseContext, stop: Stop, watcher: Watcher | None
 ) -> None:
-    running: dict[int, tuple[BaseProcess, Outcome, float]] = {}
+    running: dict[Any, tuple[BaseProcess, Outcome, float]] = {}
     asked = 0
     while True:
         for outcome in outcomes:
@@ -152,7 +152,7 @@ def _supervise(
             for process, _, _ in running.values():
                 (process.terminate if asked == 1 else process.kill)()
         for sentinel in wait(list(running), timeout=POLL):
-            process, outcome, began = running.pop(sentinel)  # type: ignore[call-overload]
+            process, outcome, began = running.pop(sentinel)
             process.join()
             _end(outcome, process.exitcode, time.monotonic() - began)
 

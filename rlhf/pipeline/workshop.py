@@ -25,7 +25,7 @@ from rlhf.pipeline.fit import TrainerSettings, fit
 from rlhf.pipeline.manifest import manifest
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl, write_text
-from rlhf.rundir.status import write_status
+from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Status, Tracker
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,7 @@ class Workshop:
             grad_clip=grad_clip,
             checkpoint_every=checkpoint_every,
             tracker=tracker,
+            status_in=self.run_directory,
             callbacks=self.callbacks(),
             accumulate=accumulate,
         )
@@ -110,7 +111,7 @@ class Workshop:
             tracker: Tracker = build(self.cfg.tracking)
             tags = {"stage": stage, "study": self.cfg.study, "fingerprint": identity, **{f"parent.{k}": v for k, v in parents.items()}}
             tracker.begin(work, name=f"{stage} {identity[:8]}", params=flatten(settings), tags=tags)
-            with finishing(tracker):
+            with finishing(tracker), recorded_end(work):
                 metrics = make(work, tracker)
             return manifest(
                 kind="artifact",

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from rlhf.functional.advantages import gae
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy, token_logp
-from rlhf.functional.masking import masked_whiten
+from rlhf.functional.masking import masked_std, masked_whiten
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
@@ -72,10 +72,14 @@ def to_experience(scored: ScoredRollout, penalty: KLPenalty, settings: Advantage
     Returns are advantages + values before any whitening of the advantages.
     """
     mask = scored.rollout.mask
-    rewards = penalty.token_rewards(scored.kl, scored.score, mask)
-    used = masked_whiten(rewards, mask, center=False) if settings.whiten_rewards else rewards
+    rewards = used = penalty.token_rewards(scored.kl, scored.score, mask)
+    unit = 1.0
+    if settings.whiten_rewards:
+        unit /= float(masked_std(rewards, mask))
+        used = masked_whiten(rewards, mask, center=False)
     advantages, returns = gae(used, scored.values, mask, settings.gamma, settings.lam)
     if settings.whiten:
+        unit /= float(masked_std(advantages, mask))
         advantages = masked_whiten(advantages, mask)
     experience = Experience(
         rollout=scored.rollout,
@@ -84,5 +88,6 @@ def to_experience(scored: ScoredRollout, penalty: KLPenalty, settings: Advantage
         values=scored.values,
         advantages=advantages,
         returns=returns,
+        reward_unit=unit,
     )
     return experience, rewards

@@ -44,7 +44,7 @@ def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
 
 
 def rollout_metrics(
-    scored: ScoredRollout, rewards: Tensor, judges: Judges, penalty: KLPenalty
+    scored: ScoredRollout, rewards: Tensor, penalty: KLPenalty
 ) -> tuple[Metrics, tuple[float, float, int]]:
     """The training rollout's metrics, and (sequence nats, token nats, episodes) for the KL controller.
 
@@ -53,7 +53,7 @@ def rollout_metrics(
     rollout = scored.rollout
     view = TokenView(logp=scored.logp, ref_logp=scored.ref_logp, exact_kl=scored.exact_kl, entropy=scored.entropy)
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, scored.entropy)
-    for name, score in judges.all_scores(rollout).items():
+    for name, score in scored.judged.items():
         metrics |= mean_and_se(f"reward/{name}", score)
     penalised = masked_sum(rewards, rollout.mask, dim=1)
     metrics |= {
@@ -68,7 +68,7 @@ def rollout_metrics(
 
 def evaluate(rollout: Rollout, view: TokenView, judges: Judges, *, samples: int) -> tuple[Metrics, list[dict[str, Any]]]:
     """Metrics under `eval/` and the first `samples` responses with their scores and KL."""
-    scores = judges.all_scores(rollout)
+    scores = judges.scores(rollout)
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy)
     for name, score in scores.items():
         metrics |= mean_and_se(f"reward/{name}", score)

@@ -24,24 +24,27 @@ class Judges:
     gold: Reward | None = None
     others: Mapping[str, Reward] = field(default_factory=dict)
 
-    def all_scores(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Every judge's score [B], by the metric's name: proxy, gold and the others'."""
+    @torch.no_grad()
+    def scores(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Every judge's score [B] on the rollout's device, by the metric's name: `proxy`, `gold` and the others'."""
         scores = {}
         if self.reward_model is not None:
-            scores["proxy"] = RewardModelScorer()(rollout, self)
-        texts = {name: judge for name, judge in {"gold": self.gold, **self.others}.items() if judge is not None}
-        if texts:
-            responses = decode(rollout, self.tokenizer)
-            for name, judge in texts.items():
-                scores[name] = torch.tensor(judge(rollout.prompt.texts, responses), dtype=torch.float32)
+            scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
+        readers = {name: judge for name, judge in {"gold": self.gold, **self.others}.items() if judge is not None}
+        responses = decode(rollout, self.tokenizer) if readers else []
+        for name, judge in readers.items():
+            read = judge(rollout.prompt.texts, responses)
+            scores[name] = torch.tensor(read, dtype=torch.float32, device=rollout.tokens.device)
         return scores
 
 
 class Scorer(Protocol):
+    """What PPO maximises, made of the judges' scores (or of the rollout itself)."""
+
     needs_reward_model: bool
 
-    def __call__(self, rollout: Rollout, judges: Judges) -> Tensor:
-        """[B] scores on the rollout's device."""
+    def __call__(self, rollout: Rollout, scores: Mapping[str, Tensor]) -> Tensor:
+        """[B] scores."""
         ...
 
 
@@ -50,11 +53,10 @@ class RewardModelScorer:
 
     needs_reward_model = True
 
-    @torch.no_grad()
-    def __call__(self, rollout: Rollout, judges: Judges) -> Tensor:
-        if judges.reward_model is None:
+    def __call__(self, rollout: Rollout, scores: Mapping[str, Tensor]) -> Tensor:
+        if "proxy" not in scores:
             raise ValueError("scorer=reward_model needs a reward model")
-        return judges.reward_model.score(rollout.sequence, rollout.attention)
+        return scores["proxy"]
 
 
 class GoldScorer:
@@ -62,11 +64,10 @@ class GoldScorer:
 
     needs_reward_model = False
 
-    def __call__(self, rollout: Rollout, judges: Judges) -> Tensor:
-        if judges.gold is None:
+    def __call__(self, rollout: Rollout, scores: Mapping[str, Tensor]) -> Tensor:
+        if "gold" not in scores:
             raise ValueError("scorer=gold needs data with a gold reward")
-        scores = judges.gold(rollout.prompt.texts, decode(rollout, judges.tokenizer))
-        return torch.tensor(scores, dtype=torch.float32, device=rollout.tokens.device)
+        return scores["gold"]
 
 
 def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor:

@@ -74,13 +74,12 @@ def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
 
 
 def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:
-    """What is known at the end only: fingerprints, revision, and why a run failed."""
+    """What is known at the end only: the code's revision, and why a run failed."""
     from mlflow.entities import RunTag
 
     manifest, status = read_json(directory / "manifest.json"), read_json(directory / "status.json")
-    tags = {f"fingerprint.{stage}": value for stage, value in (manifest.get("fingerprints") or {}).items() if value}
-    git = manifest.get("git") or {}
+    tags, git = {}, manifest.get("git") or {}
     if git.get("revision"):
-        tags |= {"mlflow.source.git.commit": git["revision"], "git.dirty": str(bool(git.get("dirty"))).lower()}
+        tags = {"mlflow.source.git.commit": git["revision"], "git.dirty": str(bool(git.get("dirty"))).lower()}
     tags["error"] = status.get("error") or ""
     client.log_batch(run_id, tags=[RunTag(k, redact_text(str(v))[:500]) for k, v in tags.items() if v], synchronous=True)

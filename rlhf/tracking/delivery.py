@@ -45,7 +45,7 @@ def open_state(
     old = read_state(directory)
     same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
     state: dict[str, Any] = old if same else {"key": uuid.uuid4().hex, "run_id": None, "experiment_id": None, "delivered": -1, "starts": 0}
-    state.update(uri=uri, experiment=experiment, name=name, closed=None, begun=state.get("begun") or _now())
+    state.update(uri=uri, experiment=experiment, name=name, closed=None, ended=None, begun=state.get("begun") or _now())
     state["params"] = {_key(k): _text(redact_value(k, v)) for k, v in params.items()}
     state["tags"] = {_key(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
     state["starts"] += 1
@@ -71,6 +71,7 @@ class Delivery:
         self.directory = directory
         self.state = state
         self.abandoned = threading.Event()  # set when nobody waits any more: write nothing
+        self._writing = threading.Lock()
         self._lock = FileLock(directory / ".tracking.lock", thread_local=False)
         self._metrics, self._timings = Lines(directory / "metrics.jsonl"), Lines(directory / "timings.jsonl")
         self._backlog: deque[dict[str, Any]] = deque()
@@ -114,11 +115,19 @@ class Delivery:
         self._client = None
         self._lock.release()
 
+    def abandon(self, status: str) -> None:
+        """Nobody waits any more: note how the run ended, for whoever delivers the rest."""
+        with self._writing:
+            self.abandoned.set()
+            self.state["ended"] = {"status": status, "time": _now()}
+            write_json(self.directory / STATE, self.state)
+
     def _save(self, **changes: Any) -> None:
-        if self.abandoned.is_set():
-            raise RuntimeError("nobody waits for this delivery any more")
-        self.state.update(changes)
-        write_json(self.directory / STATE, self.state)
+        with self._writing:
+            if self.abandoned.is_set():
+                raise RuntimeError("nobody waits for this delivery any more")
+            self.state.update(changes)
+            write_json(self.directory / STATE, self.state)
 
     def _read(self) -> None:
         for row in self._timings.read():

@@ -59,7 +59,7 @@ class MLflowTracker:
         self._thread = None
         if self._done:
             return None
-        delivery.abandoned.set()
+        delivery.abandon(status)
         why = _sentence(self._error) if self._error else f"not done after {timeout:g} s"
         return (
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
@@ -118,7 +118,7 @@ def pending(directory: Path) -> bool:
 def deliver(directory: Path) -> str | None:
     """Deliver what an earlier command could not, and close the run. Returns a sentence if that is not possible now.
 
-    The run's status is that of status.json; a run whose process is gone without a word is KILLED.
+    The run's status is the one it ended with, or that of status.json; a run whose process is gone without a word is KILLED.
     """
     if not pending(directory):
         return None
@@ -126,9 +126,13 @@ def deliver(directory: Path) -> str | None:
     if status.get("state") == "running" and alive(status.get("pid")):
         return f"{directory} is still running."
     delivery = Delivery(directory, read_state(directory))
+    ended = delivery.state.get("ended") or {
+        "status": _STATUS.get(str(status.get("state")), "KILLED"),
+        "time": round(float(status.get("time") or time.time()) * 1000),
+    }
     try:
         delivery.advance(resume=False)
-        delivery.close(_STATUS.get(str(status.get("state")), "KILLED"), ended=round(float(status.get("time") or time.time()) * 1000))
+        delivery.close(ended["status"], ended["time"])
     except Timeout:
         return f"{directory} is being delivered by another process."
     except Exception as error:  # of any library below

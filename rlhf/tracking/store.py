@@ -55,16 +55,21 @@ def database(uri: str) -> Path | None:
     return Path(uri[len(_SQLITE) :].partition("?")[0]) if uri.startswith(_SQLITE) else None
 
 
-def connect(uri: str) -> MlflowClient:
-    """A client of this address. Imports MLflow (seconds), touches no global state of it but the limits on waiting."""
+def quiet() -> None:
+    """Bounds MLflow's waiting and its talk, where the user has not chosen otherwise. To be called before MLflow is imported."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    from mlflow import MlflowClient
-
     for name in ("alembic", "urllib3.connectionpool"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.ERROR)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of this address. Imports MLflow (seconds), touches no global state of it but the limits on waiting."""
+    quiet()
+    from mlflow import MlflowClient
+
     return MlflowClient(tracking_uri=absolute_uri(uri))
 
 

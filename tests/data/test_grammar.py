@@ -34,7 +34,13 @@ def test_completions_are_grammatical_finished_and_say_no_content_word_twice():
         assert text.startswith(" ") and text.endswith(".")
         assert breaks(found) == 0
         assert len(content) == len(set(content))
-        assert len(found) <= 19  # with EOS at most 20 tokens
+
+
+def test_the_longest_completion_and_eos_are_twenty_tokens():
+    def longest(state):
+        return max((1 + longest(following) for following in STEPS[state].values()), default=0)
+
+    assert longest("subject") == 19
 
 
 def test_tone_turns_with_but_and_with_not():

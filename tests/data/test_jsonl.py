@@ -81,8 +81,7 @@ def test_gold_is_null_or_vader(tmp_path):
     path = write(tmp_path / "d.jsonl", DEMONSTRATIONS)
     assert isinstance(JsonLines(**{**SETTINGS, "demonstrations": path, "gold": "vader"}).gold, VaderGold)
     assert JsonLines(**{**SETTINGS, "demonstrations": path}).gold is None
-    with pytest.raises(DataError, match="data.gold=textblob: null or vader"):
-        JsonLines(**{**SETTINGS, "demonstrations": path, "gold": "textblob"})
+    assert faults(path, gold="textblob") == ["data.gold=textblob: give null or vader"]
     assert faults(path) == ["data.preferences and data.gold are both null: give a file of pairs, or data.gold=vader to label sampled ones"]
 
 
@@ -110,7 +109,7 @@ def test_twenty_faults_are_shown_and_the_rest_counted(tmp_path):
 
 def test_one_prompt_cannot_be_split(tmp_path):
     path = write(tmp_path / "d.jsonl", [{"prompt": "a", "completion": "b"}] * 3)
-    assert faults(path, gold="vader") == [f"{path}: no prompt left to hold out; each file needs two different prompts at least"]
+    assert faults(path, gold="vader") == [f"{path}: all its prompts are on one side of the split; give two different ones"]
 
 
 def test_two_prompts_are_enough(tmp_path):

@@ -7,7 +7,15 @@ import pytest
 from rlhf.data.micro import Micro, MicroGold
 from rlhf.data.records import DataError
 
-SETTINGS = {"seed": 0, "vocabulary": 4, "prompts": 4, "demonstrations": 2000, "pairs": 1000, "label_temperature": 0.5, "max_response_tokens": 4}
+SETTINGS = {
+    "seed": 0,
+    "vocabulary": 4,
+    "prompts": 4,
+    "demonstrations": 2000,
+    "pairs": 1000,
+    "label_temperature": 0.5,
+    "max_response_tokens": 4,
+}
 
 
 def source(**changes):
@@ -86,7 +94,7 @@ def test_tokenizer_has_the_letters_and_two_special_tokens():
 )
 def test_impossible_sizes(changes, message):
     with pytest.raises(DataError, match=message):
-        source(**changes)
+        source(**changes).load()
 
 
 def test_smallest_and_fullest():

@@ -53,7 +53,9 @@ def test_split_by_prompt_and_no_preferences(folder):
     assert set(data.prompts.train) <= train and set(data.prompts.heldout) <= heldout
     assert len(data.prompts.train + data.prompts.heldout) == 16 and data.prompts.heldout
     assert data.preferences is None
-    assert Demonstration(prompt="the plot", completion=" is a very funny thing .") in data.demonstrations.train + data.demonstrations.heldout
+    assert (
+        Demonstration(prompt="the plot", completion=" is a very funny thing .") in data.demonstrations.train + data.demonstrations.heldout
+    )
 
 
 def test_seeded(folder):
@@ -77,7 +79,9 @@ def test_latin_1_and_spaces(tmp_path):
 
 def test_half_of_the_distribution(tmp_path):
     (tmp_path / "rt-polarity.pos").write_bytes(b"fine\n")
-    with pytest.raises(DataError, match="rt-polarity.neg: no such file; the original distribution has rt-polarity.pos and rt-polarity.neg together"):
+    with pytest.raises(
+        DataError, match="rt-polarity.neg: no such file; the original distribution has rt-polarity.pos and rt-polarity.neg together"
+    ):
         read(tmp_path / "rt-polarity.pos")
 
 
@@ -101,8 +105,8 @@ def test_nothing_there_says_what_to_get_and_where_it_looked(tmp_path):
 
 def test_bad_rows(tmp_path):
     path = tmp_path / "snippets.jsonl"
-    rows = ['{"text": "a b", "label": 1}', '{"text": "a b"}', '{"text": 3, "label": 1}', '{"text": " ", "label": 1}', '{"text": "a b", "label": 2}']
-    rows += ['{"text": "a b", "label": true}', "[]"]
+    rows = ['{"text": "a b", "label": 1}', '{"text": "a b"}', '{"text": 3, "label": 1}', '{"text": " ", "label": 1}']
+    rows += ['{"text": "a b", "label": 2}', '{"text": "a b", "label": true}', "[]"]
     path.write_text("\n".join(rows), "utf-8")
     with pytest.raises(DataError) as error:
         read(path)

@@ -3,8 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from transformers import AutoTokenizer
 
 from rlhf.data.grammar import all_prompts, complete
@@ -54,7 +53,7 @@ def test_a_word_is_a_token_and_the_most_frequent_come_first(words):
     ids = encode(words, " was good, but i liked it.")
     assert [words.decode([i]) for i in ids] == [" was", " good", ",", " but", " i", " liked", " it", "."]
     assert 110 <= len(words) <= 180
-    assert words.decode([3]) in (".", " of", " this")
+    assert words.decode([3]) in (" the", ".", " of", " this")
     assert encode(words, " unheard") == [2]
 
 
@@ -64,7 +63,11 @@ def test_save_and_load(name, request, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert len(again) == len(tokenizer)
-    assert (again.pad_token_id, again.eos_token_id, again.unk_token_id) == (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+    assert (again.pad_token_id, again.eos_token_id, again.unk_token_id) == (
+        tokenizer.pad_token_id,
+        tokenizer.eos_token_id,
+        tokenizer.unk_token_id,
+    )
     for text in COMPLETIONS[:50]:
         assert encode(again, text) == encode(tokenizer, text)
         assert again.decode(encode(again, text)) == text
@@ -110,7 +113,9 @@ def test_symbols():
 def test_training_texts_are_those_of_the_training_side():
     data = TaskData(
         demonstrations=Split(train=(Demonstration(prompt="a", completion=" b"),), heldout=(Demonstration(prompt="x", completion=" y"),)),
-        preferences=Split(train=(Preference(prompt="a", chosen=" c", rejected=" d"),), heldout=(Preference(prompt="x", chosen=" y", rejected=" z"),)),
+        preferences=Split(
+            train=(Preference(prompt="a", chosen=" c", rejected=" d"),), heldout=(Preference(prompt="x", chosen=" y", rejected=" z"),)
+        ),
         prompts=Split(train=("e",), heldout=("x",)),
     )
     assert list(training_texts(data)) == ["a", " b", "a", " c", " d", "e"]

@@ -38,7 +38,7 @@ def scored_of(policy, reference, tokenizer):
     score = torch.arange(len(rollout.tokens), dtype=torch.float32) / 4
     return ScoredRollout(
         rollout=rollout, logp=view.logp, ref_logp=view.ref_logp, kl=(view.logp - view.ref_logp), exact_kl=view.exact_kl,
-        entropy=view.entropy, values=values, raw_score=score, score=score,
+        entropy=view.entropy, values=values, judged={"gold": score}, raw_score=score, score=score,
     )  # fmt: skip
 
 
@@ -112,6 +112,21 @@ def test_returns_unwhitened(policy, other_policy, tokenizer):
     counted = white.advantages[mask]
     assert abs(float(counted.mean())) < 1e-5 and abs(float(counted.var(correction=0)) - 1) < 1e-4
     assert not white.advantages[~mask].any()
+    assert plain.reward_unit == 1.0
+    assert white.reward_unit == pytest.approx(1 / float(plain.advantages[mask].std(correction=0)), rel=1e-4)
+
+
+def test_whiten_beta_scale(policy, other_policy, tokenizer):
+    """Whitened rewards are scaled by 1/std, score and KL alike, and moved by mean * (1 - 1/std); the unit is passed on."""
+    scored = scored_of(policy, other_policy, tokenizer)
+    settings = AdvantageSettings(gamma=1.0, lam=1.0, whiten=False, whiten_rewards=True)
+    white, rewards = to_experience(scored, penalty(), settings)
+    counted = rewards[scored.rollout.mask]
+    mean, std = counted.mean(), counted.std(correction=0)
+    expected = (counted / std + mean * (1 - 1 / std)).sum()
+    first = (white.returns[:, 0]).sum()  # lam = gamma = 1: the first return is the sum of the row's used rewards
+    assert float(first) == pytest.approx(float(expected), rel=1e-3)
+    assert white.reward_unit == pytest.approx(1 / float(std), rel=1e-4)
 
 
 def test_units(policy, other_policy, tokenizer):

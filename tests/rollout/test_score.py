@@ -36,7 +36,7 @@ def test_reward_clip():
 
 def test_the_reward_model_scores_whole_rows_at_their_last_token(policy, tokenizer):
     rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
-    scores = RewardModelScorer()(rollout, Judges(tokenizer=tokenizer, reward_model=scalar))
+    scores = Judges(tokenizer=tokenizer, reward_model=scalar).scores(rollout)["proxy"]
     for i in range(len(scores)):
         ids = torch.cat([rollout.prompt.tokens[i][rollout.prompt.mask[i]], rollout.tokens[i][rollout.mask[i]]])[None]
         assert torch.allclose(scalar.score(ids, torch.ones_like(ids, dtype=torch.bool))[0], scores[i], atol=1e-5)
@@ -50,19 +50,20 @@ def test_score_position(policy, tokenizer):
         prompt=rollout.prompt, mask=rollout.mask, logp=rollout.logp, ended=rollout.ended,
         tokens=torch.where(rollout.mask, rollout.tokens, 3),
     )  # fmt: skip
-    assert torch.equal(RewardModelScorer()(rollout, judges), RewardModelScorer()(changed, judges))
+    assert torch.equal(judges.scores(rollout)["proxy"], judges.scores(changed)["proxy"])
 
 
 def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     judges = Judges(tokenizer=tokenizer, gold=length_gold, others={"other": lambda p, r: [1.0] * len(r)})
     kept = [row[mask & (row != tokenizer.eos_token_id)] for row, mask in zip(rollout.tokens, rollout.mask, strict=True)]
-    assert GoldScorer()(rollout, judges).tolist() == [len(tokenizer.decode(ids).split()) for ids in kept]
-    assert set(judges.all_scores(rollout)) == {"gold", "other"}
+    assert judges.scores(rollout)["gold"].tolist() == [len(tokenizer.decode(ids).split()) for ids in kept]
+    assert set(judges.scores(rollout)) == {"gold", "other"}
 
 
 def test_a_scorer_without_its_judge_says_so(policy, tokenizer):
-    rollout, nobody = rollout_of(policy, tokenizer), Judges(tokenizer=tokenizer)
+    rollout, scores = rollout_of(policy, tokenizer), {"proxy": torch.ones(8), "gold": torch.zeros(8)}
+    assert RewardModelScorer()(rollout, scores) is scores["proxy"] and GoldScorer()(rollout, scores) is scores["gold"]
     for scorer in (RewardModelScorer(), GoldScorer()):
         with pytest.raises(ValueError, match="needs"):
-            scorer(rollout, nobody)
+            scorer(rollout, Judges(tokenizer=tokenizer).scores(rollout))

@@ -71,7 +71,7 @@ def make_run(
     )
     write(
         directory / "manifest.json",
-        {"kind": "run", "stage": "ppo", "name": directory.name, "fingerprints": {"data": "d" * 8, "sft": "s" * 8}},
+        {"kind": "run", "stage": "ppo", "name": directory.name, "git": {"revision": "abc", "dirty": True}},
     )
     if state == "finished":
         write(directory / "summary.json", summary(directory.name, coef, seed, controller, proxy, gold, kl, se))

@@ -1,0 +1,169 @@
+import csv
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from rlhf.compare import compare
+from rlhf.compare.cli import main
+from rlhf.compare.comparison import NothingToCompare
+
+
+def _csv(directory):
+    with (directory / "runs.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_files_rows_and_answer(gamed, rundirs):
+    rundirs.make_run(gamed / "broken|one", coef=0.1, state="failed")
+    rundirs.write(gamed / "sweep.json", {"overrides": ["kl.coef=0,0.05,0.2", "note='a b'"], "jobs": [{"name": "never", "overrides": []}]})
+    made = compare(gamed, track=False)
+
+    assert set(made.files) == {"frontier.png", "runs.csv", "report.md"}
+    assert all(path.parent == gamed and path.stat().st_size for path in made.files.values())
+    assert made.answer.startswith("kl.coef=0.05 is best by gold reward")
+    assert [s["label"] for s in made.settings] == ["kl.coef=0", "kl.coef=0.05", "kl.coef=0.2"]
+    best = made.settings[1]
+    assert (best["kl.coef"], best["reward/gold"], best["reward/gold_se"], best["reward/gold_n"], best["seeds"]) == (0.05, 2.4, 0.1, 1, [0])
+    assert best["reward/gold_gain_se"] == pytest.approx(1.4 / math.hypot(0.1, 0.1))
+
+    rows = {row["name"]: row for row in _csv(gamed)}
+    assert list(rows["never"])[:7] == ["name", "status", "kl.coef", "kl.controller", "seed", "stage", "objective"]
+    assert {
+        "reward/proxy",
+        "reward/gold",
+        "kl/sequence_nats",
+        "kl/sequence_nats_se",
+        "sft/reward/gold",
+        "fingerprint.sft",
+        "wall_seconds",
+    } <= set(rows["never"])
+    assert (rows["kl.coef=0.05"]["reward/gold"], rows["kl.coef=0.05"]["kl.controller"], rows["kl.coef=0.05"]["status"]) == (
+        "2.4",
+        "fixed",
+        "finished",
+    )
+    assert (rows["broken|one"]["status"], rows["broken|one"]["kl.coef"], rows["broken|one"]["reward/gold"]) == ("failed", "0.1", "")
+    assert rows["never"]["status"] == "missing"
+
+    report = (gamed / "report.md").read_text()
+    lines = report.splitlines()
+    assert lines[0] == "# gamed"
+    assert lines[2].startswith("**kl.coef=0.05** is best by gold reward")
+    assert "Over-optimisation is visible" in lines[2]
+    assert "(frontier.png)" in report
+    assert "| SFT |  | 0 | 0.00 ± 0.10 | 1.00 ± 0.10 |  |  |  |" in report
+    assert "| kl.coef=0.05 (best) | 1 | 6.00 ± 0.10 | 3.00 ± 0.10 | 2.40 ± 0.10 | +9.9 | 12 | 100 % |" in report
+    assert "2 of 5 runs did not finish" in report
+    assert "| failed | ValueError: the reward became nan | [broken|one/log.txt](broken|one/log.txt) |" in report.replace("\\|", "|")
+    assert "| `kl.coef` | 0.0, 0.05, 0.1, 0.2 |" in report
+    assert "| sft | one for all runs | `ssssssss` |" in report
+    assert "rlhf -m kl.coef=0,0.05,0.2 'note='\"'\"'a b'\"'\"''" in report
+
+
+def test_the_same_again_writes_the_same(gamed):
+    compare(gamed, track=False)
+    first = {name: (gamed / name).read_bytes() for name in ("report.md", "runs.csv", "frontier.png")}
+    compare(gamed, track=False)
+    assert first == {name: (gamed / name).read_bytes() for name in first}
+
+
+def test_one_run_without_gold(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "s" / "only", gold=None)
+    made = compare(tmp_path / "s", track=False)
+    assert made.answer.startswith("kl.coef=0.05 is best by proxy reward")
+    assert "gold" not in (tmp_path / "s" / "report.md").read_text().split("## Settings")[1].split("##")[0]
+    assert _csv(tmp_path / "s")[0]["reward/gold"] == ""
+
+
+def test_numbers_that_are_none_reach_the_table(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "s" / "a", coef=0.0, proxy="nan", gold="inf", kl="nan")
+    rundirs.make_run(tmp_path / "s" / "b", coef=0.1)
+    compare(tmp_path / "s", track=False)
+    assert _csv(tmp_path / "s")[0]["reward/gold"] == "inf"
+    assert "| kl.coef=0 | 1 (1 without a finite reward) | - | - | - | - |" in (tmp_path / "s" / "report.md").read_text()
+
+
+def test_nothing_has_finished(rundirs, tmp_path, capsys):
+    sweep = tmp_path / "s"
+    rundirs.make_run(sweep / "a", state="failed")
+    (sweep / "frontier.png").write_bytes(b"of before")
+    assert main([str(sweep), "--no-tracking"]) == 1
+    said = capsys.readouterr().out
+    assert "No run of this sweep has finished yet." in said
+    assert "ValueError: the reward became nan" in said
+    assert not (sweep / "frontier.png").exists()
+    assert "No run of this sweep has finished yet." in (sweep / "report.md").read_text()
+
+
+def test_the_terminal_shows_table_answer_and_places(gamed):
+    console = Console(file=io.StringIO(), width=140)
+    compare(gamed, console=console, track=False)
+    said = console.file.getvalue()
+    assert "kl.coef=0.05 (best)" in said
+    assert "2.40 ± 0.10" in said
+    assert "Over-optimisation is visible" in said
+    assert "report.md" in said
+
+
+def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweeps/gamd"]) == 2
+    assert "Did you mean sweeps/gamed?" in capsys.readouterr().err
+    assert main(["gamed"]) == 2
+    assert "Did you mean sweeps/gamed?" in capsys.readouterr().err
+    assert main(["sweeps/gamed/kl.coef=0.05"]) == 2
+    assert "single run" in capsys.readouterr().err
+    (tmp_path / "sweeps" / "empty").mkdir()
+    assert main(["sweeps/empty"]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert main(["sweeps/gamed", "--no-tracking"]) == 0
+    with pytest.raises(SystemExit) as left:
+        main(["--nonsense"])
+    assert left.value.code == 2
+    with pytest.raises(NothingToCompare):
+        compare(tmp_path / "nowhere")
+
+
+def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
+    from rlhf.tracking import pending
+    from rlhf.tracking.delivery import open_state, read_state
+    from rlhf.tracking.store import connect, prepare_store
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    sweep = tmp_path / "attached"
+    stage = rundirs.make_run(tmp_path / "artifacts" / "sft" / "abc")
+    open_state(stage, uri=uri, experiment="unit", name="sft", params={}, tags={"stage": "sft"})
+    for coef in (0.0, 0.1):
+        run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"paths": {"artifacts": str(tmp_path / "artifacts")}})
+        open_state(run, uri=uri, experiment="unit", name=run.name, params={"kl.coef": coef}, tags={"stage": "ppo"})
+    made = compare(sweep)
+    assert made.warnings == (f"The comparison was not attached: {tmp_path / 'mlflow.db'} is not there any more.",)
+
+    prepare_store(uri, "unit")
+    made = compare(sweep)
+    assert made.warnings == ()
+    assert not any(pending(run) for run in (stage, *sweep.iterdir()))
+    client = connect(uri)
+    experiment_id = prepare_store(uri, "unit")
+    (summary,) = client.search_runs([experiment_id], "tags.stage = 'sweep'")
+    assert {f.path for f in client.list_artifacts(summary.info.run_id)} == {"frontier.png", "report.md", "runs.csv"}
+    assert summary.data.metrics["runs/finished"] == 2.0
+    note = summary.data.tags["mlflow.note.content"]
+    assert note.startswith("# attached")
+    assert "](frontier.png)" not in note
+    ids = [read_state(sweep / name)["run_id"] for name in ("c0.0", "c0.1")]
+    assert all(run_id in made.links["side by side"] for run_id in ids)
+    compare(sweep)
+    assert len(client.search_runs([experiment_id])) == 4  # two jobs, a stage, the summary
+
+
+def test_a_dead_server_is_a_warning(rundirs, tmp_path):
+    tracking = {"_target_": "rlhf.tracking.mlflow.MLflowTracker", "uri": "http://me:pw@127.0.0.1:9", "experiment": "unit"}
+    rundirs.make_run(tmp_path / "s" / "a", tracking=tracking)
+    (warning,) = compare(tmp_path / "s").warnings
+    assert "was not attached" in warning
+    assert "me:pw" not in warning
+    assert json.loads((tmp_path / "s" / "a" / "summary.json").read_text())["status"] == "finished"

@@ -1,0 +1,111 @@
+import math
+
+import pytest
+
+from rlhf.compare.findings import find
+from rlhf.compare.frontier import draw, drawable, figure, path_of
+from rlhf.compare.labels import place
+from rlhf.compare.load import load, load_run
+from rlhf.compare.settings import group, reward_keys
+
+
+def _figure(directory):
+    runs = load(directory)
+    settings, rewards = group(runs), reward_keys(runs)
+    return figure(settings, drawable(settings, rewards), find(settings))
+
+
+def _lines(ax, gid):
+    return [line for line in ax.lines if line.get_gid() == gid]
+
+
+def _labels(ax):
+    return [text.get_text() for text in ax.texts if text.get_gid() == "label"]
+
+
+def test_two_panels_with_a_mark_a_setting_and_its_way(gamed):
+    fig = _figure(gamed)
+    proxy, gold = fig.axes
+    assert [ax.get_ylabel() for ax in fig.axes] == ["proxy reward", "gold reward"]
+    assert all("nats" in ax.get_xlabel() for ax in fig.axes)
+    assert [list(line.get_xdata()) for line in _lines(proxy, "path")] == [[0, 5, 10, 15, 20], [0, 1.5, 3, 4.5, 6], [0, 0.5, 1, 1.5, 2]]
+    means = sorted((c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in gold.containers)
+    assert means == [(2.0, 1.5), (6.0, 2.4), (20.0, 1.2)]
+    assert [(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in _lines(gold, "sft")] == [((0.0,), (1.0,))]
+    assert [tuple(line.get_xdata()) for line in _lines(gold, "best")] == [(6.0,)]
+    assert not _lines(proxy, "best")
+    assert set(_labels(proxy)) == {"0", "0.05", "0.2", "SFT"}
+    assert "-1.2 gold\nwhere proxy is highest" in _labels(gold)
+    assert "kl.coef=0 games the proxy" in fig.get_suptitle()
+
+
+def test_means_and_spread_over_seeds(rundirs, tmp_path):
+    for seed, gold in enumerate((1.0, 2.0, 3.0)):
+        rundirs.make_run(tmp_path / f"s{seed}", seed=seed, gold=gold, kl=4.0 + seed)
+    gold = _figure(tmp_path).axes[1]
+    assert len(_lines(gold, "run")) == 3
+    (container,) = gold.containers
+    assert (container[0].get_xdata()[0], container[0].get_ydata()[0]) == (5.0, 2.0)
+    spans = sorted(float(segment[1][i] - segment[0][i]) for i, bars in enumerate(container[2]) for segment in bars.get_segments())
+    assert spans == pytest.approx([2.0, 2.0])  # plus and minus one standard deviation, of KL and of gold
+
+
+def test_one_run_that_went_far_gets_a_square_root_scale(rundirs, tmp_path):
+    for coef, kl in ((0.0, 100.0), (0.1, 4.0), (0.2, 2.0)):
+        rundirs.make_run(tmp_path / f"c{coef}", coef=coef, kl=kl)
+    ax = _figure(tmp_path).axes[0]
+    assert ax.get_xscale() == "function"
+    assert "square-root" in ax.get_xlabel()
+
+
+def test_many_long_names_go_into_a_list(rundirs, tmp_path):
+    for i in range(12):
+        rundirs.make_run(tmp_path / f"r{i}", coef=0.01 * (i + 1), controller="Adaptive" if i % 2 else "Fixed")
+    fig = _figure(tmp_path)
+    (legend,) = fig.legends
+    assert len(legend.get_texts()) == 12
+    assert _labels(fig.axes[0]) == ["SFT"]
+
+
+def test_what_is_not_finite_is_not_drawn(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy="nan", gold="inf", kl="nan")
+    rundirs.make_run(tmp_path / "b", coef=0.1)
+    fig = _figure(tmp_path)
+    assert [len(ax.containers) for ax in fig.axes] == [1, 1]
+    assert path_of(load_run(tmp_path / "a"), "reward/gold") == []
+    assert drawable(group([load_run(tmp_path / "a")]), ["reward/gold"]) == []
+
+
+def test_kl_zero_everywhere(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", kl=0.0)
+    low, high = _figure(tmp_path).axes[0].get_xlim()
+    assert low == 0.0
+    assert math.isfinite(high)
+    assert high > 0.0
+
+
+def test_the_file_is_a_picture(gamed, tmp_path):
+    from matplotlib.image import imread
+
+    runs = load(gamed)
+    settings = group(runs)
+    pixels = imread(draw(tmp_path / "f.png", settings, ["reward/proxy", "reward/gold"], find(settings)))
+    assert pixels.shape[0] > 600
+    assert pixels.shape[1] > 1500
+    assert pixels[..., :3].std() > 0.05
+
+
+def test_names_do_not_cover_each_other():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(5, 4), dpi=100)
+    FigureCanvasAgg(fig)
+    ax = fig.subplots()
+    ax.set(xlim=(0, 10), ylim=(0, 10))
+    place(ax, [(5.0, 5.0, "one", "k"), (5.05, 5.05, "two", "k"), (4.95, 5.0, "three", "k"), (9.9, 9.9, "corner", "k")])
+    fig.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    frame = ax.get_window_extent()
+    assert all(frame.x0 <= b.x0 and b.x1 <= frame.x1 and frame.y0 <= b.y0 and b.y1 <= frame.y1 for b in boxes)

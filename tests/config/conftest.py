@@ -1,0 +1,11 @@
+import pytest
+
+from rlhf.config.plan import plan
+from rlhf.config.session import session
+
+
+@pytest.fixture(scope="session")
+def planned():
+    """plan(...) of a command line, in one Hydra for all tests."""
+    with session() as hydra:
+        yield lambda *lines, multirun=False: plan(hydra, lines, multirun=multirun)

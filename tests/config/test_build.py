@@ -1,0 +1,87 @@
+import subprocess
+import sys
+
+import pytest
+
+from rlhf.config.base import Custom
+from rlhf.config.build import KNOWN, build, is_allowed
+from rlhf.config.pieces import Unlimited
+
+REFUSED = [
+    "os._exit",
+    "builtins.getattr",
+    "pathlib.Path",
+    "torch.load",
+    "torch.optim.lr_scheduler.LambdaLR",
+    "rlhf.cli.os._exit",
+    "rlhf.cli.main",
+    "",
+    None,
+]
+
+
+@pytest.mark.parametrize("target", REFUSED)
+def test_only_named_classes_are_built(target):
+    assert not is_allowed(target)
+    with pytest.raises(ValueError, match="not an allowed class"):
+        build({"_target_": target})
+
+
+def test_nested_targets_are_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "collections")
+    victim = tmp_path / "file"
+    victim.touch()
+    with pytest.raises(ValueError, match="pathlib.Path"):
+        build({"_target_": "collections.Counter", "a": {"b": [{"_target_": "pathlib.Path", "_args_": [str(victim)]}]}})
+    assert victim.exists()
+
+
+def test_a_package_is_allowed_on_a_dot_boundary(monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "collections, mine.kl")
+    assert is_allowed("collections.Counter")
+    assert is_allowed("mine.kl.Fixed")
+    assert not is_allowed("collections_evil.Counter")
+    assert not is_allowed("mine.klx.Fixed")
+    assert not is_allowed("collections")
+
+
+def test_an_allowed_package_does_not_lend_its_name(monkeypatch):
+    """logging.os is the module os."""
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "logging")
+    with pytest.raises(ValueError, match="really"):
+        build({"_target_": "logging.os.getcwd"})
+
+
+def test_custom_piece_with_live_objects(monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "fractions")
+    live = Custom.model_validate({"_target_": "fractions.Fraction", "numerator": 3})
+    assert build(live, denominator=4) == 0.75
+
+
+def test_live_objects_arrive_as_they_are(monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "types")
+    rows = [object(), (1, 2)]
+    made = build({"_target_": "types.SimpleNamespace", "values": [1, 2]}, rows=rows)
+    assert made.rows is rows
+    assert type(made.values) is list
+
+
+def test_known_pieces():
+    assert {"torch.optim.AdamW", "rlhf.kl.controller.PID", "rlhf.kl.estimator.Exact"} <= KNOWN
+    assert type(build(Unlimited.model_validate({"_target_": "rlhf.trust_region.Unlimited"}))).__name__ == "Unlimited"
+
+
+def test_allowing_comes_from_outside_the_config(planned, monkeypatch):
+    line = "kl.controller._target_=mine.Controller"
+    assert any("not an allowed class" in fault for fault in planned(line).faults)
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "mine")
+    found = planned(line, "+kl.controller.anything=1")
+    assert found.faults == []
+    assert found.jobs[0].config.kl.controller.model_extra == {"anything": 1}
+
+
+def test_refusing_imports_nothing(tmp_path):
+    (tmp_path / "evil.py").write_text("raise SystemExit(7)")
+    code = "from rlhf.config.build import build\ntry:\n    build({'_target_': 'evil.run'})\nexcept ValueError:\n    print('refused')"
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": f"{tmp_path}:."}, capture_output=True, text=True)
+    assert done.stdout == "refused\n"

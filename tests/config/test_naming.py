@@ -1,0 +1,102 @@
+import pytest
+
+from rlhf.config import naming
+
+PLAIN = {
+    "stage": "ppo",
+    "seed": 1,
+    "study": "a",
+    "paths": {"outputs": "outputs"},
+    "sft": {"seed": 3},
+    "reward_model": {"seed": 4},
+    "ppo": {"iterations": 60},
+    "kl": {"coef": 0.05, "controller": {"_target_": "rlhf.kl.controller.AdaptiveAlpacaFarm"}},
+}
+
+
+def changed(**values):
+    return {**PLAIN, **values}
+
+
+def test_slug_says_coefficient_controller_and_seed():
+    assert naming.slug(PLAIN) == "kl0.05-adaptive_alpaca_farm-seed1"
+    assert naming.slug(changed(stage="sft")) == "sft-seed3"
+    assert naming.slug(changed(stage="reward_model")) == "reward_model-seed4"
+
+
+def test_name_is_slug_and_eight_hex():
+    name = naming.run_name(PLAIN)
+    assert name.startswith("kl0.05-adaptive_alpaca_farm-seed1-")
+    assert len(name.rpartition("-")[2]) == 8
+
+
+def test_hash_is_the_same_in_every_process():
+    """Worked out once: it names directories that must be found again."""
+    assert naming.run_hash({"stage": "ppo", "kl": {"coef": 0.5}, "seed": 0}) == "29f68589"  # sha256sum of the sorted JSON
+
+
+@pytest.mark.parametrize(
+    "value", [{"study": "b"}, {"paths": {"outputs": "elsewhere"}}, {"tracking": {}}, {"callbacks": {}}, {"sweep": "s"}, {"rerun": True}]
+)
+def test_hash_ignores_what_does_not_decide_the_result(value):
+    assert naming.run_hash(changed(**value)) == naming.run_hash(PLAIN)
+
+
+@pytest.mark.parametrize("value", [{"seed": 2}, {"ppo": {"iterations": 61}}, {"sft": {"seed": 4}}, {"stage": "sft"}])
+def test_hash_follows_what_decides_it(value):
+    assert naming.run_hash(changed(**value)) != naming.run_hash(PLAIN)
+
+
+def test_an_early_stage_is_not_renamed_by_a_later_ones_settings():
+    first = naming.run_name(changed(stage="sft"))
+    assert naming.run_name(changed(stage="sft", ppo={"iterations": 1}, seed=9)) == first
+    assert naming.run_name(changed(stage="reward_model", ppo={"iterations": 1})) == naming.run_name(changed(stage="reward_model"))
+
+
+def test_one_spelling_of_a_number():
+    zero = {**PLAIN["kl"], "coef": 0}
+    assert naming.run_name(changed(kl=zero)) == naming.run_name(changed(kl={**zero, "coef": 0.0}))
+    assert naming.canonical([1.0, True, "1.0", {"a": 2.5}]) == [1, True, "1.0", {"a": 2.5}]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (1e-05, "0.00001"), (0.30, "0.3"), (100.0, "100"), ("a b/c", "a_b_c")])
+def test_number(value, text):
+    assert naming.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a.Fixed", "fixed"),
+        ("a.AdaptiveAlpacaFarm", "adaptive_alpaca_farm"),
+        ("a.PID", "pid"),
+        ("a.K1Clamped", "k1_clamped"),
+        ("a.K3", "k3"),
+    ],
+)
+def test_snake(path, name):
+    assert naming.snake(path) == name
+
+
+def test_sweep_name():
+    plain = {"study": "s", "sweep": None}
+    name = naming.sweep_name(plain, ["b=1", "a=2"])
+    assert name.startswith("s-")
+    assert name == naming.sweep_name(plain, ["a=2", "b=1"])
+    assert name != naming.sweep_name(plain, ["a=2", "b=3"])
+    assert naming.sweep_name({"study": "s", "sweep": "mine"}, ["a=2"]) == "mine"
+
+
+def test_rerun_takes_the_first_directory_that_is_not_finished(tmp_path):
+    base = tmp_path / "run"
+    assert naming.run_directory(base, rerun=True) == base
+    base.mkdir()
+    (base / "summary.json").write_text('{"status": "finished"}')
+    assert naming.run_directory(base, rerun=False) == base
+    again = naming.run_directory(base, rerun=True)
+    assert again == tmp_path / "run-rerun1"
+    again.mkdir()
+    (again / "summary.json").write_text('{"status": "failed"}')
+    assert naming.run_directory(base, rerun=True) == again
+    (again / "summary.json").write_text('{"status": "finished"}')
+    assert naming.run_directory(base, rerun=True) == tmp_path / "run-rerun2"

@@ -1,0 +1,102 @@
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.utils import JobStatus
+from rich.console import Console
+
+from rlhf.config.compose import compose, validate
+from rlhf.pipeline.launcher import JobFailed, LocalLauncher, _job_return, job_of, owning, preloads, run_sweep, write_sweep
+from rlhf.pipeline.workers import Job, Outcome
+from rlhf.rundir.errors import RunFailed
+
+sys.path.insert(0, str(Path(__file__).parent))
+import jobs as targets  # noqa: E402
+
+SETTINGS = ["tracking=none", "sweep=s"]
+
+
+@pytest.fixture(scope="module")
+def planned():
+    return [((f"kl.coef={coef}",), validate(compose([*SETTINGS, f"kl.coef={coef}"]))) for coef in (0, 0.1)]
+
+
+def sweep(planned, directory, **arguments):
+    out = io.StringIO()
+    outcomes = run_sweep(planned, directory, console=Console(file=out, width=200), n=1, **arguments)
+    return [outcome.state for outcome in outcomes], out.getvalue()
+
+
+def test_only_what_is_missing_runs_again(planned, tmp_path):
+    place = tmp_path / "s"
+    states, said = sweep(planned, place, target=targets.fail_first)
+    assert states == ["failed", "finished"]
+    assert "the first try fails" in said
+    assert "log.txt" in said
+    finished = place / planned[1][1].paths.run_name / "summary.json"
+    before = finished.stat().st_mtime_ns
+    states, said = sweep(planned, place, target=targets.fail_first)
+    assert states == ["finished", "finished before"]
+    assert "1 finished before" in said
+    assert finished.stat().st_mtime_ns == before
+    assert sweep(planned, place, target=targets.fail_first)[0] == ["finished before", "finished before"]
+
+
+def test_jobs_that_are_the_same_run_are_run_once(planned, tmp_path):
+    states, said = sweep([planned[1], planned[1]], tmp_path / "s", target=targets.by_name)
+    assert states == ["finished", "finished"]
+    assert "1 more would be the same runs again" in said
+    assert len(list((tmp_path / "s").glob("kl*"))) == 1
+
+
+def test_a_job_knows_its_sweep_and_its_place(planned, tmp_path):
+    job = job_of(planned[1][1], ["kl.coef=0.1"], tmp_path / "s")
+    assert job.directory == tmp_path / "s" / planned[1][1].paths.run_name
+    assert job.plain["sweep"] == "s"
+    assert job.plain["paths"]["run_dir"] == str(job.directory)
+    assert validate(job.plain).paths.run_name == job.name
+
+
+def test_sweep_json_keeps_what_an_earlier_command_added(planned, tmp_path):
+    first, second = (job_of(cfg, own, tmp_path / "s") for own, cfg in planned)
+    write_sweep(tmp_path / "s", [first], study="q", overrides=["kl.coef=0"])
+    write_sweep(tmp_path / "s", [second], study="q", overrides=["kl.coef=0.1"])
+    written = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert written == {
+        "name": "s",
+        "study": "q",
+        "overrides": ["kl.coef=0.1"],
+        "jobs": [{"name": first.name, "overrides": ["kl.coef=0"]}, {"name": second.name, "overrides": ["kl.coef=0.1"]}],
+    }
+
+
+def test_a_second_parent_is_refused(planned, tmp_path):
+    with owning(tmp_path / "s"), pytest.raises(RunFailed, match="another rlhf is at work on the sweep"):
+        sweep(planned, tmp_path / "s", target=targets.by_name)
+    assert sweep(planned, tmp_path / "s", target=targets.by_name)[0] == ["finished", "finished"]
+
+
+def test_what_a_sweeper_gets(tmp_path, capsys):
+    job = Job(name="a", directory=tmp_path, plain={}, overrides=("seed=1",))
+    targets.finish(job)
+    good = _job_return(Outcome(job, "finished", 0))
+    assert (good.status, good.return_value, good.overrides) == (JobStatus.COMPLETED, {"status": "finished"}, ("seed=1",))
+    bad = _job_return(Outcome(job, "failed", -9))
+    with pytest.raises(JobFailed, match="a: failed \\(SIGKILL\\)"):
+        _ = bad.return_value
+    assert capsys.readouterr().err == ""
+
+
+def test_the_server_imports_what_the_jobs_need(planned):
+    modules = preloads([cfg for _, cfg in planned])
+    assert modules[0] == "rlhf.pipeline.preload"
+    assert "rlhf.data.reviews" in modules
+    assert "mlflow" not in modules
+    assert "mlflow" in preloads([validate(compose())])
+
+
+def test_half_the_cores_unless_told():
+    assert LocalLauncher().jobs is None
+    assert LocalLauncher(jobs=3).jobs == 3

@@ -1,0 +1,102 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlhf.pipeline.workers import Job, run_jobs
+
+sys.path.insert(0, str(Path(__file__).parent))  # the children import it by name
+import jobs as targets  # noqa: E402
+
+
+def job(tmp_path, name, **plain):
+    return Job(name=name, directory=tmp_path / name, plain=plain)
+
+
+def wait_until(true, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else True
+
+
+def test_a_bad_job_never_stops_the_others(tmp_path):
+    ways = ["raise", "exit", "kill", "finish"]
+    outcomes, code = run_jobs([job(tmp_path, how, how=how) for how in ways], targets.by_name, 2)
+    assert code is None
+    assert [outcome.state for outcome in outcomes] == ["failed", "failed", "failed", "finished"]
+    assert [outcome.ended for outcome in outcomes] == ["exit 1", "exit 3", "SIGKILL", "exit 0"]
+    assert outcomes[0].last_line == "ValueError: a bad day"
+    assert "here is kill" in outcomes[2].job.log.read_text()
+
+
+def test_each_session_adds_to_the_log(tmp_path):
+    for _ in range(2):
+        run_jobs([job(tmp_path, "a")], targets.by_name, 1)
+    assert (tmp_path / "a" / "log.txt").read_text().count("here is a") == 2
+
+
+def test_n_at_a_time(tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    alone, _ = run_jobs([job(tmp_path, f"a{i}", place=str(place), together=1) for i in range(3)], targets.meet, 1)
+    assert [outcome.state for outcome in alone] == ["finished"] * 3
+    assert [(tmp_path / f"a{i}" / "seen").read_text() for i in range(3)] == ["1"] * 3
+    together, _ = run_jobs([job(tmp_path, f"t{i}", place=str(place), together=3) for i in range(3)], targets.meet, 3)
+    assert [outcome.state for outcome in together] == ["finished"] * 3
+
+
+PARENT = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{here!r}]
+from jobs import wait_for_sigterm
+from rlhf.pipeline.workers import Job, run_jobs
+
+if __name__ == "__main__":
+    names = ["a", "b"]
+    outcomes, code = run_jobs([Job(name=n, directory=Path({there!r}) / n, plain={{}}) for n in names], wait_for_sigterm, 1)
+    print([o.state for o in outcomes], flush=True)
+    sys.exit(code or 0)
+"""
+
+
+@pytest.fixture
+def parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(here=str(Path(__file__).parent), there=str(tmp_path)))
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
+    wait_until(lambda: (tmp_path / "a" / "started").exists() and (tmp_path / "a" / "started").read_text())
+    yield process
+    if process.poll() is None:
+        process.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_asks_the_jobs_to_stop_and_waits(parent, tmp_path, number, code):
+    parent.send_signal(number)
+    output, _ = parent.communicate(timeout=30)
+    assert parent.returncode == code
+    assert output == "['stopped', 'not started']\n"
+    assert (tmp_path / "a" / "saved").exists()
+
+
+def test_jobs_notice_that_their_parent_died(parent, tmp_path):
+    child = int((tmp_path / "a" / "started").read_text())
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: (tmp_path / "a" / "saved").exists())
+    wait_until(lambda: not alive(child))

@@ -1,0 +1,111 @@
+"""Imports point down: which package may know which library, and which part of ours. Read from the source, so lazy imports count too."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "rlhf"
+FILES = sorted(ROOT.rglob("*.py"))
+
+# library -> the parts of the package that may import it at all
+MAY_IMPORT = {
+    "pytorch_lightning": {"modules", "callbacks", "pipeline"},
+    "mlflow": {"tracking"},
+    "hydra": {"config", "cli.py", "pipeline"},
+    "omegaconf": {"config", "cli.py", "pipeline", "__init__.py"},
+    "matplotlib": {"compare"},
+    "transformers": {"models", "data", "rollout", "modules", "pipeline"},
+}
+TORCH_ONLY = ("functional", "oracle", "types.py", "trust_region.py", "randomness.py", "kl")
+# parts that must answer in about a second: nothing heavy when they are imported
+LIGHT = ("config", "cli.py", "__init__.py", "__main__.py", "rundir", "compare", "tracking", "kl/rules.py", "kl/controller.py", "kl/__init__.py")
+HEAVY = {"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
+# our own layers, lowest first; a part may import what stands before it, or itself
+LAYERS = [
+    {"functional", "rundir", "randomness.py"}, {"types.py"}, {"kl", "trust_region.py", "oracle"}, {"data"}, {"models"}, {"rollout"}, {"modules"},
+    {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"pipeline"}, {"cli.py", "__init__.py", "__main__.py"},
+]  # fmt: skip
+
+
+def part(path):
+    return path.relative_to(ROOT).parts[0]
+
+
+def imports(path, *, top_only=False):
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_only else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def typing_only(path):
+    """Modules imported under `if TYPE_CHECKING:`."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            for child in ast.walk(node):
+                if isinstance(child, ast.ImportFrom) and child.module:
+                    yield child.module
+
+
+def test_every_part_is_in_a_layer():
+    placed = set().union(*LAYERS)
+    assert {part(path) for path in FILES} == placed
+
+
+@pytest.mark.parametrize("library", MAY_IMPORT)
+def test_libraries_stay_in_their_rooms(library):
+    users = {part(path) for path in FILES if any(name.split(".")[0] == library for name in imports(path))}
+    assert users <= MAY_IMPORT[library]
+
+
+def test_the_mathematics_knows_torch_only():
+    for path in FILES:
+        if part(path) in TORCH_ONLY:
+            foreign = {name.split(".")[0] for name in imports(path)} & (HEAVY - {"torch"})
+            assert not foreign, f"{path}: {foreign}"
+
+
+def test_the_way_to_a_valid_config_is_light():
+    for path in FILES:
+        name = str(path.relative_to(ROOT))
+        if name.startswith(LIGHT):
+            heavy = {module.split(".")[0] for module in imports(path, top_only=True)} & HEAVY
+            assert not heavy, f"{name} imports {heavy} when it is imported"
+
+
+def test_imports_point_down():
+    level = {name: i for i, names in enumerate(LAYERS) for name in names}
+    for path in FILES:
+        allowed = set(typing_only(path))
+        for module in imports(path):
+            if not module.startswith("rlhf.") or module in allowed:
+                continue
+            inner = module.split(".")[1]
+            target = inner if inner in level else f"{inner}.py"
+            assert level[target] <= level[part(path)], f"{path.relative_to(ROOT)} imports {module}, which stands above it"
+
+
+def test_models_are_made_in_one_file():
+    for path in FILES:
+        makers = {"AutoModelForCausalLM", "AutoModelForSequenceClassification", "AutoTokenizer", "LlamaConfig", "GPT2Config"}
+        named = {alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        if str(path.relative_to(ROOT)) != "models/load.py":
+            assert not named & makers, path
+
+
+def test_unsafe_loading_is_nowhere():
+    """No pickle, no torch.load but the one with weights_only=True, no trust_remote_code=True."""
+    for path in FILES:
+        text = path.read_text()
+        assert "weights_only=False" not in text and "trust_remote_code=True" not in text and "import pickle" not in text, path
+        if "torch.load(" in text:
+            assert path.name == "checkpoint.py" and "weights_only=True" in text
+
+
+def test_instantiate_has_one_call_site():
+    callers = [path for path in FILES if "instantiate(" in path.read_text()]
+    assert [str(path.relative_to(ROOT)) for path in callers] == ["config/build.py"]
