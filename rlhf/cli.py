@@ -151,8 +151,9 @@ def _sweep(hydra: Hydra, found: Plan, overrides: Sequence[str]) -> int:
     from hydra.core.plugins import Plugins
     from hydra.types import HydraContext, RunMode
 
-    from rlhf.pipeline.launcher import JobFailed, LocalLauncher
+    from rlhf.pipeline.launcher import JobFailed, LocalLauncher, register_launcher
 
+    register_launcher()
     lines = [*overrides, "hydra.mode=MULTIRUN"]
     config = hydra.compose_config(CONFIG_NAME, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
     callbacks = Callbacks(config)

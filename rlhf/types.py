@@ -108,7 +108,7 @@ class Experience(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Minibatch(Batch):
-    """Rows of one optimizer step, or one micro-batch of them; the totals are the whole step's, so that a loss does not depend on the split."""
+    """Rows of one optimizer step, or a micro-batch of them; the totals are the whole step's, so no loss depends on the split."""
 
     experience: Experience
     step_tokens: int  # response tokens of the whole step

@@ -19,12 +19,14 @@ MAY_IMPORT = {
 }
 TORCH_ONLY = ("functional", "oracle", "types.py", "trust_region.py", "randomness.py", "kl")
 # parts that must answer in about a second: nothing heavy when they are imported
-LIGHT = ("config", "cli.py", "__init__.py", "__main__.py", "rundir", "compare", "tracking", "kl/rules.py", "kl/controller.py", "kl/__init__.py")
+LIGHT = (
+    "config", "cli.py", "__init__.py", "__main__.py", "rundir", "compare", "tracking", "kl/rules.py", "kl/controller.py", "kl/__init__.py",
+)  # fmt: skip
 HEAVY = {"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py"}, {"types.py"}, {"kl", "trust_region.py", "oracle"}, {"data"}, {"models"}, {"rollout"}, {"modules"},
-    {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"pipeline"}, {"cli.py", "__init__.py", "__main__.py"},
+    {"functional", "rundir", "randomness.py"}, {"types.py"}, {"kl", "trust_region.py", "oracle"}, {"data"}, {"models"}, {"rollout"},
+    {"modules"}, {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"pipeline"}, {"cli.py", "__init__.py", "__main__.py"},
 ]  # fmt: skip
 
 

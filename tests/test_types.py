@@ -8,7 +8,8 @@ def test_rows_of_everything_nested():
     x = torch.arange(3.0)[:, None]
     rollout = Rollout(prompt=prompt, tokens=torch.arange(3)[:, None], mask=torch.ones(3, 1, dtype=torch.bool), logp=x, ended=x[:, 0] > 0)
     scored = ScoredRollout(
-        rollout=rollout, logp=x, ref_logp=x, kl=x, exact_kl=x, entropy=x, values=x, judged={"gold": x[:, 0]}, raw_score=x[:, 0], score=x[:, 0]
+        rollout=rollout, logp=x, ref_logp=x, kl=x, exact_kl=x, entropy=x, values=x, judged={"gold": x[:, 0]},
+        raw_score=x[:, 0], score=x[:, 0],
     )  # fmt: skip
     some = scored.rows(torch.tensor([2, 0]))
     assert some.rollout.prompt.texts == ("c", "a")

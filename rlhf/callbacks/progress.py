@@ -85,7 +85,8 @@ class Progress(pl.Callback):
             self.bar.update(self.task, completed=module.iteration, numbers=numbers)
         elif last or time.time() - self.spoke > PLAIN_EVERY:
             self.spoke = time.time()
-            self.console.print(f"{module.stage} {module.unit} {module.iteration}/{module.iterations}  {numbers}  {self._left(module)}", highlight=False)
+            where = f"{module.stage} {module.unit} {module.iteration}/{module.iterations}"
+            self.console.print(f"{where}  {numbers}  {self._left(module)}", highlight=False)
 
     def _left(self, module: StageModule) -> str:
         began, first = self.began

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 
 from rlhf.config.resolve import register_resolvers
@@ -25,7 +25,7 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-def search_path(config_dir: str | Path | None = None) -> object:
+def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
     """Our groups, and before them those of `config_dir`.
 
     Raises:
@@ -42,18 +42,14 @@ def search_path(config_dir: str | Path | None = None) -> object:
 
 @contextmanager
 def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
-    """A Hydra that knows our groups, resolvers and launcher. The one that was there before is put back."""
-    from rlhf.pipeline.launcher import register_launcher
-
+    """A Hydra that knows our groups and resolvers. The one that was there before is put back."""
     register_resolvers()
     version.setbase(VERSION_BASE)
     instance = GlobalHydra.instance()
     before = instance.hydra
     instance.clear()
     try:
-        hydra = Hydra.create_main_hydra2(task_name="rlhf", config_search_path=search_path(config_dir))  # type: ignore[arg-type]
-        register_launcher()
-        yield hydra
+        yield Hydra.create_main_hydra2(task_name="rlhf", config_search_path=search_path(config_dir))
     finally:
         instance.clear()
         instance.hydra = before

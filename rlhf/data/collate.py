@@ -1,4 +1,4 @@
-"""Text to tensors. A sequence is prompt ids + completion ids + EOS; masks come from lengths, never from token ids, so pad == eos is harmless."""
+"""Text to tensors. A sequence is prompt ids + completion ids + EOS. Masks come from lengths, never from ids: pad == eos is harmless."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     return bos + encode_text(tokenizer, prompt) or [eos_id(tokenizer)]
 
 
-def encode_pair(tokenizer: Any, prompt: str, completion: str, max_length: int) -> Encoded:
-    """prompt + completion + EOS, cut on the right at `max_length` tokens (then without EOS: the text did not end there)."""
+def encode_pair(tokenizer: Any, prompt: str, completion: str, max_length: int, *, ended: bool = True) -> Encoded:
+    """prompt + completion + EOS (where it ended), cut on the right at `max_length` tokens (then there is no EOS)."""
     prompt_ids = encode_prompt(tokenizer, prompt)
-    ids = [*prompt_ids, *encode_text(tokenizer, completion), eos_id(tokenizer)]
+    ids = [*prompt_ids, *encode_text(tokenizer, completion), *([eos_id(tokenizer)] if ended else [])]
     return Encoded(ids=tuple(ids[:max_length]), prompt_length=min(len(prompt_ids), max_length), cut=len(ids) > max_length)
 
 
@@ -90,8 +90,8 @@ class EncodedPreference:
 def encode_preferences(tokenizer: Any, rows: Sequence[Preference], max_length: int) -> list[EncodedPreference]:
     return [
         EncodedPreference(
-            chosen=encode_pair(tokenizer, row.prompt, row.chosen, max_length),
-            rejected=encode_pair(tokenizer, row.prompt, row.rejected, max_length),
+            chosen=encode_pair(tokenizer, row.prompt, row.chosen, max_length, ended=row.chosen_ended),
+            rejected=encode_pair(tokenizer, row.prompt, row.rejected, max_length, ended=row.rejected_ended),
             margin=row.margin or 0.0,
         )
         for row in rows

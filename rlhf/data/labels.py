@@ -5,26 +5,45 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rlhf.data.records import Preference, Reward
 
 
+class Response(NamedTuple):
+    text: str
+    ended: bool = True  # False: cut off at the length
+
+
 def label_pairs(
-    prompts: Sequence[str], first: Sequence[str], second: Sequence[str], gold: Reward, *, temperature: float, seed: int
+    prompts: Sequence[str],
+    first: Sequence[Response | str],
+    second: Sequence[Response | str],
+    gold: Reward,
+    *,
+    temperature: float,
+    seed: int,
+    ties: bool = True,
 ) -> tuple[Preference, ...]:
     """Labels by Bradley-Terry: P(first preferred) = sigmoid((gold(first) - gold(second)) / temperature).
 
-    At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and are left out. The draw of a
-    pair depends on the seed and on its position in the sequence. `gold` sees one prompt and one response a row.
+    At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and are left out, and so are
+    pairs that gold cannot tell apart unless `ties` (their label is a coin flip). The draw of a pair depends on the seed and on its position in the sequence. `gold` sees one prompt and one response a row. A plain string ended.
     """
     rng = random.Random(f"{seed}/labels")
+    sides = [[Response(item) if isinstance(item, str) else item for item in side] for side in (first, second)]
+    scores = [gold(prompts, [response.text for response in side]) for side in sides]
     pairs = []
-    for prompt, a, b, gold_a, gold_b in zip(prompts, first, second, gold(prompts, first), gold(prompts, second), strict=True):
+    for prompt, a, b, gold_a, gold_b in zip(prompts, *sides, *scores, strict=True):
         draw = rng.random()
-        if a == b:
+        if a == b or (gold_a == gold_b and not ties):
             continue
-        chosen, rejected = (a, b) if draw < preferred(gold_a - gold_b, temperature) else (b, a)
-        pairs.append(Preference(prompt=prompt, chosen=chosen, rejected=rejected))
+        better, worse = (a, b) if draw < preferred(gold_a - gold_b, temperature) else (b, a)
+        pairs.append(
+            Preference(
+                prompt=prompt, chosen=better.text, rejected=worse.text, chosen_ended=better.ended, rejected_ended=worse.ended
+            )
+        )
     return tuple(pairs)
 
 

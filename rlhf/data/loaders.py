@@ -44,7 +44,7 @@ def in_order(rows: Sequence[Row], size: int, collate: Callable[[Sequence[Row]], 
 
 
 def draw_prompts(prompts: Sequence[str], count: int, seed: int, iteration: int) -> list[str]:
-    """`count` prompts for one rollout: passes over permutations of all prompts, continued from one iteration to the next (iteration >= 1)."""
+    """`count` prompts for rollout `iteration` >= 1: passes over permutations of all prompts, continued from rollout to rollout."""
     first = (iteration - 1) * count
     drawn: list[str] = []
     while len(drawn) < count:

@@ -47,6 +47,8 @@ class Preference:
     chosen: str
     rejected: str
     margin: float | None = None  # how much better, in the labeller's unit; None where nobody said
+    chosen_ended: bool = True  # False: cut off at the length, no EOS follows it
+    rejected_ended: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

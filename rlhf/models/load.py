@@ -126,5 +126,6 @@ def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
-    return model.eval()
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 (a plain attribute, not a parameter)
+    model.eval()
+    return model

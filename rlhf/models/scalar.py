@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -13,8 +14,8 @@ from rlhf.functional.sequences import last_index, positions
 class ScalarModel(nn.Module):
     """A scalar at every position, over Hugging Face's sequence-classification layout (`num_labels=1`), which is what it saves.
 
-    Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv 1909.08593, section 2.1) that
-    the model's config records (0 and 1 until `normalize`). So a value model that begins as a copy of the reward model predicts in its scale.
+    Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv 1909.08593, section 2.1) that the
+    model's config records (0 and 1 until `normalize`). So a value model that begins as a copy of the reward model has its scale.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -23,7 +24,7 @@ class ScalarModel(nn.Module):
 
     @property
     def head(self) -> nn.Linear:
-        return self.model.score
+        return cast(nn.Linear, self.model.score)
 
     def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """tokens, attention [B, L] -> [B, L], float32."""
@@ -31,15 +32,16 @@ class ScalarModel(nn.Module):
             input_ids=tokens, attention_mask=attention.long(), position_ids=positions(attention), use_cache=False
         ).last_hidden_state
         mean, std = self.normalization
-        return (self.head(hidden).squeeze(-1).float() - mean) / std
+        raw: Tensor = self.head(hidden).squeeze(-1).float()
+        return (raw - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """[B, L] -> [B]: the scalar at each row's last counted token, whichever side is padded."""
-        return self(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)
+        return self.forward(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)
 
     def values(self, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
         """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state **before** it."""
-        return self(tokens, attention)[:, -length - 1 : -1]
+        return self.forward(tokens, attention)[:, -length - 1 : -1]
 
     @property
     def normalization(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What SFT, reward model and PPO share as Lightning modules: their own count of iterations, and a learning rate that is a function of it."""
+"""What the three Lightning modules share: their own count of iterations, and a learning rate that is a function of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Metrics = dict[str, float]
 
 
 class StageModule(pl.LightningModule):
-    """One Lightning epoch is one iteration, counted here because `current_epoch` is one behind when a resumed loop builds its first iterator.
+    """One Lightning epoch is one iteration, counted here: `current_epoch` is one behind when a resumed loop builds its first iterator.
 
     `record` holds the metrics of the last finished iteration. A subclass gives `finish_iteration` and `initial_record`, and may
     add state of its own to the checkpoint with `extra_state` and `load_extra_state`.

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf.functional.aggregation import aggregate
-from rlhf.functional.losses import clip_fraction, clipped_policy_loss, clipped_value_loss, explained_variance
+from rlhf.functional.aggregation import Mode, aggregate
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy, token_logp
-from rlhf.functional.masking import masked_mean
+from rlhf.functional.losses import clip_fraction, clipped_policy_loss, clipped_value_loss, explained_variance
+from rlhf.functional.masking import Reduce, masked_mean
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
@@ -43,7 +43,7 @@ class PPOSettings:
     value_clip: float | None
     value_coef: float
     entropy_coef: float
-    aggregation: str
+    aggregation: Mode
     critic_warmup: int
     missing_eos: str
     missing_eos_value: float | None
@@ -110,6 +110,7 @@ class PPOModule(StageModule):
         self.collected_kl = (math.nan, math.nan, 0)  # sequence nats, token nats, episodes
         self.stop_inner = False
         self.moved = 0.0  # local KL of the last step
+        self.measures: list[Callable[[], Metrics]] = []  # what callbacks add to every evaluation
 
     @property
     def frozen(self) -> Frozen:
@@ -169,11 +170,6 @@ class PPOModule(StageModule):
     # --- update --------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Minibatch, batch_idx: int) -> Tensor:
-        old, mask, length = batch.experience, batch.experience.mask, batch.experience.mask.shape[1]
-        sequence, attention = old.rollout.sequence, old.rollout.attention
-        logits = response_logits(self.policy, sequence, attention, length) / self.sampling.temperature
-        logp = token_logp(logits, old.rollout.tokens)
-        values = self.value_model.values(sequence, attention, length)
         reduce = partial(
             aggregate,
             mode=self.settings.aggregation,
@@ -181,10 +177,19 @@ class PPOModule(StageModule):
             sequences=batch.step_sequences,
             length=self.sampling.max_new_tokens,
         )
+        return self.loss(batch, reduce) * batch.splits
+
+    def loss(self, batch: Minibatch, reduce: Reduce) -> Tensor:
+        """The whole loss of a minibatch, its token losses made one number by `reduce`."""
+        old, mask, length = batch.experience, batch.experience.mask, batch.experience.mask.shape[1]
+        sequence, attention = old.rollout.sequence, old.rollout.attention
+        logits = response_logits(self.policy, sequence, attention, length) / self.sampling.temperature
+        logp = token_logp(logits, old.rollout.tokens)
+        values = self.value_model.values(sequence, attention, length)
         policy_loss = clipped_policy_loss(logp, old.logp, old.advantages, mask, self.settings.policy_clip, reduce=reduce)
         value_loss = clipped_value_loss(values, old.values, old.returns, mask, self.settings.value_clip, reduce=reduce)
         spread = entropy(logits)
-        # whitened advantages have a unit of their own: the KL term is brought to it, so that a coefficient means the same in reward and loss
+        # whitened advantages have a unit of their own: brought to it, a coefficient means the same in the loss as in the reward
         kl_loss = old.reward_unit * self.kl.loss(logp, old.ref_logp, old.logp, self._exact_in_loss(logits, batch), mask, reduce=reduce)
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
         actor = policy_loss + kl_loss + region_loss - self.settings.entropy_coef * reduce(spread, mask)
@@ -204,7 +209,7 @@ class PPOModule(StageModule):
             local_kl=moved,
             entropy=masked_mean(spread.detach(), mask),
         )
-        return (actor + self.settings.value_coef * value_loss) * batch.splits
+        return actor + self.settings.value_coef * value_loss
 
     def _exact_in_loss(self, logits: Tensor, batch: Minibatch) -> Tensor | None:
         """KL(pi || ref) over the vocabulary at each prefix [B, T], with its gradient, where the penalty asks for it."""
@@ -241,7 +246,9 @@ class PPOModule(StageModule):
         view = view_tokens(
             self.policy, self.frozen.reference, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows
         )
-        metrics, self.samples = evaluate(rollout, view, self.frozen.judges, samples=self.settings.eval_samples)
+        metrics, self.samples = evaluate(rollout, view, self.frozen.judges, self.frozen.scorer, samples=self.settings.eval_samples)
+        for measure in self.measures:
+            metrics |= measure()
         return metrics
 
     # --- state ---------------------------------------------------------------------------------------------------

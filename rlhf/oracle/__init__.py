@@ -1,6 +1,46 @@
 """Exact answers on problems small enough to enumerate."""
 
-from rlhf.oracle.enumerate import enumerate_responses
-from rlhf.oracle.exact import bon_kl, exact_sequence_kl, expected, objective, optimal_policy
+from rlhf.oracle.best_of_n import best_of_n, bon_kl
+from rlhf.oracle.enumerate import count_responses, enumerate_responses, enumerate_rollout
+from rlhf.oracle.exact import (
+    best_policy,
+    exact_sequence_kl,
+    expected,
+    greedy_policy,
+    objective,
+    optimal_policy,
+    sequence_entropy,
+)
+from rlhf.oracle.measure import (
+    Standing,
+    best_of_n_curve,
+    beta_for_kl,
+    check_normalised,
+    frontier,
+    mean_standing,
+    reward_at_kl,
+    standings,
+)
 
-__all__ = ["bon_kl", "enumerate_responses", "exact_sequence_kl", "expected", "objective", "optimal_policy"]
+__all__ = [
+    "Standing",
+    "best_of_n",
+    "best_of_n_curve",
+    "best_policy",
+    "beta_for_kl",
+    "bon_kl",
+    "check_normalised",
+    "count_responses",
+    "enumerate_responses",
+    "enumerate_rollout",
+    "exact_sequence_kl",
+    "expected",
+    "frontier",
+    "greedy_policy",
+    "mean_standing",
+    "objective",
+    "optimal_policy",
+    "reward_at_kl",
+    "sequence_entropy",
+    "standings",
+]

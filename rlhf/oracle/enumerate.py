@@ -8,8 +8,14 @@ import torch
 from torch import Tensor
 
 from rlhf.functional.sequences import response_mask
+from rlhf.types import PromptBatch, Rollout
 
 LIMIT = 1_000_000
+
+
+def count_responses(vocab_size: int, max_length: int) -> int:
+    """N = sum_{k<T} (V-1)^k + (V-1)^T: what `enumerate_responses` would list."""
+    return sum((vocab_size - 1) ** k for k in range(max_length)) + int((vocab_size - 1) ** max_length)
 
 
 def enumerate_responses(vocab_size: int, eos_id: int, max_length: int) -> tuple[Tensor, Tensor]:
@@ -24,10 +30,25 @@ def enumerate_responses(vocab_size: int, eos_id: int, max_length: int) -> tuple[
         raise ValueError(f"eos_id {eos_id} is outside the vocabulary of {vocab_size}")
     if max_length < 1:
         raise ValueError(f"max_length must be at least 1, got {max_length}")
-    others = [v for v in range(vocab_size) if v != eos_id]
-    count = sum(len(others) ** k for k in range(max_length)) + len(others) ** max_length
+    count = count_responses(vocab_size, max_length)
     if count > LIMIT:
         raise ValueError(f"{count} responses are too many to enumerate (limit {LIMIT})")
+    others = [v for v in range(vocab_size) if v != eos_id]
     rows = [[*body, *[eos_id] * (max_length - k)] for k in range(max_length + 1) for body in product(others, repeat=k)]
     tokens = torch.tensor(rows, dtype=torch.long)
     return tokens, response_mask(tokens, eos_id)
+
+
+def enumerate_rollout(prompts: PromptBatch, vocab_size: int, eos_id: int, max_length: int) -> Rollout:
+    """Every response to each of X prompts as one rollout of X * N rows, a prompt's rows together. Its `logp` is 0: nobody sampled it.
+
+    Raises ValueError as `enumerate_responses`, whose limit holds for all rows together.
+    """
+    count = count_responses(vocab_size, max_length) * len(prompts)
+    if count > LIMIT:
+        raise ValueError(f"{count} responses to {len(prompts)} prompts are too many to enumerate (limit {LIMIT})")
+    tokens, mask = enumerate_responses(vocab_size, eos_id, max_length)
+    each = torch.arange(len(prompts)).repeat_interleave(len(tokens))
+    tokens, mask = tokens.repeat(len(prompts), 1), mask.repeat(len(prompts), 1)
+    ended = ((tokens == eos_id) & mask).any(dim=-1)
+    return Rollout(prompt=prompts.rows(each), tokens=tokens, mask=mask, logp=torch.zeros(tokens.shape), ended=ended)

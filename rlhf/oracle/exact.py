@@ -23,9 +23,27 @@ def optimal_policy(ref_logp: Tensor, reward: Tensor, beta: float) -> tuple[Tenso
     return scores - log_partition.unsqueeze(-1), log_partition
 
 
+def greedy_policy(ref_logp: Tensor, reward: Tensor) -> Tensor:
+    """The limit of `optimal_policy` for beta to 0: the reference among its best responses, nothing elsewhere. [..., N] -> [..., N]"""
+    possible = torch.where(ref_logp > -torch.inf, reward, -torch.inf)
+    best = possible == possible.amax(dim=-1, keepdim=True)
+    scores = torch.where(best, ref_logp, -torch.inf)
+    return scores - scores.logsumexp(dim=-1, keepdim=True)
+
+
+def best_policy(ref_logp: Tensor, reward: Tensor, beta: float) -> Tensor:
+    """`optimal_policy`'s log pi*, and its limit where beta is 0. [..., N] -> [..., N]"""
+    return greedy_policy(ref_logp, reward) if beta == 0 else optimal_policy(ref_logp, reward, beta)[0]
+
+
 def exact_sequence_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     """sum_y pi(y) (log pi(y) - log ref(y)) in nats per response: [..., N] -> [...]. inf where ref excludes what pi does not."""
     return expected(torch.where(logp > -torch.inf, logp - ref_logp, 0.0), logp)
+
+
+def sequence_entropy(logp: Tensor) -> Tensor:
+    """-sum_y pi(y) log pi(y) in nats per response: [..., N] -> [...]"""
+    return -expected(torch.where(logp > -torch.inf, logp, 0.0), logp)
 
 
 def expected(reward: Tensor, logp: Tensor) -> Tensor:
@@ -36,10 +54,3 @@ def expected(reward: Tensor, logp: Tensor) -> Tensor:
 def objective(reward: Tensor, logp: Tensor, ref_logp: Tensor, beta: float) -> Tensor:
     """J = E_pi[r] - beta KL(pi || ref): [..., N] -> [...]"""
     return expected(reward, logp) - beta * exact_sequence_kl(logp, ref_logp)
-
-
-def bon_kl(n: int) -> float:
-    """log n - (n - 1) / n: KL of best-of-n to its base; exact without ties of reward or repeats, else an upper bound (arXiv 2401.01879)."""
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    return math.log(n) - (n - 1) / n

@@ -14,7 +14,10 @@ from rlhf.rundir.files import read_json, sync_directory, write_json
 
 
 class ArtifactStore:
-    """`<root>/<stage>/<fingerprint>/`, whole or not there. While it is made it is `<fingerprint>.work/`, which a killed maker's successor goes on with."""
+    """`<root>/<stage>/<fingerprint>/`, whole or not there.
+
+    While it is made it is `<fingerprint>.work/`; whoever comes after a killed maker goes on with that.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root

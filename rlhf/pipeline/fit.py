@@ -29,8 +29,8 @@ def quiet_lightning() -> None:
     """Lightning's tips and warnings that do not concern us: devices, loggers, workers."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for pattern in (".*does not have many workers.*", ".*LeafSpec.*", ".*GPU available but not used.*", ".*isinstance.treespec.*", ".*in eval mode.*"):
-        warnings.filterwarnings("ignore", message=pattern)
+    for pattern in ("does not have many workers", "LeafSpec", "GPU available but not used", "in eval mode"):
+        warnings.filterwarnings("ignore", message=f".*{pattern}.*")
 
 
 def fit(

@@ -56,6 +56,7 @@ def limit_threads(threads: int) -> None:
     """For libraries that read it when they are loaded: call before torch is imported."""
     os.environ.update(dict.fromkeys(THREAD_LIMITS, str(threads)))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # its thread must not be there when jobs are forked
 
 
 def train(job: Job) -> None:

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 
 from rlhf.data.collate import collate_preferences, collate_prompts, encode_preferences, eos_id, pad_id
+from rlhf.data.labels import Response, label_pairs
 from rlhf.data.loaders import ShuffledBatches, draw_prompts, in_order
-from rlhf.data.records import Preference, Split
+from rlhf.data.records import DataError, Preference, Split
 from rlhf.models.load import load_causal_lm, scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward import RewardModule
 from rlhf.pipeline.fingerprint import content
 from rlhf.pipeline.workshop import Workshop, last_record
-from rlhf.randomness import generator
+from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.generate import Sampling, decode, generate
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -85,38 +86,37 @@ def sample_responses(shop: Workshop, sft: Path, count: int, purpose: str, prompt
     """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the prompts in random order."""
     policy = load_causal_lm(sft).to(shop.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=shop.cfg.generation.max_new_tokens)
+    eos, pad = eos_id(shop.tokenizer), pad_id(shop.tokenizer)
     seed, parts = shop.cfg.reward_model.seed, []
     drawn = draw_prompts(prompts, count, seed, 1)
     for start in range(0, count, SAMPLE_ROWS):
         batch = collate_prompts(shop.tokenizer, drawn[start : start + SAMPLE_ROWS])
         draws = generator(seed, "reward_model", purpose, start, device=shop.device)
-        parts.append(generate(policy, batch.to(shop.device), sampling, eos=eos_id(shop.tokenizer), pad=pad_id(shop.tokenizer), generator=draws))
+        parts.append(generate(policy, batch.to(shop.device), sampling, eos=eos, pad=pad, generator=draws))
     return parts
 
 
 def sample_preferences(shop: Workshop, sft: Path) -> Split[Preference]:
-    """Two responses of the SFT policy to each prompt; P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)."""
-    train = shop.source.pairs
-    heldout = max(1, train // 10)
+    """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs would be."""
+    train, heldout = shop.source.pairs, max(1, shop.source.pairs // 10)
+    prompts = shop.data.prompts
     return Split(
-        train=_labelled(shop, sft, train, "train", shop.data.prompts.train),
-        heldout=_labelled(shop, sft, heldout, "heldout", shop.data.prompts.heldout),
+        train=_labelled(shop, sft, train, "train", prompts.train), heldout=_labelled(shop, sft, heldout, "heldout", prompts.heldout)
     )
 
 
 def _labelled(shop: Workshop, sft: Path, count: int, side: str, prompts: Sequence[str]) -> tuple[Preference, ...]:
     gold = shop.source.gold
     if gold is None:
-        raise ValueError("data without preferences needs a gold reward to label sampled pairs: set data.preferences or data.gold")
-    rows: list[Preference] = []
-    first, second = (sample_responses(shop, sft, count, f"pairs-{side}-{i}", prompts) for i in "ab")
-    draws = generator(shop.cfg.reward_model.seed, "reward_model", "labels", side)
-    for a, b in zip(first, second, strict=True):
-        texts = a.prompt.texts
-        responses = decode(a, shop.tokenizer), decode(b, shop.tokenizer)
-        gap = torch.tensor(gold(texts, responses[0])) - torch.tensor(gold(texts, responses[1]))
-        a_wins = torch.rand(len(texts), generator=draws) < torch.sigmoid(gap / shop.source.label_temperature)
-        for prompt, x, y, x_wins in zip(texts, *responses, a_wins.tolist(), strict=True):
-            if x != y:
-                rows.append(Preference(prompt=prompt, chosen=x if x_wins else y, rejected=y if x_wins else x))
-    return tuple(rows)
+        raise DataError("there are no preferences and no gold reward to label sampled pairs by: set data.preferences or data.gold")
+    texts: list[str] = []
+    responses: dict[str, list[Response]] = {}
+    for which in "ab":
+        parts = sample_responses(shop, sft, count, f"pairs-{side}-{which}", prompts)
+        texts = [text for part in parts for text in part.prompt.texts]
+        ended = [ended for part in parts for ended in part.ended.tolist()]
+        decoded = [text for part in parts for text in decode(part, shop.tokenizer)]
+        responses[which] = [Response(*pair) for pair in zip(decoded, ended, strict=True)]
+    seed = derive_seed(shop.cfg.reward_model.seed, "reward_model", "labels", side)
+    temperature = shop.source.label_temperature
+    return label_pairs(texts, responses["a"], responses["b"], gold, temperature=temperature, seed=seed, ties=False)

@@ -26,6 +26,7 @@ from rlhf.rundir.files import read_json, write_json, write_text
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Tracker
 
+
 def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
     """Brings `directory` to its end, from wherever it is, and gives its summary.
 
@@ -90,10 +91,11 @@ def _identify(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None
     before = directory / "manifest.json"
     if before.exists():
         found = read_json(before)
-        if found["hash"] != run_hash(dict(plain)):
-            raise RunFailed(f"{directory} belongs to another config (hash {found['hash']}, now {run_hash(dict(plain))}): choose another directory")
+        now = run_hash(dict(plain))
+        if found["hash"] != now:
+            raise RunFailed(f"{directory} belongs to another config (hash {found['hash']}, now {now}): choose another directory")
         if found["fingerprints"]["data"] != shop.data.fingerprint:
-            raise RunFailed(f"the data changed since {directory} was begun: move that directory away to start anew, or restore the data to go on")
+            raise RunFailed(f"the data changed since {directory} was begun: move it away to start anew, or restore the data to go on")
     write_text(directory / "config.yaml", to_yaml(dict(plain)))
     if not before.exists():
         _write_manifest(shop, plain, directory, {})
@@ -114,7 +116,7 @@ def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
     begun = read_json(directory / "manifest.json")["fingerprints"]
     for stage, fingerprint in parents.items():
         if stage in begun and begun[stage] != fingerprint:
-            raise RunFailed(f"{directory} began from {stage} {begun[stage]}, which would now be {fingerprint}: move the directory away to start anew")
+            raise RunFailed(f"{directory} began from {stage} {begun[stage]}, now it would be {fingerprint}: move it away to start anew")
 
 
 @contextmanager
@@ -147,5 +149,5 @@ def _stoppable(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for sent, handler in previous.items():
+            signal.signal(sent, handler)

@@ -23,7 +23,6 @@ def summarise_ppo(
     first, last = records[0], records[-1]
     evaluation = {name.removeprefix("eval/"): value for name, value in last.items() if name.startswith("eval/")}
     baseline = {f"sft/{name.removeprefix('eval/')}": value for name, value in first.items() if name.startswith("eval/reward/")}
-    reward = evaluation.get("reward/proxy", evaluation.get("reward/gold"))
     coef = shop.cfg.kl.coef
     return {
         **identity(shop, plain),
@@ -34,7 +33,7 @@ def summarise_ppo(
         "kl.coef": coef,
         "kl.coef_final": results["kl.coef_final"],
         **kl_pieces(shop.cfg),
-        "objective": reward - coef * evaluation["kl/sequence_nats"],
+        "objective": evaluation["reward/score"] - coef * evaluation["kl/sequence_nats"],
         **evaluation,
         **baseline,
         "reward_model/accuracy": _metrics(shop, "reward_model", parents).get("val/accuracy"),
@@ -72,7 +71,7 @@ def _metrics(shop: Workshop, stage: str, parents: Mapping[str, str]) -> dict[str
 
 
 def _seconds(directory: Path) -> float:
-    return round(sum(row["seconds"] for row in read_jsonl(directory / "timings.jsonl")), 3)
+    return round(sum(float(row["seconds"]) for row in read_jsonl(directory / "timings.jsonl")), 3)
 
 
 def kl_pieces(cfg: Config) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.kl.penalty import KLPenalty
 from rlhf.rollout.collect import TokenView
 from rlhf.rollout.generate import decode
-from rlhf.rollout.score import Judges
+from rlhf.rollout.score import Judges, Scorer
 from rlhf.types import Rollout, ScoredRollout
 
 Metrics = dict[str, float]
@@ -66,10 +66,12 @@ def rollout_metrics(
     return metrics, (metrics["kl/sequence_nats"], metrics["kl/token_nats"], len(scored.score))
 
 
-def evaluate(rollout: Rollout, view: TokenView, judges: Judges, *, samples: int) -> tuple[Metrics, list[dict[str, Any]]]:
-    """Metrics under `eval/` and the first `samples` responses with their scores and KL."""
+def evaluate(
+    rollout: Rollout, view: TokenView, judges: Judges, scorer: Scorer, *, samples: int
+) -> tuple[Metrics, list[dict[str, Any]]]:
+    """Metrics under `eval/` and the first `samples` responses with their scores and KL. `reward/score` is what PPO maximises, unclipped."""
     scores = judges.scores(rollout)
-    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy)
+    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy) | mean_and_se("reward/score", scorer(rollout, scores))
     for name, score in scores.items():
         metrics |= mean_and_se(f"reward/{name}", score)
     kl = masked_sum(view.logp - view.ref_logp, rollout.mask, dim=1)

@@ -1,6 +1,14 @@
 import torch
 
-from rlhf.data.collate import collate_demonstrations, collate_preferences, collate_prompts, encode_demonstrations, encode_pair, encode_preferences, pad
+from rlhf.data.collate import (
+    collate_demonstrations,
+    collate_preferences,
+    collate_prompts,
+    encode_demonstrations,
+    encode_pair,
+    encode_preferences,
+    pad,
+)
 from rlhf.data.records import Demonstration, Preference
 
 
@@ -26,7 +34,8 @@ def test_a_long_row_is_cut_and_says_so_and_has_no_eos(tokenizer):
 
 
 def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
-    rows = encode_demonstrations(tokenizer, [Demonstration(prompt="a b", completion=" c"), Demonstration(prompt="a", completion=" c d e")], 10)
+    demonstrations = [Demonstration(prompt="a b", completion=" c"), Demonstration(prompt="a", completion=" c d e")]
+    rows = encode_demonstrations(tokenizer, demonstrations, 10)
     batch = collate_demonstrations(rows, tokenizer.pad_token_id, train_on_prompt=False)
     assert batch.loss_mask.tolist() == [[False, False, True, True, False], [False, True, True, True, True]]
     whole = collate_demonstrations(rows, tokenizer.pad_token_id, train_on_prompt=True)
@@ -34,7 +43,8 @@ def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
 
 
 def test_pad_equals_eos_leaves_the_real_eos_counted(tokenizer):
-    rows = encode_demonstrations(tokenizer, [Demonstration(prompt="a", completion=" b"), Demonstration(prompt="a", completion=" b c d")], 10)
+    demonstrations = [Demonstration(prompt="a", completion=" b"), Demonstration(prompt="a", completion=" b c d")]
+    rows = encode_demonstrations(tokenizer, demonstrations, 10)
     batch = collate_demonstrations(rows, tokenizer.eos_token_id, train_on_prompt=False)
     assert batch.loss_mask[0].tolist() == [False, True, True, False, False]
 
@@ -50,3 +60,9 @@ def test_an_empty_prompt_still_gives_the_model_a_token(tokenizer):
     batch = collate_prompts(tokenizer, ["", "a b"])
     assert batch.mask.tolist() == [[False, True], [True, True]]
     assert batch.tokens[0, 1] == tokenizer.eos_token_id
+
+
+def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
+    (row,) = encode_preferences(tokenizer, [Preference(prompt="a", chosen=" b c", rejected=" d", chosen_ended=False)], 10)
+    assert len(row.chosen.ids) == 3 and tokenizer.eos_token_id not in row.chosen.ids
+    assert row.rejected.ids[-1] == tokenizer.eos_token_id

@@ -38,7 +38,7 @@ def test_completions_are_grammatical_finished_and_say_no_content_word_twice():
 
 def test_the_longest_completion_and_eos_are_twenty_tokens():
     def longest(state):
-        return max((1 + longest(following) for following in STEPS[state].values()), default=0)
+        return max((1 + longest(arc.target) for arc in STATES[state]), default=0)
 
     assert longest("subject") == 19
 

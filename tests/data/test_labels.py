@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf.data.labels import label_pairs, preferred
+from rlhf.data.labels import Response, label_pairs, preferred
 from rlhf.data.records import Preference
 
 
@@ -38,3 +38,14 @@ def test_equal_responses_are_left_out_and_other_labels_stay():
     assert len(pairs) == 100
     assert [pair for pair in more if pair.chosen in ("a", "aa")] == list(pairs)
     assert label_pairs(["p"] * 150, first, second, length, temperature=1.0, seed=4) != more
+
+
+def test_a_response_that_was_cut_off_keeps_that():
+    (pair,) = label_pairs(["p"], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0)
+    assert (pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended) == ("aa", True, "a", False)
+
+
+def test_ties_are_coin_flips_or_left_out():
+    pairs = label_pairs(["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0)
+    assert 60 < sum(pair.chosen == "a" for pair in pairs) < 140
+    assert label_pairs(["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0, ties=False) == ()

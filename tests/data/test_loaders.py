@@ -6,7 +6,8 @@ from rlhf.types import PromptBatch
 
 
 def collate(rows):
-    return PromptBatch(tokens=torch.tensor([[r] for r in rows]), mask=torch.ones(len(rows), 1, dtype=torch.bool), texts=tuple(map(str, rows)))
+    mask = torch.ones(len(rows), 1, dtype=torch.bool)
+    return PromptBatch(tokens=torch.tensor([[r] for r in rows]), mask=mask, texts=tuple(map(str, rows)))
 
 
 def order(seed, epoch, size=3):

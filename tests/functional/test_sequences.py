@@ -1,5 +1,4 @@
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from torch import tensor
 
 from rlhf.functional.sequences import last_index, positions, response_mask

@@ -20,11 +20,11 @@ from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.trust_region import EarlyStop, Unlimited
 from tests.conftest import tiny
 
-DEFAULTS = dict(
-    iterations=2, minibatch_size=8, micro_batch_size=None, inner_epochs=2, policy_clip=0.2, value_clip=0.2, value_coef=0.5,
-    entropy_coef=0.0, aggregation="token_mean", critic_warmup=0, missing_eos="none", missing_eos_value=None, reward_clip=None,
-    eval_every=1, eval_samples=2, lr_schedule="constant", lr_warmup=0.0,
-)  # fmt: skip
+DEFAULTS = {
+    "iterations": 2, "minibatch_size": 8, "micro_batch_size": None, "inner_epochs": 2, "policy_clip": 0.2, "value_clip": 0.2,
+    "value_coef": 0.5, "entropy_coef": 0.0, "aggregation": "token_mean", "critic_warmup": 0, "missing_eos": "none",
+    "missing_eos_value": None, "reward_clip": None, "eval_every": 1, "eval_samples": 2, "lr_schedule": "constant", "lr_warmup": 0.0,
+}  # fmt: skip
 
 
 def fewer_letters(prompts, responses):

@@ -33,7 +33,7 @@ def test_rm_loss(policy, tokenizer):
     module, batch = make(policy, tokenizer, margin=True, centering=0.1)
     chosen, rejected = (x.detach() for x in module.scores(batch))
     pairs = zip(chosen.tolist(), rejected.tolist(), [0.5, 0.0, 0.0], strict=True)
-    expected = [math.log1p(math.exp(-(w - l - m))) + 0.1 * (w + l) ** 2 for w, l, m in pairs]
+    expected = [math.log1p(math.exp(-(won - lost - m))) + 0.1 * (won + lost) ** 2 for won, lost, m in pairs]
     assert float(module.loss(chosen, rejected, batch)) == pytest.approx(sum(expected) / 3, abs=1e-5)
     without, _ = make(policy, tokenizer)
     assert float(without.loss(chosen + 5, rejected + 5, batch)) == pytest.approx(float(without.loss(chosen, rejected, batch)), abs=1e-5)

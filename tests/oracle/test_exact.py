@@ -2,8 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import tensor
 
 from rlhf.oracle import bon_kl, exact_sequence_kl, expected, objective, optimal_policy

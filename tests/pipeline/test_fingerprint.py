@@ -47,7 +47,8 @@ def test_a_changed_row_of_a_file_retrains(tmp_path):
         pairs = "".join(f'{{"prompt": "p{i}", "chosen": " yes {i}", "rejected": " no"}}\n' for i in range(40))
         (tmp_path / "p.jsonl").write_text(pairs)
         own = [o for o in SMALL if not o.startswith("data.")]
-        cfg = validate(compose([*own, "data=jsonl", f"data.demonstrations={tmp_path}/d.jsonl", f"data.preferences={tmp_path}/p.jsonl", "data.vocabulary=300"]))
+        files = [f"data.demonstrations={tmp_path}/d.jsonl", f"data.preferences={tmp_path}/p.jsonl"]
+        cfg = validate(compose([*own, "data=jsonl", *files, "data.vocabulary=300"]))
         source = build(cfg.data)
         return sft_fingerprint(Workshop(cfg=cfg, source=source, data=source.load(), run_directory=tmp_path))
 

@@ -18,7 +18,7 @@ from rlhf.rollout.collect import AdvantageSettings, predict_values, to_experienc
 from rlhf.rollout.evaluate import evaluate, kl_metrics, mean_and_se
 from rlhf.rollout.generate import Sampling, generate
 from rlhf.rollout.minibatch import minibatches
-from rlhf.rollout.score import Judges
+from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.types import ScoredRollout
 
 BETA = 0.3
@@ -149,9 +149,10 @@ def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_p
     rollout = rollout_of(policy, tokenizer)
     view = view_tokens(policy, other_policy, rollout, temperature=1.0, rows=16)
     judges = Judges(tokenizer=tokenizer, gold=lambda p, r: [float(len(x)) for x in r])
-    metrics, table = evaluate(rollout, view, judges, samples=3)
+    metrics, table = evaluate(rollout, view, judges, GoldScorer(), samples=3)
     assert all(name.startswith("eval/") for name in metrics) and len(table) == 3
     assert metrics["eval/reward/gold"] == pytest.approx(sum(len(x) for x in _texts(rollout, tokenizer)) / 16)
+    assert metrics["eval/reward/score"] == metrics["eval/reward/gold"]
     assert [row["prompt"] for row in table] == ["a b", "c", "d e f"]
     assert [row["reward/gold"] for row in table] == [float(len(x)) for x in _texts(rollout, tokenizer)[:3]]
 

@@ -1,0 +1,100 @@
+"""A PPO module seen exactly: every response to its prompts listed, scored and weighted by its probability."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rlhf.functional.logprobs import token_logp
+from rlhf.functional.masking import masked_mean, masked_sum
+from rlhf.models.policy import response_logits
+from rlhf.modules.ppo import PPOModule
+from rlhf.oracle import check_normalised, enumerate_rollout, objective
+from rlhf.rollout.collect import split_rows, to_experience
+from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+
+
+class ExactView:
+    """X prompts, N responses each, at the module's sampling temperature. The policy is the one of the moment at each call.
+
+    Raises ValueError where there are too many responses to list.
+    """
+
+    def __init__(self, module: PPOModule, prompts: PromptBatch) -> None:
+        self.module, self.prompts = module, prompts
+
+    @cached_property
+    def rollout(self) -> Rollout:
+        module = self.module
+        vocabulary = int(module.policy.config.vocab_size)
+        listed = enumerate_rollout(self.prompts, vocabulary, module.eos, module.sampling.max_new_tokens)
+        return listed.to(module.device)
+
+    def by_prompt(self, x: Tensor) -> Tensor:
+        """[X * N] -> [X, N]"""
+        return x.view(len(self.prompts), -1)
+
+    def score(self) -> ScoredRollout:
+        return self.module.score(self.rollout)
+
+    def tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """log pi, log ref, reward (as PPO sees it, before the KL), each [X, N] float64."""
+        scored, mask = self.score(), self.rollout.mask
+        logp, ref_logp = (self.by_prompt(masked_sum(x.double(), mask, dim=1)) for x in (scored.logp, scored.ref_logp))
+        check_normalised(logp)
+        check_normalised(ref_logp)
+        return logp, ref_logp, self.by_prompt(scored.score.double())
+
+    # --- gradients
+
+    def objective_gradient(self) -> Tensor:
+        """The gradient of the mean over prompts of J = E[r] - coef KL, all of the policy's parameters in one row [P]."""
+        module, rows = self.module, self.rollout
+        _, ref_logp, reward = self.tables()
+        parts = [
+            token_logp(
+                response_logits(module.policy, part.sequence, part.attention, part.tokens.shape[1]) / module.sampling.temperature, part.tokens
+            )
+            for part in split_rows(rows, len(rows.tokens))
+        ]
+        logp = self.by_prompt(masked_sum(torch.cat(parts).double(), rows.mask, dim=1))
+        return self._gradient(objective(reward, logp, ref_logp, module.kl.coef).mean())
+
+    def ppo_gradient(self) -> Tensor:
+        """The expectation of the gradient of PPO's loss at the first minibatch of a rollout, with respect to the policy [P].
+
+        Every listed response weighs its probability. With aggregation=token_mean it is the limit of a large minibatch.
+        Raises ValueError where the advantages are whitened: then a response's loss depends on the others that were drawn.
+        """
+        module, scored = self.module, self.score()
+        if module.advantage.whiten or module.advantage.whiten_rewards:
+            raise ValueError("the expected gradient needs advantage.whiten=false and ppo.whiten_rewards=false")
+        experience, _ = to_experience(scored, module.kl, module.advantage)
+        logp = self.by_prompt(masked_sum(scored.logp.double(), self.rollout.mask, dim=1))
+        weight = (logp.exp() / len(self.prompts)).flatten()
+        tokens = float((weight * self.rollout.mask.sum(1)).sum())
+
+        def reduce(x: Tensor, mask: Tensor) -> Tensor:
+            mode = module.settings.aggregation
+            each = masked_mean(x, mask, dim=1) if mode == "sequence_mean" else masked_sum(x, mask, dim=1)
+            divisor = {"token_mean": tokens, "fixed_length": float(module.sampling.max_new_tokens)}.get(mode, 1.0)
+            return (weight * each.double()).sum() / divisor
+
+        count = len(experience)
+        batch = Minibatch(experience=experience, step_tokens=int(self.rollout.mask.sum()), step_sequences=count, splits=1)
+        gradient = self._gradient(module.loss(batch, reduce))
+        module.step_means()  # of a step that was none
+        return gradient
+
+    def _gradient(self, value: Tensor) -> Tensor:
+        parameters = list(self.module.policy.parameters())
+        found = torch.autograd.grad(value, parameters, allow_unused=True)
+        return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, found, strict=True)])
+
+
+def angle(a: Tensor, b: Tensor) -> float:
+    """Degrees between two vectors; NaN where one is 0."""
+    cosine = torch.dot(a.double(), b.double()) / (a.double().norm() * b.double().norm())
+    return float(torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))))
