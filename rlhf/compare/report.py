@@ -46,7 +46,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 def table(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> tuple[list[str], list[list[str]]]:
     """Head and lines of the comparison, the SFT policy first."""
     names = [key.removeprefix("reward/") for key in rewards]
-    head = ["setting", "runs", "KL (nats)", *names, *(["gold over SFT (se)"] if GOLD in rewards else []), "length", "ended"]
+    head = ["setting", "runs", "KL (nats)", *names, *(["over SFT (se)"] if GOLD in rewards else []), "length", "ended"]
     sft = next((s.sft for s in settings if s.sft), {})
     lines = (
         [["SFT", "", "0", *(show(sft[k]) if k in sft else "-" for k in rewards), *([""] if GOLD in rewards else []), "", ""]] if sft else []

@@ -16,9 +16,23 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+EXPENDABLE = ("ended", "length", "runs")  # columns that a narrow terminal does without, first to go first
+
+
+def fitting(head: list[str], lines: list[list[str]], width: int) -> tuple[list[str], list[list[str]]]:
+    """The table without as many expendable columns as it takes to fit `width` characters."""
+    kept = list(range(len(head)))
+    for name in EXPENDABLE:
+        widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
+        if sum(widths) + len(kept) <= width:  # one space after each
+            break
+        kept = [i for i in kept if head[i] != name]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in lines]
+
+
 def show(console: Console, made: Comparison, runs: Sequence[Run], table: tuple[list[str], list[list[str]]]) -> None:
     """Answer, table, what did not finish, where everything is."""
-    head, lines = table
+    head, lines = fitting(*table, console.width)
     if made.settings:
         grid = Table(box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):

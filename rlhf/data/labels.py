@@ -27,8 +27,9 @@ def label_pairs(
 ) -> tuple[Preference, ...]:
     """Labels by Bradley-Terry: P(first preferred) = sigmoid((gold(first) - gold(second)) / temperature).
 
-    At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and are left out, and so are
-    pairs that gold cannot tell apart unless `ties` (their label is a coin flip). The draw of a pair depends on the seed and on its position in the sequence. `gold` sees one prompt and one response a row. A plain string ended.
+    At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and are left out, and so are pairs
+    that gold cannot tell apart unless `ties` (their label is a coin flip). The draw of a pair depends on the seed and on its
+    position in the sequence. `gold` sees one prompt and one response a row. A plain string ended.
     """
     rng = random.Random(f"{seed}/labels")
     sides = [[Response(item) if isinstance(item, str) else item for item in side] for side in (first, second)]

@@ -69,7 +69,7 @@ def train(job: Job) -> None:
 def preloads(configs: Sequence[Config]) -> list[str]:
     """Modules that every job needs: the pipeline, and those of the pieces that the configs name."""
     paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
-    tracked = ["mlflow"] if any(path.endswith(".MLflowTracker") for path in paths) else []
+    tracked = ["rlhf.tracking.preload"] if any(path.endswith(".MLflowTracker") for path in paths) else []
     return ["rlhf.pipeline.preload", *sorted(path.rpartition(".")[0] for path in paths), *tracked]
 
 
