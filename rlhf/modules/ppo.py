@@ -76,6 +76,7 @@ class Frozen:
 class PromptSource:
     draw: Callable[[int], PromptBatch]  # the prompts of iteration i >= 1
     heldout: PromptBatch  # the fixed ones of every evaluation
+    training: Callable[[], PromptBatch]  # all that `draw` draws from, each once
 
 
 class PPOModule(StageModule):

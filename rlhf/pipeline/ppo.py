@@ -50,6 +50,7 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
     prompts = PromptSource(
         draw=lambda i: collate_prompts(tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)),
         heldout=collate_prompts(tokenizer, [heldout[i % len(heldout)] for i in range(cfg.ppo.eval_prompts)]),
+        training=lambda: collate_prompts(tokenizer, shop.data.prompts.train),
     )
     chosen = PPOSettings.__dataclass_fields__
     return PPOModule(

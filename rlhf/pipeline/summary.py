@@ -33,7 +33,7 @@ def summarise_ppo(
         "kl.coef": coef,
         "kl.coef_final": results["kl.coef_final"],
         **kl_pieces(shop.cfg),
-        "objective": evaluation["reward/score"] - coef * evaluation["kl/sequence_nats"],
+        "objective": evaluation["ppo/score"] - coef * evaluation["kl/sequence_nats"],
         **evaluation,
         **baseline,
         "reward_model/accuracy": _metrics(shop, "reward_model", parents).get("val/accuracy"),

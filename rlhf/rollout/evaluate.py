@@ -59,9 +59,9 @@ def rollout_metrics(
     metrics |= {
         "kl/coef": penalty.coef,
         "kl/penalty_nats": float(sequence_nats(scored.kl, rollout.mask)[0]),
-        "reward/score": float(scored.score.mean()),
-        "reward/clipped": float((scored.score != scored.raw_score).float().mean()),
-        "reward/shaped": float(penalised.mean()),
+        "ppo/score": float(scored.score.mean()),
+        "ppo/score_clipped": float((scored.score != scored.raw_score).float().mean()),
+        "ppo/shaped_reward": float(penalised.mean()),
     }
     return metrics, (metrics["kl/sequence_nats"], metrics["kl/token_nats"], len(scored.score))
 
@@ -69,9 +69,9 @@ def rollout_metrics(
 def evaluate(
     rollout: Rollout, view: TokenView, judges: Judges, scorer: Scorer, *, samples: int
 ) -> tuple[Metrics, list[dict[str, Any]]]:
-    """Metrics under `eval/` and the first `samples` responses with their scores and KL. `reward/score` is what PPO maximises, unclipped."""
+    """Metrics under `eval/` and the first `samples` responses with their scores and KL. `ppo/score` is what PPO maximises, unclipped."""
     scores = judges.scores(rollout)
-    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy) | mean_and_se("reward/score", scorer(rollout, scores))
+    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy) | mean_and_se("ppo/score", scorer(rollout, scores))
     for name, score in scores.items():
         metrics |= mean_and_se(f"reward/{name}", score)
     kl = masked_sum(view.logp - view.ref_logp, rollout.mask, dim=1)

@@ -38,7 +38,11 @@ def make(tokenizer, *, kl=None, trust_region=None, reference_seed=0, lr=1e-2, se
         policy,
         scalar_model_from(policy, seed=0),
         frozen=Frozen(reference=reference, judges=Judges(tokenizer=tokenizer, gold=fewer_letters), scorer=GoldScorer()),
-        prompts=PromptSource(draw=lambda i: collate_prompts(tokenizer, prompts), heldout=collate_prompts(tokenizer, prompts[:4])),
+        prompts=PromptSource(
+            draw=lambda i: collate_prompts(tokenizer, prompts),
+            heldout=collate_prompts(tokenizer, prompts[:4]),
+            training=lambda: collate_prompts(tokenizer, prompts[:4]),
+        ),
         kl=kl or KLPenalty(Fixed(0.1), K1(), Reward(), SFT()),
         trust_region=trust_region or Unlimited(),
         make_optimizer=lambda p, v: torch.optim.Adam(ppo_parameter_groups(p, v, value_lr=None), lr=lr, eps=1e-5),

@@ -152,7 +152,7 @@ def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_p
     metrics, table = evaluate(rollout, view, judges, GoldScorer(), samples=3)
     assert all(name.startswith("eval/") for name in metrics) and len(table) == 3
     assert metrics["eval/reward/gold"] == pytest.approx(sum(len(x) for x in _texts(rollout, tokenizer)) / 16)
-    assert metrics["eval/reward/score"] == metrics["eval/reward/gold"]
+    assert metrics["eval/ppo/score"] == metrics["eval/reward/gold"]
     assert [row["prompt"] for row in table] == ["a b", "c", "d e f"]
     assert [row["reward/gold"] for row in table] == [float(len(x)) for x in _texts(rollout, tokenizer)[:3]]
 
