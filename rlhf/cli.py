@@ -130,19 +130,28 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
     return 0
 
 
+# what the table at the end of a run shows; summary.json has everything
+SHOWN = ("objective", "reward/", "sft/", "kl.coef", "kl/sequence_nats", "response/", "policy/", "val/", "reward_model/", "wall_seconds")
+
+
 def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = {k: v for k, v in summary.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and not k.endswith("_se")}
+    from rlhf.tracking.links import directory_links
+
     table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in shown.items():
+    for key, value in summary.items():
+        if not isinstance(value, (int, float)) or not key.startswith(SHOWN) or key.endswith(("_se", "_k3", "_exact")):
+            continue
         error = summary.get(f"{key}_se")
         table.add_row(key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else ""))
     console = Console()
     console.print(table)
-    for path in sorted(path for path in directory.iterdir() if not path.name.startswith(".")):
-        console.print(str(path), highlight=False, soft_wrap=True)
+    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    for label, place in directory_links(directory).items():
+        console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
 
 
 def _sweep(hydra: Hydra, found: Plan, overrides: Sequence[str]) -> int:

@@ -35,6 +35,7 @@ def summarise_ppo(
         **kl_pieces(shop.cfg),
         "objective": evaluation["ppo/score"] - coef * evaluation["kl/sequence_nats"],
         **evaluation,
+        **{name: value for name, value in last.items() if name.startswith("oracle/")},
         **baseline,
         "reward_model/accuracy": _metrics(shop, "reward_model", parents).get("val/accuracy"),
         "sft/perplexity": _metrics(shop, "sft", parents).get("val/perplexity"),

@@ -123,7 +123,7 @@ class SweepWatcher:
             left = self.clock.left(directory, status)
             self._print(f"{outcome.job.name}: {now[1]} {status['iteration']}/{total}  {shown}{f'  left {left}' if left else ''}")
         else:
-            self._print(f"{outcome.job.name}: started")
+            self._print(f"{outcome.job.name}: {now[1] or 'started'}")
 
     def _print(self, line: str) -> None:
         self.console.print(line.rstrip(), highlight=False, soft_wrap=True, markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from rlhf.tracking.redact import redact_text
@@ -39,3 +40,14 @@ def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]
     """The page that sets runs side by side: parallel coordinates, scatter, box and contour plots, and a table."""
     runs, experiments = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (run_ids, experiment_ids))
     return f"{page(uri)}#/compare-runs?runs={runs}&experiments={experiments}&{MODE}"
+
+
+def directory_links(directory: Path) -> dict[str, str]:
+    """Of a run's directory: the command that serves its store and its page there. {} if it was never tracked."""
+    try:
+        state = json.loads((directory / "tracking.json").read_text())
+        uri, run = state["uri"], run_link(state["uri"], state["experiment_id"], state["run_id"])
+    except (OSError, ValueError, KeyError):
+        return {}
+    command = ui_command(uri)
+    return {**({"mlflow": command} if command else {}), "run": run}

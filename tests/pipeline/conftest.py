@@ -18,15 +18,16 @@ def artifacts(tmp_path_factory):
 
 @pytest.fixture
 def run_in(artifacts):
-    """run_in(directory, *overrides) -> summary: one run in this process; stages are shared by all tests."""
+    """run_in(directory, *overrides, without=prefix) -> summary: one run in this process; stages are shared by all tests."""
 
-    def go(directory, *overrides):
+    def go(directory, *overrides, without="nothing"):
         from omegaconf import OmegaConf
 
         from rlhf.config.compose import compose, validate
         from rlhf.pipeline.run import run
 
-        composed = compose([*SMALL, f"paths.artifacts={artifacts}", *overrides])
+        small = [override for override in SMALL if not override.startswith(without)]
+        composed = compose([*small, f"paths.artifacts={artifacts}", *overrides])
         plain = OmegaConf.to_container(composed, resolve=True)
         return run(validate(composed), plain=plain, directory=directory)
 
