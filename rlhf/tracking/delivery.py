@@ -31,6 +31,7 @@ KEY_TAG = "rlhf.key"
 LONGEST_PARAM = 500  # characters; what every MLflow server takes. config.yaml holds the whole value
 LONGEST_TAG = 5000
 PER_REQUEST = 100  # params or tags
+FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")  # MLflow's compare page opens on the metric that a run logged first
 _INF = float("inf")
 
 
@@ -147,7 +148,8 @@ class Delivery:
         if iteration > self.state["delivered"]:
             values, _ = batch(line)
             stamp = self._times.get(iteration) or _now()
-            metrics = [Metric(key, value, stamp, iteration) for key, value in values.items()]
+            ordered = sorted(values.items(), key=lambda item: item[0] not in FIRST)
+            metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
             self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=iteration)
 

@@ -48,6 +48,7 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
     assert history(client, directory, "eval/reward/proxy") == stamps  # a straight line from 0 to 3, at the times of timings.jsonl
     assert history(client, directory, "final/reward/proxy") == [(3, 3.0, 1_700_000_003_000)]
     assert "final/reward/proxy_se" not in run.data.metrics
+    assert next(iter(run.data.metrics)) in ("eval/reward/gold", "eval/reward/proxy")  # what the compare page opens on
     files = {f.path for f in client.list_artifacts(run.info.run_id)}
     assert files == {"config.yaml", "manifest.json", "summary.json", "samples.json"}
     table = json.loads(_text(client, run, "samples.json"))

@@ -1,0 +1,18 @@
+from rlhf.tracking import MLflowTracker
+from rlhf.tracking.delivery import read_state
+
+
+def test_mlflow_params(store, client, rundirs, tmp_path):
+    """700 params, one of 8,000 characters: all arrive, and what the database cuts is whole in the config beside it."""
+    directory = rundirs.make_run(tmp_path / "kl.coef=0.05", iterations=1)
+    (directory / "config.yaml").write_text("long: " + "x" * 8000 + "\n")
+    params = {"long": "x" * 8000, "over_500": "y" * 600, **{f"p{i}": i for i in range(700)}}
+    tracker = MLflowTracker(store, "unit")
+    tracker.begin(directory, name=directory.name, params=params, tags={"stage": "ppo"})
+    assert tracker.finish("FINISHED", timeout=60) is None
+    run_id = read_state(directory)["run_id"]
+    got = client.get_run(run_id).data.params
+    assert got.keys() == params.keys() and got["p699"] == "699" and got["over_500"] == "y" * 600
+    assert params["long"].startswith(got["long"].rstrip(".")[:100])
+    copy = client.download_artifacts(run_id, "config.yaml", str(tmp_path))
+    assert "x" * 8000 in open(copy).read()
