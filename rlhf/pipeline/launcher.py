@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -25,8 +23,8 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.pipeline.watch import print_outcomes, watching
 from rlhf.pipeline.workers import Job, Outcome, run_jobs
-from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json
+from rlhf.rundir.lock import owned
 
 PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -85,25 +83,6 @@ def prepare_tracking(configs: Sequence[Config]) -> None:
             print(f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on disk", file=sys.stderr)
 
 
-@contextmanager
-def owning(directory: Path) -> Iterator[None]:
-    """One parent a sweep.
-
-    Raises:
-        RunFailed: another process is at work in it.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunFailed(f"another rlhf is at work on the sweep in {directory}: wait for it, or stop it first") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def write_sweep(directory: Path, jobs: Sequence[Job], *, study: str, overrides: Sequence[str]) -> None:
     """sweep.json: the command and its jobs, with those that an earlier command put there."""
     path = directory / "sweep.json"
@@ -145,7 +124,7 @@ def run_sweep(
     configs = [cfg for _, cfg in planned]
     jobs = [job_of(cfg, own, directory) for own, cfg in planned]
     distinct = {job.name: job for job in jobs}
-    with owning(directory):
+    with owned(directory):
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
         missing = [job for job in distinct.values() if not naming.is_finished(job.directory)]
         at_once = n or max(1, (os.cpu_count() or 2) // 2)

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from rlhf.config.build import build
 from rlhf.config.naming import is_finished, run_hash
 from rlhf.config.schema import Config
@@ -23,6 +21,7 @@ from rlhf.pipeline.summary import Summary, identity, run_label, run_tags, summar
 from rlhf.pipeline.workshop import Workshop, finishing, flatten, to_yaml
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_json, write_json, write_text
+from rlhf.rundir.lock import owned
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Tracker
 
@@ -45,8 +44,7 @@ def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
         return finished
     source: Source = build(cfg.data)
     shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    with _own(directory), _stoppable(directory), recorded_end(directory):
+    with owned(directory), _stoppable(directory), recorded_end(directory):
         _identify(shop, plain, directory)
         return _stages(shop, plain, directory)
 
@@ -117,20 +115,6 @@ def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
     for stage, fingerprint in parents.items():
         if stage in begun and begun[stage] != fingerprint:
             raise RunFailed(f"{directory} began from {stage} {begun[stage]}, now it would be {fingerprint}: move it away to start anew")
-
-
-@contextmanager
-def _own(directory: Path) -> Iterator[None]:
-    """One process a directory, by a lock that falls free when its owner dies."""
-    lock = FileLock(directory / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunFailed(f"another process is at work in {directory}: wait for it, or stop it first") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from hydra.core.utils import JobStatus
 from rich.console import Console
 
 from rlhf.config.compose import compose, validate
-from rlhf.pipeline.launcher import JobFailed, LocalLauncher, _job_return, job_of, owning, preloads, run_sweep, write_sweep
+from rlhf.pipeline.launcher import JobFailed, LocalLauncher, _job_return, job_of, preloads, run_sweep, write_sweep
 from rlhf.pipeline.workers import Job, Outcome
 from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.lock import owned
 
 sys.path.insert(0, str(Path(__file__).parent))
 import jobs as targets  # noqa: E402
@@ -73,7 +74,7 @@ def test_sweep_json_keeps_what_an_earlier_command_added(planned, tmp_path):
 
 
 def test_a_second_parent_is_refused(planned, tmp_path):
-    with owning(tmp_path / "s"), pytest.raises(RunFailed, match="another rlhf is at work on the sweep"):
+    with owned(tmp_path / "s"), pytest.raises(RunFailed, match="another rlhf is at work"):
         sweep(planned, tmp_path / "s", target=targets.by_name)
     assert sweep(planned, tmp_path / "s", target=targets.by_name)[0] == ["finished", "finished"]
 
