@@ -94,8 +94,8 @@ def test_the_server_imports_what_the_jobs_need(planned):
     modules = preloads([cfg for _, cfg in planned])
     assert modules[0] == "rlhf.pipeline.preload"
     assert "rlhf.data.reviews" in modules
-    assert "mlflow" not in modules
-    assert "mlflow" in preloads([validate(compose())])
+    assert "rlhf.tracking.preload" not in modules
+    assert "rlhf.tracking.preload" in preloads([validate(compose())])
 
 
 def test_half_the_cores_unless_told():
