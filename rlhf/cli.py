@@ -17,6 +17,7 @@ from rlhf.config.schema import Config
 from rlhf.config.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.files import read_json
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -126,7 +127,11 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
             return code
     else:
         print(f"this run was finished before; rerun=true starts another\n  {directory}", file=sys.stderr)
-    _print_summary(finished_summary(cfg) or before or {}, directory)
+        from rlhf.tracking import deliver
+
+        if warning := deliver(directory):
+            print(warning, file=sys.stderr)
+    _print_summary(read_json(directory / "summary.json"), directory)
     return 0
 
 
@@ -184,12 +189,11 @@ def _sweep(hydra: Hydra, found: Plan, overrides: Sequence[str]) -> int:
 
 def _compare(directory: Path) -> None:
     """The comparison of what is there; a fault in it does not change how the sweep ended."""
-    from rich.console import Console
-
     from rlhf.compare import compare
+    from rlhf.compare.screen import wide_console
 
     try:
-        compare(directory, console=Console())
+        compare(directory, console=wide_console())
     except Exception as error:
         print(f"the comparison failed: {error}\n  again: rlhf-compare {directory}", file=sys.stderr)
 

@@ -33,6 +33,7 @@ class Recorder(Checkpoint):
         self.directory, self.checkpoint_every, self.tracker, self.status_in = directory, checkpoint_every, tracker, status_in
         self.saved = -1
         self.asked: list[int] = []
+        self.asked_at = 0.0
         self.began = time.time()
         self._previous: dict[int, Any] = {}
 
@@ -46,9 +47,12 @@ class Recorder(Checkpoint):
                 return
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked.append(number)
-        if len(self.asked) > 1:
+        """Shells and wrappers may send one signal twice at once: what comes within a second of the first is the same wish."""
+        if self.asked and time.monotonic() - self.asked_at > 1.0:
             self._leave()
+        if not self.asked:
+            self.asked_at = time.monotonic()
+        self.asked.append(number)
 
     def _leave(self) -> None:
         raise Stopped(130 if self.asked[0] == signal.SIGINT else 143, str(self.directory))
@@ -82,12 +86,11 @@ class Recorder(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, StageModule)
         self._write(pl_module)
-        done = pl_module.iteration == pl_module.iterations
-        if done or self.asked or pl_module.iteration % self.checkpoint_every == 0:
+        if pl_module.iteration == pl_module.iterations or self.asked or pl_module.iteration % self.checkpoint_every == 0:
             trainer.save_checkpoint(checkpoint_path(self.directory, pl_module.iteration))
             prune(self.directory)
             self.saved = pl_module.iteration
-        if self.asked and not done:
+        if self.asked:
             self._leave()
 
     def _write(self, module: StageModule) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf.compare.load import MARKS
+from rlhf.compare.screen import wide_console
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,12 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if fault is not None:
         print(f"rlhf-compare: {fault}", file=sys.stderr)
         return 2
-    from rich.console import Console
 
     from rlhf.compare.comparison import NothingToCompare, compare
 
     try:
-        made = compare(args.sweep, console=Console(), track=not args.no_tracking)
+        made = compare(args.sweep, console=wide_console(), track=not args.no_tracking)
     except NothingToCompare as error:
         print(f"rlhf-compare: {error}", file=sys.stderr)
         return 2

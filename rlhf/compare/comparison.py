@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare import report
+from rlhf.compare import oracle, report
 from rlhf.compare.findings import find, sentence
 from rlhf.compare.load import load
 from rlhf.compare.settings import Setting, differing, group, reward_keys
@@ -54,10 +54,12 @@ def compare(directory: Path | str, *, console: Console | None = None, track: boo
     rows = [report.row(run, varied) for run in runs]
     files = {"runs.csv": report.write_csv(directory / "runs.csv", rows)}
     picture = _picture(directory, settings, rewards, found)
-    text = report.markdown(directory, runs, settings, found, picture)
+    exact = oracle.write(directory, runs)
+    text = report.markdown(directory, runs, settings, found, picture) + (f"\n{exact.markdown}" if exact else "")
     (directory / "report.md").write_text(text, encoding="utf-8")
-    files |= {"report.md": directory / "report.md"} | ({"frontier.png": picture} if picture else {})
+    files |= {"report.md": directory / "report.md"} | ({"frontier.png": picture} if picture else {}) | (exact.files if exact else {})
     answer = sentence(found).replace("**", "") if settings else "No run of this sweep has finished yet."
+    answer += f"\n\n{exact.text}" if exact else ""
     links: dict[str, str] = {}
     warnings: list[str] = []
     if track:

@@ -39,6 +39,7 @@ class Findings:
     drop: float  # gold of the best less gold of `gamed`
     drop_gap: float  # the same in standard errors
     fall: Fall | None
+    proxied: bool  # a reward model took part
 
     @property
     def clear(self) -> bool:
@@ -57,13 +58,14 @@ def find(settings: Sequence[Setting]) -> Findings | None:
     rivals = tuple(s for s in ranked[1:] if not gap(best[key], s[key]) >= CLEAR)
     gain = gap(best[key], best.sft[key]) if key in best.sft else math.nan
     gamed, drop, drop_gap, fall = None, math.nan, math.nan, None
+    proxied = any(math.isfinite(s[PROXY].mean) for s in settings)
     proxies = [s for s in settings if math.isfinite(s[PROXY].mean)]
     if key == GOLD and proxies:
         top = max(proxies, key=lambda s: s[PROXY].mean)
         fall = max((f for run in top.runs if (f := fallen(run))), key=lambda f: f.best.mean - f.last.mean, default=None)
         if math.isfinite(top[GOLD].mean) and top[GOLD].mean < best[GOLD].mean:
             gamed, drop, drop_gap = top, best[GOLD].mean - top[GOLD].mean, gap(best[GOLD], top[GOLD])
-    return Findings(key=key, best=best, gain=gain, rivals=rivals, gamed=gamed, drop=drop, drop_gap=drop_gap, fall=fall)
+    return Findings(key=key, best=best, gain=gain, rivals=rivals, gamed=gamed, drop=drop, drop_gap=drop_gap, fall=fall, proxied=proxied)
 
 
 def fallen(run: Run) -> Fall | None:
@@ -111,6 +113,8 @@ def _gaming(found: Findings) -> str:
     )
     if found.gamed is None and along:
         return f"Over-optimisation is visible along training.{along}"
+    if found.gamed is None and not found.proxied:
+        return "No reward model took part, so there was nothing to over-optimise."
     if found.gamed is None:
         return "No over-optimisation is visible: the setting with the highest proxy reward has the highest gold reward too."
     where = f"{found.gamed.label} has the highest proxy reward ({show(found.gamed[PROXY])}), and its gold reward lies {found.drop:.3g}"

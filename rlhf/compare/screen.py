@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-EXPENDABLE = ("ended", "length", "runs")  # columns that a narrow terminal does without, first to go first
+EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")  # columns that a narrow terminal does without, first to go first
+
+
+def wide_console() -> Console:
+    """As wide as the terminal; wide enough for every column where the output goes to a file."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=160)
 
 
 def fitting(head: list[str], lines: list[list[str]], width: int) -> tuple[list[str], list[list[str]]]:
@@ -36,7 +44,7 @@ def show(console: Console, made: Comparison, runs: Sequence[Run], table: tuple[l
     if made.settings:
         grid = Table(box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
-            grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0, overflow="fold")
+            grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for cells in lines:
             grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith("(best)") else None)
         console.print(grid)

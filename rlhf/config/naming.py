@@ -13,6 +13,9 @@ from typing import Any
 # What says where a run lies and who watches it, not what comes out.
 VOLATILE = ("paths", "tracking", "callbacks", "study", "sweep", "rerun", "hydra")
 
+# Settings inside a section that do not decide its result: how often it is saved, how much of it is shown.
+BOOKKEEPING = ("checkpoint_every", "eval_samples")
+
 # What an earlier stage does not read.
 LATER = {
     "ppo": (),
@@ -40,7 +43,11 @@ def digest(value: Any) -> str:
 def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that decides the result of its stage."""
     without = {*VOLATILE, *LATER.get(str(plain.get("stage")), ())}
-    return {key: value for key, value in plain.items() if key not in without}
+    return {key: _deciding(value) for key, value in plain.items() if key not in without}
+
+
+def _deciding(section: Any) -> Any:
+    return {k: v for k, v in section.items() if k not in BOOKKEEPING} if isinstance(section, Mapping) else section
 
 
 def run_hash(plain: Mapping[str, Any]) -> str:

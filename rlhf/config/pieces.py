@@ -220,7 +220,11 @@ class Scorer(Strict):
 
 
 class Progress(Strict):
-    class_path: Literal["rlhf.callbacks.progress.Progress", "rlhf.callbacks.oracle.Oracle"] = Field(alias="_target_")
+    class_path: Literal["rlhf.callbacks.progress.Progress"] = Field(alias="_target_")
+
+
+class Oracle(Strict):
+    class_path: Literal["rlhf.callbacks.oracle.Oracle"] = Field(alias="_target_")
 
 
 class NoTracker(Strict):

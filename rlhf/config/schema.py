@@ -27,7 +27,7 @@ Placement = Annotated[pieces.Placement | Custom, ByTarget()]
 Reference = Annotated[pieces.SFTReference | pieces.EMA | pieces.Synced | Custom, ByTarget()]
 TrustRegion = Annotated[pieces.Unlimited | pieces.EarlyStop | pieces.Penalty | Custom, ByTarget()]
 Scorer = Annotated[pieces.Scorer | Custom, ByTarget()]
-Callback = Annotated[pieces.Progress | Custom, ByTarget()]
+Callback = Annotated[pieces.Progress | pieces.Oracle | Custom, ByTarget()]
 Tracking = Annotated[pieces.NoTracker | pieces.MLflowTracker | Custom, ByTarget()]
 
 

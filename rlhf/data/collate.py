@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from rlhf.data.records import Demonstration, Preference
+from rlhf.data.records import DataError, Demonstration, Preference
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,20 @@ def collate_prompts(tokenizer: Any, prompts: Sequence[str]) -> PromptBatch:
 
 
 def encode_demonstrations(tokenizer: Any, rows: Sequence[Demonstration], max_length: int) -> list[Encoded]:
-    return [encode_pair(tokenizer, row.prompt, row.completion, max_length) for row in rows]
+    """Rows whose prompt alone fills `max_length` are left out: there is nothing of the completion to learn.
+
+    Raises:
+        DataError: no row has a completion left.
+    """
+    encoded = [encode_pair(tokenizer, row.prompt, row.completion, max_length) for row in rows]
+    return _with_room(encoded, lambda row: row.prompt_length < len(row.ids), max_length)
+
+
+def _with_room(rows: list[Row], has_room: Callable[[Row], bool], max_length: int) -> list[Row]:
+    kept = [row for row in rows if has_room(row)]
+    if rows and not kept:
+        raise DataError(f"all {len(rows)} prompts are {max_length} tokens or longer, so nothing is left to learn: raise max_length")
+    return kept
 
 
 def collate_demonstrations(rows: Sequence[Encoded], fill: int, *, train_on_prompt: bool) -> DemonstrationBatch:
@@ -88,7 +103,8 @@ class EncodedPreference:
 
 
 def encode_preferences(tokenizer: Any, rows: Sequence[Preference], max_length: int) -> list[EncodedPreference]:
-    return [
+    """Pairs that are the same after the cut at `max_length` are left out; DataError if all are."""
+    encoded = [
         EncodedPreference(
             chosen=encode_pair(tokenizer, row.prompt, row.chosen, max_length, ended=row.chosen_ended),
             rejected=encode_pair(tokenizer, row.prompt, row.rejected, max_length, ended=row.rejected_ended),
@@ -96,6 +112,7 @@ def encode_preferences(tokenizer: Any, rows: Sequence[Preference], max_length: i
         )
         for row in rows
     ]
+    return _with_room(encoded, lambda pair: pair.chosen.ids != pair.rejected.ids, max_length)
 
 
 def collate_preferences(rows: Sequence[EncodedPreference], fill: int) -> PreferenceBatch:

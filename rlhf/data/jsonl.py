@@ -67,8 +67,6 @@ class JsonLines:
         faults: list[str] = []
         if self.gold_name not in (None, "vader"):
             faults.append(f"data.gold={self.gold_name}: give null or vader")
-        elif self.preferences is None and self.gold is None:
-            faults.append("data.preferences and data.gold are both null: give a file of pairs, or data.gold=vader to label sampled ones")
         files: dict[Purpose, str | None] = {
             "demonstrations": self.demonstrations,
             "preferences": self.preferences,
@@ -112,4 +110,4 @@ class JsonLines:
 
 def _preference(row: Row) -> Preference:
     assert row.rejected is not None
-    return Preference(prompt=row.prompt, chosen=row.completion, rejected=row.rejected)
+    return Preference(prompt=row.prompt, chosen=row.completion, rejected=row.rejected, margin=row.margin)

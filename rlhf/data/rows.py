@@ -8,6 +8,8 @@ r"""What the rows of a user's file mean. One format a file, told by its keys; ot
     messages, chosen, rejected        the same after turns that end with the user's
     chosen, rejected                  two whole transcripts; the prompt is what they share up to the last "\n\nAssistant:"
 
+A pair may have a `margin`, how much better the chosen answer is (used with reward_model.margin=true).
+
 `prompt`, `completion`, `chosen` and `rejected` may also be lists of turns. Turns become a transcript, "\n\nHuman: ...\n\nAssistant: ...".
 A file of demonstrations may also hold pairs: `chosen` is the completion. A file of prompts needs the prompt only.
 """
@@ -15,6 +17,7 @@ A file of demonstrations may also hold pairs: `chosen` is the completion. A file
 from __future__ import annotations
 
 import difflib
+import math
 import os.path
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -48,6 +51,7 @@ class Row(NamedTuple):
     prompt: str
     completion: str = ""
     rejected: str | None = None
+    margin: float | None = None
 
 
 def detect(row: dict[str, Any], purpose: Purpose) -> Format:
@@ -72,7 +76,17 @@ def detect(row: dict[str, Any], purpose: Purpose) -> Format:
 
 
 def parse(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: int) -> Row:
-    """The row's texts in the format `keys`, checked; RowError with the reason."""
+    """The row's texts in the format `keys`, checked, and a pair's margin where it has one; RowError with the reason."""
+    parsed = _texts(row, keys, purpose, prompt_words)
+    margin = row.get("margin")
+    if margin is None or parsed.rejected is None:
+        return parsed
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
+        raise RowError(f'"margin" is {kind(margin)}, not a finite number')
+    return parsed._replace(margin=float(margin))
+
+
+def _texts(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: int) -> Row:
     if keys == ("text",):
         parts = cut(_text(row, "text").strip(), prompt_words)
         if parts is None:

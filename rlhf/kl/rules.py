@@ -67,8 +67,8 @@ def _placement_faults(estimator: str, placement: str) -> list[str]:
 
 def _sampling_faults(estimator: str, controller: str, coef: float, top_k: int, top_p: float, temperature: float) -> list[str]:
     """Any one temperature is fine: policy, old and reference log-probabilities are all taken at it, and so is the KL."""
-    acts = coef > 0 or controller != "Fixed"
-    if estimator == "Exact" or not acts:
+    steered = controller in TARGETED  # by the log-ratios of sampled tokens, whatever the estimator
+    if not steered and (estimator == "Exact" or (coef <= 0 and controller == "Fixed")):
         return []
     on = [
         *([f"generation.top_k={top_k}"] if top_k > 0 else []),
@@ -77,6 +77,11 @@ def _sampling_faults(estimator: str, controller: str, coef: float, top_k: int, t
     ]
     if not on:
         return []
+    if estimator == "Exact":
+        return [
+            f"{' and '.join(on)} with the controller {controller}: it is steered by log-ratios of sampled tokens, which are not drawn from "
+            "the policy then; turn it off (top_k=0, top_p=1), or use kl/controller=fixed."
+        ]
     return [
         f"{' and '.join(on)} with the estimator {estimator}: the sampled tokens are not drawn from the policy, so their log-ratios "
         "do not estimate its KL; turn it off (top_k=0, top_p=1), or use kl/estimator=exact."

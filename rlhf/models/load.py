@@ -1,4 +1,4 @@
-"""The only file that makes or loads transformers' models. Every model it gives has dropout off, float32 heads and no opinion on padding."""
+"""The only file that makes or loads transformers' models. Every model it gives has dropout off."""
 
 from __future__ import annotations
 

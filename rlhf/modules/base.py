@@ -44,18 +44,20 @@ class StageModule(pl.LightningModule):
         pass
 
     def log_step(self, **metrics: torch.Tensor) -> None:
-        """Numbers of one batch, averaged over the iteration by `step_means`."""
+        """Numbers of one batch, averaged over the iteration by `step_means` (`..._max`: the largest)."""
         self._steps.append({name: value.detach() for name, value in metrics.items()})
 
     def step_means(self) -> Metrics:
         steps, self._steps = self._steps, []
-        return {name: float(torch.stack([step[name] for step in steps]).mean()) for name in (steps[0] if steps else {})}
+        columns = {name: torch.stack([step[name] for step in steps]) for name in (steps[0] if steps else {})}
+        return {name: float(column.max() if name.endswith("_max") else column.mean()) for name, column in columns.items()}
 
     def progress(self, batch_idx: int) -> float:
         """Share of the training that is done, in [0, 1]."""
-        batches = self.trainer.num_training_batches
-        within = batch_idx / batches if isinstance(batches, int) else 0.0
-        return (self.iteration + within) / self.iterations
+        return (self.iteration + batch_idx / self.batches_an_iteration()) / self.iterations
+
+    def batches_an_iteration(self) -> int:
+        return int(self.trainer.num_training_batches)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         factor = lr_factor(self.lr_schedule, self.progress(batch_idx), self.lr_warmup)

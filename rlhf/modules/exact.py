@@ -12,7 +12,7 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.models.policy import response_logits
 from rlhf.modules.ppo import PPOModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
-from rlhf.rollout.collect import split_rows, to_experience
+from rlhf.rollout.collect import to_experience
 from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
 
 
@@ -53,13 +53,9 @@ class ExactView:
         """The gradient of the mean over prompts of J = E[r] - coef KL, all of the policy's parameters in one row [P]."""
         module, rows = self.module, self.rollout
         _, ref_logp, reward = self.tables()
-        parts = [
-            token_logp(
-                response_logits(module.policy, part.sequence, part.attention, part.tokens.shape[1]) / module.sampling.temperature, part.tokens
-            )
-            for part in split_rows(rows, len(rows.tokens))
-        ]
-        logp = self.by_prompt(masked_sum(torch.cat(parts).double(), rows.mask, dim=1))
+        logits = response_logits(module.policy, rows.sequence, rows.attention, rows.tokens.shape[1])
+        per_token = token_logp(logits, rows.tokens, module.sampling.temperature)
+        logp = self.by_prompt(masked_sum(per_token.double(), rows.mask, dim=1))
         return self._gradient(objective(reward, logp, ref_logp, module.kl.coef).mean())
 
     def ppo_gradient(self) -> Tensor:

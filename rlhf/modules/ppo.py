@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,22 +14,22 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rlhf.functional.aggregation import Mode, aggregate
-from rlhf.functional.kl import exact
+from rlhf.functional.kl import exact, sequence_nats
 from rlhf.functional.logprobs import entropy, token_logp
 from rlhf.functional.losses import clip_fraction, clipped_policy_loss, clipped_value_loss, explained_variance
-from rlhf.functional.masking import Reduce, masked_mean
+from rlhf.functional.masking import Reduce, masked_mean, masked_sum
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, StageModule, with_initial_lr
 from rlhf.randomness import generator
-from rlhf.rollout.collect import AdvantageSettings, predict_values, to_experience, view_tokens
+from rlhf.rollout.collect import AdvantageSettings, TokenView, predict_values, response_logp, to_experience, view_tokens
 from rlhf.rollout.evaluate import evaluate, rollout_metrics
 from rlhf.rollout.generate import Sampling, generate
 from rlhf.rollout.minibatch import minibatches
 from rlhf.rollout.score import Judges, Scorer, clip_score, missing_eos
 from rlhf.trust_region import TrustRegion, local_kl
-from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+from rlhf.types import Experience, Minibatch, PromptBatch, Rollout, ScoredRollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +66,16 @@ class Frozen:
     reference: PreTrainedModel
     judges: Judges
     scorer: Scorer
+    sft: PreTrainedModel | None = None  # where the reference moves: the policy that the run started from
+
+    @property
+    def start(self) -> PreTrainedModel:
+        """The SFT policy, to which evaluations measure the KL whatever the reference does."""
+        return self.reference if self.sft is None else self.sft
 
     def to(self, device: torch.device) -> None:
         self.reference.to(device)  # type: ignore[arg-type]
+        self.start.to(device)  # type: ignore[arg-type]
         if self.judges.reward_model is not None:
             self.judges.reward_model.to(device)
 
@@ -109,8 +117,9 @@ class PPOModule(StageModule):
         self.eos, self.pad, self.seed = eos, pad, seed
         self.collected: Metrics = {}
         self.collected_kl = (math.nan, math.nan, 0)  # sequence nats, token nats, episodes
+        self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
-        self.moved = 0.0  # local KL of the last step
+        self._step_kl = (0.0, 0)  # local KL summed over the step's tokens so far, and its micro-batches so far
         self.measures: list[Callable[[], Metrics]] = []  # what callbacks add to every evaluation
 
     @property
@@ -122,7 +131,7 @@ class PPOModule(StageModule):
 
     def on_fit_start(self) -> None:
         self.frozen.to(self.device)
-        for model in (self.policy, self.value_model, self.frozen.reference):
+        for model in (self.policy, self.value_model, self.frozen.reference, self.frozen.start):
             model.eval()  # dropout off, in rollouts and in updates
 
     # --- collect -------------------------------------------------------------------------------------------------
@@ -135,12 +144,9 @@ class PPOModule(StageModule):
         return generate(self.policy, prompts.to(self.device), self.sampling, eos=self.eos, pad=self.pad, generator=draws)
 
     def score(self, rollout: Rollout) -> ScoredRollout:
-        view = view_tokens(
-            self.policy, self.frozen.reference, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows
-        )
+        view = self.view(rollout, self.frozen.reference)
         judged = self.frozen.judges.scores(rollout)
-        raw = self.frozen.scorer(rollout, judged)
-        score = missing_eos(raw, rollout.ended, self.settings.missing_eos, self.settings.missing_eos_value or 0.0)
+        raw = self.whole_score(rollout, judged)
         return ScoredRollout(
             rollout=rollout,
             logp=view.logp,
@@ -151,14 +157,28 @@ class PPOModule(StageModule):
             values=predict_values(self.value_model, rollout, rows=self.settings.forward_rows),
             judged=judged,
             raw_score=raw,
-            score=clip_score(score, self.settings.reward_clip),
+            score=clip_score(raw, self.settings.reward_clip),
         )
+
+    def whole_score(self, rollout: Rollout, judged: Mapping[str, Tensor]) -> Tensor:
+        """[B] what PPO maximises, before the clip and the KL: the scorer's word, and the rule for responses that never ended."""
+        score = self.frozen.scorer(rollout, judged)
+        return missing_eos(score, rollout.ended, self.settings.missing_eos, self.settings.missing_eos_value or 0.0)
+
+    def view(self, rollout: Rollout, other: PreTrainedModel) -> TokenView:
+        return view_tokens(self.policy, other, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Rollouts are read in the precision of the updates, which Lightning applies to `training_step` alone."""
+        return self.trainer.precision_plugin.forward_context() if self._trainer is not None else nullcontext()
 
     def collect(self) -> Iterator[Minibatch]:
         """One iteration's experience, then its minibatches over all inner epochs, until the trust region stops them."""
         iteration = self.iteration + 1
-        scored = self.score(self.respond(self.prompts.draw(iteration), "rollout", iteration))
+        with self.precision():
+            scored = self.score(self.respond(self.prompts.draw(iteration), "rollout", iteration))
         experience, rewards = to_experience(scored, self.kl, self.advantage)
+        self.experience = experience
         self.collected, self.collected_kl = rollout_metrics(scored, rewards, self.kl)
         self.stop_inner = False
         for epoch in range(self.settings.inner_epochs):
@@ -196,9 +216,7 @@ class PPOModule(StageModule):
         actor = policy_loss + kl_loss + region_loss - self.settings.entropy_coef * reduce(spread, mask)
         if self.iteration < self.settings.critic_warmup:
             actor = actor.detach()
-        moved = local_kl(logp.detach(), old.logp, mask)
-        self.moved = float(moved)
-        self.stop_inner = self.stop_inner or self.trust_region.should_stop(self.moved)
+        self._watch_step(float(local_kl(logp.detach(), old.logp, mask, reduce=masked_sum)), batch)
         ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
         self.log_step(
             policy_loss=policy_loss * batch.splits,
@@ -207,10 +225,22 @@ class PPOModule(StageModule):
             clip_fraction=clip_fraction(logp.detach(), old.logp, old.advantages, mask, self.settings.policy_clip),
             explained_variance=explained_variance(old.values, old.returns, mask),
             log_ratio_max=ratio.abs().max(),
-            local_kl=moved,
             entropy=masked_mean(spread.detach(), mask),
         )
         return actor + self.settings.value_coef * value_loss
+
+    def _watch_step(self, summed: float, batch: Minibatch) -> None:
+        """The local KL of a whole step, whatever its split, decides whether the inner epochs go on."""
+        total, count = self._step_kl
+        total, count = total + summed, count + 1
+        if count == batch.splits:
+            self.stop_inner = self.stop_inner or self.trust_region.should_stop(total / max(batch.step_tokens, 1))
+            total, count = 0.0, 0
+        self._step_kl = (total, count)
+
+    def batches_an_iteration(self) -> int:
+        rows = self.settings.minibatch_size
+        return self.settings.inner_epochs * (self.collected_kl[2] // rows) * (rows // self.settings.forward_rows)
 
     def _exact_in_loss(self, logits: Tensor, batch: Minibatch) -> Tensor | None:
         """KL(pi || ref) over the vocabulary at each prefix [B, T], with its gradient, where the penalty asks for it."""
@@ -227,27 +257,44 @@ class PPOModule(StageModule):
         means = self.step_means()
         record = dict(self.collected)
         record["episodes"] = self.iteration * self.collected_kl[2]
-        record["trust_region/kl"] = means.pop("local_kl")
+        record["trust_region/kl"] = self._moved()
         record["trust_region/coef"] = self.trust_region.coef
         record.update({f"ppo/{name}": value for name, value in means.items()})
         sequence_nats, token_nats, episodes = self.collected_kl
-        self.kl.update(sequence_nats, token_nats, episodes)
-        self.trust_region.update(self.moved)
-        self.kl.reference.after_iteration(self.frozen.reference, self.policy, self.iteration)
+        if self.iteration > self.settings.critic_warmup:  # before that the policy stands still and no coefficient could have moved it
+            self.kl.update(sequence_nats, token_nats, episodes)
+            self.trust_region.update(record["trust_region/kl"])
         if self.iteration % self.settings.eval_every == 0 or self.iteration == self.iterations:
             record.update(self.evaluate())
+        self.kl.reference.after_iteration(self.frozen.reference, self.policy, self.iteration)
         return record
+
+    @torch.no_grad()
+    def _moved(self) -> float:
+        """How far the iteration moved the policy: the local KL over its whole rollout, in nats per token (arXiv 1707.06347, Eq. 8)."""
+        assert self.experience is not None
+        old, self.experience = self.experience, None
+        with self.precision():
+            logp = self._logp(self.policy, old.rollout)
+        return float(local_kl(logp, old.logp, old.mask))
+
+    def _logp(self, model: PreTrainedModel, rollout: Rollout) -> Tensor:
+        return response_logp(model, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows)
 
     def initial_record(self) -> Metrics:
         return self.evaluate()
 
     def evaluate(self) -> Metrics:
-        """The policy of now on the fixed held-out prompts, with the same random numbers each time."""
-        rollout = self.respond(self.prompts.heldout, "evaluation", 0)
-        view = view_tokens(
-            self.policy, self.frozen.reference, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows
-        )
-        metrics, self.samples = evaluate(rollout, view, self.frozen.judges, self.frozen.scorer, samples=self.settings.eval_samples)
+        """The policy of now on the fixed held-out prompts, with the same random numbers each time. The KL is to the SFT policy."""
+        with self.precision():
+            rollout = self.respond(self.prompts.heldout, "evaluation", 0)
+            view = self.view(rollout, self.frozen.start)
+            metrics, self.samples = evaluate(
+                rollout, view, self.frozen.judges, self.whole_score, samples=self.settings.eval_samples
+            )
+            if self.frozen.sft is not None:
+                distance = sequence_nats(view.logp - self._logp(self.frozen.reference, rollout), rollout.mask)[0]
+                metrics["eval/kl/moving_reference_nats"] = float(distance)
         for measure in self.measures:
             metrics |= measure()
         return metrics

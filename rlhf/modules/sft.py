@@ -59,7 +59,7 @@ class SFTModule(StageModule):
             counted = float(batch.loss_mask[:, 1:].sum())
             total += float(self.nll(batch)) * counted
             tokens += counted
-        loss = total / max(tokens, 1.0)
+        loss = total / tokens if tokens else math.nan
         return {"val/loss": loss, "val/perplexity": math.exp(min(loss, 80.0))}
 
     def initial_record(self) -> Metrics:

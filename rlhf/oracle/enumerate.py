@@ -15,7 +15,8 @@ LIMIT = 1_000_000
 
 def count_responses(vocab_size: int, max_length: int) -> int:
     """N = sum_{k<T} (V-1)^k + (V-1)^T: what `enumerate_responses` would list."""
-    return sum((vocab_size - 1) ** k for k in range(max_length)) + int((vocab_size - 1) ** max_length)
+    others: int = vocab_size - 1
+    return sum(int(others**k) for k in range(max_length)) + int(others**max_length)
 
 
 def enumerate_responses(vocab_size: int, eos_id: int, max_length: int) -> tuple[Tensor, Tensor]:

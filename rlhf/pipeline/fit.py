@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
@@ -47,7 +46,6 @@ def fit(
     accumulate: int = 1,
 ) -> StageModule:
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then."""
-    torch.set_num_threads(settings.threads)
     quiet_lightning()
     resume = last_checkpoint(directory)
     trainer = pl.Trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rlhf.config.schema import Config
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.data.loaders import draw_prompts
 from rlhf.kl.penalty import KLPenalty
-from rlhf.models.load import file_digest, load_causal_lm, load_scalar_model, scalar_model_from
+from rlhf.models.load import file_digest, load_scalar_model, scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.ppo import CollectedMinibatches, Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
 from rlhf.pipeline.workshop import Workshop
@@ -39,7 +40,8 @@ def kl_penalty(cfg: Config) -> KLPenalty:
 
 def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModule:
     cfg, tokenizer = shop.cfg, shop.tokenizer
-    policy = load_causal_lm(sft)
+    policy, start = shop.load_policy(sft), shop.load_policy(sft).requires_grad_(False)
+    kl = kl_penalty(cfg)
     judges = Judges(
         tokenizer=tokenizer,
         reward_model=None if reward_model is None else load_scalar_model(reward_model).eval().requires_grad_(False),
@@ -56,9 +58,14 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
     return PPOModule(
         policy,
         value_model(cfg, policy, reward_model),
-        frozen=Frozen(reference=load_causal_lm(sft).requires_grad_(False), judges=judges, scorer=build(cfg.scorer)),
+        frozen=Frozen(
+            reference=copy.deepcopy(start) if kl.reference.moves else start,
+            judges=judges,
+            scorer=build(cfg.scorer),
+            sft=start if kl.reference.moves else None,
+        ),
         prompts=prompts,
-        kl=kl_penalty(cfg),
+        kl=kl,
         trust_region=build(cfg.trust_region),
         make_optimizer=partial(make_optimizer, cfg),
         settings=PPOSettings(**{name: value for name, value in dict(cfg.ppo).items() if name in chosen}),
@@ -100,4 +107,4 @@ def train_ppo(shop: Workshop, sft: Path, reward_model: Path | None, directory: P
     )
     module.policy.save_pretrained(directory / "policy")
     shop.tokenizer.save_pretrained(directory / "policy")
-    return {"kl.coef_final": module.kl.coef, "policy_sha256": file_digest(directory / "policy" / "model.safetensors")}
+    return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

@@ -13,7 +13,7 @@ from rlhf.data.collate import collate_preferences, collate_prompts, encode_prefe
 from rlhf.data.labels import Response, label_pairs
 from rlhf.data.loaders import ShuffledBatches, draw_prompts, in_order
 from rlhf.data.records import DataError, Preference, Split
-from rlhf.models.load import load_causal_lm, scalar_model_from
+from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward import RewardModule
 from rlhf.pipeline.fingerprint import content
@@ -31,8 +31,8 @@ def reward_model_fingerprint(shop: Workshop, sft: str) -> str:
         pairs: Any = content(shop.data.preferences)
     else:  # sampled from the SFT policy, labelled by gold: the source's own settings decide both
         pairs = shop.cfg.data.model_dump(by_alias=True, mode="json", exclude={"path"})
-    prompts = content(shop.data.prompts)
-    return shop.fingerprint("reward_model", shop.cfg.reward_model, sft=sft, pairs=pairs, prompts=prompts)
+    sampled = {"prompts": content(shop.data.prompts), "max_new_tokens": shop.cfg.generation.max_new_tokens}
+    return shop.fingerprint("reward_model", shop.cfg.reward_model, sft=sft, pairs=pairs, sampled=sampled)
 
 
 def reward_model_artifact(shop: Workshop, sft: Path) -> Path:
@@ -46,7 +46,9 @@ def _train(shop: Workshop, sft: Path, work: Path, tracker: Tracker) -> dict[str,
     collate = partial(collate_preferences, fill=pad_id(shop.tokenizer))
     train = encode_preferences(shop.tokenizer, pairs.train, settings.max_length)
     heldout = encode_preferences(shop.tokenizer, pairs.heldout, settings.max_length)
-    backbone = load_causal_lm(sft) if settings.init == "sft" else shop.model.causal_lm(shop.tokenizer)
+    cut = sum(row.chosen.cut or row.rejected.cut for row in train)
+    shop.tell_cut("reward_model", cut, len(pairs.train), dropped=len(pairs.train) - len(train))
+    backbone = shop.load_policy(sft) if settings.init == "sft" else shop.model.causal_lm(shop.tokenizer)
     model = scalar_model_from(backbone, seed=settings.seed)
     module = RewardModule(
         model,
@@ -64,7 +66,7 @@ def _train(shop: Workshop, sft: Path, work: Path, tracker: Tracker) -> dict[str,
     shop.fit(
         module, batches, directory=work, grad_clip=settings.grad_clip, checkpoint_every=settings.checkpoint_every, tracker=tracker
     )
-    metrics = {**last_record(work), "rows": len(train), "rows_cut": sum(row.chosen.cut or row.rejected.cut for row in train)}
+    metrics = {**last_record(work), "rows": len(train), "rows_cut": cut}
     if settings.normalize:
         metrics |= normalize(shop, model, sft, settings.normalize_samples)
     model.save(work, shop.tokenizer)
@@ -84,7 +86,7 @@ def normalize(shop: Workshop, model: ScalarModel, sft: Path, samples: int) -> di
 
 def sample_responses(shop: Workshop, sft: Path, count: int, purpose: str, prompts: Sequence[str]) -> list[Rollout]:
     """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the prompts in random order."""
-    policy = load_causal_lm(sft).to(shop.device)  # type: ignore[arg-type]
+    policy = shop.load_policy(sft).to(shop.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=shop.cfg.generation.max_new_tokens)
     eos, pad = eos_id(shop.tokenizer), pad_id(shop.tokenizer)
     seed, parts = shop.cfg.reward_model.seed, []

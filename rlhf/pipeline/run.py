@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+
 from rlhf.config.build import build
 from rlhf.config.naming import is_finished, run_hash
 from rlhf.config.schema import Config
@@ -39,14 +41,16 @@ def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
-    if is_finished(directory):
-        finished: Summary = read_json(directory / "summary.json")
-        return finished
     source: Source = build(cfg.data)
     shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
-    with owned(directory), _stoppable(directory), recorded_end(directory):
-        _identify(shop, plain, directory)
-        return _stages(shop, plain, directory)
+    with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
+        _check_identity(shop, plain, directory)
+        if is_finished(directory):
+            finished: Summary = read_json(directory / "summary.json")
+            return finished
+        with recorded_end(directory):
+            _begin(shop, plain, directory)
+            return _stages(shop, plain, directory)
 
 
 def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summary:
@@ -84,18 +88,20 @@ def needs_reward_model(cfg: Config) -> bool:
     return bool(build(cfg.scorer).needs_reward_model) or cfg.ppo.value_init == "reward_model"
 
 
-def _identify(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
-    """config.yaml and a first manifest; a directory that was begun with other data or another config is refused."""
-    before = directory / "manifest.json"
-    if before.exists():
-        found = read_json(before)
-        now = run_hash(dict(plain))
-        if found["hash"] != now:
-            raise RunFailed(f"{directory} belongs to another config (hash {found['hash']}, now {now}): choose another directory")
-        if found["fingerprints"]["data"] != shop.data.fingerprint:
-            raise RunFailed(f"the data changed since {directory} was begun: move it away to start anew, or restore the data to go on")
+def _check_identity(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
+    """A directory that was begun, or finished, with other data or another config is refused."""
+    if not (directory / "manifest.json").exists():
+        return
+    found, now = read_json(directory / "manifest.json"), run_hash(dict(plain))
+    if found["hash"] != now:
+        raise RunFailed(f"{directory} belongs to another config (hash {found['hash']}, now {now}): choose another directory")
+    if found["fingerprints"]["data"] != shop.data.fingerprint:
+        raise RunFailed(f"the data changed since {directory} was made: move it away to start anew, or restore the data")
+
+
+def _begin(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
     write_text(directory / "config.yaml", to_yaml(dict(plain)))
-    if not before.exists():
+    if not (directory / "manifest.json").exists():
         _write_manifest(shop, plain, directory, {})
 
 
@@ -115,6 +121,17 @@ def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
     for stage, fingerprint in parents.items():
         if stage in begun and begun[stage] != fingerprint:
             raise RunFailed(f"{directory} began from {stage} {begun[stage]}, now it would be {fingerprint}: move it away to start anew")
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """torch's threads while a run lasts: sums depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

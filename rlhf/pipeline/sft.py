@@ -33,6 +33,8 @@ def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
     collate = partial(collate_demonstrations, fill=pad_id(shop.tokenizer), train_on_prompt=settings.train_on_prompt)
     train = encode_demonstrations(shop.tokenizer, shop.data.demonstrations.train, settings.max_length)
     heldout = encode_demonstrations(shop.tokenizer, shop.data.demonstrations.heldout, settings.max_length)
+    cut = sum(row.cut for row in train)
+    shop.tell_cut("sft", cut, len(shop.data.demonstrations.train), dropped=len(shop.data.demonstrations.train) - len(train))
     policy = shop.model.causal_lm(shop.tokenizer)
     module = SFTModule(
         policy,
@@ -50,4 +52,4 @@ def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
     )
     policy.save_pretrained(work)
     shop.tokenizer.save_pretrained(work)
-    return {**last_record(work), "rows": len(train), "rows_cut": sum(row.cut for row in train)}
+    return {**last_record(work), "rows": len(train), "rows_cut": cut}

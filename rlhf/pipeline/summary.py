@@ -31,9 +31,9 @@ def summarise_ppo(
         "iterations": last["iteration"],
         "episodes": last["episodes"],
         "kl.coef": coef,
-        "kl.coef_final": results["kl.coef_final"],
+        "kl.coef_final": last["kl/coef"],  # that shaped the last rollout
         **kl_pieces(shop.cfg),
-        "objective": evaluation["ppo/score"] - coef * evaluation["kl/sequence_nats"],
+        "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
         **baseline,

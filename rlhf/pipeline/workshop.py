@@ -13,11 +13,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pydantic import BaseModel
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
+from rlhf.config.naming import BOOKKEEPING
 from rlhf.config.schema import Config
 from rlhf.data.records import Source, TaskData
+from rlhf.models.load import load_causal_lm
 from rlhf.modules.base import StageModule
 from rlhf.pipeline.artifacts import ArtifactStore
 from rlhf.pipeline.fingerprint import content, fingerprint
@@ -29,7 +31,6 @@ from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Status, Tracker
 
 log = logging.getLogger(__name__)
-BOOKKEEPING = {"checkpoint_every"}  # settings of a stage that do not decide its result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,18 @@ class Workshop:
     def tokenizer_content(self) -> str:
         return content(self.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
 
+    def load_policy(self, path: Path) -> PreTrainedModel:
+        """A causal LM that a stage of ours saved; its own code runs only where the model's config allows it."""
+        return load_causal_lm(path, trust_remote_code=getattr(self.cfg.model, "trust_remote_code", False))
+
+    def tell_cut(self, stage: str, cut: int, rows: int, *, dropped: int) -> None:
+        """Says what `max_length` did to the training rows."""
+        if cut or dropped:
+            log.warning(
+                "%s: of %d rows %d are cut at %s.max_length and %d are left out (nothing to learn is left of them)",
+                stage, rows, cut, stage, dropped,
+            )  # fmt: skip
+
     def callbacks(self) -> list[pl.Callback]:
         return [build(piece) for piece in self.cfg.callbacks.values()]
 
@@ -71,7 +84,7 @@ class Workshop:
         return lambda params: build(piece, params=params)
 
     def deciding(self, section: BaseModel) -> dict[str, Any]:
-        return section.model_dump(by_alias=True, mode="json", exclude=BOOKKEEPING)
+        return section.model_dump(by_alias=True, mode="json", exclude=set(BOOKKEEPING))
 
     def fingerprint(self, stage: str, section: BaseModel, **parts: Any) -> str:
         return fingerprint(stage, settings=self.deciding(section), trainer=self.cfg.trainer.model_dump(), **parts)

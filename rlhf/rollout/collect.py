@@ -55,6 +55,16 @@ def view_tokens(
 
 
 @torch.no_grad()
+def response_logp(model: PreTrainedModel, rollout: Rollout, *, temperature: float, rows: int) -> Tensor:
+    """[B, T] log-probabilities of the response under `model`, 0 where masked."""
+    parts = [
+        token_logp(response_logits(model, part.sequence, part.attention, part.tokens.shape[1]) / temperature, part.tokens)
+        for part in split_rows(rollout, rows)
+    ]
+    return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
+
+
+@torch.no_grad()
 def predict_values(model: ScalarModel, rollout: Rollout, *, rows: int) -> Tensor:
     """[B, T] values of the state before each token, 0 where masked."""
     parts = [model.values(part.sequence, part.attention, part.tokens.shape[1]) for part in split_rows(rollout, rows)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from rlhf.functional.kl import k3, sequence_nats, token_nats
+from rlhf.functional.kl import k3, log_ratio_clip_fraction, sequence_nats, token_nats
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.kl.penalty import KLPenalty
 from rlhf.rollout.collect import TokenView
 from rlhf.rollout.generate import decode
-from rlhf.rollout.score import Judges, Scorer
+from rlhf.rollout.score import Judges
 from rlhf.types import Rollout, ScoredRollout
 
 Metrics = dict[str, float]
@@ -31,7 +32,8 @@ def kl_metrics(rollout: Rollout, view: TokenView) -> Metrics:
     for name, per_token in estimates.items():
         mean, se = sequence_nats(per_token, mask)
         metrics |= {name: float(mean), f"{name}_se": float(se)}
-    return metrics | {"kl/token_nats": float(token_nats(d, mask))}
+    clipped = float(log_ratio_clip_fraction(view.logp, view.ref_logp, mask))  # tokens beyond k3's clamp
+    return metrics | {"kl/token_nats": float(token_nats(d, mask)), "kl/log_ratio_clipped": clipped}
 
 
 def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
@@ -67,20 +69,28 @@ def rollout_metrics(
 
 
 def evaluate(
-    rollout: Rollout, view: TokenView, judges: Judges, scorer: Scorer, *, samples: int
+    rollout: Rollout,
+    view: TokenView,
+    judges: Judges,
+    score: Callable[[Rollout, Mapping[str, Tensor]], Tensor],
+    *,
+    samples: int,
 ) -> tuple[Metrics, list[dict[str, Any]]]:
-    """Metrics under `eval/` and the first `samples` responses with their scores and KL. `ppo/score` is what PPO maximises, unclipped."""
+    """Metrics under `eval/` and the first `samples` responses with their scores and KL.
+
+    `score` makes what PPO maximises ([B], unclipped, before the KL) of the judges' scores: the metric `ppo/score`.
+    """
     scores = judges.scores(rollout)
-    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy) | mean_and_se("ppo/score", scorer(rollout, scores))
-    for name, score in scores.items():
-        metrics |= mean_and_se(f"reward/{name}", score)
+    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy) | mean_and_se("ppo/score", score(rollout, scores))
+    for name, judged in scores.items():
+        metrics |= mean_and_se(f"reward/{name}", judged)
     kl = masked_sum(view.logp - view.ref_logp, rollout.mask, dim=1)
     responses = decode(rollout, judges.tokenizer)
     table = [
         {
             "prompt": rollout.prompt.texts[i],
             "response": responses[i],
-            **{f"reward/{name}": round(float(score[i]), 4) for name, score in scores.items()},
+            **{f"reward/{name}": round(float(judged[i]), 4) for name, judged in scores.items()},
             "kl/sequence_nats": round(float(kl[i]), 4),
             "ended": bool(rollout.ended[i]),
         }

@@ -123,6 +123,8 @@ def deliver(directory: Path) -> str | None:
     if not pending(directory):
         return None
     status = read_json(directory / "status.json")
+    if read_json(directory / "summary.json").get("status") == "finished":  # killed between its summary and its last status
+        status = {**status, "state": "finished"}
     if status.get("state") == "running" and alive(status.get("pid")):
         return f"{directory} is still running."
     delivery = Delivery(directory, read_state(directory))

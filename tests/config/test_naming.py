@@ -100,3 +100,13 @@ def test_rerun_takes_the_first_directory_that_is_not_finished(tmp_path):
     assert naming.run_directory(base, rerun=True) == again
     (again / "summary.json").write_text('{"status": "finished"}')
     assert naming.run_directory(base, rerun=True) == tmp_path / "run-rerun2"
+
+
+def test_how_often_a_run_is_saved_does_not_name_it():
+    from rlhf.config.compose import compose
+    from rlhf.config.validate import validate
+
+    def name(*overrides):
+        return validate(compose(overrides)).paths.run_name
+
+    assert name() == name("ppo.checkpoint_every=1", "sft.checkpoint_every=2", "ppo.eval_samples=3") != name("ppo.eval_every=1")

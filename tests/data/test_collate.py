@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from rlhf.data.collate import (
@@ -9,7 +10,7 @@ from rlhf.data.collate import (
     encode_preferences,
     pad,
 )
-from rlhf.data.records import Demonstration, Preference
+from rlhf.data.records import DataError, Demonstration, Preference
 
 
 def test_pad_on_either_side():
@@ -66,3 +67,12 @@ def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
     (row,) = encode_preferences(tokenizer, [Preference(prompt="a", chosen=" b c", rejected=" d", chosen_ended=False)], 10)
     assert len(row.chosen.ids) == 3 and tokenizer.eos_token_id not in row.chosen.ids
     assert row.rejected.ids[-1] == tokenizer.eos_token_id
+
+
+def test_rows_with_nothing_to_learn_are_left_out_and_all_of_them_is_an_error(tokenizer):
+    long, short = Demonstration(prompt="a b c d e", completion=" f"), Demonstration(prompt="a", completion=" b")
+    assert len(encode_demonstrations(tokenizer, [long, short], 4)) == 1
+    with pytest.raises(DataError, match="raise max_length"):
+        encode_demonstrations(tokenizer, [long], 4)
+    with pytest.raises(DataError, match="raise max_length"):
+        encode_preferences(tokenizer, [Preference(prompt="a b c d e", chosen=" f", rejected=" g")], 4)

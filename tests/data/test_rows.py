@@ -142,3 +142,10 @@ def test_bad_rows_say_why(row, purpose, reason):
     with pytest.raises(RowError) as error:
         read(row, purpose)
     assert str(error.value) == reason
+
+
+def test_a_pair_may_have_a_margin():
+    row = {"prompt": "a", "chosen": " b", "rejected": " c", "margin": 2}
+    assert parse(row, ("prompt", "chosen", "rejected"), "preferences", 4).margin == 2.0
+    with pytest.raises(RowError, match='"margin" is'):
+        parse({**row, "margin": "much"}, ("prompt", "chosen", "rejected"), "preferences", 4)

@@ -30,7 +30,7 @@ GOOD: dict[str, Any] = {
         {"estimator": "K3", "placement": "Loss"},
         {"estimator": "Abs", "placement": "Loss"},
         {"estimator": "Exact", "placement": "Both"},
-        {"estimator": "Exact", "placement": "Both", "top_k": 50, "controller": "Adaptive"},
+        {"estimator": "Exact", "placement": "Both", "top_k": 50},
         {"controller": "Adaptive"},
         {"controller": "PID", "bounds": (1e-4, 10.0)},
         {"controller": "Linear", "coef": 0.0},
@@ -86,3 +86,10 @@ def test_all_faults_come_together() -> None:
 def test_rules_and_controllers_need_no_torch() -> None:
     code = "import sys, rlhf.kl.rules, rlhf.kl.controller; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_controller_is_steered_by_sampled_log_ratios_whatever_the_estimator():
+    (fault,) = faults(
+        estimator="Exact", placement="Both", controller="Adaptive", coef=0.1, top_k=50, top_p=1.0
+    )
+    assert fault.startswith("generation.top_k=50 with the controller Adaptive")

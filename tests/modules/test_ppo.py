@@ -11,13 +11,13 @@ from rlhf.kl.controller import Adaptive, Fixed
 from rlhf.kl.estimator import K1, K3, Exact
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward
-from rlhf.kl.reference import EMA, SFT
+from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.ppo import CollectedMinibatches, Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
 from rlhf.rollout.collect import AdvantageSettings
 from rlhf.rollout.generate import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
-from rlhf.trust_region import EarlyStop, Unlimited
+from rlhf.trust_region import EarlyStop, Penalty, Unlimited
 from tests.conftest import tiny
 
 DEFAULTS = {
@@ -102,17 +102,18 @@ def test_the_ratio_of_the_first_minibatch_is_one(tokenizer):
     module = make(tokenizer)
     module.training_step(first_step(module)[0], 0)
     means = module.step_means()
-    assert means["log_ratio_max"] < 1e-5 and means["local_kl"] < 1e-9 and means["clip_fraction"] == 0
+    assert means["log_ratio_max"] < 1e-5 and means["clip_fraction"] == 0
+    assert module._moved() < 1e-9
 
 
 def test_local_vs_global(tokenizer):
-    """Another reference changes the global KL, never the local one."""
+    """Another reference changes the global KL; the local one is 0 until the policy moves."""
     records = []
     for seed in (0, 1):
         module = make(tokenizer, reference_seed=seed)
         module.training_step(first_step(module)[0], 0)
-        records.append((module.step_means()["local_kl"], module.collected["kl/sequence_nats"]))
-    assert records[0][0] == records[1][0]
+        records.append((module._moved(), module.collected["kl/sequence_nats"]))
+    assert records[0][0] == records[1][0] < 1e-9
     assert abs(records[0][1]) < 1e-5 < abs(records[1][1])
 
 
@@ -217,4 +218,56 @@ def test_learning_rate_follows_the_schedule_from_the_iteration_alone(tokenizer):
     original = module.on_train_batch_start
     module.on_train_batch_start = lambda *a: (original(*a), seen.append(module.optimizers().param_groups[0]["lr"]))[0]
     train(module)
-    assert sorted(set(seen), reverse=True) == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3])
+    assert seen == pytest.approx([1e-2 * (1 - k / 16) for k in range(16)])  # 4 iterations of 4 steps
+
+
+def test_an_early_stop_does_not_depend_on_the_micro_batches(tokenizer):
+    """The local KL of a whole step decides: as many optimizer steps for every split."""
+    steps = set()
+    for micro in (None, 4, 2):
+        module = make(tokenizer, iterations=1, inner_epochs=6, micro_batch_size=micro, trust_region=EarlyStop(target=0.02), lr=3e-3)
+        train(module, accumulate=8 // (micro or 8))
+        steps.add(module.trainer.global_step)
+    assert len(steps) == 1 and steps.pop() < 12
+
+
+def test_the_local_kl_is_that_of_the_whole_iteration(tokenizer):
+    """Seen after the last step, so a single step an iteration is seen too."""
+    region = Penalty(coef=1.0, target=1e-6)
+    module = train(make(tokenizer, iterations=2, inner_epochs=1, minibatch_size=16, trust_region=region))
+    assert module.record["trust_region/kl"] > 1e-5
+    assert region.coef == 4.0  # doubled twice
+
+
+def test_the_first_iteration_trains_under_a_warm_up(tokenizer):
+    module = make(tokenizer, iterations=1, lr_warmup=0.5)
+    before = copy.deepcopy(module.policy.state_dict())
+    train(module)
+    assert any(not torch.equal(before[k], v) for k, v in module.policy.state_dict().items())
+
+
+@pytest.mark.parametrize("reference", [Synced(every=1), EMA(decay=0.0)])
+def test_evaluations_measure_the_kl_to_the_sft_policy_whatever_the_reference_does(tokenizer, reference):
+    module = make(tokenizer, kl=KLPenalty(Fixed(0.0), K1(), Reward(), reference), iterations=2)
+    start = copy.deepcopy(module.frozen.reference)
+    frozen = module.frozen
+    module._frozen = (Frozen(reference=frozen.reference, judges=frozen.judges, scorer=frozen.scorer, sft=start),)
+    plain = make(tokenizer, kl=KLPenalty(Fixed(0.0), K1(), Reward(), SFT()), iterations=2)
+    one, two = train(module).record, train(plain).record
+    assert one["eval/kl/sequence_nats"] == two["eval/kl/sequence_nats"] != 0
+    assert one["eval/kl/moving_reference_nats"] != one["eval/kl/sequence_nats"]
+    assert "eval/kl/moving_reference_nats" not in two
+
+
+def test_the_rule_for_missing_eos_counts_in_evaluations(tokenizer):
+    module = make(tokenizer, missing_eos="set", missing_eos_value=-7.0)
+    without = make(tokenizer)
+    rollout = module.respond(module.prompts.heldout, "evaluation", 0)
+    assert not rollout.ended.all()
+    assert module.evaluate()["eval/ppo/score"] < without.evaluate()["eval/ppo/score"]
+
+
+def test_a_warm_up_of_the_critic_leaves_the_controller_alone(tokenizer):
+    kl = KLPenalty(Adaptive(0.1, target=6.0, horizon=160), K1(), Reward(), SFT())
+    train(make(tokenizer, kl=kl, iterations=2, critic_warmup=1))
+    assert kl.coef == pytest.approx(0.1 * (1 - 0.2 * 16 / 160), rel=1e-3)  # one update, of a KL near 0

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rlhf.oracle import enumerate_responses
+from rlhf.oracle import count_responses, enumerate_responses, enumerate_rollout
+from rlhf.types import PromptBatch
 
 
 def test_all_responses_by_hand() -> None:
@@ -26,3 +27,19 @@ def test_refusals() -> None:
         enumerate_responses(3, 0, 0)
     with pytest.raises(ValueError, match="too many"):
         enumerate_responses(100, 0, 5)
+
+
+def test_every_response_to_every_prompt() -> None:
+    prompts = PromptBatch(tokens=torch.tensor([[0, 1], [1, 0]]), mask=torch.tensor([[False, True], [True, True]]), texts=("b", "b a"))
+    rollout = enumerate_rollout(prompts, 3, 2, 2)
+    n = count_responses(3, 2)
+    assert n == 7 and len(rollout.tokens) == 14
+    assert rollout.prompt.texts == ("b",) * 7 + ("b a",) * 7
+    assert rollout.ended.tolist() == [True, True, True, False, False, False, False] * 2
+    assert torch.equal(rollout.tokens[:7], rollout.tokens[7:]) and torch.equal(rollout.prompt.mask[0], prompts.mask[0])
+
+
+def test_the_limit_holds_for_all_prompts_together() -> None:
+    prompts = PromptBatch(tokens=torch.zeros(100, 1).long(), mask=torch.ones(100, 1).bool(), texts=("a",) * 100)
+    with pytest.raises(ValueError, match="to 100 prompts are too many"):
+        enumerate_rollout(prompts, 12, 0, 4)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import tensor
 
-from rlhf.oracle import bon_kl, exact_sequence_kl, expected, objective, optimal_policy
+from rlhf.oracle import exact_sequence_kl, expected, objective, optimal_policy, sequence_entropy
 
 REF = tensor([0.5, 0.25, 0.25], dtype=torch.float64).log()
 REWARD = tensor([0.0, math.log(2.0), math.log(4.0)], dtype=torch.float64)
@@ -68,18 +68,6 @@ def test_beta_must_be_positive() -> None:
         optimal_policy(REF, REWARD, 0.0)
 
 
-def test_bon_kl() -> None:
-    for n, value in [(1, 0.0), (2, 0.193), (4, 0.636), (16, 1.835), (64, 3.175)]:
-        assert bon_kl(n) == pytest.approx(value, abs=5e-4)
-    with pytest.raises(ValueError, match="n must"):
-        bon_kl(0)
-
-
-def test_bon_kl_is_exact_without_ties_in_the_limit() -> None:
-    """Best of n from m equal responses with distinct rewards has p_i = (i/m)^n - ((i-1)/m)^n; the formula bounds its KL from above."""
-    m, n = 4000, 4
-    cdf = (torch.arange(m + 1, dtype=torch.float64) / m) ** n
-    logp, ref = (cdf[1:] - cdf[:-1]).log(), torch.full((m,), -math.log(m), dtype=torch.float64)
-    exact = exact_sequence_kl(logp, ref).item()
-    assert exact <= bon_kl(n)
-    assert exact == pytest.approx(bon_kl(n), abs=1e-3)
+def test_entropy_by_hand() -> None:
+    assert sequence_entropy(REF).item() == pytest.approx(1.5 * math.log(2.0))
+    assert sequence_entropy(tensor([1.0, 0.0]).log()).item() == 0.0

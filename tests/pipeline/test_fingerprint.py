@@ -27,6 +27,7 @@ CASES = {  # override -> (SFT again?, reward model again?)
     "study=other": (False, False),
     "reward_model.optimizer.lr=0.01": (False, True),
     "reward_model.seed=3": (False, True),
+    "generation.max_new_tokens=5": (False, True),
     "sft.optimizer.lr=0.01": (True, True),
     "sft.seed=3": (True, True),
     "model.hidden_size=32": (True, True),

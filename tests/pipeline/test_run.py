@@ -149,3 +149,22 @@ def test_config_roundtrip(run_in, tmp_path):
     plain = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert run_hash(plain) == summary["config_hash"] == read_json(tmp_path / "run" / "manifest.json")["hash"]
     assert json.loads(json.dumps(plain)) == plain
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward_model"])
+def test_a_signal_in_the_last_epoch_of_a_stage_ends_the_run(run_in, stop_at, tmp_path, stage):
+    overrides = [f"paths.artifacts={tmp_path / 'artifacts'}"]
+    stop_at(stage, 2, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        run_in(tmp_path / "run", *overrides)
+    assert read_status(tmp_path / "run")["stage"] == stage
+    assert run_in(tmp_path / "run", *overrides)["status"] == "finished"
+
+
+def test_a_finished_run_of_other_data_is_not_passed_off_as_this_one(run_in, tmp_path, monkeypatch):
+    from rlhf.data.records import TaskData
+
+    run_in(tmp_path / "run")
+    monkeypatch.setattr(TaskData, "fingerprint", "other")
+    with pytest.raises(RunFailed, match="data changed"):
+        run_in(tmp_path / "run")

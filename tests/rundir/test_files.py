@@ -32,6 +32,15 @@ def test_a_line_cut_by_a_kill_is_not_read_and_later_iterations_are_dropped(tmp_p
     assert whole == "".join(json.dumps({"iteration": i, "x": i / 3}) + "\n" for i in range(3))
 
 
+def test_line_separators_of_unicode_end_no_line(tmp_path):
+    path = tmp_path / "s.jsonl"
+    rows = [{"iteration": 1, "response": "a\u2028b\x85c"}, {"iteration": 2, "response": "d"}]
+    append_jsonl(path, rows)
+    assert read_jsonl(path) == rows
+    keep_until(path, 1)
+    assert read_jsonl(path) == rows[:1]
+
+
 def test_status_keeps_what_is_not_said_again(tmp_path):
     write_status(tmp_path, state="running", stage="ppo", iteration=3, iterations=9)
     write_status(tmp_path, state="stopped", exit_code=143)
