@@ -82,7 +82,7 @@ def test_gold_is_null_or_vader(tmp_path):
     assert isinstance(JsonLines(**{**SETTINGS, "demonstrations": path, "gold": "vader"}).gold, VaderGold)
     assert JsonLines(**{**SETTINGS, "demonstrations": path}).gold is None
     assert faults(path, gold="textblob") == ["data.gold=textblob: give null or vader"]
-    assert JsonLines(**{**SETTINGS, "demonstrations": path}).load().preferences is None  # enough for SFT; the config asks for more where PPO needs it
+    assert JsonLines(**{**SETTINGS, "demonstrations": path}).load().preferences is None
 
 
 def test_faults_of_all_files_come_together(tmp_path):

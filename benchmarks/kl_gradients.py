@@ -1,0 +1,74 @@
+"""What each KL estimator and placement descends, exactly, on a run of experiment=oracle.
+
+    python benchmarks/kl_gradients.py sweeps/oracle/<run>
+
+Takes the run's final policy and reference, no reward and coef 1: the true gradient is that of the sequence KL. Prints a Markdown table of
+the expected gradient of PPO's loss at its first minibatch beside it, all responses listed and weighted by their probability.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from rlhf.config.build import build
+from rlhf.config.validate import validate
+from rlhf.kl.controller import Fixed
+from rlhf.kl.estimator import K1, K2, K3, Abs, Exact, K1Clamped
+from rlhf.kl.penalty import KLPenalty
+from rlhf.kl.placement import Both, Loss, Reward
+from rlhf.kl.reference import SFT
+from rlhf.models.load import load_causal_lm
+from rlhf.modules.exact import ExactView, angle
+from rlhf.pipeline.ppo import ppo_module
+from rlhf.pipeline.sft import sft_artifact
+from rlhf.pipeline.workshop import Workshop
+
+PAIRS: list[tuple[Any, Any, str]] = [
+    (K1(), Reward(), "the sequence KL: true"),
+    (Exact(), Both(), "the sequence KL: true, with less variance"),
+    (K1Clamped(), Reward(), "the score-function part of E[max(d, 0)]"),
+    (K2(), Reward(), "the score-function part of E[d²/2]"),
+    (K3(), Reward(), "near the KL minus the forward KL"),
+    (Abs(), Reward(), "the score-function part of E[\\|d\\|]"),
+    (K2(), Loss(), "the KL of each token, without the KL it causes later"),
+    (K3(), Loss(), "the forward KL of each token"),
+    (Abs(), Loss(), "twice the total variation of each token"),
+]
+
+
+class NoReward:
+    needs_reward_model = False
+
+    def __call__(self, rollout: Any, scores: Any) -> torch.Tensor:
+        return torch.zeros(len(rollout.tokens), dtype=torch.float64)
+
+
+def main(directory: Path) -> None:
+    torch.set_num_threads(1)
+    cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
+    source = build(cfg.data)
+    shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    module = ppo_module(shop, sft_artifact(shop), None)
+    module.policy = load_causal_lm(directory / "policy").eval()
+    object.__setattr__(module.frozen, "scorer", NoReward())
+    for model in (module.policy, module.frozen.reference, module.value_model):
+        model.double()
+        model.eval()
+    view = ExactView(module, module.prompts.training())
+    print("| estimator | placement | relative error | angle | length | its gradient is that of |\n|---|---|---|---|---|---|")
+    for estimator, placement, means in PAIRS:
+        module.kl = KLPenalty(Fixed(1.0), estimator, placement, SFT())
+        found, true = view.ppo_gradient(), -view.objective_gradient()
+        error, length = float((found - true).norm() / true.norm()), float(found.norm() / true.norm())
+        where = type(placement).__name__.lower()
+        print(f"| {estimator.name} | {where} | {error:.2g} | {angle(found, true):.2f}° | {length:.3f} | {means} |")
+    print("\nRefused: k1 in the loss (its expected gradient is 0), k1_clamped in the loss, exact in the reward or in the loss alone.")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,45 @@
+import csv
+import json
+
+import pytest
+
+from rlhf.compare import compare
+
+
+@pytest.fixture
+def known(rundirs, tmp_path):
+    """Two runs with exact answers, written with the larger coefficient first."""
+    directory = tmp_path / "sweeps" / "oracle"
+    directory.mkdir(parents=True)
+    curve = {
+        "frontier": [{"beta": 0.1, "kl": 3.0, "reward": 2.0}, {"beta": 1.0, "kl": 0.5, "reward": 1.0}],
+        "best_of_n": [{"n": 1, "kl": 0.0, "reward": 0.5, "formula_kl": 0.0}],
+    }
+    for coef, share, kl in ((0.5, 0.9, 1.0), (0.1, 0.99, 3.0)):
+        run = directory / f"kl.coef={coef}"
+        rundirs.make_run(run, coef=coef, gold=1.0, kl=kl, iterations=2)
+        summary = json.loads((run / "summary.json").read_text())
+        exact = {
+            "objective": 0.9, "optimum": 1.0, "reference": 0.0, "share_of_gain": share, "kl": kl, "reward": 1.5, "gap": 0.1,
+            "missing_at_kl": 0.01, "optimum_kl": 3.1, "optimum_reward": 1.6, "entropy": 1.0,
+        }  # fmt: skip
+        (run / "summary.json").write_text(json.dumps(summary | {f"oracle/{name}": value for name, value in exact.items()}))
+        (run / "oracle.json").write_text(json.dumps(curve))
+    return directory
+
+
+def test_the_table_has_a_row_a_run_by_beta(known):
+    made = compare(known, track=False)
+    with made.files["oracle.csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:8] == ["beta", "seed", "objective", "optimum", "reference", "share_of_gain", "kl", "reward"]
+    assert [(float(row["beta"]), float(row["share_of_gain"])) for row in rows] == [(0.1, 0.99), (0.5, 0.9)]
+    assert made.files["oracle.png"].stat().st_size > 10_000
+    report = made.files["report.md"].read_text()
+    assert "99.00%" in report and "oracle.png" in report and "99.00%" in made.answer
+
+
+def test_other_sweeps_have_no_such_files(gamed):
+    (gamed / "oracle.csv").write_text("of an earlier comparison")
+    made = compare(gamed, track=False)
+    assert "oracle.csv" not in made.files and not (gamed / "oracle.csv").exists()

@@ -1,0 +1,162 @@
+"""The real PPO module on a problem of 40 responses: its loss's expected gradient beside the exact gradient of the objective."""
+
+import math
+
+import pytest
+import torch
+
+from rlhf.data.collate import collate_prompts, eos_id, pad_id
+from rlhf.data.tokenizers import symbols
+from rlhf.functional.logprobs import token_logp
+from rlhf.kl.controller import Fixed
+from rlhf.kl.estimator import K1, K2, K3, Abs, Exact, K1Clamped
+from rlhf.kl.penalty import KLPenalty
+from rlhf.kl.placement import Both, Loss, Reward
+from rlhf.kl.reference import SFT
+from rlhf.models.load import scalar_model_from
+from rlhf.modules.exact import ExactView, angle
+from rlhf.modules.ppo import Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
+from rlhf.oracle import exact_sequence_kl, expected
+from rlhf.rollout.collect import AdvantageSettings
+from rlhf.rollout.generate import Sampling
+from rlhf.rollout.score import GoldScorer, Judges
+from rlhf.trust_region import Unlimited
+from tests.conftest import tiny
+
+SETTINGS = {
+    "iterations": 2, "minibatch_size": 64, "micro_batch_size": None, "inner_epochs": 1, "policy_clip": 0.2,
+    "value_clip": None, "value_coef": 0.5,
+    "entropy_coef": 0.0, "critic_warmup": 0, "missing_eos": "none", "missing_eos_value": None, "reward_clip": None,
+    "eval_every": 1, "eval_samples": 0, "lr_schedule": "constant", "lr_warmup": 0.0,
+}  # fmt: skip
+PROMPTS = ["a b", "b"]
+
+
+def likes_repeats(prompts, responses):
+    return [float(r.count("a a")) - 0.5 * r.count("b") + 0.3 * len(p) for p, r in zip(prompts, responses, strict=True)]
+
+
+def make(estimator=None, placement=None, *, coef=0.3, whiten=False, lam=1.0, aggregation="sequence_sum", temperature=1.0):
+    """Float64, a random value model, and a policy some way off its reference."""
+    tokenizer = symbols("ab")
+    policy, reference = tiny(tokenizer, "gpt2").double(), tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False)
+    prompts = collate_prompts(tokenizer, PROMPTS)
+    module = PPOModule(
+        policy,
+        scalar_model_from(policy, seed=0).double(),
+        frozen=Frozen(reference=reference, judges=Judges(tokenizer=tokenizer, gold=likes_repeats), scorer=GoldScorer()),
+        prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
+        kl=KLPenalty(Fixed(coef), estimator or K1(), placement or Reward(), SFT()),
+        trust_region=Unlimited(),
+        make_optimizer=lambda p, v: torch.optim.Adam(ppo_parameter_groups(p, v, value_lr=None), lr=1e-3),
+        settings=PPOSettings(**SETTINGS, aggregation=aggregation),
+        advantage=AdvantageSettings(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
+        sampling=Sampling(max_new_tokens=3, temperature=temperature),
+        eos=eos_id(tokenizer),
+        pad=pad_id(tokenizer),
+        seed=0,
+    )
+    module.policy.eval()
+    return module, ExactView(module, prompts)
+
+
+def relative_error(found, true):
+    return float((found - true).norm() / true.norm())
+
+
+def test_the_tables_are_whole():
+    _, view = make()
+    logp, ref_logp, reward = view.tables()
+    assert logp.shape == ref_logp.shape == reward.shape == (2, 40)
+    torch.testing.assert_close(logp.exp().sum(-1), torch.ones(2, dtype=torch.float64), atol=1e-5, rtol=0)
+    by_hand = likes_repeats(["a b"], ["a a a"])[0]
+    row = view.rollout.tokens.tolist().index([2, 2, 2])
+    assert reward.flatten()[row].item() == pytest.approx(by_hand)
+
+
+def test_the_sampler_agrees_with_the_tables():
+    """4,000 sampled responses: mean KL and mean reward within 4 standard errors of the exact ones."""
+    module, view = make()
+    prompts = collate_prompts(module.frozen.judges.tokenizer, PROMPTS * 2000)
+    scored = module.score(module.respond(prompts, "rollout", 1))
+    logp, ref_logp, reward = view.tables()
+    kl = ((scored.logp - scored.ref_logp) * scored.rollout.mask).sum(1)
+    pairs = [(kl, exact_sequence_kl(logp, ref_logp).mean()), (scored.score, expected(reward, logp).mean())]
+    for sampled, exact in pairs:
+        assert abs(sampled.mean() - exact) < 4 * sampled.std() / math.sqrt(len(sampled))
+
+
+@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both())])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_ppo_ascends_the_objective(estimator, placement, temperature):
+    """gamma = lam = 1, no whitening, sequence_sum: the expected first gradient is that of -J, whatever the value model says."""
+    _, view = make(estimator, placement, temperature=temperature)
+    assert relative_error(view.ppo_gradient(), -view.objective_gradient()) < 1e-4
+
+
+def test_flipping_the_sign_of_the_kl_shows():
+    _, view = make()
+    flipped, other = make()
+    flipped.kl.controller.coef *= -1
+    assert relative_error(other.ppo_gradient(), -view.objective_gradient()) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "placement"),
+    [(K2(), Reward()), (K3(), Reward()), (Abs(), Reward()), (K1Clamped(), Reward()), (K2(), Loss()), (K3(), Loss()), (Abs(), Loss())],
+)
+def test_the_other_estimators_point_elsewhere(estimator, placement):
+    _, view = make(estimator, placement)
+    found, true = view.ppo_gradient(), -view.objective_gradient()
+    assert relative_error(found, true) > 0.01 and angle(found, true) > 0.5
+
+
+def test_without_a_penalty_all_are_the_same():
+    gradients = [make(e, p, coef=0.0)[1].ppo_gradient() for e, p in ((K1(), Reward()), (K2(), Loss()), (Exact(), Both()))]
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0])
+
+
+def test_lam_below_one_leans_on_the_value_model():
+    _, view = make(lam=0.5)
+    assert relative_error(view.ppo_gradient(), -view.objective_gradient()) > 0.01
+
+
+def test_fixed_length_is_the_same_direction_and_sequence_mean_is_not():
+    true = -make()[1].objective_gradient()
+    fixed, mean = (make(aggregation=mode)[1].ppo_gradient() for mode in ("fixed_length", "sequence_mean"))
+    torch.testing.assert_close(fixed * 3, true, rtol=1e-4, atol=1e-6)
+    assert angle(mean, true) > 0.5
+
+
+def test_whitened_advantages_have_no_expectation_of_their_own():
+    _, view = make(whiten=True)
+    with pytest.raises(ValueError, match="whiten=false"):
+        view.ppo_gradient()
+
+
+def test_looking_leaves_no_trace():
+    module, view = make()
+    view.ppo_gradient()
+    view.objective_gradient()
+    assert module.step_means() == {} and not module.stop_inner
+    assert all(p.grad is None for p in module.parameters())
+
+
+def test_angle_by_hand():
+    assert angle(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])) == pytest.approx(45.0)
+
+
+def test_prompt_excluded():
+    """Policy and reference differ on the prompt's second token too; the KL is that of the response's tokens alone."""
+    module, view = make()
+    rollout = view.rollout.rows(torch.arange(40))  # of the prompt "a b"
+    sequence, width = rollout.sequence, rollout.prompt.tokens.shape[1]
+    models, attention = (module.policy, module.frozen.reference), rollout.attention.long()
+    policy, reference = (token_logp(m(input_ids=sequence, attention_mask=attention).logits[:, :-1], sequence[:, 1:]) for m in models)
+    d = (policy - reference).detach()
+    assert d[:, : width - 1].abs().min() > 0.01  # counting the prompt would show
+    scored = module.score(rollout)
+    expected_d = (d[:, width - 1 :] * rollout.mask).sum(1)
+    counted = ((scored.logp - scored.ref_logp) * rollout.mask).sum(1).double()
+    torch.testing.assert_close(counted, expected_d, atol=1e-5, rtol=1e-4)
