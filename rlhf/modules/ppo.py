@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rlhf.functional.aggregation import Mode, aggregate
+from rlhf.functional.aggregation import aggregate
 from rlhf.functional.kl import exact, sequence_nats
 from rlhf.functional.logprobs import entropy, token_logp
 from rlhf.functional.losses import clip_fraction, clipped_policy_loss, clipped_value_loss, explained_variance
@@ -22,69 +21,15 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, StageModule, with_initial_lr
+from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
 from rlhf.randomness import generator
 from rlhf.rollout.collect import AdvantageSettings, TokenView, predict_values, response_logp, to_experience, view_tokens
 from rlhf.rollout.evaluate import evaluate, rollout_metrics
 from rlhf.rollout.generate import Sampling, generate
 from rlhf.rollout.minibatch import minibatches
-from rlhf.rollout.score import Judges, Scorer, clip_score, missing_eos
+from rlhf.rollout.score import clip_score, missing_eos
 from rlhf.trust_region import TrustRegion, local_kl
 from rlhf.types import Experience, Minibatch, PromptBatch, Rollout, ScoredRollout
-
-
-@dataclass(frozen=True, kw_only=True)
-class PPOSettings:
-    """The numbers of conf/ppo, same names."""
-
-    iterations: int
-    minibatch_size: int
-    micro_batch_size: int | None
-    inner_epochs: int
-    policy_clip: float
-    value_clip: float | None
-    value_coef: float
-    entropy_coef: float
-    aggregation: Mode
-    critic_warmup: int
-    missing_eos: str
-    missing_eos_value: float | None
-    reward_clip: float | None
-    eval_every: int
-    eval_samples: int
-    lr_schedule: str
-    lr_warmup: float
-
-    @property
-    def forward_rows(self) -> int:
-        return self.micro_batch_size or self.minibatch_size
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frozen:
-    """Who takes part without being trained: kept out of the module's parameters, so no checkpoint carries them by accident."""
-
-    reference: PreTrainedModel
-    judges: Judges
-    scorer: Scorer
-    sft: PreTrainedModel | None = None  # where the reference moves: the policy that the run started from
-
-    @property
-    def start(self) -> PreTrainedModel:
-        """The SFT policy, to which evaluations measure the KL whatever the reference does."""
-        return self.reference if self.sft is None else self.sft
-
-    def to(self, device: torch.device) -> None:
-        self.reference.to(device)  # type: ignore[arg-type]
-        self.start.to(device)  # type: ignore[arg-type]
-        if self.judges.reward_model is not None:
-            self.judges.reward_model.to(device)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptSource:
-    draw: Callable[[int], PromptBatch]  # the prompts of iteration i >= 1
-    heldout: PromptBatch  # the fixed ones of every evaluation
-    training: Callable[[], PromptBatch]  # all that `draw` draws from, each once
 
 
 class PPOModule(StageModule):

@@ -17,7 +17,8 @@ from rlhf.data.loaders import draw_prompts
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.load import file_digest, load_scalar_model, scalar_model_from
 from rlhf.models.scalar import ScalarModel
-from rlhf.modules.ppo import CollectedMinibatches, Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
+from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
+from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
 from rlhf.pipeline.workshop import Workshop
 from rlhf.rollout.collect import AdvantageSettings
 from rlhf.rollout.generate import Sampling

@@ -15,7 +15,8 @@ from rlhf.kl.placement import Both, Loss, Reward
 from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.exact import ExactView, angle
-from rlhf.modules.ppo import Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
+from rlhf.modules.ppo import PPOModule, ppo_parameter_groups
+from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
 from rlhf.oracle import exact_sequence_kl, expected
 from rlhf.rollout.collect import AdvantageSettings
 from rlhf.rollout.generate import Sampling

@@ -13,7 +13,8 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward
 from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
-from rlhf.modules.ppo import CollectedMinibatches, Frozen, PPOModule, PPOSettings, PromptSource, ppo_parameter_groups
+from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
+from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
 from rlhf.rollout.collect import AdvantageSettings
 from rlhf.rollout.generate import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
