@@ -133,6 +133,13 @@ def test_a_failure_is_written_down(run_in, tmp_path, monkeypatch):
     assert run_in(tmp_path / "run")["status"] == "finished"
 
 
+def test_mixed_precision_reads_rollouts_as_updates_do(run_in, tmp_path):
+    """In bfloat16 too the first ratios are 1 (or the sampled tokens would look moved before any step) and the first KL is 0."""
+    run_in(tmp_path / "run", "trainer.precision=bf16-mixed", "ppo.inner_epochs=1", "ppo.minibatch_size=16")
+    first = read_jsonl(tmp_path / "run" / "metrics.jsonl")[1]
+    assert first["ppo/log_ratio_max"] < 1e-5 and abs(first["kl/sequence_nats"]) < 1e-5
+
+
 def test_gold_as_the_scorer_needs_no_reward_model(run_in, tmp_path):
     summary = run_in(tmp_path / "run", "scorer=gold", "ppo.value_init=policy")
     assert "reward/proxy" not in summary and "reward_model" not in summary["fingerprints"]
