@@ -9,6 +9,7 @@ the expected gradient of PPO's loss at its first minibatch beside it, all respon
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def main(directory: Path) -> None:
     shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
     module = ppo_module(shop, sft_artifact(shop), None)
     module.policy = load_causal_lm(directory / "policy").eval()
-    object.__setattr__(module.frozen, "scorer", NoReward())
+    module._frozen = (replace(module.frozen, scorer=NoReward()),)
+    module.settings = replace(module.settings, critic_warmup=0, missing_eos="none")
     for model in (module.policy, module.frozen.reference, module.value_model):
         model.double()
         model.eval()

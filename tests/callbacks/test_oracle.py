@@ -11,7 +11,7 @@ SMALL = [
     "data.pairs=32", "data.seed=1",
     "model.hidden_size=16", "model.layers=1", "model.heads=2", "sft.epochs=2", "ppo=micro", "scorer=gold", "advantage=exact",
     "ppo.iterations=4", "ppo.rollout_size=32", "ppo.minibatch_size=16", "ppo.eval_prompts=4", "ppo.eval_every=2", "tracking=none",
-    "callbacks=oracle", "~callbacks.progress",
+    "ppo.critic_warmup=0", "callbacks=oracle", "~callbacks.progress",
 ]  # fmt: skip
 
 
