@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = get_args_parser()
     args, unknown = parser.parse_known_args(arguments)
-    faults = [f"{word}: no such option; a setting is written without dashes, key=value" for word in unknown]
+    args.overrides += [word for word in unknown if not word.startswith("-")]  # settings after an option
+    faults = [f"{word}: no such option; a setting is written without dashes, key=value" for word in unknown if word.startswith("-")]
     if args.experimental_rerun or args.config_name or args.config_path:
         faults.append("--experimental-rerun, --config-name and --config-path are not offered; --config-dir adds groups of your own")
     if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
@@ -79,10 +80,12 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
     import hydra
 
     from rlhf.config.resolve import register_resolvers
+    from rlhf.config.session import prefer_our_launchers
     from rlhf.pipeline.launcher import register_launcher
 
     register_resolvers()
     register_launcher()
+    prefer_our_launchers()
     sys.argv = [sys.argv[0], *arguments]
     hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(task)()
     return 0
@@ -96,6 +99,8 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     data_faults = _data_faults(configs)
     if data_faults:
         return _refuse(data_faults)
+    if found.sweep:  # a single run says it itself
+        print("".join(f"warning: {said}\n" for said in found.warnings), end="", file=sys.stderr, flush=True)
     return _sweep(hydra, found, args.overrides) if found.sweep else _single(hydra, configs[0], args.overrides)
 
 
@@ -136,7 +141,10 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
 
 
 # what the table at the end of a run shows; summary.json has everything
-SHOWN = ("objective", "reward/", "sft/", "kl.coef", "kl/sequence_nats", "response/", "policy/", "val/", "reward_model/", "wall_seconds")
+SHOWN = (
+    "objective", "reward/", "sft/", "kl.coef", "kl/sequence_nats", "kl/plain/sequence_nats", "response/", "policy/", "val/",
+    "reward_model/", "wall_seconds",
+)  # fmt: skip
 
 
 def _print_summary(summary: dict[str, Any], directory: Path) -> None:
@@ -147,12 +155,14 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in summary.items():
-        if not isinstance(value, (int, float)) or not key.startswith(SHOWN) or key.endswith(("_se", "_k3", "_exact")):
+        if not isinstance(value, (int, float)) or not key.startswith(SHOWN) or key.endswith(("_se", "_k2", "_k3", "_exact")):
             continue
         error = summary.get(f"{key}_se")
         table.add_row(key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else ""))
     console = Console()
     console.print(table)
+    for said in summary.get("warnings", ()):
+        console.print(f"\nwarning: {said}", highlight=False)
     names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
     console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
     for label, place in directory_links(directory).items():
@@ -160,30 +170,10 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
 
 
 def _sweep(hydra: Hydra, found: Plan, overrides: Sequence[str]) -> int:
-    """What Hydra's own multirun does, without composing every job a second and a third time."""
-    from hydra._internal.callbacks import Callbacks
-    from hydra.core.plugins import Plugins
-    from hydra.types import HydraContext, RunMode
+    from rlhf.pipeline.multirun import sweep
 
-    from rlhf.pipeline.launcher import JobFailed, LocalLauncher, register_launcher
-
-    register_launcher()
-    lines = [*overrides, "hydra.mode=MULTIRUN"]
-    config = hydra.compose_config(CONFIG_NAME, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
-    callbacks = Callbacks(config)
-    callbacks.on_multirun_start(config=config, config_name=CONFIG_NAME)
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
-    sweeper: Any = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
-    sweeper.validate_batch_is_legal = lambda batch: None
-    if isinstance(sweeper.launcher, LocalLauncher):
-        sweeper.launcher.checked = {job.overrides: job.config for job in found.jobs}
-    code = 0
-    try:
-        sweeper.sweep(arguments=list(config.hydra.overrides.task))
-    except JobFailed:
-        code = FAILED
-    callbacks.on_multirun_end(config=config, config_name=CONFIG_NAME)
-    _compare(Path(str(config.hydra.sweep.dir)))
+    code, directory = sweep(hydra, found, overrides, task)
+    _compare(directory)
     return code
 
 
@@ -209,22 +199,15 @@ def task(config: DictConfig) -> int | dict[str, Any]:
     from hydra.types import RunMode
 
     from rlhf.config.validate import validate
-    from rlhf.pipeline.launcher import JobFailed, job_of
     from rlhf.pipeline.single import directory_of, execute
-    from rlhf.rundir.files import read_json
 
     cfg, hydra_config = validate(config), HydraConfig.get()
-    if hydra_config.mode != RunMode.MULTIRUN:
-        directory = directory_of(cfg)
-        return execute(cfg, directory=directory, log=directory / "log.txt")
-    job = job_of(cfg, list(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
-    code = execute(validate(job.plain), directory=job.directory, log=job.log)
-    if code in (130, 143):
-        raise SystemExit(code)
-    if code:
-        raise JobFailed(f"{job.name}: exit {code}, see {job.log}")
-    summary: dict[str, Any] = read_json(job.directory / "summary.json")
-    return summary
+    if hydra_config.mode == RunMode.MULTIRUN:
+        from rlhf.pipeline.multirun import job_task
+
+        return job_task(cfg, hydra_config)
+    directory = directory_of(cfg)
+    return execute(cfg, directory=directory, log=directory / "log.txt")
 
 
 if __name__ == "__main__":

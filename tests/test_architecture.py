@@ -13,21 +13,24 @@ MAY_IMPORT = {
     "pytorch_lightning": {"modules", "callbacks", "pipeline"},
     "mlflow": {"tracking"},
     "hydra": {"config", "cli.py", "pipeline"},
-    "omegaconf": {"config", "cli.py", "pipeline", "__init__.py"},
+    "omegaconf": {"config", "cli.py", "pipeline", "reproduce", "__init__.py"},
     "matplotlib": {"compare"},
     "transformers": {"models", "data", "rollout", "modules", "pipeline"},
 }
 TORCH_ONLY = ("functional", "oracle", "types.py", "trust_region.py", "randomness.py", "kl")
 # parts that must answer in about a second: nothing heavy when they are imported
 LIGHT = (
-    "config", "cli.py", "__init__.py", "__main__.py", "rundir", "compare", "tracking", "kl/rules.py", "kl/controller.py", "kl/__init__.py",
+    "config", "cli.py", "ui.py", "__init__.py", "__main__.py", "rundir", "compare", "reproduce", "tracking",
+    "kl/rules.py", "kl/controller.py", "kl/__init__.py",
+    "kl/cautions.py", "kl/descends.py",
 )  # fmt: skip
 ON_PURPOSE = "tracking/preload.py"  # for a process that jobs are forked from
 HEAVY = {"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
     {"functional", "rundir", "randomness.py"}, {"types.py"}, {"kl", "trust_region.py", "oracle"}, {"data"}, {"models"}, {"rollout"},
-    {"modules"}, {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"pipeline"}, {"cli.py", "__init__.py", "__main__.py"},
+    {"modules"}, {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"pipeline"}, {"reproduce"},
+    {"cli.py", "ui.py", "__init__.py", "__main__.py"},
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from rlhf.modules.base import Metrics
 from rlhf.modules.exact import ExactView
 from rlhf.modules.ppo import PPOModule
-from rlhf.oracle import Standing, best_of_n_curve, frontier, mean_standing, reward_at_kl, standings
+from rlhf.oracle import Standing, best_of_n_curve, beta_for_kl, frontier, mean_standing, reward_at_kl, standings
 from rlhf.rundir.files import write_json
 
 
@@ -45,7 +45,19 @@ class Oracle(pl.Callback):
         logp, ref_logp, reward = self.view.tables()
         beta = self.view.module.kl.coef
         rows = standings(logp, ref_logp, reward, beta)
-        write_json(Path(trainer.default_root_dir) / "oracle.json", report(self.view.prompts.texts, rows, beta, ref_logp, reward))
+        found = report(self.view.prompts.texts, rows, beta, ref_logp, reward)
+        controller = self.view.module.kl.controller
+        if controller.target is not None and controller.unit == "sequence":
+            found["target"] = {"kl": controller.target, "beta": right_beta(ref_logp, reward, controller.target)}
+        write_json(Path(trainer.default_root_dir) / "oracle.json", found)
+
+
+def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:
+    """The coefficient that a controller with this target should find; None where no coefficient gives that KL."""
+    try:
+        return beta_for_kl(ref_logp, reward, target)
+    except ValueError:
+        return None
 
 
 def report(prompts: tuple[str, ...], rows: list[Standing], beta: float, ref_logp: Any, reward: Any) -> dict[str, Any]:

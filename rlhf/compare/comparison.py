@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare import oracle, report
-from rlhf.compare.findings import find, sentence
-from rlhf.compare.load import load
+from rlhf.compare import controllers, lines, oracle, report, webpage
+from rlhf.compare.findings import find
+from rlhf.compare.load import Run, load
 from rlhf.compare.settings import Setting, differing, group, reward_keys
 from rlhf.compare.stats import gap
 
@@ -23,7 +24,7 @@ class Comparison:
 
     runs: list[dict[str, Any]]
     settings: list[dict[str, Any]]
-    files: dict[str, Path]  # report.md, runs.csv, frontier.png
+    files: dict[str, Path]  # report.html, report.md, runs.csv, frontier.png
     answer: str
     links: dict[str, str]  # into MLflow, where the runs are there
     warnings: tuple[str, ...]
@@ -33,10 +34,13 @@ class NothingToCompare(ValueError):
     """The directory is no sweep, or an empty one."""
 
 
-def compare(directory: Path | str, *, console: Console | None = None, track: bool = True) -> Comparison:
-    """Write frontier.png, runs.csv and report.md into a sweep's directory, and attach them to its summary run in MLflow.
+def compare(
+    directory: Path | str, *, runs: Sequence[Run] | None = None, console: Console | None = None, track: bool = True
+) -> Comparison:
+    """Write report.html, report.md, frontier.png and runs.csv into a sweep's directory, and attach them to its summary run in MLflow.
 
     Args:
+        runs: those to compare, from wherever they are; then `directory` only takes the files, and is made. None: the runs in it.
         console: where to print the table and the paths; None prints nothing.
         track: False leaves MLflow alone. Where MLflow does not answer, a warning says so and the files are there all the same.
 
@@ -44,21 +48,27 @@ def compare(directory: Path | str, *, console: Console | None = None, track: boo
         NothingToCompare: no run in `directory`.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise NothingToCompare(f"{directory} is no directory.")
-    runs = load(directory)
+    runs = _found(directory) if runs is None else list(runs)
     if not runs:
-        raise NothingToCompare(f"{directory} holds no run: a sweep's directory has one directory for each job.")
+        raise NothingToCompare("These places hold no run.")
+    directory.mkdir(parents=True, exist_ok=True)
     settings, rewards = group(runs), reward_keys(runs)
     found, varied = find(settings), differing(runs)
     rows = [report.row(run, varied) for run in runs]
     files = {"runs.csv": report.write_csv(directory / "runs.csv", rows)}
     picture = _picture(directory, settings, rewards, found)
     exact = oracle.write(directory, runs)
+    moved = controllers.write(directory, settings)
     text = report.markdown(directory, runs, settings, found, picture) + (f"\n{exact.markdown}" if exact else "")
+    text += f"\n{moved[1]}" if moved else ""
+    text += "".join(f"\n{part}\n" for part in lines.sections(settings, rewards, found))
     (directory / "report.md").write_text(text, encoding="utf-8")
     files |= {"report.md": directory / "report.md"} | ({"frontier.png": picture} if picture else {}) | (exact.files if exact else {})
-    answer = sentence(found).replace("**", "") if settings else "No run of this sweep has finished yet."
+    files |= {"controllers.png": moved[0]} if moved else {}
+    files |= {"matched.csv": lines.write_matched(directory / "matched.csv", settings, rewards)} if settings else {}
+    page = webpage.write(directory / "report.html", runs, settings, rewards, found, exact.rows if exact else ())
+    files = {"report.html": page} | files
+    answer = report.headline(settings, found).replace("**", "")
     answer += f"\n\n{exact.text}" if exact else ""
     links: dict[str, str] = {}
     warnings: list[str] = []
@@ -72,6 +82,15 @@ def compare(directory: Path | str, *, console: Console | None = None, track: boo
 
         show(console, made, runs, report.table(settings, rewards, found))
     return made
+
+
+def _found(directory: Path) -> list[Run]:
+    if not directory.is_dir():
+        raise NothingToCompare(f"{directory} is no directory.")
+    runs = load(directory)
+    if not runs:
+        raise NothingToCompare(f"{directory} holds no run: a sweep's directory has one directory for each job.")
+    return runs
 
 
 def _picture(directory: Path, settings: list[Setting], rewards: list[str], found: Any) -> Path | None:

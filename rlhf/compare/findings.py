@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlhf.compare.load import Run
+from rlhf.compare.paths import KL, value
 from rlhf.compare.settings import Setting
 from rlhf.compare.stats import Estimate, gap
-from rlhf.tracking.spool import number
 
 CLEAR = 2.0  # standard errors that a difference needs to be called one
 CLEAR_PEAK = 3.0  # the same for the best of many evaluations, which is partly luck
-PROXY, GOLD, KL = "reward/proxy", "reward/gold", "kl/sequence_nats"
+PROXY, GOLD = "reward/proxy", "reward/gold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +70,21 @@ def find(settings: Sequence[Setting]) -> Findings | None:
 
 def fallen(run: Run) -> Fall | None:
     """Whether gold fell by at least three standard errors from its best evaluation to the last, with proxy no lower than then."""
-    path = [row for row in run.metrics if math.isfinite(_value(row, f"eval/{GOLD}"))]
+    path = [row for row in run.metrics if math.isfinite(value(row, f"eval/{GOLD}"))]
     if len(path) < 2:
         return None
-    best, last = max(path, key=lambda row: _value(row, f"eval/{GOLD}")), path[-1]
+    best, last = max(path, key=lambda row: value(row, f"eval/{GOLD}")), path[-1]
     top, end = _estimate(best), _estimate(last)
-    if not gap(top, end) >= CLEAR_PEAK or not _value(last, f"eval/{PROXY}") >= _value(best, f"eval/{PROXY}"):
+    if not gap(top, end) >= CLEAR_PEAK or not value(last, f"eval/{PROXY}") >= value(best, f"eval/{PROXY}"):
         return None
-    return Fall(run=run.name, iteration=int(best.get("iteration", 0)), kl=_value(best, f"eval/{KL}"), best=top, last=end)
+    return Fall(run=run.name, iteration=int(best.get("iteration", 0)), kl=value(best, f"eval/{KL}"), best=top, last=end)
 
 
 def sentence(found: Findings | None) -> str:
     """The answer, first in the report."""
     if found is None:
         return "No finished run reports a finite reward: there is nothing to rank."
-    return f"{_best(found)} {_gaming(found)}"
+    return f"{_best(found)} {over_optimisation(found)}"
 
 
 def _best(found: Findings) -> str:
@@ -101,7 +101,7 @@ def _best(found: Findings) -> str:
     return said + "."
 
 
-def _gaming(found: Findings) -> str:
+def over_optimisation(found: Findings) -> str:
     if found.key != GOLD:
         return "There is no gold reward here, so over-optimisation cannot be seen; proxy alone does not show it."
     fall = found.fall
@@ -134,10 +134,5 @@ def show(estimate: Estimate) -> str:
     return f"{estimate.mean:.{digits}f} ± {estimate.se:.{digits}f}"
 
 
-def _value(row: dict[str, object], key: str) -> float:
-    value = number(row.get(key))
-    return math.nan if value is None else value
-
-
 def _estimate(row: dict[str, object]) -> Estimate:
-    return Estimate(_value(row, f"eval/{GOLD}"), math.nan, _value(row, f"eval/{GOLD}_se"), 1)
+    return Estimate(value(row, f"eval/{GOLD}"), math.nan, value(row, f"eval/{GOLD}_se"), 1)

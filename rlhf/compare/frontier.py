@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.findings import GOLD, KL, PROXY, Findings
+from rlhf.compare.findings import GOLD, PROXY, Findings
 from rlhf.compare.labels import Anchor, place
 from rlhf.compare.load import Run
+from rlhf.compare.paths import KL, evaluations
 from rlhf.compare.settings import Setting
 from rlhf.tracking.spool import number
 
@@ -40,7 +41,7 @@ def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings 
     FigureCanvasAgg(fig)
     fig.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08, rect=(0, 0.3 / height, 1, 1 - 0.75 / height))
     axes = list(fig.subplots(rows, columns, squeeze=False).flat)
-    styles = _styles(settings)
+    styles = styles_of(settings)
     for ax, key in zip(axes, rewards, strict=False):
         _panel(ax, settings, key, styles)
     for ax in axes[len(rewards) :]:
@@ -55,7 +56,7 @@ def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings 
         axes[0].legend(loc="lower right", fontsize=8.5, framealpha=0.92, edgecolor="none")
     fig.canvas.draw()
     for key, ax in shown.items():
-        names = [(s[KL].mean, s[key].mean, s.short if beside else "", INK) for s in settings if _drawn(s, key)]
+        names = [(s[KL].mean, s[key].mean, s.short if beside else "", INK) for s in settings if drawn(s, key)]
         place(ax, [*names, *_sft_label(settings, key), *notes.get(key, [])])
     return fig
 
@@ -68,13 +69,12 @@ def draw(path: Path, settings: Sequence[Setting], rewards: Sequence[str], found:
 
 def drawable(settings: Sequence[Setting], rewards: Sequence[str]) -> list[str]:
     """The rewards that have a point to draw."""
-    return [key for key in rewards if any(_drawn(s, key) for s in settings)]
+    return [key for key in rewards if any(drawn(s, key) for s in settings)]
 
 
 def path_of(run: Run, key: str) -> list[tuple[float, float]]:
     """(KL, reward) at each evaluation of a run, finite ones."""
-    points = ((number(row.get(f"eval/{KL}")), number(row.get(f"eval/{key}"))) for row in run.metrics)
-    return [(max(x, 0.0), y) for x, y in points if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)]
+    return [(e.kl, e.reward) for e in evaluations(run, key)]
 
 
 def _panel(ax: Axes, settings: Sequence[Setting], key: str, styles: dict[str, tuple[str, str]]) -> None:
@@ -87,24 +87,24 @@ def _panel(ax: Axes, settings: Sequence[Setting], key: str, styles: dict[str, tu
             x, y = number(run.summary.get(KL)), number(run.summary.get(key))
             if len(setting.runs) > 1 and x is not None and y is not None:
                 ax.plot([x], [y], marker=marker, ms=4.5, color=color, alpha=0.55, mec="none", ls="none", zorder=3, gid="run")
-        if _drawn(setting, key):
+        if drawn(setting, key):
             x_est, y_est = setting[KL], setting[key]
             bars: dict[str, Any] = {"xerr": _bar(x_est.spread), "yerr": _bar(y_est.spread)}
             style: dict[str, Any] = {"ms": 9, "mec": "white", "mew": 1.0, "capsize": 2.5, "elinewidth": 1.2, "zorder": 4}
             ax.errorbar([x_est.mean], [y_est.mean], **bars, color=color, fmt=marker, label=setting.label, gid="mean", **style)
-    _frontier_lines(ax, settings, key)
-    base = _sft(settings, key)
+    families_joined(ax, settings, key)
+    base = sft_level(settings, key)
     if base is not None:
         ax.axhline(base, color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=0)
         ax.plot([0.0], [base], marker="*", ms=13, color=INK, mec="white", mew=0.8, ls="none", zorder=5, gid="sft", clip_on=False)
     _axes(ax, settings, key)
 
 
-def _frontier_lines(ax: Axes, settings: Sequence[Setting], key: str) -> None:
+def families_joined(ax: Axes, settings: Sequence[Setting], key: str) -> None:
     """Join the means of settings that differ in the coefficient only."""
     families: dict[str, list[Setting]] = {}
     for s in settings:
-        if _drawn(s, key) and "kl.coef" in s.values:
+        if drawn(s, key) and "kl.coef" in s.values:
             families.setdefault(str({k: v for k, v in s.values.items() if k != "kl.coef"}), []).append(s)
     for family in families.values():
         if len(family) > 1:
@@ -113,14 +113,14 @@ def _frontier_lines(ax: Axes, settings: Sequence[Setting], key: str) -> None:
 
 
 def _axes(ax: Axes, settings: Sequence[Setting], key: str) -> None:
-    furthest = sorted(s[KL].mean for s in settings if _drawn(s, key))
+    furthest = sorted(s[KL].mean for s in settings if drawn(s, key))
     right = max(
         [x for s in settings for run in s.runs for x, _ in path_of(run, key)]
-        + [s[KL].mean + _bar(s[KL].spread) for s in settings if _drawn(s, key)]
+        + [s[KL].mean + _bar(s[KL].spread) for s in settings if drawn(s, key)]
     )
     wide = len(furthest) > 2 and right > 4.0 * max(furthest[len(furthest) // 2], 1e-9)
     if wide:
-        ax.set_xscale("function", functions=(lambda x: _root(x), lambda x: x**2))
+        ax.set_xscale("function", functions=(root, lambda x: x**2))
     ax.set_xlim(0.0, right * (1.15 if wide else 1.08) or 1.0)
     name = key.removeprefix("reward/")
     titles = {PROXY: "Proxy: the reward that PPO maximises", GOLD: "Gold: the reward that we want"}
@@ -137,11 +137,11 @@ def _axes(ax: Axes, settings: Sequence[Setting], key: str) -> None:
 def _mark_findings(panels: dict[str, Axes], found: Findings) -> dict[str, list[Anchor]]:
     """A ring around the best, and in the gold panel an arrow for what was lost to gaming. Returns the words to place there."""
     best, key = found.best, found.key
-    if key in panels and _drawn(best, key):
+    if key in panels and drawn(best, key):
         panels[key].plot(
             [best[KL].mean], [best[key].mean], marker="o", ms=19, mfc="none", mec=INK, mew=1.3, ls="none", zorder=6, gid="best"
         )
-    if GOLD not in panels or found.gamed is None or not found.clear or not _drawn(found.gamed, GOLD):
+    if GOLD not in panels or found.gamed is None or not found.clear or not drawn(found.gamed, GOLD):
         return {}
     ax, x, low, high = panels[GOLD], found.gamed[KL].mean, found.gamed[GOLD].mean, best[GOLD].mean
     ax.plot([best[KL].mean, x], [high, high], color=ALARM, lw=1.0, ls=(0, (2, 2)), zorder=2, gid="gamed")
@@ -176,7 +176,7 @@ def _caption(settings: Sequence[Setting]) -> str:
     return f"Names: {keys}.  {marks[0].upper()}{marks[1:]}.  Faint: the way through training.  Star: SFT.  Ring: best."
 
 
-def _styles(settings: Sequence[Setting]) -> dict[str, tuple[str, str]]:
+def styles_of(settings: Sequence[Setting]) -> dict[str, tuple[str, str]]:
     """A colour and a mark for each setting. One number varied: the colours go from dark to light with it."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
@@ -187,16 +187,16 @@ def _styles(settings: Sequence[Setting]) -> dict[str, tuple[str, str]]:
     return {s.label: (colors[i], MARKERS[i % len(MARKERS)]) for i, s in enumerate(settings)}
 
 
-def _sft(settings: Sequence[Setting], key: str) -> float | None:
+def sft_level(settings: Sequence[Setting], key: str) -> float | None:
     return next((s.sft[key].mean for s in settings if key in s.sft and math.isfinite(s.sft[key].mean)), None)
 
 
 def _sft_label(settings: Sequence[Setting], key: str) -> list[Anchor]:
-    base = _sft(settings, key)
+    base = sft_level(settings, key)
     return [] if base is None else [(0.0, base, "SFT", INK)]
 
 
-def _drawn(setting: Setting, key: str) -> bool:
+def drawn(setting: Setting, key: str) -> bool:
     return math.isfinite(setting[KL].mean) and math.isfinite(setting[key].mean)
 
 
@@ -204,7 +204,7 @@ def _bar(spread: float) -> float:
     return spread if math.isfinite(spread) else 0.0
 
 
-def _root(x: Any) -> Any:
+def root(x: Any) -> Any:
     import numpy as np
 
     return np.sqrt(np.maximum(x, 0.0))

@@ -20,10 +20,10 @@ SPOTS = (
 )
 
 
-def place(ax: Axes, anchors: Sequence[Anchor]) -> None:
+def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
     """Write each text at the spot around its mark that overlaps least with marks, earlier texts and the frame.
 
-    The axes' limits must be final: the places are chosen on the drawn page.
+    The axes' limits must be final: the places are chosen on the drawn page. `halo`: a white rim; it turns an SVG's letters into outlines.
     """
     import matplotlib.patheffects as effects
 
@@ -42,7 +42,8 @@ def place(ax: Axes, anchors: Sequence[Anchor]) -> None:
         note = ax.annotate(
             text, (x, y), (dx, dy), textcoords="offset points", ha=side, va=edge, fontsize=SIZE, fontweight="bold", color=color, zorder=7
         )
-        note.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
+        if halo:
+            note.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
         note.set_gid("label")
 
 

@@ -6,10 +6,13 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.load import Run
 from rlhf.tracking.spool import number, read_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = ("beta", "seed", "objective", "optimum", "reference", "share_of_gain", "kl", "reward")
 MORE = ("gap", "missing_at_kl", "optimum_kl", "optimum_reward", "entropy")
@@ -54,13 +57,19 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def draw(path: Path, rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, Any]]) -> Path:
+    """Write `figure` as a PNG."""
+    figure(rows, curves).savefig(path, dpi=150)
+    return path
+
+
+def figure(rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, Any]], size: tuple[float, float] = (8, 5)) -> Figure:
     """The best reward at every KL, our runs, and best of n of the reference. Each distinct reference has a frontier of its own."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    made = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(made)
+    axes = made.add_subplot()
     distinct = {tuple(point["kl"] for point in curve["frontier"]): curve for curve in curves}
     for i, curve in enumerate(distinct.values()):  # "_" keeps a line out of the legend
         optimal, kept = ([[point[axis] for point in curve[name]] for axis in ("kl", "reward")] for name in ("frontier", "best_of_n"))
@@ -77,8 +86,7 @@ def draw(path: Path, rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, 
     axes.set_title("Did PPO do as well as it could?")
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(alpha=0.2)
-    figure.savefig(path, dpi=150)
-    return path
+    return made
 
 
 def _text(rows: Sequence[dict[str, Any]]) -> str:

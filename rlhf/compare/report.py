@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.findings import GOLD, KL, Findings, sentence, show
+from rlhf.compare.findings import GOLD, Findings, sentence, show
 from rlhf.compare.load import Run
+from rlhf.compare.paths import KL
+from rlhf.compare.provenance import fingerprints, manifests, revisions, shared
 from rlhf.compare.settings import ABSENT, Setting, differing, order, reward_keys
 from rlhf.compare.stats import gap
 from rlhf.tracking.spool import number, read_json
@@ -61,16 +63,21 @@ def table(settings: Sequence[Setting], rewards: Sequence[str], found: Findings |
 
 def markdown(directory: Path, runs: Sequence[Run], settings: Sequence[Setting], found: Findings | None, picture: Path | None) -> str:
     rewards = reward_keys(runs)
-    parts = [f"# {directory.name}", sentence(found) if settings else "No run of this sweep has finished yet."]
+    parts = [f"# {directory.name}", headline(settings, found)]
     if picture is not None:
         parts.append(f"![Reward against KL for each setting of {directory.name}]({picture.name})")
     if settings:
-        parts += ["## Settings", _table(*table(settings, rewards, found)), _reading(settings)]
+        where = "Every run's numbers are in [runs.csv](runs.csv)."
+        parts += ["## Settings", _table(*table(settings, rewards, found)), f"{reading(settings)} {where}"]
     parts += [*_unfinished(directory, runs), *_differences(runs), *_origins(runs), *_again(directory)]
     return "\n\n".join(parts) + "\n"
 
 
-def _reading(settings: Sequence[Setting]) -> str:
+def headline(settings: Sequence[Setting], found: Findings | None) -> str:
+    return sentence(found) if settings else "No run of this sweep has finished yet."
+
+
+def reading(settings: Sequence[Setting]) -> str:
     seeds = max(len(s.runs) for s in settings)
     noise = (
         "± is the standard error of the mean over seeds, and never less than the evaluation's own noise."
@@ -78,7 +85,7 @@ def _reading(settings: Sequence[Setting]) -> str:
         else "Each setting has one run, so ± is the standard error of its evaluation and says nothing of other seeds."
     )
     units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
-    return f"{noise} {units} Every run's numbers are in [runs.csv](runs.csv)."
+    return f"{noise} {units}"
 
 
 def _unfinished(directory: Path, runs: Sequence[Run]) -> list[str]:
@@ -108,28 +115,25 @@ def _differences(runs: Sequence[Run]) -> list[str]:
 
 def _origins(runs: Sequence[Run]) -> list[str]:
     """Whether all runs stand on the same data and stages, and what made them."""
-    prints: dict[str, dict[str, None]] = {}
-    for run in runs:
-        for stage, value in (run.summary.get("fingerprints") or {}).items():
-            prints.setdefault(stage, {})[str(value)] = None
-    if not prints:
+    lines = [[stage, shared(v), ", ".join(f"`{x[:12]}`" for x in v)] for stage, v in fingerprints(runs).items()]
+    if not lines:
         return []
-    lines = [
-        [stage, "one for all runs" if len(v) == 1 else f"{len(v)} different", ", ".join(f"`{x[:12]}`" for x in v)]
-        for stage, v in prints.items()
-    ]
-    manifests = [read_json(run.directory / "manifest.json") for run in runs if run.finished]
-    revisions = sorted({str(m["git"]["revision"])[:12] for m in manifests if (m.get("git") or {}).get("revision")})
-    made = [f"Code: revision {', '.join(revisions)}."] if revisions else []
+    code = revisions(manifests(runs))
+    made = [f"Code: revision {', '.join(code)}."] if code else []
     return ["## What they stand on", _table(["stage", "shared", "fingerprint"], lines), *made]
 
 
-def _again(directory: Path) -> list[str]:
+def again(directory: Path) -> list[str]:
+    """The commands that make the sweep and its comparison; the first runs only what is missing."""
     overrides = read_json(directory / "sweep.json").get("overrides")
     if not overrides:
         return []
-    command = " ".join(["rlhf", "-m", *(shlex.quote(str(o)) for o in overrides)])
-    return ["## Again", f"```\n{command}\nrlhf-compare {shlex.quote(str(directory))}\n```", "The first command runs only what is missing."]
+    return [" ".join(["rlhf", "-m", *(shlex.quote(str(o)) for o in overrides)]), f"rlhf-compare {shlex.quote(str(directory))}"]
+
+
+def _again(directory: Path) -> list[str]:
+    commands = "\n".join(again(directory))
+    return ["## Again", f"```\n{commands}\n```", "The first command runs only what is missing."] if commands else []
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

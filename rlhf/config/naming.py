@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # What says where a run lies and who watches it, not what comes out.
-VOLATILE = ("paths", "tracking", "callbacks", "study", "sweep", "rerun", "hydra")
+VOLATILE = ("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra")
 
 # Settings inside a section that do not decide its result: how often it is saved, how much of it is shown.
 BOOKKEEPING = ("checkpoint_every", "eval_samples")

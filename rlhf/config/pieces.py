@@ -180,7 +180,9 @@ class Estimator(Strict):
 
 
 class Placement(Strict):
-    class_path: Literal["rlhf.kl.placement.Reward", "rlhf.kl.placement.Loss", "rlhf.kl.placement.Both"] = Field(alias="_target_")
+    class_path: Literal[
+        "rlhf.kl.placement.Reward", "rlhf.kl.placement.Loss", "rlhf.kl.placement.SequenceLoss", "rlhf.kl.placement.Both"
+    ] = Field(alias="_target_")
 
 
 class SFTReference(Strict):

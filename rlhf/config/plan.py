@@ -11,7 +11,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,7 +22,7 @@ from rlhf.config.overrides import Groups, group_faults, is_group, key_fault, par
 from rlhf.config.resolve import Fault
 from rlhf.config.schema import Config
 from rlhf.config.session import CONFIG_NAME
-from rlhf.config.validate import ConfigError, examine
+from rlhf.config.validate import ConfigError, cautions, examine
 
 Lines = tuple[str, ...]
 
@@ -39,6 +39,7 @@ class Plan:
     name: str = ""  # of the sweep
     jobs: list[PlannedJob] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
 
 
 @dataclass
@@ -95,6 +96,8 @@ class Composer:
 
 def reason(error: BaseException) -> str:
     """What Hydra says, without the parts that only its developers need."""
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)  # a launcher or a sweeper of ours refuses its settings
     told = str(error) or str(error.__cause__ or type(error).__name__)
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))) or type(error).__name__
@@ -168,8 +171,9 @@ def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
 def _examine(
     composer: Composer, jobs: list[list[Override]], hydra_lines: Lines, spoiled: Lines, params: dict[str, str], found: Plan
 ) -> list[str]:
-    """Fills `found.jobs`; returns each fault once, with the jobs that have it unless all do."""
+    """Fills `found.jobs` and `found.warnings`; returns each fault once, with the jobs that have it unless all do."""
     seen: dict[str, list[int]] = {}
+    careful: dict[str, list[int]] = {}
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled)
         own = dict(config.hydra.sweeper.get("params") or {})
@@ -180,6 +184,9 @@ def _examine(
         found.jobs.append(PlannedJob(tuple(map(line_of, overrides)), None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):
             seen.setdefault(text, []).append(index)
+        for text in cautions(typed) if typed else ():
+            careful.setdefault(text, []).append(index)
+    found.warnings = [text + _where(indices, jobs) for text, indices in careful.items()]
     return [text + _where(indices, jobs) for text, indices in seen.items()]
 
 

@@ -89,6 +89,12 @@ class PPO(Strict):
     optimizer: Optimizer
 
 
+class BestOfN(Strict):
+    samples: Annotated[int, Field(ge=0)]
+    prompts: Annotated[int, Field(ge=2)]
+    seed: Seed
+
+
 class Advantage(Strict):
     gamma: Share
     lam: Share
@@ -142,6 +148,7 @@ class Config(Strict):
     kl: KL
     trust_region: TrustRegion
     trainer: Trainer
+    best_of_n: BestOfN
     callbacks: dict[str, Callback]
     tracking: Tracking
     paths: Paths

@@ -10,6 +10,7 @@ from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
 from rlhf.config.resolve import register_resolvers
@@ -40,6 +41,13 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
     return path
 
 
+def prefer_our_launchers() -> None:
+    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra warns of two of a name, in every job."""
+    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
+        stored.pop(file.name, None)
+
+
 @contextmanager
 def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     """A Hydra that knows our groups and resolvers. The one that was there before is put back."""
@@ -49,7 +57,9 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     before = instance.hydra
     instance.clear()
     try:
-        yield Hydra.create_main_hydra2(task_name="rlhf", config_search_path=search_path(config_dir))
+        hydra = Hydra.create_main_hydra2(task_name="rlhf", config_search_path=search_path(config_dir))
+        prefer_our_launchers()
+        yield hydra
     finally:
         instance.clear()
         instance.hydra = before

@@ -16,6 +16,7 @@ from rlhf.config.describe import fault
 from rlhf.config.resolve import Fault, resolve
 from rlhf.config.schema import KL, PPO, Config, Generation
 from rlhf.kl import rules
+from rlhf.kl.cautions import cautions as sampling_cautions
 
 
 class ConfigError(ValueError):
@@ -65,6 +66,12 @@ def validate(config: DictConfig | Mapping[str, Any]) -> Config:
     if typed is None:
         raise ConfigError(map(str, faults))
     return typed
+
+
+def cautions(cfg: Config) -> list[str]:
+    """Which of a run's numbers need care although nothing is wrong with its config: a sentence for each reason."""
+    drawn = cfg.generation
+    return sampling_cautions(temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p) if cfg.stage == "ppo" else []
 
 
 def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:

@@ -9,16 +9,15 @@
 | k1_clamped | max(d, 0)      | above the KL (AlpacaFarm)  | >= 0      |
 | exact      | sum_v pi log(pi / ref) | itself: no sampling of the token | >= 0 |
 
-Values only: what the gradient of each descends is told in rlhf.kl.placement. Shapes [B, T] -> [B, T], unmasked.
+Values only: what the gradient of each descends is told in rlhf.kl.descends. Shapes [B, T] -> [B, T], unmasked.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from rlhf.functional.errors import mean_and_error, ratio_and_error
 from rlhf.functional.logprobs import tempered
 from rlhf.functional.masking import masked_mean, masked_sum
 
@@ -71,14 +70,14 @@ def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Ten
     return masked_mean(((logp - ref_logp).abs() > LOG_RATIO_CLAMP).to(logp.dtype), mask)
 
 
-def sequence_nats(kl: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(mean, standard error) over the B responses of sum_t m * kl, in nats per response; the error is NaN for fewer than 2 responses."""
-    sums = masked_sum(kl, mask, dim=-1)
-    if len(sums) < 2:
-        return sums.mean(), torch.full((), math.nan, dtype=sums.dtype, device=sums.device)
-    return sums.mean(), sums.std(correction=1) / math.sqrt(len(sums))
+def sequence_nats(kl: Tensor, mask: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(mean, standard error) over the B responses of sum_t m * kl, in nats per response.
+
+    `groups` [B] tells which responses answer the same prompt (rlhf.functional.errors). The error is NaN for fewer than 2 responses.
+    """
+    return mean_and_error(masked_sum(kl, mask, dim=-1), groups)
 
 
-def token_nats(kl: Tensor, mask: Tensor) -> Tensor:
-    """sum(m * kl) / sum(m), in nats per token -> scalar. Times the mean length this is `sequence_nats`."""
-    return masked_mean(kl, mask)
+def token_nats(kl: Tensor, mask: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(sum(m * kl) / sum(m), its standard error), in nats per token. The first times the mean length is that of `sequence_nats`."""
+    return ratio_and_error(masked_sum(kl, mask, dim=-1), mask.sum(dim=-1), groups)

@@ -196,7 +196,7 @@ class PID(_Bounded):
         self.updates = 0
 
     def _step(self, kl: float, episodes: int) -> None:
-        error = _clip(math.log(kl / self.target), ERROR_CLIP) if kl > 0 else -ERROR_CLIP
+        error = _clip(math.log(kl) - math.log(self.target), ERROR_CLIP) if kl > 0 else -ERROR_CLIP
         change = error - self.error if self.updates else 0.0
         integral = self.integral + error
         log_coef = math.log(self.start) + self.kp * error + self.ki * integral + self.kd * change

@@ -1,4 +1,7 @@
-"""How the KL is estimated at each token. `sampled` says that the estimate holds only for tokens drawn from the policy itself."""
+"""How the KL is estimated at each token. `sampled` says that the estimate holds only for tokens drawn from the policy itself.
+
+Each says what its gradient descends, by placement; rlhf.kl.descends has all pairs.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ class Estimator(Protocol):
     def sampled(self) -> bool: ...
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        """logp, ref_logp (and exact_kl) [B, T] -> nats per token [B, T], unmasked."""
+        """logp, ref_logp (and exact_kl) [B, T] -> nats per token [B, T], unmasked. Or of whole responses: [B] -> [B]."""
         ...
 
 
 class K1:
-    """d: unbiased, of any sign."""
+    """d: unbiased, of any sign. Descends in the reward the sequence KL, exactly; in a loss nothing (refused)."""
 
     name = "k1"
     sampled = True
@@ -32,7 +35,7 @@ class K1:
 
 
 class K2:
-    """d^2 / 2: biased, low variance."""
+    """d^2 / 2: biased, low variance. Descends as a sequence_loss the sequence KL, exactly; in the loss each token's own KL."""
 
     name = "k2"
     sampled = True
@@ -42,7 +45,7 @@ class K2:
 
 
 class K3:
-    """exp(-d) - 1 + d: unbiased, never negative."""
+    """exp(-d) - 1 + d: unbiased, never negative. Descends in a loss the forward KL, of sequences or of each token."""
 
     name = "k3"
     sampled = True
@@ -52,7 +55,7 @@ class K3:
 
 
 class Abs:
-    """|d|: above the KL."""
+    """|d|: above the KL. Descends in a loss twice the total variation, of sequences or of each token."""
 
     name = "abs"
     sampled = True
@@ -62,7 +65,7 @@ class Abs:
 
 
 class K1Clamped:
-    """max(d, 0): biased upwards, AlpacaFarm's."""
+    """max(d, 0): biased upwards, AlpacaFarm's. Descends no divergence."""
 
     name = "k1_clamped"
     sampled = True
@@ -72,7 +75,10 @@ class K1Clamped:
 
 
 class Exact:
-    """sum_v pi log(pi / ref) at each prefix: the caller computes it from the logits (functional.kl.exact)."""
+    """sum_v pi log(pi / ref) at each prefix: the caller computes it from the logits (functional.kl.exact).
+
+    Descends in both the sequence KL, exactly.
+    """
 
     name = "exact"
     sampled = False

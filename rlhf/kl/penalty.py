@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean
+from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean, masked_sum
 from rlhf.functional.sequences import last_index
 from rlhf.kl.controller import Controller
+from rlhf.kl.descends import descends
 from rlhf.kl.estimator import Estimator
-from rlhf.kl.placement import Placement, loss_terms
+from rlhf.kl.placement import Placement, sequence_weights, spread, token_weights
 from rlhf.kl.reference import Reference
 from rlhf.kl.rules import faults
 
@@ -69,9 +70,20 @@ class KLPenalty:
         """The coefficient in force: of the next rollout to be shaped."""
         return self.controller.coef
 
-    def token_kl(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        """The estimate at each token, [B, T] -> [B, T] nats, unmasked. No gradient flows to the reference."""
-        return self.estimator(logp, ref_logp.detach(), exact_kl)
+    @property
+    def descends(self) -> str:
+        """Which divergence its gradient descends, in a sentence (rlhf.kl.descends)."""
+        return descends(self.estimator.name, self.placement.name)
+
+    def token_kl(self, logp: Tensor, ref_logp: Tensor, mask: Tensor, exact_kl: Tensor | None = None) -> Tensor:
+        """The estimate at each token, [B, T] -> [B, T] nats, 0 where masked. No gradient flows to the reference.
+
+        Where the placement is of the sequence: the estimate of the whole response's log-ratio, in equal parts on its tokens.
+        """
+        ref_logp = ref_logp.detach()
+        if self.placement.of_sequence:
+            return spread(self.estimator(masked_sum(logp, mask, dim=-1), masked_sum(ref_logp, mask, dim=-1)), mask)
+        return masked_fill_zero(self.estimator(logp, ref_logp, exact_kl), mask)
 
     def token_rewards(self, kl: Tensor, score: Tensor, mask: Tensor, coef: Coef | None = None) -> Tensor:
         """`shaped_rewards` with this penalty's coefficient (or `coef`); the score alone where the placement is the loss. [B, T]"""
@@ -91,21 +103,33 @@ class KLPenalty:
         reduce: Reduce = masked_mean,
         coef: Coef | None = None,
     ) -> Tensor:
-        """reduce(coef * loss_terms) -> scalar; 0 where the placement is the reward. logp (and exact_kl) carry the gradient.
+        """reduce(coef * rho * kl) -> scalar; 0 where the placement is the reward. logp (and exact_kl) carry the gradient.
 
-        Unwhitened advantages share the unit of this term. If advantages were divided by a std, `both` descends the true gradient only
-        when this term is divided by it too.
+        Unwhitened advantages share the unit of this term. If advantages were divided by a std, it must be divided by it too to mean
+        the same coefficient. `reduce` scales it as the policy loss: with token_mean or fixed_length both are the gradient of the
+        objective divided by one number (the mean length or the limit), so a coefficient is the same trade in each.
         """
         if not self.placement.in_loss:
             return logp.new_zeros(())
-        kl = masked_fill_zero(self.token_kl(logp, ref_logp, exact_kl), mask)
-        terms = loss_terms(kl, logp, old_logp, mask, sampled=self.estimator.sampled)
-        return reduce((self.coef if coef is None else coef) * terms, mask)
+        kl = self.token_kl(logp, ref_logp, mask, exact_kl)
+        if self.placement.of_sequence:
+            kl = sequence_weights(logp, old_logp, mask) * kl
+        elif self.estimator.sampled:
+            kl = token_weights(logp, old_logp, mask) * kl
+        return reduce((self.coef if coef is None else coef) * kl, mask)
 
     def update(self, sequence_nats: float, token_nats: float, episodes: int) -> None:
         """Once per rollout, after its use, with its KL over all ranks: the controller gets the unit it asks for."""
         unit = self.controller.unit
         self.controller.update(sequence_nats if unit == "sequence" else token_nats, episodes, unit=unit)
+
+    def steering(self, sequence_nats: float, token_nats: float) -> dict[str, float]:
+        """`kl/target_<unit>_nats` and `kl/error_<unit>_nats`, KL - target, in the controller's unit; nothing without a target."""
+        unit, target = self.controller.unit, self.controller.target
+        if target is None:
+            return {}
+        kl = sequence_nats if unit == "sequence" else token_nats
+        return {f"kl/target_{unit}_nats": target, f"kl/error_{unit}_nats": kl - target}
 
     def state_dict(self) -> dict[str, Any]:
         return {"controller": self.controller.state_dict()}

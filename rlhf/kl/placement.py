@@ -1,23 +1,4 @@
-"""Where the penalty acts: in the token rewards, in the loss, or (exact only) in both.
-
-What each descends, for tokens drawn from pi, d = logp - ref_logp, rewards with gamma = lam = 1 and unwhitened.
-"KL" is KL(pi || ref) and "forward KL" is KL(ref || pi).
-
-In the reward, the gradient is E[sum_t (sum_{s>=t} kl_s) grad logp_t]:
-  k1          the sequence KL: its true gradient
-  k2          the score-function part of E[d^2 / 2] only; weak near ref, where d^2 is small
-  k3          for one-token responses KL minus forward KL: near ref the two gradients cancel, so it hardly holds there
-  abs         the score-function part of E[|d|] only
-  k1_clamped  the score-function part of E[max(d, 0)] only (AlpacaFarm's, kept for parity)
-In the loss, the gradient is E[sum_t grad kl_t], each token by itself: the KL that a token causes later is dropped:
-  k1          nothing, E[grad d] = 0 (refused)
-  k2          the KL of each token
-  k3          the forward KL of each token
-  abs         twice the total variation of each token
-  k1_clamped  the total variation of each token (refused: its coefficient would mean something else than in the reward)
-In both:
-  exact       the sequence KL: its own term in the loss and the future's in the reward are together the true gradient
-"""
+"""Where the penalty acts: in the token rewards, in the loss, or (exact only) in both. What each descends: rlhf.kl.descends."""
 
 from __future__ import annotations
 
@@ -25,29 +6,57 @@ from typing import Protocol
 
 from torch import Tensor
 
+from rlhf.functional.kl import LOG_RATIO_CLAMP
 from rlhf.functional.losses import probability_ratio
+from rlhf.functional.masking import masked_sum
 
 
 class Placement(Protocol):
+    @property
+    def name(self) -> str: ...
+
     @property
     def in_reward(self) -> bool: ...
 
     @property
     def in_loss(self) -> bool: ...
 
+    @property
+    def of_sequence(self) -> bool:
+        """The estimator is taken of the log-ratio of the whole response instead of each token's."""
+        ...
+
 
 class Reward:
-    """-coef * kl_t is added to the reward of token t."""
+    """-coef * kl_t is added to the reward of token t. Descends (k1): the sequence KL, exactly."""
 
+    name = "reward"
     in_reward = True
     in_loss = False
+    of_sequence = False
 
 
 class Loss:
-    """coef * rho_t * kl_t is added to the loss."""
+    """coef * rho_t * kl_t is added to the loss. Descends (k2): the KL of each token, without the KL that it causes later."""
 
+    name = "loss"
     in_reward = False
     in_loss = True
+    of_sequence = False
+
+
+class SequenceLoss:
+    """coef * rho * kl(D) is added to the loss, D = sum_t d_t. Descends (k2, D^2 / 2): the sequence KL, exactly.
+
+    E_pi[grad D^2 / 2] = E_pi[D grad log pi(y)], the gradient of E_pi[D]; the one on tokens drops all pairs t < s of
+    d_s grad logp_t (CORRECTNESS 7). The price is variance: d_s of earlier tokens s < t multiplies grad logp_t too, which is noise,
+    no value model lowers it, and rho = pi(y) / pi_old(y) is that of the whole response (CORRECTNESS 8), whose spread grows with its length.
+    """
+
+    name = "sequence_loss"
+    in_reward = False
+    in_loss = True
+    of_sequence = True
 
 
 class Both:
@@ -55,16 +64,34 @@ class Both:
 
     The reward of token t holds KL_t itself too. KL_t is a function of the prefix alone, so it is a baseline to token t's gradient:
     it changes no expectation, the value model can absorb it, and the shaped rewards still add up to score - coef * KL.
+    Descends (exact): the sequence KL, exactly.
     """
 
+    name = "both"
     in_reward = True
     in_loss = True
+    of_sequence = False
 
 
-def loss_terms(kl: Tensor, logp: Tensor, old_logp: Tensor, mask: Tensor, *, sampled: bool) -> Tensor:
-    """rho * kl [B, T], rho = exp(logp - old_logp) without gradient for a sampled estimate; kl itself for the exact one.
+def token_weights(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
+    """rho_t = exp(logp - old_logp) [B, T] without gradient: what a sampled estimate of a token weighs in the loss.
 
     The tokens come from pi_old. E_old[rho_t grad kl_t] = E_pi[grad kl_t] at each prefix, so the gradient stays the on-policy one when
     pi has moved. The exact KL depends on the prefix alone and needs no weight. The prefixes stay pi_old's: PPO's own approximation.
     """
-    return probability_ratio(logp, old_logp, mask).detach() * kl if sampled else kl
+    return probability_ratio(logp, old_logp, mask).detach()
+
+
+def sequence_weights(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
+    """rho = pi(y) / pi_old(y) [B, 1] without gradient, log rho clamped to +-20.
+
+    E_old[rho grad kl(D)] = E_pi[grad kl(D)], prefixes included.
+    """
+    moved = masked_sum(logp - old_logp.detach(), mask, dim=-1)
+    return moved.clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP).exp().detach().unsqueeze(-1)
+
+
+def spread(value: Tensor, mask: Tensor) -> Tensor:
+    """One value of each response as equal parts on its tokens: [B] -> [B, T], which add up to it over the mask; 0 where masked."""
+    share = value / mask.sum(dim=-1).clamp(min=1)
+    return share.unsqueeze(-1) * mask

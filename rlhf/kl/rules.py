@@ -27,6 +27,7 @@ def faults(
     return [
         *_coefficient_faults(controller, coef, bounds),
         *_placement_faults(estimator, placement),
+        *_sequence_faults(estimator, placement),
         *_sampling_faults(estimator, controller, coef, top_k, top_p, temperature),
         *_reference_faults(controller, reference),
     ]
@@ -62,6 +63,19 @@ def _placement_faults(estimator: str, placement: str) -> list[str]:
             "kl/estimator=k1_clamped with kl/placement=loss: its gradient pushes every token above the reference alike, however far it is "
             "(that of the total variation, not of a KL); put it in the reward, or use k2 or k3."
         ]
+    return []
+
+
+def _sequence_faults(estimator: str, placement: str) -> list[str]:
+    whole = f"kl/placement=sequence_loss with the estimator {estimator}"
+    if placement != "SequenceLoss":
+        return []
+    if estimator == "K1":
+        return [f"{whole}: its expected gradient is zero; use k2, whose gradient is that of the sequence KL."]
+    if estimator == "K1Clamped":
+        return [f"{whole}: its gradient is that of the total variation, not of a KL; use k2, or put it in the reward."]
+    if estimator == "Exact":
+        return [f"{whole}: it is a sum over one token's vocabulary, and a response has none; use k2, or kl/placement=both."]
     return []
 
 

@@ -24,7 +24,7 @@ from rlhf.modules.base import Metrics, StageModule, with_initial_lr
 from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
 from rlhf.randomness import generator
 from rlhf.rollout.collect import AdvantageSettings, TokenView, predict_values, response_logp, to_experience, view_tokens
-from rlhf.rollout.evaluate import evaluate, rollout_metrics
+from rlhf.rollout.evaluate import evaluate, kl_metrics, rollout_metrics
 from rlhf.rollout.generate import Sampling, generate
 from rlhf.rollout.minibatch import minibatches
 from rlhf.rollout.score import clip_score, missing_eos
@@ -84,9 +84,9 @@ class PPOModule(StageModule):
     def random(self, purpose: str, iteration: int, device: torch.device | str | None = None) -> torch.Generator:
         return generator(self.seed, "ppo", purpose, iteration, self.global_rank, device=device or self.device)
 
-    def respond(self, prompts: PromptBatch, purpose: str, iteration: int) -> Rollout:
+    def respond(self, prompts: PromptBatch, purpose: str, iteration: int, sampling: Sampling | None = None) -> Rollout:
         draws = self.random(purpose, iteration)
-        return generate(self.policy, prompts.to(self.device), self.sampling, eos=self.eos, pad=self.pad, generator=draws)
+        return generate(self.policy, prompts.to(self.device), sampling or self.sampling, eos=self.eos, pad=self.pad, generator=draws)
 
     def score(self, rollout: Rollout) -> ScoredRollout:
         view = self.view(rollout, self.frozen.reference)
@@ -98,7 +98,7 @@ class PPOModule(StageModule):
             ref_logp=view.ref_logp,
             exact_kl=view.exact_kl,
             entropy=view.entropy,
-            kl=self.kl.token_kl(view.logp, view.ref_logp, view.exact_kl).masked_fill(~rollout.mask, 0.0),
+            kl=self.kl.token_kl(view.logp, view.ref_logp, rollout.mask, view.exact_kl),
             values=predict_values(self.value_model, rollout, rows=self.settings.forward_rows),
             judged=judged,
             raw_score=raw,
@@ -240,9 +240,17 @@ class PPOModule(StageModule):
             if self.frozen.sft is not None:
                 distance = sequence_nats(view.logp - self._logp(self.frozen.reference, rollout), rollout.mask)[0]
                 metrics["eval/kl/moving_reference_nats"] = float(distance)
+            if self.sampling != self.sampling.plain():
+                metrics |= self._plain_kl()
         for measure in self.measures:
             metrics |= measure()
         return metrics
+
+    def _plain_kl(self) -> Metrics:
+        """The KL of the policy itself where other settings draw the responses: on its own, at temperature 1 without top-k and top-p."""
+        rollout = self.respond(self.prompts.heldout, "plain-evaluation", 0, self.sampling.plain())
+        view = view_tokens(self.policy, self.frozen.start, rollout, temperature=1.0, rows=self.settings.forward_rows)
+        return kl_metrics(rollout, view, prefix="eval/kl/plain")
 
     # --- state ---------------------------------------------------------------------------------------------------
 

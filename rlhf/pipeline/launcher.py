@@ -21,8 +21,11 @@ from rlhf.config import naming
 from rlhf.config.pieces import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
+from rlhf.pipeline.job import Job, Outcome
+from rlhf.pipeline.ledger import Ledger
+from rlhf.pipeline.slots import at_once, cores, seconds_of, visible_gpus
 from rlhf.pipeline.watch import print_outcomes, watching
-from rlhf.pipeline.workers import Job, Outcome, run_jobs
+from rlhf.pipeline.workers import GRACE, run_jobs
 from rlhf.rundir.files import write_json
 from rlhf.rundir.lock import owned
 
@@ -107,6 +110,8 @@ def run_sweep(
     *,
     overrides: Sequence[str] = (),
     n: int | None = None,
+    time_limit: float | None = None,
+    grace: float = GRACE,
     console: Console | None = None,
     target: Callable[[Job], None] = train,
 ) -> list[Outcome]:
@@ -114,7 +119,8 @@ def run_sweep(
 
     Args:
         planned: each job's overrides and checked config, in order. Jobs that are the same run are run once.
-        n: jobs at a time; None: half the cores, at least 1.
+        n: jobs at a time; None: one a GPU where jobs use them, else half the cores, fewer where a job has several threads.
+        time_limit: seconds for each job, waiting for a stage included; one past it is asked to stop, and killed `grace` seconds later.
 
     Raises:
         RunFailed: another process is at work on this sweep.
@@ -127,16 +133,24 @@ def run_sweep(
     with owned(directory):
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
         missing = [job for job in distinct.values() if not naming.is_finished(job.directory)]
-        at_once = n or max(1, (os.cpu_count() or 2) // 2)
-        _announce(console, directory, jobs, distinct, missing, at_once)
+        threads = max(cfg.trainer.threads for cfg in configs)
+        gpus = visible_gpus(os.environ) if any(cfg.trainer.accelerator == "cuda" for cfg in configs) else ()
+        together = at_once(n, cores=cores(), threads=threads, gpus=len(gpus))
+        _announce(console, directory, jobs, distinct, missing, together, threads)
         outcomes = {name: Outcome(job, "finished before", 0) for name, job in distinct.items()}
         code = None
         if missing:
-            limit_threads(max(cfg.trainer.threads for cfg in configs))
-            if target is train:
-                prepare_tracking(configs)
+            limit_threads(threads)
+            preload = preloads(configs) if target is train else ()
             with watching(console) as watcher:
-                ran, code = run_jobs(missing, target, at_once, preload=preloads(configs) if target is train else (), watcher=watcher)
+                ledger = Ledger(directory, watcher)
+                ledger.update([Outcome(job) for job in missing])
+                if target is train:
+                    prepare_tracking(configs)
+                ran, code = run_jobs(
+                    missing, target, together, preload=preload, watcher=ledger, gpus=gpus, time_limit=time_limit, grace=grace
+                )
+                ledger.write(working=False)
             outcomes |= {outcome.job.name: outcome for outcome in ran}
         print_outcomes(console, list(outcomes.values()))
         if code is not None:
@@ -145,22 +159,34 @@ def run_sweep(
     return [outcomes[job.name] for job in jobs]
 
 
-def _announce(console: Console, directory: Path, jobs: Sequence[Job], distinct: Mapping[str, Job], missing: Sequence[Job], n: int) -> None:
+def _announce(
+    console: Console,
+    directory: Path,
+    jobs: Sequence[Job],
+    distinct: Mapping[str, Job],
+    missing: Sequence[Job],
+    n: int,
+    threads: int,
+) -> None:
     parts = [f"{len(distinct)} jobs in {directory}"]
     if len(distinct) < len(jobs):
         parts.append(f"{len(jobs) - len(distinct)} more would be the same runs again")
     if len(missing) < len(distinct):
         parts.append(f"{len(distinct) - len(missing)} finished before")
     if missing:
-        parts.append(f"{min(n, len(missing))} at a time")
+        n = min(n, len(missing))
+        parts.append(f"{n} at a time" + (f" ({n * threads} threads for {cores()} cores)" if n * threads > cores() else ""))
     console.print("; ".join(parts), highlight=False, soft_wrap=True)
 
 
 class LocalLauncher(Launcher):
-    """One process a job, `jobs` at a time."""
+    """One process a job, `jobs` at a time, each for no longer than `time_limit` and then `grace` (see `seconds_of`)."""
 
-    def __init__(self, jobs: int | None = None) -> None:
+    def __init__(self, jobs: int | None = None, time_limit: str | float | None = None, grace: str | float | None = None) -> None:
+        if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+            raise ValueError(f"hydra.launcher.jobs={jobs}: expected a whole number of at least 1, or null")
         self.jobs = jobs
+        self.time_limit, self.grace = seconds_of(time_limit), seconds_of(grace) or GRACE
         self.checked: dict[tuple[str, ...], Config | None] = {}  # configs that the command line has composed and checked already
         self.outcomes: list[Outcome] = []
 
@@ -171,7 +197,7 @@ class LocalLauncher(Launcher):
         planned = [(list(own), self._config(own)) for own in job_overrides]
         directory = Path(str(self.config.hydra.sweep.dir))
         overrides = [str(line) for line in self.config.hydra.overrides.task]
-        outcomes = run_sweep(planned, directory, overrides=overrides, n=self.jobs)
+        outcomes = run_sweep(planned, directory, overrides=overrides, n=self.jobs, time_limit=self.time_limit, grace=self.grace)
         self.outcomes += outcomes
         return [_job_return(outcome) for outcome in outcomes]
 

@@ -43,12 +43,6 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
     cfg, tokenizer = shop.cfg, shop.tokenizer
     policy, start = shop.load_policy(sft), shop.load_policy(sft).requires_grad_(False)
     kl = kl_penalty(cfg)
-    judges = Judges(
-        tokenizer=tokenizer,
-        reward_model=None if reward_model is None else load_scalar_model(reward_model).eval().requires_grad_(False),
-        gold=shop.source.gold,
-        others=shop.source.judges,
-    )
     heldout = shop.data.prompts.heldout
     prompts = PromptSource(
         draw=lambda i: collate_prompts(tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)),
@@ -61,7 +55,7 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
         value_model(cfg, policy, reward_model),
         frozen=Frozen(
             reference=copy.deepcopy(start) if kl.reference.moves else start,
-            judges=judges,
+            judges=judges_of(shop, reward_model),
             scorer=build(cfg.scorer),
             sft=start if kl.reference.moves else None,
         ),
@@ -75,6 +69,15 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
         eos=eos_id(tokenizer),
         pad=pad_id(tokenizer),
         seed=cfg.seed,
+    )
+
+
+def judges_of(shop: Workshop, reward_model: Path | None) -> Judges:
+    return Judges(
+        tokenizer=shop.tokenizer,
+        reward_model=None if reward_model is None else load_scalar_model(reward_model).eval().requires_grad_(False),
+        gold=shop.source.gold,
+        others=shop.source.judges,
     )
 
 

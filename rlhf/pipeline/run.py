@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,18 +15,22 @@ import torch
 from rlhf.config.build import build
 from rlhf.config.naming import is_finished, run_hash
 from rlhf.config.schema import Config
+from rlhf.config.validate import cautions
 from rlhf.data.records import Source
+from rlhf.pipeline import best_of_n
 from rlhf.pipeline.manifest import manifest
 from rlhf.pipeline.ppo import train_ppo
 from rlhf.pipeline.reward_model import reward_model_artifact
 from rlhf.pipeline.sft import sft_artifact
 from rlhf.pipeline.summary import Summary, identity, run_label, run_tags, summarise_artifact, summarise_ppo, tracked_params
-from rlhf.pipeline.workshop import Workshop, finishing, flatten, to_yaml
+from rlhf.pipeline.workshop import READS, Workshop, finishing, flatten, to_yaml
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_json, write_json, write_text
 from rlhf.rundir.lock import owned
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
@@ -50,6 +55,8 @@ def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
             return finished
         with recorded_end(directory):
             _begin(shop, plain, directory)
+            for caution in cautions(cfg):
+                log.warning("%s", caution)
             return _stages(shop, plain, directory)
 
 
@@ -70,9 +77,13 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
         return _written(summarise_artifact(shop, reward_model, plain), directory)
     _check_parents(directory, parents)
     _write_manifest(shop, plain, directory, parents)
+    if cfg.best_of_n.samples:
+        write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
+        write_json(directory / best_of_n.FILE, best_of_n.best_of_n_curve(shop, sft, reward_model))
     write_status(directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations)
     tracker: Tracker = build(cfg.tracking)
-    tracker.begin(directory, name=run_label(plain), params=flatten(tracked_params(plain)), tags=run_tags(shop, parents))
+    params, datasets = flatten(tracked_params(plain)), shop.datasets(*READS["ppo"])
+    tracker.begin(directory, name=run_label(plain), params=params, tags=run_tags(shop, parents), datasets=datasets)
     with finishing(tracker), recorded_end(directory):
         results = train_ppo(shop, sft, reward_model, directory, tracker)
         return _written(summarise_ppo(shop, plain, directory, parents, results), directory)
@@ -109,10 +120,8 @@ def _write_manifest(shop: Workshop, plain: Mapping[str, Any], directory: Path, p
     names = identity(shop, plain)
     fingerprints = {"data": shop.data.fingerprint, **parents}
     details = {"hash": names["config_hash"], "name": names["name"], "study": names["study"], "sweep": names["sweep"]}
-    write_json(
-        directory / "manifest.json",
-        manifest(kind="run", stage=shop.cfg.stage, seed=shop.cfg.seed, fingerprints=fingerprints, **details),
-    )
+    kept = {"fingerprints": fingerprints, "data": shop.data_parts, "config": dict(plain)}
+    write_json(directory / "manifest.json", manifest(kind="run", stage=shop.cfg.stage, seed=shop.cfg.seed, **details, **kept))
 
 
 def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from rlhf.config.naming import run_hash, snake
 from rlhf.config.schema import Config
+from rlhf.config.validate import cautions
+from rlhf.kl.descends import descends
 from rlhf.pipeline.artifacts import manifest_of
 from rlhf.pipeline.workshop import Workshop
 from rlhf.rundir.files import read_jsonl
@@ -33,6 +35,7 @@ def summarise_ppo(
         "kl.coef": coef,
         "kl.coef_final": last["kl/coef"],  # that shaped the last rollout
         **kl_pieces(shop.cfg),
+        "kl.descends": kl_descends(shop.cfg),
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
@@ -41,6 +44,7 @@ def summarise_ppo(
         "sft/perplexity": _metrics(shop, "sft", parents).get("val/perplexity"),
         "fingerprints": {"data": shop.data.fingerprint, **parents},
         "policy_sha256": results["policy_sha256"],
+        "warnings": cautions(shop.cfg),
         "wall_seconds": _seconds(directory),
     }
 
@@ -78,6 +82,12 @@ def _seconds(directory: Path) -> float:
 def kl_pieces(cfg: Config) -> dict[str, str]:
     """The YAML names of the KL pieces: `kl.controller`: adaptive, ..."""
     return {f"kl.{part}": snake(getattr(cfg.kl, part).class_path) for part in ("controller", "estimator", "placement", "reference")}
+
+
+def kl_descends(cfg: Config) -> str:
+    """Which divergence the gradient of the penalty descends."""
+    pieces = kl_pieces(cfg)
+    return descends(pieces["kl.estimator"], pieces["kl.placement"])
 
 
 def run_label(plain: Mapping[str, Any]) -> str:

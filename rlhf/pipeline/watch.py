@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,42 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlhf.pipeline.workers import Outcome
+from rlhf.pipeline.job import Outcome
+from rlhf.rundir.look import STYLES, last_row, numbers, read_object
 
-STYLES = {"finished": "green", "finished before": "green", "failed": "bold red", "stopped": "yellow", "running": "cyan"}
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
-
-
-def last_row(path: Path) -> dict[str, Any]:
-    """The last whole line of a JSON Lines file, {} if there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
-            text = file.read().decode(errors="replace")
-        row = json.loads(text[: text.rindex("\n")].rpartition("\n")[2])
-    except (OSError, ValueError):
-        return {}
-    return row if isinstance(row, dict) else {}
-
-
-def status_of(directory: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((directory / "status.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def numbers(row: dict[str, Any]) -> dict[str, str]:
-    """Reward, KL and coefficient of one line of metrics.jsonl, as text."""
-    names = {
-        "reward": ("reward/proxy", "eval/reward/proxy", "reward/gold"),
-        "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"),
-        "coef": ("kl/coef",),
-    }
-    values = {label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()}
-    form = {"reward": "+.3f", "KL": ".2f", "coef": ".4g"}
-    return {k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else "" for k, v in values.items()}
 
 
 def duration(seconds: float) -> str:
@@ -97,7 +63,7 @@ class SweepWatcher:
 
     def _cells(self, outcome: Outcome) -> list[str]:
         directory = outcome.job.directory
-        status = status_of(directory) if outcome.state not in ("waiting", "not started") else {}
+        status = read_object(directory / "status.json") if outcome.state not in ("waiting", "not started") else {}
         shown = numbers(last_row(directory / "metrics.jsonl") if status else {})
         total = status.get("iterations")
         iteration = f"{status.get('iteration', 0)}/{total}" if total else ""
@@ -108,7 +74,7 @@ class SweepWatcher:
         if outcome.state in ("waiting", "finished before", "not started"):
             return
         directory = outcome.job.directory
-        status = status_of(directory) if outcome.state == "running" else {}
+        status = read_object(directory / "status.json") if outcome.state == "running" else {}
         total = status.get("iterations") or 0
         tenth = int((status.get("iteration") or 0) / total / PLAIN_SHARE) if total else 0
         now = (outcome.state, str(status.get("stage") or ""), tenth)
@@ -117,7 +83,7 @@ class SweepWatcher:
         self.told[outcome.job.name] = now
         shown = " ".join(f"{label} {text}" for label, text in numbers(last_row(directory / "metrics.jsonl")).items() if text)
         if outcome.state != "running":
-            how = f"failed ({outcome.ended})" if outcome.state == "failed" else outcome.state
+            how = f"{outcome.state} ({outcome.ended})" if outcome.state in ("failed", "time limit") else outcome.state
             self._print(f"{outcome.job.name}: {how} after {duration(outcome.seconds)}  {shown}")
         elif total:
             left = self.clock.left(directory, status)
@@ -149,6 +115,6 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         table.add_row(outcome.job.name, state, outcome.ended if outcome.exit_code else "", took)
     console.print(table)
     for outcome in outcomes:
-        if outcome.state in ("failed", "stopped"):
+        if outcome.state in ("failed", "time limit", "stopped"):
             told = f"{outcome.job.name}: {outcome.last_line}\n  log: {outcome.job.log}"
             console.print(told, highlight=False, soft_wrap=True, markup=False)

@@ -15,56 +15,20 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-State = Literal["waiting", "running", "finished", "finished before", "failed", "stopped", "not started"]
+from rlhf.pipeline.job import Job, Outcome
+from rlhf.pipeline.slots import least_used
+from rlhf.rundir.status import read_status, write_status
+
 POLL = 0.5  # seconds between looks at the running jobs' files
-STOP_CODES = (130, 143, -signal.SIGTERM, -signal.SIGINT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    name: str
-    directory: Path
-    plain: dict[str, Any]  # the resolved config
-    overrides: tuple[str, ...] = ()
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "log.txt"
-
-
-@dataclass
-class Outcome:
-    job: Job
-    state: State = "waiting"
-    exit_code: int | None = None
-    seconds: float = 0.0
-
-    @property
-    def ended(self) -> str:
-        """How, in words: `exit 1`, `SIGKILL`."""
-        if self.exit_code is None:
-            return ""
-        if self.exit_code < 0:
-            return signal.Signals(-self.exit_code).name
-        return f"exit {self.exit_code}"
-
-    @property
-    def last_line(self) -> str:
-        """The last line of the job's log that says something."""
-        if not self.job.log.exists():
-            return ""
-        with self.job.log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            lines = file.read().decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+GRACE = 60.0  # seconds that a job past its time limit has to save its state
 
 
 class Watcher(Protocol):
@@ -111,13 +75,23 @@ def start_method() -> str:
 
 
 def run_jobs(
-    jobs: Sequence[Job], target: Callable[[Job], None], n: int, *, preload: Sequence[str] = (), watcher: Watcher | None = None
+    jobs: Sequence[Job],
+    target: Callable[[Job], None],
+    n: int,
+    *,
+    preload: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    gpus: Sequence[str] = (),
+    time_limit: float | None = None,
+    grace: float = GRACE,
 ) -> tuple[list[Outcome], int | None]:
     """Runs `target(job)` for each job in its own process, `n` at a time, output into the job's log.
 
     Args:
         target: a function of a module (it is pickled by name); its return value is dropped.
         preload: modules that the server imports once.
+        gpus: each job sees one of these only, the one with the fewest jobs.
+        time_limit: seconds that a job may run; then it is asked to stop, and killed after `grace` more.
 
     Returns:
         An outcome for each job in order, and the exit code that a signal asked for, if one came.
@@ -127,51 +101,94 @@ def run_jobs(
         context.set_forkserver_preload(list(preload))
     outcomes = [Outcome(job) for job in jobs]
     with stop_signals() as stop:
-        _supervise(outcomes, target, n, context, stop, watcher)
+        _supervise(outcomes, target, n, context, stop, watcher, gpus, (time_limit, grace))
     return outcomes, stop.exit_code
 
 
-def _supervise(
-    outcomes: list[Outcome], target: Callable[[Job], None], n: int, context: BaseContext, stop: Stop, watcher: Watcher | None
-) -> None:
-    running: dict[Any, tuple[BaseProcess, Outcome, float]] = {}
-    asked = 0
-    while True:
-        for outcome in outcomes:
-            if outcome.state == "waiting" and stop.signals:
-                outcome.state = "not started"
-            elif outcome.state == "waiting" and len(running) < n:
-                process = _start(context, target, outcome)
-                running[process.sentinel] = (process, outcome, time.monotonic())
-        if watcher is not None:
-            watcher.update(outcomes)
-        if not running:
+@dataclass
+class Running:
+    process: BaseProcess
+    outcome: Outcome
+    gpu: str | None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def hold_to(self, limit: float | None, grace: float) -> None:
+        if limit is None or self.seconds < limit:
             return
-        if len(stop.signals) > asked:
-            asked = len(stop.signals)
-            for process, _, _ in running.values():
-                (process.terminate if asked == 1 else process.kill)()
-        for sentinel in wait(list(running), timeout=POLL):
-            process, outcome, began = running.pop(sentinel)
-            process.join()
-            _end(outcome, process.exitcode, time.monotonic() - began)
+        if not self.outcome.overdue:
+            self.outcome.overdue = True
+            self.process.terminate()
+        elif self.seconds > limit + grace:
+            self.process.kill()
 
 
-def _start(context: BaseContext, target: Callable[[Job], None], outcome: Outcome) -> BaseProcess:
+def _supervise(
+    outcomes: list[Outcome],
+    target: Callable[[Job], None],
+    n: int,
+    context: BaseContext,
+    stop: Stop,
+    watcher: Watcher | None,
+    gpus: Sequence[str],
+    limits: tuple[float | None, float],
+) -> None:
+    running: dict[Any, Running] = {}
+    asked = 0
+    try:
+        while True:
+            for outcome in outcomes:
+                if outcome.state == "waiting" and stop.signals:
+                    outcome.state = "not started"
+                elif outcome.state == "waiting" and len(running) < n:
+                    gpu = least_used(gpus, [job.gpu for job in running.values()])
+                    process = _start(context, target, outcome, gpu)
+                    running[process.sentinel] = Running(process, outcome, gpu)
+            if watcher is not None:
+                watcher.update(outcomes)
+            if not running:
+                return
+            if len(stop.signals) > asked:
+                asked = len(stop.signals)
+                for job in running.values():
+                    (job.process.terminate if asked == 1 else job.process.kill)()
+            for sentinel in wait(list(running), timeout=POLL):
+                ended = running.pop(sentinel)
+                ended.process.join()
+                ended.outcome.end(ended.process.exitcode, ended.seconds)
+                _tell_death(ended.outcome)
+            for job in running.values():
+                job.hold_to(*limits)
+    finally:  # whoever unwinds this process (a cluster's warning signal, say) leaves no job behind
+        for job in running.values():
+            job.process.terminate()
+        for job in running.values():
+            job.process.join(limits[1])
+
+
+def _start(context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None) -> BaseProcess:
     outcome.job.directory.mkdir(parents=True, exist_ok=True)
-    process: BaseProcess = context.Process(target=_work, args=(target, outcome.job), name=outcome.job.name)  # type: ignore[attr-defined]
+    arguments = (target, outcome.job, gpu)
+    process: BaseProcess = context.Process(target=_work, args=arguments, name=outcome.job.name)  # type: ignore[attr-defined]
     process.start()
     outcome.state = "running"
     return process
 
 
-def _end(outcome: Outcome, exit_code: int | None, seconds: float) -> None:
-    outcome.exit_code, outcome.seconds = exit_code, seconds
-    outcome.state = "finished" if exit_code == 0 else "stopped" if exit_code in STOP_CODES else "failed"
+def _tell_death(outcome: Outcome) -> None:
+    """A job that a signal killed could not write down its own end."""
+    directory = outcome.job.directory
+    if outcome.exit_code is not None and outcome.exit_code < 0 and read_status(directory).get("state") == "running":
+        write_status(directory, state="failed", error=f"{outcome.state} ({outcome.ended})", exit_code=outcome.exit_code)
 
 
-def _work(target: Callable[[Job], None], job: Job) -> None:
-    """The child: its own session, its log, an eye on the parent, and an exit code for however `target` ends."""
+def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
+    """The child: its own session, its log, its GPU, an eye on the parent, and an exit code for however `target` ends."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA is first used, which no module does by being imported
     if hasattr(os, "setsid"):
         os.setsid()
     _redirect(job.log)

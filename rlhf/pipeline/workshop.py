@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
-from rlhf.config.naming import BOOKKEEPING
+from rlhf.config.naming import BOOKKEEPING, run_hash, snake
 from rlhf.config.schema import Config
 from rlhf.data.records import Source, TaskData
 from rlhf.models.load import load_causal_lm
@@ -24,13 +24,15 @@ from rlhf.modules.base import StageModule
 from rlhf.pipeline.artifacts import ArtifactStore
 from rlhf.pipeline.fingerprint import content, fingerprint
 from rlhf.pipeline.fit import TrainerSettings, fit
-from rlhf.pipeline.manifest import manifest
+from rlhf.pipeline.manifest import data_parts, manifest
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl, write_text
 from rlhf.rundir.status import recorded_end, write_status
-from rlhf.tracking.base import Status, Tracker
+from rlhf.tracking.base import Dataset, Status, Tracker
 
 log = logging.getLogger(__name__)
+
+READS = {"sft": ("demonstrations",), "reward_model": ("preferences", "prompts"), "ppo": ("prompts",)}  # the parts of the data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,16 @@ class Workshop:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = self.model.tokenizer(lambda: self.source.tokenizer(self.data))
         return tokenizer
+
+    @cached_property
+    def data_parts(self) -> dict[str, dict[str, Any]]:
+        return data_parts(self.data)
+
+    def datasets(self, *parts: str) -> list[Dataset]:
+        """What a stage learns from, for the tracker: those of `demonstrations`, `preferences` and `prompts` that there are."""
+        kind, source = snake(self.cfg.data.class_path), self.cfg.data.model_dump(by_alias=True, mode="json")
+        found = {name: self.data_parts[name] for name in parts if name in self.data_parts}
+        return [Dataset(name=f"{kind} {name}", digest=part["sha256"], rows=part["rows"], source=source) for name, part in found.items()]
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -120,10 +132,12 @@ class Workshop:
 
         def made(work: Path) -> dict[str, Any]:
             settings = self.deciding(section)
-            write_text(work / "config.yaml", to_yaml({"stage": stage, **settings, "model": self.cfg.model.model_dump(by_alias=True)}))
+            plain = {**self.cfg.plain(), "stage": stage}
+            write_text(work / "config.yaml", to_yaml(plain))
             tracker: Tracker = build(self.cfg.tracking)
             tags = {"stage": stage, "study": self.cfg.study, "fingerprint": identity, **{f"parent.{k}": v for k, v in parents.items()}}
-            tracker.begin(work, name=f"{stage} {identity[:8]}", params=flatten(settings), tags=tags)
+            datasets = self.datasets(*READS[stage])
+            tracker.begin(work, name=f"{stage} {identity[:8]}", params=flatten(settings), tags=tags, datasets=datasets)
             with finishing(tracker), recorded_end(work):
                 metrics = make(work, tracker)
             return manifest(
@@ -133,7 +147,9 @@ class Workshop:
                 name=f"{stage}-{identity}",
                 seed=settings["seed"],
                 fingerprints={"data": self.data.fingerprint, **parents},
-                config=settings,
+                data=self.data_parts,
+                config=plain,
+                config_hash=run_hash(plain),
                 metrics=metrics,
             )
 

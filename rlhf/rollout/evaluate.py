@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from rlhf.functional.kl import k3, log_ratio_clip_fraction, sequence_nats, token_nats
+from rlhf.functional.errors import groups_of, mean_and_error
+from rlhf.functional.kl import k1, k2, k3, log_ratio_clip_fraction, sequence_nats, token_nats
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.kl.penalty import KLPenalty
 from rlhf.rollout.collect import TokenView
@@ -18,22 +21,31 @@ from rlhf.types import Rollout, ScoredRollout
 Metrics = dict[str, float]
 
 
-def mean_and_se(name: str, x: Tensor) -> Metrics:
-    """x [B] -> its mean and the standard error of it, std / sqrt(B)."""
-    x = x.double()
-    return {name: float(x.mean()), f"{name}_se": float(x.std(correction=1) / len(x) ** 0.5) if len(x) > 1 else float("nan")}
+def mean_and_se(name: str, x: Tensor, groups: Tensor | None = None) -> Metrics:
+    """x [B] -> its mean and the standard error of it; `groups` as in rlhf.functional.errors."""
+    mean, error = mean_and_error(x, groups)
+    return {name: float(mean), f"{name}_se": float(error)}
 
 
-def kl_metrics(rollout: Rollout, view: TokenView) -> Metrics:
-    """The KL to the reference in nats per response (k1, k3 and exact per token) and per token (k1)."""
-    d, mask = view.logp - view.ref_logp, rollout.mask
-    estimates = {"kl/sequence_nats": d, "kl/sequence_nats_k3": k3(view.logp, view.ref_logp), "kl/sequence_nats_exact": view.exact_kl}
+def token_estimates(view: TokenView) -> dict[str, Tensor]:
+    """The estimates of the KL at each token [B, T] by the ending of their metrics' names; k1, the plain log-ratio, has none."""
+    logp, ref_logp = view.logp.double(), view.ref_logp.double()
+    return {"": k1(logp, ref_logp), "_k2": k2(logp, ref_logp), "_k3": k3(logp, ref_logp), "_exact": view.exact_kl}
+
+
+def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics:
+    """Each estimate of the KL to the reference in nats per response and per token, with its standard error.
+
+    `<prefix>/sequence_nats` and `token_nats` are k1's, and so on with `_k2`, `_k3`, `_exact`.
+    """
+    mask, groups = rollout.mask, groups_of(rollout.prompt.texts)
     metrics: Metrics = {}
-    for name, per_token in estimates.items():
-        mean, se = sequence_nats(per_token, mask)
-        metrics |= {name: float(mean), f"{name}_se": float(se)}
-    clipped = float(log_ratio_clip_fraction(view.logp, view.ref_logp, mask))  # tokens beyond k3's clamp
-    return metrics | {"kl/token_nats": float(token_nats(d, mask)), "kl/log_ratio_clipped": clipped}
+    for ending, per_token in token_estimates(view).items():
+        for unit, measure in (("sequence", sequence_nats), ("token", token_nats)):
+            mean, error = measure(per_token, mask, groups)
+            name = f"{prefix}/{unit}_nats{ending}"
+            metrics |= {name: float(mean), f"{name}_se": float(error)}
+    return metrics | {f"{prefix}/log_ratio_clipped": float(log_ratio_clip_fraction(view.logp, view.ref_logp, mask))}  # beyond k3's clamp
 
 
 def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
@@ -55,8 +67,9 @@ def rollout_metrics(
     rollout = scored.rollout
     view = TokenView(logp=scored.logp, ref_logp=scored.ref_logp, exact_kl=scored.exact_kl, entropy=scored.entropy)
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, scored.entropy)
+    groups = groups_of(rollout.prompt.texts)
     for name, score in scored.judged.items():
-        metrics |= mean_and_se(f"reward/{name}", score)
+        metrics |= mean_and_se(f"reward/{name}", score, groups)
     penalised = masked_sum(rewards, rollout.mask, dim=1)
     metrics |= {
         "kl/coef": penalty.coef,
@@ -65,7 +78,8 @@ def rollout_metrics(
         "ppo/score_clipped": float((scored.score != scored.raw_score).float().mean()),
         "ppo/shaped_reward": float(penalised.mean()),
     }
-    return metrics, (metrics["kl/sequence_nats"], metrics["kl/token_nats"], len(scored.score))
+    steered = (metrics["kl/sequence_nats"], metrics["kl/token_nats"])
+    return metrics | penalty.steering(*steered), (*steered, len(scored.score))
 
 
 def evaluate(
@@ -80,20 +94,30 @@ def evaluate(
 
     `score` makes what PPO maximises ([B], unclipped, before the KL) of the judges' scores: the metric `ppo/score`.
     """
-    scores = judges.scores(rollout)
-    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy) | mean_and_se("ppo/score", score(rollout, scores))
-    for name, judged in scores.items():
-        metrics |= mean_and_se(f"reward/{name}", judged)
-    kl = masked_sum(view.logp - view.ref_logp, rollout.mask, dim=1)
-    responses = decode(rollout, judges.tokenizer)
-    table = [
-        {
-            "prompt": rollout.prompt.texts[i],
-            "response": responses[i],
-            **{f"reward/{name}": round(float(judged[i]), 4) for name, judged in scores.items()},
-            "kl/sequence_nats": round(float(kl[i]), 4),
-            "ended": bool(rollout.ended[i]),
-        }
-        for i in range(min(samples, len(responses)))
-    ]
+    scores, groups = judges.scores(rollout), groups_of(rollout.prompt.texts)
+    metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy)
+    for name, judged in {"ppo/score": score(rollout, scores), **{f"reward/{name}": judged for name, judged in scores.items()}}.items():
+        metrics |= mean_and_se(name, judged, groups)
+    table = [sample(rollout, view, judges, scores, row) for row in range(min(samples, len(rollout.tokens)))]
     return {f"eval/{name}": value for name, value in metrics.items()}, table
+
+
+def sample(rollout: Rollout, view: TokenView, judges: Judges, scores: Mapping[str, Tensor], row: int) -> dict[str, Any]:
+    """One response to read: `token_kl` is log pi - log ref of each of its `tokens` (EOS last, if it ended), which add up to its KL."""
+    one = rollout.rows(torch.tensor([row]))
+    kl = (view.logp - view.ref_logp)[row][rollout.mask[row]].tolist()
+    return {
+        "prompt": rollout.prompt.texts[row],
+        "response": decode(one, judges.tokenizer)[0],
+        **{f"reward/{name}": round(float(judged[row]), 4) for name, judged in scores.items()},
+        "kl/sequence_nats": round(sum(kl), 4),
+        "ended": bool(rollout.ended[row]),
+        "tokens": token_texts(rollout.tokens[row][rollout.mask[row]].tolist(), judges.tokenizer),
+        "token_kl": [round(nats, 4) for nats in kl],
+    }
+
+
+def token_texts(ids: Sequence[int], tokenizer: Any) -> list[str]:
+    """What each token adds to the text, special tokens included. A character made of several tokens shows as U+FFFD until its last."""
+    whole = [tokenizer.decode(ids[:end], skip_special_tokens=False) for end in range(len(ids) + 1)]
+    return [after[len(os.path.commonprefix([before, after])) :] for before, after in zip(whole, whole[1:], strict=False)]

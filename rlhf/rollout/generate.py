@@ -24,6 +24,10 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
 
+    def plain(self) -> Sampling:
+        """The same length, drawn from the policy itself."""
+        return Sampling(max_new_tokens=self.max_new_tokens)
+
 
 def warp(logits: Tensor, sampling: Sampling) -> Tensor:
     """[B, V] -> [B, V]: log-probabilities of the distribution that is sampled.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +67,22 @@ def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
 
     Not `log_table`: that appends to a table that is there, and would show every sample twice after a resume.
     """
-    rows = Lines(directory / "samples.jsonl").read()
+    rows = [{k: v for k, v in row.items() if not k.startswith("token")} for row in Lines(directory / "samples.jsonl").read()]
     if rows:
         client.log_dict(run_id, table(rows), TABLE)
         client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
+
+
+def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[str, Any]]) -> None:
+    """What the run learns from, as its inputs: MLflow shows them in the run list and finds runs by them."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    def entity(data: Mapping[str, Any]) -> Dataset:
+        profile = json.dumps({"num_rows": data["rows"]})
+        return Dataset(name=data["name"], digest=data["digest"][:16], source_type="rlhf", source=data["source"], profile=profile)
+
+    context = [InputTag("mlflow.data.context", "training")]
+    client.log_inputs(run_id, datasets=[DatasetInput(entity(data), tags=context) for data in datasets])
 
 
 def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:

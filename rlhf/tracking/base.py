@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a run learns from: `digest` is the sha256 of its rows, `source` says how it came about (plain JSON)."""
+
+    name: str
+    digest: str
+    rows: int
+    source: Mapping[str, Any]
+
+
 class Tracker(Protocol):
     """Follows one run directory at a time. `metrics.jsonl` there is the spool; the tracker only reads it."""
 
-    def begin(self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def begin(
+        self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[Dataset] = ()
+    ) -> None:
         """Start to follow `directory`. `params` is flat (`kl.coef`: 0.05). Returns at once."""
         ...
 
@@ -32,7 +45,9 @@ class Tracker(Protocol):
 class NoTracker:
     """tracking=none: the run's directory is all there is."""
 
-    def begin(self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def begin(
+        self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[Dataset] = ()
+    ) -> None:
         return None
 
     def notify(self) -> None:

@@ -6,18 +6,21 @@ start, after an error), so that a crash between sending a line and noting it sen
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from rlhf.tracking import artifacts
+from rlhf.tracking.base import Dataset
 from rlhf.tracking.redact import redact_text, redact_value
 from rlhf.tracking.spool import Lines, number, read_json, write_json
 from rlhf.tracking.store import connect, prepare_store
@@ -40,7 +43,14 @@ def read_state(directory: Path) -> dict[str, Any]:
 
 
 def open_state(
-    directory: Path, *, uri: str, experiment: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]
+    directory: Path,
+    *,
+    uri: str,
+    experiment: str,
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    datasets: Sequence[Dataset] = (),
 ) -> dict[str, Any]:
     """The directory's state with what this start says of the run; a new one if the directory was tracked elsewhere, or never."""
     old = read_state(directory)
@@ -49,6 +59,7 @@ def open_state(
     state.update(uri=uri, experiment=experiment, name=name, closed=None, ended=None, begun=state.get("begun") or _now())
     state["params"] = {_key(k): _text(redact_value(k, v)) for k, v in params.items()}
     state["tags"] = {_key(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
+    state["datasets"] = [{**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets]
     state["starts"] += 1
     write_json(directory / STATE, state)
     return state
@@ -167,6 +178,8 @@ class Delivery:
         arrived = int(run.data.metrics.get("iteration", -1))
         self._save(run_id=run.info.run_id, experiment_id=experiment_id, delivered=arrived)
         _send_params(client, run, state)
+        if state.get("datasets") and not (run.inputs and run.inputs.dataset_inputs):
+            artifacts.send_datasets(client, run.info.run_id, state["datasets"])
         artifacts.send_config(client, run.info.run_id, self.directory)
         return client
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
-from rlhf.tracking.base import Status
+from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery, open_state, read_state
 from rlhf.tracking.links import experiment_link, page, run_link, ui_command
 from rlhf.tracking.redact import redact_text
@@ -35,10 +35,12 @@ class MLflowTracker:
         self._delivery: Delivery | None = None
         self._thread: threading.Thread | None = None
 
-    def begin(self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def begin(
+        self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[Dataset] = ()
+    ) -> None:
         if self._thread is not None:
             raise RuntimeError("finish the run that is followed before another begins")
-        state = open_state(directory, uri=self.uri, experiment=self.experiment, name=name, params=params, tags=tags)
+        state = open_state(directory, uri=self.uri, experiment=self.experiment, name=name, params=params, tags=tags, datasets=datasets)
         self._delivery = Delivery(directory, state)
         self._bell, self._status, self._error, self._done = threading.Event(), None, None, False
         self._bell.set()

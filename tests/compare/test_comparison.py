@@ -21,7 +21,7 @@ def test_files_rows_and_answer(gamed, rundirs):
     rundirs.write(gamed / "sweep.json", {"overrides": ["kl.coef=0,0.05,0.2", "note='a b'"], "jobs": [{"name": "never", "overrides": []}]})
     made = compare(gamed, track=False)
 
-    assert set(made.files) == {"frontier.png", "runs.csv", "report.md"}
+    assert set(made.files) == {"report.html", "frontier.png", "matched.csv", "runs.csv", "report.md"}
     assert all(path.parent == gamed and path.stat().st_size for path in made.files.values())
     assert made.answer.startswith("kl.coef=0.05 is best by gold reward")
     assert [s["label"] for s in made.settings] == ["kl.coef=0", "kl.coef=0.05", "kl.coef=0.2"]
@@ -65,7 +65,7 @@ def test_files_rows_and_answer(gamed, rundirs):
 
 def test_the_same_again_writes_the_same(gamed):
     compare(gamed, track=False)
-    first = {name: (gamed / name).read_bytes() for name in ("report.md", "runs.csv", "frontier.png")}
+    first = {name: (gamed / name).read_bytes() for name in ("report.html", "report.md", "runs.csv", "frontier.png")}
     compare(gamed, track=False)
     assert first == {name: (gamed / name).read_bytes() for name in first}
 
@@ -149,7 +149,8 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     client = connect(uri)
     experiment_id = prepare_store(uri, "unit")
     (summary,) = client.search_runs([experiment_id], "tags.stage = 'sweep'")
-    assert {f.path for f in client.list_artifacts(summary.info.run_id)} == {"frontier.png", "report.md", "runs.csv"}
+    attached = {f.path for f in client.list_artifacts(summary.info.run_id)}
+    assert attached == {"frontier.png", "matched.csv", "report.html", "report.md", "runs.csv"}
     assert summary.data.metrics["runs/finished"] == 2.0
     note = summary.data.tags["mlflow.note.content"]
     assert note.startswith("# attached")

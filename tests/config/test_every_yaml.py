@@ -16,6 +16,7 @@ COMPANIONS = {
     "kl/estimator/exact": ["kl/placement=both"],
     "kl/placement/both": ["kl/estimator=exact"],
     "kl/placement/loss": ["kl/estimator=k3"],
+    "kl/placement/sequence_loss": ["kl/estimator=k2"],
 }
 OPTIMIZERS = ("sft", "reward_model", "ppo")
 
@@ -28,7 +29,8 @@ def overrides(file):
         return [([f"optimizer@{stage}.optimizer={option}"], f"{stage}.optimizer") for stage in OPTIMIZERS]
     if not group:
         return [([], "")]
-    place = "kl" if group == "kl/coef" else "" if group in ("experiment", "hydra/help", "hydra/launcher") else group.replace("/", ".")
+    nowhere = group == "experiment" or group.startswith("hydra/")
+    place = "kl" if group == "kl/coef" else "" if nowhere else group.replace("/", ".")
     return [([f"{group}={option}", *more], place)]
 
 
@@ -90,7 +92,7 @@ def test_composes_validates_and_builds(planned, file):
 def test_hydras_own_files_are_used(file):
     group, _, option = file.rpartition("/")
     with session() as hydra:
-        config = hydra.compose_config("config", [], run_mode=None, with_log_configuration=False)
+        config = hydra.compose_config("config", [f"{group}={option}"], run_mode=None, with_log_configuration=False)
         assert config.hydra.runtime.choices[group] == option
         for key, value in written(file).items():
             assert config.hydra[group.removeprefix("hydra/")][key] == value
@@ -99,8 +101,8 @@ def test_hydras_own_files_are_used(file):
 def test_the_walk_saw_every_group():
     """Counted here, so that a group cannot drop out of sight."""
     seen = {file.rpartition("/")[0] for file in FILES}
-    groups = "advantage callbacks data experiment generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference model"
-    groups += " optimizer paths ppo reward_model scorer sft tracking trainer trust_region hydra/help hydra/launcher"
+    groups = "advantage best_of_n callbacks data experiment generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
+    groups += " model optimizer paths ppo reward_model scorer sft tracking trainer trust_region hydra/help hydra/launcher hydra/sweeper"
     assert seen == {"", *groups.split()}
     assert len(FILES) >= 60
     assert all(path.suffix == ".yaml" for path in conf_dir().rglob("*") if path.is_file())

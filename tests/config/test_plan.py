@@ -1,4 +1,10 @@
+from itertools import product
+
 import pytest
+
+from rlhf.config.naming import run_hash
+from rlhf.config.session import conf_dir
+from rlhf.config.validate import ConfigError, validate
 
 # A command line and a part of each fault that it must give.
 WRONG = [
@@ -124,3 +130,58 @@ def test_same_command_same_names(planned):
     first, second = planned("kl.coef=0,0.1", multirun=True), planned("kl.coef=0,0.1", multirun=True)
     assert first.name == second.name
     assert [job.config.paths.run_name for job in first.jobs] == [job.config.paths.run_name for job in second.jobs]
+
+
+KL = {
+    group: sorted(path.stem for path in (conf_dir() / "kl" / group).glob("*.yaml"))
+    for group in ("controller", "estimator", "placement", "reference")
+}
+ALGORITHMS = [["ppo=default"], ["ppo=micro", "advantage=exact", "scorer=gold"], ["trust_region=penalty"], ["advantage=monte_carlo"]]
+
+
+def node(planned, group, option):
+    """The plain values of an option, with a companion where it cannot stand alone."""
+    k2 = ["kl/estimator=k2"]
+    beside = {"exact": ["kl/placement=both"], "both": ["kl/estimator=exact"], "loss": k2, "sequence_loss": k2}
+    (job,) = planned(f"kl/{group}={option}", *beside.get(option, [])).jobs
+    return getattr(job.config.kl, group).model_dump(by_alias=True, mode="json")
+
+
+def test_config_roundtrip_every_kl_group_works_with_every_algorithm_or_is_refused_with_a_sentence(planned):
+    """Every estimator in every placement, every controller with every reference: a config that reads back as itself, or its reasons."""
+    nodes = {group: [node(planned, group, option) for option in options] for group, options in KL.items()}
+    pairs = [
+        *({"estimator": e, "placement": p} for e, p in product(nodes["estimator"], nodes["placement"])),
+        *({"controller": c, "reference": r} for c, r in product(nodes["controller"], nodes["reference"])),
+    ]
+    for algorithm in ALGORITHMS:
+        plain, works = planned(*algorithm).jobs[0].config.plain(), set()
+        for pieces in pairs:
+            config = {**plain, "kl": {**plain["kl"], "coef": 0.1, **pieces}}
+            try:
+                found = validate(config)
+            except ConfigError as error:
+                assert all(reason.startswith("kl/") and reason.endswith(".") for reason in error.faults)
+            else:
+                assert run_hash(found.plain()) == run_hash(config)
+                works.add((found.kl.estimator.class_path, found.kl.placement.class_path))
+        assert len(works) == 12  # k1, k2, k3, abs, k1_clamped in the reward; k2, k3, abs in each of two losses; exact in both
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in (conf_dir() / "kl").glob("*.yaml")))
+def test_config_roundtrip_of_every_kl_preset(planned, preset):
+    (job,) = planned(f"kl={preset}").jobs
+    assert run_hash(validate(job.config.plain()).plain()) == run_hash(job.config.plain())
+
+
+def test_warnings_come_with_the_plan_and_say_of_which_jobs(planned):
+    found = planned("kl.coef=0,0.1", "generation.temperature=1.0,0.7", multirun=True)
+    (said,) = found.warnings
+    assert found.faults == [] and said.startswith("generation.temperature=0.7") and "[2 of 4 jobs" in said
+    assert planned("kl.coef=0.1").warnings == []
+
+
+def test_temperature_and_top_p_are_told_where_exact_allows_them(planned):
+    found = planned("kl=exact", "generation.top_p=0.9", "generation.temperature=0.8")
+    assert found.faults == [] and len(found.warnings) == 2
+    assert planned("stage=sft", "generation.temperature=0.8").warnings == []

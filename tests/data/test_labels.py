@@ -17,7 +17,7 @@ def test_preferred_is_the_logistic_function():
     assert [preferred(d, 0) for d in (-0.1, 0.0, 0.1)] == [0.0, 0.5, 1.0]
 
 
-def test_temperature_zero_always_takes_the_better():
+def test_at_temperature_zero_the_better_is_always_taken():
     pairs = label_pairs(["p", "p"], ["a", "aaa"], ["aa", "a"], length, temperature=0, seed=0)
     assert pairs == (Preference(prompt="p", chosen="aa", rejected="a"), Preference(prompt="p", chosen="aaa", rejected="a"))
 

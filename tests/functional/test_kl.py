@@ -164,8 +164,10 @@ def test_units() -> None:
     per_sequence, error = sequence_nats(kl, mask)
     assert per_sequence.item() == 4.0  # (3 + 5) / 2
     assert error.item() == pytest.approx(1.0)  # std sqrt(2), over sqrt(2)
-    per_token = token_nats(kl, mask)
+    per_token, token_error = token_nats(kl, mask)
     assert per_token.item() == pytest.approx(8 / 3)
+    # sums 3 and 5, lengths 2 and 1: residuals 3 - 16/3 and 5 - 8/3, i.e. -+7/3; their mean errs by 7/3; over the mean length
+    assert token_error.item() == pytest.approx(7 / 3 / 1.5)
     assert per_token.item() * 1.5 == pytest.approx(per_sequence.item())  # mean length 1.5
 
 
@@ -179,6 +181,6 @@ def test_mask_after_eos() -> None:
     kl = tensor([[1.0, 2.0, 3.0]])
     mask = tensor([[True, True, False]])
     changed = tensor([[1.0, 2.0, torch.nan]])
-    assert token_nats(kl, mask).item() == token_nats(changed, mask).item() == 1.5
+    assert token_nats(kl, mask)[0].item() == token_nats(changed, mask)[0].item() == 1.5
     assert sequence_nats(changed, mask)[0].item() == 3.0
     assert log_ratio_clip_fraction(changed * 100, torch.zeros(1, 3), mask).item() == 1.0

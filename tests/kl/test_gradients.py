@@ -16,7 +16,7 @@ from rlhf.functional.losses import clipped_policy_loss
 from rlhf.kl.controller import Fixed
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty
-from rlhf.kl.placement import Both, Loss, Placement, Reward
+from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
 from rlhf.kl.reference import SFT
 from rlhf.oracle import enumerate_responses, exact_sequence_kl, expected, objective, optimal_policy
 
@@ -85,7 +85,7 @@ def ppo_gradient(
 
     penalty = KLPenalty(Fixed(coef), estimator, placement, SFT())
     exact_kl = exact(p.logits(table), p.logits(p.ref))
-    kl = penalty.token_kl(old_logp, ref_logp, exact_kl)
+    kl = penalty.token_kl(old_logp, ref_logp, p.mask, exact_kl)
     score = torch.zeros_like(p.reward) if reward is None else reward
     rewards = penalty.token_rewards(kl, score, p.mask)
     baseline = torch.zeros_like(rewards) if values is None else values
@@ -134,12 +134,27 @@ def test_grad_reward_vs_loss_token_k2_drops_the_future() -> None:
     torch.testing.assert_close(true - token, gradient((weights * future * logp[:, 0]).sum(), table))
 
 
-def test_grad_reward_vs_loss_sequence_k2_is_right() -> None:
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_grad_reward_vs_loss_sequence_k2_is_right(length: int) -> None:
+    p = problem(length)
+    torch.testing.assert_close(ppo_gradient(p, K2(), SequenceLoss()), true_kl_gradient(p))
+
+
+def test_grad_reward_vs_loss_on_the_vocab_3_length_2_model_of_the_statement() -> None:
+    """The first token's gradient has components of both signs in the true one; the sequence form has them, the token form has not."""
+    p = problem(2)
+    true, whole, token = true_kl_gradient(p)[0], ppo_gradient(p, K2(), SequenceLoss())[0], ppo_gradient(p, K2(), Loss())[0]
+    assert torch.equal(whole.sign(), true.sign()) and not torch.equal(token.sign(), true.sign())
+
+
+def test_grad_as_loss_of_sequences_k3_is_the_forward_kl_and_abs_the_total_variation() -> None:
     p = problem(2)
     table = p.theta.clone().requires_grad_()
-    d = p.sequence_logp(table) - p.sequence_logp(p.ref)
-    weights = p.sequence_logp(p.theta).exp()
-    torch.testing.assert_close(gradient((weights * d.square() / 2).sum(), table), true_kl_gradient(p))
+    ref, logp = p.sequence_logp(p.ref), p.sequence_logp(table)
+    forward = gradient(exact_sequence_kl(ref, logp), table)
+    torch.testing.assert_close(ppo_gradient(p, K3(), SequenceLoss()), forward)
+    variation = gradient((p.sequence_logp(table).exp() - ref.exp()).abs().sum(), table)
+    torch.testing.assert_close(ppo_gradient(p, Abs(), SequenceLoss()), variation)
 
 
 def test_grad_as_loss_k3_descends_the_forward_kl_of_each_token() -> None:
@@ -233,7 +248,32 @@ def test_off_policy_kl_in_the_loss() -> None:
     assert not torch.allclose(unweighted, true_kl_gradient(p), rtol=0.1, atol=1e-2)
 
 
-@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both())])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_off_policy_kl_of_sequences(length: int) -> None:
+    """Samples of pi_old: with rho of the whole response the gradient is that of KL(pi || ref) at any length, prefixes included.
+
+    The weight of each token alone leaves the prefixes to pi_old. And rho (d + 1) grad logp, the derivative of E_old[rho D], is the same.
+    """
+    p = problem(length)
+    old = torch.zeros_like(p.ref)  # uniform
+    weights, true = p.sequence_logp(old).exp(), true_kl_gradient(p)
+
+    def reduce(x: Tensor, mask: Tensor) -> Tensor:
+        return (weights * (x * mask).sum(-1)).sum()
+
+    def got(placement: Placement, old_table: Tensor) -> Tensor:
+        table = p.theta.clone().requires_grad_()
+        penalty = KLPenalty(Fixed(1.0), K2(), placement, SFT())
+        return gradient(penalty.loss(p.logp(table), p.logp(p.ref), p.logp(old_table), None, p.mask, reduce), table)
+
+    torch.testing.assert_close(got(SequenceLoss(), old), true)
+    assert not torch.allclose(got(SequenceLoss(), p.theta), true, rtol=0.1, atol=1e-2)  # unweighted
+    table = p.theta.clone().requires_grad_()
+    logp, ref_logp, old_logp = p.sequence_logp(table), p.sequence_logp(p.ref), p.sequence_logp(old)
+    torch.testing.assert_close(gradient((weights * (logp - old_logp).exp() * (logp - ref_logp)).sum(), table), true)
+
+
+@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())])
 def test_value_alignment(estimator: Estimator, placement: Placement) -> None:
     """PPO's expected first gradient is that of J, with any value that depends on the state before the token; shifted by one it is not."""
     p = problem(3)
@@ -247,7 +287,7 @@ def test_value_alignment(estimator: Estimator, placement: Placement) -> None:
     assert not torch.allclose(ppo_gradient(p, estimator, placement, coef=0.3, reward=p.reward, values=after), true, rtol=0.1, atol=1e-2)
 
 
-@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both())])
+@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())])
 def test_optimum_beta(estimator: Estimator, placement: Placement) -> None:
     """PPO's expected gradient is 0 at pi* = ref exp(r / beta) / Z, and leads there from the reference: to the objective beta log Z."""
     beta, p = 0.5, problem(2)

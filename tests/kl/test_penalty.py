@@ -4,9 +4,10 @@ from torch import Tensor, tensor
 
 from rlhf.functional.masking import masked_sum
 from rlhf.kl.controller import Adaptive, Controller, Dual, Fixed
+from rlhf.kl.descends import TEXTS
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty, shaped_rewards
-from rlhf.kl.placement import Both, Loss, Placement, Reward
+from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
 from rlhf.kl.reference import SFT, Synced
 
 MASK = tensor([[True, True, True], [True, True, False]])
@@ -76,6 +77,50 @@ def test_loss_weighs_by_the_ratio_without_gradient_through_it() -> None:
     assert exact.item() == pytest.approx(0.1)
 
 
+def test_sequence_loss_by_hand() -> None:
+    """D = 0.2 and 0.9 of the two rows (the third token of the second is masked): 0.5 D^2 = 0.02 and 0.405, in equal parts on the tokens."""
+    zeros = torch.zeros(2, 3)
+    whole = penalty(estimator=K2(), placement=SequenceLoss())
+    parts = whole.token_kl(KL_TOKENS, zeros, MASK)
+    torch.testing.assert_close(parts, tensor([[0.02 / 3] * 3, [0.2025, 0.2025, 0.0]]))
+    logp = KL_TOKENS.clone().requires_grad_()
+    old = KL_TOKENS - tensor([[0.1], [0.2]])  # log rho = 0.3 and 0.4
+    loss = whole.loss(logp, zeros, old, None, MASK, masked_sum)
+    rho = tensor([0.3, 0.4]).exp()
+    assert loss.item() == pytest.approx(0.5 * float(rho[0] * 0.02 + rho[1] * 0.405), rel=1e-5)
+    loss.backward()
+    assert logp.grad is not None  # coef * rho * D at every token of the response, no gradient through rho
+    row = 0.5 * rho * tensor([0.2, 0.9])
+    torch.testing.assert_close(logp.grad, torch.stack([row[0].expand(3), row[1] * tensor([1.0, 1.0, 0.0])]))
+    assert torch.equal(whole.token_rewards(parts, SCORE, MASK).sum(-1), SCORE)
+
+
+def test_sequence_loss_survives_a_row_without_tokens_and_a_distant_policy() -> None:
+    mask = tensor([[False, False, False], [True, True, True]])
+    logp = tensor([[torch.nan] * 3, [-50.0, -50.0, 0.0]]).requires_grad_()
+    loss = penalty(estimator=K2(), placement=SequenceLoss()).loss(logp, torch.zeros(2, 3), torch.zeros(2, 3), None, mask)
+    loss.backward()
+    assert logp.grad is not None and torch.isfinite(loss) and torch.isfinite(logp.grad).all()
+
+
+@pytest.mark.parametrize("estimator", [K1(), K1Clamped(), Exact()])
+def test_sequence_loss_refuses_what_has_no_kl_gradient(estimator: Estimator) -> None:
+    with pytest.raises(ValueError, match="sequence_loss with the estimator"):
+        penalty(estimator=estimator, placement=SequenceLoss())
+
+
+def test_every_pair_that_works_says_what_it_descends() -> None:
+    for estimator in (K1(), K2(), K3(), Abs(), K1Clamped(), Exact()):
+        for placement in (Reward(), Loss(), SequenceLoss(), Both()):
+            told = (estimator.name, placement.name) in TEXTS
+            try:
+                made = penalty(estimator=estimator, placement=placement)
+            except ValueError:
+                assert not told
+            else:
+                assert told and made.descends == TEXTS[estimator.name, placement.name]
+
+
 def test_loss_takes_another_reduction() -> None:
     def total(x: Tensor, mask: Tensor) -> Tensor:
         return masked_sum(x, mask)
@@ -97,7 +142,7 @@ def test_the_coefficient_may_differ_by_response(coef: Tensor) -> None:
 
 def test_detach() -> None:
     logp, ref, old, score = (torch.zeros(2, 3, requires_grad=True) for _ in range(4))
-    rewards = penalty().token_rewards(penalty().token_kl(logp, ref), score[:, 0], MASK)
+    rewards = penalty().token_rewards(penalty().token_kl(logp, ref, MASK), score[:, 0], MASK)
     assert not rewards.requires_grad
     penalty(estimator=K3(), placement=Loss()).loss(logp - 1, ref, old, None, MASK).backward()
     assert logp.grad is not None
@@ -110,13 +155,13 @@ def test_detach() -> None:
 )
 def test_token_kl(estimator: Estimator, expected: float) -> None:
     placement = Both() if isinstance(estimator, Exact) else Reward()
-    got = penalty(estimator=estimator, placement=placement).token_kl(tensor([[0.5]]), tensor([[0.0]]), tensor([[0.7]]))
+    got = penalty(estimator=estimator, placement=placement).token_kl(tensor([[0.5]]), tensor([[0.0]]), tensor([[True]]), tensor([[0.7]]))
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_exact_must_be_given() -> None:
     with pytest.raises(ValueError, match="exact_kl"):
-        penalty(estimator=Exact(), placement=Both()).token_kl(tensor([[0.5]]), tensor([[0.0]]))
+        penalty(estimator=Exact(), placement=Both()).token_kl(tensor([[0.5]]), tensor([[0.0]]), tensor([[True]]))
 
 
 def test_controller_timing() -> None:

@@ -1,19 +1,23 @@
 """The real PPO module on a problem of 40 responses: its loss's expected gradient beside the exact gradient of the objective."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from rlhf.config.build import build
+from rlhf.config.compose import compose
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.data.tokenizers import symbols
 from rlhf.functional.logprobs import token_logp
 from rlhf.kl.controller import Fixed
 from rlhf.kl.estimator import K1, K2, K3, Abs, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty
-from rlhf.kl.placement import Both, Loss, Reward
+from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
 from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
+from rlhf.models.policy import response_logits
 from rlhf.modules.exact import ExactView, angle
 from rlhf.modules.ppo import PPOModule, ppo_parameter_groups
 from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
@@ -61,6 +65,10 @@ def make(estimator=None, placement=None, *, coef=0.3, whiten=False, lam=1.0, agg
     return module, ExactView(module, prompts)
 
 
+def no_reward(prompts, responses):
+    return [0.0] * len(responses)
+
+
 def relative_error(found, true):
     return float((found - true).norm() / true.norm())
 
@@ -87,12 +95,42 @@ def test_the_sampler_agrees_with_the_tables():
         assert abs(sampled.mean() - exact) < 4 * sampled.std() / math.sqrt(len(sampled))
 
 
-@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both())])
+@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_ppo_ascends_the_objective(estimator, placement, temperature):
     """gamma = lam = 1, no whitening, sequence_sum: the expected first gradient is that of -J, whatever the value model says."""
     _, view = make(estimator, placement, temperature=temperature)
     assert relative_error(view.ppo_gradient(), -view.objective_gradient()) < 1e-4
+
+
+@pytest.mark.parametrize("preset", ["instructgpt", "exact", "sequence_k2"])
+def test_grad_reward_vs_loss_of_the_presets(preset):
+    """The pieces of kl=<preset> as the config builds them."""
+    kl = compose([f"kl={preset}"]).kl
+    view = make(build(kl.estimator), build(kl.placement))[1]
+    assert relative_error(view.ppo_gradient(), -view.objective_gradient()) < 1e-4
+
+
+def test_grad_reward_vs_loss_of_sequences_on_the_module():
+    """0.5 D^2 alone, without a reward: the gradient of the sequence KL. k3 of D: that of the forward KL."""
+    for estimator, forward in ((K2(), False), (K3(), True)):
+        module, view = make(estimator, SequenceLoss(), coef=1.0)
+        module._frozen = (replace(module.frozen, judges=Judges(tokenizer=module.frozen.judges.tokenizer, gold=no_reward)),)
+        rows, parameters = view.rollout, list(module.policy.parameters())
+        _, ref_logp, _ = view.tables()
+        logits = response_logits(module.policy, rows.sequence, rows.attention, rows.tokens.shape[1])
+        logp = view.by_prompt((token_logp(logits, rows.tokens) * rows.mask).double().sum(1))
+        kl = exact_sequence_kl(ref_logp, logp) if forward else exact_sequence_kl(logp, ref_logp)
+        true = torch.cat([g.flatten() for g in torch.autograd.grad(kl.mean(), parameters)])
+        assert relative_error(view.ppo_gradient(), true) < 1e-4
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "fixed_length"])
+def test_grad_reward_vs_loss_keeps_the_trade_in_other_aggregations(aggregation):
+    """The sequence form is scaled as the policy loss is, so the whole gradient stays that of J, by a factor."""
+    _, view = make(K2(), SequenceLoss(), aggregation=aggregation)
+    found, true = view.ppo_gradient(), -view.objective_gradient()
+    assert angle(found, true) < 0.01 and found.norm() < 0.9 * true.norm()
 
 
 def test_flipping_the_sign_of_the_kl_shows():
@@ -104,7 +142,8 @@ def test_flipping_the_sign_of_the_kl_shows():
 
 @pytest.mark.parametrize(
     ("estimator", "placement"),
-    [(K2(), Reward()), (K3(), Reward()), (Abs(), Reward()), (K1Clamped(), Reward()), (K2(), Loss()), (K3(), Loss()), (Abs(), Loss())],
+    [(K2(), Reward()), (K3(), Reward()), (Abs(), Reward()), (K1Clamped(), Reward()), (K2(), Loss()), (K3(), Loss()), (Abs(), Loss()),
+     (K3(), SequenceLoss()), (Abs(), SequenceLoss())],
 )
 def test_the_other_estimators_point_elsewhere(estimator, placement):
     _, view = make(estimator, placement)

@@ -8,9 +8,9 @@ import torch
 
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.kl.controller import Adaptive, Fixed
-from rlhf.kl.estimator import K1, K3, Exact
+from rlhf.kl.estimator import K1, K2, K3, Exact
 from rlhf.kl.penalty import KLPenalty
-from rlhf.kl.placement import Both, Loss, Reward
+from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
 from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
@@ -89,6 +89,45 @@ def test_accum_invariance(tokenizer, aggregation):
         steps = first_step(module)
         assert len(steps) == 8 // micro
         assert torch.allclose(gradients(module, steps), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_sum", "sequence_mean", "fixed_length"])
+def test_accum_invariance_of_the_sequence_loss(tokenizer, aggregation):
+    """A response is never cut by a split, so neither is its square."""
+
+    def made(**settings):
+        penalty = KLPenalty(Fixed(0.5), K2(), SequenceLoss(), SFT())
+        return make(tokenizer, kl=penalty, aggregation=aggregation, reference_seed=1, **settings)
+
+    whole, split = made(), made(micro_batch_size=2)
+    expected = gradients(whole, first_step(whole))
+    assert torch.allclose(gradients(split, first_step(split)), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(max_new_tokens=6, temperature=0.5), Sampling(max_new_tokens=6, top_p=0.6, top_k=3)])
+def test_temperature_and_cuts_leave_the_policys_own_kl_to_plain_responses(tokenizer, sampling):
+    """eval/kl/plain is what an evaluation of the same policy without these settings measures; training is not touched by it."""
+    module, plain = make(tokenizer, reference_seed=1), make(tokenizer, reference_seed=1)
+    module.sampling = sampling
+    measured, other = module.evaluate(), plain.evaluate()
+    names = [n.removeprefix("eval/kl/plain/") for n in measured if n.startswith("eval/kl/plain/")]
+    assert {"sequence_nats", "sequence_nats_exact", "token_nats", "token_nats_se"} <= set(names)
+    assert not [n for n in other if "plain" in n]
+    again = plain.respond(plain.prompts.heldout, "plain-evaluation", 0)
+    view = plain.view(again, plain.frozen.start)
+    assert measured["eval/kl/plain/sequence_nats"] == pytest.approx(float((view.logp - view.ref_logp).sum(1).mean()), rel=1e-5)
+    assert measured["eval/kl/plain/sequence_nats"] != measured["eval/kl/sequence_nats"]
+
+
+def test_grad_as_loss_in_one_unit_of_reward(tokenizer):
+    """Whitened advantages: the sequence form is divided by the same std."""
+    module = make(tokenizer, kl=KLPenalty(Fixed(0.5), K2(), SequenceLoss(), SFT()), reference_seed=1)
+    batch = first_step(module)[0]
+    module.training_step(batch, 0)
+    d = ((batch.experience.logp - batch.experience.ref_logp) * batch.experience.mask).sum(1)
+    by_hand = 0.5 * float(d.square().sum() / 2) / batch.step_tokens * batch.experience.reward_unit
+    assert module.step_means()["kl_loss"] == pytest.approx(by_hand, rel=1e-4)
+    assert batch.experience.reward_unit != 1.0
 
 
 def test_accumulation_through_lightning_gives_the_same_policy(tokenizer):

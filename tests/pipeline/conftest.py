@@ -7,7 +7,7 @@ SMALL = [
     "model.hidden_size=16", "model.layers=1", "model.heads=2",
     "sft.epochs=2", "sft.batch_size=16", "reward_model.epochs=2", "reward_model.batch_size=16", "reward_model.normalize_samples=32",
     "ppo.iterations=4", "ppo.rollout_size=16", "ppo.minibatch_size=8", "ppo.eval_prompts=8", "ppo.eval_samples=2", "ppo.eval_every=2",
-    "ppo.checkpoint_every=1", "tracking=none", "callbacks=none",
+    "ppo.checkpoint_every=1", "tracking=none", "callbacks=none", "best_of_n=none",
 ]  # fmt: skip
 
 

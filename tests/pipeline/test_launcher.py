@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from hydra.core.utils import JobStatus
 from rich.console import Console
 
 from rlhf.config.compose import compose, validate
+from rlhf.pipeline.job import Job, Outcome
 from rlhf.pipeline.launcher import JobFailed, LocalLauncher, _job_return, job_of, preloads, run_sweep, write_sweep
-from rlhf.pipeline.workers import Job, Outcome
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
+from rlhf.rundir.look import sweep_state
 
 sys.path.insert(0, str(Path(__file__).parent))
 import jobs as targets  # noqa: E402
@@ -98,6 +100,18 @@ def test_the_server_imports_what_the_jobs_need(planned):
     assert "rlhf.tracking.preload" in preloads([validate(compose())])
 
 
-def test_half_the_cores_unless_told():
-    assert LocalLauncher().jobs is None
-    assert LocalLauncher(jobs=3).jobs == 3
+def test_the_launchers_own_settings():
+    launcher = LocalLauncher(jobs=3, time_limit="2h", grace=5)
+    assert (launcher.jobs, launcher.time_limit, launcher.grace) == (3, 7200, 300)
+    assert (LocalLauncher().jobs, LocalLauncher().time_limit) == (None, None)
+    for wrong in ({"jobs": 0}, {"jobs": "two"}, {"time_limit": "soon"}):
+        with pytest.raises(ValueError, match="jobs=|duration"):
+            LocalLauncher(**wrong)
+
+
+def test_its_file_says_how_each_job_ended(planned, tmp_path):
+    sweep(planned, tmp_path / "s", target=targets.fail_first)
+    written = json.loads((tmp_path / "s" / "launcher.json").read_text())
+    assert (written["pid"], written["working"]) == (os.getpid(), False)
+    assert [(job["state"], job["exit_code"]) for job in written["jobs"].values()] == [("failed", 1), ("finished", 0)]
+    assert [job.state for job in sweep_state(tmp_path / "s").jobs] == ["failed", "finished"]

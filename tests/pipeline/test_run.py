@@ -146,6 +146,23 @@ def test_gold_as_the_scorer_needs_no_reward_model(run_in, tmp_path):
     assert summary["objective"] == pytest.approx(summary["reward/gold"] - 0.05 * summary["kl/sequence_nats"])
 
 
+def test_temperature_and_cuts_are_told_in_the_log_and_in_the_summary(run_in, tmp_path, caplog):
+    own = ["scorer=gold", "ppo.value_init=policy", "kl=exact", "ppo.iterations=2"]
+    plain = run_in(tmp_path / "plain", *own)
+    assert plain["warnings"] == [] and "kl/plain/sequence_nats" not in plain and not caplog.messages
+    assert plain["kl.descends"].startswith("the sequence KL, exactly")
+    cut = run_in(tmp_path / "cut", *own, "generation.temperature=0.8", "generation.top_p=0.9")
+    assert len(cut["warnings"]) == 2 and cut["warnings"] == caplog.messages
+    assert cut["kl/plain/sequence_nats_exact"] > 0 and cut["kl/plain/sequence_nats_se"] > 0
+
+
+def test_grad_reward_vs_loss_of_whole_responses_trains(run_in, tmp_path):
+    """kl=sequence_k2 from the command line to the summary, two inner epochs off policy."""
+    summary = run_in(tmp_path / "run", "scorer=gold", "ppo.value_init=policy", "kl=sequence_k2", "ppo.inner_epochs=2")
+    assert (summary["kl.estimator"], summary["kl.placement"]) == ("k2", "sequence_loss")
+    assert summary["kl.descends"] == "the sequence KL, exactly" and summary["kl/sequence_nats_k3"] > 0
+
+
 def test_config_roundtrip(run_in, tmp_path):
     """The config that was written down is the config: the same hash after a trip through YAML."""
     import yaml

@@ -4,8 +4,8 @@ import json
 import pytest
 from rich.console import Console
 
-from rlhf.pipeline.watch import Clock, SweepWatcher, duration, last_row, numbers, print_outcomes
-from rlhf.pipeline.workers import Job, Outcome
+from rlhf.pipeline.job import Job, Outcome
+from rlhf.pipeline.watch import Clock, SweepWatcher, duration, print_outcomes
 
 
 @pytest.fixture
@@ -18,16 +18,6 @@ def outcome(tmp_path):
 
 def console():
     return Console(file=io.StringIO(), width=160)
-
-
-def test_a_line_cut_by_a_kill_is_not_read(outcome, tmp_path):
-    assert last_row(tmp_path / "metrics.jsonl")["iteration"] == 2
-    assert last_row(tmp_path / "nothing.jsonl") == {}
-
-
-def test_numbers():
-    assert numbers({"reward/proxy": 0.5, "kl/sequence_nats": 1.234, "kl/coef": 0.05}) == {"reward": "+0.500", "KL": "1.23", "coef": "0.05"}
-    assert numbers({"eval/reward/proxy": "nan"}) == {"reward": "nan", "KL": "", "coef": ""}
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (65, "1 min 05 s"), (3720, "1 h 02 min")])

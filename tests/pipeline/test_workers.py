@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.pipeline.workers import Job, run_jobs
+from rlhf.pipeline.job import Job
+from rlhf.pipeline.workers import run_jobs
 
 sys.path.insert(0, str(Path(__file__).parent))  # the children import it by name
 import jobs as targets  # noqa: E402
@@ -58,12 +59,31 @@ def test_n_at_a_time(tmp_path):
     assert [outcome.state for outcome in together] == ["finished"] * 3
 
 
+def test_past_its_time_limit_a_job_is_asked_to_stop_then_killed(tmp_path):
+    (asked,), _ = run_jobs([job(tmp_path, "a")], targets.wait_for_sigterm, 1, time_limit=2.0)
+    assert (asked.state, asked.ended) == ("time limit", "exit 143")
+    assert (tmp_path / "a" / "saved").exists()
+    (killed,), code = run_jobs([job(tmp_path, "b")], targets.ignore_sigterm, 1, time_limit=2.0, grace=0.5)
+    assert (killed.state, killed.ended) == ("time limit", "SIGKILL")
+    assert 2.5 <= killed.seconds < 20
+    assert code is None
+
+
+def test_one_gpu_each(tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    jobs = [job(tmp_path, name, place=str(place), together=2) for name in ("a", "b")]
+    run_jobs(jobs, targets.write_gpu, 2, gpus=("0", "GPU-7"))
+    assert [(tmp_path / name / "gpu").read_text() for name in ("a", "b")] == ["0", "GPU-7"]
+
+
 PARENT = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{here!r}]
 from jobs import wait_for_sigterm
-from rlhf.pipeline.workers import Job, run_jobs
+from rlhf.pipeline.job import Job
+from rlhf.pipeline.workers import run_jobs
 
 if __name__ == "__main__":
     names = ["a", "b"]

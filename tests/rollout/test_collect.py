@@ -141,13 +141,31 @@ def test_units(policy, other_policy, tokenizer):
     metrics = kl_metrics(rollout, view)
     rows = (view.logp - view.ref_logp).double().sum(1)
     assert metrics["kl/sequence_nats"] == pytest.approx(float(rows.mean()), rel=1e-5)
-    assert metrics["kl/sequence_nats_se"] == pytest.approx(float(rows.std() / math.sqrt(len(rows))), rel=1e-5)
+    within = rows.view(-1, 4).var(dim=0)  # four prompts, asked in turns: the spread of each one's answers
+    assert metrics["kl/sequence_nats_se"] == pytest.approx(float((within.mean() / len(rows)).sqrt()), rel=1e-5)
     length = float(rollout.mask.sum(1).double().mean())
     assert metrics["kl/sequence_nats"] == pytest.approx(metrics["kl/token_nats"] * length, rel=1e-5)
+    residual = (rows - metrics["kl/token_nats"] * rollout.mask.sum(1)).view(-1, 4).var(dim=0)
+    assert metrics["kl/token_nats_se"] == pytest.approx(float((residual.mean() / len(rows)).sqrt()) / length, rel=1e-5)
+
+
+def test_units_of_every_estimator(policy, other_policy, tokenizer):
+    """k2, k3 and exact beside k1, in nats per response and per token, each with an error; k2 and k3 from d by hand."""
+    rollout = rollout_of(policy, tokenizer)
+    view = view_tokens(policy, other_policy, rollout, temperature=1.0, rows=16)
+    metrics, d = kl_metrics(rollout, view), (view.logp - view.ref_logp).double()
+    by_hand = {"": d, "_k2": d * d / 2, "_k3": torch.exp(-d) - 1 + d, "_exact": view.exact_kl}
+    for ending, per_token in by_hand.items():
+        total = (per_token.double() * rollout.mask).sum()
+        assert metrics[f"kl/sequence_nats{ending}"] == pytest.approx(float(total / 16), rel=1e-4)
+        assert metrics[f"kl/token_nats{ending}"] == pytest.approx(float(total / rollout.mask.sum()), rel=1e-4)
+        assert metrics[f"kl/sequence_nats{ending}_se"] > 0 and metrics[f"kl/token_nats{ending}_se"] > 0
 
 
 def test_mean_and_se_by_hand():
     assert mean_and_se("x", torch.tensor([1.0, 2.0, 3.0])) == {"x": 2.0, "x_se": pytest.approx(1 / math.sqrt(3))}
+    strata = torch.tensor([0, 0, 1, 1])
+    assert mean_and_se("x", torch.tensor([1.0, 3.0, 10.0, 10.0]), strata) == {"x": 6.0, "x_se": pytest.approx(0.5)}
 
 
 def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_policy, tokenizer):
@@ -160,6 +178,11 @@ def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_p
     assert metrics["eval/ppo/score"] == metrics["eval/reward/gold"]
     assert [row["prompt"] for row in table] == ["a b", "c", "d e f"]
     assert [row["reward/gold"] for row in table] == [float(len(x)) for x in _texts(rollout, tokenizer)[:3]]
+    for i, row in enumerate(table):
+        ids = rollout.tokens[i][rollout.mask[i]].tolist()
+        assert "".join(row["tokens"]) == tokenizer.decode(ids, skip_special_tokens=False)
+        assert row["tokens"][-1].endswith(tokenizer.eos_token) == row["ended"]
+        assert len(row["tokens"]) == len(row["token_kl"]) and sum(row["token_kl"]) == pytest.approx(row["kl/sequence_nats"], abs=1e-3)
 
 
 def _texts(rollout, tokenizer):

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from rlhf.tracking import MLflowTracker, NoTracker, compare_link, deliver, pending
+from rlhf.tracking.base import Dataset
 from rlhf.tracking.delivery import Delivery, batch, open_state, read_state
 
 
@@ -63,6 +64,20 @@ def _text(client, run, name):
     from urllib.parse import unquote, urlparse
 
     return (Path(unquote(urlparse(run.info.artifact_uri).path)) / name).read_text()
+
+
+def test_the_data_are_inputs_of_the_run_once(store, client, rundirs, tmp_path):
+    directory = rundirs.make_run(tmp_path / "run")
+    prompts = Dataset(name="reviews prompts", digest="ab" * 32, rows=72, source={"_target_": "my.Data", "seed": 3, "hub_token": "hf_abc"})
+    for _ in range(2):  # the second is a resume
+        tracker = MLflowTracker(store, "unit")
+        tracker.begin(directory, name="run", params={}, tags={"stage": "ppo"}, datasets=[prompts])
+        assert tracker.finish("FINISHED", timeout=60) is None
+    (put,) = run_of(client, directory).inputs.dataset_inputs
+    assert (put.dataset.name, put.dataset.digest) == ("reviews prompts", "ab" * 8)
+    assert json.loads(put.dataset.source) == {"_target_": "my.Data", "seed": 3, "hub_token": "***"}
+    assert json.loads(put.dataset.profile) == {"num_rows": 72}
+    assert {tag.key: tag.value for tag in put.tags} == {"mlflow.data.context": "training"}
 
 
 def test_secrets_stay_here(store, client, rundirs, tmp_path):

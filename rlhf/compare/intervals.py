@@ -1,0 +1,83 @@
+"""95 % intervals: a bootstrap over seeds where there are seeds, else the noise of the evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Z95 = 1.959964  # standard normal quantile at 0.975
+RESAMPLES = 5000
+SEEDS, EVALUATION = "seeds", "evaluation"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and where it may lie. `low` and `high` are nan where nothing is known of the noise."""
+
+    mean: float
+    low: float
+    high: float
+    n: int  # runs
+    source: str  # SEEDS, EVALUATION or "" (no noise measured)
+
+    @property
+    def clear_of_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+NOTHING = Interval(math.nan, math.nan, math.nan, 0, "")
+
+
+def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
+    """Mean over runs that differ in the seed. `ses`: the runs' own standard errors, nan if unknown.
+
+    Two runs or more: percentile bootstrap of the mean, and never narrower than 1.96 sqrt(mean se^2 / n), the noise of evaluating
+    alone. With two or three runs a bootstrap is the range of the runs and holds the true mean less often than 95 times in 100.
+    One run: its evaluation, mean +- 1.96 se, which says nothing of other seeds.
+    """
+    return difference(values, ses, None, None)
+
+
+def difference(a: Sequence[float], a_ses: Sequence[float], b: Sequence[float] | None, b_ses: Sequence[float] | None) -> Interval:
+    """mean(a) - mean(b) over independent runs, with the rules of `interval`; `b` None: mean(a)."""
+    samples = [_finite(a, a_ses)] + ([] if b is None or b_ses is None else [_finite(b, b_ses)])
+    n = min(len(sample) for sample in samples)
+    if n == 0:
+        return NOTHING
+    mean = _signed_sum([sum(v for v, _ in sample) / len(sample) for sample in samples])
+    noise = Z95 * math.sqrt(sum(_mean_variance(sample) for sample in samples))
+    if n == 1:
+        return Interval(mean, mean - noise, mean + noise, 1, EVALUATION if math.isfinite(noise) else "")
+    low, high = _bootstrap([[v for v, _ in sample] for sample in samples])
+    known = noise if math.isfinite(noise) else 0.0
+    return Interval(mean, min(low, mean - known), max(high, mean + known), n, SEEDS)
+
+
+def _bootstrap(samples: list[list[float]]) -> tuple[float, float]:
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    if all(len(set(sample)) == 1 for sample in samples):
+        mean = _signed_sum([sample[0] for sample in samples])
+        return mean, mean
+
+    def statistic(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.asarray(_signed_sum([x.mean(axis=axis) for x in drawn]))
+
+    found = bootstrap(samples, statistic, method="percentile", n_resamples=RESAMPLES, rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def _signed_sum(means: list[float]) -> float:
+    return means[0] if len(means) == 1 else means[0] - means[1]
+
+
+def _finite(values: Sequence[float], ses: Sequence[float]) -> list[tuple[float, float]]:
+    return [(v, s) for v, s in zip(values, ses, strict=True) if math.isfinite(v)]
+
+
+def _mean_variance(sample: list[tuple[float, float]]) -> float:
+    """Variance of the mean by the evaluations' noise alone; nan where no run knows its own."""
+    known = [s * s for _, s in sample if math.isfinite(s)]
+    return sum(known) / len(known) / len(sample) if known else math.nan

@@ -1,0 +1,57 @@
+"""Rewards at matched KL and known sicknesses, as lines of report.md and rows of matched.csv."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlhf.compare.answer import say
+from rlhf.compare.findings import Findings
+from rlhf.compare.matched import BUDGETS, Cell, cell
+from rlhf.compare.settings import Setting
+from rlhf.compare.sickness import diagnose
+
+COLUMNS = ("reward", "setting", "budget_nats", "mean", "low", "high", "reached", "runs", "short", "furthest_nats")
+
+
+def write_matched(path: Path, settings: Sequence[Setting], rewards: Sequence[str]) -> Path:
+    """One row a reward, setting and budget; without numbers where no run came there."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for key in rewards:
+            for s in settings:
+                for budget in BUDGETS:
+                    writer.writerow([key, s.label, budget, *_row(cell(s, key, budget))])
+    return path
+
+
+def _row(found: Cell) -> list[object]:
+    numbers = (found.interval.mean, found.interval.low, found.interval.high)
+    return [*("" if math.isnan(x) else x for x in numbers), found.reached, found.runs, found.short, found.furthest]
+
+
+def sections(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> list[str]:
+    """At matched KL, for the reward that decides, and training health; none where nothing has finished."""
+    if found is None:
+        return []
+    head = ["setting", *(f"{b:g} nats" for b in BUDGETS)]
+    rows = [[s.label, *(shown(cell(s, found.key, b)) for b in BUDGETS)] for s in settings]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
+    name = found.key.removeprefix("reward/")
+    sick = [f"- **{s.kind}**, {s.setting} ({s.runs} of {s.of} runs): {s.sentence}" for s in diagnose(settings)]
+    return [
+        f"## At matched KL\n\n{name.capitalize()} reward at the last moment of training with that KL, 95 % intervals in brackets; nothing "
+        f"is extrapolated (* came within a tenth of it).\n\n{table}",
+        "## Training health\n\n" + ("\n".join(sick) or "None of the known sicknesses was found."),
+    ]
+
+
+def shown(found: Cell) -> str:
+    """1.57 (1.45 to 1.69)*, with a star for what only came within a tenth of the budget."""
+    if not found.reached:
+        return found.why
+    few = f", {found.reached} of {found.runs} runs" if found.reached < found.runs else ""
+    return say(found.interval) + ("*" if found.short else "") + few

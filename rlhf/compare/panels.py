@@ -1,0 +1,129 @@
+"""Charts over iterations: controllers, and training health as small multiples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlhf.compare import controllers
+from rlhf.compare.charts import SIZE, Styles, blank
+from rlhf.compare.controllers import Series
+from rlhf.compare.load import Run
+from rlhf.compare.paths import KL, series
+from rlhf.compare.settings import Setting
+from rlhf.compare.sickness import target_nats
+from rlhf.compare.svg import INK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SMALL = (3.3, 2.3)
+MOST = 250  # points a line: more cannot be seen and make the page heavy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vital:
+    """A sign of health: the first of `keys` that a run's rows have."""
+
+    title: str
+    keys: tuple[str, ...]
+    transform: Callable[[float], float] = float
+
+
+VITALS = (
+    Vital(title="Entropy, nats a token", keys=("policy/entropy", "eval/policy/entropy")),
+    Vital(title="Response length, tokens", keys=("response/length", "eval/response/length")),
+    Vital(title="Share without EOS", keys=("response/ended", "eval/response/ended"), transform=lambda x: 1.0 - x),
+    Vital(title="Clip fraction", keys=("ppo/clip_fraction",)),
+    Vital(title="Explained variance of the values", keys=("ppo/explained_variance",)),
+    Vital(title="Largest log-ratio of an update", keys=("ppo/log_ratio_max",)),
+)
+FLOOR = -1.0  # explained variance is not drawn below this: the first iterations can reach any depth
+
+
+def vital(settings: Sequence[Setting], what: Vital, styles: Styles) -> Figure | None:
+    """A small panel; None where no run has the metric."""
+    lines = [(s.label, [(i, what.transform(v)) for i, v in series(run, *what.keys)]) for s in settings for run in s.runs]
+    if not any(points for _, points in lines):
+        return None
+    fig, ax = blank(SMALL, fontsize=9.5)
+    for label, points in lines:
+        if points:
+            ax.plot(*zip(*thin(points), strict=True), color=styles[label][0], lw=1.1, alpha=0.8)
+    low, high = ax.get_ylim()
+    if "explained" in what.title.lower() and low < FLOOR:
+        ax.set_ylim(FLOOR, max(high, 0.1))
+    ax.set_xlabel("iteration")
+    return fig
+
+
+def coefficient(settings: Sequence[Setting], styles: Styles) -> Figure | None:
+    """The coefficient by iteration, on a logarithmic scale where all are above 0."""
+    lines = [(s.label, controllers.series(run, "kl/coef")) for s in settings for run in s.runs]
+    if not any(points for _, points in lines):
+        return None
+    fig, ax = blank(SIZE)
+    for label, points in lines:
+        if points:
+            ax.plot(*zip(*thin(points), strict=True), color=styles[label][0], lw=1.4, alpha=0.85)
+    above = [y for _, points in lines for _, y in points if y > 0]
+    if above and len(above) == sum(len(points) for _, points in lines) and max(above) > 3 * min(above):
+        ax.set_yscale("log")
+    ax.set_xlabel("iteration")
+    ax.set_ylabel("coefficient")
+    return fig
+
+
+def kl_over_iterations(settings: Sequence[Setting], styles: Styles) -> Figure | None:
+    """The KL of the rollouts by iteration, with the targets (nats a response) as lines."""
+    fig, ax = blank(SIZE)
+    some = False
+    for s in settings:
+        for run in s.runs:
+            points = series(run, KL, f"eval/{KL}")
+            some = some or bool(points)
+            if points:
+                ax.plot(*zip(*thin(points), strict=True), color=styles[s.label][0], lw=1.2, alpha=0.8)
+    if not some:
+        return None
+    for level in sorted({t for s in settings for run in s.runs if (t := target_nats(run)) is not None}):
+        ax.axhline(level, color=INK, lw=1.2, ls=(0, (5, 3)))
+        note: dict[str, Any] = {"xytext": (-2, 3), "textcoords": "offset points", "ha": "right", "color": INK, "fontsize": 9.5}
+        ax.annotate(f"target {level:g}", (1.0, level), xycoords=ax.get_yaxis_transform(), gid="label", **note)
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel("iteration")
+    ax.set_ylabel("KL to SFT, nats a response")
+    return fig
+
+
+HELD = ("setting", "seed", "target", "reached 90 % at", "overshoot", "settled at", "steady error", "coefficient")
+
+
+def held(settings: Sequence[Setting]) -> list[list[str]]:
+    """A line for each run with a target: how its KL came there and stayed."""
+    return [line for s in settings for run in s.runs if (line := _held(s, run)) is not None]
+
+
+def _held(setting: Setting, run: Run) -> list[str] | None:
+    target, kl = _target(run)
+    if target is None or len(kl) < 6:
+        return None
+    found = controllers.response(kl, target)
+    name = f"{target:g} nats a {'token' if controllers.unit(run) == 'token' else 'response'}"
+    return [setting.label, str(run.config.get("seed", "")), name, *controllers.cells(found), f"{controllers.final_coef(run):.3g}"]
+
+
+def _target(run: Run) -> tuple[float | None, Series]:
+    """From the metrics; from the config for runs that did not record their target."""
+    if math.isfinite(controllers.target(run)):
+        return controllers.target(run), controllers.steered_kl(run)[0]
+    return target_nats(run), controllers.series(run, KL)
+
+
+def thin(points: Sequence[tuple[float, float]], most: int = MOST) -> list[tuple[float, float]]:
+    """At most about `most` points, evenly chosen, the last among them."""
+    step = max(math.ceil(len(points) / most), 1)
+    kept = list(points[::step])
+    return kept if not points or kept[-1] == points[-1] else [*kept, points[-1]]

@@ -1,0 +1,37 @@
+"""launcher.json in a sweep's directory: who runs it and how each job stands, for those who look on (`rlhf-compare --status`).
+
+Only the parent knows of some jobs how they ended: one killed writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rlhf.pipeline.job import Outcome
+from rlhf.pipeline.workers import Watcher
+from rlhf.rundir.files import write_json
+from rlhf.rundir.look import LAUNCHER, read_object
+from rlhf.rundir.status import this_process
+
+
+class Ledger:
+    """A watcher before another: writes the file whenever a job's state has changed. Jobs of earlier commands stay in it."""
+
+    def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
+        self.path, self.inner = directory / LAUNCHER, inner
+        self.jobs: dict[str, Any] = dict(read_object(self.path).get("jobs", {}))
+        self.written: dict[str, Any] | None = None
+
+    def update(self, outcomes: Sequence[Outcome]) -> None:
+        self.jobs |= {o.job.name: {"state": o.state, "exit_code": o.exit_code, "seconds": round(o.seconds, 1)} for o in outcomes}
+        if self.jobs != self.written:
+            self.write(working=True)
+        if self.inner is not None:
+            self.inner.update(outcomes)
+
+    def write(self, *, working: bool) -> None:
+        self.written = dict(self.jobs)
+        write_json(self.path, {**this_process(), "time": time.time(), "working": working, "jobs": self.jobs})

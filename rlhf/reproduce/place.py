@@ -1,0 +1,92 @@
+"""Where a run is made again: a directory of its own, found again by the same command until it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlhf.config.naming import digest, run_hash
+from rlhf.config.schema import Config
+from rlhf.config.validate import validate
+from rlhf.reproduce.check import Job
+from rlhf.reproduce.target import NoTarget, Target, shown
+from rlhf.rundir.files import write_json
+from rlhf.tracking.spool import read_json
+
+RECORD = "reproduction.json"
+DONE = "done"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    directory: Path
+    begun: bool  # an earlier command was stopped in it
+
+    @property
+    def store(self) -> Path:
+        return self.directory / "artifacts"
+
+
+def identity(target: Target, jobs: Sequence[Job], *, reuse: bool) -> str:
+    """Two commands that would do the same work have the same."""
+    work = {job.original.name: [run_hash(job.config.plain()), job.data, job.fingerprints] for job in jobs}
+    return digest({"of": str(target.directory.resolve()), "reuse": reuse, "work": work})
+
+
+def choose(target: Target, into: Path | None, base: Path, mark: str) -> Place:
+    """`into`, or the first of `<base>/<name>-1`, `-2`, ... that is free or was left half-done by the same command.
+
+    Raises:
+        NoTarget: `into` holds something else, or lies in the original.
+    """
+    if into is None:
+        index = 1
+        while True:
+            path = base / f"{target.name}-{index}"
+            if _is_free(path) or _goes_on(path, mark):
+                return Place(directory=path, begun=not _is_free(path))
+            index += 1
+    if into.resolve().is_relative_to(target.directory.resolve()):
+        raise NoTarget(f"--into {shown(into)} lies in the original, which is never touched: choose another directory.")
+    if not (_is_free(into) or _goes_on(into, mark)):
+        what = "holds a reproduction already" if (into / RECORD).is_file() else "is not an empty directory"
+        raise NoTarget(f"--into {shown(into)} {what}: choose another directory.")
+    return Place(directory=into, begun=not _is_free(into))
+
+
+def _is_free(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def _goes_on(path: Path, mark: str) -> bool:
+    found = read_json(path / RECORD)
+    return found.get("identity") == mark and found.get("state") != DONE
+
+
+def record(place: Place, **said: Any) -> None:
+    """reproduction.json; what is not said stays as it was."""
+    write_json(place.directory / RECORD, {**read_json(place.directory / RECORD), **said})
+
+
+def moved(job: Job, place: Place) -> Config:
+    """The job's config in its new place, with artifacts of its own and nobody watching."""
+    plain = job.config.plain()
+    paths = {"artifacts": str(place.store), "run_name": job.original.name, "run_dir": str(place.directory)}
+    plain["paths"] = {**plain["paths"], **paths}
+    return validate({**plain, "sweep": None, "rerun": False, "tracking": {"_target_": "rlhf.tracking.base.NoTracker"}})
+
+
+def reusable(job: Job) -> tuple[str, ...]:
+    """The stages before the job's own whose artifact is there and is still what the config asks for."""
+    return tuple(s for s in job.parents if job.artifact(s) is not None and job.original.fingerprints.get(s) == job.fingerprints[s])
+
+
+def lend(job: Job, place: Place) -> None:
+    """Links the original's artifacts into the new store. They are read, never written."""
+    for stage in reusable(job):
+        link, artifact = place.store / stage / job.fingerprints[stage], job.artifact(stage)
+        if artifact is not None and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(artifact.resolve(), target_is_directory=True)

@@ -1,0 +1,74 @@
+"""From a run's id to its directory. A sqlite store is read without importing MLflow."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from rlhf.tracking.redact import redact_text
+from rlhf.tracking.store import absolute_uri, connect, database
+
+DIRECTORY_TAG = "rlhf.directory"
+
+
+def run_directory(uri: str, run_id: str) -> Path:
+    """Where the run of this id wrote its files, as its tags say. A stage's folder has been renamed when it was published.
+
+    Raises:
+        LookupError: no such store, no such run, a run of another program, or a directory that is gone.
+    """
+    path = database(uri)
+    tag = _tag_in(path, run_id) if path is not None else _tag_at(absolute_uri(uri), run_id)
+    if tag is None:
+        raise LookupError(f"{run_id} is no run of rlhf in {redact_text(uri)}.")
+    found = Path(tag)
+    published = found.with_name(found.name.removesuffix(".work"))
+    for place in (published, found):
+        if place.is_dir():
+            return place
+    raise LookupError(f"the run {run_id} was in {published}, which is no longer there.")
+
+
+def run_ids(uri: str) -> list[str]:
+    """Of a sqlite store the newest 1000; of any other none."""
+    path = database(uri)
+    if path is None:
+        return []
+    try:
+        with closing(_open(path)) as db:
+            return [str(row[0]) for row in db.execute("select run_uuid from runs order by start_time desc limit 1000")]
+    except LookupError:
+        return []
+
+
+def _tag_in(path: Path, run_id: str) -> str | None:
+    with closing(_open(path)) as db:
+        row = db.execute("select value from tags where run_uuid = ? and key = ?", (run_id, DIRECTORY_TAG)).fetchone()
+    return str(row[0]) if row else None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise LookupError(f"there is no MLflow store at {path}; --tracking-uri names another.")
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        db.execute("select 1 from runs, tags limit 1")
+    except sqlite3.Error as error:
+        db.close()
+        raise LookupError(f"{path} is no MLflow store ({error}).") from None
+    return db
+
+
+def _tag_at(uri: str, run_id: str) -> str | None:
+    """Of a server: through MLflow's client."""
+    client = connect(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags = client.get_run(run_id).data.tags
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise LookupError(f"{redact_text(uri)} does not answer ({redact_text(str(error).splitlines()[0])[:200]}).") from None
+    return str(tags[DIRECTORY_TAG]) if DIRECTORY_TAG in tags else None

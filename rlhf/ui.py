@@ -1,0 +1,159 @@
+"""rlhf-ui: MLflow's pages on the store that the runs are in, on this computer only."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from types import FrameType
+
+from rlhf.tracking.links import MODE
+from rlhf.tracking.redact import redact_text
+from rlhf.tracking.store import absolute_uri, database, quiet
+
+HOST = "127.0.0.1"
+GRACE = 10.0  # seconds that MLflow has to end
+
+
+class Refused(Exception):
+    """Nothing is started; the sentence says why."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 ended by the user, or nothing to start; 1 MLflow ended by itself; 2 refused."""
+    parser = argparse.ArgumentParser(
+        prog="rlhf-ui",
+        description="Serve MLflow's pages on this computer until Ctrl-C. The store: --uri, else the settings given, else "
+        "MLFLOW_TRACKING_URI, else the config's tracking.uri.",
+    )
+    parser.add_argument("settings", nargs="*", help="as for rlhf: paths.outputs=/data/outputs, tracking.uri=...")
+    parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
+    parser.add_argument("--port", type=int, default=5000)
+    args = parser.parse_args(argv)
+    try:
+        uri = servable(args.uri or configured(args.settings))
+        if uri.startswith("http"):
+            print(f"a server has these runs: {page(redact_text(uri).rstrip('/'))}")
+            return 0
+        _check_port(args.port)
+    except Refused as error:
+        print(f"rlhf-ui: {error}", file=sys.stderr)
+        return 2
+    return serve(uri, args.port)
+
+
+def configured(settings: Sequence[str]) -> str:
+    """The store's address by these settings, the environment and the config.
+
+    Raises:
+        Refused: they name none.
+    """
+    from rlhf.config.compose import compose, validate
+    from rlhf.config.pieces import MLflowTracker
+    from rlhf.config.validate import ConfigError
+
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if named and not settings:
+        return named
+    try:
+        tracking = validate(compose(list(settings))).tracking
+    except ConfigError as error:
+        raise Refused("\n  ".join(error.faults)) from None
+    if not isinstance(tracking, MLflowTracker):
+        raise Refused("these settings track nothing in MLflow; give --uri")
+    return tracking.uri
+
+
+def servable(uri: str) -> str:
+    """The address made absolute.
+
+    Raises:
+        Refused: there is no store.
+    """
+    try:
+        found, path = absolute_uri(uri), database(uri)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    if path is not None and not path.is_file():
+        raise Refused(f"{path} is not there: no run has been tracked in it. Run one first, or name another store with --uri")
+    return found
+
+
+def page(base: str) -> str:
+    return f"{base}/#/experiments?{MODE}"
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise Refused(f"port {port} is taken, perhaps by another rlhf-ui (http://{HOST}:{port}); --port takes another") from None
+
+
+def command(uri: str, port: int) -> list[str]:
+    """One worker: each takes about 235 MB and one is enough for one reader."""
+    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"]
+
+
+def serve(uri: str, port: int) -> int:
+    """Until Ctrl-C or SIGTERM, which end MLflow and all its children."""
+    quiet()
+    base = f"http://{HOST}:{port}"
+    server = subprocess.Popen(command(uri, port), start_new_session=True, stdout=subprocess.DEVNULL)
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
+        while server.poll() is None and not answers(base):
+            time.sleep(0.5)
+        if server.poll() is None:
+            print(f"{page(base)}\nCtrl-C ends it", flush=True)
+        code = server.wait()
+        print(f"rlhf-ui: MLflow ended by itself (exit {code})", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        end(server)
+
+
+def answers(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/health", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """Asks the whole process group to end, then kills what is left of it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            server.poll()
+            try:
+                os.killpg(server.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

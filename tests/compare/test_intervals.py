@@ -1,0 +1,53 @@
+import math
+
+import pytest
+
+from rlhf.compare.intervals import EVALUATION, SEEDS, Z95, difference, interval
+
+NAN = math.nan
+
+
+def test_one_run_has_the_noise_of_its_evaluation():
+    found = interval([2.0], [0.1])
+    assert (found.mean, found.n, found.source) == (2.0, 1, EVALUATION)
+    assert (found.low, found.high) == pytest.approx((2.0 - Z95 * 0.1, 2.0 + Z95 * 0.1))
+
+
+def test_three_seeds_span_their_range():
+    """All three the same with probability 1/27 > 0.025, so the percentiles are the extremes."""
+    found = interval([1.0, 2.0, 6.0], [0.01] * 3)
+    assert (found.mean, found.low, found.high, found.n, found.source) == (3.0, 1.0, 6.0, 3, SEEDS)
+
+
+def test_many_seeds_come_near_the_normal_interval():
+    values = [math.sin(i * 12.9898) for i in range(40)]
+    found, mean = interval(values, [0.0] * 40), sum(values) / 40
+    std = math.sqrt(sum((v - mean) ** 2 for v in values) / 40)
+    assert found.low == pytest.approx(mean - Z95 * std / math.sqrt(40), abs=0.02)
+    assert found.high == pytest.approx(mean + Z95 * std / math.sqrt(40), abs=0.02)
+
+
+def test_seeds_that_agree_by_chance_keep_the_noise_of_evaluating():
+    found = interval([1.0, 1.0], [0.2, 0.2])
+    assert (found.low, found.high) == pytest.approx((1 - Z95 * 0.2 / math.sqrt(2), 1 + Z95 * 0.2 / math.sqrt(2)))
+
+
+def test_what_is_not_known():
+    assert interval([NAN], [0.1]).n == 0
+    lone = interval([1.0, NAN], [NAN, 0.1])
+    assert (lone.mean, lone.n, lone.source) == (1.0, 1, "") and math.isnan(lone.low)
+    assert (interval([1.0, 1.0], [NAN, NAN]).low, interval([1.0, 1.0], [NAN, NAN]).high) == (1.0, 1.0)
+
+
+def test_differences():
+    alone = difference([3.0], [0.3], [1.0], [0.4])  # sqrt(0.09 + 0.16) = 0.5
+    assert (alone.mean, alone.low, alone.high) == pytest.approx((2.0, 2.0 - Z95 * 0.5, 2.0 + Z95 * 0.5))
+    assert alone.clear_of_zero
+    seeds = difference([3.0, 5.0, 4.0], [0.0] * 3, [1.0, 2.0, 3.0], [0.0] * 3)
+    assert seeds.mean == 2.0 and 0.0 < seeds.low < 1.0 < 3.0 < seeds.high < 4.0
+    assert not difference([1.0], [0.5], [0.5], [0.5]).clear_of_zero
+    assert difference([1.0], [0.5], [], []).n == 0
+
+
+def test_the_same_again_is_the_same():
+    assert interval([1.0, 2.0, 4.0, 5.0], [0.1] * 4) == interval([1.0, 2.0, 4.0, 5.0], [0.1] * 4)

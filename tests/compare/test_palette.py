@@ -1,0 +1,21 @@
+import pytest
+
+from rlhf.compare.frontier import OKABE_ITO
+from rlhf.compare.palette import APART, DARK, LIGHT, contrast, readable, themes
+
+
+def test_contrast_by_the_standards_own_numbers():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
+    assert contrast("#ffffff", "#ffffff") == 1.0
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_a_colour_that_stands_out_stays_itself():
+    assert readable("#0072b2", LIGHT) == "#0072b2"
+    assert contrast(readable("#fde725", LIGHT), LIGHT) >= APART
+    assert contrast(readable("#440154", DARK), DARK) >= APART
+
+
+def test_every_colour_of_the_charts_stands_out_on_both_pages():
+    for light, dark in themes(OKABE_ITO):
+        assert contrast(light, LIGHT) >= APART and contrast(dark, DARK) >= APART

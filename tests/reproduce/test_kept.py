@@ -1,0 +1,84 @@
+import pytest
+from omegaconf import OmegaConf
+
+from rlhf.config.compose import compose, validate
+from rlhf.config.naming import run_hash
+from rlhf.reproduce.kept import kept_config, where_started
+from rlhf.reproduce.target import read_original
+from rlhf.rundir.files import read_json, write_json
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """What a run with kl.coef=0.1 keeps."""
+    plain = validate(compose(["kl.coef=0.1", "tracking=none"])).plain()
+    directory = tmp_path / plain["paths"]["run_dir"]
+    directory.mkdir(parents=True)
+    (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(plain)))
+    write_json(directory / "manifest.json", {"kind": "run", "stage": "ppo", "hash": run_hash(plain), "config": plain})
+    return directory
+
+
+def change(directory, name, key, value):
+    if name == "config.yaml":
+        config = OmegaConf.load(directory / name)
+        OmegaConf.update(config, key, value)
+        (directory / name).write_text(OmegaConf.to_yaml(config))
+        return
+    made = read_json(directory / name)
+    section, _, last = key.rpartition(".")
+    node = made["config"]
+    for part in section.split(".") if section else ():
+        node = node[part]
+    node[last] = value
+    write_json(directory / name, made)
+
+
+def test_as_it_was_written(kept):
+    found = kept_config(read_original(kept))
+    assert found.config.kl.coef == 0.1 and not found.edits and not found.faults
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "manifest.json"])
+def test_an_edited_copy_is_taken_and_told(kept, name):
+    change(kept, name, "kl.coef", 0.5)
+    change(kept, name, "ppo.grad_clip", None)
+    found = kept_config(read_original(kept))
+    assert found.config.kl.coef == 0.5 and found.config.ppo.grad_clip is None
+    assert [(d.name, d.then, d.now) for d in found.edits] == [("ppo.grad_clip", "1.0", "null"), ("kl.coef", "0.1", "0.5")]
+    assert {d.note for d in found.edits} == {f"{name} was edited since the run"}
+
+
+def test_what_does_not_decide_the_result_is_no_edit(kept):
+    change(kept, "config.yaml", "study", "other")
+    change(kept, "config.yaml", "ppo.checkpoint_every", 7)
+    change(kept, "config.yaml", "seed", 0)
+    assert not kept_config(read_original(kept)).edits
+
+
+def test_both_copies_edited(kept):
+    for name in ("config.yaml", "manifest.json"):
+        change(kept, name, "kl.coef", 0.5)
+    found = kept_config(read_original(kept))
+    (edit,) = found.edits
+    assert found.config.kl.coef == 0.5 and edit.name == "config_hash" and edit.then != edit.now and "both" not in edit.note
+    assert edit.note == "config.yaml and manifest.json edited since the run; what it was is not kept"
+
+
+def test_every_fault_of_a_config_that_is_no_longer_valid(kept):
+    change(kept, "config.yaml", "kl.coef", "much")
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(kept / "config.yaml"), {"ppo": {"iteratons": 3}}), kept / "config.yaml")
+    found = kept_config(read_original(kept))
+    assert found.config is None and len(found.faults) == 2
+    (kept / "config.yaml").write_text("a: [")
+    assert "config.yaml" in kept_config(read_original(kept)).faults[0]
+    (kept / "config.yaml").write_text("stage: sft\n")
+    assert "holds no whole config" in kept_config(read_original(kept)).faults[0]
+
+
+def test_where_it_was_started(kept, tmp_path):
+    original = read_original(kept)
+    cfg = kept_config(original).config
+    assert where_started(original, cfg) == tmp_path.resolve()
+    kept.rename(tmp_path / "elsewhere")
+    assert where_started(read_original(tmp_path / "elsewhere"), cfg) is None
