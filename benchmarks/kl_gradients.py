@@ -19,6 +19,7 @@ import yaml
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import Fixed
+from rlhf.kl.descends import descends
 from rlhf.kl.estimator import K1, K2, K3, Abs, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
@@ -70,7 +71,7 @@ def main(directory: Path) -> None:
         module.kl = penalty = KLPenalty(Fixed(1.0), estimator, placement, SFT())
         found, true = view.ppo_gradient(), -view.objective_gradient()
         error, length = float((found - true).norm() / true.norm()), float(found.norm() / true.norm())
-        means = penalty.descends.replace("|", "\\|")
+        means = descends(penalty.estimator.name, penalty.placement.name).replace("|", "\\|")
         print(f"| {estimator.name} | {placement.name} | {error:.2g} | {angle(found, true):.2f}° | {length:.3f} | {means} |")
 
 

@@ -12,7 +12,8 @@ PAGE = ROOT / "docs" / "correctness.md"
 HEAD = """# What is held to be correct, and by which test
 
 Made by `python docs/correctness.py` from `docs/statements.toml` and the tests; a test fails when this page is not current.
-A statement is held by every test whose name begins with its own; `make test` runs them all. d = log pi - log ref on the sampled tokens.
+A statement is held by every test whose name begins with its own; `make test` runs them all. `python benchmarks/breakings.py` breaks ten of
+them on purpose, one at a time, and lists the tests that turn red. d = log pi - log ref on the sampled tokens.
 """
 
 

@@ -11,14 +11,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from rlhf.tracking.links import MODE
 from rlhf.tracking.redact import redact_text
 from rlhf.tracking.store import absolute_uri, database, quiet
 
 HOST = "127.0.0.1"
+POLL = 0.5  # seconds between looks at MLflow
 GRACE = 10.0  # seconds that MLflow has to end
 
 
@@ -99,35 +101,48 @@ def _check_port(port: int) -> None:
             raise Refused(f"port {port} is taken, perhaps by another rlhf-ui (http://{HOST}:{port}); --port takes another") from None
 
 
-def command(uri: str, port: int) -> list[str]:
-    """One worker: each takes about 235 MB and one is enough for one reader."""
-    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"]
+def command(port: int) -> list[str]:
+    """One worker: each takes about 235 MB and one is enough for one reader. The store is told by MLFLOW_BACKEND_STORE_URI:
+    everybody on this computer can read a command line, and the address may hold a password."""
+    return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
 
 
 def serve(uri: str, port: int) -> int:
-    """Until Ctrl-C or SIGTERM, which end MLflow and all its children."""
+    """Until Ctrl-C, SIGTERM or the terminal's end, which end MLflow and all its children."""
     quiet()
     base = f"http://{HOST}:{port}"
-    server = subprocess.Popen(command(uri, port), start_new_session=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    with noted_signals() as came:
+        server = subprocess.Popen(command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment)
+        try:
+            print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
+            told = False
+            while not came and (code := server.poll()) is None:
+                if not told and answers(base):
+                    print(f"{page(base)}\nCtrl-C ends it", flush=True)
+                    told = True
+                time.sleep(POLL)
+            if came:
+                return 0
+            print(f"rlhf-ui: MLflow ended by itself (exit {code})", file=sys.stderr)
+            return 1
+        finally:
+            end(server)
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, leave)
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Those that came, instead of what they would do: none may cut the start of MLflow or its end short. `nohup` stays as it is."""
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, lambda number, frame: came.append(number))
     try:
-        print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
-        while server.poll() is None and not answers(base):
-            time.sleep(0.5)
-        if server.poll() is None:
-            print(f"{page(base)}\nCtrl-C ends it", flush=True)
-        code = server.wait()
-        print(f"rlhf-ui: MLflow ended by itself (exit {code})", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 0
+        yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
-        end(server)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def answers(base: str) -> bool:

@@ -59,8 +59,39 @@ def test_a_server_needs_no_other(capsys):
 
 
 def test_on_loopback_with_one_worker():
-    line = " ".join(ui.command("sqlite:////a.db", 5001)[1:])
-    assert line == "-m mlflow ui --backend-store-uri sqlite:////a.db --host 127.0.0.1 --port 5001 --workers 1"
+    assert " ".join(ui.command(5001)[1:]) == "-m mlflow ui --host 127.0.0.1 --port 5001 --workers 1"
+
+
+STAND_IN = """
+import os, sys, time
+open("seen", "w").write("\\n".join([str(os.getpid()), os.environ["MLFLOW_BACKEND_STORE_URI"], *sys.argv]))
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_mlflow_and_no_password_is_in_its_command(tmp_path, number):
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "__init__.py").touch()
+    (tmp_path / "mlflow" / "__main__.py").write_text(STAND_IN)
+    uri = "postgresql://me:secret@host/db"
+    command = [sys.executable, "-c", f"import sys; from rlhf.ui import serve; sys.exit(serve({uri!r}, 1))"]
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    seen = tmp_path / "seen"
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if seen.exists() and "--workers" in seen.read_text():
+                break
+            time.sleep(0.05)
+        pid, told, *arguments = seen.read_text().split("\n")
+        process.send_signal(number)
+        process.send_signal(number)
+        assert process.wait(30) == 0
+        assert "secret" not in process.stdout.read()
+    assert told == uri
+    assert "secret" not in " ".join(arguments)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 def test_its_end_takes_the_children_along():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rlhf.compare.findings import Findings
-from rlhf.compare.intervals import SEEDS, Interval, interval
+from rlhf.compare.intervals import BOTH, EVALUATION, SEEDS, Interval, interval
 from rlhf.compare.load import Run
 from rlhf.compare.matched import Rival, rival
 from rlhf.compare.paths import KL, value
@@ -27,7 +27,9 @@ class Answer:
 def answer(found: Findings, settings: Sequence[Setting], runs: Sequence[Run]) -> Answer:
     best, key = found.best, found.key
     there = setting_interval(best, key)
-    return Answer(headline=_headline(found, there, rival(best, settings, key)), confidence=_confidence(best, there), cost=_cost(best, runs))
+    other = rival(best, settings, key)
+    shown = [there] if other is None else [there, other.ours, other.theirs, other.difference]
+    return Answer(headline=_headline(found, there, other), confidence=_confidence(shown), cost=_cost(best, runs))
 
 
 def setting_interval(setting: Setting, key: str) -> Interval:
@@ -55,7 +57,7 @@ def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
     if other is None:
         return f"{label} is best by {name} reward: {say(there)}{at}. No other setting can be held against it at the same KL."
     them, gap = other.setting.label, other.difference
-    sure = "clear of zero" if gap.clear_of_zero else "within the noise"
+    sure = "clear of zero" if gap.clear_of_zero else "within the noise" if gap.known else "not known to be more than noise"
     if not other.at_best_end:
         then = f": with no more KL than that, {them} is better" if gap.clear_of_zero and gap.mean < 0 else ""
         return (
@@ -67,27 +69,34 @@ def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
             f"{label} is best by {name} reward at matched KL: {say(there)}{at}; the next there is {them} with {say(other.theirs)}, "
             f"and the difference, {say(gap)}, is {sure}."
         )
-    more = "more" if gap.clear_of_zero else "as much, within the noise"
+    more = "more" if gap.clear_of_zero else "as much, within the noise" if gap.known else "more, by a measure whose noise is not known"
     return (
         f"{label} ends with the highest {name} reward, {say(there)}{at}, but at that KL {them} had {more}, {say(other.theirs)}: "
         "at matched KL this setting did no better than stopping the other early."
     )
 
 
-def _confidence(best: Setting, there: Interval) -> str:
-    if there.source == SEEDS:
-        few = (
-            f" {there.n} seeds are few: such an interval is little more than their range, and is too sure of itself."
-            if there.n < FEW
-            else ""
+def _confidence(shown: Sequence[Interval]) -> str:
+    """Where the intervals of the headline come from: its numbers, and that of their difference."""
+    seeds = sorted({i.n for i in shown if i.source == SEEDS})
+    single, silent = any(i.source == EVALUATION for i in shown), any(not i.source for i in shown)
+    if not seeds and not single:
+        return "No noise was measured, so nothing says how sure this is."
+    counts = " and ".join(map(str, seeds))
+    few = f" {counts} seeds are few: such an interval is little more than their range, and is too sure of itself."
+    rest = few if any(n < FEW for n in seeds) else ""
+    rest += " Where there are no brackets, the noise of a single seed was not measured." if silent else ""
+    if not single:
+        said = f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation."
+    elif not seeds:
+        said = "from the standard error of the evaluation. Each is of one seed, which says nothing of how much other seeds would differ."
+    else:
+        said = (
+            f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation; where there is one seed, from the standard "
+            "error of its evaluation, which says nothing of how much other seeds would differ."
         )
-        return f"In brackets: 95 % intervals, a bootstrap over {there.n} seeds, never narrower than the noise of the evaluation.{few}"
-    if there.source:
-        return (
-            "In brackets: 95 % intervals from the standard error of the evaluation. There is one seed a setting, which says nothing "
-            "of how much other seeds would differ."
-        )
-    return "No noise was measured, so nothing says how sure this is."
+        said += " That of the difference adds the two in quadrature." if any(i.source == BOTH for i in shown) else ""
+    return f"In brackets: 95 % intervals, {said}{rest}"
 
 
 def _cost(best: Setting, runs: Sequence[Run]) -> str:

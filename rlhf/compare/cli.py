@@ -11,12 +11,13 @@ from pathlib import Path
 
 from rlhf.compare.gather import COMPARISONS, gather, home, is_run
 from rlhf.compare.screen import wide_console
+from rlhf.tracking.redact import redact_text
 
 STORE = "sqlite:///outputs/mlflow.db"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done; 1 no run has finished, so that there is nothing to compare yet; 2 the path is no sweep."""
+    """Exit codes: 0 done; 1 no run has finished, so that there is nothing to compare yet; 2 no sweep there, or no answer of MLflow."""
     parser = argparse.ArgumentParser(
         prog="rlhf-compare",
         description="Compare the runs of a sweep: writes report.html, report.md, pictures and tables into its directory and prints "
@@ -25,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("places", type=Path, nargs="*", metavar="sweep", help="a sweep's directory, such as sweeps/quickstart; or several")
     parser.add_argument("--mlflow", nargs="+", default=[], metavar="NAME", help="also an MLflow experiment's runs, or runs by their id")
     store = os.environ.get("MLFLOW_TRACKING_URI") or STORE
-    parser.add_argument("--tracking-uri", metavar="URI", default=store, help="where MLflow is (default: %(default)s)")
+    shown = redact_text(store).replace("%", "%%")
+    parser.add_argument("--tracking-uri", metavar="URI", default=store, help=f"where MLflow is (default: {shown})")
     parser.add_argument("--into", type=Path, help="a folder for the results")
     parser.add_argument("--no-tracking", action="store_true", help="leave MLflow alone")
     parser.add_argument("--status", action="store_true", help="only say how each job stands, now or at the end; writes nothing")

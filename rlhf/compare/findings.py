@@ -97,7 +97,8 @@ def _best(found: Findings) -> str:
         size = f"{abs(found.gain):.1f} standard errors" if math.isfinite(found.gain) else "with no noise measured"
         said += f", {size} {'above' if found.gain >= 0 else 'below'} SFT ({show(best.sft[key])})"
     if found.rivals:
-        said += f". Not told apart from it (within {CLEAR:g} standard errors): {', '.join(s.label for s in found.rivals)}"
+        unknown = " or of a noise that is not known" if any(math.isnan(gap(best[key], s[key])) for s in found.rivals) else ""
+        said += f". Not told apart from it (within {CLEAR:g} standard errors{unknown}): {', '.join(s.label for s in found.rivals)}"
     return said + "."
 
 
@@ -121,7 +122,8 @@ def over_optimisation(found: Findings) -> str:
     if found.clear:
         size = f"{found.drop_gap:.1f} standard errors" if math.isfinite(found.drop_gap) else "with no noise measured"
         return f"Over-optimisation is visible: {where} ({size}) below the best.{along}"
-    return f"Over-optimisation is not clear: {where} below the best, which is within the noise.{along}"
+    sure = "whether that is more than noise is not known" if math.isnan(found.drop_gap) else "which is within the noise"
+    return f"Over-optimisation is not clear: {where} below the best, {sure}.{along}"
 
 
 def show(estimate: Estimate) -> str:

@@ -21,14 +21,24 @@ def is_run(place: Path) -> bool:
 def gather(places: Sequence[Path]) -> list[Run]:
     """The runs of the places, each a run's directory or a sweep's. A run that is named twice counts once.
 
-    Names that two runs share get the name of the folder they lie in before them.
+    Names that two runs share get the names of the folders they lie in before them, as many as tell them apart.
     """
     found: dict[Path, Run] = {}
     for place in places:
         for run in [load_run(place)] if is_run(place) else load(place):
             found.setdefault(run.directory.resolve(), run)
-    names = Counter(run.name for run in found.values())
-    return [replace(run, name=f"{path.parent.name}/{run.name}") if names[run.name] > 1 else run for path, run in found.items()]
+    names, folders = {path: run.name for path, run in found.items()}, dict.fromkeys(found, 0)
+    while shared := [path for path, count in ((p, Counter(names.values())[n]) for p, n in names.items()) if count > 1]:
+        for path in shared:
+            folders[path] += 1
+            names[path] = _under(path, found[path].name, folders[path])
+    return [replace(run, name=names[path]) for path, run in found.items()]
+
+
+def _under(path: Path, name: str, folders: int) -> str:
+    """`name` below as many of the path's folders; the whole path where there are no more."""
+    above = path.parts[1:-1]
+    return "/".join((*above[len(above) - folders :], name)) if folders <= len(above) else str(path)
 
 
 def home(runs: Sequence[Run]) -> Path:

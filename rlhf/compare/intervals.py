@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 Z95 = 1.959964  # standard normal quantile at 0.975
 RESAMPLES = 5000
-SEEDS, EVALUATION = "seeds", "evaluation"
+SEEDS, EVALUATION, BOTH = "seeds", "evaluation", "seeds and evaluation"
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,12 @@ class Interval:
     mean: float
     low: float
     high: float
-    n: int  # runs
-    source: str  # SEEDS, EVALUATION or "" (no noise measured)
+    n: int  # runs; of a difference those of the side with fewer
+    source: str  # SEEDS, EVALUATION, BOTH (a difference of one run and several) or "" (no noise measured)
+
+    @property
+    def known(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
     def clear_of_zero(self) -> bool:
@@ -40,11 +44,17 @@ def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
 
 
 def difference(a: Sequence[float], a_ses: Sequence[float], b: Sequence[float] | None, b_ses: Sequence[float] | None) -> Interval:
-    """mean(a) - mean(b) over independent runs, with the rules of `interval`; `b` None: mean(a)."""
+    """mean(a) - mean(b) over independent runs, with the rules of `interval`; `b` None: mean(a).
+
+    One run against several: the half widths of the several's interval and 1.96 se of the one, added in quadrature. Nothing is known
+    where the one's se is not.
+    """
     samples = [_finite(a, a_ses)] + ([] if b is None or b_ses is None else [_finite(b, b_ses)])
     n = min(len(sample) for sample in samples)
     if n == 0:
         return NOTHING
+    if n == 1 < max(len(sample) for sample in samples):
+        return _one_and_several(samples)
     mean = _signed_sum([sum(v for v, _ in sample) / len(sample) for sample in samples])
     noise = Z95 * math.sqrt(sum(_mean_variance(sample) for sample in samples))
     if n == 1:
@@ -52,6 +62,13 @@ def difference(a: Sequence[float], a_ses: Sequence[float], b: Sequence[float] | 
     low, high = _bootstrap([[v for v, _ in sample] for sample in samples])
     known = noise if math.isfinite(noise) else 0.0
     return Interval(mean, min(low, mean - known), max(high, mean + known), n, SEEDS)
+
+
+def _one_and_several(samples: list[list[tuple[float, float]]]) -> Interval:
+    a, b = (interval([v for v, _ in sample], [s for _, s in sample]) for sample in samples)
+    low, high = math.hypot(a.mean - a.low, b.high - b.mean), math.hypot(a.high - a.mean, b.mean - b.low)
+    mean = a.mean - b.mean
+    return Interval(mean, mean - low, mean + high, 1, BOTH if math.isfinite(low + high) else "")
 
 
 def _bootstrap(samples: list[list[float]]) -> tuple[float, float]:

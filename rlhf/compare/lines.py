@@ -44,7 +44,8 @@ def sections(settings: Sequence[Setting], rewards: Sequence[str], found: Finding
     sick = [f"- **{s.kind}**, {s.setting} ({s.runs} of {s.of} runs): {s.sentence}" for s in diagnose(settings)]
     return [
         f"## At matched KL\n\n{name.capitalize()} reward at the last moment of training with that KL, 95 % intervals in brackets; nothing "
-        f"is extrapolated (* came within a tenth of it).\n\n{table}",
+        f"is extrapolated (* came within a tenth of it), and a KL that training took back to less than half the budget does not "
+        f"count.\n\n{table}",
         "## Training health\n\n" + ("\n".join(sick) or "None of the known sicknesses was found."),
     ]
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rlhf.tracking.redact import redact_text
 from rlhf.tracking.spool import Lines, alive, read_json
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
@@ -23,7 +24,7 @@ class Run:
     config: dict[str, Any]  # dotted keys
     summary: dict[str, Any]  # empty unless finished
     metrics: tuple[dict[str, Any], ...]  # one row an iteration
-    error: str | None
+    error: str | None  # without logins
     overrides: tuple[str, ...]
 
     @property
@@ -52,7 +53,7 @@ def load_run(directory: Path, overrides: tuple[str, ...] = ()) -> Run:
         config=_config(directory / "config.yaml"),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
-        error=status.get("error"),
+        error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
     )
 

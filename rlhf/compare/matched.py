@@ -34,24 +34,28 @@ class Cell:
     reached: int
     runs: int
     short: bool  # at least one of them only came near
-    furthest: float  # nats, over the setting's runs
+    furthest: float  # nats, over the whole way of the setting's runs
+    passed: bool  # a run stepped over the budget and did not come back below half of it
     budget: float
 
     @property
     def why(self) -> str:
         """What to say where no run has a number."""
-        if self.furthest > self.budget:
+        if self.passed:
             return "passed between two evaluations"
+        if self.furthest >= self.budget:
+            return f"left again (furthest {self.furthest:.2g})"
         return f"not reached (furthest {self.furthest:.2g})"
 
 
 def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
     """A run's reward at the last moment of training when its KL was `budget`, on the straight line between two evaluations.
 
-    KL is not monotone in training: controllers overshoot and come back. The last crossing is the most trained policy of that KL, and
-    the end of a run at its own KL is the end. Nothing is extrapolated: a run that never came that far gives None, or, within a tenth
-    of the budget, its last evaluation that near, marked; evaluations more than two budgets apart tell nothing of what lies between.
-    The errors of the two evaluations add as if they were fully correlated, since both answer the same prompts.
+    What lies before KL was last below half the budget does not count (`climb`). KL is not monotone in training: controllers overshoot
+    and come back. The last crossing is the most trained policy of that KL, and the end of a run at its own KL is the end. Nothing is
+    extrapolated: a run that never came that far gives None, or, within a tenth of the budget, its last evaluation that near, marked;
+    evaluations more than two budgets apart tell nothing of what lies between. The errors of the two evaluations add as if they were
+    fully correlated, since both answer the same prompts.
     """
     way = climb(path, budget)
     for before, after in reversed(list(zip(way, way[1:], strict=False))):
@@ -74,20 +78,21 @@ def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
 
 
 def climb(path: Sequence[Evaluation], budget: float) -> Sequence[Evaluation]:
-    """The way from the last evaluation below half the budget on: an early leap of KL that training took back is no way to the budget."""
+    """The way from the last evaluation below half the budget on: a KL that training took back, early or late, is no way to the budget."""
     below = [i for i, e in enumerate(path) if e.kl < budget / 2]
     return path[below[-1] :] if below else path
 
 
 def cell(setting: Setting, key: str, budget: float) -> Cell:
     found = reached(setting, key, budget)
-    ways = [climb(evaluations(run, key), budget) for run in setting.runs]
+    paths = [evaluations(run, key) for run in setting.runs]
     return Cell(
         interval=interval([r.reward for r in found], [r.se for r in found]) if found else NOTHING,
         reached=len(found),
         runs=len(setting.runs),
         short=any(r.short for r in found),
-        furthest=max((e.kl for way in ways for e in way), default=math.nan),
+        furthest=max((e.kl for path in paths for e in path), default=math.nan),
+        passed=any(e.kl > budget for path in paths for e in climb(path, budget)),
         budget=budget,
     )
 

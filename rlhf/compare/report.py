@@ -16,6 +16,7 @@ from rlhf.compare.paths import KL
 from rlhf.compare.provenance import fingerprints, manifests, revisions, shared
 from rlhf.compare.settings import ABSENT, Setting, differing, order, reward_keys
 from rlhf.compare.stats import gap
+from rlhf.tracking.redact import redact_override
 from rlhf.tracking.spool import number, read_json
 
 COLUMNS = (
@@ -85,7 +86,11 @@ def reading(settings: Sequence[Setting]) -> str:
         else "Each setting has one run, so ± is the standard error of its evaluation and says nothing of other seeds."
     )
     units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
-    return f"{noise} {units}"
+    copies = sum(len(s.copies) for s in settings)
+    if not copies:
+        return f"{noise} {units}"
+    left = f"{copies} run{'s repeat' if copies > 1 else ' repeats'} a seed of its setting and {'are' if copies > 1 else 'is'} left out here"
+    return f"{noise} {units} {left}: of each seed the run that finished last counts."
 
 
 def _unfinished(directory: Path, runs: Sequence[Run]) -> list[str]:
@@ -124,11 +129,12 @@ def _origins(runs: Sequence[Run]) -> list[str]:
 
 
 def again(directory: Path) -> list[str]:
-    """The commands that make the sweep and its comparison; the first runs only what is missing."""
+    """The commands that make the sweep and its comparison; the first runs only what is missing. Secrets are hidden."""
     overrides = read_json(directory / "sweep.json").get("overrides")
     if not overrides:
         return []
-    return [" ".join(["rlhf", "-m", *(shlex.quote(str(o)) for o in overrides)]), f"rlhf-compare {shlex.quote(str(directory))}"]
+    words = [shlex.quote(redact_override(str(o))) for o in overrides]
+    return [" ".join(["rlhf", "-m", *words]), f"rlhf-compare {shlex.quote(str(directory))}"]
 
 
 def _again(directory: Path) -> list[str]:

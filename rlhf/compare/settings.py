@@ -11,7 +11,8 @@ from typing import Any
 
 from rlhf.compare.load import Run
 from rlhf.compare.stats import NOTHING, Estimate, over_runs, same_thing
-from rlhf.tracking.spool import number
+from rlhf.tracking.redact import redact_text
+from rlhf.tracking.spool import number, read_json
 
 # What does not decide a result, and the seed, over which we average.
 ASIDE = re.compile(r"^(seed|rerun|study|sweep|paths|tracking|callbacks|hydra)(\.|$)")
@@ -36,7 +37,8 @@ class Setting:
     label: str  # kl.controller=adaptive kl.coef=0.05
     short: str  # the same without what all settings of the sweep share in naming: 0.05
     values: dict[str, Any]
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...]  # one a seed
+    copies: tuple[Run, ...] = ()  # of the same seeds again, in no number
     estimates: dict[str, Estimate] = field(default_factory=dict)  # by summary key
     sft: dict[str, Estimate] = field(default_factory=dict)  # rewards of the policy it started from
 
@@ -46,12 +48,13 @@ class Setting:
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Config keys that differ: key -> {run name: value}. A class is named as its YAML is (`kl.controller`: adaptive_alpaca_farm).
+    Addresses have no logins.
 
     A key that comes with a class (the target that only adaptive controllers have) is left out while it has one value for each class.
     """
     runs = [run for run in runs if run.config]
     keys = sorted({key for run in runs for key in run.config if not ASIDE.match(key)})
-    table = {key: {run.name: run.config.get(key, ABSENT) for run in runs} for key in keys}
+    table = {key: {run.name: _clean(run.config.get(key, ABSENT)) for run in runs} for key in keys}
     table = {key: column for key, column in table.items() if len({_plain(v) for v in column.values()}) > 1}
     classes = {key.removesuffix("._target_"): column for key, column in table.items() if key.endswith("._target_")}
     kept = {key: column for key, column in table.items() if not _comes_with(key, column, classes)}
@@ -63,7 +66,7 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
 
 
 def group(runs: Sequence[Run]) -> list[Setting]:
-    """The settings of a sweep's finished runs, in the order of their values."""
+    """The settings of a sweep's finished runs, in the order of their values. A seed counts once: its run that finished last."""
     finished = [run for run in runs if run.finished]
     table = differing(finished)
     groups: dict[str, list[Run]] = {}
@@ -81,7 +84,26 @@ def reward_keys(runs: Sequence[Run]) -> list[str]:
     return [k for k in ("reward/proxy", "reward/gold") if k in found] + sorted(found - {"reward/proxy", "reward/gold"})
 
 
-def _setting(runs: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
+def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs that count, and the copies. Runs that do not say their seed all count."""
+    last: dict[str, Run] = {}
+    for run in runs:
+        seed = run.config.get("seed", run.summary.get("seed"))
+        key = _plain([seed] if seed is not None else str(run.directory))
+        if key not in last or _ended(run) > _ended(last[key]):
+            last[key] = run
+    kept = {id(run) for run in last.values()}
+    return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
+
+
+def _ended(run: Run) -> float:
+    """Unix seconds of the last sign of life, -inf if it left none."""
+    found = number(read_json(run.directory / "status.json").get("time"))
+    return -math.inf if found is None or math.isnan(found) else found
+
+
+def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
+    runs, copies = _one_a_seed(members)
     values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
     rewards = reward_keys(runs)
     coef = [runs[0].summary.get("kl.coef")] if "kl.coef" not in values and not values else []
@@ -91,6 +113,7 @@ def _setting(runs: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         short=" ".join(_show(v) for v in values.values() if v != ABSENT) or label,
         values=values,
         runs=tuple(runs),
+        copies=tuple(copies),
         estimates={key: over_runs(_column(runs, key), _column(runs, f"{key}_se")) for key in (*rewards, *SHOWN)},
         sft={key: same_thing(_column(runs, f"sft/{key}"), _column(runs, f"sft/{key}_se")) for key in rewards},
     )
@@ -113,6 +136,10 @@ def _class(target: Any) -> str:
     """rlhf.kl.controller.AdaptiveAlpacaFarm -> adaptive_alpaca_farm"""
     name = str(target).rsplit(".", 1)[-1]
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _clean(value: Any) -> Any:
+    return redact_text(value) if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> str:

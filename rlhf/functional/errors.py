@@ -51,9 +51,15 @@ def _error(x: Tensor, groups: Tensor | None) -> Tensor:
     if groups is None:
         return error
     groups = groups.to(x.device)
-    member = torch.nn.functional.one_hot(groups).to(x.dtype)  # [B, H]
-    sizes = member.sum(dim=0)
-    if float(sizes.min()) < 2:
+    sizes = torch.bincount(groups)
+    if int(sizes.min()) < 2:
         return error
-    squares = (x - (x @ member / sizes)[..., groups]).square() @ member
+    sizes = sizes.to(x.dtype)
+    within = x - (_by_group(x, groups, len(sizes)) / sizes)[..., groups]
+    squares = _by_group(within.square(), groups, len(sizes))
     return (sizes * squares / (sizes - 1)).sum(dim=-1).sqrt() / size
+
+
+def _by_group(x: Tensor, groups: Tensor, count: int) -> Tensor:
+    """Sums over each group: [..., B] -> [..., H]"""
+    return x.new_zeros(*x.shape[:-1], count).index_add_(-1, groups, x)

@@ -15,7 +15,7 @@ TEXTS: dict[tuple[str, str], str] = {
     ("k1", "reward"): "the sequence KL, exactly",
     ("exact", "both"): "the sequence KL, exactly, with less variance than k1 in the reward",
     ("k2", "sequence_loss"): "the sequence KL, exactly",
-    ("k3", "sequence_loss"): "the forward KL of the sequences, exactly",
+    ("k3", "sequence_loss"): "the forward KL of the sequences, exactly where D >= -20 (k3 is clamped below)",
     ("abs", "sequence_loss"): "twice the total variation of the sequences",
     ("k2", "loss"): "the KL of each token, without the KL that it causes later",
     ("k3", "loss"): "the forward KL of each token, without what it causes later",

@@ -10,7 +10,6 @@ from torch import Tensor
 from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean, masked_sum
 from rlhf.functional.sequences import last_index
 from rlhf.kl.controller import Controller
-from rlhf.kl.descends import descends
 from rlhf.kl.estimator import Estimator
 from rlhf.kl.placement import Placement, sequence_weights, spread, token_weights
 from rlhf.kl.reference import Reference
@@ -69,11 +68,6 @@ class KLPenalty:
     def coef(self) -> float:
         """The coefficient in force: of the next rollout to be shaped."""
         return self.controller.coef
-
-    @property
-    def descends(self) -> str:
-        """Which divergence its gradient descends, in a sentence (rlhf.kl.descends)."""
-        return descends(self.estimator.name, self.placement.name)
 
     def token_kl(self, logp: Tensor, ref_logp: Tensor, mask: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         """The estimate at each token, [B, T] -> [B, T] nats, 0 where masked. No gradient flows to the reference.

@@ -13,7 +13,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rlhf.pipeline.bracket import NoBracket, Point, good, nearest, propose
-from rlhf.pipeline.launcher import JobFailed
 from rlhf.pipeline.search import SearchSweeper, Trial
 from rlhf.pipeline.space import Dimension
 from rlhf.rundir.files import write_json
@@ -66,15 +65,15 @@ class FindSweeper(SearchSweeper):
                 points.append(self._point(_value(line), ended[index * len(grid) : (index + 1) * len(grid)]))
                 self.say(f"{line}: {self.objective} {points[-1].y:.3g} ± {points[-1].error:.2g}")
             self._write(found.key, points)
-        best = nearest(points, self.target)
+        best = self._best(points)
         told = f"{found.key}={best.x!r} gives {self.objective} {best.y:.3g} ± {best.error:.2g} (target {self.target:g})"
         if not good(best, self.target, self.tolerance):
-            raise self._unanswered(f"not found: {why}; the nearest, {told}")
+            raise self.unanswered(f"not found: {why}; the nearest, {told}")
         self.say(f"{told}\n{self.directory / 'find.json'}")
 
-    def _unanswered(self, text: str) -> JobFailed:
-        self.say(text)
-        return JobFailed(text)
+    def _best(self, points: Sequence[Point]) -> Point:
+        """The nearest of the good points, of all points if none is good."""
+        return nearest([point for point in points if good(point, self.target, self.tolerance)] or points, self.target)
 
     def _point(self, x: float, trials: Sequence[Trial]) -> Point:
         """
@@ -85,13 +84,13 @@ class FindSweeper(SearchSweeper):
             values = [trial.number(self.objective) for trial in trials]
             errors = [trial.number(f"{self.objective}_se") for trial in trials if f"{self.objective}_se" in (trial.summary or {})]
         except ValueError as error:
-            raise self._unanswered(f"the search stops here: {error}") from None
+            raise self.unanswered(f"the search stops here: {error}") from None
         n = len(values)
         within = math.sqrt(sum(error**2 for error in errors)) / n
         return Point(x, fmean(values), max(within, stdev(values) / math.sqrt(n) if n > 1 else 0.0))
 
     def _write(self, key: str, points: Sequence[Point]) -> None:
-        best = nearest(points, self.target)
+        best = self._best(points)
         head: dict[str, Any] = {"name": self.directory.name, "setting": key, "objective": self.objective, "target": self.target}
         done = {"found": best.x if good(best, self.target, self.tolerance) else None, "nearest": asdict(best)}
         write_json(self.directory / "find.json", {**head, **done, "points": [asdict(point) for point in points]})

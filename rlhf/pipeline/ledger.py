@@ -33,5 +33,9 @@ class Ledger:
             self.inner.update(outcomes)
 
     def write(self, *, working: bool) -> None:
-        self.written = dict(self.jobs)
-        write_json(self.path, {**this_process(), "time": time.time(), "working": working, "jobs": self.jobs})
+        """A full disk stops no sweep: the file is for onlookers only, and is tried again at the next look."""
+        try:
+            write_json(self.path, {**this_process(), "time": time.time(), "working": working, "jobs": self.jobs})
+            self.written = dict(self.jobs)
+        except OSError:
+            self.written = None

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -87,10 +87,11 @@ def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunctio
         _settle_directory(config, directory)
     if local or isinstance(sweeper, SearchSweeper):
         code = 0
-        try:
-            sweeper.sweep(arguments=arguments)
-        except JobFailed:
-            code = FAILED
+        with nullcontext() if local else _at_work(_console(), directory):
+            try:
+                sweeper.sweep(arguments=arguments)
+            except JobFailed:
+                code = FAILED
     else:
         code = hand_over(found, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
     callbacks.on_multirun_end(config=config, config_name=CONFIG_NAME)
@@ -131,32 +132,50 @@ def _settle_directory(config: DictConfig, directory: Path) -> None:
 
 def hand_over(found: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]) -> int:
     """Runs `go`, which launches the jobs elsewhere. How each ended is read from its directory, whatever the launcher says."""
-    console = Console(stderr=True)
-    console = console if console.is_terminal else Console(stderr=True, width=160)
+    console = _console()
     planned = [(job.overrides, job.config) for job in found.jobs if job.config is not None]
     configs = [cfg for _, cfg in planned]
     jobs = [job_of(cfg, own, directory) for own, cfg in planned]
     missing = [job for job in jobs if not naming.is_finished(job.directory)]
     names = {job.name for job in jobs}
-    with owned(directory), _sigterm_raises():
+    with _at_work(console, directory):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
         console.print(f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before", highlight=False, soft_wrap=True)
-        ledger = Ledger(directory)
-        ledger.write(working=True)
         try:
             if missing:
                 prepare_tracking(configs)
                 go()
         except JobFailed:
             pass  # its place in the table says it
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None
         except Exception as error:
             console.print(f"the launcher gave up: {type(error).__name__}: {reason(error)}", highlight=False, soft_wrap=True, markup=False)
+    return 0 if all(job.state == "finished" for job in sweep_state(directory).jobs if job.name in names) else FAILED
+
+
+def _console() -> Console:
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=160)
+
+
+@contextmanager
+def _at_work(console: Console, directory: Path) -> Iterator[None]:
+    """Around jobs that are launched elsewhere: the sweep's lock, its launcher.json, signals, and the table of jobs at the end.
+
+    Raises:
+        RunFailed: another process is at work on this sweep.
+        SystemExit: a signal came.
+    """
+    with owned(directory), _sigterm_raises():
+        ledger = Ledger(directory)
+        ledger.write(working=True)
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
         finally:
             ledger.write(working=False)
-            print_state(console, directory)
-    return 0 if all(job.state == "finished" for job in sweep_state(directory).jobs if job.name in names) else FAILED
+            if (directory / "sweep.json").exists():
+                print_state(console, directory)
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from omegaconf import DictConfig
 
-from rlhf.pipeline.launcher import JobFailed
 from rlhf.pipeline.search import SearchSweeper, Trial
 from rlhf.pipeline.space import Dimension
-from rlhf.rundir.files import write_json
+from rlhf.rundir.files import write_json, write_text
 
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
 DIRECTIONS = ("maximize", "minimize")
@@ -52,13 +52,15 @@ class OptunaSweeper(SearchSweeper):
         self.sampler, self.n_trials, self.n_jobs, self.seed, self.storage = sampler, n_trials, n_jobs, seed, storage
 
     def search(self, fixed: list[str], dimensions: list[Dimension]) -> None:
-        study = self._study()
         space = {dimension.key: distribution(dimension) for dimension in dimensions}
+        study = self._study(space)
         self._again(study)
         goals = ", ".join(f"{direction} {name}" for direction, name in zip(self.directions, self.objectives, strict=True))
         self.say(f"search in {self.directory}: {self.n_trials} trials, {ended_trials(study)} of them done before; {goals}")
         while (done := ended_trials(study)) < self.n_trials:
             asked = [study.ask(fixed_distributions=space) for _ in range(min(self.n_jobs, self.n_trials - done))]
+            for trial in asked:
+                trial.set_user_attr("owner", self._owner())
             batch = [[*fixed, *(d.line(trial.params[d.key]) for d in dimensions)] for trial in asked]
             for trial, ended in zip(asked, self.run(batch), strict=True):
                 self._tell(study, trial, ended)
@@ -66,9 +68,13 @@ class OptunaSweeper(SearchSweeper):
         self._write(study)
         self._show(study)
         if not study.best_trials:
-            raise JobFailed("no trial finished")
+            raise self.unanswered("no trial finished")
 
-    def _study(self) -> Any:
+    def _study(self, space: dict[str, Any]) -> Any:
+        """
+        Raises:
+            JobFailed: what is stored is another search.
+        """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -84,16 +90,33 @@ class OptunaSweeper(SearchSweeper):
         }
         study.sampler = made[self.sampler]()
         if [direction.name.lower() for direction in study.directions] != self.directions:
-            raise JobFailed(f"{storage} holds a search with other directions; take another sweep=<name>")
+            raise self.unanswered(f"{storage} holds a search with other directions; take another sweep=<name>")
+        for key, stored in ((key, stored) for trial in study.trials for key, stored in trial.distributions.items() if key in space):
+            try:
+                optuna.distributions.check_distribution_compatibility(stored, space[key])
+            except ValueError:
+                told = f"{storage} holds a search with {key} from {stored}, which cannot become {space[key]}"
+                raise self.unanswered(f"{told}; take another sweep=<name>") from None
         return study
 
+    def _owner(self) -> str:
+        """Names this sweep's directory: others on the same storage may have the same path on another computer."""
+        path = self.directory / ".search" / "owner"
+        if not path.exists():
+            write_text(path, uuid4().hex)
+        return path.read_text()
+
     def _again(self, study: Any) -> None:
-        """Trials that an earlier command left in the middle are asked for first: their runs go on from their checkpoints."""
+        """Trials that an earlier command left in the middle are asked for first: their runs go on from their checkpoints.
+
+        Those of other directories on a shared storage may be at work, and are left alone.
+        """
         from optuna.trial import TrialState
 
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.enqueue_trial(trial.params)
-            study.tell(trial.number, state=TrialState.FAIL)
+            if trial.user_attrs.get("owner", None if self.storage else self._owner()) == self._owner():
+                study.enqueue_trial(trial.params)
+                study.tell(trial.number, state=TrialState.FAIL)
 
     def _tell(self, study: Any, trial: Any, ended: Trial) -> None:
         from optuna.trial import TrialState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from rlhf.config import naming
 from rlhf.config.overrides import Groups, parse
-from rlhf.config.plan import Composer
+from rlhf.config.plan import Composer, reason
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
-from rlhf.pipeline.launcher import LocalLauncher, job_of, prepare_tracking, write_sweep
+from rlhf.pipeline.job import Job
+from rlhf.pipeline.launcher import JobFailed, LocalLauncher, job_of, prepare_tracking, write_sweep
 from rlhf.pipeline.space import Dimension, split
+from rlhf.rundir.files import read_json
 from rlhf.rundir.lock import owned
+from rlhf.tracking.redact import redact_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +127,39 @@ class SearchSweeper(Sweeper):
             given = [str(line) for line in self.config.hydra.overrides.task]
             write_sweep(self.directory, jobs, study=good[0][1].study, overrides=given)
             prepare_tracking([config for _, config in good])
-        returns = self.launcher.launch([list(lines) for lines, _ in good], initial_job_idx=self.started)
-        self.started += len(good)
+        distinct: dict[str, tuple[Job, tuple[str, ...]]] = {}
+        for job, (lines, _) in zip(jobs, good, strict=True):
+            distinct.setdefault(job.name, (job, lines))  # two that are the same run would meet in one directory
+        ended = dict(zip(distinct, self._results(list(distinct.values())), strict=True))
+        self.started += len(distinct)
+        return [replace(ended[job.name], overrides=lines) for job, (lines, _) in zip(jobs, good, strict=True)]
+
+    def _results(self, started: Sequence[tuple[Job, tuple[str, ...]]]) -> list[Trial]:
+        """If a launcher other than ours gives up, the jobs that finished count and the others are failed trials."""
+        try:
+            returns = self.launcher.launch([list(lines) for _, lines in started], initial_job_idx=self.started)
+        except Exception as error:
+            if isinstance(self.launcher, LocalLauncher):
+                raise
+            why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
+            return [
+                Trial(overrides=lines, run=job.name, summary=read_json(job.directory / "summary.json"))
+                if naming.is_finished(job.directory)
+                else Trial(overrides=lines, run=job.name, error=why)
+                for job, lines in started
+            ]
         return [
             Trial(overrides=lines, run=job.name, summary=result.return_value)
             if result.status == JobStatus.COMPLETED
             else Trial(overrides=lines, run=job.name, error=str(result._return_value))
-            for (lines, _), job, result in zip(good, jobs, returns, strict=True)
+            for (job, lines), result in zip(started, returns, strict=True)
         ]
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def unanswered(self, text: str) -> JobFailed:
+        """To be raised. The text is printed here: whoever catches it takes only the exit code."""
+        text = redact_text(text)
+        self.say(text)
+        return JobFailed(text)

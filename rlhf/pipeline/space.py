@@ -30,6 +30,8 @@ class Dimension:
             return f"{self.key}={value}"
         if self.whole:
             return f"{self.key}={round(value)}"
+        if value in (self.low, self.high):  # the ends are taken as they were written
+            return f"{self.key}={float(value)!r}"
         rounded = float(f"{value:.{DIGITS}g}")
         return f"{self.key}={min(max(rounded, self.low), self.high)!r}"
 

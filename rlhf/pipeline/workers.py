@@ -165,8 +165,12 @@ def _supervise(
     finally:  # whoever unwinds this process (a cluster's warning signal, say) leaves no job behind
         for job in running.values():
             job.process.terminate()
+        deadline = time.monotonic() + limits[1]
         for job in running.values():
-            job.process.join(limits[1])
+            job.process.join(max(0.0, deadline - time.monotonic()))
+        for job in running.values():
+            job.process.kill()  # nothing to one that has ended
+            job.process.join()
 
 
 def _start(context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None) -> BaseProcess:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rlhf.tracking.lookup import DIRECTORY_TAG, run_directory
 from rlhf.tracking.redact import redact_text
-from rlhf.tracking.store import connect, database
+from rlhf.tracking.store import absolute_uri, connect, database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,12 +22,22 @@ def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
     """The directories of PPO runs: each word is a run's id, or the name of an experiment for all of its runs.
 
     Raises:
-        LookupError: no such store, experiment or run, or nothing of it is left on this disk.
+        LookupError: no such store, experiment or run, nothing of it is left on this disk, an address that is none, or no answer.
     """
+    try:
+        absolute_uri(uri)
+    except ValueError as error:
+        raise LookupError(redact_text(str(error))) from None
     found: dict[Path, None] = {}
-    for word in wanted:
-        places = [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
-        found |= dict.fromkeys(places)
+    try:
+        for word in wanted:
+            places = [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
+            found |= dict.fromkeys(places)
+    except LookupError:
+        raise
+    except Exception as error:  # of MLflow or any library below it
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LookupError(f"MLflow at {redact_text(uri)} does not answer ({redact_text(first)[:200]}).") from None
     return list(found)
 
 

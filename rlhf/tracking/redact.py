@@ -12,7 +12,7 @@ from typing import Any
 HIDDEN = "***"
 _SECRET_KEY = re.compile(r"(^|_)(password|passwd|passphrase|secret|credentials?|auth|token|key)$", re.IGNORECASE)
 _SPECIAL_TOKEN = re.compile(r"(^|_)(bos|eos|pad|unk|sep|cls|mask|image)_token$", re.IGNORECASE)
-_URL_LOGIN = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_URL_LOGIN = re.compile(r"(?<=://)[^/\s]+(?=@)")  # to the last @ before the path: a password may hold one
 
 
 def is_secret(key: str) -> bool:
@@ -35,6 +35,12 @@ def redact_value(key: str, value: Any) -> Any:
 def redact_text(text: str) -> str:
     """Hides user and password in addresses: https://me:pw@host becomes https://***@host."""
     return _URL_LOGIN.sub(HIDDEN, text)
+
+
+def redact_override(text: str) -> str:
+    """A word of a command line: hub.token=abc becomes hub.token=***, and an address loses its login."""
+    key, mark, value = text.partition("=")
+    return f"{key}={HIDDEN}" if mark and value and is_secret(key) else redact_text(text)
 
 
 def redacted_file(path: Path) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from rlhf.tracking.artifacts import send_file
+from rlhf.tracking.redact import redact_text
 from rlhf.tracking.spool import number
 from rlhf.tracking.store import connect, prepare_store
 
@@ -40,7 +41,8 @@ def log_sweep_summary(
 
 
 def note(markdown: str) -> str:
-    """Markdown that fits a tag: cut at a line's end, with a word on where the rest is."""
+    """Markdown that fits a tag, without logins: cut at a line's end, with a word on where the rest is."""
+    markdown = redact_text(markdown)
     if len(markdown) <= LONGEST_NOTE:
         return markdown
     return markdown[: LONGEST_NOTE - len(_REST)].rpartition("\n")[0] + _REST

@@ -21,7 +21,7 @@ def test_one_seed_says_so(gamed):
         "kl.coef=0.05 is best by gold reward at matched KL: 2.40 (2.20 to 2.60) at 6 nats; the next there is kl.coef=0"
     )
     assert "within the noise" in said.headline
-    assert "one seed a setting" in said.confidence
+    assert "Each is of one seed" in said.confidence
     assert said.cost == "It cost 6.00 (5.80 to 6.20) nats of KL a response and 12 s a run; all 3 runs of the sweep together took 38 s."
 
 
@@ -70,3 +70,19 @@ def test_numbers_as_they_are_written(mean, low, high, text):
 
 def test_durations():
     assert [duration(s) for s in (7.4, 200, 7500)] == ["7 s", "3 min 20 s", "2 h 05 min"]
+
+
+def test_one_seed_against_several_and_noise_that_is_not_known(rundirs, tmp_path):
+    for seed, gold in enumerate((2.0, 2.5, 1.4)):
+        rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=gold, se=0.05)
+    rundirs.make_run(tmp_path / "b", coef=0.2, gold=1.7, se=0.05)
+    said = _answer(tmp_path)
+    assert said.headline.endswith("is within the noise.")
+    assert "bootstrap over 3 seeds" in said.confidence and "where there is one seed" in said.confidence
+    assert "adds the two in quadrature" in said.confidence
+    for name in ("summary.json", "metrics.jsonl"):  # the noise of the single run is lost
+        path = tmp_path / "b" / name
+        path.write_text(path.read_text().replace("gold_se", "gold_lost"))
+    said = _answer(tmp_path)
+    assert said.headline.endswith("is not known to be more than noise.")
+    assert "the noise of a single seed was not measured" in said.confidence and "quadrature" not in said.confidence

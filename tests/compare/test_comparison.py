@@ -168,3 +168,32 @@ def test_a_dead_server_is_a_warning(rundirs, tmp_path):
     assert "was not attached" in warning
     assert "me:pw" not in warning
     assert json.loads((tmp_path / "s" / "a" / "summary.json").read_text())["status"] == "finished"
+
+
+def test_passwords_stay_out_of_every_file(gamed, rundirs):
+    broken = rundirs.make_run(gamed / "broken", coef=0.1, state="failed")
+    status = json.loads((broken / "status.json").read_text())
+    rundirs.write(broken / "status.json", status | {"error": "OSError: no answer of https://me:s3cret@host/x"})
+    overrides = ["kl.coef=0,0.05", "tracking.uri=https://me:s3c@ret@host/x", "+hub.token=s3cret"]
+    rundirs.write(gamed / "sweep.json", {"overrides": overrides, "jobs": []})
+    console = Console(file=io.StringIO(), width=160)
+    made = compare(gamed, console=console, track=False)
+    texts = [path.read_text() for path in made.files.values() if path.suffix != ".png"] + [console.file.getvalue()]
+    assert not any(secret in text for text in texts for secret in ("s3c", "ret@host"))
+    for name in ("report.md", "report.html"):
+        text = made.files[name].read_text().replace("&#39;", "'")
+        assert "'tracking.uri=https://***@host/x' '+hub.token=***'" in text and "https://***@host/x |" in text or name == "report.html"
+
+
+def test_an_mlflow_that_does_not_answer_is_one_sentence(capsys, monkeypatch):
+    assert main(["--mlflow", "unit", "--tracking-uri", "http://me:pw@127.0.0.1:9"]) == 2
+    said = capsys.readouterr().err
+    assert "MLflow at http://***@127.0.0.1:9 does not answer" in said and "Traceback" not in said and "pw" not in said
+    assert main(["--mlflow", "unit", "--tracking-uri", "ftp://me:pw@host"]) == 2
+    said = capsys.readouterr().err
+    assert "MLflow keeps runs in a database or a server" in said and "pw" not in said
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:p%40w@host")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "https://***@host" in said and "p%40w" not in said

@@ -97,3 +97,12 @@ def test_one_setting_lost_and_one_not(rundirs, tmp_path):
 )
 def test_numbers_carry_two_digits_of_their_error(mean, se, text):
     assert show(Estimate(mean, math.nan, se, 1)) == text
+
+
+def test_noise_that_is_not_known_is_not_called_within_it(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.0)
+    run = rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
+    (run / "summary.json").write_text((run / "summary.json").read_text().replace("reward/gold_se", "lost"))
+    text = sentence(find(group(load(tmp_path))))
+    assert "within 2 standard errors or of a noise that is not known" in text
+    assert "whether that is more than noise is not known" in text

@@ -32,3 +32,10 @@ def test_from_the_command_line(two, monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         main([])
     assert left.value.code == 2
+
+
+def test_as_many_folders_as_tell_runs_apart(rundirs, tmp_path):
+    for place in ("a/sweeps/q/same", "b/sweeps/q/same", "b/sweeps/r/same", "b/sweeps/q/other"):
+        rundirs.make_run(tmp_path / place)
+    runs = gather([tmp_path / "a" / "sweeps" / "q", tmp_path / "b" / "sweeps" / "q", tmp_path / "b" / "sweeps" / "r"])
+    assert [run.name for run in runs] == ["a/sweeps/q/same", "other", "b/sweeps/q/same", "r/same"]

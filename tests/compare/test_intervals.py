@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf.compare.intervals import EVALUATION, SEEDS, Z95, difference, interval
+from rlhf.compare.intervals import BOTH, EVALUATION, SEEDS, Z95, difference, interval
 
 NAN = math.nan
 
@@ -51,3 +51,17 @@ def test_differences():
 
 def test_the_same_again_is_the_same():
     assert interval([1.0, 2.0, 4.0, 5.0], [0.1] * 4) == interval([1.0, 2.0, 4.0, 5.0], [0.1] * 4)
+
+
+def test_one_run_against_several_has_the_noise_of_both():
+    """Three seeds: 0.967 (0.4 to 1.5), from their range. One: +-1.96 x 0.05. In quadrature 0.575 below and 0.542 above."""
+    values, mean = [1.0, 1.5, 0.4], 2.9 / 3
+    one = Z95 * 0.05
+    found = difference(values, [0.05] * 3, [0.7], [0.05])
+    low, high = math.hypot(mean - 0.4, one), math.hypot(1.5 - mean, one)
+    assert (found.mean, found.low, found.high) == pytest.approx((mean - 0.7, mean - 0.7 - low, mean - 0.7 + high))
+    assert found.source == BOTH and not found.clear_of_zero
+    back = difference([0.7], [0.05], values, [0.05] * 3)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    silent = difference(values, [0.05] * 3, [0.7], [NAN])
+    assert silent.source == "" and not silent.known and not silent.clear_of_zero

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -75,3 +76,20 @@ def test_where_nobody_else_came_the_runner_up_is_the_measure(rundirs, tmp_path):
     assert (found.setting.label, found.kl, found.at_best_end) == ("kl.coef=0.1", 5.0, False)
     assert (found.ours.mean, found.theirs.mean) == pytest.approx((1.5, 2.5))
     assert rival(settings[0], settings[:1], "reward/gold") is None
+
+
+def test_a_budget_that_training_left_again(rundirs, tmp_path):
+    run = rundirs.make_run(tmp_path / "s", kl=2.0)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    (run / "metrics.jsonl").unlink()
+    rundirs.append(run / "metrics.jsonl", *(row | {"eval/kl/sequence_nats": kl} for row, kl in zip(rows, (0, 4, 6, 2), strict=True)))
+    (setting,) = group(load(tmp_path))
+    whys = {budget: cell(setting, "reward/gold", budget).why for budget in (5.0, 8.0)}
+    assert whys == {5.0: "left again (furthest 6)", 8.0: "not reached (furthest 6)"}
+    assert cell(setting, "reward/gold", 5.0).reached == 0 and cell(setting, "reward/gold", 5.0).furthest == 6.0
+
+
+def test_a_budget_that_was_stepped_over(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "s", kl=12.0, iterations=1)
+    (setting,) = group(load(tmp_path))
+    assert cell(setting, "reward/gold", 5.0).why == "passed between two evaluations"

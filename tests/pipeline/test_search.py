@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 from hydra.core.plugins import Plugins
@@ -12,6 +15,8 @@ from rlhf import cli
 from rlhf.config.plan import plan
 from rlhf.config.session import session
 from rlhf.pipeline.multirun import sweep
+from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.lock import owned
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="hydra/sweeper=optuna is an extra")
 
@@ -94,6 +99,64 @@ def test_a_failed_point_ends_it_with_the_reason(search, capsys):
     assert "the search stops here: a bad day" in capsys.readouterr().err
 
 
+def test_ends_of_many_digits(search):
+    code, written = search("hydra/sweeper=find", "kl.coef=tag(log, interval(0.0212345, 0.2912345))")
+    assert code == 0
+    assert [point["x"] for point in written["points"]][:2] == [0.0212345, 0.2912345]
+    assert written["found"] == pytest.approx(0.1, rel=1e-3)
+
+
+def test_a_good_point_is_the_answer_though_another_is_nearer_as_a_ratio(search):
+    """25 and 1.72 for 7 within 5.6: the second is 5.28 away, though 7 / 1.72 > 25 / 7."""
+    code, written = search(*FIND, "hydra.sweeper.target=7", "hydra.sweeper.tolerance=0.8")
+    assert (code, written["found"], len(written["points"])) == (0, 0.29, 2)
+
+
+def test_jobs_that_are_the_same_run_are_run_once(search):
+    code, written = search(*FIND, "hydra.sweeper.target=5", "seed=0,0")
+    assert code == 0
+    assert len(Formula.calls) == len(written["points"]) == 3
+
+
+def test_a_search_elsewhere_holds_the_sweep_and_says_so(search, monkeypatch, capsys):
+    told = []
+
+    def look(self, job_overrides, initial_job_idx):
+        told.append(json.loads(Path("sweeps/s/launcher.json").read_text())["working"])
+        with pytest.raises(RunFailed), owned(Path("sweeps/s")):
+            pass
+        return [self.one(list(overrides)) for overrides in job_overrides]
+
+    monkeypatch.setattr(Formula, "launch", look)
+    assert search(*FIND, "hydra.sweeper.target=5")[0] == 0
+    assert told == [True, True]
+    assert json.loads(Path("sweeps/s/launcher.json").read_text())["working"] is False
+    assert "3 jobs in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_search_elsewhere(search, monkeypatch, number, code):
+    monkeypatch.setattr(Formula, "one", lambda self, overrides: os.kill(os.getpid(), number))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # without the search's own handler the test would be killed
+    try:
+        with pytest.raises(SystemExit) as stop:
+            search(*FIND)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == code
+    assert json.loads(Path("sweeps/s/launcher.json").read_text())["working"] is False
+
+
+def give_up(self, job_overrides, initial_job_idx):
+    raise RuntimeError("the cluster is gone")
+
+
+def test_a_launcher_that_gives_up_ends_it_with_the_reason(search, monkeypatch, capsys):
+    monkeypatch.setattr(Formula, "launch", give_up)
+    assert search(*FIND)[0] == 1
+    assert "the search stops here: the launcher gave up: RuntimeError: the cluster is gone" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
@@ -152,6 +215,52 @@ def test_a_trial_that_was_cut_is_tried_again(search, monkeypatch):
     first, second = (trial["params"] for trial in written["trials"][:2])
     assert [trial["params"] for trial in written["trials"][2:]] == [first, second]
     assert len(Formula.calls) == 2
+
+
+@needs_optuna
+def test_a_launcher_that_gives_up_makes_failed_trials(search, monkeypatch, capsys):
+    monkeypatch.setattr(Formula, "launch", give_up)
+    code, written = search(*OPTUNA, "hydra.sweeper.n_trials=2")
+    assert code == 1
+    assert [trial["error"] for trial in written["trials"]] == ["the launcher gave up: RuntimeError: the cluster is gone"] * 2
+    assert "no trial finished" in capsys.readouterr().err
+
+
+@needs_optuna
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["kl/controller=fixed,adaptive", "hydra.sweeper.direction=[minimize,minimize]"], "with other directions; take another"),
+        (
+            ["kl/controller=fixed,adaptive,pid"],
+            "kl/controller from CategoricalDistribution(choices=('fixed', 'adaptive')), which cannot become",
+        ),
+    ],
+)
+def test_another_search_of_the_same_name_is_refused(more, said, search, capsys):
+    search(*OPTUNA, "kl/controller=fixed,adaptive", "hydra.sweeper.n_trials=1")
+    assert search(*OPTUNA, *more, "hydra.sweeper.n_trials=2")[0] == 1
+    assert said in capsys.readouterr().err
+    assert len(Formula.calls) == 1
+
+
+@needs_optuna
+def test_trials_of_another_directory_on_the_same_storage_are_left_alone(search, monkeypatch):
+    def cut(self, overrides):
+        raise SystemExit(143)
+
+    shared = [*OPTUNA, f"hydra.sweeper.storage='sqlite:///{Path.cwd()}/shared.db'", "hydra.sweeper.n_jobs=1"]
+    with monkeypatch.context() as broken:
+        broken.setattr(Formula, "one", cut)
+        with pytest.raises(SystemExit):
+            search(*shared, "hydra.sweeper.n_trials=1")
+    with monkeypatch.context() as away:
+        away.chdir(Path("my"))  # its own sweeps/s
+        _, other = search(*shared, "hydra.sweeper.n_trials=1")
+    assert [trial["state"] for trial in other["trials"]][0] == "running"
+    _, own = search(*shared, "hydra.sweeper.n_trials=2")
+    assert [trial["state"] for trial in own["trials"]][0] == "fail"
+    assert own["trials"][2]["params"] == own["trials"][0]["params"]
 
 
 @needs_optuna

@@ -47,3 +47,11 @@ def test_a_proposal_is_short_and_inside():
     assert dimension.line(0.123456) == "kl.coef=0.123456"  # 0.1235 would be outside
     assert Dimension(key="n", low=1, high=7, whole=True).line(3) == "n=3"
     assert Dimension(key="c", choices=("x", "y")).line("y") == "c=y"
+
+
+def test_the_ends_are_not_rounded():
+    """A search knows that an end was measured by its number."""
+    found = Dimension(key="a", low=0.0123456, high=0.987654, log=True)
+    assert found.line(0.0123456) == "a=0.0123456"
+    assert found.line(0.987654) == "a=0.987654"
+    assert found.line(0.5123456) == "a=0.5123"

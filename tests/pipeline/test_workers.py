@@ -69,6 +69,29 @@ def test_past_its_time_limit_a_job_is_asked_to_stop_then_killed(tmp_path):
     assert code is None
 
 
+class Unwinds:
+    """Raises when all jobs have started."""
+
+    def __init__(self, places):
+        self.places = places
+
+    def update(self, outcomes):
+        if all((place / "started").exists() and (place / "started").read_text() for place in self.places):
+            raise OSError("somebody's signal handler")
+
+
+def test_whoever_unwinds_leaves_no_job_and_waits_once(tmp_path):
+    places = [tmp_path / name for name in ("a", "b", "c")]
+    began = time.monotonic()
+    with pytest.raises(OSError, match="somebody's"):
+        jobs = [job(tmp_path, place.name) for place in places]
+        run_jobs(jobs, targets.ignore_sigterm, 3, grace=2.0, watcher=Unwinds(places))
+    ended = max((place / "started").stat().st_mtime for place in places)
+    assert not any(alive(int((place / "started").read_text())) for place in places)
+    assert time.time() - ended < 5.5
+    assert time.monotonic() - began < 60
+
+
 def test_one_gpu_each(tmp_path):
     place = tmp_path / "place"
     place.mkdir()

@@ -1,7 +1,7 @@
 import math
 import os
 
-from rlhf.tracking.redact import is_secret, redact_text, redact_value, redacted_file
+from rlhf.tracking.redact import is_secret, redact_override, redact_text, redact_value, redacted_file
 from rlhf.tracking.spool import Lines, alive, number, read_json, write_json
 
 
@@ -62,3 +62,12 @@ def test_a_clean_file_is_left_as_it_is(tmp_path):
     assert redacted_file(path) == "b: 2\na:\n  password: '***'\n"
     (tmp_path / "m.json").write_text('{"token": "x"}')
     assert redacted_file(tmp_path / "m.json") == '{\n  "token": "***"\n}\n'
+
+
+def test_a_password_with_an_at_sign_is_hidden_whole():
+    assert redact_text("https://me:p@ss@h/x, me@home") == "https://***@h/x, me@home"
+
+
+def test_overrides_lose_their_secrets():
+    words = ["kl.coef=0,1", "+hub.token=a=b", "tracking.uri=http://u:p@h", "~callbacks.oracle", "token="]
+    assert [redact_override(word) for word in words] == ["kl.coef=0,1", "+hub.token=***", "tracking.uri=http://***@h", *words[3:]]

@@ -122,3 +122,7 @@ def test_a_long_note_is_cut_at_a_line():
     assert cut.endswith("artifacts.)")
     assert cut.splitlines()[-3] == "| a row of a table |"
     assert note("short") == "short"
+
+
+def test_a_note_has_no_logins():
+    assert note("from http://me:pw@host/") == "from http://***@host/"
