@@ -75,7 +75,8 @@ def test_a_signal_ends_mlflow_and_no_password_is_in_its_command(tmp_path, number
     (tmp_path / "mlflow" / "__init__.py").touch()
     (tmp_path / "mlflow" / "__main__.py").write_text(STAND_IN)
     uri = "postgresql://me:secret@host/db"
-    command = [sys.executable, "-c", f"import sys; from rlhf.ui import serve; sys.exit(serve({uri!r}, 1))"]
+    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # also where the tests themselves run under nohup
+    command = [sys.executable, "-c", f"{heard}; import sys; from rlhf.ui import serve; sys.exit(serve({uri!r}, 1))"]
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     seen = tmp_path / "seen"
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:

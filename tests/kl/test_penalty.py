@@ -4,7 +4,7 @@ from torch import Tensor, tensor
 
 from rlhf.functional.masking import masked_sum
 from rlhf.kl.controller import Adaptive, Controller, Dual, Fixed
-from rlhf.kl.descends import TEXTS
+from rlhf.kl.descends import TEXTS, descends
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty, shaped_rewards
 from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
@@ -118,7 +118,7 @@ def test_every_pair_that_works_says_what_it_descends() -> None:
             except ValueError:
                 assert not told
             else:
-                assert told and made.descends == TEXTS[estimator.name, placement.name]
+                assert told and descends(made.estimator.name, made.placement.name) == TEXTS[estimator.name, placement.name]
 
 
 def test_loss_takes_another_reduction() -> None:

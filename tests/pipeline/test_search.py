@@ -138,11 +138,13 @@ def test_a_search_elsewhere_holds_the_sweep_and_says_so(search, monkeypatch, cap
 def test_a_signal_ends_a_search_elsewhere(search, monkeypatch, number, code):
     monkeypatch.setattr(Formula, "one", lambda self, overrides: os.kill(os.getpid(), number))
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # without the search's own handler the test would be killed
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         with pytest.raises(SystemExit) as stop:
             search(*FIND)
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, ctrl_c)
     assert stop.value.code == code
     assert json.loads(Path("sweeps/s/launcher.json").read_text())["working"] is False
 
