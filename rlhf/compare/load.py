@@ -8,8 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.status import is_alive
 from rlhf.tracking.redact import redact_text
-from rlhf.tracking.spool import Lines, alive, read_json
+from rlhf.tracking.spool import Lines, read_json
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
 
@@ -76,7 +77,7 @@ def _state(directory: Path, summary: Mapping[str, Any], status: Mapping[str, Any
     if not directory.is_dir():
         return "missing"
     state = str(status.get("state", "missing"))
-    gone = state == "running" and not alive(status.get("pid"))
+    gone = state == "running" and is_alive(status) is False
     return "stopped" if gone else state
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.suggest import nearest
+from rlhf.rundir.status import is_alive
 from rlhf.tracking.lookup import run_directory, run_ids
-from rlhf.tracking.spool import alive, read_json
+from rlhf.tracking.spool import read_json
 
 Kind = Literal["run", "stage", "sweep"]
 MARKS = ("config.yaml", "manifest.json")  # without both there is nothing to start from
@@ -51,7 +52,7 @@ class Original:
         if self.is_artifact or self.summary.get("status") == "finished":
             return "finished"
         state = str(self.status.get("state", "missing"))
-        return "stopped" if state == "running" and not alive(self.status.get("pid")) else state
+        return "stopped" if state == "running" and is_alive(self.status) is False else state
 
     @property
     def fingerprints(self) -> dict[str, str]:

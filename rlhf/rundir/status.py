@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname()}
 
 
-def is_alive(written: dict[str, Any]) -> bool | None:
+def is_alive(written: Mapping[str, Any]) -> bool | None:
     """Whether the process that wrote this (its `pid`, `host` and `time`) lives; None where that cannot be seen from here.
 
     A number that another process got since is told from it by the start: nobody writes before being there.

@@ -11,11 +11,12 @@ from typing import Any
 
 from filelock import Timeout
 
+from rlhf.rundir.status import is_alive
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery, open_state, read_state
 from rlhf.tracking.links import experiment_link, page, run_link, ui_command
 from rlhf.tracking.redact import redact_text
-from rlhf.tracking.spool import alive, read_json
+from rlhf.tracking.spool import read_json
 from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")
@@ -127,7 +128,7 @@ def deliver(directory: Path) -> str | None:
     status = read_json(directory / "status.json")
     if read_json(directory / "summary.json").get("status") == "finished":  # killed between its summary and its last status
         status = {**status, "state": "finished"}
-    if status.get("state") == "running" and alive(status.get("pid")):
+    if status.get("state") == "running" and is_alive(status) is not False:
         return f"{directory} is still running."
     delivery = Delivery(directory, read_state(directory))
     ended = delivery.state.get("ended") or {

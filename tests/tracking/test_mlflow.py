@@ -224,7 +224,7 @@ def test_deliver_leaves_a_live_run_alone_and_marks_a_dead_one(store, client, run
     directory = rundirs.make_run(tmp_path / "run", state="running")
     state = open_state(directory, uri=store, experiment="unit", name="run", params={}, tags={})
     status = json.loads((directory / "status.json").read_text())
-    rundirs.write(directory / "status.json", status | {"pid": os.getpid()})
+    rundirs.write(directory / "status.json", status | {"pid": os.getpid(), "time": time.time()})
     assert "still running" in deliver(directory)
     rundirs.write(directory / "status.json", status)
     assert deliver(directory) is None

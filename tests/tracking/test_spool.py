@@ -1,8 +1,7 @@
 import math
-import os
 
 from rlhf.tracking.redact import is_secret, redact_override, redact_text, redact_value, redacted_file
-from rlhf.tracking.spool import Lines, alive, number, read_json, write_json
+from rlhf.tracking.spool import Lines, number, read_json, write_json
 
 
 def test_lines_waits_for_whole_lines_and_starts_again_when_cut(tmp_path):
@@ -30,13 +29,6 @@ def test_json_files(tmp_path):
     path.write_text("{half")
     assert read_json(path) == {}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_alive():
-    assert alive(os.getpid())
-    assert not alive(2**22 + 1)
-    assert not alive(None)
-    assert not alive(-1)
 
 
 def test_secrets_by_name():
