@@ -27,7 +27,7 @@ from rlhf.rollout.collect import AdvantageSettings, TokenView, predict_values, r
 from rlhf.rollout.evaluate import evaluate, kl_metrics, rollout_metrics
 from rlhf.rollout.generate import Sampling, generate
 from rlhf.rollout.minibatch import minibatches
-from rlhf.rollout.score import clip_score, missing_eos
+from rlhf.rollout.score import clip_score, whole_score
 from rlhf.trust_region import TrustRegion, local_kl
 from rlhf.types import Experience, Minibatch, PromptBatch, Rollout, ScoredRollout
 
@@ -106,9 +106,7 @@ class PPOModule(StageModule):
         )
 
     def whole_score(self, rollout: Rollout, judged: Mapping[str, Tensor]) -> Tensor:
-        """[B] what PPO maximises, before the clip and the KL: the scorer's word, and the rule for responses that never ended."""
-        score = self.frozen.scorer(rollout, judged)
-        return missing_eos(score, rollout.ended, self.settings.missing_eos, self.settings.missing_eos_value or 0.0)
+        return whole_score(self.frozen.scorer, rollout, judged, self.settings.missing_eos, self.settings.missing_eos_value)
 
     def view(self, rollout: Rollout, other: PreTrainedModel) -> TokenView:
         return view_tokens(self.policy, other, rollout, temperature=self.sampling.temperature, rows=self.settings.forward_rows)

@@ -14,14 +14,14 @@ from rlhf.functional.best_of_n import best_of_n_mean
 from rlhf.oracle import bon_kl
 from rlhf.pipeline.manifest import manifest
 from rlhf.pipeline.ppo import judges_of
+from rlhf.pipeline.reward_model import SAMPLE_ROWS
 from rlhf.pipeline.workshop import Workshop
 from rlhf.randomness import generator
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rollout.generate import Sampling, generate
-from rlhf.rollout.score import missing_eos
+from rlhf.rollout.score import whole_score
 from rlhf.rundir.files import read_json, write_json
 
-ROWS = 512  # responses generated at once
 FILE = "best_of_n.json"
 
 
@@ -60,13 +60,13 @@ def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[s
     heldout = list(dict.fromkeys(shop.data.prompts.heldout))[: settings.prompts]
     texts = [text for text in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}
-    for start in range(0, len(texts), ROWS):
-        batch = collate_prompts(tokenizer, texts[start : start + ROWS]).to(torch.device(shop.device))
+    for start in range(0, len(texts), SAMPLE_ROWS):
+        batch = collate_prompts(tokenizer, texts[start : start + SAMPLE_ROWS]).to(torch.device(shop.device))
         draws = generator(settings.seed, "best_of_n", "responses", start, device=shop.device)
         sampling = Sampling(**dict(shop.cfg.generation))
         rollout = generate(policy, batch, sampling, eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=draws)
         judged = judges.scores(rollout)
-        maximised = missing_eos(scorer(rollout, judged), rollout.ended, shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value or 0.0)
+        maximised = whole_score(scorer, rollout, judged, shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value)
         for name, score in {"": maximised, **judged}.items():
             parts.setdefault(name, []).append(score.cpu())
     scores = {name: torch.cat(column).view(len(heldout), settings.samples) for name, column in parts.items()}

@@ -23,7 +23,7 @@ from rlhf.rollout.generate import Sampling, decode, generate
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
 
-SAMPLE_ROWS = 128
+SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
 
 
 def reward_model_fingerprint(shop: Workshop, sft: str) -> str:

@@ -84,6 +84,11 @@ def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor
     raise ValueError(f"missing_eos={mode!r}: expected none, set or subtract")
 
 
+def whole_score(scorer: Scorer, rollout: Rollout, judged: Mapping[str, Tensor], mode: str, value: float | None) -> Tensor:
+    """[B] what PPO maximises, before the clip and the KL: the scorer's word, and the rule for responses that never ended."""
+    return missing_eos(scorer(rollout, judged), rollout.ended, mode, value or 0.0)
+
+
 def clip_score(score: Tensor, limit: float | None) -> Tensor:
     """[B] within +-limit; None: as it is. The KL comes later and is never clipped by it."""
     return score if limit is None else score.clamp(-limit, limit)
