@@ -20,6 +20,7 @@ from rlhf.rundir.files import write_json
 
 class FindSweeper(SearchSweeper):
     """One interval is searched; every combination of the other sweeps (seeds, say) is run at each of its points, and averaged.
+    Combinations that are the same run count once.
 
     Args:
         objective: a key of summary.json, monotone in the setting.
@@ -62,8 +63,12 @@ class FindSweeper(SearchSweeper):
                 break
             ended = self.run([[*fixed, *own, line] for line in wanted for own in grid])
             for index, line in enumerate(wanted):
-                points.append(self._point(_value(line), ended[index * len(grid) : (index + 1) * len(grid)]))
-                self.say(f"{line}: {self.objective} {points[-1].y:.3g} ± {points[-1].error:.2g}")
+                trials = ended[index * len(grid) : (index + 1) * len(grid)]
+                distinct = list({trial.run: trial for trial in trials}.values())
+                points.append(self._point(_value(line), distinct))
+                again = len(trials) - len(distinct)
+                note = f"; {again} of the {len(trials)} runs there would be the same run again, and a run counts once" if again else ""
+                self.say(f"{line}: {self.objective} {points[-1].y:.3g} ± {points[-1].error:.2g}{note}")
             self._write(found.key, points)
         best = self._best(points)
         told = f"{found.key}={best.x!r} gives {self.objective} {best.y:.3g} ± {best.error:.2g} (target {self.target:g})"
@@ -91,7 +96,8 @@ class FindSweeper(SearchSweeper):
 
     def _write(self, key: str, points: Sequence[Point]) -> None:
         best = self._best(points)
-        head: dict[str, Any] = {"name": self.directory.name, "setting": key, "objective": self.objective, "target": self.target}
+        head: dict[str, Any] = {"name": self.directory.name, "setting": key, "objective": self.objective}
+        head |= {"target": self.target, "tolerance": self.tolerance}
         done = {"found": best.x if good(best, self.target, self.tolerance) else None, "nearest": asdict(best)}
         write_json(self.directory / "find.json", {**head, **done, "points": [asdict(point) for point in points]})
 

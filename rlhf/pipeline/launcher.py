@@ -6,10 +6,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -21,13 +23,15 @@ from rlhf.config import naming
 from rlhf.config.pieces import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
+from rlhf.pipeline.follow import steadily
 from rlhf.pipeline.job import Job, Outcome
 from rlhf.pipeline.ledger import Ledger
 from rlhf.pipeline.slots import at_once, cores, seconds_of, visible_gpus
-from rlhf.pipeline.watch import print_outcomes, watching
+from rlhf.pipeline.watch import print_outcomes
 from rlhf.pipeline.workers import GRACE, run_jobs
 from rlhf.rundir.files import write_json
 from rlhf.rundir.lock import owned
+from rlhf.rundir.status import read_status
 
 PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -64,7 +68,24 @@ def train(job: Job) -> None:
     """A job's process: the whole run, its exit code as `rlhf` would give it."""
     from rlhf.pipeline.single import execute
 
-    sys.exit(execute(validate(job.plain), directory=job.directory))
+    _wait_for_survivor(job)
+    try:
+        code = execute(validate(job.plain), directory=job.directory)
+    except SystemExit as left:
+        print(f"a part of the run ended its process ({left.code})", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _wait_for_survivor(job: Job) -> None:
+    """A process of this job that outlived its parent is not doubled: when it has ended the run is finished, or goes on from its state."""
+    lock = FileLock(job.directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"process {read_status(job.directory).get('pid')} of an earlier command is at work on this run: waiting for it", flush=True)
+        lock.acquire()
+    lock.release()
 
 
 def preloads(configs: Sequence[Config]) -> list[str]:
@@ -142,7 +163,7 @@ def run_sweep(
         if missing:
             limit_threads(threads)
             preload = preloads(configs) if target is train else ()
-            with watching(console) as watcher:
+            with steadily(console) as watcher:
                 ledger = Ledger(directory, watcher)
                 ledger.update([Outcome(job) for job in missing])
                 if target is train:
@@ -152,9 +173,11 @@ def run_sweep(
                 )
                 ledger.write(working=False)
             outcomes |= {outcome.job.name: outcome for outcome in ran}
-        print_outcomes(console, list(outcomes.values()))
+        with suppress(OSError):  # the terminal may be what was closed
+            print_outcomes(console, list(outcomes.values()))
+            if code is not None:
+                console.print(f"stopped; the same command goes on from here ({directory})", highlight=False, soft_wrap=True)
         if code is not None:
-            console.print(f"stopped; the same command goes on from here ({directory})", highlight=False, soft_wrap=True)
             raise SystemExit(code)
     return [outcomes[job.name] for job in jobs]
 
@@ -212,7 +235,7 @@ def _job_return(outcome: Outcome) -> JobReturn:
     summary = outcome.job.directory / "summary.json"
     result.status = JobStatus.COMPLETED if good else JobStatus.FAILED
     value = json.loads(summary.read_text()) if good and summary.exists() else None
-    result.return_value = value if good else f"{outcome.job.name}: {outcome.state} ({outcome.ended}), see {outcome.job.log}"
+    result.return_value = value if good else outcome.sentence
     return result
 
 

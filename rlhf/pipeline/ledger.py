@@ -6,23 +6,27 @@ Only the parent knows of some jobs how they ended: one killed writes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.pipeline.job import Outcome
 from rlhf.pipeline.workers import Watcher
 from rlhf.rundir.files import write_json
-from rlhf.rundir.look import LAUNCHER, read_object
+from rlhf.rundir.look import ENDED, LAUNCHER, read_object
 from rlhf.rundir.status import this_process
 
 
 class Ledger:
-    """A watcher before another: writes the file whenever a job's state has changed. Jobs of earlier commands stay in it."""
+    """A watcher before another: writes the file whenever a job's state has changed. Jobs that ended under earlier commands stay in it.
+
+    To be made by whoever owns the sweep: what an earlier parent had running or waiting, it has no longer.
+    """
 
     def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
         self.path, self.inner = directory / LAUNCHER, inner
-        self.jobs: dict[str, Any] = dict(read_object(self.path).get("jobs", {}))
+        told = read_object(self.path).get("jobs", {})
+        self.jobs: dict[str, Any] = {name: job for name, job in told.items() if job.get("state") in ENDED}
         self.written: dict[str, Any] | None = None
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
@@ -31,6 +35,9 @@ class Ledger:
             self.write(working=True)
         if self.inner is not None:
             self.inner.update(outcomes)
+
+    def forget(self, names: Collection[str]) -> None:
+        self.jobs = {name: job for name, job in self.jobs.items() if name not in names}
 
     def write(self, *, working: bool) -> None:
         """A full disk stops no sweep: the file is for onlookers only, and is tried again at the next look."""

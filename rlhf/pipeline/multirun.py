@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.callbacks import Callbacks
@@ -17,33 +19,21 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
-from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.plan import Plan, reason
+from rlhf.config.plan import Plan
 from rlhf.config.schema import Config
 from rlhf.config.session import CONFIG_NAME
+from rlhf.pipeline.elsewhere import Grid, at_work, hand_over, jobs_of
 from rlhf.pipeline.find_sweeper import FindSweeper
-from rlhf.pipeline.job import STOP_CODES
-from rlhf.pipeline.launcher import (
-    GOOD,
-    JobFailed,
-    LocalLauncher,
-    job_of,
-    limit_threads,
-    preloads,
-    prepare_tracking,
-    register_launcher,
-    train,
-    write_sweep,
-)
-from rlhf.pipeline.ledger import Ledger
+from rlhf.pipeline.follow import stderr_console
+from rlhf.pipeline.job import Job
+from rlhf.pipeline.launcher import GOOD, JobFailed, LocalLauncher, job_of, limit_threads, preloads, register_launcher, train
 from rlhf.pipeline.optuna_sweeper import OptunaSweeper
 from rlhf.pipeline.search import SearchSweeper
 from rlhf.pipeline.workers import run_jobs, start_method
 from rlhf.rundir.files import read_json
-from rlhf.rundir.lock import owned
-from rlhf.rundir.look import print_state, sweep_state
+from rlhf.rundir.look import LAUNCHER, read_object
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -80,18 +70,24 @@ def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunctio
     sweeper: Any = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
     sweeper.validate_batch_is_legal = lambda batch: None
     arguments = list(config.hydra.overrides.task)
-    local = isinstance(sweeper.launcher, LocalLauncher)
+    launcher = sweeper.launcher
+    local = isinstance(launcher, LocalLauncher)
     if local:
-        sweeper.launcher.checked = {job.overrides: job.config for job in found.jobs}
+        launcher.checked = {job.overrides: job.config for job in found.jobs}
     else:
         _settle_directory(config, directory)
+    grid = type(sweeper).__name__ == "BasicSweeper"  # Hydra loads the modules of its plugins once more: there are two classes
+    if grid:
+        sweeper.launcher = Grid(launcher, {} if local else jobs_of(found, directory))
     if local or isinstance(sweeper, SearchSweeper):
         code = 0
-        with nullcontext() if local else _at_work(_console(), directory):
+        with nullcontext() if local else at_work(stderr_console(), directory):
             try:
                 sweeper.sweep(arguments=arguments)
             except JobFailed:
                 code = FAILED
+        if local and grid:
+            code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
     else:
         code = hand_over(found, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
     callbacks.on_multirun_end(config=config, config_name=CONFIG_NAME)
@@ -130,68 +126,6 @@ def _settle_directory(config: DictConfig, directory: Path) -> None:
         config.hydra.overrides.hydra.append("hydra.sweep.dir='{}'".format(str(directory.absolute()).replace("'", "\\'")))
 
 
-def hand_over(found: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]) -> int:
-    """Runs `go`, which launches the jobs elsewhere. How each ended is read from its directory, whatever the launcher says."""
-    console = _console()
-    planned = [(job.overrides, job.config) for job in found.jobs if job.config is not None]
-    configs = [cfg for _, cfg in planned]
-    jobs = [job_of(cfg, own, directory) for own, cfg in planned]
-    missing = [job for job in jobs if not naming.is_finished(job.directory)]
-    names = {job.name for job in jobs}
-    with _at_work(console, directory):
-        write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
-        console.print(f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before", highlight=False, soft_wrap=True)
-        try:
-            if missing:
-                prepare_tracking(configs)
-                go()
-        except JobFailed:
-            pass  # its place in the table says it
-        except Exception as error:
-            console.print(f"the launcher gave up: {type(error).__name__}: {reason(error)}", highlight=False, soft_wrap=True, markup=False)
-    return 0 if all(job.state == "finished" for job in sweep_state(directory).jobs if job.name in names) else FAILED
-
-
-def _console() -> Console:
-    console = Console(stderr=True)
-    return console if console.is_terminal else Console(stderr=True, width=160)
-
-
-@contextmanager
-def _at_work(console: Console, directory: Path) -> Iterator[None]:
-    """Around jobs that are launched elsewhere: the sweep's lock, its launcher.json, signals, and the table of jobs at the end.
-
-    Raises:
-        RunFailed: another process is at work on this sweep.
-        SystemExit: a signal came.
-    """
-    with owned(directory), _sigterm_raises():
-        ledger = Ledger(directory)
-        ledger.write(working=True)
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None
-        finally:
-            ledger.write(working=False)
-            if (directory / "sweep.json").exists():
-                print_state(console, directory)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM unwinds as Ctrl-C does, so that the launcher can end its workers; exit code 143."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @contextmanager
 def _own_start_method() -> Iterator[None]:
     """A process's own default is told to its children, and they do not know joblib's (`loky`)."""
@@ -203,27 +137,49 @@ def _own_start_method() -> Iterator[None]:
         multiprocessing.set_start_method(before, force=True)
 
 
-def job_task(cfg: Config, hydra_config: Any) -> dict[str, Any]:
+_busy = Lock()  # held while a job of this worker runs
+
+
+@cache
+def _leave_with(parent: int) -> None:
+    """Of a worker that is the launcher's own child, as joblib's are: when its parent was killed its job is asked to stop, and it goes too.
+
+    Left alone it would wait for ever for somebody to take its result.
+    """
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with _busy:
+            os._exit(143)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def job_task(cfg: Config, hydra_config: Any, *, target: Callable[[Job], None] = train) -> dict[str, Any]:
     """One job, wherever a launcher put it: a process of its own below the launcher's worker, so that no end of it harms the worker.
 
     Returns:
         The run's summary.
 
     Raises:
-        JobFailed: the run failed.
-        SystemExit: a signal stopped it; its state is saved.
+        JobFailed: the run failed, or was stopped by itself.
+        SystemExit: a signal came; the job's state is saved.
     """
     home = Path(str(hydra_config.runtime.cwd))
     if home.is_dir():
         os.chdir(home)  # paths in a config are relative to where the command was given
     job = job_of(cfg, list(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
+    if os.getppid() == read_object(job.directory.parent / LAUNCHER).get("pid"):
+        _leave_with(os.getppid())
     if not naming.is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
-        with _own_start_method():
-            (outcome,), code = run_jobs([job], train, 1, preload=preloads([cfg]))
-        if code is not None or outcome.exit_code in STOP_CODES:
-            raise SystemExit(code or 143)
+        with _busy, _own_start_method():
+            (outcome,), code = run_jobs([job], target, 1, preload=preloads([cfg]) if target is train else ())
+        if code is not None:
+            raise SystemExit(code)  # the signal was for this worker; one for the job alone is no concern of the others
         if outcome.state not in GOOD:
-            raise JobFailed(f"{job.name}: {outcome.state} ({outcome.ended}), see {job.log}")
+            raise JobFailed(outcome.sentence)
     summary: dict[str, Any] = read_json(job.directory / "summary.json")
     return summary

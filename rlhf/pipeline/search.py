@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from rlhf.config import naming
 from rlhf.config.overrides import Groups, parse
 from rlhf.config.plan import Composer, reason
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
+from rlhf.pipeline.follow import following, stderr_console
 from rlhf.pipeline.job import Job
 from rlhf.pipeline.launcher import JobFailed, LocalLauncher, job_of, prepare_tracking, write_sweep
 from rlhf.pipeline.space import Dimension, split
@@ -71,8 +72,7 @@ class SearchSweeper(Sweeper):
         )
         # the context has the config loader, which is all that a composer reads of a Hydra
         self.composer = Composer(self.hydra_context, Groups(hydra_context.config_loader))
-        console = Console(stderr=True)
-        self.console = console if console.is_terminal else Console(stderr=True, width=160)
+        self.console = stderr_console()
 
     @property
     def directory(self) -> Path:
@@ -136,10 +136,13 @@ class SearchSweeper(Sweeper):
 
     def _results(self, started: Sequence[tuple[Job, tuple[str, ...]]]) -> list[Trial]:
         """If a launcher other than ours gives up, the jobs that finished count and the others are failed trials."""
+        local = isinstance(self.launcher, LocalLauncher)
+        names = {job.name for job, _ in started}
         try:
-            returns = self.launcher.launch([list(lines) for _, lines in started], initial_job_idx=self.started)
+            with nullcontext() if local else following(self.console, self.directory, names):
+                returns = self.launcher.launch([list(lines) for _, lines in started], initial_job_idx=self.started)
         except Exception as error:
-            if isinstance(self.launcher, LocalLauncher):
+            if local:
                 raise
             why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
             return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rlhf.pipeline.job import Outcome
-from rlhf.rundir.look import STYLES, last_row, numbers, read_object
+from rlhf.rundir.look import STYLES, last_lines, last_row, numbers, print_end, read_object
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
+URGENT = ("running", "failed", "time limit", "stopped")  # the first to get a row where there is no room for all
 
 
 def duration(seconds: float) -> str:
@@ -38,6 +40,16 @@ class Clock:
         return duration((total - iteration) * (time.monotonic() - began) / done) if done > 0 and total else ""
 
 
+def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]:
+    """Those that there is room for, in their order, and a row that counts the others ("" if there are none)."""
+    if len(outcomes) <= rows:
+        return list(outcomes), ""
+    order = sorted(range(len(outcomes)), key=lambda i: (URGENT.index(outcomes[i].state) if outcomes[i].state in URGENT else len(URGENT), i))
+    shown, rest = sorted(order[: rows - 1]), order[rows - 1 :]
+    count = Counter(outcomes[i].state for i in rest)
+    return [outcomes[i] for i in shown], f"{len(rest)} more: {', '.join(f'{n} {state}' for state, n in count.most_common())}"
+
+
 class SweepWatcher:
     """Reads status.json and the last line of metrics.jsonl of each running job."""
 
@@ -48,17 +60,21 @@ class SweepWatcher:
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
         if self.live is not None:
-            self.live.update(self.table(outcomes))
+            self.live.update(self.table(outcomes, rows=max(2, self.console.height - 2)))
         else:
             for outcome in outcomes:
                 self._say(outcome)
 
-    def table(self, outcomes: Sequence[Outcome]) -> Table:
+    def table(self, outcomes: Sequence[Outcome], rows: int = 1000) -> Table:
+        """`rows` of them at most: rich would cut a table that is higher than the terminal, the jobs that run among them."""
         table = Table(box=None, pad_edge=False)
         for column in ("job", "state", "stage", "iteration", "reward", "KL", "coef", "left"):
             table.add_column(column, justify="left" if column in ("job", "state", "stage") else "right", no_wrap=True)
-        for outcome in outcomes:
+        shown, rest = fitting(outcomes, rows)
+        for outcome in shown:
             table.add_row(outcome.job.name, Text(outcome.state, STYLES.get(outcome.state, "dim")), *self._cells(outcome))
+        if rest:
+            table.add_row(rest)
         return table
 
     def _cells(self, outcome: Outcome) -> list[str]:
@@ -105,7 +121,7 @@ def watching(console: Console) -> Iterator[SweepWatcher]:
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """How each job ended; of those that did not finish the last line and the path of the log."""
+    """How each job ended; of those that did not finish the last lines and the path of the log."""
     table = Table(box=None, pad_edge=False)
     for column in ("job", "state", "exit", "time"):
         table.add_column(column, no_wrap=True)
@@ -116,5 +132,5 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     console.print(table)
     for outcome in outcomes:
         if outcome.state in ("failed", "time limit", "stopped"):
-            told = f"{outcome.job.name}: {outcome.last_line}\n  log: {outcome.job.log}"
-            console.print(told, highlight=False, soft_wrap=True, markup=False)
+            lines = [outcome.error] if outcome.error else last_lines(outcome.job.log, 3)
+            print_end(console, outcome.job.name, outcome.state, lines, outcome.job.log)

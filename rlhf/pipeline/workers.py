@@ -13,19 +13,19 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from rlhf.pipeline.job import Job, Outcome
+from rlhf.pipeline.signals import Stop, stop_signals
 from rlhf.pipeline.slots import least_used
-from rlhf.rundir.status import read_status, write_status
+from rlhf.rundir.status import is_alive, read_status, write_status
 
 POLL = 0.5  # seconds between looks at the running jobs' files
 GRACE = 60.0  # seconds that a job past its time limit has to save its state
@@ -35,39 +35,6 @@ class Watcher(Protocol):
     """Told whenever something may have changed."""
 
     def update(self, outcomes: Sequence[Outcome]) -> None: ...
-
-
-class Stop:
-    """The signals that came: the first asks the jobs to stop, the second kills them. Shells and wrappers may send one twice at once."""
-
-    def __init__(self) -> None:
-        self.signals: list[int] = []
-        self.last = 0.0
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self.signals or time.monotonic() - self.last > 1.0:
-            self.signals.append(number)
-            self.last = time.monotonic()
-
-    @property
-    def exit_code(self) -> int | None:
-        """130 for Ctrl-C, 143 for everything else, None if nothing came."""
-        return None if not self.signals else 130 if self.signals[0] == signal.SIGINT else 143
-
-
-@contextmanager
-def stop_signals() -> Iterator[Stop]:
-    stop = Stop()
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                before[getattr(signal, name)] = signal.signal(getattr(signal, name), stop)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def start_method() -> str:
@@ -145,8 +112,12 @@ def _supervise(
                     outcome.state = "not started"
                 elif outcome.state == "waiting" and len(running) < n:
                     gpu = least_used(gpus, [job.gpu for job in running.values()])
-                    process = _start(context, target, outcome, gpu)
-                    running[process.sentinel] = Running(process, outcome, gpu)
+                    try:
+                        process = _start(context, target, outcome, gpu)
+                    except (OSError, EOFError) as error:  # no room on the disk, no more processes: the next one may have better luck
+                        outcome.fail(f"it could not be started: {error}")
+                    else:
+                        running[process.sentinel] = Running(process, outcome, gpu)
             if watcher is not None:
                 watcher.update(outcomes)
             if not running:
@@ -183,10 +154,12 @@ def _start(context: BaseContext, target: Callable[[Job], None], outcome: Outcome
 
 
 def _tell_death(outcome: Outcome) -> None:
-    """A job that a signal killed could not write down its own end."""
+    """A job that was killed, or left past Python, could not write down its own end."""
     directory = outcome.job.directory
-    if outcome.exit_code is not None and outcome.exit_code < 0 and read_status(directory).get("state") == "running":
-        write_status(directory, state="failed", error=f"{outcome.state} ({outcome.ended})", exit_code=outcome.exit_code)
+    with suppress(OSError):
+        status = read_status(directory)
+        if outcome.exit_code and status.get("state") == "running" and is_alive(status) is False:
+            write_status(directory, state="failed", error=f"{outcome.state} ({outcome.ended})", exit_code=outcome.exit_code)
 
 
 def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,15 +134,19 @@ def print_state(console: Console, directory: Path) -> None:
     console.print(table)
     for job in found.jobs:
         if job.state in ("running", "failed", "time limit", "stopped", "cut"):
-            lines = last_lines(job.log, 1 if job.state == "running" else 3)
-            told = "\n".join([f"{job.name}: {job.state}", *(f"  | {line}" for line in lines), f"  log: {job.log}"])
-            console.print(told, highlight=False, soft_wrap=True, markup=False)
+            print_end(console, job.name, job.state, last_lines(job.log, 1 if job.state == "running" else 3), job.log)
     count = Counter(job.state for job in found.jobs)
     told = f"{len(found.jobs)} jobs in {directory}: {', '.join(f'{n} {state}' for state, n in count.most_common())}"
     at_work = found.parent is not None or "running" in count
     tail = f"process {found.parent} is at work" if found.parent else "" if at_work else "nobody is at work on them"
     again = "; the same command runs what is missing" if not at_work and count.keys() - {"finished"} else ""
     console.print(f"{told}{'; ' if tail else ''}{tail}{again}", highlight=False, soft_wrap=True, markup=False)
+
+
+def print_end(console: Console, name: str, state: str, lines: Iterable[str], log: Path) -> None:
+    """A job, what it said last, and where the rest is."""
+    told = "\n".join([f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}"])
+    console.print(told, highlight=False, soft_wrap=True, markup=False)
 
 
 def _cells(job: JobState) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 from rlhf.kl.controller import Fixed
 
@@ -14,6 +15,10 @@ class Breaks(Fixed):
     def update(self, *arguments, **named):
         if self.how == "raise":
             raise ValueError("a bad day")
+        if self.how == "leave":
+            sys.exit(0)
+        if self.how == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         return super().update(*arguments, **named)

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from rlhf.rundir.status import write_status
+
 
 def finish(job):
     (job.directory / "summary.json").write_text('{"status": "finished"}')
@@ -21,7 +23,17 @@ def by_name(job):
         sys.exit(3)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "odd":
+        os.kill(os.getpid(), signal.SIGRTMIN + 6)  # it has no name
+    if how == "vanish":
+        write_status(job.directory, state="running", stage="ppo")
+        os._exit(7)
     finish(job)
+
+
+def end_by_sigterm(job):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
 
 
 def fail_first(job):

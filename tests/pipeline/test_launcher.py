@@ -1,7 +1,9 @@
+import errno
 import io
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ from rich.console import Console
 
 from rlhf.config.compose import compose, validate
 from rlhf.pipeline.job import Job, Outcome
-from rlhf.pipeline.launcher import JobFailed, LocalLauncher, _job_return, job_of, preloads, run_sweep, write_sweep
+from rlhf.pipeline.launcher import JobFailed, LocalLauncher, _job_return, _wait_for_survivor, job_of, preloads, run_sweep, write_sweep
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
 from rlhf.rundir.look import sweep_state
+from rlhf.rundir.status import write_status
 
 sys.path.insert(0, str(Path(__file__).parent))
 import jobs as targets  # noqa: E402
@@ -81,14 +84,49 @@ def test_a_second_parent_is_refused(planned, tmp_path):
     assert sweep(planned, tmp_path / "s", target=targets.by_name)[0] == ["finished", "finished"]
 
 
+class Terminal(io.StringIO):
+    """It is closed once it has named a job."""
+
+    def write(self, text):
+        if "kl0-fixed" in self.getvalue():
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_terminal_that_was_closed_stops_no_sweep(planned, tmp_path, live):
+    """SIGHUP does, where it is not ignored."""
+    console = Console(file=Terminal(), width=200, force_terminal=live)
+    outcomes = run_sweep(planned, tmp_path / "s", console=console, n=1, target=targets.by_name)
+    assert [outcome.state for outcome in outcomes] == ["finished", "finished"]
+    assert not json.loads((tmp_path / "s" / "launcher.json").read_text())["working"]
+
+
+def test_a_process_that_outlived_its_parent_is_waited_for(planned, tmp_path, capsys):
+    job = job_of(planned[0][1], planned[0][0], tmp_path / "s")
+    waiting = threading.Thread(target=_wait_for_survivor, args=(job,))
+    with owned(job.directory):
+        write_status(job.directory, state="running")
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert f"process {os.getpid()} of an earlier command is at work on this run" in capsys.readouterr().out
+    with owned(job.directory):
+        pass
+
+
 def test_what_a_sweeper_gets(tmp_path, capsys):
     job = Job(name="a", directory=tmp_path, plain={}, overrides=("seed=1",))
     targets.finish(job)
     good = _job_return(Outcome(job, "finished", 0))
     assert (good.status, good.return_value, good.overrides) == (JobStatus.COMPLETED, {"status": "finished"}, ("seed=1",))
+    job.log.write_text("one\nValueError: a bad day\n")
     bad = _job_return(Outcome(job, "failed", -9))
-    with pytest.raises(JobFailed, match="a: failed \\(SIGKILL\\)"):
+    with pytest.raises(JobFailed) as failed:
         _ = bad.return_value
+    assert str(failed.value) == f"a: failed (SIGKILL): ValueError: a bad day; see {tmp_path / 'log.txt'}"
     assert capsys.readouterr().err == ""
 
 

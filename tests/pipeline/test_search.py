@@ -112,10 +112,14 @@ def test_a_good_point_is_the_answer_though_another_is_nearer_as_a_ratio(search):
     assert (code, written["found"], len(written["points"])) == (0, 0.29, 2)
 
 
-def test_jobs_that_are_the_same_run_are_run_once(search):
-    code, written = search(*FIND, "hydra.sweeper.target=5", "seed=0,0")
+def test_jobs_that_are_the_same_run_are_run_and_counted_once(search, capsys):
+    """Seeds 0 and 1 add 0 and 0.01 to the KL; a third measurement of the first would pull the mean to it, and shrink the error."""
+    code, written = search(*FIND, "hydra.sweeper.target=5", "seed=0,1,0")
     assert code == 0
-    assert len(Formula.calls) == len(written["points"]) == 3
+    assert len(Formula.calls) == 2 * len(written["points"]) == 6
+    assert written["points"][0]["y"] == pytest.approx(25.005)
+    assert written["points"][0]["error"] == pytest.approx(0.005)
+    assert "1 of the 3 runs there would be the same run again, and a run counts once" in capsys.readouterr().err
 
 
 def test_a_search_elsewhere_holds_the_sweep_and_says_so(search, monkeypatch, capsys):
@@ -134,17 +138,17 @@ def test_a_search_elsewhere_holds_the_sweep_and_says_so(search, monkeypatch, cap
     assert "3 jobs in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_ends_a_search_elsewhere(search, monkeypatch, number, code):
     monkeypatch.setattr(Formula, "one", lambda self, overrides: os.kill(os.getpid(), number))
-    before = signal.signal(signal.SIGTERM, lambda *_: None)  # without the search's own handler the test would be killed
     ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    before = {n: signal.signal(n, lambda *_: None) for n in (signal.SIGTERM, signal.SIGHUP)}  # else the test would be killed
     try:
         with pytest.raises(SystemExit) as stop:
             search(*FIND)
     finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGINT, ctrl_c)
+        for each, handler in {**before, signal.SIGINT: ctrl_c}.items():
+            signal.signal(each, handler)
     assert stop.value.code == code
     assert json.loads(Path("sweeps/s/launcher.json").read_text())["working"] is False
 

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from rlhf.pipeline.job import Job, Outcome
-from rlhf.pipeline.watch import Clock, SweepWatcher, duration, print_outcomes
+from rlhf.pipeline.watch import Clock, SweepWatcher, duration, fitting, print_outcomes
 
 
 @pytest.fixture
@@ -61,4 +61,15 @@ def test_the_end_says_why_and_where(outcome, tmp_path):
     out = console()
     print_outcomes(out, [outcome])
     assert "exit 1" in out.file.getvalue()
-    assert f"a: ValueError: no\n  log: {tmp_path / 'log.txt'}" in out.file.getvalue()
+    assert f"a: failed\n  | one\n  | ValueError: no\n  log: {tmp_path / 'log.txt'}" in out.file.getvalue()
+
+
+def test_a_table_higher_than_the_terminal_shows_what_runs(tmp_path):
+    states = ["finished"] * 4 + ["running", "failed", "running"] + ["waiting"] * 5
+    outcomes = [Outcome(Job(name=str(i), directory=tmp_path, plain={}), state) for i, state in enumerate(states)]
+    shown, rest = fitting(outcomes, 5)
+    assert ([outcome.job.name for outcome in shown], rest) == (["0", "4", "5", "6"], "8 more: 5 waiting, 3 finished")
+    assert fitting(outcomes, 12) == (outcomes, "")
+    out = console()
+    out.print(SweepWatcher(out, None).table(outcomes, rows=5))
+    assert len(out.file.getvalue().splitlines()) == 6

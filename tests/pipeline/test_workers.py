@@ -9,6 +9,7 @@ import pytest
 
 from rlhf.pipeline.job import Job
 from rlhf.pipeline.workers import run_jobs
+from rlhf.rundir.status import read_status
 
 sys.path.insert(0, str(Path(__file__).parent))  # the children import it by name
 import jobs as targets  # noqa: E402
@@ -34,13 +35,28 @@ def alive(pid):
 
 
 def test_a_bad_job_never_stops_the_others(tmp_path):
-    ways = ["raise", "exit", "kill", "finish"]
+    ways = ["raise", "exit", "kill", "odd", "finish"]
     outcomes, code = run_jobs([job(tmp_path, how, how=how) for how in ways], targets.by_name, 2)
     assert code is None
-    assert [outcome.state for outcome in outcomes] == ["failed", "failed", "failed", "finished"]
-    assert [outcome.ended for outcome in outcomes] == ["exit 1", "exit 3", "SIGKILL", "exit 0"]
+    assert [outcome.state for outcome in outcomes] == ["failed"] * 4 + ["finished"]
+    assert [outcome.ended for outcome in outcomes] == ["exit 1", "exit 3", "SIGKILL", f"signal {signal.SIGRTMIN + 6}", "exit 0"]
     assert outcomes[0].last_line == "ValueError: a bad day"
     assert "here is kill" in outcomes[2].job.log.read_text()
+
+
+def test_a_job_that_cannot_be_started_stops_no_other(tmp_path):
+    (tmp_path / "a").write_text("a file where the folder should be")
+    outcomes, _ = run_jobs([job(tmp_path, "a"), job(tmp_path, "b")], targets.by_name, 1)
+    assert [(outcome.state, outcome.exit_code) for outcome in outcomes] == [("failed", 1), ("finished", 0)]
+    assert outcomes[0].last_line.startswith("it could not be started: ")
+
+
+def test_a_process_that_vanished_is_told_in_its_status(tmp_path):
+    """A status that cannot be read or written stops nobody."""
+    (tmp_path / "b" / "status.json").mkdir(parents=True)
+    run_jobs([job(tmp_path, "a", how="vanish"), job(tmp_path, "b", how="kill")], targets.by_name, 1)
+    status = read_status(tmp_path / "a")
+    assert (status["state"], status["exit_code"], status["error"]) == ("failed", 7, "failed (exit 7)")
 
 
 def test_each_session_adds_to_the_log(tmp_path):
@@ -107,6 +123,7 @@ sys.path[:0] = [{here!r}]
 from jobs import wait_for_sigterm
 from rlhf.pipeline.job import Job
 from rlhf.pipeline.workers import run_jobs
+from rlhf.rundir.status import read_status
 
 if __name__ == "__main__":
     names = ["a", "b"]
@@ -117,19 +134,28 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def parent(tmp_path):
+def start(tmp_path):
+    """start(how SIGHUP is met) -> the parent, when its first job is at work."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(here=str(Path(__file__).parent), there=str(tmp_path)))
-    root = str(Path(__file__).parents[2])
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
-    wait_until(lambda: (tmp_path / "a" / "started").exists() and (tmp_path / "a" / "started").read_text())
-    yield process
-    if process.poll() is None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    started = []
+
+    def go(hangup=signal.SIG_DFL):
+        before = signal.signal(signal.SIGHUP, hangup)  # a child begins with it
+        started.append(subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=env))
+        signal.signal(signal.SIGHUP, before)
+        wait_until(lambda: (tmp_path / "a" / "started").exists() and (tmp_path / "a" / "started").read_text())
+        return started[0]
+
+    yield go
+    for process in started:
         process.kill()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_asks_the_jobs_to_stop_and_waits(parent, tmp_path, number, code):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_asks_the_jobs_to_stop_and_waits(start, tmp_path, number, code):
+    parent = start()
     parent.send_signal(number)
     output, _ = parent.communicate(timeout=30)
     assert parent.returncode == code
@@ -137,7 +163,18 @@ def test_a_signal_asks_the_jobs_to_stop_and_waits(parent, tmp_path, number, code
     assert (tmp_path / "a" / "saved").exists()
 
 
-def test_jobs_notice_that_their_parent_died(parent, tmp_path):
+def test_under_nohup_a_closed_terminal_is_no_reason_to_stop(start):
+    """The exit code is the first signal's: 130 is Ctrl-C."""
+    parent = start(signal.SIG_IGN)
+    parent.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    parent.send_signal(signal.SIGINT)
+    parent.communicate(timeout=30)
+    assert parent.returncode == 130
+
+
+def test_jobs_notice_that_their_parent_died(start, tmp_path):
+    parent = start()
     child = int((tmp_path / "a" / "started").read_text())
     parent.kill()
     parent.wait()

@@ -182,6 +182,21 @@ def test_a_stage_and_a_run_of_one_stage(run_in, reproduce, home):
     assert code == 2 and f"Did you mean outputs/artifacts/sft/{artifact.name}" in said
 
 
+def test_a_reward_model_and_the_policy_that_it_stands_on(run_in, reproduce, home):
+    run_in(home / "outputs" / "default" / "x", "stage=reward_model", "paths.artifacts=outputs/artifacts")
+    (artifact,) = (path for path in (home / "outputs" / "artifacts" / "reward_model").iterdir() if path.is_dir())
+    code, said = reproduce(artifact, "--dry-run")
+    assert code == 0 and "reward_model stage, finished" in said and "stages   sft trained again" in said
+    assert not (home / "outputs" / "reproduced").exists()
+    code, said = reproduce(artifact)
+    assert code == 0 and "bitwise equal: 2 epochs, " in said and "and weights; sft too" in said, said
+    made = read_json(artifact / "manifest.json")
+    made["config"]["reward_model"]["optimizer"]["lr"] *= 10
+    write_json(artifact / "manifest.json", made)
+    code, said = reproduce(artifact, "--reuse-stages")
+    assert code == 1 and "reward_model.optimizer.lr" in said and "not equal: " in said and "weights differ" in said
+
+
 def test_it_works_where_the_run_was_started_whoever_calls_from_where(run_in, reproduce, home, monkeypatch):
     from rlhf.config.compose import compose
 
@@ -216,9 +231,12 @@ def test_a_sweep(reproduce, home):
     before = content(home / "sweeps")
     jobs = read_json(home / "sweeps" / "s" / "sweep.json")["jobs"]
     write_json(home / "sweeps" / "s" / "sweep.json", {"overrides": ["kl.coef=0,0.1"], "jobs": [*jobs, {"name": "never", "overrides": []}]})
+    command = [sys.executable, "-m", "rlhf.reproduce.cli", "sweeps/s"]
+    done = subprocess.run([*command, "--dry-run"], cwd=home, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "of       sweeps/s: sweep of 2 jobs" in done.stdout, done.stderr
+    assert "into     outputs/reproduced/s-1" in done.stdout and not (home / "outputs" / "reproduced").exists()
     job = home / "sweeps" / "s" / jobs[1]["name"]
     (job / "config.yaml").write_text((job / "config.yaml").read_text().replace("coef: 0.1", "coef: 5.0"))
-    command = [sys.executable, "-m", "rlhf.reproduce.cli", "sweeps/s"]
     done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert f"config.yaml was edited since the run; 1 of 2 jobs: {job.name}" in done.stdout and "left out never" in done.stdout

@@ -1,0 +1,73 @@
+"""The signals that end a sweep: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends (an ignored one stays so: `nohup`)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class Stop:
+    """The signals that came: the first asks the jobs to stop, the second kills them. Shells and wrappers may send one twice at once."""
+
+    def __init__(self) -> None:
+        self.signals: list[int] = []
+        self.last = 0.0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.signals or time.monotonic() - self.last > 1.0:
+            self.signals.append(number)
+            self.last = time.monotonic()
+
+    @property
+    def exit_code(self) -> int | None:
+        """130 for Ctrl-C, 143 for everything else, None if nothing came."""
+        return None if not self.signals else 130 if self.signals[0] == signal.SIGINT else 143
+
+
+@contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """They are noted, for whoever looks."""
+    stop = Stop()
+    with _handled(("SIGINT", "SIGTERM", "SIGHUP"), stop):
+        yield stop
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind as Ctrl-C does, so that a launcher can end its workers.
+
+    Raises:
+        SystemExit: 143, wherever the process stands when one comes.
+    """
+    stop = Stop()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        known = len(stop.signals)
+        stop(number, frame)
+        if len(stop.signals) > known:
+            raise SystemExit(stop.exit_code)
+
+    with _handled(("SIGTERM", "SIGHUP"), leave):
+        try:
+            yield
+        except SystemExit as left:  # Ray puts a code of its own in place of ours
+            raise SystemExit(left.code if left.code in (130, 143) else 143) from None
+
+
+@contextmanager
+def _handled(names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
