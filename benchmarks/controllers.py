@@ -23,7 +23,6 @@ import yaml
 from rlhf.compare.controllers import cells, final_coef, response, series, solved, steered_kl, target, unit
 from rlhf.compare.load import load_run
 from rlhf.config.build import build
-from rlhf.config.naming import snake
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed
 from rlhf.modules.exact import ExactView
@@ -31,6 +30,7 @@ from rlhf.oracle import best_policy, beta_for_kl, exact_sequence_kl
 from rlhf.pipeline.ppo import ppo_module
 from rlhf.pipeline.sft import sft_artifact
 from rlhf.pipeline.workshop import Workshop
+from rlhf.rundir.names import snake
 
 Plant = Callable[[float], float]  # beta -> KL in nats a response
 HEAD = "| controller | start | rise | overshoot | settled | steady error | coefficient |\n|---|---|---|---|---|---|---|"

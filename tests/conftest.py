@@ -1,6 +1,8 @@
 """One thread, no hub, and a tiny random model with a tokenizer of single letters."""
 
+import importlib.util
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -42,3 +44,29 @@ def policy(tokenizer):
 @pytest.fixture
 def other_policy(tokenizer):
     return tiny(tokenizer, seed=1)
+
+
+@pytest.fixture(scope="session")
+def rundirs():
+    """The builder of run directories."""
+    spec = importlib.util.spec_from_file_location("rundirs", Path(__file__).parent / "rundirs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory) -> str:
+    """A real MLflow database, made once: that takes seconds."""
+    from rlhf.tracking import prepare_store
+
+    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+    prepare_store(uri, "unit")
+    return uri
+
+
+@pytest.fixture(scope="session")
+def client(store):
+    from rlhf.tracking.store import connect
+
+    return connect(store)

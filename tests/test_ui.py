@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlhf import ui
-from rlhf.tracking.store import prepare_store
+from rlhf.tracking.store import DEFAULT, prepare_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +22,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_the_store_is_the_option_the_settings_the_environment_or_the_config(monkeypatch):
-    assert ui.configured([]) == "sqlite:///outputs/mlflow.db"
+    assert ui.configured([]) == DEFAULT == "sqlite:///outputs/mlflow.db"
     assert ui.configured(["paths.outputs=/data"]) == "sqlite:////data/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////x/y.db")
     assert ui.configured([]) == "sqlite:////x/y.db"

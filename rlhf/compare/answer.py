@@ -4,76 +4,98 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from rlhf.compare.findings import Findings
-from rlhf.compare.intervals import BOTH, EVALUATION, SEEDS, Interval, interval
+from rlhf.compare.findings import Findings, over_optimisation, show
+from rlhf.compare.headline import headline, title
+from rlhf.compare.intervals import BOTH, EVALUATION, SEEDS, Interval, interval, say
 from rlhf.compare.load import Run
-from rlhf.compare.matched import Rival, rival
-from rlhf.compare.paths import KL, value
+from rlhf.compare.matched import Rival, better_before, rival
+from rlhf.compare.paths import KL, final, value
 from rlhf.compare.settings import Setting
 
+UNDERWAY = 0.8  # of its training: a setting that passed a KL before has not had its best there
+MANY = 4  # settings from which on the best is worth a warning
 FEW = 5  # seeds below which a bootstrap is too sure of itself
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
+    """What page, report, terminal and MLflow say first, all the same."""
+
     headline: str
-    confidence: str = ""
     cost: str = ""
+    gaming: str = ""
+    confidence: str = ""
+    title: str = "Reward against KL"  # the headline in short, over the picture
+
+    @property
+    def paragraphs(self) -> list[str]:
+        return [part for part in (self.headline, self.cost, self.gaming, self.confidence) if part]
 
 
-def answer(found: Findings, settings: Sequence[Setting], runs: Sequence[Run]) -> Answer:
+def answer(found: Findings | None, settings: Sequence[Setting], runs: Sequence[Run]) -> Answer:
+    if found is None:
+        nothing = "No finished run reports a finite reward: there is nothing to rank."
+        return Answer(headline=nothing if settings else "No run of this sweep has finished yet.")
     best, key = found.best, found.key
-    there = setting_interval(best, key)
-    other = rival(best, settings, key)
-    shown = [there] if other is None else [there, other.ours, other.theirs, other.difference]
-    return Answer(headline=_headline(found, there, other), confidence=_confidence(shown), cost=_cost(best, runs))
+    there, gain = setting_interval(best, key), _gain(best, key)
+    other, before = rival(best, settings, key), better_before(best, settings, key)
+    if before is not None and other is not None and not other.at_best_end and other.setting is before.setting:
+        before = None  # the headline says it
+    shown = [there, gain, *(i for r in (other, before) if r is not None for i in (r.ours, r.theirs, r.difference))]
+    return Answer(
+        headline=headline(found, settings, there, other, before),
+        cost=(_gained(found, gain) + _cost(best, runs)).strip(),
+        gaming=over_optimisation(found),
+        confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + _luck(settings),
+        title=title(found, settings, other),
+    )
 
 
 def setting_interval(setting: Setting, key: str) -> Interval:
-    """A setting's final number over its runs."""
-    return interval([value(run.summary, key) for run in setting.runs], [value(run.summary, f"{key}_se") for run in setting.runs])
+    """A setting's final number over its runs. A KL is never below 0."""
+    values, ses = zip(*_numbers(setting, key), strict=True)
+    found = interval(values, ses)
+    return replace(found, low=max(found.low, 0.0)) if key == KL else found
 
 
-def say(i: Interval) -> str:
-    """1.57 (1.45 to 1.69), with the digits that the width deserves."""
-    if not math.isfinite(i.mean):
-        return "-"
-    width = i.high - i.low
-    if not math.isfinite(width) or width <= 0:
-        return f"{i.mean:.4g}"
-    most = 3 - math.floor(math.log10(abs(i.mean))) if i.mean else 6  # four digits of the mean say enough
-    digits = max(min(1 - math.floor(math.log10(width / 2)), most, 6), 0)
-    mean, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (i.mean, i.low, i.high))  # + 0.0: no -0.00
-    return f"{mean} ({low} to {high})"
+def _numbers(setting: Setting, key: str) -> list[tuple[float, float]]:
+    return [(final(run, key), value(run.summary, f"{key}_se")) for run in setting.runs]
 
 
-def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
-    label, name = found.best.label, found.key.removeprefix("reward/")
-    kl = found.best[KL].mean
-    at = f" at {kl:.3g} nats" if math.isfinite(kl) else ""
+def _gain(setting: Setting, key: str) -> Interval:
+    """Over SFT: the mean of each run's end less its own evaluation of SFT."""
+    ends, ses = zip(*_numbers(setting, key), strict=True)
+    starts, start_ses = zip(*_numbers(setting, f"sft/{key}"), strict=True)
+    return interval([a - b for a, b in zip(ends, starts, strict=True)], [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)])
+
+
+def _gained(found: Findings, gain: Interval) -> str:
+    if not math.isfinite(gain.mean):
+        return ""
+    gained = say(gain) if gain.mean >= 0 else say(Interval(-gain.mean, -gain.high, -gain.low, gain.n, gain.source))
+    name = found.key.removeprefix("reward/")
+    return f"Against SFT ({show(found.best.sft[found.key])}) it {'gained' if gain.mean >= 0 else 'lost'} {gained} of {name} reward. "
+
+
+def _test(best: Setting, other: Rival | None) -> str:
+    """How the difference of the two was reached."""
     if other is None:
-        return f"{label} is best by {name} reward: {say(there)}{at}. No other setting can be held against it at the same KL."
-    them, gap = other.setting.label, other.difference
-    sure = "clear of zero" if gap.clear_of_zero else "within the noise" if gap.known else "not known to be more than noise"
-    if not other.at_best_end:
-        then = f": with no more KL than that, {them} is better" if gap.clear_of_zero and gap.mean < 0 else ""
-        return (
-            f"{label} ends with the highest {name} reward, {say(there)}{at}, where no other setting came; at the {other.kl:.3g} nats of "
-            f"the next, {them}, it had {say(other.ours)} against {say(other.theirs)}: a difference of {say(gap)}, {sure}{then}."
-        )
-    if gap.mean >= 0:
-        return (
-            f"{label} is best by {name} reward at matched KL: {say(there)}{at}; the next there is {them} with {say(other.theirs)}, "
-            f"and the difference, {say(gap)}, is {sure}."
-        )
-    more = "more" if gap.clear_of_zero else "as much, within the noise" if gap.known else "more, by a measure whose noise is not known"
-    return (
-        f"{label} ends with the highest {name} reward, {say(there)}{at}, but at that KL {them} had {more}, {say(other.theirs)}: "
-        "at matched KL this setting did no better than stopping the other early."
-    )
+        return ""
+    near = " Runs that came within a tenth of that KL count as there." if other.short else ""
+    if other.matched < other.ended and not other.at_best_end:
+        near += f" Only {other.matched} of the {other.ended} runs that ended there can be held against the other."
+    if other.share < UNDERWAY:
+        who = other.setting if other.at_best_end else best
+        near += f" {who.label} was there with {other.share:.0%} of its training done: with more, it might have had more at that KL."
+    return near + (f" Welch's t-test of the difference over the seeds: p = {other.p:.2g}." if other.p >= 0 else "")
+
+
+def _luck(settings: Sequence[Setting]) -> str:
+    some = len(settings) >= MANY
+    return f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in new runs." if some else ""
 
 
 def _confidence(shown: Sequence[Interval]) -> str:
@@ -107,7 +129,7 @@ def _cost(best: Setting, runs: Sequence[Run]) -> str:
     if seconds:
         parts.append(f"{duration(fmean(seconds))} a run")
     every = [s for run in runs if math.isfinite(s := value(run.summary, "wall_seconds"))]
-    whole = f"; all {len(every)} runs of the sweep together took {duration(sum(every))}" if every else ""
+    whole = f"; all {len(every)} runs took {duration(sum(every))} in sum" if every else ""
     return f"It cost {' and '.join(parts)}{whole}." if parts else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.findings import GOLD, PROXY, Findings
@@ -12,13 +12,13 @@ from rlhf.compare.intervals import interval
 from rlhf.compare.labels import place
 from rlhf.compare.load import Run
 from rlhf.compare.overoptimisation import Fit
-from rlhf.compare.paths import KL, evaluations
+from rlhf.compare.paths import KL, evaluations, final, value
 from rlhf.compare.settings import Setting
-from rlhf.compare.svg import GRID, INK, MARK, MUTED, PAPER
-from rlhf.tracking.spool import number
+from rlhf.compare.svg import GRID, INK, LINE, MARK, MUTED, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Styles = Mapping[str, tuple[str, str]]  # setting -> colour, marker
@@ -55,9 +55,9 @@ def frontier(settings: Sequence[Setting], key: str, styles: Styles, found: Findi
             path = path_of(run, key)
             right = max([right, *(x for x, _ in path)])
             if len(path) > 1:
-                ax.plot(*zip(*path, strict=True), color=color, lw=1.1, alpha=0.4, zorder=1, gid="path")
+                ax.plot(*zip(*path, strict=True), color=color, lw=1.1, alpha=0.4, zorder=1, gid=f"{LINE}{run.name}")
         right = max(right, _marks(ax, setting, key, color, marker))
-    families_joined(ax, shown, key)
+    families_joined(ax, shown, key, styles)
     if bon:
         ax.plot(*zip(*((x, y) for _, x, y in bon), strict=True), ls="--", marker="s", ms=4, lw=1.0, color=MUTED, zorder=2, gid="path")
     _sft(ax, sft_level(settings, key))
@@ -73,7 +73,10 @@ def frontier(settings: Sequence[Setting], key: str, styles: Styles, found: Findi
         ax.plot([found.best[KL].mean], [found.best[key].mean], **ring)
     names = len(shown) <= NAMED[0] and max((len(s.short) for s in shown), default=0) <= NAMED[1]
     fig.canvas.draw()
-    place(ax, [(s[KL].mean, s[key].mean, s.short if names else "", styles[s.label][0]) for s in shown], halo=False)
+    ends = ((final(run, KL), final(run, key)) for s in shown if len(s.runs) > 1 for run in s.runs)
+    small = [(x, y, "", INK) for x, y in ends if math.isfinite(x + y)]
+    first = sorted(shown, key=lambda s: found is None or s is not found.best)  # the best has the choice of places
+    place(ax, [*((s[KL].mean, s[key].mean, s.short if names else "", styles[s.label][0]) for s in first), *small], halo=False)
     return fig
 
 
@@ -85,17 +88,17 @@ def _marks(ax: Axes, setting: Setting, key: str, color: str, marker: str) -> flo
     several = len(setting.runs) > 1
     reach = 0.0
     for run in setting.runs:
-        x, y = number(run.summary.get(KL)), number(run.summary.get(key))
-        if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
+        x, y = final(run, KL), final(run, key)
+        if not (math.isfinite(x) and math.isfinite(y)):
             continue
         reach = max(reach, x)
         if not several:
-            bars: dict[str, Any] = {"xerr": _known(run.summary.get(f"{KL}_se")), "yerr": _known(run.summary.get(f"{key}_se"))}
+            bars: dict[str, Any] = {"xerr": _known(value(run.summary, f"{KL}_se")), "yerr": _known(value(run.summary, f"{key}_se"))}
             ax.errorbar([x], [y], **bars, color=color, fmt="none", elinewidth=1.2, zorder=3)
         size: dict[str, Any] = {"ms": 5.5 if several else 9.5, "alpha": 0.95 if several else 1.0, "mew": 0.8}
         ax.plot([x], [y], marker=marker, color=color, mec=PAPER, ls="none", zorder=5, gid=f"{MARK}{run.name}", **size)
     if several:
-        x_int, y_int = (interval([_number(r.summary, k) for r in setting.runs], [_number(r.summary, f"{k}_se") for r in setting.runs])
+        x_int, y_int = (interval([final(r, k) for r in setting.runs], [value(r.summary, f"{k}_se") for r in setting.runs])
                         for k in (KL, key))  # fmt: skip
         ax.plot([x_int.low, x_int.high], [y_int.mean] * 2, color=color, lw=1.8, zorder=4, solid_capstyle="round")
         ax.plot([x_int.mean] * 2, [y_int.low, y_int.high], color=color, lw=1.8, zorder=4, solid_capstyle="round")
@@ -112,7 +115,7 @@ def gap_along_kl(settings: Sequence[Setting], styles: Styles) -> Figure:
         for run in setting.runs:
             path = gap_path(run)
             if len(path) > 1:
-                ax.plot(*zip(*path, strict=True), color=color, lw=1.3, alpha=0.8, zorder=2)
+                ax.plot(*zip(*path, strict=True), color=color, lw=1.3, alpha=0.8, zorder=2, gid=f"{LINE}{run.name}")
                 ax.plot(*path[-1], marker=marker, ms=6.5, color=color, mec=PAPER, mew=0.8, ls="none", zorder=3)
     ax.axhline(0.0, color=MUTED, lw=0.8, ls=(0, (4, 3)), zorder=0)
     ax.set_xlim(left=0.0)
@@ -134,12 +137,13 @@ def gold_gains(run: Run) -> list[tuple[float, float]]:
     return [(kl, y - path[0][1]) for kl, y in path[1:]]
 
 
-def fitted(points: Sequence[tuple[str, Sequence[tuple[float, float]]]], fit: Fit, styles: Styles) -> Figure:
-    """Gold's gain over SFT against KL on a square-root scale, and the fitted form through it. `points`: (setting, one run's points)."""
+def fitted(points: Sequence[tuple[Setting, Run]], fit: Fit, styles: Styles) -> Figure:
+    """Gold's gain over SFT against KL on a square-root scale, and the fitted form through it."""
     fig, ax = blank()
-    for label, run in points:
-        color, marker = styles[label]
-        ax.plot(*zip(*run, strict=True), marker=marker, ms=4.5, color=color, mec=PAPER, mew=0.5, ls="none", alpha=0.85, zorder=3)
+    small: dict[str, Any] = {"ms": 4.5, "mec": PAPER, "mew": 0.5, "ls": "none", "alpha": 0.85, "zorder": 3}
+    for setting, run in points:
+        color, marker = styles[setting.label]
+        ax.plot(*zip(*gold_gains(run), strict=True), marker=marker, color=color, gid=f"{LINE}{run.name}", **small)
     top = fit.furthest
     line = [top * (i / 80) ** 2 for i in range(81)]
     ax.plot(line, [fit.gain(kl) for kl in line], color=INK, lw=1.8, zorder=2, gid="fit")
@@ -164,11 +168,23 @@ def root_ticks(right: float) -> list[float]:
     ticks = [0.0]
     for i in range(1, 6):
         raw = (i * step) ** 2
-        unit = 10 ** math.floor(math.log10(raw))
+        unit = 10.0 ** math.floor(math.log10(raw))
         tick = min((m * unit for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10)), key=lambda t: abs(t - raw))
         if tick > ticks[-1] and tick <= right:
             ticks.append(tick)
     return ticks
+
+
+def logarithmic(set_scale: Callable[[str], None], axis: Axis, values: Sequence[float]) -> None:
+    """A logarithmic scale with ticks at 1, 2 and 5, where the values are above 0 and reach over a factor of 3."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    if min(values) <= 0 or max(values) < 3 * min(values):
+        return
+    set_scale("log")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _sft(ax: Axes, base: float | None) -> None:
@@ -177,11 +193,5 @@ def _sft(ax: Axes, base: float | None) -> None:
         ax.plot([0.0], [base], marker="*", ms=14, color=INK, mec=PAPER, mew=0.8, ls="none", zorder=5, gid=f"{MARK}sft", clip_on=False)
 
 
-def _number(summary: Mapping[str, object], key: str) -> float:
-    found = number(summary.get(key))
-    return math.nan if found is None else found
-
-
-def _known(value: object) -> float:
-    found = number(value)
-    return found if found is not None and math.isfinite(found) else 0.0
+def _known(error: float) -> float:
+    return error if math.isfinite(error) else 0.0

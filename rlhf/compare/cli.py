@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,7 @@ from pathlib import Path
 from rlhf.compare.gather import COMPARISONS, gather, home, is_run
 from rlhf.compare.screen import wide_console
 from rlhf.tracking.redact import redact_text
-
-STORE = "sqlite:///outputs/mlflow.db"
+from rlhf.tracking.store import default_uri
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("places", type=Path, nargs="*", metavar="sweep", help="a sweep's directory, such as sweeps/quickstart; or several")
     parser.add_argument("--mlflow", nargs="+", default=[], metavar="NAME", help="also an MLflow experiment's runs, or runs by their id")
-    store = os.environ.get("MLFLOW_TRACKING_URI") or STORE
+    store = default_uri()
     shown = redact_text(store).replace("%", "%%")
     parser.add_argument("--tracking-uri", metavar="URI", default=store, help=f"where MLflow is (default: {shown})")
     parser.add_argument("--into", type=Path, help="a folder for the results")

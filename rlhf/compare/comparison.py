@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare import controllers, lines, oracle, report, webpage
-from rlhf.compare.findings import find
+from rlhf.compare import controllers, matchedtext, oracle, report, searchtext, webpage
+from rlhf.compare.answer import answer
+from rlhf.compare.findings import Findings, find
 from rlhf.compare.load import Run, load
-from rlhf.compare.settings import Setting, differing, group, reward_keys
+from rlhf.compare.searches import Crossing, Search, crossings, searches
+from rlhf.compare.settings import Setting, copied, differing, group, reward_keys
 from rlhf.compare.stats import gap
 
 if TYPE_CHECKING:
@@ -34,9 +36,7 @@ class NothingToCompare(ValueError):
     """The directory is no sweep, or an empty one."""
 
 
-def compare(
-    directory: Path | str, *, runs: Sequence[Run] | None = None, console: Console | None = None, track: bool = True
-) -> Comparison:
+def compare(directory: Path | str, *, runs: Sequence[Run] | None = None, console: Console | None = None, track: bool = True) -> Comparison:
     """Write report.html, report.md, frontier.png and runs.csv into a sweep's directory, and attach them to its summary run in MLflow.
 
     Args:
@@ -47,36 +47,39 @@ def compare(
     Raises:
         NothingToCompare: no run in `directory`.
     """
+    import matplotlib as mpl
+
     directory = Path(directory)
     runs = _found(directory) if runs is None else list(runs)
     if not runs:
         raise NothingToCompare("These places hold no run.")
     directory.mkdir(parents=True, exist_ok=True)
     settings, rewards = group(runs), reward_keys(runs)
-    found, varied = find(settings), differing(runs)
-    rows = [report.row(run, varied) for run in runs]
+    found, varied, copies = find(settings), differing(runs), copied(settings)
+    said = answer(found, settings, runs)
+    searched: list[Search | Crossing] = [*crossings(runs), *searches(runs)]
+    rows = [report.row(run, varied, copies) for run in runs]
     files = {"runs.csv": report.write_csv(directory / "runs.csv", rows)}
-    picture = _picture(directory, settings, rewards, found)
-    exact = oracle.write(directory, runs)
-    moved = controllers.write(directory, settings)
-    text = report.markdown(directory, runs, settings, found, picture) + (f"\n{exact.markdown}" if exact else "")
-    text += f"\n{moved[1]}" if moved else ""
-    text += "".join(f"\n{part}\n" for part in lines.sections(settings, rewards, found))
+    with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
+        picture = _picture(directory, settings, rewards, found, said.title)
+        exact = oracle.write(directory, runs, copies)
+        moved = controllers.write(directory, settings)
+        page = webpage.write(directory / "report.html", runs, settings, rewards, found, said, exact.rows if exact else (), searched)
+    more = [*([exact.markdown] if exact else []), *([moved[1]] if moved else [])]
+    text = report.markdown(directory, runs, settings, found, said, picture, searched, more)
     (directory / "report.md").write_text(text, encoding="utf-8")
     files |= {"report.md": directory / "report.md"} | ({"frontier.png": picture} if picture else {}) | (exact.files if exact else {})
     files |= {"controllers.png": moved[0]} if moved else {}
-    files |= {"matched.csv": lines.write_matched(directory / "matched.csv", settings, rewards)} if settings else {}
-    page = webpage.write(directory / "report.html", runs, settings, rewards, found, exact.rows if exact else ())
+    files |= {"matched.csv": matchedtext.write_matched(directory / "matched.csv", settings, rewards)} if settings else {}
     files = {"report.html": page} | files
-    answer = report.headline(settings, found).replace("**", "")
-    answer += f"\n\n{exact.text}" if exact else ""
+    told = "\n\n".join([*said.paragraphs, *map(searchtext.sentences, searched), *([exact.text] if exact else [])])
     links: dict[str, str] = {}
     warnings: list[str] = []
     if track:
         from rlhf.compare.attach import attach
 
         links, warnings = attach(directory, runs, text, report.metrics(found, runs), list(files.values()))
-    made = Comparison(rows, [_setting(s) for s in settings], files, answer, links, tuple(warnings))
+    made = Comparison(rows, [_setting(s) for s in settings], files, told, links, tuple(warnings))
     if console is not None:
         from rlhf.compare.screen import show
 
@@ -93,7 +96,7 @@ def _found(directory: Path) -> list[Run]:
     return runs
 
 
-def _picture(directory: Path, settings: list[Setting], rewards: list[str], found: Any) -> Path | None:
+def _picture(directory: Path, settings: list[Setting], rewards: list[str], found: Findings | None, title: str) -> Path | None:
     from rlhf.compare import frontier
 
     drawn = frontier.drawable(settings, rewards)
@@ -101,7 +104,7 @@ def _picture(directory: Path, settings: list[Setting], rewards: list[str], found
     if not drawn:
         path.unlink(missing_ok=True)  # of an earlier comparison
         return None
-    return frontier.draw(path, settings, drawn, found)
+    return frontier.draw(path, settings, drawn, found, title)
 
 
 def _setting(setting: Setting) -> dict[str, Any]:

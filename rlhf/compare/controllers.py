@@ -9,8 +9,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
-from rlhf.compare.frontier import DPI, GREY, INK, OKABE_ITO
+from rlhf.compare.frontier import DPI, GREY, INK, styles_of
 from rlhf.compare.load import Run
+from rlhf.compare.markdown import grid
+from rlhf.compare.paths import series, value
 from rlhf.compare.settings import Setting
 from rlhf.tracking.spool import number, read_json
 
@@ -21,7 +23,7 @@ BAND = 0.05  # "at the target" is within 5 % of it
 RISEN = 0.9  # of the target: the KL of a run begins at 0
 END = 1 / 3  # the share of a run that the steady state is judged by
 WINDOW = 1 / 5  # single KLs are noisy: the mean over this share of a run tells whether it has settled
-Series = list[tuple[float, float]]  # (iteration, value), finite
+Series = Sequence[tuple[float, float]]  # (iteration, value), finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,13 @@ def response(kl: Series, target: float) -> Response:
     """Raises ValueError for fewer than six points or no target above 0."""
     if not target > 0 or len(kl) < 6:
         raise ValueError(f"a response needs a target above 0 and six points, got {target} and {len(kl)}")
-    values = [value / target for _, value in kl]
+    values = [x / target for _, x in kl]
     last, window = values[-round(END * len(values)) :], max(1, round(WINDOW * len(values)))
     means = [fmean(values[i : i + window]) for i in range(len(values) - window + 1)]
     outside = [i for i, mean in enumerate(means) if abs(mean - 1) > BAND]
     settled = outside[-1] + 1 if outside else 0
     return Response(
-        rise=next((i for i, value in kl if value >= RISEN * target), math.nan),
+        rise=next((i for i, x in kl if x >= RISEN * target), math.nan),
         overshoot=max(0.0, max(values) - 1),
         settled=kl[settled + window // 2][0] if settled < len(means) else math.nan,
         error=fmean(last) - 1,
@@ -53,21 +55,18 @@ def response(kl: Series, target: float) -> Response:
     )
 
 
-def series(run: Run, key: str) -> Series:
-    """A metric of a run by iteration, where it is there and finite."""
-    points = ((number(row.get("iteration")), number(row.get(key))) for row in run.metrics)
-    return [(i, x) for i, x in points if i is not None and x is not None and math.isfinite(x)]
-
-
 def unit(run: Run) -> str | None:
     """Of the run's target: sequence or token; None without a target."""
-    return next((u for u in ("sequence", "token") if series(run, f"kl/target_{u}_nats")), None)
+    recorded = next((u for u in ("sequence", "token") if series(run, f"kl/target_{u}_nats")), None)
+    return recorded or (str(run.config.get("kl.controller.unit", "sequence")) if value(run.config, "kl.controller.target") > 0 else None)
 
 
 def target(run: Run) -> float:
-    """nats, by `unit`; nan without one."""
+    """nats, by `unit`: the last that the run recorded, else its config's; nan without one."""
+    if unit(run) is None:
+        return math.nan
     found = series(run, f"kl/target_{unit(run)}_nats")
-    return found[-1][1] if found else math.nan
+    return found[-1][1] if found else value(run.config, "kl.controller.target")
 
 
 def steered_kl(run: Run) -> tuple[Series, bool]:
@@ -84,7 +83,7 @@ def solved(run: Run) -> float:
 
 def moving(settings: Sequence[Setting]) -> list[Run]:
     """Finished runs whose coefficient did not stay where it began."""
-    return [run for s in settings for run in s.runs if len({value for _, value in series(run, "kl/coef")}) > 1]
+    return [run for s in settings for run in s.runs if len({coef for _, coef in series(run, "kl/coef")}) > 1]
 
 
 def write(directory: Path, settings: Sequence[Setting]) -> tuple[Path, str] | None:
@@ -113,9 +112,7 @@ def markdown(settings: Sequence[Setting]) -> str:
             "third, beside it the one whose optimum has the target's KL, where that is known. The KL is "
             + ("exact." if all(steered_kl(run)[1] for s in settings for run in s.runs if unit(run)) else "that of the training rollouts."),
             "",
-            "| " + " | ".join(head) + " |",
-            "|" + "---|" * len(head),
-            *(f"| {' | '.join(row)} |" for row in rows),
+            grid(head, rows),
         ]
     return "\n".join([*lines, ""])
 
@@ -140,7 +137,7 @@ def cells(found: Response) -> list[str]:
 
 def final_coef(run: Run) -> float:
     """The geometric mean over the last third of the run; 0 where a schedule ends at 0."""
-    coefs = [value for _, value in series(run, "kl/coef")]
+    coefs = [coef for _, coef in series(run, "kl/coef")]
     last = coefs[-max(1, round(END * len(coefs))) :]
     return math.exp(fmean(map(math.log, last))) if min(last) > 0 else last[-1]
 
@@ -154,7 +151,7 @@ def draw(path: Path, settings: Sequence[Setting]) -> Path:
     figure = Figure(figsize=(8.5, 8.5 if steered else 6), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(3 if steered else 2, sharex=True, squeeze=False).flat)
-    colors = {s.label: OKABE_ITO[i % len(OKABE_ITO)] for i, s in enumerate(settings)}
+    colors = {label: color for label, (color, _) in styles_of(settings).items()}
     for s in settings:
         for i, run in enumerate(s.runs):
             _kl(axes[0], run, colors[s.label], s.short if not i else "_")
@@ -169,7 +166,7 @@ def draw(path: Path, settings: Sequence[Setting]) -> Path:
         axes[1].axhspan(-100 * BAND, 100 * BAND, color=GREY, alpha=0.18, lw=0)
         axes[1].set_ylim(-60, 120)
         axes[1].set_ylabel("KL against its target (%)")
-    if all(value > 0 for s in settings for run in s.runs for _, value in series(run, "kl/coef")):
+    if all(coef > 0 for s in settings for run in s.runs for _, coef in series(run, "kl/coef")):
         axes[-1].set_yscale("log")
         axes[-1].yaxis.set_major_formatter("{x:g}")
         axes[-1].yaxis.set_minor_formatter("{x:g}")

@@ -1,4 +1,4 @@
-"""What a sweep says: which setting is best, by how much, and whether the reward model was gamed."""
+"""What a sweep found: the setting with the most reward, and whether the reward model was gamed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlhf.compare.load import Run
-from rlhf.compare.paths import KL, value
+from rlhf.compare.paths import KL, series, value
 from rlhf.compare.settings import Setting
 from rlhf.compare.stats import Estimate, gap
 
@@ -34,12 +34,16 @@ class Findings:
     key: str
     best: Setting
     gain: float  # standard errors over SFT
-    rivals: tuple[Setting, ...]  # not told apart from the best
-    gamed: Setting | None  # highest proxy, and gold below the best
-    drop: float  # gold of the best less gold of `gamed`
+    top: Setting | None  # highest proxy; None where no reward model took part
+    drop: float  # gold of the best less gold of `top`; nan where either has none
     drop_gap: float  # the same in standard errors
-    fall: Fall | None
-    proxied: bool  # a reward model took part
+    fall: Fall | None  # along the runs of `top`
+    alone: bool  # there is no other setting
+
+    @property
+    def gamed(self) -> Setting | None:
+        """The setting with the highest proxy, where its gold is below the best."""
+        return self.top if self.drop > 0 else None
 
     @property
     def clear(self) -> bool:
@@ -49,23 +53,18 @@ class Findings:
 def find(settings: Sequence[Setting]) -> Findings | None:
     """None where no setting has a finite reward."""
     for key in (GOLD, PROXY):
-        ranked = sorted((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: -s[key].mean)
-        if ranked:
+        best = max((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: s[key].mean, default=None)
+        if best is not None:
             break
     else:
         return None
-    best = ranked[0]
-    rivals = tuple(s for s in ranked[1:] if not gap(best[key], s[key]) >= CLEAR)
     gain = gap(best[key], best.sft[key]) if key in best.sft else math.nan
-    gamed, drop, drop_gap, fall = None, math.nan, math.nan, None
-    proxied = any(math.isfinite(s[PROXY].mean) for s in settings)
-    proxies = [s for s in settings if math.isfinite(s[PROXY].mean)]
-    if key == GOLD and proxies:
-        top = max(proxies, key=lambda s: s[PROXY].mean)
+    drop, drop_gap, fall = math.nan, math.nan, None
+    top = max((s for s in settings if math.isfinite(s[PROXY].mean)), key=lambda s: s[PROXY].mean, default=None)
+    if key == GOLD and top is not None:
         fall = max((f for run in top.runs if (f := fallen(run))), key=lambda f: f.best.mean - f.last.mean, default=None)
-        if math.isfinite(top[GOLD].mean) and top[GOLD].mean < best[GOLD].mean:
-            gamed, drop, drop_gap = top, best[GOLD].mean - top[GOLD].mean, gap(best[GOLD], top[GOLD])
-    return Findings(key=key, best=best, gain=gain, rivals=rivals, gamed=gamed, drop=drop, drop_gap=drop_gap, fall=fall, proxied=proxied)
+        drop, drop_gap = best[GOLD].mean - top[GOLD].mean, gap(best[GOLD], top[GOLD])
+    return Findings(key=key, best=best, gain=gain, top=top, drop=drop, drop_gap=drop_gap, fall=fall, alone=len(settings) == 1)
 
 
 def fallen(run: Run) -> Fall | None:
@@ -80,28 +79,6 @@ def fallen(run: Run) -> Fall | None:
     return Fall(run=run.name, iteration=int(best.get("iteration", 0)), kl=value(best, f"eval/{KL}"), best=top, last=end)
 
 
-def sentence(found: Findings | None) -> str:
-    """The answer, first in the report."""
-    if found is None:
-        return "No finished run reports a finite reward: there is nothing to rank."
-    return f"{_best(found)} {over_optimisation(found)}"
-
-
-def _best(found: Findings) -> str:
-    key, best = found.key, found.best
-    name = key.removeprefix("reward/")
-    said = f"**{best.label}** is best by {name} reward: {show(best[key])}"
-    if math.isfinite(best[KL].mean):
-        said += f" at a KL of {show(best[KL])} nats a response"
-    if not math.isnan(found.gain):
-        size = f"{abs(found.gain):.1f} standard errors" if math.isfinite(found.gain) else "with no noise measured"
-        said += f", {size} {'above' if found.gain >= 0 else 'below'} SFT ({show(best.sft[key])})"
-    if found.rivals:
-        unknown = " or of a noise that is not known" if any(math.isnan(gap(best[key], s[key])) for s in found.rivals) else ""
-        said += f". Not told apart from it (within {CLEAR:g} standard errors{unknown}): {', '.join(s.label for s in found.rivals)}"
-    return said + "."
-
-
 def over_optimisation(found: Findings) -> str:
     if found.key != GOLD:
         return "There is no gold reward here, so over-optimisation cannot be seen; proxy alone does not show it."
@@ -114,8 +91,14 @@ def over_optimisation(found: Findings) -> str:
     )
     if found.gamed is None and along:
         return f"Over-optimisation is visible along training.{along}"
-    if found.gamed is None and not found.proxied:
+    if found.top is None:
         return "No reward model took part, so there was nothing to over-optimise."
+    if not math.isfinite(found.drop):
+        return f"{found.top.label} has the highest proxy reward and no finite gold reward: whether it over-optimised cannot be seen."
+    if found.gamed is None and found.alone:
+        if not any(len(series(run, f"eval/{GOLD}")) > 1 for run in found.top.runs):
+            return "With one setting, and no gold reward along its training, over-optimisation cannot be seen."
+        return "No over-optimisation is visible along the training of this one setting: gold did not clearly fall while proxy held."
     if found.gamed is None:
         return "No over-optimisation is visible: the setting with the highest proxy reward has the highest gold reward too."
     where = f"{found.gamed.label} has the highest proxy reward ({show(found.gamed[PROXY])}), and its gold reward lies {found.drop:.3g}"

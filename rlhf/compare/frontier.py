@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.findings import GOLD, PROXY, Findings
 from rlhf.compare.labels import Anchor, place
 from rlhf.compare.load import Run
-from rlhf.compare.paths import KL, evaluations
-from rlhf.compare.settings import Setting
-from rlhf.tracking.spool import number
+from rlhf.compare.palette import mix
+from rlhf.compare.paths import KL, evaluations, final
+from rlhf.compare.provenance import starts
+from rlhf.compare.settings import ABSENT, Setting, order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +22,14 @@ if TYPE_CHECKING:
 
 INK, GREY, ALARM = "#222222", "#767676", "#B3400A"
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
+HUES = (("#1f2f8f", "#3fa7d6"), ("#8f1d1d", "#e69f00"), ("#0b5d3b", "#8fb339"), ("#5b1a7a", "#d77fc0"))  # dark, light
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
 DPI = 150
+COEF = "kl.coef"
 LABELLED = 10  # settings that can be named beside their marks or in a corner
 
 
-def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> Figure:
+def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None, title: str = "") -> Figure:
     """One panel a reward: small marks are runs, large ones means with their spread, faint lines the way through training.
 
     x is KL to the SFT policy in nats a response; on a square-root scale where one setting went much further than the rest.
@@ -36,10 +40,13 @@ def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings 
     columns = 3 if len(rewards) == 3 else min(len(rewards), 2)
     rows = math.ceil(len(rewards) / columns)
     beside, below = _naming(settings)
-    width, height = (4.8 if columns == 3 else 5.6) * columns + (2.8 if below else 0.0), 4.4 * rows + 0.9
+    width = (4.8 if columns == 3 else 5.6) * columns + (2.8 if below else 0.0)
+    said = wrap(title, int(8.5 * width))
+    top = 0.2 + 0.25 * max(len(said), 1)  # inches
+    height = 4.4 * rows + 0.45 + top
     fig = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(fig)
-    fig.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08, rect=(0, 0.3 / height, 1, 1 - 0.75 / height))
+    fig.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08, rect=(0, 0.3 / height, 1, 1 - (0.3 + top) / height))
     axes = list(fig.subplots(rows, columns, squeeze=False).flat)
     styles = styles_of(settings)
     for ax, key in zip(axes, rewards, strict=False):
@@ -48,7 +55,7 @@ def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings 
         ax.set_axis_off()
     shown = dict(zip(rewards, axes, strict=False))
     notes = _mark_findings(shown, found) if found is not None else {}
-    fig.suptitle(_headline(found), x=0.1 / width, y=1 - 0.12 / height, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    fig.suptitle("\n".join(said), x=0.1 / width, y=1 - 0.12 / height, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
     fig.text(0.1 / width, 0.1 / height, _caption(settings), fontsize=8.5, color=GREY, ha="left", va="bottom")
     if below:
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
@@ -61,9 +68,9 @@ def figure(settings: Sequence[Setting], rewards: Sequence[str], found: Findings 
     return fig
 
 
-def draw(path: Path, settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> Path:
+def draw(path: Path, settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None, title: str = "") -> Path:
     """Write `figure` as a PNG."""
-    figure(settings, rewards, found).savefig(path, dpi=DPI)
+    figure(settings, rewards, found, title).savefig(path, dpi=DPI)
     return path
 
 
@@ -84,15 +91,15 @@ def _panel(ax: Axes, settings: Sequence[Setting], key: str, styles: dict[str, tu
             path = path_of(run, key)
             if len(path) > 1:
                 ax.plot(*zip(*path, strict=True), color=color, lw=1.0, alpha=0.28, zorder=1, gid="path")
-            x, y = number(run.summary.get(KL)), number(run.summary.get(key))
-            if len(setting.runs) > 1 and x is not None and y is not None:
+            x, y = final(run, KL), final(run, key)
+            if len(setting.runs) > 1 and math.isfinite(x) and math.isfinite(y):
                 ax.plot([x], [y], marker=marker, ms=4.5, color=color, alpha=0.55, mec="none", ls="none", zorder=3, gid="run")
         if drawn(setting, key):
             x_est, y_est = setting[KL], setting[key]
             bars: dict[str, Any] = {"xerr": _bar(x_est.spread), "yerr": _bar(y_est.spread)}
             style: dict[str, Any] = {"ms": 9, "mec": "white", "mew": 1.0, "capsize": 2.5, "elinewidth": 1.2, "zorder": 4}
             ax.errorbar([x_est.mean], [y_est.mean], **bars, color=color, fmt=marker, label=setting.label, gid="mean", **style)
-    families_joined(ax, settings, key)
+    families_joined(ax, settings, key, styles)
     base = sft_level(settings, key)
     if base is not None:
         ax.axhline(base, color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=0)
@@ -100,16 +107,13 @@ def _panel(ax: Axes, settings: Sequence[Setting], key: str, styles: dict[str, tu
     _axes(ax, settings, key)
 
 
-def families_joined(ax: Axes, settings: Sequence[Setting], key: str) -> None:
+def families_joined(ax: Axes, settings: Sequence[Setting], key: str, styles: Mapping[str, tuple[str, str]]) -> None:
     """Join the means of settings that differ in the coefficient only."""
-    families: dict[str, list[Setting]] = {}
-    for s in settings:
-        if drawn(s, key) and "kl.coef" in s.values:
-            families.setdefault(str({k: v for k, v in s.values.items() if k != "kl.coef"}), []).append(s)
-    for family in families.values():
-        if len(family) > 1:
-            points = sorted((s[KL].mean, s[key].mean) for s in family)
-            ax.plot(*zip(*points, strict=True), color=GREY, lw=1.4, alpha=0.6, zorder=2, gid="frontier")
+    kin = [family for family in families([s for s in settings if drawn(s, key) and COEF in s.values]) if len(family) > 1]
+    for family in kin:
+        points = sorted((s[KL].mean, s[key].mean) for s in family)
+        color = styles[family[len(family) // 2].label][0] if len(kin) > 1 else GREY
+        ax.plot(*zip(*points, strict=True), color=color, lw=1.8, alpha=0.6, zorder=2, gid="frontier")
 
 
 def _axes(ax: Axes, settings: Sequence[Setting], key: str) -> None:
@@ -122,10 +126,8 @@ def _axes(ax: Axes, settings: Sequence[Setting], key: str) -> None:
     if wide:
         ax.set_xscale("function", functions=(root, lambda x: x**2))
     ax.set_xlim(0.0, right * (1.15 if wide else 1.08) or 1.0)
-    name = key.removeprefix("reward/")
-    titles = {PROXY: "Proxy: the reward that PPO maximises", GOLD: "Gold: the reward that we want"}
-    ax.set_title(titles.get(key, f"Judge {name}: not seen by PPO"), loc="left", fontsize=11, color=INK)
-    ax.set_ylabel(f"{name} reward", color=INK)
+    ax.set_title(titled(key), loc="left", fontsize=11, color=INK)
+    ax.set_ylabel(f"{key.removeprefix('reward/')} reward", color=INK)
     ax.set_xlabel(f"KL to SFT (nats a response{', square-root scale' if wide else ''})", color=INK)
     ax.grid(True, lw=0.5, color="#E2E2E2", zorder=-1)
     ax.set_axisbelow(True)
@@ -155,16 +157,6 @@ def _naming(settings: Sequence[Setting]) -> tuple[bool, bool]:
     return few and max(len(s.short) for s in settings) <= 12, not few
 
 
-def _headline(found: Findings | None) -> str:
-    if found is None:
-        return "Reward against KL"
-    name = found.key.removeprefix("reward/")
-    text = f"{name.capitalize()} reward is best at {found.best.label}"
-    if found.gamed is not None and found.clear:
-        text += f"; {found.gamed.label} games the proxy"
-    return text
-
-
 def _caption(settings: Sequence[Setting]) -> str:
     seeds = max(len(s.runs) for s in settings)
     keys = ", ".join(dict.fromkeys(k for s in settings for k in s.values)) or "kl.coef"
@@ -173,21 +165,52 @@ def _caption(settings: Sequence[Setting]) -> str:
         if seeds > 1
         else "marks: runs; bars: standard error of the evaluation"
     )
-    return f"Names: {keys}.  {marks[0].upper()}{marks[1:]}.  Faint: the way through training.  Star: SFT.  Ring: best."
+    star = "  Star: SFT." if len(starts(settings)) < 2 else ""
+    return f"Names: {keys}.  {marks[0].upper()}{marks[1:]}.  Faint: the way through training.{star}  Ring: best."
 
 
 def styles_of(settings: Sequence[Setting]) -> dict[str, tuple[str, str]]:
-    """A colour and a mark for each setting. One number varied: the colours go from dark to light with it."""
+    """A colour and a mark for each setting.
+
+    The colours go from dark to light with the coefficient where that is all that varied. Where it varied beside something else, each of
+    that has a hue of its own, dark to light, and the same mark in every hue is the same coefficient.
+    """
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    graded = {key for s in settings for key in s.values} <= {"kl.coef"}
+    kin = families(settings)
+    coefs = sorted({s.values.get(COEF, ABSENT) for s in settings}, key=order)
+    if 1 < len(kin) <= len(HUES) and len(coefs) > 1 and len(settings) > len(kin):
+        styles = {}
+        for (dark, light), family in zip(HUES, kin, strict=False):
+            for s in family:
+                at = coefs.index(s.values.get(COEF, ABSENT))
+                styles[s.label] = (mix(dark, light, at / (len(coefs) - 1)), MARKERS[at % len(MARKERS)])
+        return {s.label: styles[s.label] for s in settings}
     ramp = [to_hex(colormaps["viridis"](0.85 * i / max(len(settings) - 1, 1))) for i in range(len(settings))]
+    graded = {key for s in settings for key in s.values} <= {COEF}
     colors = ramp if graded else [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(settings))]
     return {s.label: (colors[i], MARKERS[i % len(MARKERS)]) for i, s in enumerate(settings)}
 
 
+def families(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Settings that differ in the coefficient only, together."""
+    found: dict[str, list[Setting]] = {}
+    for s in settings:
+        found.setdefault(str({k: v for k, v in s.values.items() if k != COEF}), []).append(s)
+    return list(found.values())
+
+
+def titled(key: str) -> str:
+    """What a reward is, over its panel."""
+    titles = {PROXY: "Proxy: the reward that PPO maximises", GOLD: "Gold: the reward that we want"}
+    return titles.get(key, f"Judge {key.removeprefix('reward/')}: not seen by PPO")
+
+
 def sft_level(settings: Sequence[Setting], key: str) -> float | None:
+    """The reward of the SFT policy that all settings began from; None also where they began from several."""
+    if len(starts(settings)) > 1:
+        return None
     return next((s.sft[key].mean for s in settings if key in s.sft and math.isfinite(s.sft[key].mean)), None)
 
 

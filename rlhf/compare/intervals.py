@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 Z95 = 1.959964  # standard normal quantile at 0.975
 RESAMPLES = 5000
@@ -62,6 +63,29 @@ def difference(a: Sequence[float], a_ses: Sequence[float], b: Sequence[float] | 
     low, high = _bootstrap([[v for v, _ in sample] for sample in samples])
     known = noise if math.isfinite(noise) else 0.0
     return Interval(mean, min(low, mean - known), max(high, mean + known), n, SEEDS)
+
+
+def say(i: Interval) -> str:
+    """1.57 (1.45 to 1.69), with the digits that the width deserves."""
+    if not math.isfinite(i.mean):
+        return "-"
+    width = i.high - i.low
+    if not math.isfinite(width) or width <= 0:
+        return f"{i.mean:.4g}"
+    most = 3 - math.floor(math.log10(abs(i.mean))) if i.mean else 6  # four digits of the mean say enough
+    digits = max(min(1 - math.floor(math.log10(width / 2)), most, 6), 0)
+    mean, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (i.mean, i.low, i.high))  # + 0.0: no -0.00
+    return f"{mean} ({low} to {high})"
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> float:
+    """p of Welch's t-test that two groups of runs have the same mean; nan with fewer than two runs in one, or no spread in either."""
+    from scipy.stats import ttest_ind_from_stats
+
+    a, b = ([x for x in sample if math.isfinite(x)] for sample in (a, b))
+    if min(len(a), len(b)) < 2 or all(stdev(sample) <= 1e-12 * max(map(abs, sample)) for sample in (a, b)):
+        return math.nan
+    return float(ttest_ind_from_stats(fmean(a), stdev(a), len(a), fmean(b), stdev(b), len(b), equal_var=False).pvalue)
 
 
 def _one_and_several(samples: list[list[tuple[float, float]]]) -> Interval:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf.compare.answer import duration, say, setting_interval
+from rlhf.compare.answer import duration, setting_interval
 from rlhf.compare.findings import show
+from rlhf.compare.intervals import say
 from rlhf.compare.load import Run
-from rlhf.compare.paths import KL, value
+from rlhf.compare.paths import KL, final, value
+from rlhf.compare.provenance import starts
 from rlhf.compare.settings import Setting
 from rlhf.compare.sidebyside import samples
 from rlhf.compare.stats import Estimate
 from rlhf.tracking.spool import number
 
+PROMPT = 200  # characters
 Mark = dict[str, Any]  # title, lines: [[name, value]], sample: {prompt, response} or None
 
 # matplotlib's markers as shapes around (0, 0), 10 wide
@@ -38,7 +41,7 @@ def marks(settings: Sequence[Setting], rewards: Sequence[str]) -> dict[str, Mark
         found |= {run.name: _run(s, run, rewards) for run in s.runs}
         if len(s.runs) > 1:
             found[f"setting-{s.label}"] = _mean(s, rewards)
-    sft = next((s for s in settings if s.sft), None)
+    sft = next((s for s in settings if s.sft), None) if len(starts(settings)) == 1 else None
     if sft is not None:
         lines = [[key.removeprefix("reward/"), show(sft.sft[key])] for key in rewards if key in sft.sft]
         row = next((rows[0] for run in sft.runs if (rows := samples(run, first=True))), None)
@@ -77,8 +80,12 @@ def _name(key: str) -> str:
 
 
 def _estimate(run: Run, key: str) -> str:
-    return show(Estimate(value(run.summary, key), float("nan"), value(run.summary, f"{key}_se"), 1))
+    return show(Estimate(final(run, key), float("nan"), value(run.summary, f"{key}_se"), 1))
 
 
 def _sample(row: dict[str, Any] | None) -> dict[str, str] | None:
-    return {"prompt": str(row["prompt"]), "response": str(row.get("response", ""))[:400]} if row is not None else None
+    return {"prompt": _cut(row["prompt"], PROMPT), "response": _cut(row.get("response", ""), 2 * PROMPT)} if row is not None else None
+
+
+def _cut(text: Any, most: int) -> str:
+    return text if len(text := str(text)) <= most else f"{text[:most]} …"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,26 +20,29 @@ MORE = ("gap", "missing_at_kl", "optimum_kl", "optimum_reward", "entropy")
 
 @dataclass(frozen=True, kw_only=True)
 class Exact:
-    rows: list[dict[str, Any]]  # one a run, by beta and seed
+    rows: list[dict[str, Any]]  # one a run that counts, by beta and seed
     files: dict[str, Path]
     text: str  # for a terminal
     markdown: str
 
 
-def write(directory: Path, runs: Sequence[Run]) -> Exact | None:
-    """oracle.csv and oracle.png of the runs that have exact answers; None (and no file left of before) where none has."""
+def write(directory: Path, runs: Sequence[Run], copies: Mapping[str, str]) -> Exact | None:
+    """oracle.csv and oracle.png of the runs that have exact answers; None (and no file left of before) where none has.
+
+    `copies`: name of a run that is in no number -> name of the one of its seed that counts; the table marks it and nothing else shows it.
+    """
     known = sorted((run for run in runs if "oracle/share_of_gain" in run.summary), key=lambda run: (_beta(run), run.config.get("seed", 0)))
     table, picture = directory / "oracle.csv", directory / "oracle.png"
     if not known:
         table.unlink(missing_ok=True)
         picture.unlink(missing_ok=True)
         return None
-    rows = [_row(run) for run in known]
+    rows = [_row(run) | {"copy_of": copies.get(run.name, "")} for run in known]
     with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*COLUMNS, *MORE, "name"), lineterminator="\n")
+        writer = csv.DictWriter(file, (*COLUMNS, *MORE, "name", "copy_of"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    files = {"oracle.csv": table}
+    files, rows = {"oracle.csv": table}, [row for row in rows if not row["copy_of"]]
     curves = [found for run in known if (found := read_json(run.directory / "oracle.json"))]
     if curves:
         files["oracle.png"] = draw(picture, rows, curves)

@@ -18,7 +18,7 @@ def readable(colour: str, background: str, ratio: float = APART) -> str:
     """The colour, mixed with as much black (or white, on a dark background) as the contrast needs."""
     end = "#000000" if _luminance(background) > 0.5 else "#ffffff"
     for step in range(21):
-        mixed = _mix(colour, end, step / 20)
+        mixed = mix(colour, end, step / 20)
         if contrast(mixed, background) >= ratio:
             return mixed
     return end
@@ -38,5 +38,6 @@ def _channels(colour: str) -> list[float]:
     return [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
-def _mix(a: str, b: str, share: float) -> str:
+def mix(a: str, b: str, share: float) -> str:
+    """`share` of the way from one #rrggbb colour to another."""
     return "#" + "".join(f"{round(255 * (x + (y - x) * share)):02x}" for x, y in zip(_channels(a), _channels(b), strict=True))

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare import controllers
-from rlhf.compare.charts import SIZE, Styles, blank
-from rlhf.compare.controllers import Series
+from rlhf.compare.charts import SIZE, Styles, blank, logarithmic
 from rlhf.compare.load import Run
 from rlhf.compare.paths import KL, series
 from rlhf.compare.settings import Setting
-from rlhf.compare.sickness import target_nats
-from rlhf.compare.svg import INK
+from rlhf.compare.svg import INK, LINE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SMALL = (3.3, 2.3)
@@ -45,13 +44,12 @@ FLOOR = -1.0  # explained variance is not drawn below this: the first iterations
 
 def vital(settings: Sequence[Setting], what: Vital, styles: Styles) -> Figure | None:
     """A small panel; None where no run has the metric."""
-    lines = [(s.label, [(i, what.transform(v)) for i, v in series(run, *what.keys)]) for s in settings for run in s.runs]
-    if not any(points for _, points in lines):
+    lines = [(s, run, [(i, what.transform(v)) for i, v in series(run, *what.keys)]) for s in settings for run in s.runs]
+    if not any(points for *_, points in lines):
         return None
     fig, ax = blank(SMALL, fontsize=9.5)
-    for label, points in lines:
-        if points:
-            ax.plot(*zip(*thin(points), strict=True), color=styles[label][0], lw=1.1, alpha=0.8)
+    for setting, run, points in lines:
+        _line(ax, run, points, styles[setting.label][0], 1.1)
     low, high = ax.get_ylim()
     if "explained" in what.title.lower() and low < FLOOR:
         ax.set_ylim(FLOOR, max(high, 0.1))
@@ -61,16 +59,13 @@ def vital(settings: Sequence[Setting], what: Vital, styles: Styles) -> Figure | 
 
 def coefficient(settings: Sequence[Setting], styles: Styles) -> Figure | None:
     """The coefficient by iteration, on a logarithmic scale where all are above 0."""
-    lines = [(s.label, controllers.series(run, "kl/coef")) for s in settings for run in s.runs]
-    if not any(points for _, points in lines):
+    lines = [(s, run, series(run, "kl/coef")) for s in settings for run in s.runs]
+    if not any(points for *_, points in lines):
         return None
     fig, ax = blank(SIZE)
-    for label, points in lines:
-        if points:
-            ax.plot(*zip(*thin(points), strict=True), color=styles[label][0], lw=1.4, alpha=0.85)
-    above = [y for _, points in lines for _, y in points if y > 0]
-    if above and len(above) == sum(len(points) for _, points in lines) and max(above) > 3 * min(above):
-        ax.set_yscale("log")
+    for setting, run, points in lines:
+        _line(ax, run, points, styles[setting.label][0], 1.4)
+    logarithmic(ax.set_yscale, ax.yaxis, [y for *_, points in lines for _, y in points])
     ax.set_xlabel("iteration")
     ax.set_ylabel("coefficient")
     return fig
@@ -84,11 +79,10 @@ def kl_over_iterations(settings: Sequence[Setting], styles: Styles) -> Figure | 
         for run in s.runs:
             points = series(run, KL, f"eval/{KL}")
             some = some or bool(points)
-            if points:
-                ax.plot(*zip(*thin(points), strict=True), color=styles[s.label][0], lw=1.2, alpha=0.8)
+            _line(ax, run, points, styles[s.label][0], 1.2)
     if not some:
         return None
-    for level in sorted({t for s in settings for run in s.runs if (t := target_nats(run)) is not None}):
+    for level in sorted({controllers.target(run) for s in settings for run in s.runs if controllers.unit(run) == "sequence"}):
         ax.axhline(level, color=INK, lw=1.2, ls=(0, (5, 3)))
         note: dict[str, Any] = {"xytext": (-2, 3), "textcoords": "offset points", "ha": "right", "color": INK, "fontsize": 9.5}
         ax.annotate(f"target {level:g}", (1.0, level), xycoords=ax.get_yaxis_transform(), gid="label", **note)
@@ -96,6 +90,11 @@ def kl_over_iterations(settings: Sequence[Setting], styles: Styles) -> Figure | 
     ax.set_xlabel("iteration")
     ax.set_ylabel("KL to SFT, nats a response")
     return fig
+
+
+def _line(ax: Axes, run: Run, points: Sequence[tuple[float, float]], color: str, width: float) -> None:
+    if points:
+        ax.plot(*zip(*thin(points), strict=True), color=color, lw=width, alpha=0.8, gid=f"{LINE}{run.name}")
 
 
 HELD = ("setting", "seed", "target", "reached 90 % at", "overshoot", "settled at", "steady error", "coefficient")
@@ -107,19 +106,12 @@ def held(settings: Sequence[Setting]) -> list[list[str]]:
 
 
 def _held(setting: Setting, run: Run) -> list[str] | None:
-    target, kl = _target(run)
-    if target is None or len(kl) < 6:
+    target, (kl, _) = controllers.target(run), controllers.steered_kl(run)
+    if not target > 0 or len(kl) < 6:
         return None
     found = controllers.response(kl, target)
     name = f"{target:g} nats a {'token' if controllers.unit(run) == 'token' else 'response'}"
     return [setting.label, str(run.config.get("seed", "")), name, *controllers.cells(found), f"{controllers.final_coef(run):.3g}"]
-
-
-def _target(run: Run) -> tuple[float | None, Series]:
-    """From the metrics; from the config for runs that did not record their target."""
-    if math.isfinite(controllers.target(run)):
-        return controllers.target(run), controllers.steered_kl(run)[0]
-    return target_nats(run), controllers.series(run, KL)
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = MOST) -> list[tuple[float, float]]:

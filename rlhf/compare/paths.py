@@ -45,6 +45,12 @@ def evaluations(run: Run, key: str) -> list[Evaluation]:
     return [row for row in rows if math.isfinite(row.kl) and math.isfinite(row.reward)]
 
 
+def final(run: Run, key: str) -> float:
+    """A run's number at the end of training; a sampled KL below 0 is noise, and counts as 0."""
+    found = value(run.summary, key)
+    return max(found, 0.0) if key == KL else found
+
+
 def series(run: Run, *keys: str) -> list[tuple[int, float]]:
     """(iteration, value) of the first of `keys` that a row has, finite ones."""
     points = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.compare.load import Run
+from rlhf.compare.settings import Setting
 from rlhf.tracking.spool import read_json
 
 
@@ -35,6 +36,20 @@ def versions(found: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
         for package, version in (manifest.get("versions") or {}).items():
             table.setdefault(str(package), set()).add(str(version))
     return {package: sorted(seen) for package, seen in table.items()}
+
+
+def starts(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """The settings by the SFT policy that their KL is to: those with one in common together. One that does not say is with the first."""
+    groups: list[tuple[set[str], list[Setting]]] = []
+    for s in settings:
+        own = set(fingerprints(s.runs).get("sft", ()))
+        home = next((g for g in groups if not own or not g[0] or own & g[0]), None)
+        if home is None:
+            groups.append((own, [s]))
+        else:
+            home[0].update(own)
+            home[1].append(s)
+    return [members for _, members in groups]
 
 
 def shared(found: Sequence[str]) -> str:

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.findings import GOLD, Findings, sentence, show
+from rlhf.compare import matchedtext, searchtext, sickness
+from rlhf.compare.answer import Answer
+from rlhf.compare.findings import GOLD, Findings, show
 from rlhf.compare.load import Run
+from rlhf.compare.markdown import grid, plain
 from rlhf.compare.paths import KL
-from rlhf.compare.provenance import fingerprints, manifests, revisions, shared
+from rlhf.compare.provenance import fingerprints, manifests, revisions, shared, starts
+from rlhf.compare.searches import Crossing, Search
 from rlhf.compare.settings import ABSENT, Setting, differing, order, reward_keys
 from rlhf.compare.stats import gap
 from rlhf.tracking.redact import redact_override
@@ -23,13 +27,17 @@ COLUMNS = (
     *("name", "status", "kl.coef", "kl.controller", "seed", "stage", "objective"),
     *("reward/proxy", "reward/proxy_se", "reward/gold", "reward/gold_se"),
     *("kl/sequence_nats", "kl/sequence_nats_se", "kl/token_nats", "response/length", "response/ended", "policy/entropy"),
+    "copy_of",
 )
 
 
-def row(run: Run, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A run as a line of runs.csv: its summary's names, what differs, and the config's own words where it has no summary."""
+def row(run: Run, table: dict[str, dict[str, Any]], copies: dict[str, str]) -> dict[str, Any]:
+    """A run as a line of runs.csv: its summary's names, what differs, and the config's own words where it has no summary.
+
+    `copies`: name of a run that is in no number -> name of the one of its seed that counts.
+    """
     fixed = {"name": run.name, "status": run.status, "error": run.error or "", "directory": run.directory.name}
-    known = {"seed": run.config.get("seed"), "kl.coef": run.config.get("kl.coef")}
+    known = {"seed": run.config.get("seed"), "kl.coef": run.config.get("kl.coef"), "copy_of": copies.get(run.name)}
     varied = {key: column[run.name] for key, column in table.items() if run.name in column and column[run.name] != ABSENT}
     summary = {k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))}
     prints = {f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()}
@@ -39,7 +47,7 @@ def row(run: Run, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     """One line a run. Columns that every sweep has come first; what a run lacks is empty."""
     names = [*COLUMNS, *sorted({key for line in rows for key in line} - set(COLUMNS))]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -50,10 +58,17 @@ def table(settings: Sequence[Setting], rewards: Sequence[str], found: Findings |
     """Head and lines of the comparison, the SFT policy first."""
     names = [key.removeprefix("reward/") for key in rewards]
     head = ["setting", "runs", "KL (nats)", *names, *(["over SFT (se)"] if GOLD in rewards else []), "length", "ended"]
-    sft = next((s.sft for s in settings if s.sft), {})
-    lines = (
-        [["SFT", "", "0", *(show(sft[k]) if k in sft else "-" for k in rewards), *([""] if GOLD in rewards else []), "", ""]] if sft else []
-    )
+    groups = [those for group in starts(settings) if (those := [s for s in group if s.sft])]
+    lines = [
+        [
+            _start(those, alone=len(groups) == 1),
+            *("", "0"),
+            *(show(those[0].sft[k]) if k in those[0].sft else "-" for k in rewards),
+            *([""] if GOLD in rewards else []),
+            *("", ""),
+        ]
+        for those in groups
+    ]
     for s in settings:
         gain = [_signed(gap(s[GOLD], s.sft[GOLD]) if GOLD in s.sft else math.nan)] if GOLD in rewards else []
         mark = " (best)" if found is not None and s is found.best else ""
@@ -62,20 +77,28 @@ def table(settings: Sequence[Setting], rewards: Sequence[str], found: Findings |
     return head, lines
 
 
-def markdown(directory: Path, runs: Sequence[Run], settings: Sequence[Setting], found: Findings | None, picture: Path | None) -> str:
+def markdown(
+    directory: Path,
+    runs: Sequence[Run],
+    settings: Sequence[Setting],
+    found: Findings | None,
+    said: Answer,
+    picture: Path | None,
+    searched: Sequence[Search | Crossing] = (),
+    more: Sequence[str] = (),
+) -> str:
+    """report.md. `more`: finished sections of what only some sweeps have."""
     rewards = reward_keys(runs)
-    parts = [f"# {directory.name}", headline(settings, found)]
+    parts = [f"# {plain(directory.name)}", *map(plain, said.paragraphs)]
     if picture is not None:
-        parts.append(f"![Reward against KL for each setting of {directory.name}]({picture.name})")
+        parts.append(f"![Reward against KL for each setting of {plain(directory.name)}]({picture.name})")
+    parts += [searchtext.markdown(searched)] if searched else []
     if settings:
         where = "Every run's numbers are in [runs.csv](runs.csv)."
-        parts += ["## Settings", _table(*table(settings, rewards, found)), f"{reading(settings)} {where}"]
+        parts += ["## Settings", grid(*table(settings, rewards, found)), f"{reading(settings)} {where}"]
     parts += [*_unfinished(directory, runs), *_differences(runs), *_origins(runs), *_again(directory)]
-    return "\n\n".join(parts) + "\n"
-
-
-def headline(settings: Sequence[Setting], found: Findings | None) -> str:
-    return sentence(found) if settings else "No run of this sweep has finished yet."
+    parts += [*(part.rstrip() for part in more), *matchedtext.markdown(settings, found), *sickness.markdown(settings, runs)]
+    return ("\n\n".join(parts) + "\n").encode(errors="replace").decode()
 
 
 def reading(settings: Sequence[Setting]) -> str:
@@ -93,15 +116,21 @@ def reading(settings: Sequence[Setting]) -> str:
     return f"{noise} {units} {left}: of each seed the run that finished last counts."
 
 
+def _start(group: Sequence[Setting], *, alone: bool) -> str:
+    """The name of the SFT policy that these settings began from."""
+    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    return "SFT" if alone else f"SFT of {group[0].label}{more}"
+
+
 def _unfinished(directory: Path, runs: Sequence[Run]) -> list[str]:
     rest = [run for run in runs if not run.finished]
     if not rest:
         return []
-    lines = [[run.name, run.status, _cell(run.error or ""), _log(directory, run)] for run in rest]
+    lines = [[run.name, run.status, (run.error or "")[:200], _log(directory, run)] for run in rest]
     return [
         "## Not finished",
         f"{len(rest)} of {len(runs)} runs did not finish and are in no number above.",
-        _table(["run", "status", "error", "log"], lines),
+        grid(["run", "status", "error", "log"], lines),
     ]
 
 
@@ -112,10 +141,12 @@ def _log(directory: Path, run: Run) -> str:
 def _differences(runs: Sequence[Run]) -> list[str]:
     found = differing(runs)
     if not found:
-        return ["## What differs", "Nothing but the seed."] if len(runs) > 1 else []
+        seeds = {str(run.config.get("seed")) for run in runs}
+        nothing = "Nothing but the seed." if len(seeds) > 1 else "Nothing, not even the seed."
+        return ["## What differs", nothing] if len(runs) > 1 else []
     columns = found | {"seed": {run.name: run.config["seed"] for run in runs if "seed" in run.config}}
-    lines = [[f"`{key}`", ", ".join(dict.fromkeys(_cell(str(v)) for v in sorted(c.values(), key=order)))] for key, c in columns.items()]
-    return ["## What differs", _table(["key", "values"], lines)]
+    lines = [[f"`{key}`", ", ".join(dict.fromkeys(str(v)[:200] for v in sorted(c.values(), key=order)))] for key, c in columns.items()]
+    return ["## What differs", grid(["key", "values"], lines)]
 
 
 def _origins(runs: Sequence[Run]) -> list[str]:
@@ -125,7 +156,7 @@ def _origins(runs: Sequence[Run]) -> list[str]:
         return []
     code = revisions(manifests(runs))
     made = [f"Code: revision {', '.join(code)}."] if code else []
-    return ["## What they stand on", _table(["stage", "shared", "fingerprint"], lines), *made]
+    return ["## What they stand on", grid(["stage", "shared", "fingerprint"], lines), *made]
 
 
 def again(directory: Path) -> list[str]:
@@ -140,15 +171,6 @@ def again(directory: Path) -> list[str]:
 def _again(directory: Path) -> list[str]:
     commands = "\n".join(again(directory))
     return ["## Again", f"```\n{commands}\n```", "The first command runs only what is missing."] if commands else []
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:200]
 
 
 def _count(setting: Setting, rewards: Sequence[str]) -> str:
@@ -179,5 +201,5 @@ def metrics(found: Findings | None, runs: Sequence[Run]) -> dict[str, float]:
         counts
         | best
         | ({"best/kl.coef": coef} if coef is not None else {})
-        | {"over_optimisation/gold_drop": found.drop if found.gamed else 0.0}
+        | ({"over_optimisation/gold_drop": found.drop} if math.isfinite(found.drop) else {})
     )

@@ -55,6 +55,6 @@ def show(console: Console, made: Comparison, runs: Sequence[Run], table: tuple[l
         console.print(f"[yellow]{run.status}[/yellow]  {escape(run.name)}  {escape(run.error or '')}{escape(log)}", soft_wrap=True)
     console.print()
     for name, place in [*((k, os.path.relpath(p)) for k, p in made.files.items()), *made.links.items()]:
-        console.print(f"{name:<13} {escape(place)}", soft_wrap=True, highlight=False)
+        console.print(f"{name:<15} {escape(place)}", soft_wrap=True, highlight=False)
     for said in made.warnings:
         console.print(f"[yellow]{escape(said)}[/yellow]", soft_wrap=True)

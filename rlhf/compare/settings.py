@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.compare.load import Run
+from rlhf.compare.paths import final
 from rlhf.compare.stats import NOTHING, Estimate, over_runs, same_thing
-from rlhf.tracking.redact import redact_text
+from rlhf.rundir.names import snake
+from rlhf.tracking.redact import redact_value
 from rlhf.tracking.spool import number, read_json
 
 # What does not decide a result, and the seed, over which we average.
@@ -48,18 +50,18 @@ class Setting:
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Config keys that differ: key -> {run name: value}. A class is named as its YAML is (`kl.controller`: adaptive_alpaca_farm).
-    Addresses have no logins.
+    Secrets are hidden, by their key and in addresses: what differs in nothing else is left out.
 
     A key that comes with a class (the target that only adaptive controllers have) is left out while it has one value for each class.
     """
     runs = [run for run in runs if run.config]
     keys = sorted({key for run in runs for key in run.config if not ASIDE.match(key)})
-    table = {key: {run.name: _clean(run.config.get(key, ABSENT)) for run in runs} for key in keys}
+    table = {key: {run.name: redact_value(key, run.config.get(key, ABSENT)) for run in runs} for key in keys}
     table = {key: column for key, column in table.items() if len({_plain(v) for v in column.values()}) > 1}
     classes = {key.removesuffix("._target_"): column for key, column in table.items() if key.endswith("._target_")}
     kept = {key: column for key, column in table.items() if not _comes_with(key, column, classes)}
     named = {
-        key.removesuffix("._target_"): {n: _class(v) if key.endswith("_target_") else v for n, v in c.items()} for key, c in kept.items()
+        key.removesuffix("._target_"): {n: snake(v) if key.endswith("_target_") else v for n, v in c.items()} for key, c in kept.items()
     }
     keys = sorted(named, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
     return {key: named[key] for i, key in enumerate(keys) if all(named[key] != named[other] for other in keys[:i])}
@@ -76,6 +78,11 @@ def group(runs: Sequence[Run]) -> list[Setting]:
     return sorted(settings, key=lambda s: [order(v) for v in s.values.values()])
 
 
+def copied(settings: Sequence[Setting]) -> dict[str, str]:
+    """Name of each copy -> name of the run of its seed that counts."""
+    return {copy.name: run.name for s in settings for copy in s.copies for run in s.runs if _seed(run) == _seed(copy)}
+
+
 def reward_keys(runs: Sequence[Run]) -> list[str]:
     """The rewards that the runs report: proxy, gold, then the judges by name."""
     found = {
@@ -88,12 +95,17 @@ def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """The runs that count, and the copies. Runs that do not say their seed all count."""
     last: dict[str, Run] = {}
     for run in runs:
-        seed = run.config.get("seed", run.summary.get("seed"))
-        key = _plain([seed] if seed is not None else str(run.directory))
+        key = _seed(run)
         if key not in last or _ended(run) > _ended(last[key]):
             last[key] = run
     kept = {id(run) for run in last.values()}
     return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
+
+
+def _seed(run: Run) -> str:
+    """Equal for copies of one run."""
+    seed = run.config.get("seed", run.summary.get("seed"))
+    return _plain([seed] if seed is not None else str(run.directory.resolve()))
 
 
 def _ended(run: Run) -> float:
@@ -106,11 +118,13 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
     runs, copies = _one_a_seed(members)
     values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
     rewards = reward_keys(runs)
-    coef = [runs[0].summary.get("kl.coef")] if "kl.coef" not in values and not values else []
-    label = " ".join(f"{k}={_show(v)}" for k, v in values.items() if v != ABSENT) or " ".join(f"kl.coef={_show(c)}" for c in coef) or "all"
+    shown = {key: _show(v, table[key].values()) for key, v in values.items() if v != ABSENT}
+    if not values:
+        shown = {"kl.coef": _show(runs[0].summary.get("kl.coef"))}
+    label = " ".join(f"{k}={v}" for k, v in shown.items()) or f"without {', '.join(values)}"
     return Setting(
         label=label,
-        short=" ".join(_show(v) for v in values.values() if v != ABSENT) or label,
+        short=" ".join(shown.values()) or label,
         values=values,
         runs=tuple(runs),
         copies=tuple(copies),
@@ -120,8 +134,7 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
 
 
 def _column(runs: Sequence[Run], key: str) -> list[float]:
-    values = (number(run.summary.get(key)) for run in runs)
-    return [math.nan if value is None else value for value in values]
+    return [final(run, key) for run in runs]
 
 
 def _comes_with(key: str, column: dict[str, Any], classes: dict[str, dict[str, Any]]) -> bool:
@@ -132,22 +145,20 @@ def _comes_with(key: str, column: dict[str, Any], classes: dict[str, dict[str, A
     return False
 
 
-def _class(target: Any) -> str:
-    """rlhf.kl.controller.AdaptiveAlpacaFarm -> adaptive_alpaca_farm"""
-    name = str(target).rsplit(".", 1)[-1]
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _clean(value: Any) -> Any:
-    return redact_text(value) if isinstance(value, str) else value
-
-
 def _plain(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _show(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)
+def _show(value: Any, among: Collection[Any] = ()) -> str:
+    """In few digits and without what cannot be printed; in full where two of the values `among` would then look the same."""
+    if len({_brief(v) for v in among}) < len({_plain(v) for v in among}):
+        return _plain(value)
+    return _brief(value)
+
+
+def _brief(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def order(value: Any) -> tuple[int, float, str]:

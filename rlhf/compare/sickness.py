@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from rlhf.compare.controllers import target, unit
+from rlhf.compare.findings import CLEAR, GOLD, PROXY
 from rlhf.compare.load import Run
+from rlhf.compare.markdown import plain
 from rlhf.compare.paths import KL, series
 from rlhf.compare.settings import Setting
 from rlhf.tracking.spool import number
@@ -20,7 +23,7 @@ CLIPPED = 0.05  # share of scores at reward_clip
 UNENDED = 0.5  # share of responses without EOS
 
 RULES = {
-    "Length gaming": f"length {LONGER:g} times SFT's, or half of it, while proxy rose and gold did not",
+    "Length gaming": f"length {LONGER:g} times SFT's, or half of it, while proxy rose and gold fell by more than its noise",
     "Entropy collapse": f"entropy per token below {COLLAPSED:.0%} of SFT's",
     "Value divergence": "explained variance below 0 in the last quarter of training, or a value loss that is no number",
     "KL blow-up": f"KL above {OFF_TARGET:g} times the controller's target, or above {SURPRISE:g} times SFT's own entropy a response",
@@ -40,43 +43,84 @@ class Sickness:
     sentence: str
 
 
-def diagnose(settings: Sequence[Setting]) -> list[Sickness]:
-    """Every sickness of every setting, by kind in the order of RULES."""
+def diagnose(settings: Sequence[Setting], runs: Sequence[Run] = ()) -> list[Sickness]:
+    """Every sickness of every setting, by kind in the order of RULES; after them those of the failed among `runs`."""
+    patients = [(s.label, s.runs) for s in settings] + [(f"{run.name} (failed)", (run,)) for run in runs if run.status == "failed"]
     found = []
     for kind, check in CHECKS.items():
-        for setting in settings:
-            told = [said for run in setting.runs if (said := check(run)) is not None]
+        for name, those in patients:
+            told = [said for run in those if (said := check(run))]
             if told:
-                found.append(Sickness(kind=kind, setting=setting.label, runs=len(told), of=len(setting.runs), sentence=told[0]))
+                found.append(Sickness(kind=kind, setting=name, runs=len(told), of=len(those), sentence=told[0]))
     return found
 
 
+def well(settings: Sequence[Setting]) -> str:
+    """What to say where no sickness was found."""
+    runs = [run for s in settings for run in s.runs]
+    silent = [kind for kind, check in CHECKS.items() if all(check(run) is None for run in runs)]
+    if len(silent) == len(CHECKS):
+        return "There was nothing to check: no finished run recorded what the rules look at."
+    said = f"None of the known sicknesses was found in the {len(runs)} finished run{'s' if len(runs) != 1 else ''}"
+    return said + (f"; nothing was recorded that tells of {', '.join(silent)}." if silent else ".")
+
+
+def markdown(settings: Sequence[Setting], runs: Sequence[Run]) -> list[str]:
+    """The section of report.md."""
+    return ["## Training health", "\n".join(_line(*those) for those in by_kind(diagnose(settings, runs))) or well(settings)]
+
+
+def _line(first: Sickness, others: Sequence[Sickness]) -> str:
+    also = ", ".join(f"{plain(s.setting)} ({s.runs} of {s.of})" for s in others)
+    said = f"- **{first.kind}**, {plain(first.setting)} ({first.runs} of {first.of} runs): {first.sentence}"
+    return said + (f" Also: {also}." if also else "")
+
+
+def by_kind(found: Sequence[Sickness]) -> list[tuple[Sickness, list[Sickness]]]:
+    """Each kind once, of the setting that has it most; beside it the others that have it."""
+    kinds = {kind: [s for s in found if s.kind == kind] for kind in dict.fromkeys(s.kind for s in found)}
+    firsts = [max(those, key=lambda s: s.runs / s.of) for those in kinds.values()]
+    return [(first, [s for s in kinds[first.kind] if s is not first]) for first in firsts]
+
+
+# A check tells what is wrong, "" where nothing is, None where the run recorded nothing that it could be told by.
+
+
 def length_gaming(run: Run) -> str | None:
-    length, proxy, gold = (series(run, f"eval/{key}") for key in ("response/length", "reward/proxy", "reward/gold"))
+    length, proxy, gold = (series(run, f"eval/{key}") for key in ("response/length", PROXY, GOLD))
     if len(length) < 2 or len(proxy) < 2 or length[0][1] <= 0:
         return None
     start, end = length[0][1], length[-1][1]
-    grew, rose = end / start, proxy[-1][1] - proxy[0][1]
-    gold_rose = gold[-1][1] - gold[0][1] if len(gold) > 1 else None
-    if SHORTER < grew < LONGER or rose <= 0 or (gold_rose is not None and gold_rose > 0):
-        return None
-    beside = f"gold fell by {-gold_rose:.2g}" if gold_rose is not None else "no gold reward says whether that is better"
+    rose = proxy[-1][1] - proxy[0][1]
+    if SHORTER < end / start < LONGER or rose <= 0:
+        return ""
+    beside = "no gold reward says whether that is better"
+    if len(gold) > 1:
+        fell, ses = gold[0][1] - gold[-1][1], series(run, f"eval/{GOLD}_se")
+        if fell <= (CLEAR * math.hypot(ses[0][1], ses[-1][1]) if ses else 0.0):
+            return ""
+        beside = f"gold fell by {fell:.2g}"
     return f"Responses went from {start:.3g} to {end:.3g} tokens while proxy rose by {rose:.2g}; {beside}."
 
 
 def entropy_collapse(run: Run) -> str | None:
     entropy = series(run, "eval/policy/entropy")
-    if len(entropy) < 2 or entropy[-1][1] >= COLLAPSED * entropy[0][1]:
+    if len(entropy) < 2:
         return None
+    if entropy[-1][1] >= COLLAPSED * entropy[0][1]:
+        return ""
     return f"Entropy fell from {entropy[0][1]:.3g} to {entropy[-1][1]:.2g} nats a token: the policy says nearly the same thing every time."
 
 
 def value_divergence(run: Run) -> str | None:
-    if any(math.isnan(v) or math.isinf(v) for row in run.metrics if (v := number(row.get("ppo/value_loss"))) is not None):
+    losses = [found for row in run.metrics if (found := number(row.get("ppo/value_loss"))) is not None]
+    if not all(map(math.isfinite, losses)):
         return "The value loss stopped being a number."
     explained = _late(series(run, "ppo/explained_variance"))
-    if not explained or median(explained) >= 0:
-        return None
+    if not explained:
+        return "" if losses else None
+    if median(explained) >= 0:
+        return ""
     return f"The value model ends no better than a constant (explained variance {median(explained):.2f}), so advantages are mostly noise."
 
 
@@ -84,20 +128,25 @@ def kl_blow_up(run: Run) -> str | None:
     kl = _late(series(run, KL, f"eval/{KL}"))
     if not kl:
         return None
-    end, target = median(kl), target_nats(run)
-    if target is not None:
-        return f"KL ended at {end:.3g} nats, {end / target:.1f} times the target of {target:g}." if end > OFF_TARGET * target else None
+    end = median(kl)
+    if unit(run) == "sequence":
+        goal = target(run)
+        return f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}." if end > OFF_TARGET * goal else ""
     entropy, length = series(run, "eval/policy/entropy"), series(run, "eval/response/length")
-    own = entropy[0][1] * length[0][1] if entropy and length else math.nan
-    if not end > SURPRISE * own:
+    if not entropy or not length:
         return None
+    own = entropy[0][1] * length[0][1]
+    if not end > SURPRISE * own:
+        return ""
     return f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would practically never write what this writes."
 
 
 def reward_at_clip(run: Run) -> str | None:
     clipped = _late(series(run, "ppo/score_clipped"))
-    if not clipped or fmean(clipped) <= CLIPPED:
+    if not clipped:
         return None
+    if fmean(clipped) <= CLIPPED:
+        return ""
     return (
         f"{fmean(clipped):.0%} of the scores were cut by reward_clip ({run.config.get('ppo.reward_clip', '?')}): PPO cannot see above it."
     )
@@ -105,8 +154,10 @@ def reward_at_clip(run: Run) -> str | None:
 
 def unended(run: Run) -> str | None:
     ended = series(run, "eval/response/ended")
-    if not ended or 1 - ended[-1][1] <= UNENDED:
+    if not ended:
         return None
+    if 1 - ended[-1][1] <= UNENDED:
+        return ""
     return f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT: {1 - ended[0][1]:.0%})."
 
 
@@ -118,13 +169,6 @@ CHECKS: dict[str, Callable[[Run], str | None]] = {
     "Reward at its clip": reward_at_clip,
     "Responses that do not end": unended,
 }
-
-
-def target_nats(run: Run) -> float | None:
-    """The KL that the run's controller steers to, in nats a response; None where it has none or counts per token."""
-    target = number(run.config.get("kl.controller.target"))
-    per_token = run.config.get("kl.controller.unit", "sequence") == "token"
-    return target if target is not None and target > 0 and not per_token else None
 
 
 def _late(points: Sequence[tuple[int, float]]) -> list[float]:

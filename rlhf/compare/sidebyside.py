@@ -9,6 +9,7 @@ from typing import Any
 
 from rlhf.compare.load import Run
 from rlhf.compare.paths import KL, value
+from rlhf.compare.provenance import starts
 from rlhf.compare.settings import Setting
 from rlhf.tracking.spool import Lines
 
@@ -68,7 +69,8 @@ def side_by_side(settings: Sequence[Setting], most: int = PROMPTS) -> list[Sampl
     ended = {s.label: rows for s in settings if (rows := _first_rows(s))}
     if not ended:
         return []
-    sft = next((rows for s in settings for run in s.runs if (rows := samples(run, first=True))), [])
+    one = len(starts(settings)) == 1
+    sft = next((rows for s in settings for run in s.runs if one and (rows := samples(run, first=True))), [])
     shared = [row["prompt"] for row in next(iter(ended.values()))]
     shared = [p for p in dict.fromkeys(shared) if all(any(row["prompt"] == p for row in rows) for rows in ended.values())]
     columns = ({"SFT": sft} if sft else {}) | ended

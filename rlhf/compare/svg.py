@@ -17,8 +17,8 @@ THEME = {
     **{INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"},
     **{"#000000": "--ink", "#444444": "--ink"},  # matplotlib's own, and the exact frontier
 }
-MARK = "mark-"  # gid of an artist that takes hover and focus: mark-<key>
-CLASSES = ("label", "path", "best", "fit")  # gids that stay, as classes
+MARK, LINE = "mark-", "line-"  # gids of artists that take hover and focus: mark-<key> tells all of it, line-<key> is thin and says less
+CLASSES = ("label", "path", "best", "fit", "staircase", "tolerance")  # gids that stay, as classes
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
@@ -32,7 +32,7 @@ def inline(figure: Figure, *, name: str, alt: str, marks: Mapping[str, str] | No
     Args:
         name: keeps the ids of several figures on one page apart.
         alt: what the figure shows, for those who do not see it.
-        marks: key of each gid `mark-<key>` -> its spoken name.
+        marks: spoken name of each gid that takes hover and focus, by the whole gid.
         colours: hex colour -> CSS variable, beside THEME.
     """
     import matplotlib as mpl
@@ -47,10 +47,11 @@ def inline(figure: Figure, *, name: str, alt: str, marks: Mapping[str, str] | No
     for element in root.iter():
         _restyle(element, swap, themed)
         _name(element, marks or {})
+    live = any("tabindex" in element.attrib for element in root.iter())
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "class": "chart",
-        "role": "group" if marks else "img",
+        "role": "group" if live else "img",
         "aria-label": alt,
         "preserveAspectRatio": "xMidYMid meet",
     }
@@ -99,10 +100,10 @@ def _name(element: ET.Element, marks: Mapping[str, str]) -> None:
     name = element.attrib.pop("id")
     if name in CLASSES:
         element.set("class", name)
-    if not name.startswith(MARK) or name.removeprefix(MARK) not in marks:
+    if name not in marks:
         return
-    key = name.removeprefix(MARK)
-    element.attrib |= {"class": "mark", "tabindex": "0", "role": "img", "data-mark": key, "aria-label": marks[key]}
+    kind, key = name.split("-", 1)
+    element.attrib |= {"class": kind, "tabindex": "0", "role": "img", f"data-{kind}": key, "aria-label": marks[name]}
     title = ET.Element(f"{{{_SVG}}}title")
-    title.text = marks[key]
+    title.text = marks[name]
     element.insert(0, title)

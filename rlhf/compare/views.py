@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare import charts, oracle, panels
 from rlhf.compare.best_of_n import Curve, curve
 from rlhf.compare.charts import Styles
-from rlhf.compare.findings import GOLD, PROXY, Findings, show
-from rlhf.compare.frontier import drawable, drawn
+from rlhf.compare.findings import GOLD, Findings, show
+from rlhf.compare.frontier import drawable, drawn, titled
 from rlhf.compare.load import Run
 from rlhf.compare.marks import Mark, spoken
 from rlhf.compare.overoptimisation import FORMULAS, Fit, fit
 from rlhf.compare.paths import KL, series
+from rlhf.compare.provenance import starts
 from rlhf.compare.settings import Setting
-from rlhf.compare.svg import inline
+from rlhf.compare.svg import LINE, MARK, inline
 from rlhf.tracking.spool import read_json
 
 EXACT = (5.4, 4.4)  # inches
+LOOSE = 0.5  # R² below which a fit is worth a warning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
 class Look:
     styles: Styles
     colours: Mapping[str, str]  # hex -> CSS variable
+    told: Mapping[str, Mark]
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What each mark, and each line of a run, is called: by gid."""
+        return {f"{MARK}{key}": spoken(mark) for key, mark in self.told.items()} | {f"{LINE}{k}": m["title"] for k, m in self.told.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,34 +47,25 @@ class Chart:
     svg: str
 
 
-def frontier_charts(
-    settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None, look: Look, told: Mapping[str, Mark]
-) -> list[tuple[Chart, Chart]]:
+def frontier_charts(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None, look: Look) -> list[tuple[Chart, Chart]]:
     """For each reward: against KL, and against its square root."""
-    names = {key: spoken(mark) for key, mark in told.items()}
     pairs = []
     for key in drawable(settings, rewards):
-        title = {PROXY: "Proxy: the reward that PPO maximises", GOLD: "Gold: the reward that we want"}.get(
-            key, f"Judge {key.removeprefix('reward/')}: not seen by PPO"
-        )
+        title = titled(key)
         alt = f"{title}, against KL. " + "; ".join(f"{s.label}: {show(s[key])} at {show(s[KL])} nats" for s in settings if drawn(s, key))
-        bon = _bon(curve([run for s in settings for run in s.runs]), key)
-        both = [
-            Chart(
-                title=title,
-                note="Dashed: best of n of SFT." if bon else "",
-                svg=inline(
-                    charts.frontier(settings, key, look.styles, found, rooted=rooted, bon=bon),
-                    name=f"frontier-{key}-{rooted}",
-                    alt=alt,
-                    marks=names,
-                    colours=look.colours,
-                ),
-            )
-            for rooted in (False, True)
-        ]
+        bon = _bon(_best_of_n(settings), key)
+        note = "Dashed: best of n of SFT." if bon else ""
+        both = []
+        for rooted in (False, True):
+            figure = charts.frontier(settings, key, look.styles, found, rooted=rooted, bon=bon)
+            both.append(chart_of(figure, title, f"frontier-{key}-{rooted}", look, note, alt))
         pairs.append((both[0], both[1]))
     return pairs
+
+
+def _best_of_n(settings: Sequence[Setting]) -> Curve | None:
+    """None also where there are several SFT policies: it is of one of them."""
+    return curve([run for s in settings for run in s.runs]) if len(starts(settings)) == 1 else None
 
 
 def _bon(measured: Curve | None, key: str) -> list[tuple[int, float, float]]:
@@ -91,12 +91,12 @@ class Over:
 
     @property
     def note(self) -> str:
-        how = (
-            "a bootstrap over whole runs"
-            if all(f.over_runs for _, f in self.fits)
-            else "from the residuals, as if the points along a run were independent, which they are not: the truth is less sure"
-        )
-        return f"In brackets: 95 % intervals, {how}. Gao et al., arXiv 2210.10760; log is the natural one."
+        hows = {True: "a bootstrap over whole runs", False: "from the residuals as if the points were independent, and so too narrow"}
+        kinds = {over_runs: [name for name, f in self.fits if f.over_runs is over_runs] for over_runs in hows}
+        how = "; ".join(f"of {' and '.join(names)} {hows[kind]}" for kind, names in kinds.items() if names)
+        said = f"In brackets: 95 % intervals, {how}. Gao et al., arXiv 2210.10760; log is the natural one."
+        loose = any(f.r2 < LOOSE for _, f in self.fits)
+        return said + (" Where R² is low no one curve holds for these runs, and its peak is no more than a hint." if loose else "")
 
 
 def _parameters(found: Fit) -> list[str]:
@@ -111,8 +111,8 @@ def _peak(found: Fit) -> str:
 
 
 def over_charts(settings: Sequence[Setting], look: Look) -> Over:
-    runs = [(s.label, run) for s in settings for run in s.runs]
-    points = [(label, gains) for label, run in runs if (gains := charts.gold_gains(run))]
+    runs = [(s, run) for s in settings for run in s.runs]
+    points = [(s, run) for s, run in runs if charts.gold_gains(run)]
     if not points:
         return Over(
             gap=None, fits=[], chart=None, why="There is no gold reward along training, so what proxy gains cannot be held against it."
@@ -120,10 +120,10 @@ def over_charts(settings: Sequence[Setting], look: Look) -> Over:
     gap = None
     if any(len(charts.gap_path(run)) > 1 for _, run in runs):
         note = "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two rise together. A rising one: gaming."
-        gap = _chart(charts.gap_along_kl(settings, look.styles), "What proxy promises and gold does not keep", "gap", look, note)
-    fitted = fit([gains for _, gains in points])
-    fits = [("PPO, all runs", fitted)] if isinstance(fitted, Fit) else []
-    measured = curve([run for _, run in runs])
+        gap = chart_of(charts.gap_along_kl(settings, look.styles), "What proxy promises and gold does not keep", "gap", look, note)
+    fitted = fit([charts.gold_gains(run) for _, run in points])
+    fits = [("all PPO runs", fitted)] if isinstance(fitted, Fit) else []
+    measured = _best_of_n(settings)
     if measured is not None and GOLD in measured.points[0].rewards:
         base = measured.points[0].rewards[GOLD]
         other = fit([[(p.kl, p.rewards[GOLD] - base) for p in measured.points]], "best_of_n")
@@ -131,7 +131,7 @@ def over_charts(settings: Sequence[Setting], look: Look) -> Over:
     chart = None
     if isinstance(fitted, Fit):
         note = f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them."
-        chart = _chart(charts.fitted(points, fitted, look.styles), "Gold along KL, and the form of Gao et al.", "fit", look, note)
+        chart = chart_of(charts.fitted(points, fitted, look.styles), "Gold along KL, and the form of Gao et al.", "fit", look, note)
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     return Over(gap=gap, fits=fits, chart=chart, why=why)
 
@@ -146,11 +146,12 @@ def exact_chart(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> Chart | 
 
 
 def iteration_charts(settings: Sequence[Setting], look: Look) -> list[Chart]:
+    way = "A line a run: point at one, or go there with Tab and the arrow keys, to read which."
     pairs = [
-        ("Coefficient", panels.coefficient(settings, look.styles), "A line a run."),
+        ("Coefficient", panels.coefficient(settings, look.styles), way),
         ("KL of the rollouts", panels.kl_over_iterations(settings, look.styles), "A line a run. Dashed: the controllers' targets."),
     ]
-    return [_chart(figure, title, f"iterations-{title}", look, note) for title, figure, note in pairs if figure is not None]
+    return [chart_of(figure, title, f"iterations-{title}", look, note) for title, figure, note in pairs if figure is not None]
 
 
 def health_charts(settings: Sequence[Setting], look: Look) -> list[Chart]:
@@ -163,9 +164,10 @@ def health_charts(settings: Sequence[Setting], look: Look) -> list[Chart]:
                 for s in settings
                 if (points := next((p for run in s.runs if (p := series(run, *what.keys))), []))
             ]
-            found.append(_chart(figure, what.title, f"health-{what.title}", look, "", f"{what.title} by iteration. {'; '.join(ends)}."))
+            found.append(chart_of(figure, what.title, f"health-{what.title}", look, "", f"{what.title} by iteration. {'; '.join(ends)}."))
     return found
 
 
-def _chart(figure: Figure, title: str, name: str, look: Look, note: str, alt: str = "") -> Chart:
-    return Chart(title=title, note=note, svg=inline(figure, name=name, alt=alt or f"{title}. {note}", colours=look.colours))
+def chart_of(figure: Figure, title: str, name: str, look: Look, note: str, alt: str = "") -> Chart:
+    svg = inline(figure, name=name, alt=alt or f"{title}. {note}", marks=look.names, colours=look.colours)
+    return Chart(title=title, note=note, svg=svg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlhf.compare import panels, report
-from rlhf.compare.answer import Answer, answer, say
-from rlhf.compare.findings import Findings, over_optimisation
+from rlhf.compare.answer import Answer
+from rlhf.compare.findings import Findings
 from rlhf.compare.frontier import styles_of
+from rlhf.compare.intervals import say
 from rlhf.compare.load import Run
 from rlhf.compare.marks import SHAPES, marks
 from rlhf.compare.matched import BUDGETS, Cell, cell
 from rlhf.compare.palette import themes
-from rlhf.compare.provenance import fingerprints, manifests, revisions, shared, versions
+from rlhf.compare.provenance import fingerprints, manifests, revisions, shared, starts, versions
+from rlhf.compare.searches import Crossing, Search
+from rlhf.compare.searchviews import search_marks, search_parts
 from rlhf.compare.settings import Setting
-from rlhf.compare.sickness import RULES, diagnose
+from rlhf.compare.sickness import RULES, by_kind, diagnose, well
 from rlhf.compare.sidebyside import side_by_side
 from rlhf.compare.views import Look, exact_chart, frontier_charts, health_charts, iteration_charts, over_charts
 
@@ -50,10 +54,13 @@ def write(
     settings: Sequence[Setting],
     rewards: Sequence[str],
     found: Findings | None,
+    said: Answer,
     exact: Sequence[dict[str, Any]],
+    searched: Sequence[Search | Crossing] = (),
 ) -> Path:
     """Write the page. `exact`: the rows of oracle.csv, empty where the problem is not enumerable."""
-    path.write_text(render(context(path.parent, runs, settings, rewards, found, exact)), encoding="utf-8")
+    text = render(context(path.parent, runs, settings, rewards, found, said, exact, searched))
+    path.write_text(text, encoding="utf-8", errors="replace")  # half a surrogate pair in a sample is no text
     return path
 
 
@@ -63,24 +70,29 @@ def context(
     settings: Sequence[Setting],
     rewards: Sequence[str],
     found: Findings | None,
+    said: Answer,
     exact: Sequence[dict[str, Any]],
+    searched: Sequence[Search | Crossing] = (),
 ) -> dict[str, Any]:
     """Everything that the template shows, as plain values and finished SVG."""
     styles = styles_of(settings)
-    look = Look(styles=styles, colours={colour: f"--c{i}" for i, (colour, _) in enumerate(styles.values())})
     told = marks(settings, rewards)
+    told |= search_marks(searched, told)
+    look = Look(styles=styles, colours={colour: f"--c{i}" for i, (colour, _) in enumerate(styles.values())}, told=told)
     made, samples = manifests(runs), side_by_side(settings)
     return {
         "title": directory.name,
         "counts": (sum(run.finished for run in runs), len(runs)),
-        "answer": answer(found, settings, runs) if found is not None else Answer(headline=report.headline(settings, found)),
-        "gaming": over_optimisation(found) if found is not None else "",
+        "answer": said,
         "themes": [(f"--c{i}", *pair) for i, pair in enumerate(themes([colour for colour, _ in styles.values()]))],
         "swatches": {label: swatch(f"--c{i}", marker) for i, (label, (_, marker)) in enumerate(styles.items())},
         "settings": report.table(settings, rewards, found) if settings else ([], []),
+        "shorts": {s.label: s.short for s in settings},
+        "starred": len(starts(settings)) == 1,
         "seeded": any(len(s.runs) > 1 for s in settings),
         "reading": report.reading(settings) if settings else "",
-        "frontier": frontier_charts(settings, rewards, found, look, told),
+        "searched": search_parts(searched, settings, look),
+        "frontier": frontier_charts(settings, rewards, found, look),
         "exact": exact_chart(runs, exact),
         "over": over_charts(settings, look),
         "matched": [matched(settings, key) for key in _deciding_first(rewards, found)] if settings else [],
@@ -88,7 +100,8 @@ def context(
         "iterations": iteration_charts(settings, look),
         "held": (panels.HELD, panels.held(settings)),
         "health": health_charts(settings, look),
-        "sick": diagnose(settings),
+        "sick": by_kind(diagnose(settings, runs)),
+        "well": well(settings),
         "rules": RULES,
         "differs": differs(settings),
         "prints": [(stage, shared(v), ", ".join(x[:12] for x in v)) for stage, v in fingerprints(runs).items()],
@@ -126,16 +139,29 @@ def differs(settings: Sequence[Setting]) -> tuple[list[str], list[list[str]]]:
 def render(values: Mapping[str, Any]) -> str:
     loader = FileSystemLoader(PAGE)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"say": say, "parts": parts}
+    environment.filters |= {"say": say, "parts": parts, "fixed": fixed, "called": partial(called, values["shorts"])}
     environment.tests["numeric"] = numeric
     script, style = ((PAGE / name).read_text(encoding="utf-8") for name in ("page.js", "style.css"))
     return environment.get_template("report.html").render(**values, script=Markup(script), style=Markup(style))
+
+
+def called(shorts: Mapping[str, str], text: str) -> Markup:
+    """A name in a table's first column; of a setting also the short one, for narrow screens."""
+    label, best, _ = text.partition(" (best)")
+    if shorts.get(label, label) == label:
+        return Markup("{}").format(text)
+    return Markup('<span class="full">{}</span><span class="brief">{}</span>{}').format(label, shorts[label], best)
 
 
 def numeric(cells: Sequence[str]) -> bool:
     """Whether a table's column holds numbers: then it is set flush right and sorts by them."""
     some = [cell for cell in cells if cell not in ("", "-", "never")]
     return bool(some) and all(cell.lstrip("+-")[:1].isdigit() for cell in some)
+
+
+def fixed(value: float, digits: int) -> str:
+    """Without the sign of a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def parts(text: str) -> tuple[str, str]:

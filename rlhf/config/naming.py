@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.names import snake
+
 # What says where a run lies and who watches it, not what comes out.
 VOLATILE = ("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra")
 
@@ -52,11 +54,6 @@ def _deciding(section: Any) -> Any:
 
 def run_hash(plain: Mapping[str, Any]) -> str:
     return digest(identity(plain))[:8]
-
-
-def snake(class_path: object) -> str:
-    """The YAML name of a class: `rlhf.kl.controller.AdaptiveAlpacaFarm` -> `adaptive_alpaca_farm`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(class_path).rsplit(".", 1)[-1]).lower()
 
 
 def number(value: object) -> str:

@@ -237,3 +237,4 @@ class MLflowTracker(Strict):
     class_path: Literal["rlhf.tracking.mlflow.MLflowTracker"] = Field(alias="_target_")
     uri: str
     experiment: str
+    nested: bool = False  # what runs kept that were made before there was a choice does not say it

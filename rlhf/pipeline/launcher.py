@@ -32,6 +32,7 @@ from rlhf.pipeline.workers import GRACE, run_jobs
 from rlhf.rundir.files import write_json
 from rlhf.rundir.lock import owned
 from rlhf.rundir.status import read_status
+from rlhf.tracking.redact import redact_text
 
 PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -104,7 +105,7 @@ def prepare_tracking(configs: Sequence[Config]) -> None:
         try:
             prepare_store(uri, experiment)
         except Exception as error:
-            print(f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on disk", file=sys.stderr)
+            print(redact_text(f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on disk"), file=sys.stderr)
 
 
 def write_sweep(directory: Path, jobs: Sequence[Job], *, study: str, overrides: Sequence[str]) -> None:

@@ -83,7 +83,7 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
     write_status(directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations)
     tracker: Tracker = build(cfg.tracking)
     params, datasets = flatten(tracked_params(plain)), shop.datasets(*READS["ppo"])
-    tracker.begin(directory, name=run_label(plain), params=params, tags=run_tags(shop, parents), datasets=datasets)
+    tracker.begin(directory, name=run_label(shop), params=params, tags=run_tags(shop, parents), datasets=datasets)
     with finishing(tracker), recorded_end(directory):
         results = train_ppo(shop, sft, reward_model, directory, tracker)
         return _written(summarise_ppo(shop, plain, directory, parents, results), directory)

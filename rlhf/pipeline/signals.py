@@ -56,7 +56,7 @@ def unwinding() -> Iterator[None]:
         try:
             yield
         except SystemExit as left:  # Ray puts a code of its own in place of ours
-            raise SystemExit(left.code if left.code in (130, 143) else 143) from None
+            raise SystemExit(stop.exit_code if stop.signals else left.code) from None
 
 
 @contextmanager

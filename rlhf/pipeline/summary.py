@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.naming import run_hash, snake
+from rlhf.config import labels
+from rlhf.config.naming import run_hash
 from rlhf.config.schema import Config
 from rlhf.config.validate import cautions
 from rlhf.kl.descends import descends
 from rlhf.pipeline.artifacts import manifest_of
-from rlhf.pipeline.workshop import Workshop
+from rlhf.pipeline.workshop import Workshop, flatten
 from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.names import snake
 
 Summary = dict[str, Any]
 
@@ -90,18 +92,17 @@ def kl_descends(cfg: Config) -> str:
     return descends(pieces["kl.estimator"], pieces["kl.placement"])
 
 
-def run_label(plain: Mapping[str, Any]) -> str:
-    """What a person tells runs apart by: `kl.coef=0.05 seed=1`, and the controller where it is not fixed."""
-    controller = snake(plain["kl"]["controller"]["_target_"])
-    parts = [f"kl.coef={plain['kl']['coef']:g}", f"seed={plain['seed']}"]
-    return " ".join(parts if controller == "fixed" else [parts[0], f"kl.controller={controller}", parts[1]])
+def run_label(shop: Workshop) -> str:
+    """What a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else the sweep varies."""
+    return labels.run_label(flatten(shop.cfg.plain()), labels.varied(shop.run_directory))
 
 
 def run_tags(shop: Workshop, parents: Mapping[str, str]) -> dict[str, str]:
+    """What MLflow finds and groups runs by. `setting` is the same for all seeds."""
     cfg = shop.cfg
-    fingerprints = {f"parent.{stage}": fingerprint for stage, fingerprint in parents.items()}
-    sweep = {"sweep": cfg.sweep} if cfg.sweep else {}
-    return {"stage": "ppo", "study": cfg.study, "data": shop.data.fingerprint, **sweep, **kl_pieces(cfg), **fingerprints}
+    tags = {"stage": "ppo", "study": cfg.study, "data": shop.data.fingerprint, **({"sweep": cfg.sweep} if cfg.sweep else {})}
+    tags["setting"] = labels.setting(flatten(cfg.plain()), labels.varied(shop.run_directory))
+    return {**tags, **kl_pieces(cfg), **{f"parent.{stage}": fingerprint for stage, fingerprint in parents.items()}}
 
 
 def tracked_params(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
-from rlhf.config.naming import BOOKKEEPING, run_hash, snake
+from rlhf.config.naming import BOOKKEEPING, run_hash
 from rlhf.config.schema import Config
 from rlhf.data.records import Source, TaskData
 from rlhf.models.load import load_causal_lm
@@ -27,6 +27,7 @@ from rlhf.pipeline.fit import TrainerSettings, fit
 from rlhf.pipeline.manifest import data_parts, manifest
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl, write_text
+from rlhf.rundir.names import snake
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.tracking.base import Dataset, Status, Tracker
 

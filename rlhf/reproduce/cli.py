@@ -23,12 +23,12 @@ from rlhf.reproduce.screen import say, show_plan, show_results
 from rlhf.reproduce.target import NoTarget, Target, find, shown
 from rlhf.reproduce.verdict import Comparer
 from rlhf.rundir.errors import RunFailed
+from rlhf.tracking.store import DEFAULT, default_uri
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 EQUAL, DIFFERENT, WRONG = 0, 1, 2
-DEFAULT_STORE = "sqlite:///outputs/mlflow.db"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dry-run", action="store_true", help="say what would be done and what differs already, and stop there")
     made.add_argument("--all", action="store_true", dest="every", help="list every metric, the equal ones too")
     made.add_argument("--jobs", type=int, metavar="N", help="of a sweep: jobs at a time; by default half the cores")
-    made.add_argument("--tracking-uri", metavar="URI", help=f"where to look a run id up; by default MLFLOW_TRACKING_URI or {DEFAULT_STORE}")
+    made.add_argument("--tracking-uri", metavar="URI", help=f"where to look a run id up; by default MLFLOW_TRACKING_URI or {DEFAULT}")
     made.add_argument(
         "--allow-targets", action="append", default=[], metavar="PACKAGE", help="a package of yours that the config names classes of"
     )
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"--jobs={args.jobs}: expected a whole number >= 1")
     if args.allow_targets:
         os.environ[ENVIRONMENT] = ",".join(filter(None, [os.environ.get(ENVIRONMENT, ""), *args.allow_targets]))
-    uri = args.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    uri = args.tracking_uri or default_uri()
     try:
         target = find(args.what, uri)
     except NoTarget as error:

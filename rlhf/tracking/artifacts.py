@@ -63,13 +63,15 @@ def table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
-    """samples.jsonl as a table that MLflow shows beside other runs' tables.
+    """samples.jsonl as a table, the last iteration first. Of several runs MLflow shows the responses to a prompt side by side:
+    it sets them by a table's first column and compares the second.
 
     Not `log_table`: that appends to a table that is there, and would show every sample twice after a resume.
     """
     rows = [{k: v for k, v in row.items() if not k.startswith("token")} for row in Lines(directory / "samples.jsonl").read()]
     if rows:
-        client.log_dict(run_id, table(rows), TABLE)
+        rows.sort(key=lambda row: -row["iteration"])
+        client.log_dict(run_id, table({"prompt": None, "response": None} | row for row in rows), TABLE)
         client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
 
 

@@ -7,7 +7,6 @@ start, after an error), so that a crash between sending a line and noting it sen
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 import uuid
@@ -21,9 +20,13 @@ from filelock import FileLock
 
 from rlhf.tracking import artifacts
 from rlhf.tracking.base import Dataset
+from rlhf.tracking.links import with_tags
+from rlhf.tracking.params import key_of, send_params, written
 from rlhf.tracking.redact import redact_text, redact_value
+from rlhf.tracking.relations import describe
 from rlhf.tracking.spool import Lines, number, read_json, write_json
 from rlhf.tracking.store import connect, prepare_store
+from rlhf.tracking.summary import summary_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,9 +34,8 @@ if TYPE_CHECKING:
 
 STATE = "tracking.json"
 KEY_TAG = "rlhf.key"
-LONGEST_PARAM = 500  # characters; what every MLflow server takes. config.yaml holds the whole value
+PARENT_TAG = "mlflow.parentRunId"
 LONGEST_TAG = 5000
-PER_REQUEST = 100  # params or tags
 FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")  # MLflow's compare page opens on the metric that a run logged first
 _INF = float("inf")
 
@@ -51,15 +53,20 @@ def open_state(
     params: Mapping[str, Any],
     tags: Mapping[str, str],
     datasets: Sequence[Dataset] = (),
+    nested: bool = False,
 ) -> dict[str, Any]:
-    """The directory's state with what this start says of the run; a new one if the directory was tracked elsewhere, or never."""
+    """The directory's state with what this start says of the run; a new one if the directory was tracked elsewhere, or never.
+
+    `nested`: below the summary run of its sweep, if the directory is a job of one.
+    """
     old = read_state(directory)
     same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
     state: dict[str, Any] = old if same else {"key": uuid.uuid4().hex, "run_id": None, "experiment_id": None, "delivered": -1, "starts": 0}
     state.update(uri=uri, experiment=experiment, name=name, closed=None, ended=None, begun=state.get("begun") or _now())
-    state["params"] = {_key(k): _text(redact_value(k, v)) for k, v in params.items()}
-    state["tags"] = {_key(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
+    state["params"] = written(params)
+    state["tags"] = {key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
     state["datasets"] = [{**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets]
+    state["nested"] = nested and "sweep" in tags and (directory.parent / "sweep.json").is_file()
     state["starts"] += 1
     write_json(directory / STATE, state)
     return state
@@ -70,7 +77,7 @@ def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
 
     MLflow keeps nan, but stores inf as 1.8e308.
     """
-    values = {_key(key): value for key, value in ((k, number(v)) for k, v in line.items()) if value is not None}
+    values = {key_of(key): value for key, value in ((k, number(v)) for k, v in line.items()) if value is not None}
     finite = {key: value for key, value in values.items() if abs(value) != _INF}
     left_out = len(values) - len(finite)
     return (finite | {"nonfinite": float(left_out)} if left_out else finite), left_out
@@ -120,6 +127,7 @@ class Delivery:
         artifacts.send_files(self._client, run_id, self.directory)
         artifacts.send_samples(self._client, run_id, self.directory)
         artifacts.send_end_tags(self._client, run_id, self.directory)
+        describe(self._client, run_id)
         self._client.set_terminated(run_id, status, ended or _now())
         self._save(closed=status)
 
@@ -159,7 +167,7 @@ class Delivery:
         if iteration > self.state["delivered"]:
             values, _ = batch(line)
             stamp = self._times.get(iteration) or _now()
-            ordered = sorted(values.items(), key=lambda item: item[0] not in FIRST)
+            ordered = sorted(values.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST))
             metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
             self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=iteration)
@@ -169,19 +177,28 @@ class Delivery:
         experiment_id = prepare_store(state["uri"], state["experiment"])
         client = connect(state["uri"])
         run = _find(client, experiment_id, state)
+        above = self._above(client, experiment_id)
         if run is None:
             tags = state["tags"] | {KEY_TAG: state["key"], "rlhf.directory": str(self.directory.absolute()), "mlflow.source.name": "rlhf"}
-            run = client.create_run(experiment_id, start_time=state["begun"], tags=tags, run_name=state["name"])
+            run = client.create_run(experiment_id, start_time=state["begun"], tags=tags | above, run_name=state["name"])
         elif resume and run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
+        for key, value in above.items() - run.data.tags.items():
+            client.set_tag(run.info.run_id, key, value)
         # The metric `iteration` travels in each batch, so it is MLflow's own word on what arrived.
         arrived = int(run.data.metrics.get("iteration", -1))
         self._save(run_id=run.info.run_id, experiment_id=experiment_id, delivered=arrived)
-        _send_params(client, run, state)
+        send_params(client, run, state)
         if state.get("datasets") and not (run.inputs and run.inputs.dataset_inputs):
             artifacts.send_datasets(client, run.info.run_id, state["datasets"])
         artifacts.send_config(client, run.info.run_id, self.directory)
         return client
+
+    def _above(self, client: MlflowClient, experiment_id: str) -> dict[str, str]:
+        """The tag by which MLflow nests the run, if it is to be nested."""
+        if not self.state.get("nested"):
+            return {}
+        return {PARENT_TAG: summary_run(client, experiment_id, sweep=self.state["tags"]["sweep"], directory=self.directory.parent)}
 
 
 def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Run | None:
@@ -196,35 +213,8 @@ def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Ru
                 raise
             return None
         return run if run.info.lifecycle_stage == "active" else None
-    found = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{state['key']}'", max_results=1)
+    found = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
     return found[0] if found else None
-
-
-def _send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
-    """Params can be written once. A value that a later start changes becomes the tag `resume.<n>.<key>`, n counting starts from 1."""
-    from mlflow.entities import Param, RunTag
-
-    there = run.data.params
-    new = [Param(k, v) for k, v in state["params"].items() if k not in there]
-    changed = [RunTag(f"resume.{state['starts'] - 1}.{k}", v) for k, v in state["params"].items() if k in there and there[k] != v]
-    for i in range(0, len(new), PER_REQUEST):
-        client.log_batch(run.info.run_id, params=new[i : i + PER_REQUEST], synchronous=True)
-    for i in range(0, len(changed), PER_REQUEST):
-        client.log_batch(run.info.run_id, tags=changed[i : i + PER_REQUEST], synchronous=True)
-
-
-def _key(key: str) -> str:
-    """A name that MLflow takes: letters, digits and `_ - . / space`; no empty, `.` or `..` part."""
-    parts = (part for part in re.sub(r"[^\w\-./ ]", "_", key).split("/") if part not in ("", ".", ".."))
-    return "/".join(parts)[:250] or "_"
-
-
-def _text(value: Any) -> str:
-    """As YAML writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
-    return text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."
 
 
 def _now() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.tracking.lookup import DIRECTORY_TAG, run_directory
-from rlhf.tracking.redact import redact_text
+from rlhf.tracking.redact import redact_text, sentence
 from rlhf.tracking.store import absolute_uri, connect, database
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
     except LookupError:
         raise
     except Exception as error:  # of MLflow or any library below it
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise LookupError(f"MLflow at {redact_text(uri)} does not answer ({redact_text(first)[:200]}).") from None
+        raise LookupError(f"MLflow at {redact_text(uri)} does not answer ({sentence(error)}).") from None
     return list(found)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 from rlhf.tracking.redact import redact_text
+from rlhf.tracking.spool import read_json
+from rlhf.tracking.store import absolute_uri, default_uri
 
 LOCAL = "http://127.0.0.1:5000/"
 MODE = "workflowType=machine_learning"
+BY_NAME = "tags.`mlflow.runName`"
 
 
 def page(uri: str) -> str:
@@ -21,11 +26,15 @@ def page(uri: str) -> str:
 def ui_command(uri: str) -> str | None:
     """The command that serves a database on this computer only; None where a server already does.
 
-    One worker: each takes about 235 MB and one is enough for one reader.
+    The address is left out where `rlhf-ui` given here finds the store without it. A password in it is not printed.
     """
-    if uri.startswith("http") or uri == "databricks":
+    if uri.startswith(("http", "databricks")):
         return None
-    return f"mlflow ui --backend-store-uri {redact_text(uri)} --workers 1"
+    try:
+        found = absolute_uri(default_uri()) == absolute_uri(uri)
+    except ValueError:  # MLFLOW_TRACKING_URI names no store
+        found = False
+    return "rlhf-ui" if found else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
 
 
 def experiment_link(uri: str, experiment_id: str) -> str:
@@ -33,7 +42,28 @@ def experiment_link(uri: str, experiment_id: str) -> str:
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:
-    return f"{page(uri)}#/experiments/{experiment_id}/runs/{run_id}?{MODE}"
+    return page(uri) + run_place(experiment_id, run_id)
+
+
+def run_place(experiment_id: str, run_id: str) -> str:
+    """The part of a run's address that a page of the same server needs."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{MODE}"
+
+
+def runs_place(experiment_id: str, search: str) -> str:
+    """The same of the list of an experiment's runs that a search finds, by name."""
+    return f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}&orderByKey={quote(BY_NAME)}&orderByAsc=true&{MODE}"
+
+
+def view_link(uri: str, experiment_id: str, view: str, mode: Literal["TABLE", "CHART", "ARTIFACT"]) -> str:
+    """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs side by side."""
+    return f"{page(uri)}#/experiments/{experiment_id}/runs?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
+
+
+def with_tags(tags: Mapping[str, str]) -> str:
+    """A search for the runs that have these tags."""
+    quotes = {key: '"' if "'" in value else "'" for key, value in tags.items()}
+    return " and ".join(f"tags.`{key}` = {quotes[key]}{value}{quotes[key]}" for key, value in tags.items())
 
 
 def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
@@ -44,10 +74,8 @@ def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]
 
 def directory_links(directory: Path) -> dict[str, str]:
     """Of a run's directory: the command that serves its store and its page there. {} if it was never tracked."""
-    try:
-        state = json.loads((directory / "tracking.json").read_text())
-        uri, run = state["uri"], run_link(state["uri"], state["experiment_id"], state["run_id"])
-    except (OSError, ValueError, KeyError):
+    state = read_json(directory / "tracking.json")
+    if not state.get("run_id"):
         return {}
-    command = ui_command(uri)
-    return {**({"mlflow": command} if command else {}), "run": run}
+    command = ui_command(state["uri"])
+    return {**({"mlflow": command} if command else {}), "run": run_link(state["uri"], state["experiment_id"], state["run_id"])}

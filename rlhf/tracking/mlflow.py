@@ -15,7 +15,7 @@ from rlhf.rundir.status import is_alive
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery, open_state, read_state
 from rlhf.tracking.links import experiment_link, page, run_link, ui_command
-from rlhf.tracking.redact import redact_text
+from rlhf.tracking.redact import redact_text, sentence
 from rlhf.tracking.spool import read_json
 from rlhf.tracking.store import absolute_uri
 
@@ -27,12 +27,15 @@ _STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopp
 class MLflowTracker:
     """Follows run directories into an experiment of an MLflow store, one after another.
 
+    Args:
+        nested: puts the runs of a sweep below its summary run.
+
     Raises:
         ValueError: the address is none that MLflow can store runs at.
     """
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        self.uri, self.experiment = absolute_uri(uri), experiment
+    def __init__(self, uri: str, experiment: str, nested: bool = False) -> None:
+        self.uri, self.experiment, self.nested = absolute_uri(uri), experiment, nested
         self._delivery: Delivery | None = None
         self._thread: threading.Thread | None = None
 
@@ -41,7 +44,16 @@ class MLflowTracker:
     ) -> None:
         if self._thread is not None:
             raise RuntimeError("finish the run that is followed before another begins")
-        state = open_state(directory, uri=self.uri, experiment=self.experiment, name=name, params=params, tags=tags, datasets=datasets)
+        state = open_state(
+            directory,
+            uri=self.uri,
+            experiment=self.experiment,
+            name=name,
+            params=params,
+            tags=tags,
+            datasets=datasets,
+            nested=self.nested,
+        )
         self._delivery = Delivery(directory, state)
         self._bell, self._status, self._error, self._done = threading.Event(), None, None, False
         self._bell.set()
@@ -63,7 +75,7 @@ class MLflowTracker:
         if self._done:
             return None
         delivery.abandon(status)
-        why = _sentence(self._error) if self._error else f"not done after {timeout:g} s"
+        why = sentence(self._error) if self._error else f"not done after {timeout:g} s"
         return (
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
             "Everything is in that directory; the same command again delivers the rest."
@@ -131,8 +143,9 @@ def deliver(directory: Path) -> str | None:
     if status.get("state") == "running" and is_alive(status) is not False:
         return f"{directory} is still running."
     delivery = Delivery(directory, read_state(directory))
+    killed = status.get("state") == "failed" and int(status.get("exit_code") or 0) < 0  # by a signal that let it write nothing down
     ended = delivery.state.get("ended") or {
-        "status": _STATUS.get(str(status.get("state")), "KILLED"),
+        "status": "KILLED" if killed else _STATUS.get(str(status.get("state")), "KILLED"),
         "time": round(float(status.get("time") or time.time()) * 1000),
     }
     try:
@@ -141,12 +154,7 @@ def deliver(directory: Path) -> str | None:
     except Timeout:
         return f"{directory} is being delivered by another process."
     except Exception as error:  # of any library below
-        return f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory} ({_sentence(error)})."
+        return f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory} ({sentence(error)})."
     finally:
         delivery.release()
     return None
-
-
-def _sentence(error: Exception) -> str:
-    """The first line of an error's text, short and without passwords."""
-    return redact_text(next(iter(str(error).splitlines()), type(error).__name__))[:200]

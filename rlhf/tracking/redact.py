@@ -13,6 +13,8 @@ HIDDEN = "***"
 _SECRET_KEY = re.compile(r"(^|_)(password|passwd|passphrase|secret|credentials?|auth|token|key)$", re.IGNORECASE)
 _SPECIAL_TOKEN = re.compile(r"(^|_)(bos|eos|pad|unk|sep|cls|mask|image)_token$", re.IGNORECASE)
 _URL_LOGIN = re.compile(r"(?<=://)[^/\s]+(?=@)")  # to the last @ before the path: a password may hold one
+_URL_QUERY = re.compile(r"(?<=[?&])([\w.\-]+)=([^&#\s'\"]+)")
+_INNER_KEY = re.compile(r"([\w.\-]+)[\\'\"\s]*:")  # of a dict that is written out: {password: x}, {'a': [{"api_key": x}]}
 
 
 def is_secret(key: str) -> bool:
@@ -33,14 +35,23 @@ def redact_value(key: str, value: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """Hides user and password in addresses: https://me:pw@host becomes https://***@host."""
-    return _URL_LOGIN.sub(HIDDEN, text)
+    """Hides user and password in addresses: https://me:pw@host becomes https://***@host, ?password=pw becomes ?password=***."""
+    return _URL_QUERY.sub(lambda found: f"{found[1]}={HIDDEN}" if is_secret(found[1]) else found[0], _URL_LOGIN.sub(HIDDEN, text))
+
+
+def sentence(error: Exception) -> str:
+    """The first line of an error's text, short and without passwords."""
+    return redact_text(next(iter(str(error).splitlines()), type(error).__name__))[:200]
 
 
 def redact_override(text: str) -> str:
-    """A word of a command line: hub.token=abc becomes hub.token=***, and an address loses its login."""
+    """A word of a command line: hub.token=abc becomes hub.token=***, and an address loses its login.
+
+    A dict or a list is hidden whole if a key in it names a secret: only Hydra knows where such a value ends.
+    """
     key, mark, value = text.partition("=")
-    return f"{key}={HIDDEN}" if mark and value and is_secret(key) else redact_text(text)
+    secret = any(map(is_secret, (key.lstrip("+~"), *_INNER_KEY.findall(value))))
+    return f"{key}={HIDDEN}" if mark and value and secret else redact_text(text)
 
 
 def redacted_file(path: Path) -> str | None:

@@ -21,6 +21,7 @@ from rlhf.tracking.spool import read_json, write_json
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+DEFAULT = "sqlite:///outputs/mlflow.db"  # what conf/tracking/mlflow.yaml comes to
 _SQLITE = "sqlite:///"
 _SCHEMES = re.compile(r"^(sqlite|postgresql|mysql|mssql)(\+\w+)?://|^https?://|^databricks(://|$)")
 _ENVIRONMENT = {
@@ -30,6 +31,11 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+
+
+def default_uri() -> str:
+    """Where runs are looked for by a command that is not told where."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
 
 
 def absolute_uri(uri: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from filelock import FileLock
 
 from rlhf.tracking.artifacts import send_file
+from rlhf.tracking.links import with_tags
 from rlhf.tracking.redact import redact_text
+from rlhf.tracking.relations import NOTE_TAG
 from rlhf.tracking.spool import number
 from rlhf.tracking.store import connect, prepare_store
 
@@ -18,26 +22,64 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LONGEST_NOTE = 8000  # characters of a tag; MLflow cuts what is longer
+PICTURES = "description"  # the artifacts' folder
 _REST = "\n\n(The rest is in report.md, among this run's artifacts.)"
 
 
 def log_sweep_summary(
-    uri: str, experiment: str, *, sweep: str, directory: Path, metrics: Mapping[str, float], note_markdown: str, files: Sequence[Path]
+    uri: str,
+    experiment: str,
+    *,
+    sweep: str,
+    directory: Path,
+    metrics: Mapping[str, float],
+    note_markdown: str,
+    files: Sequence[Path],
+    pictures: Sequence[Path] = (),
 ) -> str:
     """Write the sweep's summary run, or bring the one that is there up to date. Returns its run id.
 
-    It is found by its tags sweep=<name> and stage=sweep. `note_markdown` is the description that MLflow shows at its top.
-    Infinite metrics are left out. May wait for MLflow, and raises what MLflow raises.
+    It is found by its tags sweep=<name> and stage=sweep. Infinite metrics are left out. May wait for MLflow, and raises what MLflow raises.
+
+    Args:
+        note_markdown: the description that MLflow shows at its top.
+        pictures: those of the description by name, small enough: it shows a picture at its own size. Others are left out of it.
     """
     experiment_id = prepare_store(uri, experiment)
     client = connect(uri)
-    with FileLock(directory / ".tracking.lock", timeout=30):
+    with _lock(directory):
         run_id = _find_or_create(client, experiment_id, sweep, directory)
-        _update(client, run_id, metrics, {"mlflow.note.content": note(note_markdown)})
+        for path in pictures:
+            client.log_artifact(run_id, str(path), PICTURES)
+        shown = linked(note_markdown, run_id, pictures=[path.name for path in pictures], files=[path.name for path in files])
+        _update(client, run_id, metrics, {NOTE_TAG: note(shown)})
         for path in files:
             send_file(client, run_id, path)
         client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def summary_run(client: MlflowClient, experiment_id: str, *, sweep: str, directory: Path) -> str:
+    """The id of the sweep's summary run, for runs that are nested below it; made if nobody has made it yet."""
+    with _lock(directory):
+        return _find_or_create(client, experiment_id, sweep, directory)
+
+
+def _lock(directory: Path) -> FileLock:
+    """Of the sweep's directory: jobs and comparisons that look for the one summary run go in turn."""
+    return FileLock(directory / ".tracking.lock", timeout=30)
+
+
+def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequence[str]) -> str:
+    """The markdown with its pictures and files where MLflow's page finds them: beside the page, as artifacts of the run."""
+
+    def placed(found: re.Match[str]) -> str:
+        mark, text, name = found.groups()
+        if name not in (pictures if mark else files):
+            return "" if mark else text
+        return f"{mark}[{text}](get-artifact?path={f'{PICTURES}/' if mark else ''}{quote(name)}&run_uuid={run_id})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)]*)\)", placed, markdown)
 
 
 def note(markdown: str) -> str:
@@ -49,8 +91,7 @@ def note(markdown: str) -> str:
 
 
 def _find_or_create(client: MlflowClient, experiment_id: str, sweep: str, directory: Path) -> str:
-    quote = '"' if "'" in sweep else "'"
-    found = client.search_runs([experiment_id], f"tags.sweep = {quote}{sweep}{quote} and tags.stage = 'sweep'", max_results=1)
+    found = client.search_runs([experiment_id], with_tags({"sweep": sweep, "stage": "sweep"}), max_results=1)
     if found:
         return str(found[0].info.run_id)
     tags = {"sweep": sweep, "stage": "sweep", "rlhf.directory": str(directory.absolute()), "mlflow.source.name": "rlhf"}

@@ -76,7 +76,7 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **press)
 
     def key(self, name: str) -> None:
-        code = {"Tab": 9, "Escape": 27, "Enter": 13}[name]
+        code = {"Tab": 9, "Escape": 27, "Enter": 13, "ArrowRight": 39}[name]
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
 

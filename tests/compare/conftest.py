@@ -1,23 +1,4 @@
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
-
-
-def _load(name: str, path: Path):
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-@pytest.fixture(scope="session")
-def rundirs():
-    """The builder of run directories."""
-    return _load("rlhf_test_rundirs", Path(__file__).parents[1] / "tracking" / "rundirs.py")
 
 
 @pytest.fixture

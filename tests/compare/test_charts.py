@@ -6,7 +6,7 @@ from rlhf.compare.frontier import styles_of
 from rlhf.compare.load import load
 from rlhf.compare.overoptimisation import fit
 from rlhf.compare.settings import group
-from rlhf.compare.svg import MARK
+from rlhf.compare.svg import LINE, MARK
 
 
 def _gids(fig):
@@ -19,7 +19,8 @@ def test_a_mark_a_run_and_the_way_behind_it(gamed):
     fig = charts.frontier(settings, "reward/gold", styles_of(settings), find(settings), rooted=False, bon=bon)
     gids = _gids(fig)
     assert {g for g in gids if g.startswith(MARK)} == {f"{MARK}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2", "sft")}
-    assert gids.count("path") == 4 and gids.count("best") == 1  # three runs and best of n
+    assert {g for g in gids if g.startswith(LINE)} == {f"{LINE}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2")}
+    assert gids.count("path") == 1 and gids.count("best") == 1  # best of n
     rooted = charts.frontier(settings, "reward/gold", styles_of(settings), None, rooted=True)
     assert "square-root" in rooted.axes[0].get_xlabel() and "best" not in _gids(rooted)
 
@@ -46,11 +47,14 @@ def test_gap_and_gains_by_hand(gamed):
 
 def test_the_fit_is_drawn_as_far_as_the_data_go(gamed):
     settings = group(load(gamed))
-    points = [(s.label, charts.gold_gains(run)) for s in settings for run in s.runs]
-    found = fit([run for _, run in points])
+    points = [(s, run) for s in settings for run in s.runs]
+    found = fit([charts.gold_gains(run) for _, run in points])
     fig = charts.fitted(points, found, styles_of(settings))
     (line,) = [line for line in fig.axes[0].lines if line.get_gid() == "fit"]
     assert line.get_xdata()[-1] == found.furthest == 20.0
+    assert {f"{LINE}{run.name}" for _, run in points} == set(_gids(fig)) - {"fit"}
+    gap = charts.gap_along_kl(settings, styles_of(settings))
+    assert set(_gids(gap)) == {f"{LINE}{run.name}" for _, run in points}
 
 
 @pytest.mark.parametrize(("right", "ticks"), [(60.0, [0, 2, 10, 20, 40, 60]), (0.0, [0])])

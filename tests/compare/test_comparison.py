@@ -1,4 +1,5 @@
 import csv
+import html
 import io
 import json
 import math
@@ -9,6 +10,8 @@ from rich.console import Console
 from rlhf.compare import compare
 from rlhf.compare.cli import main
 from rlhf.compare.comparison import NothingToCompare
+from rlhf.compare.gather import gather
+from rlhf.tracking.store import prepare_store
 
 
 def _csv(directory):
@@ -23,7 +26,7 @@ def test_files_rows_and_answer(gamed, rundirs):
 
     assert set(made.files) == {"report.html", "frontier.png", "matched.csv", "runs.csv", "report.md"}
     assert all(path.parent == gamed and path.stat().st_size for path in made.files.values())
-    assert made.answer.startswith("kl.coef=0.05 is best by gold reward")
+    assert made.answer.startswith("kl.coef=0.05 has the highest gold reward, 2.40 (2.20 to 2.60) at 6 nats")
     assert [s["label"] for s in made.settings] == ["kl.coef=0", "kl.coef=0.05", "kl.coef=0.2"]
     best = made.settings[1]
     assert (best["kl.coef"], best["reward/gold"], best["reward/gold_se"], best["reward/gold_n"], best["seeds"]) == (0.05, 2.4, 0.1, 1, [0])
@@ -51,8 +54,8 @@ def test_files_rows_and_answer(gamed, rundirs):
     report = (gamed / "report.md").read_text()
     lines = report.splitlines()
     assert lines[0] == "# gamed"
-    assert lines[2].startswith("**kl.coef=0.05** is best by gold reward")
-    assert "Over-optimisation is visible" in lines[2]
+    assert made.answer.startswith(lines[2]) and "Over-optimisation is visible" in lines[6]  # page, report and terminal say the same
+    assert lines[2] in html.unescape(made.files["report.html"].read_text())
     assert "(frontier.png)" in report
     assert "| SFT |  | 0 | 0.00 ± 0.10 | 1.00 ± 0.10 |  |  |  |" in report
     assert "| kl.coef=0.05 (best) | 1 | 6.00 ± 0.10 | 3.00 ± 0.10 | 2.40 ± 0.10 | +9.9 | 12 | 100 % |" in report
@@ -61,6 +64,14 @@ def test_files_rows_and_answer(gamed, rundirs):
     assert "| `kl.coef` | 0.0, 0.05, 0.1, 0.2 |" in report
     assert "| sft | one for all runs | `ssssssss` |" in report
     assert "rlhf -m kl.coef=0,0.05,0.2 'note='\"'\"'a b'\"'\"''" in report
+
+
+def test_a_copy_of_a_run_is_marked_in_the_table(gamed, rundirs):
+    again = rundirs.make_run(gamed.parent / "reproduced" / "kl.coef=0.2", coef=0.2, proxy=1.0, gold=1.5, kl=2.0, iterations=4)
+    made = compare(gamed.parent / "both", runs=gather([gamed, again]), track=False)
+    marked = {row["name"]: row["copy_of"] for row in _csv(gamed.parent / "both")}
+    assert marked == {"kl.coef=0.0": "", "kl.coef=0.05": "", "gamed/kl.coef=0.2": "", "reproduced/kl.coef=0.2": "gamed/kl.coef=0.2"}
+    assert [s["reward/gold_n"] for s in made.settings] == [1, 1, 1]
 
 
 def test_the_same_again_writes_the_same(gamed):
@@ -130,7 +141,7 @@ def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
 def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
     from rlhf.tracking import pending
     from rlhf.tracking.delivery import open_state, read_state
-    from rlhf.tracking.store import connect, prepare_store
+    from rlhf.tracking.store import connect
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     sweep = tmp_path / "attached"
@@ -150,15 +161,29 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     experiment_id = prepare_store(uri, "unit")
     (summary,) = client.search_runs([experiment_id], "tags.stage = 'sweep'")
     attached = {f.path for f in client.list_artifacts(summary.info.run_id)}
-    assert attached == {"frontier.png", "matched.csv", "report.html", "report.md", "runs.csv"}
-    assert summary.data.metrics["runs/finished"] == 2.0
+    assert attached == {"description", "frontier.png", "matched.csv", "report.html", "report.md", "runs.csv"}
+    assert summary.data.metrics["sweep/runs/finished"] == 2.0
     note = summary.data.tags["mlflow.note.content"]
-    assert note.startswith("# attached")
+    assert "has the highest gold reward" in note
     assert "](frontier.png)" not in note
     ids = [read_state(sweep / name)["run_id"] for name in ("c0.0", "c0.1")]
     assert all(run_id in made.links["side by side"] for run_id in ids)
+    assert {"summary", "side by side"} <= made.links.keys() and "runs" not in made.links  # no view finds runs that are of no sweep
     compare(sweep)
     assert len(client.search_runs([experiment_id])) == 4  # two jobs, a stage, the summary
+    client.delete_run(ids[0])
+    made = compare(sweep)
+    assert (made.warnings, made.links["summary"].count(summary.info.run_id)) == ((), 1)
+
+
+def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
+    from rlhf.tracking.delivery import open_state
+
+    sweep = tmp_path / "whole"
+    for coef in (0.0, 0.1):
+        run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"sweep": "whole"})
+        open_state(run, uri=store, experiment="unit", name=run.name, params={"kl.coef": coef}, tags={"stage": "ppo", "sweep": "whole"})
+    assert {"runs", "charts", "samples"} <= compare(sweep).links.keys()
 
 
 def test_a_dead_server_is_a_warning(rundirs, tmp_path):
@@ -174,6 +199,10 @@ def test_passwords_stay_out_of_every_file(gamed, rundirs):
     broken = rundirs.make_run(gamed / "broken", coef=0.1, state="failed")
     status = json.loads((broken / "status.json").read_text())
     rundirs.write(broken / "status.json", status | {"error": "OSError: no answer of https://me:s3cret@host/x"})
+    for run in ("kl.coef=0.0", "kl.coef=0.05"):
+        config = json.loads((gamed / run / "config.yaml").read_text())
+        secrets = {"judge": {"api_key": f"s3cret-{run}"}, "data": {"files": [f"https://me:s3cret-{run}@host/x"]}}
+        rundirs.write(gamed / run / "config.yaml", config | secrets)
     overrides = ["kl.coef=0,0.05", "tracking.uri=https://me:s3c@ret@host/x", "+hub.token=s3cret"]
     rundirs.write(gamed / "sweep.json", {"overrides": overrides, "jobs": []})
     console = Console(file=io.StringIO(), width=160)
@@ -197,3 +226,50 @@ def test_an_mlflow_that_does_not_answer_is_one_sentence(capsys, monkeypatch):
         main(["--help"])
     said = capsys.readouterr().out
     assert "https://***@host" in said and "p%40w" not in said
+
+
+@pytest.mark.parametrize("label", ["cost $x_{$y", "a\x1bb", "<img src=x>|**b**\nc", "half \ud83d"])
+def test_no_label_breaks_a_page_or_a_table(rundirs, tmp_path, label):
+    for i, name in enumerate((label, "plain")):
+        run = rundirs.make_run(tmp_path / "s" / str(i), config={"data": {"name": name}}, gold=1.0 + i)
+        rundirs.append(run / "samples.jsonl", {"iteration": 3, "prompt": "p\ud83d", "response": label})
+    made = compare(tmp_path / "s", track=False)
+    text, page = (made.files[name].read_text() for name in ("report.md", "report.html"))
+    assert "<img" not in text and "<img" not in page
+    rows = [line for line in text.split("## Settings")[1].split("##")[0].splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in rows} == {9} and ("**b** c" in page) == ("**" in label)
+
+
+def test_a_kl_of_any_size_is_drawn(rundirs, tmp_path):
+    for i, kl in enumerate((2.0, 1e20)):
+        rundirs.make_run(tmp_path / "s" / str(i), coef=0.1 + i, kl=kl)
+    assert "report.html" in compare(tmp_path / "s", track=False).files
+
+
+def test_copies_alone_do_not_differ_in_the_seed(rundirs, tmp_path):
+    for name in "ab":
+        rundirs.make_run(tmp_path / "s" / name)
+    assert "Nothing, not even the seed." in compare(tmp_path / "s", track=False).files["report.md"].read_text()
+
+
+def test_every_sft_policy_has_its_row_and_none_its_star(rundirs, tmp_path):
+    for i, sft in enumerate("ab"):
+        run = rundirs.make_run(tmp_path / "s" / sft, coef=0.1 + i)
+        summary = json.loads((run / "summary.json").read_text())
+        rundirs.write(run / "summary.json", summary | {"fingerprints": {"sft": sft}})
+    made = compare(tmp_path / "s", track=False)
+    text, page = (made.files[name].read_text() for name in ("report.md", "report.html"))
+    assert "| SFT of kl.coef=0.1 |" in text and "| SFT of kl.coef=1.1 |" in text and "| SFT |" not in text
+    assert 'data-mark="sft"' not in page and "star is SFT" not in page and "where all runs begin" not in page
+
+
+def test_no_gold_no_drop(rundirs, tmp_path):
+    from rlhf.compare.findings import find
+    from rlhf.compare.load import load
+    from rlhf.compare.report import metrics
+    from rlhf.compare.settings import group
+
+    rundirs.make_run(tmp_path / "gold" / "a")
+    rundirs.make_run(tmp_path / "none" / "a", gold=None)
+    gold, none = (metrics(find(group(load(tmp_path / name))), load(tmp_path / name)) for name in ("gold", "none"))
+    assert gold["over_optimisation/gold_drop"] == 0.0 and "over_optimisation/gold_drop" not in none

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from rlhf.compare.findings import find
-from rlhf.compare.frontier import draw, drawable, figure, path_of
+from rlhf.compare.frontier import HUES, draw, drawable, figure, path_of, styles_of
 from rlhf.compare.labels import place
 from rlhf.compare.load import load, load_run
 from rlhf.compare.settings import group, reward_keys
@@ -36,7 +36,6 @@ def test_two_panels_with_a_mark_a_setting_and_its_way(gamed):
     assert not _lines(proxy, "best")
     assert set(_labels(proxy)) == {"0", "0.05", "0.2", "SFT"}
     assert "-1.2 gold\nwhere proxy is highest" in _labels(gold)
-    assert "kl.coef=0 games the proxy" in fig.get_suptitle()
 
 
 def test_means_and_spread_over_seeds(rundirs, tmp_path):
@@ -98,6 +97,7 @@ def test_the_file_is_a_picture(gamed, tmp_path):
 def test_names_do_not_cover_each_other():
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     fig = Figure(figsize=(5, 4), dpi=100)
     FigureCanvasAgg(fig)
@@ -105,7 +105,33 @@ def test_names_do_not_cover_each_other():
     ax.set(xlim=(0, 10), ylim=(0, 10))
     place(ax, [(5.0, 5.0, "one", "k"), (5.05, 5.05, "two", "k"), (4.95, 5.0, "three", "k"), (9.9, 9.9, "corner", "k")])
     fig.canvas.draw()
-    boxes = [text.get_window_extent() for text in ax.texts]
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to their marks
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     frame = ax.get_window_extent()
     assert all(frame.x0 <= b.x0 and b.x1 <= frame.x1 and frame.y0 <= b.y0 and b.y1 <= frame.y1 for b in boxes)
+
+
+def test_a_hue_for_each_controller_and_a_mark_for_each_coefficient(rundirs, tmp_path):
+    for controller in ("Fixed", "Adaptive"):
+        for coef in (0.02, 0.1, 0.3):
+            if (controller, coef) != ("Adaptive", 0.02):
+                rundirs.make_run(tmp_path / f"{controller}{coef}", coef=coef, controller=controller)
+    settings = group(load(tmp_path))
+    styles = {s.short: styles_of(settings)[s.label] for s in settings}
+    cold, warm = HUES[1], HUES[0]  # adaptive comes first
+    assert [styles[name][1] for name in ("fixed 0.02", "fixed 0.1", "adaptive 0.1", "adaptive 0.3")] == ["o", "s", "s", "^"]
+    assert (styles["fixed 0.02"][0], styles["fixed 0.3"][0], styles["adaptive 0.3"][0]) == (cold[0], cold[1], warm[1])
+    assert len({colour for colour, _ in styles.values()}) == 5
+
+
+def test_settings_that_share_nothing_keep_colours_far_apart(rundirs, tmp_path):
+    for i, (controller, n) in enumerate((("Fixed", 2), ("Adaptive", 3))):
+        rundirs.make_run(tmp_path / str(i), controller=controller, coef=0.1 * (i + 1), config={"ppo": {"iterations": n}})
+    assert [colour for colour, _ in styles_of(group(load(tmp_path))).values()] == ["#0072B2", "#D55E00"]
+
+
+def test_a_title_is_as_many_lines_as_it_needs(gamed):
+    settings = group(load(gamed))
+    figures = [figure(settings, ["reward/gold"], None, title) for title in ("short", "long " * 20)]
+    assert [fig.get_suptitle().count("\n") for fig in figures] == [0, 2]
+    assert figures[1].get_size_inches()[1] == figures[0].get_size_inches()[1] + 0.5

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf.compare.intervals import BOTH, EVALUATION, SEEDS, Z95, difference, interval
+from rlhf.compare.intervals import BOTH, EVALUATION, SEEDS, Z95, difference, interval, welch
 
 NAN = math.nan
 
@@ -65,3 +65,13 @@ def test_one_run_against_several_has_the_noise_of_both():
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
     silent = difference(values, [0.05] * 3, [0.7], [NAN])
     assert silent.source == "" and not silent.known and not silent.clear_of_zero
+
+
+def test_welch_by_hand():
+    """Means 2 and 6, variances 1: t = 4 / sqrt(2/3) = 4.899 with 4 degrees of freedom."""
+    assert welch([1.0, 2.0, 3.0], [5.0, 6.0, 7.0]) == pytest.approx(0.00805, abs=1e-5)
+    assert math.isnan(welch([1.0, NAN], [5.0, 6.0])) and math.isnan(welch([1.0, 1.0], [2.0, 2.0]))
+
+
+def test_welch_of_values_that_only_rounding_tells_apart():
+    assert math.isnan(welch([0.1 + 0.2, 0.3, 0.3], [0.7, 0.7, 0.7]))

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -43,3 +44,15 @@ def test_other_sweeps_have_no_such_files(gamed):
     (gamed / "oracle.csv").write_text("of an earlier comparison")
     made = compare(gamed, track=False)
     assert "oracle.csv" not in made.files and not (gamed / "oracle.csv").exists()
+
+
+def test_a_copy_is_marked_in_the_table_and_shown_nowhere_else(known):
+    shutil.copytree(known / "kl.coef=0.1", known / "kl.coef=0.1-again")
+    made = compare(known, track=False)
+    with made.files["oracle.csv"].open() as file:
+        assert [(row["name"], row["copy_of"]) for row in csv.DictReader(file)] == [
+            ("kl.coef=0.1", ""),
+            ("kl.coef=0.1-again", "kl.coef=0.1"),
+            ("kl.coef=0.5", ""),
+        ]
+    assert made.answer.count("99.00%") == 1 and made.files["report.md"].read_text().count("| 99.00% |") == 1

@@ -1,7 +1,7 @@
 import pytest
 
-from rlhf.compare.frontier import OKABE_ITO
-from rlhf.compare.palette import APART, DARK, LIGHT, contrast, readable, themes
+from rlhf.compare.frontier import HUES, OKABE_ITO
+from rlhf.compare.palette import APART, DARK, LIGHT, contrast, mix, readable, themes
 
 
 def test_contrast_by_the_standards_own_numbers():
@@ -17,5 +17,10 @@ def test_a_colour_that_stands_out_stays_itself():
 
 
 def test_every_colour_of_the_charts_stands_out_on_both_pages():
-    for light, dark in themes(OKABE_ITO):
+    ramps = [mix(*hue, share / 3) for hue in HUES for share in range(4)]
+    for light, dark in themes([*OKABE_ITO, *ramps]):
         assert contrast(light, LIGHT) >= APART and contrast(dark, DARK) >= APART
+
+
+def test_half_way():
+    assert mix("#000000", "#ff8000", 0.5) == "#804000" and mix("#123456", "#ffffff", 0.0) == "#123456"

@@ -2,6 +2,7 @@ from rlhf.compare import panels
 from rlhf.compare.frontier import styles_of
 from rlhf.compare.load import load
 from rlhf.compare.settings import group
+from rlhf.compare.svg import LINE
 
 
 def _settings(rundirs, tmp_path, rows, **kwargs):
@@ -16,7 +17,8 @@ def test_a_vital_is_drawn_where_it_was_recorded(rundirs, tmp_path):
     styles = styles_of(settings)
     without = next(v for v in panels.VITALS if v.title == "Share without EOS")
     fig = panels.vital(settings, without, styles)
-    assert list(fig.axes[0].lines[0].get_ydata()) == [0.0, 0.25]
+    (line,) = fig.axes[0].lines
+    assert list(line.get_ydata()) == [0.0, 0.25] and line.get_gid() == f"{LINE}r"
     assert panels.vital(settings, panels.VITALS[0], styles) is None
 
 
@@ -31,7 +33,9 @@ def test_coefficient_and_kl_with_the_target(rundirs, tmp_path):
     settings = _settings(rundirs, tmp_path, rows, controller="Adaptive")
     styles = styles_of(settings)
     assert panels.coefficient(settings, styles).axes[0].get_yscale() == "log"
-    lines = panels.kl_over_iterations(settings, styles).axes[0].lines
+    figures = [panels.coefficient(settings, styles), panels.kl_over_iterations(settings, styles)]
+    assert [fig.axes[0].lines[0].get_gid() for fig in figures] == [f"{LINE}r"] * 2
+    lines = figures[1].axes[0].lines
     assert [tuple(line.get_ydata()) for line in lines] == [(0.0, 5.0, 6.0, 6.0, 6.0, 6.0), (6.0, 6.0)]
     (row,) = panels.held(settings)
     assert row[:4] == ["kl.coef=0.05", "0", "6 nats a response", "2"] and row[-1] == "0.2"

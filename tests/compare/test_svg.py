@@ -3,17 +3,19 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from rlhf.compare.charts import blank
-from rlhf.compare.svg import INK, MARK, inline
+from rlhf.compare.svg import INK, LINE, MARK, inline
 
 
 @pytest.fixture(scope="module")
 def drawn():
     fig, ax = blank()
     ax.plot([0, 1], [0, 1.23456789], color="#0072b2", gid="path")
+    ax.plot([0, 1], [0, 1], color="#0072b2", gid=f"{LINE}a & <b>")
     ax.plot([1], [1], "o", color="#0072B2", gid=f"{MARK}a & <b>")
     ax.plot([2], [1], "o", color=INK, gid=f"{MARK}nobody")
     ax.set_xlabel("KL < 3 & more")
-    return inline(fig, name="one", alt='what it "shows"', marks={"a & <b>": "Run a & <b>: gold 1"}, colours={"#0072b2": "--c0"})
+    names = {f"{MARK}a & <b>": "Run a & <b>: gold 1", f"{LINE}a & <b>": "Run a & <b>"}
+    return inline(fig, name="one", alt='what it "shows"', marks=names, colours={"#0072b2": "--c0"})
 
 
 def test_a_fragment_of_a_page(drawn):
@@ -48,10 +50,16 @@ def test_marks_can_be_reached_and_are_named(drawn):
     assert mark.get("aria-label") == "Run a & <b>: gold 1" == mark.find("title").text
 
 
+def test_lines_too(drawn):
+    (line,) = [g for g in ET.fromstring(drawn).iter("g") if g.get("class") == "line"]
+    assert (line.get("data-line"), line.get("tabindex"), line.get("aria-label")) == ("a & <b>", "0", "Run a & <b>")
+    assert line.find("title").text == "Run a & <b>" and line.find("path") is not None
+
+
 def test_no_id_repeats_and_coordinates_are_short(drawn):
     fig, ax = blank()
     ax.plot([0, 1], [0, 1])
-    other = inline(fig, name="two", alt="other")
+    other = inline(fig, name="two", alt="other", marks={f"{MARK}elsewhere": "in another figure"})
     ids = [e.get("id") for text in (drawn, other) for e in ET.fromstring(text).iter() if e.get("id")]
     assert len(ids) == len(set(ids)) and ids
     assert "1.234567" not in drawn

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from rlhf.compare import compare
-from rlhf.compare.webpage import differs, matched, numeric, parts
+from rlhf.compare.overoptimisation import Fit
+from rlhf.compare.views import Over
+from rlhf.compare.webpage import called, differs, matched, numeric, parts
 
 
 class Page(HTMLParser):
@@ -161,6 +163,21 @@ def test_in_a_browser_it_is_drawn_and_hovers_and_sorts(page, browser):
     browser.key("Escape")
     assert browser.ask(TIP) is None
 
+    browser.point("#controllers [data-line='c0.1-s1'] .wide")
+    assert "kl.coef=0.1, seed 1" in browser.ask(TIP) and "good 8" not in browser.ask(TIP)
+    lines = "[...document.querySelectorAll('#frontier figure.as-root .line, #over .line, #controllers .line, #health .line')]"
+    assert set(browser.ask(f"{lines}.map(l => l.dataset.line)")) == {"c0.0-s0", "c0.0-s1", "c0.1-s0", "c0.1-s1"}
+    charts = "[...document.querySelectorAll('#frontier svg.chart, #over svg.chart, #controllers svg.chart, #health svg.chart')]"
+    assert browser.ask(f"{charts}.every(c => c.querySelectorAll('.line').length >= 4)")
+    assert browser.ask(f"{charts}.every(c => c.querySelectorAll('[tabindex=\"0\"]').length === 1)")
+    browser.ask("document.querySelector('#health .line').focus()")
+    seen = [browser.ask(TIP).split("\n")[0]]
+    for _ in range(4):
+        browser.key("ArrowRight")
+        seen.append(browser.ask(TIP).split("\n")[0])
+    assert seen == ["kl.coef=0, seed 0", "kl.coef=0, seed 1", "kl.coef=0.1, seed 0", "kl.coef=0.1, seed 1", "kl.coef=0, seed 0"]
+    browser.key("Escape")
+
     assert browser.ask(FIRST) == ["SFT", "kl.coef=0", "kl.coef=0.1 (best)"]
     browser.point("#frontier thead th:nth-child(5) button", "click")  # gold
     assert browser.ask(FIRST) == ["SFT", "kl.coef=0", "kl.coef=0.1 (best)"]
@@ -180,6 +197,8 @@ def test_on_a_phone_nothing_sticks_out(page, browser):
     browser.point("figure.as-kl [data-mark='sft']", "click")
     left, right = browser.ask("(b => [b.left, b.right])(document.getElementById('tip').getBoundingClientRect())")
     assert "SFT, where all runs begin" in browser.ask(TIP) and left >= 0 and right <= 390
+    assert browser.ask("Math.max(...[...document.querySelectorAll('tbody th')].map(h => h.offsetWidth))") < 0.45 * 390
+    assert browser.ask(FIRST) == ["SFT", "0", "0.1 (best)"]
 
 
 @pytest.mark.slow
@@ -195,3 +214,24 @@ def test_text_stands_out_from_the_page(page, browser, dark):
     for pair in pairs:
         ink, paper = ("#" + "".join(f"{int(x):02x}" for x in re.findall(r"\d+", colour)[:3]) for colour in pair)
         assert contrast(ink, paper) >= 4.5, pair
+
+
+def test_a_long_prompt_is_cut_where_a_mark_is_pointed_at(rundirs, tmp_path):
+    run = rundirs.make_run(tmp_path / "s" / "a")
+    rundirs.append(run / "samples.jsonl", {"iteration": 3, "prompt": "x" * 5000, "response": "y"})
+    page = compare(tmp_path / "s", track=False).files["report.html"].read_text()
+    told = json.loads(re.search(r'id="marks">(.*?)</script>', page, re.DOTALL)[1])
+    assert told["a"]["sample"]["prompt"] == "x" * 200 + " …"
+
+
+def test_a_name_has_its_short_form_for_narrow_screens():
+    assert called({"kl.coef=1": "1"}, "kl.coef=1 (best)") == '<span class="full">kl.coef=1</span><span class="brief">1</span> (best)'
+    assert called({}, "<b>") == "&lt;b&gt;"
+
+
+def test_intervals_of_two_kinds_are_told_apart():
+    intervals = {"alpha_interval": (0, 2), "beta_interval": (0, 2)}
+    made = intervals | {"form": "rl", "alpha": 1.0, "beta": 1.0, "points": 9, "r2": 1.0, "furthest": 9.0}
+    fits = [("PPO", Fit(**made, over_runs=True)), ("best of n", Fit(**made, over_runs=False))]
+    note = Over(gap=None, fits=fits, chart=None, why="").note
+    assert "of PPO a bootstrap over whole runs; of best of n from the residuals" in note

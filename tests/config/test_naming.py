@@ -64,20 +64,6 @@ def test_number(value, text):
     assert naming.number(value) == text
 
 
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("a.Fixed", "fixed"),
-        ("a.AdaptiveAlpacaFarm", "adaptive_alpaca_farm"),
-        ("a.PID", "pid"),
-        ("a.K1Clamped", "k1_clamped"),
-        ("a.K3", "k3"),
-    ],
-)
-def test_snake(path, name):
-    assert naming.snake(path) == name
-
-
 def test_sweep_name():
     plain = {"study": "s", "sweep": None}
     name = naming.sweep_name(plain, ["b=1", "a=2"])

@@ -1,5 +1,6 @@
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -45,12 +46,20 @@ def test_one_of_two_at_once_unwinds(met, number):
     assert (left.value.code, cleaned) == (143, [1])
 
 
-@pytest.mark.parametrize(("code", "ours"), [(1, 143), (None, 143), (130, 130), (143, 143)])
-def test_the_exit_code_is_ours(code, ours):
+@pytest.mark.parametrize(("code", "ours"), [(1, 143), (None, 143), (143, 143)])
+def test_after_a_signal_the_exit_code_is_ours(met, code, ours):
     """Ray makes a SystemExit(1) of whatever a handler raises."""
     with pytest.raises(SystemExit) as left, unwinding():
+        with suppress(SystemExit):
+            send(signal.SIGTERM)
         raise SystemExit(code)
     assert left.value.code == ours
+
+
+def test_without_a_signal_the_exit_code_stays():
+    with pytest.raises(SystemExit) as left, unwinding():
+        raise SystemExit(2)
+    assert left.value.code == 2
 
 
 def test_an_ignored_sighup_stays_ignored(met):

@@ -63,3 +63,20 @@ def test_a_password_with_an_at_sign_is_hidden_whole():
 def test_overrides_lose_their_secrets():
     words = ["kl.coef=0,1", "+hub.token=a=b", "tracking.uri=http://u:p@h", "~callbacks.oracle", "token="]
     assert [redact_override(word) for word in words] == ["kl.coef=0,1", "+hub.token=***", "tracking.uri=http://***@h", *words[3:]]
+
+
+def test_a_dict_or_a_list_in_an_override_loses_its_secrets():
+    hidden = {
+        "+x={password: abc}": "+x=***",
+        "+x=[{url: h, api_key: abc}, {n: 1}]": "+x=***",
+        "+x={hub: {'access-token': 'a,b}'}}": "+x=***",
+        r"x=\"{'secret' : abc}\"": "x=***",
+        "x={token: abc},{token: def}": "x=***",
+        "+password=abc": "+password=***",
+        "++a.auth=abc": "++a.auth=***",
+        'tracking={uri: "http://u:p@h", experiment: e}': 'tracking={uri: "http://***@h", experiment: e}',
+        "tracking.uri=postgresql://h/db?user=me&password=abc": "tracking.uri=postgresql://h/db?user=me&password=***",
+    }
+    assert {word: redact_override(word) for word in hidden} == hidden
+    plain = ["ppo.optimizer={lr: 0.001, betas: [0.9, 0.999]}", "+x={pad_token: <pad>, tokens: [a]}", "kl.coef=tag(log, interval(0.1, 1))"]
+    assert [redact_override(word) for word in plain] == plain

@@ -7,7 +7,7 @@ import pytest
 
 from rlhf.tracking import log_sweep_summary, prepare_store
 from rlhf.tracking.store import _schema, absolute_uri, database
-from rlhf.tracking.summary import LONGEST_NOTE, note
+from rlhf.tracking.summary import LONGEST_NOTE, linked, note
 
 
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):
@@ -113,6 +113,14 @@ def test_a_sweep_has_one_summary_run(store, client, tmp_path):
     assert run.info.status == "FINISHED"
     assert {f.path for f in client.list_artifacts(first)} == {"report.md", "frontier.png"}
     assert (Path(database(store).parent) / "mlartifacts" / "unit" / first / "artifacts" / "report.md").read_text() == "# second"
+
+
+def test_a_description_shows_the_pictures_and_files_that_the_run_has():
+    text = "![F](frontier.png) ![C](controllers.png) [runs](runs.csv) [log](a/log.txt) [there](https://h/x)"
+    place = "get-artifact?path=description/frontier.png&run_uuid=ab"
+    assert linked(text, "ab", pictures=["frontier.png"], files=["frontier.png", "runs.csv"]) == (
+        f"![F]({place})  [runs](get-artifact?path=runs.csv&run_uuid=ab) log [there](https://h/x)"
+    )
 
 
 def test_a_long_note_is_cut_at_a_line():

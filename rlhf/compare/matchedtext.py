@@ -1,4 +1,4 @@
-"""Rewards at matched KL and known sicknesses, as lines of report.md and rows of matched.csv."""
+"""Rewards at matched KL, as lines of report.md and rows of matched.csv."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.compare.answer import say
 from rlhf.compare.findings import Findings
+from rlhf.compare.intervals import say
+from rlhf.compare.markdown import grid
 from rlhf.compare.matched import BUDGETS, Cell, cell
 from rlhf.compare.settings import Setting
-from rlhf.compare.sickness import diagnose
 
 COLUMNS = ("reward", "setting", "budget_nats", "mean", "low", "high", "reached", "runs", "short", "furthest_nats")
 
 
 def write_matched(path: Path, settings: Sequence[Setting], rewards: Sequence[str]) -> Path:
     """One row a reward, setting and budget; without numbers where no run came there."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for key in rewards:
@@ -33,21 +33,18 @@ def _row(found: Cell) -> list[object]:
     return [*("" if math.isnan(x) else x for x in numbers), found.reached, found.runs, found.short, found.furthest]
 
 
-def sections(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None) -> list[str]:
-    """At matched KL, for the reward that decides, and training health; none where nothing has finished."""
+def markdown(settings: Sequence[Setting], found: Findings | None) -> list[str]:
+    """The section of report.md, for the reward that decides; nothing where no reward is finite."""
     if found is None:
         return []
-    head = ["setting", *(f"{b:g} nats" for b in BUDGETS)]
+    head = ["setting", *(f"{b:g} nat{'s' if b != 1 else ''}" for b in BUDGETS)]
     rows = [[s.label, *(shown(cell(s, found.key, b)) for b in BUDGETS)] for s in settings]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
-    name = found.key.removeprefix("reward/")
-    sick = [f"- **{s.kind}**, {s.setting} ({s.runs} of {s.of} runs): {s.sentence}" for s in diagnose(settings)]
-    return [
-        f"## At matched KL\n\n{name.capitalize()} reward at the last moment of training with that KL, 95 % intervals in brackets; nothing "
-        f"is extrapolated (* came within a tenth of it), and a KL that training took back to less than half the budget does not "
-        f"count.\n\n{table}",
-        "## Training health\n\n" + ("\n".join(sick) or "None of the known sicknesses was found."),
-    ]
+    said = (
+        f"{found.key.removeprefix('reward/').capitalize()} reward at the last moment of training with that KL, 95 % intervals in brackets; "
+        "nothing is extrapolated (* came within a tenth of it), and a KL that training took back to less than half the budget does not "
+        "count."
+    )
+    return ["## At matched KL", said, grid(head, rows)]
 
 
 def shown(found: Cell) -> str:

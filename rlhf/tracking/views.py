@@ -1,0 +1,99 @@
+"""A sweep's saved views: what MLflow's list of runs and its charts open on. They stand in the page's menu "Views".
+
+MLflow keeps a view as a tag of the experiment. One that a user has saved anew stays as the user left it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlhf.tracking.links import BY_NAME, with_tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TAG = "mlflow.sharedViewState."
+KL = "kl/sequence_nats"
+LINES = ("eval/kl/sequence_nats", "kl/coef", "eval/response/length", "eval/policy/entropy")  # by iteration, below the rewards
+WIDTH = 150  # pixels of a metric's column
+NAME = "attributes.`Run Name`"  # the column
+SECTION = "rlhf"
+
+
+def save_views(client: MlflowClient, experiment_id: str, *, sweep: str, rewards: Sequence[str], params: Sequence[str]) -> tuple[str, str]:
+    """Saves the list of the sweep's runs and the charts of its settings, and returns the names of both for `view_link`.
+
+    Args:
+        rewards: `reward/gold`, ..., the one that decides first.
+        params: what the sweep varies.
+    """
+    there = client.get_experiment(experiment_id).tags
+
+    def save(kind: str, state: dict[str, Any]) -> str:
+        name = re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
+        if not _edited(there.get(TAG + name)):
+            now = round(time.time() * 1000)
+            saved = {"name": f"{sweep}: {kind}", "createdAt": now, "updatedAt": now, "state": compact(state)}
+            client.set_experiment_tag(experiment_id, TAG + name, compact(saved))
+        return name
+
+    return save("runs", runs_view(sweep, rewards, params)), save("settings", settings_view(sweep, rewards, params))
+
+
+def runs_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+    """All runs by name: rewards and KL at the end, and what the sweep varies."""
+    metrics = [f"metrics.`final/{key}`" for key in (*rewards, KL, "objective")]
+    columns = [*metrics, *(f"params.`{key}`" for key in params)]
+    return {
+        "searchFilter": with_tags({"sweep": sweep, "stage": "ppo"}),
+        "orderByKey": BY_NAME,
+        "orderByAsc": True,
+        "selectedColumns": columns,
+        "columnOrder": [NAME, *columns],
+        "columnWidths": dict.fromkeys(metrics, WIDTH) | {NAME: 2 * WIDTH},
+        "runsHiddenMode": "SHOW_ALL",
+    }
+
+
+def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
+    """The same runs, a colour a setting and the mean over its seeds: rewards against KL, then what moves by iteration."""
+    lines = (*(f"eval/{key}" for key in rewards), *LINES)
+    charts = [_scatter(f"eval/{KL}", f"eval/{key}") for key in rewards] + [_line(key) for key in lines]
+    common = {"runsCountToCompare": 100, "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
+    section = {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    return runs_view(sweep, rewards, params) | {
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "setting"}]},
+        "compareRunCharts": [common | chart | {"uuid": f"{SECTION}-{i}"} for i, chart in enumerate(charts)],
+        "compareRunSections": [section],
+        "isAccordionReordered": True,
+    }
+
+
+def _scatter(x: str, y: str) -> dict[str, Any]:
+    return {"type": "SCATTER", "xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
+
+
+def _line(key: str) -> dict[str, Any]:
+    """With what MLflow does not fill in by itself."""
+    free = {"xMin": None, "xMax": None, "yMin": None, "yMax": None}
+    shape = {"lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "linear", "range": free, "ignoreOutliers": False}
+    axes = {"xAxisKey": "step", "selectedXAxisMetricKey": "", "useGlobalXaxisKey": True, "yAxisKey": "metric", "yAxisExpressions": []}
+    return {"type": "LINE", "metricKey": key, "selectedMetricKeys": [key], **shape, **axes, "useGlobalLineSmoothing": True}
+
+
+def compact(value: object) -> str:
+    """JSON without spaces: not every MLflow takes a tag of more than 5,000 characters."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _edited(saved: str | None) -> bool:
+    """Whether a user saved the view anew after we did."""
+    try:
+        view = json.loads(saved or "{}")
+    except ValueError:
+        return True
+    return bool(view.get("updatedAt") != view.get("createdAt"))

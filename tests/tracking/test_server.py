@@ -1,0 +1,106 @@
+"""A server over HTTP in place of a database file: what a team has."""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from rlhf import ui
+from rlhf.compare import compare
+from rlhf.compare.cli import main
+from rlhf.tracking import MLflowTracker, deliver, pending
+from rlhf.tracking.delivery import open_state, read_state
+from rlhf.tracking.lookup import run_directory
+from rlhf.tracking.store import connect, prepare_store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """MLflow's own, on a port of loopback that is free."""
+    place = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{place}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    process = subprocess.Popen(ui.command(port), cwd=place, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if ui.answers(base) or process.poll() is not None:
+                break
+            time.sleep(0.5)
+        assert ui.answers(base)
+        yield base
+    finally:
+        ui.end(process)
+
+
+@pytest.fixture
+def tracked(server, rundirs, tmp_path) -> Path:
+    """A sweep of three runs that went to the server as they ran, and a stage that it still waits for."""
+    stage = rundirs.make_run(tmp_path / "artifacts" / "sft" / "abc")
+    open_state(stage, uri=server, experiment="team", name="sft", params={}, tags={"stage": "sft", "fingerprint": "abc"})
+    sweep = tmp_path / "sweeps" / "over_http"
+    for coef in (0.0, 0.05, 0.2):
+        name = f"c{coef}"
+        config = {"sweep": sweep.name, "paths": {"artifacts": str(tmp_path / "artifacts")}}
+        run = rundirs.make_run(sweep / name, coef=coef, proxy=2 - coef, kl=8 - 10 * coef, config=config)
+        rundirs.append(run / "samples.jsonl", {"iteration": 3, "prompt": "a", "response": "b"})
+        tracker = MLflowTracker(server, "team", nested=True)
+        tags = {"stage": "ppo", "sweep": sweep.name, "parent.sft": "abc"}
+        rundirs.write(sweep / "sweep.json", {"overrides": ["kl.coef=0,0.05,0.2"], "jobs": []})
+        tracker.begin(run, name=name, params={"kl.coef": coef}, tags=tags)
+        assert tracker.finish("FINISHED", timeout=120) is None
+    return sweep
+
+
+def test_a_sweep_is_compared_and_attached(server, tracked):
+    made = compare(tracked)
+    assert made.warnings == ()
+    assert not pending(tracked.parents[1] / "artifacts" / "sft" / "abc")
+    client = connect(server)
+    experiment = prepare_store(server, "team")
+    found = client.search_runs([experiment], "tags.sweep = 'over_http'")
+    (summary,) = [run for run in found if run.data.tags["stage"] == "sweep"]
+    assert {run.data.tags.get("mlflow.parentRunId") for run in found if run is not summary} == {summary.info.run_id}
+    assert {run.info.run_name for run in found} == {"sweep over_http", "kl.coef=0 seed=0", "kl.coef=0.05 seed=0", "kl.coef=0.2 seed=0"}
+    assert {"description", "report.html", "frontier.png"} <= {file.path for file in client.list_artifacts(summary.info.run_id)}
+    assert "command" not in made.links and all(link.startswith(f"{server}/#/") for link in made.links.values())
+
+
+def test_runs_are_found_by_experiment_and_by_id(server, tracked, monkeypatch, capsys):
+    monkeypatch.chdir(tracked.parents[1])
+    runs = sorted(path for path in tracked.iterdir() if path.is_dir())
+    ids = [read_state(run)["run_id"] for run in runs]
+    assert [run_directory(server, run_id) for run_id in ids] == runs
+    assert main(["--mlflow", ids[0], ids[2], "--tracking-uri", server, "--into", "two"]) == 0
+    table = Path("two/runs.csv").read_text()
+    assert "c0.0" in table and "c0.2" in table and "c0.05" not in table
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    assert main(["--mlflow", "team"]) == 0
+    (page,) = Path("outputs/comparisons").glob("*/report.html")
+    assert "kl.coef=0.05" in page.read_text()
+    capsys.readouterr()
+    assert main(["--mlflow", "nobody", "--tracking-uri", server]) == 2
+    assert "no experiment 'nobody'; it has Default, team" in capsys.readouterr().err
+    assert main(["--mlflow", "0" * 32, "--tracking-uri", server]) == 2
+    assert "is no run of rlhf in http://" in capsys.readouterr().err
+
+
+def test_a_server_that_went_away_is_said_and_loses_nothing(rundirs, tmp_path, server, capsys):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"http://me:pw@127.0.0.1:{free.getsockname()[1]}"
+    assert main(["--mlflow", "team", "--tracking-uri", gone]) == 2
+    said = capsys.readouterr().err
+    assert "does not answer" in said and "pw" not in said
+    run = rundirs.make_run(tmp_path / "run")
+    open_state(run, uri=server, experiment="team", name="late", params={}, tags={"stage": "ppo"})
+    assert deliver(run) is None
+    steps = [point.step for point in connect(server).get_metric_history(read_state(run)["run_id"], "iteration")]
+    assert steps == [0, 1, 2, 3]
