@@ -65,7 +65,8 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
     charts = [_scatter(f"eval/{KL}", f"eval/{key}") for key in rewards] + [_line(key) for key in lines]
     common = {"runsCountToCompare": 100, "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
     section = {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
-    return runs_view(sweep, rewards, params) | {
+    listed = {key: value for key, value in runs_view(sweep, rewards, params).items() if key != "columnWidths"}
+    return listed | {
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "setting"}]},
         "compareRunCharts": [common | chart | {"uuid": f"{SECTION}-{i}"} for i, chart in enumerate(charts)],
         "compareRunSections": [section],

@@ -57,3 +57,9 @@ def test_the_charts_begin_with_reward_against_kl():
     assert [chart["metricKey"] for chart in rest] == ["eval/kl/sequence_nats", "kl/coef", "eval/response/length", "eval/policy/entropy"]
     assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == {section["uuid"] for section in view["compareRunSections"]}
     assert len({chart["uuid"] for chart in view["compareRunCharts"]}) == 6
+
+
+def test_with_two_rewards_a_view_is_short_enough_for_older_servers(client, experiment):
+    rewards, params = ["reward/gold", "reward/proxy"], ["kl.controller", "kl.coef", "seed"]
+    for name in save_views(client, experiment, sweep="fixed_or_steered", rewards=rewards, params=params):
+        assert len(client.get_experiment(experiment).tags[TAG + name]) < 5000
