@@ -54,10 +54,11 @@ def jobs_of(found: Plan, directory: Path) -> dict[tuple[str, ...], Job]:
     return {job.overrides: job_of(job.config, job.overrides, directory) for job in found.jobs if job.config is not None}
 
 
-def hand_over(found: Plan, jobs: Sequence[Job], directory: Path, arguments: Sequence[str], go: Callable[[], object]) -> int:
+def hand_over(found: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]) -> int:
     """Runs `go`, which launches the jobs elsewhere. How each ended is read from its directory, whatever the launcher says."""
     console = stderr_console()
     configs = [job.config for job in found.jobs if job.config is not None]
+    jobs = list(jobs_of(found, directory).values())
     missing = {job.name for job in jobs if not naming.is_finished(job.directory)}
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):

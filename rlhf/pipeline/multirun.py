@@ -72,14 +72,13 @@ def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunctio
     arguments = list(config.hydra.overrides.task)
     launcher = sweeper.launcher
     local = isinstance(launcher, LocalLauncher)
-    jobs = {} if local else jobs_of(found, directory)
     if local:
         launcher.checked = {job.overrides: job.config for job in found.jobs}
     else:
         _settle_directory(config, directory)
     grid = type(sweeper).__name__ == "BasicSweeper"  # Hydra loads the modules of its plugins once more: there are two classes
     if grid:
-        sweeper.launcher = Grid(launcher, jobs)
+        sweeper.launcher = Grid(launcher, {} if local else jobs_of(found, directory))
     if local or isinstance(sweeper, SearchSweeper):
         code = 0
         with nullcontext() if local else at_work(stderr_console(), directory):
@@ -90,7 +89,7 @@ def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunctio
         if local and grid:
             code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
     else:
-        code = hand_over(found, list(jobs.values()), directory, arguments, lambda: sweeper.sweep(arguments=arguments))
+        code = hand_over(found, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
     callbacks.on_multirun_end(config=config, config_name=CONFIG_NAME)
     return code, directory
 
