@@ -138,6 +138,7 @@ def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
         compare(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
     from rlhf.tracking import pending
     from rlhf.tracking.delivery import open_state, read_state
