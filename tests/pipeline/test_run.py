@@ -63,6 +63,7 @@ def test_resume_exact(run_in, stop_at, tmp_path, controller):
         assert whole["kl.coef_final"] != whole["kl.coef"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [
     ["kl/reference=ema"], ["kl/reference=synced", "kl.reference.every=2"], ["trust_region=penalty"], ["trust_region=early_stop"],
     ["ppo.micro_batch_size=4", "ppo.lr_schedule=cosine", "ppo.lr_warmup=0.5"], ["ppo.checkpoint_every=3"], ["model.architecture=gpt2"],
