@@ -6,7 +6,7 @@
 
 A plant is beta -> the KL that the policy would come to; the KL moves towards it by 1/lag of the difference in each rollout, and is measured
 with noise, seeded. Every loop begins at KL 0, with a coefficient four times too low and four times too high. It is no model of PPO, whose
-steps have a limit of their own: the last table is the real loop. Prints Markdown. `rlhf.compare.controllers` says what the columns mean.
+steps have a limit of their own: the last table is the real loop. Prints Markdown. `rlhf.compare.statistics.step_response` says what the columns mean.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pathlib import Path
 import torch
 import yaml
 
-from rlhf.compare.controllers import cells, final_coef, response, series, solved, steered_kl, target, unit
-from rlhf.compare.load import load_run
+from rlhf.compare.read.runs import load_run
+from rlhf.compare.statistics.step_response import cells, final_coef, response, series, solved, steered_kl, target, unit
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed
 from rlhf.modules.exact import ExactView
 from rlhf.oracle import best_policy, beta_for_kl, exact_sequence_kl
-from rlhf.pipeline.ppo import ppo_module
-from rlhf.pipeline.sft import sft_artifact
-from rlhf.pipeline.workshop import Workshop
 from rlhf.rundir.names import snake
+from rlhf.stages.context import Workshop
+from rlhf.stages.ppo import ppo_module
+from rlhf.stages.sft import sft_artifact
 
 Plant = Callable[[float], float]  # beta -> KL in nats a response
 HEAD = "| controller | start | rise | overshoot | settled | steady error | coefficient |\n|---|---|---|---|---|---|---|"

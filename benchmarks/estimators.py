@@ -31,9 +31,9 @@ from rlhf.modules.exact import ExactView
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule
 from rlhf.oracle import exact_sequence_kl
 from rlhf.oracle.calibration import calibrate_mean, calibrate_ratio, draw
-from rlhf.pipeline.ppo import ppo_module
-from rlhf.pipeline.sft import sft_artifact
-from rlhf.pipeline.workshop import Workshop
+from rlhf.stages.context import Workshop
+from rlhf.stages.ppo import ppo_module
+from rlhf.stages.sft import sft_artifact
 from rlhf.tracking.base import NoTracker
 
 SAMPLED = {"k1": kl.k1, "k3": kl.k3, "k2": kl.k2, "abs": kl.absolute, "k1_clamped": kl.k1_clamped}

@@ -26,9 +26,9 @@ from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
 from rlhf.kl.reference import SFT
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.exact import ExactView, angle
-from rlhf.pipeline.ppo import ppo_module
-from rlhf.pipeline.sft import sft_artifact
-from rlhf.pipeline.workshop import Workshop
+from rlhf.stages.context import Workshop
+from rlhf.stages.ppo import ppo_module
+from rlhf.stages.sft import sft_artifact
 
 PAIRS: list[tuple[Any, Any]] = [
     (K1(), Reward()),

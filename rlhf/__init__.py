@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlhf.config.compose import compose as compose, validate as validate
-    from rlhf.pipeline.single import run as run
+    from rlhf.runs.execute import run as run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compose", "run", "validate"]
 
-_HOMES = {"compose": "rlhf.config.compose", "validate": "rlhf.config.compose", "run": "rlhf.pipeline.single"}
+_HOMES = {"compose": "rlhf.config.compose", "validate": "rlhf.config.compose", "run": "rlhf.runs.execute"}
 
 
 def __getattr__(name: str) -> Any:

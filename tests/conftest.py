@@ -70,3 +70,87 @@ def client(store):
     from rlhf.tracking.store import connect
 
     return connect(store)
+
+
+# --- small whole runs: half a second each once SFT and reward model are there
+
+SMALL = [
+    "data.demonstrations=64", "data.pairs=48", "data.prompts=64", "data.max_response_tokens=8",
+    "model.hidden_size=16", "model.layers=1", "model.heads=2",
+    "sft.epochs=2", "sft.batch_size=16", "reward_model.epochs=2", "reward_model.batch_size=16", "reward_model.normalize_samples=32",
+    "ppo.iterations=4", "ppo.rollout_size=16", "ppo.minibatch_size=8", "ppo.eval_prompts=8", "ppo.eval_samples=2", "ppo.eval_every=2",
+    "ppo.checkpoint_every=1", "tracking=none", "callbacks=none", "best_of_n=none",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory):
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def run_in(artifacts):
+    """run_in(directory, *overrides, without=prefix) -> summary: one run in this process; stages are shared by all tests."""
+
+    def go(directory, *overrides, without="nothing"):
+        from omegaconf import OmegaConf
+
+        from rlhf.config.compose import compose, validate
+        from rlhf.runs.run import run
+
+        small = [override for override in SMALL if not override.startswith(without)]
+        composed = compose([*small, f"paths.artifacts={artifacts}", *overrides])
+        plain = OmegaConf.to_container(composed, resolve=True)
+        return run(validate(composed), plain=plain, directory=directory)
+
+    return go
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """stop_at(stage, iteration, signal): the process gets the signal when that iteration has just been recorded."""
+    import os
+
+    from rlhf.callbacks import recorder
+
+    def arrange(stage, iteration, number):
+        original = recorder.write_status
+        sent = []
+
+        def write(directory, **status):
+            original(directory, **status)
+            if not sent and (status.get("stage"), status.get("iteration")) == (stage, iteration):
+                sent.append(1)
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(recorder, "write_status", write)
+
+    return arrange
+
+
+# --- commands, given in a folder of their own as a user would
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Where the commands are given. The code counts as committed, whatever the repository that the tests run from is like."""
+    from rlhf.stages import manifest
+
+    monkeypatch.setattr(manifest, "git", lambda: {"revision": "b" * 40, "dirty": False})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def reproduce(home, capfd):
+    """reproduce(argument, ...) -> (exit code, everything it said)"""
+
+    def go(*arguments):
+        from rlhf.commands.reproduce import main
+
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        said = capfd.readouterr()
+        return code, said.out + said.err
+
+    return go

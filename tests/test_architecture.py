@@ -10,17 +10,17 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # library -> the parts of the package that may import it at all
 MAY_IMPORT = {
-    "pytorch_lightning": {"modules", "callbacks", "pipeline"},
+    "pytorch_lightning": {"modules", "callbacks", "stages"},
     "mlflow": {"tracking"},
-    "hydra": {"config", "cli.py", "pipeline"},
-    "omegaconf": {"config", "cli.py", "pipeline", "reproduce", "__init__.py"},
+    "hydra": {"config", "commands", "sweeps"},
+    "omegaconf": {"config", "commands", "sweeps", "stages", "runs", "reproduce", "__init__.py"},
     "matplotlib": {"compare"},
-    "transformers": {"models", "data", "rollout", "modules", "pipeline"},
+    "transformers": {"models", "data", "rollout", "modules", "stages"},
 }
 TORCH_ONLY = ("functional", "oracle", "types.py", "trust_region.py", "randomness.py", "kl")
 # parts that must answer in about a second: nothing heavy when they are imported
 LIGHT = (
-    "config", "cli.py", "ui.py", "__init__.py", "__main__.py", "rundir", "compare", "reproduce", "tracking",
+    "config", "commands", "__init__.py", "__main__.py", "rundir", "compare", "reproduce", "tracking",
     "kl/rules.py", "kl/controller.py", "kl/__init__.py",
     "kl/cautions.py", "kl/descends.py",
 )  # fmt: skip
@@ -29,8 +29,8 @@ HEAVY = {"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "skle
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
     {"functional", "rundir", "randomness.py"}, {"types.py"}, {"kl", "trust_region.py", "oracle"}, {"data"}, {"models"}, {"rollout"},
-    {"modules"}, {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"pipeline"}, {"reproduce"},
-    {"cli.py", "ui.py", "__init__.py", "__main__.py"},
+    {"modules"}, {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"stages"}, {"runs"}, {"sweeps"}, {"reproduce"},
+    {"commands", "__init__.py", "__main__.py"},
 ]  # fmt: skip
 
 

@@ -18,8 +18,8 @@ def test_the_wheel_carries_conf_and_answers_outside_the_repository(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     shipped = {name.removeprefix("rlhf/_conf/") for name in names if name.startswith("rlhf/_conf/")}
     assert shipped == {str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")}
-    pages = {name for name in names if name.startswith("rlhf/compare/page/")}
-    assert pages == {f"rlhf/compare/page/{path.name}" for path in (ROOT / "rlhf/compare/page").iterdir()} and len(pages) >= 4
+    pages = {name for name in names if name.startswith("rlhf/compare/page/templates/")}
+    assert pages == {f"rlhf/compare/page/templates/{path.name}" for path in (ROOT / "rlhf/compare/page/templates").iterdir()} and len(pages) >= 4
     assert not [name for name in names if name.startswith(("tests/", "docs/", "conf/"))]
     home = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(home)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare import controllers, matchedtext, oracle, report, searchtext, webpage
-from rlhf.compare.answer import answer
-from rlhf.compare.findings import Findings, find
-from rlhf.compare.load import Run, load
-from rlhf.compare.searches import Crossing, Search, crossings, searches
-from rlhf.compare.settings import Setting, copied, differing, group, reward_keys
-from rlhf.compare.stats import gap
+from rlhf.compare.page import page as webpage
+from rlhf.compare.read.runs import Run, load
+from rlhf.compare.read.searches import Crossing, Search, crossings, searches
+from rlhf.compare.statistics import exact as oracle, step_response as controllers
+from rlhf.compare.statistics.estimates import gap
+from rlhf.compare.statistics.findings import Findings, find
+from rlhf.compare.statistics.settings import Setting, copied, differing, group, reward_keys
+from rlhf.compare.text import matched as matchedtext, report, searches as searchtext
+from rlhf.compare.text.answer import answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,12 +78,12 @@ def compare(directory: Path | str, *, runs: Sequence[Run] | None = None, console
     links: dict[str, str] = {}
     warnings: list[str] = []
     if track:
-        from rlhf.compare.attach import attach
+        from rlhf.compare.publish import attach
 
         links, warnings = attach(directory, runs, text, report.metrics(found, runs), list(files.values()))
     made = Comparison(rows, [_setting(s) for s in settings], files, told, links, tuple(warnings))
     if console is not None:
-        from rlhf.compare.screen import show
+        from rlhf.compare.terminal import show
 
         show(console, made, runs, report.table(settings, rewards, found))
     return made
@@ -97,7 +99,7 @@ def _found(directory: Path) -> list[Run]:
 
 
 def _picture(directory: Path, settings: list[Setting], rewards: list[str], found: Findings | None, title: str) -> Path | None:
-    from rlhf.compare import frontier
+    from rlhf.compare.figures import frontier
 
     drawn = frontier.drawable(settings, rewards)
     path = directory / "frontier.png"

@@ -9,8 +9,8 @@ from typing import Any
 
 from rlhf.config.naming import VOLATILE
 from rlhf.rundir.names import snake
-from rlhf.tracking.redact import redact_override
-from rlhf.tracking.spool import read_json
+from rlhf.rundir.read import read_json
+from rlhf.rundir.redact import redact_override
 
 
 def varied(directory: Path) -> dict[str, str]:

@@ -17,9 +17,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlhf.functional.errors import mean_and_error, ratio_and_error
 from rlhf.functional.logprobs import tempered
 from rlhf.functional.masking import masked_mean, masked_sum
+from rlhf.functional.standard_errors import mean_and_error, ratio_and_error
 
 LOG_RATIO_CLAMP = 20.0
 
@@ -73,7 +73,7 @@ def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Ten
 def sequence_nats(kl: Tensor, mask: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(mean, standard error) over the B responses of sum_t m * kl, in nats per response.
 
-    `groups` [B] tells which responses answer the same prompt (rlhf.functional.errors). The error is NaN for fewer than 2 responses.
+    `groups` [B] tells which responses answer the same prompt (rlhf.functional.standard_errors). The error is NaN for fewer than 2 responses.
     """
     return mean_and_error(masked_sum(kl, mask, dim=-1), groups)
 

@@ -1,0 +1,1 @@
+"""Hugging Face models as policies, reward models and value models."""

@@ -1,0 +1,1 @@
+"""The Lightning modules, one an algorithm."""

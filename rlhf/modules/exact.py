@@ -12,7 +12,7 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.models.policy import response_logits
 from rlhf.modules.ppo import PPOModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
-from rlhf.rollout.collect import to_experience
+from rlhf.rollout.view import to_experience
 from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
 
 

@@ -21,13 +21,13 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, StageModule, with_initial_lr
-from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
+from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
 from rlhf.randomness import generator
-from rlhf.rollout.collect import AdvantageSettings, TokenView, predict_values, response_logp, to_experience, view_tokens
+from rlhf.rollout.engines.torch import Sampling, generate
 from rlhf.rollout.evaluate import evaluate, kl_metrics, rollout_metrics
-from rlhf.rollout.generate import Sampling, generate
 from rlhf.rollout.minibatch import minibatches
 from rlhf.rollout.score import clip_score, whole_score
+from rlhf.rollout.view import AdvantageSettings, TokenView, predict_values, response_logp, to_experience, view_tokens
 from rlhf.trust_region import TrustRegion, local_kl
 from rlhf.types import Experience, Minibatch, PromptBatch, Rollout, ScoredRollout
 

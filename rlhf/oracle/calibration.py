@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlhf.functional.errors import mean_and_error, ratio_and_error
+from rlhf.functional.standard_errors import mean_and_error, ratio_and_error
 
 Z95 = 1.959964  # of the normal interval: estimate +- Z95 * se
 

@@ -19,7 +19,7 @@ from rlhf.reproduce.target import STAGES, Original
 from rlhf.rundir.files import read_jsonl
 
 if TYPE_CHECKING:
-    from rlhf.pipeline.workshop import Workshop
+    from rlhf.stages.context import Workshop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +87,15 @@ class Checker:
         return self._data[cfg.data]
 
     def _parts(self, data: TaskData) -> dict[str, dict[str, object]]:
-        from rlhf.pipeline.manifest import data_parts
+        from rlhf.stages.manifest import data_parts
 
         return data_parts(data)
 
     def _fingerprints(self, cfg: Config) -> dict[str, str]:
-        from rlhf.pipeline.reward_model import reward_model_fingerprint
-        from rlhf.pipeline.run import needs_reward_model
-        from rlhf.pipeline.sft import sft_fingerprint
-        from rlhf.pipeline.workshop import Workshop
+        from rlhf.runs.run import needs_reward_model
+        from rlhf.stages.context import Workshop
+        from rlhf.stages.reward_model import reward_model_fingerprint
+        from rlhf.stages.sft import sft_fingerprint
 
         wanted = cfg.stage == "reward_model" or (cfg.stage == "ppo" and needs_reward_model(cfg))
         key = digest([wanted, _without_later(cfg)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.pipeline import manifest
+from rlhf.stages import manifest
 
 ABSENT = "(none)"
 UNKNOWN = "(not recorded)"

@@ -11,7 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.compare.load import flatten
+from rlhf.compare.read.runs import flatten
 from rlhf.config.naming import canonical, identity, run_hash
 from rlhf.config.resolve import resolve
 from rlhf.config.schema import Config

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.files import read_jsonl
-from rlhf.tracking.spool import number
+from rlhf.rundir.read import number
 
 Row = Mapping[str, Any]
 

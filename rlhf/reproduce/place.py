@@ -13,7 +13,7 @@ from rlhf.config.validate import validate
 from rlhf.reproduce.check import Job
 from rlhf.reproduce.target import NoTarget, Target, shown
 from rlhf.rundir.files import write_json
-from rlhf.tracking.spool import read_json
+from rlhf.rundir.read import read_json
 
 RECORD = "reproduction.json"
 DONE = "done"

@@ -27,10 +27,10 @@ def make_again(target: Target, jobs: Sequence[Job], place: Place, *, reuse: bool
         for job in jobs:
             lend(job, place)
     if target.kind != "sweep":
-        from rlhf.pipeline.single import execute
+        from rlhf.runs.execute import execute
 
         return execute(moved(jobs[0], place), directory=place.directory, log=place.directory / "log.txt")
-    from rlhf.pipeline.launcher import GOOD, run_sweep
+    from rlhf.sweeps.launchers.local import GOOD, run_sweep
 
     planned = [(job.original.overrides, moved(job, place)) for job in jobs]
     try:

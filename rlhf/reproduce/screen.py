@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlhf.pipeline.watch import duration
 from rlhf.reproduce.check import Job, common
 from rlhf.reproduce.numbers import MetricComparison
 from rlhf.reproduce.place import Place, reusable
 from rlhf.reproduce.target import Original, Target
 from rlhf.reproduce.verdict import UNIT, JobComparison, StageComparison, plural
 from rlhf.rundir.files import read_jsonl
+from rlhf.sweeps.screen.table import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.suggest import nearest
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_alive
 from rlhf.tracking.lookup import run_directory, run_ids
-from rlhf.tracking.spool import read_json
 
 Kind = Literal["run", "stage", "sweep"]
 MARKS = ("config.yaml", "manifest.json")  # without both there is nothing to start from

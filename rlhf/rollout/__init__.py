@@ -1,0 +1,1 @@
+"""Responses: drawn, read by the models, scored, evaluated, cut into minibatches."""

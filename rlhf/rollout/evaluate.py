@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.errors import groups_of, mean_and_error
 from rlhf.functional.kl import k1, k2, k3, log_ratio_clip_fraction, sequence_nats, token_nats
 from rlhf.functional.masking import masked_mean, masked_sum
+from rlhf.functional.standard_errors import groups_of, mean_and_error
 from rlhf.kl.penalty import KLPenalty
-from rlhf.rollout.collect import TokenView
-from rlhf.rollout.generate import decode
+from rlhf.rollout.engines.torch import decode
 from rlhf.rollout.score import Judges
+from rlhf.rollout.view import TokenView
 from rlhf.types import Rollout, ScoredRollout
 
 Metrics = dict[str, float]
 
 
 def mean_and_se(name: str, x: Tensor, groups: Tensor | None = None) -> Metrics:
-    """x [B] -> its mean and the standard error of it; `groups` as in rlhf.functional.errors."""
+    """x [B] -> its mean and the standard error of it; `groups` as in rlhf.functional.standard_errors."""
     mean, error = mean_and_error(x, groups)
     return {name: float(mean), f"{name}_se": float(error)}
 

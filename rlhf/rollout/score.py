@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rlhf.data.records import Reward
 from rlhf.models.scalar import ScalarModel
-from rlhf.rollout.generate import decode
+from rlhf.rollout.engines.torch import decode
 from rlhf.types import Rollout
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.tracking.redact import redact_text, redacted_file
-from rlhf.tracking.spool import Lines, number, read_json
+from rlhf.rundir.read import Lines, number, read_json
+from rlhf.rundir.redact import redact_text, redacted_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from rlhf.rundir.read import Lines, number, read_json, write_json
+from rlhf.rundir.redact import redact_text, redact_value
 from rlhf.tracking import artifacts
 from rlhf.tracking.base import Dataset
 from rlhf.tracking.links import with_tags
 from rlhf.tracking.params import key_of, send_params, written
-from rlhf.tracking.redact import redact_text, redact_value
 from rlhf.tracking.relations import describe
-from rlhf.tracking.spool import Lines, number, read_json, write_json
 from rlhf.tracking.store import connect, prepare_store
 from rlhf.tracking.summary import summary_run
 

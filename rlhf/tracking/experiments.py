@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.rundir.redact import redact_text, sentence
 from rlhf.tracking.lookup import DIRECTORY_TAG, run_directory
-from rlhf.tracking.redact import redact_text, sentence
 from rlhf.tracking.store import absolute_uri, connect, database
 
 if TYPE_CHECKING:

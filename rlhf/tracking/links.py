@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from rlhf.tracking.redact import redact_text
-from rlhf.tracking.spool import read_json
+from rlhf.rundir.read import read_json
+from rlhf.rundir.redact import redact_text
 from rlhf.tracking.store import absolute_uri, default_uri
 
 LOCAL = "http://127.0.0.1:5000/"

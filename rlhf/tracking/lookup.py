@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from rlhf.tracking.redact import redact_text
+from rlhf.rundir.redact import redact_text
 from rlhf.tracking.store import absolute_uri, connect, database
 
 DIRECTORY_TAG = "rlhf.directory"

@@ -11,12 +11,12 @@ from typing import Any
 
 from filelock import Timeout
 
+from rlhf.rundir.read import read_json
+from rlhf.rundir.redact import redact_text, sentence
 from rlhf.rundir.status import is_alive
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery, open_state, read_state
 from rlhf.tracking.links import experiment_link, page, run_link, ui_command
-from rlhf.tracking.redact import redact_text, sentence
-from rlhf.tracking.spool import read_json
 from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rlhf.rundir.names import snake
-from rlhf.tracking.redact import redact_value
+from rlhf.rundir.redact import redact_value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

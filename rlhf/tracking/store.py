@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from rlhf.tracking.spool import read_json, write_json
+from rlhf.rundir.read import read_json, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

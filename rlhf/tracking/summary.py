@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from rlhf.rundir.read import number
+from rlhf.rundir.redact import redact_text
 from rlhf.tracking.artifacts import send_file
 from rlhf.tracking.links import with_tags
-from rlhf.tracking.redact import redact_text
 from rlhf.tracking.relations import NOTE_TAG
-from rlhf.tracking.spool import number
 from rlhf.tracking.store import connect, prepare_store
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ def done(tmp_path_factory):
     from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
-    from rlhf.pipeline.run import run
+    from rlhf.runs.run import run
 
     root = tmp_path_factory.mktemp("oracle")
 
@@ -60,7 +60,7 @@ def test_a_problem_too_large_is_told_before_training(tmp_path):
     from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
-    from rlhf.pipeline.run import run
+    from rlhf.runs.run import run
 
     composed = compose([*SMALL, f"paths.artifacts={tmp_path / 'artifacts'}", "generation.max_new_tokens=12", "data.vocabulary=4"])
     with pytest.raises(ValueError, match="too many to enumerate"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlhf.callbacks.oracle import right_beta
-from rlhf.compare.load import load_run
+from rlhf.compare.read.runs import load_run
 
 SMALL = [
     "data=micro", "data.vocabulary=2", "data.prompts=4", "data.max_response_tokens=3", "data.demonstrations=64",
@@ -22,7 +22,7 @@ def go(tmp_path):
     from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
-    from rlhf.pipeline.run import run
+    from rlhf.runs.run import run
 
     def made(name, *overrides):
         composed = compose([*SMALL, f"paths.artifacts={tmp_path / 'artifacts'}", *overrides])

@@ -2,8 +2,8 @@ import torch
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
 from rlhf.modules.base import StageModule, with_initial_lr
-from rlhf.pipeline.fit import TrainerSettings, fit
 from rlhf.rundir.files import read_jsonl
+from rlhf.stages.fit import TrainerSettings, fit
 from rlhf.tracking import NoTracker
 
 

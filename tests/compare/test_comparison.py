@@ -7,10 +7,10 @@ import math
 import pytest
 from rich.console import Console
 
+from rlhf.commands.compare import main
 from rlhf.compare import compare
-from rlhf.compare.cli import main
 from rlhf.compare.comparison import NothingToCompare
-from rlhf.compare.gather import gather
+from rlhf.compare.read.places import gather
 from rlhf.tracking.store import prepare_store
 
 
@@ -265,10 +265,10 @@ def test_every_sft_policy_has_its_row_and_none_its_star(rundirs, tmp_path):
 
 
 def test_no_gold_no_drop(rundirs, tmp_path):
-    from rlhf.compare.findings import find
-    from rlhf.compare.load import load
-    from rlhf.compare.report import metrics
-    from rlhf.compare.settings import group
+    from rlhf.compare.read.runs import load
+    from rlhf.compare.statistics.findings import find
+    from rlhf.compare.statistics.settings import group
+    from rlhf.compare.text.report import metrics
 
     rundirs.make_run(tmp_path / "gold" / "a")
     rundirs.make_run(tmp_path / "none" / "a", gold=None)

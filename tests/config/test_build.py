@@ -13,8 +13,8 @@ REFUSED = [
     "pathlib.Path",
     "torch.load",
     "torch.optim.lr_scheduler.LambdaLR",
-    "rlhf.cli.os._exit",
-    "rlhf.cli.main",
+    "rlhf.commands.run.os._exit",
+    "rlhf.commands.run.main",
     "",
     None,
 ]

@@ -13,11 +13,11 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
 from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
+from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
-from rlhf.modules.ppo_parts import Frozen, PPOSettings, PromptSource
-from rlhf.rollout.collect import AdvantageSettings
-from rlhf.rollout.generate import Sampling
+from rlhf.rollout.engines.torch import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
+from rlhf.rollout.view import AdvantageSettings
 from rlhf.trust_region import EarlyStop, Penalty, Unlimited
 from tests.conftest import tiny
 

@@ -1,6 +1,6 @@
-from rlhf.pipeline import manifest
 from rlhf.reproduce import differences
 from rlhf.reproduce.differences import Difference
+from rlhf.stages import manifest
 
 
 def test_packages():

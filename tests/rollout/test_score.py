@@ -4,7 +4,7 @@ import torch
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.models.load import scalar_model_from
 from rlhf.randomness import generator
-from rlhf.rollout.generate import Sampling, generate
+from rlhf.rollout.engines.torch import Sampling, generate
 from rlhf.rollout.score import GoldScorer, Judges, RewardModelScorer, clip_score, missing_eos
 
 

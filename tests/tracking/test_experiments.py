@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.compare.cli import main
+from rlhf.commands.compare import main
 from rlhf.tracking.delivery import open_state, read_state
 from rlhf.tracking.experiments import directories
 from rlhf.tracking.lookup import DIRECTORY_TAG

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf import ui
+from rlhf.commands import ui
+from rlhf.commands.compare import main
 from rlhf.compare import compare
-from rlhf.compare.cli import main
 from rlhf.tracking import MLflowTracker, deliver, pending
 from rlhf.tracking.delivery import open_state, read_state
 from rlhf.tracking.lookup import run_directory

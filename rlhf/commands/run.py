@@ -1,0 +1,214 @@
+"""The command `rlhf`: every config is checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf import __version__
+from rlhf.config.allow import ENVIRONMENT
+from rlhf.config.build import build
+from rlhf.config.plan import Plan, plan, reason
+from rlhf.config.schema import Config
+from rlhf.config.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
+from rlhf.data.records import DataError
+from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.files import read_json
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+    from omegaconf import DictConfig
+
+ALLOW_FLAG = "--allow-targets"
+FAILED, WRONG = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done; 1 a run failed; 2 the config or the data is wrong; 130 and 143 stopped by a signal, the state saved."""
+    arguments = _take_allowed(list(sys.argv[1:] if argv is None else argv))
+    if "--version" in arguments:
+        print(f"rlhf {__version__}")
+        return 0
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    args, unknown = parser.parse_known_args(arguments)
+    args.overrides += [word for word in unknown if not word.startswith("-")]  # settings after an option
+    faults = [f"{word}: no such option; a setting is written without dashes, key=value" for word in unknown if word.startswith("-")]
+    if args.experimental_rerun or args.config_name or args.config_path:
+        faults.append("--experimental-rerun, --config-name and --config-path are not offered; --config-dir adds groups of your own")
+    if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
+        return _hydra_answers(arguments)
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with session(args.config_dir) as hydra:
+            return _command(hydra, args, faults)
+    except (FileNotFoundError, HydraException, OmegaConfBaseException) as error:
+        return _refuse([reason(error)])
+    except RunFailed as error:
+        print(f"rlhf: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _take_allowed(arguments: list[str]) -> list[str]:
+    """Takes `--allow-targets=PACKAGE` (or `--allow-targets PACKAGE`) out of the arguments; jobs get it by the environment."""
+    rest, words = [], iter(arguments)
+    for word in words:
+        flag, mark, value = word.partition("=")
+        if flag != ALLOW_FLAG:
+            rest.append(word)
+            continue
+        given = value if mark else next(words, "")
+        os.environ[ENVIRONMENT] = ",".join(filter(None, [os.environ.get(ENVIRONMENT, ""), given]))
+    return rest
+
+
+def _refuse(faults: Sequence[str]) -> int:
+    count = "One thing is" if len(faults) == 1 else f"{len(faults)} things are"
+    print("\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]), file=sys.stderr)
+    return WRONG
+
+
+def _hydra_answers(arguments: Sequence[str]) -> int:
+    """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
+    import hydra
+
+    from rlhf.config.resolve import register_resolvers
+    from rlhf.config.session import prefer_our_launchers
+    from rlhf.sweeps.launchers.local import register_launcher
+
+    register_resolvers()
+    register_launcher()
+    prefer_our_launchers()
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(task)()
+    return 0
+
+
+def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> int:
+    found = plan(hydra, args.overrides, multirun=args.multirun)
+    if faults or found.faults:
+        return _refuse([*faults, *found.faults])
+    configs = [job.config for job in found.jobs if job.config is not None]
+    data_faults = _data_faults(configs)
+    if data_faults:
+        return _refuse(data_faults)
+    if found.sweep:  # a single run says it itself
+        print("".join(f"warning: {said}\n" for said in found.warnings), end="", file=sys.stderr, flush=True)
+    return _sweep(hydra, found, args.overrides) if found.sweep else _single(hydra, configs[0], args.overrides)
+
+
+def _data_faults(configs: Iterable[Config]) -> list[str]:
+    """Reads the data of runs that are not finished: cheap, and a wrong row must be told before any model is built."""
+    from rlhf.runs.execute import finished_summary
+
+    faults: list[str] = []
+    for piece in {cfg.data: None for cfg in configs if finished_summary(cfg) is None}:
+        try:
+            build(piece).load()
+        except DataError as error:
+            faults += error.faults
+    return list(dict.fromkeys(faults))
+
+
+def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
+    from rlhf.runs.execute import directory_of, finished_summary
+    from rlhf.sweeps.launchers.local import limit_threads
+
+    directory = directory_of(cfg)
+    before = finished_summary(cfg)
+    if before is None:
+        print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
+        limit_threads(cfg.trainer.threads)
+        result = hydra.run(config_name=CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=RUN"])
+        code = int(result.return_value or 0)
+        if code:
+            return code
+    else:
+        print(f"this run was finished before; rerun=true starts another\n  {directory}", file=sys.stderr)
+        from rlhf.tracking import deliver
+
+        if warning := deliver(directory):
+            print(warning, file=sys.stderr)
+    _print_summary(read_json(directory / "summary.json"), directory)
+    return 0
+
+
+# what the table at the end of a run shows; summary.json has everything
+SHOWN = (
+    "objective", "reward/", "sft/", "kl.coef", "kl/sequence_nats", "kl/plain/sequence_nats", "response/", "policy/", "val/",
+    "reward_model/", "wall_seconds",
+)  # fmt: skip
+
+
+def _print_summary(summary: dict[str, Any], directory: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rlhf.tracking.links import directory_links
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in summary.items():
+        if not isinstance(value, (int, float)) or not key.startswith(SHOWN) or key.endswith(("_se", "_k2", "_k3", "_exact")):
+            continue
+        error = summary.get(f"{key}_se")
+        table.add_row(key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else ""))
+    console = Console()
+    console.print(table)
+    for said in summary.get("warnings", ()):
+        console.print(f"\nwarning: {said}", highlight=False)
+    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    for label, place in directory_links(directory).items():
+        console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
+
+
+def _sweep(hydra: Hydra, found: Plan, overrides: Sequence[str]) -> int:
+    from rlhf.sweeps.multirun import sweep
+
+    code, directory = sweep(hydra, found, overrides, task)
+    _compare(directory)
+    return code
+
+
+def _compare(directory: Path) -> None:
+    """The comparison of what is there; a fault in it does not change how the sweep ended."""
+    from rlhf.compare import compare
+    from rlhf.compare.terminal import wide_console
+
+    try:
+        compare(directory, console=wide_console())
+    except Exception as error:
+        print(f"the comparison failed: {error}\n  again: rlhf-compare {directory}", file=sys.stderr)
+
+
+def task(config: DictConfig) -> int | dict[str, Any]:
+    """What Hydra and other launchers call: a run's exit code, or as a job of a sweep its summary.
+
+    Raises:
+        JobFailed: as a job of a sweep, if the run failed.
+        SystemExit: as a job of a sweep, if a signal stopped it.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from rlhf.config.validate import validate
+    from rlhf.runs.execute import directory_of, execute
+
+    cfg, hydra_config = validate(config), HydraConfig.get()
+    if hydra_config.mode == RunMode.MULTIRUN:
+        from rlhf.sweeps.multirun import job_task
+
+        return job_task(cfg, hydra_config)
+    directory = directory_of(cfg)
+    return execute(cfg, directory=directory, log=directory / "log.txt")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""rlhf-ui: MLflow's pages on the store that the runs are in, on this computer only."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rlhf.rundir.redact import redact_text
+from rlhf.tracking.links import MODE
+from rlhf.tracking.store import absolute_uri, database, quiet
+
+HOST = "127.0.0.1"
+POLL = 0.5  # seconds between looks at MLflow
+GRACE = 10.0  # seconds that MLflow has to end
+
+
+class Refused(Exception):
+    """Nothing is started; the sentence says why."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 ended by the user, or nothing to start; 1 MLflow ended by itself; 2 refused."""
+    parser = argparse.ArgumentParser(
+        prog="rlhf-ui",
+        description="Serve MLflow's pages on this computer until Ctrl-C. The store: --uri, else the settings given, else "
+        "MLFLOW_TRACKING_URI, else the config's tracking.uri.",
+    )
+    parser.add_argument("settings", nargs="*", help="as for rlhf: paths.outputs=/data/outputs, tracking.uri=...")
+    parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
+    parser.add_argument("--port", type=int, default=5000)
+    args = parser.parse_args(argv)
+    try:
+        uri = servable(args.uri or configured(args.settings))
+        if uri.startswith("http"):
+            print(f"a server has these runs: {page(redact_text(uri).rstrip('/'))}")
+            return 0
+        _check_port(args.port)
+    except Refused as error:
+        print(f"rlhf-ui: {error}", file=sys.stderr)
+        return 2
+    return serve(uri, args.port)
+
+
+def configured(settings: Sequence[str]) -> str:
+    """The store's address by these settings, the environment and the config.
+
+    Raises:
+        Refused: they name none.
+    """
+    from rlhf.config.compose import compose, validate
+    from rlhf.config.pieces import MLflowTracker
+    from rlhf.config.validate import ConfigError
+
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    if named and not settings:
+        return named
+    try:
+        tracking = validate(compose(list(settings))).tracking
+    except ConfigError as error:
+        raise Refused("\n  ".join(error.faults)) from None
+    if not isinstance(tracking, MLflowTracker):
+        raise Refused("these settings track nothing in MLflow; give --uri")
+    return tracking.uri
+
+
+def servable(uri: str) -> str:
+    """The address made absolute.
+
+    Raises:
+        Refused: there is no store.
+    """
+    try:
+        found, path = absolute_uri(uri), database(uri)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    if path is not None and not path.is_file():
+        raise Refused(f"{path} is not there: no run has been tracked in it. Run one first, or name another store with --uri")
+    return found
+
+
+def page(base: str) -> str:
+    return f"{base}/#/experiments?{MODE}"
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise Refused(f"port {port} is taken, perhaps by another rlhf-ui (http://{HOST}:{port}); --port takes another") from None
+
+
+def command(port: int) -> list[str]:
+    """One worker: each takes about 235 MB and one is enough for one reader. The store is told by MLFLOW_BACKEND_STORE_URI:
+    everybody on this computer can read a command line, and the address may hold a password."""
+    return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
+
+
+def serve(uri: str, port: int) -> int:
+    """Until Ctrl-C, SIGTERM or the terminal's end, which end MLflow and all its children."""
+    quiet()
+    base = f"http://{HOST}:{port}"
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    with noted_signals() as came:
+        server = subprocess.Popen(command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment)
+        try:
+            print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
+            told = False
+            while not came and (code := server.poll()) is None:
+                if not told and answers(base):
+                    print(f"{page(base)}\nCtrl-C ends it", flush=True)
+                    told = True
+                time.sleep(POLL)
+            if came:
+                return 0
+            print(f"rlhf-ui: MLflow ended by itself (exit {code})", file=sys.stderr)
+            return 1
+        finally:
+            end(server)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Those that came, instead of what they would do: none may cut the start of MLflow or its end short. `nohup` stays as it is."""
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def answers(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/health", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """Asks the whole process group to end, then kills what is left of it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            server.poll()
+            try:
+                os.killpg(server.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

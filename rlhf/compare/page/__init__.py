@@ -1,0 +1,1 @@
+"""report.html: its charts, tooltips and samples, and the templates that hold them."""

@@ -1,0 +1,106 @@
+"""The same prompts under SFT and under each setting, tokens shaded by what they add to the KL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf.compare.read.curves import KL, value
+from rlhf.compare.read.provenance import starts
+from rlhf.compare.read.runs import Run
+from rlhf.compare.statistics.settings import Setting
+from rlhf.rundir.read import Lines
+
+PROMPTS = 6
+WIDE = 160  # characters
+STRONG = 4.0  # nats of a token at which the shade is full
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    lead: str  # the space before it, which is not shaded
+    text: str
+    kl: float  # log pi - log pi_ref of the token that was drawn: its share of this response's KL estimate, may be negative
+
+    @property
+    def shade(self) -> int:
+        """0 to 100 per cent of full, by sqrt so that small ones can be seen."""
+        return round(100 * math.sqrt(min(abs(self.kl) / STRONG, 1.0)))
+
+    @property
+    def above(self) -> bool:
+        return self.kl >= 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    who: str  # SFT, or a setting's label
+    text: str
+    tokens: tuple[Token, ...]  # empty where the run did not record them
+    rewards: dict[str, float]
+    kl: float
+    ended: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    prompt: str
+    responses: tuple[Response, ...]
+
+    @property
+    def long(self) -> bool:
+        """Whether the responses need wide columns."""
+        return any(len(r.text) > WIDE for r in self.responses)
+
+
+def samples(run: Run, *, first: bool = False) -> list[dict[str, Any]]:
+    """A run's rows of samples.jsonl at its last evaluation, or at its first (iteration 0 is SFT)."""
+    rows = [row for row in Lines(run.directory / "samples.jsonl").read() if isinstance(row.get("iteration"), int) and "prompt" in row]
+    if not rows:
+        return []
+    at = min(row["iteration"] for row in rows) if first else max(row["iteration"] for row in rows)
+    return [row for row in rows if row["iteration"] == at] if not first or at == 0 else []
+
+
+def side_by_side(settings: Sequence[Setting], most: int = PROMPTS) -> list[Sample]:
+    """Up to `most` prompts that every setting's first run with samples has answered, under SFT and under each."""
+    ended = {s.label: rows for s in settings if (rows := _first_rows(s))}
+    if not ended:
+        return []
+    one = len(starts(settings)) == 1
+    sft = next((rows for s in settings for run in s.runs if one and (rows := samples(run, first=True))), [])
+    shared = [row["prompt"] for row in next(iter(ended.values()))]
+    shared = [p for p in dict.fromkeys(shared) if all(any(row["prompt"] == p for row in rows) for rows in ended.values())]
+    columns = ({"SFT": sft} if sft else {}) | ended
+    return [
+        Sample(prompt=p, responses=tuple(_response(who, row) for who, rows in columns.items() if (row := _of(rows, p)) is not None))
+        for p in shared[:most]
+    ]
+
+
+def _first_rows(setting: Setting) -> list[dict[str, Any]]:
+    return next((rows for run in setting.runs if (rows := samples(run))), [])
+
+
+def _of(rows: Sequence[dict[str, Any]], prompt: str) -> dict[str, Any] | None:
+    return next((row for row in rows if row["prompt"] == prompt), None)
+
+
+def _token(text: str, kl: float) -> Token:
+    bare = text.lstrip()
+    return Token(lead=text[: len(text) - len(bare)], text=bare, kl=0.0 if math.isnan(kl) else kl)
+
+
+def _response(who: str, row: dict[str, Any]) -> Response:
+    texts, kls = row.get("tokens") or [], row.get("token_kl") or []
+    whole = len(texts) == len(kls)
+    return Response(
+        who=who,
+        text=str(row.get("response", "")),
+        tokens=tuple(_token(str(t), value({"": k}, "")) for t, k in zip(texts, kls, strict=True)) if whole else (),
+        rewards={k.removeprefix("reward/"): value(row, k) for k in row if k.startswith("reward/")},
+        kl=value(row, KL),
+        ended=bool(row.get("ended", True)),
+    )

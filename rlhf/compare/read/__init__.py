@@ -1,0 +1,1 @@
+"""From files to values: runs, their curves, best of n, searches, what they stand on."""

@@ -1,0 +1,61 @@
+"""A run's way through training: its evaluations, as numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf.compare.read.runs import Run
+from rlhf.rundir.read import number
+
+KL = "kl/sequence_nats"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One evaluation on the held-out prompts. Errors that are not known are nan."""
+
+    iteration: int
+    kl: float  # nats a response, never below 0
+    kl_se: float
+    reward: float
+    reward_se: float
+
+
+def value(row: Mapping[str, Any], key: str) -> float:
+    """A metric as a float, nan where the row has none."""
+    found = number(row.get(key))
+    return math.nan if found is None else found
+
+
+def evaluations(run: Run, key: str) -> list[Evaluation]:
+    """A run's evaluations of one reward, SFT first: those where KL and reward are finite. A sampled KL below 0 counts as 0."""
+    rows = (
+        Evaluation(
+            iteration=int(row.get("iteration", 0)),
+            kl=max(value(row, f"eval/{KL}"), 0.0) if math.isfinite(value(row, f"eval/{KL}")) else math.nan,
+            kl_se=value(row, f"eval/{KL}_se"),
+            reward=value(row, f"eval/{key}"),
+            reward_se=value(row, f"eval/{key}_se"),
+        )
+        for row in run.metrics
+    )
+    return [row for row in rows if math.isfinite(row.kl) and math.isfinite(row.reward)]
+
+
+def final(run: Run, key: str) -> float:
+    """A run's number at the end of training; a sampled KL below 0 is noise, and counts as 0."""
+    found = value(run.summary, key)
+    return max(found, 0.0) if key == KL else found
+
+
+def series(run: Run, *keys: str) -> list[tuple[int, float]]:
+    """(iteration, value) of the first of `keys` that a row has, finite ones."""
+    points = []
+    for row in run.metrics:
+        found = next((v for key in keys if not math.isnan(v := value(row, key))), math.nan)
+        if math.isfinite(found):
+            points.append((int(row.get("iteration", 0)), found))
+    return points

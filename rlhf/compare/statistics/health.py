@@ -1,0 +1,176 @@
+"""The known sicknesses of RLHF runs, each a rule with a number and a plain sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from rlhf.compare.read.curves import KL, series
+from rlhf.compare.read.runs import Run
+from rlhf.compare.statistics.findings import CLEAR, GOLD, PROXY
+from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.step_response import target, unit
+from rlhf.compare.text.markdown import plain
+from rlhf.rundir.read import number
+
+LONGER, SHORTER = 1.5, 0.5  # length at the end over SFT's
+COLLAPSED = 0.25  # entropy at the end over SFT's
+OFF_TARGET = 2.0  # KL over the controller's target
+SURPRISE = 2.0  # KL over the entropy of SFT's own responses
+CLIPPED = 0.05  # share of scores at reward_clip
+UNENDED = 0.5  # share of responses without EOS
+
+RULES = {
+    "Length gaming": f"length {LONGER:g} times SFT's, or half of it, while proxy rose and gold fell by more than its noise",
+    "Entropy collapse": f"entropy per token below {COLLAPSED:.0%} of SFT's",
+    "Value divergence": "explained variance below 0 in the last quarter of training, or a value loss that is no number",
+    "KL blow-up": f"KL above {OFF_TARGET:g} times the controller's target, or above {SURPRISE:g} times SFT's own entropy a response",
+    "Reward at its clip": f"more than {CLIPPED:.0%} of the scores cut by reward_clip in the last quarter",
+    "Responses that do not end": f"more than {UNENDED:.0%} without EOS at the end",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sickness:
+    """`runs` of the setting's `of` runs have it; the sentence tells of the first."""
+
+    kind: str
+    setting: str
+    runs: int
+    of: int
+    sentence: str
+
+
+def diagnose(settings: Sequence[Setting], runs: Sequence[Run] = ()) -> list[Sickness]:
+    """Every sickness of every setting, by kind in the order of RULES; after them those of the failed among `runs`."""
+    patients = [(s.label, s.runs) for s in settings] + [(f"{run.name} (failed)", (run,)) for run in runs if run.status == "failed"]
+    found = []
+    for kind, check in CHECKS.items():
+        for name, those in patients:
+            told = [said for run in those if (said := check(run))]
+            if told:
+                found.append(Sickness(kind=kind, setting=name, runs=len(told), of=len(those), sentence=told[0]))
+    return found
+
+
+def well(settings: Sequence[Setting]) -> str:
+    """What to say where no sickness was found."""
+    runs = [run for s in settings for run in s.runs]
+    silent = [kind for kind, check in CHECKS.items() if all(check(run) is None for run in runs)]
+    if len(silent) == len(CHECKS):
+        return "There was nothing to check: no finished run recorded what the rules look at."
+    said = f"None of the known sicknesses was found in the {len(runs)} finished run{'s' if len(runs) != 1 else ''}"
+    return said + (f"; nothing was recorded that tells of {', '.join(silent)}." if silent else ".")
+
+
+def markdown(settings: Sequence[Setting], runs: Sequence[Run]) -> list[str]:
+    """The section of report.md."""
+    return ["## Training health", "\n".join(_line(*those) for those in by_kind(diagnose(settings, runs))) or well(settings)]
+
+
+def _line(first: Sickness, others: Sequence[Sickness]) -> str:
+    also = ", ".join(f"{plain(s.setting)} ({s.runs} of {s.of})" for s in others)
+    said = f"- **{first.kind}**, {plain(first.setting)} ({first.runs} of {first.of} runs): {first.sentence}"
+    return said + (f" Also: {also}." if also else "")
+
+
+def by_kind(found: Sequence[Sickness]) -> list[tuple[Sickness, list[Sickness]]]:
+    """Each kind once, of the setting that has it most; beside it the others that have it."""
+    kinds = {kind: [s for s in found if s.kind == kind] for kind in dict.fromkeys(s.kind for s in found)}
+    firsts = [max(those, key=lambda s: s.runs / s.of) for those in kinds.values()]
+    return [(first, [s for s in kinds[first.kind] if s is not first]) for first in firsts]
+
+
+# A check tells what is wrong, "" where nothing is, None where the run recorded nothing that it could be told by.
+
+
+def length_gaming(run: Run) -> str | None:
+    length, proxy, gold = (series(run, f"eval/{key}") for key in ("response/length", PROXY, GOLD))
+    if len(length) < 2 or len(proxy) < 2 or length[0][1] <= 0:
+        return None
+    start, end = length[0][1], length[-1][1]
+    rose = proxy[-1][1] - proxy[0][1]
+    if SHORTER < end / start < LONGER or rose <= 0:
+        return ""
+    beside = "no gold reward says whether that is better"
+    if len(gold) > 1:
+        fell, ses = gold[0][1] - gold[-1][1], series(run, f"eval/{GOLD}_se")
+        if fell <= (CLEAR * math.hypot(ses[0][1], ses[-1][1]) if ses else 0.0):
+            return ""
+        beside = f"gold fell by {fell:.2g}"
+    return f"Responses went from {start:.3g} to {end:.3g} tokens while proxy rose by {rose:.2g}; {beside}."
+
+
+def entropy_collapse(run: Run) -> str | None:
+    entropy = series(run, "eval/policy/entropy")
+    if len(entropy) < 2:
+        return None
+    if entropy[-1][1] >= COLLAPSED * entropy[0][1]:
+        return ""
+    return f"Entropy fell from {entropy[0][1]:.3g} to {entropy[-1][1]:.2g} nats a token: the policy says nearly the same thing every time."
+
+
+def value_divergence(run: Run) -> str | None:
+    losses = [found for row in run.metrics if (found := number(row.get("ppo/value_loss"))) is not None]
+    if not all(map(math.isfinite, losses)):
+        return "The value loss stopped being a number."
+    explained = _late(series(run, "ppo/explained_variance"))
+    if not explained:
+        return "" if losses else None
+    if median(explained) >= 0:
+        return ""
+    return f"The value model ends no better than a constant (explained variance {median(explained):.2f}), so advantages are mostly noise."
+
+
+def kl_blow_up(run: Run) -> str | None:
+    kl = _late(series(run, KL, f"eval/{KL}"))
+    if not kl:
+        return None
+    end = median(kl)
+    if unit(run) == "sequence":
+        goal = target(run)
+        return f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}." if end > OFF_TARGET * goal else ""
+    entropy, length = series(run, "eval/policy/entropy"), series(run, "eval/response/length")
+    if not entropy or not length:
+        return None
+    own = entropy[0][1] * length[0][1]
+    if not end > SURPRISE * own:
+        return ""
+    return f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would practically never write what this writes."
+
+
+def reward_at_clip(run: Run) -> str | None:
+    clipped = _late(series(run, "ppo/score_clipped"))
+    if not clipped:
+        return None
+    if fmean(clipped) <= CLIPPED:
+        return ""
+    return (
+        f"{fmean(clipped):.0%} of the scores were cut by reward_clip ({run.config.get('ppo.reward_clip', '?')}): PPO cannot see above it."
+    )
+
+
+def unended(run: Run) -> str | None:
+    ended = series(run, "eval/response/ended")
+    if not ended:
+        return None
+    if 1 - ended[-1][1] <= UNENDED:
+        return ""
+    return f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT: {1 - ended[0][1]:.0%})."
+
+
+CHECKS: dict[str, Callable[[Run], str | None]] = {
+    "Length gaming": length_gaming,
+    "Entropy collapse": entropy_collapse,
+    "Value divergence": value_divergence,
+    "KL blow-up": kl_blow_up,
+    "Reward at its clip": reward_at_clip,
+    "Responses that do not end": unended,
+}
+
+
+def _late(points: Sequence[tuple[int, float]]) -> list[float]:
+    """The values of the last quarter of training."""
+    return [v for _, v in points[-max(len(points) // 4, 1) :]]

@@ -1,0 +1,167 @@
+"""What a sweep varied, and its runs grouped by that: a setting is everything that differs but the seed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf.compare.read.curves import final
+from rlhf.compare.read.runs import Run
+from rlhf.compare.statistics.estimates import NOTHING, Estimate, over_runs, same_thing
+from rlhf.rundir.names import snake
+from rlhf.rundir.read import number, read_json
+from rlhf.rundir.redact import redact_value
+
+# What does not decide a result, and the seed, over which we average.
+ASIDE = re.compile(r"^(seed|rerun|study|sweep|paths|tracking|callbacks|hydra)(\.|$)")
+FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
+SHOWN = (
+    "objective",
+    "kl/sequence_nats",
+    "kl/token_nats",
+    "kl.coef_final",
+    "response/length",
+    "response/ended",
+    "policy/entropy",
+    "wall_seconds",
+)
+ABSENT = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The finished runs of one setting and what they came to."""
+
+    label: str  # kl.controller=adaptive kl.coef=0.05
+    short: str  # the same without what all settings of the sweep share in naming: 0.05
+    values: dict[str, Any]
+    runs: tuple[Run, ...]  # one a seed
+    copies: tuple[Run, ...] = ()  # of the same seeds again, in no number
+    estimates: dict[str, Estimate] = field(default_factory=dict)  # by summary key
+    sft: dict[str, Estimate] = field(default_factory=dict)  # rewards of the policy it started from
+
+    def __getitem__(self, key: str) -> Estimate:
+        return self.estimates.get(key, NOTHING)
+
+
+def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Config keys that differ: key -> {run name: value}. A class is named as its YAML is (`kl.controller`: adaptive_alpaca_farm).
+    Secrets are hidden, by their key and in addresses: what differs in nothing else is left out.
+
+    A key that comes with a class (the target that only adaptive controllers have) is left out while it has one value for each class.
+    """
+    runs = [run for run in runs if run.config]
+    keys = sorted({key for run in runs for key in run.config if not ASIDE.match(key)})
+    table = {key: {run.name: redact_value(key, run.config.get(key, ABSENT)) for run in runs} for key in keys}
+    table = {key: column for key, column in table.items() if len({_plain(v) for v in column.values()}) > 1}
+    classes = {key.removesuffix("._target_"): column for key, column in table.items() if key.endswith("._target_")}
+    kept = {key: column for key, column in table.items() if not _comes_with(key, column, classes)}
+    named = {
+        key.removesuffix("._target_"): {n: snake(v) if key.endswith("_target_") else v for n, v in c.items()} for key, c in kept.items()
+    }
+    keys = sorted(named, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
+    return {key: named[key] for i, key in enumerate(keys) if all(named[key] != named[other] for other in keys[:i])}
+
+
+def group(runs: Sequence[Run]) -> list[Setting]:
+    """The settings of a sweep's finished runs, in the order of their values. A seed counts once: its run that finished last."""
+    finished = [run for run in runs if run.finished]
+    table = differing(finished)
+    groups: dict[str, list[Run]] = {}
+    for run in finished:
+        groups.setdefault(_plain([column.get(run.name, ABSENT) for column in table.values()]), []).append(run)
+    settings = [_setting(members, table) for members in groups.values()]
+    return sorted(settings, key=lambda s: [order(v) for v in s.values.values()])
+
+
+def copied(settings: Sequence[Setting]) -> dict[str, str]:
+    """Name of each copy -> name of the run of its seed that counts."""
+    return {copy.name: run.name for s in settings for copy in s.copies for run in s.runs if _seed(run) == _seed(copy)}
+
+
+def reward_keys(runs: Sequence[Run]) -> list[str]:
+    """The rewards that the runs report: proxy, gold, then the judges by name."""
+    found = {
+        k for run in runs for k in run.summary if k.startswith("reward/") and not k.endswith("_se") and number(run.summary[k]) is not None
+    }
+    return [k for k in ("reward/proxy", "reward/gold") if k in found] + sorted(found - {"reward/proxy", "reward/gold"})
+
+
+def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """The runs that count, and the copies. Runs that do not say their seed all count."""
+    last: dict[str, Run] = {}
+    for run in runs:
+        key = _seed(run)
+        if key not in last or _ended(run) > _ended(last[key]):
+            last[key] = run
+    kept = {id(run) for run in last.values()}
+    return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
+
+
+def _seed(run: Run) -> str:
+    """Equal for copies of one run."""
+    seed = run.config.get("seed", run.summary.get("seed"))
+    return _plain([seed] if seed is not None else str(run.directory.resolve()))
+
+
+def _ended(run: Run) -> float:
+    """Unix seconds of the last sign of life, -inf if it left none."""
+    found = number(read_json(run.directory / "status.json").get("time"))
+    return -math.inf if found is None or math.isnan(found) else found
+
+
+def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
+    runs, copies = _one_a_seed(members)
+    values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
+    rewards = reward_keys(runs)
+    shown = {key: _show(v, table[key].values()) for key, v in values.items() if v != ABSENT}
+    if not values:
+        shown = {"kl.coef": _show(runs[0].summary.get("kl.coef"))}
+    label = " ".join(f"{k}={v}" for k, v in shown.items()) or f"without {', '.join(values)}"
+    return Setting(
+        label=label,
+        short=" ".join(shown.values()) or label,
+        values=values,
+        runs=tuple(runs),
+        copies=tuple(copies),
+        estimates={key: over_runs(_column(runs, key), _column(runs, f"{key}_se")) for key in (*rewards, *SHOWN)},
+        sft={key: same_thing(_column(runs, f"sft/{key}"), _column(runs, f"sft/{key}_se")) for key in rewards},
+    )
+
+
+def _column(runs: Sequence[Run], key: str) -> list[float]:
+    return [final(run, key) for run in runs]
+
+
+def _comes_with(key: str, column: dict[str, Any], classes: dict[str, dict[str, Any]]) -> bool:
+    for node, targets in classes.items():
+        if key.startswith(f"{node}.") and key != f"{node}._target_":
+            pairs = {(_plain(targets[name]), _plain(value)) for name, value in column.items()}
+            return len(pairs) == len({target for target, _ in pairs})
+    return False
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _show(value: Any, among: Collection[Any] = ()) -> str:
+    """In few digits and without what cannot be printed; in full where two of the values `among` would then look the same."""
+    if len({_brief(v) for v in among}) < len({_plain(v) for v in among}):
+        return _plain(value)
+    return _brief(value)
+
+
+def _brief(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def order(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, then the rest by name."""
+    as_number = number(value)
+    return (0, as_number, "") if as_number is not None and not math.isnan(as_number) else (1, 0.0, str(value))

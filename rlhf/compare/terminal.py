@@ -1,0 +1,60 @@
+"""The comparison in a terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from rlhf.compare.comparison import Comparison
+from rlhf.compare.read.runs import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")  # columns that a narrow terminal does without, first to go first
+
+
+def wide_console() -> Console:
+    """As wide as the terminal; wide enough for every column where the output goes to a file."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=160)
+
+
+def fitting(head: list[str], lines: list[list[str]], width: int) -> tuple[list[str], list[list[str]]]:
+    """The table without as many expendable columns as it takes to fit `width` characters."""
+    kept = list(range(len(head)))
+    for name in EXPENDABLE:
+        widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
+        if sum(widths) + len(kept) <= width:  # one space after each
+            break
+        kept = [i for i in kept if head[i] != name]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in lines]
+
+
+def show(console: Console, made: Comparison, runs: Sequence[Run], table: tuple[list[str], list[list[str]]]) -> None:
+    """Answer, table, what did not finish, where everything is."""
+    head, lines = fitting(*table, console.width)
+    if made.settings:
+        grid = Table(box=None, pad_edge=False, header_style="bold")
+        for i, name in enumerate(head):
+            grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
+        for cells in lines:
+            grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith("(best)") else None)
+        console.print(grid)
+        console.print()
+    console.print(escape(made.answer))
+    for run in (run for run in runs if not run.finished):
+        log = f"  {os.path.relpath(run.log)}" if run.log.is_file() else ""
+        console.print(f"[yellow]{run.status}[/yellow]  {escape(run.name)}  {escape(run.error or '')}{escape(log)}", soft_wrap=True)
+    console.print()
+    for name, place in [*((k, os.path.relpath(p)) for k, p in made.files.items()), *made.links.items()]:
+        console.print(f"{name:<15} {escape(place)}", soft_wrap=True, highlight=False)
+    for said in made.warnings:
+        console.print(f"[yellow]{escape(said)}[/yellow]", soft_wrap=True)

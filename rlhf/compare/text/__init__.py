@@ -1,0 +1,1 @@
+"""The comparison in words: the answer, report.md and its tables."""

@@ -1,0 +1,1 @@
+"""Who draws responses from a policy."""

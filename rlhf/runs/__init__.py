@@ -1,0 +1,1 @@
+"""One run, whole: its stages in order, its directory, its tracker, its summary."""

@@ -1,0 +1,85 @@
+"""One run in this process, and how it ended, in words and as an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.config.naming import is_finished, run_directory
+from rlhf.config.schema import Config
+from rlhf.config.validate import validate
+from rlhf.data.records import DataError
+from rlhf.rundir.errors import RunFailed, Stopped
+from rlhf.rundir.files import read_json
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """Runs one config as `rlhf` does, in the directory that its values name, and returns the summary.
+
+    A finished run is not repeated: its summary is returned. One that was cut goes on.
+
+    Raises:
+        ConfigError: the config is wrong.
+        DataError: the data is.
+    """
+    from rlhf.runs import run as pipeline
+
+    cfg = config if isinstance(config, Config) else validate(config)
+    summary: dict[str, Any] = pipeline.run(cfg, plain=cfg.plain(), directory=directory_of(cfg))
+    return summary
+
+
+def directory_of(cfg: Config) -> Path:
+    return run_directory(Path(cfg.paths.run_dir), cfg.rerun)
+
+
+def finished_summary(cfg: Config) -> dict[str, Any] | None:
+    """Of the run that this config names, if it is finished and no other is asked for."""
+    directory = directory_of(cfg)
+    found: dict[str, Any] | None = read_json(directory / "summary.json") if is_finished(directory) else None
+    return found
+
+
+def execute(cfg: Config, *, directory: Path, log: Path | None = None) -> int:
+    """The run's exit code: 0, 1 failed, 2 the data is wrong, 130 or 143 stopped with its state saved.
+
+    Args:
+        log: where a traceback goes; None: to stderr, which is the log.
+    """
+    try:
+        from rlhf.runs.run import run as pipeline
+
+        pipeline(cfg, plain=cfg.plain(), directory=directory)
+        return 0
+    except DataError as error:
+        print("\n".join(["the data is wrong:", *(f"  {fault}" for fault in error.faults)]), file=sys.stderr)
+        return 2
+    except Stopped as error:
+        print(str(error), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on from here ({directory})", file=sys.stderr)
+        return 130
+    except RunFailed as error:
+        print(str(error), file=sys.stderr)
+        return 1
+    except Exception as error:
+        _tell(error, log)
+        return 1
+
+
+def _tell(error: Exception, log: Path | None) -> None:
+    if log is None:
+        traceback.print_exc()
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        traceback.print_exc(file=file)
+    first = next(iter(str(error).splitlines()), "")
+    print(f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}", file=sys.stderr)

@@ -1,0 +1,81 @@
+"""Best of n of the SFT policy, measured on held-out prompts: no run's own, so measured once for all runs that share its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf.config.build import build
+from rlhf.data.collate import collate_prompts, eos_id, pad_id
+from rlhf.functional.best_of_n import best_of_n_mean
+from rlhf.oracle import bon_kl
+from rlhf.randomness import generator
+from rlhf.rollout.engines.torch import Sampling, generate
+from rlhf.rollout.evaluate import mean_and_se
+from rlhf.rollout.score import whole_score
+from rlhf.rundir.files import read_json, write_json
+from rlhf.stages.context import Workshop
+from rlhf.stages.manifest import manifest
+from rlhf.stages.ppo import judges_of
+from rlhf.stages.reward_model import SAMPLE_ROWS
+
+FILE = "best_of_n.json"
+
+
+def best_of_n_curve(shop: Workshop, sft: Path, reward_model: Path | None) -> dict[str, list[dict[str, float]]]:
+    """`points` for n = 1, 2, 4, ...: `n`, `kl/sequence_nats` = log n - (n-1)/n, and each judge's mean of the response that is kept."""
+    settings = shop.cfg.best_of_n
+    parts = {
+        "sft": sft.name,
+        "reward_model": reward_model.name if reward_model else None,
+        "scorer": shop.cfg.scorer.model_dump(by_alias=True, mode="json"),
+        "missing_eos": [shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value],
+        "generation": shop.cfg.generation.model_dump(mode="json"),
+        "data": shop.data.fingerprint,
+        "judges": shop.cfg.data.model_dump(by_alias=True, mode="json", exclude={"path"}),
+    }
+    identity = shop.fingerprint("best_of_n", settings, **parts)
+
+    def make(work: Path) -> dict[str, Any]:
+        write_json(work / FILE, {"points": measure(shop, sft, reward_model)})
+        fingerprints = {key: parts[key] for key in ("data", "sft", "reward_model")}
+        kept = {"fingerprints": fingerprints, "config": settings.model_dump(), "metrics": {}}
+        return manifest(kind="artifact", stage="best_of_n", hash=identity, name=f"best_of_n-{identity}", seed=settings.seed, **kept)
+
+    found: dict[str, list[dict[str, float]]] = read_json(shop.store.get("best_of_n", identity, make) / FILE)
+    return found
+
+
+@torch.no_grad()
+def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
+    """From `samples` responses to each prompt: unbiased at each prompt, the standard error over the prompts."""
+    settings, tokenizer = shop.cfg.best_of_n, shop.tokenizer
+    policy = shop.load_policy(sft).eval().to(shop.device)  # type: ignore[arg-type]
+    judges, scorer = judges_of(shop, reward_model), build(shop.cfg.scorer)
+    if judges.reward_model is not None:
+        judges.reward_model.to(shop.device)
+    heldout = list(dict.fromkeys(shop.data.prompts.heldout))[: settings.prompts]
+    texts = [text for text in heldout for _ in range(settings.samples)]
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(texts), SAMPLE_ROWS):
+        batch = collate_prompts(tokenizer, texts[start : start + SAMPLE_ROWS]).to(torch.device(shop.device))
+        draws = generator(settings.seed, "best_of_n", "responses", start, device=shop.device)
+        sampling = Sampling(**dict(shop.cfg.generation))
+        rollout = generate(policy, batch, sampling, eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=draws)
+        judged = judges.scores(rollout)
+        maximised = whole_score(scorer, rollout, judged, shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value)
+        for name, score in {"": maximised, **judged}.items():
+            parts.setdefault(name, []).append(score.cpu())
+    scores = {name: torch.cat(column).view(len(heldout), settings.samples) for name, column in parts.items()}
+    rank_by = scores.pop("")
+    rows, n = [], 1
+    while n <= settings.samples:
+        row: dict[str, float] = {"n": n, "kl/sequence_nats": bon_kl(n)}
+        for name, score in scores.items():
+            row |= mean_and_se(f"reward/{name}", best_of_n_mean(rank_by, score, n))
+        rows.append(row)
+        n *= 2
+    return rows

@@ -1,0 +1,65 @@
+"""manifest.json: what made a result, enough to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rlhf.data.records import TaskData
+from rlhf.stages.fingerprint import content
+
+PACKAGES = ("rlhf", "torch", "transformers", "pytorch-lightning", "hydra-core", "omegaconf", "mlflow", "tokenizers", "numpy")
+
+
+@cache
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@cache
+def git() -> dict[str, Any]:
+    """The source's revision, whether it had changes and their sha256; empty where the package does not run from a repository."""
+    here = Path(__file__).resolve().parent
+
+    def ask(*args: str) -> str:
+        done = subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, errors="replace", check=True, timeout=10)
+        return done.stdout.strip()
+
+    try:
+        if Path(ask("rev-parse", "--show-toplevel")) != here.parents[1]:
+            return {}
+        dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
+        changes = {"changes": hashlib.sha256(ask("diff", "--binary", "HEAD").encode()).hexdigest()} if dirty else {}
+        return {"revision": ask("rev-parse", "HEAD"), "dirty": dirty, **changes}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+@cache
+def hardware() -> dict[str, str]:
+    """What beside the versions decides the last bits: torch chooses its kernels by what the processor can do."""
+    import torch
+
+    found = {"machine": platform.machine(), "cpu": torch.backends.cpu.get_cpu_capability()}
+    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+
+
+def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
+    """{"demonstrations": {"rows": 64, "sha256": ...}, ...}: says later which part of the data is another."""
+    splits = {"demonstrations": data.demonstrations, "preferences": data.preferences, "prompts": data.prompts}
+    return {name: {"rows": len(s.train) + len(s.heldout), "sha256": content(s)} for name, s in splits.items() if s is not None}
+
+
+def manifest(*, kind: str, stage: str, **details: Any) -> dict[str, Any]:
+    return {"kind": kind, "stage": stage, **details, "versions": versions(), "git": git(), "hardware": hardware()}

@@ -1,0 +1,204 @@
+"""One process a job, N at a time. A job that raises, exits or is killed never stops the others.
+
+Processes are forked from a server that has imported the heavy modules once (`spawn` where there is no fork). Each leads a
+session of its own, so a Ctrl-C at the terminal reaches the parent alone, which asks them to stop; if the parent dies they notice.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
+
+from rlhf.rundir.status import is_alive, read_status, write_status
+from rlhf.sweeps.job import Job, Outcome
+from rlhf.sweeps.launchers.capacity import least_used
+from rlhf.sweeps.launchers.signals import Stop, stop_signals
+
+POLL = 0.5  # seconds between looks at the running jobs' files
+GRACE = 60.0  # seconds that a job past its time limit has to save its state
+
+
+class Watcher(Protocol):
+    """Told whenever something may have changed."""
+
+    def update(self, outcomes: Sequence[Outcome]) -> None: ...
+
+
+def start_method() -> str:
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    target: Callable[[Job], None],
+    n: int,
+    *,
+    preload: Sequence[str] = (),
+    watcher: Watcher | None = None,
+    gpus: Sequence[str] = (),
+    time_limit: float | None = None,
+    grace: float = GRACE,
+) -> tuple[list[Outcome], int | None]:
+    """Runs `target(job)` for each job in its own process, `n` at a time, output into the job's log.
+
+    Args:
+        target: a function of a module (it is pickled by name); its return value is dropped.
+        preload: modules that the server imports once.
+        gpus: each job sees one of these only, the one with the fewest jobs.
+        time_limit: seconds that a job may run; then it is asked to stop, and killed after `grace` more.
+
+    Returns:
+        An outcome for each job in order, and the exit code that a signal asked for, if one came.
+    """
+    context = multiprocessing.get_context(start_method())
+    if start_method() == "forkserver":
+        context.set_forkserver_preload(list(preload))
+    outcomes = [Outcome(job) for job in jobs]
+    with stop_signals() as stop:
+        _supervise(outcomes, target, n, context, stop, watcher, gpus, (time_limit, grace))
+    return outcomes, stop.exit_code
+
+
+@dataclass
+class Running:
+    process: BaseProcess
+    outcome: Outcome
+    gpu: str | None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def hold_to(self, limit: float | None, grace: float) -> None:
+        if limit is None or self.seconds < limit:
+            return
+        if not self.outcome.overdue:
+            self.outcome.overdue = True
+            self.process.terminate()
+        elif self.seconds > limit + grace:
+            self.process.kill()
+
+
+def _supervise(
+    outcomes: list[Outcome],
+    target: Callable[[Job], None],
+    n: int,
+    context: BaseContext,
+    stop: Stop,
+    watcher: Watcher | None,
+    gpus: Sequence[str],
+    limits: tuple[float | None, float],
+) -> None:
+    running: dict[Any, Running] = {}
+    asked = 0
+    try:
+        while True:
+            for outcome in outcomes:
+                if outcome.state == "waiting" and stop.signals:
+                    outcome.state = "not started"
+                elif outcome.state == "waiting" and len(running) < n:
+                    gpu = least_used(gpus, [job.gpu for job in running.values()])
+                    try:
+                        process = _start(context, target, outcome, gpu)
+                    except (OSError, EOFError) as error:  # no room on the disk, no more processes: the next one may have better luck
+                        outcome.fail(f"it could not be started: {error}")
+                    else:
+                        running[process.sentinel] = Running(process, outcome, gpu)
+            if watcher is not None:
+                watcher.update(outcomes)
+            if not running:
+                return
+            if len(stop.signals) > asked:
+                asked = len(stop.signals)
+                for job in running.values():
+                    (job.process.terminate if asked == 1 else job.process.kill)()
+            for sentinel in wait(list(running), timeout=POLL):
+                ended = running.pop(sentinel)
+                ended.process.join()
+                ended.outcome.end(ended.process.exitcode, ended.seconds)
+                _tell_death(ended.outcome)
+            for job in running.values():
+                job.hold_to(*limits)
+    finally:  # whoever unwinds this process (a cluster's warning signal, say) leaves no job behind
+        for job in running.values():
+            job.process.terminate()
+        deadline = time.monotonic() + limits[1]
+        for job in running.values():
+            job.process.join(max(0.0, deadline - time.monotonic()))
+        for job in running.values():
+            job.process.kill()  # nothing to one that has ended
+            job.process.join()
+
+
+def _start(context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None) -> BaseProcess:
+    outcome.job.directory.mkdir(parents=True, exist_ok=True)
+    arguments = (target, outcome.job, gpu)
+    process: BaseProcess = context.Process(target=_work, args=arguments, name=outcome.job.name)  # type: ignore[attr-defined]
+    process.start()
+    outcome.state = "running"
+    return process
+
+
+def _tell_death(outcome: Outcome) -> None:
+    """A job that was killed, or left past Python, could not write down its own end."""
+    directory = outcome.job.directory
+    with suppress(OSError):
+        status = read_status(directory)
+        if outcome.exit_code and status.get("state") == "running" and is_alive(status) is False:
+            write_status(directory, state="failed", error=f"{outcome.state} ({outcome.ended})", exit_code=outcome.exit_code)
+
+
+def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
+    """The child: its own session, its log, its GPU, an eye on the parent, and an exit code for however `target` ends."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA is first used, which no module does by being imported
+    if hasattr(os, "setsid"):
+        os.setsid()
+    _redirect(job.log)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    try:
+        target(job)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def _redirect(log: Path) -> None:
+    """Everything this process and its libraries print goes to the end of its log."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    for stream_file in (sys.stdout, sys.stderr):
+        stream_file.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}  process {os.getpid()}", flush=True)
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""What a terminal shows while a sweep runs and at its end."""

@@ -1,0 +1,93 @@
+"""What a person sees of jobs that another launcher runs: the table and the lines that there are for our own, read from the jobs' files."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+
+from rlhf.sweeps.job import Job, Outcome, State
+from rlhf.sweeps.screen.table import SweepWatcher, watching
+from rlhf.sweeps.state import ENDED, JobState, sweep_state
+
+LOOK = 2.0  # seconds between looks
+
+
+class Follower:
+    """Outcomes of these jobs since now. What an earlier command left of one is not news: it waits until it is taken up again."""
+
+    def __init__(self, directory: Path, names: Collection[str]) -> None:
+        self.directory, self.names, self.since = directory, names, time.time()
+        self.done = {job.name for job in sweep_state(directory).jobs if job.state == "finished"}
+        self.began: dict[str, float] = {}
+        self.took: dict[str, float] = {}
+
+    def outcomes(self) -> list[Outcome]:
+        return [self._outcome(job) for job in sweep_state(self.directory).jobs if job.name in self.names]
+
+    def _outcome(self, found: JobState) -> Outcome:
+        job = Job(name=found.name, directory=found.directory, plain={})
+        if found.name in self.done:
+            return Outcome(job, "finished before", 0)
+        news = found.state in ("running", "finished") or (found.state in ENDED and found.status.get("time", 0.0) >= self.since)
+        state = cast(State, found.state) if news else "waiting"
+        if state == "running":
+            self.began.setdefault(found.name, time.monotonic())
+        elif news:
+            self.took.setdefault(found.name, time.monotonic() - self.began.get(found.name, time.monotonic()))
+        return Outcome(job, state, found.exit_code if news else None, self.took.get(found.name, 0.0))
+
+
+def stderr_console() -> Console:
+    """Lines that go into a file are not folded."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=160)
+
+
+class Steady:
+    """A watcher before another: a terminal that was closed is no reason to stop a sweep."""
+
+    def __init__(self, inner: SweepWatcher) -> None:
+        self.inner = inner
+
+    def update(self, outcomes: Sequence[Outcome]) -> None:
+        with suppress(OSError):
+            self.inner.update(outcomes)
+
+
+@contextmanager
+def steadily(console: Console) -> Iterator[Steady]:
+    """`watching`, whatever becomes of the terminal."""
+    live = ExitStack()
+    watcher = live.enter_context(watching(console))
+    try:
+        yield Steady(watcher)
+    finally:
+        with suppress(OSError):
+            live.close()
+
+
+@contextmanager
+def following(console: Console, directory: Path, names: Collection[str]) -> Iterator[None]:
+    """Around the launcher's work."""
+    over = threading.Event()
+    follower = Follower(directory, names)
+
+    def look(watcher: Steady) -> None:
+        while not over.wait(LOOK):
+            watcher.update(follower.outcomes())
+        watcher.update(follower.outcomes())
+
+    with steadily(console) as watcher:
+        thread = threading.Thread(target=look, args=(watcher,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()

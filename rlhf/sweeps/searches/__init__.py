@@ -1,0 +1,1 @@
+"""Sweepers that choose the next jobs by the results of the last ones."""

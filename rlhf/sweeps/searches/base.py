@@ -1,0 +1,168 @@
+"""What our searches share: trials as jobs of a sweep, each config checked before its batch starts, results from summary.json."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from rlhf.config import naming
+from rlhf.config.overrides import Groups, parse
+from rlhf.config.plan import Composer, reason
+from rlhf.config.schema import Config
+from rlhf.config.validate import examine
+from rlhf.rundir.files import read_json
+from rlhf.rundir.lock import owned
+from rlhf.rundir.redact import redact_text
+from rlhf.sweeps.job import Job
+from rlhf.sweeps.launchers.local import JobFailed, LocalLauncher, job_of, prepare_tracking, write_sweep
+from rlhf.sweeps.screen.follow import following, stderr_console
+from rlhf.sweeps.searches.space import Dimension, split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One job that has ended: its summary, or why it has none."""
+
+    overrides: tuple[str, ...]
+    run: str | None = None
+    summary: dict[str, Any] | None = None
+    error: str | None = None
+
+    def number(self, key: str) -> float:
+        """
+        Raises:
+            ValueError: the trial failed, or its summary has no such finite number.
+        """
+        if self.summary is None:
+            raise ValueError(self.error)
+        value = self.summary.get(key)
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            there = ", ".join(k for k, v in self.summary.items() if isinstance(v, (int, float)) and ("/" in k or k == "objective"))
+            raise ValueError(f"summary.json has no finite number {key} ({value}); it has {there}")
+        return float(value)
+
+
+class SearchSweeper(Sweeper):
+    """A sweeper that chooses its next jobs by the results of the last ones."""
+
+    config: Any  # Hydra sets these two in setup
+    hydra_context: Any
+
+    def __init__(self, params: DictConfig | dict[str, str] | None = None) -> None:
+        self.params: dict[str, Any] = {str(key): value for key, value in (params or {}).items()}
+        self.started = 0
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher: Any = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+        # the context has the config loader, which is all that a composer reads of a Hydra
+        self.composer = Composer(self.hydra_context, Groups(hydra_context.config_loader))
+        self.console = stderr_console()
+
+    @property
+    def directory(self) -> Path:
+        return Path(str(self.config.hydra.sweep.dir))
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Runs the search, or what is missing of it.
+
+        Raises:
+            JobFailed: it has no answer.
+            RunFailed: another process is at work on it.
+        """
+        lines = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        fixed, dimensions = split(parser.parse_overrides(lines))
+        if not dimensions:
+            raise HydraException("a search needs something to vary, such as 'kl.coef=tag(log, interval(0.01, 1))'")
+        with owned(self.directory / ".search"):
+            OmegaConf.save(self.config, self.directory / "multirun.yaml")
+            self.search(fixed, dimensions)
+
+    @abstractmethod
+    def search(self, fixed: list[str], dimensions: list[Dimension]) -> None: ...
+
+    def run(self, batch: Sequence[Sequence[str]]) -> list[Trial]:
+        """The results of these jobs, in order. One whose config is wrong is not started, and stops no other."""
+        found: list[Trial | None] = []
+        good: list[tuple[tuple[str, ...], Config]] = []
+        for lines in map(tuple, batch):
+            config, faults = self._checked(lines)
+            if config is None:
+                found.append(Trial(overrides=lines, error="; ".join(faults)))
+            else:
+                good.append((lines, config))
+                found.append(None)
+        ended = iter(self._launch(good) if good else [])
+        return [trial or next(ended) for trial in found]
+
+    def _checked(self, lines: Sequence[str]) -> tuple[Config | None, list[str]]:
+        """A job's config as the command line checks those of a grid, or what is wrong with it."""
+        overrides, faults = parse(lines, self.composer.hydra)
+        config, more = self.composer.compose(overrides, tuple(str(line) for line in self.config.hydra.overrides.hydra))
+        typed, wrong = examine(config)
+        told = [str(fault) for fault in (*faults, *more, *wrong)]
+        return (None if told else typed), told
+
+    def _launch(self, good: Sequence[tuple[tuple[str, ...], Config]]) -> list[Trial]:
+        jobs = [job_of(config, lines, self.directory) for lines, config in good]
+        if isinstance(self.launcher, LocalLauncher):
+            self.launcher.checked |= dict(good)
+        else:
+            given = [str(line) for line in self.config.hydra.overrides.task]
+            write_sweep(self.directory, jobs, study=good[0][1].study, overrides=given)
+            prepare_tracking([config for _, config in good])
+        distinct: dict[str, tuple[Job, tuple[str, ...]]] = {}
+        for job, (lines, _) in zip(jobs, good, strict=True):
+            distinct.setdefault(job.name, (job, lines))  # two that are the same run would meet in one directory
+        ended = dict(zip(distinct, self._results(list(distinct.values())), strict=True))
+        self.started += len(distinct)
+        return [replace(ended[job.name], overrides=lines) for job, (lines, _) in zip(jobs, good, strict=True)]
+
+    def _results(self, started: Sequence[tuple[Job, tuple[str, ...]]]) -> list[Trial]:
+        """If a launcher other than ours gives up, the jobs that finished count and the others are failed trials."""
+        local = isinstance(self.launcher, LocalLauncher)
+        names = {job.name for job, _ in started}
+        try:
+            with nullcontext() if local else following(self.console, self.directory, names):
+                returns = self.launcher.launch([list(lines) for _, lines in started], initial_job_idx=self.started)
+        except Exception as error:
+            if local:
+                raise
+            why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
+            return [
+                Trial(overrides=lines, run=job.name, summary=read_json(job.directory / "summary.json"))
+                if naming.is_finished(job.directory)
+                else Trial(overrides=lines, run=job.name, error=why)
+                for job, lines in started
+            ]
+        return [
+            Trial(overrides=lines, run=job.name, summary=result.return_value)
+            if result.status == JobStatus.COMPLETED
+            else Trial(overrides=lines, run=job.name, error=str(result._return_value))
+            for (job, lines), result in zip(started, returns, strict=True)
+        ]
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def unanswered(self, text: str) -> JobFailed:
+        """To be raised. The text is printed here: whoever catches it takes only the exit code."""
+        text = redact_text(text)
+        self.say(text)
+        return JobFailed(text)

@@ -1,0 +1,115 @@
+import json
+import math
+
+import pytest
+
+from rlhf.compare.read.runs import load, load_run
+from rlhf.compare.statistics.estimates import Estimate
+from rlhf.compare.statistics.findings import fallen, find, over_optimisation, show
+from rlhf.compare.statistics.settings import group
+
+
+def test_the_best_by_gold_and_the_gamed_one(gamed):
+    found = find(group(load(gamed)))
+    assert (found.key, found.best.label) == ("reward/gold", "kl.coef=0.05")
+    assert found.gain == pytest.approx(1.4 / math.hypot(0.1, 0.1))
+    assert found.gamed.label == "kl.coef=0"
+    assert found.drop == pytest.approx(1.2)
+    assert found.drop_gap == pytest.approx(1.2 / math.hypot(0.1, 0.1))
+    assert found.clear
+    assert (found.fall.iteration, found.fall.kl, found.fall.best.mean, found.fall.last.mean) == (1, 5.0, 2.3, 1.2)
+    text = over_optimisation(found)
+    assert "Over-optimisation is visible: kl.coef=0 has the highest proxy reward (5.00 ± 0.10)" in text
+    assert "1.2 (8.5 standard errors) below the best" in text
+    assert "gold was 2.30 ± 0.10 at iteration 1 (5 nats) and ended at 1.20 ± 0.10" in text
+
+
+def test_a_difference_within_the_noise_is_called_that(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.9)
+    rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
+    found = find(group(load(tmp_path)))
+    assert not found.clear
+    assert "Over-optimisation is not clear" in over_optimisation(found)
+
+
+def test_no_gaming(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=3.0)
+    rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
+    found = find(group(load(tmp_path)))
+    assert found.gamed is None
+    assert found.fall is None
+    assert "highest gold reward too" in over_optimisation(found)
+
+
+def test_one_run_can_show_its_own_fall(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.2, peak=2.5, iterations=4)
+    assert "Over-optimisation is visible along training. In a, gold was 2.50" in over_optimisation(find(group(load(tmp_path))))
+
+
+def test_a_fall_needs_proxy_to_hold(rundirs, tmp_path):
+    assert fallen(load_run(rundirs.make_run(tmp_path / "both", proxy=-3.0, gold=-1.0))) is None
+    assert fallen(load_run(rundirs.make_run(tmp_path / "up", proxy=3.0, gold=2.0))) is None
+    assert fallen(load_run(rundirs.make_run(tmp_path / "none", gold=None))) is None
+
+
+def test_without_gold_proxy_decides_and_says_less(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=None)
+    rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=None)
+    found = find(group(load(tmp_path)))
+    assert (found.key, found.best.label) == ("reward/proxy", "kl.coef=0")
+    assert "over-optimisation cannot be seen" in over_optimisation(found)
+
+
+def test_nothing_finite(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", proxy="nan", gold="inf", kl="nan")
+    assert find(group(load(tmp_path))) is None
+
+
+def test_one_setting_lost_and_one_not(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy="inf", gold="nan", kl="nan")
+    run = rundirs.make_run(tmp_path / "b", coef=0.1, kl="nan")
+    summary = json.loads((run / "summary.json").read_text())
+    rundirs.write(run / "summary.json", {k: v for k, v in summary.items() if not k.startswith("sft/")})
+    found = find(group(load(tmp_path)))
+    assert found.best.label == "kl.coef=0.1"
+    assert math.isnan(found.gain)
+
+
+@pytest.mark.parametrize(
+    ("mean", "se", "text"),
+    [
+        (1.23456, 0.0312, "1.235 ± 0.031"),
+        (12.3, 2.0, "12.3 ± 2.0"),
+        (123.4, 25.0, "123 ± 25"),
+        (1.5, math.nan, "1.5"),
+        (math.nan, 1.0, "-"),
+        (2.0, 0.0, "2"),
+    ],
+)
+def test_numbers_carry_two_digits_of_their_error(mean, se, text):
+    assert show(Estimate(mean, math.nan, se, 1)) == text
+
+
+def test_noise_that_is_not_known_is_not_called_within_it(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.0)
+    run = rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
+    (run / "summary.json").write_text((run / "summary.json").read_text().replace("reward/gold_se", "lost"))
+    text = over_optimisation(find(group(load(tmp_path))))
+    assert "whether that is more than noise is not known" in text
+
+
+def test_gold_that_is_lost_where_proxy_is_highest_says_nothing(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold="nan")
+    rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
+    found = find(group(load(tmp_path)))
+    assert found.gamed is None and math.isnan(found.drop)
+    assert over_optimisation(found) == (
+        "kl.coef=0 has the highest proxy reward and no finite gold reward: whether it over-optimised cannot be seen."
+    )
+
+
+def test_one_setting_has_nothing_beside_it(rundirs, tmp_path):
+    run = rundirs.make_run(tmp_path / "a", gold=2.0)
+    assert "along the training of this one setting" in over_optimisation(find(group(load(tmp_path))))
+    (run / "metrics.jsonl").unlink()
+    assert "no gold reward along its training" in over_optimisation(find(group(load(tmp_path))))

@@ -1,0 +1,53 @@
+import math
+
+import pytest
+import torch
+
+from rlhf.data.collate import collate_preferences, encode_preferences
+from rlhf.data.loaders import in_order
+from rlhf.data.records import Preference
+from rlhf.models.load import scalar_model_from
+from rlhf.modules.reward_model import RewardModule, calibration_error
+
+PAIRS = [
+    Preference(prompt="a b", chosen=" c", rejected=" d e", margin=0.5),
+    Preference(prompt="a", chosen=" c d e f", rejected=" g"),
+    Preference(prompt="h", chosen=" c", rejected=" g"),
+]
+
+
+def make(policy, tokenizer, size=3, **settings):
+    def collate(rows):
+        return collate_preferences(rows, 0)
+
+    encoded = encode_preferences(tokenizer, PAIRS, 20)
+    module = RewardModule(
+        scalar_model_from(policy, seed=0), make_optimizer=torch.optim.SGD, heldout=lambda: in_order(encoded, size, collate), epochs=1,
+        **settings,
+    )  # fmt: skip
+    return module, collate(encoded)
+
+
+def test_rm_loss(policy, tokenizer):
+    """-log sigmoid(r_w - r_l - margin) + c (r_w + r_l)^2, mean over pairs, by hand."""
+    module, batch = make(policy, tokenizer, margin=True, centering=0.1)
+    chosen, rejected = (x.detach() for x in module.scores(batch))
+    pairs = zip(chosen.tolist(), rejected.tolist(), [0.5, 0.0, 0.0], strict=True)
+    expected = [math.log1p(math.exp(-(won - lost - m))) + 0.1 * (won + lost) ** 2 for won, lost, m in pairs]
+    assert float(module.loss(chosen, rejected, batch)) == pytest.approx(sum(expected) / 3, abs=1e-5)
+    without, _ = make(policy, tokenizer)
+    assert float(without.loss(chosen + 5, rejected + 5, batch)) == pytest.approx(float(without.loss(chosen, rejected, batch)), abs=1e-5)
+
+
+def test_accuracy_counts_pairs_whatever_the_batches(policy, tokenizer):
+    one, three = make(policy, tokenizer, size=1)[0].evaluate(), make(policy, tokenizer, size=3)[0].evaluate()
+    assert one["val/accuracy"] == pytest.approx(three["val/accuracy"])
+    assert one["val/loss"] == pytest.approx(three["val/loss"], abs=1e-5)
+    assert one["val/accuracy"] * 3 == pytest.approx(round(one["val/accuracy"] * 3))
+
+
+def test_calibration_error_by_hand():
+    """Two pairs at p = sigmoid(2) = 0.8808, one right and one wrong: |0.5 - 0.8808|; a third sure and right adds nothing."""
+    p = 1 / (1 + math.exp(-2))
+    assert calibration_error(torch.tensor([2.0, -2.0])) == pytest.approx(p - 0.5, abs=1e-6)
+    assert calibration_error(torch.tensor([2.0, -2.0, 40.0])) == pytest.approx((p - 0.5) * 2 / 3, abs=1e-6)

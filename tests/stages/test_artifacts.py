@@ -1,0 +1,74 @@
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from rlhf.stages.artifacts import ArtifactStore, manifest_of
+
+
+def make(work):
+    (work / "weights").write_text("w")
+    return {"metrics": {"loss": 1.0}}
+
+
+def slow_maker(root, log, seconds):
+    def make_slowly(work):
+        with open(log, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(seconds)
+        return make(work)
+
+    ArtifactStore(root).get("sft", "abc", make_slowly)
+
+
+def test_made_once_then_found(tmp_path):
+    store, calls = ArtifactStore(tmp_path), []
+    for _ in range(2):
+        path = store.get("sft", "abc", lambda work: (calls.append(work), make(work))[1])
+    assert len(calls) == 1 and path == tmp_path / "sft" / "abc"
+    assert (path / "weights").read_text() == "w" and manifest_of(path)["metrics"] == {"loss": 1.0}
+    assert store.find("sft", "other") is None
+
+
+def test_two_processes_that_need_one_stage_train_it_once(tmp_path):
+    log = tmp_path / "log"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=slow_maker, args=(tmp_path, log, 1.0)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_a_dead_owners_lock_is_taken_over_and_its_work_gone_on_with(tmp_path):
+    log = tmp_path / "log"
+    worker = multiprocessing.get_context("spawn").Process(target=slow_maker, args=(tmp_path, log, 600))
+    worker.start()
+    while not log.exists():
+        time.sleep(0.05)
+    (tmp_path / "sft" / "abc.work" / "half").write_text("done")
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join(60)
+    store, waited = ArtifactStore(tmp_path), []
+    path = store.get("sft", "abc", make, waiting=lambda: waited.append(1))
+    assert (path / "half").read_text() == "done" and not waited
+
+
+def test_a_failed_maker_publishes_nothing(tmp_path):
+    store = ArtifactStore(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        store.get("sft", "abc", lambda work: 1 / 0)
+    assert store.find("sft", "abc") is None
+    assert store.get("sft", "abc", make).name == "abc"
+
+
+def test_a_folder_without_a_manifest_is_not_an_artifact_and_is_not_deleted(tmp_path):
+    (tmp_path / "sft" / "abc").mkdir(parents=True)
+    (tmp_path / "sft" / "abc" / "mine").write_text("keep")
+    ArtifactStore(tmp_path).get("sft", "abc", make)
+    aside = next((tmp_path / "sft").glob("abc.incomplete-*"))
+    assert (aside / "mine").read_text() == "keep"

@@ -1,0 +1,172 @@
+"""Hydra's other launchers: what they are given, and what stays true of a sweep whoever runs its jobs."""
+
+import importlib
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from rlhf.commands import run as cli
+from rlhf.config.compose import compose, validate
+from rlhf.config.session import conf_dir
+from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.status import is_alive
+from rlhf.sweeps.launchers.local import JobFailed
+from rlhf.sweeps.multirun import _check_extra, job_task
+from rlhf.sweeps.state import sweep_state
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import jobs as targets  # noqa: E402
+
+PLUGINS = {
+    "joblib": ("hydra_joblib_launcher.config", "JobLibLauncherConf"),
+    "submitit_local": ("hydra_submitit_launcher.config", "LocalQueueConf"),
+    "submitit_slurm": ("hydra_submitit_launcher.config", "SlurmQueueConf"),
+    "ray": ("hydra_ray_launcher._config", "RayLauncherConf"),
+}
+TINY = [
+    "data=micro", "data.demonstrations=60", "data.pairs=30", "data.prompts=3", "model.hidden_size=16", "sft.epochs=1",
+    "reward_model.epochs=1", "reward_model.normalize_samples=16", "ppo.iterations=2", "ppo.rollout_size=16", "ppo.minibatch_size=8",
+    "ppo.eval_every=1", "ppo.eval_prompts=8", "ppo.checkpoint_every=1", "best_of_n.samples=0", "tracking=none",
+]  # fmt: skip
+
+
+def plugin(launcher):
+    package, name = PLUGINS[launcher]
+    return getattr(pytest.importorskip(f"hydra_plugins.{package}", reason=f"hydra/launcher={launcher} is an extra"), name)
+
+
+def test_a_signal_for_one_job_alone_is_that_jobs_affair(tmp_path, monkeypatch):
+    """As an exception that Hydra expects of a job: a SystemExit would end joblib's other jobs, and with `basic` the sweep."""
+    monkeypatch.chdir(tmp_path)
+    hydra_config = OmegaConf.create({"runtime": {"cwd": str(tmp_path)}, "overrides": {"task": []}, "sweep": {"dir": str(tmp_path / "s")}})
+    with pytest.raises(JobFailed, match=r"stopped \(SIGTERM\)"):
+        job_task(validate(compose(["tracking=none", "sweep=s"])), hydra_config, target=targets.end_by_sigterm)
+
+
+def test_a_missing_extra_is_named():
+    target = "hydra_plugins.hydra_joblib_launcher.there_is.None"
+    parts = {"launcher": {"_target_": target}, "sweeper": {}, "runtime": {"choices": {"hydra/launcher": "joblib"}}}
+    config = OmegaConf.create({"hydra": parts})
+    if importlib.util.find_spec("hydra_plugins") is None:
+        with pytest.raises(HydraException, match=r"hydra/launcher=joblib needs .*pip install 'rlhf\[joblib\]'"):
+            _check_extra(config)
+    config.hydra.launcher._target_ = "hydra_plugins.rlhf.LocalLauncher"
+    _check_extra(config)
+
+
+def test_settings_may_stand_after_an_option(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["kl.coef=abc", "--config-dir", str(tmp_path), "seed=x"]) == 2
+    assert "2 things are wrong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("launcher", PLUGINS)
+def test_our_file_sets_what_the_plugin_knows(launcher):
+    known = set(OmegaConf.structured(plugin(launcher)))
+    assert set(yaml.safe_load((conf_dir() / "hydra" / "launcher" / f"{launcher}.yaml").read_text())) <= known
+
+
+@pytest.fixture
+def command(tmp_path):
+    """command(launcher, *overrides) -> a sweep's command line, to be given in tmp_path."""
+    (tmp_path / "my" / "kl" / "controller").mkdir(parents=True)
+    (tmp_path / "my" / "kl" / "controller" / "breaks.yaml").write_text("_target_: breaks.Breaks\nhow: fine\n")
+
+    def line(launcher, *overrides):
+        if launcher in PLUGINS:
+            plugin(launcher)
+        return [sys.executable, "-m", "rlhf", "-m", *TINY, f"hydra/launcher={launcher}", "study=q", "--config-dir", "my", *overrides]
+
+    return line
+
+
+ENV = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+LAUNCHERS = ["local", "joblib", "submitit_local", "ray"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", *LAUNCHERS])
+def test_six_jobs_of_which_four_break(launcher, tmp_path, command):
+    """They share one SFT policy and one reward model, the good ones finish, in two batches, and the same command goes on."""
+    broken = ["--allow-targets", "breaks", "kl/controller=breaks", "kl.controller.how=fine,good,raise,leave,kill,stop"]
+    line = command(launcher, *broken, "hydra.sweeper.max_batch_size=4")
+    done = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 1, done.stderr
+    (place,) = (tmp_path / "sweeps").iterdir()
+    states = [(job.state, job.exit_code) for job in sweep_state(place).jobs]
+    assert states == [("finished", 0)] * 2 + [("failed", 1)] * 2 + [("failed", -9), ("stopped", 143)]
+    assert "ValueError: a bad day" in done.stderr
+    assert "a part of the run ended its process (0)" in done.stderr
+    assert (place / "report.md").exists()
+    for stage in ("sft", "reward_model"):
+        assert len(list((tmp_path / "outputs" / "artifacts" / stage).glob("*/manifest.json"))) == 1
+    before = content(place)
+    again = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=900)
+    assert again.returncode == 1
+    assert "2 finished before" in again.stderr
+    assert content(place) == before
+
+
+def content(place):
+    """Of the finished jobs of a sweep: every file's bytes and time."""
+    runs = [path.parent for path in place.glob("*/summary.json")]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for run in runs for path in run.rglob("*") if path.is_file()}
+
+
+def family(pid):
+    """A process and all below it, from Linux's /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def half_way(place):
+    """Two jobs have finished and another is in the middle."""
+    busy = [path for path in place.glob("*/metrics.jsonl") if not path.with_name("summary.json").exists()]
+    return len(list(place.glob("*/summary.json"))) >= 2 and any(len(path.read_text().splitlines()) >= 3 for path in busy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_path, command):
+    """At once: long jobs that outlived the parent are not doubled, what is finished is not touched, and no process stays for ever."""
+    line = command(launcher, "ppo.iterations=10,90", "kl.coef=0,0.05,0.1", "sweep=s")
+    place = tmp_path / "sweeps" / "s"
+    with (tmp_path / "first.log").open("w") as log:
+        parent = subprocess.Popen(line, cwd=tmp_path, env=ENV, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 240
+        while not half_way(place):
+            assert parent.poll() is None and time.monotonic() < deadline, (tmp_path / "first.log").read_text()
+            time.sleep(0.05)
+        below = family(parent.pid)
+    finally:
+        parent.kill()
+        parent.wait()
+    before = content(place)
+    assert len(before) > 2 * 8 and len(list(place.glob("*/summary.json"))) < 6
+    again = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert [(job.state, job.exit_code) for job in sweep_state(place).jobs] == [("finished", 0)] * 6
+    after = content(place)
+    assert {path: after[path] for path in before} == before
+    found = sorted([row["iteration"] for row in read_jsonl(metrics)] for metrics in place.glob("*/metrics.jsonl"))
+    assert found == [list(range(11))] * 3 + [list(range(91))] * 3
+    deadline = time.monotonic() + 30
+    while left := {pid for pid in below if is_alive({"pid": pid})}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
