@@ -3,8 +3,9 @@
     python benchmarks/breakings.py                  # all; or some by number: breakings.py 1 4
     python benchmarks/breakings.py --list
 
-Each breaking is one edit in a copy of the tree; then the fast tests of the packages that could notice are run in that copy. A breaking
-that no test notices is printed as such, and the exit code is 1.
+Each breaking is one edit in a copy of the tree; then the fast tests of the packages that could
+notice are run in that copy. A breaking that no test notices is printed as such, and the exit code
+is 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SUITES = ("tests/functional", "tests/kl", "tests/models", "tests/modules", "tests/oracle", "tests/rollout")
+SUITES = (
+    "tests/functional",
+    "tests/kl",
+    "tests/models",
+    "tests/modules",
+    "tests/oracle",
+    "tests/rollout",
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,10 @@ BREAKINGS = (
     Breaking(
         "the last prompt token included, the last response token lost",
         "rlhf/models/policy.py",
-        "use_cache=False, logits_to_keep=length + 1\n    ).logits\n    return logits[:, :-1].float()",
-        "use_cache=False, logits_to_keep=length + 2\n    ).logits\n    return logits[:, :-2].float()",
+        "use_cache=False,\n        logits_to_keep=length + 1,\n    ).logits\n    return logits[:,"
+        " :-1].float()",
+        "use_cache=False,\n        logits_to_keep=length + 2,\n    ).logits\n    return logits[:,"
+        " :-2].float()",
     ),
     Breaking(
         "a token after the EOS counted",
@@ -53,7 +63,8 @@ BREAKINGS = (
     Breaking(
         "the mask dropped in whitening",
         "rlhf/functional/masking.py",
-        "    valid = mask.expand_as(x) & torch.isfinite(x)\n    wide = masked_fill_zero(x, valid).double()\n    mean =",
+        "    valid = mask.expand_as(x) & torch.isfinite(x)\n    wide = masked_fill_zero(x,"
+        " valid).double()\n    mean =",
         "    valid = torch.isfinite(x)\n    wide = masked_fill_zero(x, valid).double()\n    mean =",
     ),
     Breaking(
@@ -65,7 +76,8 @@ BREAKINGS = (
     Breaking(
         "the score read at the last position, pad or not",
         "rlhf/models/scalar.py",
-        "return self.forward(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)",
+        "return self.forward(tokens, attention).gather(1, last_index(attention)[:,"
+        " None]).squeeze(1)",
         "return self.forward(tokens, attention)[:, -1]",
     ),
     Breaking(
@@ -78,7 +90,8 @@ BREAKINGS = (
         "the coefficient of the next rollout used for this one",
         "rlhf/modules/ppo.py",
         "        experience, rewards = to_experience(",
-        "        self.kl.update(float(scored.kl.sum(1).mean()), 0.0, len(scored.kl))\n        experience, rewards = to_experience(",
+        "        self.kl.update(float(scored.kl.sum(1).mean()), 0.0, len(scored.kl))\n       "
+        " experience, rewards = to_experience(",
     ),
     Breaking(
         "the value of the state after a token, not before it",
@@ -106,17 +119,41 @@ def red_tests(breaking: Breaking) -> list[str]:
         path = copy / breaking.file
         text = path.read_text()
         if text.count(breaking.right) != 1:
-            raise SystemExit(f"{breaking.file}: the line that {breaking.what!r} edits stands there {text.count(breaking.right)} times")
+            raise SystemExit(
+                f"{breaking.file}: the line that {breaking.what!r} edits stands there"
+                f" {text.count(breaking.right)} times"
+            )
         path.write_text(text.replace(breaking.right, breaking.wrong))
-        command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-rfE", *SUITES]
-        told = subprocess.run(command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}, capture_output=True, text=True, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--tb=no",
+            "-p",
+            "no:cacheprovider",
+            "-rfE",
+            *SUITES,
+        ]
+        told = subprocess.run(
+            command,
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if told.returncode not in (0, 1):
-            raise SystemExit(f"{breaking.what}: the tests did not run\n{told.stdout}\n{told.stderr}")
+            raise SystemExit(
+                f"{breaking.what}: the tests did not run\n{told.stdout}\n{told.stderr}"
+            )
         return re.findall(r"^(?:FAILED|ERROR) tests/(\S+)", told.stdout, flags=re.MULTILINE)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("numbers", nargs="*", type=int, help="which; none: all")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
@@ -129,7 +166,10 @@ def main() -> int:
             continue
         red = red_tests(breaking)
         unseen += not red
-        print(f"\n{number}. **{breaking.what}** (`{breaking.file}`): {len(red) or 'NO'} red tests", flush=True)
+        print(
+            f"\n{number}. **{breaking.what}** (`{breaking.file}`): {len(red) or 'NO'} red tests",
+            flush=True,
+        )
         for name in red:
             print(f"   - `{name}`", flush=True)
     return int(unseen > 0)

@@ -1,12 +1,16 @@
-"""How fast and how well each controller brings the KL to its target, where the right coefficient is known.
+"""How fast and how well each controller brings the KL to its target, where the right coefficient is
+known.
 
-    python benchmarks/controllers.py                        # a plant of one line, a lag of 8 rollouts, 6 % noise
-    rlhf experiment=controllers                             # real PPO on a problem where every response can be listed
-    python benchmarks/controllers.py sweeps/controllers     # the runs, and the same controllers on that problem's exact plant
+    python benchmarks/controllers.py                        # a plant of one line, a lag of 8
+    rollouts, 6 % noise rlhf experiment=controllers                             # real PPO on a
+    problem where every response can be listed python benchmarks/controllers.py sweeps/controllers
+    # the runs, and the same controllers on that problem's exact plant
 
-A plant is beta -> the KL that the policy would come to; the KL moves towards it by 1/lag of the difference in each rollout, and is measured
-with noise, seeded. Every loop begins at KL 0, with a coefficient four times too low and four times too high. It is no model of PPO, whose
-steps have a limit of their own: the last table is the real loop. Prints Markdown. `rlhf.compare.statistics.step_response` says what the columns mean.
+A plant is beta -> the KL that the policy would come to; the KL moves towards it by 1/lag of the
+difference in each rollout, and is measured with noise, seeded. Every loop begins at KL 0, with a
+coefficient four times too low and four times too high. It is no model of PPO, whose steps have a
+limit of their own: the last table is the real loop. Prints Markdown.
+`rlhf.compare.statistics.step_response` says what the columns mean.
 """
 
 from __future__ import annotations
@@ -21,7 +25,16 @@ import torch
 import yaml
 
 from rlhf.compare.read.runs import load_run
-from rlhf.compare.statistics.step_response import cells, final_coef, response, series, solved, steered_kl, target, unit
+from rlhf.compare.statistics.step_response import (
+    cells,
+    final_coef,
+    response,
+    series,
+    solved,
+    steered_kl,
+    target,
+    unit,
+)
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed
@@ -33,7 +46,10 @@ from rlhf.stages.ppo import ppo_module
 from rlhf.stages.sft import sft_artifact
 
 Plant = Callable[[float], float]  # beta -> KL in nats a response
-HEAD = "| controller | start | rise | overshoot | settled | steady error | coefficient |\n|---|---|---|---|---|---|---|"
+HEAD = (
+    "| controller | start | rise | overshoot | settled | steady error | coefficient"
+    " |\n|---|---|---|---|---|---|---|"
+)
 
 
 def power_plant(beta: float) -> float:
@@ -42,7 +58,8 @@ def power_plant(beta: float) -> float:
 
 
 def controllers(coef: float, goal: float, right: float, rollouts: int) -> dict[str, Controller]:
-    """With the gains of conf/kl/controller, for rollouts of 512. The schedule is told the right coefficient, which nobody knows."""
+    """With the gains of conf/kl/controller, for rollouts of 512. The schedule is told the right
+    coefficient, which nobody knows."""
     bounds = {"min_coef": 1e-4, "max_coef": 10.0}
     return {
         "fixed": Fixed(coef),
@@ -54,7 +71,16 @@ def controllers(coef: float, goal: float, right: float, rollouts: int) -> dict[s
     }
 
 
-def loop(controller: Controller, plant: Plant, *, goal: float, rollouts: int, lag: float, noise: float, seed: int) -> list[str]:
+def loop(
+    controller: Controller,
+    plant: Plant,
+    *,
+    goal: float,
+    rollouts: int,
+    lag: float,
+    noise: float,
+    seed: int,
+) -> list[str]:
     """The cells of one line: a closed loop of `rollouts` updates of 512 responses each."""
     draw, kl, kls, coefs = random.Random(seed), 0.0, [], []
     for i in range(rollouts):
@@ -66,16 +92,31 @@ def loop(controller: Controller, plant: Plant, *, goal: float, rollouts: int, la
     return [*cells(response(kls, goal)), f"{sum(last) / len(last):.3g}"]
 
 
-def table(plant: Plant, goal: float, right: float, made: Callable[[float], dict[str, Controller]], args: argparse.Namespace) -> None:
+def table(
+    plant: Plant,
+    goal: float,
+    right: float,
+    made: Callable[[float], dict[str, Controller]],
+    args: argparse.Namespace,
+) -> None:
     print(HEAD)
     for share in (0.25, 4.0):
         for name, controller in made(right * share).items():
-            found = loop(controller, plant, goal=goal, rollouts=args.rollouts, lag=args.lag, noise=args.noise, seed=args.seed)
+            found = loop(
+                controller,
+                plant,
+                goal=goal,
+                rollouts=args.rollouts,
+                lag=args.lag,
+                noise=args.noise,
+                seed=args.seed,
+            )
             print(f"| {' | '.join([name, f'{right * share:.3g}', *found])} ({right:.3g}) |")
 
 
 def exact_plant(directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """(log ref, reward) of every response to every prompt, [X, N], of the problem that a run was on."""
+    """(log ref, reward) of every response to every prompt, [X, N], of the problem that a run was
+    on."""
     cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
     source = build(cfg.data)
     shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
@@ -85,9 +126,15 @@ def exact_plant(directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def of_runs(sweep: Path, args: argparse.Namespace) -> None:
-    runs = [run for path in sorted(sweep.iterdir()) if (path / "summary.json").is_file() and unit(run := load_run(path)) == "sequence"]
+    runs = [
+        run
+        for path in sorted(sweep.iterdir())
+        if (path / "summary.json").is_file() and unit(run := load_run(path)) == "sequence"
+    ]
     if not runs:
-        raise SystemExit(f"{sweep} holds no finished run with a target: rlhf experiment=controllers")
+        raise SystemExit(
+            f"{sweep} holds no finished run with a target: rlhf experiment=controllers"
+        )
     goal = target(runs[0])
     ref_logp, reward = exact_plant(runs[0].directory)
     right = beta_for_kl(ref_logp, reward, goal)
@@ -100,30 +147,51 @@ def of_runs(sweep: Path, args: argparse.Namespace) -> None:
             found[name] = build(cfg.kl.controller, coef=coef)
         return found
 
-    print(f"\nThe exact plant of {sweep.name}: beta -> KL of the best policy. Target {goal:g} nats, which {right:.4g} gives.\n")
-    table(lambda beta: float(exact_sequence_kl(best_policy(ref_logp, reward, beta), ref_logp).mean()), goal, right, made, args)
+    print(
+        f"\nThe exact plant of {sweep.name}: beta -> KL of the best policy. Target {goal:g} nats,"
+        f" which {right:.4g} gives.\n"
+    )
+    table(
+        lambda beta: float(exact_sequence_kl(best_policy(ref_logp, reward, beta), ref_logp).mean()),
+        goal,
+        right,
+        made,
+        args,
+    )
     print("\nPPO itself, exact KL.\n")
     print(HEAD.replace("controller |", "controller | seed |").replace("|---|", "|---|---|", 1))
     for run in runs:
         name, first = snake(run.config["kl.controller._target_"]), series(run, "kl/coef")[0][1]
         found = cells(response(steered_kl(run)[0], goal))
-        line = [name, str(run.config["seed"]), f"{first:g}", *found, f"{final_coef(run):.3g} ({solved(run):.3g})"]
+        line = [
+            name,
+            str(run.config["seed"]),
+            f"{first:g}",
+            *found,
+            f"{final_coef(run):.3g} ({solved(run):.3g})",
+        ]
         print(f"| {' | '.join(line)} |")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sweep", type=Path, nargs="?", help="a sweep of experiment=controllers")
     parser.add_argument("--rollouts", type=int, default=200)
     parser.add_argument("--lag", type=float, default=8.0, help="rollouts")
-    parser.add_argument("--noise", type=float, default=0.06, help="of log KL as measured, standard deviation")
+    parser.add_argument(
+        "--noise", type=float, default=0.06, help="of log KL as measured, standard deviation"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.sweep is None:
         goal = power_plant(0.1)
         print(f"KL = 0.4 / beta. Target {goal:g} nats, which 0.1 gives.\n")
-        table(power_plant, goal, 0.1, lambda coef: controllers(coef, goal, 0.1, args.rollouts), args)
+        table(
+            power_plant, goal, 0.1, lambda coef: controllers(coef, goal, 0.1, args.rollouts), args
+        )
     else:
         of_runs(args.sweep, args)
 

@@ -1,11 +1,13 @@
-"""How good each estimate of the KL is along a run on an enumerable problem: bias, spread, coverage of its 95 % interval, and cost.
+"""How good each estimate of the KL is along a run on an enumerable problem: bias, spread, coverage
+of its 95 % interval, and cost.
 
     python benchmarks/estimators.py sweeps/oracle/<run>
 
-Trains the run's PPO stage once more, in a temporary directory, and stops at each evaluation: the policy of the moment and the reference
-are read on every response there is, so the KL is known exactly, and so are the expectation and the spread of each estimate. Its interval
-is judged by drawing the responses of an evaluation again and again from the policy's own probabilities. `--policy` takes a finished
-run's final policy instead, without training. Prints Markdown.
+Trains the run's PPO stage once more, in a temporary directory, and stops at each evaluation: the
+policy of the moment and the reference are read on every response there is, so the KL is known
+exactly, and so are the expectation and the spread of each estimate. Its interval is judged by
+drawing the responses of an evaluation again and again from the policy's own probabilities.
+`--policy` takes a finished run's final policy instead, without training. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -37,11 +39,15 @@ from rlhf.stages.sft import sft_artifact
 from rlhf.tracking.base import NoTracker
 
 SAMPLED = {"k1": kl.k1, "k3": kl.k3, "k2": kl.k2, "abs": kl.absolute, "k1_clamped": kl.k1_clamped}
-HEAD = "| iteration | KL | estimate | bias | std | its own se | coverage | nats a token: bias | coverage |\n" + "|---" * 9 + "|"
+HEAD = (
+    "| iteration | KL | estimate | bias | std | its own se | coverage | nats a token: bias |"
+    " coverage |\n" + "|---" * 9 + "|"
+)
 
 
 def report(module: PPOModule, args: argparse.Namespace) -> list[str]:
-    """One row for each estimate, made of `args.responses` responses to the prompts of training in turns.
+    """One row for each estimate, made of `args.responses` responses to the prompts of training in
+    turns.
 
     None while policy and reference are the same.
     """
@@ -58,18 +64,26 @@ def report(module: PPOModule, args: argparse.Namespace) -> list[str]:
     n = -(-args.responses // prompts) * prompts  # the same number for each prompt
     drawn = draw(logp, n, args.repeats, torch.Generator().manual_seed(args.seed))
     rows = []
-    for name, tokens in {"k1": kl.k1(*d), "exact": scored.exact_kl.double(), **{k: f(*d) for k, f in SAMPLED.items() if k != "k1"}}.items():
+    for name, tokens in {
+        "k1": kl.k1(*d),
+        "exact": scored.exact_kl.double(),
+        **{k: f(*d) for k, f in SAMPLED.items() if k != "k1"},
+    }.items():
         values = view.by_prompt(masked_sum(tokens, mask, dim=1))
-        mean, ratio = calibrate_mean(values, logp, truth, *drawn), calibrate_ratio(values, lengths, per_token, *drawn)
+        mean, ratio = (
+            calibrate_mean(values, logp, truth, *drawn),
+            calibrate_ratio(values, lengths, per_token, *drawn),
+        )
         rows.append(
-            f"| {module.iteration} | {truth:.3f} | {name} | {mean.bias:+.4f} | {mean.std:.4f} | {mean.se:.4f} | {mean.coverage:.1%} "
-            f"| {ratio.bias:+.4f} | {ratio.coverage:.1%} |"
+            f"| {module.iteration} | {truth:.3f} | {name} | {mean.bias:+.4f} | {mean.std:.4f} |"
+            f" {mean.se:.4f} | {mean.coverage:.1%} | {ratio.bias:+.4f} | {ratio.coverage:.1%} |"
         )
     return rows
 
 
 def costs(vocabulary: int, rows: int, length: int = 16) -> list[str]:
-    """Time from both models' logits [rows, length, vocabulary] to each estimate, k1 = 1; the best of five."""
+    """Time from both models' logits [rows, length, vocabulary] to each estimate, k1 = 1; the
+    best of five."""
     draws = torch.Generator().manual_seed(0)
     policy, reference = (torch.randn(rows, length, vocabulary, generator=draws) for _ in range(2))
     tokens = torch.randint(vocabulary, (rows, length), generator=draws)
@@ -97,7 +111,12 @@ def main(args: argparse.Namespace) -> None:
     source = build(cfg.data)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        shop = Workshop(cfg=cfg.model_copy(update={"callbacks": {}}), source=source, data=source.load(), run_directory=work)
+        shop = Workshop(
+            cfg=cfg.model_copy(update={"callbacks": {}}),
+            source=source,
+            data=source.load(),
+            run_directory=work,
+        )
         module = ppo_module(shop, sft_artifact(shop), None)
         rows: list[str] = []
         if args.policy:
@@ -113,20 +132,39 @@ def main(args: argparse.Namespace) -> None:
 
             module.measures.append(measure)
             shop.fit(
-                module, CollectedMinibatches(module), directory=work, grad_clip=cfg.ppo.grad_clip, checkpoint_every=cfg.ppo.iterations,
-                tracker=NoTracker(), accumulate=cfg.ppo.minibatch_size // (cfg.ppo.micro_batch_size or cfg.ppo.minibatch_size),
-            )  # fmt: skip
+                module,
+                CollectedMinibatches(module),
+                directory=work,
+                grad_clip=cfg.ppo.grad_clip,
+                checkpoint_every=cfg.ppo.iterations,
+                tracker=NoTracker(),
+                accumulate=cfg.ppo.minibatch_size
+                // (cfg.ppo.micro_batch_size or cfg.ppo.minibatch_size),
+            )
     print("\n".join([HEAD, *rows]))
     print(f"\n| vocabulary | {' | '.join([*SAMPLED, 'exact'])} |\n|{'---|' * (len(SAMPLED) + 2)}")
     print("\n".join([*costs(6, 256), *costs(50_000, 4)]))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path, help="a run on an enumerable problem without a reward model")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "directory", type=Path, help="a run on an enumerable problem without a reward model"
+    )
     parser.add_argument("--every", type=int, default=5, help="iterations between two reports")
-    parser.add_argument("--responses", type=int, default=1024, help="responses of one estimate, rounded up to a multiple of the prompts")
-    parser.add_argument("--repeats", type=int, default=2000, help="estimates whose intervals are judged")
+    parser.add_argument(
+        "--responses",
+        type=int,
+        default=1024,
+        help="responses of one estimate, rounded up to a multiple of the prompts",
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=2000, help="estimates whose intervals are judged"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--policy", action="store_true", help="the run's final policy alone, without training again")
+    parser.add_argument(
+        "--policy", action="store_true", help="the run's final policy alone, without training again"
+    )
     main(parser.parse_args())

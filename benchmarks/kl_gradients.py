@@ -2,8 +2,9 @@
 
     python benchmarks/kl_gradients.py sweeps/oracle/<run>
 
-Takes the run's final policy and reference, no reward and coef 1: the true gradient is that of the sequence KL. Prints a Markdown table of
-the expected gradient of PPO's loss at its first minibatch beside it, all responses listed and weighted by their probability.
+Takes the run's final policy and reference, no reward and coef 1: the true gradient is that of the
+sequence KL. Prints a Markdown table of the expected gradient of PPO's loss at its first minibatch
+beside it, all responses listed and weighted by their probability.
 """
 
 from __future__ import annotations
@@ -66,16 +67,29 @@ def main(directory: Path) -> None:
         model.double()
         model.eval()
     view = ExactView(module, module.prompts.training())
-    print("| estimator | placement | relative error | angle | length | its gradient descends |\n|---|---|---|---|---|---|")
+    print(
+        "| estimator | placement | relative error | angle | length | its gradient descends"
+        " |\n|---|---|---|---|---|---|"
+    )
     for estimator, placement in PAIRS:
         module.kl = penalty = KLPenalty(Fixed(1.0), estimator, placement, SFT())
         found, true = view.ppo_gradient(), -view.objective_gradient()
-        error, length = float((found - true).norm() / true.norm()), float(found.norm() / true.norm())
+        error, length = (
+            float((found - true).norm() / true.norm()),
+            float(found.norm() / true.norm()),
+        )
         means = descends(penalty.estimator.name, penalty.placement.name).replace("|", "\\|")
-        print(f"| {estimator.name} | {placement.name} | {error:.2g} | {angle(found, true):.2f}° | {length:.3f} | {means} |")
+        print(
+            f"| {estimator.name} | {placement.name} | {error:.2g} | {angle(found, true):.2f}° |"
+            f" {length:.3f} | {means} |"
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("directory", type=Path, help="a run on an enumerable problem without a reward model")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "directory", type=Path, help="a run on an enumerable problem without a reward model"
+    )
     main(parser.parse_args().directory)

@@ -11,9 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "correctness.md"
 HEAD = """# What is held to be correct, and by which test
 
-Made by `python docs/correctness.py` from `docs/statements.toml` and the tests; a test fails when this page is not current.
-A statement is held by every test whose name begins with its own; `make test` runs them all. `python benchmarks/breakings.py` breaks ten of
-them on purpose, one at a time, and lists the tests that turn red. d = log pi - log ref on the sampled tokens.
+Made by `python docs/correctness.py` from `docs/statements.toml` and the tests; a test fails when
+this page is not current. A statement is held by every test whose name begins with its own; `make
+test` runs them all. `python benchmarks/breakings.py` breaks ten of them on purpose, one at a time,
+and lists the tests that turn red. d = log pi - log ref on the sampled tokens.
 """
 
 
@@ -22,7 +23,11 @@ def tests() -> dict[str, list[str]]:
     found = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+        names = [
+            node.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        ]
         found[str(path.relative_to(ROOT))] = names
     return found
 
@@ -30,7 +35,12 @@ def tests() -> dict[str, list[str]]:
 def holders(name: str, known: dict[str, list[str]]) -> list[tuple[str, str]]:
     """(file, test) of those that hold the statement."""
     own = f"test_{name}"
-    return [(file, test) for file, names in known.items() for test in names if test == own or test.startswith(f"{own}_")]
+    return [
+        (file, test)
+        for file, names in known.items()
+        for test in names
+        if test == own or test.startswith(f"{own}_")
+    ]
 
 
 def link(file: str, names: list[str]) -> str:
@@ -38,14 +48,22 @@ def link(file: str, names: list[str]) -> str:
 
 
 def parts() -> list[dict[str, Any]]:
-    read: list[dict[str, Any]] = tomllib.loads((ROOT / "docs" / "statements.toml").read_text(encoding="utf-8"))["part"]
+    read: list[dict[str, Any]] = tomllib.loads(
+        (ROOT / "docs" / "statements.toml").read_text(encoding="utf-8")
+    )["part"]
     return read
 
 
 def page() -> str:
     known, lines, counts = tests(), [], {"tested": 0, "no test": 0}
     for part in parts():
-        lines += ["", f"## {part['title']}", "", "| | statement | held by | status |", "|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {part['title']}",
+            "",
+            "| | statement | held by | status |",
+            "|---|---|---|---|",
+        ]
         for statement in part["statements"]:
             found = holders(statement["name"], known)
             status = "tested" if found else "no test"
@@ -55,9 +73,15 @@ def page() -> str:
                 by_file.setdefault(file, []).append(test)
             links = "<br>".join(map(link, by_file, by_file.values()))
             held = links or statement.get("why_not", "")
-            lines.append(f"| {statement['n']} | `{statement['name']}`: {statement['says']} | {held} | {status} |")
+            lines.append(
+                f"| {statement['n']} | `{statement['name']}`: {statement['says']} | {held} |"
+                f" {status} |"
+            )
     total = sum(counts.values())
-    said = f"{counts['tested']} of {total} statements are tested; {counts['no test']} have the reason why not."
+    said = (
+        f"{counts['tested']} of {total} statements are tested; {counts['no test']} have the reason"
+        " why not."
+    )
     return "\n".join([HEAD, said, *lines, ""])
 
 

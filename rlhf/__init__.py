@@ -1,4 +1,5 @@
-"""KL-regularised RLHF: experiments from configs. `compose` and `run` do from Python what the command `rlhf` does."""
+"""KL-regularised RLHF: experiments from configs. `compose` and `run` do from Python what the
+command `rlhf` does."""
 
 from __future__ import annotations
 
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "compose", "run", "validate"]
 
-_HOMES = {"compose": "rlhf.config.compose", "validate": "rlhf.config.compose", "run": "rlhf.runs.execute"}
+_HOMES = {
+    "compose": "rlhf.config.compose",
+    "validate": "rlhf.config.compose",
+    "run": "rlhf.runs.execute",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,5 @@
-"""The local KL(pi_old || pi): how far one update may move. It knows nothing of the reference; the global KL lives in rlhf.kl."""
+"""The local KL(pi_old || pi): how far one update may move. It knows nothing of the reference;
+the global KL lives in rlhf.kl."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ State = dict[str, float]
 
 
 def local_kl(logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
-    """KL(pi_old || pi) from tokens that pi_old drew: k3 = rho - 1 - log rho, rho = exp(logp - old_logp). [B, T] -> scalar, nats per token.
+    """KL(pi_old || pi) from tokens that pi_old drew: k3 = rho - 1 - log rho, rho = exp(logp -
+    old_logp). [B, T] -> scalar, nats per token.
 
-    0 exactly when nothing moved, never negative; its gradient under pi_old's samples is that of KL(pi_old || pi).
+    0 exactly when nothing moved, never negative; its gradient under pi_old's samples is that of
+    KL(pi_old || pi).
     """
     return reduce(k3(old_logp.detach(), logp).masked_fill(~mask, 0), mask)
 
@@ -27,7 +30,9 @@ class TrustRegion(Protocol):
         """Of the loss term; 0 where there is none."""
         ...
 
-    def loss(self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+    def loss(
+        self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
+    ) -> Tensor:
         """The term added to the policy loss, [B, T] -> scalar."""
         ...
 
@@ -49,7 +54,9 @@ class Unlimited:
 
     coef = 0.0
 
-    def loss(self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+    def loss(
+        self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
+    ) -> Tensor:
         return logp.new_zeros(())
 
     def should_stop(self, local_kl: float) -> bool:
@@ -66,7 +73,8 @@ class Unlimited:
 
 
 class EarlyStop(Unlimited):
-    """Leave the inner epochs once the local KL is above `target` nats per token, or is no number at all."""
+    """Leave the inner epochs once the local KL is above `target` nats per token, or is no number
+    at all."""
 
     def __init__(self, target: float) -> None:
         self.target = _positive("target", target)
@@ -76,17 +84,20 @@ class EarlyStop(Unlimited):
 
 
 class Penalty:
-    """coef * KL(pi_old || pi) in the loss: the adaptive KL penalty of PPO (arXiv 1707.06347, Eq. 8).
+    """coef * KL(pi_old || pi) in the loss: the adaptive KL penalty of PPO (arXiv 1707.06347, Eq.
+    8).
 
-    The coefficient doubles above 1.5 target and halves below target / 1.5. It stays within a factor of 2^20 of where it started, so
-    that a long run cannot lose it to underflow.
+    The coefficient doubles above 1.5 target and halves below target / 1.5. It stays within a factor
+    of 2^20 of where it started, so that a long run cannot lose it to underflow.
     """
 
     def __init__(self, coef: float, target: float) -> None:
         self.coef = self._start = _positive("coef", coef)
         self.target = _positive("target", target)
 
-    def loss(self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean) -> Tensor:
+    def loss(
+        self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
+    ) -> Tensor:
         return self.coef * local_kl(logp, old_logp, mask, reduce)
 
     def should_stop(self, local_kl: float) -> bool:

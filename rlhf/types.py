@@ -1,8 +1,10 @@
 """The data that flows: each step of PPO makes a new type and changes none.
 
-    PromptBatch -> Rollout -> ScoredRollout -> Experience -> minibatches (Experience again, fewer rows)
+    PromptBatch -> Rollout -> ScoredRollout -> Experience -> minibatches (Experience again, fewer
+    rows)
 
-Shapes: B responses, P prompt tokens (padded left), T response tokens (padded right), L = P + T. Masks are boolean, True = counts.
+Shapes: B responses, P prompt tokens (padded left), T response tokens (padded right), L = P + T.
+Masks are boolean, True = counts.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from torch import Tensor
 
 
 class Batch:
-    """What every batch can do: move between devices and give some of its rows. Fields are tensors with rows first, tuples with an
-    item a row, batches or dicts of these; numbers stay as they are."""
+    """What every batch can do: move between devices and give some of its rows. Fields are
+    tensors with rows first, tuples with an item a row, batches or dicts of these; numbers stay
+    as they are."""
 
     def _map(self, tensor_fn: Any, list_fn: Any) -> Self:
         def apply(value: Any) -> Any:
@@ -38,7 +41,9 @@ class Batch:
 
     def rows(self, index: Tensor) -> Self:
         """The rows `index` [N] (integers), in that order."""
-        return self._map(lambda x: x[index.to(x.device)], lambda x: tuple(x[i] for i in index.tolist()))
+        return self._map(
+            lambda x: x[index.to(x.device)], lambda x: tuple(x[i] for i in index.tolist())
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,8 @@ class Rollout(Batch):
     prompt: PromptBatch
     tokens: Tensor  # [B, T] long, padded right
     mask: Tensor  # [B, T] bool
-    logp: Tensor  # [B, T] the sampler's log-probabilities (of the warped distribution), 0 where masked
+    # [B, T] the sampler's log-probabilities (of the warped distribution), 0 where masked
+    logp: Tensor
     ended: Tensor  # [B] bool: an EOS came before the length ran out
 
     @property
@@ -96,7 +102,9 @@ class Experience(Batch):
     values: Tensor  # [B, T] old values
     advantages: Tensor  # [B, T]
     returns: Tensor  # [B, T]
-    reward_unit: float  # one unit of reward in units of `advantages`: 1, or 1/std where they (or the rewards) were whitened
+    # one unit of reward in units of `advantages`: 1, or 1/std where they (or the rewards) were
+    # whitened
+    reward_unit: float
 
     @property
     def mask(self) -> Tensor:
@@ -108,7 +116,8 @@ class Experience(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Minibatch(Batch):
-    """Rows of one optimizer step, or a micro-batch of them; the totals are the whole step's, so no loss depends on the split."""
+    """Rows of one optimizer step, or a micro-batch of them; the totals are the whole step's, so
+    no loss depends on the split."""
 
     experience: Experience
     step_tokens: int  # response tokens of the whole step

@@ -23,13 +23,16 @@ def architecture(request):
 
 
 def tiny(tokenizer, architecture="llama", seed=0):
-    """A random causal LM with 2 layers of 16: its logits are spread enough for KLs and rewards to differ."""
+    """A random causal LM with 2 layers of 16: its logits are spread enough for KLs and rewards
+    to differ."""
     import torch
 
     from rlhf.models.load import TinyModel
 
     torch.set_num_threads(1)
-    model = TinyModel(architecture=architecture, hidden_size=16, layers=2, heads=2, seed=seed).causal_lm(tokenizer)
+    model = TinyModel(
+        architecture=architecture, hidden_size=16, layers=2, heads=2, seed=seed
+    ).causal_lm(tokenizer)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4.0) if parameter.ndim > 1 else None
@@ -75,12 +78,29 @@ def client(store):
 # --- small whole runs: half a second each once SFT and reward model are there
 
 SMALL = [
-    "data.demonstrations=64", "data.pairs=48", "data.prompts=64", "data.max_response_tokens=8",
-    "model.hidden_size=16", "model.layers=1", "model.heads=2",
-    "sft.epochs=2", "sft.batch_size=16", "reward_model.epochs=2", "reward_model.batch_size=16", "reward_model.normalize_samples=32",
-    "ppo.iterations=4", "ppo.rollout_size=16", "ppo.minibatch_size=8", "ppo.eval_prompts=8", "ppo.eval_samples=2", "ppo.eval_every=2",
-    "ppo.checkpoint_every=1", "tracking=none", "callbacks=none", "best_of_n=none",
-]  # fmt: skip
+    "data.demonstrations=64",
+    "data.pairs=48",
+    "data.prompts=64",
+    "data.max_response_tokens=8",
+    "model.hidden_size=16",
+    "model.layers=1",
+    "model.heads=2",
+    "sft.epochs=2",
+    "sft.batch_size=16",
+    "reward_model.epochs=2",
+    "reward_model.batch_size=16",
+    "reward_model.normalize_samples=32",
+    "ppo.iterations=4",
+    "ppo.rollout_size=16",
+    "ppo.minibatch_size=8",
+    "ppo.eval_prompts=8",
+    "ppo.eval_samples=2",
+    "ppo.eval_every=2",
+    "ppo.checkpoint_every=1",
+    "tracking=none",
+    "callbacks=none",
+    "best_of_n=none",
+]
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +110,8 @@ def artifacts(tmp_path_factory):
 
 @pytest.fixture
 def run_in(artifacts):
-    """run_in(directory, *overrides, without=prefix) -> summary: one run in this process; stages are shared by all tests."""
+    """run_in(directory, *overrides, without=prefix) -> summary: one run in this process; stages
+    are shared by all tests."""
 
     def go(directory, *overrides, without="nothing"):
         from omegaconf import OmegaConf
@@ -108,7 +129,8 @@ def run_in(artifacts):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """stop_at(stage, iteration, signal): the process gets the signal when that iteration has just been recorded."""
+    """stop_at(stage, iteration, signal): the process gets the signal when that iteration has
+    just been recorded."""
     import os
 
     from rlhf.callbacks import recorder
@@ -133,7 +155,8 @@ def stop_at(monkeypatch):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """Where the commands are given. The code counts as committed, whatever the repository that the tests run from is like."""
+    """Where the commands are given. The code counts as committed, whatever the repository that
+    the tests run from is like."""
     from rlhf.stages import manifest
 
     monkeypatch.setattr(manifest, "git", lambda: {"revision": "b" * 40, "dirty": False})

@@ -8,7 +8,11 @@ SFT = {"proxy": 0.0, "gold": 1.0, "judge": 0.5}
 
 
 def line(iteration: int, **values: Any) -> dict[str, Any]:
-    return {"iteration": iteration, "episodes": iteration * 8, **{key.replace("__", "/"): value for key, value in values.items()}}
+    return {
+        "iteration": iteration,
+        "episodes": iteration * 8,
+        **{key.replace("__", "/"): value for key, value in values.items()},
+    }
 
 
 def append(path: Path, *rows: dict[str, Any]) -> None:
@@ -36,7 +40,8 @@ def make_run(
     config: dict[str, Any] | None = None,
     tracking: dict[str, Any] | None = None,
 ) -> Path:
-    """A run whose reward and KL go in straight lines from SFT to the given ends; `peak` lifts the middle of gold."""
+    """A run whose reward and KL go in straight lines from SFT to the given ends; `peak` lifts
+    the middle of gold."""
     directory.mkdir(parents=True)
     node: dict[str, Any] = {"_target_": f"rlhf.kl.controller.{controller}"}
     if controller == "Adaptive":
@@ -54,10 +59,20 @@ def make_run(
     metrics, timings = [], []
     for i in range(iterations + 1):
         share = i / iterations
-        row = line(i, eval__kl__sequence_nats=_between(0.0, kl, share), eval__kl__sequence_nats_se=0.1 * share)
-        row["eval/reward/proxy"], row["eval/reward/proxy_se"] = _between(SFT["proxy"], proxy, share), se
+        row = line(
+            i,
+            eval__kl__sequence_nats=_between(0.0, kl, share),
+            eval__kl__sequence_nats_se=0.1 * share,
+        )
+        row["eval/reward/proxy"], row["eval/reward/proxy_se"] = (
+            _between(SFT["proxy"], proxy, share),
+            se,
+        )
         if gold is not None:
-            row["eval/reward/gold"], row["eval/reward/gold_se"] = _between(SFT["gold"], gold, share), se
+            row["eval/reward/gold"], row["eval/reward/gold_se"] = (
+                _between(SFT["gold"], gold, share),
+                se,
+            )
             if peak is not None and 0 < i < iterations:
                 row["eval/reward/gold"] = peak
         metrics.append(row)
@@ -67,22 +82,46 @@ def make_run(
     error = {"failed": "ValueError: the reward became nan", "finished": None}.get(state)
     write(
         directory / "status.json",
-        {"state": state, "pid": 2**22 + 1, "stage": "ppo", "iteration": iterations, "time": 1_700_000_099, "error": error},
+        {
+            "state": state,
+            "pid": 2**22 + 1,
+            "stage": "ppo",
+            "iteration": iterations,
+            "time": 1_700_000_099,
+            "error": error,
+        },
     )
     write(
         directory / "manifest.json",
-        {"kind": "run", "stage": "ppo", "name": directory.name, "git": {"revision": "abc", "dirty": True}},
+        {
+            "kind": "run",
+            "stage": "ppo",
+            "name": directory.name,
+            "git": {"revision": "abc", "dirty": True},
+        },
     )
     if state == "finished":
-        write(directory / "summary.json", summary(directory.name, coef, seed, controller, proxy, gold, kl, se))
+        write(
+            directory / "summary.json",
+            summary(directory.name, coef, seed, controller, proxy, gold, kl, se),
+        )
     else:
         (directory / "log.txt").write_text("Traceback\n")
     return directory
 
 
-def summary(name: str, coef: float, seed: int, controller: str, proxy: Any, gold: Any, kl: Any, se: float) -> dict[str, Any]:
+def summary(
+    name: str, coef: float, seed: int, controller: str, proxy: Any, gold: Any, kl: Any, se: float
+) -> dict[str, Any]:
     snake = {"Fixed": "fixed", "Adaptive": "adaptive"}[controller]
-    row: dict[str, Any] = {"status": "finished", "name": name, "study": "unit", "sweep": "unit", "stage": "ppo", "seed": seed}
+    row: dict[str, Any] = {
+        "status": "finished",
+        "name": name,
+        "study": "unit",
+        "sweep": "unit",
+        "stage": "ppo",
+        "seed": seed,
+    }
     row |= {
         "kl.coef": coef,
         "kl.coef_final": coef,
@@ -91,10 +130,26 @@ def summary(name: str, coef: float, seed: int, controller: str, proxy: Any, gold
         "wall_seconds": 12.5,
         "config_hash": "abcd1234",
     }
-    row |= {"reward/proxy": proxy, "reward/proxy_se": se, "sft/reward/proxy": SFT["proxy"], "sft/reward/proxy_se": se}
-    row |= {"kl/sequence_nats": kl, "kl/sequence_nats_se": 0.1, "response/length": 12.0, "response/ended": 1.0, "policy/entropy": 1.0}
+    row |= {
+        "reward/proxy": proxy,
+        "reward/proxy_se": se,
+        "sft/reward/proxy": SFT["proxy"],
+        "sft/reward/proxy_se": se,
+    }
+    row |= {
+        "kl/sequence_nats": kl,
+        "kl/sequence_nats_se": 0.1,
+        "response/length": 12.0,
+        "response/ended": 1.0,
+        "policy/entropy": 1.0,
+    }
     if gold is not None:
-        row |= {"reward/gold": gold, "reward/gold_se": se, "sft/reward/gold": SFT["gold"], "sft/reward/gold_se": se}
+        row |= {
+            "reward/gold": gold,
+            "reward/gold_se": se,
+            "sft/reward/gold": SFT["gold"],
+            "sft/reward/gold_se": se,
+        }
     row["fingerprints"] = {"data": "d" * 8, "sft": "s" * 8, "reward_model": "r" * 8}
     return row
 

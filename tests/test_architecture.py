@@ -1,4 +1,5 @@
-"""Imports point down: which package may know which library, and which part of ours. Read from the source, so lazy imports count too."""
+"""Imports point down: which package may know which library, and which part of ours. Read from
+the source, so lazy imports count too."""
 
 import ast
 from pathlib import Path
@@ -20,18 +21,50 @@ MAY_IMPORT = {
 TORCH_ONLY = ("functional", "oracle", "types.py", "trust_region.py", "randomness.py", "kl")
 # parts that must answer in about a second: nothing heavy when they are imported
 LIGHT = (
-    "config", "commands", "__init__.py", "__main__.py", "rundir", "compare", "reproduce", "tracking",
-    "kl/rules.py", "kl/controller.py", "kl/__init__.py",
-    "kl/cautions.py", "kl/descends.py",
-)  # fmt: skip
+    "config",
+    "commands",
+    "__init__.py",
+    "__main__.py",
+    "rundir",
+    "compare",
+    "reproduce",
+    "tracking",
+    "kl/rules.py",
+    "kl/controller.py",
+    "kl/__init__.py",
+    "kl/cautions.py",
+    "kl/descends.py",
+)
 ON_PURPOSE = "tracking/preload.py"  # for a process that jobs are forked from
-HEAVY = {"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "pytorch_lightning",
+    "mlflow",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+}
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py"}, {"types.py"}, {"kl", "trust_region.py", "oracle"}, {"data"}, {"models"}, {"rollout"},
-    {"modules"}, {"tracking"}, {"callbacks"}, {"config"}, {"compare"}, {"stages"}, {"runs"}, {"sweeps"}, {"reproduce"},
+    {"functional", "rundir", "randomness.py"},
+    {"types.py"},
+    {"kl", "trust_region.py", "oracle"},
+    {"data"},
+    {"models"},
+    {"rollout"},
+    {"modules"},
+    {"tracking"},
+    {"callbacks"},
+    {"config"},
+    {"compare"},
+    {"stages"},
+    {"runs"},
+    {"sweeps"},
+    {"reproduce"},
     {"commands", "__init__.py", "__main__.py"},
-]  # fmt: skip
+]
 
 
 def part(path):
@@ -64,7 +97,9 @@ def test_every_part_is_in_a_layer():
 
 @pytest.mark.parametrize("library", MAY_IMPORT)
 def test_libraries_stay_in_their_rooms(library):
-    users = {part(path) for path in FILES if any(name.split(".")[0] == library for name in imports(path))}
+    users = {
+        part(path) for path in FILES if any(name.split(".")[0] == library for name in imports(path))
+    }
     assert users <= MAY_IMPORT[library]
 
 
@@ -92,13 +127,26 @@ def test_imports_point_down():
                 continue
             inner = module.split(".")[1]
             target = inner if inner in level else f"{inner}.py"
-            assert level[target] <= level[part(path)], f"{path.relative_to(ROOT)} imports {module}, which stands above it"
+            assert level[target] <= level[part(path)], (
+                f"{path.relative_to(ROOT)} imports {module}, which stands above it"
+            )
 
 
 def test_models_are_made_in_one_file():
     for path in FILES:
-        makers = {"AutoModelForCausalLM", "AutoModelForSequenceClassification", "AutoTokenizer", "LlamaConfig", "GPT2Config"}
-        named = {alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        makers = {
+            "AutoModelForCausalLM",
+            "AutoModelForSequenceClassification",
+            "AutoTokenizer",
+            "LlamaConfig",
+            "GPT2Config",
+        }
+        named = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
         if str(path.relative_to(ROOT)) != "models/load.py":
             assert not named & makers, path
 
@@ -107,7 +155,11 @@ def test_unsafe_loading_is_nowhere():
     """No pickle, no torch.load but the one with weights_only=True, no trust_remote_code=True."""
     for path in FILES:
         text = path.read_text()
-        assert "weights_only=False" not in text and "trust_remote_code=True" not in text and "import pickle" not in text, path
+        assert (
+            "weights_only=False" not in text
+            and "trust_remote_code=True" not in text
+            and "import pickle" not in text
+        ), path
         if "torch.load(" in text:
             assert path.name == "checkpoint.py" and "weights_only=True" in text
 

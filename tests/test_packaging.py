@@ -12,21 +12,49 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.slow
 def test_the_wheel_carries_conf_and_answers_outside_the_repository(tmp_path):
-    build = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-deps", "--no-build-isolation", "-q", "-w", str(tmp_path)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        str(ROOT),
+        "--no-deps",
+        "--no-build-isolation",
+        "-q",
+        "-w",
+        str(tmp_path),
+    ]
     subprocess.run(build, check=True, timeout=300)
     (wheel,) = tmp_path.glob("rlhf-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     shipped = {name.removeprefix("rlhf/_conf/") for name in names if name.startswith("rlhf/_conf/")}
-    assert shipped == {str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert shipped == {
+        str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")
+    }
     pages = {name for name in names if name.startswith("rlhf/compare/page/templates/")}
-    assert pages == {f"rlhf/compare/page/templates/{path.name}" for path in (ROOT / "rlhf/compare/page/templates").iterdir()} and len(pages) >= 4
+    assert (
+        pages
+        == {
+            f"rlhf/compare/page/templates/{path.name}"
+            for path in (ROOT / "rlhf/compare/page/templates").iterdir()
+        }
+        and len(pages) >= 4
+    )
     assert not [name for name in names if name.startswith(("tests/", "docs/", "conf/"))]
     home = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(home)
     empty = tmp_path / "empty"
     empty.mkdir()
-    code = "import rlhf, sys; assert rlhf.__file__.startswith(sys.argv[1]); print(rlhf.compose(['kl/controller=pid']).kl.controller.target)"
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, sys.argv[1]); {code}", str(home)]
+    code = (
+        "import rlhf, sys; assert rlhf.__file__.startswith(sys.argv[1]);"
+        " print(rlhf.compose(['kl/controller=pid']).kl.controller.target)"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, sys.argv[1]); {code}",
+        str(home),
+    ]
     done = subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "6.0", done.stderr
 
@@ -38,11 +66,20 @@ def test_ranges_in_pyproject_hold_the_pins():
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = (line for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line and not line.startswith("#"))
-    pins = {name.strip().lower().replace("_", "-"): version.split(";")[0].strip() for name, version in (line.split("==") for line in lines)}
+    lines = (
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line and not line.startswith("#")
+    )
+    pins = {
+        name.strip().lower().replace("_", "-"): version.split(";")[0].strip()
+        for name, version in (line.split("==") for line in lines)
+    }
     assert pins["torch"] == "2.13.0"
     for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
         requirement = Requirement(line)
         name = requirement.name.lower().replace("_", "-")
         assert name in pins, f"{name} is not pinned"
-        assert pins[name] in requirement.specifier, f"{name}=={pins[name]} is outside {requirement.specifier}"
+        assert pins[name] in requirement.specifier, (
+            f"{name}=={pins[name]} is outside {requirement.specifier}"
+        )

@@ -10,7 +10,12 @@ def draw(*where):
 def test_same_place_same_numbers_and_any_other_place_others():
     here = draw(0, "ppo", "rollout", 3)
     assert torch.equal(here, draw(0, "ppo", "rollout", 3))
-    for other in [(1, "ppo", "rollout", 3), (0, "sft", "rollout", 3), (0, "ppo", "eval", 3), (0, "ppo", "rollout", 4)]:
+    for other in [
+        (1, "ppo", "rollout", 3),
+        (0, "sft", "rollout", 3),
+        (0, "ppo", "eval", 3),
+        (0, "ppo", "rollout", 4),
+    ]:
         assert not torch.equal(here, draw(*other))
 
 

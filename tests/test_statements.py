@@ -7,7 +7,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def load():
-    spec = importlib.util.spec_from_file_location("rlhf_docs_correctness", ROOT / "docs" / "correctness.py")
+    spec = importlib.util.spec_from_file_location(
+        "rlhf_docs_correctness", ROOT / "docs" / "correctness.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -60,7 +60,15 @@ def test_early_stop() -> None:
 
 def test_penalty_doubles_and_halves() -> None:
     region = Penalty(1.0, 0.01)
-    for kl, coef in [(0.0151, 2.0), (0.0149, 2.0), (0.0067, 2.0), (0.0066, 1.0), (math.nan, 1.0), (math.inf, 1.0), (0.0, 0.5)]:
+    for kl, coef in [
+        (0.0151, 2.0),
+        (0.0149, 2.0),
+        (0.0067, 2.0),
+        (0.0066, 1.0),
+        (math.nan, 1.0),
+        (math.inf, 1.0),
+        (0.0, 0.5),
+    ]:
         region.update(kl)
         assert region.coef == coef
     assert not region.should_stop(1.0)

@@ -4,17 +4,38 @@ from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
 
 
 def test_rows_of_everything_nested():
-    prompt = PromptBatch(tokens=torch.arange(6).reshape(3, 2), mask=torch.ones(3, 2, dtype=torch.bool), texts=("a", "b", "c"))
+    prompt = PromptBatch(
+        tokens=torch.arange(6).reshape(3, 2),
+        mask=torch.ones(3, 2, dtype=torch.bool),
+        texts=("a", "b", "c"),
+    )
     x = torch.arange(3.0)[:, None]
-    rollout = Rollout(prompt=prompt, tokens=torch.arange(3)[:, None], mask=torch.ones(3, 1, dtype=torch.bool), logp=x, ended=x[:, 0] > 0)
+    rollout = Rollout(
+        prompt=prompt,
+        tokens=torch.arange(3)[:, None],
+        mask=torch.ones(3, 1, dtype=torch.bool),
+        logp=x,
+        ended=x[:, 0] > 0,
+    )
     scored = ScoredRollout(
-        rollout=rollout, logp=x, ref_logp=x, kl=x, exact_kl=x, entropy=x, values=x, judged={"gold": x[:, 0]},
-        raw_score=x[:, 0], score=x[:, 0],
-    )  # fmt: skip
+        rollout=rollout,
+        logp=x,
+        ref_logp=x,
+        kl=x,
+        exact_kl=x,
+        entropy=x,
+        values=x,
+        judged={"gold": x[:, 0]},
+        raw_score=x[:, 0],
+        score=x[:, 0],
+    )
     some = scored.rows(torch.tensor([2, 0]))
     assert some.rollout.prompt.texts == ("c", "a")
     assert some.rollout.prompt.tokens.tolist() == [[4, 5], [0, 1]]
-    assert some.judged["gold"].tolist() == [2.0, 0.0] and some.rollout.ended.tolist() == [True, False]
+    assert some.judged["gold"].tolist() == [2.0, 0.0] and some.rollout.ended.tolist() == [
+        True,
+        False,
+    ]
     assert some.rollout.sequence.tolist() == [[4, 5, 2], [0, 1, 0]]
     assert scored.rollout.prompt.texts == ("a", "b", "c")
 

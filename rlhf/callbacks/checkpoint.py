@@ -24,9 +24,12 @@ def digest_path(path: Path) -> Path:
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Written aside in the same directory, flushed, renamed; its sha256 is written after it and marks it complete."""
+    """Written aside in the same directory, flushed, renamed; its sha256 is written after it and
+    marks it complete."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         data = buffer.getvalue()
@@ -34,7 +37,9 @@ class AtomicCheckpointIO(CheckpointIO):
         write_text(digest_path(Path(path)), hashlib.sha256(data).hexdigest() + "\n")
         sync_directory(Path(path).parent)
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         return loaded
 
@@ -47,11 +52,14 @@ def is_whole(path: Path) -> bool:
     if not digest_path(path).exists():
         return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == digest_path(path).read_text().strip()
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest() == digest_path(path).read_text().strip()
+        )
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint whose digest is right: a torn or damaged one is passed over for the one before."""
+    """The newest checkpoint whose digest is right: a torn or damaged one is passed over for the
+    one before."""
     for path in sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True):
         if is_whole(path):
             return path

@@ -1,4 +1,5 @@
-"""Exact answers along a PPO run on an enumerable problem: J, KL, entropy, the optimum, and the share of the gain that was reached."""
+"""Exact answers along a PPO run on an enumerable problem: J, KL, entropy, the optimum, and the
+share of the gain that was reached."""
 
 from __future__ import annotations
 
@@ -10,16 +11,26 @@ import pytorch_lightning as pl
 from rlhf.modules.base import Metrics
 from rlhf.modules.exact import ExactView
 from rlhf.modules.ppo import PPOModule
-from rlhf.oracle import Standing, best_of_n_curve, beta_for_kl, frontier, mean_standing, reward_at_kl, standings
+from rlhf.oracle import (
+    Standing,
+    best_of_n_curve,
+    beta_for_kl,
+    frontier,
+    mean_standing,
+    reward_at_kl,
+    standings,
+)
 from rlhf.rundir.files import write_json
 
 
 class Oracle(pl.Callback):
-    """Adds `oracle/...` to the record of every evaluation, and leaves `oracle.json` in the run's directory.
+    """Adds `oracle/...` to the record of every evaluation, and leaves `oracle.json` in the run's
+    directory.
 
-    The expectations are over the prompts that PPO draws from, each counted once, and over all of their responses; the reward is the
-    score that PPO maximises. beta is the coefficient in force, pi and ref are taken at the sampling temperature, top-k and top-p aside.
-    Other stages are left alone. Raises ValueError at the start of PPO where there are too many responses to list.
+    The expectations are over the prompts that PPO draws from, each counted once, and over all of
+    their responses; the reward is the score that PPO maximises. beta is the coefficient in force,
+    pi and ref are taken at the sampling temperature, top-k and top-p aside. Other stages are left
+    alone. Raises ValueError at the start of PPO where there are too many responses to list.
     """
 
     def __init__(self) -> None:
@@ -29,7 +40,8 @@ class Oracle(pl.Callback):
         if not isinstance(pl_module, PPOModule):
             return
         self.view = ExactView(pl_module, pl_module.prompts.training())
-        assert len(self.view.rollout.tokens)  # listed now, so that too many are told before any training
+        # listed now, so that too many are told before any training
+        assert len(self.view.rollout.tokens)
         pl_module.measures.append(self.measure)
 
     def measure(self) -> Metrics:
@@ -37,7 +49,10 @@ class Oracle(pl.Callback):
         logp, ref_logp, reward = self.view.tables()
         mean = mean_standing(standings(logp, ref_logp, reward, self.view.module.kl.coef))
         missing = reward_at_kl(ref_logp, reward, mean.kl) - mean.reward
-        return {f"oracle/{name}": value for name, value in {**mean.as_dict(), "missing_at_kl": missing}.items()}
+        return {
+            f"oracle/{name}": value
+            for name, value in {**mean.as_dict(), "missing_at_kl": missing}.items()
+        }
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.view is None:
@@ -48,24 +63,33 @@ class Oracle(pl.Callback):
         found = report(self.view.prompts.texts, rows, beta, ref_logp, reward)
         controller = self.view.module.kl.controller
         if controller.target is not None and controller.unit == "sequence":
-            found["target"] = {"kl": controller.target, "beta": right_beta(ref_logp, reward, controller.target)}
+            found["target"] = {
+                "kl": controller.target,
+                "beta": right_beta(ref_logp, reward, controller.target),
+            }
         write_json(Path(trainer.default_root_dir) / "oracle.json", found)
 
 
 def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:
-    """The coefficient that a controller with this target should find; None where no coefficient gives that KL."""
+    """The coefficient that a controller with this target should find; None where no coefficient
+    gives that KL."""
     try:
         return beta_for_kl(ref_logp, reward, target)
     except ValueError:
         return None
 
 
-def report(prompts: tuple[str, ...], rows: list[Standing], beta: float, ref_logp: Any, reward: Any) -> dict[str, Any]:
-    """Of the final policy: each prompt's standing and their mean; beside them the exact frontier and best of n of the reference."""
+def report(
+    prompts: tuple[str, ...], rows: list[Standing], beta: float, ref_logp: Any, reward: Any
+) -> dict[str, Any]:
+    """Of the final policy: each prompt's standing and their mean; beside them the exact frontier
+    and best of n of the reference."""
     return {
         "beta": beta,
         "mean": mean_standing(rows).as_dict(),
-        "prompts": [{"prompt": text, **row.as_dict()} for text, row in zip(prompts, rows, strict=True)],
+        "prompts": [
+            {"prompt": text, **row.as_dict()} for text, row in zip(prompts, rows, strict=True)
+        ],
         "frontier": frontier(ref_logp, reward),
         "best_of_n": best_of_n_curve(ref_logp, reward),
     }

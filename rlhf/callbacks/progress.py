@@ -1,4 +1,5 @@
-"""What a person sees while a stage trains: one live line in a terminal, a plain line an iteration elsewhere."""
+"""What a person sees while a stage trains: one live line in a terminal, a plain line an
+iteration elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ from typing import Any
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as Bar,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from rlhf.modules.base import Metrics, StageModule
 
@@ -62,11 +70,15 @@ class Progress(pl.Callback):
             TimeRemainingColumn(),
             console=self.console,
         )
-        self.task = self.bar.add_task(pl_module.stage, total=pl_module.iterations, completed=pl_module.iteration, numbers="")
+        self.task = self.bar.add_task(
+            pl_module.stage, total=pl_module.iterations, completed=pl_module.iteration, numbers=""
+        )
         self.live = Live(self.bar, console=self.console, refresh_per_second=4)
         self.live.start()
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == 0:
             self._show(pl_module)
 
@@ -74,7 +86,9 @@ class Progress(pl.Callback):
         self._show(pl_module, last=True)
         self._close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         self._close()
 
     def _show(self, module: pl.LightningModule, last: bool = False) -> None:

@@ -1,4 +1,5 @@
-"""The iteration boundary, in one place: metrics written, tracker told, checkpoint saved, a stop request obeyed."""
+"""The iteration boundary, in one place: metrics written, tracker told, checkpoint saved, a stop
+request obeyed."""
 
 from __future__ import annotations
 
@@ -24,13 +25,22 @@ FILES = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
 class Recorder(Checkpoint):
     """A `Checkpoint`, because Lightning calls those after the module's own `on_train_epoch_end`.
 
-    SIGTERM and Ctrl-C: the first one ends the run at once if the last iteration's state is saved, else at the end of this
-    iteration, after saving it; a second one ends it at once (what is lost is replayed, identically, on resume).
+    SIGTERM and Ctrl-C: the first one ends the run at once if the last iteration's state is saved,
+    else at the end of this iteration, after saving it; a second one ends it at once (what is lost
+    is replayed, identically, on resume).
     """
 
-    def __init__(self, directory: Path, *, checkpoint_every: int, tracker: Tracker, status_in: Path) -> None:
-        """`status_in`: the directory of the run on whose behalf a stage trains; the same as `directory` for PPO."""
-        self.directory, self.checkpoint_every, self.tracker, self.status_in = directory, checkpoint_every, tracker, status_in
+    def __init__(
+        self, directory: Path, *, checkpoint_every: int, tracker: Tracker, status_in: Path
+    ) -> None:
+        """`status_in`: the directory of the run on whose behalf a stage trains; the same as
+        `directory` for PPO."""
+        self.directory, self.checkpoint_every, self.tracker, self.status_in = (
+            directory,
+            checkpoint_every,
+            tracker,
+            status_in,
+        )
         self.saved = -1
         self.asked: list[int] = []
         self.asked_at = 0.0
@@ -43,11 +53,13 @@ class Recorder(Checkpoint):
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._previous[number] = signal.signal(number, self._ask)
-            except ValueError:  # not the main thread (a notebook's executor): signals are its owner's business
+            # not the main thread (a notebook's executor): signals are its owner's business
+            except ValueError:
                 return
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Shells and wrappers may send one signal twice at once: what comes within a second of the first is the same wish."""
+        """Shells and wrappers may send one signal twice at once: what comes within a second of
+        the first is the same wish."""
         if self.asked and time.monotonic() - self.asked_at > 1.0:
             self._leave()
         if not self.asked:
@@ -57,7 +69,9 @@ class Recorder(Checkpoint):
     def _leave(self) -> None:
         raise Stopped(130 if self.asked[0] == signal.SIGINT else 143, str(self.directory))
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         assert isinstance(pl_module, StageModule)
         if self.asked and self.saved == pl_module.iteration:
             self._leave()
@@ -86,7 +100,11 @@ class Recorder(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, StageModule)
         self._write(pl_module)
-        if pl_module.iteration == pl_module.iterations or self.asked or pl_module.iteration % self.checkpoint_every == 0:
+        if (
+            pl_module.iteration == pl_module.iterations
+            or self.asked
+            or pl_module.iteration % self.checkpoint_every == 0
+        ):
             trainer.save_checkpoint(checkpoint_path(self.directory, pl_module.iteration))
             prune(self.directory)
             self.saved = pl_module.iteration
@@ -97,9 +115,18 @@ class Recorder(Checkpoint):
         now = time.time()
         at = {"iteration": module.iteration}
         append_jsonl(self.directory / "metrics.jsonl", [at | module.record])
-        append_jsonl(self.directory / "timings.jsonl", [at | {"time": now, "seconds": round(now - self.began, 4)}])
+        append_jsonl(
+            self.directory / "timings.jsonl",
+            [at | {"time": now, "seconds": round(now - self.began, 4)}],
+        )
         append_jsonl(self.directory / "samples.jsonl", [at | row for row in module.samples])
         module.samples = []
         self.began = now
-        write_status(self.status_in, state="running", stage=module.stage, iteration=module.iteration, iterations=module.iterations)
+        write_status(
+            self.status_in,
+            state="running",
+            stage=module.stage,
+            iteration=module.iteration,
+            iterations=module.iterations,
+        )
         self.tracker.notify()

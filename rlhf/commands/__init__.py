@@ -1,1 +1,2 @@
-"""The commands, a file each: what stands on the command line becomes calls of the packages below."""
+"""The commands, a file each: what stands on the command line becomes calls of the packages
+below."""

@@ -28,7 +28,8 @@ FAILED, WRONG = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done; 1 a run failed; 2 the config or the data is wrong; 130 and 143 stopped by a signal, the state saved."""
+    """Exit codes: 0 done; 1 a run failed; 2 the config or the data is wrong; 130 and 143 stopped
+    by a signal, the state saved."""
     arguments = _take_allowed(list(sys.argv[1:] if argv is None else argv))
     if "--version" in arguments:
         print(f"rlhf {__version__}")
@@ -37,10 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = get_args_parser()
     args, unknown = parser.parse_known_args(arguments)
-    args.overrides += [word for word in unknown if not word.startswith("-")]  # settings after an option
-    faults = [f"{word}: no such option; a setting is written without dashes, key=value" for word in unknown if word.startswith("-")]
+    # settings after an option
+    args.overrides += [word for word in unknown if not word.startswith("-")]
+    faults = [
+        f"{word}: no such option; a setting is written without dashes, key=value"
+        for word in unknown
+        if word.startswith("-")
+    ]
     if args.experimental_rerun or args.config_name or args.config_path:
-        faults.append("--experimental-rerun, --config-name and --config-path are not offered; --config-dir adds groups of your own")
+        faults.append(
+            "--experimental-rerun, --config-name and --config-path are not offered; --config-dir"
+            " adds groups of your own"
+        )
     if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
         return _hydra_answers(arguments)
     from hydra.errors import HydraException
@@ -57,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _take_allowed(arguments: list[str]) -> list[str]:
-    """Takes `--allow-targets=PACKAGE` (or `--allow-targets PACKAGE`) out of the arguments; jobs get it by the environment."""
+    """Takes `--allow-targets=PACKAGE` (or `--allow-targets PACKAGE`) out of the arguments; jobs
+    get it by the environment."""
     rest, words = [], iter(arguments)
     for word in words:
         flag, mark, value = word.partition("=")
@@ -71,7 +81,10 @@ def _take_allowed(arguments: list[str]) -> list[str]:
 
 def _refuse(faults: Sequence[str]) -> int:
     count = "One thing is" if len(faults) == 1 else f"{len(faults)} things are"
-    print("\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]), file=sys.stderr)
+    print(
+        "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
+        file=sys.stderr,
+    )
     return WRONG
 
 
@@ -87,7 +100,9 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
     register_launcher()
     prefer_our_launchers()
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(task)()
+    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
+        task
+    )()
     return 0
 
 
@@ -100,12 +115,22 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     if data_faults:
         return _refuse(data_faults)
     if found.sweep:  # a single run says it itself
-        print("".join(f"warning: {said}\n" for said in found.warnings), end="", file=sys.stderr, flush=True)
-    return _sweep(hydra, found, args.overrides) if found.sweep else _single(hydra, configs[0], args.overrides)
+        print(
+            "".join(f"warning: {said}\n" for said in found.warnings),
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+    return (
+        _sweep(hydra, found, args.overrides)
+        if found.sweep
+        else _single(hydra, configs[0], args.overrides)
+    )
 
 
 def _data_faults(configs: Iterable[Config]) -> list[str]:
-    """Reads the data of runs that are not finished: cheap, and a wrong row must be told before any model is built."""
+    """Reads the data of runs that are not finished: cheap, and a wrong row must be told before
+    any model is built."""
     from rlhf.runs.execute import finished_summary
 
     faults: list[str] = []
@@ -126,12 +151,17 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
     if before is None:
         print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
         limit_threads(cfg.trainer.threads)
-        result = hydra.run(config_name=CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=RUN"])
+        result = hydra.run(
+            config_name=CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=RUN"]
+        )
         code = int(result.return_value or 0)
         if code:
             return code
     else:
-        print(f"this run was finished before; rerun=true starts another\n  {directory}", file=sys.stderr)
+        print(
+            f"this run was finished before; rerun=true starts another\n  {directory}",
+            file=sys.stderr,
+        )
         from rlhf.tracking import deliver
 
         if warning := deliver(directory):
@@ -142,9 +172,18 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
 
 # what the table at the end of a run shows; summary.json has everything
 SHOWN = (
-    "objective", "reward/", "sft/", "kl.coef", "kl/sequence_nats", "kl/plain/sequence_nats", "response/", "policy/", "val/",
-    "reward_model/", "wall_seconds",
-)  # fmt: skip
+    "objective",
+    "reward/",
+    "sft/",
+    "kl.coef",
+    "kl/sequence_nats",
+    "kl/plain/sequence_nats",
+    "response/",
+    "policy/",
+    "val/",
+    "reward_model/",
+    "wall_seconds",
+)
 
 
 def _print_summary(summary: dict[str, Any], directory: Path) -> None:
@@ -155,10 +194,16 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in summary.items():
-        if not isinstance(value, (int, float)) or not key.startswith(SHOWN) or key.endswith(("_se", "_k2", "_k3", "_exact")):
+        if (
+            not isinstance(value, (int, float))
+            or not key.startswith(SHOWN)
+            or key.endswith(("_se", "_k2", "_k3", "_exact"))
+        ):
             continue
         error = summary.get(f"{key}_se")
-        table.add_row(key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else ""))
+        table.add_row(
+            key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else "")
+        )
     console = Console()
     console.print(table)
     for said in summary.get("warnings", ()):

@@ -32,10 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 ended by the user, or nothing to start; 1 MLflow ended by itself; 2 refused."""
     parser = argparse.ArgumentParser(
         prog="rlhf-ui",
-        description="Serve MLflow's pages on this computer until Ctrl-C. The store: --uri, else the settings given, else "
-        "MLFLOW_TRACKING_URI, else the config's tracking.uri.",
+        description=(
+            "Serve MLflow's pages on this computer until Ctrl-C. The store: --uri, else the"
+            " settings given, else MLFLOW_TRACKING_URI, else the config's tracking.uri."
+        ),
     )
-    parser.add_argument("settings", nargs="*", help="as for rlhf: paths.outputs=/data/outputs, tracking.uri=...")
+    parser.add_argument(
+        "settings", nargs="*", help="as for rlhf: paths.outputs=/data/outputs, tracking.uri=..."
+    )
     parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
     parser.add_argument("--port", type=int, default=5000)
     args = parser.parse_args(argv)
@@ -84,7 +88,10 @@ def servable(uri: str) -> str:
     except ValueError as error:
         raise Refused(str(error)) from None
     if path is not None and not path.is_file():
-        raise Refused(f"{path} is not there: no run has been tracked in it. Run one first, or name another store with --uri")
+        raise Refused(
+            f"{path} is not there: no run has been tracked in it. Run one first, or name another"
+            " store with --uri"
+        )
     return found
 
 
@@ -98,13 +105,28 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise Refused(f"port {port} is taken, perhaps by another rlhf-ui (http://{HOST}:{port}); --port takes another") from None
+            raise Refused(
+                f"port {port} is taken, perhaps by another rlhf-ui (http://{HOST}:{port}); --port"
+                " takes another"
+            ) from None
 
 
 def command(port: int) -> list[str]:
-    """One worker: each takes about 235 MB and one is enough for one reader. The store is told by MLFLOW_BACKEND_STORE_URI:
-    everybody on this computer can read a command line, and the address may hold a password."""
-    return [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
+    """One worker: each takes about 235 MB and one is enough for one reader. The store is told by
+    MLFLOW_BACKEND_STORE_URI: everybody on this computer can read a command line, and the address
+    may hold a password."""
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
 
 
 def serve(uri: str, port: int) -> int:
@@ -113,7 +135,9 @@ def serve(uri: str, port: int) -> int:
     base = f"http://{HOST}:{port}"
     environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     with noted_signals() as came:
-        server = subprocess.Popen(command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment)
+        server = subprocess.Popen(
+            command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment
+        )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
             told = False
@@ -132,10 +156,13 @@ def serve(uri: str, port: int) -> int:
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Those that came, instead of what they would do: none may cut the start of MLflow or its end short. `nohup` stays as it is."""
+    """Those that came, instead of what they would do: none may cut the start of MLflow or its
+    end short. `nohup` stays as it is."""
     came: list[int] = []
     before: dict[int, Any] = {}
-    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):
+    for number in (
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    ):
         if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
             before[number] = signal.signal(number, lambda number, frame: came.append(number))
     try:

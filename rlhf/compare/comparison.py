@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`runs` are the lines of runs.csv; `settings` the means over seeds, `<key>`, `<key>_se`, `<key>_std` and `<key>_n` for each number."""
+    """`runs` are the lines of runs.csv; `settings` the means over seeds, `<key>`, `<key>_se`,
+    `<key>_std` and `<key>_n` for each number."""
 
     runs: list[dict[str, Any]]
     settings: list[dict[str, Any]]
@@ -38,13 +39,22 @@ class NothingToCompare(ValueError):
     """The directory is no sweep, or an empty one."""
 
 
-def compare(directory: Path | str, *, runs: Sequence[Run] | None = None, console: Console | None = None, track: bool = True) -> Comparison:
-    """Write report.html, report.md, frontier.png and runs.csv into a sweep's directory, and attach them to its summary run in MLflow.
+def compare(
+    directory: Path | str,
+    *,
+    runs: Sequence[Run] | None = None,
+    console: Console | None = None,
+    track: bool = True,
+) -> Comparison:
+    """Write report.html, report.md, frontier.png and runs.csv into a sweep's directory, and attach
+    them to its summary run in MLflow.
 
     Args:
-        runs: those to compare, from wherever they are; then `directory` only takes the files, and is made. None: the runs in it.
+        runs: those to compare, from wherever they are; then `directory` only takes the files, and
+            is made. None: the runs in it.
         console: where to print the table and the paths; None prints nothing.
-        track: False leaves MLflow alone. Where MLflow does not answer, a warning says so and the files are there all the same.
+        track: False leaves MLflow alone. Where MLflow does not answer, a warning says so and the
+            files are there all the same.
 
     Raises:
         NothingToCompare: no run in `directory`.
@@ -66,21 +76,42 @@ def compare(directory: Path | str, *, runs: Sequence[Run] | None = None, console
         picture = _picture(directory, settings, rewards, found, said.title)
         exact = oracle.write(directory, runs, copies)
         moved = controllers.write(directory, settings)
-        page = webpage.write(directory / "report.html", runs, settings, rewards, found, said, exact.rows if exact else (), searched)
+        page = webpage.write(
+            directory / "report.html",
+            runs,
+            settings,
+            rewards,
+            found,
+            said,
+            exact.rows if exact else (),
+            searched,
+        )
     more = [*([exact.markdown] if exact else []), *([moved[1]] if moved else [])]
     text = report.markdown(directory, runs, settings, found, said, picture, searched, more)
     (directory / "report.md").write_text(text, encoding="utf-8")
-    files |= {"report.md": directory / "report.md"} | ({"frontier.png": picture} if picture else {}) | (exact.files if exact else {})
+    files |= (
+        {"report.md": directory / "report.md"}
+        | ({"frontier.png": picture} if picture else {})
+        | (exact.files if exact else {})
+    )
     files |= {"controllers.png": moved[0]} if moved else {}
-    files |= {"matched.csv": matchedtext.write_matched(directory / "matched.csv", settings, rewards)} if settings else {}
+    files |= (
+        {"matched.csv": matchedtext.write_matched(directory / "matched.csv", settings, rewards)}
+        if settings
+        else {}
+    )
     files = {"report.html": page} | files
-    told = "\n\n".join([*said.paragraphs, *map(searchtext.sentences, searched), *([exact.text] if exact else [])])
+    told = "\n\n".join(
+        [*said.paragraphs, *map(searchtext.sentences, searched), *([exact.text] if exact else [])]
+    )
     links: dict[str, str] = {}
     warnings: list[str] = []
     if track:
         from rlhf.compare.publish import attach
 
-        links, warnings = attach(directory, runs, text, report.metrics(found, runs), list(files.values()))
+        links, warnings = attach(
+            directory, runs, text, report.metrics(found, runs), list(files.values())
+        )
     made = Comparison(rows, [_setting(s) for s in settings], files, told, links, tuple(warnings))
     if console is not None:
         from rlhf.compare.terminal import show
@@ -94,11 +125,15 @@ def _found(directory: Path) -> list[Run]:
         raise NothingToCompare(f"{directory} is no directory.")
     runs = load(directory)
     if not runs:
-        raise NothingToCompare(f"{directory} holds no run: a sweep's directory has one directory for each job.")
+        raise NothingToCompare(
+            f"{directory} holds no run: a sweep's directory has one directory for each job."
+        )
     return runs
 
 
-def _picture(directory: Path, settings: list[Setting], rewards: list[str], found: Findings | None, title: str) -> Path | None:
+def _picture(
+    directory: Path, settings: list[Setting], rewards: list[str], found: Findings | None, title: str
+) -> Path | None:
     from rlhf.compare.figures import frontier
 
     drawn = frontier.drawable(settings, rewards)
@@ -110,11 +145,17 @@ def _picture(directory: Path, settings: list[Setting], rewards: list[str], found
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
-    flat: dict[str, Any] = {"label": setting.label, **setting.values, "seeds": [run.config.get("seed") for run in setting.runs]}
+    flat: dict[str, Any] = {
+        "label": setting.label,
+        **setting.values,
+        "seeds": [run.config.get("seed") for run in setting.runs],
+    }
     for key, e in setting.estimates.items():
         if e.n:
             flat |= {key: e.mean, f"{key}_se": e.se, f"{key}_std": e.std, f"{key}_n": e.n}
     for key, base in setting.sft.items():
         gain = gap(setting[key], base)
-        flat |= {f"sft/{key}": base.mean, f"sft/{key}_se": base.se} | ({} if math.isnan(gain) else {f"{key}_gain_se": gain})
+        flat |= {f"sft/{key}": base.mean, f"sft/{key}_se": base.se} | (
+            {} if math.isnan(gain) else {f"{key}_gain_se": gain}
+        )
     return flat

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")  # columns that a narrow terminal does without, first to go first
+# columns that a narrow terminal does without, first to go first
+EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")
 
 
 def wide_console() -> Console:
@@ -27,7 +28,9 @@ def wide_console() -> Console:
     return found if found.is_terminal else Console(width=160)
 
 
-def fitting(head: list[str], lines: list[list[str]], width: int) -> tuple[list[str], list[list[str]]]:
+def fitting(
+    head: list[str], lines: list[list[str]], width: int
+) -> tuple[list[str], list[list[str]]]:
     """The table without as many expendable columns as it takes to fit `width` characters."""
     kept = list(range(len(head)))
     for name in EXPENDABLE:
@@ -38,7 +41,12 @@ def fitting(head: list[str], lines: list[list[str]], width: int) -> tuple[list[s
     return [head[i] for i in kept], [[row[i] for i in kept] for row in lines]
 
 
-def show(console: Console, made: Comparison, runs: Sequence[Run], table: tuple[list[str], list[list[str]]]) -> None:
+def show(
+    console: Console,
+    made: Comparison,
+    runs: Sequence[Run],
+    table: tuple[list[str], list[list[str]]],
+) -> None:
     """Answer, table, what did not finish, where everything is."""
     head, lines = fitting(*table, console.width)
     if made.settings:
@@ -52,9 +60,16 @@ def show(console: Console, made: Comparison, runs: Sequence[Run], table: tuple[l
     console.print(escape(made.answer))
     for run in (run for run in runs if not run.finished):
         log = f"  {os.path.relpath(run.log)}" if run.log.is_file() else ""
-        console.print(f"[yellow]{run.status}[/yellow]  {escape(run.name)}  {escape(run.error or '')}{escape(log)}", soft_wrap=True)
+        console.print(
+            f"[yellow]{run.status}[/yellow]  {escape(run.name)} "
+            f" {escape(run.error or '')}{escape(log)}",
+            soft_wrap=True,
+        )
     console.print()
-    for name, place in [*((k, os.path.relpath(p)) for k, p in made.files.items()), *made.links.items()]:
+    for name, place in [
+        *((k, os.path.relpath(p)) for k, p in made.files.items()),
+        *made.links.items(),
+    ]:
         console.print(f"{name:<15} {escape(place)}", soft_wrap=True, highlight=False)
     for said in made.warnings:
         console.print(f"[yellow]{escape(said)}[/yellow]", soft_wrap=True)

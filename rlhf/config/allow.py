@@ -1,4 +1,5 @@
-"""Which `_target_` a config may name. Instantiating one runs code, so the list is exact and lives here, not in any YAML."""
+"""Which `_target_` a config may name. Instantiating one runs code, so the list is exact and
+lives here, not in any YAML."""
 
 from __future__ import annotations
 
@@ -13,13 +14,21 @@ HYDRA_PREFIXES = ("hydra._internal.", "hydra_plugins.")
 
 
 def extra_prefixes() -> tuple[str, ...]:
-    """Prefixes that the user allowed, by `--allow-targets` or the environment; never by a config."""
-    return tuple(part.strip().rstrip(".") for part in os.environ.get(ENVIRONMENT, "").split(",") if part.strip(" ."))
+    """Prefixes that the user allowed, by `--allow-targets` or the environment; never by a
+    config."""
+    return tuple(
+        part.strip().rstrip(".")
+        for part in os.environ.get(ENVIRONMENT, "").split(",")
+        if part.strip(" .")
+    )
 
 
 def user_allowed(target: object) -> bool:
-    """True if `target` lies in a package the user allowed: `mine` allows `mine.kl.Fixed`, not `mineral.Fixed`."""
-    return isinstance(target, str) and any(target.startswith(prefix + ".") for prefix in extra_prefixes())
+    """True if `target` lies in a package the user allowed: `mine` allows `mine.kl.Fixed`, not
+    `mineral.Fixed`."""
+    return isinstance(target, str) and any(
+        target.startswith(prefix + ".") for prefix in extra_prefixes()
+    )
 
 
 def targets(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

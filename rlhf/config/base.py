@@ -21,7 +21,9 @@ KLUnit = Literal["sequence", "token"]
 class Strict(BaseModel):
     """A node of the config: no other keys, no silent conversion, finite numbers, unchangeable."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 class Custom(BaseModel):
@@ -37,13 +39,26 @@ CUSTOM = "custom piece"
 class ByTarget:
     """Annotates a union of pieces: which of them a node is stands in its `_target_`."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         members = [model for model in get_args(source) if model is not Custom]
-        names = {name: model for model in members for name in get_args(model.model_fields["class_path"].annotation)}
+        names = {
+            name: model
+            for model in members
+            for name in get_args(model.model_fields["class_path"].annotation)
+        }
 
         def tag(value: Any) -> str:
-            target = value.get("_target_") if isinstance(value, dict) else getattr(value, "class_path", None)
+            target = (
+                value.get("_target_")
+                if isinstance(value, dict)
+                else getattr(value, "class_path", None)
+            )
             return CUSTOM if target not in names and user_allowed(target) else str(target)
 
-        choices = {name: handler.generate_schema(model) for name, model in {**names, CUSTOM: Custom}.items()}
+        choices = {
+            name: handler.generate_schema(model)
+            for name, model in {**names, CUSTOM: Custom}.items()
+        }
         return core_schema.tagged_union_schema(choices, tag)

@@ -25,7 +25,8 @@ def is_allowed(target: object) -> bool:
 
 
 def _check_origin(target: str) -> None:
-    """A user's package must not lend its name to a function that lives elsewhere (`mine.os.system`)."""
+    """A user's package must not lend its name to a function that lives elsewhere
+    (`mine.os.system`)."""
     from hydra.utils import get_object
 
     found = get_object(target)
@@ -50,6 +51,7 @@ def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
             _check_origin(target)
     from hydra.utils import instantiate
 
-    # Partial first: live objects must not pass through OmegaConf, which copies lists and refuses most classes.
+    # Partial first: live objects must not pass through OmegaConf, which copies lists and refuses
+    # most classes.
     factory = instantiate({**plain, "_partial_": True}, _convert_="all")
     return factory(**live)

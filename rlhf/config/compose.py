@@ -15,7 +15,8 @@ __all__ = ["ConfigError", "compose", "validate"]
 
 
 def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None) -> DictConfig:
-    """The config that `rlhf <overrides>` would run, `paths` and all. Of an experiment that is a sweep: what its jobs share.
+    """The config that `rlhf <overrides>` would run, `paths` and all. Of an experiment that is a
+    sweep: what its jobs share.
 
     Raises:
         ConfigError: if an override names what is not there. Values are checked by `validate`.

@@ -1,4 +1,5 @@
-"""What pydantic found, in a sentence: the key with its value, what was expected, what was probably meant."""
+"""What pydantic found, in a sentence: the key with its value, what was expected, what was
+probably meant."""
 
 from __future__ import annotations
 
@@ -17,10 +18,23 @@ from rlhf.config.resolve import Fault
 from rlhf.config.schema import Config
 from rlhf.config.suggest import did_you_mean, nearest
 
-WORDS = {float: "a number", int: "a whole number", bool: "true or false", str: "text", type(None): "null", dict: "keys and values"}
+WORDS = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+    dict: "keys and values",
+}
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 HINTS = {
-    ("trainer.precision", "16-mixed"): "; 16-mixed skips steps when its loss scale overflows, so a run could not be repeated exactly",
+    (
+        "trainer.precision",
+        "16-mixed",
+    ): (
+        "; 16-mixed skips steps when its loss scale overflows, so a run could not be repeated"
+        " exactly"
+    ),
 }
 
 
@@ -31,7 +45,12 @@ def show(value: Any) -> str:
 
 
 def _range(metadata: Iterable[Any]) -> str:
-    limits = [(sign, getattr(item, name)) for item in metadata for name, sign in SIGNS.items() if getattr(item, name, None) is not None]
+    limits = [
+        (sign, getattr(item, name))
+        for item in metadata
+        for name, sign in SIGNS.items()
+        if getattr(item, name, None) is not None
+    ]
     return " and ".join(f"{sign} {'2^63' if limit == 2**63 else limit}" for sign, limit in limits)
 
 
@@ -40,9 +59,14 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *more = get_args(annotation)
-        return describe(inner, [part for item in more for part in getattr(item, "metadata", [item])])
+        return describe(
+            inner, [part for item in more for part in getattr(item, "metadata", [item])]
+        )
     if origin in (Union, types.UnionType):
-        return " or ".join(describe(part, metadata if part is not type(None) else ()) for part in get_args(annotation))
+        return " or ".join(
+            describe(part, metadata if part is not type(None) else ())
+            for part in get_args(annotation)
+        )
     if origin is Literal:
         choices = get_args(annotation)
         return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
@@ -63,7 +87,11 @@ def path(location: tuple[int | str, ...]) -> str:
 def _members(union: Any) -> dict[str, type[BaseModel]]:
     """The known pieces of a union, by `_target_`."""
     models = [model for model in get_args(_bare(union)) if model is not Custom]
-    return {name: model for model in models for name in get_args(model.model_fields["class_path"].annotation)}
+    return {
+        name: model
+        for model in models
+        for name in get_args(model.model_fields["class_path"].annotation)
+    }
 
 
 def _bare(annotation: Any) -> Any:
@@ -82,7 +110,11 @@ def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
         elif get_origin(here) is tuple and isinstance(part, int):
             found = (get_args(here)[part], [])
         else:
-            fields = here.model_fields.items() if isinstance(here, type) and issubclass(here, BaseModel) else ()
+            fields = (
+                here.model_fields.items()
+                if isinstance(here, type) and issubclass(here, BaseModel)
+                else ()
+            )
             field = next((f for name, f in fields if part in (name, f.alias)), None)
             found = (field.annotation, field.metadata) if field else (None, [])
     return found
@@ -108,9 +140,17 @@ def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     if meant:
         hint = f"; did you mean {f'{parent}.{meant}' if parent else meant}?"
     else:
-        tag = str(location[-2]).rpartition(".")[2] if len(location) > 1 and location[-2] in KNOWN else None
+        tag = (
+            str(location[-2]).rpartition(".")[2]
+            if len(location) > 1 and location[-2] in KNOWN
+            else None
+        )
         elsewhere = did_you_mean(where, (name for name in leaves(plain) if name != where))
-        hint = f"; {parent}{f' ({tag})' if tag else ''} has {', '.join(own) or 'no keys'}{elsewhere}" if parent else elsewhere
+        hint = (
+            f"; {parent}{f' ({tag})' if tag else ''} has {', '.join(own) or 'no keys'}{elsewhere}"
+            if parent
+            else elsewhere
+        )
     return Fault(f"{where}={show(error['input'])}", f"no such key{hint}")
 
 
@@ -122,7 +162,9 @@ def _wrong_piece(error: ErrorDetails) -> Fault:
         hint = "" if named else f"; {where.replace('.', '/')}=<option> chooses one"
         return Fault(f"{where}={show(value)}", f"expected a piece with a _target_{hint}")
     kinds = _members(_expected(error["loc"])[0])
-    return Fault(f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), kinds)}")
+    return Fault(
+        f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), kinds)}"
+    )
 
 
 def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
@@ -141,5 +183,9 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
     if kind == "finite_number":
         hint = "; it must be finite"
-    expected = describe(annotation, limits) if annotation is not None else error["msg"].removeprefix("Input should be ")
+    expected = (
+        describe(annotation, limits)
+        if annotation is not None
+        else error["msg"].removeprefix("Input should be ")
+    )
     return Fault(f"{where}={show(value)}", f"expected {expected}{hint}")

@@ -1,4 +1,5 @@
-"""Names of runs and sweeps. They follow from the resolved config alone, so the same command finds its own directory again."""
+"""Names of runs and sweeps. They follow from the resolved config alone, so the same command
+finds its own directory again."""
 
 from __future__ import annotations
 
@@ -15,19 +16,30 @@ from rlhf.rundir.names import snake
 # What says where a run lies and who watches it, not what comes out.
 VOLATILE = ("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra")
 
-# Settings inside a section that do not decide its result: how often it is saved, how much of it is shown.
+# Settings inside a section that do not decide its result: how often it is saved, how much of it is
+# shown.
 BOOKKEEPING = ("checkpoint_every", "eval_samples")
 
 # What an earlier stage does not read.
 LATER = {
     "ppo": (),
     "reward_model": ("ppo", "advantage", "scorer", "kl", "trust_region", "seed"),
-    "sft": ("reward_model", "generation", "ppo", "advantage", "scorer", "kl", "trust_region", "seed"),
+    "sft": (
+        "reward_model",
+        "generation",
+        "ppo",
+        "advantage",
+        "scorer",
+        "kl",
+        "trust_region",
+        "seed",
+    ),
 }
 
 
 def canonical(value: Any) -> Any:
-    """`value` with one spelling of each number, so that `kl.coef=0` and `kl.coef=0.0` are the same run."""
+    """`value` with one spelling of each number, so that `kl.coef=0` and `kl.coef=0.0` are the
+    same run."""
     if isinstance(value, Mapping):
         return {str(key): canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -39,7 +51,9 @@ def canonical(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """sha256 (hex) of the canonical JSON of a plain value."""
-    return hashlib.sha256(json.dumps(canonical(value), sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(canonical(value), sort_keys=True, default=str).encode()
+    ).hexdigest()
 
 
 def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +63,11 @@ def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deciding(section: Any) -> Any:
-    return {k: v for k, v in section.items() if k not in BOOKKEEPING} if isinstance(section, Mapping) else section
+    return (
+        {k: v for k, v in section.items() if k not in BOOKKEEPING}
+        if isinstance(section, Mapping)
+        else section
+    )
 
 
 def run_hash(plain: Mapping[str, Any]) -> str:
@@ -68,7 +86,9 @@ def slug(plain: Mapping[str, Any]) -> str:
     if stage in ("sft", "reward_model"):
         return f"{stage}-seed{number(plain[stage]['seed'])}"
     kl = plain["kl"]
-    return f"kl{number(kl['coef'])}-{snake(kl['controller']['_target_'])}-seed{number(plain['seed'])}"
+    return (
+        f"kl{number(kl['coef'])}-{snake(kl['controller']['_target_'])}-seed{number(plain['seed'])}"
+    )
 
 
 def run_name(plain: Mapping[str, Any]) -> str:
@@ -91,7 +111,8 @@ def is_finished(directory: Path) -> bool:
 
 
 def run_directory(base: Path, rerun: bool) -> Path:
-    """`base`, or with `rerun` the first of `base-rerun1`, `base-rerun2`, ... that is not finished (a cut one is resumed)."""
+    """`base`, or with `rerun` the first of `base-rerun1`, `base-rerun2`, ... that is not
+    finished (a cut one is resumed)."""
     if not rerun or not is_finished(base):
         return base
     index = 1

@@ -33,11 +33,15 @@ class Groups:
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
-            self._options[group] = sorted(self.loader.get_group_options(group, results_filter=ObjectType.CONFIG))
+            self._options[group] = sorted(
+                self.loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+            )
         return self._options[group]
 
     def has(self, group: str, option: str) -> bool:
-        return option in self.options(group) or bool(self.loader.repository.config_exists(f"{group}/{option}"))
+        return option in self.options(group) or bool(
+            self.loader.repository.config_exists(f"{group}/{option}")
+        )
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""
@@ -57,7 +61,11 @@ def parse(lines: Iterable[str], hydra: Hydra) -> tuple[list[Override], list[Faul
         try:
             parsed.append(parser.parse_override(line))
         except (OverrideParseException, HydraException) as error:
-            reason = "write key=value" if "=" not in line and not line.startswith("~") else str(error).splitlines()[0]
+            reason = (
+                "write key=value"
+                if "=" not in line and not line.startswith("~")
+                else str(error).splitlines()[0]
+            )
             faults.append(Fault("", f"{line}: cannot be read; {reason}"))
     return parsed, faults
 
@@ -86,9 +94,16 @@ def group_faults(override: Override, groups: Groups) -> Iterator[Fault]:
             if not meant:
                 close = nearest(str(value), groups.options(name))
                 meant = f"; did you mean {name}={close}?" if close else ""
-            yield Fault(f"{name}={show(value)}", f"no such option; {name} has {', '.join(groups.options(name)) or 'no options'}{meant}")
+            yield Fault(
+                f"{name}={show(value)}",
+                f"no such option; {name} has"
+                f" {', '.join(groups.options(name)) or 'no options'}{meant}",
+            )
     elif "/" in name and not override.is_hydra_override():
-        yield Fault(f"{name}={show(_values(override)[0])}", f"no such group{did_you_mean(name, groups.every())}")
+        yield Fault(
+            f"{name}={show(_values(override)[0])}",
+            f"no such group{did_you_mean(name, groups.every())}",
+        )
 
 
 def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault | None:
@@ -106,7 +121,10 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     if there or override.is_add() or override.is_force_add():
         return None
     choices = [*leaves(OmegaConf.to_container(_task(config))), *groups.every()]  # type: ignore[arg-type]
-    return Fault(f"{name}={show(value)}" if not override.is_delete() else f"~{name}", f"no such key{did_you_mean(name, choices)}")
+    return Fault(
+        f"{name}={show(value)}" if not override.is_delete() else f"~{name}",
+        f"no such key{did_you_mean(name, choices)}",
+    )
 
 
 def _task(config: DictConfig) -> DictConfig:

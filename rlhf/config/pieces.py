@@ -1,7 +1,8 @@
-"""The leaves of the config: what has a `_target_`. One model per class; its fields are the class's keyword arguments.
+"""The leaves of the config: what has a `_target_`. One model per class; its fields are the class's
+keyword arguments.
 
-A class of the user's own is a `Custom` piece: its arguments are not checked here, and its package must have been allowed
-(see `rlhf.config.allow`).
+A class of the user's own is a `Custom` piece: its arguments are not checked here, and its package
+must have been allowed (see `rlhf.config.allow`).
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class HFModel(Strict):
 
 # --- optimizer
 
-Betas = Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)]
+Betas = Annotated[
+    tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
+    Field(strict=False),
+]
 
 
 class Adam(Strict):
@@ -181,7 +185,10 @@ class Estimator(Strict):
 
 class Placement(Strict):
     class_path: Literal[
-        "rlhf.kl.placement.Reward", "rlhf.kl.placement.Loss", "rlhf.kl.placement.SequenceLoss", "rlhf.kl.placement.Both"
+        "rlhf.kl.placement.Reward",
+        "rlhf.kl.placement.Loss",
+        "rlhf.kl.placement.SequenceLoss",
+        "rlhf.kl.placement.Both",
     ] = Field(alias="_target_")
 
 
@@ -218,7 +225,9 @@ class Penalty(Strict):
 
 
 class Scorer(Strict):
-    class_path: Literal["rlhf.rollout.score.RewardModelScorer", "rlhf.rollout.score.GoldScorer"] = Field(alias="_target_")
+    class_path: Literal["rlhf.rollout.score.RewardModelScorer", "rlhf.rollout.score.GoldScorer"] = (
+        Field(alias="_target_")
+    )
 
 
 class Progress(Strict):

@@ -1,4 +1,5 @@
-"""What a command line means: one run or the jobs of a sweep, each checked, or everything that is wrong with them."""
+"""What a command line means: one run or the jobs of a sweep, each checked, or everything that is
+wrong with them."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Composer:
     _bases: dict[Lines, DictConfig] = field(default_factory=dict)
 
     def base(self, lines: Lines, faults: list[Fault]) -> DictConfig:
-        """The config of these group choices; of those that Hydra refuses, a fault each and the config without them."""
+        """The config of these group choices; of those that Hydra refuses, a fault each and the
+        config without them."""
         if lines not in self._bases:
             try:
                 self._bases[lines] = self._load(lines)
@@ -63,7 +65,9 @@ class Composer:
 
     def _load(self, lines: Lines) -> DictConfig:
         loader = self.hydra.config_loader
-        return loader.load_configuration(CONFIG_NAME, overrides=list(lines), run_mode=RunMode.RUN, from_shell=False)
+        return loader.load_configuration(
+            CONFIG_NAME, overrides=list(lines), run_mode=RunMode.RUN, from_shell=False
+        )
 
     def _sort_out(self, lines: Lines) -> tuple[Lines, list[Fault]]:
         fine: Lines = ()
@@ -76,10 +80,15 @@ class Composer:
                 bad.append(Fault("", f"{line}: {reason(error)}"))
         return fine, bad
 
-    def compose(self, overrides: Sequence[Override], hydra_lines: Lines, skip: Lines = ()) -> tuple[DictConfig, list[Fault]]:
-        """The config of one job. `skip`: keys below these are not judged, for their group's option is wrong."""
+    def compose(
+        self, overrides: Sequence[Override], hydra_lines: Lines, skip: Lines = ()
+    ) -> tuple[DictConfig, list[Fault]]:
+        """The config of one job. `skip`: keys below these are not judged, for their group's
+        option is wrong."""
         faults: list[Fault] = []
-        chosen = tuple(line_of(o) for o in overrides if is_group(o, self.groups) and not o.is_force_add())
+        chosen = tuple(
+            line_of(o) for o in overrides if is_group(o, self.groups) and not o.is_force_add()
+        )
         config = copy.deepcopy(self.base((*hydra_lines, *chosen), faults))
         for override in overrides:
             if line_of(override) in chosen or below(override.key_or_group, skip):
@@ -100,7 +109,14 @@ def reason(error: BaseException) -> str:
         return str(error.__cause__)  # a launcher or a sweeper of ours refuses its settings
     told = str(error) or str(error.__cause__ or type(error).__name__)
     lines = [line.strip() for line in told.splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=", "reference_type="))) or type(error).__name__
+    return (
+        " ".join(
+            line
+            for line in lines
+            if not line.startswith(("full_key:", "object_type=", "reference_type="))
+        )
+        or type(error).__name__
+    )
 
 
 def line_of(override: Override) -> str:
@@ -112,7 +128,8 @@ def below(key: str, prefixes: Iterable[str]) -> bool:
 
 
 def _names(overrides: list[Override], groups: Groups) -> tuple[list[Override], list[Fault], Lines]:
-    """Overrides whose names are right, the faults of the others, and the keys that those would have filled."""
+    """Overrides whose names are right, the faults of the others, and the keys that those would
+    have filled."""
     fine, faults, spoiled = [], [], []
     for override in overrides:
         found = list(group_faults(override, groups))
@@ -145,7 +162,14 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     faults += more + wrong
     if not found.sweep:
         several = [o for o in task if o.is_sweep_override()]
-        faults += [Fault("", f"{line_of(o)}: several values make a sweep; add -m (as one value: key=[a,b] or quotes)") for o in several]
+        faults += [
+            Fault(
+                "",
+                f"{line_of(o)}: several values make a sweep; add -m (as one value: key=[a,b] or"
+                " quotes)",
+            )
+            for o in several
+        ]
         task = [o for o in task if not o.is_sweep_override()]
     jobs = _jobs([*grid, *task], hydra)
     told = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, found)
@@ -153,12 +177,15 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     if found.jobs and found.jobs[0].config is not None:
         shown = {"study": found.jobs[0].config.study, "sweep": found.jobs[0].config.sweep}
         given = [line_of(o) for o in parsed if not o.is_hydra_override()]
-        found.name = naming.sweep_name(shown, [*given, *(f"{key}={value}" for key, value in params.items())])
+        found.name = naming.sweep_name(
+            shown, [*given, *(f"{key}={value}" for key, value in params.items())]
+        )
     return found
 
 
 def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
-    """The grid, as Hydra's basic sweeper makes it; of an interval (another sweeper's) its two ends."""
+    """The grid, as Hydra's basic sweeper makes it; of an interval (another sweeper's) its two
+    ends."""
     lines = []
     for override in overrides:
         value = override.value()
@@ -169,17 +196,32 @@ def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
 
 
 def _examine(
-    composer: Composer, jobs: list[list[Override]], hydra_lines: Lines, spoiled: Lines, params: dict[str, str], found: Plan
+    composer: Composer,
+    jobs: list[list[Override]],
+    hydra_lines: Lines,
+    spoiled: Lines,
+    params: dict[str, str],
+    found: Plan,
 ) -> list[str]:
-    """Fills `found.jobs` and `found.warnings`; returns each fault once, with the jobs that have it unless all do."""
+    """Fills `found.jobs` and `found.warnings`; returns each fault once, with the jobs that have
+    it unless all do."""
     seen: dict[str, list[int]] = {}
     careful: dict[str, list[int]] = {}
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled)
         own = dict(config.hydra.sweeper.get("params") or {})
         if found.sweep and own.keys() - params.keys():
-            faults.append(Fault("", f"{' '.join(map(line_of, overrides))}: this experiment is a sweep of its own; give it alone"))
-        typed, wrong = examine(config, doubted={key.partition(".")[0] for key in (*spoiled, *(fault.key for fault in faults))})
+            faults.append(
+                Fault(
+                    "",
+                    f"{' '.join(map(line_of, overrides))}: this experiment is a sweep of its own;"
+                    " give it alone",
+                )
+            )
+        typed, wrong = examine(
+            config,
+            doubted={key.partition(".")[0] for key in (*spoiled, *(fault.key for fault in faults))},
+        )
         faults += [fault for fault in wrong if not below(fault.key, spoiled)]
         found.jobs.append(PlannedJob(tuple(map(line_of, overrides)), None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):
@@ -202,8 +244,15 @@ def _where(indices: list[int], jobs: list[list[Override]]) -> str:
 def _hydra_targets(config: DictConfig) -> list[Fault]:
     """Hydra builds what its own node names, so that is checked too."""
     plain = OmegaConf.to_container(config.hydra, resolve=False)
-    wrong = [(path, t) for path, t in targets(plain) if not (str(t).startswith(HYDRA_PREFIXES) or user_allowed(t))]
-    return [Fault(f"hydra.{'.'.join(path)}._target_={target}", refusal(target)) for path, target in wrong]
+    wrong = [
+        (path, t)
+        for path, t in targets(plain)
+        if not (str(t).startswith(HYDRA_PREFIXES) or user_allowed(t))
+    ]
+    return [
+        Fault(f"hydra.{'.'.join(path)}._target_={target}", refusal(target))
+        for path, target in wrong
+    ]
 
 
 def compose_one(hydra: Hydra, lines: Sequence[str]) -> DictConfig:
@@ -215,10 +264,16 @@ def compose_one(hydra: Hydra, lines: Sequence[str]) -> DictConfig:
     groups = Groups(hydra.config_loader)
     parsed, faults = parse(lines, hydra)
     overrides, wrong, spoiled = _names(parsed, groups)
-    faults += wrong + [Fault("", f"{line_of(o)}: several values make a sweep, not one config") for o in overrides if o.is_sweep_override()]
+    faults += wrong + [
+        Fault("", f"{line_of(o)}: several values make a sweep, not one config")
+        for o in overrides
+        if o.is_sweep_override()
+    ]
     single = [o for o in overrides if not o.is_sweep_override()]
     hydra_lines = tuple(line_of(o) for o in single if o.is_hydra_override())
-    config, more = Composer(hydra, groups).compose([o for o in single if not o.is_hydra_override()], hydra_lines, spoiled)
+    config, more = Composer(hydra, groups).compose(
+        [o for o in single if not o.is_hydra_override()], hydra_lines, spoiled
+    )
     if faults + more:
         raise ConfigError(map(str, faults + more))
     without = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -15,7 +15,8 @@ MISSING = "???"
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. `where` is the dotted key, with its value where that helps; empty if the reason says it."""
+    """One thing that is wrong. `where` is the dotted key, with its value where that helps; empty
+    if the reason says it."""
 
     where: str
     reason: str
@@ -45,16 +46,24 @@ def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
 
 def _plain(node: Any, where: str, faults: list[Fault]) -> Any:
     if isinstance(node, DictConfig):
-        return {key: _child(node, key, f"{where}.{key!s}" if where else str(key), faults) for key in node}
+        return {
+            key: _child(node, key, f"{where}.{key!s}" if where else str(key), faults)
+            for key in node
+        }
     if isinstance(node, ListConfig):
         return [_child(node, index, f"{where}.{index}", faults) for index in range(len(node))]
     return node
 
 
-def resolve(config: DictConfig, without: tuple[str, ...] = ("hydra",)) -> tuple[dict[str, Any], list[Fault]]:
-    """The config as dicts, lists and scalars, and a fault for each `???` and each broken interpolation."""
+def resolve(
+    config: DictConfig, without: tuple[str, ...] = ("hydra",)
+) -> tuple[dict[str, Any], list[Fault]]:
+    """The config as dicts, lists and scalars, and a fault for each `???` and each broken
+    interpolation."""
     faults: list[Fault] = []
-    return {str(key): _child(config, key, str(key), faults) for key in config if key not in without}, faults
+    return {
+        str(key): _child(config, key, str(key), faults) for key in config if key not in without
+    }, faults
 
 
 def _run_name(*, _root_: DictConfig) -> str:
@@ -66,7 +75,8 @@ def _run_name(*, _root_: DictConfig) -> str:
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
-    """Kept in the config's cache, which Hydra hands from a sweep to its jobs: their own overrides would give another name."""
+    """Kept in the config's cache, which Hydra hands from a sweep to its jobs: their own
+    overrides would give another name."""
     overrides = OmegaConf.select(_root_, "hydra.overrides.task", default=None)
     if overrides is None:
         return naming.sweep_name({"study": _root_.get("study"), "sweep": _root_.get("sweep")}, [])

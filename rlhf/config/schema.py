@@ -1,4 +1,5 @@
-"""The spine of the config: names, types and ranges. The values are in `conf/`; nothing here has a default.
+"""The spine of the config: names, types and ranges. The values are in `conf/`; nothing here has a
+default.
 
 Attribute names are the YAML keys (`_target_` is `class_path`).
 """
@@ -15,11 +16,20 @@ from rlhf.config.base import ByTarget, Count, Custom, NotNegative, Positive, See
 Schedule = Literal["constant", "linear", "cosine"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100)]
 
-Data = Annotated[pieces.Reviews | pieces.Micro | pieces.JsonLines | pieces.RTPolarity | Custom, ByTarget()]
+Data = Annotated[
+    pieces.Reviews | pieces.Micro | pieces.JsonLines | pieces.RTPolarity | Custom, ByTarget()
+]
 Model = Annotated[pieces.TinyModel | pieces.HFModel | Custom, ByTarget()]
 Optimizer = Annotated[pieces.Adam | pieces.AdamW | pieces.SGD | Custom, ByTarget()]
 Controller = Annotated[
-    pieces.Fixed | pieces.Adaptive | pieces.AdaptiveAlpacaFarm | pieces.Linear | pieces.Cosine | pieces.PID | pieces.Dual | Custom,
+    pieces.Fixed
+    | pieces.Adaptive
+    | pieces.AdaptiveAlpacaFarm
+    | pieces.Linear
+    | pieces.Cosine
+    | pieces.PID
+    | pieces.Dual
+    | Custom,
     ByTarget(),
 ]
 Estimator = Annotated[pieces.Estimator | Custom, ByTarget()]

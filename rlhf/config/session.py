@@ -1,4 +1,5 @@
-"""Hydra's engine on our `conf/`: from a source tree, from an installed wheel, with the user's own groups before it."""
+"""Hydra's engine on our `conf/`: from a source tree, from an installed wheel, with the user's
+own groups before it."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ CONFIG_NAME = "config"
 
 
 def conf_dir() -> Path:
-    """The folder of the config groups: inside the package where it was installed, beside it in a source tree."""
+    """The folder of the config groups: inside the package where it was installed, beside it in a
+    source tree."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_conf"
     return installed if installed.is_dir() else package.parent / "conf"
@@ -37,12 +39,15 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
         own = Path(config_dir).resolve()
         if not own.is_dir():
             raise FileNotFoundError(f"--config-dir={config_dir}: no such folder")
-        path.prepend(provider="command-line", path=f"file://{own}", anchor=SearchPathQuery(provider="schema"))
+        path.prepend(
+            provider="command-line", path=f"file://{own}", anchor=SearchPathQuery(provider="schema")
+        )
     return path
 
 
 def prefer_our_launchers() -> None:
-    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra warns of two of a name, in every job."""
+    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
+    warns of two of a name, in every job."""
     stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
         stored.pop(file.name, None)
@@ -57,7 +62,9 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     before = instance.hydra
     instance.clear()
     try:
-        hydra = Hydra.create_main_hydra2(task_name="rlhf", config_search_path=search_path(config_dir))
+        hydra = Hydra.create_main_hydra2(
+            task_name="rlhf", config_search_path=search_path(config_dir)
+        )
         prefer_our_launchers()
         yield hydra
     finally:

@@ -17,12 +17,20 @@ def _ratio(a: str, b: str) -> float:
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice that a typist most likely meant, or None if none is near.
 
-    Of dotted names the last parts must be alike, and among those the whole decides: `lr` finds `sft.optimizer.lr`,
-    `kl.controler.targt` finds `kl.controller.target` before `trust_region.target`.
+    Of dotted names the last parts must be alike, and among those the whole decides: `lr` finds
+    `sft.optimizer.lr`, `kl.controler.targt` finds `kl.controller.target` before
+    `trust_region.target`.
     """
     last = word.rpartition(".")[2]
-    rated = [(_ratio(last, name.rpartition(".")[2]), _ratio(word, name), name) for name in dict.fromkeys(choices)]
-    near = [(round(end, 2), whole, name) for end, whole, name in rated if end >= ALIKE or (end >= NEAR and whole >= WHOLE)]
+    rated = [
+        (_ratio(last, name.rpartition(".")[2]), _ratio(word, name), name)
+        for name in dict.fromkeys(choices)
+    ]
+    near = [
+        (round(end, 2), whole, name)
+        for end, whole, name in rated
+        if end >= ALIKE or (end >= NEAR and whole >= WHOLE)
+    ]
     return max(near)[2] if near else None
 
 

@@ -1,4 +1,5 @@
-"""Every fault of a config at once: missing values, types, ranges, unknown keys, then pairs that cannot work together."""
+"""Every fault of a config at once: missing values, types, ranges, unknown keys, then pairs that
+cannot work together."""
 
 from __future__ import annotations
 
@@ -27,15 +28,24 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.faults))
 
 
-def examine(config: DictConfig | Mapping[str, Any], doubted: Collection[str] = ()) -> tuple[Config | None, list[Fault]]:
-    """The typed config, or None and all its faults. `doubted`: sections whose pairs are not judged, as something else is wrong there."""
-    plain, faults = resolve(config if isinstance(config, DictConfig) else OmegaConf.create(dict(config)))
+def examine(
+    config: DictConfig | Mapping[str, Any], doubted: Collection[str] = ()
+) -> tuple[Config | None, list[Fault]]:
+    """The typed config, or None and all its faults. `doubted`: sections whose pairs are not
+    judged, as something else is wrong there."""
+    plain, faults = resolve(
+        config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+    )
     typed = None
     try:
         typed = Config.model_validate(plain)
     except ValidationError as error:
         known = {found.key for found in faults}
-        faults += [found for found in (fault(detail, plain) for detail in error.errors()) if found.key not in known]
+        faults += [
+            found
+            for found in (fault(detail, plain) for detail in error.errors())
+            if found.key not in known
+        ]
     reported = {found.key for found in faults}
     for path, target in targets(plain):
         where = ".".join((*path, "_target_"))
@@ -44,7 +54,16 @@ def examine(config: DictConfig | Mapping[str, Any], doubted: Collection[str] = (
     wrong = {found.key.partition(".")[0] for found in faults} | set(doubted)
     for check, sections in PAIRS:
         if wrong.isdisjoint(sections):
-            faults += check(**{name: getattr(typed, name) if typed else _section(name).validate_python(plain[name]) for name in sections})
+            faults += check(
+                **{
+                    name: (
+                        getattr(typed, name)
+                        if typed
+                        else _section(name).validate_python(plain[name])
+                    )
+                    for name in sections
+                }
+            )
     return (typed if not faults else None), faults
 
 
@@ -52,7 +71,9 @@ def examine(config: DictConfig | Mapping[str, Any], doubted: Collection[str] = (
 def _section(name: str) -> TypeAdapter[Any]:
     """One section alone, to judge it where another is wrong."""
     found = Config.model_fields[name]
-    annotation: Any = Annotated[found.annotation, *found.metadata] if found.metadata else found.annotation
+    annotation: Any = (
+        Annotated[found.annotation, *found.metadata] if found.metadata else found.annotation
+    )
     return TypeAdapter(annotation)
 
 
@@ -69,9 +90,14 @@ def validate(config: DictConfig | Mapping[str, Any]) -> Config:
 
 
 def cautions(cfg: Config) -> list[str]:
-    """Which of a run's numbers need care although nothing is wrong with its config: a sentence for each reason."""
+    """Which of a run's numbers need care although nothing is wrong with its config: a sentence
+    for each reason."""
     drawn = cfg.generation
-    return sampling_cautions(temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p) if cfg.stage == "ppo" else []
+    return (
+        sampling_cautions(temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p)
+        if cfg.stage == "ppo"
+        else []
+    )
 
 
 def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
@@ -82,7 +108,10 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
     if isinstance(kl.controller, (pieces.PID, pieces.Dual)):
         bounds = (kl.controller.min_coef, kl.controller.max_coef)
         if bounds[0] > bounds[1]:
-            yield Fault(f"kl.controller.min_coef={bounds[0]}", f"is above kl.controller.max_coef={bounds[1]}")
+            yield Fault(
+                f"kl.controller.min_coef={bounds[0]}",
+                f"is above kl.controller.max_coef={bounds[1]}",
+            )
             bounds = None
     for reason in rules.faults(
         estimator=last(kl.estimator),
@@ -105,22 +134,36 @@ def _split(small: str, part: int, large: str, whole: int) -> Iterator[Fault]:
 
 
 def _batches(ppo: PPO) -> Iterator[Fault]:
-    yield from _split("ppo.minibatch_size", ppo.minibatch_size, "ppo.rollout_size", ppo.rollout_size)
+    yield from _split(
+        "ppo.minibatch_size", ppo.minibatch_size, "ppo.rollout_size", ppo.rollout_size
+    )
     if ppo.micro_batch_size is not None:
-        yield from _split("ppo.micro_batch_size", ppo.micro_batch_size, "ppo.minibatch_size", ppo.minibatch_size)
+        yield from _split(
+            "ppo.micro_batch_size", ppo.micro_batch_size, "ppo.minibatch_size", ppo.minibatch_size
+        )
     if ppo.critic_warmup >= ppo.iterations:
-        yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", f"leaves none of ppo.iterations={ppo.iterations} to train the policy")
+        yield Fault(
+            f"ppo.critic_warmup={ppo.critic_warmup}",
+            f"leaves none of ppo.iterations={ppo.iterations} to train the policy",
+        )
     if ppo.missing_eos != "none" and ppo.missing_eos_value is None:
-        yield Fault("ppo.missing_eos_value=null", f"ppo.missing_eos={ppo.missing_eos} needs a number")
+        yield Fault(
+            "ppo.missing_eos_value=null", f"ppo.missing_eos={ppo.missing_eos} needs a number"
+        )
 
 
 def _model(model: Any) -> Iterator[Fault]:
     if not isinstance(model, pieces.TinyModel):
         return
     if model.hidden_size % model.heads:
-        yield Fault(f"model.heads={model.heads}", f"does not divide model.hidden_size={model.hidden_size}")
+        yield Fault(
+            f"model.heads={model.heads}", f"does not divide model.hidden_size={model.hidden_size}"
+        )
     elif model.architecture == "llama" and (model.hidden_size // model.heads) % 2:
-        yield Fault(f"model.heads={model.heads}", f"a llama head needs an even size; here it is {model.hidden_size // model.heads}")
+        yield Fault(
+            f"model.heads={model.heads}",
+            f"a llama head needs an even size; here it is {model.hidden_size // model.heads}",
+        )
 
 
 def _rewards(data: Any, scorer: Any, stage: str, ppo: PPO) -> Iterator[Fault]:
@@ -128,11 +171,16 @@ def _rewards(data: Any, scorer: Any, stage: str, ppo: PPO) -> Iterator[Fault]:
         return
     by_gold = str(scorer.class_path).endswith(".GoldScorer")
     if stage == "ppo" and by_gold:
-        yield Fault("scorer=gold", "the data has no gold reward; set data.gold=vader, or take scorer=reward_model")
+        yield Fault(
+            "scorer=gold",
+            "the data has no gold reward; set data.gold=vader, or take scorer=reward_model",
+        )
     needs_model = stage == "reward_model" or not by_gold or ppo.value_init == "reward_model"
     if stage != "sft" and needs_model and data.preferences is None:
         yield Fault(
-            "data.preferences=null", "pairs would be sampled and labelled by gold, but data.gold=null; name a file, or set data.gold=vader"
+            "data.preferences=null",
+            "pairs would be sampled and labelled by gold, but data.gold=null; name a file, or set"
+            " data.gold=vader",
         )
 
 

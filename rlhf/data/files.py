@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 GZIP_MAGIC = b"\x1f\x8b"
-KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", type(None): "null"}
+KINDS = {
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
 
 
 def kind(value: object) -> str:
@@ -24,23 +32,29 @@ def quoted(names: Iterable[str], between: str = ", ") -> str:
 
 
 def missing(path: Path) -> str | None:
-    """Why `path` cannot be a file of rows, with the nearest name that exists; None where it is a file."""
+    """Why `path` cannot be a file of rows, with the nearest name that exists; None where it is a
+    file."""
     if path.is_file():
         return None
     if path.is_dir():
         inside = sorted(entry.name for entry in path.iterdir() if entry.is_file())[:5]
-        return f"{path}: a folder, not a file" + (f" (it holds {', '.join(inside)})" if inside else "")
+        return f"{path}: a folder, not a file" + (
+            f" (it holds {', '.join(inside)})" if inside else ""
+        )
     folder = path.parent
     while not folder.is_dir():
         folder = folder.parent
     wanted = path.relative_to(folder).parts[0]
     near = difflib.get_close_matches(wanted, sorted(entry.name for entry in folder.iterdir()), n=1)
     lost = "no such file" if folder == path.parent else f'no "{wanted}"'
-    return f"{path}: {lost} in {folder.resolve()}" + (f'; did you mean "{folder / near[0]}"?' if near else "")
+    return f"{path}: {lost} in {folder.resolve()}" + (
+        f'; did you mean "{folder / near[0]}"?' if near else ""
+    )
 
 
 def read_objects(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number from 1, object) of every good line; the bad ones go to `faults`. Blank lines count and are passed over."""
+    """(line number from 1, object) of every good line; the bad ones go to `faults`. Blank lines
+    count and are passed over."""
     reason = missing(path)
     if reason:
         faults.append(reason)

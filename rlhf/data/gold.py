@@ -1,4 +1,5 @@
-"""Gold rewards: what a reader would want, computed from the text. A reward model learns a stand-in for them.
+"""Gold rewards: what a reader would want, computed from the text. A reward model learns a stand-in
+for them.
 
 Both are cheap: some ten thousand short texts a second.
 """
@@ -26,39 +27,57 @@ def saturate(x: float, limit: float) -> float:
 
 
 def sentiment(words: Sequence[str]) -> float:
-    """The sum of the lexicon's weights (-1.5 to 1.5). A word said twice counts once, where it came first.
+    """The sum of the lexicon's weights (-1.5 to 1.5). A word said twice counts once, where it came
+    first.
 
-    The word before changes it: times 1.4 after "very" and its like, 0.6 after "rather" and its like, -0.5 after "not".
+    The word before changes it: times 1.4 after "very" and its like, 0.6 after "rather" and its
+    like, -0.5 after "not".
     """
     total, seen = 0.0, set()
     for before, word in zip(("", *words), words, strict=False):
         if word not in WEIGHTS or word in seen:
             continue
         seen.add(word)
-        factor = AMPLIFIED if before in AMPLIFIERS else SOFTENED if before in SOFTENERS else NEGATED if before == "not" else 1.0
+        factor = (
+            AMPLIFIED
+            if before in AMPLIFIERS
+            else SOFTENED
+            if before in SOFTENERS
+            else NEGATED
+            if before == "not"
+            else 1.0
+        )
         total += factor * WEIGHTS[word]
     return total
 
 
 class ReviewGold:
-    """Gold of a review: positive, fluent, not repetitive. Unit: about one standard deviation of the grammar's own sentences.
+    """Gold of a review: positive, fluent, not repetitive. Unit: about one standard deviation of the
+    grammar's own sentences.
 
-        gold = s(sentiment, 3) - s(1.0 * breaks + 1.5 * unfinished, 5) - s(0.75 * repeats, 5),   s(x, limit) = limit * tanh(x / limit)
+        gold = s(sentiment, 3) - s(1.0 * breaks + 1.5 * unfinished, 5) - s(0.75 * repeats, 5),
+        s(x, limit) = limit * tanh(x / limit)
 
-    `sentiment` is the function above on the response. `breaks` counts the words that the grammar could not have written
-    after the words before them. `unfinished` is 1 where the response does not end with a full stop. `repeats` counts the
-    content words that came before in the prompt or the response (three times "great" are two repeats). The grammar's own
-    sentences have no break and no repeat, so preference pairs among them say nothing about the last two terms.
+    `sentiment` is the function above on the response. `breaks` counts the words that the grammar
+    could not have written after the words before them. `unfinished` is 1 where the response does
+    not end with a full stop. `repeats` counts the content words that came before in the prompt or
+    the response (three times "great" are two repeats). The grammar's own sentences have no break
+    and no repeat, so preference pairs among them say nothing about the last two terms.
     """
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        return [self.score(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+        return [
+            self.score(prompt, response)
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
 
     def score(self, prompt: str, response: str) -> float:
         words = WORD.findall(response)
         content = Counter(word for word in words if word in CONTENT)
         before = Counter(word for word in WORD.findall(prompt) if word in CONTENT)
-        repeats = (content + before).total() - len(content | before) - (before.total() - len(before))
+        repeats = (
+            (content + before).total() - len(content | before) - (before.total() - len(before))
+        )
         unfinished = 0.0 if words and words[-1] == "." else UNFINISHED
         return (
             saturate(sentiment(words), POSITIVE_LIMIT)
@@ -68,9 +87,11 @@ class ReviewGold:
 
 
 class VaderGold:
-    """VADER's compound sentiment of prompt + response, times 2, so from -2 to 2. (Hutto and Gilbert 2014, package vaderSentiment.)
+    """VADER's compound sentiment of prompt + response, times 2, so from -2 to 2. (Hutto and Gilbert
+    2014, package vaderSentiment.)
 
-    VADER's rules turn the words' summed valence v into v / sqrt(v^2 + 15). Twice that spreads by about one unit over film reviews.
+    VADER's rules turn the words' summed valence v into v / sqrt(v^2 + 15). Twice that spreads by
+    about one unit over film reviews.
     """
 
     scale = 2.0
@@ -84,4 +105,6 @@ class VaderGold:
 
             self._analyzer = SentimentIntensityAnalyzer()
         texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-        return [self.scale * float(self._analyzer.polarity_scores(text)["compound"]) for text in texts]
+        return [
+            self.scale * float(self._analyzer.polarity_scores(text)["compound"]) for text in texts
+        ]

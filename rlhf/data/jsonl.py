@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]) -> list[Row]:
-    """The good rows in their order; the bad ones go to `faults` as `file:line: reason`. The first row told sets the file's format."""
+    """The good rows in their order; the bad ones go to `faults` as `file:line: reason`. The
+    first row told sets the file's format."""
     rows: list[Row] = []
     first: tuple[int, Format] | None = None
     for number, found in read_objects(path, faults):
@@ -24,7 +25,10 @@ def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]
             keys = detect(found, purpose)
             first = first or (number, keys)
             if keys != first[1]:
-                raise RowError(f"has the format {'+'.join(keys)}, but line {first[0]} has {'+'.join(first[1])}: one format a file")
+                raise RowError(
+                    f"has the format {'+'.join(keys)}, but line {first[0]} has"
+                    f" {'+'.join(first[1])}: one format a file"
+                )
             rows.append(parse(found, keys, purpose, prompt_words))
         except RowError as error:
             faults.append(f"{path}:{number}: {error}")
@@ -32,7 +36,8 @@ def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]
 
 
 class JsonLines:
-    """Rows are split by prompt: a prompt's side depends on the prompt and the seed alone, over all three files alike."""
+    """Rows are split by prompt: a prompt's side depends on the prompt and the seed alone, over
+    all three files alike."""
 
     def __init__(
         self,
@@ -83,17 +88,29 @@ class JsonLines:
         return self._split(rows)
 
     def _split(self, rows: dict[Purpose, list[Row]]) -> TaskData:
-        held = hold_out([{row.prompt for row in each} for each in rows.values()], self.seed, self.heldout_fraction)
-        demonstrations = (Demonstration(prompt=row.prompt, completion=row.completion) for row in rows["demonstrations"])
+        held = hold_out(
+            [{row.prompt for row in each} for each in rows.values()],
+            self.seed,
+            self.heldout_fraction,
+        )
+        demonstrations = (
+            Demonstration(prompt=row.prompt, completion=row.completion)
+            for row in rows["demonstrations"]
+        )
         pairs = [_preference(row) for row in rows["preferences"]] if "preferences" in rows else None
         data = TaskData(
             demonstrations=divide(demonstrations, held, lambda row: row.prompt),
             preferences=None if pairs is None else divide(pairs, held, lambda row: row.prompt),
             prompts=divide(dict.fromkeys(r.prompt for r in rows["prompts"]), held, str),
         )
-        sides = {"demonstrations": data.demonstrations, "preferences": data.preferences, "prompts": data.prompts}
+        sides = {
+            "demonstrations": data.demonstrations,
+            "preferences": data.preferences,
+            "prompts": data.prompts,
+        }
         faults = [
-            f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of the split; give two different ones"
+            f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of"
+            " the split; give two different ones"
             for purpose, split in sides.items()
             if split is not None and not (split.train and split.heldout)
         ]
@@ -110,4 +127,6 @@ class JsonLines:
 
 def _preference(row: Row) -> Preference:
     assert row.rejected is not None
-    return Preference(prompt=row.prompt, chosen=row.completion, rejected=row.rejected, margin=row.margin)
+    return Preference(
+        prompt=row.prompt, chosen=row.completion, rejected=row.rejected, margin=row.margin
+    )

@@ -10,7 +10,8 @@ Labelled = Sequence[tuple[str, int]]  # text and label, 1 good and 0 bad
 
 
 class SentimentClassifier:
-    """log P(good | text) - log P(bad | text) of a logistic regression on TF-IDF of words and word pairs; text = prompt + response.
+    """log P(good | text) - log P(bad | text) of a logistic regression on TF-IDF of words and word
+    pairs; text = prompt + response.
 
     Fitted on the labelled training texts when it is first asked; no random draw in it.
     """
@@ -25,8 +26,12 @@ class SentimentClassifier:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        words = TfidfVectorizer(token_pattern=r"\S+", ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-        return make_pipeline(words, LogisticRegression(C=4.0, max_iter=1000)).fit(*zip(*self._train, strict=True))
+        words = TfidfVectorizer(
+            token_pattern=r"\S+", ngram_range=(1, 2), min_df=2, sublinear_tf=True
+        )
+        return make_pipeline(words, LogisticRegression(C=4.0, max_iter=1000)).fit(
+            *zip(*self._train, strict=True)
+        )
 
     @cached_property
     def heldout_accuracy(self) -> float:

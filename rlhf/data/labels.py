@@ -25,14 +25,19 @@ def label_pairs(
     seed: int,
     ties: bool = True,
 ) -> tuple[Preference, ...]:
-    """Labels by Bradley-Terry: P(first preferred) = sigmoid((gold(first) - gold(second)) / temperature).
+    """Labels by Bradley-Terry: P(first preferred) = sigmoid((gold(first) - gold(second)) /
+    temperature).
 
-    At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and are left out, and so are pairs
-    that gold cannot tell apart unless `ties` (their label is a coin flip). The draw of a pair depends on the seed and on its
-    position in the sequence. `gold` sees one prompt and one response a row. A plain string ended.
+    At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and
+    are left out, and so are pairs that gold cannot tell apart unless `ties` (their label is a coin
+    flip). The draw of a pair depends on the seed and on its position in the sequence. `gold` sees
+    one prompt and one response a row. A plain string ended.
     """
     rng = random.Random(f"{seed}/labels")
-    sides = [[Response(item) if isinstance(item, str) else item for item in side] for side in (first, second)]
+    sides = [
+        [Response(item) if isinstance(item, str) else item for item in side]
+        for side in (first, second)
+    ]
     scores = [gold(prompts, [response.text for response in side]) for side in sides]
     pairs = []
     for prompt, a, b, gold_a, gold_b in zip(prompts, *sides, *scores, strict=True):
@@ -42,7 +47,11 @@ def label_pairs(
         better, worse = (a, b) if draw < preferred(gold_a - gold_b, temperature) else (b, a)
         pairs.append(
             Preference(
-                prompt=prompt, chosen=better.text, rejected=worse.text, chosen_ended=better.ended, rejected_ended=worse.ended
+                prompt=prompt,
+                chosen=better.text,
+                rejected=worse.text,
+                chosen_ended=better.ended,
+                rejected_ended=worse.ended,
             )
         )
     return tuple(pairs)

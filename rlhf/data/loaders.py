@@ -1,4 +1,5 @@
-"""Batches in an order that depends on (seed, stage, epoch) alone: a resumed epoch is the same epoch, with no sampler state to save."""
+"""Batches in an order that depends on (seed, stage, epoch) alone: a resumed epoch is the same
+epoch, with no sampler state to save."""
 
 from __future__ import annotations
 
@@ -15,13 +16,22 @@ Out = TypeVar("Out", bound=Batch)
 
 
 class ShuffledBatches(Generic[Row, Out]):
-    """All rows once an epoch, in the order of that epoch's own permutation; the last batch may be smaller.
+    """All rows once an epoch, in the order of that epoch's own permutation; the last batch may be
+    smaller.
 
-    `epoch` is asked at each pass: the module that trains counts, because Lightning's own count is one behind after a resume.
+    `epoch` is asked at each pass: the module that trains counts, because Lightning's own count is
+    one behind after a resume.
     """
 
     def __init__(
-        self, rows: Sequence[Row], size: int, collate: Callable[[Sequence[Row]], Out], *, seed: int, stage: str, epoch: Callable[[], int]
+        self,
+        rows: Sequence[Row],
+        size: int,
+        collate: Callable[[Sequence[Row]], Out],
+        *,
+        seed: int,
+        stage: str,
+        epoch: Callable[[], int],
     ) -> None:
         if not rows:
             raise ValueError(f"{stage}: no rows to train on")
@@ -32,23 +42,30 @@ class ShuffledBatches(Generic[Row, Out]):
         return -(-len(self.rows) // self.size)
 
     def __iter__(self) -> Iterator[Out]:
-        order = torch.randperm(len(self.rows), generator=generator(self.seed, self.stage, "order", self.epoch())).tolist()
+        order = torch.randperm(
+            len(self.rows), generator=generator(self.seed, self.stage, "order", self.epoch())
+        ).tolist()
         for start in range(0, len(order), self.size):
             yield self.collate([self.rows[i] for i in order[start : start + self.size]])
 
 
-def in_order(rows: Sequence[Row], size: int, collate: Callable[[Sequence[Row]], Out]) -> Iterator[Out]:
+def in_order(
+    rows: Sequence[Row], size: int, collate: Callable[[Sequence[Row]], Out]
+) -> Iterator[Out]:
     """Held-out batches, always the same."""
     for start in range(0, len(rows), size):
         yield collate(rows[start : start + size])
 
 
 def draw_prompts(prompts: Sequence[str], count: int, seed: int, iteration: int) -> list[str]:
-    """`count` prompts for rollout `iteration` >= 1: passes over permutations of all prompts, continued from rollout to rollout."""
+    """`count` prompts for rollout `iteration` >= 1: passes over permutations of all prompts,
+    continued from rollout to rollout."""
     first = (iteration - 1) * count
     drawn: list[str] = []
     while len(drawn) < count:
         epoch, offset = divmod(first + len(drawn), len(prompts))
-        order = torch.randperm(len(prompts), generator=generator(seed, "ppo", "prompts", epoch)).tolist()
+        order = torch.randperm(
+            len(prompts), generator=generator(seed, "ppo", "prompts", epoch)
+        ).tolist()
         drawn += [prompts[i] for i in order[offset : offset + count - len(drawn)]]
     return drawn

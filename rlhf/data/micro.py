@@ -1,7 +1,9 @@
-"""A task small enough to list every response: letters, a few prompts, a gold reward that looks at the whole response.
+"""A task small enough to list every response: letters, a few prompts, a gold reward that looks at
+the whole response.
 
-Text is letters with a space between ("a b"). The corpus is a seeded Markov chain with peaked transitions. Every completion of it
-has 1 to max_response_tokens - 1 letters, so that with EOS it fits.
+Text is letters with a space between ("a b"). The corpus is a seeded Markov chain with peaked
+transitions. Every completion of it has 1 to max_response_tokens - 1 letters, so that with EOS it
+fits.
 """
 
 from __future__ import annotations
@@ -27,18 +29,22 @@ STOP = 0.3  # chance to end after each letter
 
 
 class MicroGold:
-    """gold = sum over neighbours (a, b) of table[a, b], the prompt's last letter and the first of the response among them,
-    + 1 where a response of two letters or more ends with the letter it began with. An empty response has 0.
+    """gold = sum over neighbours (a, b) of table[a, b], the prompt's last letter and the first of
+    the response among them, + 1 where a response of two letters or more ends with the letter it
+    began with. An empty response has 0.
 
-    The table's entries are drawn uniformly from -1, -0.5, 0, 0.5, 1. The last term depends on the first and the last token
-    together, so no sum of rewards of single steps equals this reward.
+    The table's entries are drawn uniformly from -1, -0.5, 0, 0.5, 1. The last term depends on the
+    first and the last token together, so no sum of rewards of single steps equals this reward.
     """
 
     def __init__(self, table: dict[tuple[str, str], float]) -> None:
         self.table = table
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        return [self.score(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+        return [
+            self.score(prompt, response)
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
 
     def score(self, prompt: str, response: str) -> float:
         letters = response.split()
@@ -68,23 +74,34 @@ class Micro:
         self.max_response_tokens = max_response_tokens
         self.judges: dict[str, Reward] = {}
         rng = random.Random(f"{seed}/gold")
-        self.gold: MicroGold = MicroGold({(a, b): rng.choice(STEPS) for a in self.letters for b in self.letters})
+        self.gold: MicroGold = MicroGold(
+            {(a, b): rng.choice(STEPS) for a in self.letters for b in self.letters}
+        )
         rng = random.Random(f"{seed}/chain")
-        self._chain = {a: [math.exp(PEAK * rng.gauss(0, 1)) for _ in self.letters] for a in self.letters}
+        self._chain = {
+            a: [math.exp(PEAK * rng.gauss(0, 1)) for _ in self.letters] for a in self.letters
+        }
 
     def load(self) -> TaskData:
-        """Half of the prompts have one letter and half two, in a seeded order. The last quarter is held out, one at least."""
+        """Half of the prompts have one letter and half two, in a seeded order. The last quarter
+        is held out, one at least."""
         self._check()
         prompts = self._prompts()
         held = prompts[-max(1, self.prompts // 4) :]
         rng = random.Random(f"{self.seed}/demonstrations")
         drawn = rng.choices(prompts, k=self.demonstrations)
-        demonstrations = [Demonstration(prompt=prompt, completion=self.sample(prompt, rng)) for prompt in drawn]
+        demonstrations = [
+            Demonstration(prompt=prompt, completion=self.sample(prompt, rng)) for prompt in drawn
+        ]
         rng = random.Random(f"{self.seed}/preferences")
         drawn = rng.choices(prompts, k=self.pairs)
         first = [self.sample(prompt, rng) for prompt in drawn]
-        second = [self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)]
-        preferences = label_pairs(drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed)
+        second = [
+            self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)
+        ]
+        preferences = label_pairs(
+            drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed
+        )
         return TaskData(
             demonstrations=divide(demonstrations, held, lambda row: row.prompt),
             preferences=divide(preferences, held, lambda row: row.prompt),
@@ -96,9 +113,13 @@ class Micro:
             raise DataError(f"data.vocabulary={self.vocabulary}: give 2 to 26 letters")
         most = self.vocabulary + self.vocabulary**2
         if not 2 <= self.prompts <= most:
-            raise DataError(f"data.prompts={self.prompts}: {self.vocabulary} letters make 2 to {most} prompts")
+            raise DataError(
+                f"data.prompts={self.prompts}: {self.vocabulary} letters make 2 to {most} prompts"
+            )
         if self.max_response_tokens < 2:
-            raise DataError(f"data.max_response_tokens={self.max_response_tokens}: a letter and EOS need 2")
+            raise DataError(
+                f"data.max_response_tokens={self.max_response_tokens}: a letter and EOS need 2"
+            )
 
     def _prompts(self) -> list[str]:
         rng = random.Random(f"{self.seed}/prompts")

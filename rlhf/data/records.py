@@ -1,7 +1,9 @@
-"""What a data source gives: demonstrations, preferences, prompts and, where there is one, a gold reward. No torch here.
+"""What a data source gives: demonstrations, preferences, prompts and, where there is one, a gold
+reward. No torch here.
 
-The text of a sequence is tokenizer(prompt) + tokenizer(completion) + [eos]. Prompt and completion are encoded apart, so a
-completion that goes on in the same line begins with a space. A gold reward sees the response without EOS.
+The text of a sequence is tokenizer(prompt) + tokenizer(completion) + [eos]. Prompt and completion
+are encoded apart, so a completion that goes on in the same line begins with a space. A gold reward
+sees the response without EOS.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ MAX_FAULTS = 20
 
 
 class DataError(ValueError):
-    """The data is wrong or missing. `faults` holds at most 20 of them, `file:line: reason` where a row is at fault, then "and N more"."""
+    """The data is wrong or missing. `faults` holds at most 20 of them, `file:line: reason` where
+    a row is at fault, then "and N more"."""
 
     faults: list[str]
 
@@ -62,18 +65,22 @@ class Split(Generic[T]):
 @dataclass(frozen=True, kw_only=True)
 class TaskData:
     demonstrations: Split[Demonstration]
-    preferences: Split[Preference] | None  # None: to be sampled from the SFT policy and labelled by gold
+    # None: to be sampled from the SFT policy and labelled by gold
+    preferences: Split[Preference] | None
     prompts: Split[str]
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of the content as canonical JSON: keys sorted, no spaces, ASCII only."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        text = json.dumps(
+            asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        )
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 class Reward(Protocol):
-    """Scores of responses, one a row; higher is better. Responses end where the policy wrote EOS or ran out of tokens."""
+    """Scores of responses, one a row; higher is better. Responses end where the policy wrote EOS
+    or ran out of tokens."""
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]: ...
 
@@ -83,7 +90,8 @@ class Source(Protocol):
 
     max_response_tokens: int
     pairs: int  # preference pairs to sample where `load` gives none
-    label_temperature: float  # P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)
+    # P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)
+    label_temperature: float
 
     def load(self) -> TaskData:
         """Reads or generates the rows; raises DataError."""

@@ -3,9 +3,10 @@
     prompt       "i thought the plot of this film"
     completion   " was truly dull, but the music seemed rather good."
 
-Gold is `rlhf.data.gold.ReviewGold`. The demonstrations are of mixed sentiment, a little below neutral on average, so a policy
-has room to improve. Preferences are pairs of the grammar's own completions of one prompt. They hold no repetition and no broken
-grammar, so a reward model learns that praise is good and never how bad praise without end or sense is: it can be over-optimised.
+Gold is `rlhf.data.gold.ReviewGold`. The demonstrations are of mixed sentiment, a little below
+neutral on average, so a policy has room to improve. Preferences are pairs of the grammar's own
+completions of one prompt. They hold no repetition and no broken grammar, so a reward model learns
+that praise is good and never how bad praise without end or sense is: it can be over-optimised.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class Reviews:
-    """Draws come from one generator a purpose, each seeded by `seed`: more pairs leave the demonstrations as they are."""
+    """Draws come from one generator a purpose, each seeded by `seed`: more pairs leave the
+    demonstrations as they are."""
 
     def __init__(
         self,
@@ -51,10 +53,17 @@ class Reviews:
     def load(self) -> TaskData:
         every = all_prompts()
         if not 2 <= self.prompts <= len(every):
-            raise DataError(f"data.prompts={self.prompts}: the grammar has {len(every)} prompts; give 2 to {len(every)}")
+            raise DataError(
+                f"data.prompts={self.prompts}: the grammar has {len(every)} prompts; give 2 to"
+                f" {len(every)}"
+            )
         prompts = random.Random(f"{self.seed}/prompts").sample(every, self.prompts)
         demonstrations, preferences = self._demonstrations(prompts), self._preferences(prompts)
-        groups = [prompts, {row.prompt for row in demonstrations}, {row.prompt for row in preferences}]
+        groups = [
+            prompts,
+            {row.prompt for row in demonstrations},
+            {row.prompt for row in preferences},
+        ]
         held = hold_out(groups, self.seed, self.heldout_fraction)
         return TaskData(
             demonstrations=divide(demonstrations, held, lambda row: row.prompt),
@@ -71,8 +80,12 @@ class Reviews:
         rng = random.Random(f"{self.seed}/preferences")
         drawn = rng.choices(prompts, k=self.pairs)
         first = [complete(prompt, rng) for prompt in drawn]
-        second = [self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)]
-        return label_pairs(drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed)
+        second = [
+            self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)
+        ]
+        return label_pairs(
+            drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed
+        )
 
     @staticmethod
     def _another(prompt: str, text: str, rng: random.Random) -> str:

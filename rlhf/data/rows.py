@@ -1,17 +1,20 @@
-r"""What the rows of a user's file mean. One format a file, told by its keys; other keys are passed over.
+r"""What the rows of a user's file mean. One format a file, told by its keys; other keys are passed
+over.
 
     text                              the first words are the prompt, the rest is the completion
-    prompt, completion                joined as they are, so a completion that goes on in the line begins with a space
-    instruction (, input), output     put into INSTRUCTION or INSTRUCTION_INPUT below
-    messages                          turns {"role", "content"}; the last one, the assistant's, is the completion
-    prompt, chosen, rejected          two answers to one prompt
-    messages, chosen, rejected        the same after turns that end with the user's
-    chosen, rejected                  two whole transcripts; the prompt is what they share up to the last "\n\nAssistant:"
+    prompt, completion                joined as they are, so a completion that goes on in the line
+    begins with a space instruction (, input), output     put into INSTRUCTION or INSTRUCTION_INPUT
+    below messages                          turns {"role", "content"}; the last one, the
+    assistant's, is the completion prompt, chosen, rejected          two answers to one prompt
+    messages, chosen, rejected        the same after turns that end with the user's chosen, rejected
+    two whole transcripts; the prompt is what they share up to the last "\n\nAssistant:"
 
-A pair may have a `margin`, how much better the chosen answer is (used with reward_model.margin=true).
+A pair may have a `margin`, how much better the chosen answer is (used with
+reward_model.margin=true).
 
-`prompt`, `completion`, `chosen` and `rejected` may also be lists of turns. Turns become a transcript, "\n\nHuman: ...\n\nAssistant: ...".
-A file of demonstrations may also hold pairs: `chosen` is the completion. A file of prompts needs the prompt only.
+`prompt`, `completion`, `chosen` and `rejected` may also be lists of turns. Turns become a
+transcript, "\n\nHuman: ...\n\nAssistant: ...". A file of demonstrations may also hold pairs:
+`chosen` is the completion. A file of prompts needs the prompt only.
 """
 
 from __future__ import annotations
@@ -33,9 +36,19 @@ INSTRUCTION_INPUT = "Instruction:\n{instruction}\n\nInput:\n{input}\n\nResponse:
 ANSWER = "\n\nAssistant:"
 ROLES = {"user": "\n\nHuman:", "assistant": ANSWER, "system": "\n\nSystem:"}
 
-PAIRS: tuple[Format, ...] = (("prompt", "chosen", "rejected"), ("messages", "chosen", "rejected"), ("chosen", "rejected"))
+PAIRS: tuple[Format, ...] = (
+    ("prompt", "chosen", "rejected"),
+    ("messages", "chosen", "rejected"),
+    ("chosen", "rejected"),
+)
 FORMATS: dict[Purpose, tuple[Format, ...]] = {
-    "demonstrations": (*PAIRS, ("prompt", "completion"), ("instruction", "output"), ("messages",), ("text",)),
+    "demonstrations": (
+        *PAIRS,
+        ("prompt", "completion"),
+        ("instruction", "output"),
+        ("messages",),
+        ("text",),
+    ),
     "preferences": PAIRS,
     "prompts": (("prompt",), ("instruction",), ("messages",), ("chosen", "rejected"), ("text",)),
 }
@@ -46,7 +59,8 @@ class RowError(ValueError):
 
 
 class Row(NamedTuple):
-    """The texts of a row. `completion` is the demonstrated or the chosen answer; `rejected` is there for pairs only."""
+    """The texts of a row. `completion` is the demonstrated or the chosen answer; `rejected` is
+    there for pairs only."""
 
     prompt: str
     completion: str = ""
@@ -55,7 +69,8 @@ class Row(NamedTuple):
 
 
 def detect(row: dict[str, Any], purpose: Purpose) -> Format:
-    """The first format whose keys are all there. Where none is: RowError about the one that is nearest."""
+    """The first format whose keys are all there. Where none is: RowError about the one that is
+    nearest."""
     formats = FORMATS[purpose]
     for keys in formats:
         if all(key in row for key in keys):
@@ -64,24 +79,39 @@ def detect(row: dict[str, Any], purpose: Purpose) -> Format:
     spare = [key for key in row if not any(key in keys for keys in formats)]
 
     def nearness(keys: Format) -> float:
-        return sum(1.0 if key in row else 0.75 if difflib.get_close_matches(key, spare, n=1) else -0.25 for key in keys)
+        return sum(
+            1.0 if key in row else 0.75 if difflib.get_close_matches(key, spare, n=1) else -0.25
+            for key in keys
+        )
 
     best = max(formats, key=nearness)
     if nearness(best) <= 0:
-        raise RowError(f"no known format: the row has {has}; {purpose} need {' or '.join('+'.join(keys) for keys in formats)}")
+        raise RowError(
+            f"no known format: the row has {has}; {purpose} need"
+            f" {' or '.join('+'.join(keys) for keys in formats)}"
+        )
     lost = [key for key in best if key not in row]
     near = [match for key in lost for match in difflib.get_close_matches(key, spare, n=1)]
-    said = f"; did you write {quoted(near, ' and ')} for {'it' if len(lost) == 1 else 'them'}?" if near else ""
+    said = (
+        f"; did you write {quoted(near, ' and ')} for {'it' if len(lost) == 1 else 'them'}?"
+        if near
+        else ""
+    )
     raise RowError(f"missing {quoted(lost, ' and ')}: the row has {has}{said}")
 
 
 def parse(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: int) -> Row:
-    """The row's texts in the format `keys`, checked, and a pair's margin where it has one; RowError with the reason."""
+    """The row's texts in the format `keys`, checked, and a pair's margin where it has one;
+    RowError with the reason."""
     parsed = _texts(row, keys, purpose, prompt_words)
     margin = row.get("margin")
     if margin is None or parsed.rejected is None:
         return parsed
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
+    if (
+        isinstance(margin, bool)
+        or not isinstance(margin, (int, float))
+        or not math.isfinite(margin)
+    ):
         raise RowError(f'"margin" is {kind(margin)}, not a finite number')
     return parsed._replace(margin=float(margin))
 
@@ -116,7 +146,9 @@ def _text(row: dict[str, Any], key: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RowError(f'"{key}" holds half of a surrogate pair at character {error.start + 1}') from None
+        raise RowError(
+            f'"{key}" holds half of a surrogate pair at character {error.start + 1}'
+        ) from None
     return value
 
 
@@ -132,7 +164,9 @@ def _turns(row: dict[str, Any], key: str) -> list[tuple[str, str]]:
         if not isinstance(turn, dict) or "role" not in turn or "content" not in turn:
             raise RowError(f'turn {i + 1} of "{key}" is no object with "role" and "content"')
         if not isinstance(turn["role"], str) or turn["role"] not in ROLES:
-            raise RowError(f'turn {i + 1} of "{key}" has the role {turn["role"]!r}; known: {", ".join(ROLES)}')
+            raise RowError(
+                f'turn {i + 1} of "{key}" has the role {turn["role"]!r}; known: {", ".join(ROLES)}'
+            )
         try:
             checked.append((turn["role"], _text(turn, "content")))
         except RowError as error:
@@ -167,7 +201,9 @@ def _messages(row: dict[str, Any], purpose: Purpose) -> Row:
     turns = _turns(row, "messages")
     answered = turns[-1][0] == "assistant"
     if not answered and purpose == "demonstrations":
-        raise RowError('"messages" does not end with a turn of the assistant, so nothing is demonstrated')
+        raise RowError(
+            '"messages" does not end with a turn of the assistant, so nothing is demonstrated'
+        )
     asked = turns[:-1] if answered else turns
     if not asked:
         raise RowError('"messages" has no turn before the assistant\'s')
@@ -184,13 +220,19 @@ def _instruction(row: dict[str, Any]) -> str:
 
 
 def _transcripts(row: dict[str, Any]) -> Row:
-    """An answer may be empty here: in collected conversations the assistant sometimes says nothing."""
-    chosen, rejected = (_transcript(_turns(row, key)) if isinstance(row[key], list) else _text(row, key) for key in ("chosen", "rejected"))
+    """An answer may be empty here: in collected conversations the assistant sometimes says
+    nothing."""
+    chosen, rejected = (
+        _transcript(_turns(row, key)) if isinstance(row[key], list) else _text(row, key)
+        for key in ("chosen", "rejected")
+    )
     if chosen == rejected:
         raise RowError('"chosen" and "rejected" are the same')
     end = os.path.commonprefix([chosen, rejected]).rfind(ANSWER)
     if end < 0:
-        raise RowError(f'no "prompt", and "chosen" and "rejected" do not begin with one text up to {ANSWER!r}')
+        raise RowError(
+            f'no "prompt", and "chosen" and "rejected" do not begin with one text up to {ANSWER!r}'
+        )
     end += len(ANSWER)
     return Row(chosen[:end], chosen[end:], rejected[end:])
 

@@ -1,7 +1,9 @@
-"""Sentences from film reviews with human labels: Pang and Lee, "Seeing stars", ACL 2005 (sentence polarity dataset v1.0).
+"""Sentences from film reviews with human labels: Pang and Lee, "Seeing stars", ACL 2005 (sentence
+polarity dataset v1.0).
 
-A prompt is the first words of a sentence, the demonstration is the rest. There are no preference pairs: they are sampled from the
-SFT policy and labelled by gold, which is VADER. The human labels make the second judge, which PPO never sees.
+A prompt is the first words of a sentence, the demonstration is the rest. There are no preference
+pairs: they are sampled from the SFT policy and labelled by gold, which is VADER. The human labels
+make the second judge, which PPO never sees.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ JSON_NAMES = ("snippets.jsonl", "snippets.jsonl.gz")
 ORIGINAL_NAMES = {"rt-polarity.pos": 1, "rt-polarity.neg": 0}
 FOLDERS = ("", "rt-polaritydata", "sentence_polarity")
 HOW_TO_GET = (
-    "Get the sentence polarity dataset v1.0 (Bo Pang and Lillian Lee, Seeing stars, ACL 2005): rt-polaritydata.tar.gz from "
-    "https://www.cs.cornell.edu/people/pabo/movie-review-data/ or NLTK's corpus sentence_polarity "
-    "(python -m nltk.downloader sentence_polarity). Unpack it and set data.path to the folder of rt-polarity.pos and rt-polarity.neg."
+    "Get the sentence polarity dataset v1.0 (Bo Pang and Lillian Lee, Seeing stars, ACL 2005):"
+    " rt-polaritydata.tar.gz from https://www.cs.cornell.edu/people/pabo/movie-review-data/ or"
+    " NLTK's corpus sentence_polarity (python -m nltk.downloader sentence_polarity). Unpack it and"
+    " set data.path to the folder of rt-polarity.pos and rt-polarity.neg."
 )
 
 
@@ -37,9 +40,14 @@ class Sentence(NamedTuple):
 
 
 def find(path: Path) -> list[Path]:
-    """The file or the two files at or under `path`; DataError saying what to get where there are none."""
+    """The file or the two files at or under `path`; DataError saying what to get where there are
+    none."""
     if path.is_file():
-        return [path.with_name(name) for name in ORIGINAL_NAMES] if path.name in ORIGINAL_NAMES else [path]
+        return (
+            [path.with_name(name) for name in ORIGINAL_NAMES]
+            if path.name in ORIGINAL_NAMES
+            else [path]
+        )
     for folder in (path / name for name in FOLDERS):
         both = [folder / name for name in ORIGINAL_NAMES]
         if all(file.is_file() for file in both):
@@ -48,7 +56,10 @@ def find(path: Path) -> list[Path]:
             if (folder / name).is_file():
                 return [folder / name]
     names = f"{', '.join(JSON_NAMES)} or {' and '.join(ORIGINAL_NAMES)}"
-    raise DataError(f"data.path={path}: no review sentences. Looked for {names} in {path.resolve()}. {HOW_TO_GET}")
+    raise DataError(
+        f"data.path={path}: no review sentences. Looked for {names} in {path.resolve()}."
+        f" {HOW_TO_GET}"
+    )
 
 
 def read(path: Path) -> list[tuple[str, int]]:
@@ -60,9 +71,16 @@ def read(path: Path) -> list[tuple[str, int]]:
             rows += _read_json(file, faults)
         elif file.is_file():
             text = file.read_text(encoding="latin-1")
-            rows += [(" ".join(line.split()), ORIGINAL_NAMES[file.name]) for line in text.split("\n") if line.strip()]
+            rows += [
+                (" ".join(line.split()), ORIGINAL_NAMES[file.name])
+                for line in text.split("\n")
+                if line.strip()
+            ]
         else:
-            faults.append(f"{file}: no such file; the original distribution has {' and '.join(ORIGINAL_NAMES)} together")
+            faults.append(
+                f"{file}: no such file; the original distribution has"
+                f" {' and '.join(ORIGINAL_NAMES)} together"
+            )
     if faults:
         raise DataError(faults)
     return rows
@@ -74,7 +92,10 @@ def _read_json(file: Path, faults: list[str]) -> list[tuple[str, int]]:
         text, label = row.get("text"), row.get("label")
         lost = [key for key in ("text", "label") if key not in row]
         if lost:
-            faults.append(f"{file}:{number}: missing {quoted(lost, ' and ')}: the row has {quoted(row) or 'nothing'}")
+            faults.append(
+                f"{file}:{number}: missing {quoted(lost, ' and ')}: the row has"
+                f" {quoted(row) or 'nothing'}"
+            )
         elif not isinstance(text, str):
             faults.append(f'{file}:{number}: "text" is {kind(text)}, not text')
         elif not text.strip():
@@ -115,22 +136,34 @@ class RTPolarity:
 
     @cached_property
     def _sentences(self) -> list[Sentence]:
-        parts = ((cut(text, self.prompt_words), label) for text, label in read(Path(self.path).expanduser()))
+        parts = (
+            (cut(text, self.prompt_words), label)
+            for text, label in read(Path(self.path).expanduser())
+        )
         return [Sentence(*part, label) for part, label in parts if part is not None]
 
     @cached_property
     def _held(self) -> frozenset[str]:
-        return hold_out([{row.prompt for row in self._sentences}, self._prompts], self.seed, self.heldout_fraction)
+        return hold_out(
+            [{row.prompt for row in self._sentences}, self._prompts],
+            self.seed,
+            self.heldout_fraction,
+        )
 
     @cached_property
     def _prompts(self) -> list[str]:
         every = list(dict.fromkeys(row.prompt for row in self._sentences))
         if not 2 <= self.prompts <= len(every):
-            raise DataError(f"data.prompts={self.prompts}: the sentences have {len(every)} different prompts; give 2 to {len(every)}")
+            raise DataError(
+                f"data.prompts={self.prompts}: the sentences have {len(every)} different prompts;"
+                f" give 2 to {len(every)}"
+            )
         return random.Random(f"{self.seed}/prompts").sample(every, self.prompts)
 
     def load(self) -> TaskData:
-        rows = (Demonstration(prompt=row.prompt, completion=row.completion) for row in self._sentences)
+        rows = (
+            Demonstration(prompt=row.prompt, completion=row.completion) for row in self._sentences
+        )
         return TaskData(
             demonstrations=divide(rows, self._held, lambda row: row.prompt),
             preferences=None,
@@ -147,7 +180,10 @@ class RTPolarity:
     def classifier(self) -> SentimentClassifier:
         """Fitted on the human labels of the training sentences."""
         split = divide(self._sentences, self._held, lambda row: row.prompt)
-        train, heldout = ([(row.prompt + row.completion, row.label) for row in side] for side in (split.train, split.heldout))
+        train, heldout = (
+            [(row.prompt + row.completion, row.label) for row in side]
+            for side in (split.train, split.heldout)
+        )
         return SentimentClassifier(train, heldout)
 
     @property

@@ -19,12 +19,16 @@ def position(prompt: str, seed: int) -> float:
 
 
 def hold_out(groups: Iterable[Collection[str]], seed: int, fraction: float) -> frozenset[str]:
-    """The prompts to hold out: those whose position is below `fraction`, whatever their order and their neighbours.
+    """The prompts to hold out: those whose position is below `fraction`, whatever their order and
+    their neighbours.
 
-    Each group (the prompts of one file) gets at least one prompt on each side where it has two or more: one with none held out
-    gives its lowest, one with none left takes its highest back. An empty side can remain only where groups pull in two directions.
+    Each group (the prompts of one file) gets at least one prompt on each side where it has two or
+    more: one with none held out gives its lowest, one with none left takes its highest back. An
+    empty side can remain only where groups pull in two directions.
     """
-    ranked = [sorted(set(group), key=lambda prompt: (position(prompt, seed), prompt)) for group in groups]
+    ranked = [
+        sorted(set(group), key=lambda prompt: (position(prompt, seed), prompt)) for group in groups
+    ]
     held = {prompt for group in ranked for prompt in group if position(prompt, seed) < fraction}
     for group in ranked:
         if len(group) > 1 and held.isdisjoint(group):

@@ -1,7 +1,8 @@
 """Tokenizers for models trained from scratch. Ids begin with <pad> 0 and <eos> 1.
 
-All of them give text back as it was: decode(encode(x)) == x. A token of text carries the space before it (" film" and "film"
-are two tokens), so the ids of a prompt and of a completion that begins with a space decode to the joined text.
+All of them give text back as it was: decode(encode(x)) == x. A token of text carries the space
+before it (" film" and "film" are two tokens), so the ids of a prompt and of a completion that
+begins with a space decode to the joined text.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
-WORDS = r" ?[\p{L}\p{N}'-]+| ?[^\s\p{L}\p{N}'-]|\s"  # a word or a mark with at most one space before it, or a lone space
+# a word or a mark with at most one space before it, or a lone space
+WORDS = r" ?[\p{L}\p{N}'-]+| ?[^\s\p{L}\p{N}'-]|\s"
 
 
 def training_texts(data: TaskData) -> Iterator[str]:
@@ -31,7 +33,8 @@ def training_texts(data: TaskData) -> Iterator[str]:
 
 
 def word_level(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token a word, punctuation apart, the most frequent first. Words that `texts` do not hold become <unk>."""
+    """One token a word, punctuation apart, the most frequent first. Words that `texts` do not
+    hold become <unk>."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     split = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
@@ -45,7 +48,8 @@ def word_level(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def symbols(letters: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token a letter, for text of letters with a space between; no <unk>: another letter is an error. A leading space is dropped."""
+    """One token a letter, for text of letters with a space between; no <unk>: another letter is
+    an error. A leading space is dropped."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     vocabulary = {token: i for i, token in enumerate((PAD, EOS, *letters))}
@@ -55,12 +59,15 @@ def symbols(letters: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def byte_level_bpe(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Byte-pair encoding of at most `vocabulary` tokens, 256 bytes and two special ones among them. The same texts give the same tokens."""
+    """Byte-pair encoding of at most `vocabulary` tokens, 256 bytes and two special ones among
+    them. The same texts give the same tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     smallest = 256 + 2
     if vocabulary < smallest:
-        raise ValueError(f"vocabulary={vocabulary}: a byte-level tokenizer needs {smallest} at least")
+        raise ValueError(
+            f"vocabulary={vocabulary}: a byte-level tokenizer needs {smallest} at least"
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -9,15 +9,22 @@ from rlhf.functional.masking import masked_fill_zero
 
 
 @torch.no_grad()
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lam A_{t+1};  returns_t = A_t + V_t.
+def gae(
+    rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lam A_{t+1};  returns_t = A_t +
+    V_t.
 
-    V_t belongs to the state before token t. After a row's last valid token V and A are 0, whatever the values hold there.
-    rewards, values, mask [B, T], the mask True on a prefix of each row -> (advantages, returns) [B, T], 0 where masked, no gradient.
-    The returns are those of the raw advantages: whiten afterwards.
+    V_t belongs to the state before token t. After a row's last valid token V and A are 0, whatever
+    the values hold there. rewards, values, mask [B, T], the mask True on a prefix of each row ->
+    (advantages, returns) [B, T], 0 where masked, no gradient. The returns are those of the raw
+    advantages: whiten afterwards.
     """
     if not rewards.shape == values.shape == mask.shape:
-        raise ValueError(f"shapes differ: rewards {tuple(rewards.shape)}, values {tuple(values.shape)}, mask {tuple(mask.shape)}")
+        raise ValueError(
+            f"shapes differ: rewards {tuple(rewards.shape)}, values {tuple(values.shape)}, mask"
+            f" {tuple(mask.shape)}"
+        )
     rewards, values = masked_fill_zero(rewards, mask), masked_fill_zero(values, mask)
     steps = values.shape[-1]
     advantages = torch.zeros_like(values)

@@ -28,9 +28,10 @@ def aggregate(
         sequence_mean  sum_b mean_t(m x) / sequences           mean over responses of token means
         fixed_length   sum(m x) / (sequences * length)
 
-    `tokens` and `sequences` are the totals of the whole optimizer step: then the micro-batches' results add up to the whole
-    step's, however it is split. By default they are this batch's own. A row without any token is no sequence: it adds 0 and does
-    not count. Raises ValueError for an unknown mode, and for fixed_length without a length (the padded one differs between splits).
+    `tokens` and `sequences` are the totals of the whole optimizer step: then the micro-batches'
+    results add up to the whole step's, however it is split. By default they are this batch's own. A
+    row without any token is no sequence: it adds 0 and does not count. Raises ValueError for an
+    unknown mode, and for fixed_length without a length (the padded one differs between splits).
     """
     tokens = int(mask.sum()) if tokens is None else tokens
     sequences = int(mask.any(dim=-1).sum()) if sequences is None else sequences

@@ -1,4 +1,5 @@
-"""KL(pi || ref) from tokens that pi sampled: d = logp - ref_logp (Schulman, "Approximating KL divergence", 2020).
+"""KL(pi || ref) from tokens that pi sampled: d = logp - ref_logp (Schulman, "Approximating KL
+divergence", 2020).
 
 | name       | value          | E_pi of it                 | sign      |
 |------------|----------------|----------------------------|-----------|
@@ -9,7 +10,8 @@
 | k1_clamped | max(d, 0)      | above the KL (AlpacaFarm)  | >= 0      |
 | exact      | sum_v pi log(pi / ref) | itself: no sampling of the token | >= 0 |
 
-Values only: what the gradient of each descends is told in rlhf.kl.descends. Shapes [B, T] -> [B, T], unmasked.
+Values only: what the gradient of each descends is told in rlhf.kl.descends. Shapes [B, T] -> [B,
+T], unmasked.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ def k2(logp: Tensor, ref_logp: Tensor) -> Tensor:
 def k3(logp: Tensor, ref_logp: Tensor) -> Tensor:
     """exp(-d) - 1 + d, with d clamped to +-20 in the exponential so that it cannot overflow.
 
-    Below d = -20 the linear part is clamped too: value exp(20) - 21, gradient 0 (a gradient of +1 would have the wrong sign).
-    Above 20 the exponential is nil and the clamp changes nothing. `log_ratio_clip_fraction` reports how often it acted.
+    Below d = -20 the linear part is clamped too: value exp(20) - 21, gradient 0 (a gradient of +1
+    would have the wrong sign). Above 20 the exponential is nil and the clamp changes nothing.
+    `log_ratio_clip_fraction` reports how often it acted.
     """
     d = logp - ref_logp
     return torch.expm1(-d.clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)) + d.clamp(min=-LOG_RATIO_CLAMP)
@@ -55,9 +58,11 @@ def k1_clamped(logp: Tensor, ref_logp: Tensor) -> Tensor:
 
 
 def exact(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """sum_v pi(v) (log pi(v) - log ref(v)) at each position: [B, T, V] -> [B, T], both distributions at the same temperature.
+    """sum_v pi(v) (log pi(v) - log ref(v)) at each position: [B, T, V] -> [B, T], both
+    distributions at the same temperature.
 
-    Rounding can leave -1e-7 or so; it is not clipped, so that the mean has no bias. A token that pi excludes (logit -inf) counts 0.
+    Rounding can leave -1e-7 or so; it is not clipped, so that the mean has no bias. A token that pi
+    excludes (logit -inf) counts 0.
     """
     logp = tempered(logits, temperature).log_softmax(dim=-1)
     ref_logp = tempered(ref_logits, temperature).log_softmax(dim=-1)
@@ -73,11 +78,13 @@ def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Ten
 def sequence_nats(kl: Tensor, mask: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(mean, standard error) over the B responses of sum_t m * kl, in nats per response.
 
-    `groups` [B] tells which responses answer the same prompt (rlhf.functional.standard_errors). The error is NaN for fewer than 2 responses.
+    `groups` [B] tells which responses answer the same prompt (rlhf.functional.standard_errors). The
+    error is NaN for fewer than 2 responses.
     """
     return mean_and_error(masked_sum(kl, mask, dim=-1), groups)
 
 
 def token_nats(kl: Tensor, mask: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(sum(m * kl) / sum(m), its standard error), in nats per token. The first times the mean length is that of `sequence_nats`."""
+    """(sum(m * kl) / sum(m), its standard error), in nats per token. The first times the mean
+    length is that of `sequence_nats`."""
     return ratio_and_error(masked_sum(kl, mask, dim=-1), mask.sum(dim=-1), groups)

@@ -1,4 +1,5 @@
-"""Log-probabilities and entropy from logits. bfloat16 and float16 logits are widened to float32 first."""
+"""Log-probabilities and entropy from logits. bfloat16 and float16 logits are widened to float32
+first."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def tempered(logits: Tensor, temperature: float) -> Tensor:
 
 
 def token_logp(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
-    """log softmax(logits / temperature) at the tokens: [B, T, V], [B, T] -> [B, T]. logits[:, t] predict tokens[:, t]: no shift here."""
+    """log softmax(logits / temperature) at the tokens: [B, T, V], [B, T] -> [B, T]. logits[:, t]
+    predict tokens[:, t]: no shift here."""
     if logits.shape[:-1] != tokens.shape:
         raise ValueError(f"logits {tuple(logits.shape)} do not fit tokens {tuple(tokens.shape)}")
     scaled = tempered(logits, temperature)
@@ -28,6 +30,7 @@ def token_logp(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tens
 
 
 def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """-sum_v p log p in nats, p = softmax(logits / temperature): [B, T, V] -> [B, T]. A logit of -inf counts 0."""
+    """-sum_v p log p in nats, p = softmax(logits / temperature): [B, T, V] -> [B, T]. A logit of
+    -inf counts 0."""
     logp = tempered(logits, temperature).log_softmax(dim=-1)
     return -(logp.exp() * logp.masked_fill(logp == -torch.inf, 0)).sum(dim=-1)

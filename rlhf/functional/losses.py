@@ -1,7 +1,8 @@
 """Losses of SFT, reward model and PPO, and the two numbers that say how PPO's are doing.
 
-Only the first argument (logp, values, rewards, logits) gets a gradient; old values, advantages and returns are detached here.
-`reduce` turns [B, T] token losses and their mask into the scalar; by default the mean over the masked tokens.
+Only the first argument (logp, values, rewards, logits) gets a gradient; old values, advantages and
+returns are detached here. `reduce` turns [B, T] token losses and their mask into the scalar; by
+default the mean over the masked tokens.
 """
 
 from __future__ import annotations
@@ -16,14 +17,25 @@ from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean
 
 
 def probability_ratio(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
-    """rho = exp(logp - old_logp), the log-ratio clamped to +-20; 1 where masked. [B, T] -> [B, T]"""
-    return masked_fill_zero(logp - old_logp.detach(), mask).clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP).exp()
+    """rho = exp(logp - old_logp), the log-ratio clamped to +-20; 1 where masked. [B, T] -> [B,
+    T]"""
+    return (
+        masked_fill_zero(logp - old_logp.detach(), mask)
+        .clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP)
+        .exp()
+    )
 
 
 def clipped_policy_loss(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float | None, reduce: Reduce = masked_mean
+    logp: Tensor,
+    old_logp: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip: float | None,
+    reduce: Reduce = masked_mean,
 ) -> Tensor:
-    """max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), PPO's Eq. 7 (arXiv 1707.06347); clip=None: -A rho. [B, T] -> scalar"""
+    """max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), PPO's Eq. 7 (arXiv 1707.06347); clip=None:
+    -A rho. [B, T] -> scalar"""
     ratio = probability_ratio(logp, old_logp, mask)
     advantages = advantages.detach()
     loss = -advantages * ratio
@@ -33,9 +45,15 @@ def clipped_policy_loss(
 
 
 def clipped_value_loss(
-    values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, clip: float | None, reduce: Reduce = masked_mean
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    mask: Tensor,
+    clip: float | None,
+    reduce: Reduce = masked_mean,
 ) -> Tensor:
-    """0.5 max((V - R)^2, (clip(V, V_old - clip, V_old + clip) - R)^2); clip=None: 0.5 (V - R)^2. [B, T] -> scalar"""
+    """0.5 max((V - R)^2, (clip(V, V_old - clip, V_old + clip) - R)^2); clip=None: 0.5 (V - R)^2.
+    [B, T] -> scalar"""
     old_values, returns = old_values.detach(), returns.detach()
     error = masked_fill_zero(values - returns, mask).square()
     if clip is not None:
@@ -44,10 +62,14 @@ def clipped_value_loss(
     return reduce(0.5 * error, mask)
 
 
-def bradley_terry(chosen: Tensor, rejected: Tensor, margin: Tensor | None = None, centering: float = 0.0) -> Tensor:
-    """mean(-log sigmoid(chosen - rejected - margin)) + centering * mean((chosen + rejected)^2). [B] -> scalar
+def bradley_terry(
+    chosen: Tensor, rejected: Tensor, margin: Tensor | None = None, centering: float = 0.0
+) -> Tensor:
+    """mean(-log sigmoid(chosen - rejected - margin)) + centering * mean((chosen + rejected)^2). [B]
+    -> scalar
 
-    Margin: Llama 2 (arXiv 2307.09288) Eq. 2. Centring (arXiv 2312.09244) holds the level, which the first term leaves free.
+    Margin: Llama 2 (arXiv 2307.09288) Eq. 2. Centring (arXiv 2312.09244) holds the level, which the
+    first term leaves free.
     """
     gap = chosen - rejected
     if margin is not None:
@@ -65,8 +87,11 @@ def token_nll(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def clip_fraction(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float | None) -> Tensor:
-    """Share of the masked tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A > 0, rho < 1 - clip with A < 0."""
+def clip_fraction(
+    logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float | None
+) -> Tensor:
+    """Share of the masked tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A
+    > 0, rho < 1 - clip with A < 0."""
     if clip is None:
         return logp.new_zeros(())
     ratio = probability_ratio(logp, old_logp, mask)
@@ -76,7 +101,8 @@ def clip_fraction(logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tens
 
 @torch.no_grad()
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-    """1 - var(R - V) / var(R) over the mask -> scalar: 1 perfect, 0 no better than a constant; NaN where the returns do not vary."""
+    """1 - var(R - V) / var(R) over the mask -> scalar: 1 perfect, 0 no better than a constant;
+    NaN where the returns do not vary."""
 
     def variance(x: Tensor) -> Tensor:
         return masked_mean((x - masked_mean(x, mask)).square(), mask)

@@ -14,7 +14,8 @@ STD_FLOOR_RELATIVE = 1e-6  # of the largest |x|: about 8 units in the last place
 
 
 def masked_fill_zero(x: Tensor, mask: Tensor) -> Tensor:
-    """x where the mask is True, exactly 0 elsewhere; the gradient there is 0 too. The mask broadcasts to x.
+    """x where the mask is True, exactly 0 elsewhere; the gradient there is 0 too. The mask
+    broadcasts to x.
 
     Raises:
         TypeError: the mask is not boolean.
@@ -38,24 +39,32 @@ def masked_mean(x: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
 
 
 def masked_std(x: Tensor, mask: Tensor) -> Tensor:
-    """The biased std (divided by n) of the finite counted entries: a float64 scalar, at least max(1e-5, 1e-6 max|x|).
+    """The biased std (divided by n) of the finite counted entries: a float64 scalar, at least
+    max(1e-5, 1e-6 max|x|).
 
-    The floor keeps rounding noise of near-constant entries from being blown up by whoever divides by it.
+    The floor keeps rounding noise of near-constant entries from being blown up by whoever divides
+    by it.
     """
     valid = mask.expand_as(x) & torch.isfinite(x)
     wide = masked_fill_zero(x, valid).double()  # in float64 a constant's mean is exact
     centred = masked_fill_zero(wide - masked_mean(wide, valid), valid)
     largest = wide.abs().amax() if wide.numel() else wide.new_zeros(())
-    return torch.maximum(masked_mean(centred.square(), valid).sqrt(), (STD_FLOOR_RELATIVE * largest).clamp(min=STD_FLOOR))
+    return torch.maximum(
+        masked_mean(centred.square(), valid).sqrt(),
+        (STD_FLOOR_RELATIVE * largest).clamp(min=STD_FLOOR),
+    )
 
 
 def masked_whiten(x: Tensor, mask: Tensor, center: bool = True) -> Tensor:
-    """(x - mean) / std over the mask; with center=False the mean stays: (x - mean) / std + mean. Exactly 0 where masked.
+    """(x - mean) / std over the mask; with center=False the mean stays: (x - mean) / std + mean.
+    Exactly 0 where masked.
 
-    The scope of the statistics is what is passed in, the std is `masked_std`: a constant x gives 0 (center=False: itself). Entries that
-    are not finite are left out of the statistics and come back as 0, so one bad reward does not poison the batch.
+    The scope of the statistics is what is passed in, the std is `masked_std`: a constant x gives 0
+    (center=False: itself). Entries that are not finite are left out of the statistics and come back
+    as 0, so one bad reward does not poison the batch.
 
-    With center=False every entry moves by mean * (1 - 1/std): a bonus or malus per token, so an incentive on length.
+    With center=False every entry moves by mean * (1 - 1/std): a bonus or malus per token, so an
+    incentive on length.
     """
     valid = mask.expand_as(x) & torch.isfinite(x)
     wide = masked_fill_zero(x, valid).double()

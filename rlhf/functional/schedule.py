@@ -1,4 +1,5 @@
-"""Learning-rate schedules as pure functions of progress, so that a resumed run needs no scheduler state."""
+"""Learning-rate schedules as pure functions of progress, so that a resumed run needs no
+scheduler state."""
 
 from __future__ import annotations
 

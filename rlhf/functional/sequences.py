@@ -1,4 +1,5 @@
-"""Where a response begins and ends: masks come from positions, never from token ids being unlike the pad."""
+"""Where a response begins and ends: masks come from positions, never from token ids being unlike
+the pad."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from torch import Tensor
 def response_mask(tokens: Tensor, eos_ids: int | Sequence[int]) -> Tensor:
     """True up to and including the first EOS of each row; a row without EOS counts whole.
 
-    tokens [B, T], eos_ids one id or several -> [B, T] bool. What follows the first EOS does not matter: pad and EOS may be one id.
+    tokens [B, T], eos_ids one id or several -> [B, T] bool. What follows the first EOS does not
+    matter: pad and EOS may be one id.
     """
     ids = [eos_ids] if isinstance(eos_ids, int) else list(eos_ids)
     is_eos = torch.isin(tokens, torch.tensor(ids, dtype=tokens.dtype, device=tokens.device))
@@ -20,7 +22,8 @@ def response_mask(tokens: Tensor, eos_ids: int | Sequence[int]) -> Tensor:
 
 
 def positions(mask: Tensor) -> Tensor:
-    """Position ids of an attention mask [B, L]: 0 at each row's first True token, however much padding is on its left."""
+    """Position ids of an attention mask [B, L]: 0 at each row's first True token, however much
+    padding is on its left."""
     return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)
 
 

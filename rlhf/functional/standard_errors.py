@@ -1,9 +1,12 @@
-"""Means and ratios over responses with their standard errors. Prompts are fixed: who was asked is no chance, what was answered is.
+"""Means and ratios over responses with their standard errors. Prompts are fixed: who was asked is
+no chance, what was answered is.
 
-Where every prompt was answered at least twice, the spread of its own answers is known, and the error is that of the mean over these very
-prompts: se^2 = sum_h (n_h / n)^2 s_h^2 / n_h (stratified sampling; Cochran, "Sampling Techniques", 1977, 5.3). Where a prompt was
-answered once, its spread is unknown, and the prompts count as drawn at random: se = s / sqrt(n), which holds the spread between
-prompts too and so errs on the large side for these very prompts.
+Where every prompt was answered at least twice, the spread of its own answers is known, and the
+error is that of the mean over these very
+prompts: se^2 = sum_h (n_h / n)^2 s_h^2 / n_h (stratified sampling; Cochran, "Sampling Techniques",
+1977, 5.3). Where a prompt was answered once, its spread is unknown, and the prompts count as drawn
+at random: se = s / sqrt(n), which holds the spread between prompts too and so errs on the large
+side for these very prompts.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ def groups_of(keys: Sequence[Hashable]) -> Tensor:
 
 
 def mean_and_error(x: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(mean, standard error) over the last dimension: x [..., B], groups [B] (`groups_of`) -> two [...] in float64.
+    """(mean, standard error) over the last dimension: x [..., B], groups [B] (`groups_of`) -> two
+    [...] in float64.
 
     The error is NaN for fewer than 2 responses.
     """
@@ -30,11 +34,14 @@ def mean_and_error(x: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Ten
     return x.mean(dim=-1), _error(x, groups)
 
 
-def ratio_and_error(total: Tensor, count: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """(R, standard error) of R = sum_b total_b / sum_b count_b: total, count [..., B], groups [B] -> two [...] in float64.
+def ratio_and_error(
+    total: Tensor, count: Tensor, groups: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(R, standard error) of R = sum_b total_b / sum_b count_b: total, count [..., B], groups [B]
+    -> two [...] in float64.
 
-    The delta method: R errs as the mean of (total_b - R count_b) / mean(count) does (Cochran 1977, 2.11). R has a bias of order 1/B.
-    0 and NaN where nothing counts.
+    The delta method: R errs as the mean of (total_b - R count_b) / mean(count) does (Cochran 1977,
+    2.11). R has a bias of order 1/B. 0 and NaN where nothing counts.
     """
     total, count = total.double(), count.double()
     ratio = total.sum(dim=-1) / count.sum(dim=-1).clamp(min=1)

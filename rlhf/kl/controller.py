@@ -1,8 +1,10 @@
 """How the coefficient moves: small pure rules with a little state. No torch.
 
-`update` is called once per rollout, after the coefficient was used, with the KL of that rollout averaged over all ranks. KL is in nats per
-response (unit "sequence") or per token ("token"); a controller with a target refuses the other unit. A KL that is not finite never moves
-the coefficient. Schedules count every update, whatever the KL: they are functions of the iteration alone.
+`update` is called once per rollout, after the coefficient was used, with the KL of that rollout
+averaged over all ranks. KL is in nats per response (unit "sequence") or per token ("token"); a
+controller with a target refuses the other unit. A KL that is not finite never moves the
+coefficient. Schedules count every update, whatever the KL: they are functions of the iteration
+alone.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ class _Base:
     def load_state_dict(self, state: State) -> None:
         """Raises ValueError for the state of another kind of controller."""
         if state.keys() != set(self._state):
-            raise ValueError(f"{type(self).__name__} has the state {sorted(self._state)}, got {sorted(state)}")
+            raise ValueError(
+                f"{type(self).__name__} has the state {sorted(self._state)}, got {sorted(state)}"
+            )
         for name in self._state:
             setattr(self, name, state[name])
 
@@ -115,7 +119,10 @@ class _Targeted(_Base):
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         """Raises ValueError for a KL in the other unit, or without episodes."""
         if unit != self.unit:
-            raise ValueError(f"{type(self).__name__} has its target in nats per {self.unit}, but was given a KL in nats per {unit}")
+            raise ValueError(
+                f"{type(self).__name__} has its target in nats per {self.unit}, but was given a KL"
+                f" in nats per {unit}"
+            )
         if episodes < 1:
             raise ValueError(f"episodes must be at least 1, got {episodes}")
         if math.isfinite(sequence_nats):
@@ -126,9 +133,11 @@ class _Targeted(_Base):
 
 
 class Adaptive(_Targeted):
-    """beta *= 1 + clip(KL/target - 1, +-0.2) * episodes / horizon: Ziegler et al. 2019 (arXiv 1909.08593), section 2.2.
+    """beta *= 1 + clip(KL/target - 1, +-0.2) * episodes / horizon: Ziegler et al. 2019 (arXiv
+    1909.08593), section 2.2.
 
-    `episodes` is the number of responses in the rollout. From 5 horizons up a step could reach beta = 0, and is refused.
+    `episodes` is the number of responses in the rollout. From 5 horizons up a step could reach beta
+    = 0, and is refused.
     """
 
     def __init__(self, coef: float, target: float, horizon: float, unit: Unit = "sequence") -> None:
@@ -136,11 +145,14 @@ class Adaptive(_Targeted):
         self.horizon = _positive("horizon", horizon)
 
     def _step(self, kl: float, episodes: int) -> None:
-        self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * _gain("episodes / horizon", episodes / self.horizon)
+        self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * _gain(
+            "episodes / horizon", episodes / self.horizon
+        )
 
 
 class AdaptiveAlpacaFarm(_Targeted):
-    """beta *= 1 + clip(KL/target - 1, +-0.2) * k_beta, whatever the rollout's size: Adaptive with k_beta = episodes / horizon.
+    """beta *= 1 + clip(KL/target - 1, +-0.2) * k_beta, whatever the rollout's size: Adaptive with
+    k_beta = episodes / horizon.
 
     AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`.
     """
@@ -156,11 +168,18 @@ class AdaptiveAlpacaFarm(_Targeted):
 class _Bounded(_Targeted):
     """Keeps beta in [min_coef, max_coef], 0 < min_coef <= coef <= max_coef."""
 
-    def __init__(self, coef: float, target: float, min_coef: float, max_coef: float, unit: Unit = "sequence") -> None:
+    def __init__(
+        self, coef: float, target: float, min_coef: float, max_coef: float, unit: Unit = "sequence"
+    ) -> None:
         super().__init__(coef, target, unit)
-        self.min_coef, self.max_coef = _positive("min_coef", min_coef), _positive("max_coef", max_coef)
+        self.min_coef, self.max_coef = (
+            _positive("min_coef", min_coef),
+            _positive("max_coef", max_coef),
+        )
         if not min_coef <= coef <= max_coef:
-            raise ValueError(f"coef must lie in [min_coef, max_coef] = [{min_coef}, {max_coef}], got {coef}")
+            raise ValueError(
+                f"coef must lie in [min_coef, max_coef] = [{min_coef}, {max_coef}], got {coef}"
+            )
 
     def _from_log(self, log_coef: float) -> float:
         if log_coef <= math.log(self.min_coef):
@@ -169,10 +188,12 @@ class _Bounded(_Targeted):
 
 
 class PID(_Bounded):
-    """log beta = log coef + kp e + ki sum(e) + kd (e - e_before), with e = clip(log(KL / target), +-1).
+    """log beta = log coef + kp e + ki sum(e) + kd (e - e_before), with e = clip(log(KL / target),
+    +-1).
 
-    A PID-controlled multiplier after Stooke et al. 2020 (arXiv 2007.03964), in log space: equal ratios are equal errors. A KL of 0 or less
-    counts as e = -1. Anti-windup: the sum does not grow while beta sits at a bound and the error pushes it outwards.
+    A PID-controlled multiplier after Stooke et al. 2020 (arXiv 2007.03964), in log space: equal
+    ratios are equal errors. A KL of 0 or less counts as e = -1. Anti-windup: the sum does not grow
+    while beta sits at a bound and the error pushes it outwards.
     """
 
     _state = ("coef", "integral", "error", "updates")
@@ -190,7 +211,9 @@ class PID(_Bounded):
     ) -> None:
         super().__init__(coef, target, min_coef, max_coef, unit)
         if not all(math.isfinite(gain) and gain >= 0 for gain in (kp, ki, kd)) or kp + ki + kd == 0:
-            raise ValueError(f"kp, ki and kd must be finite, at least 0, and not all 0; got {kp}, {ki}, {kd}")
+            raise ValueError(
+                f"kp, ki and kd must be finite, at least 0, and not all 0; got {kp}, {ki}, {kd}"
+            )
         self.start, self.kp, self.ki, self.kd = self.coef, kp, ki, kd
         self.integral = self.error = 0.0
         self.updates = 0
@@ -201,15 +224,26 @@ class PID(_Bounded):
         integral = self.integral + error
         log_coef = math.log(self.start) + self.kp * error + self.ki * integral + self.kd * change
         self.coef = self._from_log(log_coef)
-        outwards = (self.coef == self.max_coef and error > 0) or (self.coef == self.min_coef and error < 0)
+        outwards = (self.coef == self.max_coef and error > 0) or (
+            self.coef == self.min_coef and error < 0
+        )
         self.integral = self.integral if outwards else integral
         self.error, self.updates = error, self.updates + 1
 
 
 class Dual(_Bounded):
-    """log beta += lr * (KL - target) / target: dual ascent on the Lagrangian of "maximise reward subject to KL <= target", in log beta."""
+    """log beta += lr * (KL - target) / target: dual ascent on the Lagrangian of "maximise reward
+    subject to KL <= target", in log beta."""
 
-    def __init__(self, coef: float, target: float, lr: float, min_coef: float, max_coef: float, unit: Unit = "sequence") -> None:
+    def __init__(
+        self,
+        coef: float,
+        target: float,
+        lr: float,
+        min_coef: float,
+        max_coef: float,
+        unit: Unit = "sequence",
+    ) -> None:
         super().__init__(coef, target, min_coef, max_coef, unit)
         self.lr = _positive("lr", lr)
 
@@ -230,5 +264,8 @@ def _positive(name: str, value: float) -> float:
 def _gain(name: str, gain: float) -> float:
     """1 - 0.2 * gain must stay above 0, or a small KL would flip the coefficient's sign."""
     if gain >= 1 / STEP_CLIP:
-        raise ValueError(f"{name} must be below {1 / STEP_CLIP:g}, got {gain:g}: one step could bring the coefficient to 0")
+        raise ValueError(
+            f"{name} must be below {1 / STEP_CLIP:g}, got {gain:g}: one step could bring the"
+            " coefficient to 0"
+        )
     return gain

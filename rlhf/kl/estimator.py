@@ -1,4 +1,5 @@
-"""How the KL is estimated at each token. `sampled` says that the estimate holds only for tokens drawn from the policy itself.
+"""How the KL is estimated at each token. `sampled` says that the estimate holds only for tokens
+drawn from the policy itself.
 
 Each says what its gradient descends, by placement; rlhf.kl.descends has all pairs.
 """
@@ -20,12 +21,14 @@ class Estimator(Protocol):
     def sampled(self) -> bool: ...
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        """logp, ref_logp (and exact_kl) [B, T] -> nats per token [B, T], unmasked. Or of whole responses: [B] -> [B]."""
+        """logp, ref_logp (and exact_kl) [B, T] -> nats per token [B, T], unmasked. Or of whole
+        responses: [B] -> [B]."""
         ...
 
 
 class K1:
-    """d: unbiased, of any sign. Descends in the reward the sequence KL, exactly; in a loss nothing (refused)."""
+    """d: unbiased, of any sign. Descends in the reward the sequence KL, exactly; in a loss
+    nothing (refused)."""
 
     name = "k1"
     sampled = True
@@ -35,7 +38,8 @@ class K1:
 
 
 class K2:
-    """d^2 / 2: biased, low variance. Descends as a sequence_loss the sequence KL, exactly; in the loss each token's own KL."""
+    """d^2 / 2: biased, low variance. Descends as a sequence_loss the sequence KL, exactly; in
+    the loss each token's own KL."""
 
     name = "k2"
     sampled = True
@@ -45,7 +49,8 @@ class K2:
 
 
 class K3:
-    """exp(-d) - 1 + d: unbiased, never negative. Descends in a loss the forward KL, of sequences or of each token."""
+    """exp(-d) - 1 + d: unbiased, never negative. Descends in a loss the forward KL, of sequences
+    or of each token."""
 
     name = "k3"
     sampled = True
@@ -55,7 +60,8 @@ class K3:
 
 
 class Abs:
-    """|d|: above the KL. Descends in a loss twice the total variation, of sequences or of each token."""
+    """|d|: above the KL. Descends in a loss twice the total variation, of sequences or of each
+    token."""
 
     name = "abs"
     sampled = True
@@ -75,7 +81,8 @@ class K1Clamped:
 
 
 class Exact:
-    """sum_v pi log(pi / ref) at each prefix: the caller computes it from the logits (functional.kl.exact).
+    """sum_v pi log(pi / ref) at each prefix: the caller computes it from the logits
+    (functional.kl.exact).
 
     Descends in both the sequence KL, exactly.
     """
@@ -85,5 +92,8 @@ class Exact:
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         if exact_kl is None:
-            raise ValueError("the exact estimator needs exact_kl [B, T], the sum over the vocabulary at each prefix")
+            raise ValueError(
+                "the exact estimator needs exact_kl [B, T], the sum over the vocabulary at each"
+                " prefix"
+            )
         return exact_kl

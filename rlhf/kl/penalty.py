@@ -19,9 +19,11 @@ Coef = float | Tensor  # a tensor broadcasts over [B, T]
 
 
 def shaped_rewards(kl: Tensor, score: Tensor, mask: Tensor, coef: Coef) -> Tensor:
-    """r_t = -coef kl_t m_t + score 1[t = last valid]: kl [B, T], score [B] -> [B, T]; the sum over t is score - sum_t coef kl_t.
+    """r_t = -coef kl_t m_t + score 1[t = last valid]: kl [B, T], score [B] -> [B, T]; the sum over
+    t is score - sum_t coef kl_t.
 
-    The last valid token is the EOS, or the last token of a response that never ended. A row without tokens gets no reward.
+    The last valid token is the EOS, or the last token of a response that never ended. A row without
+    tokens gets no reward.
     """
     at_last = torch.arange(mask.shape[-1], device=mask.device) == last_index(mask).unsqueeze(-1)
     return -masked_fill_zero(coef * kl, mask) + torch.where(at_last, score.unsqueeze(-1), 0.0)
@@ -33,7 +35,8 @@ class KLPenalty:
     Timing: shape rollout i with `coef`, log it, then call `update` once with the KL of rollout i.
 
     Raises:
-        ValueError: the pieces cannot work together, with one sentence for each reason (rlhf.kl.rules).
+        ValueError: the pieces cannot work together, with one sentence for each reason
+            (rlhf.kl.rules).
     """
 
     def __init__(
@@ -69,18 +72,28 @@ class KLPenalty:
         """The coefficient in force: of the next rollout to be shaped."""
         return self.controller.coef
 
-    def token_kl(self, logp: Tensor, ref_logp: Tensor, mask: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        """The estimate at each token, [B, T] -> [B, T] nats, 0 where masked. No gradient flows to the reference.
+    def token_kl(
+        self, logp: Tensor, ref_logp: Tensor, mask: Tensor, exact_kl: Tensor | None = None
+    ) -> Tensor:
+        """The estimate at each token, [B, T] -> [B, T] nats, 0 where masked. No gradient flows to
+        the reference.
 
-        Where the placement is of the sequence: the estimate of the whole response's log-ratio, in equal parts on its tokens.
+        Where the placement is of the sequence: the estimate of the whole response's log-ratio, in
+        equal parts on its tokens.
         """
         ref_logp = ref_logp.detach()
         if self.placement.of_sequence:
-            return spread(self.estimator(masked_sum(logp, mask, dim=-1), masked_sum(ref_logp, mask, dim=-1)), mask)
+            return spread(
+                self.estimator(masked_sum(logp, mask, dim=-1), masked_sum(ref_logp, mask, dim=-1)),
+                mask,
+            )
         return masked_fill_zero(self.estimator(logp, ref_logp, exact_kl), mask)
 
-    def token_rewards(self, kl: Tensor, score: Tensor, mask: Tensor, coef: Coef | None = None) -> Tensor:
-        """`shaped_rewards` with this penalty's coefficient (or `coef`); the score alone where the placement is the loss. [B, T]"""
+    def token_rewards(
+        self, kl: Tensor, score: Tensor, mask: Tensor, coef: Coef | None = None
+    ) -> Tensor:
+        """`shaped_rewards` with this penalty's coefficient (or `coef`); the score alone where
+        the placement is the loss. [B, T]"""
         if not self.placement.in_reward:
             coef = 0.0
         elif coef is None:
@@ -97,11 +110,13 @@ class KLPenalty:
         reduce: Reduce = masked_mean,
         coef: Coef | None = None,
     ) -> Tensor:
-        """reduce(coef * rho * kl) -> scalar; 0 where the placement is the reward. logp (and exact_kl) carry the gradient.
+        """reduce(coef * rho * kl) -> scalar; 0 where the placement is the reward. logp (and
+        exact_kl) carry the gradient.
 
-        Unwhitened advantages share the unit of this term. If advantages were divided by a std, it must be divided by it too to mean
-        the same coefficient. `reduce` scales it as the policy loss: with token_mean or fixed_length both are the gradient of the
-        objective divided by one number (the mean length or the limit), so a coefficient is the same trade in each.
+        Unwhitened advantages share the unit of this term. If advantages were divided by a std, it
+        must be divided by it too to mean the same coefficient. `reduce` scales it as the policy
+        loss: with token_mean or fixed_length both are the gradient of the objective divided by one
+        number (the mean length or the limit), so a coefficient is the same trade in each.
         """
         if not self.placement.in_loss:
             return logp.new_zeros(())
@@ -113,12 +128,16 @@ class KLPenalty:
         return reduce((self.coef if coef is None else coef) * kl, mask)
 
     def update(self, sequence_nats: float, token_nats: float, episodes: int) -> None:
-        """Once per rollout, after its use, with its KL over all ranks: the controller gets the unit it asks for."""
+        """Once per rollout, after its use, with its KL over all ranks: the controller gets the
+        unit it asks for."""
         unit = self.controller.unit
-        self.controller.update(sequence_nats if unit == "sequence" else token_nats, episodes, unit=unit)
+        self.controller.update(
+            sequence_nats if unit == "sequence" else token_nats, episodes, unit=unit
+        )
 
     def steering(self, sequence_nats: float, token_nats: float) -> dict[str, float]:
-        """`kl/target_<unit>_nats` and `kl/error_<unit>_nats`, KL - target, in the controller's unit; nothing without a target."""
+        """`kl/target_<unit>_nats` and `kl/error_<unit>_nats`, KL - target, in the controller's
+        unit; nothing without a target."""
         unit, target = self.controller.unit, self.controller.target
         if target is None:
             return {}

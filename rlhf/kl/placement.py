@@ -1,4 +1,5 @@
-"""Where the penalty acts: in the token rewards, in the loss, or (exact only) in both. What each descends: rlhf.kl.descends."""
+"""Where the penalty acts: in the token rewards, in the loss, or (exact only) in both. What each
+descends: rlhf.kl.descends."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Reward:
 
 
 class Loss:
-    """coef * rho_t * kl_t is added to the loss. Descends (k2): the KL of each token, without the KL that it causes later."""
+    """coef * rho_t * kl_t is added to the loss. Descends (k2): the KL of each token, without the
+    KL that it causes later."""
 
     name = "loss"
     in_reward = False
@@ -46,11 +48,13 @@ class Loss:
 
 
 class SequenceLoss:
-    """coef * rho * kl(D) is added to the loss, D = sum_t d_t. Descends (k2, D^2 / 2): the sequence KL, exactly.
+    """coef * rho * kl(D) is added to the loss, D = sum_t d_t. Descends (k2, D^2 / 2): the sequence
+    KL, exactly.
 
-    E_pi[grad D^2 / 2] = E_pi[D grad log pi(y)], the gradient of E_pi[D]; the one on tokens drops all pairs t < s of
-    d_s grad logp_t (CORRECTNESS 7). The price is variance: d_s of earlier tokens s < t multiplies grad logp_t too, which is noise,
-    no value model lowers it, and rho = pi(y) / pi_old(y) is that of the whole response (CORRECTNESS 8), whose spread grows with its length.
+    E_pi[grad D^2 / 2] = E_pi[D grad log pi(y)], the gradient of E_pi[D]; the one on tokens drops
+    all pairs t < s of d_s grad logp_t (CORRECTNESS 7). The price is variance: d_s of earlier tokens
+    s < t multiplies grad logp_t too, which is noise, no value model lowers it, and rho = pi(y) /
+    pi_old(y) is that of the whole response (CORRECTNESS 8), whose spread grows with its length.
     """
 
     name = "sequence_loss"
@@ -60,11 +64,13 @@ class SequenceLoss:
 
 
 class Both:
-    """coef * kl_t in the loss for the own term, -coef * kl_t in the token rewards for the future's (CORRECTNESS 66).
+    """coef * kl_t in the loss for the own term, -coef * kl_t in the token rewards for the future's
+    (CORRECTNESS 66).
 
-    The reward of token t holds KL_t itself too. KL_t is a function of the prefix alone, so it is a baseline to token t's gradient:
-    it changes no expectation, the value model can absorb it, and the shaped rewards still add up to score - coef * KL.
-    Descends (exact): the sequence KL, exactly.
+    The reward of token t holds KL_t itself too. KL_t is a function of the prefix alone, so it is a
+    baseline to token t's gradient: it changes no expectation, the value model can absorb it, and
+    the shaped rewards still add up to score - coef * KL. Descends (exact): the sequence KL,
+    exactly.
     """
 
     name = "both"
@@ -74,10 +80,12 @@ class Both:
 
 
 def token_weights(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
-    """rho_t = exp(logp - old_logp) [B, T] without gradient: what a sampled estimate of a token weighs in the loss.
+    """rho_t = exp(logp - old_logp) [B, T] without gradient: what a sampled estimate of a token
+    weighs in the loss.
 
-    The tokens come from pi_old. E_old[rho_t grad kl_t] = E_pi[grad kl_t] at each prefix, so the gradient stays the on-policy one when
-    pi has moved. The exact KL depends on the prefix alone and needs no weight. The prefixes stay pi_old's: PPO's own approximation.
+    The tokens come from pi_old. E_old[rho_t grad kl_t] = E_pi[grad kl_t] at each prefix, so the
+    gradient stays the on-policy one when pi has moved. The exact KL depends on the prefix alone and
+    needs no weight. The prefixes stay pi_old's: PPO's own approximation.
     """
     return probability_ratio(logp, old_logp, mask).detach()
 
@@ -92,6 +100,7 @@ def sequence_weights(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
 
 
 def spread(value: Tensor, mask: Tensor) -> Tensor:
-    """One value of each response as equal parts on its tokens: [B] -> [B, T], which add up to it over the mask; 0 where masked."""
+    """One value of each response as equal parts on its tokens: [B] -> [B, T], which add up to it
+    over the mask; 0 where masked."""
     share = value / mask.sum(dim=-1).clamp(min=1)
     return share.unsqueeze(-1) * mask

@@ -14,7 +14,8 @@ class Reference(Protocol):
     def moves(self) -> bool: ...
 
     def after_iteration(self, reference: nn.Module, policy: nn.Module, iteration: int) -> None:
-        """Change `reference` in place, without gradient. `iteration` is the number of iterations finished, from 1."""
+        """Change `reference` in place, without gradient. `iteration` is the number of iterations
+        finished, from 1."""
         ...
 
 
@@ -34,7 +35,9 @@ class EMA:
 
     def __init__(self, decay: float) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"decay must be at least 0 and below 1 (1 would be the SFT reference), got {decay}")
+            raise ValueError(
+                f"decay must be at least 0 and below 1 (1 would be the SFT reference), got {decay}"
+            )
         self.decay = decay
 
     @torch.no_grad()
@@ -64,9 +67,12 @@ class Synced:
 
 
 def _pairs(reference: nn.Module, policy: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-    """Parameters and buffers of the two by name; tied weights once. Raises ValueError if the names differ."""
+    """Parameters and buffers of the two by name; tied weights once. Raises ValueError if the
+    names differ."""
     mine = {**dict(reference.named_parameters()), **dict(reference.named_buffers())}
     theirs = {**dict(policy.named_parameters()), **dict(policy.named_buffers())}
     if mine.keys() != theirs.keys():
-        raise ValueError(f"reference and policy are different models: {sorted(mine.keys() ^ theirs.keys())[:5]}")
+        raise ValueError(
+            f"reference and policy are different models: {sorted(mine.keys() ^ theirs.keys())[:5]}"
+        )
     return ((tensor, theirs[name]) for name, tensor in mine.items())

@@ -32,8 +32,16 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class TinyModel:
     """A Llama or GPT-2 from its configuration, with random weights that depend on `seed` alone."""
 
-    def __init__(self, *, architecture: str, hidden_size: int, layers: int, heads: int, seed: int) -> None:
-        self.architecture, self.hidden_size, self.layers, self.heads, self.seed = architecture, hidden_size, layers, heads, seed
+    def __init__(
+        self, *, architecture: str, hidden_size: int, layers: int, heads: int, seed: int
+    ) -> None:
+        self.architecture, self.hidden_size, self.layers, self.heads, self.seed = (
+            architecture,
+            hidden_size,
+            layers,
+            heads,
+            seed,
+        )
 
     def identity(self) -> dict[str, Any]:
         """What decides the weights, for the fingerprint."""
@@ -48,9 +56,19 @@ class TinyModel:
         return without_dropout(model)
 
     def _config(self, tokenizer: PreTrainedTokenizerBase) -> LlamaConfig | GPT2Config:
-        ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
+        ids = {
+            "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+        }
         if self.architecture == "gpt2":
-            return GPT2Config(vocab_size=len(tokenizer), n_embd=self.hidden_size, n_layer=self.layers, n_head=self.heads, **ids)
+            return GPT2Config(
+                vocab_size=len(tokenizer),
+                n_embd=self.hidden_size,
+                n_layer=self.layers,
+                n_head=self.heads,
+                **ids,
+            )
         return LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=self.hidden_size,
@@ -64,24 +82,43 @@ class TinyModel:
 
 
 class HFModel:
-    """Any causal LM: a directory or a hub name. Code that comes with a model runs only where `trust_remote_code` says so."""
+    """Any causal LM: a directory or a hub name. Code that comes with a model runs only where
+    `trust_remote_code` says so."""
 
-    def __init__(self, *, path: str, revision: str | None, dtype: str, trust_remote_code: bool) -> None:
-        self.path, self.revision, self.dtype, self.trust_remote_code = path, revision, dtype, trust_remote_code
+    def __init__(
+        self, *, path: str, revision: str | None, dtype: str, trust_remote_code: bool
+    ) -> None:
+        self.path, self.revision, self.dtype, self.trust_remote_code = (
+            path,
+            revision,
+            dtype,
+            trust_remote_code,
+        )
 
     def identity(self) -> dict[str, Any]:
         """A local directory is known by its files' content, a hub model by name and revision."""
         folder = Path(self.path)
         if not folder.is_dir():
             return {"path": self.path, "revision": self.revision, "dtype": self.dtype}
-        files = sorted(p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".jinja", ".model", ".gguf", ".txt"})
+        files = sorted(
+            p
+            for p in folder.iterdir()
+            if p.suffix in {".json", ".safetensors", ".jinja", ".model", ".gguf", ".txt"}
+        )
         return {"files": {p.name: file_digest(p) for p in files}, "dtype": self.dtype}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self.path, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        return load_tokenizer(
+            self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
+        )
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-        return load_causal_lm(self.path, dtype=DTYPES[self.dtype], revision=self.revision, trust_remote_code=self.trust_remote_code)
+        return load_causal_lm(
+            self.path,
+            dtype=DTYPES[self.dtype],
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+        )
 
 
 def file_digest(path: Path) -> str:
@@ -95,18 +132,27 @@ def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
-    return without_dropout(AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs))
+    return without_dropout(
+        AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
+    )
 
 
 def load_scalar_model(path: str | Path) -> ScalarModel:
     """A reward model's directory, as `ScalarModel.save` wrote it."""
-    return ScalarModel(without_dropout(AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)))
+    return ScalarModel(
+        without_dropout(
+            AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
+        )
+    )
 
 
-def scalar_model_from(causal_lm: PreTrainedModel, *, seed: int, head_std: float | None = None) -> ScalarModel:
+def scalar_model_from(
+    causal_lm: PreTrainedModel, *, seed: int, head_std: float | None = None
+) -> ScalarModel:
     """The backbone of `causal_lm` (copied) under a new scalar head.
 
-    The head's weights are normal with std 1 / sqrt(hidden + 1), as in Stiennon et al. 2020 (arXiv 2009.01325), or `head_std`.
+    The head's weights are normal with std 1 / sqrt(hidden + 1), as in Stiennon et al. 2020 (arXiv
+    2009.01325), or `head_std`.
     """
     config = type(causal_lm.config).from_dict({**causal_lm.config.to_dict(), "num_labels": 1})
     with seeded_global_rng(seed, "head", "init"):
@@ -121,7 +167,8 @@ def scalar_model_from(causal_lm: PreTrainedModel, *, seed: int, head_std: float 
 
 
 def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
-    """Dropout would make the first KL of a run non-zero and the ratio of PPO noisy: off, in rollouts and in updates alike."""
+    """Dropout would make the first KL of a run non-zero and the ratio of PPO noisy: off, in
+    rollouts and in updates alike."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

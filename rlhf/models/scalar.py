@@ -12,10 +12,12 @@ from rlhf.functional.sequences import last_index, positions
 
 
 class ScalarModel(nn.Module):
-    """A scalar at every position, over Hugging Face's sequence-classification layout (`num_labels=1`), which is what it saves.
+    """A scalar at every position, over Hugging Face's sequence-classification layout
+    (`num_labels=1`), which is what it saves.
 
-    Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv 1909.08593, section 2.1) that the
-    model's config records (0 and 1 until `normalize`). So a value model that begins as a copy of the reward model has its scale.
+    Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv
+    1909.08593, section 2.1) that the model's config records (0 and 1 until `normalize`). So a value
+    model that begins as a copy of the reward model has its scale.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -29,7 +31,10 @@ class ScalarModel(nn.Module):
     def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """tokens, attention [B, L] -> [B, L], float32."""
         hidden = self.model.base_model(
-            input_ids=tokens, attention_mask=attention.long(), position_ids=positions(attention), use_cache=False
+            input_ids=tokens,
+            attention_mask=attention.long(),
+            position_ids=positions(attention),
+            use_cache=False,
         ).last_hidden_state
         mean, std = self.normalization
         raw: Tensor = self.head(hidden).squeeze(-1).float()
@@ -40,15 +45,19 @@ class ScalarModel(nn.Module):
         return self.forward(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)
 
     def values(self, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
-        """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state **before** it."""
+        """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state
+        **before** it."""
         return self.forward(tokens, attention)[:, -length - 1 : -1]
 
     @property
     def normalization(self) -> tuple[float, float]:
-        return getattr(self.model.config, "score_mean", 0.0), getattr(self.model.config, "score_std", 1.0)
+        return getattr(self.model.config, "score_mean", 0.0), getattr(
+            self.model.config, "score_std", 1.0
+        )
 
     def normalize(self, scores: Tensor) -> None:
-        """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6, all scores equal, is left alone)."""
+        """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
+        all scores equal, is left alone)."""
         mean, std = self.normalization
         spread = float(scores.std(correction=0))
         self.model.config.score_mean = mean + std * float(scores.mean())

@@ -1,4 +1,5 @@
-"""What the three Lightning modules share: their own count of iterations, and a learning rate that is a function of it."""
+"""What the three Lightning modules share: their own count of iterations, and a learning rate
+that is a function of it."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ Metrics = dict[str, float]
 
 
 class StageModule(pl.LightningModule):
-    """One Lightning epoch is one iteration, counted here: `current_epoch` is one behind when a resumed loop builds its first iterator.
+    """One Lightning epoch is one iteration, counted here: `current_epoch` is one behind when a
+    resumed loop builds its first iterator.
 
-    `record` holds the metrics of the last finished iteration. A subclass gives `finish_iteration` and `initial_record`, and may
-    add state of its own to the checkpoint with `extra_state` and `load_extra_state`.
+    `record` holds the metrics of the last finished iteration. A subclass gives `finish_iteration`
+    and `initial_record`, and may add state of its own to the checkpoint with `extra_state` and
+    `load_extra_state`.
     """
 
     stage: str
@@ -44,13 +47,20 @@ class StageModule(pl.LightningModule):
         pass
 
     def log_step(self, **metrics: torch.Tensor) -> None:
-        """Numbers of one batch, averaged over the iteration by `step_means` (`..._max`: the largest)."""
+        """Numbers of one batch, averaged over the iteration by `step_means` (`..._max`: the
+        largest)."""
         self._steps.append({name: value.detach() for name, value in metrics.items()})
 
     def step_means(self) -> Metrics:
         steps, self._steps = self._steps, []
-        columns = {name: torch.stack([step[name] for step in steps]) for name in (steps[0] if steps else {})}
-        return {name: float(column.max() if name.endswith("_max") else column.mean()) for name, column in columns.items()}
+        columns = {
+            name: torch.stack([step[name] for step in steps])
+            for name in (steps[0] if steps else {})
+        }
+        return {
+            name: float(column.max() if name.endswith("_max") else column.mean())
+            for name, column in columns.items()
+        }
 
     def progress(self, batch_idx: int) -> float:
         """Share of the training that is done, in [0, 1]."""
@@ -77,7 +87,9 @@ class StageModule(pl.LightningModule):
         self.iteration = state.pop("iteration")
         self.load_extra_state(state)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
         return batch.to(device)
 
 

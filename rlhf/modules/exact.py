@@ -1,4 +1,5 @@
-"""A PPO module seen exactly: every response to its prompts listed, scored and weighted by its probability."""
+"""A PPO module seen exactly: every response to its prompts listed, scored and weighted by its
+probability."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
 
 
 class ExactView:
-    """X prompts, N responses each, at the module's sampling temperature. The policy is the one of the moment at each call.
+    """X prompts, N responses each, at the module's sampling temperature. The policy is the one of
+    the moment at each call.
 
     Raises ValueError where there are too many responses to list.
     """
@@ -29,7 +31,9 @@ class ExactView:
     def rollout(self) -> Rollout:
         module = self.module
         vocabulary = int(module.policy.config.vocab_size)
-        listed = enumerate_rollout(self.prompts, vocabulary, module.eos, module.sampling.max_new_tokens)
+        listed = enumerate_rollout(
+            self.prompts, vocabulary, module.eos, module.sampling.max_new_tokens
+        )
         return listed.to(module.device)
 
     def by_prompt(self, x: Tensor) -> Tensor:
@@ -42,7 +46,10 @@ class ExactView:
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """log pi, log ref, reward (as PPO sees it, before the KL), each [X, N] float64."""
         scored, mask = self.score(), self.rollout.mask
-        logp, ref_logp = (self.by_prompt(masked_sum(x.double(), mask, dim=1)) for x in (scored.logp, scored.ref_logp))
+        logp, ref_logp = (
+            self.by_prompt(masked_sum(x.double(), mask, dim=1))
+            for x in (scored.logp, scored.ref_logp)
+        )
         check_normalised(logp)
         check_normalised(ref_logp)
         return logp, ref_logp, self.by_prompt(scored.score.double())
@@ -50,7 +57,8 @@ class ExactView:
     # --- gradients
 
     def objective_gradient(self) -> Tensor:
-        """The gradient of the mean over prompts of J = E[r] - coef KL, all of the policy's parameters in one row [P]."""
+        """The gradient of the mean over prompts of J = E[r] - coef KL, all of the policy's
+        parameters in one row [P]."""
         module, rows = self.module, self.rollout
         _, ref_logp, reward = self.tables()
         logits = response_logits(module.policy, rows.sequence, rows.attention, rows.tokens.shape[1])
@@ -59,14 +67,18 @@ class ExactView:
         return self._gradient(objective(reward, logp, ref_logp, module.kl.coef).mean())
 
     def ppo_gradient(self) -> Tensor:
-        """The expectation of the gradient of PPO's loss at the first minibatch of a rollout, with respect to the policy [P].
+        """The expectation of the gradient of PPO's loss at the first minibatch of a rollout, with
+        respect to the policy [P].
 
-        Every listed response weighs its probability. With aggregation=token_mean it is the limit of a large minibatch.
-        Raises ValueError where the advantages are whitened: then a response's loss depends on the others that were drawn.
+        Every listed response weighs its probability. With aggregation=token_mean it is the limit of
+        a large minibatch. Raises ValueError where the advantages are whitened: then a response's
+        loss depends on the others that were drawn.
         """
         module, scored = self.module, self.score()
         if module.advantage.whiten or module.advantage.whiten_rewards:
-            raise ValueError("the expected gradient needs advantage.whiten=false and ppo.whiten_rewards=false")
+            raise ValueError(
+                "the expected gradient needs advantage.whiten=false and ppo.whiten_rewards=false"
+            )
         experience, _ = to_experience(scored, module.kl, module.advantage)
         logp = self.by_prompt(masked_sum(scored.logp.double(), self.rollout.mask, dim=1))
         weight = (logp.exp() / len(self.prompts)).flatten()
@@ -74,12 +86,24 @@ class ExactView:
 
         def reduce(x: Tensor, mask: Tensor) -> Tensor:
             mode = module.settings.aggregation
-            each = masked_mean(x, mask, dim=1) if mode == "sequence_mean" else masked_sum(x, mask, dim=1)
-            divisor = {"token_mean": tokens, "fixed_length": float(module.sampling.max_new_tokens)}.get(mode, 1.0)
+            each = (
+                masked_mean(x, mask, dim=1)
+                if mode == "sequence_mean"
+                else masked_sum(x, mask, dim=1)
+            )
+            divisor = {
+                "token_mean": tokens,
+                "fixed_length": float(module.sampling.max_new_tokens),
+            }.get(mode, 1.0)
             return (weight * each.double()).sum() / divisor
 
         count = len(experience)
-        batch = Minibatch(experience=experience, step_tokens=int(self.rollout.mask.sum()), step_sequences=count, splits=1)
+        batch = Minibatch(
+            experience=experience,
+            step_tokens=int(self.rollout.mask.sum()),
+            step_sequences=count,
+            splits=1,
+        )
         gradient = self._gradient(module.loss(batch, reduce))
         module.step_means()  # of a step that was none
         return gradient
@@ -87,7 +111,12 @@ class ExactView:
     def _gradient(self, value: Tensor) -> Tensor:
         parameters = list(self.module.policy.parameters())
         found = torch.autograd.grad(value, parameters, allow_unused=True)
-        return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, found, strict=True)])
+        return torch.cat(
+            [
+                (torch.zeros_like(p) if g is None else g).flatten()
+                for p, g in zip(parameters, found, strict=True)
+            ]
+        )
 
 
 def angle(a: Tensor, b: Tensor) -> float:

@@ -1,4 +1,5 @@
-"""What a PPO module is made of: its numbers, who takes part without being trained, and where prompts come from."""
+"""What a PPO module is made of: its numbers, who takes part without being trained, and where
+prompts come from."""
 
 from __future__ import annotations
 
@@ -42,12 +43,14 @@ class PPOSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
-    """Who takes part without being trained: kept out of the module's parameters, so no checkpoint carries them by accident."""
+    """Who takes part without being trained: kept out of the module's parameters, so no
+    checkpoint carries them by accident."""
 
     reference: PreTrainedModel
     judges: Judges
     scorer: Scorer
-    sft: PreTrainedModel | None = None  # where the reference moves: the policy that the run started from
+    # where the reference moves: the policy that the run started from
+    sft: PreTrainedModel | None = None
 
     @property
     def start(self) -> PreTrainedModel:

@@ -1,4 +1,5 @@
-"""The reward model: Bradley-Terry on preference pairs (Christiano et al. 2017, arXiv 1706.03741; InstructGPT, arXiv 2203.02155, Eq. 1)."""
+"""The reward model: Bradley-Terry on preference pairs (Christiano et al. 2017, arXiv 1706.03741;
+InstructGPT, arXiv 2203.02155, Eq. 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ CALIBRATION_BINS = 10
 
 
 class RewardModule(StageModule):
-    """Loss -log sigmoid(r_chosen - r_rejected - margin) + centering * (r_chosen + r_rejected)^2, mean over pairs."""
+    """Loss -log sigmoid(r_chosen - r_rejected - margin) + centering * (r_chosen + r_rejected)^2,
+    mean over pairs."""
 
     stage = "reward_model"
     unit = "epoch"
@@ -42,10 +44,14 @@ class RewardModule(StageModule):
         return with_initial_lr(self.make_optimizer(self.model.parameters()))
 
     def scores(self, batch: PreferenceBatch) -> tuple[Tensor, Tensor]:
-        return self.model.score(batch.chosen, batch.chosen_mask), self.model.score(batch.rejected, batch.rejected_mask)
+        return self.model.score(batch.chosen, batch.chosen_mask), self.model.score(
+            batch.rejected, batch.rejected_mask
+        )
 
     def loss(self, chosen: Tensor, rejected: Tensor, batch: PreferenceBatch) -> Tensor:
-        return bradley_terry(chosen, rejected, batch.margin if self.margin else None, centering=self.centering)
+        return bradley_terry(
+            chosen, rejected, batch.margin if self.margin else None, centering=self.centering
+        )
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         chosen, rejected = self.scores(batch)
@@ -55,7 +61,8 @@ class RewardModule(StageModule):
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
-        """On held-out pairs: loss, accuracy (share with the chosen one scored higher) and calibration error."""
+        """On held-out pairs: loss, accuracy (share with the chosen one scored higher) and
+        calibration error."""
         losses, gaps = [], []
         for batch in self.heldout():
             batch = batch.to(self.device)
@@ -80,9 +87,11 @@ class RewardModule(StageModule):
 
 
 def calibration_error(gap: Tensor) -> float:
-    """Expected calibration error of p = sigmoid(|gap|) for "the higher scored one was chosen"; gap = r_chosen - r_rejected [N].
+    """Expected calibration error of p = sigmoid(|gap|) for "the higher scored one was chosen"; gap
+    = r_chosen - r_rejected [N].
 
-    sum over 10 equal bins of p in [1/2, 1] of (share of pairs) * |accuracy - mean p| (Guo et al. 2017, arXiv 1706.04599).
+    sum over 10 equal bins of p in [1/2, 1] of (share of pairs) * |accuracy - mean p| (Guo et al.
+    2017, arXiv 1706.04599).
     """
     confidence, right = torch.sigmoid(gap.abs()), (gap > 0).float()
     bins = ((confidence - 0.5) * 2 * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
@@ -90,5 +99,7 @@ def calibration_error(gap: Tensor) -> float:
     for b in range(CALIBRATION_BINS):
         here = bins == b
         if here.any():
-            error += float(here.float().mean() * (right[here].mean() - confidence[here].mean()).abs())
+            error += float(
+                here.float().mean() * (right[here].mean() - confidence[here].mean()).abs()
+            )
     return error

@@ -18,7 +18,8 @@ MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
 
 class SFTModule(StageModule):
-    """The loss is the mean over counted tokens of -log pi; perplexity is exp of it on the held-out rows."""
+    """The loss is the mean over counted tokens of -log pi; perplexity is exp of it on the
+    held-out rows."""
 
     stage = "sft"
     unit = "epoch"

@@ -1,4 +1,5 @@
-"""Best of n as a distribution: n responses of the reference, the one with the highest reward kept, of equal ones the first drawn."""
+"""Best of n as a distribution: n responses of the reference, the one with the highest reward
+kept, of equal ones the first drawn."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from torch import Tensor
 
 
 def bon_kl(n: int) -> float:
-    """log n - (n - 1) / n: KL of best-of-n to its base; exact without ties of reward or repeats, else an upper bound (arXiv 2401.01879)."""
+    """log n - (n - 1) / n: KL of best-of-n to its base; exact without ties of reward or repeats,
+    else an upper bound (arXiv 2401.01879)."""
     _check(n)
     return math.log(n) - (n - 1) / n
 
@@ -17,8 +19,9 @@ def bon_kl(n: int) -> float:
 def best_of_n(ref_logp: Tensor, reward: Tensor, n: int) -> Tensor:
     """log probability of each response to be the one kept: [..., N] -> [..., N].
 
-    With F the reference's mass of lower rewards and G that of the same reward, the kept one has this reward with probability
-    (F + G)^n - F^n, and among equals it is distributed as the reference: p(y) = ref(y) / G * ((F + G)^n - F^n).
+    With F the reference's mass of lower rewards and G that of the same reward, the kept one has
+    this reward with probability (F + G)^n - F^n, and among equals it is distributed as the
+    reference: p(y) = ref(y) / G * ((F + G)^n - F^n).
     """
     _check(n)
     levels, order = reward.double().sort(dim=-1)

@@ -1,4 +1,5 @@
-"""How good an estimate is: its bias, its spread, and whether its 95 % interval holds the truth as often as it says."""
+"""How good an estimate is: its bias, its spread, and whether its 95 % interval holds the truth
+as often as it says."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ Z95 = 1.959964  # of the normal interval: estimate +- Z95 * se
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Of one estimate made of n responses. `expected` and `std` of a mean are exact sums; of a ratio they are those of the repeats."""
+    """Of one estimate made of n responses. `expected` and `std` of a mean are exact sums; of a
+    ratio they are those of the repeats."""
 
     truth: float
     expected: float  # E[estimate]
@@ -30,23 +32,29 @@ class Calibration:
 def draw(logp: Tensor, n: int, repeats: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Responses as an evaluation draws them: n / X to each of X prompts, `repeats` times over.
 
-    logp [X, N] of all responses -> which of X * N was drawn, and the prompt of each column: [repeats, n], [n]. Raises ValueError
-    where X does not divide n.
+    logp [X, N] of all responses -> which of X * N was drawn, and the prompt of each column:
+    [repeats, n], [n]. Raises ValueError where X does not divide n.
     """
     prompts, listed = logp.shape
     if n % prompts:
         raise ValueError(f"{n} responses are not the same number for each of {prompts} prompts")
     each = n // prompts
-    drawn = torch.multinomial(logp.double().exp(), repeats * each, replacement=True, generator=generator)
+    drawn = torch.multinomial(
+        logp.double().exp(), repeats * each, replacement=True, generator=generator
+    )
     rows = drawn + listed * torch.arange(prompts).unsqueeze(1)
     index = rows.view(prompts, repeats, each).transpose(0, 1).reshape(repeats, n)
     return index, torch.arange(prompts).repeat_interleave(each)
 
 
-def calibrate_mean(values: Tensor, logp: Tensor, truth: float, index: Tensor, groups: Tensor) -> Calibration:
-    """An estimate that is the mean of a value of each response: values, logp [X, N]; index [R, n] and groups [n] of `draw`.
+def calibrate_mean(
+    values: Tensor, logp: Tensor, truth: float, index: Tensor, groups: Tensor
+) -> Calibration:
+    """An estimate that is the mean of a value of each response: values, logp [X, N]; index [R, n]
+    and groups [n] of `draw`.
 
-        E = mean_x sum_y pi(y|x) v(x,y)        std = sqrt(mean_x Var_{y|x}[v] / n)        coverage over the R repeats
+        E = mean_x sum_y pi(y|x) v(x,y)        std = sqrt(mean_x Var_{y|x}[v] / n)        coverage
+        over the R repeats
     """
     values, weight = values.double(), logp.double().exp()
     weight = weight / weight.sum(dim=-1, keepdim=True)
@@ -62,9 +70,14 @@ def calibrate_mean(values: Tensor, logp: Tensor, truth: float, index: Tensor, gr
     )
 
 
-def calibrate_ratio(totals: Tensor, counts: Tensor, truth: float, index: Tensor, groups: Tensor) -> Calibration:
-    """An estimate that is a sum over a sum (nats per token): totals, counts [X, N]; bias and std are those of the repeats."""
-    found, error = ratio_and_error(totals.double().flatten()[index], counts.flatten()[index], groups)
+def calibrate_ratio(
+    totals: Tensor, counts: Tensor, truth: float, index: Tensor, groups: Tensor
+) -> Calibration:
+    """An estimate that is a sum over a sum (nats per token): totals, counts [X, N]; bias and std
+    are those of the repeats."""
+    found, error = ratio_and_error(
+        totals.double().flatten()[index], counts.flatten()[index], groups
+    )
     return Calibration(
         truth=truth,
         expected=float(found.mean()),

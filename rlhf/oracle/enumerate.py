@@ -20,10 +20,12 @@ def count_responses(vocab_size: int, max_length: int) -> int:
 
 
 def enumerate_responses(vocab_size: int, eos_id: int, max_length: int) -> tuple[Tensor, Tensor]:
-    """Every response that a sampler of at most `max_length` tokens can give, shortest first -> tokens [N, T] long, mask [N, T] bool.
+    """Every response that a sampler of at most `max_length` tokens can give, shortest first ->
+    tokens [N, T] long, mask [N, T] bool.
 
-    A response ends with its first EOS, or is cut at T = max_length without one: N = sum_{k<T} (V-1)^k + (V-1)^T. What follows the EOS
-    is filled with EOS and masked. Under any policy the probabilities of the N responses (products over the mask) add up to 1.
+    A response ends with its first EOS, or is cut at T = max_length without one: N = sum_{k<T}
+    (V-1)^k + (V-1)^T. What follows the EOS is filled with EOS and masked. Under any policy the
+    probabilities of the N responses (products over the mask) add up to 1.
 
     Raises ValueError for a vocabulary without the EOS, no length, or more than a million responses.
     """
@@ -35,21 +37,36 @@ def enumerate_responses(vocab_size: int, eos_id: int, max_length: int) -> tuple[
     if count > LIMIT:
         raise ValueError(f"{count} responses are too many to enumerate (limit {LIMIT})")
     others = [v for v in range(vocab_size) if v != eos_id]
-    rows = [[*body, *[eos_id] * (max_length - k)] for k in range(max_length + 1) for body in product(others, repeat=k)]
+    rows = [
+        [*body, *[eos_id] * (max_length - k)]
+        for k in range(max_length + 1)
+        for body in product(others, repeat=k)
+    ]
     tokens = torch.tensor(rows, dtype=torch.long)
     return tokens, response_mask(tokens, eos_id)
 
 
-def enumerate_rollout(prompts: PromptBatch, vocab_size: int, eos_id: int, max_length: int) -> Rollout:
-    """Every response to each of X prompts as one rollout of X * N rows, a prompt's rows together. Its `logp` is 0: nobody sampled it.
+def enumerate_rollout(
+    prompts: PromptBatch, vocab_size: int, eos_id: int, max_length: int
+) -> Rollout:
+    """Every response to each of X prompts as one rollout of X * N rows, a prompt's rows together.
+    Its `logp` is 0: nobody sampled it.
 
     Raises ValueError as `enumerate_responses`, whose limit holds for all rows together.
     """
     count = count_responses(vocab_size, max_length) * len(prompts)
     if count > LIMIT:
-        raise ValueError(f"{count} responses to {len(prompts)} prompts are too many to enumerate (limit {LIMIT})")
+        raise ValueError(
+            f"{count} responses to {len(prompts)} prompts are too many to enumerate (limit {LIMIT})"
+        )
     tokens, mask = enumerate_responses(vocab_size, eos_id, max_length)
     each = torch.arange(len(prompts)).repeat_interleave(len(tokens))
     tokens, mask = tokens.repeat(len(prompts), 1), mask.repeat(len(prompts), 1)
     ended = ((tokens == eos_id) & mask).any(dim=-1)
-    return Rollout(prompt=prompts.rows(each), tokens=tokens, mask=mask, logp=torch.zeros(tokens.shape), ended=ended)
+    return Rollout(
+        prompt=prompts.rows(each),
+        tokens=tokens,
+        mask=mask,
+        logp=torch.zeros(tokens.shape),
+        ended=ended,
+    )

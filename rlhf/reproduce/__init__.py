@@ -1,1 +1,2 @@
-"""Makes a run, a stage or a sweep again from what it kept, and says whether every number is the same."""
+"""Makes a run, a stage or a sweep again from what it kept, and says whether every number is the
+same."""

@@ -1,4 +1,5 @@
-"""What already differs, before anything is trained: every run's config, packages, code, machine, data and stages, then and now."""
+"""What already differs, before anything is trained: every run's config, packages, code, machine,
+data and stages, then and now."""
 
 from __future__ import annotations
 
@@ -36,12 +37,20 @@ class Job:
     @property
     def parents(self) -> tuple[str, ...]:
         """The stages before its own, as far as it needs them."""
-        return tuple(stage for stage in STAGES[: STAGES.index(self.config.stage)] if stage in self.fingerprints)
+        return tuple(
+            stage
+            for stage in STAGES[: STAGES.index(self.config.stage)]
+            if stage in self.fingerprints
+        )
 
     @cached_property
     def store(self) -> Path:
         """The original's stage artifacts."""
-        return self.original.directory.parents[1] if self.original.is_artifact else self.root / self.config.paths.artifacts
+        return (
+            self.original.directory.parents[1]
+            if self.original.is_artifact
+            else self.root / self.config.paths.artifacts
+        )
 
     def artifact(self, stage: str) -> Path | None:
         """The original's artifact of this stage, if it is still there."""
@@ -59,7 +68,8 @@ class Job:
 
 @dataclass
 class Checker:
-    """Reads data once and makes each stage's fingerprint once, however many jobs share them. To be called where the paths start from."""
+    """Reads data once and makes each stage's fingerprint once, however many jobs share them. To
+    be called where the paths start from."""
 
     _data: dict[object, TaskData] = field(default_factory=dict)
     _stages: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -79,7 +89,14 @@ class Checker:
             *differences.stages(original.fingerprints, now),
         ]
         root = where_started(original, cfg) or Path.cwd()
-        return Job(original=original, config=cfg, root=root, differences=tuple(found), fingerprints=now, data=data.fingerprint)
+        return Job(
+            original=original,
+            config=cfg,
+            root=root,
+            differences=tuple(found),
+            fingerprints=now,
+            data=data.fingerprint,
+        )
 
     def _load(self, cfg: Config) -> TaskData:
         if cfg.data not in self._data:
@@ -100,7 +117,9 @@ class Checker:
         wanted = cfg.stage == "reward_model" or (cfg.stage == "ppo" and needs_reward_model(cfg))
         key = digest([wanted, _without_later(cfg)])
         if key not in self._stages:
-            shop: Workshop = Workshop(cfg=cfg, source=build(cfg.data), data=self._load(cfg), run_directory=Path())
+            shop: Workshop = Workshop(
+                cfg=cfg, source=build(cfg.data), data=self._load(cfg), run_directory=Path()
+            )
             now = {"sft": sft_fingerprint(shop)}
             if wanted:
                 now["reward_model"] = reward_model_fingerprint(shop, now["sft"])
@@ -110,7 +129,9 @@ class Checker:
 
 def _without_later(cfg: Config) -> dict[str, object]:
     plain = identity(cfg.plain())
-    return {key: value for key, value in plain.items() if key not in {*LATER["reward_model"], "stage"}}
+    return {
+        key: value for key, value in plain.items() if key not in {*LATER["reward_model"], "stage"}
+    }
 
 
 def common(jobs: Iterable[Job]) -> Mapping[Difference, list[str]]:

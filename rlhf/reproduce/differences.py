@@ -1,4 +1,5 @@
-"""What is no longer as it was when a run was made: its config, the packages, the code, the machine, the data, the stages it stands on."""
+"""What is no longer as it was when a run was made: its config, the packages, the code, the
+machine, the data, the stages it stands on."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ class Difference:
 def _changed(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     names = [*then, *(name for name in now if name not in then)]
     texts = [(name, str(then.get(name, ABSENT)), str(now.get(name, ABSENT))) for name in names]
-    return [Difference(kind=kind, name=name, then=before, now=after) for name, before, after in texts if before != after]
+    return [
+        Difference(kind=kind, name=name, then=before, now=after)
+        for name, before, after in texts
+        if before != after
+    ]
 
 
 def packages(made: Mapping[str, Any]) -> list[Difference]:
@@ -39,21 +44,35 @@ def machine(made: Mapping[str, Any], *, gpu: bool) -> list[Difference]:
     if then is None:
         return [Difference(kind="machine", name="cpu", then=UNKNOWN, now=now["cpu"])]
     ignored = set() if gpu else {"gpu"}
-    return _changed("machine", *({k: v for k, v in side.items() if k not in ignored} for side in (then, now)))
+    return _changed(
+        "machine", *({k: v for k, v in side.items() if k not in ignored} for side in (then, now))
+    )
 
 
 def code(made: Mapping[str, Any]) -> list[Difference]:
     """The source's revision, and the changes that nobody had committed, by their sha256."""
     then, now = made.get("git") or {}, manifest.git()
     sides = {
-        "git revision": [str(side.get("revision", ""))[:12] or "(no repository)" for side in (then, now)],
-        "uncommitted changes": [str(side.get("changes", UNKNOWN))[:16] if side.get("dirty") else "none" for side in (then, now)],
+        "git revision": [
+            str(side.get("revision", ""))[:12] or "(no repository)" for side in (then, now)
+        ],
+        "uncommitted changes": [
+            str(side.get("changes", UNKNOWN))[:16] if side.get("dirty") else "none"
+            for side in (then, now)
+        ],
     }
-    return [Difference(kind="code", name=name, then=before, now=after) for name, (before, after) in sides.items() if before != after]
+    return [
+        Difference(kind="code", name=name, then=before, now=after)
+        for name, (before, after) in sides.items()
+        if before != after
+    ]
 
 
-def data(made: Mapping[str, Any], fingerprint: str, parts: Mapping[str, Mapping[str, Any]]) -> list[Difference]:
-    """The data's fingerprint; where it is another, which part of it and how many rows it had and has."""
+def data(
+    made: Mapping[str, Any], fingerprint: str, parts: Mapping[str, Mapping[str, Any]]
+) -> list[Difference]:
+    """The data's fingerprint; where it is another, which part of it and how many rows it had and
+    has."""
     before = str(made.get("fingerprints", {}).get("data", ABSENT))
     if before == fingerprint:
         return []
@@ -64,10 +83,26 @@ def data(made: Mapping[str, Any], fingerprint: str, parts: Mapping[str, Mapping[
         if (old or {}).get("sha256") == (new or {}).get("sha256"):
             continue
         rows = [str(side["rows"]) if side else "no" for side in (old, new)]
-        notes.append(f"{name}: {rows[0]} rows, other content" if rows[0] == rows[1] else f"{name}: {rows[0]} rows then, {rows[1]} now")
-    return [Difference(kind="data", name="fingerprint", then=before[:16], now=fingerprint[:16], note="; ".join(notes))]
+        notes.append(
+            f"{name}: {rows[0]} rows, other content"
+            if rows[0] == rows[1]
+            else f"{name}: {rows[0]} rows then, {rows[1]} now"
+        )
+    return [
+        Difference(
+            kind="data",
+            name="fingerprint",
+            then=before[:16],
+            now=fingerprint[:16],
+            note="; ".join(notes),
+        )
+    ]
 
 
 def stages(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
-    """Fingerprints of SFT and reward model: they cover settings, data, tokenizer, model and the stages before."""
-    return _changed("stage", *({k: v for k, v in side.items() if k != "data" and k in then} for side in (then, now)))
+    """Fingerprints of SFT and reward model: they cover settings, data, tokenizer, model and the
+    stages before."""
+    return _changed(
+        "stage",
+        *({k: v for k, v in side.items() if k != "data" and k in then} for side in (then, now)),
+    )

@@ -1,4 +1,5 @@
-"""The config that a run kept, twice: in config.yaml and in manifest.json. A copy without the recorded hash was edited since."""
+"""The config that a run kept, twice: in config.yaml and in manifest.json. A copy without the
+recorded hash was edited since."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Kept:
 
 
 def kept_config(original: Original) -> Kept:
-    """The edited copy if one was edited, as an edit is a wish; what was edited stands in `edits`."""
+    """The edited copy if one was edited, as an edit is a wish; what was edited stands in
+    `edits`."""
     path = original.directory / "config.yaml"
     try:
         written = OmegaConf.load(path)
@@ -37,8 +39,15 @@ def kept_config(original: Original) -> Kept:
     if not isinstance(written, DictConfig) or "data" not in written:
         return Kept(config=None, faults=[f"{path}: holds no whole config"], edits=[])
     listed = original.manifest.get("config")
-    copies = {"config.yaml": written, **({"manifest.json": OmegaConf.create(dict(listed))} if isinstance(listed, Mapping) else {})}
-    name, edits = _edited({name: resolve(copy)[0] for name, copy in copies.items()}, _recorded(original))
+    copies = {
+        "config.yaml": written,
+        **(
+            {"manifest.json": OmegaConf.create(dict(listed))} if isinstance(listed, Mapping) else {}
+        ),
+    }
+    name, edits = _edited(
+        {name: resolve(copy)[0] for name, copy in copies.items()}, _recorded(original)
+    )
     typed, faults = examine(copies[name])
     return Kept(config=typed, faults=list(map(str, faults)), edits=edits)
 
@@ -58,12 +67,30 @@ def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str
     if true is None:
         both = " and ".join(copies)
         note = f"{both} edited since the run; what it was is not kept"
-        return "config.yaml", [Difference(kind="config", name="config_hash", then=recorded, now=hashes["config.yaml"], note=note)]
+        return "config.yaml", [
+            Difference(
+                kind="config",
+                name="config_hash",
+                then=recorded,
+                now=hashes["config.yaml"],
+                note=note,
+            )
+        ]
     then, now = (flatten(identity(copies[name])) for name in (true, other[0]))
     note = f"{other[0]} was edited since the run"
-    changed = [key for key in dict.fromkeys([*then, *now]) if canonical(then.get(key, ABSENT)) != canonical(now.get(key, ABSENT))]
+    changed = [
+        key
+        for key in dict.fromkeys([*then, *now])
+        if canonical(then.get(key, ABSENT)) != canonical(now.get(key, ABSENT))
+    ]
     return other[0], [
-        Difference(kind="config", name=key, then=_text(then.get(key, ABSENT)), now=_text(now.get(key, ABSENT)), note=note)
+        Difference(
+            kind="config",
+            name=key,
+            then=_text(then.get(key, ABSENT)),
+            now=_text(now.get(key, ABSENT)),
+            note=note,
+        )
         for key in changed
     ]
 
@@ -77,12 +104,21 @@ def _hash(plain: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     """As YAML writes it."""
-    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
 
 
 def where_started(original: Original, cfg: Config) -> Path | None:
-    """The folder that the config's relative paths start from: where the original was made. None if its place does not say."""
-    place = Path(cfg.paths.artifacts) / original.stage if original.is_artifact else Path(cfg.paths.run_dir).parent
+    """The folder that the config's relative paths start from: where the original was made. None
+    if its place does not say."""
+    place = (
+        Path(cfg.paths.artifacts) / original.stage
+        if original.is_artifact
+        else Path(cfg.paths.run_dir).parent
+    )
     real = original.directory.resolve().parent
     if place.is_absolute() or not place.parts or real.parts[-len(place.parts) :] != place.parts:
         return None

@@ -17,7 +17,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricComparison:
-    """One metric over the iterations that both sides have. A number that one side lacks is as different as can be (inf)."""
+    """One metric over the iterations that both sides have. A number that one side lacks is as
+    different as can be (inf)."""
 
     name: str
     compared: int  # iterations at which either side has it
@@ -40,7 +41,8 @@ class SampleComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightComparison:
-    """`equal` by sha256 of the file; `max_abs` where the files differ and both are there in one shape."""
+    """`equal` by sha256 of the file; `max_abs` where the files differ and both are there in one
+    shape."""
 
     equal: bool
     then: str
@@ -49,12 +51,14 @@ class WeightComparison:
 
 
 def same(then: Any, now: Any) -> bool:
-    """Bitwise: JSON writes the shortest decimal that gives a double back, so equal texts are equal bits (and -0.0 is not 0.0)."""
+    """Bitwise: JSON writes the shortest decimal that gives a double back, so equal texts are
+    equal bits (and -0.0 is not 0.0)."""
     return json.dumps(then, sort_keys=True) == json.dumps(now, sort_keys=True)
 
 
 def gap(then: Any, now: Any) -> tuple[float, float]:
-    """(|now - then|, the same over the larger of the two); inf where one is missing, nan or infinite and the other not the same."""
+    """(|now - then|, the same over the larger of the two); inf where one is missing, nan or
+    infinite and the other not the same."""
     a, b = number(then), number(now)
     if same(then, now):
         return 0.0, 0.0
@@ -68,12 +72,24 @@ def by_iteration(directory: Path) -> dict[int, Row]:
     return {row["iteration"]: row for row in read_jsonl(directory / "metrics.jsonl")}
 
 
-def compare_metrics(then: Mapping[int, Row], now: Mapping[int, Row]) -> tuple[MetricComparison, ...]:
+def compare_metrics(
+    then: Mapping[int, Row], now: Mapping[int, Row]
+) -> tuple[MetricComparison, ...]:
     """Every metric at every iteration that both have; `then` gives the order."""
     shared = [iteration for iteration in then if iteration in now]
-    names = dict.fromkeys(name for i in shared for name in [*then[i], *now[i]] if name != "iteration")
+    names = dict.fromkeys(
+        name for i in shared for name in [*then[i], *now[i]] if name != "iteration"
+    )
     return tuple(
-        _metric(name, {i: (then[i].get(name), now[i].get(name)) for i in shared if name in then[i] or name in now[i]}) for name in names
+        _metric(
+            name,
+            {
+                i: (then[i].get(name), now[i].get(name))
+                for i in shared
+                if name in then[i] or name in now[i]
+            },
+        )
+        for name in names
     )
 
 
@@ -89,16 +105,25 @@ def _metric(name: str, pairs: Mapping[int, tuple[Any, Any]]) -> MetricComparison
     )
 
 
-def compare_samples(then: Sequence[Row], now: Sequence[Row], shared: Sequence[int]) -> SampleComparison | None:
-    """The samples of the iterations that both have, in their order. None if there are none on either side."""
+def compare_samples(
+    then: Sequence[Row], now: Sequence[Row], shared: Sequence[int]
+) -> SampleComparison | None:
+    """The samples of the iterations that both have, in their order. None if there are none on
+    either side."""
     grouped = [_grouped(then), _grouped(now)]
     off: list[int] = []
     rows = 0
     for i in shared:
         a, b = (side.get(i, []) for side in grouped)
         rows += max(len(a), len(b))
-        off += [i] * (abs(len(a) - len(b)) + sum(not same(x, y) for x, y in zip(a, b, strict=False)))
-    return SampleComparison(rows=rows, differing=len(off), first=min(off, default=None)) if rows else None
+        off += [i] * (
+            abs(len(a) - len(b)) + sum(not same(x, y) for x, y in zip(a, b, strict=False))
+        )
+    return (
+        SampleComparison(rows=rows, differing=len(off), first=min(off, default=None))
+        if rows
+        else None
+    )
 
 
 def _grouped(rows: Sequence[Row]) -> dict[int, list[Row]]:
@@ -108,8 +133,11 @@ def _grouped(rows: Sequence[Row]) -> dict[int, list[Row]]:
     return groups
 
 
-def compare_weights(then: str | None, now: str | None, files: tuple[Path, Path]) -> WeightComparison | None:
-    """By digest; None if one side has no weights (it did not get that far, or they were deleted)."""
+def compare_weights(
+    then: str | None, now: str | None, files: tuple[Path, Path]
+) -> WeightComparison | None:
+    """By digest; None if one side has no weights (it did not get that far, or they were
+    deleted)."""
     if then is None or now is None:
         return None
     if then == now:
@@ -124,7 +152,9 @@ def _largest_step(then: Path, now: Path) -> float | None:
 
     with safe_open(then, framework="pt") as a, safe_open(now, framework="pt") as b:  # type: ignore[no-untyped-call]
         names = set(a.keys())
-        if names != set(b.keys()) or any(a.get_slice(n).get_shape() != b.get_slice(n).get_shape() for n in names):
+        if names != set(b.keys()) or any(
+            a.get_slice(n).get_shape() != b.get_slice(n).get_shape() for n in names
+        ):
             return None
         steps = ((a.get_tensor(n).double() - b.get_tensor(n).double()).abs() for n in names)
         return max((float(step.max()) for step in steps if step.numel()), default=0.0)

@@ -1,4 +1,5 @@
-"""Where a run is made again: a directory of its own, found again by the same command until it is done."""
+"""Where a run is made again: a directory of its own, found again by the same command until it is
+done."""
 
 from __future__ import annotations
 
@@ -31,12 +32,16 @@ class Place:
 
 def identity(target: Target, jobs: Sequence[Job], *, reuse: bool) -> str:
     """Two commands that would do the same work have the same."""
-    work = {job.original.name: [run_hash(job.config.plain()), job.data, job.fingerprints] for job in jobs}
+    work = {
+        job.original.name: [run_hash(job.config.plain()), job.data, job.fingerprints]
+        for job in jobs
+    }
     return digest({"of": str(target.directory.resolve()), "reuse": reuse, "work": work})
 
 
 def choose(target: Target, into: Path | None, base: Path, mark: str) -> Place:
-    """`into`, or the first of `<base>/<name>-1`, `-2`, ... that is free or was left half-done by the same command.
+    """`into`, or the first of `<base>/<name>-1`, `-2`, ... that is free or was left half-done by
+    the same command.
 
     Raises:
         NoTarget: `into` holds something else, or lies in the original.
@@ -49,9 +54,16 @@ def choose(target: Target, into: Path | None, base: Path, mark: str) -> Place:
                 return Place(directory=path, begun=not _is_free(path))
             index += 1
     if into.resolve().is_relative_to(target.directory.resolve()):
-        raise NoTarget(f"--into {shown(into)} lies in the original, which is never touched: choose another directory.")
+        raise NoTarget(
+            f"--into {shown(into)} lies in the original, which is never touched: choose another"
+            " directory."
+        )
     if not (_is_free(into) or _goes_on(into, mark)):
-        what = "holds a reproduction already" if (into / RECORD).is_file() else "is not an empty directory"
+        what = (
+            "holds a reproduction already"
+            if (into / RECORD).is_file()
+            else "is not an empty directory"
+        )
         raise NoTarget(f"--into {shown(into)} {what}: choose another directory.")
     return Place(directory=into, begun=not _is_free(into))
 
@@ -73,14 +85,30 @@ def record(place: Place, **said: Any) -> None:
 def moved(job: Job, place: Place) -> Config:
     """The job's config in its new place, with artifacts of its own and nobody watching."""
     plain = job.config.plain()
-    paths = {"artifacts": str(place.store), "run_name": job.original.name, "run_dir": str(place.directory)}
+    paths = {
+        "artifacts": str(place.store),
+        "run_name": job.original.name,
+        "run_dir": str(place.directory),
+    }
     plain["paths"] = {**plain["paths"], **paths}
-    return validate({**plain, "sweep": None, "rerun": False, "tracking": {"_target_": "rlhf.tracking.base.NoTracker"}})
+    return validate(
+        {
+            **plain,
+            "sweep": None,
+            "rerun": False,
+            "tracking": {"_target_": "rlhf.tracking.base.NoTracker"},
+        }
+    )
 
 
 def reusable(job: Job) -> tuple[str, ...]:
-    """The stages before the job's own whose artifact is there and is still what the config asks for."""
-    return tuple(s for s in job.parents if job.artifact(s) is not None and job.original.fingerprints.get(s) == job.fingerprints[s])
+    """The stages before the job's own whose artifact is there and is still what the config asks
+    for."""
+    return tuple(
+        s
+        for s in job.parents
+        if job.artifact(s) is not None and job.original.fingerprints.get(s) == job.fingerprints[s]
+    )
 
 
 def lend(job: Job, place: Place) -> None:

@@ -13,7 +13,10 @@ from rlhf.reproduce.verdict import JobComparison, StageComparison, plural, sente
 
 def differences(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Each with the jobs that have it, if those are not all."""
-    return [{**asdict(found), **({"jobs": names} if len(names) < len(jobs) else {})} for found, names in common(jobs).items()]
+    return [
+        {**asdict(found), **({"jobs": names} if len(names) < len(jobs) else {})}
+        for found, names in common(jobs).items()
+    ]
 
 
 def _of_stage(made: StageComparison) -> dict[str, Any]:
@@ -27,9 +30,14 @@ def _of_stage(made: StageComparison) -> dict[str, Any]:
         "now": str(made.now),
         "last_iteration": {"then": made.iterations[0], "now": made.iterations[1]},
         "missing_iterations": list(made.missing),
-        "metrics": {m.name: {"equal": m.equal, **{k: v for k, v in asdict(m).items() if k != "name"}} for m in made.metrics},
+        "metrics": {
+            m.name: {"equal": m.equal, **{k: v for k, v in asdict(m).items() if k != "name"}}
+            for m in made.metrics
+        },
         "weights": asdict(made.weights) if made.weights else None,
-        "samples": {"equal": not made.samples.differing, **asdict(made.samples)} if made.samples else None,
+        "samples": (
+            {"equal": not made.samples.differing, **asdict(made.samples)} if made.samples else None
+        ),
     }
 
 
@@ -54,8 +62,13 @@ def conclusion(target: Target, made: Sequence[JobComparison], skipped: Sequence[
     if not off and not failed:
         cut = sum(found.job.original.state != "finished" for found in made)
         as_far = f" ({cut} as far as the original goes)" if cut else ""
-        count = "both jobs" if len(made) == 2 else f"all {len(made)} jobs" if len(made) > 1 else "1 job"
-        return f"bitwise equal: {count}{as_far}, every metric of every iteration, weights and samples{left}"
+        count = (
+            "both jobs" if len(made) == 2 else f"all {len(made)} jobs" if len(made) > 1 else "1 job"
+        )
+        return (
+            f"bitwise equal: {count}{as_far}, every metric of every iteration, weights and"
+            f" samples{left}"
+        )
     parts = [f"{off} of {plural(len(made), 'job')} differ"] if off else []
     parts += [f"{failed} of {plural(len(made), 'job')} did not finish"] if failed else []
     return f"not equal: {'; '.join(parts)}{left}"

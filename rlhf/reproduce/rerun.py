@@ -1,4 +1,5 @@
-"""The work itself: one run in this process, or a sweep's jobs through the launcher that made them."""
+"""The work itself: one run in this process, or a sweep's jobs through the launcher that made
+them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ def directory_of(job: Job, target: Target, place: Place) -> Path:
     return place.directory / job.original.name if target.kind == "sweep" else place.directory
 
 
-def make_again(target: Target, jobs: Sequence[Job], place: Place, *, reuse: bool, at_once: int | None = None) -> int:
+def make_again(
+    target: Target, jobs: Sequence[Job], place: Place, *, reuse: bool, at_once: int | None = None
+) -> int:
     """Goes on where an earlier command stopped. Jobs that fail do not stop the others.
 
     Returns:
@@ -29,7 +32,9 @@ def make_again(target: Target, jobs: Sequence[Job], place: Place, *, reuse: bool
     if target.kind != "sweep":
         from rlhf.runs.execute import execute
 
-        return execute(moved(jobs[0], place), directory=place.directory, log=place.directory / "log.txt")
+        return execute(
+            moved(jobs[0], place), directory=place.directory, log=place.directory / "log.txt"
+        )
     from rlhf.sweeps.launchers.local import GOOD, run_sweep
 
     planned = [(job.original.overrides, moved(job, place)) for job in jobs]

@@ -47,15 +47,22 @@ def show_plan(
     """`name` writes a path as the user would."""
     what = f"sweep of {plural(len(jobs), 'job')}" if target.kind == "sweep" else _described(jobs[0])
     say(console, f"of       {name(target.directory)}: {what}, {duration(_seconds(jobs))} of work")
-    say(console, f"into     {name(place.directory)}{', where an earlier command was stopped' if place.begun else ''}")
+    resumed = ", where an earlier command was stopped" if place.begun else ""
+    say(console, f"into     {name(place.directory)}{resumed}")
     if parents := dict.fromkeys(stage for job in jobs for stage in job.parents):
-        taken = [stage for stage in parents if reuse and all(stage in reusable(job) for job in jobs if stage in job.parents)]
+        taken = [
+            stage
+            for stage in parents
+            if reuse and all(stage in reusable(job) for job in jobs if stage in job.parents)
+        ]
         made = [stage for stage in parents if stage not in taken]
         said = [f"{' and '.join(taken)} taken over"] if taken else []
         said += [f"{' and '.join(made)} trained again"] if made else []
         say(console, f"stages   {', '.join(said)}")
     for original in skipped:
-        say(console, f"left out {original.name}: it had not begun, there is nothing to compare with")
+        say(
+            console, f"left out {original.name}: it had not begun, there is nothing to compare with"
+        )
     if target.kind == "sweep":
         for job in (job for job in jobs if job.original.state != "finished"):
             say(console, f"partly   {job.original.name}: {_described(job)}")
@@ -70,43 +77,83 @@ def _described(job: Job) -> str:
         return f"{kind}, finished"
     reached = original.status.get("iteration", 0)
     unit = UNIT.get(job.config.stage, "epoch")
-    return f"{kind}, {original.state} at {unit} {reached} of {original.status.get('iterations', '?')}: what there is of it is compared"
+    return (
+        f"{kind}, {original.state} at {unit} {reached} of {original.status.get('iterations', '?')}:"
+        " what there is of it is compared"
+    )
 
 
 def _seconds(jobs: Sequence[Job]) -> float:
     """What the originals took, shared stages once."""
-    places = {place for job in jobs for place in (job.original.directory, *map(job.artifact, job.parents)) if place is not None}
-    return sum(float(row.get("seconds", 0)) for place in places for row in read_jsonl(place / "timings.jsonl"))
+    places = {
+        place
+        for job in jobs
+        for place in (job.original.directory, *map(job.artifact, job.parents))
+        if place is not None
+    }
+    return sum(
+        float(row.get("seconds", 0))
+        for place in places
+        for row in read_jsonl(place / "timings.jsonl")
+    )
 
 
 def show_differences(console: Console, jobs: Sequence[Job]) -> None:
     found = common(jobs)
     if not found:
-        say(console, "differs  nothing: config, packages, code, machine, data and stages are as they were")
+        say(
+            console,
+            "differs  nothing: config, packages, code, machine, data and stages are as they were",
+        )
         return
     say(console, "differs  since then:")
     table = grid("", "what", "then", "now", "")
     for difference, names in found.items():
         share = (
-            "" if len(names) == len(jobs) else f"{len(names)} of {plural(len(jobs), 'job')}: {names[0]}{', ...' if len(names) > 1 else ''}"
+            ""
+            if len(names) == len(jobs)
+            else (
+                f"{len(names)} of {plural(len(jobs), 'job')}:"
+                f" {names[0]}{', ...' if len(names) > 1 else ''}"
+            )
         )
         note = "; ".join(filter(None, [difference.note, share]))
         table.add_row(difference.kind, difference.name, difference.then, difference.now, note)
     console.print(table, markup=False)
 
 
-def show_results(console: Console, target: Target, made: Sequence[JobComparison], *, every: bool) -> None:
+def show_results(
+    console: Console, target: Target, made: Sequence[JobComparison], *, every: bool
+) -> None:
     """A row per stage of a single run; of a sweep a row per stage that it stands on and per job."""
     console.print()
-    table = grid("", "iterations", "metrics", "weights", "samples", "first to differ", right=("iterations",))
-    shared = {(found.stage, found.then, found.now): found for job in made for found in job.stages[:-1]}
+    table = grid(
+        "", "iterations", "metrics", "weights", "samples", "first to differ", right=("iterations",)
+    )
+    shared = {
+        (found.stage, found.then, found.now): found for job in made for found in job.stages[:-1]
+    }
     for found in shared.values():
-        table.add_row(*_row(found.stage if target.kind != "sweep" or found.now is None else f"{found.stage} {found.now.name[:8]}", found))
+        table.add_row(
+            *_row(
+                (
+                    found.stage
+                    if target.kind != "sweep" or found.now is None
+                    else f"{found.stage} {found.now.name[:8]}"
+                ),
+                found,
+            )
+        )
     for job in made:
         cells = _row(job.job.original.name if target.kind == "sweep" else job.own.stage, job.own)
         table.add_row(*cells, style=None if job.finished else "red")
     console.print(table)
-    rows = [(job, found, metric) for job in made for found in job.stages for metric in (found.metrics if every else found.off)]
+    rows = [
+        (job, found, metric)
+        for job in made
+        for found in job.stages
+        for metric in (found.metrics if every else found.off)
+    ]
     if rows and (every or target.kind != "sweep"):
         _show_metrics(console, rows, every=every, sweep=target.kind == "sweep")
 
@@ -116,11 +163,17 @@ def _row(name: str, found: StageComparison) -> list[str]:
         return [name, "", found.note, "", "", ""]
     last = found.iterations
     reached = str(last[0]) if last[0] == last[1] else f"{last[0]} then, {last[1]} now"
-    metrics = f"{len(found.off)} of {len(found.metrics)} differ" if found.off else f"{len(found.metrics)} equal"
+    metrics = (
+        f"{len(found.off)} of {len(found.metrics)} differ"
+        if found.off
+        else f"{len(found.metrics)} equal"
+    )
     weights = "" if found.weights is None else "equal" if found.weights.equal else "differ"
     if found.weights and found.weights.max_abs is not None:
         weights += f" by {found.weights.max_abs:.2g}"
-    samples = "" if found.samples is None else f"{found.samples.differing} of {found.samples.rows} differ"
+    samples = (
+        "" if found.samples is None else f"{found.samples.differing} of {found.samples.rows} differ"
+    )
     if found.samples and not found.samples.differing:
         samples = f"{found.samples.rows} equal"
     first = f"{found.off[0].name} at {found.off[0].first}" if found.off else ""
@@ -128,14 +181,23 @@ def _row(name: str, found: StageComparison) -> list[str]:
 
 
 def _show_metrics(
-    console: Console, rows: Sequence[tuple[JobComparison, StageComparison, MetricComparison]], *, every: bool, sweep: bool
+    console: Console,
+    rows: Sequence[tuple[JobComparison, StageComparison, MetricComparison]],
+    *,
+    every: bool,
+    sweep: bool,
 ) -> None:
     numbers = ("from", "differs at", "by at most", "relative")
     table = grid(*(("job",) if sweep else ()), "stage", "metric", *numbers, right=numbers)
     for job, found, metric in rows if every else rows[:MOST]:
         off = ["", "", "equal", ""]
         if not metric.equal:
-            off = [str(metric.first), f"{metric.differing} of {metric.compared}", f"{metric.max_abs:.3g}", f"{metric.max_rel:.2g}"]
+            off = [
+                str(metric.first),
+                f"{metric.differing} of {metric.compared}",
+                f"{metric.max_abs:.3g}",
+                f"{metric.max_rel:.2g}",
+            ]
         table.add_row(*([job.job.original.name] if sweep else []), found.stage, metric.name, *off)
     console.print()
     console.print(table)

@@ -18,13 +18,15 @@ UNIT = {"ppo": "iteration"}  # of the others it is an epoch
 
 @dataclass(frozen=True, kw_only=True)
 class StageComparison:
-    """`then` and `now` are None where that side has nothing; `note` says why nothing was compared."""
+    """`then` and `now` are None where that side has nothing; `note` says why nothing was
+    compared."""
 
     stage: str
     then: Path | None = None
     now: Path | None = None
     iterations: tuple[int, int] = (0, 0)  # the last one of each side
-    missing: tuple[int, ...] = ()  # iterations that one side lacks; what an original that was cut never reached is not among them
+    # iterations that one side lacks; what an original that was cut never reached is not among them
+    missing: tuple[int, ...] = ()
     shared: int = 0  # iterations that were compared, the one before training included
     metrics: tuple[MetricComparison, ...] = ()
     samples: SampleComparison | None = None
@@ -43,7 +45,12 @@ class StageComparison:
     @property
     def equal(self) -> bool:
         samples = self.samples is None or not self.samples.differing
-        return not self.off and not self.missing and samples and (self.weights is None or self.weights.equal)
+        return (
+            not self.off
+            and not self.missing
+            and samples
+            and (self.weights is None or self.weights.equal)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +82,15 @@ class Comparer:
 
     def compare(self, job: Job, directory: Path, *, reused: Sequence[str] = ()) -> JobComparison:
         """`directory`: where the job was made again."""
-        stages = [StageComparison(stage=s, note="taken over") if s in reused else self._artifact(job, s) for s in job.parents]
+        stages = [
+            StageComparison(stage=s, note="taken over") if s in reused else self._artifact(job, s)
+            for s in job.parents
+        ]
         if job.config.stage == "ppo":
             whole = job.original.state == "finished"
-            stages.append(_stage("ppo", job.original.directory, directory, whole=whole, digest=_recorded))
+            stages.append(
+                _stage("ppo", job.original.directory, directory, whole=whole, digest=_recorded)
+            )
         else:
             stages.append(self._artifact(job, job.config.stage))
         return JobComparison(job=job, now=read_original(directory), stages=tuple(stages))
@@ -92,11 +104,18 @@ class Comparer:
 
 def _made(path: Path) -> Path | None:
     """What a stage left: its artifact, or what there is of one that did not get to its end."""
-    return next((place for place in (path, path.with_name(f"{path.name}.work")) if place.is_dir()), None)
+    return next(
+        (place for place in (path, path.with_name(f"{path.name}.work")) if place.is_dir()), None
+    )
 
 
 def _stage(
-    stage: str, then: Path | None, now: Path | None, *, whole: bool, digest: Callable[[Path], tuple[str | None, Path]] | None = None
+    stage: str,
+    then: Path | None,
+    now: Path | None,
+    *,
+    whole: bool,
+    digest: Callable[[Path], tuple[str | None, Path]] | None = None,
 ) -> StageComparison:
     if then is None or now is None:
         note = "the original is no longer there" if then is None else "was not made"
@@ -113,15 +132,22 @@ def _stage(
         missing=tuple(sorted(missing)),
         shared=len(shared),
         metrics=numbers.compare_metrics(*rows),
-        samples=numbers.compare_samples(read_jsonl(then / "samples.jsonl"), read_jsonl(now / "samples.jsonl"), shared),
-        weights=numbers.compare_weights(weights[0][0], weights[1][0], (weights[0][1], weights[1][1])),
+        samples=numbers.compare_samples(
+            read_jsonl(then / "samples.jsonl"), read_jsonl(now / "samples.jsonl"), shared
+        ),
+        weights=numbers.compare_weights(
+            weights[0][0], weights[1][0], (weights[0][1], weights[1][1])
+        ),
         note="" if shared else f"no {UNIT.get(stage, 'epoch')} that both have",
     )
 
 
 def _recorded(directory: Path) -> tuple[str | None, Path]:
     """The final policy's digest as the summary has it: written when it was saved."""
-    return read_original(directory).summary.get("policy_sha256"), directory / "policy" / "model.safetensors"
+    return (
+        read_original(directory).summary.get("policy_sha256"),
+        directory / "policy" / "model.safetensors",
+    )
 
 
 def _of_file(directory: Path) -> tuple[str | None, Path]:
@@ -142,11 +168,23 @@ def plural(count: int, word: str) -> str:
 def sentence(made: JobComparison) -> str:
     """`bitwise equal: 60 iterations, 41 metrics, weights and samples`"""
     own, original = made.own, made.job.original
-    ended = f"the new run {made.now.state}" if made.now.state in ("failed", "stopped") else "the new run did not finish"
+    ended = (
+        f"the new run {made.now.state}"
+        if made.now.state in ("failed", "stopped")
+        else "the new run did not finish"
+    )
     if not own.compared:
-        return f"nothing could be compared: {own.note}" if made.finished else f"{ended} before there was anything to compare"
+        return (
+            f"nothing could be compared: {own.note}"
+            if made.finished
+            else f"{ended} before there was anything to compare"
+        )
     unit = UNIT.get(own.stage, "epoch")
-    as_far = "" if original.state == "finished" else f" as far as the original goes (it was {_how(original)} at {unit} {own.iterations[0]})"
+    as_far = (
+        ""
+        if original.state == "finished"
+        else f" as far as the original goes (it was {_how(original)} at {unit} {own.iterations[0]})"
+    )
     until = min(own.iterations)
     if made.equal:
         parts = [plural(until, unit), plural(len(own.metrics), "metric"), *_also(own)]
@@ -154,7 +192,10 @@ def sentence(made: JobComparison) -> str:
         before = f"; {' and '.join(stages)} too" if stages else ""
         return f"bitwise equal{as_far}: {', '.join(parts[:-1])} and {parts[-1]}{before}"
     if own.equal and not made.finished:
-        return f"{ended}; until then bitwise equal{as_far}: {plural(until, unit)}, {plural(len(own.metrics), 'metric')}"
+        return (
+            f"{ended}; until then bitwise equal{as_far}: {plural(until, unit)},"
+            f" {plural(len(own.metrics), 'metric')}"
+        )
     if own.equal:
         wrong = " and ".join(stage.stage for stage in made.stages[:-1] if not stage.equal)
         return f"not equal: {own.stage} is bitwise equal{as_far}, but not {wrong}"
@@ -173,9 +214,15 @@ def sentence(made: JobComparison) -> str:
 
 
 def _how(original: Original) -> str:
-    return {"running": "still running", "failed": "cut by a failure", "stopped": "stopped"}.get(original.state, "not finished")
+    return {"running": "still running", "failed": "cut by a failure", "stopped": "stopped"}.get(
+        original.state, "not finished"
+    )
 
 
 def _also(stage: StageComparison) -> list[str]:
     """What else was compared and is equal."""
-    return [name for name, found in (("weights", stage.weights), ("samples", stage.samples)) if found is not None]
+    return [
+        name
+        for name, found in (("weights", stage.weights), ("samples", stage.samples))
+        if found is not None
+    ]

@@ -22,19 +22,27 @@ Metrics = dict[str, float]
 
 
 def mean_and_se(name: str, x: Tensor, groups: Tensor | None = None) -> Metrics:
-    """x [B] -> its mean and the standard error of it; `groups` as in rlhf.functional.standard_errors."""
+    """x [B] -> its mean and the standard error of it; `groups` as in
+    rlhf.functional.standard_errors."""
     mean, error = mean_and_error(x, groups)
     return {name: float(mean), f"{name}_se": float(error)}
 
 
 def token_estimates(view: TokenView) -> dict[str, Tensor]:
-    """The estimates of the KL at each token [B, T] by the ending of their metrics' names; k1, the plain log-ratio, has none."""
+    """The estimates of the KL at each token [B, T] by the ending of their metrics' names; k1,
+    the plain log-ratio, has none."""
     logp, ref_logp = view.logp.double(), view.ref_logp.double()
-    return {"": k1(logp, ref_logp), "_k2": k2(logp, ref_logp), "_k3": k3(logp, ref_logp), "_exact": view.exact_kl}
+    return {
+        "": k1(logp, ref_logp),
+        "_k2": k2(logp, ref_logp),
+        "_k3": k3(logp, ref_logp),
+        "_exact": view.exact_kl,
+    }
 
 
 def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics:
-    """Each estimate of the KL to the reference in nats per response and per token, with its standard error.
+    """Each estimate of the KL to the reference in nats per response and per token, with its
+    standard error.
 
     `<prefix>/sequence_nats` and `token_nats` are k1's, and so on with `_k2`, `_k3`, `_exact`.
     """
@@ -45,11 +53,17 @@ def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics
             mean, error = measure(per_token, mask, groups)
             name = f"{prefix}/{unit}_nats{ending}"
             metrics |= {name: float(mean), f"{name}_se": float(error)}
-    return metrics | {f"{prefix}/log_ratio_clipped": float(log_ratio_clip_fraction(view.logp, view.ref_logp, mask))}  # beyond k3's clamp
+    # beyond k3's clamp
+    return metrics | {
+        f"{prefix}/log_ratio_clipped": float(
+            log_ratio_clip_fraction(view.logp, view.ref_logp, mask)
+        )
+    }
 
 
 def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
-    """Length in tokens (EOS counts), the share that ended, the policy's entropy in nats per token."""
+    """Length in tokens (EOS counts), the share that ended, the policy's entropy in nats per
+    token."""
     return {
         "response/length": float(rollout.mask.sum(1).float().mean()),
         "response/ended": float(rollout.ended.float().mean()),
@@ -60,12 +74,16 @@ def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
 def rollout_metrics(
     scored: ScoredRollout, rewards: Tensor, penalty: KLPenalty
 ) -> tuple[Metrics, tuple[float, float, int]]:
-    """The training rollout's metrics, and (sequence nats, token nats, episodes) for the KL controller.
+    """The training rollout's metrics, and (sequence nats, token nats, episodes) for the KL
+    controller.
 
-    The controller is fed the plain log-ratio, whatever estimator shapes the reward: an unbiased estimate of the KL it steers.
+    The controller is fed the plain log-ratio, whatever estimator shapes the reward: an unbiased
+    estimate of the KL it steers.
     """
     rollout = scored.rollout
-    view = TokenView(logp=scored.logp, ref_logp=scored.ref_logp, exact_kl=scored.exact_kl, entropy=scored.entropy)
+    view = TokenView(
+        logp=scored.logp, ref_logp=scored.ref_logp, exact_kl=scored.exact_kl, entropy=scored.entropy
+    )
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, scored.entropy)
     groups = groups_of(rollout.prompt.texts)
     for name, score in scored.judged.items():
@@ -92,18 +110,28 @@ def evaluate(
 ) -> tuple[Metrics, list[dict[str, Any]]]:
     """Metrics under `eval/` and the first `samples` responses with their scores and KL.
 
-    `score` makes what PPO maximises ([B], unclipped, before the KL) of the judges' scores: the metric `ppo/score`.
+    `score` makes what PPO maximises ([B], unclipped, before the KL) of the judges' scores: the
+    metric `ppo/score`.
     """
     scores, groups = judges.scores(rollout), groups_of(rollout.prompt.texts)
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy)
-    for name, judged in {"ppo/score": score(rollout, scores), **{f"reward/{name}": judged for name, judged in scores.items()}}.items():
+    for name, judged in {
+        "ppo/score": score(rollout, scores),
+        **{f"reward/{name}": judged for name, judged in scores.items()},
+    }.items():
         metrics |= mean_and_se(name, judged, groups)
-    table = [sample(rollout, view, judges, scores, row) for row in range(min(samples, len(rollout.tokens)))]
+    table = [
+        sample(rollout, view, judges, scores, row)
+        for row in range(min(samples, len(rollout.tokens)))
+    ]
     return {f"eval/{name}": value for name, value in metrics.items()}, table
 
 
-def sample(rollout: Rollout, view: TokenView, judges: Judges, scores: Mapping[str, Tensor], row: int) -> dict[str, Any]:
-    """One response to read: `token_kl` is log pi - log ref of each of its `tokens` (EOS last, if it ended), which add up to its KL."""
+def sample(
+    rollout: Rollout, view: TokenView, judges: Judges, scores: Mapping[str, Tensor], row: int
+) -> dict[str, Any]:
+    """One response to read: `token_kl` is log pi - log ref of each of its `tokens` (EOS last, if
+    it ended), which add up to its KL."""
     one = rollout.rows(torch.tensor([row]))
     kl = (view.logp - view.ref_logp)[row][rollout.mask[row]].tolist()
     return {
@@ -118,6 +146,10 @@ def sample(rollout: Rollout, view: TokenView, judges: Judges, scores: Mapping[st
 
 
 def token_texts(ids: Sequence[int], tokenizer: Any) -> list[str]:
-    """What each token adds to the text, special tokens included. A character made of several tokens shows as U+FFFD until its last."""
+    """What each token adds to the text, special tokens included. A character made of several
+    tokens shows as U+FFFD until its last."""
     whole = [tokenizer.decode(ids[:end], skip_special_tokens=False) for end in range(len(ids) + 1)]
-    return [after[len(os.path.commonprefix([before, after])) :] for before, after in zip(whole, whole[1:], strict=False)]
+    return [
+        after[len(os.path.commonprefix([before, after])) :]
+        for before, after in zip(whole, whole[1:], strict=False)
+    ]

@@ -1,4 +1,5 @@
-"""What a response is worth: the scorers PPO can maximise, and the rules that act on a score before the KL is added."""
+"""What a response is worth: the scorers PPO can maximise, and the rules that act on a score
+before the KL is added."""
 
 from __future__ import annotations
 
@@ -26,11 +27,16 @@ class Judges:
 
     @torch.no_grad()
     def scores(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Every judge's score [B] on the rollout's device, by the metric's name: `proxy`, `gold` and the others'."""
+        """Every judge's score [B] on the rollout's device, by the metric's name: `proxy`, `gold`
+        and the others'."""
         scores = {}
         if self.reward_model is not None:
             scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
-        readers = {name: judge for name, judge in {"gold": self.gold, **self.others}.items() if judge is not None}
+        readers = {
+            name: judge
+            for name, judge in {"gold": self.gold, **self.others}.items()
+            if judge is not None
+        }
         responses = decode(rollout, self.tokenizer) if readers else []
         for name, judge in readers.items():
             read = judge(rollout.prompt.texts, responses)
@@ -71,9 +77,11 @@ class GoldScorer:
 
 
 def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor:
-    """[B]: a response that never ended keeps its score (none), has `value` for its score (set) or loses `value` (subtract).
+    """[B]: a response that never ended keeps its score (none), has `value` for its score (set) or
+    loses `value` (subtract).
 
-    Source: lm-human-preferences and summarize_from_feedback set a fixed score (-1), TRL's `missing_eos_penalty` subtracts one.
+    Source: lm-human-preferences and summarize_from_feedback set a fixed score (-1), TRL's
+    `missing_eos_penalty` subtracts one.
     """
     if mode == "none":
         return score
@@ -84,8 +92,11 @@ def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor
     raise ValueError(f"missing_eos={mode!r}: expected none, set or subtract")
 
 
-def whole_score(scorer: Scorer, rollout: Rollout, judged: Mapping[str, Tensor], mode: str, value: float | None) -> Tensor:
-    """[B] what PPO maximises, before the clip and the KL: the scorer's word, and the rule for responses that never ended."""
+def whole_score(
+    scorer: Scorer, rollout: Rollout, judged: Mapping[str, Tensor], mode: str, value: float | None
+) -> Tensor:
+    """[B] what PPO maximises, before the clip and the KL: the scorer's word, and the rule for
+    responses that never ended."""
     return missing_eos(scorer(rollout, judged), rollout.ended, mode, value or 0.0)
 
 

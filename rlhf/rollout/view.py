@@ -24,7 +24,8 @@ class AdvantageSettings:
     gamma: float
     lam: float
     whiten: bool  # advantages: mean 0, std 1 over the response tokens of the rollout
-    whiten_rewards: bool  # token rewards: divided by their std, mean kept (which moves each token by mean * (1 - 1/std))
+    # token rewards: divided by their std, mean kept (which moves each token by mean * (1 - 1/std))
+    whiten_rewards: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,26 +40,46 @@ class TokenView:
 
 @torch.no_grad()
 def view_tokens(
-    policy: PreTrainedModel, reference: PreTrainedModel, rollout: Rollout, *, temperature: float, rows: int
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    rollout: Rollout,
+    *,
+    temperature: float,
+    rows: int,
 ) -> TokenView:
-    """Both models' log-probabilities at the sampling temperature, `rows` responses a forward pass."""
+    """Both models' log-probabilities at the sampling temperature, `rows` responses a forward
+    pass."""
     parts = []
     for part in split_rows(rollout, rows):
         logits, ref_logits = (
-            response_logits(m, part.sequence, part.attention, part.tokens.shape[1]) / temperature for m in (policy, reference)
+            response_logits(m, part.sequence, part.attention, part.tokens.shape[1]) / temperature
+            for m in (policy, reference)
         )
         parts.append(
-            (token_logp(logits, part.tokens), token_logp(ref_logits, part.tokens), exact(logits, ref_logits), entropy(logits))
+            (
+                token_logp(logits, part.tokens),
+                token_logp(ref_logits, part.tokens),
+                exact(logits, ref_logits),
+                entropy(logits),
+            )
         )
-    logp, ref_logp, exact_kl, spread = (torch.cat(column).masked_fill(~rollout.mask, 0.0) for column in zip(*parts, strict=True))
+    logp, ref_logp, exact_kl, spread = (
+        torch.cat(column).masked_fill(~rollout.mask, 0.0) for column in zip(*parts, strict=True)
+    )
     return TokenView(logp=logp, ref_logp=ref_logp, exact_kl=exact_kl, entropy=spread)
 
 
 @torch.no_grad()
-def response_logp(model: PreTrainedModel, rollout: Rollout, *, temperature: float, rows: int) -> Tensor:
+def response_logp(
+    model: PreTrainedModel, rollout: Rollout, *, temperature: float, rows: int
+) -> Tensor:
     """[B, T] log-probabilities of the response under `model`, 0 where masked."""
     parts = [
-        token_logp(response_logits(model, part.sequence, part.attention, part.tokens.shape[1]) / temperature, part.tokens)
+        token_logp(
+            response_logits(model, part.sequence, part.attention, part.tokens.shape[1])
+            / temperature,
+            part.tokens,
+        )
         for part in split_rows(rollout, rows)
     ]
     return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
@@ -67,7 +88,10 @@ def response_logp(model: PreTrainedModel, rollout: Rollout, *, temperature: floa
 @torch.no_grad()
 def predict_values(model: ScalarModel, rollout: Rollout, *, rows: int) -> Tensor:
     """[B, T] values of the state before each token, 0 where masked."""
-    parts = [model.values(part.sequence, part.attention, part.tokens.shape[1]) for part in split_rows(rollout, rows)]
+    parts = [
+        model.values(part.sequence, part.attention, part.tokens.shape[1])
+        for part in split_rows(rollout, rows)
+    ]
     return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
 
 
@@ -76,7 +100,9 @@ def split_rows(rollout: Rollout, rows: int) -> Iterator[Rollout]:
         yield rollout.rows(index)
 
 
-def to_experience(scored: ScoredRollout, penalty: KLPenalty, settings: AdvantageSettings) -> tuple[Experience, Tensor]:
+def to_experience(
+    scored: ScoredRollout, penalty: KLPenalty, settings: AdvantageSettings
+) -> tuple[Experience, Tensor]:
     """The KL enters here. Gives the experience and the shaped token rewards [B, T].
 
     Returns are advantages + values before any whitening of the advantages.

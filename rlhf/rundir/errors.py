@@ -4,10 +4,13 @@ from __future__ import annotations
 
 
 class Stopped(Exception):
-    """A signal asked the run to stop; its state is saved. `exit_code` is 130 for Ctrl-C, 143 for SIGTERM."""
+    """A signal asked the run to stop; its state is saved. `exit_code` is 130 for Ctrl-C, 143 for
+    SIGTERM."""
 
     def __init__(self, exit_code: int, where: str) -> None:
-        super().__init__(f"stopped, its state is saved in {where}; the same command goes on from there")
+        super().__init__(
+            f"stopped, its state is saved in {where}; the same command goes on from there"
+        )
         self.exit_code = exit_code
 
 

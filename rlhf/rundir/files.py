@@ -1,4 +1,5 @@
-"""Files that are whole or not there: written aside in the same directory, flushed to disk, renamed."""
+"""Files that are whole or not there: written aside in the same directory, flushed to disk,
+renamed."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ def owned(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunFailed(f"another rlhf is at work in {directory}: wait for it, or stop it first") from None
+        raise RunFailed(
+            f"another rlhf is at work in {directory}: wait for it, or stop it first"
+        ) from None
     try:
         yield
     finally:

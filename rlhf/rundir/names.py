@@ -6,5 +6,6 @@ import re
 
 
 def snake(class_path: object) -> str:
-    """The YAML name of a class: `rlhf.kl.controller.AdaptiveAlpacaFarm` -> `adaptive_alpaca_farm`."""
+    """The YAML name of a class: `rlhf.kl.controller.AdaptiveAlpacaFarm` ->
+    `adaptive_alpaca_farm`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(class_path).rsplit(".", 1)[-1]).lower()

@@ -1,4 +1,5 @@
-"""The files of a run directory as tracking and comparison read them. Knows the standard library only."""
+"""The files of a run directory as tracking and comparison read them. Knows the standard library
+only."""
 
 from __future__ import annotations
 
@@ -41,8 +42,9 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 class Lines:
     """Reads a growing JSON-lines file from where it stopped, whole lines only.
 
-    A file that became shorter is read again from its start: a resumed run cuts its metrics back to the checkpoint.
-    If it has grown past the old position unseen, reading on is right too, because the lines it wrote again are the same.
+    A file that became shorter is read again from its start: a resumed run cuts its metrics back to
+    the checkpoint. If it has grown past the old position unseen, reading on is right too, because
+    the lines it wrote again are the same.
     """
 
     def __init__(self, path: Path) -> None:

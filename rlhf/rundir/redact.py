@@ -10,21 +10,27 @@ from pathlib import Path
 from typing import Any
 
 HIDDEN = "***"
-_SECRET_KEY = re.compile(r"(^|_)(password|passwd|passphrase|secret|credentials?|auth|token|key)$", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(^|_)(password|passwd|passphrase|secret|credentials?|auth|token|key)$", re.IGNORECASE
+)
 _SPECIAL_TOKEN = re.compile(r"(^|_)(bos|eos|pad|unk|sep|cls|mask|image)_token$", re.IGNORECASE)
-_URL_LOGIN = re.compile(r"(?<=://)[^/\s]+(?=@)")  # to the last @ before the path: a password may hold one
+# to the last @ before the path: a password may hold one
+_URL_LOGIN = re.compile(r"(?<=://)[^/\s]+(?=@)")
 _URL_QUERY = re.compile(r"(?<=[?&])([\w.\-]+)=([^&#\s'\"]+)")
-_INNER_KEY = re.compile(r"([\w.\-]+)[\\'\"\s]*:")  # of a dict that is written out: {password: x}, {'a': [{"api_key": x}]}
+# of a dict that is written out: {password: x}, {'a': [{"api_key": x}]}
+_INNER_KEY = re.compile(r"([\w.\-]+)[\\'\"\s]*:")
 
 
 def is_secret(key: str) -> bool:
-    """Whether the last part of a dotted key names a secret (`hub.access_token`), and not a token of a vocabulary (`pad_token`)."""
+    """Whether the last part of a dotted key names a secret (`hub.access_token`), and not a token
+    of a vocabulary (`pad_token`)."""
     last = key.rsplit(".", 1)[-1].replace("-", "_")
     return bool(_SECRET_KEY.search(last)) and not _SPECIAL_TOKEN.search(last)
 
 
 def redact_value(key: str, value: Any) -> Any:
-    """`value` without its secrets. Only text under a secret's key is hidden; numbers, switches and nothing are not secrets."""
+    """`value` without its secrets. Only text under a secret's key is hidden; numbers, switches
+    and nothing are not secrets."""
     if isinstance(value, Mapping):
         return {k: redact_value(str(k), v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -35,8 +41,12 @@ def redact_value(key: str, value: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """Hides user and password in addresses: https://me:pw@host becomes https://***@host, ?password=pw becomes ?password=***."""
-    return _URL_QUERY.sub(lambda found: f"{found[1]}={HIDDEN}" if is_secret(found[1]) else found[0], _URL_LOGIN.sub(HIDDEN, text))
+    """Hides user and password in addresses: https://me:pw@host becomes https://***@host,
+    ?password=pw becomes ?password=***."""
+    return _URL_QUERY.sub(
+        lambda found: f"{found[1]}={HIDDEN}" if is_secret(found[1]) else found[0],
+        _URL_LOGIN.sub(HIDDEN, text),
+    )
 
 
 def sentence(error: Exception) -> str:
@@ -45,9 +55,11 @@ def sentence(error: Exception) -> str:
 
 
 def redact_override(text: str) -> str:
-    """A word of a command line: hub.token=abc becomes hub.token=***, and an address loses its login.
+    """A word of a command line: hub.token=abc becomes hub.token=***, and an address loses its
+    login.
 
-    A dict or a list is hidden whole if a key in it names a secret: only Hydra knows where such a value ends.
+    A dict or a list is hidden whole if a key in it names a secret: only Hydra knows where such a
+    value ends.
     """
     key, mark, value = text.partition("=")
     secret = any(map(is_secret, (key.lstrip("+~"), *_INNER_KEY.findall(value))))
@@ -55,7 +67,8 @@ def redact_override(text: str) -> str:
 
 
 def redacted_file(path: Path) -> str | None:
-    """The text of a YAML or JSON file with its secrets hidden, or None where there is nothing to hide."""
+    """The text of a YAML or JSON file with its secrets hidden, or None where there is nothing to
+    hide."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
         value = json.loads(text)
@@ -65,6 +78,10 @@ def redacted_file(path: Path) -> str | None:
         yaml: Any = import_module("yaml")  # it carries no types
         value = yaml.safe_load(text)
         clean = redact_value("", value)
-        return None if clean == value else str(yaml.safe_dump(clean, sort_keys=False, allow_unicode=True))
+        return (
+            None
+            if clean == value
+            else str(yaml.safe_dump(clean, sort_keys=False, allow_unicode=True))
+        )
     clean = redact_text(text)
     return None if clean == text else clean

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """Runs one config as `rlhf` does, in the directory that its values name, and returns the summary.
+    """Runs one config as `rlhf` does, in the directory that its values name, and returns the
+    summary.
 
     A finished run is not repeated: its summary is returned. One that was cut goes on.
 
@@ -42,12 +43,15 @@ def directory_of(cfg: Config) -> Path:
 def finished_summary(cfg: Config) -> dict[str, Any] | None:
     """Of the run that this config names, if it is finished and no other is asked for."""
     directory = directory_of(cfg)
-    found: dict[str, Any] | None = read_json(directory / "summary.json") if is_finished(directory) else None
+    found: dict[str, Any] | None = (
+        read_json(directory / "summary.json") if is_finished(directory) else None
+    )
     return found
 
 
 def execute(cfg: Config, *, directory: Path, log: Path | None = None) -> int:
-    """The run's exit code: 0, 1 failed, 2 the data is wrong, 130 or 143 stopped with its state saved.
+    """The run's exit code: 0, 1 failed, 2 the data is wrong, 130 or 143 stopped with its state
+    saved.
 
     Args:
         log: where a traceback goes; None: to stderr, which is the log.
@@ -58,7 +62,10 @@ def execute(cfg: Config, *, directory: Path, log: Path | None = None) -> int:
         pipeline(cfg, plain=cfg.plain(), directory=directory)
         return 0
     except DataError as error:
-        print("\n".join(["the data is wrong:", *(f"  {fault}" for fault in error.faults)]), file=sys.stderr)
+        print(
+            "\n".join(["the data is wrong:", *(f"  {fault}" for fault in error.faults)]),
+            file=sys.stderr,
+        )
         return 2
     except Stopped as error:
         print(str(error), file=sys.stderr)
@@ -82,4 +89,7 @@ def _tell(error: Exception, log: Path | None) -> None:
     with log.open("a") as file:
         traceback.print_exc(file=file)
     first = next(iter(str(error).splitlines()), "")
-    print(f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}", file=sys.stderr)
+    print(
+        f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}",
+        file=sys.stderr,
+    )

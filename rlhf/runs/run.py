@@ -21,7 +21,15 @@ from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_json, write_json, write_text
 from rlhf.rundir.lock import owned
 from rlhf.rundir.status import recorded_end, write_status
-from rlhf.runs.summary import Summary, identity, run_label, run_tags, summarise_artifact, summarise_ppo, tracked_params
+from rlhf.runs.summary import (
+    Summary,
+    identity,
+    run_label,
+    run_tags,
+    summarise_artifact,
+    summarise_ppo,
+    tracked_params,
+)
 from rlhf.stages import best_of_n
 from rlhf.stages.context import READS, Workshop, finishing, flatten, to_yaml
 from rlhf.stages.manifest import manifest
@@ -80,10 +88,18 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
     if cfg.best_of_n.samples:
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
         write_json(directory / best_of_n.FILE, best_of_n.best_of_n_curve(shop, sft, reward_model))
-    write_status(directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations)
+    write_status(
+        directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations
+    )
     tracker: Tracker = build(cfg.tracking)
     params, datasets = flatten(tracked_params(plain)), shop.datasets(*READS["ppo"])
-    tracker.begin(directory, name=run_label(shop), params=params, tags=run_tags(shop, parents), datasets=datasets)
+    tracker.begin(
+        directory,
+        name=run_label(shop),
+        params=params,
+        tags=run_tags(shop, parents),
+        datasets=datasets,
+    )
     with finishing(tracker), recorded_end(directory):
         results = train_ppo(shop, sft, reward_model, directory, tracker)
         return _written(summarise_ppo(shop, plain, directory, parents, results), directory)
@@ -105,9 +121,15 @@ def _check_identity(shop: Workshop, plain: Mapping[str, Any], directory: Path) -
         return
     found, now = read_json(directory / "manifest.json"), run_hash(dict(plain))
     if found["hash"] != now:
-        raise RunFailed(f"{directory} belongs to another config (hash {found['hash']}, now {now}): choose another directory")
+        raise RunFailed(
+            f"{directory} belongs to another config (hash {found['hash']}, now {now}): choose"
+            " another directory"
+        )
     if found["fingerprints"]["data"] != shop.data.fingerprint:
-        raise RunFailed(f"the data changed since {directory} was made: move it away to start anew, or restore the data")
+        raise RunFailed(
+            f"the data changed since {directory} was made: move it away to start anew, or restore"
+            " the data"
+        )
 
 
 def _begin(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
@@ -116,12 +138,22 @@ def _begin(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
         _write_manifest(shop, plain, directory, {})
 
 
-def _write_manifest(shop: Workshop, plain: Mapping[str, Any], directory: Path, parents: Mapping[str, str]) -> None:
+def _write_manifest(
+    shop: Workshop, plain: Mapping[str, Any], directory: Path, parents: Mapping[str, str]
+) -> None:
     names = identity(shop, plain)
     fingerprints = {"data": shop.data.fingerprint, **parents}
-    details = {"hash": names["config_hash"], "name": names["name"], "study": names["study"], "sweep": names["sweep"]}
+    details = {
+        "hash": names["config_hash"],
+        "name": names["name"],
+        "study": names["study"],
+        "sweep": names["sweep"],
+    }
     kept = {"fingerprints": fingerprints, "data": shop.data_parts, "config": dict(plain)}
-    write_json(directory / "manifest.json", manifest(kind="run", stage=shop.cfg.stage, seed=shop.cfg.seed, **details, **kept))
+    write_json(
+        directory / "manifest.json",
+        manifest(kind="run", stage=shop.cfg.stage, seed=shop.cfg.seed, **details, **kept),
+    )
 
 
 def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
@@ -129,7 +161,10 @@ def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
     begun = read_json(directory / "manifest.json")["fingerprints"]
     for stage, fingerprint in parents.items():
         if stage in begun and begun[stage] != fingerprint:
-            raise RunFailed(f"{directory} began from {stage} {begun[stage]}, now it would be {fingerprint}: move it away to start anew")
+            raise RunFailed(
+                f"{directory} began from {stage} {begun[stage]}, now it would be {fingerprint}:"
+                " move it away to start anew"
+            )
 
 
 @contextmanager
@@ -145,7 +180,8 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def _stoppable(directory: Path) -> Iterator[None]:
-    """Outside of training loops (which have a gentler way) SIGTERM and Ctrl-C end the run at once; all that was reached is on disk."""
+    """Outside of training loops (which have a gentler way) SIGTERM and Ctrl-C end the run at
+    once; all that was reached is on disk."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(130 if number == signal.SIGINT else 143, str(directory))

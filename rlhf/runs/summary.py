@@ -20,13 +20,26 @@ Summary = dict[str, Any]
 
 
 def summarise_ppo(
-    shop: Workshop, plain: Mapping[str, Any], directory: Path, parents: Mapping[str, str], results: Mapping[str, Any]
+    shop: Workshop,
+    plain: Mapping[str, Any],
+    directory: Path,
+    parents: Mapping[str, str],
+    results: Mapping[str, Any],
 ) -> Summary:
-    """The last evaluation, the SFT policy's beside it (`sft/...`), and what they were reached with."""
+    """The last evaluation, the SFT policy's beside it (`sft/...`), and what they were reached
+    with."""
     records = read_jsonl(directory / "metrics.jsonl")
     first, last = records[0], records[-1]
-    evaluation = {name.removeprefix("eval/"): value for name, value in last.items() if name.startswith("eval/")}
-    baseline = {f"sft/{name.removeprefix('eval/')}": value for name, value in first.items() if name.startswith("eval/reward/")}
+    evaluation = {
+        name.removeprefix("eval/"): value
+        for name, value in last.items()
+        if name.startswith("eval/")
+    }
+    baseline = {
+        f"sft/{name.removeprefix('eval/')}": value
+        for name, value in first.items()
+        if name.startswith("eval/reward/")
+    }
     coef = shop.cfg.kl.coef
     return {
         **identity(shop, plain),
@@ -83,7 +96,10 @@ def _seconds(directory: Path) -> float:
 
 def kl_pieces(cfg: Config) -> dict[str, str]:
     """The YAML names of the KL pieces: `kl.controller`: adaptive, ..."""
-    return {f"kl.{part}": snake(getattr(cfg.kl, part).class_path) for part in ("controller", "estimator", "placement", "reference")}
+    return {
+        f"kl.{part}": snake(getattr(cfg.kl, part).class_path)
+        for part in ("controller", "estimator", "placement", "reference")
+    }
 
 
 def kl_descends(cfg: Config) -> str:
@@ -93,17 +109,31 @@ def kl_descends(cfg: Config) -> str:
 
 
 def run_label(shop: Workshop) -> str:
-    """What a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else the sweep varies."""
+    """What a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else the sweep
+    varies."""
     return labels.run_label(flatten(shop.cfg.plain()), labels.varied(shop.run_directory))
 
 
 def run_tags(shop: Workshop, parents: Mapping[str, str]) -> dict[str, str]:
     """What MLflow finds and groups runs by. `setting` is the same for all seeds."""
     cfg = shop.cfg
-    tags = {"stage": "ppo", "study": cfg.study, "data": shop.data.fingerprint, **({"sweep": cfg.sweep} if cfg.sweep else {})}
+    tags = {
+        "stage": "ppo",
+        "study": cfg.study,
+        "data": shop.data.fingerprint,
+        **({"sweep": cfg.sweep} if cfg.sweep else {}),
+    }
     tags["setting"] = labels.setting(flatten(cfg.plain()), labels.varied(shop.run_directory))
-    return {**tags, **kl_pieces(cfg), **{f"parent.{stage}": fingerprint for stage, fingerprint in parents.items()}}
+    return {
+        **tags,
+        **kl_pieces(cfg),
+        **{f"parent.{stage}": fingerprint for stage, fingerprint in parents.items()},
+    }
 
 
 def tracked_params(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in plain.items() if key not in {"paths", "tracking", "callbacks", "rerun"}}
+    return {
+        key: value
+        for key, value in plain.items()
+        if key not in {"paths", "tracking", "callbacks", "rerun"}
+    }

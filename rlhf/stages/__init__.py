@@ -1,1 +1,2 @@
-"""SFT, reward model, PPO: how each stage is trained, kept as an artifact and found again by its fingerprint."""
+"""SFT, reward model, PPO: how each stage is trained, kept as an artifact and found again by its
+fingerprint."""

@@ -16,7 +16,8 @@ from rlhf.rundir.files import read_json, sync_directory, write_json
 class ArtifactStore:
     """`<root>/<stage>/<fingerprint>/`, whole or not there.
 
-    While it is made it is `<fingerprint>.work/`; whoever comes after a killed maker goes on with that.
+    While it is made it is `<fingerprint>.work/`; whoever comes after a killed maker goes on with
+    that.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,11 +32,17 @@ class ArtifactStore:
         return path if (path / "manifest.json").exists() else None
 
     def get(
-        self, stage: str, fingerprint: str, make: Callable[[Path], dict[str, Any]], *, waiting: Callable[[], None] = lambda: None
+        self,
+        stage: str,
+        fingerprint: str,
+        make: Callable[[Path], dict[str, Any]],
+        *,
+        waiting: Callable[[], None] = lambda: None,
     ) -> Path:
         """The artifact's folder, made by `make(work_directory) -> manifest` if it is missing.
 
-        The lock is the operating system's: it falls free when its owner dies. `waiting` is called once if another process holds it.
+        The lock is the operating system's: it falls free when its owner dies. `waiting` is called
+        once if another process holds it.
         """
         if found := self.find(stage, fingerprint):
             return found

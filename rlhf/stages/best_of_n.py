@@ -1,4 +1,5 @@
-"""Best of n of the SFT policy, measured on held-out prompts: no run's own, so measured once for all runs that share its parts."""
+"""Best of n of the SFT policy, measured on held-out prompts: no run's own, so measured once for
+all runs that share its parts."""
 
 from __future__ import annotations
 
@@ -25,8 +26,11 @@ from rlhf.stages.reward_model import SAMPLE_ROWS
 FILE = "best_of_n.json"
 
 
-def best_of_n_curve(shop: Workshop, sft: Path, reward_model: Path | None) -> dict[str, list[dict[str, float]]]:
-    """`points` for n = 1, 2, 4, ...: `n`, `kl/sequence_nats` = log n - (n-1)/n, and each judge's mean of the response that is kept."""
+def best_of_n_curve(
+    shop: Workshop, sft: Path, reward_model: Path | None
+) -> dict[str, list[dict[str, float]]]:
+    """`points` for n = 1, 2, 4, ...: `n`, `kl/sequence_nats` = log n - (n-1)/n, and each judge's
+    mean of the response that is kept."""
     settings = shop.cfg.best_of_n
     parts = {
         "sft": sft.name,
@@ -43,15 +47,25 @@ def best_of_n_curve(shop: Workshop, sft: Path, reward_model: Path | None) -> dic
         write_json(work / FILE, {"points": measure(shop, sft, reward_model)})
         fingerprints = {key: parts[key] for key in ("data", "sft", "reward_model")}
         kept = {"fingerprints": fingerprints, "config": settings.model_dump(), "metrics": {}}
-        return manifest(kind="artifact", stage="best_of_n", hash=identity, name=f"best_of_n-{identity}", seed=settings.seed, **kept)
+        return manifest(
+            kind="artifact",
+            stage="best_of_n",
+            hash=identity,
+            name=f"best_of_n-{identity}",
+            seed=settings.seed,
+            **kept,
+        )
 
-    found: dict[str, list[dict[str, float]]] = read_json(shop.store.get("best_of_n", identity, make) / FILE)
+    found: dict[str, list[dict[str, float]]] = read_json(
+        shop.store.get("best_of_n", identity, make) / FILE
+    )
     return found
 
 
 @torch.no_grad()
 def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
-    """From `samples` responses to each prompt: unbiased at each prompt, the standard error over the prompts."""
+    """From `samples` responses to each prompt: unbiased at each prompt, the standard error over
+    the prompts."""
     settings, tokenizer = shop.cfg.best_of_n, shop.tokenizer
     policy = shop.load_policy(sft).eval().to(shop.device)  # type: ignore[arg-type]
     judges, scorer = judges_of(shop, reward_model), build(shop.cfg.scorer)
@@ -61,15 +75,24 @@ def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[s
     texts = [text for text in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(texts), SAMPLE_ROWS):
-        batch = collate_prompts(tokenizer, texts[start : start + SAMPLE_ROWS]).to(torch.device(shop.device))
+        batch = collate_prompts(tokenizer, texts[start : start + SAMPLE_ROWS]).to(
+            torch.device(shop.device)
+        )
         draws = generator(settings.seed, "best_of_n", "responses", start, device=shop.device)
         sampling = Sampling(**dict(shop.cfg.generation))
-        rollout = generate(policy, batch, sampling, eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=draws)
+        rollout = generate(
+            policy, batch, sampling, eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=draws
+        )
         judged = judges.scores(rollout)
-        maximised = whole_score(scorer, rollout, judged, shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value)
+        maximised = whole_score(
+            scorer, rollout, judged, shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value
+        )
         for name, score in {"": maximised, **judged}.items():
             parts.setdefault(name, []).append(score.cpu())
-    scores = {name: torch.cat(column).view(len(heldout), settings.samples) for name, column in parts.items()}
+    scores = {
+        name: torch.cat(column).view(len(heldout), settings.samples)
+        for name, column in parts.items()
+    }
     rank_by = scores.pop("")
     rows, n = [], 1
     while n <= settings.samples:

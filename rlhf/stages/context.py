@@ -1,4 +1,5 @@
-"""What the stages of one run share: config, data, tokenizer, artifact store, and how a stage is trained and tracked."""
+"""What the stages of one run share: config, data, tokenizer, artifact store, and how a stage is
+trained and tracked."""
 
 from __future__ import annotations
 
@@ -33,7 +34,12 @@ from rlhf.tracking.base import Dataset, Status, Tracker
 
 log = logging.getLogger(__name__)
 
-READS = {"sft": ("demonstrations",), "reward_model": ("preferences", "prompts"), "ppo": ("prompts",)}  # the parts of the data
+# the parts of the data
+READS = {
+    "sft": ("demonstrations",),
+    "reward_model": ("preferences", "prompts"),
+    "ppo": ("prompts",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,9 @@ class Workshop:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        tokenizer: PreTrainedTokenizerBase = self.model.tokenizer(lambda: self.source.tokenizer(self.data))
+        tokenizer: PreTrainedTokenizerBase = self.model.tokenizer(
+            lambda: self.source.tokenizer(self.data)
+        )
         return tokenizer
 
     @cached_property
@@ -57,10 +65,17 @@ class Workshop:
         return data_parts(self.data)
 
     def datasets(self, *parts: str) -> list[Dataset]:
-        """What a stage learns from, for the tracker: those of `demonstrations`, `preferences` and `prompts` that there are."""
-        kind, source = snake(self.cfg.data.class_path), self.cfg.data.model_dump(by_alias=True, mode="json")
+        """What a stage learns from, for the tracker: those of `demonstrations`, `preferences`
+        and `prompts` that there are."""
+        kind, source = (
+            snake(self.cfg.data.class_path),
+            self.cfg.data.model_dump(by_alias=True, mode="json"),
+        )
         found = {name: self.data_parts[name] for name in parts if name in self.data_parts}
-        return [Dataset(name=f"{kind} {name}", digest=part["sha256"], rows=part["rows"], source=source) for name, part in found.items()]
+        return [
+            Dataset(name=f"{kind} {name}", digest=part["sha256"], rows=part["rows"], source=source)
+            for name, part in found.items()
+        ]
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -79,16 +94,24 @@ class Workshop:
         return content(self.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
 
     def load_policy(self, path: Path) -> PreTrainedModel:
-        """A causal LM that a stage of ours saved; its own code runs only where the model's config allows it."""
-        return load_causal_lm(path, trust_remote_code=getattr(self.cfg.model, "trust_remote_code", False))
+        """A causal LM that a stage of ours saved; its own code runs only where the model's
+        config allows it."""
+        return load_causal_lm(
+            path, trust_remote_code=getattr(self.cfg.model, "trust_remote_code", False)
+        )
 
     def tell_cut(self, stage: str, cut: int, rows: int, *, dropped: int) -> None:
         """Says what `max_length` did to the training rows."""
         if cut or dropped:
             log.warning(
-                "%s: of %d rows %d are cut at %s.max_length and %d are left out (nothing to learn is left of them)",
-                stage, rows, cut, stage, dropped,
-            )  # fmt: skip
+                "%s: of %d rows %d are cut at %s.max_length and %d are left out (nothing to learn"
+                " is left of them)",
+                stage,
+                rows,
+                cut,
+                stage,
+                dropped,
+            )
 
     def callbacks(self) -> list[pl.Callback]:
         return [build(piece) for piece in self.cfg.callbacks.values()]
@@ -100,7 +123,9 @@ class Workshop:
         return section.model_dump(by_alias=True, mode="json", exclude=set(BOOKKEEPING))
 
     def fingerprint(self, stage: str, section: BaseModel, **parts: Any) -> str:
-        return fingerprint(stage, settings=self.deciding(section), trainer=self.cfg.trainer.model_dump(), **parts)
+        return fingerprint(
+            stage, settings=self.deciding(section), trainer=self.cfg.trainer.model_dump(), **parts
+        )
 
     def fit(
         self,
@@ -127,18 +152,35 @@ class Workshop:
         )
 
     def artifact(
-        self, stage: str, identity: str, section: BaseModel, parents: dict[str, str], make: Callable[[Path, Tracker], dict[str, Any]]
+        self,
+        stage: str,
+        identity: str,
+        section: BaseModel,
+        parents: dict[str, str],
+        make: Callable[[Path, Tracker], dict[str, Any]],
     ) -> Path:
-        """The stage's artifact; made and tracked as a run of its own if nobody has made it yet. `make(work, tracker)` gives its metrics."""
+        """The stage's artifact; made and tracked as a run of its own if nobody has made it yet.
+        `make(work, tracker)` gives its metrics."""
 
         def made(work: Path) -> dict[str, Any]:
             settings = self.deciding(section)
             plain = {**self.cfg.plain(), "stage": stage}
             write_text(work / "config.yaml", to_yaml(plain))
             tracker: Tracker = build(self.cfg.tracking)
-            tags = {"stage": stage, "study": self.cfg.study, "fingerprint": identity, **{f"parent.{k}": v for k, v in parents.items()}}
+            tags = {
+                "stage": stage,
+                "study": self.cfg.study,
+                "fingerprint": identity,
+                **{f"parent.{k}": v for k, v in parents.items()},
+            }
             datasets = self.datasets(*READS[stage])
-            tracker.begin(work, name=f"{stage} {identity[:8]}", params=flatten(settings), tags=tags, datasets=datasets)
+            tracker.begin(
+                work,
+                name=f"{stage} {identity[:8]}",
+                params=flatten(settings),
+                tags=tags,
+                datasets=datasets,
+            )
             with finishing(tracker), recorded_end(work):
                 metrics = make(work, tracker)
             return manifest(
@@ -155,7 +197,13 @@ class Workshop:
             )
 
         def waiting() -> None:
-            write_status(self.run_directory, state="running", stage=f"waiting for {stage}", iteration=0, iterations=0)
+            write_status(
+                self.run_directory,
+                state="running",
+                stage=f"waiting for {stage}",
+                iteration=0,
+                iterations=0,
+            )
 
         return self.store.get(stage, identity, made, waiting=waiting)
 

@@ -7,13 +7,16 @@ import json
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-# Raised when the code of a stage changes what the same config gives: artifacts of older code are then no longer found.
+# Raised when the code of a stage changes what the same config gives: artifacts of older code are
+# then no longer found.
 CODE_VERSION = 1
 
 
 def fingerprint(stage: str, **parts: Any) -> str:
     """16 hex digits over the stage's name, the code version and `parts` (plain JSON values)."""
-    text = json.dumps({"stage": stage, "code": CODE_VERSION, **parts}, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        {"stage": stage, "code": CODE_VERSION, **parts}, sort_keys=True, ensure_ascii=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -28,7 +28,12 @@ def quiet_lightning() -> None:
     """Lightning's tips and warnings that do not concern us: devices, loggers, workers."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for pattern in ("does not have many workers", "LeafSpec", "GPU available but not used", "in eval mode"):
+    for pattern in (
+        "does not have many workers",
+        "LeafSpec",
+        "GPU available but not used",
+        "in eval mode",
+    ):
         warnings.filterwarnings("ignore", message=f".*{pattern}.*")
 
 
@@ -55,7 +60,12 @@ def fit(
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
         accumulate_grad_batches=accumulate,
-        callbacks=[Recorder(directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in), *callbacks],
+        callbacks=[
+            Recorder(
+                directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in
+            ),
+            *callbacks,
+        ],
         plugins=[AtomicCheckpointIO()],
         logger=False,
         enable_checkpointing=True,
@@ -65,5 +75,7 @@ def fit(
         default_root_dir=str(directory),
         use_distributed_sampler=False,
     )
-    trainer.fit(module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True)
+    trainer.fit(
+        module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
+    )
     return module

@@ -13,7 +13,17 @@ from typing import Any
 from rlhf.data.records import TaskData
 from rlhf.stages.fingerprint import content
 
-PACKAGES = ("rlhf", "torch", "transformers", "pytorch-lightning", "hydra-core", "omegaconf", "mlflow", "tokenizers", "numpy")
+PACKAGES = (
+    "rlhf",
+    "torch",
+    "transformers",
+    "pytorch-lightning",
+    "hydra-core",
+    "omegaconf",
+    "mlflow",
+    "tokenizers",
+    "numpy",
+)
 
 
 @cache
@@ -29,18 +39,31 @@ def versions() -> dict[str, str]:
 
 @cache
 def git() -> dict[str, Any]:
-    """The source's revision, whether it had changes and their sha256; empty where the package does not run from a repository."""
+    """The source's revision, whether it had changes and their sha256; empty where the package
+    does not run from a repository."""
     here = Path(__file__).resolve().parent
 
     def ask(*args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, errors="replace", check=True, timeout=10)
+        done = subprocess.run(
+            ["git", *args],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=True,
+            timeout=10,
+        )
         return done.stdout.strip()
 
     try:
         if Path(ask("rev-parse", "--show-toplevel")) != here.parents[1]:
             return {}
         dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
-        changes = {"changes": hashlib.sha256(ask("diff", "--binary", "HEAD").encode()).hexdigest()} if dirty else {}
+        changes = (
+            {"changes": hashlib.sha256(ask("diff", "--binary", "HEAD").encode()).hexdigest()}
+            if dirty
+            else {}
+        )
         return {"revision": ask("rev-parse", "HEAD"), "dirty": dirty, **changes}
     except (OSError, subprocess.SubprocessError):
         return {}
@@ -48,7 +71,8 @@ def git() -> dict[str, Any]:
 
 @cache
 def hardware() -> dict[str, str]:
-    """What beside the versions decides the last bits: torch chooses its kernels by what the processor can do."""
+    """What beside the versions decides the last bits: torch chooses its kernels by what the
+    processor can do."""
     import torch
 
     found = {"machine": platform.machine(), "cpu": torch.backends.cpu.get_cpu_capability()}
@@ -56,10 +80,26 @@ def hardware() -> dict[str, str]:
 
 
 def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
-    """{"demonstrations": {"rows": 64, "sha256": ...}, ...}: says later which part of the data is another."""
-    splits = {"demonstrations": data.demonstrations, "preferences": data.preferences, "prompts": data.prompts}
-    return {name: {"rows": len(s.train) + len(s.heldout), "sha256": content(s)} for name, s in splits.items() if s is not None}
+    """{"demonstrations": {"rows": 64, "sha256": ...}, ...}: says later which part of the data is
+    another."""
+    splits = {
+        "demonstrations": data.demonstrations,
+        "preferences": data.preferences,
+        "prompts": data.prompts,
+    }
+    return {
+        name: {"rows": len(s.train) + len(s.heldout), "sha256": content(s)}
+        for name, s in splits.items()
+        if s is not None
+    }
 
 
 def manifest(*, kind: str, stage: str, **details: Any) -> dict[str, Any]:
-    return {"kind": kind, "stage": stage, **details, "versions": versions(), "git": git(), "hardware": hardware()}
+    return {
+        "kind": kind,
+        "stage": stage,
+        **details,
+        "versions": versions(),
+        "git": git(),
+        "hardware": hardware(),
+    }

@@ -45,8 +45,12 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
     kl = kl_penalty(cfg)
     heldout = shop.data.prompts.heldout
     prompts = PromptSource(
-        draw=lambda i: collate_prompts(tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)),
-        heldout=collate_prompts(tokenizer, [heldout[i % len(heldout)] for i in range(cfg.ppo.eval_prompts)]),
+        draw=lambda i: collate_prompts(
+            tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)
+        ),
+        heldout=collate_prompts(
+            tokenizer, [heldout[i % len(heldout)] for i in range(cfg.ppo.eval_prompts)]
+        ),
         training=lambda: collate_prompts(tokenizer, shop.data.prompts.train),
     )
     chosen = PPOSettings.__dataclass_fields__
@@ -63,7 +67,9 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
         kl=kl,
         trust_region=build(cfg.trust_region),
         make_optimizer=partial(make_optimizer, cfg),
-        settings=PPOSettings(**{name: value for name, value in dict(cfg.ppo).items() if name in chosen}),
+        settings=PPOSettings(
+            **{name: value for name, value in dict(cfg.ppo).items() if name in chosen}
+        ),
         advantage=AdvantageSettings(**dict(cfg.advantage), whiten_rewards=cfg.ppo.whiten_rewards),
         sampling=Sampling(**dict(cfg.generation)),
         eos=eos_id(tokenizer),
@@ -75,28 +81,40 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
 def judges_of(shop: Workshop, reward_model: Path | None) -> Judges:
     return Judges(
         tokenizer=shop.tokenizer,
-        reward_model=None if reward_model is None else load_scalar_model(reward_model).eval().requires_grad_(False),
+        reward_model=(
+            None
+            if reward_model is None
+            else load_scalar_model(reward_model).eval().requires_grad_(False)
+        ),
         gold=shop.source.gold,
         others=shop.source.judges,
     )
 
 
 def value_model(cfg: Config, policy: PreTrainedModel, reward_model: Path | None) -> ScalarModel:
-    """A copy of the reward model (Stiennon et al. 2020, arXiv 2009.01325), or the policy's backbone under a head of zeros."""
+    """A copy of the reward model (Stiennon et al. 2020, arXiv 2009.01325), or the policy's
+    backbone under a head of zeros."""
     if cfg.ppo.value_init == "reward_model":
         if reward_model is None:
-            raise ValueError("ppo.value_init=reward_model needs a reward model: set ppo.value_init=policy or scorer=reward_model")
+            raise ValueError(
+                "ppo.value_init=reward_model needs a reward model: set ppo.value_init=policy or"
+                " scorer=reward_model"
+            )
         return load_scalar_model(reward_model)
     return scalar_model_from(policy, seed=cfg.seed, head_std=0.0)
 
 
-def make_optimizer(cfg: Config, policy: PreTrainedModel, values: ScalarModel) -> torch.optim.Optimizer:
+def make_optimizer(
+    cfg: Config, policy: PreTrainedModel, values: ScalarModel
+) -> torch.optim.Optimizer:
     groups = ppo_parameter_groups(policy, values, value_lr=cfg.ppo.value_lr)
     optimizer: torch.optim.Optimizer = build(cfg.ppo.optimizer, params=groups)
     return optimizer
 
 
-def train_ppo(shop: Workshop, sft: Path, reward_model: Path | None, directory: Path, tracker: Tracker) -> dict[str, Any]:
+def train_ppo(
+    shop: Workshop, sft: Path, reward_model: Path | None, directory: Path, tracker: Tracker
+) -> dict[str, Any]:
     """Ends with the final policy under `directory/policy`; gives its digest."""
     cfg = shop.cfg.ppo
     module = ppo_module(shop, sft, reward_model)

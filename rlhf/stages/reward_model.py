@@ -1,4 +1,5 @@
-"""The reward-model stage: preference pairs to a scorer, normalised on the SFT policy's own responses."""
+"""The reward-model stage: preference pairs to a scorer, normalised on the SFT policy's own
+responses."""
 
 from __future__ import annotations
 
@@ -9,7 +10,13 @@ from typing import Any
 
 import torch
 
-from rlhf.data.collate import collate_preferences, collate_prompts, encode_preferences, eos_id, pad_id
+from rlhf.data.collate import (
+    collate_preferences,
+    collate_prompts,
+    encode_preferences,
+    eos_id,
+    pad_id,
+)
 from rlhf.data.labels import Response, label_pairs
 from rlhf.data.loaders import ShuffledBatches, draw_prompts, in_order
 from rlhf.data.records import DataError, Preference, Split
@@ -31,13 +38,24 @@ def reward_model_fingerprint(shop: Workshop, sft: str) -> str:
         pairs: Any = content(shop.data.preferences)
     else:  # sampled from the SFT policy, labelled by gold: the source's own settings decide both
         pairs = shop.cfg.data.model_dump(by_alias=True, mode="json", exclude={"path"})
-    sampled = {"prompts": content(shop.data.prompts), "max_new_tokens": shop.cfg.generation.max_new_tokens}
-    return shop.fingerprint("reward_model", shop.cfg.reward_model, sft=sft, pairs=pairs, sampled=sampled)
+    sampled = {
+        "prompts": content(shop.data.prompts),
+        "max_new_tokens": shop.cfg.generation.max_new_tokens,
+    }
+    return shop.fingerprint(
+        "reward_model", shop.cfg.reward_model, sft=sft, pairs=pairs, sampled=sampled
+    )
 
 
 def reward_model_artifact(shop: Workshop, sft: Path) -> Path:
     identity = reward_model_fingerprint(shop, sft.name)
-    return shop.artifact("reward_model", identity, shop.cfg.reward_model, {"sft": sft.name}, partial(_train, shop, sft))
+    return shop.artifact(
+        "reward_model",
+        identity,
+        shop.cfg.reward_model,
+        {"sft": sft.name},
+        partial(_train, shop, sft),
+    )
 
 
 def _train(shop: Workshop, sft: Path, work: Path, tracker: Tracker) -> dict[str, Any]:
@@ -48,7 +66,9 @@ def _train(shop: Workshop, sft: Path, work: Path, tracker: Tracker) -> dict[str,
     heldout = encode_preferences(shop.tokenizer, pairs.heldout, settings.max_length)
     cut = sum(row.chosen.cut or row.rejected.cut for row in train)
     shop.tell_cut("reward_model", cut, len(pairs.train), dropped=len(pairs.train) - len(train))
-    backbone = shop.load_policy(sft) if settings.init == "sft" else shop.model.causal_lm(shop.tokenizer)
+    backbone = (
+        shop.load_policy(sft) if settings.init == "sft" else shop.model.causal_lm(shop.tokenizer)
+    )
     model = scalar_model_from(backbone, seed=settings.seed)
     module = RewardModule(
         model,
@@ -61,10 +81,20 @@ def _train(shop: Workshop, sft: Path, work: Path, tracker: Tracker) -> dict[str,
         lr_warmup=settings.lr_warmup,
     )
     batches = ShuffledBatches(
-        train, settings.batch_size, collate, seed=settings.seed, stage="reward_model", epoch=lambda: module.iteration
+        train,
+        settings.batch_size,
+        collate,
+        seed=settings.seed,
+        stage="reward_model",
+        epoch=lambda: module.iteration,
     )
     shop.fit(
-        module, batches, directory=work, grad_clip=settings.grad_clip, checkpoint_every=settings.checkpoint_every, tracker=tracker
+        module,
+        batches,
+        directory=work,
+        grad_clip=settings.grad_clip,
+        checkpoint_every=settings.checkpoint_every,
+        tracker=tracker,
     )
     metrics = {**last_record(work), "rows": len(train), "rows_cut": cut}
     if settings.normalize:
@@ -74,7 +104,8 @@ def _train(shop: Workshop, sft: Path, work: Path, tracker: Tracker) -> dict[str,
 
 
 def normalize(shop: Workshop, model: ScalarModel, sft: Path, samples: int) -> dict[str, float]:
-    """Scores of the SFT policy's responses get mean 0 and std 1; what they were is recorded in the model's config."""
+    """Scores of the SFT policy's responses get mean 0 and std 1; what they were is recorded in
+    the model's config."""
     parts = sample_responses(shop, sft, samples, "normalize", shop.data.prompts.train)
     model.to(shop.device)
     with torch.no_grad():
@@ -84,8 +115,11 @@ def normalize(shop: Workshop, model: ScalarModel, sft: Path, samples: int) -> di
     return {"score_mean": mean, "score_std": std}
 
 
-def sample_responses(shop: Workshop, sft: Path, count: int, purpose: str, prompts: Sequence[str]) -> list[Rollout]:
-    """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the prompts in random order."""
+def sample_responses(
+    shop: Workshop, sft: Path, count: int, purpose: str, prompts: Sequence[str]
+) -> list[Rollout]:
+    """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the
+    prompts in random order."""
     policy = shop.load_policy(sft).to(shop.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=shop.cfg.generation.max_new_tokens)
     eos, pad = eos_id(shop.tokenizer), pad_id(shop.tokenizer)
@@ -94,23 +128,32 @@ def sample_responses(shop: Workshop, sft: Path, count: int, purpose: str, prompt
     for start in range(0, count, SAMPLE_ROWS):
         batch = collate_prompts(shop.tokenizer, drawn[start : start + SAMPLE_ROWS])
         draws = generator(seed, "reward_model", purpose, start, device=shop.device)
-        parts.append(generate(policy, batch.to(shop.device), sampling, eos=eos, pad=pad, generator=draws))
+        parts.append(
+            generate(policy, batch.to(shop.device), sampling, eos=eos, pad=pad, generator=draws)
+        )
     return parts
 
 
 def sample_preferences(shop: Workshop, sft: Path) -> Split[Preference]:
-    """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs would be."""
+    """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs
+    would be."""
     train, heldout = shop.source.pairs, max(1, shop.source.pairs // 10)
     prompts = shop.data.prompts
     return Split(
-        train=_labelled(shop, sft, train, "train", prompts.train), heldout=_labelled(shop, sft, heldout, "heldout", prompts.heldout)
+        train=_labelled(shop, sft, train, "train", prompts.train),
+        heldout=_labelled(shop, sft, heldout, "heldout", prompts.heldout),
     )
 
 
-def _labelled(shop: Workshop, sft: Path, count: int, side: str, prompts: Sequence[str]) -> tuple[Preference, ...]:
+def _labelled(
+    shop: Workshop, sft: Path, count: int, side: str, prompts: Sequence[str]
+) -> tuple[Preference, ...]:
     gold = shop.source.gold
     if gold is None:
-        raise DataError("there are no preferences and no gold reward to label sampled pairs by: set data.preferences or data.gold")
+        raise DataError(
+            "there are no preferences and no gold reward to label sampled pairs by: set"
+            " data.preferences or data.gold"
+        )
     texts: list[str] = []
     responses: dict[str, list[Response]] = {}
     for which in "ab":
@@ -121,4 +164,6 @@ def _labelled(shop: Workshop, sft: Path, count: int, side: str, prompts: Sequenc
         responses[which] = [Response(*pair) for pair in zip(decoded, ended, strict=True)]
     seed = derive_seed(shop.cfg.reward_model.seed, "reward_model", "labels", side)
     temperature = shop.source.label_temperature
-    return label_pairs(texts, responses["a"], responses["b"], gold, temperature=temperature, seed=seed, ties=False)
+    return label_pairs(
+        texts, responses["a"], responses["b"], gold, temperature=temperature, seed=seed, ties=False
+    )

@@ -30,11 +30,24 @@ def sft_artifact(shop: Workshop) -> Path:
 
 def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
     settings = shop.cfg.sft
-    collate = partial(collate_demonstrations, fill=pad_id(shop.tokenizer), train_on_prompt=settings.train_on_prompt)
-    train = encode_demonstrations(shop.tokenizer, shop.data.demonstrations.train, settings.max_length)
-    heldout = encode_demonstrations(shop.tokenizer, shop.data.demonstrations.heldout, settings.max_length)
+    collate = partial(
+        collate_demonstrations,
+        fill=pad_id(shop.tokenizer),
+        train_on_prompt=settings.train_on_prompt,
+    )
+    train = encode_demonstrations(
+        shop.tokenizer, shop.data.demonstrations.train, settings.max_length
+    )
+    heldout = encode_demonstrations(
+        shop.tokenizer, shop.data.demonstrations.heldout, settings.max_length
+    )
     cut = sum(row.cut for row in train)
-    shop.tell_cut("sft", cut, len(shop.data.demonstrations.train), dropped=len(shop.data.demonstrations.train) - len(train))
+    shop.tell_cut(
+        "sft",
+        cut,
+        len(shop.data.demonstrations.train),
+        dropped=len(shop.data.demonstrations.train) - len(train),
+    )
     policy = shop.model.causal_lm(shop.tokenizer)
     module = SFTModule(
         policy,
@@ -45,10 +58,20 @@ def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
         lr_warmup=settings.lr_warmup,
     )
     batches = ShuffledBatches(
-        train, settings.batch_size, collate, seed=settings.seed, stage="sft", epoch=lambda: module.iteration
+        train,
+        settings.batch_size,
+        collate,
+        seed=settings.seed,
+        stage="sft",
+        epoch=lambda: module.iteration,
     )
     shop.fit(
-        module, batches, directory=work, grad_clip=settings.grad_clip, checkpoint_every=settings.checkpoint_every, tracker=tracker
+        module,
+        batches,
+        directory=work,
+        grad_clip=settings.grad_clip,
+        checkpoint_every=settings.checkpoint_every,
+        tracker=tracker,
     )
     policy.save_pretrained(work)
     shop.tokenizer.save_pretrained(work)

@@ -1,1 +1,2 @@
-"""A sweep: its jobs, who launches them, how they stand, and the searches that choose them by results."""
+"""A sweep: its jobs, who launches them, how they stand, and the searches that choose them by
+results."""

@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 from rlhf.sweeps.state import last_lines
 
-State = Literal["waiting", "running", "finished", "finished before", "failed", "time limit", "stopped", "not started"]
+State = Literal[
+    "waiting",
+    "running",
+    "finished",
+    "finished before",
+    "failed",
+    "time limit",
+    "stopped",
+    "not started",
+]
 STOP_CODES = (130, 143, -signal.SIGTERM, -signal.SIGINT)
 
 
@@ -39,7 +48,9 @@ class Outcome:
         if exit_code == 0:
             self.state = "finished"
         else:
-            self.state = "time limit" if self.overdue else "stopped" if exit_code in STOP_CODES else "failed"
+            self.state = (
+                "time limit" if self.overdue else "stopped" if exit_code in STOP_CODES else "failed"
+            )
 
     def fail(self, error: str) -> None:
         """It has no process, and maybe no log."""
@@ -62,6 +73,7 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """Of one that did not finish: `kl0: failed (exit 1): ValueError: no; see sweeps/s/kl0/log.txt`."""
+        """Of one that did not finish: `kl0: failed (exit 1): ValueError: no; see
+        sweeps/s/kl0/log.txt`."""
         why = f": {self.last_line}" if self.last_line else ""
         return f"{self.job.name}: {self.state} ({self.ended}){why}; see {self.job.log}"

@@ -1,4 +1,5 @@
-"""launcher.json in a sweep's directory: who runs it and how each job stands, for those who look on (`rlhf-compare --status`).
+"""launcher.json in a sweep's directory: who runs it and how each job stands, for those who look on
+(`rlhf-compare --status`).
 
 Only the parent knows of some jobs how they ended: one killed writes nothing.
 """
@@ -18,19 +19,26 @@ from rlhf.sweeps.state import ENDED, LAUNCHER, read_object
 
 
 class Ledger:
-    """A watcher before another: writes the file whenever a job's state has changed. Jobs that ended under earlier commands stay in it.
+    """A watcher before another: writes the file whenever a job's state has changed. Jobs that ended
+    under earlier commands stay in it.
 
-    To be made by whoever owns the sweep: what an earlier parent had running or waiting, it has no longer.
+    To be made by whoever owns the sweep: what an earlier parent had running or waiting, it has no
+    longer.
     """
 
     def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
         self.path, self.inner = directory / LAUNCHER, inner
         told = read_object(self.path).get("jobs", {})
-        self.jobs: dict[str, Any] = {name: job for name, job in told.items() if job.get("state") in ENDED}
+        self.jobs: dict[str, Any] = {
+            name: job for name, job in told.items() if job.get("state") in ENDED
+        }
         self.written: dict[str, Any] | None = None
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
-        self.jobs |= {o.job.name: {"state": o.state, "exit_code": o.exit_code, "seconds": round(o.seconds, 1)} for o in outcomes}
+        self.jobs |= {
+            o.job.name: {"state": o.state, "exit_code": o.exit_code, "seconds": round(o.seconds, 1)}
+            for o in outcomes
+        }
         if self.jobs != self.written:
             self.write(working=True)
         if self.inner is not None:
@@ -40,9 +48,13 @@ class Ledger:
         self.jobs = {name: job for name, job in self.jobs.items() if name not in names}
 
     def write(self, *, working: bool) -> None:
-        """A full disk stops no sweep: the file is for onlookers only, and is tried again at the next look."""
+        """A full disk stops no sweep: the file is for onlookers only, and is tried again at the
+        next look."""
         try:
-            write_json(self.path, {**this_process(), "time": time.time(), "working": working, "jobs": self.jobs})
+            write_json(
+                self.path,
+                {**this_process(), "time": time.time(), "working": working, "jobs": self.jobs},
+            )
             self.written = dict(self.jobs)
         except OSError:
             self.written = None

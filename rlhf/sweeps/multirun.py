@@ -1,4 +1,5 @@
-"""A sweep through Hydra's sweeper and launcher. Our local launcher does all by itself; others get each job as one call of `job_task`."""
+"""A sweep through Hydra's sweeper and launcher. Our local launcher does all by itself; others
+get each job as one call of `job_task`."""
 
 from __future__ import annotations
 
@@ -27,7 +28,16 @@ from rlhf.config.session import CONFIG_NAME
 from rlhf.rundir.files import read_json
 from rlhf.sweeps.job import Job
 from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of
-from rlhf.sweeps.launchers.local import GOOD, JobFailed, LocalLauncher, job_of, limit_threads, preloads, register_launcher, train
+from rlhf.sweeps.launchers.local import (
+    GOOD,
+    JobFailed,
+    LocalLauncher,
+    job_of,
+    limit_threads,
+    preloads,
+    register_launcher,
+    train,
+)
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
 from rlhf.sweeps.screen.follow import stderr_console
 from rlhf.sweeps.searches.base import SearchSweeper
@@ -47,7 +57,9 @@ EXTRAS = (  # in the class's name, the package, the extra
 )
 
 
-def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunction) -> tuple[int, Path]:
+def sweep(
+    hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunction
+) -> tuple[int, Path]:
     """What Hydra's own multirun does, without composing every job a second and a third time.
 
     Returns:
@@ -61,13 +73,17 @@ def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunctio
     register_launcher()
     register_sweepers()
     lines = [*overrides, "hydra.mode=MULTIRUN"]
-    config = hydra.compose_config(CONFIG_NAME, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
+    config = hydra.compose_config(
+        CONFIG_NAME, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=False
+    )
     directory = Path(str(config.hydra.sweep.dir))
     _check_extra(config)
     callbacks = Callbacks(config)
     callbacks.on_multirun_start(config=config, config_name=CONFIG_NAME)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
-    sweeper: Any = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
+    sweeper: Any = Plugins.instance().instantiate_sweeper(
+        config=config, hydra_context=context, task_function=task
+    )
     sweeper.validate_batch_is_legal = lambda batch: None
     arguments = list(config.hydra.overrides.task)
     launcher = sweeper.launcher
@@ -76,7 +92,8 @@ def sweep(hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunctio
         launcher.checked = {job.overrides: job.config for job in found.jobs}
     else:
         _settle_directory(config, directory)
-    grid = type(sweeper).__name__ == "BasicSweeper"  # Hydra loads the modules of its plugins once more: there are two classes
+    # Hydra loads the modules of its plugins once more: there are two classes
+    grid = type(sweeper).__name__ == "BasicSweeper"
     if grid:
         sweeper.launcher = Grid(launcher, {} if local else jobs_of(found, directory))
     if local or isinstance(sweeper, SearchSweeper):
@@ -105,7 +122,8 @@ def register_sweepers() -> None:
 def _check_extra(config: DictConfig) -> None:
     """
     Raises:
-        HydraException: a package of the launcher or the sweeper is not installed; says which extra brings it.
+        HydraException: a package of the launcher or the sweeper is not installed; says which extra
+            brings it.
     """
     for part in ("launcher", "sweeper"):
         target = str(config.hydra[part].get("_target_", ""))
@@ -116,14 +134,20 @@ def _check_extra(config: DictConfig) -> None:
             there = False
         if not there:
             chosen = config.hydra.runtime.choices.get(f"hydra/{part}", extra)
-            raise HydraException(f"hydra/{part}={chosen} needs a package that is not there: pip install 'rlhf[{extra}]'")
+            raise HydraException(
+                f"hydra/{part}={chosen} needs a package that is not there: pip install"
+                f" 'rlhf[{extra}]'"
+            )
 
 
 def _settle_directory(config: DictConfig, directory: Path) -> None:
-    """Jobs get the sweep's directory said outright: its name follows from the command, which they do not see."""
+    """Jobs get the sweep's directory said outright: its name follows from the command, which
+    they do not see."""
     with read_write(config), open_dict(config):
         config.hydra.sweep.dir = str(directory.absolute())
-        config.hydra.overrides.hydra.append("hydra.sweep.dir='{}'".format(str(directory.absolute()).replace("'", "\\'")))
+        config.hydra.overrides.hydra.append(
+            "hydra.sweep.dir='{}'".format(str(directory.absolute()).replace("'", "\\'"))
+        )
 
 
 @contextmanager
@@ -142,7 +166,8 @@ _busy = Lock()  # held while a job of this worker runs
 
 @cache
 def _leave_with(parent: int) -> None:
-    """Of a worker that is the launcher's own child, as joblib's are: when its parent was killed its job is asked to stop, and it goes too.
+    """Of a worker that is the launcher's own child, as joblib's are: when its parent was killed its
+    job is asked to stop, and it goes too.
 
     Left alone it would wait for ever for somebody to take its result.
     """
@@ -157,8 +182,11 @@ def _leave_with(parent: int) -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def job_task(cfg: Config, hydra_config: Any, *, target: Callable[[Job], None] = train) -> dict[str, Any]:
-    """One job, wherever a launcher put it: a process of its own below the launcher's worker, so that no end of it harms the worker.
+def job_task(
+    cfg: Config, hydra_config: Any, *, target: Callable[[Job], None] = train
+) -> dict[str, Any]:
+    """One job, wherever a launcher put it: a process of its own below the launcher's worker, so
+    that no end of it harms the worker.
 
     Returns:
         The run's summary.
@@ -176,9 +204,12 @@ def job_task(cfg: Config, hydra_config: Any, *, target: Callable[[Job], None] = 
     if not naming.is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
         with _busy, _own_start_method():
-            (outcome,), code = run_jobs([job], target, 1, preload=preloads([cfg]) if target is train else ())
+            (outcome,), code = run_jobs(
+                [job], target, 1, preload=preloads([cfg]) if target is train else ()
+            )
         if code is not None:
-            raise SystemExit(code)  # the signal was for this worker; one for the job alone is no concern of the others
+            # the signal was for this worker; one for the job alone is no concern of the others
+            raise SystemExit(code)
         if outcome.state not in GOOD:
             raise JobFailed(outcome.sentence)
     summary: dict[str, Any] = read_json(job.directory / "summary.json")

@@ -1,4 +1,5 @@
-"""What a sweep's files say, for whoever looks on: while it runs, after it ended, after it was killed."""
+"""What a sweep's files say, for whoever looks on: while it runs, after it ended, after it was
+killed."""
 
 from __future__ import annotations
 
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
 
 LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how each job ended
 STYLES = {
-    "finished": "green", "finished before": "green", "failed": "bold red", "time limit": "bold red", "stopped": "yellow", "cut": "yellow",
+    "finished": "green",
+    "finished before": "green",
+    "failed": "bold red",
+    "time limit": "bold red",
+    "stopped": "yellow",
+    "cut": "yellow",
     "running": "cyan",
-}  # fmt: skip
+}
 ENDED = ("finished", "finished before", "failed", "time limit", "stopped")
 
 
@@ -62,9 +68,14 @@ def numbers(row: dict[str, Any]) -> dict[str, str]:
         "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"),
         "coef": ("kl/coef",),
     }
-    values = {label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()}
+    values = {
+        label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()
+    }
     form = {"reward": "+.3f", "KL": ".2f", "coef": ".4g"}
-    return {k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else "" for k, v in values.items()}
+    return {
+        k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else ""
+        for k, v in values.items()
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +107,13 @@ def sweep_state(directory: Path) -> SweepState:
     told = launcher.get("jobs", {})
     named = [str(job["name"]) for job in read_object(directory / "sweep.json").get("jobs", ())]
     found = sorted(path.parent.name for path in directory.glob("*/status.json"))
-    jobs = tuple(_job(directory / name, told.get(name, {}), at_work) for name in dict.fromkeys([*named, *found]))
-    return SweepState(directory=directory, jobs=jobs, parent=launcher.get("pid") if at_work else None)
+    jobs = tuple(
+        _job(directory / name, told.get(name, {}), at_work)
+        for name in dict.fromkeys([*named, *found])
+    )
+    return SweepState(
+        directory=directory, jobs=jobs, parent=launcher.get("pid") if at_work else None
+    )
 
 
 def _job(directory: Path, told: dict[str, Any], at_work: bool) -> JobState:
@@ -117,30 +133,56 @@ def _job(directory: Path, told: dict[str, Any], at_work: bool) -> JobState:
         state, code = "cut", None
     elif state == "not started" and at_work:
         state = "waiting"
-    return JobState(name=directory.name, directory=directory, state=state, exit_code=code, status=status)
+    return JobState(
+        name=directory.name, directory=directory, state=state, exit_code=code, status=status
+    )
 
 
 def print_state(console: Console, directory: Path) -> None:
-    """A table of the sweep's jobs; of those that run or did not finish the end of the log and its path."""
+    """A table of the sweep's jobs; of those that run or did not finish the end of the log and
+    its path."""
     from rich.table import Table
     from rich.text import Text
 
     found = sweep_state(directory)
     table = Table(box=None, pad_edge=False)
     for column in ("job", "state", "exit", "stage", "iteration", "reward", "KL", "coef", "seen"):
-        table.add_column(column, justify="left" if column in ("job", "state", "stage") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("job", "state", "stage") else "right", no_wrap=True
+        )
     for job in found.jobs:
         table.add_row(job.name, Text(job.state, STYLES.get(job.state, "dim")), *_cells(job))
     console.print(table)
     for job in found.jobs:
         if job.state in ("running", "failed", "time limit", "stopped", "cut"):
-            print_end(console, job.name, job.state, last_lines(job.log, 1 if job.state == "running" else 3), job.log)
+            print_end(
+                console,
+                job.name,
+                job.state,
+                last_lines(job.log, 1 if job.state == "running" else 3),
+                job.log,
+            )
     count = Counter(job.state for job in found.jobs)
-    told = f"{len(found.jobs)} jobs in {directory}: {', '.join(f'{n} {state}' for state, n in count.most_common())}"
+    told = (
+        f"{len(found.jobs)} jobs in {directory}:"
+        f" {', '.join(f'{n} {state}' for state, n in count.most_common())}"
+    )
     at_work = found.parent is not None or "running" in count
-    tail = f"process {found.parent} is at work" if found.parent else "" if at_work else "nobody is at work on them"
-    again = "; the same command runs what is missing" if not at_work and count.keys() - {"finished"} else ""
-    console.print(f"{told}{'; ' if tail else ''}{tail}{again}", highlight=False, soft_wrap=True, markup=False)
+    tail = (
+        f"process {found.parent} is at work"
+        if found.parent
+        else ""
+        if at_work
+        else "nobody is at work on them"
+    )
+    again = (
+        "; the same command runs what is missing"
+        if not at_work and count.keys() - {"finished"}
+        else ""
+    )
+    console.print(
+        f"{told}{'; ' if tail else ''}{tail}{again}", highlight=False, soft_wrap=True, markup=False
+    )
 
 
 def print_end(console: Console, name: str, state: str, lines: Iterable[str], log: Path) -> None:
@@ -153,7 +195,19 @@ def _cells(job: JobState) -> list[str]:
     status = job.status
     total = status.get("iterations")
     shown = numbers(last_row(job.directory / "metrics.jsonl") if status else {})
-    ago = f"{max(0, round(time.time() - status['time']))} s ago" if job.state == "running" and "time" in status else ""
+    ago = (
+        f"{max(0, round(time.time() - status['time']))} s ago"
+        if job.state == "running" and "time" in status
+        else ""
+    )
     code = "" if job.exit_code is None else str(job.exit_code)
     iteration = f"{status.get('iteration', 0)}/{total}" if total else ""
-    return [code, str(status.get("stage") or ""), iteration, shown["reward"], shown["KL"], shown["coef"], ago]
+    return [
+        code,
+        str(status.get("stage") or ""),
+        iteration,
+        shown["reward"],
+        shown["KL"],
+        shown["coef"],
+        ago,
+    ]

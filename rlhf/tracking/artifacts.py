@@ -1,4 +1,5 @@
-"""What a run carries besides its metrics: config, reports, samples, final numbers. Weights stay where they are."""
+"""What a run carries besides its metrics: config, reports, samples, final numbers. Weights stay
+where they are."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
 TABLE = "samples.json"
-RESULTS = ("objective", "kl.coef_final", "wall_seconds")  # of summary.json, beside everything with a `/`
+# of summary.json, beside everything with a `/`
+RESULTS = ("objective", "kl.coef_final", "wall_seconds")
 _INF = float("inf")
 
 
@@ -30,7 +32,8 @@ def send_files(client: MlflowClient, run_id: str, directory: Path) -> None:
 
 
 def send_file(client: MlflowClient, run_id: str, path: Path) -> None:
-    """Upload a file under its own name, in place of an earlier one; text without its secrets. Nothing if there is no file."""
+    """Upload a file under its own name, in place of an earlier one; text without its secrets.
+    Nothing if there is no file."""
     if not path.is_file():
         return
     clean = None if path.suffix == ".png" else redacted_file(path)
@@ -41,18 +44,30 @@ def send_file(client: MlflowClient, run_id: str, path: Path) -> None:
 
 
 def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The run's results as `final/...`, which MLflow draws as bars across runs. Standard errors stay in summary.json."""
-    wanted = {k: number(v) for k, v in summary.items() if ("/" in k and not k.endswith("_se")) or k in RESULTS}
+    """The run's results as `final/...`, which MLflow draws as bars across runs. Standard errors
+    stay in summary.json."""
+    wanted = {
+        k: number(v)
+        for k, v in summary.items()
+        if ("/" in k and not k.endswith("_se")) or k in RESULTS
+    }
     return {f"final/{k}": v for k, v in wanted.items() if v is not None and abs(v) != _INF}
 
 
-def send_summary(client: MlflowClient, run_id: str, directory: Path, *, step: int, timestamp: int) -> None:
-    """Sent again it changes nothing: same key, value, step and timestamp (ms) are one row to MLflow."""
+def send_summary(
+    client: MlflowClient, run_id: str, directory: Path, *, step: int, timestamp: int
+) -> None:
+    """Sent again it changes nothing: same key, value, step and timestamp (ms) are one row to
+    MLflow."""
     from mlflow.entities import Metric
 
     values = final_metrics(read_json(directory / "summary.json"))
     if values:
-        client.log_batch(run_id, metrics=[Metric(k, v, timestamp, step) for k, v in values.items()], synchronous=True)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(k, v, timestamp, step) for k, v in values.items()],
+            synchronous=True,
+        )
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -63,28 +78,46 @@ def table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
-    """samples.jsonl as a table, the last iteration first. Of several runs MLflow shows the responses to a prompt side by side:
-    it sets them by a table's first column and compares the second.
+    """samples.jsonl as a table, the last iteration first. Of several runs MLflow shows the
+    responses to a prompt side by side: it sets them by a table's first column and compares the
+    second.
 
-    Not `log_table`: that appends to a table that is there, and would show every sample twice after a resume.
+    Not `log_table`: that appends to a table that is there, and would show every sample twice after
+    a resume.
     """
-    rows = [{k: v for k, v in row.items() if not k.startswith("token")} for row in Lines(directory / "samples.jsonl").read()]
+    rows = [
+        {k: v for k, v in row.items() if not k.startswith("token")}
+        for row in Lines(directory / "samples.jsonl").read()
+    ]
     if rows:
         rows.sort(key=lambda row: -row["iteration"])
-        client.log_dict(run_id, table({"prompt": None, "response": None} | row for row in rows), TABLE)
-        client.set_tag(run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}]))
+        client.log_dict(
+            run_id, table({"prompt": None, "response": None} | row for row in rows), TABLE
+        )
+        client.set_tag(
+            run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}])
+        )
 
 
 def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[str, Any]]) -> None:
-    """What the run learns from, as its inputs: MLflow shows them in the run list and finds runs by them."""
+    """What the run learns from, as its inputs: MLflow shows them in the run list and finds runs
+    by them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     def entity(data: Mapping[str, Any]) -> Dataset:
         profile = json.dumps({"num_rows": data["rows"]})
-        return Dataset(name=data["name"], digest=data["digest"][:16], source_type="rlhf", source=data["source"], profile=profile)
+        return Dataset(
+            name=data["name"],
+            digest=data["digest"][:16],
+            source_type="rlhf",
+            source=data["source"],
+            profile=profile,
+        )
 
     context = [InputTag("mlflow.data.context", "training")]
-    client.log_inputs(run_id, datasets=[DatasetInput(entity(data), tags=context) for data in datasets])
+    client.log_inputs(
+        run_id, datasets=[DatasetInput(entity(data), tags=context) for data in datasets]
+    )
 
 
 def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:
@@ -94,6 +127,13 @@ def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:
     manifest, status = read_json(directory / "manifest.json"), read_json(directory / "status.json")
     tags, git = {}, manifest.get("git") or {}
     if git.get("revision"):
-        tags = {"mlflow.source.git.commit": git["revision"], "git.dirty": str(bool(git.get("dirty"))).lower()}
+        tags = {
+            "mlflow.source.git.commit": git["revision"],
+            "git.dirty": str(bool(git.get("dirty"))).lower(),
+        }
     tags["error"] = status.get("error") or ""
-    client.log_batch(run_id, tags=[RunTag(k, redact_text(str(v))[:500]) for k, v in tags.items() if v], synchronous=True)
+    client.log_batch(
+        run_id,
+        tags=[RunTag(k, redact_text(str(v))[:500]) for k, v in tags.items() if v],
+        synchronous=True,
+    )

@@ -12,7 +12,8 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a run learns from: `digest` is the sha256 of its rows, `source` says how it came about (plain JSON)."""
+    """What a run learns from: `digest` is the sha256 of its rows, `source` says how it came
+    about (plain JSON)."""
 
     name: str
     digest: str
@@ -21,10 +22,17 @@ class Dataset:
 
 
 class Tracker(Protocol):
-    """Follows one run directory at a time. `metrics.jsonl` there is the spool; the tracker only reads it."""
+    """Follows one run directory at a time. `metrics.jsonl` there is the spool; the tracker only
+    reads it."""
 
     def begin(
-        self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[Dataset] = ()
+        self,
+        directory: Path,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        datasets: Sequence[Dataset] = (),
     ) -> None:
         """Start to follow `directory`. `params` is flat (`kl.coef`: 0.05). Returns at once."""
         ...
@@ -34,7 +42,8 @@ class Tracker(Protocol):
         ...
 
     def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
-        """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something could not be delivered."""
+        """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something
+        could not be delivered."""
         ...
 
     def links(self) -> dict[str, str]:
@@ -46,7 +55,13 @@ class NoTracker:
     """tracking=none: the run's directory is all there is."""
 
     def begin(
-        self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[Dataset] = ()
+        self,
+        directory: Path,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        datasets: Sequence[Dataset] = (),
     ) -> None:
         return None
 

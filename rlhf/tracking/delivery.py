@@ -1,7 +1,8 @@
 """Brings one run directory into one MLflow run, every iteration once.
 
-State is `tracking.json` in the directory. MLflow is asked for the last iteration whenever the two may differ (after a
-start, after an error), so that a crash between sending a line and noting it sends nothing twice.
+State is `tracking.json` in the directory. MLflow is asked for the last iteration whenever the two
+may differ (after a start, after an error), so that a crash between sending a line and noting it
+sends nothing twice.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ STATE = "tracking.json"
 KEY_TAG = "rlhf.key"
 PARENT_TAG = "mlflow.parentRunId"
 LONGEST_TAG = 5000
-FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")  # MLflow's compare page opens on the metric that a run logged first
+# MLflow's compare page opens on the metric that a run logged first
+FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")
 _INF = float("inf")
 
 
@@ -55,17 +57,37 @@ def open_state(
     datasets: Sequence[Dataset] = (),
     nested: bool = False,
 ) -> dict[str, Any]:
-    """The directory's state with what this start says of the run; a new one if the directory was tracked elsewhere, or never.
+    """The directory's state with what this start says of the run; a new one if the directory was
+    tracked elsewhere, or never.
 
     `nested`: below the summary run of its sweep, if the directory is a job of one.
     """
     old = read_state(directory)
     same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
-    state: dict[str, Any] = old if same else {"key": uuid.uuid4().hex, "run_id": None, "experiment_id": None, "delivered": -1, "starts": 0}
-    state.update(uri=uri, experiment=experiment, name=name, closed=None, ended=None, begun=state.get("begun") or _now())
+    state: dict[str, Any] = (
+        old
+        if same
+        else {
+            "key": uuid.uuid4().hex,
+            "run_id": None,
+            "experiment_id": None,
+            "delivered": -1,
+            "starts": 0,
+        }
+    )
+    state.update(
+        uri=uri,
+        experiment=experiment,
+        name=name,
+        closed=None,
+        ended=None,
+        begun=state.get("begun") or _now(),
+    )
     state["params"] = written(params)
     state["tags"] = {key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
-    state["datasets"] = [{**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets]
+    state["datasets"] = [
+        {**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets
+    ]
     state["nested"] = nested and "sweep" in tags and (directory.parent / "sweep.json").is_file()
     state["starts"] += 1
     write_json(directory / STATE, state)
@@ -77,14 +99,19 @@ def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
 
     MLflow keeps nan, but stores inf as 1.8e308.
     """
-    values = {key_of(key): value for key, value in ((k, number(v)) for k, v in line.items()) if value is not None}
+    values = {
+        key_of(key): value
+        for key, value in ((k, number(v)) for k, v in line.items())
+        if value is not None
+    }
     finite = {key: value for key, value in values.items() if abs(value) != _INF}
     left_out = len(values) - len(finite)
     return (finite | {"nonfinite": float(left_out)} if left_out else finite), left_out
 
 
 class Delivery:
-    """Synchronous: every method may wait for MLflow and may raise. One at a time for a directory, held by a file lock."""
+    """Synchronous: every method may wait for MLflow and may raise. One at a time for a
+    directory, held by a file lock."""
 
     def __init__(self, directory: Path, state: dict[str, Any]) -> None:
         self.directory = directory
@@ -92,7 +119,10 @@ class Delivery:
         self.abandoned = threading.Event()  # set when nobody waits any more: write nothing
         self._writing = threading.Lock()
         self._lock = FileLock(directory / ".tracking.lock", thread_local=False)
-        self._metrics, self._timings = Lines(directory / "metrics.jsonl"), Lines(directory / "timings.jsonl")
+        self._metrics, self._timings = (
+            Lines(directory / "metrics.jsonl"),
+            Lines(directory / "timings.jsonl"),
+        )
         self._backlog: deque[dict[str, Any]] = deque()
         self._times: dict[int, int] = {}
         self._client: MlflowClient | None = None
@@ -104,7 +134,8 @@ class Delivery:
         return len(self._backlog)
 
     def advance(self, *, resume: bool = True) -> None:
-        """Deliver the lines that are new. `resume` says that the run goes on: its status becomes RUNNING."""
+        """Deliver the lines that are new. `resume` says that the run goes on: its status becomes
+        RUNNING."""
         if self._client is None:
             if not self._lock.is_locked:
                 self._lock.acquire(timeout=1)
@@ -123,7 +154,13 @@ class Delivery:
         assert self._client is not None
         run_id = self.state["run_id"]
         last = max(self.state["delivered"], 0)
-        artifacts.send_summary(self._client, run_id, self.directory, step=last, timestamp=self._times.get(last, self.state["begun"]))
+        artifacts.send_summary(
+            self._client,
+            run_id,
+            self.directory,
+            step=last,
+            timestamp=self._times.get(last, self.state["begun"]),
+        )
         artifacts.send_files(self._client, run_id, self.directory)
         artifacts.send_samples(self._client, run_id, self.directory)
         artifacts.send_end_tags(self._client, run_id, self.directory)
@@ -151,7 +188,11 @@ class Delivery:
 
     def _read(self) -> None:
         for row in self._timings.read():
-            if isinstance(row.get("iteration"), int) and (seconds := number(row.get("time"))) is not None and 0 < seconds < _INF:
+            if (
+                isinstance(row.get("iteration"), int)
+                and (seconds := number(row.get("time"))) is not None
+                and 0 < seconds < _INF
+            ):
                 self._times[row["iteration"]] = round(seconds * 1000)
         newest = self._backlog[-1]["iteration"] if self._backlog else self.state["delivered"]
         for row in self._metrics.read():
@@ -167,7 +208,10 @@ class Delivery:
         if iteration > self.state["delivered"]:
             values, _ = batch(line)
             stamp = self._times.get(iteration) or _now()
-            ordered = sorted(values.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST))
+            ordered = sorted(
+                values.items(),
+                key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST),
+            )
             metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
             self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=iteration)
@@ -179,8 +223,14 @@ class Delivery:
         run = _find(client, experiment_id, state)
         above = self._above(client, experiment_id)
         if run is None:
-            tags = state["tags"] | {KEY_TAG: state["key"], "rlhf.directory": str(self.directory.absolute()), "mlflow.source.name": "rlhf"}
-            run = client.create_run(experiment_id, start_time=state["begun"], tags=tags | above, run_name=state["name"])
+            tags = state["tags"] | {
+                KEY_TAG: state["key"],
+                "rlhf.directory": str(self.directory.absolute()),
+                "mlflow.source.name": "rlhf",
+            }
+            run = client.create_run(
+                experiment_id, start_time=state["begun"], tags=tags | above, run_name=state["name"]
+            )
         elif resume and run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
         for key, value in above.items() - run.data.tags.items():
@@ -198,11 +248,19 @@ class Delivery:
         """The tag by which MLflow nests the run, if it is to be nested."""
         if not self.state.get("nested"):
             return {}
-        return {PARENT_TAG: summary_run(client, experiment_id, sweep=self.state["tags"]["sweep"], directory=self.directory.parent)}
+        return {
+            PARENT_TAG: summary_run(
+                client,
+                experiment_id,
+                sweep=self.state["tags"]["sweep"],
+                directory=self.directory.parent,
+            )
+        }
 
 
 def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Run | None:
-    """The run of this state if it is there and not deleted. A run created just before a crash is found by its key."""
+    """The run of this state if it is there and not deleted. A run created just before a crash is
+    found by its key."""
     from mlflow.exceptions import MlflowException
 
     if state["run_id"] is not None:

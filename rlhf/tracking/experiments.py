@@ -19,10 +19,12 @@ RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
-    """The directories of PPO runs: each word is a run's id, or the name of an experiment for all of its runs.
+    """The directories of PPO runs: each word is a run's id, or the name of an experiment for all of
+    its runs.
 
     Raises:
-        LookupError: no such store, experiment or run, nothing of it is left on this disk, an address that is none, or no answer.
+        LookupError: no such store, experiment or run, nothing of it is left on this disk, an
+            address that is none, or no answer.
     """
     try:
         absolute_uri(uri)
@@ -31,12 +33,16 @@ def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
     found: dict[Path, None] = {}
     try:
         for word in wanted:
-            places = [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
+            places = (
+                [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
+            )
             found |= dict.fromkeys(places)
     except LookupError:
         raise
     except Exception as error:  # of MLflow or any library below it
-        raise LookupError(f"MLflow at {redact_text(uri)} does not answer ({sentence(error)}).") from None
+        raise LookupError(
+            f"MLflow at {redact_text(uri)} does not answer ({sentence(error)})."
+        ) from None
     return list(found)
 
 
@@ -53,14 +59,22 @@ def _of_experiment(uri: str, name: str) -> list[Path]:
     places = [Path(tag[DIRECTORY_TAG]) for tag in tags if DIRECTORY_TAG in tag]
     there = [place for place in places if place.is_dir()]
     if not there:
-        raise LookupError(f"the experiment {name!r} has {len(places)} PPO runs with a directory, and none of these is on this disk.")
+        raise LookupError(
+            f"the experiment {name!r} has {len(places)} PPO runs with a directory, and none of"
+            " these is on this disk."
+        )
     return there
 
 
 def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
     token = None
     while True:
-        page = client.search_runs([experiment_id], "tags.stage = 'ppo'", order_by=["attributes.start_time ASC"], page_token=token)
+        page = client.search_runs(
+            [experiment_id],
+            "tags.stage = 'ppo'",
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
         yield from page
         token = page.token
         if not token:

@@ -26,7 +26,8 @@ def page(uri: str) -> str:
 def ui_command(uri: str) -> str | None:
     """The command that serves a database on this computer only; None where a server already does.
 
-    The address is left out where `rlhf-ui` given here finds the store without it. A password in it is not printed.
+    The address is left out where `rlhf-ui` given here finds the store without it. A password in it
+    is not printed.
     """
     if uri.startswith(("http", "databricks")):
         return None
@@ -52,30 +53,44 @@ def run_place(experiment_id: str, run_id: str) -> str:
 
 def runs_place(experiment_id: str, search: str) -> str:
     """The same of the list of an experiment's runs that a search finds, by name."""
-    return f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}&orderByKey={quote(BY_NAME)}&orderByAsc=true&{MODE}"
+    order = f"orderByKey={quote(BY_NAME)}&orderByAsc=true"
+    return f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}&{order}&{MODE}"
 
 
-def view_link(uri: str, experiment_id: str, view: str, mode: Literal["TABLE", "CHART", "ARTIFACT"]) -> str:
-    """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs side by side."""
-    return f"{page(uri)}#/experiments/{experiment_id}/runs?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
+def view_link(
+    uri: str, experiment_id: str, view: str, mode: Literal["TABLE", "CHART", "ARTIFACT"]
+) -> str:
+    """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs
+    side by side."""
+    query = f"viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
+    return f"{page(uri)}#/experiments/{experiment_id}/runs?{query}"
 
 
 def with_tags(tags: Mapping[str, str]) -> str:
     """A search for the runs that have these tags."""
     quotes = {key: '"' if "'" in value else "'" for key, value in tags.items()}
-    return " and ".join(f"tags.`{key}` = {quotes[key]}{value}{quotes[key]}" for key, value in tags.items())
+    return " and ".join(
+        f"tags.`{key}` = {quotes[key]}{value}{quotes[key]}" for key, value in tags.items()
+    )
 
 
 def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
-    """The page that sets runs side by side: parallel coordinates, scatter, box and contour plots, and a table."""
-    runs, experiments = (quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (run_ids, experiment_ids))
+    """The page that sets runs side by side: parallel coordinates, scatter, box and contour
+    plots, and a table."""
+    runs, experiments = (
+        quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (run_ids, experiment_ids)
+    )
     return f"{page(uri)}#/compare-runs?runs={runs}&experiments={experiments}&{MODE}"
 
 
 def directory_links(directory: Path) -> dict[str, str]:
-    """Of a run's directory: the command that serves its store and its page there. {} if it was never tracked."""
+    """Of a run's directory: the command that serves its store and its page there. {} if it was
+    never tracked."""
     state = read_json(directory / "tracking.json")
     if not state.get("run_id"):
         return {}
     command = ui_command(state["uri"])
-    return {**({"mlflow": command} if command else {}), "run": run_link(state["uri"], state["experiment_id"], state["run_id"])}
+    return {
+        **({"mlflow": command} if command else {}),
+        "run": run_link(state["uri"], state["experiment_id"], state["run_id"]),
+    }

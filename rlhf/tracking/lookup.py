@@ -13,10 +13,12 @@ DIRECTORY_TAG = "rlhf.directory"
 
 
 def run_directory(uri: str, run_id: str) -> Path:
-    """Where the run of this id wrote its files, as its tags say. A stage's folder has been renamed when it was published.
+    """Where the run of this id wrote its files, as its tags say. A stage's folder has been renamed
+    when it was published.
 
     Raises:
-        LookupError: no such store, no such run, a run of another program, or a directory that is gone.
+        LookupError: no such store, no such run, a run of another program, or a directory that is
+            gone.
     """
     path = database(uri)
     tag = _tag_in(path, run_id) if path is not None else _tag_at(absolute_uri(uri), run_id)
@@ -37,14 +39,21 @@ def run_ids(uri: str) -> list[str]:
         return []
     try:
         with closing(_open(path)) as db:
-            return [str(row[0]) for row in db.execute("select run_uuid from runs order by start_time desc limit 1000")]
+            return [
+                str(row[0])
+                for row in db.execute(
+                    "select run_uuid from runs order by start_time desc limit 1000"
+                )
+            ]
     except LookupError:
         return []
 
 
 def _tag_in(path: Path, run_id: str) -> str | None:
     with closing(_open(path)) as db:
-        row = db.execute("select value from tags where run_uuid = ? and key = ?", (run_id, DIRECTORY_TAG)).fetchone()
+        row = db.execute(
+            "select value from tags where run_uuid = ? and key = ?", (run_id, DIRECTORY_TAG)
+        ).fetchone()
     return str(row[0]) if row else None
 
 
@@ -70,5 +79,7 @@ def _tag_at(uri: str, run_id: str) -> str | None:
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
-        raise LookupError(f"{redact_text(uri)} does not answer ({redact_text(str(error).splitlines()[0])[:200]}).") from None
+        raise LookupError(
+            f"{redact_text(uri)} does not answer ({redact_text(str(error).splitlines()[0])[:200]})."
+        ) from None
     return str(tags[DIRECTORY_TAG]) if DIRECTORY_TAG in tags else None

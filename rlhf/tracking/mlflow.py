@@ -1,4 +1,5 @@
-"""MLflow behind a thread of its own: the training thread writes files and rings a bell, nothing more."""
+"""MLflow behind a thread of its own: the training thread writes files and rings a bell, nothing
+more."""
 
 from __future__ import annotations
 
@@ -40,7 +41,13 @@ class MLflowTracker:
         self._thread: threading.Thread | None = None
 
     def begin(
-        self, directory: Path, *, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[Dataset] = ()
+        self,
+        directory: Path,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        datasets: Sequence[Dataset] = (),
     ) -> None:
         if self._thread is not None:
             raise RuntimeError("finish the run that is followed before another begins")
@@ -57,7 +64,12 @@ class MLflowTracker:
         self._delivery = Delivery(directory, state)
         self._bell, self._status, self._error, self._done = threading.Event(), None, None, False
         self._bell.set()
-        self._thread = threading.Thread(target=self._follow, name="rlhf-tracking", args=(self._delivery, self._bell), daemon=True)
+        self._thread = threading.Thread(
+            target=self._follow,
+            name="rlhf-tracking",
+            args=(self._delivery, self._bell),
+            daemon=True,
+        )
         self._thread.start()
 
     def notify(self) -> None:
@@ -82,7 +94,8 @@ class MLflowTracker:
         )
 
     def links(self) -> dict[str, str]:
-        """`command` that serves a database, and where to look: `run` and `experiment` once MLflow has named them."""
+        """`command` that serves a database, and where to look: `run` and `experiment` once
+        MLflow has named them."""
         state = self._delivery.state if self._delivery else {}
         command = ui_command(self.uri)
         found = {"command": command} if command else {}
@@ -95,7 +108,8 @@ class MLflowTracker:
     _error: Exception | None
 
     def _follow(self, delivery: Delivery, bell: threading.Event) -> None:
-        """Deliver whenever the bell rings; after an error wait longer each time; at the end try once more, twice if all was well."""
+        """Deliver whenever the bell rings; after an error wait longer each time; at the end try
+        once more, twice if all was well."""
         failures, next_try, last_tries = 0, 0.0, 2
         while not delivery.abandoned.is_set():
             bell.wait(None if not failures else max(next_try - time.monotonic(), 0.01))
@@ -115,7 +129,11 @@ class MLflowTracker:
                 failures += 1
                 next_try = time.monotonic() + min(2.0**failures, LONGEST_PAUSE)
                 if failures == 1:
-                    log.info("MLflow at %s does not answer; what is new waits in %s", redact_text(self.uri), delivery.directory)
+                    log.info(
+                        "MLflow at %s does not answer; what is new waits in %s",
+                        redact_text(self.uri),
+                        delivery.directory,
+                    )
                 if status is not None:
                     last_tries -= 1
                     if last_tries == 0 or failures > 1:
@@ -131,19 +149,23 @@ def pending(directory: Path) -> bool:
 
 
 def deliver(directory: Path) -> str | None:
-    """Deliver what an earlier command could not, and close the run. Returns a sentence if that is not possible now.
+    """Deliver what an earlier command could not, and close the run. Returns a sentence if that is
+    not possible now.
 
-    The run's status is the one it ended with, or that of status.json; a run whose process is gone without a word is KILLED.
+    The run's status is the one it ended with, or that of status.json; a run whose process is gone
+    without a word is KILLED.
     """
     if not pending(directory):
         return None
     status = read_json(directory / "status.json")
-    if read_json(directory / "summary.json").get("status") == "finished":  # killed between its summary and its last status
+    # killed between its summary and its last status
+    if read_json(directory / "summary.json").get("status") == "finished":
         status = {**status, "state": "finished"}
     if status.get("state") == "running" and is_alive(status) is not False:
         return f"{directory} is still running."
     delivery = Delivery(directory, read_state(directory))
-    killed = status.get("state") == "failed" and int(status.get("exit_code") or 0) < 0  # by a signal that let it write nothing down
+    # by a signal that let it write nothing down
+    killed = status.get("state") == "failed" and int(status.get("exit_code") or 0) < 0
     ended = delivery.state.get("ended") or {
         "status": "KILLED" if killed else _STATUS.get(str(status.get("state")), "KILLED"),
         "time": round(float(status.get("time") or time.time()) * 1000),
@@ -154,7 +176,10 @@ def deliver(directory: Path) -> str | None:
     except Timeout:
         return f"{directory} is being delivered by another process."
     except Exception as error:  # of any library below
-        return f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory} ({sentence(error)})."
+        return (
+            f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory}"
+            f" ({sentence(error)})."
+        )
     finally:
         delivery.release()
     return None

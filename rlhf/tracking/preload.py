@@ -1,4 +1,5 @@
-"""Imports MLflow as `connect` does, for a process that others are forked from: quietly, and with no thread of its telemetry."""
+"""Imports MLflow as `connect` does, for a process that others are forked from: quietly, and with
+no thread of its telemetry."""
 
 from rlhf.tracking.store import quiet
 

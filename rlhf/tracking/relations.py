@@ -1,4 +1,5 @@
-"""What a run's page says beside its numbers: its name, and the way to its sweep, to the stages it starts from, to what starts from it."""
+"""What a run's page says beside its numbers: its name, and the way to its sweep, to the stages
+it starts from, to what starts from it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ PARENT = "parent."  # a run's tag `parent.sft` is the tag `fingerprint` of the s
 
 
 def relabel(client: MlflowClient, run_id: str, *, name: str, setting: str) -> None:
-    """Gives a run the name and the tag `setting` that its sweep gives it by now. One whose tag is right keeps its name, maybe a user's."""
+    """Gives a run the name and the tag `setting` that its sweep gives it by now. One whose tag
+    is right keeps its name, maybe a user's."""
     run = client.get_run(run_id)
     if run.info.lifecycle_stage == "active" and run.data.tags.get("setting") != setting:
         client.update_run(run_id, name=name)
@@ -23,24 +25,40 @@ def relabel(client: MlflowClient, run_id: str, *, name: str, setting: str) -> No
 
 
 def describe(client: MlflowClient, run_id: str) -> None:
-    """Writes the run's description, unless it has one. At the end of a run: by then MLflow knows the stages before it."""
+    """Writes the run's description, unless it has one. At the end of a run: by then MLflow knows
+    the stages before it."""
     run = client.get_run(run_id)
-    if NOTE_TAG not in run.data.tags and (text := description(client, run.info.experiment_id, run.data.tags)):
+    if NOTE_TAG not in run.data.tags and (
+        text := description(client, run.info.experiment_id, run.data.tags)
+    ):
         client.set_tag(run_id, NOTE_TAG, text)
 
 
 def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str:
-    """Markdown for a run with these tags. Addresses are those of the same server, so that they stay right wherever it is."""
+    """Markdown for a run with these tags. Addresses are those of the same server, so that they
+    stay right wherever it is."""
     said = []
     if "sweep" in tags:
-        said.append(f"Of the sweep [{tags['sweep']}]({runs_place(experiment_id, with_tags({'sweep': tags['sweep']}))}).")
-    parents = {key.removeprefix(PARENT): value for key, value in sorted(tags.items(), reverse=True) if key.startswith(PARENT)}
+        said.append(
+            "Of the sweep"
+            f" [{tags['sweep']}]({runs_place(experiment_id, with_tags({'sweep': tags['sweep']}))})."
+        )
+    parents = {
+        key.removeprefix(PARENT): value
+        for key, value in sorted(tags.items(), reverse=True)
+        if key.startswith(PARENT)
+    }
     if parents:
         everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-        said.append(f"Starts from {' and '.join(_stage(client, everywhere, *parent) for parent in parents.items())}.")
+        said.append(
+            "Starts from"
+            f" {' and '.join(_stage(client, everywhere, *parent) for parent in parents.items())}."
+        )
     if "fingerprint" in tags:
         found = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
-        said.append(f"[Runs of this experiment that start from it]({runs_place(experiment_id, found)}).")
+        said.append(
+            f"[Runs of this experiment that start from it]({runs_place(experiment_id, found)})."
+        )
     return " ".join(said)
 
 
@@ -51,7 +69,13 @@ def _stage(client: MlflowClient, everywhere: list[str], stage: str, fingerprint:
     name = f"{stage} {fingerprint[:8]}"
     try:
         everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-        found = client.search_runs(everywhere, with_tags({"stage": stage, "fingerprint": fingerprint}), max_results=1)
+        found = client.search_runs(
+            everywhere, with_tags({"stage": stage, "fingerprint": fingerprint}), max_results=1
+        )
     except MlflowException:  # no permission, say: a link that is missing holds no numbers back
         return name
-    return f"[{name}]({run_place(found[0].info.experiment_id, found[0].info.run_id)})" if found else name
+    return (
+        f"[{name}]({run_place(found[0].info.experiment_id, found[0].info.run_id)})"
+        if found
+        else name
+    )

@@ -1,4 +1,5 @@
-"""Where runs are kept: the address, the database, the experiment. One preparation, then many writers."""
+"""Where runs are kept: the address, the database, the experiment. One preparation, then many
+writers."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ DEFAULT = "sqlite:///outputs/mlflow.db"  # what conf/tracking/mlflow.yaml comes 
 _SQLITE = "sqlite:///"
 _SCHEMES = re.compile(r"^(sqlite|postgresql|mysql|mssql)(\+\w+)?://|^https?://|^databricks(://|$)")
 _ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default of 7 holds one call to a closed port for four minutes
+    # the default of 7 holds one call to a closed port for four minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",  # seconds
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -42,16 +44,23 @@ def absolute_uri(uri: str) -> str:
     """The address with a relative database path made absolute.
 
     Raises:
-        ValueError: what MLflow cannot store runs in (a folder, a memory database), with what to write instead.
+        ValueError: what MLflow cannot store runs in (a folder, a memory database), with what to
+            write instead.
     """
     if not _SCHEMES.search(uri):
         path = re.sub(r"^file:(//)?", "", uri)
-        raise ValueError(f"tracking.uri={uri}: MLflow keeps runs in a database or a server; write sqlite:///{path.rstrip('/')}/mlflow.db")
+        raise ValueError(
+            f"tracking.uri={uri}: MLflow keeps runs in a database or a server; write"
+            f" sqlite:///{path.rstrip('/')}/mlflow.db"
+        )
     if not uri.startswith(_SQLITE):
         return uri
     path, mark, query = uri[len(_SQLITE) :].partition("?")
     if path in ("", ":memory:"):
-        raise ValueError(f"tracking.uri={uri}: a database in memory is lost at the end; name a file, such as sqlite:///outputs/mlflow.db")
+        raise ValueError(
+            f"tracking.uri={uri}: a database in memory is lost at the end; name a file, such as"
+            " sqlite:///outputs/mlflow.db"
+        )
     return f"{_SQLITE}{Path(path).expanduser().absolute()}{mark}{query}"
 
 
@@ -62,7 +71,8 @@ def database(uri: str) -> Path | None:
 
 
 def quiet() -> None:
-    """Bounds MLflow's waiting and its talk, where the user has not chosen otherwise. To be called before MLflow is imported."""
+    """Bounds MLflow's waiting and its talk, where the user has not chosen otherwise. To be
+    called before MLflow is imported."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     for name in ("alembic", "urllib3.connectionpool"):
@@ -72,7 +82,8 @@ def quiet() -> None:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of this address. Imports MLflow (seconds), touches no global state of it but the limits on waiting."""
+    """A client of this address. Imports MLflow (seconds), touches no global state of it but the
+    limits on waiting."""
     quiet()
     from mlflow import MlflowClient
 
@@ -82,8 +93,9 @@ def connect(uri: str) -> MlflowClient:
 def prepare_store(uri: str, experiment: str) -> str:
     """Make sure that database and experiment are there, and return the experiment's id.
 
-    A new sqlite database must have one maker: six processes that open a missing one at the same time break it. So this
-    works under a file lock. A store that is ready is recognised without importing MLflow.
+    A new sqlite database must have one maker: six processes that open a missing one at the same
+    time break it. So this works under a file lock. A store that is ready is recognised without
+    importing MLflow.
     """
     uri = absolute_uri(uri)
     path = database(uri)
@@ -115,7 +127,8 @@ def _schema(path: Path) -> str | None:
 
 
 def _known(path: Path, experiment: str) -> str | None:
-    """The experiment's id if the installed MLflow has prepared this file and nothing changed since."""
+    """The experiment's id if the installed MLflow has prepared this file and nothing changed
+    since."""
     mark = read_json(_mark(path))
     if not path.exists() or mark.get("mlflow") != version("mlflow"):
         return None
@@ -123,7 +136,10 @@ def _known(path: Path, experiment: str) -> str | None:
         if _schema(path) != mark.get("schema"):
             return None
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'active'"
+            query = (
+                "select experiment_id from experiments where name = ? and lifecycle_stage ="
+                " 'active'"
+            )
             row = db.execute(query, (experiment,)).fetchone()
     except sqlite3.Error:
         return None
@@ -131,21 +147,28 @@ def _known(path: Path, experiment: str) -> str | None:
 
 
 def _migrated(uri: str, path: Path) -> MlflowClient:
-    """A client of a database of the installed MLflow's schema. One of an older schema is copied aside and brought up to date."""
+    """A client of a database of the installed MLflow's schema. One of an older schema is copied
+    aside and brought up to date."""
     before = _schema(path) if path.exists() and path.stat().st_size else None
     copy = path.with_name(f"{path.name}.{before}.bak")
-    foreign = before is not None and read_json(_mark(path)) != {"mlflow": version("mlflow"), "schema": before}
+    foreign = before is not None and read_json(_mark(path)) != {
+        "mlflow": version("mlflow"),
+        "schema": before,
+    }
     if foreign:
         shutil.copy2(path, copy)
     client = connect(uri)
     from mlflow.exceptions import MlflowException
 
     try:
-        client.search_experiments(max_results=1)  # opens the database, and makes or migrates it in most cases
+        # opens the database, and makes or migrates it in most cases
+        client.search_experiments(max_results=1)
     except MlflowException as error:
         if "out-of-date database schema" not in str(error):
             raise
-        subprocess.run([sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True, capture_output=True
+        )
         client = connect(uri)
     if foreign and _schema(path) == before:
         copy.unlink()

@@ -39,11 +39,13 @@ def log_sweep_summary(
 ) -> str:
     """Write the sweep's summary run, or bring the one that is there up to date. Returns its run id.
 
-    It is found by its tags sweep=<name> and stage=sweep. Infinite metrics are left out. May wait for MLflow, and raises what MLflow raises.
+    It is found by its tags sweep=<name> and stage=sweep. Infinite metrics are left out. May wait
+    for MLflow, and raises what MLflow raises.
 
     Args:
         note_markdown: the description that MLflow shows at its top.
-        pictures: those of the description by name, small enough: it shows a picture at its own size. Others are left out of it.
+        pictures: those of the description by name, small enough: it shows a picture at its own
+            size. Others are left out of it.
     """
     experiment_id = prepare_store(uri, experiment)
     client = connect(uri)
@@ -51,7 +53,12 @@ def log_sweep_summary(
         run_id = _find_or_create(client, experiment_id, sweep, directory)
         for path in pictures:
             client.log_artifact(run_id, str(path), PICTURES)
-        shown = linked(note_markdown, run_id, pictures=[path.name for path in pictures], files=[path.name for path in files])
+        shown = linked(
+            note_markdown,
+            run_id,
+            pictures=[path.name for path in pictures],
+            files=[path.name for path in files],
+        )
         _update(client, run_id, metrics, {NOTE_TAG: note(shown)})
         for path in files:
             send_file(client, run_id, path)
@@ -60,30 +67,35 @@ def log_sweep_summary(
 
 
 def summary_run(client: MlflowClient, experiment_id: str, *, sweep: str, directory: Path) -> str:
-    """The id of the sweep's summary run, for runs that are nested below it; made if nobody has made it yet."""
+    """The id of the sweep's summary run, for runs that are nested below it; made if nobody has
+    made it yet."""
     with _lock(directory):
         return _find_or_create(client, experiment_id, sweep, directory)
 
 
 def _lock(directory: Path) -> FileLock:
-    """Of the sweep's directory: jobs and comparisons that look for the one summary run go in turn."""
+    """Of the sweep's directory: jobs and comparisons that look for the one summary run go in
+    turn."""
     return FileLock(directory / ".tracking.lock", timeout=30)
 
 
 def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequence[str]) -> str:
-    """The markdown with its pictures and files where MLflow's page finds them: beside the page, as artifacts of the run."""
+    """The markdown with its pictures and files where MLflow's page finds them: beside the page,
+    as artifacts of the run."""
 
     def placed(found: re.Match[str]) -> str:
         mark, text, name = found.groups()
         if name not in (pictures if mark else files):
             return "" if mark else text
-        return f"{mark}[{text}](get-artifact?path={f'{PICTURES}/' if mark else ''}{quote(name)}&run_uuid={run_id})"
+        place = f"{PICTURES}/{quote(name)}" if mark else quote(name)
+        return f"{mark}[{text}](get-artifact?path={place}&run_uuid={run_id})"
 
     return re.sub(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)]*)\)", placed, markdown)
 
 
 def note(markdown: str) -> str:
-    """Markdown that fits a tag, without logins: cut at a line's end, with a word on where the rest is."""
+    """Markdown that fits a tag, without logins: cut at a line's end, with a word on where the
+    rest is."""
     markdown = redact_text(markdown)
     if len(markdown) <= LONGEST_NOTE:
         return markdown
@@ -91,18 +103,37 @@ def note(markdown: str) -> str:
 
 
 def _find_or_create(client: MlflowClient, experiment_id: str, sweep: str, directory: Path) -> str:
-    found = client.search_runs([experiment_id], with_tags({"sweep": sweep, "stage": "sweep"}), max_results=1)
+    found = client.search_runs(
+        [experiment_id], with_tags({"sweep": sweep, "stage": "sweep"}), max_results=1
+    )
     if found:
         return str(found[0].info.run_id)
-    tags = {"sweep": sweep, "stage": "sweep", "rlhf.directory": str(directory.absolute()), "mlflow.source.name": "rlhf"}
+    tags = {
+        "sweep": sweep,
+        "stage": "sweep",
+        "rlhf.directory": str(directory.absolute()),
+        "mlflow.source.name": "rlhf",
+    }
     return str(client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}").info.run_id)
 
 
-def _update(client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+def _update(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]
+) -> None:
     """Only metrics that changed are written: a comparison made twice leaves one value."""
     from mlflow.entities import Metric, RunTag
 
     there, now = client.get_run(run_id).data.metrics, round(time.time() * 1000)
-    values = {k: v for k, v in ((k, number(v)) for k, v in metrics.items()) if v is not None and abs(v) != float("inf")}
-    new = [Metric(k, v, now, 0) for k, v in values.items() if k not in there or (there[k] != v and not (there[k] != there[k] and v != v))]
-    client.log_batch(run_id, metrics=new, tags=[RunTag(k, v) for k, v in tags.items()], synchronous=True)
+    values = {
+        k: v
+        for k, v in ((k, number(v)) for k, v in metrics.items())
+        if v is not None and abs(v) != float("inf")
+    }
+    new = [
+        Metric(k, v, now, 0)
+        for k, v in values.items()
+        if k not in there or (there[k] != v and not (there[k] != there[k] and v != v))
+    ]
+    client.log_batch(
+        run_id, metrics=new, tags=[RunTag(k, v) for k, v in tags.items()], synchronous=True
+    )

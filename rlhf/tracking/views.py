@@ -1,6 +1,8 @@
-"""A sweep's saved views: what MLflow's list of runs and its charts open on. They stand in the page's menu "Views".
+"""A sweep's saved views: what MLflow's list of runs and its charts open on. They stand in the
+page's menu "Views".
 
-MLflow keeps a view as a tag of the experiment. One that a user has saved anew stays as the user left it.
+MLflow keeps a view as a tag of the experiment. One that a user has saved anew stays as the user
+left it.
 """
 
 from __future__ import annotations
@@ -18,14 +20,23 @@ if TYPE_CHECKING:
 
 TAG = "mlflow.sharedViewState."
 KL = "kl/sequence_nats"
-LINES = ("eval/kl/sequence_nats", "kl/coef", "eval/response/length", "eval/policy/entropy")  # by iteration, below the rewards
+# by iteration, below the rewards
+LINES = ("eval/kl/sequence_nats", "kl/coef", "eval/response/length", "eval/policy/entropy")
 WIDTH = 150  # pixels of a metric's column
 NAME = "attributes.`Run Name`"  # the column
 SECTION = "rlhf"
 
 
-def save_views(client: MlflowClient, experiment_id: str, *, sweep: str, rewards: Sequence[str], params: Sequence[str]) -> tuple[str, str]:
-    """Saves the list of the sweep's runs and the charts of its settings, and returns the names of both for `view_link`.
+def save_views(
+    client: MlflowClient,
+    experiment_id: str,
+    *,
+    sweep: str,
+    rewards: Sequence[str],
+    params: Sequence[str],
+) -> tuple[str, str]:
+    """Saves the list of the sweep's runs and the charts of its settings, and returns the names of
+    both for `view_link`.
 
     Args:
         rewards: `reward/gold`, ..., the one that decides first.
@@ -37,11 +48,18 @@ def save_views(client: MlflowClient, experiment_id: str, *, sweep: str, rewards:
         name = re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
         if not _edited(there.get(TAG + name)):
             now = round(time.time() * 1000)
-            saved = {"name": f"{sweep}: {kind}", "createdAt": now, "updatedAt": now, "state": compact(state)}
+            saved = {
+                "name": f"{sweep}: {kind}",
+                "createdAt": now,
+                "updatedAt": now,
+                "state": compact(state),
+            }
             client.set_experiment_tag(experiment_id, TAG + name, compact(saved))
         return name
 
-    return save("runs", runs_view(sweep, rewards, params)), save("settings", settings_view(sweep, rewards, params))
+    return save("runs", runs_view(sweep, rewards, params)), save(
+        "settings", settings_view(sweep, rewards, params)
+    )
 
 
 def runs_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
@@ -60,30 +78,77 @@ def runs_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict
 
 
 def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
-    """The same runs, a colour a setting and the mean over its seeds: rewards against KL, then what moves by iteration."""
+    """The same runs, a colour a setting and the mean over its seeds: rewards against KL, then
+    what moves by iteration."""
     lines = (*(f"eval/{key}" for key in rewards), *LINES)
-    charts = [_scatter(f"eval/{KL}", f"eval/{key}") for key in rewards] + [_line(key) for key in lines]
-    common = {"runsCountToCompare": 100, "metricSectionId": SECTION, "deleted": False, "isGenerated": False}
-    section = {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, "deleted": False, "isGenerated": False}
-    listed = {key: value for key, value in runs_view(sweep, rewards, params).items() if key != "columnWidths"}
+    charts = [_scatter(f"eval/{KL}", f"eval/{key}") for key in rewards] + [
+        _line(key) for key in lines
+    ]
+    common = {
+        "runsCountToCompare": 100,
+        "metricSectionId": SECTION,
+        "deleted": False,
+        "isGenerated": False,
+    }
+    section = {
+        "uuid": SECTION,
+        "name": sweep,
+        "display": True,
+        "isReordered": True,
+        "deleted": False,
+        "isGenerated": False,
+    }
+    listed = {
+        key: value
+        for key, value in runs_view(sweep, rewards, params).items()
+        if key != "columnWidths"
+    }
     return listed | {
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "setting"}]},
-        "compareRunCharts": [common | chart | {"uuid": f"{SECTION}-{i}"} for i, chart in enumerate(charts)],
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": "setting"}],
+        },
+        "compareRunCharts": [
+            common | chart | {"uuid": f"{SECTION}-{i}"} for i, chart in enumerate(charts)
+        ],
         "compareRunSections": [section],
         "isAccordionReordered": True,
     }
 
 
 def _scatter(x: str, y: str) -> dict[str, Any]:
-    return {"type": "SCATTER", "xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
+    return {
+        "type": "SCATTER",
+        "xaxis": {"key": x, "type": "METRIC"},
+        "yaxis": {"key": y, "type": "METRIC"},
+    }
 
 
 def _line(key: str) -> dict[str, Any]:
     """With what MLflow does not fill in by itself."""
     free = {"xMin": None, "xMax": None, "yMin": None, "yMax": None}
-    shape = {"lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "linear", "range": free, "ignoreOutliers": False}
-    axes = {"xAxisKey": "step", "selectedXAxisMetricKey": "", "useGlobalXaxisKey": True, "yAxisKey": "metric", "yAxisExpressions": []}
-    return {"type": "LINE", "metricKey": key, "selectedMetricKeys": [key], **shape, **axes, "useGlobalLineSmoothing": True}
+    shape = {
+        "lineSmoothness": 0,
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "range": free,
+        "ignoreOutliers": False,
+    }
+    axes = {
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "useGlobalXaxisKey": True,
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+    }
+    return {
+        "type": "LINE",
+        "metricKey": key,
+        "selectedMetricKeys": [key],
+        **shape,
+        **axes,
+        "useGlobalLineSmoothing": True,
+    }
 
 
 def compact(value: object) -> str:

@@ -1,6 +1,13 @@
 import torch
 
-from rlhf.callbacks.checkpoint import KEPT, AtomicCheckpointIO, checkpoint_path, is_whole, last_checkpoint, prune
+from rlhf.callbacks.checkpoint import (
+    KEPT,
+    AtomicCheckpointIO,
+    checkpoint_path,
+    is_whole,
+    last_checkpoint,
+    prune,
+)
 
 
 def save(directory, iteration):
@@ -14,7 +21,10 @@ def test_the_newest_whole_one_is_found(tmp_path):
     for i in (5, 10):
         save(tmp_path, i)
     assert last_checkpoint(tmp_path) == checkpoint_path(tmp_path, 10)
-    assert torch.equal(AtomicCheckpointIO().load_checkpoint(checkpoint_path(tmp_path, 10))["x"], torch.arange(1000) + 10)
+    assert torch.equal(
+        AtomicCheckpointIO().load_checkpoint(checkpoint_path(tmp_path, 10))["x"],
+        torch.arange(1000) + 10,
+    )
 
 
 def test_a_flipped_byte_a_cut_file_and_a_missing_digest_are_passed_over(tmp_path):

@@ -7,12 +7,30 @@ import pytest
 from rlhf.rundir.files import read_jsonl
 
 SMALL = [
-    "data=micro", "data.vocabulary=2", "data.prompts=4", "data.max_response_tokens=3", "data.demonstrations=64",
-    "data.pairs=32", "data.seed=1",
-    "model.hidden_size=16", "model.layers=1", "model.heads=2", "sft.epochs=2", "ppo=micro", "scorer=gold", "advantage=exact",
-    "ppo.iterations=4", "ppo.rollout_size=32", "ppo.minibatch_size=16", "ppo.eval_prompts=4", "ppo.eval_every=2", "tracking=none",
-    "ppo.critic_warmup=0", "callbacks=oracle", "~callbacks.progress",
-]  # fmt: skip
+    "data=micro",
+    "data.vocabulary=2",
+    "data.prompts=4",
+    "data.max_response_tokens=3",
+    "data.demonstrations=64",
+    "data.pairs=32",
+    "data.seed=1",
+    "model.hidden_size=16",
+    "model.layers=1",
+    "model.heads=2",
+    "sft.epochs=2",
+    "ppo=micro",
+    "scorer=gold",
+    "advantage=exact",
+    "ppo.iterations=4",
+    "ppo.rollout_size=32",
+    "ppo.minibatch_size=16",
+    "ppo.eval_prompts=4",
+    "ppo.eval_every=2",
+    "tracking=none",
+    "ppo.critic_warmup=0",
+    "callbacks=oracle",
+    "~callbacks.progress",
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +45,11 @@ def done(tmp_path_factory):
 
     def go(name, *overrides):
         composed = compose([*SMALL, f"paths.artifacts={root / 'artifacts'}", *overrides])
-        return run(validate(composed), plain=OmegaConf.to_container(composed, resolve=True), directory=root / name)
+        return run(
+            validate(composed),
+            plain=OmegaConf.to_container(composed, resolve=True),
+            directory=root / name,
+        )
 
     return root / "with", go("with"), go("without", "~callbacks.oracle")
 
@@ -36,9 +58,15 @@ def test_records_of_evaluations_carry_the_exact_answers(done):
     rows = read_jsonl(done[0] / "metrics.jsonl")
     assert [row["iteration"] for row in rows if "oracle/share_of_gain" in row] == [0, 2, 4]
     first, last = rows[0], rows[-1]
-    assert abs(first["oracle/kl"]) < 1e-5 and abs(first["oracle/share_of_gain"]) < 1e-4  # the SFT policy is the reference
-    assert last["oracle/objective"] == pytest.approx(last["oracle/reward"] - 0.05 * last["oracle/kl"])
-    assert last["oracle/gap"] == pytest.approx(last["oracle/optimum"] - last["oracle/objective"]) and last["oracle/gap"] > 0
+    # the SFT policy is the reference
+    assert abs(first["oracle/kl"]) < 1e-5 and abs(first["oracle/share_of_gain"]) < 1e-4
+    assert last["oracle/objective"] == pytest.approx(
+        last["oracle/reward"] - 0.05 * last["oracle/kl"]
+    )
+    assert (
+        last["oracle/gap"] == pytest.approx(last["oracle/optimum"] - last["oracle/objective"])
+        and last["oracle/gap"] > 0
+    )
     assert last["oracle/missing_at_kl"] > 0
 
 
@@ -47,7 +75,9 @@ def test_the_summary_and_the_file_say_the_same(done):
     file = json.loads((directory / "oracle.json").read_text())
     assert file["beta"] == 0.05 and len(file["prompts"]) == 3
     assert file["mean"]["share_of_gain"] == pytest.approx(summary["oracle/share_of_gain"])
-    assert file["mean"]["objective"] == pytest.approx(sum(p["objective"] for p in file["prompts"]) / 3)
+    assert file["mean"]["objective"] == pytest.approx(
+        sum(p["objective"] for p in file["prompts"]) / 3
+    )
     assert [row["n"] for row in file["best_of_n"]][:3] == [1, 2, 4]
 
 
@@ -62,7 +92,18 @@ def test_a_problem_too_large_is_told_before_training(tmp_path):
     from rlhf.config.compose import compose, validate
     from rlhf.runs.run import run
 
-    composed = compose([*SMALL, f"paths.artifacts={tmp_path / 'artifacts'}", "generation.max_new_tokens=12", "data.vocabulary=4"])
+    composed = compose(
+        [
+            *SMALL,
+            f"paths.artifacts={tmp_path / 'artifacts'}",
+            "generation.max_new_tokens=12",
+            "data.vocabulary=4",
+        ]
+    )
     with pytest.raises(ValueError, match="too many to enumerate"):
-        run(validate(composed), plain=OmegaConf.to_container(composed, resolve=True), directory=tmp_path / "run")
+        run(
+            validate(composed),
+            plain=OmegaConf.to_container(composed, resolve=True),
+            directory=tmp_path / "run",
+        )
     assert not (tmp_path / "run" / "metrics.jsonl").exists()

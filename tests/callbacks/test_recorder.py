@@ -27,14 +27,28 @@ class Line(StageModule):
 
 
 def test_checkpoint_step(tmp_path):
-    """The checkpoint named n has n iterations and 3 n optimizer steps, and the last iteration always has one."""
+    """The checkpoint named n has n iterations and 3 n optimizer steps, and the last iteration
+    always has one."""
     settings = TrainerSettings(accelerator="cpu", precision="32-true", threads=1)
     batches = torch.utils.data.DataLoader(torch.ones(3))
     places = {"directory": tmp_path, "status_in": tmp_path}
-    fit(Line(), batches, **places, settings=settings, grad_clip=None, checkpoint_every=2, tracker=NoTracker())
+    fit(
+        Line(),
+        batches,
+        **places,
+        settings=settings,
+        grad_clip=None,
+        checkpoint_every=2,
+        tracker=NoTracker(),
+    )
     paths = sorted((tmp_path / "checkpoints").glob("*.ckpt"))
-    assert [path.name for path in paths] == ["iteration-000004.ckpt", "iteration-000005.ckpt"] and last_checkpoint(tmp_path) == paths[-1]
-    recorded = {row["iteration"]: row.get("weight") for row in read_jsonl(tmp_path / "metrics.jsonl")}
+    assert [path.name for path in paths] == [
+        "iteration-000004.ckpt",
+        "iteration-000005.ckpt",
+    ] and last_checkpoint(tmp_path) == paths[-1]
+    recorded = {
+        row["iteration"]: row.get("weight") for row in read_jsonl(tmp_path / "metrics.jsonl")
+    }
     for path, n in zip(paths, (4, 5), strict=True):
         state = AtomicCheckpointIO().load_checkpoint(path)
         assert state["rlhf"]["iteration"] == n

@@ -1,4 +1,5 @@
-"""The command whole: a finished run repeated, and what it says once something is no longer what it was."""
+"""The command whole: a finished run repeated, and what it says once something is no longer what
+it was."""
 
 import json
 import os
@@ -20,14 +21,34 @@ try:
     code = main({arguments!r})
 except SystemExit as stop:
     code = stop.code
-heavy = {{"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn", "matplotlib"}} & set(sys.modules)
+heavy = {{"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn"}}
+heavy = (heavy | {{"matplotlib"}}) & set(sys.modules)
 print("RESULT", code, sorted(heavy))
 """
-WORDS = ["fine", "film", "with", "warm", "heart", "and", "good", "jokes", "but", "slow", "bad", "boring", "awful", "plot"]
+WORDS = [
+    "fine",
+    "film",
+    "with",
+    "warm",
+    "heart",
+    "and",
+    "good",
+    "jokes",
+    "but",
+    "slow",
+    "bad",
+    "boring",
+    "awful",
+    "plot",
+]
 
 
 def content(directory):
-    return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file() and not path.name.endswith(".lock")}
+    return {
+        path: path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }
 
 
 def record(home, name="run", n=1):
@@ -52,7 +73,13 @@ def test_answers_before_anything_heavy_is_imported(arguments, code, said, tmp_pa
     write_json(job / "manifest.json", {"kind": "run", "stage": "ppo"})
     (job / "config.yaml").write_text("data: {}\nppo: {iterations: 4, iteratons: 4}\n")
     probe = [sys.executable, "-c", PROBE.format(arguments=arguments)]
-    done = subprocess.run(probe, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        probe,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.splitlines()[-1] == f"RESULT {code} []", done.stderr
     assert said in done.stdout + done.stderr
 
@@ -63,12 +90,23 @@ def test_a_finished_run_is_bitwise_equal(run_in, reproduce, home):
     code, said = reproduce("run")
     assert code == 0, said
     assert "differs  nothing" in said and "sft and reward_model trained again" in said
-    metrics = {name for line in (home / "run" / "metrics.jsonl").read_text().splitlines() for name in json.loads(line)} - {"iteration"}
-    assert f"bitwise equal: 4 iterations, {len(metrics)} metrics, weights and samples; sft and reward_model too" in said
+    metrics = {
+        name
+        for line in (home / "run" / "metrics.jsonl").read_text().splitlines()
+        for name in json.loads(line)
+    } - {"iteration"}
+    assert (
+        f"bitwise equal: 4 iterations, {len(metrics)} metrics, weights and samples; sft and"
+        " reward_model too" in said
+    )
     assert content(home / "run") == before
     found = record(home)
     assert (found["state"], found["equal"], found["differences"]) == ("done", True, [])
-    assert [stage["stage"] for stage in found["jobs"][0]["stages"]] == ["sft", "reward_model", "ppo"]
+    assert [stage["stage"] for stage in found["jobs"][0]["stages"]] == [
+        "sft",
+        "reward_model",
+        "ppo",
+    ]
     assert found["jobs"][0]["stages"][2]["weights"]["now"] == summary["policy_sha256"]
     assert set(found["jobs"][0]["stages"][2]["metrics"]) == metrics
     new = home / "outputs" / "reproduced" / "run-1"
@@ -78,7 +116,10 @@ def test_a_finished_run_is_bitwise_equal(run_in, reproduce, home):
     # a second one goes beside it, an occupied place is refused, and so is one inside the original
     assert reproduce("run", "--dry-run")[1].splitlines()[1] == "into     outputs/reproduced/run-2"
     assert not new.with_name("run-2").exists()
-    for place, why in ((new, "holds a reproduction already"), (home / "run" / "again", "lies in the original")):
+    for place, why in (
+        (new, "holds a reproduction already"),
+        (home / "run" / "again", "lies in the original"),
+    ):
         code, said = reproduce("run", "--into", place)
         assert code == 2 and why in said
 
@@ -93,21 +134,49 @@ def test_a_changed_learning_rate_is_named_and_its_effect_measured(run_in, reprod
     code, said = reproduce("run", "--reuse-stages", "--into", "again", "--all")
     assert code == 1
     lines = [line.split() for line in said.splitlines()]
-    assert ["config", "ppo.optimizer.lr", "0.0005", "0.005", "manifest.json", "was", "edited", "since", "the", "run"] in lines
+    assert [
+        "config",
+        "ppo.optimizer.lr",
+        "0.0005",
+        "0.005",
+        "manifest.json",
+        "was",
+        "edited",
+        "since",
+        "the",
+        "run",
+    ] in lines
     assert any(line[:3] == ["package", "torch", "0.1"] for line in lines)
     assert any(line[:4] == ["code", "git", "revision", "f" * 12] for line in lines)
     assert "sft and reward_model taken over" in said
-    assert (home / "again" / "artifacts" / "sft").exists() and all(p.is_symlink() for p in (home / "again" / "artifacts").glob("*/*"))
+    assert (home / "again" / "artifacts" / "sft").exists() and all(
+        p.is_symlink() for p in (home / "again" / "artifacts").glob("*/*")
+    )
     ppo = read_json(home / "again" / "reproduction.json")["jobs"][0]["stages"][2]
-    assert ppo["metrics"]["ppo/policy_loss"]["first"] == 1 and ppo["metrics"]["ppo/policy_loss"]["max_abs"] > 0
-    assert ppo["metrics"]["kl/coef"]["equal"] and not ppo["weights"]["equal"] and ppo["weights"]["max_abs"] > 0
+    assert (
+        ppo["metrics"]["ppo/policy_loss"]["first"] == 1
+        and ppo["metrics"]["ppo/policy_loss"]["max_abs"] > 0
+    )
+    assert (
+        ppo["metrics"]["kl/coef"]["equal"]
+        and not ppo["weights"]["equal"]
+        and ppo["weights"]["max_abs"] > 0
+    )
     assert any(line[:2] == ["ppo", "kl/coef"] and line[-1] == "equal" for line in lines)
-    assert said.splitlines()[-2].startswith("not equal: ") and "from iteration 1; weights differ" in said
+    assert (
+        said.splitlines()[-2].startswith("not equal: ")
+        and "from iteration 1; weights differ" in said
+    )
 
 
 def test_one_edited_row_is_named(run_in, reproduce, home):
-    rows = [{"text": " ".join(WORDS[(i * 7 + j * (3 + i % 5)) % len(WORDS)] for j in range(6 + i % 4))} for i in range(60)]
-    pairs = [{"prompt": f"a {word}", "chosen": " good", "rejected": f" bad {word}"} for word in WORDS]
+    rows = [
+        {"text": " ".join(WORDS[(i * 7 + j * (3 + i % 5)) % len(WORDS)] for j in range(6 + i % 4))}
+        for i in range(60)
+    ]
+    pairs = [
+        {"prompt": f"a {word}", "chosen": " good", "rejected": f" bad {word}"} for word in WORDS
+    ]
     for name, each in (("demos", rows), ("pairs", pairs)):
         (home / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in each))
     files = ["data=jsonl", "data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]
@@ -122,8 +191,12 @@ def test_one_edited_row_is_named(run_in, reproduce, home):
     lines = [line.split() for line in said.splitlines()]
     then = read_json(home / "run" / "manifest.json")["fingerprints"]["data"][:16]
     (data,) = (line for line in lines if line[:2] == ["data", "fingerprint"])
-    assert data[2] == then != data[3] and " ".join(data[4:]).startswith("preferences: 14 rows, other content")
-    assert not any(line[:2] == ["stage", "sft"] for line in lines) and any(line[:2] == ["stage", "reward_model"] for line in lines)
+    assert data[2] == then != data[3] and " ".join(data[4:]).startswith(
+        "preferences: 14 rows, other content"
+    )
+    assert not any(line[:2] == ["stage", "sft"] for line in lines) and any(
+        line[:2] == ["stage", "reward_model"] for line in lines
+    )
     assert "sft taken over, reward_model trained again" in said
     assert not (home / "outputs").exists()
 
@@ -142,7 +215,10 @@ def test_a_run_that_was_cut_is_compared_as_far_as_it_goes(run_in, stop_at, repro
     code, said = reproduce("run", "--reuse-stages")
     assert code == 0
     assert "ppo run, stopped at iteration 2 of 4: what there is of it is compared" in said
-    assert "bitwise equal as far as the original goes (it was stopped at iteration 2): 2 iterations, " in said
+    assert (
+        "bitwise equal as far as the original goes (it was stopped at iteration 2): 2 iterations, "
+        in said
+    )
 
 
 def test_a_command_that_was_stopped_goes_on(run_in, stop_at, reproduce, home):
@@ -151,10 +227,17 @@ def test_a_command_that_was_stopped_goes_on(run_in, stop_at, reproduce, home):
     code, said = reproduce("run", "--reuse-stages")
     assert code == 130 and "the same command goes on from there" in said
     assert record(home)["state"] == "stopped"
-    assert len((home / "outputs" / "reproduced" / "run-1" / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (
+        len((home / "outputs" / "reproduced" / "run-1" / "metrics.jsonl").read_text().splitlines())
+        == 3
+    )
     assert "run-2" in reproduce("run", "--dry-run")[1]  # not the same command
     code, said = reproduce("run", "--reuse-stages")
-    assert code == 0 and "run-1, where an earlier command was stopped" in said and "bitwise equal: 4 iterations" in said
+    assert (
+        code == 0
+        and "run-1, where an earlier command was stopped" in said
+        and "bitwise equal: 4 iterations" in said
+    )
 
 
 def test_a_run_that_fails_again(run_in, reproduce, home, monkeypatch):
@@ -173,31 +256,62 @@ def test_a_run_that_fails_again(run_in, reproduce, home, monkeypatch):
 
 def test_a_stage_and_a_run_of_one_stage(run_in, reproduce, home):
     run_in(home / "outputs" / "default" / "x", "stage=sft", "paths.artifacts=outputs/artifacts")
-    (artifact,) = (path for path in (home / "outputs" / "artifacts" / "sft").iterdir() if path.is_dir())
+    (artifact,) = (
+        path for path in (home / "outputs" / "artifacts" / "sft").iterdir() if path.is_dir()
+    )
     for argument in (artifact, home / "outputs" / "default" / "x"):
         code, said = reproduce(argument)
         assert code == 0 and "bitwise equal: 2 epochs, 3 metrics and weights" in said, said
-    assert (home / "outputs" / "reproduced" / f"sft-{artifact.name[:8]}-1" / "artifacts" / "sft" / artifact.name).is_dir()
+    assert (
+        home
+        / "outputs"
+        / "reproduced"
+        / f"sft-{artifact.name[:8]}-1"
+        / "artifacts"
+        / "sft"
+        / artifact.name
+    ).is_dir()
     code, said = reproduce(artifact.parent / "abc")
     assert code == 2 and f"Did you mean outputs/artifacts/sft/{artifact.name}" in said
 
 
 def test_a_reward_model_and_the_policy_that_it_stands_on(run_in, reproduce, home):
-    run_in(home / "outputs" / "default" / "x", "stage=reward_model", "paths.artifacts=outputs/artifacts")
-    (artifact,) = (path for path in (home / "outputs" / "artifacts" / "reward_model").iterdir() if path.is_dir())
+    run_in(
+        home / "outputs" / "default" / "x",
+        "stage=reward_model",
+        "paths.artifacts=outputs/artifacts",
+    )
+    (artifact,) = (
+        path
+        for path in (home / "outputs" / "artifacts" / "reward_model").iterdir()
+        if path.is_dir()
+    )
     code, said = reproduce(artifact, "--dry-run")
-    assert code == 0 and "reward_model stage, finished" in said and "stages   sft trained again" in said
+    assert (
+        code == 0
+        and "reward_model stage, finished" in said
+        and "stages   sft trained again" in said
+    )
     assert not (home / "outputs" / "reproduced").exists()
     code, said = reproduce(artifact)
-    assert code == 0 and "bitwise equal: 2 epochs, " in said and "and weights; sft too" in said, said
+    assert code == 0 and "bitwise equal: 2 epochs, " in said and "and weights; sft too" in said, (
+        said
+    )
     made = read_json(artifact / "manifest.json")
     made["config"]["reward_model"]["optimizer"]["lr"] *= 10
     write_json(artifact / "manifest.json", made)
     code, said = reproduce(artifact, "--reuse-stages")
-    assert code == 1 and "reward_model.optimizer.lr" in said and "not equal: " in said and "weights differ" in said
+    assert (
+        code == 1
+        and "reward_model.optimizer.lr" in said
+        and "not equal: " in said
+        and "weights differ" in said
+    )
 
 
-def test_it_works_where_the_run_was_started_whoever_calls_from_where(run_in, reproduce, home, monkeypatch):
+def test_it_works_where_the_run_was_started_whoever_calls_from_where(
+    run_in, reproduce, home, monkeypatch
+):
     from rlhf.config.compose import compose
 
     name = "outputs/default/" + compose(["tracking=none"]).paths.run_name
@@ -223,23 +337,50 @@ def test_a_sweep(reproduce, home):
         "data.prompts=3",
         "model.hidden_size=16",
     ]
-    small += ["sft.epochs=1", "reward_model.epochs=1", "reward_model.normalize_samples=16", "ppo.iterations=2", "ppo.rollout_size=16"]
-    small += ["ppo.minibatch_size=8", "ppo.eval_every=1", "ppo.eval_prompts=8", "ppo.checkpoint_every=1", "tracking=none"]
+    small += [
+        "sft.epochs=1",
+        "reward_model.epochs=1",
+        "reward_model.normalize_samples=16",
+        "ppo.iterations=2",
+        "ppo.rollout_size=16",
+    ]
+    small += [
+        "ppo.minibatch_size=8",
+        "ppo.eval_every=1",
+        "ppo.eval_prompts=8",
+        "ppo.checkpoint_every=1",
+        "tracking=none",
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*small, "kl.coef=0,0.1", "sweep=s"], cwd=home, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [*small, "kl.coef=0,0.1", "sweep=s"], cwd=home, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     before = content(home / "sweeps")
     jobs = read_json(home / "sweeps" / "s" / "sweep.json")["jobs"]
-    write_json(home / "sweeps" / "s" / "sweep.json", {"overrides": ["kl.coef=0,0.1"], "jobs": [*jobs, {"name": "never", "overrides": []}]})
+    write_json(
+        home / "sweeps" / "s" / "sweep.json",
+        {"overrides": ["kl.coef=0,0.1"], "jobs": [*jobs, {"name": "never", "overrides": []}]},
+    )
     command = [sys.executable, "-m", "rlhf.commands.reproduce", "sweeps/s"]
-    done = subprocess.run([*command, "--dry-run"], cwd=home, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--dry-run"], cwd=home, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "of       sweeps/s: sweep of 2 jobs" in done.stdout, done.stderr
-    assert "into     outputs/reproduced/s-1" in done.stdout and not (home / "outputs" / "reproduced").exists()
+    assert (
+        "into     outputs/reproduced/s-1" in done.stdout
+        and not (home / "outputs" / "reproduced").exists()
+    )
     job = home / "sweeps" / "s" / jobs[1]["name"]
-    (job / "config.yaml").write_text((job / "config.yaml").read_text().replace("coef: 0.1", "coef: 5.0"))
+    (job / "config.yaml").write_text(
+        (job / "config.yaml").read_text().replace("coef: 0.1", "coef: 5.0")
+    )
     done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert f"config.yaml was edited since the run; 1 of 2 jobs: {job.name}" in done.stdout and "left out never" in done.stdout
+    assert (
+        f"config.yaml was edited since the run; 1 of 2 jobs: {job.name}" in done.stdout
+        and "left out never" in done.stdout
+    )
     assert "not equal: 1 of 2 jobs differ; 1 job of it had not begun" in done.stdout
     new = home / "outputs" / "reproduced" / "s-1"
     assert len(list((new / "artifacts" / "sft").glob("*/manifest.json"))) == 1

@@ -64,7 +64,8 @@ def test_on_loopback_with_one_worker():
 
 STAND_IN = """
 import os, sys, time
-open("seen", "w").write("\\n".join([str(os.getpid()), os.environ["MLFLOW_BACKEND_STORE_URI"], *sys.argv]))
+told = [str(os.getpid()), os.environ["MLFLOW_BACKEND_STORE_URI"], *sys.argv]
+open("seen", "w").write("\\n".join(told))
 time.sleep(60)
 """
 
@@ -75,8 +76,13 @@ def test_a_signal_ends_mlflow_and_no_password_is_in_its_command(tmp_path, number
     (tmp_path / "mlflow" / "__init__.py").touch()
     (tmp_path / "mlflow" / "__main__.py").write_text(STAND_IN)
     uri = "postgresql://me:secret@host/db"
-    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # also where the tests themselves run under nohup
-    command = [sys.executable, "-c", f"{heard}; import sys; from rlhf.commands.ui import serve; sys.exit(serve({uri!r}, 1))"]
+    # also where the tests themselves run under nohup
+    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    command = [
+        sys.executable,
+        "-c",
+        f"{heard}; import sys; from rlhf.commands.ui import serve; sys.exit(serve({uri!r}, 1))",
+    ]
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     seen = tmp_path / "seen"
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
@@ -96,13 +102,21 @@ def test_a_signal_ends_mlflow_and_no_password_is_in_its_command(tmp_path, number
 
 
 def test_its_end_takes_the_children_along():
-    script = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"
-    server = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE)
+    script = (
+        "import subprocess, sys, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True);"
+        " time.sleep(60)"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE
+    )
     child = int(server.stdout.readline())
     ui.end(server)
     assert server.poll() is not None
     for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+        if (
+            not Path(f"/proc/{child}").exists()
+            or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
+        ):
             break
         time.sleep(0.05)
     else:
@@ -116,10 +130,21 @@ def test_it_serves_the_store_until_it_is_told_to_end(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "rlhf.commands.ui", "--uri", f"sqlite:///{tmp_path}/m.db", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "rlhf.commands.ui",
+        "--uri",
+        f"sqlite:///{tmp_path}/m.db",
+        "--port",
+        str(port),
+    ]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
-        assert process.stdout.readline() == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning\n"
+        assert (
+            process.stdout.readline()
+            == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning\n"
+        )
         assert ui.answers(f"http://127.0.0.1:{port}")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

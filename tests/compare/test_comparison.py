@@ -21,19 +21,47 @@ def _csv(directory):
 
 def test_files_rows_and_answer(gamed, rundirs):
     rundirs.make_run(gamed / "broken|one", coef=0.1, state="failed")
-    rundirs.write(gamed / "sweep.json", {"overrides": ["kl.coef=0,0.05,0.2", "note='a b'"], "jobs": [{"name": "never", "overrides": []}]})
+    rundirs.write(
+        gamed / "sweep.json",
+        {
+            "overrides": ["kl.coef=0,0.05,0.2", "note='a b'"],
+            "jobs": [{"name": "never", "overrides": []}],
+        },
+    )
     made = compare(gamed, track=False)
 
-    assert set(made.files) == {"report.html", "frontier.png", "matched.csv", "runs.csv", "report.md"}
+    assert set(made.files) == {
+        "report.html",
+        "frontier.png",
+        "matched.csv",
+        "runs.csv",
+        "report.md",
+    }
     assert all(path.parent == gamed and path.stat().st_size for path in made.files.values())
-    assert made.answer.startswith("kl.coef=0.05 has the highest gold reward, 2.40 (2.20 to 2.60) at 6 nats")
+    assert made.answer.startswith(
+        "kl.coef=0.05 has the highest gold reward, 2.40 (2.20 to 2.60) at 6 nats"
+    )
     assert [s["label"] for s in made.settings] == ["kl.coef=0", "kl.coef=0.05", "kl.coef=0.2"]
     best = made.settings[1]
-    assert (best["kl.coef"], best["reward/gold"], best["reward/gold_se"], best["reward/gold_n"], best["seeds"]) == (0.05, 2.4, 0.1, 1, [0])
+    assert (
+        best["kl.coef"],
+        best["reward/gold"],
+        best["reward/gold_se"],
+        best["reward/gold_n"],
+        best["seeds"],
+    ) == (0.05, 2.4, 0.1, 1, [0])
     assert best["reward/gold_gain_se"] == pytest.approx(1.4 / math.hypot(0.1, 0.1))
 
     rows = {row["name"]: row for row in _csv(gamed)}
-    assert list(rows["never"])[:7] == ["name", "status", "kl.coef", "kl.controller", "seed", "stage", "objective"]
+    assert list(rows["never"])[:7] == [
+        "name",
+        "status",
+        "kl.coef",
+        "kl.controller",
+        "seed",
+        "stage",
+        "objective",
+    ]
     assert {
         "reward/proxy",
         "reward/gold",
@@ -43,40 +71,70 @@ def test_files_rows_and_answer(gamed, rundirs):
         "fingerprint.sft",
         "wall_seconds",
     } <= set(rows["never"])
-    assert (rows["kl.coef=0.05"]["reward/gold"], rows["kl.coef=0.05"]["kl.controller"], rows["kl.coef=0.05"]["status"]) == (
+    assert (
+        rows["kl.coef=0.05"]["reward/gold"],
+        rows["kl.coef=0.05"]["kl.controller"],
+        rows["kl.coef=0.05"]["status"],
+    ) == (
         "2.4",
         "fixed",
         "finished",
     )
-    assert (rows["broken|one"]["status"], rows["broken|one"]["kl.coef"], rows["broken|one"]["reward/gold"]) == ("failed", "0.1", "")
+    assert (
+        rows["broken|one"]["status"],
+        rows["broken|one"]["kl.coef"],
+        rows["broken|one"]["reward/gold"],
+    ) == ("failed", "0.1", "")
     assert rows["never"]["status"] == "missing"
 
     report = (gamed / "report.md").read_text()
     lines = report.splitlines()
     assert lines[0] == "# gamed"
-    assert made.answer.startswith(lines[2]) and "Over-optimisation is visible" in lines[6]  # page, report and terminal say the same
+    # page, report and terminal say the same
+    assert made.answer.startswith(lines[2]) and "Over-optimisation is visible" in lines[6]
     assert lines[2] in html.unescape(made.files["report.html"].read_text())
     assert "(frontier.png)" in report
     assert "| SFT |  | 0 | 0.00 ± 0.10 | 1.00 ± 0.10 |  |  |  |" in report
-    assert "| kl.coef=0.05 (best) | 1 | 6.00 ± 0.10 | 3.00 ± 0.10 | 2.40 ± 0.10 | +9.9 | 12 | 100 % |" in report
+    assert (
+        "| kl.coef=0.05 (best) | 1 | 6.00 ± 0.10 | 3.00 ± 0.10 | 2.40 ± 0.10 | +9.9 | 12 | 100 % |"
+        in report
+    )
     assert "2 of 5 runs did not finish" in report
-    assert "| failed | ValueError: the reward became nan | [broken|one/log.txt](broken|one/log.txt) |" in report.replace("\\|", "|")
+    assert (
+        "| failed | ValueError: the reward became nan | [broken|one/log.txt](broken|one/log.txt) |"
+        in report.replace("\\|", "|")
+    )
     assert "| `kl.coef` | 0.0, 0.05, 0.1, 0.2 |" in report
     assert "| sft | one for all runs | `ssssssss` |" in report
     assert "rlhf -m kl.coef=0,0.05,0.2 'note='\"'\"'a b'\"'\"''" in report
 
 
 def test_a_copy_of_a_run_is_marked_in_the_table(gamed, rundirs):
-    again = rundirs.make_run(gamed.parent / "reproduced" / "kl.coef=0.2", coef=0.2, proxy=1.0, gold=1.5, kl=2.0, iterations=4)
+    again = rundirs.make_run(
+        gamed.parent / "reproduced" / "kl.coef=0.2",
+        coef=0.2,
+        proxy=1.0,
+        gold=1.5,
+        kl=2.0,
+        iterations=4,
+    )
     made = compare(gamed.parent / "both", runs=gather([gamed, again]), track=False)
     marked = {row["name"]: row["copy_of"] for row in _csv(gamed.parent / "both")}
-    assert marked == {"kl.coef=0.0": "", "kl.coef=0.05": "", "gamed/kl.coef=0.2": "", "reproduced/kl.coef=0.2": "gamed/kl.coef=0.2"}
+    assert marked == {
+        "kl.coef=0.0": "",
+        "kl.coef=0.05": "",
+        "gamed/kl.coef=0.2": "",
+        "reproduced/kl.coef=0.2": "gamed/kl.coef=0.2",
+    }
     assert [s["reward/gold_n"] for s in made.settings] == [1, 1, 1]
 
 
 def test_the_same_again_writes_the_same(gamed):
     compare(gamed, track=False)
-    first = {name: (gamed / name).read_bytes() for name in ("report.html", "report.md", "runs.csv", "frontier.png")}
+    first = {
+        name: (gamed / name).read_bytes()
+        for name in ("report.html", "report.md", "runs.csv", "frontier.png")
+    }
     compare(gamed, track=False)
     assert first == {name: (gamed / name).read_bytes() for name in first}
 
@@ -85,7 +143,10 @@ def test_one_run_without_gold(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "s" / "only", gold=None)
     made = compare(tmp_path / "s", track=False)
     assert made.answer.startswith("kl.coef=0.05 is best by proxy reward")
-    assert "gold" not in (tmp_path / "s" / "report.md").read_text().split("## Settings")[1].split("##")[0]
+    assert (
+        "gold"
+        not in (tmp_path / "s" / "report.md").read_text().split("## Settings")[1].split("##")[0]
+    )
     assert _csv(tmp_path / "s")[0]["reward/gold"] == ""
 
 
@@ -94,7 +155,10 @@ def test_numbers_that_are_none_reach_the_table(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "s" / "b", coef=0.1)
     compare(tmp_path / "s", track=False)
     assert _csv(tmp_path / "s")[0]["reward/gold"] == "inf"
-    assert "| kl.coef=0 | 1 (1 without a finite reward) | - | - | - | - |" in (tmp_path / "s" / "report.md").read_text()
+    assert (
+        "| kl.coef=0 | 1 (1 without a finite reward) | - | - | - | - |"
+        in (tmp_path / "s" / "report.md").read_text()
+    )
 
 
 def test_nothing_has_finished(rundirs, tmp_path, capsys):
@@ -149,10 +213,23 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     stage = rundirs.make_run(tmp_path / "artifacts" / "sft" / "abc")
     open_state(stage, uri=uri, experiment="unit", name="sft", params={}, tags={"stage": "sft"})
     for coef in (0.0, 0.1):
-        run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"paths": {"artifacts": str(tmp_path / "artifacts")}})
-        open_state(run, uri=uri, experiment="unit", name=run.name, params={"kl.coef": coef}, tags={"stage": "ppo"})
+        run = rundirs.make_run(
+            sweep / f"c{coef}",
+            coef=coef,
+            config={"paths": {"artifacts": str(tmp_path / "artifacts")}},
+        )
+        open_state(
+            run,
+            uri=uri,
+            experiment="unit",
+            name=run.name,
+            params={"kl.coef": coef},
+            tags={"stage": "ppo"},
+        )
     made = compare(sweep)
-    assert made.warnings == (f"The comparison was not attached: {tmp_path / 'mlflow.db'} is not there any more.",)
+    assert made.warnings == (
+        f"The comparison was not attached: {tmp_path / 'mlflow.db'} is not there any more.",
+    )
 
     prepare_store(uri, "unit")
     made = compare(sweep)
@@ -162,14 +239,22 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     experiment_id = prepare_store(uri, "unit")
     (summary,) = client.search_runs([experiment_id], "tags.stage = 'sweep'")
     attached = {f.path for f in client.list_artifacts(summary.info.run_id)}
-    assert attached == {"description", "frontier.png", "matched.csv", "report.html", "report.md", "runs.csv"}
+    assert attached == {
+        "description",
+        "frontier.png",
+        "matched.csv",
+        "report.html",
+        "report.md",
+        "runs.csv",
+    }
     assert summary.data.metrics["sweep/runs/finished"] == 2.0
     note = summary.data.tags["mlflow.note.content"]
     assert "has the highest gold reward" in note
     assert "](frontier.png)" not in note
     ids = [read_state(sweep / name)["run_id"] for name in ("c0.0", "c0.1")]
     assert all(run_id in made.links["side by side"] for run_id in ids)
-    assert {"summary", "side by side"} <= made.links.keys() and "runs" not in made.links  # no view finds runs that are of no sweep
+    # no view finds runs that are of no sweep
+    assert {"summary", "side by side"} <= made.links.keys() and "runs" not in made.links
     compare(sweep)
     assert len(client.search_runs([experiment_id])) == 4  # two jobs, a stage, the summary
     client.delete_run(ids[0])
@@ -183,12 +268,23 @@ def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
     sweep = tmp_path / "whole"
     for coef in (0.0, 0.1):
         run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"sweep": "whole"})
-        open_state(run, uri=store, experiment="unit", name=run.name, params={"kl.coef": coef}, tags={"stage": "ppo", "sweep": "whole"})
+        open_state(
+            run,
+            uri=store,
+            experiment="unit",
+            name=run.name,
+            params={"kl.coef": coef},
+            tags={"stage": "ppo", "sweep": "whole"},
+        )
     assert {"runs", "charts", "samples"} <= compare(sweep).links.keys()
 
 
 def test_a_dead_server_is_a_warning(rundirs, tmp_path):
-    tracking = {"_target_": "rlhf.tracking.mlflow.MLflowTracker", "uri": "http://me:pw@127.0.0.1:9", "experiment": "unit"}
+    tracking = {
+        "_target_": "rlhf.tracking.mlflow.MLflowTracker",
+        "uri": "http://me:pw@127.0.0.1:9",
+        "experiment": "unit",
+    }
     rundirs.make_run(tmp_path / "s" / "a", tracking=tracking)
     (warning,) = compare(tmp_path / "s").warnings
     assert "was not attached" in warning
@@ -199,26 +295,41 @@ def test_a_dead_server_is_a_warning(rundirs, tmp_path):
 def test_passwords_stay_out_of_every_file(gamed, rundirs):
     broken = rundirs.make_run(gamed / "broken", coef=0.1, state="failed")
     status = json.loads((broken / "status.json").read_text())
-    rundirs.write(broken / "status.json", status | {"error": "OSError: no answer of https://me:s3cret@host/x"})
+    rundirs.write(
+        broken / "status.json", status | {"error": "OSError: no answer of https://me:s3cret@host/x"}
+    )
     for run in ("kl.coef=0.0", "kl.coef=0.05"):
         config = json.loads((gamed / run / "config.yaml").read_text())
-        secrets = {"judge": {"api_key": f"s3cret-{run}"}, "data": {"files": [f"https://me:s3cret-{run}@host/x"]}}
+        secrets = {
+            "judge": {"api_key": f"s3cret-{run}"},
+            "data": {"files": [f"https://me:s3cret-{run}@host/x"]},
+        }
         rundirs.write(gamed / run / "config.yaml", config | secrets)
     overrides = ["kl.coef=0,0.05", "tracking.uri=https://me:s3c@ret@host/x", "+hub.token=s3cret"]
     rundirs.write(gamed / "sweep.json", {"overrides": overrides, "jobs": []})
     console = Console(file=io.StringIO(), width=160)
     made = compare(gamed, console=console, track=False)
-    texts = [path.read_text() for path in made.files.values() if path.suffix != ".png"] + [console.file.getvalue()]
+    texts = [path.read_text() for path in made.files.values() if path.suffix != ".png"] + [
+        console.file.getvalue()
+    ]
     assert not any(secret in text for text in texts for secret in ("s3c", "ret@host"))
     for name in ("report.md", "report.html"):
         text = made.files[name].read_text().replace("&#39;", "'")
-        assert "'tracking.uri=https://***@host/x' '+hub.token=***'" in text and "https://***@host/x |" in text or name == "report.html"
+        assert (
+            "'tracking.uri=https://***@host/x' '+hub.token=***'" in text
+            and "https://***@host/x |" in text
+            or name == "report.html"
+        )
 
 
 def test_an_mlflow_that_does_not_answer_is_one_sentence(capsys, monkeypatch):
     assert main(["--mlflow", "unit", "--tracking-uri", "http://me:pw@127.0.0.1:9"]) == 2
     said = capsys.readouterr().err
-    assert "MLflow at http://***@127.0.0.1:9 does not answer" in said and "Traceback" not in said and "pw" not in said
+    assert (
+        "MLflow at http://***@127.0.0.1:9 does not answer" in said
+        and "Traceback" not in said
+        and "pw" not in said
+    )
     assert main(["--mlflow", "unit", "--tracking-uri", "ftp://me:pw@host"]) == 2
     said = capsys.readouterr().err
     assert "MLflow keeps runs in a database or a server" in said and "pw" not in said
@@ -232,13 +343,23 @@ def test_an_mlflow_that_does_not_answer_is_one_sentence(capsys, monkeypatch):
 @pytest.mark.parametrize("label", ["cost $x_{$y", "a\x1bb", "<img src=x>|**b**\nc", "half \ud83d"])
 def test_no_label_breaks_a_page_or_a_table(rundirs, tmp_path, label):
     for i, name in enumerate((label, "plain")):
-        run = rundirs.make_run(tmp_path / "s" / str(i), config={"data": {"name": name}}, gold=1.0 + i)
-        rundirs.append(run / "samples.jsonl", {"iteration": 3, "prompt": "p\ud83d", "response": label})
+        run = rundirs.make_run(
+            tmp_path / "s" / str(i), config={"data": {"name": name}}, gold=1.0 + i
+        )
+        rundirs.append(
+            run / "samples.jsonl", {"iteration": 3, "prompt": "p\ud83d", "response": label}
+        )
     made = compare(tmp_path / "s", track=False)
     text, page = (made.files[name].read_text() for name in ("report.md", "report.html"))
     assert "<img" not in text and "<img" not in page
-    rows = [line for line in text.split("## Settings")[1].split("##")[0].splitlines() if line.startswith("|")]
-    assert {line.replace("\\|", "").count("|") for line in rows} == {9} and ("**b** c" in page) == ("**" in label)
+    rows = [
+        line
+        for line in text.split("## Settings")[1].split("##")[0].splitlines()
+        if line.startswith("|")
+    ]
+    assert {line.replace("\\|", "").count("|") for line in rows} == {9} and ("**b** c" in page) == (
+        "**" in label
+    )
 
 
 def test_a_kl_of_any_size_is_drawn(rundirs, tmp_path):
@@ -250,7 +371,10 @@ def test_a_kl_of_any_size_is_drawn(rundirs, tmp_path):
 def test_copies_alone_do_not_differ_in_the_seed(rundirs, tmp_path):
     for name in "ab":
         rundirs.make_run(tmp_path / "s" / name)
-    assert "Nothing, not even the seed." in compare(tmp_path / "s", track=False).files["report.md"].read_text()
+    assert (
+        "Nothing, not even the seed."
+        in compare(tmp_path / "s", track=False).files["report.md"].read_text()
+    )
 
 
 def test_every_sft_policy_has_its_row_and_none_its_star(rundirs, tmp_path):
@@ -260,8 +384,16 @@ def test_every_sft_policy_has_its_row_and_none_its_star(rundirs, tmp_path):
         rundirs.write(run / "summary.json", summary | {"fingerprints": {"sft": sft}})
     made = compare(tmp_path / "s", track=False)
     text, page = (made.files[name].read_text() for name in ("report.md", "report.html"))
-    assert "| SFT of kl.coef=0.1 |" in text and "| SFT of kl.coef=1.1 |" in text and "| SFT |" not in text
-    assert 'data-mark="sft"' not in page and "star is SFT" not in page and "where all runs begin" not in page
+    assert (
+        "| SFT of kl.coef=0.1 |" in text
+        and "| SFT of kl.coef=1.1 |" in text
+        and "| SFT |" not in text
+    )
+    assert (
+        'data-mark="sft"' not in page
+        and "star is SFT" not in page
+        and "where all runs begin" not in page
+    )
 
 
 def test_no_gold_no_drop(rundirs, tmp_path):
@@ -272,5 +404,8 @@ def test_no_gold_no_drop(rundirs, tmp_path):
 
     rundirs.make_run(tmp_path / "gold" / "a")
     rundirs.make_run(tmp_path / "none" / "a", gold=None)
-    gold, none = (metrics(find(group(load(tmp_path / name))), load(tmp_path / name)) for name in ("gold", "none"))
+    gold, none = (
+        metrics(find(group(load(tmp_path / name))), load(tmp_path / name))
+        for name in ("gold", "none")
+    )
     assert gold["over_optimisation/gold_drop"] == 0.0 and "over_optimisation/gold_drop" not in none

@@ -32,7 +32,12 @@ def test_nested_targets_are_refused_before_anything_runs(tmp_path, monkeypatch):
     victim = tmp_path / "file"
     victim.touch()
     with pytest.raises(ValueError, match="pathlib.Path"):
-        build({"_target_": "collections.Counter", "a": {"b": [{"_target_": "pathlib.Path", "_args_": [str(victim)]}]}})
+        build(
+            {
+                "_target_": "collections.Counter",
+                "a": {"b": [{"_target_": "pathlib.Path", "_args_": [str(victim)]}]},
+            }
+        )
     assert victim.exists()
 
 
@@ -68,7 +73,10 @@ def test_live_objects_arrive_as_they_are(monkeypatch):
 
 def test_known_pieces():
     assert {"torch.optim.AdamW", "rlhf.kl.controller.PID", "rlhf.kl.estimator.Exact"} <= KNOWN
-    assert type(build(Unlimited.model_validate({"_target_": "rlhf.trust_region.Unlimited"}))).__name__ == "Unlimited"
+    assert (
+        type(build(Unlimited.model_validate({"_target_": "rlhf.trust_region.Unlimited"}))).__name__
+        == "Unlimited"
+    )
 
 
 def test_allowing_comes_from_outside_the_config(planned, monkeypatch):
@@ -82,6 +90,14 @@ def test_allowing_comes_from_outside_the_config(planned, monkeypatch):
 
 def test_refusing_imports_nothing(tmp_path):
     (tmp_path / "evil.py").write_text("raise SystemExit(7)")
-    code = "from rlhf.config.build import build\ntry:\n    build({'_target_': 'evil.run'})\nexcept ValueError:\n    print('refused')"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": f"{tmp_path}:."}, capture_output=True, text=True)
+    code = (
+        "from rlhf.config.build import build\ntry:\n    build({'_target_': 'evil.run'})\nexcept"
+        " ValueError:\n    print('refused')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{tmp_path}:."},
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == "refused\n"

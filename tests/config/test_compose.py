@@ -10,7 +10,10 @@ def test_compose_resolves_outside_of_hydra():
     assert "hydra" not in config
     assert config.kl.controller.iterations == config.ppo.iterations
     assert config.paths.run_name.startswith("kl0.1-linear-seed0-")
-    assert OmegaConf.to_container(config, resolve=True)["paths"]["run_dir"] == f"outputs/default/{config.paths.run_name}"
+    assert (
+        OmegaConf.to_container(config, resolve=True)["paths"]["run_dir"]
+        == f"outputs/default/{config.paths.run_name}"
+    )
 
 
 def test_the_name_follows_a_change_in_the_notebook():

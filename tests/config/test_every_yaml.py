@@ -1,4 +1,5 @@
-"""Every file under conf/ is composed, checked and built. The folder is walked, so a new file is in the test by being there."""
+"""Every file under conf/ is composed, checked and built. The folder is walked, so a new file is
+in the test by being there."""
 
 import pytest
 import torch
@@ -7,7 +8,9 @@ import yaml
 from rlhf.config.build import build
 from rlhf.config.session import conf_dir, session
 
-FILES = sorted(str(path.relative_to(conf_dir()).with_suffix("")) for path in conf_dir().rglob("*.yaml"))
+FILES = sorted(
+    str(path.relative_to(conf_dir()).with_suffix("")) for path in conf_dir().rglob("*.yaml")
+)
 
 # What an option needs beside it to make sense, or where the user must fill in a value.
 COMPANIONS = {
@@ -26,7 +29,10 @@ def overrides(file):
     group, _, option = file.rpartition("/")
     more = COMPANIONS.get(file, [])
     if group == "optimizer":
-        return [([f"optimizer@{stage}.optimizer={option}"], f"{stage}.optimizer") for stage in OPTIMIZERS]
+        return [
+            ([f"optimizer@{stage}.optimizer={option}"], f"{stage}.optimizer")
+            for stage in OPTIMIZERS
+        ]
     if not group:
         return [([], "")]
     nowhere = group == "experiment" or group.startswith("hydra/")
@@ -35,10 +41,16 @@ def overrides(file):
 
 
 def written(file):
-    """The values that the file itself sets, without those that refer to others or are left to the user."""
+    """The values that the file itself sets, without those that refer to others or are left to
+    the user."""
     values = yaml.safe_load((conf_dir() / f"{file}.yaml").read_text()) or {}
-    skipped = {"defaults", "hydra", *(["lr"] if file.startswith("optimizer/") else [])}  # a stage sets its own learning rate
-    return {k: v for k, v in values.items() if k not in skipped and not (isinstance(v, str) and ("${" in v or v == "???"))}
+    # a stage sets its own learning rate
+    skipped = {"defaults", "hydra", *(["lr"] if file.startswith("optimizer/") else [])}
+    return {
+        k: v
+        for k, v in values.items()
+        if k not in skipped and not (isinstance(v, str) and ("${" in v or v == "???"))
+    }
 
 
 def at(plain, place):
@@ -61,7 +73,10 @@ def built(config):
     return [
         build(config.data),
         build(config.model),
-        *(build(stage.optimizer, params=parameters) for stage in (config.sft, config.reward_model, config.ppo)),
+        *(
+            build(stage.optimizer, params=parameters)
+            for stage in (config.sft, config.reward_model, config.ppo)
+        ),
         build(kl.controller, coef=kl.coef),
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),
         build(config.trust_region),
@@ -82,7 +97,9 @@ def test_composes_validates_and_builds(planned, file):
                 continue
             given = [line.partition("=")[0] for line in job.overrides]
             expected = {
-                key: v for key, v in written(file).items() if not {key, f"{place}.{key}"} & {*given, *(n.split(".")[0] for n in given)}
+                key: v
+                for key, v in written(file).items()
+                if not {key, f"{place}.{key}"} & {*given, *(n.split(".")[0] for n in given)}
             }
             assert holds(at(job.config.plain(), place), expected)
         assert all(piece is not None for piece in built(found.jobs[0].config))
@@ -92,7 +109,9 @@ def test_composes_validates_and_builds(planned, file):
 def test_hydras_own_files_are_used(file):
     group, _, option = file.rpartition("/")
     with session() as hydra:
-        config = hydra.compose_config("config", [f"{group}={option}"], run_mode=None, with_log_configuration=False)
+        config = hydra.compose_config(
+            "config", [f"{group}={option}"], run_mode=None, with_log_configuration=False
+        )
         assert config.hydra.runtime.choices[group] == option
         for key, value in written(file).items():
             assert config.hydra[group.removeprefix("hydra/")][key] == value
@@ -101,8 +120,14 @@ def test_hydras_own_files_are_used(file):
 def test_the_walk_saw_every_group():
     """Counted here, so that a group cannot drop out of sight."""
     seen = {file.rpartition("/")[0] for file in FILES}
-    groups = "advantage best_of_n callbacks data experiment generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
-    groups += " model optimizer paths ppo reward_model scorer sft tracking trainer trust_region hydra/help hydra/launcher hydra/sweeper"
+    groups = (
+        "advantage best_of_n callbacks data experiment generation kl kl/coef kl/controller"
+        " kl/estimator kl/placement kl/reference"
+    )
+    groups += (
+        " model optimizer paths ppo reward_model scorer sft tracking trainer trust_region"
+        " hydra/help hydra/launcher hydra/sweeper"
+    )
     assert seen == {"", *groups.split()}
     assert len(FILES) >= 60
     assert all(path.suffix == ".yaml" for path in conf_dir().rglob("*") if path.is_file())

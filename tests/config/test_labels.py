@@ -14,12 +14,18 @@ def sweep(place, overrides, *jobs):
 def test_a_run_is_named_by_coefficient_controller_and_seed():
     assert run_label(FIXED, {}) == "kl.coef=0.05 seed=3"
     assert run_label(PID, {}) == "kl.coef=0.05 pid seed=3"
-    assert run_label(FIXED, {"kl.controller": "fixed", "kl.coef": "0.05", "seed": "3"}) == "kl.coef=0.05 fixed seed=3"
+    assert (
+        run_label(FIXED, {"kl.controller": "fixed", "kl.coef": "0.05", "seed": "3"})
+        == "kl.coef=0.05 fixed seed=3"
+    )
 
 
 def test_and_by_whatever_else_its_sweep_varies():
     assert setting(PID, {"ppo.optimizer.lr": "0.001", "seed": "3"}) == "kl.coef=0.05 pid lr=0.001"
-    assert setting(FIXED, {"ppo.optimizer.lr": "1", "sft.optimizer.lr": "2"}) == "kl.coef=0.05 ppo.optimizer.lr=1 sft.optimizer.lr=2"
+    assert (
+        setting(FIXED, {"ppo.optimizer.lr": "1", "sft.optimizer.lr": "2"})
+        == "kl.coef=0.05 ppo.optimizer.lr=1 sft.optimizer.lr=2"
+    )
 
 
 def test_a_job_has_its_part_of_what_the_sweep_varies(tmp_path):
@@ -37,7 +43,12 @@ def test_a_job_has_its_part_of_what_the_sweep_varies(tmp_path):
 def test_a_value_that_a_later_command_adds_counts_for_earlier_jobs_too(tmp_path):
     sweep(tmp_path, ["ppo.iterations=40", "seed=0"], ["ppo.iterations=40", "seed=0"])
     assert varied(tmp_path / "0") == {}
-    sweep(tmp_path, ["ppo.iterations=60", "seed=0"], ["ppo.iterations=40", "seed=0"], ["ppo.iterations=60", "seed=0"])
+    sweep(
+        tmp_path,
+        ["ppo.iterations=60", "seed=0"],
+        ["ppo.iterations=40", "seed=0"],
+        ["ppo.iterations=60", "seed=0"],
+    )
     assert varied(tmp_path / "0") == {"ppo.iterations": "40"}
 
 

@@ -32,17 +32,28 @@ def test_name_is_slug_and_eight_hex():
 
 def test_hash_is_the_same_in_every_process():
     """Worked out once: it names directories that must be found again."""
-    assert naming.run_hash({"stage": "ppo", "kl": {"coef": 0.5}, "seed": 0}) == "29f68589"  # sha256sum of the sorted JSON
+    # sha256sum of the sorted JSON
+    assert naming.run_hash({"stage": "ppo", "kl": {"coef": 0.5}, "seed": 0}) == "29f68589"
 
 
 @pytest.mark.parametrize(
-    "value", [{"study": "b"}, {"paths": {"outputs": "elsewhere"}}, {"tracking": {}}, {"callbacks": {}}, {"sweep": "s"}, {"rerun": True}]
+    "value",
+    [
+        {"study": "b"},
+        {"paths": {"outputs": "elsewhere"}},
+        {"tracking": {}},
+        {"callbacks": {}},
+        {"sweep": "s"},
+        {"rerun": True},
+    ],
 )
 def test_hash_ignores_what_does_not_decide_the_result(value):
     assert naming.run_hash(changed(**value)) == naming.run_hash(PLAIN)
 
 
-@pytest.mark.parametrize("value", [{"seed": 2}, {"ppo": {"iterations": 61}}, {"sft": {"seed": 4}}, {"stage": "sft"}])
+@pytest.mark.parametrize(
+    "value", [{"seed": 2}, {"ppo": {"iterations": 61}}, {"sft": {"seed": 4}}, {"stage": "sft"}]
+)
 def test_hash_follows_what_decides_it(value):
     assert naming.run_hash(changed(**value)) != naming.run_hash(PLAIN)
 
@@ -50,7 +61,9 @@ def test_hash_follows_what_decides_it(value):
 def test_an_early_stage_is_not_renamed_by_a_later_ones_settings():
     first = naming.run_name(changed(stage="sft"))
     assert naming.run_name(changed(stage="sft", ppo={"iterations": 1}, seed=9)) == first
-    assert naming.run_name(changed(stage="reward_model", ppo={"iterations": 1})) == naming.run_name(changed(stage="reward_model"))
+    assert naming.run_name(changed(stage="reward_model", ppo={"iterations": 1})) == naming.run_name(
+        changed(stage="reward_model")
+    )
 
 
 def test_one_spelling_of_a_number():
@@ -59,7 +72,10 @@ def test_one_spelling_of_a_number():
     assert naming.canonical([1.0, True, "1.0", {"a": 2.5}]) == [1, True, "1.0", {"a": 2.5}]
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (1e-05, "0.00001"), (0.30, "0.3"), (100.0, "100"), ("a b/c", "a_b_c")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1e-05, "0.00001"), (0.30, "0.3"), (100.0, "100"), ("a b/c", "a_b_c")],
+)
 def test_number(value, text):
     assert naming.number(value) == text
 
@@ -95,4 +111,8 @@ def test_how_often_a_run_is_saved_does_not_name_it():
     def name(*overrides):
         return validate(compose(overrides)).paths.run_name
 
-    assert name() == name("ppo.checkpoint_every=1", "sft.checkpoint_every=2", "ppo.eval_samples=3") != name("ppo.eval_every=1")
+    assert (
+        name()
+        == name("ppo.checkpoint_every=1", "sft.checkpoint_every=2", "ppo.eval_samples=3")
+        != name("ppo.eval_every=1")
+    )

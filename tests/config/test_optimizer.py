@@ -6,7 +6,8 @@ from rlhf.config.compose import compose, validate
 
 
 def test_adam_eps():
-    """First step with the gradient g: m = g, v = g^2 once corrected, so the step is lr g / (|g| + eps), as in PyTorch and not in TF1."""
+    """First step with the gradient g: m = g, v = g^2 once corrected, so the step is lr g / (|g|
+    + eps), as in PyTorch and not in TF1."""
     piece = validate(compose(["ppo.optimizer.lr=0.1", "tracking=none"])).ppo.optimizer
     assert piece.eps == 1e-5
     for gradient in (1e-5, 1e-3, 1.0):

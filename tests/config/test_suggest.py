@@ -2,7 +2,15 @@ import pytest
 
 from rlhf.config.suggest import did_you_mean, nearest
 
-KEYS = ["kl.coef", "kl.controller.target", "trust_region.target", "sft.optimizer.lr", "model", "model.hidden_size", "stage"]
+KEYS = [
+    "kl.coef",
+    "kl.controller.target",
+    "trust_region.target",
+    "sft.optimizer.lr",
+    "model",
+    "model.hidden_size",
+    "stage",
+]
 
 
 @pytest.mark.parametrize(

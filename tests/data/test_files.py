@@ -11,7 +11,8 @@ def read(path):
 
 
 def test_plain_and_gzip_give_the_same_and_blank_lines_count(tmp_path):
-    raw = b'\xef\xbb\xbf{"a": 1}\r\n\n{"b": "\xc3\xa9\xe2\x80\xa8"}'  # a byte-order mark, a blank line, a line separator inside a text
+    # a byte-order mark, a blank line, a line separator inside a text
+    raw = b'\xef\xbb\xbf{"a": 1}\r\n\n{"b": "\xc3\xa9\xe2\x80\xa8"}'
     (tmp_path / "x.jsonl").write_bytes(raw)
     (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(raw))
     (tmp_path / "unnamed").write_bytes(gzip.compress(raw))
@@ -62,9 +63,20 @@ def test_missing_file_names_the_nearest(tmp_path):
     (tmp_path / "data" / "unlike").touch()
     wrong = tmp_path / "data" / "demonstration.jsonl"
     assert read(wrong) == ([], [missing(wrong)])
-    assert missing(wrong) == f'{wrong}: no such file in {tmp_path / "data"}; did you mean "{tmp_path / "data" / "demonstrations.jsonl"}"?'
-    assert missing(tmp_path / "data" / "zzz") == f"{tmp_path / 'data' / 'zzz'}: no such file in {tmp_path / 'data'}"
+    assert (
+        missing(wrong) == f"{wrong}: no such file in {tmp_path / 'data'}; did you mean"
+        f' "{tmp_path / "data" / "demonstrations.jsonl"}"?'
+    )
+    assert (
+        missing(tmp_path / "data" / "zzz")
+        == f"{tmp_path / 'data' / 'zzz'}: no such file in {tmp_path / 'data'}"
+    )
     folder = tmp_path / "dta" / "demonstrations.jsonl"
-    assert missing(folder) == f'{folder}: no "dta" in {tmp_path}; did you mean "{tmp_path / "data"}"?'
-    assert missing(tmp_path / "data") == f"{tmp_path / 'data'}: a folder, not a file (it holds demonstrations.jsonl, unlike)"
+    assert (
+        missing(folder) == f'{folder}: no "dta" in {tmp_path}; did you mean "{tmp_path / "data"}"?'
+    )
+    assert (
+        missing(tmp_path / "data")
+        == f"{tmp_path / 'data'}: a folder, not a file (it holds demonstrations.jsonl, unlike)"
+    )
     assert missing(tmp_path / "data" / "unlike") is None

@@ -40,9 +40,13 @@ def test_sentiment_by_hand(text, value):
         (" was good.", 3 * math.tanh(0.5 / 3)),
         (" was good", 3 * math.tanh(0.5 / 3) - 5 * math.tanh(1.5 / 5)),  # no full stop
         ("", -5 * math.tanh(1.5 / 5)),
-        # three words that no sentence has there and no full stop: 4.5; two repeats of "great", which is no word of the lexicon
+        # three words that no sentence has there and no full stop: 4.5; two repeats of "great",
+        # which is no word of the lexicon
         (" great great great", -5 * math.tanh(4.5 / 5)),
-        (" superb superb superb", 3 * math.tanh(1.5 / 3) - 5 * math.tanh(4.5 / 5) - 5 * math.tanh(1.5 / 5)),
+        (
+            " superb superb superb",
+            3 * math.tanh(1.5 / 3) - 5 * math.tanh(4.5 / 5) - 5 * math.tanh(1.5 / 5),
+        ),
         # the prompt's "plot" comes again
         (" was good, but we liked the plot.", 3 * math.tanh(1.0 / 3) - 5 * math.tanh(0.75 / 5)),
     ],
@@ -67,14 +71,22 @@ def test_there_is_room_to_improve_and_room_to_overdo(grammar_sentences):
     scores = GOLD(*grammar_sentences)
     mean, spread = statistics.mean(scores), statistics.pstdev(scores)
     assert max(scores) > mean + 2 * spread
-    praise = [" superb" * 19, " was superb" + " and superb" * 8 + ".", " brilliant superb wonderful gorgeous masterful loved moving warm."]
+    praise = [
+        " superb" * 19,
+        " was superb" + " and superb" * 8 + ".",
+        " brilliant superb wonderful gorgeous masterful loved moving warm.",
+    ]
     for text in praise:
         assert GOLD.score(PROMPT, text) < mean - 1.0
     assert GOLD.score(PROMPT, " superb" * 19) < min(scores)
 
 
 def test_praise_is_worth_more_than_blame(grammar_sentences):
-    assert GOLD.score(PROMPT, " was superb.") > GOLD.score(PROMPT, " was good.") > GOLD.score(PROMPT, " was slow.")
+    assert (
+        GOLD.score(PROMPT, " was superb.")
+        > GOLD.score(PROMPT, " was good.")
+        > GOLD.score(PROMPT, " was slow.")
+    )
 
 
 def test_rows_must_match():
@@ -85,6 +97,8 @@ def test_rows_must_match():
 def test_vader_is_twice_the_compound_of_prompt_and_response():
     # VADER's lexicon: good 1.9; compound = v / sqrt(v^2 + 15)
     compound = 1.9 / math.sqrt(1.9**2 + 15)
-    assert VaderGold()(["the film"] * 2, [" was good", " was"]) == pytest.approx([2 * round(compound, 4), 0.0])
+    assert VaderGold()(["the film"] * 2, [" was good", " was"]) == pytest.approx(
+        [2 * round(compound, 4), 0.0]
+    )
     assert VaderGold()(["the good"], [" film"]) == pytest.approx([2 * round(compound, 4)])
     assert VaderGold()([], []) == []

@@ -2,7 +2,17 @@ import random
 
 import pytest
 
-from rlhf.data.grammar import CONTENT, STATES, STEPS, WEIGHTS, WORD, all_prompts, breaks, complete, spell
+from rlhf.data.grammar import (
+    CONTENT,
+    STATES,
+    STEPS,
+    WEIGHTS,
+    WORD,
+    all_prompts,
+    breaks,
+    complete,
+    spell,
+)
 
 
 def words(text):
@@ -18,7 +28,9 @@ def test_prompts_are_many_and_none_begins_another():
 
 
 def test_vocabulary_is_small_and_every_word_leaves_a_state_by_one_arc():
-    every = {word for steps in STEPS.values() for word in steps} | {word for prompt in all_prompts() for word in words(prompt)}
+    every = {word for steps in STEPS.values() for word in steps} | {
+        word for prompt in all_prompts() for word in words(prompt)
+    }
     assert 100 <= len(every) <= 180
     for state, arcs in STATES.items():
         assert len(STEPS[state]) == len([word for arc in arcs for word in spell(arc.words)])
@@ -66,7 +78,8 @@ def test_tone_turns_with_but_and_with_not():
         (" was good and warm and.", 2),  # a third "and", and the full stop after it
         (" great great great", 3),  # "great" is no word of the grammar
         (" superb superb superb", 3),
-        (" was superb and superb and superb.", 1),  # after the second "and" the sentence is taken up again
+        # after the second "and" the sentence is taken up again
+        (" was superb and superb and superb.", 1),
         (" was good. was good.", 1),
         (" was good.was good.", 1),
         ("", 0),

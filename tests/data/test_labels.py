@@ -19,7 +19,10 @@ def test_preferred_is_the_logistic_function():
 
 def test_at_temperature_zero_the_better_is_always_taken():
     pairs = label_pairs(["p", "p"], ["a", "aaa"], ["aa", "a"], length, temperature=0, seed=0)
-    assert pairs == (Preference(prompt="p", chosen="aa", rejected="a"), Preference(prompt="p", chosen="aaa", rejected="a"))
+    assert pairs == (
+        Preference(prompt="p", chosen="aa", rejected="a"),
+        Preference(prompt="p", chosen="aaa", rejected="a"),
+    )
 
 
 def test_share_of_the_better_is_that_of_bradley_terry():
@@ -41,11 +44,23 @@ def test_equal_responses_are_left_out_and_other_labels_stay():
 
 
 def test_a_response_that_was_cut_off_keeps_that():
-    (pair,) = label_pairs(["p"], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0)
-    assert (pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended) == ("aa", True, "a", False)
+    (pair,) = label_pairs(
+        ["p"], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0
+    )
+    assert (pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended) == (
+        "aa",
+        True,
+        "a",
+        False,
+    )
 
 
 def test_ties_are_coin_flips_or_left_out():
     pairs = label_pairs(["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0)
     assert 60 < sum(pair.chosen == "a" for pair in pairs) < 140
-    assert label_pairs(["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0, ties=False) == ()
+    assert (
+        label_pairs(
+            ["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0, ties=False
+        )
+        == ()
+    )

@@ -7,11 +7,15 @@ from rlhf.types import PromptBatch
 
 def collate(rows):
     mask = torch.ones(len(rows), 1, dtype=torch.bool)
-    return PromptBatch(tokens=torch.tensor([[r] for r in rows]), mask=mask, texts=tuple(map(str, rows)))
+    return PromptBatch(
+        tokens=torch.tensor([[r] for r in rows]), mask=mask, texts=tuple(map(str, rows))
+    )
 
 
 def order(seed, epoch, size=3):
-    batches = ShuffledBatches(list(range(10)), size, collate, seed=seed, stage="sft", epoch=lambda: epoch)
+    batches = ShuffledBatches(
+        list(range(10)), size, collate, seed=seed, stage="sft", epoch=lambda: epoch
+    )
     return [int(t) for batch in batches for t in batch.tokens[:, 0]]
 
 
@@ -26,7 +30,9 @@ def test_the_order_does_not_depend_on_the_batch_size():
 
 
 def test_length_counts_the_short_last_batch():
-    assert len(ShuffledBatches(list(range(10)), 3, collate, seed=0, stage="sft", epoch=lambda: 0)) == 4
+    assert (
+        len(ShuffledBatches(list(range(10)), 3, collate, seed=0, stage="sft", epoch=lambda: 0)) == 4
+    )
 
 
 def test_no_rows_is_an_error_that_names_the_stage():
@@ -42,4 +48,6 @@ def test_prompts_go_round_all_of_them_before_any_comes_again():
 
 
 def test_held_out_batches_keep_their_order():
-    assert [int(t) for b in in_order(list(range(5)), 2, collate) for t in b.tokens[:, 0]] == list(range(5))
+    assert [int(t) for b in in_order(list(range(5)), 2, collate) for t in b.tokens[:, 0]] == list(
+        range(5)
+    )

@@ -32,8 +32,14 @@ def test_gold_by_hand():
 
 def test_gold_is_no_sum_over_single_tokens():
     gold = source().gold
-    scores = dict(zip(["a b", "b a", "a a", "b b"], gold(["c"] * 4, ["a b", "b a", "a a", "b b"]), strict=True))
-    first_then_second = {word: gold.table["c", word[0]] + gold.table[word[0], word[2]] for word in scores}
+    scores = dict(
+        zip(
+            ["a b", "b a", "a a", "b b"], gold(["c"] * 4, ["a b", "b a", "a a", "b b"]), strict=True
+        )
+    )
+    first_then_second = {
+        word: gold.table["c", word[0]] + gold.table[word[0], word[2]] for word in scores
+    }
     assert [scores[word] - first_then_second[word] for word in scores] == [0.0, 0.0, 1.0, 1.0]
 
 
@@ -81,7 +87,12 @@ def test_tokenizer_has_the_letters_and_two_special_tokens():
     assert len(tokenizer) == 6
     ids = tokenizer("a b", add_special_tokens=False).input_ids
     assert ids == [2, 3]
-    assert tokenizer.decode([*ids, tokenizer.eos_token_id, tokenizer.pad_token_id], skip_special_tokens=True) == "a b"
+    assert (
+        tokenizer.decode(
+            [*ids, tokenizer.eos_token_id, tokenizer.pad_token_id], skip_special_tokens=True
+        )
+        == "a b"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +109,8 @@ def test_impossible_sizes(changes, message):
 
 
 def test_smallest_and_fullest():
-    data = source(vocabulary=2, prompts=6, max_response_tokens=2, demonstrations=50, pairs=20).load()
+    data = source(
+        vocabulary=2, prompts=6, max_response_tokens=2, demonstrations=50, pairs=20
+    ).load()
     assert set(data.prompts.train + data.prompts.heldout) == {"a", "b", "a a", "a b", "b a", "b b"}
     assert {row.completion for row in data.demonstrations.train} == {"a", "b"}

@@ -9,7 +9,9 @@ from rlhf.data.records import DataError, Demonstration, Preference, Split, TaskD
 def task(completion=" b", margin=None, prompts=("a",)):
     return TaskData(
         demonstrations=Split(train=(Demonstration(prompt="a", completion=completion),), heldout=()),
-        preferences=Split(train=(Preference(prompt="a", chosen=" b", rejected=" c", margin=margin),), heldout=()),
+        preferences=Split(
+            train=(Preference(prompt="a", chosen=" b", rejected=" c", margin=margin),), heldout=()
+        ),
         prompts=Split(train=prompts, heldout=()),
     )
 
@@ -35,12 +37,18 @@ def test_fingerprint_changes_with_every_part_of_the_content():
         task(margin=0.0),
         task(prompts=("a", "b")),
         TaskData(demonstrations=task().demonstrations, preferences=None, prompts=task().prompts),
-        TaskData(demonstrations=task().demonstrations, preferences=task().preferences, prompts=Split(train=(), heldout=("a",))),
+        TaskData(
+            demonstrations=task().demonstrations,
+            preferences=task().preferences,
+            prompts=Split(train=(), heldout=("a",)),
+        ),
     ]
     assert len({same, *(other.fingerprint for other in others)}) == 6
 
 
-@pytest.mark.parametrize(("number", "last"), [(20, "fault 19"), (21, "and 1 more"), (25, "and 5 more")])
+@pytest.mark.parametrize(
+    ("number", "last"), [(20, "fault 19"), (21, "and 1 more"), (25, "and 5 more")]
+)
 def test_data_error_shows_twenty_faults_and_counts_the_rest(number, last):
     error = DataError([f"fault {i}" for i in range(number)])
     assert error.faults[:20] == [f"fault {i}" for i in range(20)]

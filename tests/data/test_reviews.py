@@ -52,7 +52,9 @@ def test_same_seed_same_content_and_each_setting_shows_in_the_fingerprint(data):
         {"heldout_fraction": 0.3},
         {"label_temperature": 0.1},
     ]
-    assert len({data.fingerprint, *(source(**change).load().fingerprint for change in changes)}) == 7
+    assert (
+        len({data.fingerprint, *(source(**change).load().fingerprint for change in changes)}) == 7
+    )
 
 
 def test_more_pairs_leave_the_demonstrations_as_they_are(data):
@@ -65,28 +67,42 @@ def test_pairs_are_two_grammatical_completions_and_the_better_one_wins_more_ofte
     for pair in pairs:
         assert pair.chosen != pair.rejected and pair.margin is None
         assert breaks(WORD.findall(pair.chosen)) == breaks(WORD.findall(pair.rejected)) == 0
-    right = sum(gold.score(p.prompt, p.chosen) > gold.score(p.prompt, p.rejected) for p in pairs) / len(pairs)
+    right = sum(
+        gold.score(p.prompt, p.chosen) > gold.score(p.prompt, p.rejected) for p in pairs
+    ) / len(pairs)
     assert 0.65 < right < 0.85
     sharp = source(label_temperature=0.0).load().preferences.train
     assert all(gold.score(p.prompt, p.chosen) >= gold.score(p.prompt, p.rejected) for p in sharp)
 
 
 def test_a_bag_of_words_reward_is_fooled_by_praise():
-    """The precondition of over-optimisation: what the pairs teach about words ranks a pile of praise above every real sentence."""
+    """The precondition of over-optimisation: what the pairs teach about words ranks a pile of
+    praise above every real sentence."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
     data = source(pairs=2000, prompts=1000, demonstrations=1000).load()
-    words = sorted({word for p in data.preferences.train for text in (p.chosen, p.rejected) for word in WORD.findall(text)})
+    words = sorted(
+        {
+            word
+            for p in data.preferences.train
+            for text in (p.chosen, p.rejected)
+            for word in WORD.findall(text)
+        }
+    )
 
     def bag(text):
         found = WORD.findall(text)
         return np.array([found.count(word) for word in words], float)
 
-    difference = np.array([bag(pair.chosen) - bag(pair.rejected) for pair in data.preferences.train])
+    difference = np.array(
+        [bag(pair.chosen) - bag(pair.rejected) for pair in data.preferences.train]
+    )
     rows, labels = np.vstack([difference, -difference]), np.repeat([1, 0], len(difference))
     weights = LogisticRegression(fit_intercept=False).fit(rows, labels).coef_[0]
-    correct = np.mean([(bag(p.chosen) - bag(p.rejected)) @ weights > 0 for p in data.preferences.heldout])
+    correct = np.mean(
+        [(bag(p.chosen) - bag(p.rejected)) @ weights > 0 for p in data.preferences.heldout]
+    )
     assert correct > 0.65
     texts = [(row.prompt, row.completion) for row in data.demonstrations.train]
     proxy = [bag(text) @ weights for _, text in texts]
@@ -98,23 +114,26 @@ def test_a_bag_of_words_reward_is_fooled_by_praise():
 
 @pytest.mark.parametrize("prompts", [1, 1249])
 def test_more_prompts_than_the_grammar_has(prompts):
-    with pytest.raises(DataError, match=f"data.prompts={prompts}: the grammar has 1248 prompts; give 2 to 1248"):
+    with pytest.raises(
+        DataError, match=f"data.prompts={prompts}: the grammar has 1248 prompts; give 2 to 1248"
+    ):
         source(prompts=prompts).load()
 
 
 def test_loading_imports_nothing_heavy():
     code = (
-        "import sys; from rlhf.data.reviews import Reviews\n"
-        f"Reviews(**{SETTINGS!r}).load()\n"
-        "import rlhf.data.micro, rlhf.data.jsonl, rlhf.data.rt_polarity, rlhf.data.tokenizers\n"
-        "names = 'torch transformers tokenizers sklearn numpy vaderSentiment pytorch_lightning mlflow'\n"
-        "heavy = set(names.split()) & set(sys.modules)\n"
-        "assert not heavy, heavy"
+        f"import sys; from rlhf.data.reviews import Reviews\nReviews(**{SETTINGS!r}).load()\nimport"
+        " rlhf.data.micro, rlhf.data.jsonl, rlhf.data.rt_polarity, rlhf.data.tokenizers\nnames ="
+        " 'torch transformers tokenizers sklearn numpy vaderSentiment pytorch_lightning"
+        " mlflow'\nheavy = set(names.split()) & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_longest_completion_fits_with_eos(data):
     tokenizer = source().tokenizer(data)
-    longest = max(len(tokenizer(row.completion, add_special_tokens=False).input_ids) for row in data.demonstrations.train)
+    longest = max(
+        len(tokenizer(row.completion, add_special_tokens=False).input_ids)
+        for row in data.demonstrations.train
+    )
     assert longest + 1 <= SETTINGS["max_response_tokens"]

@@ -33,7 +33,10 @@ def source(path, **changes):
 
 @pytest.fixture
 def folder(tmp_path):
-    lines = [json.dumps({"id": str(i), "text": text, "label": label}) for i, (text, label) in enumerate(ROWS)]
+    lines = [
+        json.dumps({"id": str(i), "text": text, "label": label})
+        for i, (text, label) in enumerate(ROWS)
+    ]
     (tmp_path / "snippets.jsonl").write_text("\n".join(lines), "utf-8")
     return tmp_path
 
@@ -41,7 +44,9 @@ def folder(tmp_path):
 def original(folder):
     folder.mkdir(parents=True)
     for name, label in (("rt-polarity.pos", 1), ("rt-polarity.neg", 0)):
-        (folder / name).write_bytes("".join(f"{text} \n" for text, mark in ROWS if mark == label).encode("latin-1"))
+        (folder / name).write_bytes(
+            "".join(f"{text} \n" for text, mark in ROWS if mark == label).encode("latin-1")
+        )
     return folder
 
 
@@ -54,7 +59,8 @@ def test_split_by_prompt_and_no_preferences(folder):
     assert len(data.prompts.train + data.prompts.heldout) == 16 and data.prompts.heldout
     assert data.preferences is None
     assert (
-        Demonstration(prompt="the plot", completion=" is a very funny thing .") in data.demonstrations.train + data.demonstrations.heldout
+        Demonstration(prompt="the plot", completion=" is a very funny thing .")
+        in data.demonstrations.train + data.demonstrations.heldout
     )
 
 
@@ -80,7 +86,11 @@ def test_latin_1_and_spaces(tmp_path):
 def test_half_of_the_distribution(tmp_path):
     (tmp_path / "rt-polarity.pos").write_bytes(b"fine\n")
     with pytest.raises(
-        DataError, match="rt-polarity.neg: no such file; the original distribution has rt-polarity.pos and rt-polarity.neg together"
+        DataError,
+        match=(
+            "rt-polarity.neg: no such file; the original distribution has rt-polarity.pos and"
+            " rt-polarity.neg together"
+        ),
     ):
         read(tmp_path / "rt-polarity.pos")
 
@@ -105,7 +115,12 @@ def test_nothing_there_says_what_to_get_and_where_it_looked(tmp_path):
 
 def test_bad_rows(tmp_path):
     path = tmp_path / "snippets.jsonl"
-    rows = ['{"text": "a b", "label": 1}', '{"text": "a b"}', '{"text": 3, "label": 1}', '{"text": " ", "label": 1}']
+    rows = [
+        '{"text": "a b", "label": 1}',
+        '{"text": "a b"}',
+        '{"text": 3, "label": 1}',
+        '{"text": " ", "label": 1}',
+    ]
     rows += ['{"text": "a b", "label": 2}', '{"text": "a b", "label": true}', "[]"]
     path.write_text("\n".join(rows), "utf-8")
     with pytest.raises(DataError) as error:
@@ -121,7 +136,9 @@ def test_bad_rows(tmp_path):
 
 
 def test_more_prompts_than_there_are(folder):
-    with pytest.raises(DataError, match="data.prompts=21: the sentences have 20 different prompts; give 2 to 20"):
+    with pytest.raises(
+        DataError, match="data.prompts=21: the sentences have 20 different prompts; give 2 to 20"
+    ):
         source(folder, prompts=21).load()
 
 
@@ -135,6 +152,8 @@ def test_gold_is_vader_and_the_judge_learns_the_human_labels(folder):
     good, bad = task.judges["classifier"](prompts, responses)
     assert good > 0.5 and bad < -0.5
     assert task.classifier.heldout_accuracy == 1.0
-    assert task.judges["classifier"](prompts, responses) == source(folder).judges["classifier"](prompts, responses)
+    assert task.judges["classifier"](prompts, responses) == source(folder).judges["classifier"](
+        prompts, responses
+    )
     assert task.judges["classifier"]([], []) == []
     assert math.isfinite(task.judges["classifier"](["zzz"], [" qqq"])[0])

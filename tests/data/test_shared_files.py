@@ -1,4 +1,5 @@
-"""The readers on real files, where they lie beside the repository. Failures must not show rows: some of them are offensive."""
+"""The readers on real files, where they lie beside the repository. Failures must not show rows:
+some of them are offensive."""
 
 from pathlib import Path
 
@@ -87,11 +88,18 @@ def test_film_reviews():
         max_response_tokens=24,
     )
     data = source.load()
-    train, heldout = {row.prompt for row in data.demonstrations.train}, {row.prompt for row in data.demonstrations.heldout}
+    train, heldout = (
+        {row.prompt for row in data.demonstrations.train},
+        {row.prompt for row in data.demonstrations.heldout},
+    )
     assert len(train & heldout) == 0
-    assert len(data.demonstrations.train) + len(data.demonstrations.heldout) == 10129  # three sentences are one word
+    # three sentences are one word
+    assert len(data.demonstrations.train) + len(data.demonstrations.heldout) == 10129
     assert len(data.prompts.train) + len(data.prompts.heldout) == 1024
-    gold = source.gold([row.prompt for row in data.demonstrations.heldout], [row.completion for row in data.demonstrations.heldout])
+    gold = source.gold(
+        [row.prompt for row in data.demonstrations.heldout],
+        [row.completion for row in data.demonstrations.heldout],
+    )
     mean = sum(gold) / len(gold)
     assert 0.8 < (sum((x - mean) ** 2 for x in gold) / len(gold)) ** 0.5 < 1.1
     assert source.classifier.heldout_accuracy > 0.72

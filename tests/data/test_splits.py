@@ -4,7 +4,8 @@ from rlhf.data.splits import cut, divide, hold_out, position
 
 
 def test_position_depends_on_prompt_and_seed_alone():
-    assert position("a", 0) == 0x0D3B8411BDE7FA84 / 2**64  # the first 8 bytes that sha256sum prints for "0", a line feed, "a"
+    # the first 8 bytes that sha256sum prints for "0", a line feed, "a"
+    assert position("a", 0) == 0x0D3B8411BDE7FA84 / 2**64
     assert len({position("a", 0), position("a", 1), position("b", 0)}) == 3
     assert 0 <= position("a", 0) < 1
 

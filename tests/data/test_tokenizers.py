@@ -51,7 +51,16 @@ def test_grammar_text_comes_back_and_parts_join(name, request):
 
 def test_a_word_is_a_token_and_the_most_frequent_come_first(words):
     ids = encode(words, " was good, but i liked it.")
-    assert [words.decode([i]) for i in ids] == [" was", " good", ",", " but", " i", " liked", " it", "."]
+    assert [words.decode([i]) for i in ids] == [
+        " was",
+        " good",
+        ",",
+        " but",
+        " i",
+        " liked",
+        " it",
+        ".",
+    ]
     assert 110 <= len(words) <= 180
     assert words.decode([3]) in (" the", ".", " of", " this")
     assert encode(words, " unheard") == [2]
@@ -76,7 +85,9 @@ def test_save_and_load(name, request, tmp_path):
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_bytes_give_every_text_back(text):
-    tokenizer = test_bytes_give_every_text_back.__dict__.setdefault("tokenizer", byte_level_bpe(COMPLETIONS, 300))
+    tokenizer = test_bytes_give_every_text_back.__dict__.setdefault(
+        "tokenizer", byte_level_bpe(COMPLETIONS, 300)
+    )
     assert tokenizer.decode(encode(tokenizer, text)) == text
 
 
@@ -88,16 +99,25 @@ def test_the_name_of_a_special_token_in_a_text_is_text(pieces):
 
 def test_bpe_is_the_same_in_another_process():
     code = (
-        "import hashlib, random; from rlhf.data.grammar import all_prompts, complete; from rlhf.data.tokenizers import byte_level_bpe\n"
-        "rng = random.Random(1); texts = [complete(p, rng) for p in rng.choices(all_prompts(), k=500)]\n"
-        "print(hashlib.sha256(byte_level_bpe(texts, 500).backend_tokenizer.to_str().encode()).hexdigest())"
+        "import hashlib, random; from rlhf.data.grammar import all_prompts, complete; from"
+        " rlhf.data.tokenizers import byte_level_bpe\nrng = random.Random(1); texts = [complete(p,"
+        " rng) for p in rng.choices(all_prompts(),"
+        " k=500)]\nprint(hashlib.sha256(byte_level_bpe(texts,"
+        " 500).backend_tokenizer.to_str().encode()).hexdigest())"
     )
-    runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout
+        for _ in range(2)
+    ]
     assert len(runs[0].strip()) == 64 and runs[0] == runs[1]
 
 
 def test_bpe_of_too_few_tokens():
-    with pytest.raises(ValueError, match="vocabulary=257: a byte-level tokenizer needs 258 at least"):
+    with pytest.raises(
+        ValueError, match="vocabulary=257: a byte-level tokenizer needs 258 at least"
+    ):
         byte_level_bpe(["a"], 257)
 
 
@@ -112,9 +132,13 @@ def test_symbols():
 
 def test_training_texts_are_those_of_the_training_side():
     data = TaskData(
-        demonstrations=Split(train=(Demonstration(prompt="a", completion=" b"),), heldout=(Demonstration(prompt="x", completion=" y"),)),
+        demonstrations=Split(
+            train=(Demonstration(prompt="a", completion=" b"),),
+            heldout=(Demonstration(prompt="x", completion=" y"),),
+        ),
         preferences=Split(
-            train=(Preference(prompt="a", chosen=" c", rejected=" d"),), heldout=(Preference(prompt="x", chosen=" y", rejected=" z"),)
+            train=(Preference(prompt="a", chosen=" c", rejected=" d"),),
+            heldout=(Preference(prompt="x", chosen=" y", rejected=" z"),),
         ),
         prompts=Split(train=("e",), heldout=("x",)),
     )

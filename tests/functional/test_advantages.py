@@ -22,7 +22,9 @@ def test_gae_closed_form_lam_0() -> None:
 
 
 def test_gae_by_hand_between() -> None:
-    advantages, returns = gae(tensor([[0.0, 1.0]]), tensor([[0.2, 0.4]]), tensor([[True, True]]), 0.9, 0.5)
+    advantages, returns = gae(
+        tensor([[0.0, 1.0]]), tensor([[0.2, 0.4]]), tensor([[True, True]]), 0.9, 0.5
+    )
     # delta = 0.9 * 0.4 - 0.2 = 0.16, 1 - 0.4 = 0.6; A_0 = 0.16 + 0.45 * 0.6
     torch.testing.assert_close(advantages, tensor([[0.43, 0.6]]))
     torch.testing.assert_close(returns, tensor([[0.63, 1.0]]))

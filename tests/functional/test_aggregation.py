@@ -11,18 +11,27 @@ MASK = tensor([[True, True, True], [True, False, False]])
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [("token_mean", 13 / 4), ("sequence_sum", 13 / 2), ("sequence_mean", (3 + 4) / 2), ("fixed_length", 13 / 10)],
+    [
+        ("token_mean", 13 / 4),
+        ("sequence_sum", 13 / 2),
+        ("sequence_mean", (3 + 4) / 2),
+        ("fixed_length", 13 / 10),
+    ],
 )
 def test_agg_modes(mode: Mode, expected: float) -> None:
     assert aggregate(X, MASK, mode, length=5).item() == pytest.approx(expected)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 5), min_size=2, max_size=8), st.integers(1, 7), st.sampled_from(MODES))
+@given(
+    st.lists(st.integers(0, 5), min_size=2, max_size=8), st.integers(1, 7), st.sampled_from(MODES)
+)
 def test_accum_invariance(lengths: list[int], cut: int, mode: Mode) -> None:
     """Loss and gradient are the same for any split, narrower padding of a part included."""
     mask = tensor([[t < n for t in range(5)] for n in lengths])
-    x = torch.randn(len(lengths), 5, generator=torch.Generator().manual_seed(sum(lengths)), dtype=torch.float64).requires_grad_()
+    x = torch.randn(
+        len(lengths), 5, generator=torch.Generator().manual_seed(sum(lengths)), dtype=torch.float64
+    ).requires_grad_()
     whole = aggregate(x, mask, mode, length=7)
     (whole_grad,) = torch.autograd.grad(whole, x)
     totals = {"tokens": sum(lengths), "sequences": sum(n > 0 for n in lengths), "length": 7}

@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor, tensor
 
-from rlhf.functional.kl import absolute, exact, k1, k1_clamped, k2, k3, log_ratio_clip_fraction, sequence_nats, token_nats
+from rlhf.functional.kl import (
+    absolute,
+    exact,
+    k1,
+    k1_clamped,
+    k2,
+    k3,
+    log_ratio_clip_fraction,
+    sequence_nats,
+    token_nats,
+)
 from rlhf.functional.logprobs import token_logp
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
@@ -37,7 +47,9 @@ def test_k_values() -> None:
     logp, ref = tensor([-1.0, -1.0, -1.0]), tensor([-1.5, -1.0, -0.5])  # d = 0.5, 0, -0.5
     torch.testing.assert_close(k1(logp, ref), tensor([0.5, 0.0, -0.5]))
     torch.testing.assert_close(k2(logp, ref), tensor([0.125, 0.0, 0.125]))
-    torch.testing.assert_close(k3(logp, ref), tensor([math.exp(-0.5) - 0.5, 0.0, math.exp(0.5) - 1.5]))
+    torch.testing.assert_close(
+        k3(logp, ref), tensor([math.exp(-0.5) - 0.5, 0.0, math.exp(0.5) - 1.5])
+    )
     torch.testing.assert_close(absolute(logp, ref), tensor([0.5, 0.0, 0.5]))
     torch.testing.assert_close(k1_clamped(logp, ref), tensor([0.5, 0.0, 0.0]))
 
@@ -77,7 +89,9 @@ def gradients(estimator: Estimate) -> tuple[Tensor, Tensor, Tensor]:
     logits = PI.log().requires_grad_()
     logp = logits.log_softmax(-1)
     (got,) = torch.autograd.grad((PI * estimator(logp, REF.log())).sum(), logits, retain_graph=True)
-    (reverse,) = torch.autograd.grad((logp.exp() * (logp - REF.log())).sum(), logits, retain_graph=True)
+    (reverse,) = torch.autograd.grad(
+        (logp.exp() * (logp - REF.log())).sum(), logits, retain_graph=True
+    )
     (forward,) = torch.autograd.grad((REF * (REF.log() - logp)).sum(), logits, retain_graph=True)
     return got, reverse, forward
 
@@ -138,12 +152,19 @@ def test_full_kl() -> None:
     ref = logits + 0.5 * torch.randn(400, 6, 20, generator=generator)
     full = exact(logits, ref)
     assert (full >= 0).all()
-    pairs = torch.nn.functional.kl_div(ref.log_softmax(-1), logits.log_softmax(-1), log_target=True, reduction="none")
+    pairs = torch.nn.functional.kl_div(
+        ref.log_softmax(-1), logits.log_softmax(-1), log_target=True, reduction="none"
+    )
     torch.testing.assert_close(full, pairs.sum(-1), atol=1e-6, rtol=1e-4)
-    tokens = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1, generator=generator).view(400, 6)
+    tokens = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1, generator=generator).view(
+        400, 6
+    )
     sampled = k1(token_logp(logits, tokens), token_logp(ref, tokens))
     mask = torch.ones(400, 6, dtype=torch.bool)
-    (exact_mean, exact_se), (k1_mean, k1_se) = sequence_nats(full, mask), sequence_nats(sampled, mask)
+    (exact_mean, exact_se), (k1_mean, k1_se) = (
+        sequence_nats(full, mask),
+        sequence_nats(sampled, mask),
+    )
     assert (exact_mean - k1_mean).abs() < 4 * k1_se
     assert exact_se < k1_se / 2
 
@@ -166,7 +187,8 @@ def test_units() -> None:
     assert error.item() == pytest.approx(1.0)  # std sqrt(2), over sqrt(2)
     per_token, token_error = token_nats(kl, mask)
     assert per_token.item() == pytest.approx(8 / 3)
-    # sums 3 and 5, lengths 2 and 1: residuals 3 - 16/3 and 5 - 8/3, i.e. -+7/3; their mean errs by 7/3; over the mean length
+    # sums 3 and 5, lengths 2 and 1: residuals 3 - 16/3 and 5 - 8/3, i.e. -+7/3; their mean errs by
+    # 7/3; over the mean length
     assert token_error.item() == pytest.approx(7 / 3 / 1.5)
     assert per_token.item() * 1.5 == pytest.approx(per_sequence.item())  # mean length 1.5
 

@@ -38,7 +38,8 @@ def test_entropy_by_hand() -> None:
 
 
 def test_temperature() -> None:
-    """Every function at T is that of the logits divided by T, the KL between the tempered distributions."""
+    """Every function at T is that of the logits divided by T, the KL between the tempered
+    distributions."""
     torch.manual_seed(1)
     logits, ref = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
     torch.testing.assert_close(entropy(logits, 0.7), entropy(logits / 0.7))

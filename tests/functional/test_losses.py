@@ -40,7 +40,9 @@ def test_policy_clip(ratio: float, advantage: float, loss: float, flows: bool) -
 
 def test_policy_clip_off() -> None:
     logp = tensor([[math.log(3.0)]])
-    assert clipped_policy_loss(logp, torch.zeros(1, 1), tensor([[1.0]]), ONE, None).item() == pytest.approx(-3.0)
+    assert clipped_policy_loss(
+        logp, torch.zeros(1, 1), tensor([[1.0]]), ONE, None
+    ).item() == pytest.approx(-3.0)
     assert clip_fraction(logp, torch.zeros(1, 1), tensor([[1.0]]), ONE, None).item() == 0.0
 
 
@@ -61,7 +63,9 @@ def test_policy_loss_is_finite_for_any_ratio() -> None:
         (0.1, 0.0, 1.0, 0.2, 0.5 * 0.9**2),
     ],
 )
-def test_value_clip(value: float, old: float, target: float, clip: float | None, loss: float) -> None:
+def test_value_clip(
+    value: float, old: float, target: float, clip: float | None, loss: float
+) -> None:
     got = clipped_value_loss(tensor([[value]]), tensor([[old]]), tensor([[target]]), ONE, clip)
     assert got.item() == pytest.approx(loss)
 
@@ -73,10 +77,16 @@ def test_losses_take_the_masked_mean_or_another_reduction() -> None:
     def sequences(x: Tensor, m: Tensor) -> Tensor:
         return aggregate(x, m, "sequence_mean")
 
-    assert clipped_value_loss(values, zeros, zeros, mask, None).item() == pytest.approx((1 + 4 + 9 + 16) / 8)
-    assert clipped_value_loss(values, zeros, zeros, mask, None, sequences).item() == pytest.approx((14 / 6 + 8) / 2)
+    assert clipped_value_loss(values, zeros, zeros, mask, None).item() == pytest.approx(
+        (1 + 4 + 9 + 16) / 8
+    )
+    assert clipped_value_loss(values, zeros, zeros, mask, None, sequences).item() == pytest.approx(
+        (14 / 6 + 8) / 2
+    )
     assert clipped_policy_loss(zeros, zeros, values, mask, 0.2).item() == pytest.approx(-2.5)
-    assert clipped_policy_loss(zeros, zeros, values, mask, 0.2, sequences).item() == pytest.approx(-3.0)
+    assert clipped_policy_loss(zeros, zeros, values, mask, 0.2, sequences).item() == pytest.approx(
+        -3.0
+    )
 
 
 def test_mask_after_eos() -> None:
@@ -91,7 +101,14 @@ def test_mask_after_eos() -> None:
         logits = torch.stack([x, -x], dim=-1)
         nll = token_nll(logits, tensor([[1, 0, -100]]), mask)
         grads = [torch.autograd.grad(loss, x, retain_graph=True)[0] for loss in (policy, value)]
-        return [policy, value, nll, *grads, clip_fraction(x, y, y, mask, 0.2), explained_variance(x, y, mask)]
+        return [
+            policy,
+            value,
+            nll,
+            *grads,
+            clip_fraction(x, y, y, mask, 0.2),
+            explained_variance(x, y, mask),
+        ]
 
     for a, b in zip(outputs(0.0), outputs(torch.nan), strict=True):
         assert torch.equal(a, b)
@@ -99,7 +116,9 @@ def test_mask_after_eos() -> None:
 
 def test_detach() -> None:
     x = [torch.zeros(1, 1, requires_grad=True) for _ in range(5)]
-    loss = clipped_policy_loss(x[0], x[1], x[2], ONE, 0.2) + clipped_value_loss(x[0], x[3], x[4], ONE, 0.2)
+    loss = clipped_policy_loss(x[0], x[1], x[2], ONE, 0.2) + clipped_value_loss(
+        x[0], x[3], x[4], ONE, 0.2
+    )
     loss.backward()
     assert x[0].grad is not None
     assert all(other.grad is None for other in x[1:])
@@ -127,7 +146,9 @@ def test_token_nll_by_hand() -> None:
     logits = tensor([[[1.0, 3.0], [1.0, 1.0], [5.0, 5.0]]]).log()
     mask = tensor([[True, True, False]])
     labels = tensor([[1, 0, -100]])
-    assert token_nll(logits, labels, mask).item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
+    assert token_nll(logits, labels, mask).item() == pytest.approx(
+        (math.log(4 / 3) + math.log(2)) / 2
+    )
 
 
 def test_explained_variance() -> None:
@@ -135,5 +156,7 @@ def test_explained_variance() -> None:
     mask = tensor([[True, True, False]])
     assert explained_variance(returns, returns, mask).item() == 1.0
     assert explained_variance(tensor([[5.0, 5.0, 5.0]]), returns, mask).item() == 0.0
-    assert explained_variance(tensor([[1.0, 2.0, 0.0]]), returns, mask).item() == pytest.approx(0.75)
+    assert explained_variance(tensor([[1.0, 2.0, 0.0]]), returns, mask).item() == pytest.approx(
+        0.75
+    )
     assert math.isnan(explained_variance(returns, torch.ones(1, 3), mask).item())

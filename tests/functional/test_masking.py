@@ -59,7 +59,9 @@ def test_whiten_mask_mean_and_variance(values: list[float], scale: float, bits: 
     assert (white[~mask] == 0).all()
     kept = x[mask]
     if mask.sum() > 1 and kept.std(correction=0) > 0.01:
-        torch.testing.assert_close(white[mask].mean(), tensor(0.0, dtype=torch.float64), atol=1e-9, rtol=0)
+        torch.testing.assert_close(
+            white[mask].mean(), tensor(0.0, dtype=torch.float64), atol=1e-9, rtol=0
+        )
         torch.testing.assert_close(white[mask].var(correction=0), tensor(1.0, dtype=torch.float64))
         torch.testing.assert_close(masked_whiten(scale * x, mask), white, atol=1e-6, rtol=1e-6)
 
@@ -89,13 +91,17 @@ def test_whiten_no_shift_zero() -> None:
 
 
 def test_whiten_beta_scale() -> None:
-    """Without the shift, score and KL shrink by the same 1/std; every valid token gets mean (1 - 1/std) besides."""
+    """Without the shift, score and KL shrink by the same 1/std; every valid token gets mean (1 -
+    1/std) besides."""
     kl = tensor([[0.3, 0.1, 0.0], [0.7, 0.0, 0.0]])
     score = tensor([[0.0, 2.0, 0.0], [-1.0, 0.0, 0.0]])
     rewards = score - 0.5 * kl
     kept = rewards[MASK]
     mean, std = kept.mean(), kept.std(correction=0)
-    torch.testing.assert_close(masked_whiten(rewards, MASK, center=False), (score / std - 0.5 * kl / std + mean * (1 - 1 / std)) * MASK)
+    torch.testing.assert_close(
+        masked_whiten(rewards, MASK, center=False),
+        (score / std - 0.5 * kl / std + mean * (1 - 1 / std)) * MASK,
+    )
 
 
 def test_whiten_scope() -> None:
@@ -109,7 +115,8 @@ def test_whiten_scope() -> None:
 
 
 def test_rm_norm() -> None:
-    """A shift c of the score moves every return by c; if V moves too, the whitened advantages stay. A scale s divides beta by s."""
+    """A shift c of the score moves every return by c; if V moves too, the whitened advantages
+    stay. A scale s divides beta by s."""
     mask = tensor([[True, True, True], [True, True, False]])
     kl = tensor([[0.1, 0.2, 0.3], [0.4, 0.5, 0.0]])
     values = tensor([[0.5, 0.1, 0.2], [0.3, 0.2, 0.0]])

@@ -6,7 +6,12 @@ from rlhf.functional.sequences import last_index, positions, response_mask
 
 def test_response_mask_by_hand() -> None:
     tokens = tensor([[5, 2, 7, 2], [2, 2, 2, 2], [5, 6, 7, 8], [5, 3, 2, 9]])
-    assert response_mask(tokens, 2).long().tolist() == [[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]]
+    assert response_mask(tokens, 2).long().tolist() == [
+        [1, 1, 0, 0],
+        [1, 0, 0, 0],
+        [1, 1, 1, 1],
+        [1, 1, 1, 0],
+    ]
     assert response_mask(tokens, [2, 3]).long().tolist()[3] == [1, 1, 0, 0]
     assert response_mask(tokens, ()).all()
 
@@ -22,7 +27,11 @@ def test_mask_after_eos_ignores_what_follows(row: list[int], filler: int) -> Non
 
 def test_pad_equals_eos() -> None:
     distinct, same = tensor([[5, 2, 9, 9]]), tensor([[5, 2, 2, 2]])
-    assert response_mask(distinct, 2).tolist() == response_mask(same, 2).tolist() == [[True, True, False, False]]
+    assert (
+        response_mask(distinct, 2).tolist()
+        == response_mask(same, 2).tolist()
+        == [[True, True, False, False]]
+    )
 
 
 def test_pad_side() -> None:

@@ -41,7 +41,8 @@ def test_unequal_numbers_of_answers():
 
 
 def test_ratio_by_hand():
-    """Totals 3, 5 over 2, 1 tokens: R = 8/3, residuals -7/3 and 7/3, their mean errs by 7/3, over the mean count 1.5."""
+    """Totals 3, 5 over 2, 1 tokens: R = 8/3, residuals -7/3 and 7/3, their mean errs by 7/3,
+    over the mean count 1.5."""
     ratio, error = ratio_and_error(tensor([3.0, 5.0]), tensor([2, 1]))
     assert ratio.item() == pytest.approx(8 / 3) and error.item() == pytest.approx(7 / 3 / 1.5)
 
@@ -58,4 +59,6 @@ def test_rows_of_repeats_are_each_their_own():
     ratio, ratio_error = ratio_and_error(x, count, groups)
     for i in range(3):
         torch.testing.assert_close((mean[i], error[i]), mean_and_error(x[i], groups))
-        torch.testing.assert_close((ratio[i], ratio_error[i]), ratio_and_error(x[i], count[i], groups))
+        torch.testing.assert_close(
+            (ratio[i], ratio_error[i]), ratio_and_error(x[i], count[i], groups)
+        )

@@ -17,13 +17,26 @@ def test_plain_sampling_needs_no_word():
 )
 def test_a_cut_distribution_spoils_the_sampled_estimates(settings, named):
     (said,) = cautions(**settings)
-    for part in [*named, "kl/sequence_nats", "_k2", "_k3", "objective", "_exact", "eval/kl/plain", "gradient is biased"]:
+    for part in [
+        *named,
+        "kl/sequence_nats",
+        "_k2",
+        "_k3",
+        "objective",
+        "_exact",
+        "eval/kl/plain",
+        "gradient is biased",
+    ]:
         assert part in said
 
 
 def test_temperature_keeps_the_estimates_and_changes_whose_kl_it_is():
     (said,) = cautions(temperature=0.7)
-    assert said.startswith("generation.temperature=0.7") and "tempered" in said and "eval/kl/plain" in said
+    assert (
+        said.startswith("generation.temperature=0.7")
+        and "tempered" in said
+        and "eval/kl/plain" in said
+    )
 
 
 def test_both_are_told():

@@ -1,4 +1,5 @@
-"""Closed loops on a plant that is known, with the gains of conf/kl/controller, and what a penalty says of its target."""
+"""Closed loops on a plant that is known, with the gains of conf/kl/controller, and what a
+penalty says of its target."""
 
 import math
 import random
@@ -21,7 +22,8 @@ MAKERS = {
 
 
 def run(controller, rollouts, *, noise=0.0, slope=1.0, lag=8.0):
-    """log KL moves by 1/lag of its distance from log f(beta), f = 6 (0.05 / beta)^slope, from KL = 0.1: 0.05 gives 6 nats."""
+    """log KL moves by 1/lag of its distance from log f(beta), f = 6 (0.05 / beta)^slope, from KL
+    = 0.1: 0.05 gives 6 nats."""
     draw, kl, kls, coefs = random.Random(0), 0.1, [], []
     for _ in range(rollouts):
         kl *= (6.0 * (0.05 / controller.coef) ** slope / kl) ** (1 / lag)
@@ -49,7 +51,8 @@ def test_controller_closed_loop_under_noise(name, slope):
 
 
 def test_controller_closed_loop_is_open_without_a_target():
-    """fixed stays where it is whatever the KL, and so does the KL that it gives; a schedule ends where it was told to."""
+    """fixed stays where it is whatever the KL, and so does the KL that it gives; a schedule ends
+    where it was told to."""
     kls, coefs = run(Fixed(0.2), 200)
     assert set(coefs) == {0.2} and kls[-1] == pytest.approx(6.0 / 4)
     kls, coefs = run(Cosine(0.2, 0.1, 100), 200)
@@ -57,15 +60,26 @@ def test_controller_closed_loop_is_open_without_a_target():
 
 
 def test_a_higher_gain_rises_faster():
-    """From 4 times too high a coefficient, rollouts until 90 % of the target: AlpacaFarm's step is at most 2 %, Ziegler's here 1.02 %."""
-    rises = {name: next(i for i, kl in enumerate(run(make(0.2, 6.0), 400)[0]) if kl >= 5.4) for name, make in MAKERS.items()}
+    """From 4 times too high a coefficient, rollouts until 90 % of the target: AlpacaFarm's step
+    is at most 2 %, Ziegler's here 1.02 %."""
+    rises = {
+        name: next(i for i, kl in enumerate(run(make(0.2, 6.0), 400)[0]) if kl >= 5.4)
+        for name, make in MAKERS.items()
+    }
     assert rises["dual"] < rises["adaptive_alpaca_farm"] < rises["adaptive"]
-    assert rises["adaptive"] >= math.log(4 * 0.9) / math.log(1 / (1 - 0.2 * 0.0512))  # every step down is at most 1.024 %
+    # every step down is at most 1.024 %
+    assert rises["adaptive"] >= math.log(4 * 0.9) / math.log(1 / (1 - 0.2 * 0.0512))
 
 
 def test_what_a_penalty_says_of_its_target():
     by_token = KLPenalty(Adaptive(0.1, 0.25, 1000, unit="token"), K1(), Reward(), SFT())
     by_sequence = KLPenalty(Dual(0.1, 6.0, 0.05, **BOUNDS), K1(), Reward(), SFT())
-    assert by_token.steering(4.0, 0.5) == {"kl/target_token_nats": 0.25, "kl/error_token_nats": 0.25}
-    assert by_sequence.steering(4.0, 0.5) == {"kl/target_sequence_nats": 6.0, "kl/error_sequence_nats": -2.0}
+    assert by_token.steering(4.0, 0.5) == {
+        "kl/target_token_nats": 0.25,
+        "kl/error_token_nats": 0.25,
+    }
+    assert by_sequence.steering(4.0, 0.5) == {
+        "kl/target_sequence_nats": 6.0,
+        "kl/error_sequence_nats": -2.0,
+    }
     assert KLPenalty(Fixed(0.1), K1(), Reward(), SFT()).steering(4.0, 0.5) == {}

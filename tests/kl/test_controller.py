@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from hypothesis import example, given, strategies as st
 
-from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed, Linear
+from rlhf.kl.controller import (
+    PID,
+    Adaptive,
+    AdaptiveAlpacaFarm,
+    Controller,
+    Cosine,
+    Dual,
+    Fixed,
+    Linear,
+)
 
 BOUNDS: dict[str, Any] = {"min_coef": 1e-4, "max_coef": 10.0}
 MAKERS: dict[str, Callable[..., Any]] = {
@@ -58,7 +67,9 @@ def test_linear_and_cosine_by_hand() -> None:
         cosine.update(5.0, 1, unit="token")
     assert [s[0] for s in seen] == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     root = math.cos(math.pi / 4)
-    assert [s[1] for s in seen] == pytest.approx([1.0, (1 + root) / 2, 0.5, (1 - root) / 2, 0.0, 0.0])
+    assert [s[1] for s in seen] == pytest.approx(
+        [1.0, (1 + root) / 2, 0.5, (1 - root) / 2, 0.0, 0.0]
+    )
     up = Linear(0.0, 0.3, 1)
     up.update(0.0, 1)
     assert up.coef == 0.3
@@ -201,7 +212,8 @@ def test_state_of_another_kind_is_refused() -> None:
     ],
 )
 def test_controller_closed_loop(make: Callable[[float], Controller], start: float) -> None:
-    """A plant with a lag of 5 rollouts and, in the long run, KL = 6 (0.05 / coef)^0.7: a coefficient of 0.05 gives the target."""
+    """A plant with a lag of 5 rollouts and, in the long run, KL = 6 (0.05 / coef)^0.7: a
+    coefficient of 0.05 gives the target."""
     controller, kl = make(start), 0.0
     for _ in range(600):
         kl += (6 * (0.05 / controller.coef) ** 0.7 - kl) / 5

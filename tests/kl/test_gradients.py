@@ -1,4 +1,5 @@
-"""What each estimator and placement descends, by enumeration: every expectation is a sum over all responses of a small softmax model.
+"""What each estimator and placement descends, by enumeration: every expectation is a sum over all
+responses of a small softmax model.
 
 Vocabulary 3 (token 2 is EOS), responses of up to 2 or 3 tokens; one row of logits for each prefix.
 """
@@ -74,7 +75,8 @@ def ppo_gradient(
     values: Tensor | None = None,
     theta: Tensor | None = None,
 ) -> Tensor:
-    """Expected gradient of PPO's whole loss at its first minibatch: gamma = lam = 1, no whitening, sequence_sum, no reward unless given."""
+    """Expected gradient of PPO's whole loss at its first minibatch: gamma = lam = 1, no
+    whitening, sequence_sum, no reward unless given."""
     start = p.theta if theta is None else theta
     table = start.clone().requires_grad_()
     logp, ref_logp, old_logp = p.logp(table), p.logp(p.ref), p.logp(start)
@@ -141,9 +143,14 @@ def test_grad_reward_vs_loss_sequence_k2_is_right(length: int) -> None:
 
 
 def test_grad_reward_vs_loss_on_the_vocab_3_length_2_model_of_the_statement() -> None:
-    """The first token's gradient has components of both signs in the true one; the sequence form has them, the token form has not."""
+    """The first token's gradient has components of both signs in the true one; the sequence form
+    has them, the token form has not."""
     p = problem(2)
-    true, whole, token = true_kl_gradient(p)[0], ppo_gradient(p, K2(), SequenceLoss())[0], ppo_gradient(p, K2(), Loss())[0]
+    true, whole, token = (
+        true_kl_gradient(p)[0],
+        ppo_gradient(p, K2(), SequenceLoss())[0],
+        ppo_gradient(p, K2(), Loss())[0],
+    )
     assert torch.equal(whole.sign(), true.sign()) and not torch.equal(token.sign(), true.sign())
 
 
@@ -162,7 +169,9 @@ def test_grad_as_loss_k3_descends_the_forward_kl_of_each_token() -> None:
     table = p.theta.clone().requires_grad_()
     forward = exact(p.logits(p.ref), p.logits(table))
     weights = p.sequence_logp(p.theta).exp()
-    torch.testing.assert_close(ppo_gradient(p, K3(), Loss()), gradient((weights * (forward * p.mask).sum(-1)).sum(), table))
+    torch.testing.assert_close(
+        ppo_gradient(p, K3(), Loss()), gradient((weights * (forward * p.mask).sum(-1)).sum(), table)
+    )
 
 
 def test_grad_as_loss_abs_descends_twice_the_total_variation_of_each_token() -> None:
@@ -170,7 +179,10 @@ def test_grad_as_loss_abs_descends_twice_the_total_variation_of_each_token() -> 
     table = p.theta.clone().requires_grad_()
     variation = (p.logits(table).softmax(-1) - p.logits(p.ref).softmax(-1)).abs().sum(-1) / 2
     weights = p.sequence_logp(p.theta).exp()
-    torch.testing.assert_close(ppo_gradient(p, Abs(), Loss()), 2 * gradient((weights * (variation * p.mask).sum(-1)).sum(), table))
+    torch.testing.assert_close(
+        ppo_gradient(p, Abs(), Loss()),
+        2 * gradient((weights * (variation * p.mask).sum(-1)).sum(), table),
+    )
 
 
 def test_k3_in_the_reward_is_kl_minus_forward_kl_for_one_token() -> None:
@@ -185,7 +197,9 @@ def test_k3_in_the_reward_is_kl_minus_forward_kl_for_one_token() -> None:
 @pytest.mark.parametrize("estimator", [K2(), Abs(), K1Clamped()])
 def test_the_other_estimators_in_the_reward_are_biased(estimator: Estimator) -> None:
     p = problem(2)
-    assert not torch.allclose(ppo_gradient(p, estimator, Reward()), true_kl_gradient(p), rtol=0.1, atol=1e-2)
+    assert not torch.allclose(
+        ppo_gradient(p, estimator, Reward()), true_kl_gradient(p), rtol=0.1, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
@@ -200,7 +214,9 @@ def test_exact_gradient_needs_both_halves() -> None:
     exact_kl = exact(p.logits(table), p.logits(p.ref)) * p.mask
     weights = p.sequence_logp(p.theta).exp()
     own = gradient((weights * exact_kl.sum(-1)).sum(), table)
-    future = torch.flip(torch.cumsum(torch.flip(exact_kl.detach(), [1]), 1), [1]) - exact_kl.detach()
+    future = (
+        torch.flip(torch.cumsum(torch.flip(exact_kl.detach(), [1]), 1), [1]) - exact_kl.detach()
+    )
     table_2 = p.theta.clone().requires_grad_()
     credit = gradient((weights * (future * p.logp(table_2) * p.mask).sum(-1)).sum(), table_2)
     true = true_kl_gradient(p)
@@ -210,12 +226,16 @@ def test_exact_gradient_needs_both_halves() -> None:
 
 
 def test_exact_gradient_has_less_variance_than_k1_with_a_perfect_value_model() -> None:
-    """Of the first token's gradient, over responses: V is the expected reward to go, so what is left is the noise of the sampled KL."""
+    """Of the first token's gradient, over responses: V is the expected reward to go, so what is
+    left is the noise of the sampled KL."""
     p = problem(2)
     weights = p.sequence_logp(p.theta).exp()
     full = exact(p.logits(p.theta), p.logits(p.ref)) * p.mask
     d = k1(p.logp(p.theta), p.logp(p.ref)) * p.mask
-    score = p.logits(p.theta).softmax(-1)[:, 0].neg() + torch.nn.functional.one_hot(p.tokens[:, 0], VOCAB)  # grad logp_0
+    # grad logp_0
+    score = p.logits(p.theta).softmax(-1)[:, 0].neg() + torch.nn.functional.one_hot(
+        p.tokens[:, 0], VOCAB
+    )
     total = expected(d.sum(-1), p.sequence_logp(p.theta))
     with_k1 = (d.sum(-1) - total).unsqueeze(-1) * score
     table = p.theta.clone().requires_grad_()
@@ -226,12 +246,15 @@ def test_exact_gradient_has_less_variance_than_k1_with_a_perfect_value_model() -
         mean = (weights.unsqueeze(-1) * samples).sum(0)
         return float((weights.unsqueeze(-1) * (samples - mean).square()).sum())
 
-    torch.testing.assert_close((weights.unsqueeze(-1) * with_k1).sum(0), (weights.unsqueeze(-1) * with_exact).sum(0))
+    torch.testing.assert_close(
+        (weights.unsqueeze(-1) * with_k1).sum(0), (weights.unsqueeze(-1) * with_exact).sum(0)
+    )
     assert variance(with_exact) < 0.5 * variance(with_k1)
 
 
 def test_off_policy_kl_in_the_loss() -> None:
-    """Samples of pi_old, gradient at pi: the weighted k2 gives the gradient of KL(pi || ref); without the weight it is another."""
+    """Samples of pi_old, gradient at pi: the weighted k2 gives the gradient of KL(pi || ref);
+    without the weight it is another."""
     p = problem(1)
     old = torch.zeros_like(p.ref)  # uniform
     table = p.theta.clone().requires_grad_()
@@ -244,15 +267,19 @@ def test_off_policy_kl_in_the_loss() -> None:
     penalty = KLPenalty(Fixed(1.0), K2(), Loss(), SFT())
     got = gradient(penalty.loss(logp, p.logp(p.ref), old_logp, None, p.mask, reduce), table)
     torch.testing.assert_close(got, true_kl_gradient(p))
-    unweighted = gradient(penalty.loss(p.logp(table), p.logp(p.ref), p.logp(p.theta), None, p.mask, reduce), table)
+    unweighted = gradient(
+        penalty.loss(p.logp(table), p.logp(p.ref), p.logp(p.theta), None, p.mask, reduce), table
+    )
     assert not torch.allclose(unweighted, true_kl_gradient(p), rtol=0.1, atol=1e-2)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_off_policy_kl_of_sequences(length: int) -> None:
-    """Samples of pi_old: with rho of the whole response the gradient is that of KL(pi || ref) at any length, prefixes included.
+    """Samples of pi_old: with rho of the whole response the gradient is that of KL(pi || ref) at
+    any length, prefixes included.
 
-    The weight of each token alone leaves the prefixes to pi_old. And rho (d + 1) grad logp, the derivative of E_old[rho D], is the same.
+    The weight of each token alone leaves the prefixes to pi_old. And rho (d + 1) grad logp, the
+    derivative of E_old[rho D], is the same.
     """
     p = problem(length)
     old = torch.zeros_like(p.ref)  # uniform
@@ -264,46 +291,71 @@ def test_off_policy_kl_of_sequences(length: int) -> None:
     def got(placement: Placement, old_table: Tensor) -> Tensor:
         table = p.theta.clone().requires_grad_()
         penalty = KLPenalty(Fixed(1.0), K2(), placement, SFT())
-        return gradient(penalty.loss(p.logp(table), p.logp(p.ref), p.logp(old_table), None, p.mask, reduce), table)
+        return gradient(
+            penalty.loss(p.logp(table), p.logp(p.ref), p.logp(old_table), None, p.mask, reduce),
+            table,
+        )
 
     torch.testing.assert_close(got(SequenceLoss(), old), true)
     assert not torch.allclose(got(SequenceLoss(), p.theta), true, rtol=0.1, atol=1e-2)  # unweighted
     table = p.theta.clone().requires_grad_()
     logp, ref_logp, old_logp = p.sequence_logp(table), p.sequence_logp(p.ref), p.sequence_logp(old)
-    torch.testing.assert_close(gradient((weights * (logp - old_logp).exp() * (logp - ref_logp)).sum(), table), true)
+    torch.testing.assert_close(
+        gradient((weights * (logp - old_logp).exp() * (logp - ref_logp)).sum(), table), true
+    )
 
 
-@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())])
+@pytest.mark.parametrize(
+    ("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())]
+)
 def test_value_alignment(estimator: Estimator, placement: Placement) -> None:
-    """PPO's expected first gradient is that of J, with any value that depends on the state before the token; shifted by one it is not."""
+    """PPO's expected first gradient is that of J, with any value that depends on the state
+    before the token; shifted by one it is not."""
     p = problem(3)
     theta = p.theta.clone().requires_grad_()
     j = objective(p.reward, p.sequence_logp(theta), p.sequence_logp(p.ref), 0.3)
     true = -gradient(j, theta)
-    values = torch.randn(len(p.theta), generator=torch.Generator().manual_seed(9), dtype=torch.float64)[p.prefix]
+    values = torch.randn(
+        len(p.theta), generator=torch.Generator().manual_seed(9), dtype=torch.float64
+    )[p.prefix]
     got = ppo_gradient(p, estimator, placement, coef=0.3, reward=p.reward, values=values)
     torch.testing.assert_close(got, true)
     after = values.roll(-1, dims=1)  # the value of the state after the token
-    assert not torch.allclose(ppo_gradient(p, estimator, placement, coef=0.3, reward=p.reward, values=after), true, rtol=0.1, atol=1e-2)
+    assert not torch.allclose(
+        ppo_gradient(p, estimator, placement, coef=0.3, reward=p.reward, values=after),
+        true,
+        rtol=0.1,
+        atol=1e-2,
+    )
 
 
-@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())])
+@pytest.mark.parametrize(
+    ("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())]
+)
 def test_optimum_beta(estimator: Estimator, placement: Placement) -> None:
-    """PPO's expected gradient is 0 at pi* = ref exp(r / beta) / Z, and leads there from the reference: to the objective beta log Z."""
+    """PPO's expected gradient is 0 at pi* = ref exp(r / beta) / Z, and leads there from the
+    reference: to the objective beta log Z."""
     beta, p = 0.5, problem(2)
     ref_logp = p.sequence_logp(p.ref)
     best, log_partition = optimal_policy(ref_logp, p.reward, beta)
     # the optimum as a table: log of the mass that pi* has behind each prefix and token
     table = torch.zeros_like(p.ref).index_put(
-        (p.prefix[p.mask], p.tokens[p.mask]), best.exp().unsqueeze(-1).expand_as(p.mask)[p.mask], True
+        (p.prefix[p.mask], p.tokens[p.mask]),
+        best.exp().unsqueeze(-1).expand_as(p.mask)[p.mask],
+        True,
     )
     table = table.clamp(min=1e-300).log()
     torch.testing.assert_close(p.sequence_logp(table), best)
-    assert ppo_gradient(p, estimator, placement, coef=beta, reward=p.reward, theta=table).abs().max() < 1e-12
+    assert (
+        ppo_gradient(p, estimator, placement, coef=beta, reward=p.reward, theta=table).abs().max()
+        < 1e-12
+    )
     theta = p.ref.clone().requires_grad_()
     optimizer = torch.optim.Adam([theta], lr=0.05)
     for _ in range(400):
-        theta.grad = ppo_gradient(p, estimator, placement, coef=beta, reward=p.reward, theta=theta.detach())
+        theta.grad = ppo_gradient(
+            p, estimator, placement, coef=beta, reward=p.reward, theta=theta.detach()
+        )
         optimizer.step()
     reached = objective(p.reward, p.sequence_logp(theta.detach()), ref_logp, beta)
     start = expected(p.reward, ref_logp)
@@ -314,9 +366,13 @@ def test_optimum_beta_is_missed_by_the_clamped_estimator() -> None:
     beta, p = 0.5, problem(2)
     theta = p.ref.clone()
     for _ in range(400):
-        theta = theta - 2.0 * ppo_gradient(p, K1Clamped(), Reward(), coef=beta, reward=p.reward, theta=theta)
+        theta = theta - 2.0 * ppo_gradient(
+            p, K1Clamped(), Reward(), coef=beta, reward=p.reward, theta=theta
+        )
     _, log_partition = optimal_policy(p.sequence_logp(p.ref), p.reward, beta)
-    gap = beta * log_partition - objective(p.reward, p.sequence_logp(theta), p.sequence_logp(p.ref), beta)
+    gap = beta * log_partition - objective(
+        p.reward, p.sequence_logp(theta), p.sequence_logp(p.ref), beta
+    )
     assert gap > 1e-3
 
 
@@ -327,7 +383,9 @@ def test_beta_monotone() -> None:
     for beta in (0.3, 0.6, 1.2):
         theta = p.ref.clone()
         for _ in range(150):
-            theta = theta - 2.0 / (1 + beta) * ppo_gradient(p, K1(), Reward(), coef=beta, reward=p.reward, theta=theta)
+            theta = theta - 2.0 / (1 + beta) * ppo_gradient(
+                p, K1(), Reward(), coef=beta, reward=p.reward, theta=theta
+            )
         kls.append(exact_sequence_kl(p.sequence_logp(theta), p.sequence_logp(p.ref)).item())
         rewards.append(expected(p.reward, p.sequence_logp(theta)).item())
     assert kls == sorted(kls, reverse=True)

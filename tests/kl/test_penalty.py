@@ -15,18 +15,25 @@ KL_TOKENS = tensor([[0.1, -0.2, 0.3], [0.4, 0.5, 99.0]])
 SCORE = tensor([2.0, -1.0])
 
 
-def penalty(controller: Controller | None = None, estimator: Estimator | None = None, placement: Placement | None = None) -> KLPenalty:
+def penalty(
+    controller: Controller | None = None,
+    estimator: Estimator | None = None,
+    placement: Placement | None = None,
+) -> KLPenalty:
     return KLPenalty(controller or Fixed(0.5), estimator or K1(), placement or Reward(), SFT())
 
 
 def test_shaped() -> None:
     rewards = penalty().token_rewards(KL_TOKENS, SCORE, MASK)
-    torch.testing.assert_close(rewards, tensor([[-0.05, 0.1, -0.15 + 2.0], [-0.2, -0.25 - 1.0, 0.0]]))
+    torch.testing.assert_close(
+        rewards, tensor([[-0.05, 0.1, -0.15 + 2.0], [-0.2, -0.25 - 1.0, 0.0]])
+    )
     torch.testing.assert_close(rewards.sum(-1), SCORE - 0.5 * masked_sum(KL_TOKENS, MASK, dim=-1))
 
 
 def test_score_position() -> None:
-    """The last valid token: the EOS, or the last one of a response that was cut. A row without tokens gets nothing."""
+    """The last valid token: the EOS, or the last one of a response that was cut. A row without
+    tokens gets nothing."""
     mask = tensor([[True, False, False], [True, True, True], [False, False, False]])
     rewards = shaped_rewards(torch.zeros(3, 3), tensor([1.0, 2.0, torch.nan]), mask, 0.1)
     assert rewards.tolist() == [[1.0, 0.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
@@ -40,9 +47,13 @@ def test_reward_clip_order() -> None:
 
 def test_mask_after_eos() -> None:
     dirty = KL_TOKENS.masked_fill(~MASK, torch.nan)
-    assert torch.equal(penalty().token_rewards(dirty, SCORE, MASK), penalty().token_rewards(KL_TOKENS, SCORE, MASK))
+    assert torch.equal(
+        penalty().token_rewards(dirty, SCORE, MASK), penalty().token_rewards(KL_TOKENS, SCORE, MASK)
+    )
     logp = KL_TOKENS.masked_fill(~MASK, torch.nan).requires_grad_()
-    loss = penalty(estimator=K3(), placement=Loss()).loss(logp, torch.zeros(2, 3), torch.zeros(2, 3), None, MASK)
+    loss = penalty(estimator=K3(), placement=Loss()).loss(
+        logp, torch.zeros(2, 3), torch.zeros(2, 3), None, MASK
+    )
     loss.backward()
     assert torch.isfinite(loss)
     assert logp.grad is not None
@@ -78,7 +89,8 @@ def test_loss_weighs_by_the_ratio_without_gradient_through_it() -> None:
 
 
 def test_sequence_loss_by_hand() -> None:
-    """D = 0.2 and 0.9 of the two rows (the third token of the second is masked): 0.5 D^2 = 0.02 and 0.405, in equal parts on the tokens."""
+    """D = 0.2 and 0.9 of the two rows (the third token of the second is masked): 0.5 D^2 = 0.02
+    and 0.405, in equal parts on the tokens."""
     zeros = torch.zeros(2, 3)
     whole = penalty(estimator=K2(), placement=SequenceLoss())
     parts = whole.token_kl(KL_TOKENS, zeros, MASK)
@@ -89,16 +101,21 @@ def test_sequence_loss_by_hand() -> None:
     rho = tensor([0.3, 0.4]).exp()
     assert loss.item() == pytest.approx(0.5 * float(rho[0] * 0.02 + rho[1] * 0.405), rel=1e-5)
     loss.backward()
-    assert logp.grad is not None  # coef * rho * D at every token of the response, no gradient through rho
+    # coef * rho * D at every token of the response, no gradient through rho
+    assert logp.grad is not None
     row = 0.5 * rho * tensor([0.2, 0.9])
-    torch.testing.assert_close(logp.grad, torch.stack([row[0].expand(3), row[1] * tensor([1.0, 1.0, 0.0])]))
+    torch.testing.assert_close(
+        logp.grad, torch.stack([row[0].expand(3), row[1] * tensor([1.0, 1.0, 0.0])])
+    )
     assert torch.equal(whole.token_rewards(parts, SCORE, MASK).sum(-1), SCORE)
 
 
 def test_sequence_loss_survives_a_row_without_tokens_and_a_distant_policy() -> None:
     mask = tensor([[False, False, False], [True, True, True]])
     logp = tensor([[torch.nan] * 3, [-50.0, -50.0, 0.0]]).requires_grad_()
-    loss = penalty(estimator=K2(), placement=SequenceLoss()).loss(logp, torch.zeros(2, 3), torch.zeros(2, 3), None, mask)
+    loss = penalty(estimator=K2(), placement=SequenceLoss()).loss(
+        logp, torch.zeros(2, 3), torch.zeros(2, 3), None, mask
+    )
     loss.backward()
     assert logp.grad is not None and torch.isfinite(loss) and torch.isfinite(logp.grad).all()
 
@@ -118,7 +135,11 @@ def test_every_pair_that_works_says_what_it_descends() -> None:
             except ValueError:
                 assert not told
             else:
-                assert told and descends(made.estimator.name, made.placement.name) == TEXTS[estimator.name, placement.name]
+                assert (
+                    told
+                    and descends(made.estimator.name, made.placement.name)
+                    == TEXTS[estimator.name, placement.name]
+                )
 
 
 def test_loss_takes_another_reduction() -> None:
@@ -126,17 +147,23 @@ def test_loss_takes_another_reduction() -> None:
         return masked_sum(x, mask)
 
     zeros = torch.zeros(2, 3)
-    got = penalty(estimator=K2(), placement=Loss()).loss(KL_TOKENS, zeros, KL_TOKENS, None, MASK, total)
+    got = penalty(estimator=K2(), placement=Loss()).loss(
+        KL_TOKENS, zeros, KL_TOKENS, None, MASK, total
+    )
     assert got.item() == pytest.approx(0.25 * (0.01 + 0.04 + 0.09 + 0.16 + 0.25))
 
 
-@pytest.mark.parametrize("coef", [tensor([[0.5], [0.1]]), tensor([[0.5, 0.5, 0.5], [0.1, 0.1, 0.1]])])
+@pytest.mark.parametrize(
+    "coef", [tensor([[0.5], [0.1]]), tensor([[0.5, 0.5, 0.5], [0.1, 0.1, 0.1]])]
+)
 def test_the_coefficient_may_differ_by_response(coef: Tensor) -> None:
     rewards = penalty().token_rewards(KL_TOKENS, SCORE, MASK, coef)
     for row, value in enumerate([0.5, 0.1]):
         torch.testing.assert_close(rewards[row], shaped_rewards(KL_TOKENS, SCORE, MASK, value)[row])
     zeros = torch.zeros(2, 3)
-    loss = penalty(estimator=K2(), placement=Loss()).loss(KL_TOKENS, zeros, KL_TOKENS, None, MASK, coef=coef)
+    loss = penalty(estimator=K2(), placement=Loss()).loss(
+        KL_TOKENS, zeros, KL_TOKENS, None, MASK, coef=coef
+    )
     assert loss.item() == pytest.approx((0.25 * 0.14 + 0.05 * 0.41) / 5)
 
 
@@ -151,21 +178,33 @@ def test_detach() -> None:
 
 @pytest.mark.parametrize(
     ("estimator", "expected"),
-    [(K1(), 0.5), (K2(), 0.125), (K3(), 0.106531), (Abs(), 0.5), (K1Clamped(), 0.5), (Exact(), 0.7)],
+    [
+        (K1(), 0.5),
+        (K2(), 0.125),
+        (K3(), 0.106531),
+        (Abs(), 0.5),
+        (K1Clamped(), 0.5),
+        (Exact(), 0.7),
+    ],
 )
 def test_token_kl(estimator: Estimator, expected: float) -> None:
     placement = Both() if isinstance(estimator, Exact) else Reward()
-    got = penalty(estimator=estimator, placement=placement).token_kl(tensor([[0.5]]), tensor([[0.0]]), tensor([[True]]), tensor([[0.7]]))
+    got = penalty(estimator=estimator, placement=placement).token_kl(
+        tensor([[0.5]]), tensor([[0.0]]), tensor([[True]]), tensor([[0.7]])
+    )
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_exact_must_be_given() -> None:
     with pytest.raises(ValueError, match="exact_kl"):
-        penalty(estimator=Exact(), placement=Both()).token_kl(tensor([[0.5]]), tensor([[0.0]]), tensor([[True]]))
+        penalty(estimator=Exact(), placement=Both()).token_kl(
+            tensor([[0.5]]), tensor([[0.0]]), tensor([[True]])
+        )
 
 
 def test_controller_timing() -> None:
-    """The coefficient that shapes rollout i is the one read before it; the update counts from i + 1."""
+    """The coefficient that shapes rollout i is the one read before it; the update counts from i
+    + 1."""
     pieces = penalty(Adaptive(0.5, 6.0, 1000))
     shaped_with = pieces.coef
     rewards = pieces.token_rewards(KL_TOKENS, SCORE, MASK)

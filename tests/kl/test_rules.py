@@ -79,7 +79,16 @@ def test_no_double_kl(estimator: str) -> None:
 
 
 def test_all_faults_come_together() -> None:
-    found = faults(**GOOD | {"placement": "Loss", "controller": "Dual", "coef": 0.0, "top_k": 5, "reference": "Synced"})
+    found = faults(
+        **GOOD
+        | {
+            "placement": "Loss",
+            "controller": "Dual",
+            "coef": 0.0,
+            "top_k": 5,
+            "reference": "Synced",
+        }
+    )
     assert len(found) == 4
 
 

@@ -1,14 +1,23 @@
 import pytest
 import torch
 
-from rlhf.models.load import HFModel, TinyModel, load_causal_lm, load_scalar_model, load_tokenizer, scalar_model_from
+from rlhf.models.load import (
+    HFModel,
+    TinyModel,
+    load_causal_lm,
+    load_scalar_model,
+    load_tokenizer,
+    scalar_model_from,
+)
 from tests.conftest import tiny
 
 
 def test_weights_depend_on_the_seed_alone(tokenizer):
     def weights(seed):
         torch.manual_seed(torch.initial_seed() + 1)
-        model = TinyModel(architecture="llama", hidden_size=16, layers=1, heads=2, seed=seed).causal_lm(tokenizer)
+        model = TinyModel(
+            architecture="llama", hidden_size=16, layers=1, heads=2, seed=seed
+        ).causal_lm(tokenizer)
         return torch.cat([p.flatten() for p in model.parameters()])
 
     assert torch.equal(weights(0), weights(0))
@@ -26,7 +35,10 @@ def test_a_saved_model_is_an_hf_model(tokenizer, architecture, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     spec = HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False)
-    again, words = spec.causal_lm(tokenizer), spec.tokenizer(lambda: pytest.fail("an HF model brings its tokenizer"))
+    again, words = (
+        spec.causal_lm(tokenizer),
+        spec.tokenizer(lambda: pytest.fail("an HF model brings its tokenizer")),
+    )
     ids = torch.tensor([words("a b c", add_special_tokens=False)["input_ids"]])
     assert ids.tolist()[0] == tokenizer("a b c", add_special_tokens=False)["input_ids"]
     assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
@@ -34,7 +46,9 @@ def test_a_saved_model_is_an_hf_model(tokenizer, architecture, tmp_path):
 
 def test_identity_of_a_local_model_is_its_content(tokenizer, tmp_path):
     def identity():
-        return HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False).identity()
+        return HFModel(
+            path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False
+        ).identity()
 
     tiny(tokenizer).save_pretrained(tmp_path)
     first = identity()
@@ -58,7 +72,9 @@ def test_scalar_model_keeps_the_backbone_and_survives_the_disk(tokenizer, archit
 
 def test_a_head_of_zeros_values_everything_at_zero(policy):
     scalar = scalar_model_from(policy, seed=0, head_std=0.0)
-    assert torch.equal(scalar(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool)), torch.zeros(1, 2))
+    assert torch.equal(
+        scalar(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool)), torch.zeros(1, 2)
+    )
 
 
 def test_pickled_weights_are_not_loaded(tokenizer, policy, tmp_path):

@@ -12,7 +12,9 @@ def test_pad_side(tokenizer, architecture):
     plain = response_logits(model, row, torch.ones(1, 5, dtype=torch.bool), 3)
     for amount in (1, 4):
         padded = torch.cat([torch.zeros(1, amount, dtype=torch.long), row], dim=1)
-        mask = torch.cat([torch.zeros(1, amount, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool)], dim=1)
+        mask = torch.cat(
+            [torch.zeros(1, amount, dtype=torch.bool), torch.ones(1, 5, dtype=torch.bool)], dim=1
+        )
         assert torch.allclose(response_logits(model, padded, mask, 3), plain, atol=1e-5)
 
 

@@ -5,7 +5,8 @@ from tests.conftest import tiny
 
 
 def test_rm_last_token(tokenizer, architecture):
-    """The score is read at the last counted token, left or right padded, and equals the row's own alone."""
+    """The score is read at the last counted token, left or right padded, and equals the row's
+    own alone."""
     scalar = scalar_model_from(tiny(tokenizer, architecture), seed=0)
     row, other = [3, 4, 5], [3, 6, 7, 2, 4]
     alone = scalar.score(torch.tensor([row]), torch.ones(1, 3, dtype=torch.bool))
@@ -36,10 +37,13 @@ def test_equal_scores_are_not_divided_by_nothing(policy):
 
 
 def test_value_alignment(policy):
-    """The value at a response token is read before that token: changing the token (or later ones) leaves it as it was."""
+    """The value at a response token is read before that token: changing the token (or later
+    ones) leaves it as it was."""
     scalar = scalar_model_from(policy, seed=0)
     mask = torch.ones(1, 5, dtype=torch.bool)
     one, two = torch.tensor([[1, 2, 3, 4, 5]]), torch.tensor([[1, 2, 3, 7, 5]])
     a, b = scalar.values(one, mask, 3), scalar.values(two, mask, 3)
     assert a.shape == (1, 3)
-    assert torch.allclose(a[:, :2], b[:, :2], atol=1e-6) and not torch.allclose(a[:, 2], b[:, 2], atol=1e-4)
+    assert torch.allclose(a[:, :2], b[:, :2], atol=1e-6) and not torch.allclose(
+        a[:, 2], b[:, 2], atol=1e-4
+    )

@@ -1,4 +1,5 @@
-"""The real PPO module on a problem of 40 responses: its loss's expected gradient beside the exact gradient of the objective."""
+"""The real PPO module on a problem of 40 responses: its loss's expected gradient beside the
+exact gradient of the objective."""
 
 import math
 from dataclasses import replace
@@ -29,31 +30,64 @@ from rlhf.trust_region import Unlimited
 from tests.conftest import tiny
 
 SETTINGS = {
-    "iterations": 2, "minibatch_size": 64, "micro_batch_size": None, "inner_epochs": 1, "policy_clip": 0.2,
-    "value_clip": None, "value_coef": 0.5,
-    "entropy_coef": 0.0, "critic_warmup": 0, "missing_eos": "none", "missing_eos_value": None, "reward_clip": None,
-    "eval_every": 1, "eval_samples": 0, "lr_schedule": "constant", "lr_warmup": 0.0,
-}  # fmt: skip
+    "iterations": 2,
+    "minibatch_size": 64,
+    "micro_batch_size": None,
+    "inner_epochs": 1,
+    "policy_clip": 0.2,
+    "value_clip": None,
+    "value_coef": 0.5,
+    "entropy_coef": 0.0,
+    "critic_warmup": 0,
+    "missing_eos": "none",
+    "missing_eos_value": None,
+    "reward_clip": None,
+    "eval_every": 1,
+    "eval_samples": 0,
+    "lr_schedule": "constant",
+    "lr_warmup": 0.0,
+}
 PROMPTS = ["a b", "b"]
 
 
 def likes_repeats(prompts, responses):
-    return [float(r.count("a a")) - 0.5 * r.count("b") + 0.3 * len(p) for p, r in zip(prompts, responses, strict=True)]
+    return [
+        float(r.count("a a")) - 0.5 * r.count("b") + 0.3 * len(p)
+        for p, r in zip(prompts, responses, strict=True)
+    ]
 
 
-def make(estimator=None, placement=None, *, coef=0.3, whiten=False, lam=1.0, aggregation="sequence_sum", temperature=1.0):
+def make(
+    estimator=None,
+    placement=None,
+    *,
+    coef=0.3,
+    whiten=False,
+    lam=1.0,
+    aggregation="sequence_sum",
+    temperature=1.0,
+):
     """Float64, a random value model, and a policy some way off its reference."""
     tokenizer = symbols("ab")
-    policy, reference = tiny(tokenizer, "gpt2").double(), tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False)
+    policy, reference = (
+        tiny(tokenizer, "gpt2").double(),
+        tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False),
+    )
     prompts = collate_prompts(tokenizer, PROMPTS)
     module = PPOModule(
         policy,
         scalar_model_from(policy, seed=0).double(),
-        frozen=Frozen(reference=reference, judges=Judges(tokenizer=tokenizer, gold=likes_repeats), scorer=GoldScorer()),
+        frozen=Frozen(
+            reference=reference,
+            judges=Judges(tokenizer=tokenizer, gold=likes_repeats),
+            scorer=GoldScorer(),
+        ),
         prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
         kl=KLPenalty(Fixed(coef), estimator or K1(), placement or Reward(), SFT()),
         trust_region=Unlimited(),
-        make_optimizer=lambda p, v: torch.optim.Adam(ppo_parameter_groups(p, v, value_lr=None), lr=1e-3),
+        make_optimizer=lambda p, v: torch.optim.Adam(
+            ppo_parameter_groups(p, v, value_lr=None), lr=1e-3
+        ),
         settings=PPOSettings(**SETTINGS, aggregation=aggregation),
         advantage=AdvantageSettings(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
         sampling=Sampling(max_new_tokens=3, temperature=temperature),
@@ -77,28 +111,37 @@ def test_the_tables_are_whole():
     _, view = make()
     logp, ref_logp, reward = view.tables()
     assert logp.shape == ref_logp.shape == reward.shape == (2, 40)
-    torch.testing.assert_close(logp.exp().sum(-1), torch.ones(2, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        logp.exp().sum(-1), torch.ones(2, dtype=torch.float64), atol=1e-5, rtol=0
+    )
     by_hand = likes_repeats(["a b"], ["a a a"])[0]
     row = view.rollout.tokens.tolist().index([2, 2, 2])
     assert reward.flatten()[row].item() == pytest.approx(by_hand)
 
 
 def test_the_sampler_agrees_with_the_tables():
-    """4,000 sampled responses: mean KL and mean reward within 4 standard errors of the exact ones."""
+    """4,000 sampled responses: mean KL and mean reward within 4 standard errors of the exact
+    ones."""
     module, view = make()
     prompts = collate_prompts(module.frozen.judges.tokenizer, PROMPTS * 2000)
     scored = module.score(module.respond(prompts, "rollout", 1))
     logp, ref_logp, reward = view.tables()
     kl = ((scored.logp - scored.ref_logp) * scored.rollout.mask).sum(1)
-    pairs = [(kl, exact_sequence_kl(logp, ref_logp).mean()), (scored.score, expected(reward, logp).mean())]
+    pairs = [
+        (kl, exact_sequence_kl(logp, ref_logp).mean()),
+        (scored.score, expected(reward, logp).mean()),
+    ]
     for sampled, exact in pairs:
         assert abs(sampled.mean() - exact) < 4 * sampled.std() / math.sqrt(len(sampled))
 
 
-@pytest.mark.parametrize(("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())])
+@pytest.mark.parametrize(
+    ("estimator", "placement"), [(K1(), Reward()), (Exact(), Both()), (K2(), SequenceLoss())]
+)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_ppo_ascends_the_objective(estimator, placement, temperature):
-    """gamma = lam = 1, no whitening, sequence_sum: the expected first gradient is that of -J, whatever the value model says."""
+    """gamma = lam = 1, no whitening, sequence_sum: the expected first gradient is that of -J,
+    whatever the value model says."""
     _, view = make(estimator, placement, temperature=temperature)
     assert relative_error(view.ppo_gradient(), -view.objective_gradient()) < 1e-4
 
@@ -112,10 +155,16 @@ def test_grad_reward_vs_loss_of_the_presets(preset):
 
 
 def test_grad_reward_vs_loss_of_sequences_on_the_module():
-    """0.5 D^2 alone, without a reward: the gradient of the sequence KL. k3 of D: that of the forward KL."""
+    """0.5 D^2 alone, without a reward: the gradient of the sequence KL. k3 of D: that of the
+    forward KL."""
     for estimator, forward in ((K2(), False), (K3(), True)):
         module, view = make(estimator, SequenceLoss(), coef=1.0)
-        module._frozen = (replace(module.frozen, judges=Judges(tokenizer=module.frozen.judges.tokenizer, gold=no_reward)),)
+        module._frozen = (
+            replace(
+                module.frozen,
+                judges=Judges(tokenizer=module.frozen.judges.tokenizer, gold=no_reward),
+            ),
+        )
         rows, parameters = view.rollout, list(module.policy.parameters())
         _, ref_logp, _ = view.tables()
         logits = response_logits(module.policy, rows.sequence, rows.attention, rows.tokens.shape[1])
@@ -127,7 +176,8 @@ def test_grad_reward_vs_loss_of_sequences_on_the_module():
 
 @pytest.mark.parametrize("aggregation", ["token_mean", "fixed_length"])
 def test_grad_reward_vs_loss_keeps_the_trade_in_other_aggregations(aggregation):
-    """The sequence form is scaled as the policy loss is, so the whole gradient stays that of J, by a factor."""
+    """The sequence form is scaled as the policy loss is, so the whole gradient stays that of J,
+    by a factor."""
     _, view = make(K2(), SequenceLoss(), aggregation=aggregation)
     found, true = view.ppo_gradient(), -view.objective_gradient()
     assert angle(found, true) < 0.01 and found.norm() < 0.9 * true.norm()
@@ -142,8 +192,17 @@ def test_flipping_the_sign_of_the_kl_shows():
 
 @pytest.mark.parametrize(
     ("estimator", "placement"),
-    [(K2(), Reward()), (K3(), Reward()), (Abs(), Reward()), (K1Clamped(), Reward()), (K2(), Loss()), (K3(), Loss()), (Abs(), Loss()),
-     (K3(), SequenceLoss()), (Abs(), SequenceLoss())],
+    [
+        (K2(), Reward()),
+        (K3(), Reward()),
+        (Abs(), Reward()),
+        (K1Clamped(), Reward()),
+        (K2(), Loss()),
+        (K3(), Loss()),
+        (Abs(), Loss()),
+        (K3(), SequenceLoss()),
+        (Abs(), SequenceLoss()),
+    ],
 )
 def test_the_other_estimators_point_elsewhere(estimator, placement):
     _, view = make(estimator, placement)
@@ -152,7 +211,10 @@ def test_the_other_estimators_point_elsewhere(estimator, placement):
 
 
 def test_without_a_penalty_all_are_the_same():
-    gradients = [make(e, p, coef=0.0)[1].ppo_gradient() for e, p in ((K1(), Reward()), (K2(), Loss()), (Exact(), Both()))]
+    gradients = [
+        make(e, p, coef=0.0)[1].ppo_gradient()
+        for e, p in ((K1(), Reward()), (K2(), Loss()), (Exact(), Both()))
+    ]
     for other in gradients[1:]:
         torch.testing.assert_close(other, gradients[0])
 
@@ -164,7 +226,9 @@ def test_lam_below_one_leans_on_the_value_model():
 
 def test_fixed_length_is_the_same_direction_and_sequence_mean_is_not():
     true = -make()[1].objective_gradient()
-    fixed, mean = (make(aggregation=mode)[1].ppo_gradient() for mode in ("fixed_length", "sequence_mean"))
+    fixed, mean = (
+        make(aggregation=mode)[1].ppo_gradient() for mode in ("fixed_length", "sequence_mean")
+    )
     torch.testing.assert_close(fixed * 3, true, rtol=1e-4, atol=1e-6)
     assert angle(mean, true) > 0.5
 
@@ -188,12 +252,16 @@ def test_angle_by_hand():
 
 
 def test_prompt_excluded():
-    """Policy and reference differ on the prompt's second token too; the KL is that of the response's tokens alone."""
+    """Policy and reference differ on the prompt's second token too; the KL is that of the
+    response's tokens alone."""
     module, view = make()
     rollout = view.rollout.rows(torch.arange(40))  # of the prompt "a b"
     sequence, width = rollout.sequence, rollout.prompt.tokens.shape[1]
     models, attention = (module.policy, module.frozen.reference), rollout.attention.long()
-    policy, reference = (token_logp(m(input_ids=sequence, attention_mask=attention).logits[:, :-1], sequence[:, 1:]) for m in models)
+    policy, reference = (
+        token_logp(m(input_ids=sequence, attention_mask=attention).logits[:, :-1], sequence[:, 1:])
+        for m in models
+    )
     d = (policy - reference).detach()
     assert d[:, : width - 1].abs().min() > 0.01  # counting the prompt would show
     scored = module.score(rollout)

@@ -1,4 +1,5 @@
-"""The PPO module on a random policy of two layers, without a trainer where the loss alone matters and with one where the loop does."""
+"""The PPO module on a random policy of two layers, without a trainer where the loss alone
+matters and with one where the loop does."""
 
 import copy
 
@@ -22,10 +23,24 @@ from rlhf.trust_region import EarlyStop, Penalty, Unlimited
 from tests.conftest import tiny
 
 DEFAULTS = {
-    "iterations": 2, "minibatch_size": 8, "micro_batch_size": None, "inner_epochs": 2, "policy_clip": 0.2, "value_clip": 0.2,
-    "value_coef": 0.5, "entropy_coef": 0.0, "aggregation": "token_mean", "critic_warmup": 0, "missing_eos": "none",
-    "missing_eos_value": None, "reward_clip": None, "eval_every": 1, "eval_samples": 2, "lr_schedule": "constant", "lr_warmup": 0.0,
-}  # fmt: skip
+    "iterations": 2,
+    "minibatch_size": 8,
+    "micro_batch_size": None,
+    "inner_epochs": 2,
+    "policy_clip": 0.2,
+    "value_clip": 0.2,
+    "value_coef": 0.5,
+    "entropy_coef": 0.0,
+    "aggregation": "token_mean",
+    "critic_warmup": 0,
+    "missing_eos": "none",
+    "missing_eos_value": None,
+    "reward_clip": None,
+    "eval_every": 1,
+    "eval_samples": 2,
+    "lr_schedule": "constant",
+    "lr_warmup": 0.0,
+}
 
 
 def fewer_letters(prompts, responses):
@@ -38,7 +53,11 @@ def make(tokenizer, *, kl=None, trust_region=None, reference_seed=0, lr=1e-2, se
     return PPOModule(
         policy,
         scalar_model_from(policy, seed=0),
-        frozen=Frozen(reference=reference, judges=Judges(tokenizer=tokenizer, gold=fewer_letters), scorer=GoldScorer()),
+        frozen=Frozen(
+            reference=reference,
+            judges=Judges(tokenizer=tokenizer, gold=fewer_letters),
+            scorer=GoldScorer(),
+        ),
         prompts=PromptSource(
             draw=lambda i: collate_prompts(tokenizer, prompts),
             heldout=collate_prompts(tokenizer, prompts[:4]),
@@ -46,7 +65,9 @@ def make(tokenizer, *, kl=None, trust_region=None, reference_seed=0, lr=1e-2, se
         ),
         kl=kl or KLPenalty(Fixed(0.1), K1(), Reward(), SFT()),
         trust_region=trust_region or Unlimited(),
-        make_optimizer=lambda p, v: torch.optim.Adam(ppo_parameter_groups(p, v, value_lr=None), lr=lr, eps=1e-5),
+        make_optimizer=lambda p, v: torch.optim.Adam(
+            ppo_parameter_groups(p, v, value_lr=None), lr=lr, eps=1e-5
+        ),
         settings=PPOSettings(**{**DEFAULTS, **settings}),
         advantage=AdvantageSettings(gamma=1.0, lam=0.95, whiten=True, whiten_rewards=False),
         sampling=Sampling(max_new_tokens=6),
@@ -58,9 +79,15 @@ def make(tokenizer, *, kl=None, trust_region=None, reference_seed=0, lr=1e-2, se
 
 def train(module, accumulate=1):
     trainer = pl.Trainer(
-        accelerator="cpu", devices=1, max_epochs=module.iterations, accumulate_grad_batches=accumulate, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        accelerator="cpu",
+        devices=1,
+        max_epochs=module.iterations,
+        accumulate_grad_batches=accumulate,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     trainer.fit(module, CollectedMinibatches(module))
     return module
 
@@ -79,9 +106,12 @@ def first_step(module):
     return [first, *(next(collected) for _ in range(first.splits - 1))]
 
 
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_sum", "sequence_mean", "fixed_length"])
+@pytest.mark.parametrize(
+    "aggregation", ["token_mean", "sequence_sum", "sequence_mean", "fixed_length"]
+)
 def test_accum_invariance(tokenizer, aggregation):
-    """The gradient of one optimizer step is the same for any micro-batch split, ragged lengths and all."""
+    """The gradient of one optimizer step is the same for any micro-batch split, ragged lengths
+    and all."""
     whole = make(tokenizer, aggregation=aggregation, reference_seed=1)
     expected = gradients(whole, first_step(whole))
     for micro in (4, 2, 1):
@@ -91,7 +121,9 @@ def test_accum_invariance(tokenizer, aggregation):
         assert torch.allclose(gradients(module, steps), expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_sum", "sequence_mean", "fixed_length"])
+@pytest.mark.parametrize(
+    "aggregation", ["token_mean", "sequence_sum", "sequence_mean", "fixed_length"]
+)
 def test_accum_invariance_of_the_sequence_loss(tokenizer, aggregation):
     """A response is never cut by a split, so neither is its square."""
 
@@ -104,9 +136,13 @@ def test_accum_invariance_of_the_sequence_loss(tokenizer, aggregation):
     assert torch.allclose(gradients(split, first_step(split)), expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("sampling", [Sampling(max_new_tokens=6, temperature=0.5), Sampling(max_new_tokens=6, top_p=0.6, top_k=3)])
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(max_new_tokens=6, temperature=0.5), Sampling(max_new_tokens=6, top_p=0.6, top_k=3)],
+)
 def test_temperature_and_cuts_leave_the_policys_own_kl_to_plain_responses(tokenizer, sampling):
-    """eval/kl/plain is what an evaluation of the same policy without these settings measures; training is not touched by it."""
+    """eval/kl/plain is what an evaluation of the same policy without these settings measures;
+    training is not touched by it."""
     module, plain = make(tokenizer, reference_seed=1), make(tokenizer, reference_seed=1)
     module.sampling = sampling
     measured, other = module.evaluate(), plain.evaluate()
@@ -115,13 +151,17 @@ def test_temperature_and_cuts_leave_the_policys_own_kl_to_plain_responses(tokeni
     assert not [n for n in other if "plain" in n]
     again = plain.respond(plain.prompts.heldout, "plain-evaluation", 0)
     view = plain.view(again, plain.frozen.start)
-    assert measured["eval/kl/plain/sequence_nats"] == pytest.approx(float((view.logp - view.ref_logp).sum(1).mean()), rel=1e-5)
+    assert measured["eval/kl/plain/sequence_nats"] == pytest.approx(
+        float((view.logp - view.ref_logp).sum(1).mean()), rel=1e-5
+    )
     assert measured["eval/kl/plain/sequence_nats"] != measured["eval/kl/sequence_nats"]
 
 
 def test_grad_as_loss_in_one_unit_of_reward(tokenizer):
     """Whitened advantages: the sequence form is divided by the same std."""
-    module = make(tokenizer, kl=KLPenalty(Fixed(0.5), K2(), SequenceLoss(), SFT()), reference_seed=1)
+    module = make(
+        tokenizer, kl=KLPenalty(Fixed(0.5), K2(), SequenceLoss(), SFT()), reference_seed=1
+    )
     batch = first_step(module)[0]
     module.training_step(batch, 0)
     d = ((batch.experience.logp - batch.experience.ref_logp) * batch.experience.mask).sum(1)
@@ -134,7 +174,8 @@ def test_accumulation_through_lightning_gives_the_same_policy(tokenizer):
     one = train(make(tokenizer, iterations=1, inner_epochs=1))
     two = train(make(tokenizer, iterations=1, inner_epochs=1, micro_batch_size=2), accumulate=4)
     for a, b in zip(one.policy.parameters(), two.policy.parameters(), strict=True):
-        assert torch.allclose(a, b, atol=2e-3)  # Adam turns rounding in tiny gradients into steps; the signs agree
+        # Adam turns rounding in tiny gradients into steps; the signs agree
+        assert torch.allclose(a, b, atol=2e-3)
     assert one.record["ppo/policy_loss"] == pytest.approx(two.record["ppo/policy_loss"], abs=1e-4)
 
 
@@ -163,7 +204,12 @@ def test_detach(tokenizer):
     step = first_step(module)[0]
     module.training_step(step, 0).backward()
     assert all(p.grad is None for p in module.frozen.reference.parameters())
-    for x in (step.experience.advantages, step.experience.returns, step.experience.values, step.experience.ref_logp):
+    for x in (
+        step.experience.advantages,
+        step.experience.returns,
+        step.experience.values,
+        step.experience.ref_logp,
+    ):
         assert not x.requires_grad
     assert all(p.grad is not None for p in module.policy.parameters())
 
@@ -176,14 +222,18 @@ def test_frozen_models_are_in_no_checkpoint(tokenizer):
 
 def test_critic_warmup_trains_the_value_model_alone(tokenizer):
     module = make(tokenizer, critic_warmup=1, iterations=1)
-    before, value_before = copy.deepcopy(module.policy.state_dict()), module.value_model.head.weight.clone()
+    before, value_before = (
+        copy.deepcopy(module.policy.state_dict()),
+        module.value_model.head.weight.clone(),
+    )
     train(module)
     assert all(torch.equal(before[k], v) for k, v in module.policy.state_dict().items())
     assert not torch.equal(value_before, module.value_model.head.weight)
 
 
 def test_early_stop_leaves_the_inner_epochs(tokenizer):
-    """16 responses in minibatches of 8 and 5 inner epochs are 10 steps; a local KL target of nearly nothing ends them early."""
+    """16 responses in minibatches of 8 and 5 inner epochs are 10 steps; a local KL target of
+    nearly nothing ends them early."""
     steps = []
     for region in (Unlimited(), EarlyStop(target=1e-6)):
         module = make(tokenizer, iterations=1, inner_epochs=5, trust_region=region)
@@ -195,14 +245,20 @@ def test_early_stop_leaves_the_inner_epochs(tokenizer):
 @pytest.mark.parametrize("inner_epochs", [1, 3])
 @pytest.mark.parametrize("minibatch", [4, 16])
 def test_controller_once(tokenizer, inner_epochs, minibatch):
-    """One update a rollout, however many epochs and minibatches: KL far above the target raises beta by the same factor."""
+    """One update a rollout, however many epochs and minibatches: KL far above the target raises
+    beta by the same factor."""
     kl = KLPenalty(Adaptive(0.1, target=0.01, horizon=160), K1(), Reward(), SFT())
-    train(make(tokenizer, kl=kl, inner_epochs=inner_epochs, minibatch_size=minibatch, reference_seed=1))
+    train(
+        make(
+            tokenizer, kl=kl, inner_epochs=inner_epochs, minibatch_size=minibatch, reference_seed=1
+        )
+    )
     assert kl.coef == pytest.approx(0.1 * (1 + 0.2 * 16 / 160) ** 2)
 
 
 def test_controller_timing(tokenizer):
-    """The coefficient logged at an iteration is the one that shaped it; the update shows in the next."""
+    """The coefficient logged at an iteration is the one that shaped it; the update shows in the
+    next."""
     kl = KLPenalty(Adaptive(0.1, target=0.01, horizon=160), K1(), Reward(), SFT())
     module = make(tokenizer, kl=kl, iterations=1, reference_seed=1)
     train(module)
@@ -213,7 +269,9 @@ def test_controller_timing(tokenizer):
 def test_kl_in_the_loss_has_a_gradient_of_its_own(tokenizer, estimator, placement):
     changed = []
     for coef in (0.0, 0.5):
-        module = make(tokenizer, kl=KLPenalty(Fixed(coef), estimator, placement, SFT()), reference_seed=1)
+        module = make(
+            tokenizer, kl=KLPenalty(Fixed(coef), estimator, placement, SFT()), reference_seed=1
+        )
         changed.append(gradients(module, first_step(module)))
     assert not torch.allclose(changed[0], changed[1], atol=1e-4)
 
@@ -247,7 +305,9 @@ def test_evaluating_more_often_changes_no_training(tokenizer):
 
 def test_the_policy_gets_better_at_its_reward(tokenizer):
     """Fewer letters pay: 12 iterations shorten the responses."""
-    module = make(tokenizer, iterations=12, lr=3e-2, kl=KLPenalty(Fixed(0.0), K1(), Reward(), SFT()))
+    module = make(
+        tokenizer, iterations=12, lr=3e-2, kl=KLPenalty(Fixed(0.0), K1(), Reward(), SFT())
+    )
     first = module.evaluate()["eval/reward/gold"]
     assert train(module).record["eval/reward/gold"] > first + 0.3
 
@@ -256,16 +316,27 @@ def test_learning_rate_follows_the_schedule_from_the_iteration_alone(tokenizer):
     seen = []
     module = make(tokenizer, iterations=4, lr_schedule="linear", lr=1e-2)
     original = module.on_train_batch_start
-    module.on_train_batch_start = lambda *a: (original(*a), seen.append(module.optimizers().param_groups[0]["lr"]))[0]
+    module.on_train_batch_start = lambda *a: (
+        original(*a),
+        seen.append(module.optimizers().param_groups[0]["lr"]),
+    )[0]
     train(module)
-    assert seen == pytest.approx([1e-2 * (1 - k / 16) for k in range(16)])  # 4 iterations of 4 steps
+    # 4 iterations of 4 steps
+    assert seen == pytest.approx([1e-2 * (1 - k / 16) for k in range(16)])
 
 
 def test_an_early_stop_does_not_depend_on_the_micro_batches(tokenizer):
     """The local KL of a whole step decides: as many optimizer steps for every split."""
     steps = set()
     for micro in (None, 4, 2):
-        module = make(tokenizer, iterations=1, inner_epochs=6, micro_batch_size=micro, trust_region=EarlyStop(target=0.02), lr=3e-3)
+        module = make(
+            tokenizer,
+            iterations=1,
+            inner_epochs=6,
+            micro_batch_size=micro,
+            trust_region=EarlyStop(target=0.02),
+            lr=3e-3,
+        )
         train(module, accumulate=8 // (micro or 8))
         steps.add(module.trainer.global_step)
     assert len(steps) == 1 and steps.pop() < 12
@@ -274,7 +345,9 @@ def test_an_early_stop_does_not_depend_on_the_micro_batches(tokenizer):
 def test_the_local_kl_is_that_of_the_whole_iteration(tokenizer):
     """Seen after the last step, so a single step an iteration is seen too."""
     region = Penalty(coef=1.0, target=1e-6)
-    module = train(make(tokenizer, iterations=2, inner_epochs=1, minibatch_size=16, trust_region=region))
+    module = train(
+        make(tokenizer, iterations=2, inner_epochs=1, minibatch_size=16, trust_region=region)
+    )
     assert module.record["trust_region/kl"] > 1e-5
     assert region.coef == 4.0  # doubled twice
 
@@ -287,11 +360,15 @@ def test_the_first_iteration_trains_under_a_warm_up(tokenizer):
 
 
 @pytest.mark.parametrize("reference", [Synced(every=1), EMA(decay=0.0)])
-def test_evaluations_measure_the_kl_to_the_sft_policy_whatever_the_reference_does(tokenizer, reference):
+def test_evaluations_measure_the_kl_to_the_sft_policy_whatever_the_reference_does(
+    tokenizer, reference
+):
     module = make(tokenizer, kl=KLPenalty(Fixed(0.0), K1(), Reward(), reference), iterations=2)
     start = copy.deepcopy(module.frozen.reference)
     frozen = module.frozen
-    module._frozen = (Frozen(reference=frozen.reference, judges=frozen.judges, scorer=frozen.scorer, sft=start),)
+    module._frozen = (
+        Frozen(reference=frozen.reference, judges=frozen.judges, scorer=frozen.scorer, sft=start),
+    )
     plain = make(tokenizer, kl=KLPenalty(Fixed(0.0), K1(), Reward(), SFT()), iterations=2)
     one, two = train(module).record, train(plain).record
     assert one["eval/kl/sequence_nats"] == two["eval/kl/sequence_nats"] != 0
@@ -310,4 +387,5 @@ def test_the_rule_for_missing_eos_counts_in_evaluations(tokenizer):
 def test_a_warm_up_of_the_critic_leaves_the_controller_alone(tokenizer):
     kl = KLPenalty(Adaptive(0.1, target=6.0, horizon=160), K1(), Reward(), SFT())
     train(make(tokenizer, kl=kl, iterations=2, critic_warmup=1))
-    assert kl.coef == pytest.approx(0.1 * (1 - 0.2 * 16 / 160), rel=1e-3)  # one update, of a KL near 0
+    # one update, of a KL near 0
+    assert kl.coef == pytest.approx(0.1 * (1 - 0.2 * 16 / 160), rel=1e-3)

@@ -22,9 +22,12 @@ def make(policy, tokenizer, size=3, **settings):
 
     encoded = encode_preferences(tokenizer, PAIRS, 20)
     module = RewardModule(
-        scalar_model_from(policy, seed=0), make_optimizer=torch.optim.SGD, heldout=lambda: in_order(encoded, size, collate), epochs=1,
+        scalar_model_from(policy, seed=0),
+        make_optimizer=torch.optim.SGD,
+        heldout=lambda: in_order(encoded, size, collate),
+        epochs=1,
         **settings,
-    )  # fmt: skip
+    )
     return module, collate(encoded)
 
 
@@ -33,21 +36,31 @@ def test_rm_loss(policy, tokenizer):
     module, batch = make(policy, tokenizer, margin=True, centering=0.1)
     chosen, rejected = (x.detach() for x in module.scores(batch))
     pairs = zip(chosen.tolist(), rejected.tolist(), [0.5, 0.0, 0.0], strict=True)
-    expected = [math.log1p(math.exp(-(won - lost - m))) + 0.1 * (won + lost) ** 2 for won, lost, m in pairs]
+    expected = [
+        math.log1p(math.exp(-(won - lost - m))) + 0.1 * (won + lost) ** 2 for won, lost, m in pairs
+    ]
     assert float(module.loss(chosen, rejected, batch)) == pytest.approx(sum(expected) / 3, abs=1e-5)
     without, _ = make(policy, tokenizer)
-    assert float(without.loss(chosen + 5, rejected + 5, batch)) == pytest.approx(float(without.loss(chosen, rejected, batch)), abs=1e-5)
+    assert float(without.loss(chosen + 5, rejected + 5, batch)) == pytest.approx(
+        float(without.loss(chosen, rejected, batch)), abs=1e-5
+    )
 
 
 def test_accuracy_counts_pairs_whatever_the_batches(policy, tokenizer):
-    one, three = make(policy, tokenizer, size=1)[0].evaluate(), make(policy, tokenizer, size=3)[0].evaluate()
+    one, three = (
+        make(policy, tokenizer, size=1)[0].evaluate(),
+        make(policy, tokenizer, size=3)[0].evaluate(),
+    )
     assert one["val/accuracy"] == pytest.approx(three["val/accuracy"])
     assert one["val/loss"] == pytest.approx(three["val/loss"], abs=1e-5)
     assert one["val/accuracy"] * 3 == pytest.approx(round(one["val/accuracy"] * 3))
 
 
 def test_calibration_error_by_hand():
-    """Two pairs at p = sigmoid(2) = 0.8808, one right and one wrong: |0.5 - 0.8808|; a third sure and right adds nothing."""
+    """Two pairs at p = sigmoid(2) = 0.8808, one right and one wrong: |0.5 - 0.8808|; a third
+    sure and right adds nothing."""
     p = 1 / (1 + math.exp(-2))
     assert calibration_error(torch.tensor([2.0, -2.0])) == pytest.approx(p - 0.5, abs=1e-6)
-    assert calibration_error(torch.tensor([2.0, -2.0, 40.0])) == pytest.approx((p - 0.5) * 2 / 3, abs=1e-6)
+    assert calibration_error(torch.tensor([2.0, -2.0, 40.0])) == pytest.approx(
+        (p - 0.5) * 2 / 3, abs=1e-6
+    )

@@ -9,18 +9,28 @@ from rlhf.data.loaders import in_order
 from rlhf.data.records import Demonstration
 from rlhf.modules.sft import SFTModule
 
-ROWS = [Demonstration(prompt="a b", completion=" c"), Demonstration(prompt="a", completion=" c d e f")]
+ROWS = [
+    Demonstration(prompt="a b", completion=" c"),
+    Demonstration(prompt="a", completion=" c d e f"),
+]
 
 
 def make(policy, tokenizer, rows=ROWS, size=2, train_on_prompt=False):
     collate = partial(collate_demonstrations, fill=0, train_on_prompt=train_on_prompt)
     encoded = encode_demonstrations(tokenizer, rows, 20)
-    module = SFTModule(policy, make_optimizer=torch.optim.SGD, heldout=lambda: in_order(encoded, size, collate), epochs=1)
+    module = SFTModule(
+        policy,
+        make_optimizer=torch.optim.SGD,
+        heldout=lambda: in_order(encoded, size, collate),
+        epochs=1,
+    )
     return module, collate(encoded)
 
 
 def nll_by_hand(policy, tokenizer, row, *, prompt_too):
-    ids = tokenizer(row.prompt + row.completion, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    ids = tokenizer(row.prompt + row.completion, add_special_tokens=False)["input_ids"] + [
+        tokenizer.eos_token_id
+    ]
     start = 1 if prompt_too else len(tokenizer(row.prompt, add_special_tokens=False)["input_ids"])
     logp = policy(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     return [-float(logp[i - 1, ids[i]].detach()) for i in range(start, len(ids))]
@@ -34,6 +44,9 @@ def test_the_loss_is_the_mean_over_counted_tokens(policy, tokenizer, prompt_too)
 
 
 def test_held_out_loss_weighs_tokens_not_batches(policy, tokenizer):
-    one, two = make(policy, tokenizer, size=1)[0].evaluate(), make(policy, tokenizer, size=2)[0].evaluate()
+    one, two = (
+        make(policy, tokenizer, size=1)[0].evaluate(),
+        make(policy, tokenizer, size=2)[0].evaluate(),
+    )
     assert one["val/loss"] == pytest.approx(two["val/loss"], abs=1e-5)
     assert one["val/perplexity"] == pytest.approx(math.exp(one["val/loss"]))

@@ -10,12 +10,14 @@ from rlhf.functional.logprobs import token_logp
 from rlhf.oracle import enumerate_responses, exact_sequence_kl
 from rlhf.oracle.calibration import calibrate_mean, calibrate_ratio, draw
 
-VOCAB, EOS, LENGTH, PROMPTS = 5, 4, 4, 3  # data=micro: four letters and EOS, responses of up to four tokens
+# data=micro: four letters and EOS, responses of up to four tokens
+VOCAB, EOS, LENGTH, PROMPTS = 5, 4, 4, 3
 EACH, REPEATS = 86, 2000  # 258 responses: an evaluation's 256 over three prompts
 
 
 def tables():
-    """A peaked reference and a policy about a nat from it, as PPO leaves them: logp, ref_logp, lengths and estimates, all [X, N]."""
+    """A peaked reference and a policy about a nat from it, as PPO leaves them: logp, ref_logp,
+    lengths and estimates, all [X, N]."""
     tokens, mask = enumerate_responses(VOCAB, EOS, LENGTH)
     prefix = torch.zeros_like(tokens)
     for t in range(1, LENGTH):
@@ -25,10 +27,18 @@ def tables():
     found = {}
     for _ in range(PROMPTS):
         ref = 1.5 * torch.randn(rows, VOCAB, generator=draws, dtype=torch.float64)
-        logits, ref_logits = (ref + 0.8 * torch.randn(rows, VOCAB, generator=draws, dtype=torch.float64))[prefix], ref[prefix]
+        logits, ref_logits = (
+            (ref + 0.8 * torch.randn(rows, VOCAB, generator=draws, dtype=torch.float64))[prefix],
+            ref[prefix],
+        )
         d = token_logp(logits, tokens), token_logp(ref_logits, tokens)
-        per_token = {f.__name__: f(*d) for f in (k1, k2, k3, absolute, k1_clamped)} | {"exact": exact(logits, ref_logits)}
-        parts = {name: (x * mask).sum(-1) for name, x in {"logp": d[0], "ref_logp": d[1], **per_token}.items()}
+        per_token = {f.__name__: f(*d) for f in (k1, k2, k3, absolute, k1_clamped)} | {
+            "exact": exact(logits, ref_logits)
+        }
+        parts = {
+            name: (x * mask).sum(-1)
+            for name, x in {"logp": d[0], "ref_logp": d[1], **per_token}.items()
+        }
         for name, x in (parts | {"lengths": mask.sum(-1)}).items():
             found.setdefault(name, []).append(x)
     return {name: torch.stack(columns) for name, columns in found.items()}
@@ -42,16 +52,24 @@ def problem():
 
 
 def test_k_expectation_of_sequences(problem):
-    """Token by token, k1, k3 and exact add up to unbiased estimates of the sequence KL; k2, abs and k1_clamped do not."""
+    """Token by token, k1, k3 and exact add up to unbiased estimates of the sequence KL; k2, abs
+    and k1_clamped do not."""
     t, truth, drawn = problem
-    bias = {n: calibrate_mean(t[n], t["logp"], truth, *drawn).bias for n in ("k1", "k3", "exact", "k2", "absolute", "k1_clamped")}
+    bias = {
+        n: calibrate_mean(t[n], t["logp"], truth, *drawn).bias
+        for n in ("k1", "k3", "exact", "k2", "absolute", "k1_clamped")
+    }
     assert max(abs(bias[n]) for n in ("k1", "k3", "exact")) < 1e-12 < truth
-    assert min(abs(bias[n]) for n in ("k2", "absolute", "k1_clamped")) > 0.01 and bias["k1_clamped"] > 0
+    assert (
+        min(abs(bias[n]) for n in ("k2", "absolute", "k1_clamped")) > 0.01
+        and bias["k1_clamped"] > 0
+    )
 
 
 @pytest.mark.parametrize("name", ["k1", "k3", "exact"])
 def test_coverage_of_the_unbiased(problem, name):
-    """The 95 % interval of nats per response, and of nats per token, holds the truth in 93 to 97 % of 2,000 evaluations."""
+    """The 95 % interval of nats per response, and of nats per token, holds the truth in 93 to 97
+    % of 2,000 evaluations."""
     t, truth, drawn = problem
     found = calibrate_mean(t[name], t["logp"], truth, *drawn)
     assert 0.93 <= found.coverage <= 0.97
@@ -66,7 +84,12 @@ def test_coverage_of_the_unbiased(problem, name):
 def test_coverage_of_the_biased_falls_with_more_responses(problem, name):
     t, truth, drawn = problem
     few = calibrate_mean(t[name], t["logp"], truth, *drawn)
-    many = calibrate_mean(t[name], t["logp"], truth, *draw(t["logp"], 8 * EACH * PROMPTS, 200, torch.Generator().manual_seed(0)))
+    many = calibrate_mean(
+        t[name],
+        t["logp"],
+        truth,
+        *draw(t["logp"], 8 * EACH * PROMPTS, 200, torch.Generator().manual_seed(0)),
+    )
     assert few.coverage < 0.93 and many.coverage <= few.coverage
 
 
@@ -77,17 +100,23 @@ def test_full_kl_has_the_smallest_spread(problem):
 
 
 def test_without_the_prompts_the_interval_is_too_wide(problem):
-    """Prompts that are asked in turns are no chance: an error that holds the spread between them covers too often."""
+    """Prompts that are asked in turns are no chance: an error that holds the spread between them
+    covers too often."""
     t, truth, (index, groups) = problem
     alone = calibrate_mean(t["exact"], t["logp"], truth, index, torch.arange(len(groups)))
-    assert alone.coverage > calibrate_mean(t["exact"], t["logp"], truth, index, groups).coverage + 0.02
+    assert (
+        alone.coverage > calibrate_mean(t["exact"], t["logp"], truth, index, groups).coverage + 0.02
+    )
 
 
 def test_a_rare_tail_spoils_any_interval():
-    """A response of probability 1e-4 that carries most of the variance is in one sample of 256 out of 40: the others do not know it."""
+    """A response of probability 1e-4 that carries most of the variance is in one sample of 256
+    out of 40: the others do not know it."""
     logp = torch.tensor([[1 - 1e-4, 1e-4]], dtype=torch.float64).log()
     values = torch.tensor([[0.0, 1000.0]])
-    found = calibrate_mean(values, logp, 0.1, *draw(logp, 256, 2000, torch.Generator().manual_seed(0)))
+    found = calibrate_mean(
+        values, logp, 0.1, *draw(logp, 256, 2000, torch.Generator().manual_seed(0))
+    )
     assert abs(found.bias) < 1e-12 and found.coverage < 0.05 and found.se < 0.2 * found.std
 
 
@@ -96,8 +125,12 @@ def test_by_hand():
     logp, values = torch.full((1, 2), 0.5).log(), torch.tensor([[0.0, 2.0]])
     found = calibrate_mean(values, logp, 0.5, *draw(logp, 4, 10, torch.Generator().manual_seed(0)))
     assert (found.expected, found.bias, found.std) == pytest.approx((1.0, 0.5, 0.5))
-    ratio = calibrate_ratio(values, torch.ones(1, 2), 1.0, *draw(logp, 4, 4000, torch.Generator().manual_seed(0)))
-    assert ratio.expected == pytest.approx(1.0, abs=4 * 0.5 / math.sqrt(4000)) and ratio.std == pytest.approx(0.5, rel=0.05)
+    ratio = calibrate_ratio(
+        values, torch.ones(1, 2), 1.0, *draw(logp, 4, 4000, torch.Generator().manual_seed(0))
+    )
+    assert ratio.expected == pytest.approx(
+        1.0, abs=4 * 0.5 / math.sqrt(4000)
+    ) and ratio.std == pytest.approx(0.5, rel=0.05)
 
 
 def test_draw_asks_every_prompt_equally_often():

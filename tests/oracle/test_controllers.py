@@ -1,4 +1,5 @@
-"""The coefficient that gives a target, by hand, and controllers that must find it on the exact plant."""
+"""The coefficient that gives a target, by hand, and controllers that must find it on the exact
+plant."""
 
 import math
 
@@ -14,15 +15,17 @@ REWARD = tensor([[0.0, 1.0]], dtype=torch.float64)
 
 
 def test_the_coefficient_for_a_kl_by_hand():
-    """Two equal responses, rewards 0 and 1: at beta the better one has odds e^(1/beta). Odds of 3: beta = 1 / log 3,
-    KL = 1/4 log 1/2 + 3/4 log 3/2."""
+    """Two equal responses, rewards 0 and 1: at beta the better one has odds e^(1/beta). Odds of
+    3: beta = 1 / log 3, KL = 1/4 log 1/2 + 3/4 log 3/2."""
     kl = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
     assert beta_for_kl(EVEN, REWARD, kl) == pytest.approx(1 / math.log(3), rel=1e-9)
-    assert beta_for_kl(EVEN, 10 * REWARD, kl) == pytest.approx(10 / math.log(3), rel=1e-9)  # beta has the reward's unit
+    # beta has the reward's unit
+    assert beta_for_kl(EVEN, 10 * REWARD, kl) == pytest.approx(10 / math.log(3), rel=1e-9)
 
 
 def test_the_mean_kl_over_prompts_counts():
-    """A second prompt with nothing to gain has a KL of 0, so the first must have twice the target."""
+    """A second prompt with nothing to gain has a KL of 0, so the first must have twice the
+    target."""
     kl = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
     both = beta_for_kl(EVEN.expand(2, 2), torch.cat([REWARD, torch.zeros(1, 2)]), kl / 2)
     assert both == pytest.approx(1 / math.log(3), rel=1e-9)
@@ -38,7 +41,8 @@ def test_a_target_that_no_coefficient_gives(target):
 @pytest.mark.parametrize("share", [0.25, 4.0])
 @pytest.mark.parametrize("name", ["adaptive", "adaptive_alpaca_farm", "pid", "dual"])
 def test_controller_closed_loop_on_the_exact_plant(name, share):
-    """beta -> KL of the best policy of six responses, a lag of 8 rollouts, a start 4 times too low and too high; the gains of conf."""
+    """beta -> KL of the best policy of six responses, a lag of 8 rollouts, a start 4 times too
+    low and too high; the gains of conf."""
     ref = tensor([[0.4, 0.3, 0.1, 0.1, 0.06, 0.04]], dtype=torch.float64).log()
     reward = tensor([[0.0, -1.0, 1.0, 0.5, 2.0, 3.0]], dtype=torch.float64)
     target = 0.8

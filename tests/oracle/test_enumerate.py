@@ -16,7 +16,8 @@ def test_probabilities_add_up_to_one(vocab: int, eos: int, length: int) -> None:
     tokens, mask = enumerate_responses(vocab, eos, length)
     assert len(tokens) == sum((vocab - 1) ** k for k in range(length)) + (vocab - 1) ** length
     assert len({tuple(row) for row in tokens.tolist()}) == len(tokens)
-    p = torch.softmax(torch.arange(vocab, dtype=torch.float64), -1)  # any policy; here one that forgets its prefix
+    # any policy; here one that forgets its prefix
+    p = torch.softmax(torch.arange(vocab, dtype=torch.float64), -1)
     assert (p.log()[tokens] * mask).sum(-1).exp().sum().item() == pytest.approx(1.0)
 
 
@@ -30,16 +31,24 @@ def test_refusals() -> None:
 
 
 def test_every_response_to_every_prompt() -> None:
-    prompts = PromptBatch(tokens=torch.tensor([[0, 1], [1, 0]]), mask=torch.tensor([[False, True], [True, True]]), texts=("b", "b a"))
+    prompts = PromptBatch(
+        tokens=torch.tensor([[0, 1], [1, 0]]),
+        mask=torch.tensor([[False, True], [True, True]]),
+        texts=("b", "b a"),
+    )
     rollout = enumerate_rollout(prompts, 3, 2, 2)
     n = count_responses(3, 2)
     assert n == 7 and len(rollout.tokens) == 14
     assert rollout.prompt.texts == ("b",) * 7 + ("b a",) * 7
     assert rollout.ended.tolist() == [True, True, True, False, False, False, False] * 2
-    assert torch.equal(rollout.tokens[:7], rollout.tokens[7:]) and torch.equal(rollout.prompt.mask[0], prompts.mask[0])
+    assert torch.equal(rollout.tokens[:7], rollout.tokens[7:]) and torch.equal(
+        rollout.prompt.mask[0], prompts.mask[0]
+    )
 
 
 def test_the_limit_holds_for_all_prompts_together() -> None:
-    prompts = PromptBatch(tokens=torch.zeros(100, 1).long(), mask=torch.ones(100, 1).bool(), texts=("a",) * 100)
+    prompts = PromptBatch(
+        tokens=torch.zeros(100, 1).long(), mask=torch.ones(100, 1).bool(), texts=("a",) * 100
+    )
     with pytest.raises(ValueError, match="to 100 prompts are too many"):
         enumerate_rollout(prompts, 12, 0, 4)

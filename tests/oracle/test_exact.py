@@ -18,8 +18,14 @@ def test_optimal_policy_by_hand() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.floats(0.1, 5))
-def test_optimum_beta_no_policy_beats_beta_log_partition(rewards: list[float], logits: list[float], beta: float) -> None:
+@given(
+    st.lists(st.floats(-3, 3), min_size=4, max_size=4),
+    st.lists(st.floats(-3, 3), min_size=4, max_size=4),
+    st.floats(0.1, 5),
+)
+def test_optimum_beta_no_policy_beats_beta_log_partition(
+    rewards: list[float], logits: list[float], beta: float
+) -> None:
     reward = tensor(rewards, dtype=torch.float64)
     ref = tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64).log()
     best, log_partition = optimal_policy(ref, reward, beta)
@@ -51,7 +57,9 @@ def test_prompts_are_leading_dimensions() -> None:
 
 def test_kl_by_hand() -> None:
     pi = tensor([0.25, 0.25, 0.5], dtype=torch.float64).log()
-    assert exact_sequence_kl(pi, REF).item() == pytest.approx(0.25 * math.log(0.5) + 0.5 * math.log(2.0))
+    assert exact_sequence_kl(pi, REF).item() == pytest.approx(
+        0.25 * math.log(0.5) + 0.5 * math.log(2.0)
+    )
     assert exact_sequence_kl(REF, REF).item() == 0.0
 
 

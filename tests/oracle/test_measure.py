@@ -24,23 +24,32 @@ REWARD = tensor([[0.0, math.log(2.0), math.log(4.0)], [1.0, 1.0, -1.0]], dtype=t
 
 
 def test_standing_by_hand() -> None:
-    """Reference 1/2, 1/4, 1/4 with rewards 0, log 2, log 4 and beta 1: Z = 2, pi* = 1/4, 1/4, 1/2."""
+    """Reference 1/2, 1/4, 1/4 with rewards 0, log 2, log 4 and beta 1: Z = 2, pi* = 1/4, 1/4,
+    1/2."""
     even = torch.full((1, 3), math.log(1 / 3), dtype=torch.float64)
     found = standings(even, REF[:1], REWARD[:1], 1.0)[0]
     assert found.reward == pytest.approx(math.log(2.0))
     assert found.kl == pytest.approx((math.log(2 / 3) + 2 * math.log(4 / 3)) / 3)
     assert found.entropy == pytest.approx(math.log(3.0))
     assert found.objective == pytest.approx(found.reward - found.kl)
-    assert (found.optimum, found.reference) == (pytest.approx(math.log(2.0)), pytest.approx(0.75 * math.log(2.0)))
+    assert (found.optimum, found.reference) == (
+        pytest.approx(math.log(2.0)),
+        pytest.approx(0.75 * math.log(2.0)),
+    )
     assert found.optimum_reward == pytest.approx(1.25 * math.log(2.0))
     assert found.optimum_kl == pytest.approx(found.optimum_reward - found.optimum)
-    assert found.share_of_gain == pytest.approx((found.objective - found.reference) / (0.25 * math.log(2.0)))
+    assert found.share_of_gain == pytest.approx(
+        (found.objective - found.reference) / (0.25 * math.log(2.0))
+    )
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.05, 0.5, 5.0])
 def test_reference_has_nothing_and_optimum_all_of_the_gain(beta: float) -> None:
     for policy, share in ((REF, 0.0), (best_policy(REF, REWARD, beta), 1.0)):
-        for row in (*standings(policy, REF, REWARD, beta), mean_standing(standings(policy, REF, REWARD, beta))):
+        for row in (
+            *standings(policy, REF, REWARD, beta),
+            mean_standing(standings(policy, REF, REWARD, beta)),
+        ):
             assert row.share_of_gain == pytest.approx(share, abs=1e-9)
             assert row.gap == pytest.approx((1 - share) * (row.optimum - row.reference), abs=1e-9)
 
@@ -52,11 +61,17 @@ def test_nothing_to_gain_is_no_share() -> None:
 def test_greedy_is_the_limit_for_small_beta() -> None:
     near, _ = optimal_policy(REF, REWARD, 1e-3)
     torch.testing.assert_close(near.exp(), greedy_policy(REF, REWARD).exp())
-    torch.testing.assert_close(greedy_policy(REF, REWARD)[1].exp(), tensor([1 / 3, 2 / 3, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(
+        greedy_policy(REF, REWARD)[1].exp(), tensor([1 / 3, 2 / 3, 0.0], dtype=torch.float64)
+    )
 
 
 def test_greedy_leaves_out_what_the_reference_cannot_say() -> None:
-    assert greedy_policy(tensor([0.5, 0.5, 0.0]).log(), tensor([0.0, 1.0, 9.0])).exp().tolist() == [0.0, 1.0, 0.0]
+    assert greedy_policy(tensor([0.5, 0.5, 0.0]).log(), tensor([0.0, 1.0, 9.0])).exp().tolist() == [
+        0.0,
+        1.0,
+        0.0,
+    ]
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.7, 3.0])
@@ -75,9 +90,14 @@ def test_reward_at_the_ends_of_the_frontier() -> None:
 
 
 def test_no_policy_lies_above_the_frontier() -> None:
-    draws = torch.randn(50, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log_softmax(-1)
+    draws = torch.randn(
+        50, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).log_softmax(-1)
     for logp in draws:
-        kl, reward = exact_sequence_kl(logp, REF).mean().item(), expected(REWARD, logp).mean().item()
+        kl, reward = (
+            exact_sequence_kl(logp, REF).mean().item(),
+            expected(REWARD, logp).mean().item(),
+        )
         assert reward <= reward_at_kl(REF, REWARD, kl) + 1e-9
 
 

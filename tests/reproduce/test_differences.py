@@ -16,20 +16,30 @@ def test_packages():
 
 
 def test_code(monkeypatch):
-    monkeypatch.setattr(manifest, "git", lambda: {"revision": "b" * 40, "dirty": True, "changes": "c" * 64})
-    assert differences.code({"git": {"revision": "b" * 40, "dirty": True, "changes": "c" * 64}}) == []
+    monkeypatch.setattr(
+        manifest, "git", lambda: {"revision": "b" * 40, "dirty": True, "changes": "c" * 64}
+    )
+    assert (
+        differences.code({"git": {"revision": "b" * 40, "dirty": True, "changes": "c" * 64}}) == []
+    )
     moved, changed = differences.code({"git": {"revision": "a" * 40, "dirty": False}})
     assert (moved.name, moved.then, moved.now) == ("git revision", "a" * 12, "b" * 12)
     assert (changed.name, changed.then, changed.now) == ("uncommitted changes", "none", "c" * 16)
-    assert differences.code({"git": {"revision": "b" * 40, "dirty": True}})[0].then == "(not recorded)"
+    assert (
+        differences.code({"git": {"revision": "b" * 40, "dirty": True}})[0].then == "(not recorded)"
+    )
     assert differences.code({})[0].then == "(no repository)"
 
 
 def test_the_graphics_card_counts_only_where_it_is_used(monkeypatch):
-    monkeypatch.setattr(manifest, "hardware", lambda: {"machine": "x86_64", "cpu": "AVX2", "gpu": "B"})
+    monkeypatch.setattr(
+        manifest, "hardware", lambda: {"machine": "x86_64", "cpu": "AVX2", "gpu": "B"}
+    )
     then = {"hardware": {"machine": "x86_64", "cpu": "AVX2", "gpu": "A"}}
     assert differences.machine(then, gpu=False) == []
-    assert differences.machine(then, gpu=True) == [Difference(kind="machine", name="gpu", then="A", now="B")]
+    assert differences.machine(then, gpu=True) == [
+        Difference(kind="machine", name="gpu", then="A", now="B")
+    ]
     assert differences.machine({}, gpu=False)[0].then == "(not recorded)"
 
 
@@ -44,11 +54,17 @@ def test_data_names_the_part():
     }
     (found,) = differences.data(made, "e" * 64, edited)
     assert (found.then, found.now) == ("f" * 16, "e" * 16)
-    assert found.note == "demonstrations: 3 rows, other content; prompts: 2 rows then, 1 now; preferences: no rows then, 1 now"
+    assert (
+        found.note
+        == "demonstrations: 3 rows, other content; prompts: 2 rows then, 1 now; preferences: no"
+        " rows then, 1 now"
+    )
     assert differences.data({"fingerprints": {"data": "f"}}, "e", parts)[0].note == ""
 
 
 def test_only_stages_that_the_run_stood_on():
     then = {"data": "1", "sft": "a", "reward_model": "b"}
-    assert differences.stages(then, {"sft": "a", "reward_model": "c"}) == [Difference(kind="stage", name="reward_model", then="b", now="c")]
+    assert differences.stages(then, {"sft": "a", "reward_model": "c"}) == [
+        Difference(kind="stage", name="reward_model", then="b", now="c")
+    ]
     assert differences.stages({"data": "1"}, {"sft": "a"}) == []

@@ -15,7 +15,10 @@ def kept(tmp_path):
     directory = tmp_path / plain["paths"]["run_dir"]
     directory.mkdir(parents=True)
     (directory / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(plain)))
-    write_json(directory / "manifest.json", {"kind": "run", "stage": "ppo", "hash": run_hash(plain), "config": plain})
+    write_json(
+        directory / "manifest.json",
+        {"kind": "run", "stage": "ppo", "hash": run_hash(plain), "config": plain},
+    )
     return directory
 
 
@@ -45,7 +48,10 @@ def test_an_edited_copy_is_taken_and_told(kept, name):
     change(kept, name, "ppo.grad_clip", None)
     found = kept_config(read_original(kept))
     assert found.config.kl.coef == 0.5 and found.config.ppo.grad_clip is None
-    assert [(d.name, d.then, d.now) for d in found.edits] == [("ppo.grad_clip", "1.0", "null"), ("kl.coef", "0.1", "0.5")]
+    assert [(d.name, d.then, d.now) for d in found.edits] == [
+        ("ppo.grad_clip", "1.0", "null"),
+        ("kl.coef", "0.1", "0.5"),
+    ]
     assert {d.note for d in found.edits} == {f"{name} was edited since the run"}
 
 
@@ -61,13 +67,23 @@ def test_both_copies_edited(kept):
         change(kept, name, "kl.coef", 0.5)
     found = kept_config(read_original(kept))
     (edit,) = found.edits
-    assert found.config.kl.coef == 0.5 and edit.name == "config_hash" and edit.then != edit.now and "both" not in edit.note
-    assert edit.note == "config.yaml and manifest.json edited since the run; what it was is not kept"
+    assert (
+        found.config.kl.coef == 0.5
+        and edit.name == "config_hash"
+        and edit.then != edit.now
+        and "both" not in edit.note
+    )
+    assert (
+        edit.note == "config.yaml and manifest.json edited since the run; what it was is not kept"
+    )
 
 
 def test_every_fault_of_a_config_that_is_no_longer_valid(kept):
     change(kept, "config.yaml", "kl.coef", "much")
-    OmegaConf.save(OmegaConf.merge(OmegaConf.load(kept / "config.yaml"), {"ppo": {"iteratons": 3}}), kept / "config.yaml")
+    OmegaConf.save(
+        OmegaConf.merge(OmegaConf.load(kept / "config.yaml"), {"ppo": {"iteratons": 3}}),
+        kept / "config.yaml",
+    )
     found = kept_config(read_original(kept))
     assert found.config is None and len(found.faults) == 2
     (kept / "config.yaml").write_text("a: [")

@@ -9,8 +9,12 @@ from rlhf.reproduce.report import conclusion, of_job
 from rlhf.reproduce.target import Original, Target
 from rlhf.reproduce.verdict import JobComparison, StageComparison
 
-EQUAL = MetricComparison(name="kl/coef", compared=3, differing=0, first=None, max_abs=0.0, max_rel=0.0)
-OFF = MetricComparison(name="ppo/policy_loss", compared=3, differing=2, first=1, max_abs=0.5, max_rel=0.25)
+EQUAL = MetricComparison(
+    name="kl/coef", compared=3, differing=0, first=None, max_abs=0.0, max_rel=0.0
+)
+OFF = MetricComparison(
+    name="ppo/policy_loss", compared=3, differing=2, first=1, max_abs=0.5, max_rel=0.25
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +24,26 @@ def made():
 
     def one(metric=EQUAL, then="finished", now="finished"):
         sides = [
-            Original(name="kl0", directory=Path(side), manifest={"stage": "ppo"}, summary={}, status={"state": state})
+            Original(
+                name="kl0",
+                directory=Path(side),
+                manifest={"stage": "ppo"},
+                summary={},
+                status={"state": state},
+            )
             for side, state in (("then", then), ("now", now))
         ]
-        job = Job(original=sides[0], config=cfg, root=Path(), differences=(), fingerprints={}, data="")
-        stage = StageComparison(stage="ppo", then=Path("then"), now=Path("now"), iterations=(2, 2), shared=3, metrics=(metric,))
+        job = Job(
+            original=sides[0], config=cfg, root=Path(), differences=(), fingerprints={}, data=""
+        )
+        stage = StageComparison(
+            stage="ppo",
+            then=Path("then"),
+            now=Path("now"),
+            iterations=(2, 2),
+            shared=3,
+            metrics=(metric,),
+        )
         return JobComparison(job=job, now=sides[1], stages=(stage,))
 
     return one
@@ -38,20 +57,31 @@ def test_a_sweep_that_came_out_the_same(made):
     assert conclusion(SWEEP, [made()], []) == f"bitwise equal: 1 job, {all_of_it}"
     assert conclusion(SWEEP, [made(), made()], []) == f"bitwise equal: both jobs, {all_of_it}"
     cut = [made(), made(then="stopped"), made()]
-    assert conclusion(SWEEP, cut, ["x"]) == (
-        f"bitwise equal: all 3 jobs (1 as far as the original goes), {all_of_it}; 1 job of it had not begun"
+    assert (
+        conclusion(SWEEP, cut, ["x"])
+        == f"bitwise equal: all 3 jobs (1 as far as the original goes), {all_of_it}; 1 job of it"
+        " had not begun"
     )
 
 
 def test_a_sweep_that_did_not(made):
     """A job that failed is not among those that differ."""
     jobs = [made(), made(OFF), made(now="failed")]
-    assert conclusion(SWEEP, jobs, []) == "not equal: 1 of 3 jobs differ; 1 of 3 jobs did not finish"
+    assert (
+        conclusion(SWEEP, jobs, []) == "not equal: 1 of 3 jobs differ; 1 of 3 jobs did not finish"
+    )
 
 
 def test_every_metric_is_written_down(made):
     (stage,) = of_job(made(OFF))["stages"]
     assert stage["metrics"] == {
-        "ppo/policy_loss": {"equal": False, "compared": 3, "differing": 2, "first": 1, "max_abs": 0.5, "max_rel": 0.25}
+        "ppo/policy_loss": {
+            "equal": False,
+            "compared": 3,
+            "differing": 2,
+            "first": 1,
+            "max_abs": 0.5,
+            "max_rel": 0.25,
+        }
     }
     assert (stage["equal"], stage["last_iteration"]) == (False, {"then": 2, "now": 2})

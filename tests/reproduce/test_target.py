@@ -17,16 +17,31 @@ def test_run_stage_and_sweep(tmp_path):
     run = find(str(made(tmp_path / "kl0-fixed-seed0-1a2b3c4d")), STORE)
     assert (run.kind, run.name, run.jobs[0].state) == ("run", "kl0-fixed-seed0-1a2b3c4d", "missing")
     fingerprint = "0123456789abcdef"
-    stage = find(str(made(tmp_path / "sft" / fingerprint, kind="artifact", stage="sft", hash=fingerprint)), STORE)
+    stage = find(
+        str(made(tmp_path / "sft" / fingerprint, kind="artifact", stage="sft", hash=fingerprint)),
+        STORE,
+    )
     assert (stage.kind, stage.name, stage.jobs[0].state) == ("stage", "sft-01234567", "finished")
     assert stage.jobs[0].fingerprints == {"sft": fingerprint}
     sweep = tmp_path / "sweeps" / "s"
     for name in ("b", "a"):
         made(sweep / name)
-    write_json(sweep / "sweep.json", {"overrides": ["seed=0,1"], "jobs": [{"name": n, "overrides": [f"seed={n}"]} for n in ("b", "never")]})
+    write_json(
+        sweep / "sweep.json",
+        {
+            "overrides": ["seed=0,1"],
+            "jobs": [{"name": n, "overrides": [f"seed={n}"]} for n in ("b", "never")],
+        },
+    )
     found = find(str(sweep), STORE)
-    assert (found.kind, found.overrides, [job.name for job in found.jobs]) == ("sweep", ("seed=0,1",), ["b", "never", "a"])
-    assert [job.began for job in found.jobs] == [True, False, True] and found.jobs[0].overrides == ("seed=b",)
+    assert (found.kind, found.overrides, [job.name for job in found.jobs]) == (
+        "sweep",
+        ("seed=0,1",),
+        ["b", "never", "a"],
+    )
+    assert [job.began for job in found.jobs] == [True, False, True] and found.jobs[0].overrides == (
+        "seed=b",
+    )
 
 
 def test_states(tmp_path):

@@ -14,9 +14,13 @@ def length_gold(prompts, responses):
 
 def rollout_of(policy, tokenizer):
     return generate(
-        policy, collate_prompts(tokenizer, ["a b", "c"] * 4), Sampling(max_new_tokens=6),
-        eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=generator(0, "score"),
-    )  # fmt: skip
+        policy,
+        collate_prompts(tokenizer, ["a b", "c"] * 4),
+        Sampling(max_new_tokens=6),
+        eos=eos_id(tokenizer),
+        pad=pad_id(tokenizer),
+        generator=generator(0, "score"),
+    )
 
 
 def test_missing_eos():
@@ -38,8 +42,12 @@ def test_the_reward_model_scores_whole_rows_at_their_last_token(policy, tokenize
     rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
     scores = Judges(tokenizer=tokenizer, reward_model=scalar).scores(rollout)["proxy"]
     for i in range(len(scores)):
-        ids = torch.cat([rollout.prompt.tokens[i][rollout.prompt.mask[i]], rollout.tokens[i][rollout.mask[i]]])[None]
-        assert torch.allclose(scalar.score(ids, torch.ones_like(ids, dtype=torch.bool))[0], scores[i], atol=1e-5)
+        ids = torch.cat(
+            [rollout.prompt.tokens[i][rollout.prompt.mask[i]], rollout.tokens[i][rollout.mask[i]]]
+        )[None]
+        assert torch.allclose(
+            scalar.score(ids, torch.ones_like(ids, dtype=torch.bool))[0], scores[i], atol=1e-5
+        )
 
 
 def test_score_position(policy, tokenizer):
@@ -47,23 +55,39 @@ def test_score_position(policy, tokenizer):
     rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
     judges = Judges(tokenizer=tokenizer, reward_model=scalar)
     changed = type(rollout)(
-        prompt=rollout.prompt, mask=rollout.mask, logp=rollout.logp, ended=rollout.ended,
+        prompt=rollout.prompt,
+        mask=rollout.mask,
+        logp=rollout.logp,
+        ended=rollout.ended,
         tokens=torch.where(rollout.mask, rollout.tokens, 3),
-    )  # fmt: skip
+    )
     assert torch.equal(judges.scores(rollout)["proxy"], judges.scores(changed)["proxy"])
 
 
 def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
-    judges = Judges(tokenizer=tokenizer, gold=length_gold, others={"other": lambda p, r: [1.0] * len(r)})
-    kept = [row[mask & (row != tokenizer.eos_token_id)] for row, mask in zip(rollout.tokens, rollout.mask, strict=True)]
-    assert judges.scores(rollout)["gold"].tolist() == [len(tokenizer.decode(ids).split()) for ids in kept]
+    judges = Judges(
+        tokenizer=tokenizer, gold=length_gold, others={"other": lambda p, r: [1.0] * len(r)}
+    )
+    kept = [
+        row[mask & (row != tokenizer.eos_token_id)]
+        for row, mask in zip(rollout.tokens, rollout.mask, strict=True)
+    ]
+    assert judges.scores(rollout)["gold"].tolist() == [
+        len(tokenizer.decode(ids).split()) for ids in kept
+    ]
     assert set(judges.scores(rollout)) == {"gold", "other"}
 
 
 def test_a_scorer_without_its_judge_says_so(policy, tokenizer):
-    rollout, scores = rollout_of(policy, tokenizer), {"proxy": torch.ones(8), "gold": torch.zeros(8)}
-    assert RewardModelScorer()(rollout, scores) is scores["proxy"] and GoldScorer()(rollout, scores) is scores["gold"]
+    rollout, scores = (
+        rollout_of(policy, tokenizer),
+        {"proxy": torch.ones(8), "gold": torch.zeros(8)},
+    )
+    assert (
+        RewardModelScorer()(rollout, scores) is scores["proxy"]
+        and GoldScorer()(rollout, scores) is scores["gold"]
+    )
     for scorer in (RewardModelScorer(), GoldScorer()):
         with pytest.raises(ValueError, match="needs"):
             scorer(rollout, Judges(tokenizer=tokenizer).scores(rollout))

@@ -1,7 +1,15 @@
 import json
 import math
 
-from rlhf.rundir.files import append_jsonl, keep_until, plain_number, read_json, read_jsonl, write_bytes, write_json
+from rlhf.rundir.files import (
+    append_jsonl,
+    keep_until,
+    plain_number,
+    read_json,
+    read_jsonl,
+    write_bytes,
+    write_json,
+)
 from rlhf.rundir.status import read_status, write_status
 
 
@@ -13,9 +21,14 @@ def test_a_write_replaces_the_whole_and_leaves_nothing_beside_it(tmp_path):
 
 
 def test_numbers_json_does_not_know(tmp_path):
-    assert plain_number({"a": math.nan, "b": [math.inf, -math.inf, 1.5]}) == {"a": "nan", "b": ["inf", "-inf", 1.5]}
+    assert plain_number({"a": math.nan, "b": [math.inf, -math.inf, 1.5]}) == {
+        "a": "nan",
+        "b": ["inf", "-inf", 1.5],
+    }
     write_json(tmp_path / "x.json", {"a": math.nan})
-    assert json.loads((tmp_path / "x.json").read_text(), parse_constant=lambda c: 1 / 0) == {"a": "nan"}
+    assert json.loads((tmp_path / "x.json").read_text(), parse_constant=lambda c: 1 / 0) == {
+        "a": "nan"
+    }
     assert read_json(tmp_path / "x.json") == {"a": "nan"}
 
 
@@ -45,5 +58,10 @@ def test_status_keeps_what_is_not_said_again(tmp_path):
     write_status(tmp_path, state="running", stage="ppo", iteration=3, iterations=9)
     write_status(tmp_path, state="stopped", exit_code=143)
     status = read_status(tmp_path)
-    assert (status["state"], status["iteration"], status["iterations"], status["exit_code"]) == ("stopped", 3, 9, 143)
+    assert (status["state"], status["iteration"], status["iterations"], status["exit_code"]) == (
+        "stopped",
+        3,
+        9,
+        143,
+    )
     assert read_status(tmp_path / "nowhere") == {}

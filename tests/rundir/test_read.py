@@ -17,7 +17,16 @@ def test_lines_waits_for_whole_lines_and_starts_again_when_cut(tmp_path):
 
 
 def test_number():
-    assert [number(x) for x in (1, 0.5, True, "inf", "-inf", "x", None, [1])] == [1.0, 0.5, 1.0, math.inf, -math.inf, None, None, None]
+    assert [number(x) for x in (1, 0.5, True, "inf", "-inf", "x", None, [1])] == [
+        1.0,
+        0.5,
+        1.0,
+        math.inf,
+        -math.inf,
+        None,
+        None,
+        None,
+    ]
     assert math.isnan(number("nan"))
 
 
@@ -33,12 +42,23 @@ def test_json_files(tmp_path):
 
 def test_secrets_by_name():
     secret = ["token", "hub.access_token", "api_key", "DB_PASSWORD", "client-secret", "key"]
-    plain = ["pad_token", "tokenizer", "unit", "max_tokens", "kl/token_nats", "keys", "token.path", "monkey"]
+    plain = [
+        "pad_token",
+        "tokenizer",
+        "unit",
+        "max_tokens",
+        "kl/token_nats",
+        "keys",
+        "token.path",
+        "monkey",
+    ]
     assert [k for k in secret + plain if is_secret(k)] == secret
 
 
 def test_values_keep_their_shape():
-    assert redact_value("", {"a": {"token": "x", "n": [1, None]}, "key": 5, "url": "http://u:p@h/"}) == {
+    assert redact_value(
+        "", {"a": {"token": "x", "n": [1, None]}, "key": 5, "url": "http://u:p@h/"}
+    ) == {
         "a": {"token": "***", "n": [1, None]},
         "key": 5,
         "url": "http://***@h/",
@@ -61,8 +81,19 @@ def test_a_password_with_an_at_sign_is_hidden_whole():
 
 
 def test_overrides_lose_their_secrets():
-    words = ["kl.coef=0,1", "+hub.token=a=b", "tracking.uri=http://u:p@h", "~callbacks.oracle", "token="]
-    assert [redact_override(word) for word in words] == ["kl.coef=0,1", "+hub.token=***", "tracking.uri=http://***@h", *words[3:]]
+    words = [
+        "kl.coef=0,1",
+        "+hub.token=a=b",
+        "tracking.uri=http://u:p@h",
+        "~callbacks.oracle",
+        "token=",
+    ]
+    assert [redact_override(word) for word in words] == [
+        "kl.coef=0,1",
+        "+hub.token=***",
+        "tracking.uri=http://***@h",
+        *words[3:],
+    ]
 
 
 def test_a_dict_or_a_list_in_an_override_loses_its_secrets():
@@ -74,9 +105,17 @@ def test_a_dict_or_a_list_in_an_override_loses_its_secrets():
         "x={token: abc},{token: def}": "x=***",
         "+password=abc": "+password=***",
         "++a.auth=abc": "++a.auth=***",
-        'tracking={uri: "http://u:p@h", experiment: e}': 'tracking={uri: "http://***@h", experiment: e}',
-        "tracking.uri=postgresql://h/db?user=me&password=abc": "tracking.uri=postgresql://h/db?user=me&password=***",
+        'tracking={uri: "http://u:p@h", experiment: e}': (
+            'tracking={uri: "http://***@h", experiment: e}'
+        ),
+        "tracking.uri=postgresql://h/db?user=me&password=abc": (
+            "tracking.uri=postgresql://h/db?user=me&password=***"
+        ),
     }
     assert {word: redact_override(word) for word in hidden} == hidden
-    plain = ["ppo.optimizer={lr: 0.001, betas: [0.9, 0.999]}", "+x={pad_token: <pad>, tokens: [a]}", "kl.coef=tag(log, interval(0.1, 1))"]
+    plain = [
+        "ppo.optimizer={lr: 0.001, betas: [0.9, 0.999]}",
+        "+x={pad_token: <pad>, tokens: [a]}",
+        "kl.coef=tag(log, interval(0.1, 1))",
+    ]
     assert [redact_override(word) for word in plain] == plain

@@ -1,4 +1,5 @@
-"""SIGKILL, for real: whole processes killed in SFT, in the reward model and three times in PPO, and started again."""
+"""SIGKILL, for real: whole processes killed in SFT, in the reward model and three times in PPO,
+and started again."""
 
 import multiprocessing
 import os
@@ -11,8 +12,13 @@ from rlhf.rundir.files import read_json, read_jsonl
 from tests.conftest import SMALL
 
 OVERRIDES = [
-    "sft.epochs=4", "reward_model.epochs=4", "ppo.iterations=9", "ppo.checkpoint_every=2", "kl/controller=pid", "kl.controller.target=0.1",
-]  # fmt: skip
+    "sft.epochs=4",
+    "reward_model.epochs=4",
+    "ppo.iterations=9",
+    "ppo.checkpoint_every=2",
+    "kl/controller=pid",
+    "kl.controller.target=0.1",
+]
 
 
 def child(directory, root):
@@ -22,7 +28,11 @@ def child(directory, root):
     from rlhf.runs.run import run
 
     composed = compose([*SMALL, *OVERRIDES, f"paths.artifacts={root / 'artifacts'}"])
-    run(validate(composed), plain=OmegaConf.to_container(composed, resolve=True), directory=directory)
+    run(
+        validate(composed),
+        plain=OmegaConf.to_container(composed, resolve=True),
+        directory=directory,
+    )
 
 
 def start(directory, root):
@@ -42,7 +52,9 @@ def kill_at(process, pattern, lines, root):
             os.kill(process.pid, signal.SIGKILL)
             process.join(30)
             return
-        assert process.exitcode is None, f"the run ended ({process.exitcode}) before {pattern} had {lines} lines"
+        assert process.exitcode is None, (
+            f"the run ended ({process.exitcode}) before {pattern} had {lines} lines"
+        )
         time.sleep(0.002)
     pytest.fail(f"{pattern} never had {lines} lines")
 
@@ -56,9 +68,12 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path):
     process.join(180)
     assert process.exitcode == 0
     for pattern, lines in [
-        ("artifacts/sft/*.work/metrics.jsonl", 2), ("artifacts/reward_model/*.work/metrics.jsonl", 3),
-        ("run/metrics.jsonl", 2), ("run/metrics.jsonl", 5), ("run/metrics.jsonl", 8),
-    ]:  # fmt: skip
+        ("artifacts/sft/*.work/metrics.jsonl", 2),
+        ("artifacts/reward_model/*.work/metrics.jsonl", 3),
+        ("run/metrics.jsonl", 2),
+        ("run/metrics.jsonl", 5),
+        ("run/metrics.jsonl", 8),
+    ]:
         process = start(cut / "run", cut)
         kill_at(process, pattern, lines, cut)
         assert process.exitcode == -signal.SIGKILL and not (cut / "run" / "summary.json").exists()
@@ -66,9 +81,13 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path):
     process.join(180)
     assert process.exitcode == 0
     one, two = (read_json(side / "run" / "summary.json") for side in (whole, cut))
-    assert one["policy_sha256"] == two["policy_sha256"] and one["fingerprints"] == two["fingerprints"]
+    assert (
+        one["policy_sha256"] == two["policy_sha256"] and one["fingerprints"] == two["fingerprints"]
+    )
     assert one["kl.coef_final"] == two["kl.coef_final"] != one["kl.coef"]
-    assert (whole / "run" / "metrics.jsonl").read_bytes() == (cut / "run" / "metrics.jsonl").read_bytes()
+    assert (whole / "run" / "metrics.jsonl").read_bytes() == (
+        cut / "run" / "metrics.jsonl"
+    ).read_bytes()
     assert len(read_jsonl(cut / "run" / "metrics.jsonl")) == 10
     for stage in ("sft", "reward_model"):
         a, b = (side / "artifacts" / stage / one["fingerprints"][stage] for side in (whole, cut))

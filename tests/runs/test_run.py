@@ -1,4 +1,5 @@
-"""Whole runs: what they write, that they repeat, that a stopped one goes on as if nothing had been."""
+"""Whole runs: what they write, that they repeat, that a stopped one goes on as if nothing had
+been."""
 
 import json
 import signal
@@ -23,31 +24,55 @@ CONTROLLERS = {
 def test_what_a_run_leaves(run_in, tmp_path):
     summary = run_in(tmp_path / "run")
     directory = tmp_path / "run"
-    for name in ("config.yaml", "manifest.json", "metrics.jsonl", "timings.jsonl", "samples.jsonl", "status.json", "summary.json"):
+    for name in (
+        "config.yaml",
+        "manifest.json",
+        "metrics.jsonl",
+        "timings.jsonl",
+        "samples.jsonl",
+        "status.json",
+        "summary.json",
+    ):
         assert (directory / name).exists(), name
-    assert (directory / "policy" / "model.safetensors").exists() and (directory / "policy" / "tokenizer.json").exists()
+    assert (directory / "policy" / "model.safetensors").exists() and (
+        directory / "policy" / "tokenizer.json"
+    ).exists()
     assert read_json(directory / "summary.json") == summary
     records = read_jsonl(directory / "metrics.jsonl")
     assert [row["iteration"] for row in records] == [0, 1, 2, 3, 4]
-    assert summary["reward/gold"] == records[-1]["eval/reward/gold"] and summary["sft/reward/gold"] == records[0]["eval/reward/gold"]
-    assert summary["objective"] == pytest.approx(summary["reward/proxy"] - summary["kl.coef"] * summary["kl/sequence_nats"])
+    assert (
+        summary["reward/gold"] == records[-1]["eval/reward/gold"]
+        and summary["sft/reward/gold"] == records[0]["eval/reward/gold"]
+    )
+    assert summary["objective"] == pytest.approx(
+        summary["reward/proxy"] - summary["kl.coef"] * summary["kl/sequence_nats"]
+    )
     assert records[0]["eval/kl/sequence_nats"] == 0 and abs(records[1]["kl/sequence_nats"]) < 1e-5
     assert "eval/reward/gold" not in records[1] and "eval/reward/gold" in records[2]
-    assert {"sft", "reward_model", "data"} == set(summary["fingerprints"]) == set(read_json(directory / "manifest.json")["fingerprints"])
+    assert (
+        {"sft", "reward_model", "data"}
+        == set(summary["fingerprints"])
+        == set(read_json(directory / "manifest.json")["fingerprints"])
+    )
     assert read_status(directory)["state"] == "finished"
     assert len(read_jsonl(directory / "samples.jsonl")) == 6
 
 
 def test_seed_repeat(run_in, tmp_path):
     """Two runs of one config write the same metrics and weights; another seed does not."""
-    one, two, other = (run_in(tmp_path / name, f"seed={seed}") for name, seed in (("a", 0), ("b", 0), ("c", 1)))
-    assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == (tmp_path / "b" / "metrics.jsonl").read_bytes()
+    one, two, other = (
+        run_in(tmp_path / name, f"seed={seed}") for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert (tmp_path / "a" / "metrics.jsonl").read_bytes() == (
+        tmp_path / "b" / "metrics.jsonl"
+    ).read_bytes()
     assert one["policy_sha256"] == two["policy_sha256"] != other["policy_sha256"]
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS)
 def test_resume_exact(run_in, stop_at, tmp_path, controller):
-    """Stopped after two of four iterations and started again: the same bytes as a run that nobody stopped."""
+    """Stopped after two of four iterations and started again: the same bytes as a run that
+    nobody stopped."""
     overrides = [f"kl/controller={controller}", *CONTROLLERS[controller]]
     whole = run_in(tmp_path / "whole", *overrides)
     stop_at("ppo", 2, signal.SIGTERM)
@@ -57,18 +82,30 @@ def test_resume_exact(run_in, stop_at, tmp_path, controller):
     assert not (tmp_path / "cut" / "summary.json").exists()
     resumed = run_in(tmp_path / "cut", *overrides)
     assert resumed["policy_sha256"] == whole["policy_sha256"]
-    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (
+        tmp_path / "whole" / "metrics.jsonl"
+    ).read_bytes()
     assert resumed["kl.coef_final"] == whole["kl.coef_final"]
     if controller != "fixed":
         assert whole["kl.coef_final"] != whole["kl.coef"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", [
-    ["kl/reference=ema"], ["kl/reference=synced", "kl.reference.every=2"], ["trust_region=penalty"], ["trust_region=early_stop"],
-    ["ppo.micro_batch_size=4", "ppo.lr_schedule=cosine", "ppo.lr_warmup=0.5"], ["ppo.checkpoint_every=3"], ["model.architecture=gpt2"],
-    ["kl=exact"], ["kl=grpo"],
-], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["kl/reference=ema"],
+        ["kl/reference=synced", "kl.reference.every=2"],
+        ["trust_region=penalty"],
+        ["trust_region=early_stop"],
+        ["ppo.micro_batch_size=4", "ppo.lr_schedule=cosine", "ppo.lr_warmup=0.5"],
+        ["ppo.checkpoint_every=3"],
+        ["model.architecture=gpt2"],
+        ["kl=exact"],
+        ["kl=grpo"],
+    ],
+    ids=" ".join,
+)
 def test_resume_exact_with_everything_else_that_has_state(run_in, stop_at, tmp_path, overrides):
     whole = run_in(tmp_path / "whole", *overrides)
     stop_at("ppo", 2, signal.SIGINT)
@@ -76,12 +113,15 @@ def test_resume_exact_with_everything_else_that_has_state(run_in, stop_at, tmp_p
         run_in(tmp_path / "cut", *overrides)
     assert stopped.value.exit_code == 130
     assert run_in(tmp_path / "cut", *overrides)["policy_sha256"] == whole["policy_sha256"]
-    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (
+        tmp_path / "whole" / "metrics.jsonl"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("stage", ["sft", "reward_model"])
 def test_stages_resume_exactly(run_in, stop_at, tmp_path, stage):
-    """Stopped after its first epoch and started again, a stage gives the artifact of an uninterrupted one."""
+    """Stopped after its first epoch and started again, a stage gives the artifact of an
+    uninterrupted one."""
     overrides = [f"stage={stage}", f"{stage}.epochs=3"]
     whole = run_in(tmp_path / "whole", *overrides, f"paths.artifacts={tmp_path / 'one'}")
     stop_at(stage, 1, signal.SIGTERM)
@@ -98,9 +138,17 @@ def test_stages_resume_exactly(run_in, stop_at, tmp_path, stage):
 
 def test_a_finished_run_is_left_as_it_is(run_in, tmp_path):
     first = run_in(tmp_path / "run")
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
+    before = {
+        p: p.stat().st_mtime_ns
+        for p in (tmp_path / "run").rglob("*")
+        if p.is_file() and p.name != ".lock"
+    }
     assert run_in(tmp_path / "run") == first
-    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
+    assert before == {
+        p: p.stat().st_mtime_ns
+        for p in (tmp_path / "run").rglob("*")
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def test_a_damaged_last_checkpoint_costs_one_iteration_not_the_run(run_in, stop_at, tmp_path):
@@ -111,7 +159,9 @@ def test_a_damaged_last_checkpoint_costs_one_iteration_not_the_run(run_in, stop_
     last = sorted((tmp_path / "cut" / "checkpoints").glob("*.ckpt"))[-1]
     last.write_bytes(last.read_bytes()[:-50])
     assert run_in(tmp_path / "cut")["policy_sha256"] == whole["policy_sha256"]
-    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (
+        tmp_path / "whole" / "metrics.jsonl"
+    ).read_bytes()
 
 
 def test_a_directory_of_another_config_is_refused(run_in, stop_at, tmp_path):
@@ -129,14 +179,23 @@ def test_a_failure_is_written_down(run_in, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         run_in(tmp_path / "run")
     status = read_status(tmp_path / "run")
-    assert (status["state"], status["exit_code"]) == ("failed", 1) and "ZeroDivisionError" in status["error"]
+    assert (status["state"], status["exit_code"]) == (
+        "failed",
+        1,
+    ) and "ZeroDivisionError" in status["error"]
     monkeypatch.undo()
     assert run_in(tmp_path / "run")["status"] == "finished"
 
 
 def test_mixed_precision_reads_rollouts_as_updates_do(run_in, tmp_path):
-    """In bfloat16 too the first ratios are 1 (or the sampled tokens would look moved before any step) and the first KL is 0."""
-    run_in(tmp_path / "run", "trainer.precision=bf16-mixed", "ppo.inner_epochs=1", "ppo.minibatch_size=16")
+    """In bfloat16 too the first ratios are 1 (or the sampled tokens would look moved before any
+    step) and the first KL is 0."""
+    run_in(
+        tmp_path / "run",
+        "trainer.precision=bf16-mixed",
+        "ppo.inner_epochs=1",
+        "ppo.minibatch_size=16",
+    )
     first = read_jsonl(tmp_path / "run" / "metrics.jsonl")[1]
     assert first["ppo/log_ratio_max"] < 1e-5 and abs(first["kl/sequence_nats"]) < 1e-5
 
@@ -144,7 +203,9 @@ def test_mixed_precision_reads_rollouts_as_updates_do(run_in, tmp_path):
 def test_gold_as_the_scorer_needs_no_reward_model(run_in, tmp_path):
     summary = run_in(tmp_path / "run", "scorer=gold", "ppo.value_init=policy")
     assert "reward/proxy" not in summary and "reward_model" not in summary["fingerprints"]
-    assert summary["objective"] == pytest.approx(summary["reward/gold"] - 0.05 * summary["kl/sequence_nats"])
+    assert summary["objective"] == pytest.approx(
+        summary["reward/gold"] - 0.05 * summary["kl/sequence_nats"]
+    )
 
 
 def test_temperature_and_cuts_are_told_in_the_log_and_in_the_summary(run_in, tmp_path, caplog):
@@ -159,9 +220,17 @@ def test_temperature_and_cuts_are_told_in_the_log_and_in_the_summary(run_in, tmp
 
 def test_grad_reward_vs_loss_of_whole_responses_trains(run_in, tmp_path):
     """kl=sequence_k2 from the command line to the summary, two inner epochs off policy."""
-    summary = run_in(tmp_path / "run", "scorer=gold", "ppo.value_init=policy", "kl=sequence_k2", "ppo.inner_epochs=2")
+    summary = run_in(
+        tmp_path / "run",
+        "scorer=gold",
+        "ppo.value_init=policy",
+        "kl=sequence_k2",
+        "ppo.inner_epochs=2",
+    )
     assert (summary["kl.estimator"], summary["kl.placement"]) == ("k2", "sequence_loss")
-    assert summary["kl.descends"] == "the sequence KL, exactly" and summary["kl/sequence_nats_k3"] > 0
+    assert (
+        summary["kl.descends"] == "the sequence KL, exactly" and summary["kl/sequence_nats_k3"] > 0
+    )
 
 
 def test_config_roundtrip(run_in, tmp_path):
@@ -172,7 +241,11 @@ def test_config_roundtrip(run_in, tmp_path):
 
     summary = run_in(tmp_path / "run")
     plain = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert run_hash(plain) == summary["config_hash"] == read_json(tmp_path / "run" / "manifest.json")["hash"]
+    assert (
+        run_hash(plain)
+        == summary["config_hash"]
+        == read_json(tmp_path / "run" / "manifest.json")["hash"]
+    )
     assert json.loads(json.dumps(plain)) == plain
 
 

@@ -46,7 +46,9 @@ def test_two_processes_that_need_one_stage_train_it_once(tmp_path):
 
 def test_a_dead_owners_lock_is_taken_over_and_its_work_gone_on_with(tmp_path):
     log = tmp_path / "log"
-    worker = multiprocessing.get_context("spawn").Process(target=slow_maker, args=(tmp_path, log, 600))
+    worker = multiprocessing.get_context("spawn").Process(
+        target=slow_maker, args=(tmp_path, log, 600)
+    )
     worker.start()
     while not log.exists():
         time.sleep(0.05)

@@ -4,7 +4,13 @@ import pytest
 
 from rlhf.rundir.files import read_json
 
-MEASURED = ["best_of_n=default", "best_of_n.samples=4", "best_of_n.prompts=6", "stage=ppo", "ppo.iterations=1"]
+MEASURED = [
+    "best_of_n=default",
+    "best_of_n.samples=4",
+    "best_of_n.prompts=6",
+    "stage=ppo",
+    "ppo.iterations=1",
+]
 
 
 def test_best_of_n_is_measured_once_for_runs_that_share_its_parts(run_in, artifacts, tmp_path):
@@ -12,14 +18,20 @@ def test_best_of_n_is_measured_once_for_runs_that_share_its_parts(run_in, artifa
     made = sorted((artifacts / "best_of_n").glob("*/best_of_n.json"))
     written = made[0].stat().st_mtime_ns
     run_in(tmp_path / "two", *MEASURED, "kl.coef=0.6", "seed=1", without="best_of_n")
-    assert sorted((artifacts / "best_of_n").glob("*/best_of_n.json")) == made and made[0].stat().st_mtime_ns == written
+    assert (
+        sorted((artifacts / "best_of_n").glob("*/best_of_n.json")) == made
+        and made[0].stat().st_mtime_ns == written
+    )
     found = read_json(tmp_path / "one" / "best_of_n.json")
     assert found == read_json(tmp_path / "two" / "best_of_n.json") == read_json(made[0])
     rows = found["points"]
     assert [row["n"] for row in rows] == [1, 2, 4]
-    assert [row["kl/sequence_nats"] for row in rows] == pytest.approx([0.0, math.log(2) - 1 / 2, math.log(4) - 3 / 4])
+    assert [row["kl/sequence_nats"] for row in rows] == pytest.approx(
+        [0.0, math.log(2) - 1 / 2, math.log(4) - 3 / 4]
+    )
     proxy = [row["reward/proxy"] for row in rows]
-    assert proxy[0] < proxy[1] < proxy[2]  # the kept one has the highest proxy; gold may do what it likes
+    # the kept one has the highest proxy; gold may do what it likes
+    assert proxy[0] < proxy[1] < proxy[2]
     assert all(row["reward/gold_se"] > 0 and row["reward/proxy_se"] > 0 for row in rows)
 
 

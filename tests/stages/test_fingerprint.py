@@ -1,4 +1,5 @@
-"""What retrains what: fingerprints follow from what decides a stage's result, and from nothing else."""
+"""What retrains what: fingerprints follow from what decides a stage's result, and from nothing
+else."""
 
 import pytest
 
@@ -44,14 +45,20 @@ def test_stage_cache(tmp_path, override):
 
 def test_a_changed_row_of_a_file_retrains(tmp_path):
     def at(text):
-        (tmp_path / "d.jsonl").write_text("".join(f'{{"prompt": "p{i}", "completion": " {text} {i}"}}\n' for i in range(40)))
-        pairs = "".join(f'{{"prompt": "p{i}", "chosen": " yes {i}", "rejected": " no"}}\n' for i in range(40))
+        (tmp_path / "d.jsonl").write_text(
+            "".join(f'{{"prompt": "p{i}", "completion": " {text} {i}"}}\n' for i in range(40))
+        )
+        pairs = "".join(
+            f'{{"prompt": "p{i}", "chosen": " yes {i}", "rejected": " no"}}\n' for i in range(40)
+        )
         (tmp_path / "p.jsonl").write_text(pairs)
         own = [o for o in SMALL if not o.startswith("data.")]
         files = [f"data.demonstrations={tmp_path}/d.jsonl", f"data.preferences={tmp_path}/p.jsonl"]
         cfg = validate(compose([*own, "data=jsonl", *files, "data.vocabulary=300"]))
         source = build(cfg.data)
-        return sft_fingerprint(Workshop(cfg=cfg, source=source, data=source.load(), run_directory=tmp_path))
+        return sft_fingerprint(
+            Workshop(cfg=cfg, source=source, data=source.load(), run_directory=tmp_path)
+        )
 
     first = at("good")
     assert first == at("good") != at("bad")

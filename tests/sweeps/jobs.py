@@ -57,7 +57,8 @@ def wait_for_sigterm(job):
 
 
 def meet(job):
-    """Finishes only when `together` jobs run at once. A job that expects to be alone notes how many it saw, and leaves."""
+    """Finishes only when `together` jobs run at once. A job that expects to be alone notes how
+    many it saw, and leaves."""
     place, together = Path(job.plain["place"]), job.plain["together"]
     (place / job.name).touch()
     deadline = time.monotonic() + 30

@@ -1,4 +1,5 @@
-"""Hydra's other launchers: what they are given, and what stays true of a sweep whoever runs its jobs."""
+"""Hydra's other launchers: what they are given, and what stays true of a sweep whoever runs its
+jobs."""
 
 import importlib
 import os
@@ -33,31 +34,66 @@ PLUGINS = {
     "ray": ("hydra_ray_launcher._config", "RayLauncherConf"),
 }
 TINY = [
-    "data=micro", "data.demonstrations=60", "data.pairs=30", "data.prompts=3", "model.hidden_size=16", "sft.epochs=1",
-    "reward_model.epochs=1", "reward_model.normalize_samples=16", "ppo.iterations=2", "ppo.rollout_size=16", "ppo.minibatch_size=8",
-    "ppo.eval_every=1", "ppo.eval_prompts=8", "ppo.checkpoint_every=1", "best_of_n.samples=0", "tracking=none",
-]  # fmt: skip
+    "data=micro",
+    "data.demonstrations=60",
+    "data.pairs=30",
+    "data.prompts=3",
+    "model.hidden_size=16",
+    "sft.epochs=1",
+    "reward_model.epochs=1",
+    "reward_model.normalize_samples=16",
+    "ppo.iterations=2",
+    "ppo.rollout_size=16",
+    "ppo.minibatch_size=8",
+    "ppo.eval_every=1",
+    "ppo.eval_prompts=8",
+    "ppo.checkpoint_every=1",
+    "best_of_n.samples=0",
+    "tracking=none",
+]
 
 
 def plugin(launcher):
     package, name = PLUGINS[launcher]
-    return getattr(pytest.importorskip(f"hydra_plugins.{package}", reason=f"hydra/launcher={launcher} is an extra"), name)
+    return getattr(
+        pytest.importorskip(
+            f"hydra_plugins.{package}", reason=f"hydra/launcher={launcher} is an extra"
+        ),
+        name,
+    )
 
 
 def test_a_signal_for_one_job_alone_is_that_jobs_affair(tmp_path, monkeypatch):
-    """As an exception that Hydra expects of a job: a SystemExit would end joblib's other jobs, and with `basic` the sweep."""
+    """As an exception that Hydra expects of a job: a SystemExit would end joblib's other jobs,
+    and with `basic` the sweep."""
     monkeypatch.chdir(tmp_path)
-    hydra_config = OmegaConf.create({"runtime": {"cwd": str(tmp_path)}, "overrides": {"task": []}, "sweep": {"dir": str(tmp_path / "s")}})
+    hydra_config = OmegaConf.create(
+        {
+            "runtime": {"cwd": str(tmp_path)},
+            "overrides": {"task": []},
+            "sweep": {"dir": str(tmp_path / "s")},
+        }
+    )
     with pytest.raises(JobFailed, match=r"stopped \(SIGTERM\)"):
-        job_task(validate(compose(["tracking=none", "sweep=s"])), hydra_config, target=targets.end_by_sigterm)
+        job_task(
+            validate(compose(["tracking=none", "sweep=s"])),
+            hydra_config,
+            target=targets.end_by_sigterm,
+        )
 
 
 def test_a_missing_extra_is_named():
     target = "hydra_plugins.hydra_joblib_launcher.there_is.None"
-    parts = {"launcher": {"_target_": target}, "sweeper": {}, "runtime": {"choices": {"hydra/launcher": "joblib"}}}
+    parts = {
+        "launcher": {"_target_": target},
+        "sweeper": {},
+        "runtime": {"choices": {"hydra/launcher": "joblib"}},
+    }
     config = OmegaConf.create({"hydra": parts})
     if importlib.util.find_spec("hydra_plugins") is None:
-        with pytest.raises(HydraException, match=r"hydra/launcher=joblib needs .*pip install 'rlhf\[joblib\]'"):
+        with pytest.raises(
+            HydraException, match=r"hydra/launcher=joblib needs .*pip install 'rlhf\[joblib\]'"
+        ):
             _check_extra(config)
     config.hydra.launcher._target_ = "hydra_plugins.rlhf.LocalLauncher"
     _check_extra(config)
@@ -72,19 +108,35 @@ def test_settings_may_stand_after_an_option(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize("launcher", PLUGINS)
 def test_our_file_sets_what_the_plugin_knows(launcher):
     known = set(OmegaConf.structured(plugin(launcher)))
-    assert set(yaml.safe_load((conf_dir() / "hydra" / "launcher" / f"{launcher}.yaml").read_text())) <= known
+    assert (
+        set(yaml.safe_load((conf_dir() / "hydra" / "launcher" / f"{launcher}.yaml").read_text()))
+        <= known
+    )
 
 
 @pytest.fixture
 def command(tmp_path):
     """command(launcher, *overrides) -> a sweep's command line, to be given in tmp_path."""
     (tmp_path / "my" / "kl" / "controller").mkdir(parents=True)
-    (tmp_path / "my" / "kl" / "controller" / "breaks.yaml").write_text("_target_: breaks.Breaks\nhow: fine\n")
+    (tmp_path / "my" / "kl" / "controller" / "breaks.yaml").write_text(
+        "_target_: breaks.Breaks\nhow: fine\n"
+    )
 
     def line(launcher, *overrides):
         if launcher in PLUGINS:
             plugin(launcher)
-        return [sys.executable, "-m", "rlhf", "-m", *TINY, f"hydra/launcher={launcher}", "study=q", "--config-dir", "my", *overrides]
+        return [
+            sys.executable,
+            "-m",
+            "rlhf",
+            "-m",
+            *TINY,
+            f"hydra/launcher={launcher}",
+            "study=q",
+            "--config-dir",
+            "my",
+            *overrides,
+        ]
 
     return line
 
@@ -96,14 +148,23 @@ LAUNCHERS = ["local", "joblib", "submitit_local", "ray"]
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", *LAUNCHERS])
 def test_six_jobs_of_which_four_break(launcher, tmp_path, command):
-    """They share one SFT policy and one reward model, the good ones finish, in two batches, and the same command goes on."""
-    broken = ["--allow-targets", "breaks", "kl/controller=breaks", "kl.controller.how=fine,good,raise,leave,kill,stop"]
+    """They share one SFT policy and one reward model, the good ones finish, in two batches, and
+    the same command goes on."""
+    broken = [
+        "--allow-targets",
+        "breaks",
+        "kl/controller=breaks",
+        "kl.controller.how=fine,good,raise,leave,kill,stop",
+    ]
     line = command(launcher, *broken, "hydra.sweeper.max_batch_size=4")
     done = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1, done.stderr
     (place,) = (tmp_path / "sweeps").iterdir()
     states = [(job.state, job.exit_code) for job in sweep_state(place).jobs]
-    assert states == [("finished", 0)] * 2 + [("failed", 1)] * 2 + [("failed", -9), ("stopped", 143)]
+    assert states == [("finished", 0)] * 2 + [("failed", 1)] * 2 + [
+        ("failed", -9),
+        ("stopped", 143),
+    ]
     assert "ValueError: a bad day" in done.stderr
     assert "a part of the run ended its process (0)" in done.stderr
     assert (place / "report.md").exists()
@@ -119,7 +180,12 @@ def test_six_jobs_of_which_four_break(launcher, tmp_path, command):
 def content(place):
     """Of the finished jobs of a sweep: every file's bytes and time."""
     runs = [path.parent for path in place.glob("*/summary.json")]
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for run in runs for path in run.rglob("*") if path.is_file()}
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for run in runs
+        for path in run.rglob("*")
+        if path.is_file()
+    }
 
 
 def family(pid):
@@ -136,14 +202,21 @@ def family(pid):
 
 def half_way(place):
     """Two jobs have finished and another is in the middle."""
-    busy = [path for path in place.glob("*/metrics.jsonl") if not path.with_name("summary.json").exists()]
-    return len(list(place.glob("*/summary.json"))) >= 2 and any(len(path.read_text().splitlines()) >= 3 for path in busy)
+    busy = [
+        path
+        for path in place.glob("*/metrics.jsonl")
+        if not path.with_name("summary.json").exists()
+    ]
+    return len(list(place.glob("*/summary.json"))) >= 2 and any(
+        len(path.read_text().splitlines()) >= 3 for path in busy
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_path, command):
-    """At once: long jobs that outlived the parent are not doubled, what is finished is not touched, and no process stays for ever."""
+    """At once: long jobs that outlived the parent are not doubled, what is finished is not
+    touched, and no process stays for ever."""
     line = command(launcher, "ppo.iterations=10,90", "kl.coef=0,0.05,0.1", "sweep=s")
     place = tmp_path / "sweeps" / "s"
     with (tmp_path / "first.log").open("w") as log:
@@ -151,7 +224,9 @@ def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_pat
     try:
         deadline = time.monotonic() + 240
         while not half_way(place):
-            assert parent.poll() is None and time.monotonic() < deadline, (tmp_path / "first.log").read_text()
+            assert parent.poll() is None and time.monotonic() < deadline, (
+                tmp_path / "first.log"
+            ).read_text()
             time.sleep(0.05)
         below = family(parent.pid)
     finally:
@@ -164,7 +239,10 @@ def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_pat
     assert [(job.state, job.exit_code) for job in sweep_state(place).jobs] == [("finished", 0)] * 6
     after = content(place)
     assert {path: after[path] for path in before} == before
-    found = sorted([row["iteration"] for row in read_jsonl(metrics)] for metrics in place.glob("*/metrics.jsonl"))
+    found = sorted(
+        [row["iteration"] for row in read_jsonl(metrics)]
+        for metrics in place.glob("*/metrics.jsonl")
+    )
     assert found == [list(range(11))] * 3 + [list(range(91))] * 3
     deadline = time.monotonic() + 30
     while left := {pid for pid in below if is_alive({"pid": pid})}:

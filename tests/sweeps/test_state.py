@@ -14,7 +14,9 @@ from rlhf.sweeps.state import last_lines, last_row, numbers, print_state, sweep_
 
 
 def test_a_line_cut_by_a_kill_is_not_read(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"iteration": 1}\n{"iteration": 2}\n{"iteration": 3, "rew')
+    (tmp_path / "metrics.jsonl").write_text(
+        '{"iteration": 1}\n{"iteration": 2}\n{"iteration": 3, "rew'
+    )
     assert last_row(tmp_path / "metrics.jsonl") == {"iteration": 2}
     assert last_row(tmp_path / "nothing.jsonl") == {}
 
@@ -26,7 +28,11 @@ def test_last_lines_that_say_something(tmp_path):
 
 
 def test_numbers():
-    assert numbers({"reward/proxy": 0.5, "kl/sequence_nats": 1.234, "kl/coef": 0.05}) == {"reward": "+0.500", "KL": "1.23", "coef": "0.05"}
+    assert numbers({"reward/proxy": 0.5, "kl/sequence_nats": 1.234, "kl/coef": 0.05}) == {
+        "reward": "+0.500",
+        "KL": "1.23",
+        "coef": "0.05",
+    }
     assert numbers({"eval/reward/proxy": "nan"}) == {"reward": "nan", "KL": "", "coef": ""}
 
 
@@ -45,13 +51,21 @@ def test_which_process_lives(gone):
     assert is_alive({}) is False
     assert is_alive({"pid": gone, "host": "elsewhere"}) is None
     if os.path.exists("/proc/uptime"):
-        assert is_alive({"pid": os.getpid(), "time": now - 86400 * 365}) is False  # the number is another process's now
+        # the number is another process's now
+        assert is_alive({"pid": os.getpid(), "time": now - 86400 * 365}) is False
 
 
 def job(directory, **status):
     directory.mkdir(parents=True)
     if status:
-        written = {"pid": os.getpid(), "host": socket.gethostname(), "time": time.time(), "stage": "ppo", "iteration": 3, "iterations": 9}
+        written = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "time": time.time(),
+            "stage": "ppo",
+            "iteration": 3,
+            "iterations": 9,
+        }
         (directory / "status.json").write_text(json.dumps({**written, **status}))
 
 
@@ -78,9 +92,19 @@ def sweep(tmp_path, gone):
     job(place / "lost", state="running", pid=gone)
     job(place / "far", state="running", pid=gone, host="elsewhere")
     names = ["done", "bad", "killed", "slow", "on", "lost", "far", "later"]
-    (place / "sweep.json").write_text(json.dumps({"name": "s", "jobs": [{"name": name, "overrides": []} for name in names]}))
-    told = {"killed": {"state": "failed", "exit_code": -9}, "slow": {"state": "time limit", "exit_code": 143}}
-    return place, {**told, "on": {"state": "running"}, "lost": {"state": "running"}, "later": {"state": "waiting"}}
+    (place / "sweep.json").write_text(
+        json.dumps({"name": "s", "jobs": [{"name": name, "overrides": []} for name in names]})
+    )
+    told = {
+        "killed": {"state": "failed", "exit_code": -9},
+        "slow": {"state": "time limit", "exit_code": 143},
+    }
+    return place, {
+        **told,
+        "on": {"state": "running"},
+        "lost": {"state": "running"},
+        "later": {"state": "waiting"},
+    }
 
 
 def test_the_parent_was_killed(sweep, gone):
@@ -102,7 +126,11 @@ def test_the_parent_is_at_work(sweep):
     place, told = sweep
     launcher(place, os.getpid(), **{**told, "bad": {"state": "waiting"}})
     found = states(place)
-    assert (found["bad"], found["later"], found["on"]) == (("waiting", None), ("waiting", None), ("running", None))
+    assert (found["bad"], found["later"], found["on"]) == (
+        ("waiting", None),
+        ("waiting", None),
+        ("running", None),
+    )
     assert sweep_state(place).parent == os.getpid()
 
 
@@ -110,7 +138,11 @@ def test_without_a_launchers_file(sweep):
     """Other launchers write none: the runs' own files say it."""
     place, _ = sweep
     found = states(place)
-    assert (found["killed"], found["slow"], found["on"]) == (("cut", None), ("stopped", 143), ("running", None))
+    assert (found["killed"], found["slow"], found["on"]) == (
+        ("cut", None),
+        ("stopped", 143),
+        ("running", None),
+    )
 
 
 def test_what_is_printed(sweep, gone):
@@ -119,7 +151,17 @@ def test_what_is_printed(sweep, gone):
     out = io.StringIO()
     print_state(Console(file=out, width=160), place)
     lines = out.getvalue().splitlines()
-    assert lines[0].split() == ["job", "state", "exit", "stage", "iteration", "reward", "KL", "coef", "seen"]
+    assert lines[0].split() == [
+        "job",
+        "state",
+        "exit",
+        "stage",
+        "iteration",
+        "reward",
+        "KL",
+        "coef",
+        "seen",
+    ]
     assert lines[2].split() == ["bad", "failed", "1", "ppo", "3/9"]
     assert "  | ValueError: a bad day" in lines
     assert f"  log: {place / 'bad' / 'log.txt'}" in lines
@@ -130,7 +172,11 @@ def test_a_sweep_at_rest_says_how_to_go_on(tmp_path):
     job(tmp_path / "s" / "bad", state="failed", exit_code=1)
     out = io.StringIO()
     print_state(Console(file=out, width=160), tmp_path / "s")
-    assert out.getvalue().splitlines()[-1].endswith("1 failed; nobody is at work on them; the same command runs what is missing")
+    assert (
+        out.getvalue()
+        .splitlines()[-1]
+        .endswith("1 failed; nobody is at work on them; the same command runs what is missing")
+    )
 
 
 def test_a_run_writes_who_it_is(tmp_path):

@@ -16,7 +16,14 @@ def test_an_experiment_or_ids_become_directories(rundirs, tmp_path, monkeypatch,
     runs = []
     for name, stage in (("a", "ppo"), ("b", "ppo"), ("c", "sft")):
         run = rundirs.make_run(tmp_path / name, coef=0.1 if name == "a" else 0.2)
-        open_state(run, uri=uri, experiment="unit", name=name, params={}, tags={"stage": stage, DIRECTORY_TAG: str(run)})
+        open_state(
+            run,
+            uri=uri,
+            experiment="unit",
+            name=name,
+            params={},
+            tags={"stage": stage, DIRECTORY_TAG: str(run)},
+        )
         assert deliver(run) is None
         runs.append(run)
     assert directories(uri, ["unit"]) == runs[:2]

@@ -35,6 +35,8 @@ def test_rlhf_ui_is_told_the_store_where_it_would_not_find_it(tmp_path, monkeypa
     assert ui_command(here) == f"rlhf-ui --uri {here}"
 
 
-@pytest.mark.parametrize("uri", ["http://host:5000", "https://u:p@host", "databricks", "databricks://profile"])
+@pytest.mark.parametrize(
+    "uri", ["http://host:5000", "https://u:p@host", "databricks", "databricks://profile"]
+)
 def test_a_server_needs_no_command(uri):
     assert ui_command(uri) is None

@@ -9,7 +9,9 @@ def test_from_a_run_id_to_its_directory(store, client, tmp_path):
     published.mkdir(parents=True)
     ours = client.create_run(experiment, tags={"rlhf.directory": str(published)}).info.run_id
     stage = client.create_run(experiment, tags={"rlhf.directory": f"{published}.work"}).info.run_id
-    gone = client.create_run(experiment, tags={"rlhf.directory": str(tmp_path / "gone")}).info.run_id
+    gone = client.create_run(
+        experiment, tags={"rlhf.directory": str(tmp_path / "gone")}
+    ).info.run_id
     foreign = client.create_run(experiment).info.run_id
     assert run_directory(store, ours) == run_directory(store, stage) == published
     assert {ours, stage, gone, foreign} <= set(run_ids(store))

@@ -14,7 +14,10 @@ from rlhf.tracking.delivery import Delivery, batch, open_state, read_state
 
 def history(client, directory, key):
     """Every row of a metric: (step, value, timestamp)."""
-    return [(m.step, m.value, m.timestamp) for m in client.get_metric_history(read_state(directory)["run_id"], key)]
+    return [
+        (m.step, m.value, m.timestamp)
+        for m in client.get_metric_history(read_state(directory)["run_id"], key)
+    ]
 
 
 def run_of(client, directory):
@@ -23,7 +26,12 @@ def run_of(client, directory):
 
 def follow(store, directory, *, status="FINISHED", params=None, tags=None):
     tracker = MLflowTracker(store, "unit")
-    tracker.begin(directory, name=directory.name, params=params or {"kl.coef": 0.05}, tags=tags or {"stage": "ppo"})
+    tracker.begin(
+        directory,
+        name=directory.name,
+        params=params or {"kl.coef": 0.05},
+        tags=tags or {"stage": "ppo"},
+    )
     tracker.notify()
     return tracker, tracker.finish(status, timeout=60)
 
@@ -36,7 +44,12 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
         {"iteration": 3, "prompt": "a", "response": "c", "ended": True},
     )
     tags = {"stage": "ppo", "sweep": "s", "study": "unit", "kl.controller": "fixed"}
-    tracker, warning = follow(store, directory, tags=tags, params={"kl.coef": 0.05, "seed": 0, "rerun": False, "sweep": None})
+    tracker, warning = follow(
+        store,
+        directory,
+        tags=tags,
+        params={"kl.coef": 0.05, "seed": 0, "rerun": False, "sweep": None},
+    )
 
     assert warning is None
     assert not pending(directory)
@@ -46,7 +59,8 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
     assert tags.items() <= run.data.tags.items()
     assert run.data.tags["mlflow.source.git.commit"] == "abc"
     stamps = [(i, float(i), (1_700_000_000 + i) * 1000) for i in range(4)]
-    assert history(client, directory, "eval/reward/proxy") == stamps  # a straight line from 0 to 3, at the times of timings.jsonl
+    # a straight line from 0 to 3, at the times of timings.jsonl
+    assert history(client, directory, "eval/reward/proxy") == stamps
     assert history(client, directory, "final/reward/proxy") == [(3, 3.0, 1_700_000_003_000)]
     assert "final/reward/proxy_se" not in run.data.metrics
     assert next(iter(run.data.metrics)) == "eval/reward/gold"  # what the compare page opens on
@@ -55,7 +69,9 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
     table = json.loads(_text(client, run, "samples.json"))
     assert table["columns"] == ["prompt", "response", "iteration", "ended", "reward/proxy"]
     assert table["data"] == [["a", "c", 3, True, None], ["a", "b", 0, None, 1.0]]
-    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "samples.json", "type": "table"}]
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
+        {"path": "samples.json", "type": "table"}
+    ]
     assert tracker.links()["run"].endswith(f"runs/{run.info.run_id}?workflowType=machine_learning")
 
 
@@ -68,7 +84,12 @@ def _text(client, run, name):
 
 def test_the_data_are_inputs_of_the_run_once(store, client, rundirs, tmp_path):
     directory = rundirs.make_run(tmp_path / "run")
-    prompts = Dataset(name="reviews prompts", digest="ab" * 32, rows=72, source={"_target_": "my.Data", "seed": 3, "hub_token": "hf_abc"})
+    prompts = Dataset(
+        name="reviews prompts",
+        digest="ab" * 32,
+        rows=72,
+        source={"_target_": "my.Data", "seed": 3, "hub_token": "hf_abc"},
+    )
     for _ in range(2):  # the second is a resume
         tracker = MLflowTracker(store, "unit")
         tracker.begin(directory, name="run", params={}, tags={"stage": "ppo"}, datasets=[prompts])
@@ -81,9 +102,14 @@ def test_the_data_are_inputs_of_the_run_once(store, client, rundirs, tmp_path):
 
 
 def test_secrets_stay_here(store, client, rundirs, tmp_path):
-    config = {"hub": {"token": "hf_abc", "url": "https://me:pw@host/x"}, "tokenizer": {"pad_token": "<pad>", "max_token": 9}}
+    config = {
+        "hub": {"token": "hf_abc", "url": "https://me:pw@host/x"},
+        "tokenizer": {"pad_token": "<pad>", "max_token": 9},
+    }
     directory = rundirs.make_run(tmp_path / "run", config=config)
-    _, warning = follow(store, directory, params={"hub.token": "hf_abc", "tokenizer.pad_token": "<pad>"})
+    _, warning = follow(
+        store, directory, params={"hub.token": "hf_abc", "tokenizer.pad_token": "<pad>"}
+    )
     assert warning is None
     run = run_of(client, directory)
     assert run.data.params == {"hub.token": "***", "tokenizer.pad_token": "<pad>"}
@@ -116,7 +142,9 @@ def test_cut_back_and_grown_again_is_delivered_once(store, client, rundirs, tmp_
     tracker.notify()
     assert tracker.finish("FINISHED", timeout=60) is None
 
-    assert [(step, value) for step, value, _ in history(client, directory, "eval/reward/proxy")] == [(i, float(i)) for i in range(5)]
+    assert [
+        (step, value) for step, value, _ in history(client, directory, "eval/reward/proxy")
+    ] == [(i, float(i)) for i in range(5)]
     run = run_of(client, directory)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"kl.coef": "0.05", "new": "1"}
@@ -132,7 +160,8 @@ def _wait(condition, seconds=30.0):
 
 def test_a_crash_between_sending_and_noting_sends_nothing_twice(store, client, rundirs, tmp_path):
     directory = rundirs.make_run(tmp_path / "run", proxy=3.0, iterations=3)
-    (directory / "timings.jsonl").unlink()  # without original times MLflow itself could not recognise a repetition
+    # without original times MLflow itself could not recognise a repetition
+    (directory / "timings.jsonl").unlink()
     state = open_state(directory, uri=store, experiment="unit", name="run", params={}, tags={})
     first = Delivery(directory, state)
     first.advance()
@@ -170,7 +199,9 @@ def test_a_run_deleted_in_mlflow_is_made_again(store, client, rundirs, tmp_path)
 
 def test_infinities_are_counted_and_nan_is_kept(store, client, rundirs, tmp_path):
     directory = rundirs.make_run(tmp_path / "run", iterations=1)
-    rundirs.append(directory / "metrics.jsonl", rundirs.line(2, a="inf", b="-inf", c="nan", d=1.0, text="x"))
+    rundirs.append(
+        directory / "metrics.jsonl", rundirs.line(2, a="inf", b="-inf", c="nan", d=1.0, text="x")
+    )
     follow(store, directory)
     metrics = run_of(client, directory).data.metrics
     assert metrics["nonfinite"] == 2.0
@@ -192,7 +223,9 @@ def closed_port():
         return s.getsockname()[1]
 
 
-def test_a_dead_server_blocks_nothing_and_the_rest_comes_later(store, client, closed_port, rundirs, tmp_path):
+def test_a_dead_server_blocks_nothing_and_the_rest_comes_later(
+    store, client, closed_port, rundirs, tmp_path
+):
     directory = rundirs.make_run(tmp_path / "run")
     tracker = MLflowTracker(f"http://me:pw@127.0.0.1:{closed_port}", "unit")
     start = time.monotonic()
@@ -238,20 +271,34 @@ def test_a_job_that_a_signal_killed_is_marked_killed(store, client, rundirs, tmp
     directory = rundirs.make_run(tmp_path / "run", state="failed")
     open_state(directory, uri=store, experiment="unit", name="run", params={}, tags={})
     status = json.loads((directory / "status.json").read_text())
-    rundirs.write(directory / "status.json", status | {"error": "failed (SIGKILL)", "exit_code": -9})  # as the sweep notes it
+    # as the sweep notes it
+    rundirs.write(
+        directory / "status.json", status | {"error": "failed (SIGKILL)", "exit_code": -9}
+    )
     assert deliver(directory) is None
-    assert (run_of(client, directory).info.status, run_of(client, directory).data.tags["error"]) == ("KILLED", "failed (SIGKILL)")
+    assert (
+        run_of(client, directory).info.status,
+        run_of(client, directory).data.tags["error"],
+    ) == ("KILLED", "failed (SIGKILL)")
 
 
 def test_a_failed_run_says_why(store, client, rundirs, tmp_path):
     directory = rundirs.make_run(tmp_path / "run", state="failed")
     follow(store, directory, status="FAILED")
     run = run_of(client, directory)
-    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "ValueError: the reward became nan")
+    assert (run.info.status, run.data.tags["error"]) == (
+        "FAILED",
+        "ValueError: the reward became nan",
+    )
 
 
 @pytest.mark.parametrize(
-    ("uri", "say"), [("file:mlruns", "sqlite:///mlruns/mlflow.db"), ("./mlruns", "sqlite:///"), ("sqlite:///:memory:", "memory")]
+    ("uri", "say"),
+    [
+        ("file:mlruns", "sqlite:///mlruns/mlflow.db"),
+        ("./mlruns", "sqlite:///"),
+        ("sqlite:///:memory:", "memory"),
+    ],
 )
 def test_addresses_that_cannot_work_are_refused(uri, say):
     with pytest.raises(ValueError, match=say):
@@ -281,12 +328,19 @@ def test_no_tracker_does_nothing(tmp_path):
 def test_importing_the_package_imports_no_mlflow():
     code = """
 import sys, rlhf.tracking, rlhf.compare
-print([m for m in ("mlflow", "torch", "pandas", "matplotlib", "scipy", "numpy") if m in sys.modules])
+heavy = ("mlflow", "torch", "pandas", "matplotlib", "scipy", "numpy")
+print([name for name in heavy if name in sys.modules])
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_compare_link_names_runs_and_experiments():
-    assert compare_link("https://u:p@host/", ["1"], ["a", "b"]) == (
-        "https://***@host/#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%221%22%5D&workflowType=machine_learning"
+    assert (
+        compare_link("https://u:p@host/", ["1"], ["a", "b"])
+        == "https://***@host/#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%221%22%5D&workflowType=machine_learning"
     )

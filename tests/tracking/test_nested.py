@@ -29,11 +29,18 @@ def parent(client, directory):
 
 def summaries(client, name):
     experiment = client.get_experiment_by_name("unit").experiment_id
-    return [run.info.run_id for run in client.search_runs([experiment], f"tags.sweep = '{name}' and tags.stage = 'sweep'")]
+    return [
+        run.info.run_id
+        for run in client.search_runs(
+            [experiment], f"tags.sweep = '{name}' and tags.stage = 'sweep'"
+        )
+    ]
 
 
 def summarise(store, sweep):
-    return log_sweep_summary(store, "unit", sweep=sweep.name, directory=sweep, metrics={}, note_markdown="# Q", files=[])
+    return log_sweep_summary(
+        store, "unit", sweep=sweep.name, directory=sweep, metrics={}, note_markdown="# Q", files=[]
+    )
 
 
 def test_jobs_that_begin_at_once_share_the_summary_run(store, client, rundirs, sweep):
@@ -62,7 +69,15 @@ def test_the_parent_command_may_be_first_and_a_resume_keeps_it(store, client, ru
 def test_what_is_delivered_late_is_nested_too(store, client, rundirs, sweep):
     sweep = sweep.rename(sweep.with_name("late"))
     job = rundirs.make_run(sweep / "job")
-    open_state(job, uri=store, experiment="unit", name="job", params={}, tags={"stage": "ppo", "sweep": "late"}, nested=True)
+    open_state(
+        job,
+        uri=store,
+        experiment="unit",
+        name="job",
+        params={},
+        tags={"stage": "ppo", "sweep": "late"},
+        nested=True,
+    )
     assert deliver(job) is None
     assert [parent(client, job)] == summaries(client, "late")
 
@@ -72,7 +87,11 @@ def test_only_jobs_of_a_sweep_are_nested(store, client, rundirs, sweep, tmp_path
     flat = rundirs.make_run(sweep / "flat")
     stage = rundirs.make_run(sweep / "stage")  # has no sweep: others share it
     single = rundirs.make_run(tmp_path / "single")  # rlhf sweep=flat, which runs no sweep
-    ends = [start(store, flat, nested=False, sweep="flat"), start(store, stage, sft="abc"), start(store, single, sweep="flat")]
+    ends = [
+        start(store, flat, nested=False, sweep="flat"),
+        start(store, stage, sft="abc"),
+        start(store, single, sweep="flat"),
+    ]
     assert [tracker.finish("FINISHED", timeout=60) for tracker in ends] == [None] * 3
     assert [parent(client, place) for place in (flat, stage, single)] == [None] * 3
     assert summaries(client, "flat") == []

@@ -6,7 +6,8 @@ from rlhf.tracking.params import written
 
 
 def test_mlflow_params(store, client, rundirs, tmp_path):
-    """700 params, one of 8,000 characters: all arrive, and what the database cuts is whole in the config beside it."""
+    """700 params, one of 8,000 characters: all arrive, and what the database cuts is whole in
+    the config beside it."""
     directory = rundirs.make_run(tmp_path / "kl.coef=0.05", iterations=1)
     (directory / "config.yaml").write_text("long: " + "x" * 8000 + "\n")
     params = {"long": "x" * 8000, "over_500": "y" * 600, **{f"p{i}": i for i in range(700)}}
@@ -16,13 +17,28 @@ def test_mlflow_params(store, client, rundirs, tmp_path):
     run_id = read_state(directory)["run_id"]
     got = client.get_run(run_id).data.params
     assert got.keys() == params.keys() and got["p699"] == "699"
-    assert all(params[name].startswith(got[name].rstrip(".")) for name in ("long", "over_500"))  # "..." marks a cut
+    # "..." marks a cut
+    assert all(params[name].startswith(got[name].rstrip(".")) for name in ("long", "over_500"))
     copy = client.download_artifacts(run_id, "config.yaml", str(tmp_path))
     assert "x" * 8000 in Path(copy).read_text()
 
 
 def test_classes_go_by_their_piece_and_ours_by_their_own_names():
-    controller = {"kl.controller._target_": "rlhf.kl.controller.AdaptiveAlpacaFarm", "kl.controller.target": 6.0}
-    assert written(controller) == {"kl.controller": "adaptive_alpaca_farm", "kl.controller.target": "6.0"}
-    others = {"data._target_": "rlhfplus.Mine", "ppo.optimizer._target_": "torch.optim.Adam", "x._target_": None}
-    assert written(others) == {"data": "rlhfplus.Mine", "ppo.optimizer": "torch.optim.Adam", "x": "null"}
+    controller = {
+        "kl.controller._target_": "rlhf.kl.controller.AdaptiveAlpacaFarm",
+        "kl.controller.target": 6.0,
+    }
+    assert written(controller) == {
+        "kl.controller": "adaptive_alpaca_farm",
+        "kl.controller.target": "6.0",
+    }
+    others = {
+        "data._target_": "rlhfplus.Mine",
+        "ppo.optimizer._target_": "torch.optim.Adam",
+        "x._target_": None,
+    }
+    assert written(others) == {
+        "data": "rlhfplus.Mine",
+        "ppo.optimizer": "torch.optim.Adam",
+        "x": "null",
+    }

@@ -26,8 +26,18 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{place}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    process = subprocess.Popen(ui.command(port), cwd=place, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{place}/mlflow.db",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    process = subprocess.Popen(
+        ui.command(port),
+        cwd=place,
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
     base = f"http://127.0.0.1:{port}"
     try:
         for _ in range(240):
@@ -42,14 +52,24 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def tracked(server, rundirs, tmp_path) -> Path:
-    """A sweep of three runs that went to the server as they ran, and a stage that it still waits for."""
+    """A sweep of three runs that went to the server as they ran, and a stage that it still waits
+    for."""
     stage = rundirs.make_run(tmp_path / "artifacts" / "sft" / "abc")
-    open_state(stage, uri=server, experiment="team", name="sft", params={}, tags={"stage": "sft", "fingerprint": "abc"})
+    open_state(
+        stage,
+        uri=server,
+        experiment="team",
+        name="sft",
+        params={},
+        tags={"stage": "sft", "fingerprint": "abc"},
+    )
     sweep = tmp_path / "sweeps" / "over_http"
     for coef in (0.0, 0.05, 0.2):
         name = f"c{coef}"
         config = {"sweep": sweep.name, "paths": {"artifacts": str(tmp_path / "artifacts")}}
-        run = rundirs.make_run(sweep / name, coef=coef, proxy=2 - coef, kl=8 - 10 * coef, config=config)
+        run = rundirs.make_run(
+            sweep / name, coef=coef, proxy=2 - coef, kl=8 - 10 * coef, config=config
+        )
         rundirs.append(run / "samples.jsonl", {"iteration": 3, "prompt": "a", "response": "b"})
         tracker = MLflowTracker(server, "team", nested=True)
         tags = {"stage": "ppo", "sweep": sweep.name, "parent.sft": "abc"}
@@ -67,10 +87,21 @@ def test_a_sweep_is_compared_and_attached(server, tracked):
     experiment = prepare_store(server, "team")
     found = client.search_runs([experiment], "tags.sweep = 'over_http'")
     (summary,) = [run for run in found if run.data.tags["stage"] == "sweep"]
-    assert {run.data.tags.get("mlflow.parentRunId") for run in found if run is not summary} == {summary.info.run_id}
-    assert {run.info.run_name for run in found} == {"sweep over_http", "kl.coef=0 seed=0", "kl.coef=0.05 seed=0", "kl.coef=0.2 seed=0"}
-    assert {"description", "report.html", "frontier.png"} <= {file.path for file in client.list_artifacts(summary.info.run_id)}
-    assert "command" not in made.links and all(link.startswith(f"{server}/#/") for link in made.links.values())
+    assert {run.data.tags.get("mlflow.parentRunId") for run in found if run is not summary} == {
+        summary.info.run_id
+    }
+    assert {run.info.run_name for run in found} == {
+        "sweep over_http",
+        "kl.coef=0 seed=0",
+        "kl.coef=0.05 seed=0",
+        "kl.coef=0.2 seed=0",
+    }
+    assert {"description", "report.html", "frontier.png"} <= {
+        file.path for file in client.list_artifacts(summary.info.run_id)
+    }
+    assert "command" not in made.links and all(
+        link.startswith(f"{server}/#/") for link in made.links.values()
+    )
 
 
 def test_runs_are_found_by_experiment_and_by_id(server, tracked, monkeypatch, capsys):
@@ -102,5 +133,8 @@ def test_a_server_that_went_away_is_said_and_loses_nothing(rundirs, tmp_path, se
     run = rundirs.make_run(tmp_path / "run")
     open_state(run, uri=server, experiment="team", name="late", params={}, tags={"stage": "ppo"})
     assert deliver(run) is None
-    steps = [point.step for point in connect(server).get_metric_history(read_state(run)["run_id"], "iteration")]
+    steps = [
+        point.step
+        for point in connect(server).get_metric_history(read_state(run)["run_id"], "iteration")
+    ]
     assert steps == [0, 1, 2, 3]

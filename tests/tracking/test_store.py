@@ -12,7 +12,10 @@ from rlhf.tracking.summary import LONGEST_NOTE, linked, note
 
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert absolute_uri("sqlite:///outputs/mlflow.db?timeout=5") == f"sqlite:///{tmp_path}/outputs/mlflow.db?timeout=5"
+    assert (
+        absolute_uri("sqlite:///outputs/mlflow.db?timeout=5")
+        == f"sqlite:///{tmp_path}/outputs/mlflow.db?timeout=5"
+    )
     assert absolute_uri(f"sqlite:///{tmp_path}/m.db") == f"sqlite:///{tmp_path}/m.db"
     assert absolute_uri("http://host:5000") == "http://host:5000"
     assert absolute_uri("postgresql+psycopg2://u@h/db") == "postgresql+psycopg2://u@h/db"
@@ -26,7 +29,9 @@ def test_a_ready_store_is_recognised_at_once(store, client):
     assert time.monotonic() - start < 0.5
     experiment = client.get_experiment(experiment_id)
     assert experiment.name == "unit"
-    assert experiment.artifact_location == (database(store).parent / "mlartifacts" / "unit").as_uri()
+    assert (
+        experiment.artifact_location == (database(store).parent / "mlartifacts" / "unit").as_uri()
+    )
 
 
 def test_a_second_experiment_and_one_that_was_deleted(store, client):
@@ -57,7 +62,9 @@ with engine.begin() as connection:
 @pytest.mark.slow
 def test_an_older_database_is_copied_and_migrated(store, tmp_path):
     path = tmp_path / "mlflow.db"
-    subprocess.run([sys.executable, "-c", OLDER, f"sqlite:///{path}"], capture_output=True, check=True)
+    subprocess.run(
+        [sys.executable, "-c", OLDER, f"sqlite:///{path}"], capture_output=True, check=True
+    )
     older = _schema(path)
     assert older != _schema(database(store))
     prepare_store(f"sqlite:///{path}", "unit")
@@ -80,7 +87,12 @@ sys.exit(tracker.finish("FINISHED", timeout=300) or 0)
 def test_six_processes_on_a_cold_database_lose_nothing(rundirs, tmp_path):
     uri = f"sqlite:///{tmp_path / 'deep' / 'mlflow.db'}"
     runs = [rundirs.make_run(tmp_path / f"run{i}") for i in range(6)]
-    jobs = [subprocess.Popen([sys.executable, "-c", SIX, uri, str(d)], stderr=subprocess.PIPE, text=True) for d in runs]
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SIX, uri, str(d)], stderr=subprocess.PIPE, text=True
+        )
+        for d in runs
+    ]
     for job in jobs:
         _, said = job.communicate(timeout=400)
         assert job.returncode == 0, said
@@ -89,7 +101,10 @@ def test_six_processes_on_a_cold_database_lose_nothing(rundirs, tmp_path):
     client = connect(uri)
     found = client.search_runs([prepare_store(uri, "cold")])
     assert sorted(r.info.run_name for r in found) == [d.name for d in runs]
-    assert all([m.step for m in client.get_metric_history(r.info.run_id, "iteration")] == [0, 1, 2, 3] for r in found)
+    assert all(
+        [m.step for m in client.get_metric_history(r.info.run_id, "iteration")] == [0, 1, 2, 3]
+        for r in found
+    )
     assert all(r.info.status == "FINISHED" for r in found)
 
 
@@ -99,27 +114,49 @@ def test_a_sweep_has_one_summary_run(store, client, tmp_path):
     (tmp_path / "frontier.png").write_bytes(b"\x89PNG\xff")
     files = [report, tmp_path / "frontier.png", tmp_path / "missing.csv"]
     first = log_sweep_summary(
-        store, "unit", sweep="it's", directory=tmp_path, metrics={"a": 1.0, "b": float("inf")}, note_markdown="# Q", files=files
+        store,
+        "unit",
+        sweep="it's",
+        directory=tmp_path,
+        metrics={"a": 1.0, "b": float("inf")},
+        note_markdown="# Q",
+        files=files,
     )
     report.write_text("# second")
     again = log_sweep_summary(
-        store, "unit", sweep="it's", directory=tmp_path, metrics={"a": 1.0, "c": 2.0}, note_markdown="# R", files=files
+        store,
+        "unit",
+        sweep="it's",
+        directory=tmp_path,
+        metrics={"a": 1.0, "c": 2.0},
+        note_markdown="# R",
+        files=files,
     )
     assert first == again
     run = client.get_run(first)
     assert run.data.metrics == {"a": 1.0, "c": 2.0}
     assert len(client.get_metric_history(first, "a")) == 1
-    assert (run.data.tags["sweep"], run.data.tags["stage"], run.data.tags["mlflow.note.content"]) == ("it's", "sweep", "# R")
+    assert (
+        run.data.tags["sweep"],
+        run.data.tags["stage"],
+        run.data.tags["mlflow.note.content"],
+    ) == ("it's", "sweep", "# R")
     assert run.info.status == "FINISHED"
     assert {f.path for f in client.list_artifacts(first)} == {"report.md", "frontier.png"}
-    assert (Path(database(store).parent) / "mlartifacts" / "unit" / first / "artifacts" / "report.md").read_text() == "# second"
+    assert (
+        Path(database(store).parent) / "mlartifacts" / "unit" / first / "artifacts" / "report.md"
+    ).read_text() == "# second"
 
 
 def test_a_description_shows_the_pictures_and_files_that_the_run_has():
-    text = "![F](frontier.png) ![C](controllers.png) [runs](runs.csv) [log](a/log.txt) [there](https://h/x)"
+    text = (
+        "![F](frontier.png) ![C](controllers.png) [runs](runs.csv) [log](a/log.txt)"
+        " [there](https://h/x)"
+    )
     place = "get-artifact?path=description/frontier.png&run_uuid=ab"
-    assert linked(text, "ab", pictures=["frontier.png"], files=["frontier.png", "runs.csv"]) == (
-        f"![F]({place})  [runs](get-artifact?path=runs.csv&run_uuid=ab) log [there](https://h/x)"
+    assert (
+        linked(text, "ab", pictures=["frontier.png"], files=["frontier.png", "runs.csv"])
+        == f"![F]({place})  [runs](get-artifact?path=runs.csv&run_uuid=ab) log [there](https://h/x)"
     )
 
 

@@ -34,7 +34,11 @@ class Vital:
 VITALS = (
     Vital(title="Entropy, nats a token", keys=("policy/entropy", "eval/policy/entropy")),
     Vital(title="Response length, tokens", keys=("response/length", "eval/response/length")),
-    Vital(title="Share without EOS", keys=("response/ended", "eval/response/ended"), transform=lambda x: 1.0 - x),
+    Vital(
+        title="Share without EOS",
+        keys=("response/ended", "eval/response/ended"),
+        transform=lambda x: 1.0 - x,
+    ),
     Vital(title="Clip fraction", keys=("ppo/clip_fraction",)),
     Vital(title="Explained variance of the values", keys=("ppo/explained_variance",)),
     Vital(title="Largest log-ratio of an update", keys=("ppo/log_ratio_max",)),
@@ -44,7 +48,11 @@ FLOOR = -1.0  # explained variance is not drawn below this: the first iterations
 
 def vital(settings: Sequence[Setting], what: Vital, styles: Styles) -> Figure | None:
     """A small panel; None where no run has the metric."""
-    lines = [(s, run, [(i, what.transform(v)) for i, v in series(run, *what.keys)]) for s in settings for run in s.runs]
+    lines = [
+        (s, run, [(i, what.transform(v)) for i, v in series(run, *what.keys)])
+        for s in settings
+        for run in s.runs
+    ]
     if not any(points for *_, points in lines):
         return None
     fig, ax = blank(SMALL, fontsize=9.5)
@@ -82,22 +90,58 @@ def kl_over_iterations(settings: Sequence[Setting], styles: Styles) -> Figure | 
             _line(ax, run, points, styles[s.label][0], 1.2)
     if not some:
         return None
-    for level in sorted({controllers.target(run) for s in settings for run in s.runs if controllers.unit(run) == "sequence"}):
+    for level in sorted(
+        {
+            controllers.target(run)
+            for s in settings
+            for run in s.runs
+            if controllers.unit(run) == "sequence"
+        }
+    ):
         ax.axhline(level, color=INK, lw=1.2, ls=(0, (5, 3)))
-        note: dict[str, Any] = {"xytext": (-2, 3), "textcoords": "offset points", "ha": "right", "color": INK, "fontsize": 9.5}
-        ax.annotate(f"target {level:g}", (1.0, level), xycoords=ax.get_yaxis_transform(), gid="label", **note)
+        note: dict[str, Any] = {
+            "xytext": (-2, 3),
+            "textcoords": "offset points",
+            "ha": "right",
+            "color": INK,
+            "fontsize": 9.5,
+        }
+        ax.annotate(
+            f"target {level:g}",
+            (1.0, level),
+            xycoords=ax.get_yaxis_transform(),
+            gid="label",
+            **note,
+        )
     ax.set_ylim(bottom=0.0)
     ax.set_xlabel("iteration")
     ax.set_ylabel("KL to SFT, nats a response")
     return fig
 
 
-def _line(ax: Axes, run: Run, points: Sequence[tuple[float, float]], color: str, width: float) -> None:
+def _line(
+    ax: Axes, run: Run, points: Sequence[tuple[float, float]], color: str, width: float
+) -> None:
     if points:
-        ax.plot(*zip(*thin(points), strict=True), color=color, lw=width, alpha=0.8, gid=f"{LINE}{run.name}")
+        ax.plot(
+            *zip(*thin(points), strict=True),
+            color=color,
+            lw=width,
+            alpha=0.8,
+            gid=f"{LINE}{run.name}",
+        )
 
 
-HELD = ("setting", "seed", "target", "reached 90 % at", "overshoot", "settled at", "steady error", "coefficient")
+HELD = (
+    "setting",
+    "seed",
+    "target",
+    "reached 90 % at",
+    "overshoot",
+    "settled at",
+    "steady error",
+    "coefficient",
+)
 
 
 def held(settings: Sequence[Setting]) -> list[list[str]]:
@@ -111,7 +155,13 @@ def _held(setting: Setting, run: Run) -> list[str] | None:
         return None
     found = controllers.response(kl, target)
     name = f"{target:g} nats a {'token' if controllers.unit(run) == 'token' else 'response'}"
-    return [setting.label, str(run.config.get("seed", "")), name, *controllers.cells(found), f"{controllers.final_coef(run):.3g}"]
+    return [
+        setting.label,
+        str(run.config.get("seed", "")),
+        name,
+        *controllers.cells(found),
+        f"{controllers.final_coef(run):.3g}",
+    ]
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = MOST) -> list[tuple[float, float]]:

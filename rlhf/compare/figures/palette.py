@@ -15,7 +15,8 @@ def contrast(a: str, b: str) -> float:
 
 
 def readable(colour: str, background: str, ratio: float = APART) -> str:
-    """The colour, mixed with as much black (or white, on a dark background) as the contrast needs."""
+    """The colour, mixed with as much black (or white, on a dark background) as the contrast
+    needs."""
     end = "#000000" if _luminance(background) > 0.5 else "#ffffff"
     for step in range(21):
         mixed = mix(colour, end, step / 20)
@@ -30,7 +31,9 @@ def themes(colours: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _luminance(colour: str) -> float:
-    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _channels(colour)]
+    channels = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _channels(colour)
+    ]
     return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
 
 
@@ -40,4 +43,7 @@ def _channels(colour: str) -> list[float]:
 
 def mix(a: str, b: str, share: float) -> str:
     """`share` of the way from one #rrggbb colour to another."""
-    return "#" + "".join(f"{round(255 * (x + (y - x) * share)):02x}" for x, y in zip(_channels(a), _channels(b), strict=True))
+    return "#" + "".join(
+        f"{round(255 * (x + (y - x) * share)):02x}"
+        for x, y in zip(_channels(a), _channels(b), strict=True)
+    )

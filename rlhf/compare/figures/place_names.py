@@ -16,27 +16,60 @@ MARK, SMALL = 8.0, 4.0  # points from the middle of a mark, and of one without a
 FAR = 16.0  # points from a mark from which on a text needs a line to it
 # (dx, dy) in points from the mark to the text's corner or middle, and which one that is
 SPOTS = (
-    *((9, 6, "left", "bottom"), (-9, 6, "right", "bottom"), (9, -6, "left", "top"), (-9, -6, "right", "top")),
-    *((12, 0, "left", "center"), (-12, 0, "right", "center"), (0, 13, "center", "bottom"), (0, -13, "center", "top")),
-    *((-9, 24, "right", "bottom"), (9, -24, "left", "top"), (-9, -24, "right", "top"), (9, 24, "left", "bottom")),
-    *((-20, 40, "right", "bottom"), (20, -40, "left", "top"), (-20, -40, "right", "top"), (20, 40, "left", "bottom")),
-    *((-44, 0, "right", "center"), (44, 0, "left", "center"), (0, 56, "center", "bottom"), (0, -56, "center", "top")),
+    *(
+        (9, 6, "left", "bottom"),
+        (-9, 6, "right", "bottom"),
+        (9, -6, "left", "top"),
+        (-9, -6, "right", "top"),
+    ),
+    *(
+        (12, 0, "left", "center"),
+        (-12, 0, "right", "center"),
+        (0, 13, "center", "bottom"),
+        (0, -13, "center", "top"),
+    ),
+    *(
+        (-9, 24, "right", "bottom"),
+        (9, -24, "left", "top"),
+        (-9, -24, "right", "top"),
+        (9, 24, "left", "bottom"),
+    ),
+    *(
+        (-20, 40, "right", "bottom"),
+        (20, -40, "left", "top"),
+        (-20, -40, "right", "top"),
+        (20, 40, "left", "bottom"),
+    ),
+    *(
+        (-44, 0, "right", "center"),
+        (44, 0, "left", "center"),
+        (0, 56, "center", "bottom"),
+        (0, -56, "center", "top"),
+    ),
 )
-LEAD = 0.2  # share of a text's area that a line to its mark costs: where there is room beside the mark, that is better
+# share of a text's area that a line to its mark costs: where there is room beside the mark, that is
+# better
+LEAD = 0.2
 
 
 def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
-    """Write each text at the spot around its mark that overlaps least with marks, earlier texts and the frame.
+    """Write each text at the spot around its mark that overlaps least with marks, earlier texts and
+    the frame.
 
-    A text that stands nearer to another named mark than to its own, or far from its own, gets a thin line to it.
-    The axes' limits must be final: the places are chosen on the drawn page. `halo`: a white rim; it turns an SVG's letters into outlines.
+    A text that stands nearer to another named mark than to its own, or far from its own, gets a
+    thin line to it. The axes' limits must be final: the places are chosen on the drawn page.
+    `halo`: a white rim; it turns an SVG's letters into outlines.
     """
     import matplotlib.patheffects as effects
 
     scale = ax.get_figure(root=True).dpi / 72.0  # type: ignore[union-attr]
-    marks: list[tuple[float, float]] = [tuple(ax.transData.transform((x, y))) for x, y, _, _ in anchors]
+    marks: list[tuple[float, float]] = [
+        tuple(ax.transData.transform((x, y))) for x, y, _, _ in anchors
+    ]
     reach = [(MARK if text else SMALL) * scale for _, _, text, _ in anchors]
-    taken: list[Box] = [(px - r, py - r, px + r, py + r) for (px, py), r in zip(marks, reach, strict=True)]
+    taken: list[Box] = [
+        (px - r, py - r, px + r, py + r) for (px, py), r in zip(marks, reach, strict=True)
+    ]
     named = [mark for mark, (_, _, text, _) in zip(marks, anchors, strict=True) if text]
     extent = ax.get_window_extent()
     frame = (extent.x0, extent.y0, extent.x1, extent.y1)
@@ -46,17 +79,34 @@ def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
         boxes = [_box(*own, spot, text, scale) for spot in SPOTS]
         led = [_astray(box, own, [mark for mark in named if mark != own], scale) for box in boxes]
         costs = [
-            sum(_overlap(box, other) for other in taken) + _outside(box, frame) + LEAD * lead * _overlap(box, box)
+            sum(_overlap(box, other) for other in taken)
+            + _outside(box, frame)
+            + LEAD * lead * _overlap(box, box)
             for box, lead in zip(boxes, led, strict=True)
         ]
         best = costs.index(min(costs))
         dx, dy, side, edge = SPOTS[best]
         taken.append(boxes[best])
-        line: dict[str, Any] = {"arrowstyle": "-", "color": color, "lw": 0.9, "shrinkA": 1.0, "shrinkB": 5.0}
+        line: dict[str, Any] = {
+            "arrowstyle": "-",
+            "color": color,
+            "lw": 0.9,
+            "shrinkA": 1.0,
+            "shrinkB": 5.0,
+        }
         note = ax.annotate(
-            text, (x, y), (dx, dy), textcoords="offset points", ha=side, va=edge, fontsize=SIZE, fontweight="bold", color=color, zorder=7,
+            text,
+            (x, y),
+            (dx, dy),
+            textcoords="offset points",
+            ha=side,
+            va=edge,
+            fontsize=SIZE,
+            fontweight="bold",
+            color=color,
+            zorder=7,
             arrowprops=line if led[best] else None,
-        )  # fmt: skip
+        )
         if halo:
             note.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
         note.set_gid("label")
@@ -72,14 +122,19 @@ def _box(px: float, py: float, spot: tuple[int, int, str, str], text: str, scale
     return left, bottom, left + width, bottom + height
 
 
-def _astray(box: Box, own: tuple[float, float], others: Sequence[tuple[float, float]], scale: float) -> bool:
+def _astray(
+    box: Box, own: tuple[float, float], others: Sequence[tuple[float, float]], scale: float
+) -> bool:
     """Whether nobody would know whose text that is."""
     away = _distance(box, own)
     return away > FAR * scale or any(_distance(box, other) < 1.2 * away for other in others)
 
 
 def _distance(box: Box, point: tuple[float, float]) -> float:
-    return math.hypot(max(box[0] - point[0], 0.0, point[0] - box[2]), max(box[1] - point[1], 0.0, point[1] - box[3]))
+    return math.hypot(
+        max(box[0] - point[0], 0.0, point[0] - box[2]),
+        max(box[1] - point[1], 0.0, point[1] - box[3]),
+    )
 
 
 def _overlap(a: Box, b: Box) -> float:

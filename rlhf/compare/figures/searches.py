@@ -1,4 +1,5 @@
-"""The charts of a search: its trials and the Pareto front, the best so far, or the curve and its target."""
+"""The charts of a search: its trials and the Pareto front, the best so far, or the curve and its
+target."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ PALE = 0.5
 
 
 def figure(search: Search, style: Style) -> Figure | None:
-    """The trials over two objectives, or over time for one; None for more objectives, or where no trial has a result."""
+    """The trials over two objectives, or over time for one; None for more objectives, or where
+    no trial has a result."""
     if not search.valued or len(search.goals) > 2:
         return None
     return _front(search, style) if len(search.goals) == 2 else _progress(search, style)
@@ -32,7 +34,9 @@ def mark_of(search: Search | Crossing, number: int) -> str:
     return f"{search.name}-{number}"
 
 
-def staircase(front: Sequence[tuple[float, float]], more: tuple[bool, bool], frame: tuple[float, float]) -> list[tuple[float, float]]:
+def staircase(
+    front: Sequence[tuple[float, float]], more: tuple[bool, bool], frame: tuple[float, float]
+) -> list[tuple[float, float]]:
     """The line that bounds what the front beats, from the frame's worst y to its worst x.
 
     Args:
@@ -41,7 +45,8 @@ def staircase(front: Sequence[tuple[float, float]], more: tuple[bool, bool], fra
         frame: the worst x and the worst y to draw.
     """
     corners, level = [], frame[1]
-    for x, y in sorted(front, reverse=more[0]):  # from the best x on: each next one is worse in x and better in y
+    # from the best x on: each next one is worse in x and better in y
+    for x, y in sorted(front, reverse=more[0]):
         corners += [(x, level), (x, y)]
         level = y
     return [*corners, (frame[0], level)]
@@ -55,9 +60,14 @@ def _front(search: Search, style: Style) -> Figure:
         _mark(ax, search, trial, trial.values[across], trial.values[up], style)
     ax.margins(0.1)
     more = (search.goals[across], search.goals[up])
-    worst = [limits[0] if better else limits[1] for limits, better in zip((ax.get_xlim(), ax.get_ylim()), more, strict=True)]
+    worst = [
+        limits[0] if better else limits[1]
+        for limits, better in zip((ax.get_xlim(), ax.get_ylim()), more, strict=True)
+    ]
     if search.front:
-        line = staircase([(t.values[across], t.values[up]) for t in search.front], more, (worst[0], worst[1]))
+        line = staircase(
+            [(t.values[across], t.values[up]) for t in search.front], more, (worst[0], worst[1])
+        )
         limits = ax.get_xlim(), ax.get_ylim()
         ax.plot(*zip(*line, strict=True), color=INK, lw=1.3, zorder=2, gid="staircase")
         ax.set(xlim=limits[0], ylim=limits[1])
@@ -75,7 +85,15 @@ def _progress(search: Search, style: Style) -> Figure:
     for trial in search.valued:
         _mark(ax, search, trial, trial.number, trial.values[goal], style)
     best = accumulate((t.values[goal] for t in search.valued), max if more else min)
-    ax.step([t.number for t in search.valued], list(best), where="post", color=INK, lw=1.3, zorder=2, gid="staircase")
+    ax.step(
+        [t.number for t in search.valued],
+        list(best),
+        where="post",
+        color=INK,
+        lw=1.3,
+        zorder=2,
+        gid="staircase",
+    )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("trial")
     ax.set_ylabel(named(goal))
@@ -84,27 +102,67 @@ def _progress(search: Search, style: Style) -> Figure:
 
 def _mark(ax: Axes, search: Search, trial: Trial, x: float, y: float, style: Style) -> None:
     color, marker = style(trial.run)
-    look: dict[str, Any] = {"ms": 9.0, "zorder": 5} if trial.front else {"ms": 7.0, "alpha": PALE, "zorder": 4}
-    ax.plot([x], [y], marker=marker, color=color, mec=PAPER, mew=0.8, ls="none", gid=f"{MARK}{mark_of(search, trial.number)}", **look)
+    look: dict[str, Any] = (
+        {"ms": 9.0, "zorder": 5} if trial.front else {"ms": 7.0, "alpha": PALE, "zorder": 4}
+    )
+    ax.plot(
+        [x],
+        [y],
+        marker=marker,
+        color=color,
+        mec=PAPER,
+        mew=0.8,
+        ls="none",
+        gid=f"{MARK}{mark_of(search, trial.number)}",
+        **look,
+    )
 
 
 def curve(search: Crossing, style: Style) -> Figure:
-    """What was measured against the setting, both on logarithmic scales where they are above 0, and the target with its tolerance."""
+    """What was measured against the setting, both on logarithmic scales where they are above 0,
+    and the target with its tolerance."""
     fig, ax = blank()
     for i, level in enumerate(search.levels):
         _level(ax, search, level, i, style)
     xs, ys = ([getattr(level, axis) for level in search.levels] for axis in "xy")
     logarithmic(ax.set_xscale, ax.xaxis, xs)
     logarithmic(ax.set_yscale, ax.yaxis, ys)
-    ax.plot(*zip(*sorted(zip(xs, ys, strict=True)), strict=True), color=MUTED, lw=1.0, alpha=0.6, zorder=1)
+    ax.plot(
+        *zip(*sorted(zip(xs, ys, strict=True)), strict=True),
+        color=MUTED,
+        lw=1.0,
+        alpha=0.6,
+        zorder=1,
+    )
     if math.isfinite(search.tolerance):
         near = [search.target * (1 + side * search.tolerance) for side in (-1, 1)]
         ax.axhspan(near[0], near[1], color=MUTED, alpha=0.18, lw=0, zorder=0, gid="tolerance")
     ax.axhline(search.target, color=INK, lw=1.2, ls=(0, (5, 3)), zorder=1)
-    note: dict[str, Any] = {"xytext": (-2, 4), "textcoords": "offset points", "ha": "right", "color": INK, "fontsize": 9.5}
-    ax.annotate(f"target {search.target:g}", (1.0, search.target), xycoords=ax.get_yaxis_transform(), gid="label", **note)
+    note: dict[str, Any] = {
+        "xytext": (-2, 4),
+        "textcoords": "offset points",
+        "ha": "right",
+        "color": INK,
+        "fontsize": 9.5,
+    }
+    ax.annotate(
+        f"target {search.target:g}",
+        (1.0, search.target),
+        xycoords=ax.get_yaxis_transform(),
+        gid="label",
+        **note,
+    )
     if search.found:
-        ring: dict[str, Any] = {"marker": "o", "ms": 20, "mfc": "none", "mec": INK, "mew": 1.2, "ls": "none", "zorder": 6, "gid": "best"}
+        ring: dict[str, Any] = {
+            "marker": "o",
+            "ms": 20,
+            "mfc": "none",
+            "mec": INK,
+            "mew": 1.2,
+            "ls": "none",
+            "zorder": 6,
+            "gid": "best",
+        }
         ax.plot([search.nearest.x], [search.nearest.y], **ring)
     ax.set_xlabel(search.setting)
     ax.set_ylabel(named(search.objective))
@@ -114,6 +172,16 @@ def curve(search: Crossing, style: Style) -> Figure:
 def _level(ax: Axes, search: Crossing, level: Level, i: int, style: Style) -> None:
     color, marker = style(level.runs[0] if level.runs else None)
     if math.isfinite(level.error):
-        ax.errorbar([level.x], [level.y], yerr=[level.error], color=color, fmt="none", elinewidth=1.2, zorder=3)
+        ax.errorbar(
+            [level.x],
+            [level.y],
+            yerr=[level.error],
+            color=color,
+            fmt="none",
+            elinewidth=1.2,
+            zorder=3,
+        )
     look: dict[str, Any] = {"ms": 9.0, "mec": PAPER, "mew": 0.8, "ls": "none", "zorder": 5}
-    ax.plot([level.x], [level.y], marker=marker, color=color, gid=f"{MARK}{mark_of(search, i)}", **look)
+    ax.plot(
+        [level.x], [level.y], marker=marker, color=color, gid=f"{MARK}{mark_of(search, i)}", **look
+    )

@@ -1,4 +1,5 @@
-"""matplotlib figures as SVG for a web page: themed by CSS variables, with marks that take hover and focus, small."""
+"""matplotlib figures as SVG for a web page: themed by CSS variables, with marks that take hover
+and focus, small."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ THEME = {
     **{INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"},
     **{"#000000": "--ink", "#444444": "--ink"},  # matplotlib's own, and the exact frontier
 }
-MARK, LINE = "mark-", "line-"  # gids of artists that take hover and focus: mark-<key> tells all of it, line-<key> is thin and says less
+# gids of artists that take hover and focus: mark-<key> tells all of it, line-<key> is thin and says
+# less
+MARK, LINE = "mark-", "line-"
 CLASSES = ("label", "path", "best", "fit", "staircase", "tolerance")  # gids that stay, as classes
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -26,7 +29,14 @@ _FONT = re.compile(r"font: (?:(bold|[1-9]00) )?([\d.]+)px [^;]+")
 _FAMILY = re.compile(r"; font-family: [^;]+")
 
 
-def inline(figure: Figure, *, name: str, alt: str, marks: Mapping[str, str] | None = None, colours: Mapping[str, str] | None = None) -> str:
+def inline(
+    figure: Figure,
+    *,
+    name: str,
+    alt: str,
+    marks: Mapping[str, str] | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> str:
     """The figure as an <svg> element.
 
     Args:
@@ -39,7 +49,12 @@ def inline(figure: Figure, *, name: str, alt: str, marks: Mapping[str, str] | No
 
     drawn = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            drawn,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     root = ET.fromstring(drawn.getvalue())
     _strip(root)
     themed = {k.lower(): v for k, v in {**THEME, **(colours or {})}.items()}
@@ -74,10 +89,17 @@ def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, st
     for key, value in element.attrib.items():
         if key == "style":
             value = swap.sub(partial(_colour, themed, element.tag == f"{{{_SVG}}}text"), value)
-            value = _FONT.sub(lambda found: f"font-size: {found[2]}px" + (f"; font-weight: {found[1]}" if found[1] else ""), value)
+            value = _FONT.sub(
+                lambda found: (
+                    f"font-size: {found[2]}px" + (f"; font-weight: {found[1]}" if found[1] else "")
+                ),
+                value,
+            )
             value = _FAMILY.sub("", value)
         if key in ("d", "x", "y", "style", "transform", "width", "height"):
-            value = _DIGITS.sub(lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), value)
+            value = _DIGITS.sub(
+                lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), value
+            )
         if key == "d":
             value = " ".join(value.split())
         element.set(key, value)
@@ -90,11 +112,16 @@ def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, st
 def _colour(themed: Mapping[str, str], words: bool, found: re.Match[str]) -> str:
     """Words need more contrast than marks: they are mixed with ink."""
     variable = themed[found.group()]
-    return f"color-mix(in srgb, var({variable}) 65%, var(--ink))" if words and variable not in THEME.values() else f"var({variable})"
+    return (
+        f"color-mix(in srgb, var({variable}) 65%, var(--ink))"
+        if words and variable not in THEME.values()
+        else f"var({variable})"
+    )
 
 
 def _name(element: ET.Element, marks: Mapping[str, str]) -> None:
-    """Marks become focusable and named; the other groups' ids, which repeat from figure to figure, go."""
+    """Marks become focusable and named; the other groups' ids, which repeat from figure to
+    figure, go."""
     if element.tag != f"{{{_SVG}}}g" or "id" not in element.attrib:
         return
     name = element.attrib.pop("id")
@@ -103,7 +130,13 @@ def _name(element: ET.Element, marks: Mapping[str, str]) -> None:
     if name not in marks:
         return
     kind, key = name.split("-", 1)
-    element.attrib |= {"class": kind, "tabindex": "0", "role": "img", f"data-{kind}": key, "aria-label": marks[name]}
+    element.attrib |= {
+        "class": kind,
+        "tabindex": "0",
+        "role": "img",
+        f"data-{kind}": key,
+        "aria-label": marks[name],
+    }
     title = ET.Element(f"{{{_SVG}}}title")
     title.text = marks[name]
     element.insert(0, title)

@@ -38,7 +38,9 @@ class Look:
     @cached_property
     def names(self) -> dict[str, str]:
         """What each mark, and each line of a run, is called: by gid."""
-        return {f"{MARK}{key}": spoken(mark) for key, mark in self.told.items()} | {f"{LINE}{k}": m["title"] for k, m in self.told.items()}
+        return {f"{MARK}{key}": spoken(mark) for key, mark in self.told.items()} | {
+            f"{LINE}{k}": m["title"] for k, m in self.told.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +50,16 @@ class Chart:
     svg: str
 
 
-def frontier_charts(settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None, look: Look) -> list[tuple[Chart, Chart]]:
+def frontier_charts(
+    settings: Sequence[Setting], rewards: Sequence[str], found: Findings | None, look: Look
+) -> list[tuple[Chart, Chart]]:
     """For each reward: against KL, and against its square root."""
     pairs = []
     for key in drawable(settings, rewards):
         title = titled(key)
-        alt = f"{title}, against KL. " + "; ".join(f"{s.label}: {show(s[key])} at {show(s[KL])} nats" for s in settings if drawn(s, key))
+        alt = f"{title}, against KL. " + "; ".join(
+            f"{s.label}: {show(s[key])} at {show(s[KL])} nats" for s in settings if drawn(s, key)
+        )
         bon = _bon(_best_of_n(settings), key)
         note = "Dashed: best of n of SFT." if bon else ""
         both = []
@@ -70,7 +76,11 @@ def _best_of_n(settings: Sequence[Setting]) -> Curve | None:
 
 
 def _bon(measured: Curve | None, key: str) -> list[tuple[int, float, float]]:
-    return [(p.n, p.kl, p.rewards[key]) for p in measured.points if key in p.rewards] if measured is not None else []
+    return (
+        [(p.n, p.kl, p.rewards[key]) for p in measured.points if key in p.rewards]
+        if measured is not None
+        else []
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +98,35 @@ class Over:
 
     @property
     def lines(self) -> list[list[str]]:
-        return [[name, FORMULAS[f.form], *_parameters(f), _peak(f), str(f.points), f"{f.r2:.2f}"] for name, f in self.fits]
+        return [
+            [name, FORMULAS[f.form], *_parameters(f), _peak(f), str(f.points), f"{f.r2:.2f}"]
+            for name, f in self.fits
+        ]
 
     @property
     def note(self) -> str:
-        hows = {True: "a bootstrap over whole runs", False: "from the residuals as if the points were independent, and so too narrow"}
-        kinds = {over_runs: [name for name, f in self.fits if f.over_runs is over_runs] for over_runs in hows}
-        how = "; ".join(f"of {' and '.join(names)} {hows[kind]}" for kind, names in kinds.items() if names)
-        said = f"In brackets: 95 % intervals, {how}. Gao et al., arXiv 2210.10760; log is the natural one."
+        hows = {
+            True: "a bootstrap over whole runs",
+            False: "from the residuals as if the points were independent, and so too narrow",
+        }
+        kinds = {
+            over_runs: [name for name, f in self.fits if f.over_runs is over_runs]
+            for over_runs in hows
+        }
+        how = "; ".join(
+            f"of {' and '.join(names)} {hows[kind]}" for kind, names in kinds.items() if names
+        )
+        said = (
+            f"In brackets: 95 % intervals, {how}. Gao et al., arXiv 2210.10760; log is the natural"
+            " one."
+        )
         loose = any(f.r2 < LOOSE for _, f in self.fits)
-        return said + (" Where R² is low no one curve holds for these runs, and its peak is no more than a hint." if loose else "")
+        return said + (
+            " Where R² is low no one curve holds for these runs, and its peak is no more than a"
+            " hint."
+            if loose
+            else ""
+        )
 
 
 def _parameters(found: Fit) -> list[str]:
@@ -116,12 +145,27 @@ def over_charts(settings: Sequence[Setting], look: Look) -> Over:
     points = [(s, run) for s, run in runs if charts.gold_gains(run)]
     if not points:
         return Over(
-            gap=None, fits=[], chart=None, why="There is no gold reward along training, so what proxy gains cannot be held against it."
+            gap=None,
+            fits=[],
+            chart=None,
+            why=(
+                "There is no gold reward along training, so what proxy gains cannot be held"
+                " against it."
+            ),
         )
     gap = None
     if any(len(charts.gap_path(run)) > 1 for _, run in runs):
-        note = "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two rise together. A rising one: gaming."
-        gap = chart_of(charts.gap_along_kl(settings, look.styles), "What proxy promises and gold does not keep", "gap", look, note)
+        note = (
+            "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two"
+            " rise together. A rising one: gaming."
+        )
+        gap = chart_of(
+            charts.gap_along_kl(settings, look.styles),
+            "What proxy promises and gold does not keep",
+            "gap",
+            look,
+            note,
+        )
     fitted = fit([charts.gold_gains(run) for _, run in points])
     fits = [("all PPO runs", fitted)] if isinstance(fitted, Fit) else []
     measured = _best_of_n(settings)
@@ -131,8 +175,16 @@ def over_charts(settings: Sequence[Setting], look: Look) -> Over:
         fits += [("best of n of SFT", other)] if isinstance(other, Fit) else []
     chart = None
     if isinstance(fitted, Fit):
-        note = f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them."
-        chart = chart_of(charts.fitted(points, fitted, look.styles), "Gold along KL, and the form of Gao et al.", "fit", look, note)
+        note = (
+            f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them."
+        )
+        chart = chart_of(
+            charts.fitted(points, fitted, look.styles),
+            "Gold along KL, and the form of Gao et al.",
+            "fit",
+            look,
+            note,
+        )
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     return Over(gap=gap, fits=fits, chart=chart, why=why)
 
@@ -141,18 +193,32 @@ def exact_chart(runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> Chart | 
     curves = [found for run in runs if (found := read_json(run.directory / "oracle.json"))]
     if not rows or not curves:
         return None
-    alt = "Exact reward against exact KL. " + "; ".join(f"beta {r['beta']:g}: {r['share_of_gain']:.1%} of the gain" for r in rows)
+    alt = "Exact reward against exact KL. " + "; ".join(
+        f"beta {r['beta']:g}: {r['share_of_gain']:.1%} of the gain" for r in rows
+    )
     svg = inline(oracle.figure(rows, curves, EXACT), name="exact", alt=alt)
-    return Chart(title="Beside the exact frontier", note="Every response is listed, so nothing here is sampled.", svg=svg)
+    return Chart(
+        title="Beside the exact frontier",
+        note="Every response is listed, so nothing here is sampled.",
+        svg=svg,
+    )
 
 
 def iteration_charts(settings: Sequence[Setting], look: Look) -> list[Chart]:
     way = "A line a run: point at one, or go there with Tab and the arrow keys, to read which."
     pairs = [
         ("Coefficient", panels.coefficient(settings, look.styles), way),
-        ("KL of the rollouts", panels.kl_over_iterations(settings, look.styles), "A line a run. Dashed: the controllers' targets."),
+        (
+            "KL of the rollouts",
+            panels.kl_over_iterations(settings, look.styles),
+            "A line a run. Dashed: the controllers' targets.",
+        ),
     ]
-    return [chart_of(figure, title, f"iterations-{title}", look, note) for title, figure, note in pairs if figure is not None]
+    return [
+        chart_of(figure, title, f"iterations-{title}", look, note)
+        for title, figure, note in pairs
+        if figure is not None
+    ]
 
 
 def health_charts(settings: Sequence[Setting], look: Look) -> list[Chart]:
@@ -165,10 +231,21 @@ def health_charts(settings: Sequence[Setting], look: Look) -> list[Chart]:
                 for s in settings
                 if (points := next((p for run in s.runs if (p := series(run, *what.keys))), []))
             ]
-            found.append(chart_of(figure, what.title, f"health-{what.title}", look, "", f"{what.title} by iteration. {'; '.join(ends)}."))
+            found.append(
+                chart_of(
+                    figure,
+                    what.title,
+                    f"health-{what.title}",
+                    look,
+                    "",
+                    f"{what.title} by iteration. {'; '.join(ends)}.",
+                )
+            )
     return found
 
 
 def chart_of(figure: Figure, title: str, name: str, look: Look, note: str, alt: str = "") -> Chart:
-    svg = inline(figure, name=name, alt=alt or f"{title}. {note}", marks=look.names, colours=look.colours)
+    svg = inline(
+        figure, name=name, alt=alt or f"{title}. {note}", marks=look.names, colours=look.colours
+    )
     return Chart(title=title, note=note, svg=svg)

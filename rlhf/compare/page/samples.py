@@ -22,7 +22,9 @@ STRONG = 4.0  # nats of a token at which the shade is full
 class Token:
     lead: str  # the space before it, which is not shaded
     text: str
-    kl: float  # log pi - log pi_ref of the token that was drawn: its share of this response's KL estimate, may be negative
+    # log pi - log pi_ref of the token that was drawn: its share of this response's KL estimate, may
+    # be negative
+    kl: float
 
     @property
     def shade(self) -> int:
@@ -56,8 +58,13 @@ class Sample:
 
 
 def samples(run: Run, *, first: bool = False) -> list[dict[str, Any]]:
-    """A run's rows of samples.jsonl at its last evaluation, or at its first (iteration 0 is SFT)."""
-    rows = [row for row in Lines(run.directory / "samples.jsonl").read() if isinstance(row.get("iteration"), int) and "prompt" in row]
+    """A run's rows of samples.jsonl at its last evaluation, or at its first (iteration 0 is
+    SFT)."""
+    rows = [
+        row
+        for row in Lines(run.directory / "samples.jsonl").read()
+        if isinstance(row.get("iteration"), int) and "prompt" in row
+    ]
     if not rows:
         return []
     at = min(row["iteration"] for row in rows) if first else max(row["iteration"] for row in rows)
@@ -65,17 +72,31 @@ def samples(run: Run, *, first: bool = False) -> list[dict[str, Any]]:
 
 
 def side_by_side(settings: Sequence[Setting], most: int = PROMPTS) -> list[Sample]:
-    """Up to `most` prompts that every setting's first run with samples has answered, under SFT and under each."""
+    """Up to `most` prompts that every setting's first run with samples has answered, under SFT
+    and under each."""
     ended = {s.label: rows for s in settings if (rows := _first_rows(s))}
     if not ended:
         return []
     one = len(starts(settings)) == 1
-    sft = next((rows for s in settings for run in s.runs if one and (rows := samples(run, first=True))), [])
+    sft = next(
+        (rows for s in settings for run in s.runs if one and (rows := samples(run, first=True))), []
+    )
     shared = [row["prompt"] for row in next(iter(ended.values()))]
-    shared = [p for p in dict.fromkeys(shared) if all(any(row["prompt"] == p for row in rows) for rows in ended.values())]
+    shared = [
+        p
+        for p in dict.fromkeys(shared)
+        if all(any(row["prompt"] == p for row in rows) for rows in ended.values())
+    ]
     columns = ({"SFT": sft} if sft else {}) | ended
     return [
-        Sample(prompt=p, responses=tuple(_response(who, row) for who, rows in columns.items() if (row := _of(rows, p)) is not None))
+        Sample(
+            prompt=p,
+            responses=tuple(
+                _response(who, row)
+                for who, rows in columns.items()
+                if (row := _of(rows, p)) is not None
+            ),
+        )
         for p in shared[:most]
     ]
 
@@ -99,7 +120,11 @@ def _response(who: str, row: dict[str, Any]) -> Response:
     return Response(
         who=who,
         text=str(row.get("response", "")),
-        tokens=tuple(_token(str(t), value({"": k}, "")) for t, k in zip(texts, kls, strict=True)) if whole else (),
+        tokens=(
+            tuple(_token(str(t), value({"": k}, "")) for t, k in zip(texts, kls, strict=True))
+            if whole
+            else ()
+        ),
         rewards={k.removeprefix("reward/"): value(row, k) for k in row if k.startswith("reward/")},
         kl=value(row, KL),
         ended=bool(row.get("ended", True)),

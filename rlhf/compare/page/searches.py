@@ -1,4 +1,5 @@
-"""The searches of a comparison as parts of report.html: what they found in words, a chart, tables."""
+"""The searches of a comparison as parts of report.html: what they found in words, a chart,
+tables."""
 
 from __future__ import annotations
 
@@ -28,17 +29,29 @@ class Part:
     note: str
 
 
-def search_parts(found: Sequence[Search | Crossing], settings: Sequence[Setting], look: Look) -> list[Part]:
+def search_parts(
+    found: Sequence[Search | Crossing], settings: Sequence[Setting], look: Look
+) -> list[Part]:
     looks = {run.directory: look.styles[s.label] for s in settings for run in (*s.runs, *s.copies)}
 
     def style(run: Run | None) -> tuple[str, str]:
         return looks.get(run.directory, (MUTED, "o")) if run is not None else (MUTED, "o")
 
-    return [Part(name=one.name, said=sentences(one), chart=_chart(one, style, look), tables=tables(one), note=note(one)) for one in found]
+    return [
+        Part(
+            name=one.name,
+            said=sentences(one),
+            chart=_chart(one, style, look),
+            tables=tables(one),
+            note=note(one),
+        )
+        for one in found
+    ]
 
 
 def search_marks(found: Sequence[Search | Crossing], told: Mapping[str, Mark]) -> dict[str, Mark]:
-    """What the marks of trials and of measured values tell; the samples are those that `told` has of their runs."""
+    """What the marks of trials and of measured values tell; the samples are those that `told`
+    has of their runs."""
     marks: dict[str, Mark] = {}
     for one in found:
         if isinstance(one, Search):
@@ -47,14 +60,23 @@ def search_marks(found: Sequence[Search | Crossing], told: Mapping[str, Mark]) -
                 marks[searchcharts.mark_of(one, t.number)] = _mark(t.title, lines, t.run, told)
         else:
             for i, level in enumerate(one.levels):
-                lines = [[named(one.objective), measured(level)], ["runs", ", ".join(run.name for run in level.runs) or "-"]]
+                lines = [
+                    [named(one.objective), measured(level)],
+                    ["runs", ", ".join(run.name for run in level.runs) or "-"],
+                ]
                 only = level.runs[0] if len(level.runs) == 1 else None
-                marks[searchcharts.mark_of(one, i)] = _mark(f"{one.setting}={level.x}", lines, only, told)
+                marks[searchcharts.mark_of(one, i)] = _mark(
+                    f"{one.setting}={level.x}", lines, only, told
+                )
     return marks
 
 
 def _mark(title: str, lines: list[list[str]], run: Run | None, told: Mapping[str, Mark]) -> Mark:
-    return {"title": title, "lines": lines, "sample": told[run.name]["sample"] if run is not None and run.name in told else None}
+    return {
+        "title": title,
+        "lines": lines,
+        "sample": told[run.name]["sample"] if run is not None and run.name in told else None,
+    }
 
 
 def _chart(one: Search | Crossing, style: searchcharts.Style, look: Look) -> Chart | None:
@@ -69,9 +91,19 @@ def _chart(one: Search | Crossing, style: searchcharts.Style, look: Look) -> Cha
         (goal,) = one.goals
         return _of(figure, f"{named(goal)} by trial", "The line is the best so far.", one, look)
     up, across = one.goals
-    said = "The line is the Pareto front; pale marks are trials that it beats. Colours as in the frontier below."
+    said = (
+        "The line is the Pareto front; pale marks are trials that it beats. Colours as in the"
+        " frontier below."
+    )
     return _of(figure, f"{named(up)} against {named(across)}", said, one, look)
 
 
 def _of(figure: Figure, title: str, said: str, one: Search | Crossing, look: Look) -> Chart:
-    return chart_of(figure, title[0].upper() + title[1:], f"search-{one.name}", look, said, f"{title}. {sentences(one)}")
+    return chart_of(
+        figure,
+        title[0].upper() + title[1:],
+        f"search-{one.name}",
+        look,
+        said,
+        f"{title}. {sentences(one)}",
+    )

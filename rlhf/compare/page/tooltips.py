@@ -43,9 +43,15 @@ def marks(settings: Sequence[Setting], rewards: Sequence[str]) -> dict[str, Mark
             found[f"setting-{s.label}"] = _mean(s, rewards)
     sft = next((s for s in settings if s.sft), None) if len(starts(settings)) == 1 else None
     if sft is not None:
-        lines = [[key.removeprefix("reward/"), show(sft.sft[key])] for key in rewards if key in sft.sft]
+        lines = [
+            [key.removeprefix("reward/"), show(sft.sft[key])] for key in rewards if key in sft.sft
+        ]
         row = next((rows[0] for run in sft.runs if (rows := samples(run, first=True))), None)
-        found["sft"] = {"title": "SFT, where all runs begin", "lines": [["KL", "0"], *lines], "sample": _sample(row)}
+        found["sft"] = {
+            "title": "SFT, where all runs begin",
+            "lines": [["KL", "0"], *lines],
+            "sample": _sample(row),
+        }
     return found
 
 
@@ -56,7 +62,11 @@ def spoken(mark: Mark) -> str:
 
 def _run(setting: Setting, run: Run, rewards: Sequence[str]) -> Mark:
     seed = run.config.get("seed")
-    lines = [[_name(key), _estimate(run, key)] for key in (KL, *rewards) if number(run.summary.get(key)) is not None]
+    lines = [
+        [_name(key), _estimate(run, key)]
+        for key in (KL, *rewards)
+        if number(run.summary.get(key)) is not None
+    ]
     if number(run.summary.get("kl.coef_final")) is not None:
         lines.append(["coefficient at the end", f"{value(run.summary, 'kl.coef_final'):.3g}"])
     lines.append(["length", f"{value(run.summary, 'response/length'):.3g} tokens"])
@@ -71,8 +81,16 @@ def _run(setting: Setting, run: Run, rewards: Sequence[str]) -> Mark:
 
 
 def _mean(setting: Setting, rewards: Sequence[str]) -> Mark:
-    lines = [[_name(key), say(setting_interval(setting, key))] for key in (KL, *rewards) if setting[key].n]
-    return {"title": f"{setting.label}: mean of {len(setting.runs)} seeds (95 % interval)", "lines": lines, "sample": None}
+    lines = [
+        [_name(key), say(setting_interval(setting, key))]
+        for key in (KL, *rewards)
+        if setting[key].n
+    ]
+    return {
+        "title": f"{setting.label}: mean of {len(setting.runs)} seeds (95 % interval)",
+        "lines": lines,
+        "sample": None,
+    }
 
 
 def _name(key: str) -> str:
@@ -84,7 +102,14 @@ def _estimate(run: Run, key: str) -> str:
 
 
 def _sample(row: dict[str, Any] | None) -> dict[str, str] | None:
-    return {"prompt": _cut(row["prompt"], PROMPT), "response": _cut(row.get("response", ""), 2 * PROMPT)} if row is not None else None
+    return (
+        {
+            "prompt": _cut(row["prompt"], PROMPT),
+            "response": _cut(row.get("response", ""), 2 * PROMPT),
+        }
+        if row is not None
+        else None
+    )
 
 
 def _cut(text: Any, most: int) -> str:

@@ -27,12 +27,18 @@ class Curve:
 def curve(runs: Sequence[Run]) -> Curve | None:
     """The first one found; None where none was measured."""
     for run in runs:
-        rows = [row for row in read_json(run.directory / FILE).get("points", ()) if isinstance(row, dict) and isinstance(row.get("n"), int)]
+        rows = [
+            row
+            for row in read_json(run.directory / FILE).get("points", ())
+            if isinstance(row, dict) and isinstance(row.get("n"), int)
+        ]
         if rows:
             return Curve(points=tuple(sorted((_point(row) for row in rows), key=lambda p: p.n)))
     return None
 
 
 def _point(row: dict[str, object]) -> Point:
-    rewards = {key: value(row, key) for key in row if key.startswith("reward/") and not key.endswith("_se")}
+    rewards = {
+        key: value(row, key) for key in row if key.startswith("reward/") and not key.endswith("_se")
+    }
     return Point(n=int(str(row["n"])), kl=value(row, KL), rewards=rewards)

@@ -31,11 +31,16 @@ def value(row: Mapping[str, Any], key: str) -> float:
 
 
 def evaluations(run: Run, key: str) -> list[Evaluation]:
-    """A run's evaluations of one reward, SFT first: those where KL and reward are finite. A sampled KL below 0 counts as 0."""
+    """A run's evaluations of one reward, SFT first: those where KL and reward are finite. A
+    sampled KL below 0 counts as 0."""
     rows = (
         Evaluation(
             iteration=int(row.get("iteration", 0)),
-            kl=max(value(row, f"eval/{KL}"), 0.0) if math.isfinite(value(row, f"eval/{KL}")) else math.nan,
+            kl=(
+                max(value(row, f"eval/{KL}"), 0.0)
+                if math.isfinite(value(row, f"eval/{KL}"))
+                else math.nan
+            ),
             kl_se=value(row, f"eval/{KL}_se"),
             reward=value(row, f"eval/{key}"),
             reward_se=value(row, f"eval/{key}_se"),

@@ -19,16 +19,22 @@ def is_run(place: Path) -> bool:
 
 
 def gather(places: Sequence[Path]) -> list[Run]:
-    """The runs of the places, each a run's directory or a sweep's. A run that is named twice counts once.
+    """The runs of the places, each a run's directory or a sweep's. A run that is named twice counts
+    once.
 
-    Names that two runs share get the names of the folders they lie in before them, as many as tell them apart.
+    Names that two runs share get the names of the folders they lie in before them, as many as tell
+    them apart.
     """
     found: dict[Path, Run] = {}
     for place in places:
         for run in [load_run(place)] if is_run(place) else load(place):
             found.setdefault(run.directory.resolve(), run)
     names, folders = {path: run.name for path, run in found.items()}, dict.fromkeys(found, 0)
-    while shared := [path for path, count in ((p, Counter(names.values())[n]) for p, n in names.items()) if count > 1]:
+    while shared := [
+        path
+        for path, count in ((p, Counter(names.values())[n]) for p, n in names.items())
+        if count > 1
+    ]:
         for path in shared:
             folders[path] += 1
             names[path] = _under(path, found[path].name, folders[path])

@@ -26,7 +26,9 @@ def manifests(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def revisions(found: Sequence[dict[str, Any]]) -> list[str]:
     """Git revisions, those of a tree with changes marked."""
     gits = [m["git"] for m in found if (m.get("git") or {}).get("revision")]
-    return sorted({str(git["revision"])[:12] + (" with changes" if git.get("dirty") else "") for git in gits})
+    return sorted(
+        {str(git["revision"])[:12] + (" with changes" if git.get("dirty") else "") for git in gits}
+    )
 
 
 def versions(found: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
@@ -39,7 +41,8 @@ def versions(found: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def starts(settings: Sequence[Setting]) -> list[list[Setting]]:
-    """The settings by the SFT policy that their KL is to: those with one in common together. One that does not say is with the first."""
+    """The settings by the SFT policy that their KL is to: those with one in common together. One
+    that does not say is with the first."""
     groups: list[tuple[set[str], list[Setting]]] = []
     for s in settings:
         own = set(fingerprints(s.runs).get("sft", ()))

@@ -39,8 +39,15 @@ class Run:
 
 def load(directory: Path) -> list[Run]:
     """Every run in a sweep's directory, and the jobs of sweep.json that never began, by name."""
-    jobs = {str(job["name"]): tuple(map(str, job.get("overrides", ()))) for job in read_json(directory / "sweep.json").get("jobs", ())}
-    found = {path.name for path in directory.iterdir() if path.is_dir() and any((path / mark).is_file() for mark in MARKS)}
+    jobs = {
+        str(job["name"]): tuple(map(str, job.get("overrides", ())))
+        for job in read_json(directory / "sweep.json").get("jobs", ())
+    }
+    found = {
+        path.name
+        for path in directory.iterdir()
+        if path.is_dir() and any((path / mark).is_file() for mark in MARKS)
+    }
     return [load_run(directory / name, jobs.get(name, ())) for name in sorted(found | jobs.keys())]
 
 

@@ -1,4 +1,5 @@
-"""What a search in a compared directory came to: optuna.json (hydra/sweeper=optuna) and find.json (hydra/sweeper=find), as data."""
+"""What a search in a compared directory came to: optuna.json (hydra/sweeper=optuna) and
+find.json (hydra/sweeper=find), as data."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 
 CUT = "cut and asked for again"
-STATES = {"complete": "complete", "fail": "failed", "pruned": "pruned", "running": "running", "waiting": "waiting"}
+STATES = {
+    "complete": "complete",
+    "fail": "failed",
+    "pruned": "pruned",
+    "running": "running",
+    "waiting": "waiting",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,26 +97,40 @@ class Crossing:
 
 def searches(runs: Sequence[Run]) -> list[Search]:
     """The Optuna searches of the directories whose runs are all here."""
-    return [s for place, there in _places(runs, "optuna.json") if (s := _search(place, there)) is not None]
+    return [
+        s
+        for place, there in _places(runs, "optuna.json")
+        if (s := _search(place, there)) is not None
+    ]
 
 
 def crossings(runs: Sequence[Run]) -> list[Crossing]:
     """The searches for a target, of the directories whose runs are all here."""
-    return [c for place, there in _places(runs, "find.json") if (c := _crossing(place, there)) is not None]
+    return [
+        c
+        for place, there in _places(runs, "find.json")
+        if (c := _crossing(place, there)) is not None
+    ]
 
 
 def named(objective: str) -> str:
     """reward/gold -> gold reward"""
     if objective == KL:
         return "KL (nats a response)"
-    return f"{objective.removeprefix('reward/')} reward" if objective.startswith("reward/") else objective
+    return (
+        f"{objective.removeprefix('reward/')} reward"
+        if objective.startswith("reward/")
+        else objective
+    )
 
 
 def _places(runs: Sequence[Run], file: str) -> Iterable[tuple[Path, dict[str, Run]]]:
     """Directories that have the file and are compared whole, each with its runs by name."""
     for place in dict.fromkeys(run.directory.parent for run in runs):
         there = {run.directory.name: run for run in runs if run.directory.parent == place}
-        if (place / file).is_file() and all(child.name in there for child in place.iterdir() if is_run(child)):
+        if (place / file).is_file() and all(
+            child.name in there for child in place.iterdir() if is_run(child)
+        ):
             yield place, there
 
 
@@ -119,19 +140,26 @@ def _search(place: Path, runs: dict[str, Run]) -> Search | None:
         return None
     return Search(
         name=str(told.get("name", place.name)),
-        goals={key: goal == "maximize" for key, goal in zip(told["objectives"], told["directions"], strict=True)},
+        goals={
+            key: goal == "maximize"
+            for key, goal in zip(told["objectives"], told["directions"], strict=True)
+        },
         asked=int(told.get("n_trials", len(told["trials"]))),
         trials=tuple(_trial(row, runs) for row in told["trials"]),
     )
 
 
 def _trial(row: dict[str, Any], runs: dict[str, Run]) -> Trial:
-    """A failed trial without overrides never came to its result: its command was cut, and the next one asked for it again."""
+    """A failed trial without overrides never came to its result: its command was cut, and the
+    next one asked for it again."""
     cut = row["state"] == "fail" and row.get("overrides") is None
     return Trial(
         number=int(row["number"]),
         state=CUT if cut else STATES.get(row["state"], str(row["state"])),
-        params={key: f"{v:.4g}" if isinstance(v, float) else str(redact_value(key, v)) for key, v in row["params"].items()},
+        params={
+            key: f"{v:.4g}" if isinstance(v, float) else str(redact_value(key, v))
+            for key, v in row["params"].items()
+        },
         values={key: value(row["values"], key) for key in row.get("values") or {}},
         front=bool(row.get("front")),
         name=row.get("run") or "",
@@ -160,5 +188,7 @@ def _crossing(place: Path, runs: dict[str, Run]) -> Crossing | None:
 
 
 def _level(row: dict[str, Any], setting: str, runs: Iterable[Run]) -> Level:
-    there = tuple(run for run in runs if run.finished and number(run.config.get(setting)) == row["x"])
+    there = tuple(
+        run for run in runs if run.finished and number(run.config.get(setting)) == row["x"]
+    )
     return Level(x=row["x"], y=value(row, "y"), error=value(row, "error"), runs=there)

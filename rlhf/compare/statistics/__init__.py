@@ -1,1 +1,2 @@
-"""From values to estimates, intervals and findings. Pure functions; nothing is drawn or written here."""
+"""From values to estimates, intervals and findings. Pure functions; nothing is drawn or written
+here."""

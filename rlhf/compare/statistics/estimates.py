@@ -19,7 +19,8 @@ class Estimate:
 
     @property
     def spread(self) -> float:
-        """What to draw as a bar: the standard deviation over runs, or one run's own standard error."""
+        """What to draw as a bar: the standard deviation over runs, or one run's own standard
+        error."""
         return self.std if self.n > 1 else self.se
 
 
@@ -27,10 +28,11 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:
-    """Mean over runs that differ in the seed only; `ses` are the runs' own standard errors (of the evaluation), nan if unknown.
+    """Mean over runs that differ in the seed only; `ses` are the runs' own standard errors (of the
+    evaluation), nan if unknown.
 
-    One run: its own. More: std / sqrt(n), but not less than sqrt(mean se^2 / n), the noise of evaluating alone: two seeds
-    agree by chance often enough, and certainty must not come from that.
+    One run: its own. More: std / sqrt(n), but not less than sqrt(mean se^2 / n), the noise of
+    evaluating alone: two seeds agree by chance often enough, and certainty must not come from that.
     """
     kept = [(v, s) for v, s in zip(values, ses, strict=True) if math.isfinite(v)]
     n, lost = len(kept), len(values) - len(kept)
@@ -46,7 +48,8 @@ def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:
 
 
 def same_thing(values: Sequence[float], ses: Sequence[float]) -> Estimate:
-    """One quantity reported by several runs (the SFT policy's reward): no more certain for being repeated."""
+    """One quantity reported by several runs (the SFT policy's reward): no more certain for being
+    repeated."""
     kept = [v for v in values if math.isfinite(v)]
     known = [s for s in ses if math.isfinite(s)]
     if not kept:
@@ -55,7 +58,8 @@ def same_thing(values: Sequence[float], ses: Sequence[float]) -> Estimate:
 
 
 def gap(a: Estimate, b: Estimate) -> float:
-    """(a - b) / sqrt(se_a^2 + se_b^2). nan where either is not known; infinite where neither has noise and they differ."""
+    """(a - b) / sqrt(se_a^2 + se_b^2). nan where either is not known; infinite where neither has
+    noise and they differ."""
     difference, noise = a.mean - b.mean, math.hypot(a.se, b.se)
     if math.isnan(difference) or math.isnan(noise):
         return math.nan

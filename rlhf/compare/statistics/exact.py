@@ -1,4 +1,5 @@
-"""Runs on an enumerable problem (callbacks=oracle): oracle.csv, and where each stands on the exact frontier."""
+"""Runs on an enumerable problem (callbacks=oracle): oracle.csv, and where each stands on the
+exact frontier."""
 
 from __future__ import annotations
 
@@ -27,11 +28,16 @@ class Exact:
 
 
 def write(directory: Path, runs: Sequence[Run], copies: Mapping[str, str]) -> Exact | None:
-    """oracle.csv and oracle.png of the runs that have exact answers; None (and no file left of before) where none has.
+    """oracle.csv and oracle.png of the runs that have exact answers; None (and no file left of
+    before) where none has.
 
-    `copies`: name of a run that is in no number -> name of the one of its seed that counts; the table marks it and nothing else shows it.
+    `copies`: name of a run that is in no number -> name of the one of its seed that counts; the
+    table marks it and nothing else shows it.
     """
-    known = sorted((run for run in runs if "oracle/share_of_gain" in run.summary), key=lambda run: (_beta(run), run.config.get("seed", 0)))
+    known = sorted(
+        (run for run in runs if "oracle/share_of_gain" in run.summary),
+        key=lambda run: (_beta(run), run.config.get("seed", 0)),
+    )
     table, picture = directory / "oracle.csv", directory / "oracle.png"
     if not known:
         table.unlink(missing_ok=True)
@@ -65,8 +71,13 @@ def draw(path: Path, rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, 
     return path
 
 
-def figure(rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, Any]], size: tuple[float, float] = (8, 5)) -> Figure:
-    """The best reward at every KL, our runs, and best of n of the reference. Each distinct reference has a frontier of its own."""
+def figure(
+    rows: Sequence[dict[str, Any]],
+    curves: Sequence[dict[str, Any]],
+    size: tuple[float, float] = (8, 5),
+) -> Figure:
+    """The best reward at every KL, our runs, and best of n of the reference. Each distinct
+    reference has a frontier of its own."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -75,15 +86,33 @@ def figure(rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, Any]], siz
     axes = made.add_subplot()
     distinct = {tuple(point["kl"] for point in curve["frontier"]): curve for curve in curves}
     for i, curve in enumerate(distinct.values()):  # "_" keeps a line out of the legend
-        optimal, kept = ([[point[axis] for point in curve[name]] for axis in ("kl", "reward")] for name in ("frontier", "best_of_n"))
+        optimal, kept = (
+            [[point[axis] for point in curve[name]] for axis in ("kl", "reward")]
+            for name in ("frontier", "best_of_n")
+        )
         axes.plot(*optimal, color="#444444", lw=1.2, zorder=1, label="_" if i else "exact frontier")
-        axes.plot(*kept, "s--", color="#999999", ms=4, lw=0.8, label="_" if i else "best of n of the reference, exact")
+        axes.plot(
+            *kept,
+            "s--",
+            color="#999999",
+            ms=4,
+            lw=0.8,
+            label="_" if i else "best of n of the reference, exact",
+        )
     betas = sorted({row["beta"] for row in rows})
     for i, beta in enumerate(betas):
         of = [row for row in rows if row["beta"] == beta]
         share = min(row["share_of_gain"] for row in of)
         label = f"PPO at {beta:g}: {share:.1%} of the gain" + (" at least" if len(of) > 1 else "")
-        axes.scatter([r["kl"] for r in of], [r["reward"] for r in of], s=42, color=f"C{i}", label=label, zorder=3, edgecolors="white")
+        axes.scatter(
+            [r["kl"] for r in of],
+            [r["reward"] for r in of],
+            s=42,
+            color=f"C{i}",
+            label=label,
+            zorder=3,
+            edgecolors="white",
+        )
     axes.set_xlabel("KL to the reference (nats a response, exact)")
     axes.set_ylabel("reward that PPO maximises (exact)")
     axes.set_title("Did PPO do as well as it could?")
@@ -93,7 +122,10 @@ def figure(rows: Sequence[dict[str, Any]], curves: Sequence[dict[str, Any]], siz
 
 
 def _text(rows: Sequence[dict[str, Any]]) -> str:
-    lines = ["Beside the exact optimum:", "  beta  seed  share of the gain       J      J*      KL  reward"]
+    lines = [
+        "Beside the exact optimum:",
+        "  beta  seed  share of the gain       J      J*      KL  reward",
+    ]
     for r in rows:
         numbers = f"{r['objective']:7.3f} {r['optimum']:7.3f} {r['kl']:7.3f} {r['reward']:7.3f}"
         lines.append(f"{r['beta']:>6g} {r['seed']!s:>5} {r['share_of_gain']:>18.2%} {numbers}")
@@ -101,12 +133,28 @@ def _text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _markdown(rows: Sequence[dict[str, Any]], drawn: bool) -> str:
-    head = ("beta", "seed", "share of the gain", "J", "J*", "J of the reference", "KL (optimum)", "reward (optimum)", "missing")
+    head = (
+        "beta",
+        "seed",
+        "share of the gain",
+        "J",
+        "J*",
+        "J of the reference",
+        "KL (optimum)",
+        "reward (optimum)",
+        "missing",
+    )
     lines = [
         "## Beside the exact optimum",
         "",
-        "Every response is listed, so these numbers have no sampling error. J = E[r] - beta KL, over the prompts of training; J* is the",
-        "best that any policy can reach; the share is (J - J of the reference) / (J* - J of the reference); what is missing is the reward",
+        (
+            "Every response is listed, so these numbers have no sampling error. J = E[r] - beta KL,"
+            " over the prompts of training; J* is the"
+        ),
+        (
+            "best that any policy can reach; the share is (J - J of the reference) / (J* - J of the"
+            " reference); what is missing is the reward"
+        ),
         "that the best policy with the same KL has more.",
         "",
         "| " + " | ".join(head) + " |",
@@ -115,6 +163,13 @@ def _markdown(rows: Sequence[dict[str, Any]], drawn: bool) -> str:
     for r in rows:
         objectives = [f"{r[name]:.4f}" for name in ("objective", "optimum", "reference")]
         beside = [f"{r[name]:.3f} ({r[f'optimum_{name}']:.3f})" for name in ("kl", "reward")]
-        cells = [f"{r['beta']:g}", str(r["seed"]), f"{r['share_of_gain']:.2%}", *objectives, *beside, f"{r['missing_at_kl']:.4f}"]
+        cells = [
+            f"{r['beta']:g}",
+            str(r["seed"]),
+            f"{r['share_of_gain']:.2%}",
+            *objectives,
+            *beside,
+            f"{r['missing_at_kl']:.4f}",
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, *(["", "![](oracle.png)"] if drawn else []), ""])

@@ -23,11 +23,22 @@ CLIPPED = 0.05  # share of scores at reward_clip
 UNENDED = 0.5  # share of responses without EOS
 
 RULES = {
-    "Length gaming": f"length {LONGER:g} times SFT's, or half of it, while proxy rose and gold fell by more than its noise",
+    "Length gaming": (
+        f"length {LONGER:g} times SFT's, or half of it, while proxy rose and gold fell by more than"
+        " its noise"
+    ),
     "Entropy collapse": f"entropy per token below {COLLAPSED:.0%} of SFT's",
-    "Value divergence": "explained variance below 0 in the last quarter of training, or a value loss that is no number",
-    "KL blow-up": f"KL above {OFF_TARGET:g} times the controller's target, or above {SURPRISE:g} times SFT's own entropy a response",
-    "Reward at its clip": f"more than {CLIPPED:.0%} of the scores cut by reward_clip in the last quarter",
+    "Value divergence": (
+        "explained variance below 0 in the last quarter of training, or a value loss that is no"
+        " number"
+    ),
+    "KL blow-up": (
+        f"KL above {OFF_TARGET:g} times the controller's target, or above {SURPRISE:g} times SFT's"
+        " own entropy a response"
+    ),
+    "Reward at its clip": (
+        f"more than {CLIPPED:.0%} of the scores cut by reward_clip in the last quarter"
+    ),
     "Responses that do not end": f"more than {UNENDED:.0%} without EOS at the end",
 }
 
@@ -44,14 +55,21 @@ class Sickness:
 
 
 def diagnose(settings: Sequence[Setting], runs: Sequence[Run] = ()) -> list[Sickness]:
-    """Every sickness of every setting, by kind in the order of RULES; after them those of the failed among `runs`."""
-    patients = [(s.label, s.runs) for s in settings] + [(f"{run.name} (failed)", (run,)) for run in runs if run.status == "failed"]
+    """Every sickness of every setting, by kind in the order of RULES; after them those of the
+    failed among `runs`."""
+    patients = [(s.label, s.runs) for s in settings] + [
+        (f"{run.name} (failed)", (run,)) for run in runs if run.status == "failed"
+    ]
     found = []
     for kind, check in CHECKS.items():
         for name, those in patients:
             told = [said for run in those if (said := check(run))]
             if told:
-                found.append(Sickness(kind=kind, setting=name, runs=len(told), of=len(those), sentence=told[0]))
+                found.append(
+                    Sickness(
+                        kind=kind, setting=name, runs=len(told), of=len(those), sentence=told[0]
+                    )
+                )
     return found
 
 
@@ -61,29 +79,41 @@ def well(settings: Sequence[Setting]) -> str:
     silent = [kind for kind, check in CHECKS.items() if all(check(run) is None for run in runs)]
     if len(silent) == len(CHECKS):
         return "There was nothing to check: no finished run recorded what the rules look at."
-    said = f"None of the known sicknesses was found in the {len(runs)} finished run{'s' if len(runs) != 1 else ''}"
+    said = (
+        f"None of the known sicknesses was found in the {len(runs)} finished"
+        f" run{'s' if len(runs) != 1 else ''}"
+    )
     return said + (f"; nothing was recorded that tells of {', '.join(silent)}." if silent else ".")
 
 
 def markdown(settings: Sequence[Setting], runs: Sequence[Run]) -> list[str]:
     """The section of report.md."""
-    return ["## Training health", "\n".join(_line(*those) for those in by_kind(diagnose(settings, runs))) or well(settings)]
+    return [
+        "## Training health",
+        "\n".join(_line(*those) for those in by_kind(diagnose(settings, runs))) or well(settings),
+    ]
 
 
 def _line(first: Sickness, others: Sequence[Sickness]) -> str:
     also = ", ".join(f"{plain(s.setting)} ({s.runs} of {s.of})" for s in others)
-    said = f"- **{first.kind}**, {plain(first.setting)} ({first.runs} of {first.of} runs): {first.sentence}"
+    said = (
+        f"- **{first.kind}**, {plain(first.setting)} ({first.runs} of {first.of} runs):"
+        f" {first.sentence}"
+    )
     return said + (f" Also: {also}." if also else "")
 
 
 def by_kind(found: Sequence[Sickness]) -> list[tuple[Sickness, list[Sickness]]]:
     """Each kind once, of the setting that has it most; beside it the others that have it."""
-    kinds = {kind: [s for s in found if s.kind == kind] for kind in dict.fromkeys(s.kind for s in found)}
+    kinds = {
+        kind: [s for s in found if s.kind == kind] for kind in dict.fromkeys(s.kind for s in found)
+    }
     firsts = [max(those, key=lambda s: s.runs / s.of) for those in kinds.values()]
     return [(first, [s for s in kinds[first.kind] if s is not first]) for first in firsts]
 
 
-# A check tells what is wrong, "" where nothing is, None where the run recorded nothing that it could be told by.
+# A check tells what is wrong, "" where nothing is, None where the run recorded nothing that it
+# could be told by.
 
 
 def length_gaming(run: Run) -> str | None:
@@ -100,7 +130,10 @@ def length_gaming(run: Run) -> str | None:
         if fell <= (CLEAR * math.hypot(ses[0][1], ses[-1][1]) if ses else 0.0):
             return ""
         beside = f"gold fell by {fell:.2g}"
-    return f"Responses went from {start:.3g} to {end:.3g} tokens while proxy rose by {rose:.2g}; {beside}."
+    return (
+        f"Responses went from {start:.3g} to {end:.3g} tokens while proxy rose by {rose:.2g};"
+        f" {beside}."
+    )
 
 
 def entropy_collapse(run: Run) -> str | None:
@@ -109,11 +142,16 @@ def entropy_collapse(run: Run) -> str | None:
         return None
     if entropy[-1][1] >= COLLAPSED * entropy[0][1]:
         return ""
-    return f"Entropy fell from {entropy[0][1]:.3g} to {entropy[-1][1]:.2g} nats a token: the policy says nearly the same thing every time."
+    return (
+        f"Entropy fell from {entropy[0][1]:.3g} to {entropy[-1][1]:.2g} nats a token: the policy"
+        " says nearly the same thing every time."
+    )
 
 
 def value_divergence(run: Run) -> str | None:
-    losses = [found for row in run.metrics if (found := number(row.get("ppo/value_loss"))) is not None]
+    losses = [
+        found for row in run.metrics if (found := number(row.get("ppo/value_loss"))) is not None
+    ]
     if not all(map(math.isfinite, losses)):
         return "The value loss stopped being a number."
     explained = _late(series(run, "ppo/explained_variance"))
@@ -121,7 +159,10 @@ def value_divergence(run: Run) -> str | None:
         return "" if losses else None
     if median(explained) >= 0:
         return ""
-    return f"The value model ends no better than a constant (explained variance {median(explained):.2f}), so advantages are mostly noise."
+    return (
+        "The value model ends no better than a constant (explained variance"
+        f" {median(explained):.2f}), so advantages are mostly noise."
+    )
 
 
 def kl_blow_up(run: Run) -> str | None:
@@ -131,14 +172,21 @@ def kl_blow_up(run: Run) -> str | None:
     end = median(kl)
     if unit(run) == "sequence":
         goal = target(run)
-        return f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}." if end > OFF_TARGET * goal else ""
+        return (
+            f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."
+            if end > OFF_TARGET * goal
+            else ""
+        )
     entropy, length = series(run, "eval/policy/entropy"), series(run, "eval/response/length")
     if not entropy or not length:
         return None
     own = entropy[0][1] * length[0][1]
     if not end > SURPRISE * own:
         return ""
-    return f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would practically never write what this writes."
+    return (
+        f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would"
+        " practically never write what this writes."
+    )
 
 
 def reward_at_clip(run: Run) -> str | None:
@@ -148,7 +196,8 @@ def reward_at_clip(run: Run) -> str | None:
     if fmean(clipped) <= CLIPPED:
         return ""
     return (
-        f"{fmean(clipped):.0%} of the scores were cut by reward_clip ({run.config.get('ppo.reward_clip', '?')}): PPO cannot see above it."
+        f"{fmean(clipped):.0%} of the scores were cut by reward_clip"
+        f" ({run.config.get('ppo.reward_clip', '?')}): PPO cannot see above it."
     )
 
 
@@ -158,7 +207,10 @@ def unended(run: Run) -> str | None:
         return None
     if 1 - ended[-1][1] <= UNENDED:
         return ""
-    return f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT: {1 - ended[0][1]:.0%})."
+    return (
+        f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT:"
+        f" {1 - ended[0][1]:.0%})."
+    )
 
 
 CHECKS: dict[str, Callable[[Run], str | None]] = {

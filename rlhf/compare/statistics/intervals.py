@@ -1,4 +1,5 @@
-"""95 % intervals: a bootstrap over seeds where there are seeds, else the noise of the evaluation."""
+"""95 % intervals: a bootstrap over seeds where there are seeds, else the noise of the
+evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Interval:
     low: float
     high: float
     n: int  # runs; of a difference those of the side with fewer
-    source: str  # SEEDS, EVALUATION, BOTH (a difference of one run and several) or "" (no noise measured)
+    # SEEDS, EVALUATION, BOTH (a difference of one run and several) or "" (no noise measured)
+    source: str
 
     @property
     def known(self) -> bool:
@@ -37,18 +39,24 @@ NOTHING = Interval(math.nan, math.nan, math.nan, 0, "")
 def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
     """Mean over runs that differ in the seed. `ses`: the runs' own standard errors, nan if unknown.
 
-    Two runs or more: percentile bootstrap of the mean, and never narrower than 1.96 sqrt(mean se^2 / n), the noise of evaluating
-    alone. With two or three runs a bootstrap is the range of the runs and holds the true mean less often than 95 times in 100.
-    One run: its evaluation, mean +- 1.96 se, which says nothing of other seeds.
+    Two runs or more: percentile bootstrap of the mean, and never narrower than 1.96 sqrt(mean se^2
+    / n), the noise of evaluating alone. With two or three runs a bootstrap is the range of the runs
+    and holds the true mean less often than 95 times in 100. One run: its evaluation, mean +- 1.96
+    se, which says nothing of other seeds.
     """
     return difference(values, ses, None, None)
 
 
-def difference(a: Sequence[float], a_ses: Sequence[float], b: Sequence[float] | None, b_ses: Sequence[float] | None) -> Interval:
+def difference(
+    a: Sequence[float],
+    a_ses: Sequence[float],
+    b: Sequence[float] | None,
+    b_ses: Sequence[float] | None,
+) -> Interval:
     """mean(a) - mean(b) over independent runs, with the rules of `interval`; `b` None: mean(a).
 
-    One run against several: the half widths of the several's interval and 1.96 se of the one, added in quadrature. Nothing is known
-    where the one's se is not.
+    One run against several: the half widths of the several's interval and 1.96 se of the one, added
+    in quadrature. Nothing is known where the one's se is not.
     """
     samples = [_finite(a, a_ses)] + ([] if b is None or b_ses is None else [_finite(b, b_ses)])
     n = min(len(sample) for sample in samples)
@@ -59,7 +67,9 @@ def difference(a: Sequence[float], a_ses: Sequence[float], b: Sequence[float] | 
     mean = _signed_sum([sum(v for v, _ in sample) / len(sample) for sample in samples])
     noise = Z95 * math.sqrt(sum(_mean_variance(sample) for sample in samples))
     if n == 1:
-        return Interval(mean, mean - noise, mean + noise, 1, EVALUATION if math.isfinite(noise) else "")
+        return Interval(
+            mean, mean - noise, mean + noise, 1, EVALUATION if math.isfinite(noise) else ""
+        )
     low, high = _bootstrap([[v for v, _ in sample] for sample in samples])
     known = noise if math.isfinite(noise) else 0.0
     return Interval(mean, min(low, mean - known), max(high, mean + known), n, SEEDS)
@@ -72,25 +82,37 @@ def say(i: Interval) -> str:
     width = i.high - i.low
     if not math.isfinite(width) or width <= 0:
         return f"{i.mean:.4g}"
-    most = 3 - math.floor(math.log10(abs(i.mean))) if i.mean else 6  # four digits of the mean say enough
+    # four digits of the mean say enough
+    most = 3 - math.floor(math.log10(abs(i.mean))) if i.mean else 6
     digits = max(min(1 - math.floor(math.log10(width / 2)), most, 6), 0)
-    mean, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (i.mean, i.low, i.high))  # + 0.0: no -0.00
+    # + 0.0: no -0.00
+    mean, low, high = (f"{round(x, digits) + 0.0:.{digits}f}" for x in (i.mean, i.low, i.high))
     return f"{mean} ({low} to {high})"
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> float:
-    """p of Welch's t-test that two groups of runs have the same mean; nan with fewer than two runs in one, or no spread in either."""
+    """p of Welch's t-test that two groups of runs have the same mean; nan with fewer than two
+    runs in one, or no spread in either."""
     from scipy.stats import ttest_ind_from_stats
 
     a, b = ([x for x in sample if math.isfinite(x)] for sample in (a, b))
-    if min(len(a), len(b)) < 2 or all(stdev(sample) <= 1e-12 * max(map(abs, sample)) for sample in (a, b)):
+    if min(len(a), len(b)) < 2 or all(
+        stdev(sample) <= 1e-12 * max(map(abs, sample)) for sample in (a, b)
+    ):
         return math.nan
-    return float(ttest_ind_from_stats(fmean(a), stdev(a), len(a), fmean(b), stdev(b), len(b), equal_var=False).pvalue)
+    return float(
+        ttest_ind_from_stats(
+            fmean(a), stdev(a), len(a), fmean(b), stdev(b), len(b), equal_var=False
+        ).pvalue
+    )
 
 
 def _one_and_several(samples: list[list[tuple[float, float]]]) -> Interval:
     a, b = (interval([v for v, _ in sample], [s for _, s in sample]) for sample in samples)
-    low, high = math.hypot(a.mean - a.low, b.high - b.mean), math.hypot(a.high - a.mean, b.mean - b.low)
+    low, high = (
+        math.hypot(a.mean - a.low, b.high - b.mean),
+        math.hypot(a.high - a.mean, b.mean - b.low),
+    )
     mean = a.mean - b.mean
     return Interval(mean, mean - low, mean + high, 1, BOTH if math.isfinite(low + high) else "")
 
@@ -106,7 +128,9 @@ def _bootstrap(samples: list[list[float]]) -> tuple[float, float]:
     def statistic(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.asarray(_signed_sum([x.mean(axis=axis) for x in drawn]))
 
-    found = bootstrap(samples, statistic, method="percentile", n_resamples=RESAMPLES, rng=np.random.default_rng(0))
+    found = bootstrap(
+        samples, statistic, method="percentile", n_resamples=RESAMPLES, rng=np.random.default_rng(0)
+    )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 

@@ -54,13 +54,16 @@ class Cell:
 
 
 def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
-    """A run's reward at the last moment of training when its KL was `budget`, on the straight line between two evaluations.
+    """A run's reward at the last moment of training when its KL was `budget`, on the straight line
+    between two evaluations.
 
-    What lies before KL was last below half the budget does not count (`climb`). KL is not monotone in training: controllers overshoot
-    and come back. The last crossing is the most trained policy of that KL, and the end of a run at its own KL is the end. Nothing is
-    extrapolated: a run that never came that far gives None, or, within a tenth of the budget, its last evaluation that near, marked;
-    evaluations more than two budgets apart tell nothing of what lies between. The errors of the two evaluations add as if they were
-    fully correlated, since both answer the same prompts.
+    What lies before KL was last below half the budget does not count (`climb`). KL is not monotone
+    in training: controllers overshoot and come back. The last crossing is the most trained policy
+    of that KL, and the end of a run at its own KL is the end. Nothing is
+    extrapolated: a run that never came that far gives None, or, within a tenth of the budget, its
+    last evaluation that near, marked; evaluations more than two budgets apart tell nothing of what
+    lies between. The errors of the two evaluations add as if they were fully correlated, since both
+    answer the same prompts.
     """
     way = climb(path, budget)
     for before, after in reversed(list(zip(way, way[1:], strict=False))):
@@ -75,17 +78,26 @@ def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
                 iteration=_between(before.iteration, after.iteration, share),
                 kl=budget,
                 short=False,
-                share=_between(before.iteration, after.iteration, share) / max(path[-1].iteration, 1),
+                share=_between(before.iteration, after.iteration, share)
+                / max(path[-1].iteration, 1),
             )
     near = [e for e in way if (1 - NEAR) * budget <= e.kl <= budget]
     if not near:
         return None
     last, share = near[-1], near[-1].iteration / max(path[-1].iteration, 1)
-    return Reached(reward=last.reward, se=last.reward_se, iteration=last.iteration, kl=last.kl, short=True, share=share)
+    return Reached(
+        reward=last.reward,
+        se=last.reward_se,
+        iteration=last.iteration,
+        kl=last.kl,
+        short=True,
+        share=share,
+    )
 
 
 def climb(path: Sequence[Evaluation], budget: float) -> Sequence[Evaluation]:
-    """The way from the last evaluation below half the budget on: a KL that training took back, early or late, is no way to the budget."""
+    """The way from the last evaluation below half the budget on: a KL that training took back,
+    early or late, is no way to the budget."""
     below = [i for i, e in enumerate(path) if e.kl < budget / 2]
     return path[below[-1] :] if below else path
 
@@ -133,19 +145,23 @@ class Rival:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval and, where it can be done, the test tell the two apart: of three seeds a bootstrap is too sure.
+        """Whether the interval and, where it can be done, the test tell the two apart: of three
+        seeds a bootstrap is too sure.
 
-        One run against several is never clear: nothing is known of how the seeds of the one would differ.
+        One run against several is never clear: nothing is known of how the seeds of the one would
+        differ.
         """
-        return self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
+        return (
+            self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
+        )
 
 
 Numbers = list[tuple[float, float]]  # reward and standard error, a run each
 
 
 def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
-    """The strongest other at the KL of the best's end, of those with two seeds there if any has; where none can be read off, the
-    runner-up's end against the best on its way.
+    """The strongest other at the KL of the best's end, of those with two seeds there if any has;
+    where none can be read off, the runner-up's end against the best on its way.
 
     None where neither can be matched.
     """
@@ -158,9 +174,14 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
 
 
 def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
-    """Of the settings that are clearly better at the KL of their own end than the best was there, the one with the most reward."""
+    """Of the settings that are clearly better at the KL of their own end than the best was
+    there, the one with the most reward."""
     found = (_rival(best, s, key, at_best_end=False) for s in settings if s is not best)
-    return max((r for r in found if r is not None and r.clear and r.difference.mean < 0), key=lambda r: r.theirs.mean, default=None)
+    return max(
+        (r for r in found if r is not None and r.clear and r.difference.mean < 0),
+        key=lambda r: r.theirs.mean,
+        default=None,
+    )
 
 
 def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
@@ -169,7 +190,9 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
     if not rows:
         return None
     ends, way = _levelled(rows)
-    (a, a_ses), (b, b_ses) = (zip(*numbers, strict=True) for numbers in ((ends, way) if at_best_end else (way, ends)))
+    (a, a_ses), (b, b_ses) = (
+        zip(*numbers, strict=True) for numbers in ((ends, way) if at_best_end else (way, ends))
+    )
     read = [r for _, row in rows for r in row if r is not None]
     return Rival(
         setting=other,
@@ -196,26 +219,45 @@ class End:
 
 
 def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Reached | None]]]:
-    """Each run's end, and the other setting's runs at its KL; without ends at which none of them can be read off."""
-    ends = [End(kl=final(run, KL), reward=final(run, key), se=value(run.summary, f"{key}_se")) for run in ended.runs]
+    """Each run's end, and the other setting's runs at its KL; without ends at which none of them
+    can be read off."""
+    ends = [
+        End(kl=final(run, KL), reward=final(run, key), se=value(run.summary, f"{key}_se"))
+        for run in ended.runs
+    ]
     paths = [evaluations(run, key) for run in passing.runs]
-    rows = [(end, [at_budget(path, end.kl) for path in paths]) for end in ends if math.isfinite(end.kl + end.reward)]
+    rows = [
+        (end, [at_budget(path, end.kl) for path in paths])
+        for end in ends
+        if math.isfinite(end.kl + end.reward)
+    ]
     return [(end, row) for end, row in rows if any(row)]
 
 
 def _levelled(rows: Sequence[tuple[End, list[Reached | None]]]) -> tuple[Numbers, Numbers]:
-    """The ends, and the runs on their way, both moved along the latter's mean reward to one level, so that unequal KLs cancel.
+    """The ends, and the runs on their way, both moved along the latter's mean reward to one level,
+    so that unequal KLs cancel.
 
-    With a_i the reward of end i, b_ij that of run j at its KL, m_i the mean over j and m that of all m_i: a_i - m_i + m, and
-    m + mean_i(b_ij - m_i). The means differ by the mean of a_i - m_i. (Reward is not straight in KL: the mean over ends that lie
-    apart is not the reward at their mean KL.)
+    With a_i the reward of end i, b_ij that of run j at its KL, m_i the mean over j and m that of
+    all m_i: a_i - m_i + m, and m + mean_i(b_ij - m_i). The means differ by the mean of a_i - m_i.
+    (Reward is not straight in KL: the mean over ends that lie apart is not the reward at their mean
+    KL.)
     """
     means = [fmean(r.reward for r in row if r is not None) for _, row in rows]
     level = fmean(means)
     ends = [(end.reward - mean + level, end.se) for (end, _), mean in zip(rows, means, strict=True)]
     columns = zip(*(row for _, row in rows), strict=True)
-    reads = [[(r.reward - mean + level, r.se) for r, mean in zip(column, means, strict=True) if r is not None] for column in columns]
-    return ends, [(fmean(reward for reward, _ in read), fmean(se for _, se in read)) for read in reads if read]
+    reads = [
+        [
+            (r.reward - mean + level, r.se)
+            for r, mean in zip(column, means, strict=True)
+            if r is not None
+        ]
+        for column in columns
+    ]
+    return ends, [
+        (fmean(reward for reward, _ in read), fmean(se for _, se in read)) for read in reads if read
+    ]
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -1,7 +1,8 @@
-"""How gold reward falls behind as the policy leaves SFT: the forms of Gao et al. (arXiv 2210.10760), fitted.
+"""How gold reward falls behind as the policy leaves SFT: the forms of Gao et al. (arXiv
+2210.10760), fitted.
 
-With d = sqrt(KL), and gains over SFT:  R_rl(d) = d (alpha - beta log d),  R_bon(d) = d (alpha - beta d).
-Both are linear in alpha and beta, so the fit is ordinary least squares.
+With d = sqrt(KL), and gains over SFT:  R_rl(d) = d (alpha - beta log d),  R_bon(d) = d (alpha -
+beta d). Both are linear in alpha and beta, so the fit is ordinary least squares.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """alpha and beta with 95 % intervals. `over_runs`: from a bootstrap over runs; else from the residuals of dependent points."""
+    """alpha and beta with 95 % intervals. `over_runs`: from a bootstrap over runs; else from the
+    residuals of dependent points."""
 
     form: Form
     alpha: float
@@ -43,10 +45,15 @@ class Fit:
 
     @property
     def peak_kl(self) -> float:
-        """KL of the highest gain: d = exp(alpha / beta - 1) (rl), alpha / (2 beta) (best of n). nan where the form has no peak."""
+        """KL of the highest gain: d = exp(alpha / beta - 1) (rl), alpha / (2 beta) (best of n).
+        nan where the form has no peak."""
         if self.beta <= 0:
             return math.nan
-        d = math.exp(min(self.alpha / self.beta - 1, 50.0)) if self.form == "rl" else self.alpha / (2 * self.beta)
+        d = (
+            math.exp(min(self.alpha / self.beta - 1, 50.0))
+            if self.form == "rl"
+            else self.alpha / (2 * self.beta)
+        )
         return d * d if d > 0 else math.nan
 
 
@@ -59,7 +66,8 @@ def gain(form: Form, alpha: float, beta: float, kl: float) -> float:
 
 
 def fit(runs: Sequence[Sequence[tuple[float, float]]], form: Form = "rl") -> Fit | str:
-    """Fit one form to (KL, gain over SFT) points, grouped by run. A sentence says why where there are too few."""
+    """Fit one form to (KL, gain over SFT) points, grouped by run. A sentence says why where
+    there are too few."""
     import numpy as np
 
     kept = [[(kl, y) for kl, y in run if kl >= MIN_KL and math.isfinite(y)] for run in runs]
@@ -69,12 +77,17 @@ def fit(runs: Sequence[Sequence[tuple[float, float]]], form: Form = "rl") -> Fit
         return f"{len(points)} evaluations lie beyond {MIN_KL:g} nats; a fit needs {MIN_POINTS}."
     d = np.sqrt(points[:, 0])
     if d.max() < MIN_SPAN * d.min():
-        return f"The evaluations reach from {d.min() ** 2:.2g} to {d.max() ** 2:.2g} nats, too near together to tell a rise from a fall."
+        return (
+            f"The evaluations reach from {d.min() ** 2:.2g} to {d.max() ** 2:.2g} nats, too near"
+            " together to tell a rise from a fall."
+        )
     pieces = [_normal(form, np.array(run)) for run in kept]
     (alpha, beta), unscaled = _solve(pieces)
     residuals = points[:, 1] - np.array([gain(form, alpha, beta, kl) for kl in points[:, 0]])
     over_runs = len(kept) >= BOOTSTRAPPED
-    intervals = _over_runs(pieces) if over_runs else _from_residuals((alpha, beta), unscaled, residuals)
+    intervals = (
+        _over_runs(pieces) if over_runs else _from_residuals((alpha, beta), unscaled, residuals)
+    )
     spread = float(((points[:, 1] - points[:, 1].mean()) ** 2).sum())
     return Fit(
         form=form,
@@ -117,19 +130,31 @@ def _over_runs(pieces: Sequence[np.ndarray]) -> list[tuple[float, float]]:
 
     def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         totals = stacked[drawn.astype(int)].sum(axis=-3)  # [..., 2, 3]
-        solved: np.ndarray = np.linalg.solve(totals[..., :2] + 1e-12 * np.eye(2), totals[..., 2:])[..., 0]
+        solved: np.ndarray = np.linalg.solve(totals[..., :2] + 1e-12 * np.eye(2), totals[..., 2:])[
+            ..., 0
+        ]
         return np.moveaxis(solved, -1, 0)  # [2, ...]
 
     found = bootstrap(
-        (np.arange(len(pieces)),), statistic, vectorized=True, method="percentile", n_resamples=RESAMPLES, rng=np.random.default_rng(0)
+        (np.arange(len(pieces)),),
+        statistic,
+        vectorized=True,
+        method="percentile",
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(0),
     )
     return [(float(low), float(high)) for low, high in zip(*found.confidence_interval, strict=True)]
 
 
-def _from_residuals(estimate: tuple[float, float], unscaled: np.ndarray, residuals: np.ndarray) -> list[tuple[float, float]]:
+def _from_residuals(
+    estimate: tuple[float, float], unscaled: np.ndarray, residuals: np.ndarray
+) -> list[tuple[float, float]]:
     """Student's interval of ordinary least squares."""
     from scipy.stats import t
 
     free = len(residuals) - 2
     reach = float(t.ppf(0.975, free)) * math.sqrt(float((residuals**2).sum()) / free)
-    return [(v - reach * math.sqrt(unscaled[i, i]), v + reach * math.sqrt(unscaled[i, i])) for i, v in enumerate(estimate)]
+    return [
+        (v - reach * math.sqrt(unscaled[i, i]), v + reach * math.sqrt(unscaled[i, i]))
+        for i, v in enumerate(estimate)
+    ]

@@ -1,4 +1,5 @@
-"""What a sweep varied, and its runs grouped by that: a setting is everything that differs but the seed."""
+"""What a sweep varied, and its runs grouped by that: a setting is everything that differs but
+the seed."""
 
 from __future__ import annotations
 
@@ -49,46 +50,80 @@ class Setting:
 
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Config keys that differ: key -> {run name: value}. A class is named as its YAML is (`kl.controller`: adaptive_alpaca_farm).
-    Secrets are hidden, by their key and in addresses: what differs in nothing else is left out.
+    """Config keys that differ: key -> {run name: value}. A class is named as its YAML is
+    (`kl.controller`: adaptive_alpaca_farm). Secrets are hidden, by their key and in addresses: what
+    differs in nothing else is left out.
 
-    A key that comes with a class (the target that only adaptive controllers have) is left out while it has one value for each class.
+    A key that comes with a class (the target that only adaptive controllers have) is left out while
+    it has one value for each class.
     """
     runs = [run for run in runs if run.config]
     keys = sorted({key for run in runs for key in run.config if not ASIDE.match(key)})
-    table = {key: {run.name: redact_value(key, run.config.get(key, ABSENT)) for run in runs} for key in keys}
-    table = {key: column for key, column in table.items() if len({_plain(v) for v in column.values()}) > 1}
-    classes = {key.removesuffix("._target_"): column for key, column in table.items() if key.endswith("._target_")}
+    table = {
+        key: {run.name: redact_value(key, run.config.get(key, ABSENT)) for run in runs}
+        for key in keys
+    }
+    table = {
+        key: column
+        for key, column in table.items()
+        if len({_plain(v) for v in column.values()}) > 1
+    }
+    classes = {
+        key.removesuffix("._target_"): column
+        for key, column in table.items()
+        if key.endswith("._target_")
+    }
     kept = {key: column for key, column in table.items() if not _comes_with(key, column, classes)}
     named = {
-        key.removesuffix("._target_"): {n: snake(v) if key.endswith("_target_") else v for n, v in c.items()} for key, c in kept.items()
+        key.removesuffix("._target_"): {
+            n: snake(v) if key.endswith("_target_") else v for n, v in c.items()
+        }
+        for key, c in kept.items()
     }
     keys = sorted(named, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
-    return {key: named[key] for i, key in enumerate(keys) if all(named[key] != named[other] for other in keys[:i])}
+    return {
+        key: named[key]
+        for i, key in enumerate(keys)
+        if all(named[key] != named[other] for other in keys[:i])
+    }
 
 
 def group(runs: Sequence[Run]) -> list[Setting]:
-    """The settings of a sweep's finished runs, in the order of their values. A seed counts once: its run that finished last."""
+    """The settings of a sweep's finished runs, in the order of their values. A seed counts once:
+    its run that finished last."""
     finished = [run for run in runs if run.finished]
     table = differing(finished)
     groups: dict[str, list[Run]] = {}
     for run in finished:
-        groups.setdefault(_plain([column.get(run.name, ABSENT) for column in table.values()]), []).append(run)
+        groups.setdefault(
+            _plain([column.get(run.name, ABSENT) for column in table.values()]), []
+        ).append(run)
     settings = [_setting(members, table) for members in groups.values()]
     return sorted(settings, key=lambda s: [order(v) for v in s.values.values()])
 
 
 def copied(settings: Sequence[Setting]) -> dict[str, str]:
     """Name of each copy -> name of the run of its seed that counts."""
-    return {copy.name: run.name for s in settings for copy in s.copies for run in s.runs if _seed(run) == _seed(copy)}
+    return {
+        copy.name: run.name
+        for s in settings
+        for copy in s.copies
+        for run in s.runs
+        if _seed(run) == _seed(copy)
+    }
 
 
 def reward_keys(runs: Sequence[Run]) -> list[str]:
     """The rewards that the runs report: proxy, gold, then the judges by name."""
     found = {
-        k for run in runs for k in run.summary if k.startswith("reward/") and not k.endswith("_se") and number(run.summary[k]) is not None
+        k
+        for run in runs
+        for k in run.summary
+        if k.startswith("reward/") and not k.endswith("_se") and number(run.summary[k]) is not None
     }
-    return [k for k in ("reward/proxy", "reward/gold") if k in found] + sorted(found - {"reward/proxy", "reward/gold"})
+    return [k for k in ("reward/proxy", "reward/gold") if k in found] + sorted(
+        found - {"reward/proxy", "reward/gold"}
+    )
 
 
 def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -128,8 +163,14 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         values=values,
         runs=tuple(runs),
         copies=tuple(copies),
-        estimates={key: over_runs(_column(runs, key), _column(runs, f"{key}_se")) for key in (*rewards, *SHOWN)},
-        sft={key: same_thing(_column(runs, f"sft/{key}"), _column(runs, f"sft/{key}_se")) for key in rewards},
+        estimates={
+            key: over_runs(_column(runs, key), _column(runs, f"{key}_se"))
+            for key in (*rewards, *SHOWN)
+        },
+        sft={
+            key: same_thing(_column(runs, f"sft/{key}"), _column(runs, f"sft/{key}_se"))
+            for key in rewards
+        },
     )
 
 
@@ -150,7 +191,8 @@ def _plain(value: Any) -> str:
 
 
 def _show(value: Any, among: Collection[Any] = ()) -> str:
-    """In few digits and without what cannot be printed; in full where two of the values `among` would then look the same."""
+    """In few digits and without what cannot be printed; in full where two of the values `among`
+    would then look the same."""
     if len({_brief(v) for v in among}) < len({_plain(v) for v in among}):
         return _plain(value)
     return _brief(value)
@@ -164,4 +206,8 @@ def _brief(value: Any) -> str:
 def order(value: Any) -> tuple[int, float, str]:
     """Numbers by size, then the rest by name."""
     as_number = number(value)
-    return (0, as_number, "") if as_number is not None and not math.isnan(as_number) else (1, 0.0, str(value))
+    return (
+        (0, as_number, "")
+        if as_number is not None and not math.isnan(as_number)
+        else (1, 0.0, str(value))
+    )

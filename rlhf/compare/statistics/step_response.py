@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 BAND = 0.05  # "at the target" is within 5 % of it
 RISEN = 0.9  # of the target: the KL of a run begins at 0
 END = 1 / 3  # the share of a run that the steady state is judged by
-WINDOW = 1 / 5  # single KLs are noisy: the mean over this share of a run tells whether it has settled
+# single KLs are noisy: the mean over this share of a run tells whether it has settled
+WINDOW = 1 / 5
 Series = Sequence[tuple[float, float]]  # (iteration, value), finite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """How a KL came to its target and stayed there. Shares of the target; nan for what was not reached."""
+    """How a KL came to its target and stayed there. Shares of the target; nan for what was not
+    reached."""
 
     rise: float  # the first iteration with a KL of at least 0.9 targets
     overshoot: float  # the highest KL over the target, 0 if never above
-    settled: float  # the first iteration from which the mean KL of a fifth of the run around it stays within 5 % of the target
+    # the first iteration from which the mean KL of a fifth of the run around it stays within 5 % of
+    # the target
+    settled: float
     error: float  # mean KL over the last third of the run, over the target, - 1
     spread: float  # standard deviation of single KLs over that third, over the target
 
@@ -40,7 +44,9 @@ class Response:
 def response(kl: Series, target: float) -> Response:
     """Raises ValueError for fewer than six points or no target above 0."""
     if not target > 0 or len(kl) < 6:
-        raise ValueError(f"a response needs a target above 0 and six points, got {target} and {len(kl)}")
+        raise ValueError(
+            f"a response needs a target above 0 and six points, got {target} and {len(kl)}"
+        )
     values = [x / target for _, x in kl]
     last, window = values[-round(END * len(values)) :], max(1, round(WINDOW * len(values)))
     means = [fmean(values[i : i + window]) for i in range(len(values) - window + 1)]
@@ -58,7 +64,11 @@ def response(kl: Series, target: float) -> Response:
 def unit(run: Run) -> str | None:
     """Of the run's target: sequence or token; None without a target."""
     recorded = next((u for u in ("sequence", "token") if series(run, f"kl/target_{u}_nats")), None)
-    return recorded or (str(run.config.get("kl.controller.unit", "sequence")) if value(run.config, "kl.controller.target") > 0 else None)
+    return recorded or (
+        str(run.config.get("kl.controller.unit", "sequence"))
+        if value(run.config, "kl.controller.target") > 0
+        else None
+    )
 
 
 def target(run: Run) -> float:
@@ -70,24 +80,32 @@ def target(run: Run) -> float:
 
 
 def steered_kl(run: Run) -> tuple[Series, bool]:
-    """The KL in the target's unit, and whether it is exact: that of the oracle where the run has it, else the rollouts' own estimate."""
+    """The KL in the target's unit, and whether it is exact: that of the oracle where the run has
+    it, else the rollouts' own estimate."""
     exact = series(run, "oracle/kl") if unit(run) != "token" else []
     return (exact, True) if exact else (series(run, f"kl/{unit(run) or 'sequence'}_nats"), False)
 
 
 def solved(run: Run) -> float:
-    """The coefficient whose optimum has the target as its KL, where the oracle solved for it; else nan."""
+    """The coefficient whose optimum has the target as its KL, where the oracle solved for it;
+    else nan."""
     found = number((read_json(run.directory / "oracle.json").get("target") or {}).get("beta"))
     return math.nan if found is None else found
 
 
 def moving(settings: Sequence[Setting]) -> list[Run]:
     """Finished runs whose coefficient did not stay where it began."""
-    return [run for s in settings for run in s.runs if len({coef for _, coef in series(run, "kl/coef")}) > 1]
+    return [
+        run
+        for s in settings
+        for run in s.runs
+        if len({coef for _, coef in series(run, "kl/coef")}) > 1
+    ]
 
 
 def write(directory: Path, settings: Sequence[Setting]) -> tuple[Path, str] | None:
-    """controllers.png and its section of the report; None (and no file left of before) where no coefficient moved."""
+    """controllers.png and its section of the report; None (and no file left of before) where no
+    coefficient moved."""
     path = directory / "controllers.png"
     if not moving(settings):
         path.unlink(missing_ok=True)
@@ -101,16 +119,44 @@ def markdown(settings: Sequence[Setting]) -> str:
         "",
         "![KL, its distance from the target and the coefficient by iteration](controllers.png)",
     ]
-    rows = [_row(s, run) for s in settings for run in s.runs if unit(run) and len(steered_kl(run)[0]) >= 6]
+    rows = [
+        _row(s, run)
+        for s in settings
+        for run in s.runs
+        if unit(run) and len(steered_kl(run)[0]) >= 6
+    ]
     if rows:
-        head = ("setting", "seed", "target (nats)", "rise", "overshoot", "settled", "steady error", "coefficient")
+        head = (
+            "setting",
+            "seed",
+            "target (nats)",
+            "rise",
+            "overshoot",
+            "settled",
+            "steady error",
+            "coefficient",
+        )
         lines += [
             "",
-            f"Rise: the first iteration at {RISEN:.0%} of the target. Overshoot: the highest KL above it.",
-            f"Settled: from there on the moving mean (over a fifth of the run) stays within {BAND:.0%} of it. Steady error: mean KL",
-            "of the last third against the target, ± the standard deviation of single iterations. Coefficient: geometric mean of the last",
-            "third, beside it the one whose optimum has the target's KL, where that is known. The KL is "
-            + ("exact." if all(steered_kl(run)[1] for s in settings for run in s.runs if unit(run)) else "that of the training rollouts."),
+            (
+                f"Rise: the first iteration at {RISEN:.0%} of the target. Overshoot: the highest KL"
+                " above it."
+            ),
+            (
+                "Settled: from there on the moving mean (over a fifth of the run) stays within"
+                f" {BAND:.0%} of it. Steady error: mean KL"
+            ),
+            (
+                "of the last third against the target, ± the standard deviation of single"
+                " iterations. Coefficient: geometric mean of the last"
+            ),
+            "third, beside it the one whose optimum has the target's KL, where that is known. The"
+            " KL is "
+            + (
+                "exact."
+                if all(steered_kl(run)[1] for s in settings for run in s.runs if unit(run))
+                else "that of the training rollouts."
+            ),
             "",
             grid(head, rows),
         ]
@@ -132,7 +178,12 @@ def _row(setting: Setting, run: Run) -> list[str]:
 def cells(found: Response) -> list[str]:
     """rise, overshoot, settled, steady error, as a table shows them."""
     at = [f"{x:.0f}" if math.isfinite(x) else "never" for x in (found.rise, found.settled)]
-    return [at[0], f"{found.overshoot:.0%}", at[1], f"{100 * found.error:+.1f} ± {100 * found.spread:.1f} %"]
+    return [
+        at[0],
+        f"{found.overshoot:.0%}",
+        at[1],
+        f"{100 * found.error:+.1f} ± {100 * found.spread:.1f} %",
+    ]
 
 
 def final_coef(run: Run) -> float:
@@ -143,7 +194,8 @@ def final_coef(run: Run) -> float:
 
 
 def draw(path: Path, settings: Sequence[Setting]) -> Path:
-    """KL, its distance from the target and the coefficient, by iteration; a colour a setting, a line a run."""
+    """KL, its distance from the target and the coefficient, by iteration; a colour a setting, a
+    line a run."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -157,11 +209,23 @@ def draw(path: Path, settings: Sequence[Setting]) -> Path:
             _kl(axes[0], run, colors[s.label], s.short if not i else "_")
             _line(axes[-1], series(run, "kl/coef"), colors[s.label])
     for s, run in steered:
-        _line(axes[1], [(i, 100 * (x / target(run) - 1)) for i, x in steered_kl(run)[0]], colors[s.label])
+        _line(
+            axes[1],
+            [(i, 100 * (x / target(run) - 1)) for i, x in steered_kl(run)[0]],
+            colors[s.label],
+        )
     for level in sorted({target(run) for _, run in steered if unit(run) == "sequence"}):
         axes[0].axhline(level, color=INK, lw=1, ls="--", label=f"target {level:g}")
-    for level in sorted({round(beta, 4) for _, run in steered if math.isfinite(beta := solved(run))}):
-        axes[-1].axhline(level, color=INK, lw=1, ls=":", label=f"the coefficient that gives the target: {level:.3g}")
+    for level in sorted(
+        {round(beta, 4) for _, run in steered if math.isfinite(beta := solved(run))}
+    ):
+        axes[-1].axhline(
+            level,
+            color=INK,
+            lw=1,
+            ls=":",
+            label=f"the coefficient that gives the target: {level:.3g}",
+        )
     if steered:
         axes[1].axhspan(-100 * BAND, 100 * BAND, color=GREY, alpha=0.18, lw=0)
         axes[1].set_ylim(-60, 120)
@@ -189,7 +253,9 @@ def _line(ax: Axes, points: Series, color: str, label: str = "_") -> None:
 
 
 def _finish(axes: Sequence[Axes]) -> None:
-    axes[0].set_title("How the coefficient moved, and the KL with it", loc="left", fontsize=11, color=INK)
+    axes[0].set_title(
+        "How the coefficient moved, and the KL with it", loc="left", fontsize=11, color=INK
+    )
     axes[0].set_ylabel("KL (nats a response)")
     axes[-1].set_ylabel("coefficient")
     axes[-1].set_xlabel("iteration")

@@ -42,9 +42,18 @@ def answer(found: Findings | None, settings: Sequence[Setting], runs: Sequence[R
     best, key = found.best, found.key
     there, gain = setting_interval(best, key), _gain(best, key)
     other, before = rival(best, settings, key), better_before(best, settings, key)
-    if before is not None and other is not None and not other.at_best_end and other.setting is before.setting:
+    if (
+        before is not None
+        and other is not None
+        and not other.at_best_end
+        and other.setting is before.setting
+    ):
         before = None  # the headline says it
-    shown = [there, gain, *(i for r in (other, before) if r is not None for i in (r.ours, r.theirs, r.difference))]
+    shown = [
+        there,
+        gain,
+        *(i for r in (other, before) if r is not None for i in (r.ours, r.theirs, r.difference)),
+    ]
     return Answer(
         headline=headline(found, settings, there, other, before),
         cost=(_gained(found, gain) + _cost(best, runs)).strip(),
@@ -69,15 +78,25 @@ def _gain(setting: Setting, key: str) -> Interval:
     """Over SFT: the mean of each run's end less its own evaluation of SFT."""
     ends, ses = zip(*_numbers(setting, key), strict=True)
     starts, start_ses = zip(*_numbers(setting, f"sft/{key}"), strict=True)
-    return interval([a - b for a, b in zip(ends, starts, strict=True)], [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)])
+    return interval(
+        [a - b for a, b in zip(ends, starts, strict=True)],
+        [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)],
+    )
 
 
 def _gained(found: Findings, gain: Interval) -> str:
     if not math.isfinite(gain.mean):
         return ""
-    gained = say(gain) if gain.mean >= 0 else say(Interval(-gain.mean, -gain.high, -gain.low, gain.n, gain.source))
+    gained = (
+        say(gain)
+        if gain.mean >= 0
+        else say(Interval(-gain.mean, -gain.high, -gain.low, gain.n, gain.source))
+    )
     name = found.key.removeprefix("reward/")
-    return f"Against SFT ({show(found.best.sft[found.key])}) it {'gained' if gain.mean >= 0 else 'lost'} {gained} of {name} reward. "
+    return (
+        f"Against SFT ({show(found.best.sft[found.key])}) it"
+        f" {'gained' if gain.mean >= 0 else 'lost'} {gained} of {name} reward. "
+    )
 
 
 def _test(best: Setting, other: Rival | None) -> str:
@@ -86,16 +105,31 @@ def _test(best: Setting, other: Rival | None) -> str:
         return ""
     near = " Runs that came within a tenth of that KL count as there." if other.short else ""
     if other.matched < other.ended and not other.at_best_end:
-        near += f" Only {other.matched} of the {other.ended} runs that ended there can be held against the other."
+        near += (
+            f" Only {other.matched} of the {other.ended} runs that ended there can be held against"
+            " the other."
+        )
     if other.share < UNDERWAY:
         who = other.setting if other.at_best_end else best
-        near += f" {who.label} was there with {other.share:.0%} of its training done: with more, it might have had more at that KL."
-    return near + (f" Welch's t-test of the difference over the seeds: p = {other.p:.2g}." if other.p >= 0 else "")
+        near += (
+            f" {who.label} was there with {other.share:.0%} of its training done: with more, it"
+            " might have had more at that KL."
+        )
+    return near + (
+        f" Welch's t-test of the difference over the seeds: p = {other.p:.2g}."
+        if other.p >= 0
+        else ""
+    )
 
 
 def _luck(settings: Sequence[Setting]) -> str:
     some = len(settings) >= MANY
-    return f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in new runs." if some else ""
+    return (
+        f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
+        " new runs."
+        if some
+        else ""
+    )
 
 
 def _confidence(shown: Sequence[Interval]) -> str:
@@ -105,19 +139,34 @@ def _confidence(shown: Sequence[Interval]) -> str:
     if not seeds and not single:
         return "No noise was measured, so nothing says how sure this is."
     counts = " and ".join(map(str, seeds))
-    few = f" {counts} seeds are few: such an interval is little more than their range, and is too sure of itself."
+    few = (
+        f" {counts} seeds are few: such an interval is little more than their range, and is too"
+        " sure of itself."
+    )
     rest = few if any(n < FEW for n in seeds) else ""
-    rest += " Where there are no brackets, the noise of a single seed was not measured." if silent else ""
+    rest += (
+        " Where there are no brackets, the noise of a single seed was not measured."
+        if silent
+        else ""
+    )
     if not single:
         said = f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation."
     elif not seeds:
-        said = "from the standard error of the evaluation. Each is of one seed, which says nothing of how much other seeds would differ."
+        said = (
+            "from the standard error of the evaluation. Each is of one seed, which says nothing of"
+            " how much other seeds would differ."
+        )
     else:
         said = (
-            f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation; where there is one seed, from the standard "
-            "error of its evaluation, which says nothing of how much other seeds would differ."
+            f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation;"
+            " where there is one seed, from the standard error of its evaluation, which says"
+            " nothing of how much other seeds would differ."
         )
-        said += " That of the difference adds the two in quadrature." if any(i.source == BOTH for i in shown) else ""
+        said += (
+            " That of the difference adds the two in quadrature."
+            if any(i.source == BOTH for i in shown)
+            else ""
+        )
     return f"In brackets: 95 % intervals, {said}{rest}"
 
 

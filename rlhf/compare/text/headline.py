@@ -14,15 +14,26 @@ from rlhf.compare.statistics.matched import Rival
 from rlhf.compare.statistics.settings import Setting
 
 APART = (
-    " KL is to different SFT policies here: settings that began from different ones are not at the same place at the same KL, and what "
-    "they gained is not told apart from where they began."
+    " KL is to different SFT policies here: settings that began from different ones are not at the"
+    " same place at the same KL, and what they gained is not told apart from where they began."
 )
 
 
-def headline(found: Findings, settings: Sequence[Setting], there: Interval, other: Rival | None, before: Rival | None) -> str:
+def headline(
+    found: Findings,
+    settings: Sequence[Setting],
+    there: Interval,
+    other: Rival | None,
+    before: Rival | None,
+) -> str:
     """`there`: what the best ended with. `before`: who is clearly better nearer to SFT."""
     apart = APART if len(starts(settings)) > 1 else ""
-    return _beside_sft(found, settings) + _headline(found, there, other) + _nearer(found.best, before) + apart
+    return (
+        _beside_sft(found, settings)
+        + _headline(found, there, other)
+        + _nearer(found.best, before)
+        + apart
+    )
 
 
 def title(found: Findings, settings: Sequence[Setting], other: Rival | None) -> str:
@@ -40,7 +51,9 @@ def title(found: Findings, settings: Sequence[Setting], other: Rival | None) -> 
             text = f"{name.capitalize()} reward is best at {label}, at matched KL"
         else:
             text += f", not told apart from {them}"
-    return text + (f"; {found.gamed.label} games the proxy" if found.gamed is not None and found.clear else "")
+    return text + (
+        f"; {found.gamed.label} games the proxy" if found.gamed is not None and found.clear else ""
+    )
 
 
 def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
@@ -48,40 +61,53 @@ def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
     kl = found.best[KL].mean
     at = f" at {kl:.3g} nats" if math.isfinite(kl) else ""
     if other is None:
-        return f"{label} is best by {name} reward: {say(there)}{at}. No other setting can be held against it at the same KL."
+        return (
+            f"{label} is best by {name} reward: {say(there)}{at}. No other setting can be held"
+            " against it at the same KL."
+        )
     them, ours_less = other.setting.label, other.difference
     ours, theirs = _said(other)
     if not other.at_best_end:
-        then = f": with no more KL than that, {them} is better" if other.clear and ours_less.mean < 0 else ""
+        then = (
+            f": with no more KL than that, {them} is better"
+            if other.clear and ours_less.mean < 0
+            else ""
+        )
         return (
-            f"{label} ends with the highest {name} reward, {say(there)}{at}, where no other setting can be read off; at the "
-            f"{other.kl:.3g} nats of the next, {them}, it had {ours} against {theirs}: a difference of {say(ours_less)}, "
-            f"{_sure(other)}{then}."
+            f"{label} ends with the highest {name} reward, {say(there)}{at}, where no other setting"
+            f" can be read off; at the {other.kl:.3g} nats of the next, {them}, it had {ours}"
+            f" against {theirs}: a difference of {say(ours_less)}, {_sure(other)}{then}."
         )
     if ours_less.mean >= 0 and not other.clear:
         return (
-            f"{label} has the highest {name} reward, {say(there)}{at}, but is not told apart from {them}, which had {theirs} "
-            f"at that KL: the difference, {say(ours_less)}, is {_sure(other)}."
+            f"{label} has the highest {name} reward, {say(there)}{at}, but is not told apart from"
+            f" {them}, which had {theirs} at that KL: the difference, {say(ours_less)}, is"
+            f" {_sure(other)}."
         )
     if ours_less.mean >= 0:
         return (
-            f"{label} is best by {name} reward at matched KL: {say(there)}{at}; the next there is {them} with {theirs}, "
-            f"and the difference, {say(ours_less)}, is {_sure(other)}."
+            f"{label} is best by {name} reward at matched KL: {say(there)}{at}; the next there is"
+            f" {them} with {theirs}, and the difference, {say(ours_less)}, is {_sure(other)}."
         )
     return (
-        f"{label} ends with the highest {name} reward, {say(there)}{at}, but at that KL {them} had {_more(other)}, {theirs}: "
-        "at matched KL this setting did no better than stopping the other early."
+        f"{label} ends with the highest {name} reward, {say(there)}{at}, but at that KL {them} had"
+        f" {_more(other)}, {theirs}: at matched KL this setting did no better than stopping the"
+        " other early."
     )
 
 
 def _said(other: Rival) -> tuple[str, str]:
-    """(Ours, theirs), with the seeds where not all of them can be read off or held against the other."""
+    """(Ours, theirs), with the seeds where not all of them can be read off or held against the
+    other."""
     if other.at_best_end and other.matched < other.ended:
         ours = f", held against {say(other.ours)} of {other.matched} of the {other.ended} runs"
     else:
         ours = ""
     seeds = f" ({other.reached} of {other.runs} seeds)" if other.reached < other.runs else ""
-    return say(other.ours) + (seeds if not other.at_best_end else ""), say(other.theirs) + (seeds if other.at_best_end else "") + ours
+    return (
+        say(other.ours) + (seeds if not other.at_best_end else ""),
+        say(other.theirs) + (seeds if other.at_best_end else "") + ours,
+    )
 
 
 def _nearer(best: Setting, before: Rival | None) -> str:
@@ -89,8 +115,9 @@ def _nearer(best: Setting, before: Rival | None) -> str:
         return ""
     ours, theirs = _said(before)
     return (
-        f" At the {before.kl:.3g} nats where {before.setting.label} ended, that is better: {theirs} against {ours} of {best.label}, "
-        f"then with {before.share:.0%} of its training done, and the difference is {_sure(before)}."
+        f" At the {before.kl:.3g} nats where {before.setting.label} ended, that is better: {theirs}"
+        f" against {ours} of {best.label}, then with {before.share:.0%} of its training done, and"
+        f" the difference is {_sure(before)}."
     )
 
 
@@ -112,7 +139,11 @@ def _more(other: Rival) -> str:
         return "more"
     if other.difference.clear_of_zero and other.difference.source == BOTH:
         return "more, as far as one seed can tell"
-    return "as much, within the noise" if other.difference.known else "more, by a measure whose noise is not known"
+    return (
+        "as much, within the noise"
+        if other.difference.known
+        else "more, by a measure whose noise is not known"
+    )
 
 
 def _came(found: Findings, settings: Sequence[Setting]) -> str:
@@ -130,4 +161,7 @@ def _beside_sft(found: Findings, settings: Sequence[Setting]) -> str:
         return ""
     if len(starts(settings)) > 1:
         return f"No setting {came} the SFT policy it began from. Of them, "
-    return f"No setting {came} the SFT policy that all began from, whose {name} reward is {show(found.best.sft[found.key])}. Of them, "
+    return (
+        f"No setting {came} the SFT policy that all began from, whose {name} reward is"
+        f" {show(found.best.sft[found.key])}. Of them, "
+    )

@@ -13,7 +13,18 @@ from rlhf.compare.statistics.matched import BUDGETS, Cell, cell
 from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.text.markdown import grid
 
-COLUMNS = ("reward", "setting", "budget_nats", "mean", "low", "high", "reached", "runs", "short", "furthest_nats")
+COLUMNS = (
+    "reward",
+    "setting",
+    "budget_nats",
+    "mean",
+    "low",
+    "high",
+    "reached",
+    "runs",
+    "short",
+    "furthest_nats",
+)
 
 
 def write_matched(path: Path, settings: Sequence[Setting], rewards: Sequence[str]) -> Path:
@@ -30,7 +41,13 @@ def write_matched(path: Path, settings: Sequence[Setting], rewards: Sequence[str
 
 def _row(found: Cell) -> list[object]:
     numbers = (found.interval.mean, found.interval.low, found.interval.high)
-    return [*("" if math.isnan(x) else x for x in numbers), found.reached, found.runs, found.short, found.furthest]
+    return [
+        *("" if math.isnan(x) else x for x in numbers),
+        found.reached,
+        found.runs,
+        found.short,
+        found.furthest,
+    ]
 
 
 def markdown(settings: Sequence[Setting], found: Findings | None) -> list[str]:
@@ -40,9 +57,9 @@ def markdown(settings: Sequence[Setting], found: Findings | None) -> list[str]:
     head = ["setting", *(f"{b:g} nat{'s' if b != 1 else ''}" for b in BUDGETS)]
     rows = [[s.label, *(shown(cell(s, found.key, b)) for b in BUDGETS)] for s in settings]
     said = (
-        f"{found.key.removeprefix('reward/').capitalize()} reward at the last moment of training with that KL, 95 % intervals in brackets; "
-        "nothing is extrapolated (* came within a tenth of it), and a KL that training took back to less than half the budget does not "
-        "count."
+        f"{found.key.removeprefix('reward/').capitalize()} reward at the last moment of training"
+        " with that KL, 95 % intervals in brackets; nothing is extrapolated (* came within a tenth"
+        " of it), and a KL that training took back to less than half the budget does not count."
     )
     return ["## At matched KL", said, grid(head, rows)]
 

@@ -1,6 +1,7 @@
 """Responses from the policy, with the log-probabilities they were drawn with.
 
-Our own loop rather than transformers' `generate`: every draw comes from the generator that is passed in, and top-k is off unless asked for.
+Our own loop rather than transformers' `generate`: every draw comes from the generator that is
+passed in, and top-k is off unless asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from rlhf.types import PromptBatch, Rollout
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How responses are drawn. Only temperature 1, top_k 0 and top_p 1 draw from the policy itself."""
+    """How responses are drawn. Only temperature 1, top_k 0 and top_p 1 draw from the policy
+    itself."""
 
     max_new_tokens: int
     temperature: float = 1.0
@@ -32,7 +34,8 @@ class Sampling:
 def warp(logits: Tensor, sampling: Sampling) -> Tensor:
     """[B, V] -> [B, V]: log-probabilities of the distribution that is sampled.
 
-    Temperature first, then the k most likely, then the smallest set with probability >= top_p (Holtzman et al. 2020, arXiv 1904.09751).
+    Temperature first, then the k most likely, then the smallest set with probability >= top_p
+    (Holtzman et al. 2020, arXiv 1904.09751).
     """
     logp = torch.log_softmax(logits.float() / sampling.temperature, dim=-1)
     if 0 < sampling.top_k < logp.shape[-1]:
@@ -48,7 +51,13 @@ def warp(logits: Tensor, sampling: Sampling) -> Tensor:
 
 @torch.no_grad()
 def generate(
-    model: PreTrainedModel, prompt: PromptBatch, sampling: Sampling, *, eos: int, pad: int, generator: torch.Generator
+    model: PreTrainedModel,
+    prompt: PromptBatch,
+    sampling: Sampling,
+    *,
+    eos: int,
+    pad: int,
+    generator: torch.Generator,
 ) -> Rollout:
     """One response to each prompt; T is the longest of them."""
     attention = prompt.mask
@@ -76,7 +85,11 @@ def generate(
         if not alive.any():
             break
     return Rollout(
-        prompt=prompt, tokens=torch.stack(tokens, 1), mask=torch.stack(masks, 1), logp=torch.stack(logps, 1), ended=~alive
+        prompt=prompt,
+        tokens=torch.stack(tokens, 1),
+        mask=torch.stack(masks, 1),
+        logp=torch.stack(logps, 1),
+        ended=~alive,
     )
 
 

@@ -17,19 +17,23 @@ def cores() -> int:
 
 
 def at_once(asked: int | None, *, cores: int, threads: int, gpus: int) -> int:
-    """Jobs at a time: what was asked for; else one a GPU; else half the cores, fewer where a job has more than two threads."""
+    """Jobs at a time: what was asked for; else one a GPU; else half the cores, fewer where a job
+    has more than two threads."""
     return asked or gpus or max(1, cores // max(2, threads))
 
 
 def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> tuple[str, ...]:
-    """What CUDA_VISIBLE_DEVICES may name: the user's own list where it is set, else one number for each NVIDIA device file.
+    """What CUDA_VISIBLE_DEVICES may name: the user's own list where it is set, else one number for
+    each NVIDIA device file.
 
     Read from files, so that the parent of the jobs never opens a GPU.
     """
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         listed = [part.strip() for part in given.split(",")]
-        return tuple(listed[: listed.index("-1")] if "-1" in listed else [part for part in listed if part])
+        return tuple(
+            listed[: listed.index("-1")] if "-1" in listed else [part for part in listed if part]
+        )
     return tuple(str(index) for index, _ in enumerate(devices.glob("nvidia[0-9]*")))
 
 
@@ -52,8 +56,12 @@ def seconds_of(value: object) -> float | None:
     if re.fullmatch(number, text):
         text += "m"
     if not re.fullmatch(f"(?:{number}[smhd])+", text):
-        raise ValueError(f"{value!r} is no duration; write 90s, 30m, 2h or 1h30m (a plain number is minutes)")
-    total = sum(float(count) * _UNITS[unit] for count, unit in re.findall(f"({number})([smhd])", text))
+        raise ValueError(
+            f"{value!r} is no duration; write 90s, 30m, 2h or 1h30m (a plain number is minutes)"
+        )
+    total = sum(
+        float(count) * _UNITS[unit] for count, unit in re.findall(f"({number})([smhd])", text)
+    )
     if total <= 0:
         raise ValueError(f"{value!r} is no duration; it must be above 0, null is none")
     return total

@@ -1,4 +1,5 @@
-"""A sweep whose jobs another launcher runs: what is handed over, what is seen meanwhile, and how it ended, read from the jobs' files."""
+"""A sweep whose jobs another launcher runs: what is handed over, what is seen meanwhile, and how
+it ended, read from the jobs' files."""
 
 from __future__ import annotations
 
@@ -23,19 +24,23 @@ from rlhf.sweeps.state import print_state, sweep_state
 
 
 class Grid(Launcher):
-    """What Hydra's own sweeper gets for its launcher. That sweeper would hand over finished jobs too, and would stop after a batch in
-    which one failed: only missing ones are handed over here, and there are no results to stumble over.
+    """What Hydra's own sweeper gets for its launcher. That sweeper would hand over finished jobs
+    too, and would stop after a batch in which one failed: only missing ones are handed over here,
+    and there are no results to stumble over.
     """
 
     def __init__(self, inner: Any, jobs: Mapping[tuple[str, ...], Job]) -> None:
-        """jobs: by their overrides, those that `inner` needs not see twice, nor once they are finished."""
+        """jobs: by their overrides, those that `inner` needs not see twice, nor once they are
+        finished."""
         self.inner, self.jobs = inner, jobs
         self.begun: set[str] = set()
 
     def setup(self, **parts: Any) -> None:
         self.inner.setup(**parts)
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         batch = [own for own in job_overrides if self._missing(tuple(own))]
         if batch:
             self.inner.launch(batch, initial_job_idx=initial_job_idx)
@@ -51,11 +56,18 @@ class Grid(Launcher):
 
 
 def jobs_of(found: Plan, directory: Path) -> dict[tuple[str, ...], Job]:
-    return {job.overrides: job_of(job.config, job.overrides, directory) for job in found.jobs if job.config is not None}
+    return {
+        job.overrides: job_of(job.config, job.overrides, directory)
+        for job in found.jobs
+        if job.config is not None
+    }
 
 
-def hand_over(found: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]) -> int:
-    """Runs `go`, which launches the jobs elsewhere. How each ended is read from its directory, whatever the launcher says."""
+def hand_over(
+    found: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]
+) -> int:
+    """Runs `go`, which launches the jobs elsewhere. How each ended is read from its directory,
+    whatever the launcher says."""
     console = stderr_console()
     configs = [job.config for job in found.jobs if job.config is not None]
     jobs = list(jobs_of(found, directory).values())
@@ -63,7 +75,11 @@ def hand_over(found: Plan, directory: Path, arguments: Sequence[str], go: Callab
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
-        console.print(f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before", highlight=False, soft_wrap=True)
+        console.print(
+            f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before",
+            highlight=False,
+            soft_wrap=True,
+        )
         try:
             if missing:
                 prepare_tracking(configs)
@@ -72,16 +88,27 @@ def hand_over(found: Plan, directory: Path, arguments: Sequence[str], go: Callab
         except JobFailed:
             pass  # its place in the table says it
         except Exception as error:
-            console.print(f"the launcher gave up: {type(error).__name__}: {reason(error)}", highlight=False, soft_wrap=True, markup=False)
-    return 0 if all(job.state in GOOD for job in sweep_state(directory).jobs if job.name in names) else 1
+            console.print(
+                f"the launcher gave up: {type(error).__name__}: {reason(error)}",
+                highlight=False,
+                soft_wrap=True,
+                markup=False,
+            )
+    return (
+        0
+        if all(job.state in GOOD for job in sweep_state(directory).jobs if job.name in names)
+        else 1
+    )
 
 
 @contextmanager
 def at_work(console: Console, directory: Path, missing: Collection[str] = ()) -> Iterator[None]:
-    """Around jobs that are launched elsewhere: the sweep's lock, its launcher.json, signals, and the table of jobs at the end.
+    """Around jobs that are launched elsewhere: the sweep's lock, its launcher.json, signals, and
+    the table of jobs at the end.
 
     Args:
-        missing: jobs that run again: what an earlier launcher knew of them is forgotten, as their own files say how they end now.
+        missing: jobs that run again: what an earlier launcher knew of them is forgotten, as their
+            own files say how they end now.
 
     Raises:
         RunFailed: another process is at work on this sweep.

@@ -1,7 +1,8 @@
 """One process a job, N at a time. A job that raises, exits or is killed never stops the others.
 
-Processes are forked from a server that has imported the heavy modules once (`spawn` where there is no fork). Each leads a
-session of its own, so a Ctrl-C at the terminal reaches the parent alone, which asks them to stop; if the parent dies they notice.
+Processes are forked from a server that has imported the heavy modules once (`spawn` where there is
+no fork). Each leads a session of its own, so a Ctrl-C at the terminal reaches the parent alone,
+which asks them to stop; if the parent dies they notice.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def run_jobs(
         target: a function of a module (it is pickled by name); its return value is dropped.
         preload: modules that the server imports once.
         gpus: each job sees one of these only, the one with the fewest jobs.
-        time_limit: seconds that a job may run; then it is asked to stop, and killed after `grace` more.
+        time_limit: seconds that a job may run; then it is asked to stop, and killed after `grace`
+            more.
 
     Returns:
         An outcome for each job in order, and the exit code that a signal asked for, if one came.
@@ -114,7 +116,8 @@ def _supervise(
                     gpu = least_used(gpus, [job.gpu for job in running.values()])
                     try:
                         process = _start(context, target, outcome, gpu)
-                    except (OSError, EOFError) as error:  # no room on the disk, no more processes: the next one may have better luck
+                    # no room on the disk, no more processes: the next one may have better luck
+                    except (OSError, EOFError) as error:
                         outcome.fail(f"it could not be started: {error}")
                     else:
                         running[process.sentinel] = Running(process, outcome, gpu)
@@ -144,7 +147,9 @@ def _supervise(
             job.process.join()
 
 
-def _start(context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None) -> BaseProcess:
+def _start(
+    context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None
+) -> BaseProcess:
     outcome.job.directory.mkdir(parents=True, exist_ok=True)
     arguments = (target, outcome.job, gpu)
     process: BaseProcess = context.Process(target=_work, args=arguments, name=outcome.job.name)  # type: ignore[attr-defined]
@@ -159,13 +164,20 @@ def _tell_death(outcome: Outcome) -> None:
     with suppress(OSError):
         status = read_status(directory)
         if outcome.exit_code and status.get("state") == "running" and is_alive(status) is False:
-            write_status(directory, state="failed", error=f"{outcome.state} ({outcome.ended})", exit_code=outcome.exit_code)
+            write_status(
+                directory,
+                state="failed",
+                error=f"{outcome.state} ({outcome.ended})",
+                exit_code=outcome.exit_code,
+            )
 
 
 def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
-    """The child: its own session, its log, its GPU, an eye on the parent, and an exit code for however `target` ends."""
+    """The child: its own session, its log, its GPU, an eye on the parent, and an exit code for
+    however `target` ends."""
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA is first used, which no module does by being imported
+        # read when CUDA is first used, which no module does by being imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     if hasattr(os, "setsid"):
         os.setsid()
     _redirect(job.log)

@@ -1,4 +1,5 @@
-"""The signals that end a sweep: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends (an ignored one stays so: `nohup`)."""
+"""The signals that end a sweep: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends (an
+ignored one stays so: `nohup`)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from typing import Any
 
 
 class Stop:
-    """The signals that came: the first asks the jobs to stop, the second kills them. Shells and wrappers may send one twice at once."""
+    """The signals that came: the first asks the jobs to stop, the second kills them. Shells and
+    wrappers may send one twice at once."""
 
     def __init__(self) -> None:
         self.signals: list[int] = []
@@ -60,7 +62,9 @@ def unwinding() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handled(
+    names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):

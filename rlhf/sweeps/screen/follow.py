@@ -1,4 +1,5 @@
-"""What a person sees of jobs that another launcher runs: the table and the lines that there are for our own, read from the jobs' files."""
+"""What a person sees of jobs that another launcher runs: the table and the lines that there are
+for our own, read from the jobs' files."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ LOOK = 2.0  # seconds between looks
 
 
 class Follower:
-    """Outcomes of these jobs since now. What an earlier command left of one is not news: it waits until it is taken up again."""
+    """Outcomes of these jobs since now. What an earlier command left of one is not news: it
+    waits until it is taken up again."""
 
     def __init__(self, directory: Path, names: Collection[str]) -> None:
         self.directory, self.names, self.since = directory, names, time.time()
@@ -28,19 +30,27 @@ class Follower:
         self.took: dict[str, float] = {}
 
     def outcomes(self) -> list[Outcome]:
-        return [self._outcome(job) for job in sweep_state(self.directory).jobs if job.name in self.names]
+        return [
+            self._outcome(job) for job in sweep_state(self.directory).jobs if job.name in self.names
+        ]
 
     def _outcome(self, found: JobState) -> Outcome:
         job = Job(name=found.name, directory=found.directory, plain={})
         if found.name in self.done:
             return Outcome(job, "finished before", 0)
-        news = found.state in ("running", "finished") or (found.state in ENDED and found.status.get("time", 0.0) >= self.since)
+        news = found.state in ("running", "finished") or (
+            found.state in ENDED and found.status.get("time", 0.0) >= self.since
+        )
         state = cast(State, found.state) if news else "waiting"
         if state == "running":
             self.began.setdefault(found.name, time.monotonic())
         elif news:
-            self.took.setdefault(found.name, time.monotonic() - self.began.get(found.name, time.monotonic()))
-        return Outcome(job, state, found.exit_code if news else None, self.took.get(found.name, 0.0))
+            self.took.setdefault(
+                found.name, time.monotonic() - self.began.get(found.name, time.monotonic())
+            )
+        return Outcome(
+            job, state, found.exit_code if news else None, self.took.get(found.name, 0.0)
+        )
 
 
 def stderr_console() -> Console:

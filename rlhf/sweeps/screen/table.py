@@ -1,4 +1,5 @@
-"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere; and the table at its end."""
+"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere; and
+the table at its end."""
 
 from __future__ import annotations
 
@@ -18,13 +19,20 @@ from rlhf.sweeps.job import Outcome
 from rlhf.sweeps.state import STYLES, last_lines, last_row, numbers, print_end, read_object
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
-URGENT = ("running", "failed", "time limit", "stopped")  # the first to get a row where there is no room for all
+# the first to get a row where there is no room for all
+URGENT = ("running", "failed", "time limit", "stopped")
 
 
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes:02d} min"
+        if hours
+        else f"{minutes} min {rest:02d} s"
+        if minutes
+        else f"{rest} s"
+    )
 
 
 class Clock:
@@ -35,19 +43,34 @@ class Clock:
 
     def left(self, directory: Path, status: dict[str, Any]) -> str:
         iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
-        began, start = self.first.setdefault((directory, str(status.get("stage"))), (time.monotonic(), iteration))
+        began, start = self.first.setdefault(
+            (directory, str(status.get("stage"))), (time.monotonic(), iteration)
+        )
         done = iteration - start
-        return duration((total - iteration) * (time.monotonic() - began) / done) if done > 0 and total else ""
+        return (
+            duration((total - iteration) * (time.monotonic() - began) / done)
+            if done > 0 and total
+            else ""
+        )
 
 
 def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]:
-    """Those that there is room for, in their order, and a row that counts the others ("" if there are none)."""
+    """Those that there is room for, in their order, and a row that counts the others ("" if
+    there are none)."""
     if len(outcomes) <= rows:
         return list(outcomes), ""
-    order = sorted(range(len(outcomes)), key=lambda i: (URGENT.index(outcomes[i].state) if outcomes[i].state in URGENT else len(URGENT), i))
+    order = sorted(
+        range(len(outcomes)),
+        key=lambda i: (
+            URGENT.index(outcomes[i].state) if outcomes[i].state in URGENT else len(URGENT),
+            i,
+        ),
+    )
     shown, rest = sorted(order[: rows - 1]), order[rows - 1 :]
     count = Counter(outcomes[i].state for i in rest)
-    return [outcomes[i] for i in shown], f"{len(rest)} more: {', '.join(f'{n} {state}' for state, n in count.most_common())}"
+    return [
+        outcomes[i] for i in shown
+    ], f"{len(rest)} more: {', '.join(f'{n} {state}' for state, n in count.most_common())}"
 
 
 class SweepWatcher:
@@ -66,25 +89,51 @@ class SweepWatcher:
                 self._say(outcome)
 
     def table(self, outcomes: Sequence[Outcome], rows: int = 1000) -> Table:
-        """`rows` of them at most: rich would cut a table that is higher than the terminal, the jobs that run among them."""
+        """`rows` of them at most: rich would cut a table that is higher than the terminal, the
+        jobs that run among them."""
         table = Table(box=None, pad_edge=False)
         for column in ("job", "state", "stage", "iteration", "reward", "KL", "coef", "left"):
-            table.add_column(column, justify="left" if column in ("job", "state", "stage") else "right", no_wrap=True)
+            table.add_column(
+                column,
+                justify="left" if column in ("job", "state", "stage") else "right",
+                no_wrap=True,
+            )
         shown, rest = fitting(outcomes, rows)
         for outcome in shown:
-            table.add_row(outcome.job.name, Text(outcome.state, STYLES.get(outcome.state, "dim")), *self._cells(outcome))
+            table.add_row(
+                outcome.job.name,
+                Text(outcome.state, STYLES.get(outcome.state, "dim")),
+                *self._cells(outcome),
+            )
         if rest:
             table.add_row(rest)
         return table
 
     def _cells(self, outcome: Outcome) -> list[str]:
         directory = outcome.job.directory
-        status = read_object(directory / "status.json") if outcome.state not in ("waiting", "not started") else {}
+        status = (
+            read_object(directory / "status.json")
+            if outcome.state not in ("waiting", "not started")
+            else {}
+        )
         shown = numbers(last_row(directory / "metrics.jsonl") if status else {})
         total = status.get("iterations")
         iteration = f"{status.get('iteration', 0)}/{total}" if total else ""
-        left = self.clock.left(directory, status) if outcome.state == "running" else duration(outcome.seconds) if outcome.seconds else ""
-        return [str(status.get("stage") or ""), iteration, shown["reward"], shown["KL"], shown["coef"], left]
+        left = (
+            self.clock.left(directory, status)
+            if outcome.state == "running"
+            else duration(outcome.seconds)
+            if outcome.seconds
+            else ""
+        )
+        return [
+            str(status.get("stage") or ""),
+            iteration,
+            shown["reward"],
+            shown["KL"],
+            shown["coef"],
+            left,
+        ]
 
     def _say(self, outcome: Outcome) -> None:
         if outcome.state in ("waiting", "finished before", "not started"):
@@ -97,13 +146,24 @@ class SweepWatcher:
         if self.told.get(outcome.job.name) == now:
             return
         self.told[outcome.job.name] = now
-        shown = " ".join(f"{label} {text}" for label, text in numbers(last_row(directory / "metrics.jsonl")).items() if text)
+        shown = " ".join(
+            f"{label} {text}"
+            for label, text in numbers(last_row(directory / "metrics.jsonl")).items()
+            if text
+        )
         if outcome.state != "running":
-            how = f"{outcome.state} ({outcome.ended})" if outcome.state in ("failed", "time limit") else outcome.state
+            how = (
+                f"{outcome.state} ({outcome.ended})"
+                if outcome.state in ("failed", "time limit")
+                else outcome.state
+            )
             self._print(f"{outcome.job.name}: {how} after {duration(outcome.seconds)}  {shown}")
         elif total:
             left = self.clock.left(directory, status)
-            self._print(f"{outcome.job.name}: {now[1]} {status['iteration']}/{total}  {shown}{f'  left {left}' if left else ''}")
+            self._print(
+                f"{outcome.job.name}: {now[1]} {status['iteration']}/{total} "
+                f" {shown}{f'  left {left}' if left else ''}"
+            )
         else:
             self._print(f"{outcome.job.name}: {now[1] or 'started'}")
 

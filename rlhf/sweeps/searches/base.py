@@ -1,4 +1,5 @@
-"""What our searches share: trials as jobs of a sweep, each config checked before its batch starts, results from summary.json."""
+"""What our searches share: trials as jobs of a sweep, each config checked before its batch
+starts, results from summary.json."""
 
 from __future__ import annotations
 
@@ -27,7 +28,13 @@ from rlhf.rundir.files import read_json
 from rlhf.rundir.lock import owned
 from rlhf.rundir.redact import redact_text
 from rlhf.sweeps.job import Job
-from rlhf.sweeps.launchers.local import JobFailed, LocalLauncher, job_of, prepare_tracking, write_sweep
+from rlhf.sweeps.launchers.local import (
+    JobFailed,
+    LocalLauncher,
+    job_of,
+    prepare_tracking,
+    write_sweep,
+)
 from rlhf.sweeps.screen.follow import following, stderr_console
 from rlhf.sweeps.searches.space import Dimension, split
 
@@ -50,7 +57,11 @@ class Trial:
             raise ValueError(self.error)
         value = self.summary.get(key)
         if not isinstance(value, (int, float)) or not math.isfinite(value):
-            there = ", ".join(k for k, v in self.summary.items() if isinstance(v, (int, float)) and ("/" in k or k == "objective"))
+            there = ", ".join(
+                k
+                for k, v in self.summary.items()
+                if isinstance(v, (int, float)) and ("/" in k or k == "objective")
+            )
             raise ValueError(f"summary.json has no finite number {key} ({value}); it has {there}")
         return float(value)
 
@@ -65,7 +76,9 @@ class SearchSweeper(Sweeper):
         self.params: dict[str, Any] = {str(key): value for key, value in (params or {}).items()}
         self.started = 0
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         self.hydra_context, self.config = hydra_context, config
         self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -89,7 +102,9 @@ class SearchSweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         fixed, dimensions = split(parser.parse_overrides(lines))
         if not dimensions:
-            raise HydraException("a search needs something to vary, such as 'kl.coef=tag(log, interval(0.01, 1))'")
+            raise HydraException(
+                "a search needs something to vary, such as 'kl.coef=tag(log, interval(0.01, 1))'"
+            )
         with owned(self.directory / ".search"):
             OmegaConf.save(self.config, self.directory / "multirun.yaml")
             self.search(fixed, dimensions)
@@ -98,7 +113,8 @@ class SearchSweeper(Sweeper):
     def search(self, fixed: list[str], dimensions: list[Dimension]) -> None: ...
 
     def run(self, batch: Sequence[Sequence[str]]) -> list[Trial]:
-        """The results of these jobs, in order. One whose config is wrong is not started, and stops no other."""
+        """The results of these jobs, in order. One whose config is wrong is not started, and
+        stops no other."""
         found: list[Trial | None] = []
         good: list[tuple[tuple[str, ...], Config]] = []
         for lines in map(tuple, batch):
@@ -114,7 +130,9 @@ class SearchSweeper(Sweeper):
     def _checked(self, lines: Sequence[str]) -> tuple[Config | None, list[str]]:
         """A job's config as the command line checks those of a grid, or what is wrong with it."""
         overrides, faults = parse(lines, self.composer.hydra)
-        config, more = self.composer.compose(overrides, tuple(str(line) for line in self.config.hydra.overrides.hydra))
+        config, more = self.composer.compose(
+            overrides, tuple(str(line) for line in self.config.hydra.overrides.hydra)
+        )
         typed, wrong = examine(config)
         told = [str(fault) for fault in (*faults, *more, *wrong)]
         return (None if told else typed), told
@@ -129,32 +147,47 @@ class SearchSweeper(Sweeper):
             prepare_tracking([config for _, config in good])
         distinct: dict[str, tuple[Job, tuple[str, ...]]] = {}
         for job, (lines, _) in zip(jobs, good, strict=True):
-            distinct.setdefault(job.name, (job, lines))  # two that are the same run would meet in one directory
+            # two that are the same run would meet in one directory
+            distinct.setdefault(job.name, (job, lines))
         ended = dict(zip(distinct, self._results(list(distinct.values())), strict=True))
         self.started += len(distinct)
-        return [replace(ended[job.name], overrides=lines) for job, (lines, _) in zip(jobs, good, strict=True)]
+        return [
+            replace(ended[job.name], overrides=lines)
+            for job, (lines, _) in zip(jobs, good, strict=True)
+        ]
 
     def _results(self, started: Sequence[tuple[Job, tuple[str, ...]]]) -> list[Trial]:
-        """If a launcher other than ours gives up, the jobs that finished count and the others are failed trials."""
+        """If a launcher other than ours gives up, the jobs that finished count and the others
+        are failed trials."""
         local = isinstance(self.launcher, LocalLauncher)
         names = {job.name for job, _ in started}
         try:
             with nullcontext() if local else following(self.console, self.directory, names):
-                returns = self.launcher.launch([list(lines) for _, lines in started], initial_job_idx=self.started)
+                returns = self.launcher.launch(
+                    [list(lines) for _, lines in started], initial_job_idx=self.started
+                )
         except Exception as error:
             if local:
                 raise
             why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
             return [
-                Trial(overrides=lines, run=job.name, summary=read_json(job.directory / "summary.json"))
-                if naming.is_finished(job.directory)
-                else Trial(overrides=lines, run=job.name, error=why)
+                (
+                    Trial(
+                        overrides=lines,
+                        run=job.name,
+                        summary=read_json(job.directory / "summary.json"),
+                    )
+                    if naming.is_finished(job.directory)
+                    else Trial(overrides=lines, run=job.name, error=why)
+                )
                 for job, lines in started
             ]
         return [
-            Trial(overrides=lines, run=job.name, summary=result.return_value)
-            if result.status == JobStatus.COMPLETED
-            else Trial(overrides=lines, run=job.name, error=str(result._return_value))
+            (
+                Trial(overrides=lines, run=job.name, summary=result.return_value)
+                if result.status == JobStatus.COMPLETED
+                else Trial(overrides=lines, run=job.name, error=str(result._return_value))
+            )
             for (job, lines), result in zip(started, returns, strict=True)
         ]
 

@@ -1,4 +1,5 @@
-"""`hydra/sweeper=optuna`: trials that Optuna proposes, for one objective or the Pareto front of several. Imports optuna when it runs."""
+"""`hydra/sweeper=optuna`: trials that Optuna proposes, for one objective or the Pareto front of
+several. Imports optuna when it runs."""
 
 from __future__ import annotations
 
@@ -39,29 +40,63 @@ class OptunaSweeper(SearchSweeper):
         params: DictConfig | dict[str, str] | None = None,
     ) -> None:
         super().__init__(params)
-        self.objectives = [objectives] if isinstance(objectives, str) else [str(name) for name in objectives]
-        self.directions = [direction] if isinstance(direction, str) else [str(name) for name in direction]
-        if not self.objectives or len(self.objectives) != len(self.directions) or not set(self.directions) <= set(DIRECTIONS):
-            told = f"hydra.sweeper.objectives={self.objectives} hydra.sweeper.direction={self.directions}"
-            raise ValueError(f"{told}: expected a direction, {' or '.join(DIRECTIONS)}, for each objective")
+        self.objectives = (
+            [objectives] if isinstance(objectives, str) else [str(name) for name in objectives]
+        )
+        self.directions = (
+            [direction] if isinstance(direction, str) else [str(name) for name in direction]
+        )
+        if (
+            not self.objectives
+            or len(self.objectives) != len(self.directions)
+            or not set(self.directions) <= set(DIRECTIONS)
+        ):
+            told = (
+                f"hydra.sweeper.objectives={self.objectives}"
+                f" hydra.sweeper.direction={self.directions}"
+            )
+            raise ValueError(
+                f"{told}: expected a direction, {' or '.join(DIRECTIONS)}, for each objective"
+            )
         if sampler not in SAMPLERS:
-            raise ValueError(f"hydra.sweeper.sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
+            raise ValueError(
+                f"hydra.sweeper.sampler={sampler}: expected one of {', '.join(SAMPLERS)}"
+            )
         for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"hydra.sweeper.{name}={value}: expected a whole number of at least 1")
-        self.sampler, self.n_trials, self.n_jobs, self.seed, self.storage = sampler, n_trials, n_jobs, seed, storage
+                raise ValueError(
+                    f"hydra.sweeper.{name}={value}: expected a whole number of at least 1"
+                )
+        self.sampler, self.n_trials, self.n_jobs, self.seed, self.storage = (
+            sampler,
+            n_trials,
+            n_jobs,
+            seed,
+            storage,
+        )
 
     def search(self, fixed: list[str], dimensions: list[Dimension]) -> None:
         space = {dimension.key: distribution(dimension) for dimension in dimensions}
         study = self._study(space)
         self._again(study)
-        goals = ", ".join(f"{direction} {name}" for direction, name in zip(self.directions, self.objectives, strict=True))
-        self.say(f"search in {self.directory}: {self.n_trials} trials, {ended_trials(study)} of them done before; {goals}")
+        goals = ", ".join(
+            f"{direction} {name}"
+            for direction, name in zip(self.directions, self.objectives, strict=True)
+        )
+        self.say(
+            f"search in {self.directory}: {self.n_trials} trials, {ended_trials(study)} of them"
+            f" done before; {goals}"
+        )
         while (done := ended_trials(study)) < self.n_trials:
-            asked = [study.ask(fixed_distributions=space) for _ in range(min(self.n_jobs, self.n_trials - done))]
+            asked = [
+                study.ask(fixed_distributions=space)
+                for _ in range(min(self.n_jobs, self.n_trials - done))
+            ]
             for trial in asked:
                 trial.set_user_attr("owner", self._owner())
-            batch = [[*fixed, *(d.line(trial.params[d.key]) for d in dimensions)] for trial in asked]
+            batch = [
+                [*fixed, *(d.line(trial.params[d.key]) for d in dimensions)] for trial in asked
+            ]
             for trial, ended in zip(asked, self.run(batch), strict=True):
                 self._tell(study, trial, ended)
             self._write(study)
@@ -79,8 +114,14 @@ class OptunaSweeper(SearchSweeper):
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = self.storage or f"sqlite:///{(self.directory / 'optuna.db').absolute()}"
-        study = optuna.create_study(storage=storage, study_name=self.directory.name, directions=self.directions, load_if_exists=True)
-        # the number of trials is in the seed: a search that goes on must not draw the first points again
+        study = optuna.create_study(
+            storage=storage,
+            study_name=self.directory.name,
+            directions=self.directions,
+            load_if_exists=True,
+        )
+        # the number of trials is in the seed: a search that goes on must not draw the first points
+        # again
         seed = self.seed + len(study.trials)
         made = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=self.n_jobs > 1),
@@ -90,31 +131,46 @@ class OptunaSweeper(SearchSweeper):
         }
         study.sampler = made[self.sampler]()
         if [direction.name.lower() for direction in study.directions] != self.directions:
-            raise self.unanswered(f"{storage} holds a search with other directions; take another sweep=<name>")
-        for key, stored in ((key, stored) for trial in study.trials for key, stored in trial.distributions.items() if key in space):
+            raise self.unanswered(
+                f"{storage} holds a search with other directions; take another sweep=<name>"
+            )
+        for key, stored in (
+            (key, stored)
+            for trial in study.trials
+            for key, stored in trial.distributions.items()
+            if key in space
+        ):
             try:
                 optuna.distributions.check_distribution_compatibility(stored, space[key])
             except ValueError:
-                told = f"{storage} holds a search with {key} from {stored}, which cannot become {space[key]}"
+                told = (
+                    f"{storage} holds a search with {key} from {stored}, which cannot become"
+                    f" {space[key]}"
+                )
                 raise self.unanswered(f"{told}; take another sweep=<name>") from None
         return study
 
     def _owner(self) -> str:
-        """Names this sweep's directory: others on the same storage may have the same path on another computer."""
+        """Names this sweep's directory: others on the same storage may have the same path on
+        another computer."""
         path = self.directory / ".search" / "owner"
         if not path.exists():
             write_text(path, uuid4().hex)
         return path.read_text()
 
     def _again(self, study: Any) -> None:
-        """Trials that an earlier command left in the middle are asked for first: their runs go on from their checkpoints.
+        """Trials that an earlier command left in the middle are asked for first: their runs go on
+        from their checkpoints.
 
         Those of other directories on a shared storage may be at work, and are left alone.
         """
         from optuna.trial import TrialState
 
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.user_attrs.get("owner", None if self.storage else self._owner()) == self._owner():
+            if (
+                trial.user_attrs.get("owner", None if self.storage else self._owner())
+                == self._owner()
+            ):
                 study.enqueue_trial(trial.params)
                 study.tell(trial.number, state=TrialState.FAIL)
 
@@ -138,7 +194,9 @@ class OptunaSweeper(SearchSweeper):
                 "number": trial.number,
                 "state": trial.state.name.lower(),
                 "params": trial.params,
-                "values": dict(zip(self.objectives, trial.values, strict=True)) if trial.values else None,
+                "values": (
+                    dict(zip(self.objectives, trial.values, strict=True)) if trial.values else None
+                ),
                 "front": trial.number in front,
                 "run": trial.user_attrs.get("run"),
                 "overrides": trial.user_attrs.get("overrides"),
@@ -146,18 +204,33 @@ class OptunaSweeper(SearchSweeper):
             }
             for trial in study.trials
         ]
-        head = {"name": self.directory.name, "objectives": self.objectives, "directions": self.directions, "sampler": self.sampler}
-        write_json(self.directory / "optuna.json", {**head, "n_trials": self.n_trials, "front": front, "trials": trials})
+        head = {
+            "name": self.directory.name,
+            "objectives": self.objectives,
+            "directions": self.directions,
+            "sampler": self.sampler,
+        }
+        write_json(
+            self.directory / "optuna.json",
+            {**head, "n_trials": self.n_trials, "front": front, "trials": trials},
+        )
 
     def _show(self, study: Any) -> None:
         from rich.table import Table
 
         best = sorted(study.best_trials, key=lambda trial: trial.values[-1])
-        table = Table(box=None, pad_edge=False, title="the best trial" if len(self.objectives) == 1 else "the Pareto front")
+        table = Table(
+            box=None,
+            pad_edge=False,
+            title="the best trial" if len(self.objectives) == 1 else "the Pareto front",
+        )
         for column in ("trial", *(best[0].params if best else ()), *self.objectives, "run"):
             table.add_column(column, no_wrap=True)
         for trial in best:
-            shown = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in (*trial.params.values(), *trial.values)]
+            shown = [
+                f"{value:.4g}" if isinstance(value, float) else str(value)
+                for value in (*trial.params.values(), *trial.values)
+            ]
             table.add_row(str(trial.number), *shown, str(trial.user_attrs.get("run")))
         self.console.print(table)
         states = [trial.state.name.lower() for trial in study.trials]
@@ -167,7 +240,9 @@ class OptunaSweeper(SearchSweeper):
 
 def ended_trials(study: Any) -> int:
     """Those with a result or a failure of their own, without those that were cut."""
-    return sum(trial.state.is_finished() and "overrides" in trial.user_attrs for trial in study.trials)
+    return sum(
+        trial.state.is_finished() and "overrides" in trial.user_attrs for trial in study.trials
+    )
 
 
 def distribution(dimension: Dimension) -> Any:
@@ -176,5 +251,10 @@ def distribution(dimension: Dimension) -> Any:
     if dimension.choices:
         return CategoricalDistribution(dimension.choices)
     if dimension.whole:
-        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log, step=int(dimension.step or 1))
+        return IntDistribution(
+            int(dimension.low),
+            int(dimension.high),
+            log=dimension.log,
+            step=int(dimension.step or 1),
+        )
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)

@@ -1,7 +1,9 @@
-"""Where a noisy monotone curve meets a target: the next point to measure, and the answer. Pure arithmetic.
+"""Where a noisy monotone curve meets a target: the next point to measure, and the answer. Pure
+arithmetic.
 
-KL against the coefficient is close to a straight line in logarithms (on the scales where it is asked for), so a secant in log-log
-steps inside the bracket, kept off its ends; a point is good enough when it is within the tolerance or within its own standard error.
+KL against the coefficient is close to a straight line in logarithms (on the scales where it is
+asked for), so a secant in log-log steps inside the bracket, kept off its ends; a point is good
+enough when it is within the tolerance or within its own standard error.
 """
 
 from __future__ import annotations
@@ -46,9 +48,16 @@ def propose(points: Sequence[Point], low: float, high: float, target: float) -> 
     first, last = (next(point for point in points if point.x == x) for x in (low, high))
     sign = 1.0 if last.y >= first.y else -1.0
     if not min(first.y, last.y) <= target <= max(first.y, last.y):
-        raise NoBracket(f"from {first.y:.3g} at {low:g} to {last.y:.3g} at {high:g}: {target:g} is not between; widen the interval")
-    below = max((point for point in points if sign * (point.y - target) <= 0), key=lambda point: point.x)
-    above = min((point for point in points if sign * (point.y - target) > 0), key=lambda point: point.x)
+        raise NoBracket(
+            f"from {first.y:.3g} at {low:g} to {last.y:.3g} at {high:g}: {target:g} is not between;"
+            " widen the interval"
+        )
+    below = max(
+        (point for point in points if sign * (point.y - target) <= 0), key=lambda point: point.x
+    )
+    above = min(
+        (point for point in points if sign * (point.y - target) > 0), key=lambda point: point.x
+    )
     left, right = sorted((below, above), key=lambda point: point.x)  # noise may have crossed them
     a, b = math.log(left.x), math.log(right.x)
     slope = (_log(right.y) - _log(left.y)) / (b - a)

@@ -1,4 +1,5 @@
-"""What a search may vary, read from Hydra's override syntax: `interval`, `choice`, `range`, lists, and the tags `log` and `int`."""
+"""What a search may vary, read from Hydra's override syntax: `interval`, `choice`, `range`,
+lists, and the tags `log` and `int`."""
 
 from __future__ import annotations
 
@@ -60,16 +61,30 @@ def dimension(override: Override) -> Dimension:
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
         if low is None or high is None or not low < high:
-            raise HydraException(f"{override.input_line}: an interval goes from a smaller number to a larger one")
+            raise HydraException(
+                f"{override.input_line}: an interval goes from a smaller number to a larger one"
+            )
         log = "log" in value.tags
         if log and low <= 0:
             raise HydraException(f"{override.input_line}: a logarithmic interval begins above 0")
-        whole = "int" in value.tags or (isinstance(low, int) and isinstance(high, int) and not log and "float" not in value.tags)
+        whole = "int" in value.tags or (
+            isinstance(low, int) and isinstance(high, int) and not log and "float" not in value.tags
+        )
         return Dimension(key=key, low=float(low), high=float(high), log=log, whole=whole)
-    if isinstance(value, RangeSweep) and value.start is not None and value.stop is not None and not value.shuffle:
+    if (
+        isinstance(value, RangeSweep)
+        and value.start is not None
+        and value.stop is not None
+        and not value.shuffle
+    ):
         step = float(value.step)
         if step > 0:
-            numbers = [value.start + index * value.step for index in range(int((value.stop - value.start - 1e-12) / step) + 1)]
+            numbers = [
+                value.start + index * value.step
+                for index in range(int((value.stop - value.start - 1e-12) / step) + 1)
+            ]
             whole = all(isinstance(number, int) for number in (value.start, value.stop, value.step))
-            return Dimension(key=key, low=float(numbers[0]), high=float(numbers[-1]), whole=whole, step=step)
+            return Dimension(
+                key=key, low=float(numbers[0]), high=float(numbers[-1]), whole=whole, step=step
+            )
     return Dimension(key=key, choices=tuple(override.sweep_string_iterator()))

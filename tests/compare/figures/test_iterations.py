@@ -23,20 +23,28 @@ def test_a_vital_is_drawn_where_it_was_recorded(rundirs, tmp_path):
 
 
 def test_first_explained_variances_do_not_flatten_the_rest(rundirs, tmp_path):
-    settings = _settings(rundirs, tmp_path, [{"ppo/explained_variance": v} for v in (-90.0, 0.2, 0.8)])
+    settings = _settings(
+        rundirs, tmp_path, [{"ppo/explained_variance": v} for v in (-90.0, 0.2, 0.8)]
+    )
     what = next(v for v in panels.VITALS if v.keys == ("ppo/explained_variance",))
     assert panels.vital(settings, what, styles_of(settings)).axes[0].get_ylim()[0] == panels.FLOOR
 
 
 def test_coefficient_and_kl_with_the_target(rundirs, tmp_path):
-    rows = [{"kl/coef": c, "kl/sequence_nats": k} for c, k in ((0.01, 0.0), (0.1, 5.0), (0.2, 6.0), (0.2, 6.0), (0.2, 6.0), (0.2, 6.0))]
+    rows = [
+        {"kl/coef": c, "kl/sequence_nats": k}
+        for c, k in ((0.01, 0.0), (0.1, 5.0), (0.2, 6.0), (0.2, 6.0), (0.2, 6.0), (0.2, 6.0))
+    ]
     settings = _settings(rundirs, tmp_path, rows, controller="Adaptive")
     styles = styles_of(settings)
     assert panels.coefficient(settings, styles).axes[0].get_yscale() == "log"
     figures = [panels.coefficient(settings, styles), panels.kl_over_iterations(settings, styles)]
     assert [fig.axes[0].lines[0].get_gid() for fig in figures] == [f"{LINE}r"] * 2
     lines = figures[1].axes[0].lines
-    assert [tuple(line.get_ydata()) for line in lines] == [(0.0, 5.0, 6.0, 6.0, 6.0, 6.0), (6.0, 6.0)]
+    assert [tuple(line.get_ydata()) for line in lines] == [
+        (0.0, 5.0, 6.0, 6.0, 6.0, 6.0),
+        (6.0, 6.0),
+    ]
     (row,) = panels.held(settings)
     assert row[:4] == ["kl.coef=0.05", "0", "6 nats a response", "2"] and row[-1] == "0.2"
 

@@ -16,10 +16,16 @@ def _gids(fig):
 def test_a_mark_a_run_and_the_way_behind_it(gamed):
     settings = group(load(gamed))
     bon = [(1, 0.0, 1.0), (4, 0.64, 1.5)]
-    fig = charts.frontier(settings, "reward/gold", styles_of(settings), find(settings), rooted=False, bon=bon)
+    fig = charts.frontier(
+        settings, "reward/gold", styles_of(settings), find(settings), rooted=False, bon=bon
+    )
     gids = _gids(fig)
-    assert {g for g in gids if g.startswith(MARK)} == {f"{MARK}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2", "sft")}
-    assert {g for g in gids if g.startswith(LINE)} == {f"{LINE}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2")}
+    assert {g for g in gids if g.startswith(MARK)} == {
+        f"{MARK}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2", "sft")
+    }
+    assert {g for g in gids if g.startswith(LINE)} == {
+        f"{LINE}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2")
+    }
     assert gids.count("path") == 1 and gids.count("best") == 1  # best of n
     rooted = charts.frontier(settings, "reward/gold", styles_of(settings), None, rooted=True)
     assert "square-root" in rooted.axes[0].get_xlabel() and "best" not in _gids(rooted)
@@ -30,9 +36,15 @@ def test_seeds_get_a_mean_with_its_interval(rundirs, tmp_path):
         rundirs.make_run(tmp_path / f"s{seed}", seed=seed, gold=1.0 + seed, kl=4.0 + seed)
     settings = group(load(tmp_path))
     fig = charts.frontier(settings, "reward/gold", styles_of(settings), None, rooted=False)
-    (mean,) = [line for line in fig.axes[0].lines if line.get_gid() == f"{MARK}setting-kl.coef=0.05"]
+    (mean,) = [
+        line for line in fig.axes[0].lines if line.get_gid() == f"{MARK}setting-kl.coef=0.05"
+    ]
     assert (mean.get_xdata()[0], mean.get_ydata()[0]) == (5.0, 2.0)
-    bars = [tuple(line.get_xdata()) for line in fig.axes[0].lines if line.get_gid() is None and len(line.get_xdata()) == 2]
+    bars = [
+        tuple(line.get_xdata())
+        for line in fig.axes[0].lines
+        if line.get_gid() is None and len(line.get_xdata()) == 2
+    ]
     assert (4.0, 6.0) in bars
 
 

@@ -23,4 +23,6 @@ def test_every_colour_of_the_charts_stands_out_on_both_pages():
 
 
 def test_half_way():
-    assert mix("#000000", "#ff8000", 0.5) == "#804000" and mix("#123456", "#ffffff", 0.0) == "#123456"
+    assert (
+        mix("#000000", "#ff8000", 0.5) == "#804000" and mix("#123456", "#ffffff", 0.0) == "#123456"
+    )

@@ -20,8 +20,16 @@ def drawn():
 
 def test_a_fragment_of_a_page(drawn):
     root = ET.fromstring(drawn)
-    assert root.tag == "svg" and (root.get("role"), root.get("aria-label")) == ("group", 'what it "shows"')
-    assert "<?xml" not in drawn and "<style" not in drawn and "metadata" not in drawn and "http" not in drawn
+    assert root.tag == "svg" and (root.get("role"), root.get("aria-label")) == (
+        "group",
+        'what it "shows"',
+    )
+    assert (
+        "<?xml" not in drawn
+        and "<style" not in drawn
+        and "metadata" not in drawn
+        and "http" not in drawn
+    )
     assert "width" not in root.attrib and root.get("viewBox")
 
 
@@ -46,13 +54,21 @@ def test_words_in_a_settings_colour_are_mixed_with_ink():
 
 def test_marks_can_be_reached_and_are_named(drawn):
     (mark,) = [g for g in ET.fromstring(drawn).iter("g") if g.get("class") == "mark"]
-    assert (mark.get("data-mark"), mark.get("tabindex"), mark.get("role")) == ("a & <b>", "0", "img")
+    assert (mark.get("data-mark"), mark.get("tabindex"), mark.get("role")) == (
+        "a & <b>",
+        "0",
+        "img",
+    )
     assert mark.get("aria-label") == "Run a & <b>: gold 1" == mark.find("title").text
 
 
 def test_lines_too(drawn):
     (line,) = [g for g in ET.fromstring(drawn).iter("g") if g.get("class") == "line"]
-    assert (line.get("data-line"), line.get("tabindex"), line.get("aria-label")) == ("a & <b>", "0", "Run a & <b>")
+    assert (line.get("data-line"), line.get("tabindex"), line.get("aria-label")) == (
+        "a & <b>",
+        "0",
+        "Run a & <b>",
+    )
     assert line.find("title").text == "Run a & <b>" and line.find("path") is not None
 
 
@@ -60,7 +76,9 @@ def test_no_id_repeats_and_coordinates_are_short(drawn):
     fig, ax = blank()
     ax.plot([0, 1], [0, 1])
     other = inline(fig, name="two", alt="other", marks={f"{MARK}elsewhere": "in another figure"})
-    ids = [e.get("id") for text in (drawn, other) for e in ET.fromstring(text).iter() if e.get("id")]
+    ids = [
+        e.get("id") for text in (drawn, other) for e in ET.fromstring(text).iter() if e.get("id")
+    ]
     assert len(ids) == len(set(ids)) and ids
     assert "1.234567" not in drawn
     assert ET.fromstring(other).get("role") == "img"

@@ -16,13 +16,21 @@ from rlhf.compare.statistics.overoptimisation import Fit
 
 
 class Page(HTMLParser):
-    """ids, the links' targets, headings, images and tables of a page; fails on a tag that is not closed."""
+    """ids, the links' targets, headings, images and tables of a page; fails on a tag that is not
+    closed."""
 
     VOID = {"meta", "input", "br", "link", "img"}
 
     def __init__(self, text):
         super().__init__()
-        self.ids, self.anchors, self.outside, self.open, self.headings, self.unnamed = [], [], [], [], [], []
+        self.ids, self.anchors, self.outside, self.open, self.headings, self.unnamed = (
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+        )
         self.feed(text)
         assert not self.open
 
@@ -48,18 +56,47 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(rundirs, tmp_path_factory):
-    """The page of two coefficients, two seeds each, with samples, health and a run that failed; names that would break a careless page."""
+    """The page of two coefficients, two seeds each, with samples, health and a run that failed;
+    names that would break a careless page."""
     directory = tmp_path_factory.mktemp("sweeps") / "a <b> & c"
     directory.mkdir(parents=True)
     for coef, (proxy, gold, kl) in {0.0: (5.0, 1.2, 20.0), 0.1: (3.0, 2.4, 6.0)}.items():
         for seed in (0, 1):
             run = rundirs.make_run(
-                directory / f"c{coef}-s{seed}", coef=coef, seed=seed, proxy=proxy, gold=gold + 0.1 * seed, kl=kl + 2 * seed, iterations=8
+                directory / f"c{coef}-s{seed}",
+                coef=coef,
+                seed=seed,
+                proxy=proxy,
+                gold=gold + 0.1 * seed,
+                kl=kl + 2 * seed,
+                iterations=8,
             )
-            said = {"prompt": "the film", "reward/gold": 1.0, "kl/sequence_nats": 3.0, "ended": True, "tokens": [" was", " good"]}
-            rows = [said | {"iteration": i, "response": f" was </script><b>good {i}", "token_kl": [0.5, -1.0]} for i in (0, 8)]
+            said = {
+                "prompt": "the film",
+                "reward/gold": 1.0,
+                "kl/sequence_nats": 3.0,
+                "ended": True,
+                "tokens": [" was", " good"],
+            }
+            rows = [
+                said
+                | {
+                    "iteration": i,
+                    "response": f" was </script><b>good {i}",
+                    "token_kl": [0.5, -1.0],
+                }
+                for i in (0, 8)
+            ]
             rundirs.append(run / "samples.jsonl", *rows)
-            lines = [{"iteration": i, "kl/coef": coef, "kl/sequence_nats": kl * i / 20, "policy/entropy": 2.0} for i in range(9, 20)]
+            lines = [
+                {
+                    "iteration": i,
+                    "kl/coef": coef,
+                    "kl/sequence_nats": kl * i / 20,
+                    "policy/entropy": 2.0,
+                }
+                for i in range(9, 20)
+            ]
             rundirs.append(run / "metrics.jsonl", *lines)
     rundirs.make_run(directory / "lost", coef=0.2, state="failed")
     return compare(directory, track=False).files["report.html"]
@@ -88,10 +125,23 @@ def test_nothing_of_the_runs_is_taken_for_markup(page):
 
 def test_the_answer_comes_first_and_every_section_has_something(page):
     text = page.read_text()
-    assert text.index("kl.coef=0.1 is best by gold reward") < text.index("Frontier: reward against KL")
+    assert text.index("kl.coef=0.1 is best by gold reward") < text.index(
+        "Frontier: reward against KL"
+    )
     for said in (
-        *("1 of 5 runs did not finish", "ValueError: the reward became nan", "bootstrap over 2 seeds", "Tokens are shaded"),
-        *("No controller here has a KL target", "KL blow-up", "not reached", "one for all runs", "R²"),
+        *(
+            "1 of 5 runs did not finish",
+            "ValueError: the reward became nan",
+            "bootstrap over 2 seeds",
+            "Tokens are shaded",
+        ),
+        *(
+            "No controller here has a KL target",
+            "KL blow-up",
+            "not reached",
+            "one for all runs",
+            "R²",
+        ),
     ):
         assert said in text, said
 
@@ -100,7 +150,12 @@ def test_what_is_not_there_is_said(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "s" / "only", gold=None)
     text = compare(tmp_path / "s", track=False).files["report.html"].read_text()
     Page(text)
-    for said in ("There is no gold reward along training", "no signs of health", "recorded no samples", "no package versions"):
+    for said in (
+        "There is no gold reward along training",
+        "no signs of health",
+        "recorded no samples",
+        "no package versions",
+    ):
         assert said in text, said
 
 
@@ -117,7 +172,12 @@ def test_small_pieces(gamed):
 
     settings = group(load(gamed))
     found = matched(settings, "reward/gold")
-    assert found.reward == "gold" and found.tops == ["kl.coef=0.2", "kl.coef=0.2", "kl.coef=0", "kl.coef=0"]
+    assert found.reward == "gold" and found.tops == [
+        "kl.coef=0.2",
+        "kl.coef=0.2",
+        "kl.coef=0",
+        "kl.coef=0",
+    ]
     assert differs(settings)[0] == ["setting", "kl.coef", "seeds"]
     assert numeric(["1.0 ± 2", "-", "+3"]) and not numeric(["a"]) and not numeric(["-"])
     assert parts("1.5 (1 to 2)") == ("1.5", "1 to 2") and parts("1.5") == ("1.5", "")
@@ -127,7 +187,9 @@ def test_small_pieces(gamed):
 def browser(tmp_path):
     if shutil.which("chromium") is None:
         pytest.skip("no chromium on the PATH")
-    spec = importlib.util.spec_from_file_location("rlhf_test_browser", Path(__file__).parent / "browser.py")
+    spec = importlib.util.spec_from_file_location(
+        "rlhf_test_browser", Path(__file__).parent / "browser.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     opened = module.Browser(tmp_path / "profile")
@@ -145,9 +207,14 @@ def test_in_a_browser_it_is_drawn_and_hovers_and_sorts(page, browser):
     browser.open(page)
     assert browser.requests == [page.as_uri()] and not browser.complaints
     drawn = browser.ask(MARKS)
-    assert drawn.count("c0.1-s0") == 2 and drawn.count("setting-kl.coef=0") == 2 and drawn.count("sft") == 2
+    assert (
+        drawn.count("c0.1-s0") == 2
+        and drawn.count("setting-kl.coef=0") == 2
+        and drawn.count("sft") == 2
+    )
     assert browser.ask(
-        "[...document.querySelectorAll('figure:not(.as-root) svg.chart')].every(s => s.getBoundingClientRect().height > 100)"
+        "[...document.querySelectorAll('figure:not(.as-root) svg.chart')].every(s =>"
+        " s.getBoundingClientRect().height > 100)"
     )
 
     assert browser.ask(TIP) is None
@@ -155,7 +222,9 @@ def test_in_a_browser_it_is_drawn_and_hovers_and_sorts(page, browser):
     assert "kl.coef=0, seed 0" in browser.ask(TIP)
     browser.point("h1")
     assert browser.ask(TIP) is None
-    browser.ask("document.querySelector(\"figure.as-kl [data-mark='setting-kl.coef=0.1']\").focus()")
+    browser.ask(
+        "document.querySelector(\"figure.as-kl [data-mark='setting-kl.coef=0.1']\").focus()"
+    )
     assert "mean of 2 seeds" in browser.ask(TIP)
     browser.ask("document.querySelector(\"figure.as-kl [data-mark='c0.0-s1']\").focus()")
     tip = browser.ask(TIP)
@@ -165,9 +234,20 @@ def test_in_a_browser_it_is_drawn_and_hovers_and_sorts(page, browser):
 
     browser.point("#controllers [data-line='c0.1-s1'] .wide")
     assert "kl.coef=0.1, seed 1" in browser.ask(TIP) and "good 8" not in browser.ask(TIP)
-    lines = "[...document.querySelectorAll('#frontier figure.as-root .line, #over .line, #controllers .line, #health .line')]"
-    assert set(browser.ask(f"{lines}.map(l => l.dataset.line)")) == {"c0.0-s0", "c0.0-s1", "c0.1-s0", "c0.1-s1"}
-    charts = "[...document.querySelectorAll('#frontier svg.chart, #over svg.chart, #controllers svg.chart, #health svg.chart')]"
+    lines = (
+        "[...document.querySelectorAll('#frontier figure.as-root .line, #over .line, #controllers"
+        " .line, #health .line')]"
+    )
+    assert set(browser.ask(f"{lines}.map(l => l.dataset.line)")) == {
+        "c0.0-s0",
+        "c0.0-s1",
+        "c0.1-s0",
+        "c0.1-s1",
+    }
+    charts = (
+        "[...document.querySelectorAll('#frontier svg.chart, #over svg.chart, #controllers"
+        " svg.chart, #health svg.chart')]"
+    )
     assert browser.ask(f"{charts}.every(c => c.querySelectorAll('.line').length >= 4)")
     assert browser.ask(f"{charts}.every(c => c.querySelectorAll('[tabindex=\"0\"]').length === 1)")
     browser.ask("document.querySelector('#health .line').focus()")
@@ -175,7 +255,13 @@ def test_in_a_browser_it_is_drawn_and_hovers_and_sorts(page, browser):
     for _ in range(4):
         browser.key("ArrowRight")
         seen.append(browser.ask(TIP).split("\n")[0])
-    assert seen == ["kl.coef=0, seed 0", "kl.coef=0, seed 1", "kl.coef=0.1, seed 0", "kl.coef=0.1, seed 1", "kl.coef=0, seed 0"]
+    assert seen == [
+        "kl.coef=0, seed 0",
+        "kl.coef=0, seed 1",
+        "kl.coef=0.1, seed 0",
+        "kl.coef=0.1, seed 1",
+        "kl.coef=0, seed 0",
+    ]
     browser.key("Escape")
 
     assert browser.ask(FIRST) == ["SFT", "kl.coef=0", "kl.coef=0.1 (best)"]
@@ -183,11 +269,16 @@ def test_in_a_browser_it_is_drawn_and_hovers_and_sorts(page, browser):
     assert browser.ask(FIRST) == ["SFT", "kl.coef=0", "kl.coef=0.1 (best)"]
     browser.point("#frontier thead th:nth-child(5) button", "click")
     assert browser.ask(FIRST) == ["kl.coef=0.1 (best)", "kl.coef=0", "SFT"]
-    assert browser.ask("document.querySelector('#frontier thead th:nth-child(5)').ariaSort") == "descending"
+    assert (
+        browser.ask("document.querySelector('#frontier thead th:nth-child(5)').ariaSort")
+        == "descending"
+    )
 
     browser.point("input[value='root']", "click")
     assert browser.ask("getComputedStyle(document.querySelector('.as-kl')).display") == "none"
-    assert browser.ask("document.querySelector('.as-root svg').getBoundingClientRect().height") > 100
+    assert (
+        browser.ask("document.querySelector('.as-root svg').getBoundingClientRect().height") > 100
+    )
 
 
 @pytest.mark.slow
@@ -195,9 +286,16 @@ def test_on_a_phone_nothing_sticks_out(page, browser):
     browser.open(page, width=390, height=844)
     assert browser.ask("document.documentElement.scrollWidth") == 390
     browser.point("figure.as-kl [data-mark='sft']", "click")
-    left, right = browser.ask("(b => [b.left, b.right])(document.getElementById('tip').getBoundingClientRect())")
+    left, right = browser.ask(
+        "(b => [b.left, b.right])(document.getElementById('tip').getBoundingClientRect())"
+    )
     assert "SFT, where all runs begin" in browser.ask(TIP) and left >= 0 and right <= 390
-    assert browser.ask("Math.max(...[...document.querySelectorAll('tbody th')].map(h => h.offsetWidth))") < 0.45 * 390
+    assert (
+        browser.ask(
+            "Math.max(...[...document.querySelectorAll('tbody th')].map(h => h.offsetWidth))"
+        )
+        < 0.45 * 390
+    )
     assert browser.ask(FIRST) == ["SFT", "0", "0.1 (best)"]
 
 
@@ -208,11 +306,15 @@ def test_text_stands_out_from_the_page(page, browser, dark):
 
     browser.open(page, dark=dark)
     pairs = browser.ask(
-        "[...new Set([...document.querySelectorAll('p, h1, h2, th, td, a, figcaption, .muted')].map(e => getComputedStyle(e).color))]"
-        ".map(c => [c, getComputedStyle(document.body).backgroundColor])"
+        "[...new Set([...document.querySelectorAll('p, h1, h2, th, td, a, figcaption,"
+        " .muted')].map(e => getComputedStyle(e).color))].map(c => [c,"
+        " getComputedStyle(document.body).backgroundColor])"
     )
     for pair in pairs:
-        ink, paper = ("#" + "".join(f"{int(x):02x}" for x in re.findall(r"\d+", colour)[:3]) for colour in pair)
+        ink, paper = (
+            "#" + "".join(f"{int(x):02x}" for x in re.findall(r"\d+", colour)[:3])
+            for colour in pair
+        )
         assert contrast(ink, paper) >= 4.5, pair
 
 
@@ -225,13 +327,23 @@ def test_a_long_prompt_is_cut_where_a_mark_is_pointed_at(rundirs, tmp_path):
 
 
 def test_a_name_has_its_short_form_for_narrow_screens():
-    assert called({"kl.coef=1": "1"}, "kl.coef=1 (best)") == '<span class="full">kl.coef=1</span><span class="brief">1</span> (best)'
+    assert (
+        called({"kl.coef=1": "1"}, "kl.coef=1 (best)")
+        == '<span class="full">kl.coef=1</span><span class="brief">1</span> (best)'
+    )
     assert called({}, "<b>") == "&lt;b&gt;"
 
 
 def test_intervals_of_two_kinds_are_told_apart():
     intervals = {"alpha_interval": (0, 2), "beta_interval": (0, 2)}
-    made = intervals | {"form": "rl", "alpha": 1.0, "beta": 1.0, "points": 9, "r2": 1.0, "furthest": 9.0}
+    made = intervals | {
+        "form": "rl",
+        "alpha": 1.0,
+        "beta": 1.0,
+        "points": 9,
+        "r2": 1.0,
+        "furthest": 9.0,
+    }
     fits = [("PPO", Fit(**made, over_runs=True)), ("best of n", Fit(**made, over_runs=False))]
     note = Over(gap=None, fits=fits, chart=None, why="").note
     assert "of PPO a bootstrap over whole runs; of best of n from the residuals" in note

@@ -23,12 +23,26 @@ def _settings(rundirs, tmp_path, **rows):
 
 
 def test_the_same_prompts_under_sft_and_each_setting(rundirs, tmp_path):
-    a = [_row(0, "p", "sft p"), _row(0, "q", "sft q"), _row(2, "p", "early"), _row(4, "p", "a p"), _row(4, "q", "a q")]
+    a = [
+        _row(0, "p", "sft p"),
+        _row(0, "q", "sft q"),
+        _row(2, "p", "early"),
+        _row(4, "p", "a p"),
+        _row(4, "q", "a q"),
+    ]
     b = [_row(0, "p", "sft p"), _row(4, "p", "b p")]
     (sample,) = side_by_side(_settings(rundirs, tmp_path, a=a, b=b))
     assert sample.prompt == "p"
-    assert [(r.who, r.text) for r in sample.responses] == [("SFT", "sft p"), ("kl.coef=0.1", "a p"), ("kl.coef=0.2", "b p")]
-    assert (sample.responses[0].rewards, sample.responses[0].kl, sample.responses[0].tokens) == ({"gold": 1.5}, 2.0, ())
+    assert [(r.who, r.text) for r in sample.responses] == [
+        ("SFT", "sft p"),
+        ("kl.coef=0.1", "a p"),
+        ("kl.coef=0.2", "b p"),
+    ]
+    assert (sample.responses[0].rewards, sample.responses[0].kl, sample.responses[0].tokens) == (
+        {"gold": 1.5},
+        2.0,
+        (),
+    )
 
 
 def test_tokens_with_their_kl(rundirs, tmp_path):
@@ -41,10 +55,15 @@ def test_tokens_with_their_kl(rundirs, tmp_path):
 
 
 def test_lists_of_other_lengths_are_not_trusted(rundirs, tmp_path):
-    (sample,) = side_by_side(_settings(rundirs, tmp_path, a=[_row(4, "p", "x", tokens=["x"], token_kl=[])]))
+    (sample,) = side_by_side(
+        _settings(rundirs, tmp_path, a=[_row(4, "p", "x", tokens=["x"], token_kl=[])])
+    )
     assert sample.responses[0].tokens == ()
 
 
 def test_nothing_shared_or_nothing_at_all(rundirs, tmp_path):
-    assert side_by_side(_settings(rundirs, tmp_path, a=[_row(4, "p", "x")], b=[_row(4, "q", "x")])) == []
+    assert (
+        side_by_side(_settings(rundirs, tmp_path, a=[_row(4, "p", "x")], b=[_row(4, "q", "x")]))
+        == []
+    )
     assert side_by_side([]) == []

@@ -11,4 +11,7 @@ def test_read_from_the_first_run_that_has_it(rundirs, tmp_path):
     ]
     rundirs.write(run / "best_of_n.json", {"points": points})
     found = curve([load_run(without), load_run(run)])
-    assert [(p.n, p.kl, p.rewards) for p in found.points] == [(1, 0.0, {"reward/gold": 1.0}), (4, 0.64, {"reward/gold": 2.0})]
+    assert [(p.n, p.kl, p.rewards) for p in found.points] == [
+        (1, 0.0, {"reward/gold": 1.0}),
+        (4, 0.64, {"reward/gold": 2.0}),
+    ]

@@ -6,16 +6,28 @@ from rlhf.compare.read.runs import load_run
 
 def test_evaluations_are_the_finite_ones_and_kl_is_never_below_zero(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "r", gold=2.0, kl=-0.2, iterations=2)
-    rundirs.append(run / "metrics.jsonl", {"iteration": 3, "kl/sequence_nats": 4.0}, {"iteration": 4, "eval/reward/gold": "nan"})
+    rundirs.append(
+        run / "metrics.jsonl",
+        {"iteration": 3, "kl/sequence_nats": 4.0},
+        {"iteration": 4, "eval/reward/gold": "nan"},
+    )
     path = evaluations(load_run(run), "reward/gold")
-    assert [(e.iteration, e.kl, e.reward) for e in path] == [(0, 0.0, 1.0), (1, 0.0, 1.5), (2, 0.0, 2.0)]
+    assert [(e.iteration, e.kl, e.reward) for e in path] == [
+        (0, 0.0, 1.0),
+        (1, 0.0, 1.5),
+        (2, 0.0, 2.0),
+    ]
     assert [e.reward_se for e in path] == [0.1] * 3
     assert evaluations(load_run(run), "reward/nobody") == []
 
 
 def test_series_take_the_first_key_that_a_row_has(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "r", iterations=1)
-    rundirs.append(run / "metrics.jsonl", {"iteration": 2, "a": 7.0, "eval/reward/gold": 3.0}, {"iteration": 3, "a": "inf"})
+    rundirs.append(
+        run / "metrics.jsonl",
+        {"iteration": 2, "a": 7.0, "eval/reward/gold": 3.0},
+        {"iteration": 3, "a": "inf"},
+    )
     assert series(load_run(run), "a", "eval/reward/gold") == [(0, 1.0), (1, 1.5), (2, 7.0)]
 
 

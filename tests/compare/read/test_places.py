@@ -13,7 +13,12 @@ def two(rundirs, tmp_path):
 
 
 def test_sweeps_and_runs_together(two):
-    places = [two / "sweeps" / "one", two / "sweeps" / "two", two / "outputs" / "lone", two / "sweeps" / "one" / "same"]
+    places = [
+        two / "sweeps" / "one",
+        two / "sweeps" / "two",
+        two / "outputs" / "lone",
+        two / "sweeps" / "one" / "same",
+    ]
     runs = gather(places)
     assert [run.name for run in runs] == ["one/same", "two/same", "lone"]
     assert home(runs) == home(list(reversed(runs))) != home(runs[:2])
@@ -23,9 +28,15 @@ def test_from_the_command_line(two, monkeypatch, capsys):
     monkeypatch.chdir(two)
     assert main(["sweeps/one", "sweeps/two", "outputs/lone"]) == 0
     (made,) = (two / "outputs" / "comparisons").iterdir()
-    assert made.name.startswith("3-runs-") and "one/same" in (made / "runs.csv").read_text() and (made / "report.html").is_file()
+    assert (
+        made.name.startswith("3-runs-")
+        and "one/same" in (made / "runs.csv").read_text()
+        and (made / "report.html").is_file()
+    )
     assert main(["sweeps/one", "--into", "mine"]) == 0
-    assert (two / "mine" / "report.html").is_file() and not (two / "sweeps" / "one" / "report.html").exists()
+    assert (two / "mine" / "report.html").is_file() and not (
+        two / "sweeps" / "one" / "report.html"
+    ).exists()
     capsys.readouterr()
     assert main(["sweeps/one", "sweeps/tow"]) == 2
     assert "Did you mean" in capsys.readouterr().err
@@ -37,5 +48,11 @@ def test_from_the_command_line(two, monkeypatch, capsys):
 def test_as_many_folders_as_tell_runs_apart(rundirs, tmp_path):
     for place in ("a/sweeps/q/same", "b/sweeps/q/same", "b/sweeps/r/same", "b/sweeps/q/other"):
         rundirs.make_run(tmp_path / place)
-    runs = gather([tmp_path / "a" / "sweeps" / "q", tmp_path / "b" / "sweeps" / "q", tmp_path / "b" / "sweeps" / "r"])
+    runs = gather(
+        [
+            tmp_path / "a" / "sweeps" / "q",
+            tmp_path / "b" / "sweeps" / "q",
+            tmp_path / "b" / "sweeps" / "r",
+        ]
+    )
     assert [run.name for run in runs] == ["a/sweeps/q/same", "other", "b/sweeps/q/same", "r/same"]

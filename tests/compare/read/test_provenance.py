@@ -6,7 +6,9 @@ def test_what_made_the_runs(rundirs, tmp_path):
     for seed, torch in enumerate(("2.12", "2.13")):
         run = rundirs.make_run(tmp_path / f"s{seed}", seed=seed)
         git = {"revision": "a" * 40, "dirty": bool(seed)}
-        rundirs.write(run / "manifest.json", {"git": git, "versions": {"torch": torch, "python": "3.11"}})
+        rundirs.write(
+            run / "manifest.json", {"git": git, "versions": {"torch": torch, "python": "3.11"}}
+        )
     rundirs.make_run(tmp_path / "lost", state="failed")
     runs = load(tmp_path)
     assert fingerprints(runs)["sft"] == ["s" * 8]

@@ -11,7 +11,11 @@ def test_every_fate_of_a_job_is_seen(rundirs, tmp_path):
     rundirs.write(live / "status.json", {"state": "running", "pid": os.getpid()})
     (tmp_path / "notes").mkdir()
     (tmp_path / "empty").mkdir()
-    jobs = [{"name": "empty", "overrides": ["kl.coef=1"]}, {"name": "never", "overrides": ["kl.coef=2"]}, {"name": "live"}]
+    jobs = [
+        {"name": "empty", "overrides": ["kl.coef=1"]},
+        {"name": "never", "overrides": ["kl.coef=2"]},
+        {"name": "live"},
+    ]
     rundirs.write(tmp_path / "sweep.json", {"jobs": jobs})
 
     runs = {run.name: run for run in load(tmp_path)}
@@ -37,7 +41,13 @@ def test_flatten():
 def test_a_setting_is_what_differs_but_the_seed(rundirs, tmp_path):
     for coef in (0.2, 0.05, 0.1):
         for seed in (0, 1):
-            rundirs.make_run(tmp_path / f"c{coef}s{seed}", coef=coef, seed=seed, proxy=coef + seed, tracking={"uri": f"u{seed}"})
+            rundirs.make_run(
+                tmp_path / f"c{coef}s{seed}",
+                coef=coef,
+                seed=seed,
+                proxy=coef + seed,
+                tracking={"uri": f"u{seed}"},
+            )
     settings = group(load(tmp_path))
     assert [s.label for s in settings] == ["kl.coef=0.05", "kl.coef=0.1", "kl.coef=0.2"]
     assert [s.short for s in settings] == ["0.05", "0.1", "0.2"]
@@ -62,15 +72,26 @@ def test_a_key_of_a_class_that_varies_within_it_counts(rundirs, tmp_path):
     for name, target in (("a", 4.0), ("b", 6.0)):
         node = {"_target_": "rlhf.kl.controller.AdaptiveAlpacaFarm", "target": target}
         rundirs.make_run(tmp_path / name, config={"kl": {"coef": 0.1, "controller": node}})
-    rundirs.make_run(tmp_path / "c", config={"kl": {"coef": 0.1, "controller": {"_target_": "rlhf.kl.controller.PID"}}})
+    rundirs.make_run(
+        tmp_path / "c",
+        config={"kl": {"coef": 0.1, "controller": {"_target_": "rlhf.kl.controller.PID"}}},
+    )
     found = differing(load(tmp_path))
-    assert found["kl.controller"] == {"a": "adaptive_alpaca_farm", "b": "adaptive_alpaca_farm", "c": "pid"}
+    assert found["kl.controller"] == {
+        "a": "adaptive_alpaca_farm",
+        "b": "adaptive_alpaca_farm",
+        "c": "pid",
+    }
     assert found["kl.controller.target"] == {"a": 4.0, "b": 6.0, "c": "-"}
 
 
 def test_a_value_that_another_repeats_is_named_once(rundirs, tmp_path):
     for n in (2, 3):
-        rundirs.make_run(tmp_path / f"n{n}", iterations=n, config={"ppo": {"iterations": n}, "other": {"iterations": n}})
+        rundirs.make_run(
+            tmp_path / f"n{n}",
+            iterations=n,
+            config={"ppo": {"iterations": n}, "other": {"iterations": n}},
+        )
     assert list(differing(load(tmp_path))) == ["other.iterations"]
 
 
@@ -85,4 +106,9 @@ def test_rewards_come_in_a_fixed_order(rundirs, tmp_path):
 
     summary = json.loads((run / "summary.json").read_text())
     rundirs.write(run / "summary.json", {"reward/alpha": 1.0, "reward/zeta": "nan", **summary})
-    assert reward_keys(load(tmp_path)) == ["reward/proxy", "reward/gold", "reward/alpha", "reward/zeta"]
+    assert reward_keys(load(tmp_path)) == [
+        "reward/proxy",
+        "reward/gold",
+        "reward/alpha",
+        "reward/zeta",
+    ]

@@ -1,4 +1,5 @@
-"""What a search left behind, read, told and drawn. Trials of (KL, gold): three of them are on the front."""
+"""What a search left behind, read, told and drawn. Trials of (KL, gold): three of them are on
+the front."""
 
 import json
 import math
@@ -20,18 +21,33 @@ GOALS = {"reward/gold": "maximize", "kl/sequence_nats": "minimize"}
 
 def row(number, *, state="complete", run=None, values=None, **more):
     params = {"kl.coef": 0.1 + number / 1e6, "kl/controller": "fixed"}
-    return {"number": number, "state": state, "params": params, "values": values, "front": number in FRONT, "run": run,
-            "overrides": ["kl.coef=0.1"], "error": None} | more  # fmt: skip
+    return {
+        "number": number,
+        "state": state,
+        "params": params,
+        "values": values,
+        "front": number in FRONT,
+        "run": run,
+        "overrides": ["kl.coef=0.1"],
+        "error": None,
+    } | more
 
 
 def write(directory, goals, rows):
-    told = {"name": directory.name, "objectives": list(goals), "directions": list(goals.values()), "n_trials": 7, "trials": rows}
+    told = {
+        "name": directory.name,
+        "objectives": list(goals),
+        "directions": list(goals.values()),
+        "n_trials": 7,
+        "trials": rows,
+    }
     (directory / "optuna.json").write_text(json.dumps(told))
 
 
 @pytest.fixture
 def searched(rundirs, tmp_path):
-    """A finished search for much gold and little KL: five trials with a result, one that failed, one that was cut."""
+    """A finished search for much gold and little KL: five trials with a result, one that failed,
+    one that was cut."""
     directory = tmp_path / "sweeps" / "wide"
     directory.mkdir(parents=True)
     rows = [
@@ -40,7 +56,9 @@ def searched(rundirs, tmp_path):
     ]
     for number, (kl, gold) in ENDS.items():
         rundirs.make_run(directory / f"t{number}", coef=0.02 * (number + 1), gold=gold, kl=kl)
-        rows.append(row(number, run=f"t{number}", values={"reward/gold": gold, "kl/sequence_nats": kl}))
+        rows.append(
+            row(number, run=f"t{number}", values={"reward/gold": gold, "kl/sequence_nats": kl})
+        )
     write(directory, GOALS, sorted(rows, key=lambda row: row["number"]))
     return directory
 
@@ -52,16 +70,33 @@ def only(directory):
 
 def test_trials_by_what_became_of_them(searched):
     found = only(searched)
-    assert [t.state for t in found.trials] == ["complete", "complete", "complete", "complete", "failed", CUT, "complete"]
+    assert [t.state for t in found.trials] == [
+        "complete",
+        "complete",
+        "complete",
+        "complete",
+        "failed",
+        CUT,
+        "complete",
+    ]
     assert [t.number for t in found.front] == [6, 2, 1] and [t.number for t in found.failed] == [4]
-    assert found.front[0].shown("reward/gold") == "1.20 ± 0.10" and found.front[0].title == "trial 6: kl.coef=0.1, kl/controller=fixed"
+    assert (
+        found.front[0].shown("reward/gold") == "1.20 ± 0.10"
+        and found.front[0].title == "trial 6: kl.coef=0.1, kl/controller=fixed"
+    )
     assert "s3cret" not in found.failed[0].error and "***@host" in found.failed[0].error
 
 
 def test_what_is_said_of_them(searched):
     said = markdown([only(searched)])
-    assert said.startswith("## Search\n\nWanted: gold reward as high as possible, KL (nats a response) as low as possible. ")
-    assert "7 trials were asked for: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on the Pareto front" in said
+    assert said.startswith(
+        "## Search\n\nWanted: gold reward as high as possible, KL (nats a response) as low as"
+        " possible. "
+    )
+    assert (
+        "7 trials were asked for: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on"
+        " the Pareto front" in said
+    )
     assert "| 6 | 0.1 | fixed | 1.20 ± 0.10 | 1.00 ± 0.10 | t6 |\n| 2 |" in said
     assert "| 4 | 0.1 | fixed | - | ValueError: no answer of https://***@host \\| nan |" in said
     assert "the lucky ones" in said and markdown([]) == ""
@@ -73,7 +108,10 @@ def test_nothing_is_said_of_a_search_that_is_compared_in_part(searched):
 
 def test_a_storage_shared_with_another_computer(searched):
     told = json.loads((searched / "optuna.json").read_text())
-    told["trials"].append(row(7, run="elsewhere", values={"reward/gold": 9.0, "kl/sequence_nats": 0.5}) | {"front": True})
+    told["trials"].append(
+        row(7, run="elsewhere", values={"reward/gold": 9.0, "kl/sequence_nats": 0.5})
+        | {"front": True}
+    )
     (searched / "optuna.json").write_text(json.dumps(told))
     first = only(searched).front[0]
     assert (first.number, first.run, first.shown("reward/gold")) == (7, None, "9")
@@ -97,28 +135,48 @@ def test_the_front_is_drawn_over_pale_trials(searched):
     (ax,) = searchcharts.figure(found, lambda run: ("#0072b2", "s")).axes
     marks = {line.get_gid(): line for line in ax.lines if str(line.get_gid()).startswith(MARK)}
     assert set(marks) == {f"{MARK}wide-{number}" for number in ENDS}
-    assert {gid for gid, line in marks.items() if line.get_alpha() is None} == {f"{MARK}wide-{number}" for number in FRONT}
-    assert [list(marks[f"{MARK}wide-1"].get_xdata()), list(marks[f"{MARK}wide-1"].get_ydata())] == [[5.0], [2.0]]
+    assert {gid for gid, line in marks.items() if line.get_alpha() is None} == {
+        f"{MARK}wide-{number}" for number in FRONT
+    }
+    assert [list(marks[f"{MARK}wide-1"].get_xdata()), list(marks[f"{MARK}wide-1"].get_ydata())] == [
+        [5.0],
+        [2.0],
+    ]
     (stairs,) = [line for line in ax.lines if line.get_gid() == "staircase"]
-    assert {(1.0, 1.2), (2.0, 1.5), (5.0, 2.0)} <= set(zip(stairs.get_xdata(), stairs.get_ydata(), strict=True))
+    assert {(1.0, 1.2), (2.0, 1.5), (5.0, 2.0)} <= set(
+        zip(stairs.get_xdata(), stairs.get_ydata(), strict=True)
+    )
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("KL (nats a response)", "gold reward")
 
 
 def test_one_objective_is_the_best_so_far(searched):
-    rows = [row(n, run=f"t{n}", values={"reward/gold": gold}) | {"front": n == 1} for n, (_, gold) in ENDS.items()]
+    rows = [
+        row(n, run=f"t{n}", values={"reward/gold": gold}) | {"front": n == 1}
+        for n, (_, gold) in ENDS.items()
+    ]
     write(searched, {"reward/gold": "maximize"}, rows)
     found = only(searched)
-    assert sentences(found).endswith("The best gold reward, 2.00 ± 0.10, is that of trial 1: kl.coef=0.1, kl/controller=fixed.")
+    assert sentences(found).endswith(
+        "The best gold reward, 2.00 ± 0.10, is that of trial 1: kl.coef=0.1, kl/controller=fixed."
+    )
     (ax,) = searchcharts.figure(found, lambda run: ("#0072b2", "s")).axes
     (best,) = [line for line in ax.lines if line.get_gid() == "staircase"]
-    assert list(best.get_xdata()) == [0, 1, 2, 3, 6] and list(best.get_ydata()) == [1.0, 2.0, 2.0, 2.0, 2.0]
+    assert list(best.get_xdata()) == [0, 1, 2, 3, 6] and list(best.get_ydata()) == [
+        1.0,
+        2.0,
+        2.0,
+        2.0,
+        2.0,
+    ]
 
 
 def test_three_objectives_are_a_table_and_no_result_is_a_sentence(searched):
     values = {"reward/gold": 1.0, "kl/sequence_nats": 2.0, "response/length": 9.0}
     write(searched, GOALS | {"response/length": "minimize"}, [row(1, run="t1", values=values)])
     found = only(searched)
-    assert searchcharts.figure(found, lambda run: ("#0072b2", "s")) is None and len(tables(found)) == 1
+    assert (
+        searchcharts.figure(found, lambda run: ("#0072b2", "s")) is None and len(tables(found)) == 1
+    )
     write(searched, GOALS, [row(4, state="fail", error="lost")])
     found = only(searched)
     assert searchcharts.figure(found, lambda run: ("#0072b2", "s")) is None
@@ -128,7 +186,8 @@ def test_three_objectives_are_a_table_and_no_result_is_a_sentence(searched):
 
 @pytest.fixture
 def crossing(rundirs, tmp_path):
-    """crossing(**changes) -> the search for KL 5 over two coefficients, two seeds each, as find.json tells it."""
+    """crossing(**changes) -> the search for KL 5 over two coefficients, two seeds each, as
+    find.json tells it."""
     directory = tmp_path / "sweeps" / "kl5"
     directory.mkdir(parents=True)
     for coef, kl in ((0.02, 18.0), (0.1, 5.2)):
@@ -137,8 +196,17 @@ def crossing(rundirs, tmp_path):
     points = [{"x": 0.02, "y": 18.0, "error": 0.3}, {"x": 0.1, "y": 5.2, "error": 0.1}]
 
     def make(**changes):
-        told = {"name": "kl5", "setting": "kl.coef", "objective": "kl/sequence_nats", "target": 5.0, "tolerance": 0.05, "found": 0.1}
-        (directory / "find.json").write_text(json.dumps(told | {"nearest": points[1], "points": points} | changes))
+        told = {
+            "name": "kl5",
+            "setting": "kl.coef",
+            "objective": "kl/sequence_nats",
+            "target": 5.0,
+            "tolerance": 0.05,
+            "found": 0.1,
+        }
+        (directory / "find.json").write_text(
+            json.dumps(told | {"nearest": points[1], "points": points} | changes)
+        )
         return crossings(load(directory))[0]
 
     return make
@@ -148,10 +216,22 @@ def crossing(rundirs, tmp_path):
     ("changes", "said"),
     [
         ({}, "kl.coef=0.1 gives {}, within 5 % of the target of 5."),
-        ({"target": 5.25, "tolerance": 0.001}, "kl.coef=0.1 gives {}, within its standard error of the target of 5.25."),
+        (
+            {"target": 5.25, "tolerance": 0.001},
+            "kl.coef=0.1 gives {}, within its standard error of the target of 5.25.",
+        ),
         ({"tolerance": None}, "kl.coef=0.1 gives {}, close to the target of 5."),
-        ({"found": None}, "No kl.coef was found that gives KL (nats a response) 5: the nearest of 2 that were measured, 0.1, gives {}."),
-        ({"objective": "reward/gold"}, "kl.coef=0.1 gives gold reward 5.20 ± 0.10, within 5 % of the target of 5."),
+        (
+            {"found": None},
+            (
+                "No kl.coef was found that gives KL (nats a response) 5: the nearest of 2 that were"
+                " measured, 0.1, gives {}."
+            ),
+        ),
+        (
+            {"objective": "reward/gold"},
+            "kl.coef=0.1 gives gold reward 5.20 ± 0.10, within 5 % of the target of 5.",
+        ),
     ],
 )
 def test_the_answer_to_which_coefficient(crossing, changes, said):
@@ -162,7 +242,9 @@ def test_its_points_and_the_runs_they_are_the_mean_of(crossing):
     found = crossing()
     ((_, head, lines),) = tables(found)
     assert head == ["kl.coef", "KL (nats a response)", "off the target", "runs"]
-    assert lines[1] == ["0.1", "5.20 ± 0.10", "+4.0 %", "c0.1s0, c0.1s1"] and lines[0][2] == "+260.0 %"
+    assert (
+        lines[1] == ["0.1", "5.20 ± 0.10", "+4.0 %", "c0.1s0, c0.1s1"] and lines[0][2] == "+260.0 %"
+    )
     assert "mean over the runs" in note(found)
 
 
@@ -171,8 +253,12 @@ def test_the_curve_has_its_target_and_tolerance(crossing):
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     (band,) = [patch for patch in ax.patches if patch.get_gid() == "tolerance"]
     assert band.get_y() == pytest.approx(4.75) and band.get_height() == pytest.approx(0.5)
-    assert [line.get_gid() for line in ax.lines].count("best") == 1 and [text.get_text() for text in ax.texts] == ["target 5"]
-    (ax,) = searchcharts.curve(crossing(tolerance=None, found=None), lambda run: ("#0072b2", "o")).axes
+    assert [line.get_gid() for line in ax.lines].count("best") == 1 and [
+        text.get_text() for text in ax.texts
+    ] == ["target 5"]
+    (ax,) = searchcharts.curve(
+        crossing(tolerance=None, found=None), lambda run: ("#0072b2", "o")
+    ).axes
     assert not ax.patches and "best" not in [line.get_gid() for line in ax.lines]
 
 
@@ -180,19 +266,36 @@ def test_the_report_has_a_section_only_then(searched, gamed):
     made = compare(searched, track=False)
     page, text = made.files["report.html"].read_text(), made.files["report.md"].read_text()
     assert 'id="h-search"' in page and '<a href="#search">' in page and "## Search" in text
-    assert page.index('id="h-search"') < page.index('id="h-frontier"') and text.index("## Search") < text.index("## Settings")
+    assert page.index('id="h-search"') < page.index('id="h-frontier"') and text.index(
+        "## Search"
+    ) < text.index("## Settings")
     assert "on the Pareto front" in made.answer
     told = json.loads(re.search(r'id="marks">(.*?)</script>', page, re.DOTALL)[1])
-    assert told["wide-1"]["lines"] == [["gold reward", "2.00 ± 0.10"], ["KL (nats a response)", "5.00 ± 0.10"], ["run", "t1"]]
-    assert page.count('data-mark="wide-') == len(ENDS) and 'class="staircase"' in page and "s3cret" not in page + text
+    assert told["wide-1"]["lines"] == [
+        ["gold reward", "2.00 ± 0.10"],
+        ["KL (nats a response)", "5.00 ± 0.10"],
+        ["run", "t1"],
+    ]
+    assert (
+        page.count('data-mark="wide-') == len(ENDS)
+        and 'class="staircase"' in page
+        and "s3cret" not in page + text
+    )
     other = compare(gamed, track=False)
-    assert "h-search" not in other.files["report.html"].read_text() and "## Search" not in other.files["report.md"].read_text()
+    assert (
+        "h-search" not in other.files["report.html"].read_text()
+        and "## Search" not in other.files["report.md"].read_text()
+    )
 
 
 def test_the_section_of_a_target(crossing):
     directory = crossing().levels[0].runs[0].directory.parent
     page = compare(directory, track=False).files["report.html"].read_text()
-    for said in ("kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats a response", 'data-mark="kl5-1"', "The band is the tolerance"):
+    for said in (
+        "kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats a response",
+        'data-mark="kl5-1"',
+        "The band is the tolerance",
+    ):
         assert said in page, said
 
 
@@ -201,4 +304,8 @@ def test_noise_that_no_run_tells(searched):
     del summary["reward/gold_se"]
     (searched / "t1" / "summary.json").write_text(json.dumps(summary))
     trial = next(t for t in only(searched).trials if t.number == 1)
-    assert trial.shown("reward/gold") == "2" and trial.shown("nothing") == "-" and math.isfinite(trial.values["reward/gold"])
+    assert (
+        trial.shown("reward/gold") == "2"
+        and trial.shown("nothing") == "-"
+        and math.isfinite(trial.values["reward/gold"])
+    )

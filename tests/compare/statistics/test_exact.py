@@ -13,7 +13,10 @@ def known(rundirs, tmp_path):
     directory = tmp_path / "sweeps" / "oracle"
     directory.mkdir(parents=True)
     curve = {
-        "frontier": [{"beta": 0.1, "kl": 3.0, "reward": 2.0}, {"beta": 1.0, "kl": 0.5, "reward": 1.0}],
+        "frontier": [
+            {"beta": 0.1, "kl": 3.0, "reward": 2.0},
+            {"beta": 1.0, "kl": 0.5, "reward": 1.0},
+        ],
         "best_of_n": [{"n": 1, "kl": 0.0, "reward": 0.5, "formula_kl": 0.0}],
     }
     for coef, share, kl in ((0.5, 0.9, 1.0), (0.1, 0.99, 3.0)):
@@ -21,10 +24,21 @@ def known(rundirs, tmp_path):
         rundirs.make_run(run, coef=coef, gold=1.0, kl=kl, iterations=2)
         summary = json.loads((run / "summary.json").read_text())
         exact = {
-            "objective": 0.9, "optimum": 1.0, "reference": 0.0, "share_of_gain": share, "kl": kl, "reward": 1.5, "gap": 0.1,
-            "missing_at_kl": 0.01, "optimum_kl": 3.1, "optimum_reward": 1.6, "entropy": 1.0,
-        }  # fmt: skip
-        (run / "summary.json").write_text(json.dumps(summary | {f"oracle/{name}": value for name, value in exact.items()}))
+            "objective": 0.9,
+            "optimum": 1.0,
+            "reference": 0.0,
+            "share_of_gain": share,
+            "kl": kl,
+            "reward": 1.5,
+            "gap": 0.1,
+            "missing_at_kl": 0.01,
+            "optimum_kl": 3.1,
+            "optimum_reward": 1.6,
+            "entropy": 1.0,
+        }
+        (run / "summary.json").write_text(
+            json.dumps(summary | {f"oracle/{name}": value for name, value in exact.items()})
+        )
         (run / "oracle.json").write_text(json.dumps(curve))
     return directory
 
@@ -33,8 +47,20 @@ def test_the_table_has_a_row_a_run_by_beta(known):
     made = compare(known, track=False)
     with made.files["oracle.csv"].open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:8] == ["beta", "seed", "objective", "optimum", "reference", "share_of_gain", "kl", "reward"]
-    assert [(float(row["beta"]), float(row["share_of_gain"])) for row in rows] == [(0.1, 0.99), (0.5, 0.9)]
+    assert list(rows[0])[:8] == [
+        "beta",
+        "seed",
+        "objective",
+        "optimum",
+        "reference",
+        "share_of_gain",
+        "kl",
+        "reward",
+    ]
+    assert [(float(row["beta"]), float(row["share_of_gain"])) for row in rows] == [
+        (0.1, 0.99),
+        (0.5, 0.9),
+    ]
     assert made.files["oracle.png"].stat().st_size > 10_000
     report = made.files["report.md"].read_text()
     assert "99.00%" in report and "oracle.png" in report and "99.00%" in made.answer
@@ -55,4 +81,7 @@ def test_a_copy_is_marked_in_the_table_and_shown_nowhere_else(known):
             ("kl.coef=0.1-again", "kl.coef=0.1"),
             ("kl.coef=0.5", ""),
         ]
-    assert made.answer.count("99.00%") == 1 and made.files["report.md"].read_text().count("| 99.00% |") == 1
+    assert (
+        made.answer.count("99.00%") == 1
+        and made.files["report.md"].read_text().count("| 99.00% |") == 1
+    )

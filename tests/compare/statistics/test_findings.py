@@ -17,9 +17,16 @@ def test_the_best_by_gold_and_the_gamed_one(gamed):
     assert found.drop == pytest.approx(1.2)
     assert found.drop_gap == pytest.approx(1.2 / math.hypot(0.1, 0.1))
     assert found.clear
-    assert (found.fall.iteration, found.fall.kl, found.fall.best.mean, found.fall.last.mean) == (1, 5.0, 2.3, 1.2)
+    assert (found.fall.iteration, found.fall.kl, found.fall.best.mean, found.fall.last.mean) == (
+        1,
+        5.0,
+        2.3,
+        1.2,
+    )
     text = over_optimisation(found)
-    assert "Over-optimisation is visible: kl.coef=0 has the highest proxy reward (5.00 ± 0.10)" in text
+    assert (
+        "Over-optimisation is visible: kl.coef=0 has the highest proxy reward (5.00 ± 0.10)" in text
+    )
     assert "1.2 (8.5 standard errors) below the best" in text
     assert "gold was 2.30 ± 0.10 at iteration 1 (5 nats) and ended at 1.20 ± 0.10" in text
 
@@ -43,7 +50,9 @@ def test_no_gaming(rundirs, tmp_path):
 
 def test_one_run_can_show_its_own_fall(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.2, peak=2.5, iterations=4)
-    assert "Over-optimisation is visible along training. In a, gold was 2.50" in over_optimisation(find(group(load(tmp_path))))
+    assert "Over-optimisation is visible along training. In a, gold was 2.50" in over_optimisation(
+        find(group(load(tmp_path)))
+    )
 
 
 def test_a_fall_needs_proxy_to_hold(rundirs, tmp_path):
@@ -69,7 +78,9 @@ def test_one_setting_lost_and_one_not(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", coef=0.0, proxy="inf", gold="nan", kl="nan")
     run = rundirs.make_run(tmp_path / "b", coef=0.1, kl="nan")
     summary = json.loads((run / "summary.json").read_text())
-    rundirs.write(run / "summary.json", {k: v for k, v in summary.items() if not k.startswith("sft/")})
+    rundirs.write(
+        run / "summary.json", {k: v for k, v in summary.items() if not k.startswith("sft/")}
+    )
     found = find(group(load(tmp_path)))
     assert found.best.label == "kl.coef=0.1"
     assert math.isnan(found.gain)
@@ -93,7 +104,9 @@ def test_numbers_carry_two_digits_of_their_error(mean, se, text):
 def test_noise_that_is_not_known_is_not_called_within_it(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.0)
     run = rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
-    (run / "summary.json").write_text((run / "summary.json").read_text().replace("reward/gold_se", "lost"))
+    (run / "summary.json").write_text(
+        (run / "summary.json").read_text().replace("reward/gold_se", "lost")
+    )
     text = over_optimisation(find(group(load(tmp_path))))
     assert "whether that is more than noise is not known" in text
 
@@ -103,13 +116,17 @@ def test_gold_that_is_lost_where_proxy_is_highest_says_nothing(rundirs, tmp_path
     rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
     found = find(group(load(tmp_path)))
     assert found.gamed is None and math.isnan(found.drop)
-    assert over_optimisation(found) == (
-        "kl.coef=0 has the highest proxy reward and no finite gold reward: whether it over-optimised cannot be seen."
+    assert (
+        over_optimisation(found)
+        == "kl.coef=0 has the highest proxy reward and no finite gold reward: whether it"
+        " over-optimised cannot be seen."
     )
 
 
 def test_one_setting_has_nothing_beside_it(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "a", gold=2.0)
-    assert "along the training of this one setting" in over_optimisation(find(group(load(tmp_path))))
+    assert "along the training of this one setting" in over_optimisation(
+        find(group(load(tmp_path)))
+    )
     (run / "metrics.jsonl").unlink()
     assert "no gold reward along its training" in over_optimisation(find(group(load(tmp_path))))

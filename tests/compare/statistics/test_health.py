@@ -1,7 +1,15 @@
 import pytest
 
 from rlhf.compare.read.runs import load, load_run
-from rlhf.compare.statistics.health import CHECKS, RULES, Sickness, by_kind, diagnose, markdown, well
+from rlhf.compare.statistics.health import (
+    CHECKS,
+    RULES,
+    Sickness,
+    by_kind,
+    diagnose,
+    markdown,
+    well,
+)
 from rlhf.compare.statistics.settings import group
 from rlhf.compare.statistics.step_response import target, unit
 
@@ -13,7 +21,9 @@ def sick(rundirs, tmp_path):
     def make(rows, name="r", **kwargs):
         directory = rundirs.make_run(tmp_path / name, **kwargs)
         (directory / "metrics.jsonl").unlink()
-        rundirs.append(directory / "metrics.jsonl", *({"iteration": i, **row} for i, row in enumerate(rows)))
+        rundirs.append(
+            directory / "metrics.jsonl", *({"iteration": i, **row} for i, row in enumerate(rows))
+        )
         return load_run(directory)
 
     return make
@@ -28,7 +38,10 @@ def _evaluations(**columns):
         "ended": "response/ended",
     }
     rows = zip(*columns.values(), strict=True)
-    return [{f"eval/{names[key]}": value for key, value in zip(columns, row, strict=True)} for row in rows]
+    return [
+        {f"eval/{names[key]}": value for key, value in zip(columns, row, strict=True)}
+        for row in rows
+    ]
 
 
 def test_every_rule_has_its_check():
@@ -40,30 +53,42 @@ def test_length_gaming(sick):
     said = check(sick(_evaluations(length=[10, 20], proxy=[0, 2], gold=[1, 0.5]), "a"))
     assert said == "Responses went from 10 to 20 tokens while proxy rose by 2; gold fell by 0.5."
     assert "no gold reward says" in check(sick(_evaluations(length=[10, 4], proxy=[0, 2]), "b"))
-    assert check(sick(_evaluations(length=[10, 20], proxy=[0, 2], gold=[1, 2]), "c")) == ""  # gold likes it too
+    # gold likes it too
+    assert check(sick(_evaluations(length=[10, 20], proxy=[0, 2], gold=[1, 2]), "c")) == ""
     assert check(sick(_evaluations(length=[10, 14], proxy=[0, 2], gold=[1, 0]), "d")) == ""
     assert check(sick([], "e")) is None
 
 
 def test_entropy_collapse(sick):
-    assert "from 2 to 0.4 nats" in CHECKS["Entropy collapse"](sick(_evaluations(entropy=[2.0, 1.0, 0.4]), "a"))
+    assert "from 2 to 0.4 nats" in CHECKS["Entropy collapse"](
+        sick(_evaluations(entropy=[2.0, 1.0, 0.4]), "a")
+    )
     assert CHECKS["Entropy collapse"](sick(_evaluations(entropy=[2.0, 0.6]), "b")) == ""
 
 
 def test_value_divergence(sick):
     check = CHECKS["Value divergence"]
-    assert "-0.50" in check(sick([{"ppo/explained_variance": v} for v in (0.9, 0.9, 0.9, 0.9, 0.9, 0.9, -0.5, -0.5)], "a"))
-    assert check(sick([{"ppo/explained_variance": v} for v in (-3.0, -1.0, 0.5, 0.5)], "b")) == ""  # it began badly, as all do
+    assert "-0.50" in check(
+        sick(
+            [{"ppo/explained_variance": v} for v in (0.9, 0.9, 0.9, 0.9, 0.9, 0.9, -0.5, -0.5)], "a"
+        )
+    )
+    # it began badly, as all do
+    assert check(sick([{"ppo/explained_variance": v} for v in (-3.0, -1.0, 0.5, 0.5)], "b")) == ""
     assert check(sick([{"ppo/value_loss": "nan"}], "c")) == "The value loss stopped being a number."
 
 
 def test_kl_blow_up(sick):
     check = CHECKS["KL blow-up"]
     own = _evaluations(entropy=[2.0, 1.0], length=[10, 10])  # SFT's responses carry 20 nats
-    assert "ended at 50 nats; SFT's own responses carry about 20" in check(sick([*own, {"kl/sequence_nats": 50.0}], "a"))
+    assert "ended at 50 nats; SFT's own responses carry about 20" in check(
+        sick([*own, {"kl/sequence_nats": 50.0}], "a")
+    )
     assert check(sick([*own, {"kl/sequence_nats": 39.0}], "b")) == ""
     assert check(sick([{"kl/sequence_nats": 500.0}], "c")) is None  # nothing to hold it against
-    assert "2.5 times the target of 6" in check(sick([{"kl/sequence_nats": 15.0}], "d", controller="Adaptive"))
+    assert "2.5 times the target of 6" in check(
+        sick([{"kl/sequence_nats": 15.0}], "d", controller="Adaptive")
+    )
     assert check(sick([{"kl/sequence_nats": 11.0}], "e", controller="Adaptive")) == ""
 
 
@@ -73,7 +98,9 @@ def test_reward_at_its_clip_and_responses_that_do_not_end(sick):
         sick(clipped, "a", config={"ppo": {"reward_clip": 10.0}})
     )
     assert CHECKS["Reward at its clip"](sick(clipped[:3], "b")) == ""
-    assert "60% of the responses" in CHECKS["Responses that do not end"](sick(_evaluations(ended=[1.0, 0.4]), "c"))
+    assert "60% of the responses" in CHECKS["Responses that do not end"](
+        sick(_evaluations(ended=[1.0, 0.4]), "c")
+    )
     assert CHECKS["Responses that do not end"](sick(_evaluations(ended=[1.0, 0.9]), "d")) == ""
 
 
@@ -81,20 +108,39 @@ def test_settings_are_told_once_with_the_number_of_their_runs(sick, tmp_path):
     for seed in range(3):
         sick(_evaluations(entropy=[2.0, 0.1 if seed else 1.0]), f"s{seed}", seed=seed)
     (found,) = diagnose(group(load(tmp_path)))
-    assert (found.kind, found.setting, found.runs, found.of) == ("Entropy collapse", "kl.coef=0.05", 2, 3)
+    assert (found.kind, found.setting, found.runs, found.of) == (
+        "Entropy collapse",
+        "kl.coef=0.05",
+        2,
+        3,
+    )
 
 
 def test_a_target_per_token_is_no_target_per_response(sick):
     node = {"_target_": "rlhf.kl.controller.Adaptive", "target": 0.1, "unit": "token"}
-    a, b = sick([], "a", config={"kl": {"coef": 0.1, "controller": node}}), sick([], "b", controller="Adaptive")
+    a, b = (
+        sick([], "a", config={"kl": {"coef": 0.1, "controller": node}}),
+        sick([], "b", controller="Adaptive"),
+    )
     assert (unit(a), target(a), unit(b), target(b)) == ("token", 0.1, "sequence", 6.0)
-    assert CHECKS["KL blow-up"](sick([{"kl/sequence_nats": 15.0}], "c", config={"kl": {"coef": 0.1, "controller": node}})) is None
+    assert (
+        CHECKS["KL blow-up"](
+            sick(
+                [{"kl/sequence_nats": 15.0}], "c", config={"kl": {"coef": 0.1, "controller": node}}
+            )
+        )
+        is None
+    )
 
 
 def test_a_kind_is_told_once_of_the_setting_that_has_it_most():
-    found = [Sickness(kind=kind, setting=setting, runs=runs, of=3, sentence="") for kind, setting, runs in
-             (("A", "x", 1), ("A", "y", 3), ("A", "z", 3), ("B", "x", 2))]  # fmt: skip
-    assert [(first.kind, first.setting, [o.setting for o in others]) for first, others in by_kind(found)] == [
+    found = [
+        Sickness(kind=kind, setting=setting, runs=runs, of=3, sentence="")
+        for kind, setting, runs in (("A", "x", 1), ("A", "y", 3), ("A", "z", 3), ("B", "x", 2))
+    ]
+    assert [
+        (first.kind, first.setting, [o.setting for o in others]) for first, others in by_kind(found)
+    ] == [
         ("A", "y", ["x", "z"]),
         ("B", "x", []),
     ]
@@ -102,16 +148,28 @@ def test_a_kind_is_told_once_of_the_setting_that_has_it_most():
 
 def test_a_fall_of_gold_within_its_noise_is_no_gaming(sick):
     rows = _evaluations(length=[10, 20], proxy=[0, 2], gold=[1.0, 0.9])
-    assert CHECKS["Length gaming"](sick([row | {"eval/reward/gold_se": 0.04} for row in rows], "a")) == ""  # 2 x hypot(0.04, 0.04) = 0.113
-    assert "gold fell by 0.1" in CHECKS["Length gaming"](sick([row | {"eval/reward/gold_se": 0.03} for row in rows], "b"))
+    # 2 x hypot(0.04, 0.04) = 0.113
+    assert (
+        CHECKS["Length gaming"](sick([row | {"eval/reward/gold_se": 0.04} for row in rows], "a"))
+        == ""
+    )
+    assert "gold fell by 0.1" in CHECKS["Length gaming"](
+        sick([row | {"eval/reward/gold_se": 0.03} for row in rows], "b")
+    )
 
 
 def test_healthy_is_only_what_was_looked_at(sick, rundirs, tmp_path):
     sick([{"reward/proxy": 1.0}])
     assert well(group(load(tmp_path))).startswith("There was nothing to check")
     sick([{"ppo/value_loss": 0.5}], "s", seed=1)
-    assert well(group(load(tmp_path))).startswith("None of the known sicknesses was found in the 2 finished runs; nothing was recorded")
+    assert well(group(load(tmp_path))).startswith(
+        "None of the known sicknesses was found in the 2 finished runs; nothing was recorded"
+    )
     lost = rundirs.make_run(tmp_path / "lost", coef=0.2, state="failed")
     rundirs.append(lost / "metrics.jsonl", {"iteration": 9, "ppo/value_loss": "nan"})
     runs = load(tmp_path)
-    assert markdown(group(runs), runs)[1] == "- **Value divergence**, lost (failed) (1 of 1 runs): The value loss stopped being a number."
+    assert (
+        markdown(group(runs), runs)[1]
+        == "- **Value divergence**, lost (failed) (1 of 1 runs): The value loss stopped being a"
+        " number."
+    )

@@ -2,7 +2,15 @@ import math
 
 import pytest
 
-from rlhf.compare.statistics.intervals import BOTH, EVALUATION, SEEDS, Z95, difference, interval, welch
+from rlhf.compare.statistics.intervals import (
+    BOTH,
+    EVALUATION,
+    SEEDS,
+    Z95,
+    difference,
+    interval,
+    welch,
+)
 
 NAN = math.nan
 
@@ -29,19 +37,26 @@ def test_many_seeds_come_near_the_normal_interval():
 
 def test_seeds_that_agree_by_chance_keep_the_noise_of_evaluating():
     found = interval([1.0, 1.0], [0.2, 0.2])
-    assert (found.low, found.high) == pytest.approx((1 - Z95 * 0.2 / math.sqrt(2), 1 + Z95 * 0.2 / math.sqrt(2)))
+    assert (found.low, found.high) == pytest.approx(
+        (1 - Z95 * 0.2 / math.sqrt(2), 1 + Z95 * 0.2 / math.sqrt(2))
+    )
 
 
 def test_what_is_not_known():
     assert interval([NAN], [0.1]).n == 0
     lone = interval([1.0, NAN], [NAN, 0.1])
     assert (lone.mean, lone.n, lone.source) == (1.0, 1, "") and math.isnan(lone.low)
-    assert (interval([1.0, 1.0], [NAN, NAN]).low, interval([1.0, 1.0], [NAN, NAN]).high) == (1.0, 1.0)
+    assert (interval([1.0, 1.0], [NAN, NAN]).low, interval([1.0, 1.0], [NAN, NAN]).high) == (
+        1.0,
+        1.0,
+    )
 
 
 def test_differences():
     alone = difference([3.0], [0.3], [1.0], [0.4])  # sqrt(0.09 + 0.16) = 0.5
-    assert (alone.mean, alone.low, alone.high) == pytest.approx((2.0, 2.0 - Z95 * 0.5, 2.0 + Z95 * 0.5))
+    assert (alone.mean, alone.low, alone.high) == pytest.approx(
+        (2.0, 2.0 - Z95 * 0.5, 2.0 + Z95 * 0.5)
+    )
     assert alone.clear_of_zero
     seeds = difference([3.0, 5.0, 4.0], [0.0] * 3, [1.0, 2.0, 3.0], [0.0] * 3)
     assert seeds.mean == 2.0 and 0.0 < seeds.low < 1.0 < 3.0 < seeds.high < 4.0
@@ -54,12 +69,15 @@ def test_the_same_again_is_the_same():
 
 
 def test_one_run_against_several_has_the_noise_of_both():
-    """Three seeds: 0.967 (0.4 to 1.5), from their range. One: +-1.96 x 0.05. In quadrature 0.575 below and 0.542 above."""
+    """Three seeds: 0.967 (0.4 to 1.5), from their range. One: +-1.96 x 0.05. In quadrature 0.575
+    below and 0.542 above."""
     values, mean = [1.0, 1.5, 0.4], 2.9 / 3
     one = Z95 * 0.05
     found = difference(values, [0.05] * 3, [0.7], [0.05])
     low, high = math.hypot(mean - 0.4, one), math.hypot(1.5 - mean, one)
-    assert (found.mean, found.low, found.high) == pytest.approx((mean - 0.7, mean - 0.7 - low, mean - 0.7 + high))
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (mean - 0.7, mean - 0.7 - low, mean - 0.7 + high)
+    )
     assert found.source == BOTH and not found.clear_of_zero
     back = difference([0.7], [0.05], values, [0.05] * 3)
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))

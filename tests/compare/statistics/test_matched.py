@@ -10,11 +10,15 @@ from rlhf.compare.statistics.settings import group
 
 
 def _path(*points):
-    return [Evaluation(iteration=i, kl=kl, kl_se=0.0, reward=r, reward_se=0.1 * (i + 1)) for i, (kl, r) in enumerate(points)]
+    return [
+        Evaluation(iteration=i, kl=kl, kl_se=0.0, reward=r, reward_se=0.1 * (i + 1))
+        for i, (kl, r) in enumerate(points)
+    ]
 
 
 def test_between_two_evaluations():
-    found = at_budget(_path((0, 0.0), (2, 1.0), (6, 3.0)), 5.0)  # three quarters of the way from 2 to 6
+    # three quarters of the way from 2 to 6
+    found = at_budget(_path((0, 0.0), (2, 1.0), (6, 3.0)), 5.0)
     assert (found.reward, found.iteration, found.kl, found.short) == (2.5, 1.75, 5.0, False)
     assert found.se == pytest.approx(0.275) and found.share == 0.875  # iteration 1.75 of 2
 
@@ -36,7 +40,8 @@ def test_the_end_of_a_run_is_at_its_own_kl():
 def test_frontier_claim_nothing_is_extrapolated():
     path = _path((0, 0.0), (2, 1.0), (4.6, 2.0), (4.55, 2.5))
     near = at_budget(path, 5.0)
-    assert (near.reward, near.kl, near.short) == (2.5, 4.55, True)  # within a tenth: the last evaluation that near
+    # within a tenth: the last evaluation that near
+    assert (near.reward, near.kl, near.short) == (2.5, 4.55, True)
     assert at_budget(path, 10.0) is None
     assert at_budget([], 5.0) is None
     assert at_budget(_path((3, 1.0), (4, 2.0)), 1.0) is None  # began beyond it
@@ -61,11 +66,14 @@ def test_cells_say_how_many_runs_came_there(rundirs, tmp_path):
 
 
 def test_frontier_claim_the_rival_at_the_bests_own_kl(gamed):
-    """The best ends at 6 nats with 2.4; on its way to 20 nats, coef 0 passes 6 between its peaks of 2.3."""
+    """The best ends at 6 nats with 2.4; on its way to 20 nats, coef 0 passes 6 between its peaks
+    of 2.3."""
     settings = group(load(gamed))
     found = rival(settings[1], settings, "reward/gold")
     assert (found.setting.label, found.kl, found.at_best_end) == ("kl.coef=0", 6.0, True)
-    assert (found.ours.mean, found.theirs.mean, found.difference.mean) == pytest.approx((2.4, 2.3, 0.1))
+    assert (found.ours.mean, found.theirs.mean, found.difference.mean) == pytest.approx(
+        (2.4, 2.3, 0.1)
+    )
 
 
 def test_where_nobody_else_came_the_runner_up_is_the_measure(rundirs, tmp_path):
@@ -82,11 +90,17 @@ def test_a_budget_that_training_left_again(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "s", kl=2.0)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     (run / "metrics.jsonl").unlink()
-    rundirs.append(run / "metrics.jsonl", *(row | {"eval/kl/sequence_nats": kl} for row, kl in zip(rows, (0, 4, 6, 2), strict=True)))
+    rundirs.append(
+        run / "metrics.jsonl",
+        *(row | {"eval/kl/sequence_nats": kl} for row, kl in zip(rows, (0, 4, 6, 2), strict=True)),
+    )
     (setting,) = group(load(tmp_path))
     whys = {budget: cell(setting, "reward/gold", budget).why for budget in (5.0, 8.0)}
     assert whys == {5.0: "left again (furthest 6)", 8.0: "not reached (furthest 6)"}
-    assert cell(setting, "reward/gold", 5.0).reached == 0 and cell(setting, "reward/gold", 5.0).furthest == 6.0
+    assert (
+        cell(setting, "reward/gold", 5.0).reached == 0
+        and cell(setting, "reward/gold", 5.0).furthest == 6.0
+    )
 
 
 def test_a_budget_that_was_stepped_over(rundirs, tmp_path):
@@ -96,19 +110,32 @@ def test_a_budget_that_was_stepped_over(rundirs, tmp_path):
 
 
 def test_runs_on_one_concave_curve_do_not_differ_though_ends_lie_apart(rundirs, tmp_path):
-    """Gold is sqrt(KL) for all. Ends at 4, 9, 25: mean gold 10/3, at a mean KL of 38/3 where the other has 3.56."""
+    """Gold is sqrt(KL) for all. Ends at 4, 9, 25: mean gold 10/3, at a mean KL of 38/3 where the
+    other has 3.56."""
     for seed, end in enumerate((4, 9, 25)):
         _sqrt(rundirs, tmp_path / f"a{seed}", [end * i / 8 for i in range(9)], 0.1, seed)
         _sqrt(rundirs, tmp_path / f"b{seed}", [0, 1, 2, 4, 6, 9, 16, 25, 36], 0.2, seed)
     settings = group(load(tmp_path))
     found = rival(settings[0], settings, "reward/gold")
     assert found.ours.mean == pytest.approx(10 / 3) and found.theirs.mean == pytest.approx(10 / 3)
-    assert found.difference.mean == pytest.approx(0.0, abs=1e-12) and (found.matched, found.reached) == (3, 3)
-    assert found.ours.high - found.ours.low < 0.4  # the ends' own spread along the curve is no noise of the comparison
+    assert found.difference.mean == pytest.approx(0.0, abs=1e-12) and (
+        found.matched,
+        found.reached,
+    ) == (3, 3)
+    # the ends' own spread along the curve is no noise of the comparison
+    assert found.ours.high - found.ours.low < 0.4
 
 
 def _sqrt(rundirs, directory, kls, coef, seed):
-    run = rundirs.make_run(directory, coef=coef, seed=seed, gold=math.sqrt(kls[-1]), kl=kls[-1], iterations=len(kls) - 1, se=0.01)
+    run = rundirs.make_run(
+        directory,
+        coef=coef,
+        seed=seed,
+        gold=math.sqrt(kls[-1]),
+        kl=kls[-1],
+        iterations=len(kls) - 1,
+        se=0.01,
+    )
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     (run / "metrics.jsonl").unlink()
     seen = ({"eval/kl/sequence_nats": kl, "eval/reward/gold": math.sqrt(kl)} for kl in kls)
@@ -119,7 +146,9 @@ def test_two_seeds_come_before_one(rundirs, tmp_path):
     for seed in range(2):
         rundirs.make_run(tmp_path / f"best{seed}", coef=0.0, seed=seed, gold=4.0, kl=5.0)
         rundirs.make_run(tmp_path / f"two{seed}", coef=0.1, seed=seed, gold=2.0, kl=5.0)
-        rundirs.make_run(tmp_path / f"one{seed}", coef=0.2, seed=seed, gold=3.0, kl=2.0 if seed else 5.0)
+        rundirs.make_run(
+            tmp_path / f"one{seed}", coef=0.2, seed=seed, gold=3.0, kl=2.0 if seed else 5.0
+        )
     settings = group(load(tmp_path))
     found = rival(settings[0], settings, "reward/gold")
     assert (found.setting.label, found.reached, found.runs) == ("kl.coef=0.1", 2, 2)

@@ -34,7 +34,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = 0
     for _ in range(40):
         noise = draw.normal(0.0, 0.2, size=(12, len(KLS)))
-        runs = [[(kl, gain("rl", 1.4, 0.6, kl) + e) for kl, e in zip(KLS, row, strict=True)] for row in noise]
+        runs = [
+            [(kl, gain("rl", 1.4, 0.6, kl) + e) for kl, e in zip(KLS, row, strict=True)]
+            for row in noise
+        ]
         held += fit(runs).alpha_interval[0] < 1.4 < fit(runs).alpha_interval[1]
     assert held >= 34  # 38 expected, a bootstrap over 12 runs a little less
     assert fit(runs).over_runs and not fit(runs[:2]).over_runs
@@ -42,7 +45,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 
 
 def test_too_little_says_so():
-    assert "4 evaluations lie beyond 0.1 nats" in fit([[(0.01, 0.0), (1, 1), (2, 1), (3, 1), (4, 1)]])
+    assert "4 evaluations lie beyond 0.1 nats" in fit(
+        [[(0.01, 0.0), (1, 1), (2, 1), (3, 1), (4, 1)]]
+    )
     assert "too near together" in fit([[(4.0 + i / 10, 1.0) for i in range(8)]])
     assert "0 evaluations" in fit([])
 

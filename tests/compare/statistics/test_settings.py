@@ -17,7 +17,9 @@ def test_a_seed_counts_once(rundirs, tmp_path):
     rundirs.write(late / "status.json", status | {"time": status["time"] + 1})
     rundirs.make_run(tmp_path / "s2", seed=2, state="failed")
     (setting,) = group(load(tmp_path))
-    assert [run.name for run in setting.runs] == ["s0", "s1-rerun1"] and [run.name for run in setting.copies] == ["s1"]
+    assert [run.name for run in setting.runs] == ["s0", "s1-rerun1"] and [
+        run.name for run in setting.copies
+    ] == ["s1"]
     assert (setting["reward/gold"].mean, setting["reward/gold"].n) == (2.0, 2)
     assert copied([setting]) == {"s1": "s1-rerun1"}
     assert "1 run repeats a seed of its setting and is left out here" in reading([setting])
@@ -33,7 +35,9 @@ def test_runs_that_do_not_say_their_seed_all_count(rundirs, tmp_path, seeds):
 
 def test_values_lose_their_logins(rundirs, tmp_path):
     for i, host in enumerate("ab"):
-        rundirs.make_run(tmp_path / host, seed=i, config={"data": {"url": f"https://me:s3cret@{host}/x"}})
+        rundirs.make_run(
+            tmp_path / host, seed=i, config={"data": {"url": f"https://me:s3cret@{host}/x"}}
+        )
     assert differing(load(tmp_path))["data.url"] == {"a": "https://***@a/x", "b": "https://***@b/x"}
 
 
@@ -47,7 +51,11 @@ def test_one_directory_under_two_names_counts_once(rundirs, tmp_path):
 
 def test_secrets_are_hidden_by_their_key_and_in_lists(rundirs, tmp_path):
     for i in range(2):
-        config = {"judge": {"api_key": f"sk-{i}"}, "data": {"files": [f"https://me:pw{i}@host/x"]}, "ppo": {"lr": 0.1 * i}}
+        config = {
+            "judge": {"api_key": f"sk-{i}"},
+            "data": {"files": [f"https://me:pw{i}@host/x"]},
+            "ppo": {"lr": 0.1 * i},
+        }
         rundirs.make_run(tmp_path / str(i), config=config)
     assert list(differing(load(tmp_path))) == ["ppo.lr"]
     rundirs.make_run(tmp_path / "none", config={"ppo": {"lr": 0.5}, "judge": {"api_key": None}})

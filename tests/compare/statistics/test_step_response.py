@@ -10,13 +10,21 @@ from rlhf.compare.statistics.step_response import moving, response
 
 
 def test_response_by_hand():
-    """Target 2. 90 % is passed at 20, the highest value is 3; the last third is 2.2 and 1.8 in turns, its mean the target."""
+    """Target 2. 90 % is passed at 20, the highest value is 3; the last third is 2.2 and 1.8 in
+    turns, its mean the target."""
     kl = [(10.0, 0.0), (20.0, 1.9), (30.0, 3.0), (40.0, 2.0), (50.0, 2.0), (60.0, 2.0)]
-    kl += [(70.0 + 10 * i, 2.0) for i in range(4)] + [(110.0 + 10 * i, 2.2 if i % 2 else 1.8) for i in range(4)] + [(150.0, 2.0)]
+    kl += (
+        [(70.0 + 10 * i, 2.0) for i in range(4)]
+        + [(110.0 + 10 * i, 2.2 if i % 2 else 1.8) for i in range(4)]
+        + [(150.0, 2.0)]
+    )
     found = response(kl, 2.0)
     assert (found.rise, found.overshoot, found.error) == (20.0, 0.5, pytest.approx(0.0))
-    assert found.spread == pytest.approx(math.sqrt(4 * 0.01 / 4))  # four of the last five are off by a tenth
-    assert found.settled == 50.0  # windows of three: (0, 1.9, 3), (1.9, 3, 2) and (3, 2, 2) are outside; the next is (2, 2, 2) around 50
+    # four of the last five are off by a tenth
+    assert found.spread == pytest.approx(math.sqrt(4 * 0.01 / 4))
+    # windows of three: (0, 1.9, 3), (1.9, 3, 2) and (3, 2, 2) are outside; the next is (2, 2, 2)
+    # around 50
+    assert found.settled == 50.0
 
 
 def test_what_never_happens_is_nan():
@@ -33,20 +41,33 @@ def test_response_refusals(points, target):
 
 @pytest.fixture
 def steered(rundirs, tmp_path):
-    """An adaptive run that settles at its target of 2 nats, with the right coefficient known, beside a fixed one."""
+    """An adaptive run that settles at its target of 2 nats, with the right coefficient known,
+    beside a fixed one."""
     directory = tmp_path / "sweeps" / "steered"
     directory.mkdir(parents=True)
     for controller in ("Adaptive", "Fixed"):
-        run = rundirs.make_run(directory / controller, controller=controller, coef=0.1, iterations=12)
+        run = rundirs.make_run(
+            directory / controller, controller=controller, coef=0.1, iterations=12
+        )
         rows = []
         for i in range(13):
             kl, beta = min(0.5 * i, 2.0), 0.1 * 1.1**i if controller == "Adaptive" else 0.1
             seen = {"kl/coef": beta, "kl/sequence_nats": kl + 0.1} if i else {}
             if i and controller == "Adaptive":
                 seen |= {"kl/target_sequence_nats": 2.0, "kl/error_sequence_nats": kl + 0.1 - 2.0}
-            rows.append({"iteration": i, "eval/reward/proxy": 1.0, "eval/kl/sequence_nats": kl, "oracle/kl": kl, **seen})
+            rows.append(
+                {
+                    "iteration": i,
+                    "eval/reward/proxy": 1.0,
+                    "eval/kl/sequence_nats": kl,
+                    "oracle/kl": kl,
+                    **seen,
+                }
+            )
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (directory / "Adaptive" / "oracle.json").write_text(json.dumps({"target": {"kl": 2.0, "beta": 0.3}}))
+    (directory / "Adaptive" / "oracle.json").write_text(
+        json.dumps({"target": {"kl": 2.0, "beta": 0.3}})
+    )
     return directory
 
 
@@ -63,7 +84,10 @@ def test_the_picture_and_its_table_are_in_the_report(steered):
 def test_without_a_target_there_is_no_table(steered):
     """A schedule's coefficient moves, and nothing is held."""
     path = steered / "Adaptive" / "metrics.jsonl"
-    rows = [{k: v for k, v in json.loads(line).items() if "target" not in k and "error" not in k} for line in path.read_text().splitlines()]
+    rows = [
+        {k: v for k, v in json.loads(line).items() if "target" not in k and "error" not in k}
+        for line in path.read_text().splitlines()
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = json.loads((steered / "Adaptive" / "config.yaml").read_text())
     del config["kl"]["controller"]["target"]

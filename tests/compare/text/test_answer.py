@@ -20,13 +20,15 @@ def _answer(directory):
 def test_one_seed_says_so(gamed):
     said = _answer(gamed)
     assert said.headline.startswith(
-        "kl.coef=0.05 has the highest gold reward, 2.40 (2.20 to 2.60) at 6 nats, but is not told apart from kl.coef=0, which had 2.30"
+        "kl.coef=0.05 has the highest gold reward, 2.40 (2.20 to 2.60) at 6 nats, but is not told"
+        " apart from kl.coef=0, which had 2.30"
     )
     assert "within the noise" in said.headline
     assert "Each is of one seed" in said.confidence
-    assert said.cost == (
-        "Against SFT (1.00 ± 0.10) it gained 1.40 (1.12 to 1.68) of gold reward. "
-        "It cost 6.00 (5.80 to 6.20) nats of KL a response and 12 s a run; all 3 runs took 38 s in sum."
+    assert (
+        said.cost
+        == "Against SFT (1.00 ± 0.10) it gained 1.40 (1.12 to 1.68) of gold reward. It cost 6.00"
+        " (5.80 to 6.20) nats of KL a response and 12 s a run; all 3 runs took 38 s in sum."
     )
 
 
@@ -42,12 +44,16 @@ def test_seeds_bring_a_bootstrap(rundirs, tmp_path):
 
 
 def test_a_bootstrap_of_three_seeds_alone_is_not_believed(rundirs, tmp_path):
-    """Ranges that do not meet are all that a bootstrap of three asks for: 2, 2.2, 3.4 against 1, 1.7, 1.8; Welch's p is 0.10."""
+    """Ranges that do not meet are all that a bootstrap of three asks for: 2, 2.2, 3.4 against 1,
+    1.7, 1.8; Welch's p is 0.10."""
     for seed, (a, b) in enumerate(((2.0, 1.0), (2.2, 1.7), (3.4, 1.8))):
         rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=a, se=0.01)
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=b, se=0.01)
     said = _answer(tmp_path)
-    assert "is clear of zero by the bootstrap, but not by a t-test." in said.headline and "p = 0.1" in said.confidence
+    assert (
+        "is clear of zero by the bootstrap, but not by a t-test." in said.headline
+        and "p = 0.1" in said.confidence
+    )
 
 
 def test_where_no_setting_is_better_than_sft_that_comes_first(rundirs, tmp_path):
@@ -55,9 +61,14 @@ def test_where_no_setting_is_better_than_sft_that_comes_first(rundirs, tmp_path)
         rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=0.2)
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=0.1)
     said = _answer(tmp_path)
-    head = "the SFT policy that all began from, whose gold reward is 1.00 ± 0.10. Of them, kl.coef=0.1 has the highest gold reward"
+    head = (
+        "the SFT policy that all began from, whose gold reward is 1.00 ± 0.10. Of them, kl.coef=0.1"
+        " has the highest gold reward"
+    )
     assert said.headline.startswith(f"No setting came up to {head}")
-    assert said.cost.startswith("Against SFT (1.00 ± 0.10) it lost 0.80 (0.60 to 1.00) of gold reward.")
+    assert said.cost.startswith(
+        "Against SFT (1.00 ± 0.10) it lost 0.80 (0.60 to 1.00) of gold reward."
+    )
     for seed in range(2):
         shutil.rmtree(tmp_path / f"b{seed}")
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=1.1)
@@ -77,15 +88,22 @@ def test_stopping_another_early_would_have_been_better(rundirs, tmp_path):
     said = _answer(tmp_path).headline
     assert "kl.coef=0.1 ends with the highest gold reward" in said
     assert "at that KL kl.coef=0 had more, 9.00" in said
-    assert "kl.coef=0 was there with 30% of its training done" in _answer(tmp_path).confidence  # KL 6 of 20
+    # KL 6 of 20
+    assert "kl.coef=0 was there with 30% of its training done" in _answer(tmp_path).confidence
 
 
 def test_alone_at_its_kl(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "far", coef=0.0, gold=3.0, kl=20.0, iterations=4)
     rundirs.make_run(tmp_path / "near", coef=0.1, gold=2.5, kl=5.0, iterations=4)
     said = _answer(tmp_path).headline
-    assert "where no other setting can be read off; at the 5 nats of the next, kl.coef=0.1, it had 1.50" in said
-    assert "-1.00 (-1.28 to -0.72), more than the noise of evaluating, but each has one seed: with no more KL than that, " in said
+    assert (
+        "where no other setting can be read off; at the 5 nats of the next, kl.coef=0.1, it had"
+        " 1.50" in said
+    )
+    assert (
+        "-1.00 (-1.28 to -0.72), more than the noise of evaluating, but each has one seed: with no"
+        " more KL than that, " in said
+    )
     assert said.endswith("kl.coef=0.1 is better.")
     (tmp_path / "near" / "summary.json").unlink()
     assert "No other setting can be held against it" in _answer(tmp_path).headline
@@ -117,19 +135,32 @@ def test_one_seed_against_several_and_noise_that_is_not_known(rundirs, tmp_path)
     rundirs.make_run(tmp_path / "b", coef=0.2, gold=1.7, se=0.05)
     said = _answer(tmp_path)
     assert said.headline.endswith("is within the noise.")
-    assert "bootstrap over 3 seeds" in said.confidence and "where there is one seed" in said.confidence
+    assert (
+        "bootstrap over 3 seeds" in said.confidence and "where there is one seed" in said.confidence
+    )
     assert "adds the two in quadrature" in said.confidence
     for name in ("summary.json", "metrics.jsonl"):  # the noise of the single run is lost
         path = tmp_path / "b" / name
         path.write_text(path.read_text().replace("gold_se", "gold_lost"))
     said = _answer(tmp_path)
     assert said.headline.endswith("is not known to be more than noise.")
-    assert "the noise of a single seed was not measured" in said.confidence and "quadrature" not in said.confidence
+    assert (
+        "the noise of a single seed was not measured" in said.confidence
+        and "quadrature" not in said.confidence
+    )
 
 
 def _run(rundirs, directory, path, *, coef, seed=0, se=0.02):
     """A run with these (KL, gold) at its evaluations."""
-    run = rundirs.make_run(directory, coef=coef, seed=seed, kl=path[-1][0], gold=path[-1][1], iterations=len(path) - 1, se=se)
+    run = rundirs.make_run(
+        directory,
+        coef=coef,
+        seed=seed,
+        kl=path[-1][0],
+        gold=path[-1][1],
+        iterations=len(path) - 1,
+        se=se,
+    )
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     (run / "metrics.jsonl").unlink()
     seen = ({"eval/kl/sequence_nats": kl, "eval/reward/gold": gold} for kl, gold in path)
@@ -137,25 +168,49 @@ def _run(rundirs, directory, path, *, coef, seed=0, se=0.02):
 
 
 def test_a_setting_that_is_far_better_at_less_kl_is_named_beside_the_next(rundirs, tmp_path):
-    """0.3 stops at 2 nats with 1.6, where the best had 0.8; 0.03 goes as far as the best and has less."""
-    for coef, path in {0.02: [(0, 0), (2, 0.8), (6, 1.5), (10, 2.0)], 0.03: [(0, 0), (2, 0.5), (6, 1.1), (10, 1.5)],
-                       0.3: [(0, 0), (1, 1.0), (1.5, 1.4), (2, 1.6)]}.items():  # fmt: skip
+    """0.3 stops at 2 nats with 1.6, where the best had 0.8; 0.03 goes as far as the best and has
+    less."""
+    for coef, path in {
+        0.02: [(0, 0), (2, 0.8), (6, 1.5), (10, 2.0)],
+        0.03: [(0, 0), (2, 0.5), (6, 1.1), (10, 1.5)],
+        0.3: [(0, 0), (1, 1.0), (1.5, 1.4), (2, 1.6)],
+    }.items():
         _run(rundirs, tmp_path / str(coef), path, coef=coef)
     said = _answer(tmp_path)
     assert "the next there is kl.coef=0.03" in said.headline
-    better = "At the 2 nats where kl.coef=0.3 ended, that is better: 1.600 (1.561 to 1.639) against 0.800 (0.761 to 0.839) of "
-    better += "kl.coef=0.02, then with 33% of its training done, and the difference is more than the noise of evaluating"
+    better = (
+        "At the 2 nats where kl.coef=0.3 ended, that is better: 1.600 (1.561 to 1.639) against"
+        " 0.800 (0.761 to 0.839) of "
+    )
+    better += (
+        "kl.coef=0.02, then with 33% of its training done, and the difference is more than the"
+        " noise of evaluating"
+    )
     assert better in said.headline
     assert said.title == "Gold reward is best at kl.coef=0.02, at matched KL"
 
 
 def test_one_of_three_seeds_is_not_clear(rundirs, tmp_path):
     for seed in range(3):
-        _run(rundirs, tmp_path / f"a{seed}", [(0, 0), (2.5, 0.5), (5 + seed / 10, 1.0 + seed / 50)], coef=0.1, seed=seed)
-        _run(rundirs, tmp_path / f"b{seed}", [(0, 0), (2.5, 0.6), (3.0 if seed else 4.9, 0.9)], coef=0.2, seed=seed)
+        _run(
+            rundirs,
+            tmp_path / f"a{seed}",
+            [(0, 0), (2.5, 0.5), (5 + seed / 10, 1.0 + seed / 50)],
+            coef=0.1,
+            seed=seed,
+        )
+        _run(
+            rundirs,
+            tmp_path / f"b{seed}",
+            [(0, 0), (2.5, 0.6), (3.0 if seed else 4.9, 0.9)],
+            coef=0.2,
+            seed=seed,
+        )
     said = _answer(tmp_path).headline
     assert "(1 of 3 seeds)" in said and "not told apart" in said
-    assert said.endswith("is more than the noise that is known, but one of the two has one seed there.")
+    assert said.endswith(
+        "is more than the noise that is known, but one of the two has one seed there."
+    )
 
 
 def test_different_sft_policies_are_said(rundirs, tmp_path):
@@ -169,11 +224,17 @@ def test_different_sft_policies_are_said(rundirs, tmp_path):
 
 def test_nothing_to_answer(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", proxy="nan", gold="inf", kl="nan")
-    assert _answer(tmp_path).paragraphs == ["No finished run reports a finite reward: there is nothing to rank."]
+    assert _answer(tmp_path).paragraphs == [
+        "No finished run reports a finite reward: there is nothing to rank."
+    ]
     assert answer(None, [], []).headline == "No run of this sweep has finished yet."
 
 
 def test_the_title_is_the_headline_in_short(gamed, rundirs, tmp_path):
-    assert _answer(gamed).title == "Gold reward is highest at kl.coef=0.05, not told apart from kl.coef=0; kl.coef=0 games the proxy"
+    assert (
+        _answer(gamed).title
+        == "Gold reward is highest at kl.coef=0.05, not told apart from kl.coef=0; kl.coef=0 games"
+        " the proxy"
+    )
     rundirs.make_run(tmp_path / "low" / "a", gold=0.2)
     assert _answer(tmp_path / "low").title == "No setting's gold reward came up to SFT's"

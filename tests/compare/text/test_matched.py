@@ -11,11 +11,18 @@ def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
     settings = group(load(gamed))
     at = markdown(settings, find(settings))[-1]
     assert "| setting | 1 nat | 2 nats | 5 nats | 10 nats |" in at
-    assert "| kl.coef=0.2 | 1.25 (1.05 to 1.45) | 1.50 (1.30 to 1.70) | not reached (furthest 2) | not reached (furthest 2) |" in at
+    assert (
+        "| kl.coef=0.2 | 1.25 (1.05 to 1.45) | 1.50 (1.30 to 1.70) | not reached (furthest 2) | not"
+        " reached (furthest 2) |" in at
+    )
     with write_matched(tmp_path / "m.csv", settings, ["reward/gold"]).open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
-    assert (rows[8]["setting"], float(rows[8]["mean"]), rows[8]["reached"]) == ("kl.coef=0.2", 1.25, "1")
+    assert (rows[8]["setting"], float(rows[8]["mean"]), rows[8]["reached"]) == (
+        "kl.coef=0.2",
+        1.25,
+        "1",
+    )
     assert (rows[10]["mean"], rows[10]["reached"], rows[10]["furthest_nats"]) == ("", "0", "2.0")
     assert shown(cell(settings[2], "reward/gold", 2.1)) == "1.50 (1.30 to 1.70)*"
     assert markdown([], None) == []

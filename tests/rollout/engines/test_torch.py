@@ -22,7 +22,8 @@ def respond(model, tokenizer, *, seed=0, pad=None, prompts=("a b c", "d", "e f")
 
 
 def test_sampler_consistency(tokenizer, architecture):
-    """The log-probabilities of the cached, step-by-step sampler are those of one forward pass over the whole."""
+    """The log-probabilities of the cached, step-by-step sampler are those of one forward pass
+    over the whole."""
     model = tiny(tokenizer, architecture)
     rollout = respond(model, tokenizer)
     logits = response_logits(model, rollout.sequence, rollout.attention, rollout.tokens.shape[1])
@@ -34,13 +35,19 @@ def test_the_mask_ends_with_the_first_eos(policy, tokenizer):
     rollout = respond(policy, tokenizer, prompts=["a", "b", "c", "d"] * 8)
     assert rollout.ended.any() and not rollout.ended.all()
     assert torch.equal(rollout.mask, response_mask(rollout.tokens, tokenizer.eos_token_id))
-    assert torch.equal(rollout.ended, ((rollout.tokens == tokenizer.eos_token_id) & rollout.mask).any(1))
+    assert torch.equal(
+        rollout.ended, ((rollout.tokens == tokenizer.eos_token_id) & rollout.mask).any(1)
+    )
 
 
 def test_pad_equals_eos(policy, tokenizer):
     """Padding with EOS gives the same responses, masks and log-probabilities."""
     one, two = respond(policy, tokenizer), respond(policy, tokenizer, pad=tokenizer.eos_token_id)
-    assert torch.equal(one.mask, two.mask) and torch.equal(one.logp, two.logp) and torch.equal(one.ended, two.ended)
+    assert (
+        torch.equal(one.mask, two.mask)
+        and torch.equal(one.logp, two.logp)
+        and torch.equal(one.ended, two.ended)
+    )
     assert torch.equal(one.tokens[one.mask], two.tokens[two.mask])
     assert decode(one, tokenizer) == decode(two, tokenizer)
 
@@ -69,7 +76,8 @@ def test_warp_by_hand():
 
 
 def test_samples_follow_the_policy(tokenizer):
-    """4,000 first tokens against the policy's own distribution: chi-squared within its 99.9 % bound."""
+    """4,000 first tokens against the policy's own distribution: chi-squared within its 99.9 %
+    bound."""
     model = tiny(tokenizer)
     rollout = respond(model, tokenizer, prompts=["a b"] * 4000)
     prompt = collate_prompts(tokenizer, ["a b"])
@@ -82,6 +90,8 @@ def test_samples_follow_the_policy(tokenizer):
 
 def test_decoded_text_has_no_eos_and_nothing_after_it(policy, tokenizer):
     rollout = respond(policy, tokenizer, prompts=["a"] * 16)
-    for text, row, mask, ended in zip(decode(rollout, tokenizer), rollout.tokens, rollout.mask, rollout.ended, strict=True):
+    for text, row, mask, ended in zip(
+        decode(rollout, tokenizer), rollout.tokens, rollout.mask, rollout.ended, strict=True
+    ):
         assert len(text.split()) <= int(mask.sum()) - int(ended)
         assert tokenizer.eos_token not in text or tokenizer.eos_token_id not in row[mask]

@@ -25,7 +25,8 @@ def test_the_gpus_are_the_users_list_or_the_devices(tmp_path):
     assert visible_gpus({}, tmp_path) == ("0", "1")
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "3, GPU-ab"}, tmp_path) == ("3", "GPU-ab")
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1,-1,2"}, tmp_path) == ("1",)  # CUDA reads up to the -1
+    # CUDA reads up to the -1
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1,-1,2"}, tmp_path) == ("1",)
     assert visible_gpus({}, tmp_path / "nowhere") == ()
 
 
@@ -36,7 +37,10 @@ def test_the_gpu_with_the_fewest_jobs():
     assert least_used((), [None]) is None
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(None, None), (30, 1800), ("90s", 90), ("1h30m", 5400), ("0.5d", 43200), ("2 H", 7200)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), (30, 1800), ("90s", 90), ("1h30m", 5400), ("0.5d", 43200), ("2 H", 7200)],
+)
 def test_durations(text, seconds):
     assert seconds_of(text) == seconds
 

@@ -21,7 +21,10 @@ from rlhf.sweeps.state import sweep_state
 
 @pytest.fixture(scope="module")
 def found():
-    jobs = [((f"seed={seed}",), validate(compose(["tracking=none", "sweep=s", f"seed={seed}"]))) for seed in (0, 1)]
+    jobs = [
+        ((f"seed={seed}",), validate(compose(["tracking=none", "sweep=s", f"seed={seed}"])))
+        for seed in (0, 1)
+    ]
     return Plan(sweep=True, name="s", jobs=[PlannedJob(own, cfg) for own, cfg in jobs])
 
 
@@ -50,7 +53,10 @@ def test_how_jobs_ended_is_read_from_their_directories(found, tmp_path):
     code, said = handed_over(found, place, go)
     assert code == 1
     assert "1 finished, 1 not started" in said
-    assert [job["overrides"] for job in json.loads((place / "sweep.json").read_text())["jobs"]] == [["seed=0"], ["seed=1"]]
+    assert [job["overrides"] for job in json.loads((place / "sweep.json").read_text())["jobs"]] == [
+        ["seed=0"],
+        ["seed=1"],
+    ]
     code, said = handed_over(found, place, lambda: end(found, place, 1))
     assert code == 0
     assert "1 finished before" in said
@@ -91,13 +97,23 @@ class Notes(Launcher):
         return [failed for _ in job_overrides]
 
 
-def test_a_failed_batch_of_a_grid_stops_no_other_and_finished_jobs_are_not_launched(tmp_path, monkeypatch):
+def test_a_failed_batch_of_a_grid_stops_no_other_and_finished_jobs_are_not_launched(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my" / "hydra" / "launcher").mkdir(parents=True)
-    (tmp_path / "my" / "hydra" / "launcher" / "notes.yaml").write_text("_target_: hydra_plugins.tests.Notes\n")
+    (tmp_path / "my" / "hydra" / "launcher" / "notes.yaml").write_text(
+        "_target_: hydra_plugins.tests.Notes\n"
+    )
     monkeypatch.setitem(Plugins.instance().class_name_to_class, "hydra_plugins.tests.Notes", Notes)
     monkeypatch.setattr(Notes, "batches", [])
-    lines = ["hydra/launcher=notes", "tracking=none", "sweep=s", "kl.coef=0,0.1,0.10,0.2", "hydra.sweeper.max_batch_size=2"]
+    lines = [
+        "hydra/launcher=notes",
+        "tracking=none",
+        "sweep=s",
+        "kl.coef=0,0.1,0.10,0.2",
+        "hydra.sweeper.max_batch_size=2",
+    ]
 
     def go():
         with session(tmp_path / "my") as hydra:
@@ -110,4 +126,7 @@ def test_a_failed_batch_of_a_grid_stops_no_other_and_finished_jobs_are_not_launc
     end(found, tmp_path / "sweeps" / "s", 0)
     Notes.batches.clear()
     assert go()[1] == 1
-    assert [[own[-1] for own in batch] for batch in Notes.batches] == [["kl.coef=0.1"], ["kl.coef=0.2"]]
+    assert [[own[-1] for own in batch] for batch in Notes.batches] == [
+        ["kl.coef=0.1"],
+        ["kl.coef=0.2"],
+    ]

@@ -15,7 +15,16 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
 from rlhf.rundir.status import write_status
 from rlhf.sweeps.job import Job, Outcome
-from rlhf.sweeps.launchers.local import JobFailed, LocalLauncher, _job_return, _wait_for_survivor, job_of, preloads, run_sweep, write_sweep
+from rlhf.sweeps.launchers.local import (
+    JobFailed,
+    LocalLauncher,
+    _job_return,
+    _wait_for_survivor,
+    job_of,
+    preloads,
+    run_sweep,
+    write_sweep,
+)
 from rlhf.sweeps.state import sweep_state
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -26,7 +35,10 @@ SETTINGS = ["tracking=none", "sweep=s"]
 
 @pytest.fixture(scope="module")
 def planned():
-    return [((f"kl.coef={coef}",), validate(compose([*SETTINGS, f"kl.coef={coef}"]))) for coef in (0, 0.1)]
+    return [
+        ((f"kl.coef={coef}",), validate(compose([*SETTINGS, f"kl.coef={coef}"])))
+        for coef in (0, 0.1)
+    ]
 
 
 def sweep(planned, directory, **arguments):
@@ -47,7 +59,10 @@ def test_only_what_is_missing_runs_again(planned, tmp_path):
     assert states == ["finished", "finished before"]
     assert "1 finished before" in said
     assert finished.stat().st_mtime_ns == before
-    assert sweep(planned, place, target=targets.fail_first)[0] == ["finished before", "finished before"]
+    assert sweep(planned, place, target=targets.fail_first)[0] == [
+        "finished before",
+        "finished before",
+    ]
 
 
 def test_jobs_that_are_the_same_run_are_run_once(planned, tmp_path):
@@ -74,7 +89,10 @@ def test_sweep_json_keeps_what_an_earlier_command_added(planned, tmp_path):
         "name": "s",
         "study": "q",
         "overrides": ["kl.coef=0.1"],
-        "jobs": [{"name": first.name, "overrides": ["kl.coef=0"]}, {"name": second.name, "overrides": ["kl.coef=0.1"]}],
+        "jobs": [
+            {"name": first.name, "overrides": ["kl.coef=0"]},
+            {"name": second.name, "overrides": ["kl.coef=0.1"]},
+        ],
     }
 
 
@@ -112,7 +130,10 @@ def test_a_process_that_outlived_its_parent_is_waited_for(planned, tmp_path, cap
         assert waiting.is_alive()
     waiting.join(10)
     assert not waiting.is_alive()
-    assert f"process {os.getpid()} of an earlier command is at work on this run" in capsys.readouterr().out
+    assert (
+        f"process {os.getpid()} of an earlier command is at work on this run"
+        in capsys.readouterr().out
+    )
     with owned(job.directory):
         pass
 
@@ -121,12 +142,19 @@ def test_what_a_sweeper_gets(tmp_path, capsys):
     job = Job(name="a", directory=tmp_path, plain={}, overrides=("seed=1",))
     targets.finish(job)
     good = _job_return(Outcome(job, "finished", 0))
-    assert (good.status, good.return_value, good.overrides) == (JobStatus.COMPLETED, {"status": "finished"}, ("seed=1",))
+    assert (good.status, good.return_value, good.overrides) == (
+        JobStatus.COMPLETED,
+        {"status": "finished"},
+        ("seed=1",),
+    )
     job.log.write_text("one\nValueError: a bad day\n")
     bad = _job_return(Outcome(job, "failed", -9))
     with pytest.raises(JobFailed) as failed:
         _ = bad.return_value
-    assert str(failed.value) == f"a: failed (SIGKILL): ValueError: a bad day; see {tmp_path / 'log.txt'}"
+    assert (
+        str(failed.value)
+        == f"a: failed (SIGKILL): ValueError: a bad day; see {tmp_path / 'log.txt'}"
+    )
     assert capsys.readouterr().err == ""
 
 
@@ -151,5 +179,8 @@ def test_its_file_says_how_each_job_ended(planned, tmp_path):
     sweep(planned, tmp_path / "s", target=targets.fail_first)
     written = json.loads((tmp_path / "s" / "launcher.json").read_text())
     assert (written["pid"], written["working"]) == (os.getpid(), False)
-    assert [(job["state"], job["exit_code"]) for job in written["jobs"].values()] == [("failed", 1), ("finished", 0)]
+    assert [(job["state"], job["exit_code"]) for job in written["jobs"].values()] == [
+        ("failed", 1),
+        ("finished", 0),
+    ]
     assert [job.state for job in sweep_state(tmp_path / "s").jobs] == ["failed", "finished"]

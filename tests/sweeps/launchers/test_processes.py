@@ -31,7 +31,9 @@ def alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else True
+    return (
+        Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else True
+    )
 
 
 def test_a_bad_job_never_stops_the_others(tmp_path):
@@ -39,7 +41,13 @@ def test_a_bad_job_never_stops_the_others(tmp_path):
     outcomes, code = run_jobs([job(tmp_path, how, how=how) for how in ways], targets.by_name, 2)
     assert code is None
     assert [outcome.state for outcome in outcomes] == ["failed"] * 4 + ["finished"]
-    assert [outcome.ended for outcome in outcomes] == ["exit 1", "exit 3", "SIGKILL", f"signal {signal.SIGRTMIN + 6}", "exit 0"]
+    assert [outcome.ended for outcome in outcomes] == [
+        "exit 1",
+        "exit 3",
+        "SIGKILL",
+        f"signal {signal.SIGRTMIN + 6}",
+        "exit 0",
+    ]
     assert outcomes[0].last_line == "ValueError: a bad day"
     assert "here is kill" in outcomes[2].job.log.read_text()
 
@@ -47,7 +55,10 @@ def test_a_bad_job_never_stops_the_others(tmp_path):
 def test_a_job_that_cannot_be_started_stops_no_other(tmp_path):
     (tmp_path / "a").write_text("a file where the folder should be")
     outcomes, _ = run_jobs([job(tmp_path, "a"), job(tmp_path, "b")], targets.by_name, 1)
-    assert [(outcome.state, outcome.exit_code) for outcome in outcomes] == [("failed", 1), ("finished", 0)]
+    assert [(outcome.state, outcome.exit_code) for outcome in outcomes] == [
+        ("failed", 1),
+        ("finished", 0),
+    ]
     assert outcomes[0].last_line.startswith("it could not be started: ")
 
 
@@ -56,7 +67,11 @@ def test_a_process_that_vanished_is_told_in_its_status(tmp_path):
     (tmp_path / "b" / "status.json").mkdir(parents=True)
     run_jobs([job(tmp_path, "a", how="vanish"), job(tmp_path, "b", how="kill")], targets.by_name, 1)
     status = read_status(tmp_path / "a")
-    assert (status["state"], status["exit_code"], status["error"]) == ("failed", 7, "failed (exit 7)")
+    assert (status["state"], status["exit_code"], status["error"]) == (
+        "failed",
+        7,
+        "failed (exit 7)",
+    )
 
 
 def test_each_session_adds_to_the_log(tmp_path):
@@ -68,10 +83,14 @@ def test_each_session_adds_to_the_log(tmp_path):
 def test_n_at_a_time(tmp_path):
     place = tmp_path / "place"
     place.mkdir()
-    alone, _ = run_jobs([job(tmp_path, f"a{i}", place=str(place), together=1) for i in range(3)], targets.meet, 1)
+    alone, _ = run_jobs(
+        [job(tmp_path, f"a{i}", place=str(place), together=1) for i in range(3)], targets.meet, 1
+    )
     assert [outcome.state for outcome in alone] == ["finished"] * 3
     assert [(tmp_path / f"a{i}" / "seen").read_text() for i in range(3)] == ["1"] * 3
-    together, _ = run_jobs([job(tmp_path, f"t{i}", place=str(place), together=3) for i in range(3)], targets.meet, 3)
+    together, _ = run_jobs(
+        [job(tmp_path, f"t{i}", place=str(place), together=3) for i in range(3)], targets.meet, 3
+    )
     assert [outcome.state for outcome in together] == ["finished"] * 3
 
 
@@ -79,7 +98,9 @@ def test_past_its_time_limit_a_job_is_asked_to_stop_then_killed(tmp_path):
     (asked,), _ = run_jobs([job(tmp_path, "a")], targets.wait_for_sigterm, 1, time_limit=2.0)
     assert (asked.state, asked.ended) == ("time limit", "exit 143")
     assert (tmp_path / "a" / "saved").exists()
-    (killed,), code = run_jobs([job(tmp_path, "b")], targets.ignore_sigterm, 1, time_limit=2.0, grace=0.5)
+    (killed,), code = run_jobs(
+        [job(tmp_path, "b")], targets.ignore_sigterm, 1, time_limit=2.0, grace=0.5
+    )
     assert (killed.state, killed.ended) == ("time limit", "SIGKILL")
     assert 2.5 <= killed.seconds < 20
     assert code is None
@@ -92,7 +113,10 @@ class Unwinds:
         self.places = places
 
     def update(self, outcomes):
-        if all((place / "started").exists() and (place / "started").read_text() for place in self.places):
+        if all(
+            (place / "started").exists() and (place / "started").read_text()
+            for place in self.places
+        ):
             raise OSError("somebody's signal handler")
 
 
@@ -127,7 +151,8 @@ from rlhf.rundir.status import read_status
 
 if __name__ == "__main__":
     names = ["a", "b"]
-    outcomes, code = run_jobs([Job(name=n, directory=Path({there!r}) / n, plain={{}}) for n in names], wait_for_sigterm, 1)
+    jobs = [Job(name=n, directory=Path({there!r}) / n, plain={{}}) for n in names]
+    outcomes, code = run_jobs(jobs, wait_for_sigterm, 1)
     print([o.state for o in outcomes], flush=True)
     sys.exit(code or 0)
 """
@@ -143,9 +168,17 @@ def start(tmp_path):
 
     def go(hangup=signal.SIG_DFL):
         before = signal.signal(signal.SIGHUP, hangup)  # a child begins with it
-        started.append(subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=env))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=env
+            )
+        )
         signal.signal(signal.SIGHUP, before)
-        wait_until(lambda: (tmp_path / "a" / "started").exists() and (tmp_path / "a" / "started").read_text())
+        wait_until(
+            lambda: (
+                (tmp_path / "a" / "started").exists() and (tmp_path / "a" / "started").read_text()
+            )
+        )
         return started[0]
 
     yield go
@@ -153,7 +186,9 @@ def start(tmp_path):
         process.kill()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_a_signal_asks_the_jobs_to_stop_and_waits(start, tmp_path, number, code):
     parent = start()
     parent.send_signal(number)

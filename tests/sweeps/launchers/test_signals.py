@@ -10,7 +10,10 @@ from rlhf.sweeps.launchers.signals import stop_signals, unwinding
 @pytest.fixture
 def met():
     """Signals are met as a test says, whoever started it."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    }
     yield lambda number, handler: signal.signal(number, handler)
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -20,7 +23,9 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_signals_are_noted(met, number, code):
     heard = []
     met(number, lambda *_: heard.append(1))

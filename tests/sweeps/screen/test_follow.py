@@ -23,7 +23,9 @@ def sweep(tmp_path):
     """One job finished and one failed under an earlier command."""
     for name in NAMES:
         (tmp_path / name).mkdir()
-    (tmp_path / "sweep.json").write_text(json.dumps({"jobs": [{"name": name} for name in (*NAMES, "of another command")]}))
+    (tmp_path / "sweep.json").write_text(
+        json.dumps({"jobs": [{"name": name} for name in (*NAMES, "of another command")]})
+    )
     finish(tmp_path / "before")
     write_status(tmp_path / "bad", state="failed", exit_code=3)
     Ledger(tmp_path).write(working=True)
@@ -41,13 +43,23 @@ def test_what_jobs_do_since_then(sweep):
     found = states(follower)
     assert list(found) == list(NAMES)
     assert (found["before"], found["on"]) == (("finished before", 0), ("running", None))
-    assert found["bad"] == found["later"] == ("waiting", None)  # it failed before, and will be tried again
+    # it failed before, and will be tried again
+    assert found["bad"] == found["later"] == ("waiting", None)
     time.sleep(0.05)
     finish(sweep / "on")
     write_status(sweep / "bad", state="failed", exit_code=1)
-    assert states(follower) == {"before": ("finished before", 0), "bad": ("failed", 1), "on": ("finished", 0), "later": ("waiting", None)}
+    assert states(follower) == {
+        "before": ("finished before", 0),
+        "bad": ("failed", 1),
+        "on": ("finished", 0),
+        "later": ("waiting", None),
+    }
     took = {outcome.job.name: outcome.seconds for outcome in follower.outcomes()}
-    assert 0.05 <= took["on"] == {outcome.job.name: outcome.seconds for outcome in follower.outcomes()}["on"]
+    assert (
+        0.05
+        <= took["on"]
+        == {outcome.job.name: outcome.seconds for outcome in follower.outcomes()}["on"]
+    )
 
 
 def test_lines_while_others_run_them(sweep, monkeypatch):

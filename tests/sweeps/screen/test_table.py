@@ -10,9 +10,16 @@ from rlhf.sweeps.screen.table import Clock, SweepWatcher, duration, fitting, pri
 
 @pytest.fixture
 def outcome(tmp_path):
-    (tmp_path / "status.json").write_text(json.dumps({"state": "running", "stage": "ppo", "iteration": 3, "iterations": 10}))
-    rows = [{"iteration": i, "reward/proxy": 0.25 * i, "kl/sequence_nats": 1.5, "kl/coef": 0.05} for i in (1, 2)]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"iteration": 3, "rew')
+    (tmp_path / "status.json").write_text(
+        json.dumps({"state": "running", "stage": "ppo", "iteration": 3, "iterations": 10})
+    )
+    rows = [
+        {"iteration": i, "reward/proxy": 0.25 * i, "kl/sequence_nats": 1.5, "kl/coef": 0.05}
+        for i in (1, 2)
+    ]
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + '{"iteration": 3, "rew'
+    )
     return Outcome(Job(name="a", directory=tmp_path, plain={}), "running")
 
 
@@ -20,7 +27,9 @@ def console():
     return Console(file=io.StringIO(), width=160)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (65, "1 min 05 s"), (3720, "1 h 02 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5.4, "5 s"), (65, "1 min 05 s"), (3720, "1 h 02 min")]
+)
 def test_duration(seconds, text):
     assert duration(seconds) == text
 
@@ -48,7 +57,11 @@ def test_plain_lines_only_where_something_changed(outcome, tmp_path):
 
 def test_live_table(outcome):
     out = console()
-    out.print(SweepWatcher(out, None).table([outcome, Outcome(Job(name="b", directory=outcome.job.directory, plain={}))]))
+    out.print(
+        SweepWatcher(out, None).table(
+            [outcome, Outcome(Job(name="b", directory=outcome.job.directory, plain={}))]
+        )
+    )
     header, first, second = out.file.getvalue().splitlines()
     assert header.split() == ["job", "state", "stage", "iteration", "reward", "KL", "coef", "left"]
     assert first.split() == ["a", "running", "ppo", "3/10", "+0.500", "1.50", "0.05"]
@@ -61,14 +74,23 @@ def test_the_end_says_why_and_where(outcome, tmp_path):
     out = console()
     print_outcomes(out, [outcome])
     assert "exit 1" in out.file.getvalue()
-    assert f"a: failed\n  | one\n  | ValueError: no\n  log: {tmp_path / 'log.txt'}" in out.file.getvalue()
+    assert (
+        f"a: failed\n  | one\n  | ValueError: no\n  log: {tmp_path / 'log.txt'}"
+        in out.file.getvalue()
+    )
 
 
 def test_a_table_higher_than_the_terminal_shows_what_runs(tmp_path):
     states = ["finished"] * 4 + ["running", "failed", "running"] + ["waiting"] * 5
-    outcomes = [Outcome(Job(name=str(i), directory=tmp_path, plain={}), state) for i, state in enumerate(states)]
+    outcomes = [
+        Outcome(Job(name=str(i), directory=tmp_path, plain={}), state)
+        for i, state in enumerate(states)
+    ]
     shown, rest = fitting(outcomes, 5)
-    assert ([outcome.job.name for outcome in shown], rest) == (["0", "4", "5", "6"], "8 more: 5 waiting, 3 finished")
+    assert ([outcome.job.name for outcome in shown], rest) == (
+        ["0", "4", "5", "6"],
+        "8 more: 5 waiting, 3 finished",
+    )
     assert fitting(outcomes, 12) == (outcomes, "")
     out = console()
     out.print(SweepWatcher(out, None).table(outcomes, rows=5))

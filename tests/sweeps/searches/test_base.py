@@ -1,4 +1,5 @@
-"""The searches on problems whose answer is known: a launcher of this file computes what a run would measure."""
+"""The searches on problems whose answer is known: a launcher of this file computes what a run
+would measure."""
 
 import importlib.util
 import json
@@ -18,7 +19,9 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
 from rlhf.sweeps.multirun import sweep
 
-needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="hydra/sweeper=optuna is an extra")
+needs_optuna = pytest.mark.skipif(
+    importlib.util.find_spec("optuna") is None, reason="hydra/sweeper=optuna is an extra"
+)
 
 
 class Formula(Launcher):
@@ -40,7 +43,11 @@ class Formula(Launcher):
         kl = 0.5 / coef + seed / 100
         bad = coef > 0.3
         result.status = JobStatus.FAILED if bad else JobStatus.COMPLETED
-        result.return_value = "a bad day" if bad else {"kl/sequence_nats": kl, "kl/sequence_nats_se": 0.001, "reward/gold": 2 - kl / 10}
+        result.return_value = (
+            "a bad day"
+            if bad
+            else {"kl/sequence_nats": kl, "kl/sequence_nats_se": 0.001, "reward/gold": 2 - kl / 10}
+        )
         return result
 
 
@@ -49,8 +56,12 @@ def search(tmp_path, monkeypatch):
     """search(*overrides) -> (exit code, what the search wrote)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my" / "hydra" / "launcher").mkdir(parents=True)
-    (tmp_path / "my" / "hydra" / "launcher" / "formula.yaml").write_text("_target_: hydra_plugins.tests.Formula\n")
-    monkeypatch.setitem(Plugins.instance().class_name_to_class, "hydra_plugins.tests.Formula", Formula)
+    (tmp_path / "my" / "hydra" / "launcher" / "formula.yaml").write_text(
+        "_target_: hydra_plugins.tests.Formula\n"
+    )
+    monkeypatch.setitem(
+        Plugins.instance().class_name_to_class, "hydra_plugins.tests.Formula", Formula
+    )
     monkeypatch.setattr(Formula, "calls", [])
 
     def go(*overrides):
@@ -59,7 +70,9 @@ def search(tmp_path, monkeypatch):
             found = plan(hydra, lines, multirun=True)
             assert found.faults == []
             code, directory = sweep(hydra, found, lines, cli.task)
-        written = next(iter(sorted([*directory.glob("optuna.json"), *directory.glob("find.json")])), None)
+        written = next(
+            iter(sorted([*directory.glob("optuna.json"), *directory.glob("find.json")])), None
+        )
         return code, json.loads(written.read_text()) if written else {}
 
     return go
@@ -78,7 +91,9 @@ def test_the_coefficient_for_a_kl(search):
 
 def test_lists_beside_it_are_averaged(search):
     """Seeds 0, 1 and 2 add 0, 0.01 and 0.02 to the KL: their mean meets the target."""
-    code, written = search(*FIND, "hydra.sweeper.target=5.01", "hydra.sweeper.tolerance=0.001", "seed=0,1,2")
+    code, written = search(
+        *FIND, "hydra.sweeper.target=5.01", "hydra.sweeper.tolerance=0.001", "seed=0,1,2"
+    )
     assert code == 0
     assert written["nearest"]["y"] == pytest.approx(5.01, rel=0.002)
     assert len(Formula.calls) == 3 * len(written["points"])
@@ -113,13 +128,17 @@ def test_a_good_point_is_the_answer_though_another_is_nearer_as_a_ratio(search):
 
 
 def test_jobs_that_are_the_same_run_are_run_and_counted_once(search, capsys):
-    """Seeds 0 and 1 add 0 and 0.01 to the KL; a third measurement of the first would pull the mean to it, and shrink the error."""
+    """Seeds 0 and 1 add 0 and 0.01 to the KL; a third measurement of the first would pull the
+    mean to it, and shrink the error."""
     code, written = search(*FIND, "hydra.sweeper.target=5", "seed=0,1,0")
     assert code == 0
     assert len(Formula.calls) == 2 * len(written["points"]) == 6
     assert written["points"][0]["y"] == pytest.approx(25.005)
     assert written["points"][0]["error"] == pytest.approx(0.005)
-    assert "1 of the 3 runs there would be the same run again, and a run counts once" in capsys.readouterr().err
+    assert (
+        "1 of the 3 runs there would be the same run again, and a run counts once"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_search_elsewhere_holds_the_sweep_and_says_so(search, monkeypatch, capsys):
@@ -138,11 +157,15 @@ def test_a_search_elsewhere_holds_the_sweep_and_says_so(search, monkeypatch, cap
     assert "3 jobs in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_a_signal_ends_a_search_elsewhere(search, monkeypatch, number, code):
     monkeypatch.setattr(Formula, "one", lambda self, overrides: os.kill(os.getpid(), number))
-    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    before = {n: signal.signal(n, lambda *_: None) for n in (signal.SIGTERM, signal.SIGHUP)}  # else the test would be killed
+    # a shell's background jobs ignore it
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # else the test would be killed
+    before = {n: signal.signal(n, lambda *_: None) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(SystemExit) as stop:
             search(*FIND)
@@ -160,7 +183,10 @@ def give_up(self, job_overrides, initial_job_idx):
 def test_a_launcher_that_gives_up_ends_it_with_the_reason(search, monkeypatch, capsys):
     monkeypatch.setattr(Formula, "launch", give_up)
     assert search(*FIND)[0] == 1
-    assert "the search stops here: the launcher gave up: RuntimeError: the cluster is gone" in capsys.readouterr().err
+    assert (
+        "the search stops here: the launcher gave up: RuntimeError: the cluster is gone"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,14 +208,23 @@ OPTUNA = ["hydra/sweeper=optuna", "kl.coef=tag(log, interval(0.05, 1))"]
 
 @needs_optuna
 def test_one_objective_and_failed_trials(search):
-    one = ["hydra.sweeper.objectives=[reward/gold]", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler=random"]
+    one = [
+        "hydra.sweeper.objectives=[reward/gold]",
+        "hydra.sweeper.direction=maximize",
+        "hydra.sweeper.sampler=random",
+    ]
     code, written = search(*OPTUNA, *one, "hydra.sweeper.n_trials=6")
     assert code == 0
     assert len(written["trials"]) == 6
     failed = [trial for trial in written["trials"] if trial["state"] == "fail"]
     assert failed
-    assert all(trial["params"]["kl.coef"] > 0.3 and trial["error"] == "a bad day" for trial in failed)
-    best = max((trial for trial in written["trials"] if trial["state"] == "complete"), key=lambda trial: trial["params"]["kl.coef"])
+    assert all(
+        trial["params"]["kl.coef"] > 0.3 and trial["error"] == "a bad day" for trial in failed
+    )
+    best = max(
+        (trial for trial in written["trials"] if trial["state"] == "complete"),
+        key=lambda trial: trial["params"]["kl.coef"],
+    )
     assert written["front"] == [best["number"]]
 
 
@@ -204,7 +239,10 @@ def test_the_same_command_goes_on(search):
     search(*two, "hydra.sweeper.n_trials=7")
     assert len(Formula.calls) == 7
     assert written["directions"] == ["maximize", "minimize"]
-    best = max((t for t in written["trials"] if t["values"]), key=lambda trial: trial["values"]["reward/gold"])
+    best = max(
+        (t for t in written["trials"] if t["values"]),
+        key=lambda trial: trial["values"]["reward/gold"],
+    )
     assert best["front"]
 
 
@@ -228,7 +266,9 @@ def test_a_launcher_that_gives_up_makes_failed_trials(search, monkeypatch, capsy
     monkeypatch.setattr(Formula, "launch", give_up)
     code, written = search(*OPTUNA, "hydra.sweeper.n_trials=2")
     assert code == 1
-    assert [trial["error"] for trial in written["trials"]] == ["the launcher gave up: RuntimeError: the cluster is gone"] * 2
+    assert [trial["error"] for trial in written["trials"]] == [
+        "the launcher gave up: RuntimeError: the cluster is gone"
+    ] * 2
     assert "no trial finished" in capsys.readouterr().err
 
 
@@ -236,10 +276,16 @@ def test_a_launcher_that_gives_up_makes_failed_trials(search, monkeypatch, capsy
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["kl/controller=fixed,adaptive", "hydra.sweeper.direction=[minimize,minimize]"], "with other directions; take another"),
+        (
+            ["kl/controller=fixed,adaptive", "hydra.sweeper.direction=[minimize,minimize]"],
+            "with other directions; take another",
+        ),
         (
             ["kl/controller=fixed,adaptive,pid"],
-            "kl/controller from CategoricalDistribution(choices=('fixed', 'adaptive')), which cannot become",
+            (
+                "kl/controller from CategoricalDistribution(choices=('fixed', 'adaptive')), which"
+                " cannot become"
+            ),
         ),
     ],
 )
@@ -255,7 +301,11 @@ def test_trials_of_another_directory_on_the_same_storage_are_left_alone(search, 
     def cut(self, overrides):
         raise SystemExit(143)
 
-    shared = [*OPTUNA, f"hydra.sweeper.storage='sqlite:///{Path.cwd()}/shared.db'", "hydra.sweeper.n_jobs=1"]
+    shared = [
+        *OPTUNA,
+        f"hydra.sweeper.storage='sqlite:///{Path.cwd()}/shared.db'",
+        "hydra.sweeper.n_jobs=1",
+    ]
     with monkeypatch.context() as broken:
         broken.setattr(Formula, "one", cut)
         with pytest.raises(SystemExit):
@@ -272,16 +322,27 @@ def test_trials_of_another_directory_on_the_same_storage_are_left_alone(search, 
 @needs_optuna
 def test_a_config_that_is_wrong_is_a_failed_trial(search):
     """Both ends of the interval are fine; 20 of the sizes between do not divide the rollout."""
-    lines = [*OPTUNA, "ppo.minibatch_size=int(interval(32, 64))", "ppo.rollout_size=64", "hydra.sweeper.n_trials=4"]
+    lines = [
+        *OPTUNA,
+        "ppo.minibatch_size=int(interval(32, 64))",
+        "ppo.rollout_size=64",
+        "hydra.sweeper.n_trials=4",
+    ]
     code, written = search(*lines, "hydra.sweeper.sampler=random")
-    wrong = [trial for trial in written["trials"] if trial["params"]["ppo.minibatch_size"] not in (32, 64)]
+    wrong = [
+        trial
+        for trial in written["trials"]
+        if trial["params"]["ppo.minibatch_size"] not in (32, 64)
+    ]
     assert wrong
     assert all("does not divide" in trial["error"] for trial in wrong)
     assert len(Formula.calls) == 4 - len(wrong)
 
 
 @needs_optuna
-@pytest.mark.parametrize("setting", ["sampler=best", "direction=[up,down]", "direction=maximize", "n_trials=0"])
+@pytest.mark.parametrize(
+    "setting", ["sampler=best", "direction=[up,down]", "direction=maximize", "n_trials=0"]
+)
 def test_optunas_settings_are_checked(setting, search):
     with pytest.raises(Exception, match="expected"):
         search(*OPTUNA, f"hydra.sweeper.{setting}")

@@ -22,7 +22,9 @@ def test_the_ends_first_then_the_secant_in_logarithms():
     assert len(points) == 3
 
 
-@pytest.mark.parametrize("curve", [lambda x: 3 / (x + 0.1), lambda x: 30 * math.exp(-8 * x), lambda x: 3 + 40 * x])
+@pytest.mark.parametrize(
+    "curve", [lambda x: 3 / (x + 0.1), lambda x: 30 * math.exp(-8 * x), lambda x: 3 + 40 * x]
+)
 @pytest.mark.parametrize("target", [5.0, 15.0])
 def test_curves_that_are_no_lines(curve, target):
     points = search(curve, 0.01, 1.0, target, tolerance=0.02)

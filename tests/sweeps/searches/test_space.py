@@ -35,7 +35,9 @@ def test_the_last_word_on_a_key_counts():
     assert read("a=3", "a=1,2") == ([], [Dimension(key="a", choices=("1", "2"))])
 
 
-@pytest.mark.parametrize(("line", "said"), [("a=interval(2, 1)", "smaller"), ("a=tag(log, interval(0, 1))", "above 0")])
+@pytest.mark.parametrize(
+    ("line", "said"), [("a=interval(2, 1)", "smaller"), ("a=tag(log, interval(0, 1))", "above 0")]
+)
 def test_no_search_space(line, said):
     with pytest.raises(HydraException, match=said):
         read(line)
