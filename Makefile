@@ -11,7 +11,7 @@ quickstart: $(READY)
 	$(BIN)/rlhf experiment=quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist=worksteal
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
