@@ -20,10 +20,10 @@ import yaml
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import Fixed
-from rlhf.kl.descends import descends
 from rlhf.kl.estimator import K1, K2, K3, Abs, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
+from rlhf.kl.properties import descends
 from rlhf.kl.reference import SFT
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.exact import ExactView, angle
@@ -78,9 +78,9 @@ def main(directory: Path) -> None:
             float((found - true).norm() / true.norm()),
             float(found.norm() / true.norm()),
         )
-        means = descends(penalty.estimator.name, penalty.placement.name).replace("|", "\\|")
+        means = descends(penalty.estimates, penalty.acts).replace("|", "\\|")
         print(
-            f"| {estimator.name} | {placement.name} | {error:.2g} | {angle(found, true):.2f}° |"
+            f"| {penalty.estimates.name} | {penalty.acts.name} | {error:.2g} | {angle(found, true):.2f}° |"
             f" {length:.3f} | {means} |"
         )
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "matplotlib": {"compare"},
     "transformers": {"models", "data", "rollout", "modules", "stages"},
 }
-TORCH_ONLY = ("functional", "oracle", "types.py", "trust_region.py", "randomness.py", "kl")
+TORCH_ONLY = ("functional", "oracle", "types.py", "randomness.py", "arguments.py", "kl")
 # parts that must answer in about a second: nothing heavy when they are imported
 LIGHT = (
     "config",
@@ -33,7 +33,7 @@ LIGHT = (
     "kl/controller.py",
     "kl/__init__.py",
     "kl/cautions.py",
-    "kl/descends.py",
+    "kl/properties.py",
 )
 ON_PURPOSE = "tracking/preload.py"  # for a process that jobs are forked from
 HEAVY = {
@@ -48,9 +48,9 @@ HEAVY = {
 }
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py"},
+    {"functional", "rundir", "randomness.py", "arguments.py"},
     {"types.py"},
-    {"kl", "trust_region.py", "oracle"},
+    {"kl", "oracle"},
     {"data"},
     {"models"},
     {"rollout"},

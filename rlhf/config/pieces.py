@@ -210,16 +210,16 @@ class Synced(Strict):
 
 
 class Unlimited(Strict):
-    class_path: Literal["rlhf.trust_region.Unlimited"] = Field(alias="_target_")
+    class_path: Literal["rlhf.modules.trust_region.Unlimited"] = Field(alias="_target_")
 
 
 class EarlyStop(Strict):
-    class_path: Literal["rlhf.trust_region.EarlyStop"] = Field(alias="_target_")
+    class_path: Literal["rlhf.modules.trust_region.EarlyStop"] = Field(alias="_target_")
     target: Positive
 
 
 class Penalty(Strict):
-    class_path: Literal["rlhf.trust_region.Penalty"] = Field(alias="_target_")
+    class_path: Literal["rlhf.modules.trust_region.Penalty"] = Field(alias="_target_")
     coef: Positive
     target: Positive
 

@@ -10,7 +10,7 @@ divergence", 2020).
 | k1_clamped | max(d, 0)      | above the KL (AlpacaFarm)  | >= 0      |
 | exact      | sum_v pi log(pi / ref) | itself: no sampling of the token | >= 0 |
 
-Values only: what the gradient of each descends is told in rlhf.kl.descends. Shapes [B, T] -> [B,
+Values only: what the gradient of each descends is told in rlhf.kl.properties. Shapes [B, T] -> [B,
 T], unmasked.
 """
 

@@ -12,6 +12,9 @@ from __future__ import annotations
 import math
 from typing import Literal, Protocol
 
+from rlhf.arguments import positive
+from rlhf.kl.properties import CONTROLLERS
+
 Unit = Literal["sequence", "token"]
 State = dict[str, float]
 
@@ -65,6 +68,8 @@ class _Base:
 class Fixed(_Base):
     """beta stays where it starts."""
 
+    properties = CONTROLLERS["fixed"]
+
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         return None
 
@@ -92,12 +97,16 @@ class _Schedule(_Base):
 class Linear(_Schedule):
     """coef + (final - coef) * i / iterations after i updates, then final."""
 
+    properties = CONTROLLERS["linear"]
+
     def _at(self, fraction: float) -> float:
         return (1 - fraction) * self.start + fraction * self.final
 
 
 class Cosine(_Schedule):
     """final + (coef - final) * (1 + cos(pi i / iterations)) / 2 after i updates, then final."""
+
+    properties = CONTROLLERS["cosine"]
 
     def _at(self, fraction: float) -> float:
         weight = (1 + math.cos(math.pi * fraction)) / 2
@@ -110,8 +119,8 @@ class _Targeted(_Base):
     target: float
 
     def __init__(self, coef: float, target: float, unit: Unit = "sequence") -> None:
-        super().__init__(_positive("coef (it is multiplied, so 0 would stay 0)", coef))
-        self.target = _positive("target", target)
+        super().__init__(positive("coef (it is multiplied, so 0 would stay 0)", coef))
+        self.target = positive("target", target)
         if unit not in ("sequence", "token"):
             raise ValueError(f"unit must be sequence or token, got {unit!r}")
         self.unit = unit
@@ -140,9 +149,11 @@ class Adaptive(_Targeted):
     = 0, and is refused.
     """
 
+    properties = CONTROLLERS["adaptive"]
+
     def __init__(self, coef: float, target: float, horizon: float, unit: Unit = "sequence") -> None:
         super().__init__(coef, target, unit)
-        self.horizon = _positive("horizon", horizon)
+        self.horizon = positive("horizon", horizon)
 
     def _step(self, kl: float, episodes: int) -> None:
         self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * _gain(
@@ -157,9 +168,11 @@ class AdaptiveAlpacaFarm(_Targeted):
     AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`.
     """
 
+    properties = CONTROLLERS["adaptive_alpaca_farm"]
+
     def __init__(self, coef: float, target: float, k_beta: float, unit: Unit = "sequence") -> None:
         super().__init__(coef, target, unit)
-        self.k_beta = _gain("k_beta", _positive("k_beta", k_beta))
+        self.k_beta = _gain("k_beta", positive("k_beta", k_beta))
 
     def _step(self, kl: float, episodes: int) -> None:
         self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * self.k_beta
@@ -173,8 +186,8 @@ class _Bounded(_Targeted):
     ) -> None:
         super().__init__(coef, target, unit)
         self.min_coef, self.max_coef = (
-            _positive("min_coef", min_coef),
-            _positive("max_coef", max_coef),
+            positive("min_coef", min_coef),
+            positive("max_coef", max_coef),
         )
         if not min_coef <= coef <= max_coef:
             raise ValueError(
@@ -195,6 +208,8 @@ class PID(_Bounded):
     ratios are equal errors. A KL of 0 or less counts as e = -1. Anti-windup: the sum does not grow
     while beta sits at a bound and the error pushes it outwards.
     """
+
+    properties = CONTROLLERS["pid"]
 
     _state = ("coef", "integral", "error", "updates")
 
@@ -235,6 +250,8 @@ class Dual(_Bounded):
     """log beta += lr * (KL - target) / target: dual ascent on the Lagrangian of "maximise reward
     subject to KL <= target", in log beta."""
 
+    properties = CONTROLLERS["dual"]
+
     def __init__(
         self,
         coef: float,
@@ -245,7 +262,7 @@ class Dual(_Bounded):
         unit: Unit = "sequence",
     ) -> None:
         super().__init__(coef, target, min_coef, max_coef, unit)
-        self.lr = _positive("lr", lr)
+        self.lr = positive("lr", lr)
 
     def _step(self, kl: float, episodes: int) -> None:
         self.coef = self._from_log(math.log(self.coef) + self.lr * (kl - self.target) / self.target)
@@ -253,12 +270,6 @@ class Dual(_Bounded):
 
 def _clip(x: float, bound: float) -> float:
     return max(-bound, min(bound, x))
-
-
-def _positive(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0, got {value}")
-    return float(value)
 
 
 def _gain(name: str, gain: float) -> float:

@@ -1,8 +1,5 @@
-"""How the KL is estimated at each token. `sampled` says that the estimate holds only for tokens
-drawn from the policy itself.
-
-Each says what its gradient descends, by placement; rlhf.kl.descends has all pairs.
-"""
+"""How the KL is estimated at each token. What each estimate holds for, and what its gradient
+descends, stands in `rlhf.kl.properties`."""
 
 from __future__ import annotations
 
@@ -11,15 +8,10 @@ from typing import Protocol
 from torch import Tensor
 
 from rlhf.functional import kl
+from rlhf.kl.properties import ESTIMATORS
 
 
 class Estimator(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def sampled(self) -> bool: ...
-
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         """logp, ref_logp (and exact_kl) [B, T] -> nats per token [B, T], unmasked. Or of whole
         responses: [B] -> [B]."""
@@ -30,8 +22,7 @@ class K1:
     """d: unbiased, of any sign. Descends in the reward the sequence KL, exactly; in a loss
     nothing (refused)."""
 
-    name = "k1"
-    sampled = True
+    properties = ESTIMATORS["k1"]
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         return kl.k1(logp, ref_logp)
@@ -41,8 +32,7 @@ class K2:
     """d^2 / 2: biased, low variance. Descends as a sequence_loss the sequence KL, exactly; in
     the loss each token's own KL."""
 
-    name = "k2"
-    sampled = True
+    properties = ESTIMATORS["k2"]
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         return kl.k2(logp, ref_logp)
@@ -52,8 +42,7 @@ class K3:
     """exp(-d) - 1 + d: unbiased, never negative. Descends in a loss the forward KL, of sequences
     or of each token."""
 
-    name = "k3"
-    sampled = True
+    properties = ESTIMATORS["k3"]
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         return kl.k3(logp, ref_logp)
@@ -63,8 +52,7 @@ class Abs:
     """|d|: above the KL. Descends in a loss twice the total variation, of sequences or of each
     token."""
 
-    name = "abs"
-    sampled = True
+    properties = ESTIMATORS["abs"]
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         return kl.absolute(logp, ref_logp)
@@ -73,8 +61,7 @@ class Abs:
 class K1Clamped:
     """max(d, 0): biased upwards, AlpacaFarm's. Descends no divergence."""
 
-    name = "k1_clamped"
-    sampled = True
+    properties = ESTIMATORS["k1_clamped"]
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         return kl.k1_clamped(logp, ref_logp)
@@ -87,8 +74,7 @@ class Exact:
     Descends in both the sequence KL, exactly.
     """
 
-    name = "exact"
-    sampled = False
+    properties = ESTIMATORS["exact"]
 
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         if exact_kl is None:

@@ -12,6 +12,12 @@ from rlhf.functional.sequences import last_index
 from rlhf.kl.controller import Controller
 from rlhf.kl.estimator import Estimator
 from rlhf.kl.placement import Placement, sequence_weights, spread, token_weights
+from rlhf.kl.properties import (
+    controller_properties,
+    estimator_properties,
+    placement_properties,
+    reference_properties,
+)
 from rlhf.kl.reference import Reference
 from rlhf.kl.rules import faults
 
@@ -50,27 +56,33 @@ class KLPenalty:
         top_p: float = 1.0,
         temperature: float = 1.0,
     ) -> None:
+        self.controller, self.estimator = controller, estimator
+        self.placement, self.reference = placement, reference
+        self.estimates = estimator_properties(estimator)
+        self.acts = placement_properties(placement)
+        self.moves_reference = reference_properties(reference).moves
         reasons = faults(
-            estimator=type(estimator).__name__,
-            placement=type(placement).__name__,
-            controller=type(controller).__name__,
+            controller=controller_properties(controller),
+            estimator=self.estimates,
+            placement=self.acts,
+            reference=reference_properties(reference),
             coef=controller.coef,
             top_k=top_k,
             top_p=top_p,
-            reference=type(reference).__name__,
             temperature=temperature,
         )
         if reasons:
             raise ValueError(" ".join(reasons))
-        self.controller = controller
-        self.estimator = estimator
-        self.placement = placement
-        self.reference = reference
 
     @property
     def coef(self) -> float:
         """The coefficient in force: of the next rollout to be shaped."""
         return self.controller.coef
+
+    @property
+    def needs_exact_in_loss(self) -> bool:
+        """Whether `loss` asks for the KL over the vocabulary, with its gradient."""
+        return self.acts.in_loss and not self.estimates.needs_policy_samples
 
     def token_kl(
         self, logp: Tensor, ref_logp: Tensor, mask: Tensor, exact_kl: Tensor | None = None
@@ -82,7 +94,7 @@ class KLPenalty:
         equal parts on its tokens.
         """
         ref_logp = ref_logp.detach()
-        if self.placement.of_sequence:
+        if self.acts.of_sequence:
             return spread(
                 self.estimator(masked_sum(logp, mask, dim=-1), masked_sum(ref_logp, mask, dim=-1)),
                 mask,
@@ -94,7 +106,7 @@ class KLPenalty:
     ) -> Tensor:
         """`shaped_rewards` with this penalty's coefficient (or `coef`); the score alone where
         the placement is the loss. [B, T]"""
-        if not self.placement.in_reward:
+        if not self.acts.in_reward:
             coef = 0.0
         elif coef is None:
             coef = self.coef
@@ -118,12 +130,12 @@ class KLPenalty:
         loss: with token_mean or fixed_length both are the gradient of the objective divided by one
         number (the mean length or the limit), so a coefficient is the same trade in each.
         """
-        if not self.placement.in_loss:
+        if not self.acts.in_loss:
             return logp.new_zeros(())
         kl = self.token_kl(logp, ref_logp, mask, exact_kl)
-        if self.placement.of_sequence:
+        if self.acts.of_sequence:
             kl = sequence_weights(logp, old_logp, mask) * kl
-        elif self.estimator.sampled:
+        elif self.estimates.needs_policy_samples:
             kl = token_weights(logp, old_logp, mask) * kl
         return reduce((self.coef if coef is None else coef) * kl, mask)
 

@@ -1,5 +1,5 @@
 """Where the penalty acts: in the token rewards, in the loss, or (exact only) in both. What each
-descends: rlhf.kl.descends."""
+descends: rlhf.kl.properties."""
 
 from __future__ import annotations
 
@@ -10,41 +10,27 @@ from torch import Tensor
 from rlhf.functional.kl import LOG_RATIO_CLAMP
 from rlhf.functional.losses import probability_ratio
 from rlhf.functional.masking import masked_sum
+from rlhf.kl.properties import PLACEMENTS, PlacementProperties
 
 
 class Placement(Protocol):
-    @property
-    def name(self) -> str: ...
+    """A name for a place: all that is known of it are its properties."""
 
     @property
-    def in_reward(self) -> bool: ...
-
-    @property
-    def in_loss(self) -> bool: ...
-
-    @property
-    def of_sequence(self) -> bool:
-        """The estimator is taken of the log-ratio of the whole response instead of each token's."""
-        ...
+    def properties(self) -> PlacementProperties: ...
 
 
 class Reward:
     """-coef * kl_t is added to the reward of token t. Descends (k1): the sequence KL, exactly."""
 
-    name = "reward"
-    in_reward = True
-    in_loss = False
-    of_sequence = False
+    properties = PLACEMENTS["reward"]
 
 
 class Loss:
     """coef * rho_t * kl_t is added to the loss. Descends (k2): the KL of each token, without the
     KL that it causes later."""
 
-    name = "loss"
-    in_reward = False
-    in_loss = True
-    of_sequence = False
+    properties = PLACEMENTS["loss"]
 
 
 class SequenceLoss:
@@ -57,10 +43,7 @@ class SequenceLoss:
     pi_old(y) is that of the whole response (CORRECTNESS 8), whose spread grows with its length.
     """
 
-    name = "sequence_loss"
-    in_reward = False
-    in_loss = True
-    of_sequence = True
+    properties = PLACEMENTS["sequence_loss"]
 
 
 class Both:
@@ -73,10 +56,7 @@ class Both:
     exactly.
     """
 
-    name = "both"
-    in_reward = True
-    in_loss = True
-    of_sequence = False
+    properties = PLACEMENTS["both"]
 
 
 def token_weights(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:

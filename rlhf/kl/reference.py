@@ -8,11 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from rlhf.kl.properties import REFERENCES
+
 
 class Reference(Protocol):
-    @property
-    def moves(self) -> bool: ...
-
     def after_iteration(self, reference: nn.Module, policy: nn.Module, iteration: int) -> None:
         """Change `reference` in place, without gradient. `iteration` is the number of iterations
         finished, from 1."""
@@ -22,7 +21,7 @@ class Reference(Protocol):
 class SFT:
     """The policy that the run started from, frozen."""
 
-    moves = False
+    properties = REFERENCES["sft"]
 
     def after_iteration(self, reference: nn.Module, policy: nn.Module, iteration: int) -> None:
         return None
@@ -31,7 +30,7 @@ class SFT:
 class EMA:
     """Polyak average: ref <- decay * ref + (1 - decay) * policy, once an iteration."""
 
-    moves = True
+    properties = REFERENCES["ema"]
 
     def __init__(self, decay: float) -> None:
         if not 0 <= decay < 1:
@@ -52,7 +51,7 @@ class EMA:
 class Synced:
     """A copy of the policy, renewed after every `every` iterations."""
 
-    moves = True
+    properties = REFERENCES["synced"]
 
     def __init__(self, every: int) -> None:
         if every < 1:

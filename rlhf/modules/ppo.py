@@ -28,6 +28,7 @@ from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, StageModule, with_initial_lr
 from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
+from rlhf.modules.trust_region import TrustRegion, local_kl
 from rlhf.randomness import generator
 from rlhf.rollout.engines.torch import Sampling, generate
 from rlhf.rollout.evaluate import evaluate, kl_metrics, rollout_metrics
@@ -41,7 +42,6 @@ from rlhf.rollout.view import (
     to_experience,
     view_tokens,
 )
-from rlhf.trust_region import TrustRegion, local_kl
 from rlhf.types import Experience, Minibatch, PromptBatch, Rollout, ScoredRollout
 
 
@@ -265,7 +265,7 @@ class PPOModule(StageModule):
     def _exact_in_loss(self, logits: Tensor, batch: Minibatch) -> Tensor | None:
         """KL(pi || ref) over the vocabulary at each prefix [B, T], with its gradient, where the
         penalty asks for it."""
-        if not (self.kl.placement.in_loss and not self.kl.estimator.sampled):
+        if not self.kl.needs_exact_in_loss:
             return None
         rollout = batch.experience.rollout
         with torch.no_grad():
@@ -351,7 +351,7 @@ class PPOModule(StageModule):
     # --- state
 
     def extra_state(self) -> dict[str, Any]:
-        reference = self.frozen.reference.state_dict() if self.kl.reference.moves else None
+        reference = self.frozen.reference.state_dict() if self.kl.moves_reference else None
         return {
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),

@@ -58,10 +58,10 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
         policy,
         value_model(cfg, policy, reward_model),
         frozen=Frozen(
-            reference=copy.deepcopy(start) if kl.reference.moves else start,
+            reference=copy.deepcopy(start) if kl.moves_reference else start,
             judges=judges_of(shop, reward_model),
             scorer=build(cfg.scorer),
-            sft=start if kl.reference.moves else None,
+            sft=start if kl.moves_reference else None,
         ),
         prompts=prompts,
         kl=kl,

@@ -74,7 +74,9 @@ def test_live_objects_arrive_as_they_are(monkeypatch):
 def test_known_pieces():
     assert {"torch.optim.AdamW", "rlhf.kl.controller.PID", "rlhf.kl.estimator.Exact"} <= KNOWN
     assert (
-        type(build(Unlimited.model_validate({"_target_": "rlhf.trust_region.Unlimited"}))).__name__
+        type(
+            build(Unlimited.model_validate({"_target_": "rlhf.modules.trust_region.Unlimited"}))
+        ).__name__
         == "Unlimited"
     )
 

@@ -24,7 +24,7 @@ def test_sft_never_moves() -> None:
     reference, policy = Model(1.0), Model(2.0)
     SFT().after_iteration(reference, policy, 1)
     assert value(reference) == 1.0
-    assert not SFT.moves
+    assert not SFT.properties.moves
 
 
 def test_ema_by_hand() -> None:
@@ -37,7 +37,7 @@ def test_ema_by_hand() -> None:
     assert value(reference) == 1.4375
     assert value(policy) == 2.0
     assert int(reference.steps) == 2
-    assert rule.moves
+    assert rule.properties.moves
 
 
 def test_synced_copies_after_every_n() -> None:

@@ -22,11 +22,11 @@ from rlhf.models.policy import response_logits
 from rlhf.modules.exact import ExactView, angle
 from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
 from rlhf.modules.ppo import PPOModule, ppo_parameter_groups
+from rlhf.modules.trust_region import Unlimited
 from rlhf.oracle import exact_sequence_kl, expected
 from rlhf.rollout.engines.torch import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rollout.view import AdvantageSettings
-from rlhf.trust_region import Unlimited
 from tests.conftest import tiny
 
 SETTINGS = {

@@ -16,10 +16,10 @@ from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
+from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited
 from rlhf.rollout.engines.torch import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rollout.view import AdvantageSettings
-from rlhf.trust_region import EarlyStop, Penalty, Unlimited
 from tests.conftest import tiny
 
 DEFAULTS = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import tensor
 
-from rlhf.trust_region import EarlyStop, Penalty, Unlimited, local_kl
+from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited, local_kl
 
 OLD = tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 NEW = tensor([0.4, 0.4, 0.2], dtype=torch.float64)

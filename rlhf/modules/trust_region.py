@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from rlhf.arguments import positive
 from rlhf.functional.kl import k3
 from rlhf.functional.masking import Reduce, masked_mean
 
@@ -77,7 +78,7 @@ class EarlyStop(Unlimited):
     at all."""
 
     def __init__(self, target: float) -> None:
-        self.target = _positive("target", target)
+        self.target = positive("target", target)
 
     def should_stop(self, local_kl: float) -> bool:
         return not local_kl <= self.target
@@ -92,8 +93,8 @@ class Penalty:
     """
 
     def __init__(self, coef: float, target: float) -> None:
-        self.coef = self._start = _positive("coef", coef)
-        self.target = _positive("target", target)
+        self.coef = self._start = positive("coef", coef)
+        self.target = positive("target", target)
 
     def loss(
         self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
@@ -116,9 +117,3 @@ class Penalty:
 
     def load_state_dict(self, state: State) -> None:
         self.coef = state["coef"]
-
-
-def _positive(name: str, value: float) -> float:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0, got {value}")
-    return float(value)
