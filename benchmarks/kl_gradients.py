@@ -80,8 +80,8 @@ def main(directory: Path) -> None:
         )
         means = descends(penalty.estimates, penalty.acts).replace("|", "\\|")
         print(
-            f"| {penalty.estimates.name} | {penalty.acts.name} | {error:.2g} | {angle(found, true):.2f}° |"
-            f" {length:.3f} | {means} |"
+            f"| {penalty.estimates.name} | {penalty.acts.name} | {error:.2g} |"
+            f" {angle(found, true):.2f}° | {length:.3f} | {means} |"
         )
 
 

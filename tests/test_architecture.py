@@ -48,7 +48,7 @@ HEAVY = {
 }
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py", "arguments.py"},
+    {"functional", "rundir", "randomness.py", "arguments.py", "digests.py"},
     {"types.py"},
     {"kl", "oracle"},
     {"data"},

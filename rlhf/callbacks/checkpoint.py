@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
+from rlhf.digests import file_digest
 from rlhf.rundir.files import sync_directory, write_bytes, write_text
 
 KEPT = 2
@@ -51,10 +52,7 @@ class AtomicCheckpointIO(CheckpointIO):
 def is_whole(path: Path) -> bool:
     if not digest_path(path).exists():
         return False
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest() == digest_path(path).read_text().strip()
-        )
+    return file_digest(path) == digest_path(path).read_text().strip()
 
 
 def last_checkpoint(directory: Path) -> Path | None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rlhf import __version__
 from rlhf.config.allow import ENVIRONMENT
 from rlhf.config.build import build
-from rlhf.config.plan import Plan, plan, reason
+from rlhf.config.composition.plan import Plan, plan, reason
+from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.config.schema import Config
-from rlhf.config.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import read_json
@@ -92,8 +92,8 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
     """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
     import hydra
 
-    from rlhf.config.resolve import register_resolvers
-    from rlhf.config.session import prefer_our_launchers
+    from rlhf.config.composition.resolve import register_resolvers
+    from rlhf.config.composition.session import prefer_our_launchers
     from rlhf.sweeps.launchers.local import register_launcher
 
     register_resolvers()

@@ -62,7 +62,7 @@ def configured(settings: Sequence[str]) -> str:
         Refused: they name none.
     """
     from rlhf.config.compose import compose, validate
-    from rlhf.config.pieces import MLflowTracker
+    from rlhf.config.pieces.tracking import MLflowTracker
     from rlhf.config.validate import ConfigError
 
     named = os.environ.get("MLFLOW_TRACKING_URI")

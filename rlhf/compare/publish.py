@@ -11,7 +11,7 @@ from typing import Any
 from rlhf.compare.read.runs import Run
 from rlhf.compare.statistics.findings import GOLD
 from rlhf.compare.statistics.settings import differing, reward_keys
-from rlhf.config.labels import question, run_label, setting, varied
+from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
 from rlhf.tracking import compare_link, deliver, log_sweep_summary, pending, run_link, ui_command
@@ -36,9 +36,7 @@ def target(runs: Sequence[Run]) -> tuple[str, str] | None:
         if state.get("uri"):
             return str(state["uri"]), str(state["experiment"])
     for run in runs:
-        if str(run.config.get("tracking._target_", "")).endswith(
-            "MLflowTracker"
-        ) and run.config.get("tracking.uri"):
+        if run.config.get("tracking") == "mlflow" and run.config.get("tracking.uri"):
             return str(run.config["tracking.uri"]), str(run.config["tracking.experiment"])
     return None
 
@@ -115,11 +113,7 @@ def _name(uri: str, runs: Sequence[Run]) -> list[str]:
     tracked, client = _tracked(uri, runs), connect(uri)
     late = []
     for run in runs:
-        if (
-            run.name in tracked
-            and run.status != "running"
-            and "kl.controller._target_" in run.config
-        ):
+        if run.name in tracked and run.status != "running" and "kl.controller" in run.config:
             varies = varied(run.directory)
             try:
                 relabel(

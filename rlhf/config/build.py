@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from typing import Any, get_args
+from pydoc import ErrorDuringImport, locate
+from typing import Any
 
 from pydantic import BaseModel
 
-from rlhf.config import pieces
+from rlhf.config import schema  # noqa: F401  (it makes every piece known)
 from rlhf.config.allow import refusal, targets, user_allowed
-from rlhf.config.base import Strict
-
-KNOWN = frozenset(
-    name
-    for model in vars(pieces).values()
-    if inspect.isclass(model) and issubclass(model, Strict) and "class_path" in model.model_fields
-    for name in get_args(model.model_fields["class_path"].annotation)
-)
+from rlhf.config.pieces.base import BY_ADDRESS, Custom
 
 
 def is_allowed(target: object) -> bool:
-    return target in KNOWN or user_allowed(target)
+    """True for a class of ours, and for one in a package that the user allowed."""
+    return target in BY_ADDRESS or user_allowed(target)
 
 
-def _check_origin(target: str) -> None:
+def user_class(piece: Custom) -> Any:
+    """The class of a piece of the user's own.
+
+    Raises:
+        ValueError: it is not allowed, or cannot be imported.
+    """
+    target = piece.class_path
+    if not user_allowed(target):
+        raise ValueError(refusal(target))
+    try:
+        cls = locate(target)
+    except ErrorDuringImport as error:
+        raise ValueError(f"{target} cannot be imported: {error.value!r}") from None
+    if cls is None:
+        raise ValueError(f"{target} cannot be imported: there is no such module or class")
+    _check_origin(target, cls)
+    return cls
+
+
+def _check_origin(target: str, cls: Any) -> None:
     """A user's package must not lend its name to a function that lives elsewhere
     (`mine.os.system`)."""
-    from hydra.utils import get_object
-
-    found = get_object(target)
-    origin = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}"
+    origin = f"{getattr(cls, '__module__', None)}.{getattr(cls, '__qualname__', '')}"
     if not user_allowed(origin):
         raise ValueError(f"{target} is really {origin}, which is not an allowed class")
 
@@ -42,13 +52,16 @@ def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
         ValueError: if a `_target_` at any depth is not in the allow-list; nothing is imported then.
     """
     plain = piece.model_dump(by_alias=True) if isinstance(piece, BaseModel) else dict(piece)
-    named = [target for _, target in targets(plain)]
-    for target in named:
-        if not is_allowed(target):
-            raise ValueError(refusal(target))
-    for target in named:
-        if target not in KNOWN:
-            _check_origin(target)
+    plain.pop("_name_", None)
+    addresses = [target for _, target in targets(plain)]
+    for address in addresses:
+        if not is_allowed(address):
+            raise ValueError(refusal(address))
+    for address in addresses:
+        if address not in BY_ADDRESS:
+            user_class(Custom.model_validate({"_target_": address}))
+    if plain["_target_"] in BY_ADDRESS:
+        plain["_target_"] = BY_ADDRESS[plain["_target_"]].addresses[0]
     from hydra.utils import instantiate
 
     # Partial first: live objects must not pass through OmegaConf, which copies lists and refuses

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from rlhf.config.plan import compose_one
-from rlhf.config.session import session
+from rlhf.config.composition.plan import compose_one
+from rlhf.config.composition.session import session
 from rlhf.config.validate import ConfigError, validate
 
 __all__ = ["ConfigError", "compose", "validate"]

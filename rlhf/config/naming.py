@@ -1,9 +1,8 @@
-"""Names of runs and sweeps. They follow from the resolved config alone, so the same command
-finds its own directory again."""
+"""Names of runs and sweeps. They follow from the resolved config alone, so the same command finds
+its own directory again."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -11,67 +10,57 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rlhf.rundir.names import snake
+from rlhf.config.moved import MOVED
+from rlhf.config.pieces.base import piece_name
+from rlhf.config.stages import STAGES, decides, deciding_sections
+from rlhf.digests import digest, one_spelling
 
-# What says where a run lies and who watches it, not what comes out.
-VOLATILE = ("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra")
-
-# Settings inside a section that do not decide its result: how often it is saved, how much of it is
-# shown.
-BOOKKEEPING = ("checkpoint_every", "eval_samples")
-
-# What an earlier stage does not read.
-LATER = {
-    "ppo": (),
-    "reward_model": ("ppo", "advantage", "scorer", "kl", "trust_region", "seed"),
-    "sft": (
-        "reward_model",
-        "generation",
-        "ppo",
-        "advantage",
-        "scorer",
-        "kl",
-        "trust_region",
-        "seed",
-    ),
-}
+# Raised when the same config gets another hash: runs of before are compared, not gone on with.
+# 2: pieces are hashed by name, not by class; evaluation and the scorer's rules have own sections.
+HASH_VERSION = 2
 
 
-def canonical(value: Any) -> Any:
-    """`value` with one spelling of each number, so that `kl.coef=0` and `kl.coef=0.0` are the
-    same run."""
+def named(value: Any) -> Any:
+    """A plain config with each piece's name in place of its class: {"_target_":
+    "rlhf.kl.controller.PID", "target": 6} becomes {"piece": "pid", "target": 6}."""
     if isinstance(value, Mapping):
-        return {str(key): canonical(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+        rest = {key: named(item) for key, item in value.items() if not _is_class_key(key)}
+        return {"piece": piece_name(value), **rest} if "_target_" in value else rest
+    return [named(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def digest(value: Any) -> str:
-    """sha256 (hex) of the canonical JSON of a plain value."""
-    return hashlib.sha256(
-        json.dumps(canonical(value), sort_keys=True, default=str).encode()
-    ).hexdigest()
+def named_flat(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a config with dotted keys: `kl.controller._target_`: rlhf.kl.controller.PID
+    becomes `kl.controller`: pid. Keys of older versions have today's names."""
+    names: dict[str, Any] = {}
+    for key, value in flat.items():
+        node, _, last = key.rpartition(".")
+        if last == "_target_":
+            names[node] = piece_name({"_target_": value, "_name_": flat.get(f"{node}._name_")})
+        elif last != "_name_":
+            names[MOVED.get(key, key)] = value
+    return names
+
+
+def _is_class_key(key: Any) -> bool:
+    return key in ("_target_", "_name_")
 
 
 def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a resolved config that decides the result of its stage."""
-    without = {*VOLATILE, *LATER.get(str(plain.get("stage")), ())}
-    return {key: _deciding(value) for key, value in plain.items() if key not in without}
+    """The part of a resolved config that decides the result of its stage, pieces by name."""
+    stage = str(plain.get("stage"))
+    sections = deciding_sections(stage) if stage in STAGES else list(plain)
+    return {name: _deciding(name, plain[name]) for name in sections if name in plain}
 
 
-def _deciding(section: Any) -> Any:
-    return (
-        {k: v for k, v in section.items() if k not in BOOKKEEPING}
-        if isinstance(section, Mapping)
-        else section
-    )
+def _deciding(name: str, section: Any) -> Any:
+    if not isinstance(section, Mapping):
+        return section
+    return named({key: value for key, value in section.items() if decides(f"{name}.{key}")})
 
 
 def run_hash(plain: Mapping[str, Any]) -> str:
-    return digest(identity(plain))[:8]
+    return digest(one_spelling({"version": HASH_VERSION, **identity(plain)}))[:8]
 
 
 def number(value: object) -> str:
@@ -83,12 +72,11 @@ def number(value: object) -> str:
 
 def slug(plain: Mapping[str, Any]) -> str:
     stage = str(plain.get("stage"))
-    if stage in ("sft", "reward_model"):
+    if stage in STAGES and STAGES[stage].seed != "seed":
         return f"{stage}-seed{number(plain[stage]['seed'])}"
     kl = plain["kl"]
-    return (
-        f"kl{number(kl['coef'])}-{snake(kl['controller']['_target_'])}-seed{number(plain['seed'])}"
-    )
+    controller = piece_name(kl["controller"]).rpartition(".")[2]
+    return f"kl{number(kl['coef'])}-{controller}-seed{number(plain['seed'])}"
 
 
 def run_name(plain: Mapping[str, Any]) -> str:
@@ -111,8 +99,8 @@ def is_finished(directory: Path) -> bool:
 
 
 def run_directory(base: Path, rerun: bool) -> Path:
-    """`base`, or with `rerun` the first of `base-rerun1`, `base-rerun2`, ... that is not
-    finished (a cut one is resumed)."""
+    """`base`, or with `rerun` the first of `base-rerun1`, `base-rerun2`, ... that is not finished
+    (a cut one is resumed)."""
     if not rerun or not is_finished(base):
         return base
     index = 1

@@ -10,35 +10,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rlhf.config import pieces
-from rlhf.config.base import ByTarget, Count, Custom, NotNegative, Positive, Seed, Share, Strict
+from rlhf.config.pieces.algorithm import Advantage, Algorithm
+from rlhf.config.pieces.base import Count, NotNegative, Positive, Seed, Share, Strict
+from rlhf.config.pieces.callbacks import Callback
+from rlhf.config.pieces.data import Data
+from rlhf.config.pieces.kl import Controller, Estimator, Placement, Reference
+from rlhf.config.pieces.model import Model
+from rlhf.config.pieces.optimizer import Optimizer
+from rlhf.config.pieces.scorer import Scorer
+from rlhf.config.pieces.tracking import Tracking
+from rlhf.config.pieces.trust_region import TrustRegion
+from rlhf.config.stages import STAGES
 
 Schedule = Literal["constant", "linear", "cosine"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100)]
-
-Data = Annotated[
-    pieces.Reviews | pieces.Micro | pieces.JsonLines | pieces.RTPolarity | Custom, ByTarget()
-]
-Model = Annotated[pieces.TinyModel | pieces.HFModel | Custom, ByTarget()]
-Optimizer = Annotated[pieces.Adam | pieces.AdamW | pieces.SGD | Custom, ByTarget()]
-Controller = Annotated[
-    pieces.Fixed
-    | pieces.Adaptive
-    | pieces.AdaptiveAlpacaFarm
-    | pieces.Linear
-    | pieces.Cosine
-    | pieces.PID
-    | pieces.Dual
-    | Custom,
-    ByTarget(),
-]
-Estimator = Annotated[pieces.Estimator | Custom, ByTarget()]
-Placement = Annotated[pieces.Placement | Custom, ByTarget()]
-Reference = Annotated[pieces.SFTReference | pieces.EMA | pieces.Synced | Custom, ByTarget()]
-TrustRegion = Annotated[pieces.Unlimited | pieces.EarlyStop | pieces.Penalty | Custom, ByTarget()]
-Scorer = Annotated[pieces.Scorer | Custom, ByTarget()]
-Callback = Annotated[pieces.Progress | pieces.Oracle | Custom, ByTarget()]
-Tracking = Annotated[pieces.NoTracker | pieces.MLflowTracker | Custom, ByTarget()]
 
 
 class SFT(Strict):
@@ -85,17 +70,10 @@ class PPO(Strict):
     value_init: Literal["reward_model", "policy"]
     value_lr: Positive | None
     critic_warmup: Annotated[int, Field(ge=0)]
-    missing_eos: Literal["none", "set", "subtract"]
-    missing_eos_value: float | None
-    reward_clip: Positive | None
-    whiten_rewards: bool
     grad_clip: Positive | None
     lr_schedule: Schedule
     lr_warmup: Share
     checkpoint_every: Count
-    eval_every: Count
-    eval_prompts: Annotated[int, Field(ge=2)]
-    eval_samples: Annotated[int, Field(ge=0)]
     optimizer: Optimizer
 
 
@@ -105,10 +83,10 @@ class BestOfN(Strict):
     seed: Seed
 
 
-class Advantage(Strict):
-    gamma: Share
-    lam: Share
-    whiten: bool
+class Evaluation(Strict):
+    every: Count
+    prompts: Annotated[int, Field(ge=2)]
+    samples: Annotated[int, Field(ge=0)]
 
 
 class Generation(Strict):
@@ -144,15 +122,17 @@ class Paths(Strict):
 class Config(Strict):
     study: Name
     sweep: Name | None
-    stage: Literal["sft", "reward_model", "ppo"]
+    stage: Literal[*STAGES]  # type: ignore[valid-type]
     seed: Seed
     rerun: bool
     data: Data
     model: Model
     sft: SFT
     reward_model: RewardModel
+    algorithm: Algorithm
     ppo: PPO
     advantage: Advantage
+    evaluation: Evaluation
     generation: Generation
     scorer: Scorer
     kl: KL

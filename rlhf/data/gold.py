@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf.data.grammar import AMPLIFIERS, CONTENT, SOFTENERS, WEIGHTS, WORD, breaks
+from rlhf.data.sources.grammar import AMPLIFIERS, CONTENT, SOFTENERS, WEIGHTS, WORD, breaks
 
 POSITIVE_LIMIT = 3.0
 FLUENT_LIMIT = 5.0

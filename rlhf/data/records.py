@@ -8,12 +8,12 @@ sees the response without EOS.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from rlhf.digests import digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -71,11 +71,8 @@ class TaskData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the content as canonical JSON: keys sorted, no spaces, ASCII only."""
-        text = json.dumps(
-            asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        )
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        """sha256 (hex) of the content."""
+        return digest(self)
 
 
 class Reward(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from rlhf.digests import file_digest
 from rlhf.models.scalar import ScalarModel
 from rlhf.randomness import generator, seeded_global_rng
 
@@ -119,11 +119,6 @@ class HFModel:
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
         )
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:

@@ -77,7 +77,8 @@ class ExactView:
         module, scored = self.module, self.score()
         if module.advantage.whiten or module.advantage.whiten_rewards:
             raise ValueError(
-                "the expected gradient needs advantage.whiten=false and ppo.whiten_rewards=false"
+                "the expected gradient needs advantage.whiten=false and"
+                " advantage.whiten_rewards=false"
             )
         experience, _ = to_experience(scored, module.kl, module.advantage)
         logp = self.by_prompt(masked_sum(scored.logp.double(), self.rollout.mask, dim=1))

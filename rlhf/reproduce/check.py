@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.config.build import build
-from rlhf.config.naming import LATER, digest, identity
+from rlhf.config.naming import identity
+from rlhf.config.properties import needs_reward_model
 from rlhf.config.schema import Config
 from rlhf.data.records import TaskData
+from rlhf.digests import digest
 from rlhf.reproduce import differences
 from rlhf.reproduce.differences import Difference
 from rlhf.reproduce.kept import Kept, where_started
@@ -109,12 +111,13 @@ class Checker:
         return data_parts(data)
 
     def _fingerprints(self, cfg: Config) -> dict[str, str]:
-        from rlhf.runs.run import needs_reward_model
         from rlhf.stages.context import Workshop
         from rlhf.stages.reward_model import reward_model_fingerprint
         from rlhf.stages.sft import sft_fingerprint
 
-        wanted = cfg.stage == "reward_model" or (cfg.stage == "ppo" and needs_reward_model(cfg))
+        wanted = cfg.stage == "reward_model" or (
+            cfg.stage == "ppo" and needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm)
+        )
         key = digest([wanted, _without_later(cfg)])
         if key not in self._stages:
             shop: Workshop = Workshop(
@@ -128,10 +131,7 @@ class Checker:
 
 
 def _without_later(cfg: Config) -> dict[str, object]:
-    plain = identity(cfg.plain())
-    return {
-        key: value for key, value in plain.items() if key not in {*LATER["reward_model"], "stage"}
-    }
+    return identity({**cfg.plain(), "stage": "reward_model"})
 
 
 def common(jobs: Iterable[Job]) -> Mapping[Difference, list[str]]:

@@ -13,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.compare.read.runs import flatten
-from rlhf.config.naming import canonical, identity, run_hash
-from rlhf.config.resolve import resolve
+from rlhf.config.composition.resolve import resolve
+from rlhf.config.naming import identity, run_hash
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
+from rlhf.digests import one_spelling
 from rlhf.reproduce.differences import ABSENT, Difference
 from rlhf.reproduce.target import Original
 
@@ -81,7 +82,7 @@ def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str
     changed = [
         key
         for key in dict.fromkeys([*then, *now])
-        if canonical(then.get(key, ABSENT)) != canonical(now.get(key, ABSENT))
+        if one_spelling(then.get(key, ABSENT)) != one_spelling(now.get(key, ABSENT))
     ]
     return other[0], [
         Difference(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.naming import digest, run_hash
+from rlhf.config.naming import run_hash
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
+from rlhf.digests import digest
 from rlhf.reproduce.check import Job
 from rlhf.reproduce.target import NoTarget, Target, shown
 from rlhf.rundir.files import write_json

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf.digests import file_digest
 from rlhf.reproduce import numbers
 from rlhf.reproduce.check import Job
 from rlhf.reproduce.numbers import MetricComparison, SampleComparison, WeightComparison
@@ -154,8 +154,7 @@ def _of_file(directory: Path) -> tuple[str | None, Path]:
     path = directory / "model.safetensors"
     if not path.is_file():
         return None, path
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), path
+    return file_digest(path), path
 
 
 # --- in words

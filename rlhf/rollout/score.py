@@ -54,7 +54,20 @@ class Scorer(Protocol):
         ...
 
 
-class RewardModelScorer:
+class Rules:
+    """Arguments that act on a score before the KL is added."""
+
+    def __init__(
+        self,
+        missing_eos: str = "none",
+        missing_eos_value: float | None = None,
+        reward_clip: float | None = None,
+    ) -> None:
+        self.missing_eos, self.missing_eos_value = missing_eos, missing_eos_value
+        self.reward_clip = reward_clip
+
+
+class RewardModelScorer(Rules):
     """The learned proxy: the scalar at the response's last token."""
 
     needs_reward_model = True
@@ -65,7 +78,7 @@ class RewardModelScorer:
         return scores["proxy"]
 
 
-class GoldScorer:
+class GoldScorer(Rules):
     """The data's own gold reward."""
 
     needs_reward_model = False

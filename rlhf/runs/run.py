@@ -14,7 +14,9 @@ import torch
 
 from rlhf.config.build import build
 from rlhf.config.naming import is_finished, run_hash
+from rlhf.config.properties import needs_reward_model
 from rlhf.config.schema import Config
+from rlhf.config.stages import STAGES
 from rlhf.config.validate import cautions
 from rlhf.data.records import Source
 from rlhf.rundir.errors import RunFailed, Stopped
@@ -31,7 +33,7 @@ from rlhf.runs.summary import (
     tracked_params,
 )
 from rlhf.stages import best_of_n
-from rlhf.stages.context import READS, Workshop, finishing, flatten, to_yaml
+from rlhf.stages.context import Workshop, finishing, to_yaml
 from rlhf.stages.manifest import manifest
 from rlhf.stages.ppo import train_ppo
 from rlhf.stages.reward_model import reward_model_artifact
@@ -77,7 +79,7 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
     if cfg.stage == "sft":
         return _written(summarise_artifact(shop, sft, plain), directory)
     reward_model: Path | None = None
-    if cfg.stage == "reward_model" or needs_reward_model(cfg):
+    if cfg.stage == "reward_model" or needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm):
         reward_model = reward_model_artifact(shop, sft)
         parents["reward_model"] = reward_model.name
     if cfg.stage == "reward_model":
@@ -92,7 +94,7 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
         directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations
     )
     tracker: Tracker = build(cfg.tracking)
-    params, datasets = flatten(tracked_params(plain)), shop.datasets(*READS["ppo"])
+    params, datasets = tracked_params(plain), shop.datasets(*STAGES["ppo"].data)
     tracker.begin(
         directory,
         name=run_label(shop),
@@ -108,11 +110,6 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
 def _written(summary: Summary, directory: Path) -> Summary:
     write_json(directory / "summary.json", summary)
     return summary
-
-
-def needs_reward_model(cfg: Config) -> bool:
-    """Whether PPO scores with it or starts its value model from it."""
-    return bool(build(cfg.scorer).needs_reward_model) or cfg.ppo.value_init == "reward_model"
 
 
 def _check_identity(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:

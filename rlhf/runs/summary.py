@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhf.config import labels
-from rlhf.config.naming import run_hash
+from rlhf.config import titles
+from rlhf.config.naming import named_flat, run_hash
+from rlhf.config.properties import kl_properties
 from rlhf.config.schema import Config
+from rlhf.config.stages import decides
 from rlhf.config.validate import cautions
-from rlhf.kl.descends import descends
+from rlhf.kl.properties import descends
 from rlhf.rundir.files import read_jsonl
-from rlhf.rundir.names import snake
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Workshop, flatten
 
@@ -96,44 +97,39 @@ def _seconds(directory: Path) -> float:
 
 def kl_pieces(cfg: Config) -> dict[str, str]:
     """The YAML names of the KL pieces: `kl.controller`: adaptive, ..."""
-    return {
-        f"kl.{part}": snake(getattr(cfg.kl, part).class_path)
-        for part in ("controller", "estimator", "placement", "reference")
-    }
+    pieces = ("controller", "estimator", "placement", "reference")
+    return {f"kl.{part}": getattr(cfg.kl, part).name for part in pieces}
 
 
 def kl_descends(cfg: Config) -> str:
-    """Which divergence the gradient of the penalty descends."""
-    pieces = kl_pieces(cfg)
-    return descends(pieces["kl.estimator"], pieces["kl.placement"])
+    """The divergence that the gradient of the penalty descends."""
+    properties = kl_properties(cfg.kl)
+    return descends(properties["estimator"], properties["placement"])
 
 
 def run_label(shop: Workshop) -> str:
     """What a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else the sweep
     varies."""
-    return labels.run_label(flatten(shop.cfg.plain()), labels.varied(shop.run_directory))
+    return titles.run_label(
+        named_flat(flatten(shop.cfg.plain())), titles.varied(shop.run_directory)
+    )
 
 
 def run_tags(shop: Workshop, parents: Mapping[str, str]) -> dict[str, str]:
     """What MLflow finds and groups runs by. `setting` is the same for all seeds."""
-    cfg = shop.cfg
-    tags = {
+    cfg, varied = shop.cfg, titles.varied(shop.run_directory)
+    return {
         "stage": "ppo",
         "study": cfg.study,
         "data": shop.data.fingerprint,
         **({"sweep": cfg.sweep} if cfg.sweep else {}),
-    }
-    tags["setting"] = labels.setting(flatten(cfg.plain()), labels.varied(shop.run_directory))
-    return {
-        **tags,
+        "setting": titles.setting(named_flat(flatten(cfg.plain())), varied),
         **kl_pieces(cfg),
         **{f"parent.{stage}": fingerprint for stage, fingerprint in parents.items()},
     }
 
 
 def tracked_params(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in plain.items()
-        if key not in {"paths", "tracking", "callbacks", "rerun"}
-    }
+    """The settings that decide the result, as MLflow's params: `kl.controller`: pid."""
+    params = named_flat(flatten(dict(plain)))
+    return {key: value for key, value in params.items() if decides(key)}

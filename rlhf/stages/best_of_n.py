@@ -35,13 +35,12 @@ def best_of_n_curve(
     parts = {
         "sft": sft.name,
         "reward_model": reward_model.name if reward_model else None,
-        "scorer": shop.cfg.scorer.model_dump(by_alias=True, mode="json"),
-        "missing_eos": [shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value],
+        "scorer": shop.deciding("scorer", without=("reward_clip",)),
         "generation": shop.cfg.generation.model_dump(mode="json"),
         "data": shop.data.fingerprint,
-        "judges": shop.cfg.data.model_dump(by_alias=True, mode="json", exclude={"path"}),
+        "judges": shop.deciding("data", without=("path",)),
     }
-    identity = shop.fingerprint("best_of_n", settings, **parts)
+    identity = shop.fingerprint("best_of_n", **parts)
 
     def make(work: Path) -> dict[str, Any]:
         write_json(work / FILE, {"points": measure(shop, sft, reward_model)})
@@ -85,7 +84,11 @@ def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[s
         )
         judged = judges.scores(rollout)
         maximised = whole_score(
-            scorer, rollout, judged, shop.cfg.ppo.missing_eos, shop.cfg.ppo.missing_eos_value
+            scorer,
+            rollout,
+            judged,
+            getattr(shop.cfg.scorer, "missing_eos", "none"),
+            getattr(shop.cfg.scorer, "missing_eos_value", None),
         )
         for name, score in {"": maximised, **judged}.items():
             parts.setdefault(name, []).append(score.cpu())

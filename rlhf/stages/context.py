@@ -4,7 +4,7 @@ trained and tracked."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,29 +17,23 @@ from pydantic import BaseModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
-from rlhf.config.naming import BOOKKEEPING, run_hash
+from rlhf.config.naming import named, run_hash
 from rlhf.config.schema import Config
+from rlhf.config.stages import ASIDE_KEYS, STAGES
 from rlhf.data.records import Source, TaskData
+from rlhf.digests import digest
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl, write_text
-from rlhf.rundir.names import snake
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.stages.artifacts import ArtifactStore
-from rlhf.stages.fingerprint import content, fingerprint
+from rlhf.stages.fingerprint import fingerprint
 from rlhf.stages.fit import TrainerSettings, fit
 from rlhf.stages.manifest import data_parts, manifest
 from rlhf.tracking.base import Dataset, Status, Tracker
 
 log = logging.getLogger(__name__)
-
-# the parts of the data
-READS = {
-    "sft": ("demonstrations",),
-    "reward_model": ("preferences", "prompts"),
-    "ppo": ("prompts",),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +62,7 @@ class Workshop:
         """What a stage learns from, for the tracker: those of `demonstrations`, `preferences`
         and `prompts` that there are."""
         kind, source = (
-            snake(self.cfg.data.class_path),
+            self.cfg.data.name,
             self.cfg.data.model_dump(by_alias=True, mode="json"),
         )
         found = {name: self.data_parts[name] for name in parts if name in self.data_parts}
@@ -91,7 +85,7 @@ class Workshop:
 
     @cached_property
     def tokenizer_content(self) -> str:
-        return content(self.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+        return digest(self.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
 
     def load_policy(self, path: Path) -> PreTrainedModel:
         """A causal LM that a stage of ours saved; its own code runs only where the model's
@@ -119,12 +113,17 @@ class Workshop:
     def optimizer(self, piece: BaseModel) -> Callable[[Any], torch.optim.Optimizer]:
         return lambda params: build(piece, params=params)
 
-    def deciding(self, section: BaseModel) -> dict[str, Any]:
-        return section.model_dump(by_alias=True, mode="json", exclude=set(BOOKKEEPING))
+    def deciding(self, name: str, *, without: Collection[str] = ()) -> dict[str, Any]:
+        """A section of the config, pieces by name, as far as it has a part in what comes out."""
+        plain = getattr(self.cfg, name).model_dump(by_alias=True, mode="json")
+        aside = {*ASIDE_KEYS, *(f"{name}.{key}" for key in without)}
+        kept = {key: value for key, value in plain.items() if f"{name}.{key}" not in aside}
+        section: dict[str, Any] = named(kept)
+        return section
 
-    def fingerprint(self, stage: str, section: BaseModel, **parts: Any) -> str:
+    def fingerprint(self, stage: str, **parts: Any) -> str:
         return fingerprint(
-            stage, settings=self.deciding(section), trainer=self.cfg.trainer.model_dump(), **parts
+            stage, settings=self.deciding(stage), trainer=self.cfg.trainer.model_dump(), **parts
         )
 
     def fit(
@@ -155,7 +154,6 @@ class Workshop:
         self,
         stage: str,
         identity: str,
-        section: BaseModel,
         parents: dict[str, str],
         make: Callable[[Path, Tracker], dict[str, Any]],
     ) -> Path:
@@ -163,7 +161,7 @@ class Workshop:
         `make(work, tracker)` gives its metrics."""
 
         def made(work: Path) -> dict[str, Any]:
-            settings = self.deciding(section)
+            settings = self.deciding(stage)
             plain = {**self.cfg.plain(), "stage": stage}
             write_text(work / "config.yaml", to_yaml(plain))
             tracker: Tracker = build(self.cfg.tracking)
@@ -173,7 +171,7 @@ class Workshop:
                 "fingerprint": identity,
                 **{f"parent.{k}": v for k, v in parents.items()},
             }
-            datasets = self.datasets(*READS[stage])
+            datasets = self.datasets(*STAGES[stage].data)
             tracker.begin(
                 work,
                 name=f"{stage} {identity[:8]}",

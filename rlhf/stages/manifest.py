@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.data.records import TaskData
-from rlhf.stages.fingerprint import content
+from rlhf.digests import digest
 
 PACKAGES = (
     "rlhf",
@@ -88,7 +88,7 @@ def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
         "prompts": data.prompts,
     }
     return {
-        name: {"rows": len(s.train) + len(s.heldout), "sha256": content(s)}
+        name: {"rows": len(s.train) + len(s.heldout), "sha256": digest(s)}
         for name, s in splits.items()
         if s is not None
     }

@@ -14,14 +14,14 @@ from rlhf.config.build import build
 from rlhf.config.schema import Config
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.data.loaders import draw_prompts
+from rlhf.digests import file_digest
 from rlhf.kl.penalty import KLPenalty
-from rlhf.models.load import file_digest, load_scalar_model, scalar_model_from
+from rlhf.models.load import load_scalar_model, scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
 from rlhf.rollout.engines.torch import Sampling
 from rlhf.rollout.score import Judges
-from rlhf.rollout.view import AdvantageSettings
 from rlhf.stages.context import Workshop
 from rlhf.tracking.base import Tracker
 
@@ -49,10 +49,16 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
             tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)
         ),
         heldout=collate_prompts(
-            tokenizer, [heldout[i % len(heldout)] for i in range(cfg.ppo.eval_prompts)]
+            tokenizer, [heldout[i % len(heldout)] for i in range(cfg.evaluation.prompts)]
         ),
         training=lambda: collate_prompts(tokenizer, shop.data.prompts.train),
     )
+    given = {
+        **dict(cfg.ppo),
+        **dict(cfg.scorer),
+        "eval_every": cfg.evaluation.every,
+        "eval_samples": cfg.evaluation.samples,
+    }
     chosen = PPOSettings.__dataclass_fields__
     return PPOModule(
         policy,
@@ -67,10 +73,8 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
         kl=kl,
         trust_region=build(cfg.trust_region),
         make_optimizer=partial(make_optimizer, cfg),
-        settings=PPOSettings(
-            **{name: value for name, value in dict(cfg.ppo).items() if name in chosen}
-        ),
-        advantage=AdvantageSettings(**dict(cfg.advantage), whiten_rewards=cfg.ppo.whiten_rewards),
+        settings=PPOSettings(**{name: value for name, value in given.items() if name in chosen}),
+        advantage=build(cfg.advantage),
         sampling=Sampling(**dict(cfg.generation)),
         eos=eos_id(tokenizer),
         pad=pad_id(tokenizer),

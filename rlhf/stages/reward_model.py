@@ -17,16 +17,16 @@ from rlhf.data.collate import (
     eos_id,
     pad_id,
 )
-from rlhf.data.labels import Response, label_pairs
+from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import ShuffledBatches, draw_prompts, in_order
 from rlhf.data.records import DataError, Preference, Split
+from rlhf.digests import digest
 from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.torch import Sampling, decode, generate
 from rlhf.stages.context import Workshop, last_record
-from rlhf.stages.fingerprint import content
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
 
@@ -35,16 +35,14 @@ SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
 
 def reward_model_fingerprint(shop: Workshop, sft: str) -> str:
     if shop.data.preferences is not None:
-        pairs: Any = content(shop.data.preferences)
+        pairs: Any = digest(shop.data.preferences)
     else:  # sampled from the SFT policy, labelled by gold: the source's own settings decide both
-        pairs = shop.cfg.data.model_dump(by_alias=True, mode="json", exclude={"path"})
+        pairs = shop.deciding("data", without=("path",))
     sampled = {
-        "prompts": content(shop.data.prompts),
+        "prompts": digest(shop.data.prompts),
         "max_new_tokens": shop.cfg.generation.max_new_tokens,
     }
-    return shop.fingerprint(
-        "reward_model", shop.cfg.reward_model, sft=sft, pairs=pairs, sampled=sampled
-    )
+    return shop.fingerprint("reward_model", sft=sft, pairs=pairs, sampled=sampled)
 
 
 def reward_model_artifact(shop: Workshop, sft: Path) -> Path:
@@ -52,7 +50,6 @@ def reward_model_artifact(shop: Workshop, sft: Path) -> Path:
     return shop.artifact(
         "reward_model",
         identity,
-        shop.cfg.reward_model,
         {"sft": sft.name},
         partial(_train, shop, sft),
     )

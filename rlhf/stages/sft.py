@@ -8,24 +8,23 @@ from typing import Any
 
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations, pad_id
 from rlhf.data.loaders import ShuffledBatches, in_order
+from rlhf.digests import digest
 from rlhf.modules.sft import SFTModule
 from rlhf.stages.context import Workshop, last_record
-from rlhf.stages.fingerprint import content
 from rlhf.tracking.base import Tracker
 
 
 def sft_fingerprint(shop: Workshop) -> str:
     return shop.fingerprint(
         "sft",
-        shop.cfg.sft,
         model=shop.model.identity(),
         tokenizer=shop.tokenizer_content,
-        demonstrations=content(shop.data.demonstrations),
+        demonstrations=digest(shop.data.demonstrations),
     )
 
 
 def sft_artifact(shop: Workshop) -> Path:
-    return shop.artifact("sft", sft_fingerprint(shop), shop.cfg.sft, {}, partial(_train, shop))
+    return shop.artifact("sft", sft_fingerprint(shop), {}, partial(_train, shop))
 
 
 def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from rlhf.config import naming
-from rlhf.config.plan import Plan
+from rlhf.config.composition.plan import Plan
+from rlhf.config.composition.session import CONFIG_NAME
 from rlhf.config.schema import Config
-from rlhf.config.session import CONFIG_NAME
 from rlhf.rundir.files import read_json
 from rlhf.sweeps.job import Job
 from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of

@@ -28,7 +28,7 @@ SMALL = [
     "sft.epochs=2",
     "callbacks=oracle",
     "~callbacks.progress",
-    "ppo.eval_prompts=4",
+    "evaluation.prompts=4",
     "ppo.critic_warmup=0",
 ]
 
@@ -53,7 +53,7 @@ def go(tmp_path):
     return made
 
 
-SHORT = ["ppo.iterations=2", "ppo.rollout_size=32", "ppo.minibatch_size=16", "ppo.eval_every=1"]
+SHORT = ["ppo.iterations=2", "ppo.rollout_size=32", "ppo.minibatch_size=16", "evaluation.every=1"]
 
 
 def test_target_and_error_are_logged_and_the_right_coefficient_is_solved_for(go):

@@ -346,8 +346,8 @@ def test_a_sweep(reproduce, home):
     ]
     small += [
         "ppo.minibatch_size=8",
-        "ppo.eval_every=1",
-        "ppo.eval_prompts=8",
+        "evaluation.every=1",
+        "evaluation.prompts=8",
         "ppo.checkpoint_every=1",
         "tracking=none",
     ]

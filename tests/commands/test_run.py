@@ -25,9 +25,9 @@ TINY += [
     "ppo.iterations=2",
     "ppo.rollout_size=16",
     "ppo.minibatch_size=8",
-    "ppo.eval_every=1",
+    "evaluation.every=1",
 ]
-TINY += ["ppo.eval_prompts=8", "ppo.checkpoint_every=1", "tracking=none"]
+TINY += ["evaluation.prompts=8", "ppo.checkpoint_every=1", "tracking=none"]
 
 PROBE = """
 import sys, time
@@ -104,15 +104,19 @@ def test_version(capsys):
     assert capsys.readouterr().out.startswith("rlhf ")
 
 
-@pytest.mark.parametrize("words", [["--allow-targets=mine"], ["--allow-targets", "mine"]])
-def test_allowing_a_package(words, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "words", [["--allow-targets=scorers_of_mine"], ["--allow-targets", "scorers_of_mine"]]
+)
+def test_allowing_a_package(words, monkeypatch, capsys, tmp_path):
+    (tmp_path / "scorers_of_mine.py").write_text("class Scorer: needs_reward_model = False")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("RLHF_ALLOW_TARGETS", "yours")
-    line = "scorer._target_=mine.Scorer"
+    line = "scorer._target_=scorers_of_mine.Scorer"
     assert cli.main([line, "kl.coef=abc"]) == 2
-    assert "mine.Scorer is not an allowed class" in capsys.readouterr().err
+    assert "scorers_of_mine.Scorer is not an allowed class" in capsys.readouterr().err
     assert cli.main([*words, line, "kl.coef=abc"]) == 2
-    assert "mine.Scorer" not in capsys.readouterr().err
-    assert os.environ["RLHF_ALLOW_TARGETS"] == "yours,mine"
+    assert "scorers_of_mine.Scorer" not in capsys.readouterr().err
+    assert os.environ["RLHF_ALLOW_TARGETS"] == "yours,scorers_of_mine"
 
 
 def test_shell_completion(tmp_path):

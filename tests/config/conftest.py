@@ -1,7 +1,7 @@
 import pytest
 
-from rlhf.config.plan import plan
-from rlhf.config.session import session
+from rlhf.config.composition.plan import plan
+from rlhf.config.composition.session import session
 
 
 @pytest.fixture(scope="session")

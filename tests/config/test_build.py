@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from rlhf.config.base import Custom
-from rlhf.config.build import KNOWN, build, is_allowed
-from rlhf.config.pieces import Unlimited
+from rlhf.config.build import build, is_allowed
+from rlhf.config.pieces.base import BY_ADDRESS, Custom
+from rlhf.config.pieces.trust_region import Unlimited
 
 REFUSED = [
     "os._exit",
@@ -72,7 +72,8 @@ def test_live_objects_arrive_as_they_are(monkeypatch):
 
 
 def test_known_pieces():
-    assert {"torch.optim.AdamW", "rlhf.kl.controller.PID", "rlhf.kl.estimator.Exact"} <= KNOWN
+    ours = {"torch.optim.AdamW", "rlhf.kl.controller.PID", "rlhf.kl.estimator.Exact"}
+    assert ours <= BY_ADDRESS.keys()
     assert (
         type(
             build(Unlimited.model_validate({"_target_": "rlhf.modules.trust_region.Unlimited"}))
@@ -81,10 +82,12 @@ def test_known_pieces():
     )
 
 
-def test_allowing_comes_from_outside_the_config(planned, monkeypatch):
-    line = "kl.controller._target_=mine.Controller"
+def test_allowing_comes_from_outside_the_config(planned, monkeypatch, tmp_path):
+    (tmp_path / "of_mine.py").write_text("class Controller: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    line = "kl.controller._target_=of_mine.Controller"
     assert any("not an allowed class" in fault for fault in planned(line).faults)
-    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "mine")
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "of_mine")
     found = planned(line, "+kl.controller.anything=1")
     assert found.faults == []
     assert found.jobs[0].config.kl.controller.model_extra == {"anything": 1}

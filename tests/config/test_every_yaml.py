@@ -6,7 +6,7 @@ import torch
 import yaml
 
 from rlhf.config.build import build
-from rlhf.config.session import conf_dir, session
+from rlhf.config.composition.session import conf_dir, session
 
 FILES = sorted(
     str(path.relative_to(conf_dir()).with_suffix("")) for path in conf_dir().rglob("*.yaml")
@@ -81,6 +81,7 @@ def built(config):
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),
         build(config.trust_region),
         build(config.scorer),
+        build(config.advantage),
         build(config.tracking),
         *(build(piece) for piece in config.callbacks.values()),
     ]
@@ -121,8 +122,8 @@ def test_the_walk_saw_every_group():
     """Counted here, so that a group cannot drop out of sight."""
     seen = {file.rpartition("/")[0] for file in FILES}
     groups = (
-        "advantage best_of_n callbacks data experiment generation kl kl/coef kl/controller"
-        " kl/estimator kl/placement kl/reference"
+        "advantage algorithm best_of_n callbacks data evaluation experiment generation kl"
+        " kl/coef kl/controller kl/estimator kl/placement kl/reference"
     )
     groups += (
         " model optimizer paths ppo reward_model scorer sft tracking trainer trust_region"

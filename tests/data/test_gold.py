@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from rlhf.data.gold import ReviewGold, VaderGold, saturate, sentiment
-from rlhf.data.grammar import WORD, all_prompts, complete
+from rlhf.data.sources.grammar import WORD, all_prompts, complete
 
 GOLD = ReviewGold()
 PROMPT = "the plot of this film"

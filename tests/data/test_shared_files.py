@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.data.jsonl import JsonLines, read_rows
-from rlhf.data.rt_polarity import RTPolarity
+from rlhf.data.sources.jsonl import JsonLines, read_rows
+from rlhf.data.sources.rt_polarity import RTPolarity
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")

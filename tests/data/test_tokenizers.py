@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from transformers import AutoTokenizer
 
-from rlhf.data.grammar import all_prompts, complete
 from rlhf.data.records import Demonstration, Preference, Split, TaskData
+from rlhf.data.sources.grammar import all_prompts, complete
 from rlhf.data.tokenizers import byte_level_bpe, symbols, training_texts, word_level
 
 RNG = random.Random(0)
@@ -99,7 +99,7 @@ def test_the_name_of_a_special_token_in_a_text_is_text(pieces):
 
 def test_bpe_is_the_same_in_another_process():
     code = (
-        "import hashlib, random; from rlhf.data.grammar import all_prompts, complete; from"
+        "import hashlib, random; from rlhf.data.sources.grammar import all_prompts, complete; from"
         " rlhf.data.tokenizers import byte_level_bpe\nrng = random.Random(1); texts = [complete(p,"
         " rng) for p in rng.choices(all_prompts(),"
         " k=500)]\nprint(hashlib.sha256(byte_level_bpe(texts,"

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from rlhf.kl.properties import UNKNOWN, descends
 from torch import Tensor, tensor
 
 from rlhf.functional.masking import masked_sum
@@ -8,6 +7,7 @@ from rlhf.kl.controller import Adaptive, Controller, Dual, Fixed
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
 from rlhf.kl.penalty import KLPenalty, shaped_rewards
 from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
+from rlhf.kl.properties import UNKNOWN, descends
 from rlhf.kl.reference import SFT, Synced
 
 MASK = tensor([[True, True, True], [True, True, False]])

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
-from rlhf.config.session import conf_dir
+from rlhf.config.composition.session import conf_dir
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.status import is_alive
 from rlhf.sweeps.launchers.local import JobFailed
@@ -45,8 +45,8 @@ TINY = [
     "ppo.iterations=2",
     "ppo.rollout_size=16",
     "ppo.minibatch_size=8",
-    "ppo.eval_every=1",
-    "ppo.eval_prompts=8",
+    "evaluation.every=1",
+    "evaluation.prompts=8",
     "ppo.checkpoint_every=1",
     "best_of_n.samples=0",
     "tracking=none",

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rlhf.config.naming import named_flat
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.status import is_alive
@@ -94,4 +95,4 @@ def _config(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
-    return flatten(tree) if isinstance(tree, Mapping) else {}
+    return named_flat(flatten(tree)) if isinstance(tree, Mapping) else {}

@@ -197,7 +197,7 @@ def reward_at_clip(run: Run) -> str | None:
         return ""
     return (
         f"{fmean(clipped):.0%} of the scores were cut by reward_clip"
-        f" ({run.config.get('ppo.reward_clip', '?')}): PPO cannot see above it."
+        f" ({run.config.get('scorer.reward_clip', '?')}): PPO cannot see above it."
     )
 
 

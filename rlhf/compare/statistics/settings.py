@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +12,10 @@ from typing import Any
 from rlhf.compare.read.curves import final
 from rlhf.compare.read.runs import Run
 from rlhf.compare.statistics.estimates import NOTHING, Estimate, over_runs, same_thing
-from rlhf.rundir.names import snake
+from rlhf.config.stages import decides
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_value
 
-# What does not decide a result, and the seed, over which we average.
-ASIDE = re.compile(r"^(seed|rerun|study|sweep|paths|tracking|callbacks|hydra)(\.|$)")
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 SHOWN = (
     "objective",
@@ -58,7 +55,7 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     it has one value for each class.
     """
     runs = [run for run in runs if run.config]
-    keys = sorted({key for run in runs for key in run.config if not ASIDE.match(key)})
+    keys = sorted({key for run in runs for key in run.config if key != "seed" and decides(key)})
     table = {
         key: {run.name: redact_value(key, run.config.get(key, ABSENT)) for run in runs}
         for key in keys
@@ -68,18 +65,8 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
         for key, column in table.items()
         if len({_plain(v) for v in column.values()}) > 1
     }
-    classes = {
-        key.removesuffix("._target_"): column
-        for key, column in table.items()
-        if key.endswith("._target_")
-    }
-    kept = {key: column for key, column in table.items() if not _comes_with(key, column, classes)}
-    named = {
-        key.removesuffix("._target_"): {
-            n: snake(v) if key.endswith("_target_") else v for n, v in c.items()
-        }
-        for key, c in kept.items()
-    }
+    pieces = {key: column for key, column in table.items() if _has_arguments(key, keys)}
+    named = {key: column for key, column in table.items() if not _comes_with(key, column, pieces)}
     keys = sorted(named, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
     return {
         key: named[key]
@@ -178,9 +165,13 @@ def _column(runs: Sequence[Run], key: str) -> list[float]:
     return [final(run, key) for run in runs]
 
 
-def _comes_with(key: str, column: dict[str, Any], classes: dict[str, dict[str, Any]]) -> bool:
-    for node, targets in classes.items():
-        if key.startswith(f"{node}.") and key != f"{node}._target_":
+def _has_arguments(key: str, keys: Sequence[str]) -> bool:
+    return any(other.startswith(f"{key}.") for other in keys)
+
+
+def _comes_with(key: str, column: dict[str, Any], pieces: dict[str, dict[str, Any]]) -> bool:
+    for node, targets in pieces.items():
+        if key.startswith(f"{node}."):
             pairs = {(_plain(targets[name]), _plain(value)) for name, value in column.items()}
             return len(pairs) == len({target for target, _ in pairs})
     return False

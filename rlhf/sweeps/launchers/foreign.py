@@ -13,7 +13,7 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.plan import Plan, reason
+from rlhf.config.composition.plan import Plan, reason
 from rlhf.rundir.lock import owned
 from rlhf.sweeps.job import Job
 from rlhf.sweeps.launcher_json import Ledger

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.pieces import MLflowTracker
+from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.rundir.files import write_json

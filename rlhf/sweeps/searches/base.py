@@ -20,8 +20,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config import naming
-from rlhf.config.overrides import Groups, parse
-from rlhf.config.plan import Composer, reason
+from rlhf.config.composition.overrides import Groups, parse
+from rlhf.config.composition.plan import Composer, reason
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
 from rlhf.rundir.files import read_json

@@ -11,8 +11,8 @@ from hydra.plugins.launcher import Launcher
 
 from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
-from rlhf.config.plan import Plan, PlannedJob, plan
-from rlhf.config.session import session
+from rlhf.config.composition.plan import Plan, PlannedJob, plan
+from rlhf.config.composition.session import session
 from rlhf.sweeps.launchers.foreign import hand_over
 from rlhf.sweeps.launchers.local import JobFailed
 from rlhf.sweeps.multirun import sweep

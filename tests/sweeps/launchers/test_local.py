@@ -161,7 +161,7 @@ def test_what_a_sweeper_gets(tmp_path, capsys):
 def test_the_server_imports_what_the_jobs_need(planned):
     modules = preloads([cfg for _, cfg in planned])
     assert modules[0] == "rlhf.runs.preload"
-    assert "rlhf.data.reviews" in modules
+    assert "rlhf.data.sources.reviews" in modules
     assert "rlhf.tracking.preload" not in modules
     assert "rlhf.tracking.preload" in preloads([validate(compose())])
 

@@ -13,8 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from rlhf.commands import run as cli
-from rlhf.config.plan import plan
-from rlhf.config.session import session
+from rlhf.config.composition.plan import plan
+from rlhf.config.composition.session import session
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
 from rlhf.sweeps.multirun import sweep

@@ -1,0 +1,143 @@
+"""Reads overrides before Hydra does, to find every wrong name among them and to say what was meant.
+
+Hydra stops at the first wrong name, and teaches `+key=` for a mistyped one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from rlhf.config.composition.resolve import Fault
+from rlhf.config.messages.describe import leaves, show
+from rlhf.config.messages.suggest import did_you_mean, nearest
+from rlhf.config.moved import MOVED
+
+
+@dataclass
+class Groups:
+    """The config groups that a Hydra can see."""
+
+    loader: Any
+    _options: dict[str, list[str]] = field(default_factory=dict)
+
+    def exists(self, group: str) -> bool:
+        return bool(self.loader.repository.group_exists(group))
+
+    def options(self, group: str) -> list[str]:
+        if group not in self._options:
+            self._options[group] = sorted(
+                self.loader.get_group_options(group, results_filter=ObjectType.CONFIG)
+            )
+        return self._options[group]
+
+    def has(self, group: str, option: str) -> bool:
+        return option in self.options(group) or bool(
+            self.loader.repository.config_exists(f"{group}/{option}")
+        )
+
+    def every(self, parent: str = "") -> list[str]:
+        """All groups but Hydra's own, nested ones too."""
+        found = []
+        for name in self.loader.list_groups(parent):
+            group = f"{parent}/{name}" if parent else name
+            if group != "hydra":
+                found += [group, *self.every(group)]
+        return found
+
+
+def parse(lines: Iterable[str], hydra: Hydra) -> tuple[list[Override], list[Fault]]:
+    """Overrides that can be read, and a fault for each other."""
+    parser = OverridesParser.create(config_loader=hydra.config_loader)
+    parsed, faults = [], []
+    for line in lines:
+        try:
+            parsed.append(parser.parse_override(line))
+        except (OverrideParseException, HydraException) as error:
+            reason = (
+                "write key=value"
+                if "=" not in line and not line.startswith("~")
+                else str(error).splitlines()[0]
+            )
+            faults.append(Fault("", f"{line}: cannot be read; {reason}"))
+    return parsed, faults
+
+
+def is_group(override: Override, groups: Groups) -> bool:
+    """As Hydra decides it: the name is a group's and the value is no dict."""
+    return groups.exists(override.key_or_group) and not isinstance(override.value(), dict)
+
+
+def _values(override: Override) -> list[Any]:
+    if override.is_discrete_sweep():
+        return list(override.sweep_string_iterator())
+    value = override.value()
+    return list(value) if isinstance(value, list) else [value]
+
+
+def group_faults(override: Override, groups: Groups) -> Iterator[Fault]:
+    """Wrong options of a group, and groups that do not exist."""
+    name = override.key_or_group
+    if is_group(override, groups):
+        for value in _values(override):
+            if value is None or groups.has(name, str(value)):
+                continue
+            within = [group for group in groups.every(name) if str(value) in groups.options(group)]
+            meant = f"; did you mean {within[0]}={value}?" if within else ""
+            if not meant:
+                close = nearest(str(value), groups.options(name))
+                meant = f"; did you mean {name}={close}?" if close else ""
+            yield Fault(
+                f"{name}={show(value)}",
+                f"no such option; {name} has"
+                f" {', '.join(groups.options(name)) or 'no options'}{meant}",
+            )
+    elif "/" in name and not override.is_hydra_override():
+        yield Fault(
+            f"{name}={show(_values(override)[0])}",
+            f"no such group{did_you_mean(name, groups.every())}",
+        )
+
+
+def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault | None:
+    """A value override of a key that is not there, or of a whole group by `.` in place of `/`."""
+    name = override.key_or_group
+    if "/" in name:
+        return None
+    value = override.value()
+    as_group = name.replace(".", "/")
+    if isinstance(value, str) and groups.exists(as_group) and groups.has(as_group, value):
+        return Fault(f"{name}={value}", f"{name} is a group; write {as_group}={value}")
+    there = _exists(config, name)
+    if override.is_add() and there and not isinstance(value, (dict, list)):
+        return Fault("", f"{override.input_line}: {name} is there already; leave out the +")
+    if there or override.is_add() or override.is_force_add():
+        return None
+    if name in MOVED:
+        return Fault(f"{name}={show(value)}", f"is {MOVED[name]} now")
+    choices = [*leaves(OmegaConf.to_container(_task(config))), *groups.every()]  # type: ignore[arg-type]
+    return Fault(
+        f"{name}={show(value)}" if not override.is_delete() else f"~{name}",
+        f"no such key{did_you_mean(name, choices)}",
+    )
+
+
+def _task(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _exists(config: DictConfig, name: str) -> bool:
+    node: Any = config
+    for part in name.split("."):
+        if not OmegaConf.is_dict(node) or part not in node._content:
+            return False
+        node = node._get_node(part)
+    return True

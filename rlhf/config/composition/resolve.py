@@ -1,0 +1,122 @@
+"""From OmegaConf to plain values, and the two resolvers that name directories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from rlhf.config import naming
+from rlhf.config.allow import targets
+from rlhf.config.pieces.base import BY_ADDRESS
+from rlhf.config.stages import ASIDE
+
+MISSING = "???"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong. `where` is the dotted key, with its value where that helps; empty
+    if the reason says it."""
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}" if self.where else self.reason
+
+    @property
+    def key(self) -> str:
+        return self.where.partition("=")[0]
+
+
+def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
+    try:
+        if OmegaConf.is_missing(node, key):
+            if not OmegaConf.is_interpolation(node, key):
+                faults.append(Fault(where, f"needs a value: write {where}=..."))
+            return MISSING
+        value = node[key]
+    except InterpolationToMissingValueError:
+        return MISSING  # the missing value has a fault of its own
+    except OmegaConfBaseException as error:
+        faults.append(Fault(where, str(error).splitlines()[0]))
+        return MISSING
+    return _plain(value, where, faults)
+
+
+def _plain(node: Any, where: str, faults: list[Fault]) -> Any:
+    if isinstance(node, DictConfig):
+        return {
+            key: _child(node, key, f"{where}.{key!s}" if where else str(key), faults)
+            for key in node
+        }
+    if isinstance(node, ListConfig):
+        return [_child(node, index, f"{where}.{index}", faults) for index in range(len(node))]
+    return node
+
+
+def resolve(
+    config: DictConfig, without: tuple[str, ...] = ("hydra",)
+) -> tuple[dict[str, Any], list[Fault]]:
+    """The config as dicts, lists and scalars, and a fault for each `???` and each broken
+    interpolation."""
+    faults: list[Fault] = []
+    plain = {
+        str(key): _child(config, key, str(key), faults) for key in config if key not in without
+    }
+    for where, name in own_names(config, plain).items():
+        _node(plain, where).setdefault("_name_", name)
+    return plain, faults
+
+
+def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
+    """The user's own pieces and the names of the YAMLs that they came from, by where they stand.
+    Only Hydra knows these names, so they are written down beside the class."""
+    chosen = OmegaConf.select(config, "hydra.runtime.choices", default=None) or {}
+    names = {}
+    for choice, option in chosen.items():
+        group, _, package = str(choice).partition("@")
+        names[tuple((package or group.replace("/", ".")).split("."))] = str(option)
+    return {
+        where: names[where]
+        for where, target in targets(plain)
+        if where in names and target not in BY_ADDRESS
+    }
+
+
+def _node(plain: Any, where: tuple[str, ...]) -> dict[str, Any]:
+    for part in where:
+        plain = plain[part]
+    node: dict[str, Any] = plain
+    return node
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    plain, _ = resolve(_root_, without=ASIDE)
+    try:
+        return naming.run_name(plain)
+    except (KeyError, TypeError):
+        return "unnamed"  # the config lacks what names it; validation says so
+
+
+def _sweep_name(*, _root_: DictConfig) -> str:
+    """Kept in the config's cache, which Hydra hands from a sweep to its jobs: their own
+    overrides would give another name."""
+    overrides = OmegaConf.select(_root_, "hydra.overrides.task", default=None)
+    if overrides is None:
+        return naming.sweep_name({"study": _root_.get("study"), "sweep": _root_.get("sweep")}, [])
+    cache = OmegaConf.get_cache(_root_)["rlhf.sweep_name"]
+    if "name" not in cache:
+        params = OmegaConf.select(_root_, "hydra.sweeper.params", default=None) or {}
+        grid = [*overrides, *(f"{key}={value}" for key, value in params.items())]
+        cache["name"] = naming.sweep_name({"study": _root_.study, "sweep": _root_.sweep}, grid)
+    return str(cache["name"])
+
+
+def register_resolvers() -> None:
+    OmegaConf.register_new_resolver("rlhf.run_name", _run_name, replace=True)
+    OmegaConf.register_new_resolver("rlhf.sweep_name", _sweep_name, replace=True)

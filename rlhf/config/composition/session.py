@@ -1,0 +1,72 @@
+"""Hydra's engine on our `conf/`: from a source tree, from an installed wheel, with the user's
+own groups before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+
+from rlhf.config.composition.resolve import register_resolvers
+
+VERSION_BASE = "1.3"
+CONFIG_NAME = "config"
+
+
+def conf_dir() -> Path:
+    """The folder of the config groups: inside the package where it was installed, beside it in a
+    source tree."""
+    package = Path(__file__).resolve().parents[2]
+    installed = package / "_conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
+    """Our groups, and before them those of `config_dir`.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    path = create_config_search_path(str(conf_dir()))
+    if config_dir is not None:
+        own = Path(config_dir).resolve()
+        if not own.is_dir():
+            raise FileNotFoundError(f"--config-dir={config_dir}: no such folder")
+        path.prepend(
+            provider="command-line", path=f"file://{own}", anchor=SearchPathQuery(provider="schema")
+        )
+    return path
+
+
+def prefer_our_launchers() -> None:
+    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
+    warns of two of a name, in every job."""
+    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
+        stored.pop(file.name, None)
+
+
+@contextmanager
+def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
+    """A Hydra that knows our groups and resolvers. The one that was there before is put back."""
+    register_resolvers()
+    version.setbase(VERSION_BASE)
+    instance = GlobalHydra.instance()
+    before = instance.hydra
+    instance.clear()
+    try:
+        hydra = Hydra.create_main_hydra2(
+            task_name="rlhf", config_search_path=search_path(config_dir)
+        )
+        prefer_our_launchers()
+        yield hydra
+    finally:
+        instance.clear()
+        instance.hydra = before

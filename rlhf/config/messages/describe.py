@@ -1,0 +1,182 @@
+"""What pydantic found, in a sentence: the key with its value, what was expected, what was
+probably meant."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from rlhf.config.allow import refusal
+from rlhf.config.composition.resolve import Fault
+from rlhf.config.messages.suggest import did_you_mean, nearest
+from rlhf.config.moved import MOVED
+from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, Piece, members_of
+from rlhf.config.schema import Config
+
+WORDS = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+    dict: "keys and values",
+}
+SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+HINTS = {
+    (
+        "trainer.precision",
+        "16-mixed",
+    ): (
+        "; 16-mixed skips steps when its loss scale overflows, so a run could not be repeated"
+        " exactly"
+    ),
+}
+
+
+def show(value: Any) -> str:
+    """A value as one would write it in YAML, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _range(metadata: Iterable[Any]) -> str:
+    limits = [
+        (sign, getattr(item, name))
+        for item in metadata
+        for name, sign in SIGNS.items()
+        if getattr(item, name, None) is not None
+    ]
+    return " and ".join(f"{sign} {'2^63' if limit == 2**63 else limit}" for sign, limit in limits)
+
+
+def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """A type and its range in words: `a number >= 0`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *more = get_args(annotation)
+        return describe(
+            inner, [part for item in more for part in getattr(item, "metadata", [item])]
+        )
+    if origin in (Union, types.UnionType):
+        return " or ".join(
+            describe(part, metadata if part is not type(None) else ())
+            for part in get_args(annotation)
+        )
+    if origin is Literal:
+        choices = get_args(annotation)
+        return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
+    if origin is tuple:
+        return f"a list of {len(get_args(annotation))} values"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "keys and values"
+    limits = _range(metadata)
+    if annotation is str and any(getattr(item, "pattern", None) for item in metadata):
+        return "a name of letters, digits, '_', '-' and '.'"
+    return " ".join(filter(None, [WORDS.get(annotation, "another value"), limits]))
+
+
+def path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location if part not in BY_ADDRESS and part != CUSTOM)
+
+
+def _members(union: Any) -> dict[str, type[Piece]]:
+    """Our pieces of a union, by `_target_`."""
+    return members_of(_bare(union))
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
+    """The type at a fault's place, and its limits; (None, []) where nothing is known."""
+    found: tuple[Any, list[Any]] = (Config, [])
+    for part in location:
+        here = _bare(found[0])
+        if part in BY_ADDRESS:
+            found = (_members(here)[str(part)], [])
+        elif get_origin(here) is dict:
+            found = (get_args(here)[1], [])
+        elif get_origin(here) is tuple and isinstance(part, int):
+            found = (get_args(here)[part], [])
+        else:
+            fields = (
+                here.model_fields.items()
+                if isinstance(here, type) and issubclass(here, BaseModel)
+                else ()
+            )
+            field = next((f for name, f in fields if part in (name, f.alias)), None)
+            found = (field.annotation, field.metadata) if field else (None, [])
+    return found
+
+
+def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every dotted key of a plain config, nodes included."""
+    found = []
+    for key, value in plain.items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            found.extend(leaves(value, f"{prefix}{key}."))
+    return [name for name in found if not name.endswith(("_target_", "_name_"))]
+
+
+def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
+    location = error["loc"]
+    where = path(location)
+    parent, _, last = where.rpartition(".")
+    node = _bare(_expected(location[:-1])[0])
+    if where in MOVED:
+        return Fault(f"{where}={show(error['input'])}", f"is {MOVED[where]} now")
+    own = [name for name in node.model_fields if name != "class_path"]
+    meant = nearest(last, own)
+    if meant:
+        hint = f"; did you mean {f'{parent}.{meant}' if parent else meant}?"
+    else:
+        piece = BY_ADDRESS.get(str(location[-2])) if len(location) > 1 else None
+        elsewhere = did_you_mean(where, (name for name in leaves(plain) if name != where))
+        whose = f"{parent}{f' ({piece.name})' if piece else ''}"
+        listed = f"; {whose} has {', '.join(own) or 'no keys'}" if parent else ""
+        hint = listed + elsewhere
+    return Fault(f"{where}={show(error['input'])}", f"no such key{hint}")
+
+
+def _wrong_piece(error: ErrorDetails) -> Fault:
+    where, value = path(error["loc"]), error["input"]
+    target = value.get("_target_") if isinstance(value, Mapping) else None
+    if target is None:
+        named = get_origin(_bare(_expected(error["loc"][:-1])[0])) is dict
+        hint = "" if named else f"; {where.replace('.', '/')}=<option> chooses one"
+        return Fault(f"{where}={show(value)}", f"expected a piece with a _target_{hint}")
+    members = _members(_expected(error["loc"])[0])
+    return Fault(
+        f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), members)}"
+    )
+
+
+def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
+    """One pydantic error about the plain config."""
+    where, value, kind = path(error["loc"]), error["input"], error["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(error, plain)
+    if kind.startswith("union_tag"):
+        return _wrong_piece(error)
+    if kind == "missing":
+        return Fault(where, "is missing")
+    annotation, limits = _expected(error["loc"])
+    choices = [str(choice) for choice in get_args(annotation)] if kind == "literal_error" else []
+    hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), choices)
+    if kind == "string_type" and isinstance(value, (int, float)):
+        hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
+    if kind == "finite_number":
+        hint = "; it must be finite"
+    expected = (
+        describe(annotation, limits)
+        if annotation is not None
+        else error["msg"].removeprefix("Input should be ")
+    )
+    return Fault(f"{where}={show(value)}", f"expected {expected}{hint}")

@@ -1,0 +1,5 @@
+"""The leaves of the config, a file a group of `conf/`: what has a `_target_`.
+
+A piece's fields are its class's keyword arguments. A class of the user's own is a `Custom` piece:
+its arguments are not checked here, and its package must have been allowed (`rlhf.config.allow`).
+"""

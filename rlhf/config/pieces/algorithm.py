@@ -1,0 +1,28 @@
+"""The pieces of conf/algorithm and conf/advantage."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from rlhf.config.pieces.base import ByTarget, Custom, Piece, Share
+
+
+class PPO(Piece):
+    """A user's own algorithm says `needs_values` too: whether a value model is trained."""
+
+    name = "ppo"
+    addresses = ("rlhf.modules.ppo.PPOModule",)
+    needs_values: ClassVar[bool] = True
+
+
+class GAE(Piece):
+    name = "gae"
+    addresses = ("rlhf.modules.advantage.GAE",)
+    gamma: Share
+    lam: Share
+    whiten: bool
+    whiten_rewards: bool
+
+
+Algorithm = Annotated[PPO | Custom, ByTarget()]
+Advantage = Annotated[GAE | Custom, ByTarget()]

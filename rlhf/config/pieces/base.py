@@ -1,0 +1,102 @@
+"""What every node of the config is made of: strict models, and unions told apart by `_target_`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic_core import CoreSchema, core_schema
+
+from rlhf.config.allow import user_allowed
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, lt=1)]
+KLUnit = Literal["sequence", "token"]
+
+
+class Strict(BaseModel):
+    """A node of the config: no other keys, no silent conversion, finite numbers, unchangeable."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+CUSTOM = "custom piece"
+BY_ADDRESS: dict[str, type[Piece]] = {}  # every piece of ours, where it lives and where it lived
+
+
+class Piece(Strict):
+    """A leaf of the config: the arguments of a class, known by its YAML's name.
+
+    Where the class lives decides nothing: `addresses` has where it is and, after that, where it
+    was, so that a config that was kept still loads.
+    """
+
+    name: ClassVar[str]
+    addresses: ClassVar[tuple[str, ...]]
+    class_path: str = Field(alias="_target_")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        BY_ADDRESS.update(dict.fromkeys(getattr(cls, "addresses", ()), cls))
+
+    @field_validator("class_path")
+    @classmethod
+    def _where_it_lives_now(cls, address: str) -> str:
+        return cls.addresses[0]
+
+
+class Custom(BaseModel):
+    """A class of the user's own with whatever arguments it takes. Its name is that of its YAML:
+    composition writes it down as `_name_`."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+    class_path: str = Field(alias="_target_")
+    name: str = Field(default="", alias="_name_")
+
+
+class ByTarget:
+    """Annotates a union of pieces: which of them a node is stands in its `_target_`."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        members = members_of(source)
+
+        def tag(value: Any) -> str:
+            target = (
+                value.get("_target_")
+                if isinstance(value, dict)
+                else getattr(value, "class_path", None)
+            )
+            return CUSTOM if target not in members and user_allowed(target) else str(target)
+
+        choices = {
+            address: handler.generate_schema(model)
+            for address, model in {**members, CUSTOM: Custom}.items()
+        }
+        return core_schema.tagged_union_schema(choices, tag)
+
+
+def members_of(union: Any) -> dict[str, type[Piece]]:
+    """Our pieces of a union, by each of their addresses."""
+    pieces = [model for model in get_args(union) or (union,) if model is not Custom]
+    return {address: model for model in pieces for address in model.addresses}
+
+
+def arguments(piece: Piece | Custom) -> dict[str, Any]:
+    """What the piece's class is called with."""
+    return piece.model_dump(exclude={"class_path", "name"})
+
+
+def piece_name(node: Mapping[str, Any]) -> str:
+    """The YAML name of a node that has a `_target_`; of a class that was never named so, its
+    address."""
+    target = str(node["_target_"])
+    return BY_ADDRESS[target].name if target in BY_ADDRESS else str(node.get("_name_") or target)

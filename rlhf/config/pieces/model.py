@@ -1,0 +1,29 @@
+"""The models of conf/model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Seed
+
+
+class TinyModel(Piece):
+    name = "tiny"
+    addresses = ("rlhf.models.load.TinyModel",)
+    architecture: Literal["llama", "gpt2"]
+    hidden_size: Count
+    layers: Count
+    heads: Count
+    seed: Seed
+
+
+class HFModel(Piece):
+    name = "hf"
+    addresses = ("rlhf.models.load.HFModel",)
+    path: str
+    revision: str | None
+    dtype: Literal["float32", "bfloat16"]
+    trust_remote_code: bool
+
+
+Model = Annotated[TinyModel | HFModel | Custom, ByTarget()]

@@ -1,0 +1,42 @@
+"""The optimizers of conf/optimizer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rlhf.config.pieces.base import ByTarget, Custom, NotNegative, Piece, Positive
+
+Betas = Annotated[
+    tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
+    Field(strict=False),
+]
+
+
+class Adam(Piece):
+    name = "adam"
+    addresses = ("torch.optim.Adam",)
+    lr: Positive
+    betas: Betas
+    eps: Positive
+
+
+class AdamW(Piece):
+    name = "adamw"
+    addresses = ("torch.optim.AdamW",)
+    lr: Positive
+    betas: Betas
+    eps: Positive
+    weight_decay: NotNegative
+
+
+class SGD(Piece):
+    name = "sgd"
+    addresses = ("torch.optim.SGD",)
+    lr: Positive
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: NotNegative
+
+
+Optimizer = Annotated[Adam | AdamW | SGD | Custom, ByTarget()]

@@ -1,0 +1,23 @@
+"""The pieces of conf/tracking."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from rlhf.config.pieces.base import ByTarget, Custom, Piece
+
+
+class NoTracker(Piece):
+    name = "none"
+    addresses = ("rlhf.tracking.base.NoTracker",)
+
+
+class MLflowTracker(Piece):
+    name = "mlflow"
+    addresses = ("rlhf.tracking.mlflow.MLflowTracker",)
+    uri: str
+    experiment: str
+    nested: bool = False  # what runs kept that were made before there was a choice does not say it
+
+
+Tracking = Annotated[NoTracker | MLflowTracker | Custom, ByTarget()]

@@ -1,0 +1,61 @@
+"""The properties of a config's pieces: of ours from tables, without torch; of a user's own from its
+class, which is imported for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from rlhf.config.build import user_class
+from rlhf.config.pieces.base import Custom, Piece
+from rlhf.config.schema import KL, PPO
+from rlhf.kl import properties as kl
+
+P = TypeVar("P")
+
+
+def _of(piece: Any, ours: Mapping[str, P], shown: Callable[[object], P]) -> P:
+    """A user's own piece goes by the name of its YAML, whatever its class is called."""
+    if not isinstance(piece, Custom):
+        return ours[piece.name]
+    properties: Any = shown(user_class(piece))
+    judged: P = replace(properties, name=piece.name) if piece.name else properties
+    return judged
+
+
+def kl_properties(pieces: KL) -> dict[str, Any]:
+    """What `rlhf.kl.rules.faults` judges: `controller`, `estimator`, `placement`, `reference`.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    given = getattr(pieces.controller, "model_extra", None) or {}
+    steering = partial(kl.controller_properties, arguments=given)
+    return {
+        "controller": _of(pieces.controller, kl.CONTROLLERS, steering),
+        "estimator": _of(pieces.estimator, kl.ESTIMATORS, kl.estimator_properties),
+        "placement": _of(pieces.placement, kl.PLACEMENTS, kl.placement_properties),
+        "reference": _of(pieces.reference, kl.REFERENCES, kl.reference_properties),
+    }
+
+
+def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
+    """Whether a piece has a need that rules know: an attribute of its class, or of ours' model.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    owner = user_class(piece) if isinstance(piece, Custom) else type(piece)
+    return bool(getattr(owner, need, by_default))
+
+
+def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any) -> bool:
+    """Whether PPO scores with a reward model or starts its value model from one.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    valued = ppo.value_init == "reward_model" and asks(algorithm, "needs_values", by_default=False)
+    return valued or asks(scorer, "needs_reward_model", by_default=True)

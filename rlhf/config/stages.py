@@ -1,0 +1,80 @@
+"""The stages as a table: what each reads, what decides its result, and what it stands on.
+Torch-free.
+
+Naming, validation, caching, tracking and reproduction read it; `rlhf.stages.table` says how each
+stage is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage of a run. Its own settings are the section of its name."""
+
+    name: str
+    sections: tuple[str, ...]  # of the config, that decide its result: those of its parents aside
+    data: tuple[str, ...]  # the parts of the data that it learns from
+    parents: tuple[str, ...] = ()
+    bookkeeping: tuple[str, ...] = ("checkpoint_every",)  # own settings that decide nothing
+    unit: str = "epoch"  # what one of its iterations is called
+    seed: str  # the dotted key of its seed
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            name="sft",
+            sections=("data", "model", "trainer", "sft"),
+            data=("demonstrations",),
+            seed="sft.seed",
+        ),
+        Stage(
+            name="reward_model",
+            sections=("reward_model", "generation"),
+            data=("preferences", "prompts"),
+            parents=("sft",),
+            seed="reward_model.seed",
+        ),
+        Stage(
+            name="ppo",
+            sections=(
+                *("algorithm", "ppo", "advantage", "scorer", "kl", "trust_region", "evaluation"),
+                "seed",
+            ),
+            data=("prompts",),
+            parents=("sft", "reward_model"),
+            unit="iteration",
+            seed="seed",
+        ),
+    )
+}
+
+# Sections that say where a run lies, who watches it and what is measured beside it, not what
+# comes out; and settings of other sections that do not either.
+ASIDE = ("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra")
+ASIDE_KEYS = (
+    *(f"{stage.name}.{key}" for stage in STAGES.values() for key in stage.bookkeeping),
+    "evaluation.samples",
+)
+
+
+def decides(key: str) -> bool:
+    """Whether a dotted key of the config has a part in what comes out."""
+    return key.partition(".")[0] not in ASIDE and key not in ASIDE_KEYS
+
+
+def lineage(stage: str) -> Iterator[Stage]:
+    """The stage's ancestors, the first to be made first, and the stage itself."""
+    for parent in STAGES[stage].parents:
+        yield STAGES[parent]
+    yield STAGES[stage]
+
+
+def deciding_sections(stage: str) -> list[str]:
+    """The sections of the config that decide the stage's result."""
+    return ["stage", *(section for made in lineage(stage) for section in made.sections)]

@@ -1,0 +1,1 @@
+"""From files to rows, with every wrong row named."""

@@ -1,0 +1,1 @@
+"""The data that ships or is read, a file a source."""

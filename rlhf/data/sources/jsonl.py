@@ -1,0 +1,132 @@
+"""A user's own files. The formats are in `rlhf.data.readers.rows`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlhf.data.gold import VaderGold
+from rlhf.data.readers.files import read_objects
+from rlhf.data.readers.rows import Format, Purpose, Row, RowError, detect, parse
+from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
+from rlhf.data.splits import divide, hold_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]) -> list[Row]:
+    """The good rows in their order; the bad ones go to `faults` as `file:line: reason`. The
+    first row told sets the file's format."""
+    rows: list[Row] = []
+    first: tuple[int, Format] | None = None
+    for number, found in read_objects(path, faults):
+        try:
+            keys = detect(found, purpose)
+            first = first or (number, keys)
+            if keys != first[1]:
+                raise RowError(
+                    f"has the format {'+'.join(keys)}, but line {first[0]} has"
+                    f" {'+'.join(first[1])}: one format a file"
+                )
+            rows.append(parse(found, keys, purpose, prompt_words))
+        except RowError as error:
+            faults.append(f"{path}:{number}: {error}")
+    return rows
+
+
+class JsonLines:
+    """Rows are split by prompt: a prompt's side depends on the prompt and the seed alone, over
+    all three files alike."""
+
+    def __init__(
+        self,
+        *,
+        demonstrations: str,
+        preferences: str | None,
+        prompts: str | None,
+        gold: str | None,
+        prompt_words: int,
+        pairs: int,
+        label_temperature: float,
+        heldout_fraction: float,
+        seed: int,
+        vocabulary: int,
+        max_response_tokens: int,
+    ) -> None:
+        self.demonstrations = demonstrations
+        self.preferences = preferences
+        self.prompts = prompts
+        self.prompt_words = prompt_words
+        self.pairs = pairs
+        self.label_temperature = label_temperature
+        self.heldout_fraction = heldout_fraction
+        self.seed = seed
+        self.vocabulary = vocabulary
+        self.max_response_tokens = max_response_tokens
+        self.gold_name = gold
+        self.gold: Reward | None = VaderGold() if gold == "vader" else None
+        self.judges: dict[str, Reward] = {}
+
+    def load(self) -> TaskData:
+        faults: list[str] = []
+        if self.gold_name not in (None, "vader"):
+            faults.append(f"data.gold={self.gold_name}: give null or vader")
+        files: dict[Purpose, str | None] = {
+            "demonstrations": self.demonstrations,
+            "preferences": self.preferences,
+            "prompts": self.prompts,
+        }
+        rows = {
+            purpose: read_rows(Path(name).expanduser(), purpose, self.prompt_words, faults)
+            for purpose, name in files.items()
+            if name is not None
+        }
+        if faults:
+            raise DataError(faults)
+        rows.setdefault("prompts", rows["demonstrations"])
+        return self._split(rows)
+
+    def _split(self, rows: dict[Purpose, list[Row]]) -> TaskData:
+        held = hold_out(
+            [{row.prompt for row in each} for each in rows.values()],
+            self.seed,
+            self.heldout_fraction,
+        )
+        demonstrations = (
+            Demonstration(prompt=row.prompt, completion=row.completion)
+            for row in rows["demonstrations"]
+        )
+        pairs = [_preference(row) for row in rows["preferences"]] if "preferences" in rows else None
+        data = TaskData(
+            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
+            preferences=None if pairs is None else divide(pairs, held, lambda row: row.prompt),
+            prompts=divide(dict.fromkeys(r.prompt for r in rows["prompts"]), held, str),
+        )
+        sides = {
+            "demonstrations": data.demonstrations,
+            "preferences": data.preferences,
+            "prompts": data.prompts,
+        }
+        faults = [
+            f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of"
+            " the split; give two different ones"
+            for purpose, split in sides.items()
+            if split is not None and not (split.train and split.heldout)
+        ]
+        if faults:
+            raise DataError(dict.fromkeys(faults))
+        return data
+
+    def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
+        """Byte-level BPE of the training rows, for a model trained from scratch."""
+        from rlhf.data.tokenizers import byte_level_bpe, training_texts
+
+        return byte_level_bpe(training_texts(data), self.vocabulary)
+
+
+def _preference(row: Row) -> Preference:
+    assert row.rejected is not None
+    return Preference(
+        prompt=row.prompt, chosen=row.completion, rejected=row.rejected, margin=row.margin
+    )

@@ -1,0 +1,100 @@
+"""Short English film reviews from a seeded grammar: the embedded default task.
+
+    prompt       "i thought the plot of this film"
+    completion   " was truly dull, but the music seemed rather good."
+
+Gold is `rlhf.data.gold.ReviewGold`. The demonstrations are of mixed sentiment, a little below
+neutral on average, so a policy has room to improve. Preferences are pairs of the grammar's own
+completions of one prompt. They hold no repetition and no broken grammar, so a reward model learns
+that praise is good and never how bad praise without end or sense is: it can be over-optimised.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rlhf.data.gold import ReviewGold
+from rlhf.data.labelling import label_pairs
+from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
+from rlhf.data.sources.grammar import all_prompts, complete
+from rlhf.data.splits import divide, hold_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class Reviews:
+    """Draws come from one generator a purpose, each seeded by `seed`: more pairs leave the
+    demonstrations as they are."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        demonstrations: int,
+        pairs: int,
+        label_temperature: float,
+        prompts: int,
+        heldout_fraction: float,
+        max_response_tokens: int,
+    ) -> None:
+        self.seed = seed
+        self.demonstrations = demonstrations
+        self.pairs = pairs
+        self.label_temperature = label_temperature
+        self.prompts = prompts
+        self.heldout_fraction = heldout_fraction
+        self.max_response_tokens = max_response_tokens
+        self.gold: ReviewGold = ReviewGold()
+        self.judges: dict[str, Reward] = {}
+
+    def load(self) -> TaskData:
+        every = all_prompts()
+        if not 2 <= self.prompts <= len(every):
+            raise DataError(
+                f"data.prompts={self.prompts}: the grammar has {len(every)} prompts; give 2 to"
+                f" {len(every)}"
+            )
+        prompts = random.Random(f"{self.seed}/prompts").sample(every, self.prompts)
+        demonstrations, preferences = self._demonstrations(prompts), self._preferences(prompts)
+        groups = [
+            prompts,
+            {row.prompt for row in demonstrations},
+            {row.prompt for row in preferences},
+        ]
+        held = hold_out(groups, self.seed, self.heldout_fraction)
+        return TaskData(
+            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
+            preferences=divide(preferences, held, lambda row: row.prompt),
+            prompts=divide(prompts, held, str),
+        )
+
+    def _demonstrations(self, prompts: Sequence[str]) -> list[Demonstration]:
+        rng = random.Random(f"{self.seed}/demonstrations")
+        drawn = rng.choices(prompts, k=self.demonstrations)
+        return [Demonstration(prompt=prompt, completion=complete(prompt, rng)) for prompt in drawn]
+
+    def _preferences(self, prompts: Sequence[str]) -> tuple[Preference, ...]:
+        rng = random.Random(f"{self.seed}/preferences")
+        drawn = rng.choices(prompts, k=self.pairs)
+        first = [complete(prompt, rng) for prompt in drawn]
+        second = [
+            self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)
+        ]
+        return label_pairs(
+            drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed
+        )
+
+    @staticmethod
+    def _another(prompt: str, text: str, rng: random.Random) -> str:
+        while (other := complete(prompt, rng)) == text:
+            pass
+        return other
+
+    def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
+        """One token a word, of the training rows."""
+        from rlhf.data.tokenizers import training_texts, word_level
+
+        return word_level(training_texts(data))
