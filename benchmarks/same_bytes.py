@@ -9,8 +9,8 @@ another in an empty folder of its own, which they share: SFT and the reward mode
 Then each run's metrics, samples and policy are compared, and the metrics and weights of the stages
 before it. Names of directories may differ by their hashes: a run is known by its case and its
 name before the hash, an artifact by its stage and the case that trained it. Prints Markdown; the
-exit code is 0 only if every file was there and is equal. On 2 cores all cases take about two and a
-half minutes with `--jobs 2`; both revisions run with the packages of this Python.
+exit code is 0 only if every file was there and is equal. On 2 cores all cases take about two
+minutes with `--jobs 2`; both revisions run with the packages of this Python.
 """
 
 from __future__ import annotations
@@ -178,9 +178,8 @@ def report(cases: Iterable[str], old: Side, new: Side) -> bool:
     for side in (old, new):
         for case, message in side.refusals.items():
             print(f"\n{case} at {side.revision}: {message}")
-    verdict = f"{differing} differ" if differing else "all are equal"
     without = f"; not comparable: {', '.join(incomparable)}" if incomparable else ""
-    print(f"\n{compared} files compared, {verdict}{without}.")
+    print(f"\n{compared - differing} of {compared} files are equal{without}.")
     return compared > 0 and not differing and not incomparable
 
 
