@@ -41,9 +41,9 @@ from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Co
 from rlhf.modules.exact import ExactView
 from rlhf.oracle import best_policy, beta_for_kl, exact_sequence_kl
 from rlhf.rundir.names import snake
-from rlhf.stages.context import Workshop
+from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import ppo_module
-from rlhf.stages.sft import sft_artifact
+from rlhf.stages.table import artifacts, fingerprints
 
 Plant = Callable[[float], float]  # beta -> KL in nats a response
 HEAD = (
@@ -119,8 +119,8 @@ def exact_plant(directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
     on."""
     cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
     source = build(cfg.data)
-    shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
-    module = ppo_module(shop, sft_artifact(shop), None)
+    shop = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
     _, ref_logp, reward = ExactView(module, module.prompts.training()).tables()
     return ref_logp, reward
 

@@ -33,9 +33,9 @@ from rlhf.modules.exact import ExactView
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule
 from rlhf.oracle import exact_sequence_kl
 from rlhf.oracle.calibration import calibrate_mean, calibrate_ratio, draw
-from rlhf.stages.context import Workshop
+from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import ppo_module
-from rlhf.stages.sft import sft_artifact
+from rlhf.stages.table import artifacts, fingerprints
 from rlhf.tracking.base import NoTracker
 
 SAMPLED = {"k1": kl.k1, "k3": kl.k3, "k2": kl.k2, "abs": kl.absolute, "k1_clamped": kl.k1_clamped}
@@ -111,13 +111,13 @@ def main(args: argparse.Namespace) -> None:
     source = build(cfg.data)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        shop = Workshop(
+        shop = StageContext(
             cfg=cfg.model_copy(update={"callbacks": {}}),
             source=source,
             data=source.load(),
             run_directory=work,
         )
-        module = ppo_module(shop, sft_artifact(shop), None)
+        module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
         rows: list[str] = []
         if args.policy:
             module.policy = load_causal_lm(args.directory / "policy").eval()

@@ -27,9 +27,9 @@ from rlhf.kl.properties import descends
 from rlhf.kl.reference import SFT
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.exact import ExactView, angle
-from rlhf.stages.context import Workshop
+from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import ppo_module
-from rlhf.stages.sft import sft_artifact
+from rlhf.stages.table import artifacts, fingerprints
 
 PAIRS: list[tuple[Any, Any]] = [
     (K1(), Reward()),
@@ -58,8 +58,8 @@ def main(directory: Path) -> None:
     torch.set_num_threads(1)
     cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
     source = build(cfg.data)
-    shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
-    module = ppo_module(shop, sft_artifact(shop), None)
+    shop = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
     module.policy = load_causal_lm(directory / "policy").eval()
     module._frozen = (replace(module.frozen, scorer=NoReward()),)
     module.settings = replace(module.settings, critic_warmup=0, missing_eos="none")

@@ -114,15 +114,13 @@ def run_in(artifacts):
     are shared by all tests."""
 
     def go(directory, *overrides, without="nothing"):
-        from omegaconf import OmegaConf
 
         from rlhf.config.compose import compose, validate
         from rlhf.runs.run import run
 
         small = [override for override in SMALL if not override.startswith(without)]
         composed = compose([*small, f"paths.artifacts={artifacts}", *overrides])
-        plain = OmegaConf.to_container(composed, resolve=True)
-        return run(validate(composed), plain=plain, directory=directory)
+        return run(validate(composed), directory=directory)
 
     return go
 

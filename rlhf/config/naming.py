@@ -3,7 +3,6 @@ its own directory again."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -12,8 +11,9 @@ from typing import Any
 
 from rlhf.config.moved import MOVED
 from rlhf.config.pieces.base import piece_name
-from rlhf.config.stages import STAGES, decides, deciding_sections
+from rlhf.config.stages import ASIDE_KEYS, STAGES, decides, deciding_sections
 from rlhf.digests import digest, one_spelling
+from rlhf.rundir.read import read_json
 
 # Raised when the same config gets another hash: runs of before are compared, not gone on with.
 # 2: pieces are hashed by name, not by class; evaluation and the scorer's rules have own sections.
@@ -46,21 +46,44 @@ def _is_class_key(key: Any) -> bool:
     return key in ("_target_", "_name_")
 
 
-def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
+def deciding_config(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that decides the result of its stage, pieces by name."""
     stage = str(plain.get("stage"))
-    sections = deciding_sections(stage) if stage in STAGES else list(plain)
-    return {name: _deciding(name, plain[name]) for name in sections if name in plain}
+    sections = deciding_sections(stage) if stage in STAGES else filter(decides, plain)
+    return {name: deciding(name, plain[name]) for name in sections if name in plain}
 
 
-def _deciding(name: str, section: Any) -> Any:
+def deciding(name: str, section: Any) -> Any:
+    """The same of a section: without its keys that decide nothing."""
     if not isinstance(section, Mapping):
         return section
-    return named({key: value for key, value in section.items() if decides(f"{name}.{key}")})
+    return named({k: value for k, value in section.items() if f"{name}.{k}" not in ASIDE_KEYS})
 
 
 def run_hash(plain: Mapping[str, Any]) -> str:
-    return digest(one_spelling({"version": HASH_VERSION, **identity(plain)}))[:8]
+    """The first 8 hex digits of the sha256 of what decides the result."""
+    return digest(one_spelling({"version": HASH_VERSION, **deciding_config(plain)}))[:8]
+
+
+def other_version(directory: Path) -> str:
+    """Why a directory is left alone that was made under another version of the hash; empty where
+    it was made under this one, or holds no manifest."""
+    manifest = read_json(directory / "manifest.json")
+    version = manifest.get("hash_version", 1)
+    if not manifest or version == HASH_VERSION:
+        return ""
+    revision = str((manifest.get("git") or {}).get("revision") or "not recorded")[:12]
+    when = "before" if version < HASH_VERSION else "after"
+    return (
+        f"{directory} was made {when} version {HASH_VERSION} of the run hash (git revision"
+        f" {revision}): compare works; to go on with it or reproduce it, use that revision"
+    )
+
+
+def older_runs(folder: Path, name: str = "*") -> list[Path]:
+    """The runs in a folder, of this name or pattern, that another version of the hash named."""
+    places = sorted(path.parent for path in folder.glob(f"{name}/manifest.json"))
+    return [place for place in places if other_version(place)]
 
 
 def number(value: object) -> str:
@@ -91,11 +114,7 @@ def sweep_name(plain: Mapping[str, Any], overrides: Iterable[str]) -> str:
 
 def is_finished(directory: Path) -> bool:
     """True if the directory holds a run that ended by itself."""
-    try:
-        summary = json.loads((directory / "summary.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(summary, dict) and summary.get("status") == "finished"
+    return read_json(directory / "summary.json").get("status") == "finished"
 
 
 def run_directory(base: Path, rerun: bool) -> Path:

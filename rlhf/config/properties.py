@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from rlhf.config.build import user_class
 from rlhf.config.pieces.base import Custom, Piece
-from rlhf.config.schema import KL, PPO
+from rlhf.config.schema import KL, PPO, Config
+from rlhf.config.stages import Stage, lineage
 from rlhf.kl import properties as kl
 
 P = TypeVar("P")
@@ -59,3 +60,22 @@ def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any) -> bool:
     """
     valued = ppo.value_init == "reward_model" and asks(algorithm, "needs_values", by_default=False)
     return valued or asks(scorer, "needs_reward_model", by_default=True)
+
+
+# stages that others stand on only where a config asks for them
+ASKED_FOR: dict[str, Callable[[Config], bool]] = {
+    "reward_model": lambda cfg: needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm)
+}
+
+
+def needed_stages(cfg: Config) -> list[Stage]:
+    """The stages that a run goes through, in order: its own is the last.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    return [
+        stage
+        for stage in lineage(cfg.stage)
+        if stage.name == cfg.stage or stage.name not in ASKED_FOR or ASKED_FOR[stage.name](cfg)
+    ]

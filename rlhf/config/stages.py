@@ -21,6 +21,9 @@ class Stage:
     parents: tuple[str, ...] = ()
     bookkeeping: tuple[str, ...] = ("checkpoint_every",)  # own settings that decide nothing
     unit: str = "epoch"  # what one of its iterations is called
+    measure: str = ""  # its metric that the summaries of runs that stand on it have
+    # trained in the run's own directory and tracked as the run; others are made once for all runs
+    is_run: bool = False
     seed: str  # the dotted key of its seed
 
 
@@ -31,6 +34,7 @@ STAGES = {
             name="sft",
             sections=("data", "model", "trainer", "sft"),
             data=("demonstrations",),
+            measure="val/perplexity",
             seed="sft.seed",
         ),
         Stage(
@@ -38,6 +42,7 @@ STAGES = {
             sections=("reward_model", "generation"),
             data=("preferences", "prompts"),
             parents=("sft",),
+            measure="val/accuracy",
             seed="reward_model.seed",
         ),
         Stage(
@@ -49,6 +54,7 @@ STAGES = {
             data=("prompts",),
             parents=("sft", "reward_model"),
             unit="iteration",
+            is_run=True,
             seed="seed",
         ),
     )

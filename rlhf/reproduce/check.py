@@ -1,5 +1,5 @@
-"""What already differs, before anything is trained: every run's config, packages, code, machine,
-data and stages, then and now."""
+"""The differences that are there before anything is trained: every run's config, packages, code,
+machine, data and stages, then and now."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rlhf.config.build import build
-from rlhf.config.naming import identity
-from rlhf.config.properties import needs_reward_model
+from rlhf.config.naming import deciding_config
+from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
-from rlhf.data.records import TaskData
+from rlhf.config.stages import STAGES
 from rlhf.digests import digest
 from rlhf.reproduce import differences
 from rlhf.reproduce.differences import Difference
 from rlhf.reproduce.kept import Kept, where_started
-from rlhf.reproduce.target import STAGES, Original
+from rlhf.reproduce.target import Original
 from rlhf.rundir.files import read_jsonl
-
-if TYPE_CHECKING:
-    from rlhf.stages.context import Workshop
+from rlhf.stages.data import Loaded, load_data
+from rlhf.stages.manifest import data_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +30,13 @@ class Job:
     config: Config
     root: Path  # where its relative paths start from
     differences: tuple[Difference, ...]
-    fingerprints: dict[str, str]  # of the stages, now
+    fingerprints: dict[str, str]  # of the stages that are artifacts, now, in order
     data: str  # its fingerprint, now
 
     @property
     def parents(self) -> tuple[str, ...]:
         """The stages before its own, as far as it needs them."""
-        return tuple(
-            stage
-            for stage in STAGES[: STAGES.index(self.config.stage)]
-            if stage in self.fingerprints
-        )
+        return tuple(name for name in self.fingerprints if name != self.config.stage)
 
     @cached_property
     def store(self) -> Path:
@@ -63,7 +56,7 @@ class Job:
     @property
     def comparable(self) -> bool:
         """Whether the original got far enough to be compared with."""
-        if self.config.stage == "ppo":
+        if STAGES[self.config.stage].is_run:
             return bool(read_jsonl(self.original.directory / "metrics.jsonl"))
         return self.artifact(self.config.stage) is not None
 
@@ -73,71 +66,56 @@ class Checker:
     """Reads data once and makes each stage's fingerprint once, however many jobs share them. To
     be called where the paths start from."""
 
-    _data: dict[object, TaskData] = field(default_factory=dict)
+    _data: dict[object, Loaded] = field(default_factory=dict)
     _stages: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def check(self, original: Original, kept: Kept) -> Job:
         """Raises DataError."""
         cfg = kept.config
         assert cfg is not None
-        made = original.manifest
-        data, now = self._load(cfg), self._fingerprints(cfg)
-        found = [
+        manifest = original.manifest
+        data, prints = self._load(cfg).data, self._fingerprints(cfg)
+        changes = [
             *kept.edits,
-            *differences.packages(made),
-            *differences.code(made),
-            *differences.machine(made, gpu=cfg.trainer.accelerator == "cuda"),
-            *differences.data(made, data.fingerprint, self._parts(data)),
-            *differences.stages(original.fingerprints, now),
+            *differences.packages(manifest),
+            *differences.code(manifest),
+            *differences.machine(manifest, gpu=cfg.trainer.accelerator == "cuda"),
+            *differences.data(manifest, data.fingerprint, data_parts(data)),
+            *differences.stages(original.fingerprints, prints),
         ]
         root = where_started(original, cfg) or Path.cwd()
         return Job(
             original=original,
             config=cfg,
             root=root,
-            differences=tuple(found),
-            fingerprints=now,
+            differences=tuple(changes),
+            fingerprints=prints,
             data=data.fingerprint,
         )
 
-    def _load(self, cfg: Config) -> TaskData:
+    def _load(self, cfg: Config) -> Loaded:
         if cfg.data not in self._data:
-            self._data[cfg.data] = build(cfg.data).load()
+            self._data[cfg.data] = load_data(cfg.data)
         return self._data[cfg.data]
 
-    def _parts(self, data: TaskData) -> dict[str, dict[str, object]]:
-        from rlhf.stages.manifest import data_parts
-
-        return data_parts(data)
-
     def _fingerprints(self, cfg: Config) -> dict[str, str]:
-        from rlhf.stages.context import Workshop
-        from rlhf.stages.reward_model import reward_model_fingerprint
-        from rlhf.stages.sft import sft_fingerprint
+        """Of the stages that are artifacts; they do not depend on what comes after them."""
+        from rlhf.stages.context import StageContext
+        from rlhf.stages.table import fingerprints
 
-        wanted = cfg.stage == "reward_model" or (
-            cfg.stage == "ppo" and needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm)
-        )
-        key = digest([wanted, _without_later(cfg)])
+        last = [stage.name for stage in needed_stages(cfg) if not stage.is_run][-1]
+        until = cfg.model_copy(update={"stage": last})
+        key = digest(deciding_config(until.plain()))
         if key not in self._stages:
-            shop: Workshop = Workshop(
-                cfg=cfg, source=build(cfg.data), data=self._load(cfg), run_directory=Path()
-            )
-            now = {"sft": sft_fingerprint(shop)}
-            if wanted:
-                now["reward_model"] = reward_model_fingerprint(shop, now["sft"])
-            self._stages[key] = now
+            context = StageContext(cfg=until, **self._load(cfg)._asdict(), run_directory=Path())
+            self._stages[key] = fingerprints(context)
         return self._stages[key]
-
-
-def _without_later(cfg: Config) -> dict[str, object]:
-    return identity({**cfg.plain(), "stage": "reward_model"})
 
 
 def common(jobs: Iterable[Job]) -> Mapping[Difference, list[str]]:
     """Each difference once, with the names of the jobs that have it."""
-    found: dict[Difference, list[str]] = {}
+    names: dict[Difference, list[str]] = {}
     for job in jobs:
         for difference in job.differences:
-            found.setdefault(difference, []).append(job.original.name)
-    return found
+            names.setdefault(difference, []).append(job.original.name)
+    return names

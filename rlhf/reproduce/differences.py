@@ -1,5 +1,5 @@
-"""What is no longer as it was when a run was made: its config, the packages, the code, the
-machine, the data, the stages it stands on."""
+"""The things that are no longer as they were when a run was made: its config, the packages, the
+code, the machine, the data, the stages it stands on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf.config.stages import STAGES
 from rlhf.stages import manifest
 
 ABSENT = "(none)"
@@ -100,9 +101,13 @@ def data(
 
 
 def stages(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
-    """Fingerprints of SFT and reward model: they cover settings, data, tokenizer, model and the
-    stages before."""
+    """Fingerprints of the stages that a run stands on: they cover settings, data, tokenizer, model
+    and the stages before."""
     return _changed(
         "stage",
-        *({k: v for k, v in side.items() if k != "data" and k in then} for side in (then, now)),
+        *({k: v for k, v in side.items() if k in then and _is_artifact(k)} for side in (then, now)),
     )
+
+
+def _is_artifact(name: str) -> bool:
+    return name in STAGES and not STAGES[name].is_run

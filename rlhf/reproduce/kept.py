@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.compare.read.runs import flatten
 from rlhf.config.composition.resolve import resolve
-from rlhf.config.naming import identity, run_hash
+from rlhf.config.naming import deciding_config, run_hash
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
 from rlhf.digests import one_spelling
@@ -77,7 +77,7 @@ def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str
                 note=note,
             )
         ]
-    then, now = (flatten(identity(copies[name])) for name in (true, other[0]))
+    then, now = (flatten(deciding_config(copies[name])) for name in (true, other[0]))
     note = f"{other[0]} was edited since the run"
     changed = [
         key

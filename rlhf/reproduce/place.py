@@ -31,8 +31,8 @@ class Place:
         return self.directory / "artifacts"
 
 
-def identity(target: Target, jobs: Sequence[Job], *, reuse: bool) -> str:
-    """Two commands that would do the same work have the same."""
+def work_digest(target: Target, jobs: Sequence[Job], *, reuse: bool) -> str:
+    """Two commands that would do the same work have the same digest."""
     work = {
         job.original.name: [run_hash(job.config.plain()), job.data, job.fingerprints]
         for job in jobs
@@ -74,13 +74,13 @@ def _is_free(path: Path) -> bool:
 
 
 def _goes_on(path: Path, mark: str) -> bool:
-    found = read_json(path / RECORD)
-    return found.get("identity") == mark and found.get("state") != DONE
+    before = read_json(path / RECORD)
+    return before.get("identity") == mark and before.get("state") != DONE
 
 
-def record(place: Place, **said: Any) -> None:
-    """reproduction.json; what is not said stays as it was."""
-    write_json(place.directory / RECORD, {**read_json(place.directory / RECORD), **said})
+def record(place: Place, **facts: Any) -> None:
+    """Writes reproduction.json; facts that are not given stay as they were."""
+    write_json(place.directory / RECORD, {**read_json(place.directory / RECORD), **facts})
 
 
 def moved(job: Job, place: Place) -> Config:

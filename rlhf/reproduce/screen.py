@@ -1,4 +1,5 @@
-"""What a person sees: what differs already, what will be done, and how it came out."""
+"""The texts and tables of a reproduction: what differs already, what will be done, and how it came
+out."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.config.stages import STAGES
 from rlhf.reproduce.check import Job, common
 from rlhf.reproduce.numbers import MetricComparison
 from rlhf.reproduce.place import Place, reusable
 from rlhf.reproduce.target import Original, Target
-from rlhf.reproduce.verdict import UNIT, JobComparison, StageComparison, plural
+from rlhf.reproduce.verdict import JobComparison, StageComparison, plural
 from rlhf.rundir.files import read_jsonl
 from rlhf.sweeps.screen.table import duration
 
@@ -76,7 +78,7 @@ def _described(job: Job) -> str:
     if original.state == "finished":
         return f"{kind}, finished"
     reached = original.status.get("iteration", 0)
-    unit = UNIT.get(job.config.stage, "epoch")
+    unit = STAGES[job.config.stage].unit
     return (
         f"{kind}, {original.state} at {unit} {reached} of {original.status.get('iterations', '?')}:"
         " what there is of it is compared"

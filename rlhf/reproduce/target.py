@@ -1,4 +1,4 @@
-"""What is to be made again: a run, a stage's artifact or a sweep, found by its directory or by
+"""The target of a reproduction: a run, a stage's artifact or a sweep, found by its directory or by
 an MLflow run id."""
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ Kind = Literal["run", "stage", "sweep"]
 MARKS = ("config.yaml", "manifest.json")  # without both there is nothing to start from
 ALIKE = 0.5  # of difflib, 1 is equal
 RUN_ID = re.compile(r"[0-9a-f]{6,32}")
-STAGES = ("sft", "reward_model", "ppo")
 
 
 class NoTarget(ValueError):
@@ -142,13 +141,16 @@ def _at(path: Path) -> Target:
             jobs=originals,
             overrides=tuple(map(str, listed.get("overrides", ()))),
         )
-    found = read_original(path)
-    if found.began:
+    original = read_original(path)
+    if original.manifest.get("run") and original.is_artifact:
+        run = original.manifest["run"]
+        raise NoTarget(f"{shown(path)} is the policy of a run; to reproduce it, name that: {run}")
+    if original.began:
         return Target(
-            kind="stage" if found.is_artifact else "run",
-            name=_label(found),
+            kind="stage" if original.is_artifact else "run",
+            name=_label(original),
             directory=path,
-            jobs=(found,),
+            jobs=(original,),
         )
     inside = _below(path)
     if name.endswith(".work"):

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf.config.stages import STAGES
 from rlhf.digests import file_digest
 from rlhf.reproduce import numbers
 from rlhf.reproduce.check import Job
 from rlhf.reproduce.numbers import MetricComparison, SampleComparison, WeightComparison
 from rlhf.reproduce.target import Original, read_original
 from rlhf.rundir.files import read_jsonl
-
-UNIT = {"ppo": "iteration"}  # of the others it is an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +85,9 @@ class Comparer:
             StageComparison(stage=s, note="taken over") if s in reused else self._artifact(job, s)
             for s in job.parents
         ]
-        if job.config.stage == "ppo":
-            whole = job.original.state == "finished"
-            stages.append(
-                _stage("ppo", job.original.directory, directory, whole=whole, digest=_recorded)
-            )
+        if STAGES[job.config.stage].is_run:
+            then, whole = job.original.directory, job.original.state == "finished"
+            stages.append(_stage(job.config.stage, then, directory, whole=whole, digest=_recorded))
         else:
             stages.append(self._artifact(job, job.config.stage))
         return JobComparison(job=job, now=read_original(directory), stages=tuple(stages))
@@ -138,7 +135,7 @@ def _stage(
         weights=numbers.compare_weights(
             weights[0][0], weights[1][0], (weights[0][1], weights[1][1])
         ),
-        note="" if shared else f"no {UNIT.get(stage, 'epoch')} that both have",
+        note="" if shared else f"no {STAGES[stage].unit} that both have",
     )
 
 
@@ -178,7 +175,7 @@ def sentence(made: JobComparison) -> str:
             if made.finished
             else f"{ended} before there was anything to compare"
         )
-    unit = UNIT.get(own.stage, "epoch")
+    unit = STAGES[own.stage].unit
     as_far = (
         ""
         if original.state == "finished"

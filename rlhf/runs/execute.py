@@ -18,6 +18,8 @@ from rlhf.rundir.files import read_json
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from rlhf.stages.data import Loaded
+
 
 def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """Runs one config as `rlhf` does, in the directory that its values name, and returns the
@@ -32,7 +34,7 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     from rlhf.runs import run as pipeline
 
     cfg = config if isinstance(config, Config) else validate(config)
-    summary: dict[str, Any] = pipeline.run(cfg, plain=cfg.plain(), directory=directory_of(cfg))
+    summary: dict[str, Any] = pipeline.run(cfg, directory=directory_of(cfg))
     return summary
 
 
@@ -49,17 +51,20 @@ def finished_summary(cfg: Config) -> dict[str, Any] | None:
     return found
 
 
-def execute(cfg: Config, *, directory: Path, log: Path | None = None) -> int:
+def execute(
+    cfg: Config, *, directory: Path, log: Path | None = None, loaded: Loaded | None = None
+) -> int:
     """The run's exit code: 0, 1 failed, 2 the data is wrong, 130 or 143 stopped with its state
     saved.
 
     Args:
         log: where a traceback goes; None: to stderr, which is the log.
+        loaded: the config's data, where it was read before.
     """
     try:
         from rlhf.runs.run import run as pipeline
 
-        pipeline(cfg, plain=cfg.plain(), directory=directory)
+        pipeline(cfg, directory=directory, loaded=loaded)
         return 0
     except DataError as error:
         print(

@@ -13,144 +13,145 @@ from typing import Any
 import torch
 
 from rlhf.config.build import build
-from rlhf.config.naming import is_finished, run_hash
-from rlhf.config.properties import needs_reward_model
+from rlhf.config.naming import is_finished, other_version
 from rlhf.config.schema import Config
-from rlhf.config.stages import STAGES
+from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import cautions
-from rlhf.data.records import Source
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_json, write_json, write_text
 from rlhf.rundir.lock import owned
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.runs.summary import (
     Summary,
-    identity,
+    final_evaluation,
+    run_facts,
     run_label,
     run_tags,
     summarise_artifact,
-    summarise_ppo,
+    summarise_run,
     tracked_params,
 )
 from rlhf.stages import best_of_n
-from rlhf.stages.context import Workshop, finishing, to_yaml
+from rlhf.stages.context import Parents, StageContext, finishing, to_yaml
+from rlhf.stages.data import Loaded, load_data
 from rlhf.stages.manifest import manifest
-from rlhf.stages.ppo import train_ppo
-from rlhf.stages.reward_model import reward_model_artifact
-from rlhf.stages.sft import sft_artifact
+from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
 from rlhf.tracking.base import Tracker
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
-    """Brings `directory` to its end, from wherever it is, and gives its summary.
+def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summary:
+    """Brings `directory` to its end, from wherever it is, and returns its summary.
 
     Args:
         cfg: the validated config.
-        plain: the same as resolved plain YAML, to be written down.
         directory: the run's own; a finished one is left as it is.
+        loaded: the config's data, where it was read before.
 
     Raises:
         DataError: rows are wrong or missing; nothing was trained.
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
-    source: Source = build(cfg.data)
-    shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    source, data = loaded or load_data(cfg.data)
+    context = StageContext(cfg=cfg, source=source, data=data, run_directory=directory)
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
-        _check_identity(shop, plain, directory)
+        _check_directory(context)
         if is_finished(directory):
             finished: Summary = read_json(directory / "summary.json")
             return finished
         with recorded_end(directory):
-            _begin(shop, plain, directory)
+            _begin(context)
             for caution in cautions(cfg):
                 log.warning("%s", caution)
-            return _stages(shop, plain, directory)
+            return _go_through_stages(context)
 
 
-def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summary:
-    """SFT, then the reward model where somebody needs it, then PPO; as far as `stage` says."""
-    cfg = shop.cfg
-    parents: dict[str, str] = {}
-    sft = sft_artifact(shop)
-    parents["sft"] = sft.name
-    if cfg.stage == "sft":
-        return _written(summarise_artifact(shop, sft, plain), directory)
-    reward_model: Path | None = None
-    if cfg.stage == "reward_model" or needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm):
-        reward_model = reward_model_artifact(shop, sft)
-        parents["reward_model"] = reward_model.name
-    if cfg.stage == "reward_model":
-        assert reward_model is not None
-        return _written(summarise_artifact(shop, reward_model, plain), directory)
-    _check_parents(directory, parents)
-    _write_manifest(shop, plain, directory, parents)
+def _go_through_stages(context: StageContext) -> Summary:
+    """The stages that the run needs, each where its parents are there."""
+    prints = fingerprints(context)
+    paths = artifacts(context, prints)
+    stage = STAGES[context.cfg.stage]
+    if stage.is_run:
+        return _train_here(context, stage, prints, paths)
+    return _written(context, summarise_artifact(context, paths[stage.name]))
+
+
+def _train_here(
+    context: StageContext, stage: Stage, prints: Mapping[str, str], parents: Parents
+) -> Summary:
+    """The stage whose directory is the run's: trained, tracked as the run, its policy published."""
+    cfg, directory = context.cfg, context.run_directory
+    stands_on = {name: prints[name] for name in parents}
+    _check_parents(directory, stands_on)
+    _write_manifest(context, stands_on)
     if cfg.best_of_n.samples:
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
-        write_json(directory / best_of_n.FILE, best_of_n.best_of_n_curve(shop, sft, reward_model))
-    write_status(
-        directory, state="running", stage="ppo", iteration=0, iterations=cfg.ppo.iterations
-    )
+        curve = best_of_n.best_of_n_curve(context, parents["sft"], parents.get("reward_model"))
+        write_json(directory / best_of_n.FILE, curve)
+    iterations = cfg.ppo.iterations
+    write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
     tracker: Tracker = build(cfg.tracking)
-    params, datasets = tracked_params(plain), shop.datasets(*STAGES["ppo"].data)
     tracker.begin(
         directory,
-        name=run_label(shop),
-        params=params,
-        tags=run_tags(shop, parents),
-        datasets=datasets,
+        name=run_label(context),
+        params=tracked_params(context.plain),
+        tags=run_tags(context, stage, prints),
+        datasets=context.datasets(*stage.data),
     )
     with finishing(tracker), recorded_end(directory):
-        results = train_ppo(shop, sft, reward_model, directory, tracker)
-        return _written(summarise_ppo(shop, plain, directory, parents, results), directory)
+        results = RECIPES[stage.name].train(context, parents, directory, tracker)
+        publish(context, stage, prints, metrics=final_evaluation(directory), **results)
+        return _written(context, summarise_run(context, prints, results))
 
 
-def _written(summary: Summary, directory: Path) -> Summary:
-    write_json(directory / "summary.json", summary)
+def _written(context: StageContext, summary: Summary) -> Summary:
+    write_json(context.run_directory / "summary.json", summary)
     return summary
 
 
-def _check_identity(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
+def _check_directory(context: StageContext) -> None:
     """A directory that was begun, or finished, with other data or another config is refused."""
+    directory, facts = context.run_directory, run_facts(context)
     if not (directory / "manifest.json").exists():
         return
-    found, now = read_json(directory / "manifest.json"), run_hash(dict(plain))
-    if found["hash"] != now:
+    if reason := other_version(directory):
+        raise RunFailed(reason)
+    begun, now = read_json(directory / "manifest.json"), facts["config_hash"]
+    if begun["hash"] != now:
         raise RunFailed(
-            f"{directory} belongs to another config (hash {found['hash']}, now {now}): choose"
+            f"{directory} belongs to another config (hash {begun['hash']}, now {now}): choose"
             " another directory"
         )
-    if found["fingerprints"]["data"] != shop.data.fingerprint:
+    if begun["fingerprints"]["data"] != context.data.fingerprint:
         raise RunFailed(
             f"the data changed since {directory} was made: move it away to start anew, or restore"
             " the data"
         )
 
 
-def _begin(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> None:
-    write_text(directory / "config.yaml", to_yaml(dict(plain)))
-    if not (directory / "manifest.json").exists():
-        _write_manifest(shop, plain, directory, {})
+def _begin(context: StageContext) -> None:
+    write_text(context.run_directory / "config.yaml", to_yaml(context.plain))
+    if not (context.run_directory / "manifest.json").exists():
+        _write_manifest(context, {})
 
 
-def _write_manifest(
-    shop: Workshop, plain: Mapping[str, Any], directory: Path, parents: Mapping[str, str]
-) -> None:
-    names = identity(shop, plain)
-    fingerprints = {"data": shop.data.fingerprint, **parents}
-    details = {
-        "hash": names["config_hash"],
-        "name": names["name"],
-        "study": names["study"],
-        "sweep": names["sweep"],
-    }
-    kept = {"fingerprints": fingerprints, "data": shop.data_parts, "config": dict(plain)}
-    write_json(
-        directory / "manifest.json",
-        manifest(kind="run", stage=shop.cfg.stage, seed=shop.cfg.seed, **details, **kept),
+def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
+    facts = run_facts(context)
+    content = manifest(
+        kind="run",
+        stage=context.cfg.stage,
+        seed=facts["seed"],
+        hash=facts["config_hash"],
+        name=facts["name"],
+        study=facts["study"],
+        sweep=facts["sweep"],
+        fingerprints={"data": context.data.fingerprint, **parents},
+        data=context.data_parts,
+        config=context.plain,
     )
+    write_json(context.run_directory / "manifest.json", content)
 
 
 def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:

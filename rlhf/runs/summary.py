@@ -1,4 +1,4 @@
-"""What is said of a run once it is over: its summary, its name, its tags."""
+"""The facts of a run for its summary, its name and its tags."""
 
 from __future__ import annotations
 
@@ -10,66 +10,68 @@ from rlhf.config import titles
 from rlhf.config.naming import named_flat, run_hash
 from rlhf.config.properties import kl_properties
 from rlhf.config.schema import Config
-from rlhf.config.stages import decides
+from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Workshop, flatten
+from rlhf.stages.context import StageContext, flatten, last_record
+from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]
 
 
-def summarise_ppo(
-    shop: Workshop,
-    plain: Mapping[str, Any],
-    directory: Path,
-    parents: Mapping[str, str],
-    results: Mapping[str, Any],
+def final_evaluation(directory: Path) -> dict[str, Any]:
+    """The last record's `eval/...` metrics, under the names that a summary gives them."""
+    return {
+        name.removeprefix("eval/"): value
+        for name, value in last_record(directory).items()
+        if name.startswith("eval/")
+    }
+
+
+def summarise_run(
+    context: StageContext, prints: Mapping[str, str], results: Mapping[str, Any]
 ) -> Summary:
     """The last evaluation, the SFT policy's beside it (`sft/...`), and what they were reached
     with."""
+    directory = context.run_directory
     records = read_jsonl(directory / "metrics.jsonl")
     first, last = records[0], records[-1]
-    evaluation = {
-        name.removeprefix("eval/"): value
-        for name, value in last.items()
-        if name.startswith("eval/")
-    }
+    evaluation = final_evaluation(directory)
     baseline = {
         f"sft/{name.removeprefix('eval/')}": value
         for name, value in first.items()
         if name.startswith("eval/reward/")
     }
-    coef = shop.cfg.kl.coef
+    coef = context.cfg.kl.coef
     return {
-        **identity(shop, plain),
+        **run_facts(context),
         "status": "finished",
-        "stage": "ppo",
+        "stage": context.cfg.stage,
         "iterations": last["iteration"],
         "episodes": last["episodes"],
         "kl.coef": coef,
         "kl.coef_final": last["kl/coef"],  # that shaped the last rollout
-        **kl_pieces(shop.cfg),
-        "kl.descends": kl_descends(shop.cfg),
+        **kl_pieces(context.cfg),
+        "kl.descends": kl_descends(context.cfg),
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
         **baseline,
-        "reward_model/accuracy": _metrics(shop, "reward_model", parents).get("val/accuracy"),
-        "sft/perplexity": _metrics(shop, "sft", parents).get("val/perplexity"),
-        "fingerprints": {"data": shop.data.fingerprint, **parents},
-        "policy_sha256": results["policy_sha256"],
-        "warnings": cautions(shop.cfg),
+        **_measures(context, prints),
+        "fingerprints": {"data": context.data.fingerprint, **prints},
+        **results,
+        "warnings": cautions(context.cfg),
         "wall_seconds": _seconds(directory),
     }
 
 
-def summarise_artifact(shop: Workshop, artifact: Path, plain: Mapping[str, Any]) -> Summary:
-    """The run of a single stage: its directory points to the artifact."""
+def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
+    """Of a run whose stage is an artifact: its directory points to it."""
     made = manifest_of(artifact)
     return {
-        **identity(shop, plain),
+        **run_facts(context),
         "status": "finished",
         "stage": made["stage"],
         "artifact": str(artifact),
@@ -79,16 +81,22 @@ def summarise_artifact(shop: Workshop, artifact: Path, plain: Mapping[str, Any])
     }
 
 
-def identity(shop: Workshop, plain: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"name": shop.run_directory.name, "study": shop.cfg.study, "sweep": shop.cfg.sweep}
-    return {**names, "seed": shop.cfg.seed, "config_hash": run_hash(dict(plain))}
+def run_facts(context: StageContext) -> dict[str, Any]:
+    """The run's name, study, sweep, seed and hash."""
+    cfg = context.cfg
+    names = {"name": context.run_directory.name, "study": cfg.study, "sweep": cfg.sweep}
+    return {**names, "seed": cfg.seed, "config_hash": run_hash(context.plain)}
 
 
-def _metrics(shop: Workshop, stage: str, parents: Mapping[str, str]) -> dict[str, Any]:
-    if stage not in parents:
-        return {}
-    found: dict[str, Any] = manifest_of(shop.store.path(stage, parents[stage]))["metrics"]
-    return found
+def _measures(context: StageContext, prints: Mapping[str, str]) -> dict[str, Any]:
+    """`sft/perplexity`, `reward_model/accuracy`: one number of each stage that the run's stands
+    on, None of one that it does not need."""
+    measures: dict[str, Any] = {}
+    for parent in (STAGES[name] for name in STAGES[context.cfg.stage].parents):
+        path = context.store.path(parent.name, prints.get(parent.name, ""))
+        metrics = manifest_of(path)["metrics"] if parent.name in prints else {}
+        measures[f"{parent.name}/{parent.measure.rpartition('/')[2]}"] = metrics.get(parent.measure)
+    return measures
 
 
 def _seconds(directory: Path) -> float:
@@ -107,25 +115,22 @@ def kl_descends(cfg: Config) -> str:
     return descends(properties["estimator"], properties["placement"])
 
 
-def run_label(shop: Workshop) -> str:
-    """What a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else the sweep
-    varies."""
-    return titles.run_label(
-        named_flat(flatten(shop.cfg.plain())), titles.varied(shop.run_directory)
-    )
+def run_label(context: StageContext) -> str:
+    """The words that a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else
+    the sweep varies."""
+    varied = titles.varied(context.run_directory)
+    return titles.run_label(named_flat(flatten(context.plain)), varied)
 
 
-def run_tags(shop: Workshop, parents: Mapping[str, str]) -> dict[str, str]:
-    """What MLflow finds and groups runs by. `setting` is the same for all seeds."""
-    cfg, varied = shop.cfg, titles.varied(shop.run_directory)
+def run_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
+    """The tags that MLflow finds and groups runs by. `setting` is the same for all seeds."""
+    cfg, varied = context.cfg, titles.varied(context.run_directory)
     return {
-        "stage": "ppo",
-        "study": cfg.study,
-        "data": shop.data.fingerprint,
+        **stage_tags(context, stage, prints),
+        "data": context.data.fingerprint,
         **({"sweep": cfg.sweep} if cfg.sweep else {}),
-        "setting": titles.setting(named_flat(flatten(cfg.plain())), varied),
+        "setting": titles.setting(named_flat(flatten(context.plain)), varied),
         **kl_pieces(cfg),
-        **{f"parent.{stage}": fingerprint for stage, fingerprint in parents.items()},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,18 @@ class ArtifactStore:
             lock.release()
         return path
 
+    def put(
+        self, stage: str, fingerprint: str, files: Path, manifest: Callable[[], dict[str, Any]]
+    ) -> Path:
+        """The artifact's folder, made of the files in another folder if it is missing. Weights are
+        linked, as they are big and nobody edits them."""
+
+        def make(work: Path) -> dict[str, Any]:
+            shutil.copytree(files, work, copy_function=_link_weights, dirs_exist_ok=True)
+            return manifest()
+
+        return self.get(stage, fingerprint, make)
+
     def _publish(self, work: Path, path: Path) -> None:
         shutil.rmtree(work / "checkpoints", ignore_errors=True)
         for file in work.rglob("*"):
@@ -79,6 +92,16 @@ class ArtifactStore:
         sync_directory(path.parent)
 
 
+def _link_weights(source: str, target: str) -> None:
+    """Copies a file; weights become a second name of the same file where the disk can do that."""
+    Path(target).unlink(missing_ok=True)
+    if source.endswith(".safetensors"):
+        with suppress(OSError):
+            return os.link(source, target)
+    shutil.copy2(source, target)
+
+
 def manifest_of(artifact: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(artifact / "manifest.json")
-    return found
+    """The manifest of an artifact that is there."""
+    manifest: dict[str, Any] = read_json(artifact / "manifest.json")
+    return manifest

@@ -18,7 +18,7 @@ from rlhf.rollout.engines.torch import Sampling, generate
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rollout.score import whole_score
 from rlhf.rundir.files import read_json, write_json
-from rlhf.stages.context import Workshop
+from rlhf.stages.context import StageContext
 from rlhf.stages.manifest import manifest
 from rlhf.stages.ppo import judges_of
 from rlhf.stages.reward_model import SAMPLE_ROWS
@@ -27,7 +27,7 @@ FILE = "best_of_n.json"
 
 
 def best_of_n_curve(
-    shop: Workshop, sft: Path, reward_model: Path | None
+    shop: StageContext, sft: Path, reward_model: Path | None
 ) -> dict[str, list[dict[str, float]]]:
     """`points` for n = 1, 2, 4, ...: `n`, `kl/sequence_nats` = log n - (n-1)/n, and each judge's
     mean of the response that is kept."""
@@ -40,7 +40,7 @@ def best_of_n_curve(
         "data": shop.data.fingerprint,
         "judges": shop.deciding("data", without=("path",)),
     }
-    identity = shop.fingerprint("best_of_n", **parts)
+    own = shop.fingerprint("best_of_n", **parts)
 
     def make(work: Path) -> dict[str, Any]:
         write_json(work / FILE, {"points": measure(shop, sft, reward_model)})
@@ -49,20 +49,20 @@ def best_of_n_curve(
         return manifest(
             kind="artifact",
             stage="best_of_n",
-            hash=identity,
-            name=f"best_of_n-{identity}",
+            hash=own,
+            name=f"best_of_n-{own}",
             seed=settings.seed,
             **kept,
         )
 
     found: dict[str, list[dict[str, float]]] = read_json(
-        shop.store.get("best_of_n", identity, make) / FILE
+        shop.store.get("best_of_n", own, make) / FILE
     )
     return found
 
 
 @torch.no_grad()
-def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
+def measure(shop: StageContext, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
     """From `samples` responses to each prompt: unbiased at each prompt, the standard error over
     the prompts."""
     settings, tokenizer = shop.cfg.best_of_n, shop.tokenizer

@@ -1,10 +1,9 @@
-"""What the stages of one run share: config, data, tokenizer, artifact store, and how a stage is
-trained and tracked."""
+"""The things that the stages of one run share: config, data, tokenizer, artifact store, trainer."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,31 +16,38 @@ from pydantic import BaseModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
-from rlhf.config.naming import named, run_hash
+from rlhf.config.naming import deciding
 from rlhf.config.schema import Config
-from rlhf.config.stages import ASIDE_KEYS, STAGES
 from rlhf.data.records import Source, TaskData
 from rlhf.digests import digest
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import read_jsonl, write_text
-from rlhf.rundir.status import recorded_end, write_status
+from rlhf.rundir.files import read_jsonl
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fingerprint import fingerprint
 from rlhf.stages.fit import TrainerSettings, fit
-from rlhf.stages.manifest import data_parts, manifest
+from rlhf.stages.manifest import data_parts
 from rlhf.tracking.base import Dataset, Status, Tracker
 
 log = logging.getLogger(__name__)
 
+Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
+
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class StageContext:
+    """A run's config, data and directory, and what the stages make of them."""
+
     cfg: Config
     source: Source
     data: TaskData
     run_directory: Path
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The resolved config as plain YAML types."""
+        return self.cfg.plain()
 
     @cached_property
     def model(self) -> Any:
@@ -59,16 +65,13 @@ class Workshop:
         return data_parts(self.data)
 
     def datasets(self, *parts: str) -> list[Dataset]:
-        """What a stage learns from, for the tracker: those of `demonstrations`, `preferences`
-        and `prompts` that there are."""
-        kind, source = (
-            self.cfg.data.name,
-            self.cfg.data.model_dump(by_alias=True, mode="json"),
-        )
-        found = {name: self.data_parts[name] for name in parts if name in self.data_parts}
+        """The data that a stage learns from, for the tracker: those of `demonstrations`,
+        `preferences` and `prompts` that there are."""
+        kind, source = self.cfg.data.name, self.plain["data"]
         return [
             Dataset(name=f"{kind} {name}", digest=part["sha256"], rows=part["rows"], source=source)
-            for name, part in found.items()
+            for name, part in self.data_parts.items()
+            if name in parts
         ]
 
     @cached_property
@@ -113,17 +116,15 @@ class Workshop:
     def optimizer(self, piece: BaseModel) -> Callable[[Any], torch.optim.Optimizer]:
         return lambda params: build(piece, params=params)
 
-    def deciding(self, name: str, *, without: Collection[str] = ()) -> dict[str, Any]:
+    def deciding(self, name: str, *, without: Collection[str] = ()) -> Any:
         """A section of the config, pieces by name, as far as it has a part in what comes out."""
-        plain = getattr(self.cfg, name).model_dump(by_alias=True, mode="json")
-        aside = {*ASIDE_KEYS, *(f"{name}.{key}" for key in without)}
-        kept = {key: value for key, value in plain.items() if f"{name}.{key}" not in aside}
-        section: dict[str, Any] = named(kept)
-        return section
+        section = deciding(name, self.plain[name])
+        return {k: section[k] for k in section if k not in without} if without else section
 
     def fingerprint(self, stage: str, **parts: Any) -> str:
+        """Of the stage's own settings, the trainer's and `parts`."""
         return fingerprint(
-            stage, settings=self.deciding(stage), trainer=self.cfg.trainer.model_dump(), **parts
+            stage, settings=self.deciding(stage), trainer=self.plain["trainer"], **parts
         )
 
     def fit(
@@ -137,6 +138,7 @@ class Workshop:
         tracker: Tracker,
         accumulate: int = 1,
     ) -> None:
+        """Trains a stage's module in a directory, as the run's trainer and callbacks say."""
         fit(
             module,
             batches,
@@ -149,61 +151,6 @@ class Workshop:
             callbacks=self.callbacks(),
             accumulate=accumulate,
         )
-
-    def artifact(
-        self,
-        stage: str,
-        identity: str,
-        parents: dict[str, str],
-        make: Callable[[Path, Tracker], dict[str, Any]],
-    ) -> Path:
-        """The stage's artifact; made and tracked as a run of its own if nobody has made it yet.
-        `make(work, tracker)` gives its metrics."""
-
-        def made(work: Path) -> dict[str, Any]:
-            settings = self.deciding(stage)
-            plain = {**self.cfg.plain(), "stage": stage}
-            write_text(work / "config.yaml", to_yaml(plain))
-            tracker: Tracker = build(self.cfg.tracking)
-            tags = {
-                "stage": stage,
-                "study": self.cfg.study,
-                "fingerprint": identity,
-                **{f"parent.{k}": v for k, v in parents.items()},
-            }
-            datasets = self.datasets(*STAGES[stage].data)
-            tracker.begin(
-                work,
-                name=f"{stage} {identity[:8]}",
-                params=flatten(settings),
-                tags=tags,
-                datasets=datasets,
-            )
-            with finishing(tracker), recorded_end(work):
-                metrics = make(work, tracker)
-            return manifest(
-                kind="artifact",
-                stage=stage,
-                hash=identity,
-                name=f"{stage}-{identity}",
-                seed=settings["seed"],
-                fingerprints={"data": self.data.fingerprint, **parents},
-                data=self.data_parts,
-                config=plain,
-                config_hash=run_hash(plain),
-                metrics=metrics,
-            )
-
-        def waiting() -> None:
-            write_status(
-                self.run_directory,
-                state="running",
-                stage=f"waiting for {stage}",
-                iteration=0,
-                iterations=0,
-            )
-
-        return self.store.get(stage, identity, made, waiting=waiting)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A stage's identity: sha256 of everything that decides its result."""
+"""A stage's fingerprint: sha256 of everything that decides its result."""
 
 from __future__ import annotations
 

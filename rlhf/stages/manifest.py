@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rlhf.config.naming import HASH_VERSION
 from rlhf.data.records import TaskData
 from rlhf.digests import digest
 
@@ -95,9 +96,11 @@ def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
 
 
 def manifest(*, kind: str, stage: str, **details: Any) -> dict[str, Any]:
+    """The content of manifest.json."""
     return {
         "kind": kind,
         "stage": stage,
+        "hash_version": HASH_VERSION,
         **details,
         "versions": versions(),
         "git": git(),

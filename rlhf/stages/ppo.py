@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from transformers import PreTrainedModel
 
 from rlhf.config.build import build
 from rlhf.config.schema import Config
+from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.data.loaders import draw_prompts
-from rlhf.digests import file_digest
+from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.load import load_scalar_model, scalar_model_from
 from rlhf.models.scalar import ScalarModel
@@ -22,7 +24,7 @@ from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
 from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
 from rlhf.rollout.engines.torch import Sampling
 from rlhf.rollout.score import Judges
-from rlhf.stages.context import Workshop
+from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
 
 
@@ -39,7 +41,7 @@ def kl_penalty(cfg: Config) -> KLPenalty:
     )
 
 
-def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModule:
+def ppo_module(shop: StageContext, sft: Path, reward_model: Path | None) -> PPOModule:
     cfg, tokenizer = shop.cfg, shop.tokenizer
     policy, start = shop.load_policy(sft), shop.load_policy(sft).requires_grad_(False)
     kl = kl_penalty(cfg)
@@ -82,7 +84,7 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModul
     )
 
 
-def judges_of(shop: Workshop, reward_model: Path | None) -> Judges:
+def judges_of(shop: StageContext, reward_model: Path | None) -> Judges:
     return Judges(
         tokenizer=shop.tokenizer,
         reward_model=(
@@ -116,12 +118,20 @@ def make_optimizer(
     return optimizer
 
 
+def fingerprint_parts(shop: StageContext) -> dict[str, Any]:
+    """The sections that decide the policy, beside those of its parents, and its data: prompts by
+    their content, the gold reward and the judges by the source's settings."""
+    sections = {name: shop.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
+    judges = shop.deciding("data", without=("path",))
+    return {"sections": sections, "prompts": digest(shop.data.prompts), "judges": judges}
+
+
 def train_ppo(
-    shop: Workshop, sft: Path, reward_model: Path | None, directory: Path, tracker: Tracker
+    shop: StageContext, parents: Parents, directory: Path, tracker: Tracker
 ) -> dict[str, Any]:
-    """Ends with the final policy under `directory/policy`; gives its digest."""
+    """Ends with the final policy under `directory/policy`; returns its digest."""
     cfg = shop.cfg.ppo
-    module = ppo_module(shop, sft, reward_model)
+    module = ppo_module(shop, parents["sft"], parents.get("reward_model"))
     shop.fit(
         module,
         CollectedMinibatches(module),
@@ -131,6 +141,8 @@ def train_ppo(
         tracker=tracker,
         accumulate=cfg.minibatch_size // (cfg.micro_batch_size or cfg.minibatch_size),
     )
+    # not over files that an artifact may share
+    shutil.rmtree(directory / "policy", ignore_errors=True)
     module.policy.save_pretrained(directory / "policy")
     shop.tokenizer.save_pretrained(directory / "policy")
     return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

@@ -10,47 +10,46 @@ from rlhf.data.collate import collate_demonstrations, encode_demonstrations, pad
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.digests import digest
 from rlhf.modules.sft import SFTModule
-from rlhf.stages.context import Workshop, last_record
+from rlhf.stages.context import Parents, StageContext, last_record
 from rlhf.tracking.base import Tracker
 
 
-def sft_fingerprint(shop: Workshop) -> str:
-    return shop.fingerprint(
-        "sft",
-        model=shop.model.identity(),
-        tokenizer=shop.tokenizer_content,
-        demonstrations=digest(shop.data.demonstrations),
-    )
+def fingerprint_parts(context: StageContext) -> dict[str, Any]:
+    """The model, the tokenizer and the demonstrations: beside its settings they decide it."""
+    return {
+        "model": context.model.identity(),
+        "tokenizer": context.tokenizer_content,
+        "demonstrations": digest(context.data.demonstrations),
+    }
 
 
-def sft_artifact(shop: Workshop) -> Path:
-    return shop.artifact("sft", sft_fingerprint(shop), {}, partial(_train, shop))
-
-
-def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
-    settings = shop.cfg.sft
+def train_sft(
+    context: StageContext, parents: Parents, work: Path, tracker: Tracker
+) -> dict[str, Any]:
+    """Ends with the policy in `work`; returns its metrics."""
+    settings = context.cfg.sft
     collate = partial(
         collate_demonstrations,
-        fill=pad_id(shop.tokenizer),
+        fill=pad_id(context.tokenizer),
         train_on_prompt=settings.train_on_prompt,
     )
     train = encode_demonstrations(
-        shop.tokenizer, shop.data.demonstrations.train, settings.max_length
+        context.tokenizer, context.data.demonstrations.train, settings.max_length
     )
     heldout = encode_demonstrations(
-        shop.tokenizer, shop.data.demonstrations.heldout, settings.max_length
+        context.tokenizer, context.data.demonstrations.heldout, settings.max_length
     )
     cut = sum(row.cut for row in train)
-    shop.tell_cut(
+    context.tell_cut(
         "sft",
         cut,
-        len(shop.data.demonstrations.train),
-        dropped=len(shop.data.demonstrations.train) - len(train),
+        len(context.data.demonstrations.train),
+        dropped=len(context.data.demonstrations.train) - len(train),
     )
-    policy = shop.model.causal_lm(shop.tokenizer)
+    policy = context.model.causal_lm(context.tokenizer)
     module = SFTModule(
         policy,
-        make_optimizer=shop.optimizer(settings.optimizer),
+        make_optimizer=context.optimizer(settings.optimizer),
         heldout=lambda: in_order(heldout, settings.batch_size, collate),
         epochs=settings.epochs,
         lr_schedule=settings.lr_schedule,
@@ -64,7 +63,7 @@ def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
         stage="sft",
         epoch=lambda: module.iteration,
     )
-    shop.fit(
+    context.fit(
         module,
         batches,
         directory=work,
@@ -73,5 +72,5 @@ def _train(shop: Workshop, work: Path, tracker: Tracker) -> dict[str, Any]:
         tracker=tracker,
     )
     policy.save_pretrained(work)
-    shop.tokenizer.save_pretrained(work)
+    context.tokenizer.save_pretrained(work)
     return {**last_record(work), "rows": len(train), "rows_cut": cut}

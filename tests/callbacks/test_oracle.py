@@ -36,7 +36,6 @@ SMALL = [
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """(directory, summary) of a run with the oracle, and the summary of the same run without it."""
-    from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
     from rlhf.runs.run import run
@@ -47,7 +46,6 @@ def done(tmp_path_factory):
         composed = compose([*SMALL, f"paths.artifacts={root / 'artifacts'}", *overrides])
         return run(
             validate(composed),
-            plain=OmegaConf.to_container(composed, resolve=True),
             directory=root / name,
         )
 
@@ -87,7 +85,6 @@ def test_looking_changes_no_training(done):
 
 
 def test_a_problem_too_large_is_told_before_training(tmp_path):
-    from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
     from rlhf.runs.run import run
@@ -103,7 +100,6 @@ def test_a_problem_too_large_is_told_before_training(tmp_path):
     with pytest.raises(ValueError, match="too many to enumerate"):
         run(
             validate(composed),
-            plain=OmegaConf.to_container(composed, resolve=True),
             directory=tmp_path / "run",
         )
     assert not (tmp_path / "run" / "metrics.jsonl").exists()

@@ -36,7 +36,6 @@ SMALL = [
 @pytest.fixture
 def go(tmp_path):
     """go(name, *overrides) -> the run's directory"""
-    from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
     from rlhf.runs.run import run
@@ -45,7 +44,6 @@ def go(tmp_path):
         composed = compose([*SMALL, f"paths.artifacts={tmp_path / 'artifacts'}", *overrides])
         run(
             validate(composed),
-            plain=OmegaConf.to_container(composed, resolve=True),
             directory=tmp_path / name,
         )
         return tmp_path / name

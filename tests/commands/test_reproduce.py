@@ -16,9 +16,9 @@ from rlhf.rundir.files import read_json, write_json
 ROOT = Path(__file__).parents[2]
 PROBE = """
 import sys
-from rlhf.commands.reproduce import main
+from rlhf.__main__ import main
 try:
-    code = main({arguments!r})
+    code = main(["reproduce", *{arguments!r}])
 except SystemExit as stop:
     code = stop.code
 heavy = {{"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn"}}
@@ -70,7 +70,7 @@ def test_answers_before_anything_heavy_is_imported(arguments, code, said, tmp_pa
     job = tmp_path / "sweeps" / "quickstart" / "kl0"
     job.mkdir(parents=True)
     write_json(job.parent / "sweep.json", {"jobs": [{"name": "kl0", "overrides": []}]})
-    write_json(job / "manifest.json", {"kind": "run", "stage": "ppo"})
+    write_json(job / "manifest.json", {"kind": "run", "stage": "ppo", "hash_version": 2})
     (job / "config.yaml").write_text("data: {}\nppo: {iterations: 4, iteratons: 4}\n")
     probe = [sys.executable, "-c", PROBE.format(arguments=arguments)]
     done = subprocess.run(
@@ -110,7 +110,8 @@ def test_a_finished_run_is_bitwise_equal(run_in, reproduce, home):
     assert found["jobs"][0]["stages"][2]["weights"]["now"] == summary["policy_sha256"]
     assert set(found["jobs"][0]["stages"][2]["metrics"]) == metrics
     new = home / "outputs" / "reproduced" / "run-1"
-    assert len(list((new / "artifacts").glob("*/*/manifest.json"))) == 2
+    stages = sorted(path.parts[-3] for path in (new / "artifacts").glob("*/*/manifest.json"))
+    assert stages == ["ppo", "reward_model", "sft"]
     assert not (new / "tracking.json").exists() and not (home / "outputs" / "mlflow.db").exists()
 
     # a second one goes beside it, an occupied place is refused, and so is one inside the original
@@ -149,9 +150,9 @@ def test_a_changed_learning_rate_is_named_and_its_effect_measured(run_in, reprod
     assert any(line[:3] == ["package", "torch", "0.1"] for line in lines)
     assert any(line[:4] == ["code", "git", "revision", "f" * 12] for line in lines)
     assert "sft and reward_model taken over" in said
-    assert (home / "again" / "artifacts" / "sft").exists() and all(
-        p.is_symlink() for p in (home / "again" / "artifacts").glob("*/*")
-    )
+    for stage in ("sft", "reward_model"):
+        (path,) = (home / "again" / "artifacts" / stage).iterdir()
+        assert path.is_symlink()
     ppo = read_json(home / "again" / "reproduction.json")["jobs"][0]["stages"][2]
     assert (
         ppo["metrics"]["ppo/policy_loss"]["first"] == 1
@@ -275,6 +276,30 @@ def test_a_stage_and_a_run_of_one_stage(run_in, reproduce, home):
     assert code == 2 and f"Did you mean outputs/artifacts/sft/{artifact.name}" in said
 
 
+def test_the_policy_of_a_run_is_reproduced_by_its_run(run_in, reproduce, home):
+    summary = run_in(home / "run", "paths.artifacts=outputs/artifacts")
+    policy = f"outputs/artifacts/ppo/{summary['fingerprints']['ppo']}"
+    code, said = reproduce(policy)
+    assert code == 2
+    assert f"{policy} is the policy of a run; to reproduce it, name that: {home / 'run'}" in said
+
+
+def test_a_run_of_before_is_refused_with_one_sentence(run_in, reproduce, home):
+    """By the version of the hash that named it; also as a job of a sweep."""
+    run_in(home / "sweeps" / "s" / "run")
+    path = home / "sweeps" / "s" / "run" / "manifest.json"
+    manifest = read_json(path)
+    del manifest["hash_version"]
+    write_json(path, {**manifest, "git": {"revision": "abc", "dirty": False}})
+    write_json(home / "sweeps" / "s" / "sweep.json", {"jobs": [{"name": "run"}]})
+    for argument in ("sweeps/s/run", "sweeps/s"):
+        code, said = reproduce(argument)
+        assert code == 2 and said == (
+            "rlhf reproduce: sweeps/s/run was made before version 2 of the run hash (git revision"
+            " abc): compare works; to go on with it or reproduce it, use that revision\n"
+        )
+
+
 def test_a_reward_model_and_the_policy_that_it_stands_on(run_in, reproduce, home):
     run_in(
         home / "outputs" / "default" / "x",
@@ -362,7 +387,7 @@ def test_a_sweep(reproduce, home):
         home / "sweeps" / "s" / "sweep.json",
         {"overrides": ["kl.coef=0,0.1"], "jobs": [*jobs, {"name": "never", "overrides": []}]},
     )
-    command = [sys.executable, "-m", "rlhf.commands.reproduce", "sweeps/s"]
+    command = [sys.executable, "-m", "rlhf", "reproduce", "sweeps/s"]
     done = subprocess.run(
         [*command, "--dry-run"], cwd=home, env=env, capture_output=True, text=True
     )

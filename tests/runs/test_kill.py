@@ -22,7 +22,6 @@ OVERRIDES = [
 
 
 def child(directory, root):
-    from omegaconf import OmegaConf
 
     from rlhf.config.compose import compose, validate
     from rlhf.runs.run import run
@@ -30,7 +29,6 @@ def child(directory, root):
     composed = compose([*SMALL, *OVERRIDES, f"paths.artifacts={root / 'artifacts'}"])
     run(
         validate(composed),
-        plain=OmegaConf.to_container(composed, resolve=True),
         directory=directory,
     )
 

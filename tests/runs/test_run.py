@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
+from rlhf.config.naming import HASH_VERSION
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json, read_jsonl
+from rlhf.rundir.files import read_json, read_jsonl, write_json
 from rlhf.rundir.status import read_status
 
 CONTROLLERS = {
@@ -49,13 +50,42 @@ def test_what_a_run_leaves(run_in, tmp_path):
     )
     assert records[0]["eval/kl/sequence_nats"] == 0 and abs(records[1]["kl/sequence_nats"]) < 1e-5
     assert "eval/reward/gold" not in records[1] and "eval/reward/gold" in records[2]
-    assert (
-        {"sft", "reward_model", "data"}
-        == set(summary["fingerprints"])
-        == set(read_json(directory / "manifest.json")["fingerprints"])
-    )
+    manifest = read_json(directory / "manifest.json")
+    assert set(manifest["fingerprints"]) == {"sft", "reward_model", "data"}
+    assert set(summary["fingerprints"]) == {*manifest["fingerprints"], "ppo"}
+    assert manifest["hash_version"] == HASH_VERSION
     assert read_status(directory)["state"] == "finished"
     assert len(read_jsonl(directory / "samples.jsonl")) == 6
+
+
+def test_its_policy_is_an_artifact(run_in, tmp_path, caplog):
+    """Model, tokenizer and manifest; on disk the weights are there once. A run of the same config
+    finds it and leaves it as it is, whatever its own weights are."""
+    store = [f"paths.artifacts={tmp_path / 'artifacts'}"]
+    summary = run_in(tmp_path / "run", *store)
+    artifact = tmp_path / "artifacts" / "ppo" / summary["fingerprints"]["ppo"]
+    kept = sorted(path.name for path in (tmp_path / "run" / "policy").iterdir())
+    assert sorted(path.name for path in artifact.iterdir()) == sorted([*kept, "manifest.json"])
+    assert "model.safetensors" in kept and "tokenizer.json" in kept
+    weights = [place / "model.safetensors" for place in (artifact, tmp_path / "run" / "policy")]
+    assert weights[0].samefile(weights[1])
+    made = read_json(artifact / "manifest.json")
+    assert (made["kind"], made["stage"], made["hash"]) == ("artifact", "ppo", artifact.name)
+    assert made["run"] == str(tmp_path / "run") and made["seed"] == summary["seed"]
+    assert made["fingerprints"] == {k: v for k, v in summary["fingerprints"].items() if k != "ppo"}
+    assert made["metrics"]["reward/gold"] == summary["reward/gold"]
+    assert made["config"]["kl"]["coef"] == 0.05 and set(made["data"]) >= {"prompts"}
+
+    written = (artifact / "manifest.json").stat().st_mtime_ns
+    again = run_in(tmp_path / "again", *store, "study=other", "rerun=true")
+    assert again["fingerprints"] == summary["fingerprints"]
+    assert (artifact / "manifest.json").stat().st_mtime_ns == written and not caplog.messages
+    write_json(artifact / "manifest.json", {**made, "policy_sha256": "other"})
+    run_in(tmp_path / "third", *store)
+    (message,) = caplog.messages
+    assert str(artifact) in message and "whose weights differ from this run's" in message
+    assert read_json(artifact / "manifest.json")["policy_sha256"] == "other"
+    assert (tmp_path / "third" / "policy" / "model.safetensors").is_file()
 
 
 def test_seed_repeat(run_in, tmp_path):
@@ -162,6 +192,18 @@ def test_a_damaged_last_checkpoint_costs_one_iteration_not_the_run(run_in, stop_
     assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (
         tmp_path / "whole" / "metrics.jsonl"
     ).read_bytes()
+
+
+def test_a_directory_of_another_version_of_the_hash_is_not_gone_on_with(run_in, stop_at, tmp_path):
+    """A manifest without a version is of the first."""
+    stop_at("ppo", 1, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        run_in(tmp_path / "run")
+    manifest = read_json(tmp_path / "run" / "manifest.json")
+    del manifest["hash_version"]
+    write_json(tmp_path / "run" / "manifest.json", manifest)
+    with pytest.raises(RunFailed, match=f"before version {HASH_VERSION} of the run hash"):
+        run_in(tmp_path / "run")
 
 
 def test_a_directory_of_another_config_is_refused(run_in, stop_at, tmp_path):

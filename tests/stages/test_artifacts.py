@@ -74,3 +74,24 @@ def test_a_folder_without_a_manifest_is_not_an_artifact_and_is_not_deleted(tmp_p
     ArtifactStore(tmp_path).get("sft", "abc", make)
     aside = next((tmp_path / "sft").glob("abc.incomplete-*"))
     assert (aside / "mine").read_text() == "keep"
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_files_of_another_folder_become_an_artifact(tmp_path, monkeypatch, can_link):
+    """Weights are one file under two names where the disk can do that; a half-made folder is no
+    hindrance, and a changed tokenizer beside the run does not change the artifact's."""
+    for folder in ("policy", "store/ppo/abc.work"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in ("model.safetensors", "tokenizer.json"):
+            (tmp_path / folder / name).write_text(folder)
+    if not can_link:
+        monkeypatch.setattr(os, "link", lambda *names: (_ for _ in ()).throw(OSError("no links")))
+    store, policy = ArtifactStore(tmp_path / "store"), tmp_path / "policy"
+    path = store.put("ppo", "abc", policy, lambda: {"metrics": {}})
+    assert manifest_of(path) == {"metrics": {}}
+    weights = "model.safetensors"
+    assert (path / weights).samefile(policy / weights) == can_link
+    assert (path / weights).read_text() == "policy"
+    (policy / "tokenizer.json").write_text("another")
+    assert (path / "tokenizer.json").read_text() == "policy"
+    assert store.put("ppo", "abc", tmp_path / "nowhere", dict) == path

@@ -3,20 +3,19 @@ else."""
 
 import pytest
 
-from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
-from rlhf.stages.context import Workshop
-from rlhf.stages.reward_model import reward_model_fingerprint
-from rlhf.stages.sft import sft_fingerprint
+from rlhf.stages.context import StageContext
+from rlhf.stages.data import load_data
+from rlhf.stages.table import fingerprints as stage_fingerprints
 from tests.conftest import SMALL
 
 
 def fingerprints(tmp_path, *overrides):
+    """Of SFT, the reward model and PPO."""
     cfg = validate(compose([*SMALL, *overrides]))
-    source = build(cfg.data)
-    shop = Workshop(cfg=cfg, source=source, data=source.load(), run_directory=tmp_path)
-    sft = sft_fingerprint(shop)
-    return sft, reward_model_fingerprint(shop, sft)
+    loaded = load_data(cfg.data)
+    context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path)
+    return stage_fingerprints(context)
 
 
 CASES = {  # override -> (SFT again?, reward model again?)
@@ -40,7 +39,37 @@ CASES = {  # override -> (SFT again?, reward model again?)
 @pytest.mark.parametrize("override", CASES)
 def test_stage_cache(tmp_path, override):
     base, changed = fingerprints(tmp_path), fingerprints(tmp_path, override)
-    assert tuple(a != b for a, b in zip(base, changed, strict=True)) == CASES[override]
+    assert list(base) == list(changed) == ["sft", "reward_model", "ppo"]
+    again = tuple(base[stage] != changed[stage] for stage in base)
+    assert again == (*CASES[override], override not in ("sft.checkpoint_every=2", "study=other"))
+
+
+@pytest.mark.parametrize(
+    ("override", "another"),
+    {
+        "evaluation.prompts=9": True,
+        "scorer.reward_clip=1.0": True,
+        "generation.temperature=0.9": True,
+        "ppo.checkpoint_every=2": False,
+        "evaluation.samples=1": False,
+        "callbacks=default": False,
+        "best_of_n=default": False,
+        "tracking=mlflow": False,
+        "paths.outputs=elsewhere": False,
+    }.items(),
+)
+def test_the_fingerprint_of_a_runs_policy(tmp_path, override, another):
+    """What decides PPO alone does not touch the stages before it."""
+    base, changed = fingerprints(tmp_path), fingerprints(tmp_path, override)
+    assert (base.pop("ppo") != changed.pop("ppo")) == another
+    assert base == changed
+
+
+def test_a_stage_that_nothing_asks_for_is_none_of_the_runs(tmp_path):
+    assert list(fingerprints(tmp_path, "scorer=gold", "ppo.value_init=policy")) == ["sft", "ppo"]
+    assert list(fingerprints(tmp_path, "stage=sft")) == ["sft"]
+    own = fingerprints(tmp_path, "stage=reward_model", "scorer=gold")
+    assert list(own) == ["sft", "reward_model"]
 
 
 def test_a_changed_row_of_a_file_retrains(tmp_path):
@@ -55,10 +84,9 @@ def test_a_changed_row_of_a_file_retrains(tmp_path):
         own = [o for o in SMALL if not o.startswith("data.")]
         files = [f"data.demonstrations={tmp_path}/d.jsonl", f"data.preferences={tmp_path}/p.jsonl"]
         cfg = validate(compose([*own, "data=jsonl", *files, "data.vocabulary=300"]))
-        source = build(cfg.data)
-        return sft_fingerprint(
-            Workshop(cfg=cfg, source=source, data=source.load(), run_directory=tmp_path)
-        )
+        loaded = load_data(cfg.data)
+        context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path)
+        return stage_fingerprints(context)["sft"]
 
     first = at("good")
     assert first == at("good") != at("bad")

@@ -7,15 +7,17 @@ from typing import Any
 
 from rlhf.compare.read.runs import Run
 from rlhf.compare.statistics.settings import Setting
+from rlhf.config.stages import STAGES
 from rlhf.rundir.read import read_json
 
 
 def fingerprints(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Stage -> the distinct fingerprints that the runs report, in the order of the runs."""
+    """Stage -> the distinct fingerprints that the runs stand on, in the order of the runs."""
     prints: dict[str, dict[str, None]] = {}
     for run in runs:
         for stage, found in (run.summary.get("fingerprints") or {}).items():
-            prints.setdefault(stage, {})[str(found)] = None
+            if stage not in STAGES or not STAGES[stage].is_run:
+                prints.setdefault(stage, {})[str(found)] = None
     return {stage: list(found) for stage, found in prints.items()}
 
 

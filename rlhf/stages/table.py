@@ -1,0 +1,145 @@
+"""How each stage of `config/stages.py` is made: what decides its result beside its settings, and
+the function that trains it. A new stage is an entry there and one here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rlhf.config.build import build
+from rlhf.config.naming import run_hash
+from rlhf.config.properties import needed_stages
+from rlhf.config.stages import Stage
+from rlhf.rundir.files import write_text
+from rlhf.rundir.status import recorded_end, write_status
+from rlhf.stages import ppo, reward_model, sft
+from rlhf.stages.artifacts import manifest_of
+from rlhf.stages.context import Parents, StageContext, finishing, flatten, to_yaml
+from rlhf.stages.manifest import manifest
+from rlhf.tracking.base import Tracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`parts`: plain values that decide the result beside the stage's settings, the trainer's and
+    its parents. `train(context, parents, directory, tracker)` returns metrics; of a stage whose
+    directory is the run's, other facts of the result."""
+
+    parts: Callable[[StageContext], dict[str, Any]]
+    train: Callable[[StageContext, Parents, Path, Tracker], dict[str, Any]]
+
+
+RECIPES = {
+    "sft": Recipe(sft.fingerprint_parts, sft.train_sft),
+    "reward_model": Recipe(reward_model.fingerprint_parts, reward_model.train_reward_model),
+    "ppo": Recipe(ppo.fingerprint_parts, ppo.train_ppo),
+}
+
+
+def fingerprints(context: StageContext) -> dict[str, str]:
+    """Of the stages that the context's run goes through, by name. Each covers its parents'."""
+    prints: dict[str, str] = {}
+    for stage in needed_stages(context.cfg):
+        parts = {**_parents(stage, prints), **RECIPES[stage.name].parts(context)}
+        prints[stage.name] = context.fingerprint(stage.name, **parts)
+    return prints
+
+
+def artifacts(context: StageContext, prints: Mapping[str, str]) -> dict[str, Path]:
+    """The artifacts of the stages that the context's run goes through, but for one in its own
+    directory: found by their fingerprints, or made."""
+    paths: dict[str, Path] = {}
+    for stage in needed_stages(context.cfg):
+        if not stage.is_run:
+            paths[stage.name] = artifact(context, stage, prints, paths)
+    return paths
+
+
+def artifact(
+    context: StageContext, stage: Stage, prints: Mapping[str, str], parents: Parents
+) -> Path:
+    """The stage's artifact; trained, and tracked as a run of its own, if nobody has made it yet."""
+
+    def make(work: Path) -> dict[str, Any]:
+        write_text(work / "config.yaml", to_yaml({**context.plain, "stage": stage.name}))
+        tracker: Tracker = build(context.cfg.tracking)
+        own = prints[stage.name]
+        tracker.begin(
+            work,
+            name=f"{stage.name} {own[:8]}",
+            params=flatten(context.deciding(stage.name)),
+            tags={**stage_tags(context, stage, prints), "fingerprint": own},
+            datasets=context.datasets(*stage.data),
+        )
+        with finishing(tracker), recorded_end(work):
+            metrics = RECIPES[stage.name].train(context, parents, work, tracker)
+        return artifact_manifest(context, stage, prints, metrics=metrics)
+
+    return context.store.get(stage.name, prints[stage.name], make, waiting=waiting(context, stage))
+
+
+def publish(
+    context: StageContext,
+    stage: Stage,
+    prints: Mapping[str, str],
+    *,
+    policy_sha256: str,
+    metrics: Mapping[str, Any],
+) -> Path:
+    """The artifact of a stage whose directory is the run's: the policy that it ended with. One that
+    is there already is left as it is."""
+    directory = context.run_directory
+    facts = {"run": str(directory), "policy_sha256": policy_sha256, "metrics": dict(metrics)}
+    make_manifest = partial(artifact_manifest, context, stage, prints, **facts)
+    path = context.store.put(stage.name, prints[stage.name], directory / "policy", make_manifest)
+    published = manifest_of(path)
+    if published["policy_sha256"] != policy_sha256:
+        log.warning(
+            "%s is left as it is: the policy of %s, whose weights differ from this run's",
+            path,
+            published["run"],
+        )
+    return path
+
+
+def stage_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
+    """The tags that the tracked runs of all stages have."""
+    parents = {f"parent.{name}": value for name, value in _parents(stage, prints).items()}
+    return {"stage": stage.name, "study": context.cfg.study, **parents}
+
+
+def artifact_manifest(
+    context: StageContext, stage: Stage, prints: Mapping[str, str], **results: Any
+) -> dict[str, Any]:
+    plain = {**context.plain, "stage": stage.name}
+    own = prints[stage.name]
+    return manifest(
+        kind="artifact",
+        stage=stage.name,
+        hash=own,
+        name=f"{stage.name}-{own}",
+        seed=flatten(plain)[stage.seed],
+        fingerprints={"data": context.data.fingerprint, **_parents(stage, prints)},
+        data=context.data_parts,
+        config=plain,
+        config_hash=run_hash(plain),
+        **results,
+    )
+
+
+def waiting(context: StageContext, stage: Stage) -> Callable[[], None]:
+    """Called where another process makes the stage: says so in the run's status."""
+    text = f"waiting for {stage.name}"
+    return partial(
+        write_status, context.run_directory, state="running", stage=text, iteration=0, iterations=0
+    )
+
+
+def _parents(stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
+    return {name: prints[name] for name in stage.parents if name in prints}
