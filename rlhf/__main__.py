@@ -1,8 +1,38 @@
-"""python -m rlhf"""
+"""The command `rlhf`: a subcommand, or without one a run from the settings that follow."""
+
+from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
-from rlhf.commands.run import main
+from rlhf import commands
+
+WRONG = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The subcommand's exit code; 2 if there is no such one."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words and _is_name(words[0]) else "run"
+    names = commands.names()
+    if name in names:
+        arguments = words[words[:1] == [name] :]
+        code: int = import_module(f"rlhf.commands.{name}").main(arguments)
+        return code
+    from rlhf.config.messages.suggest import did_you_mean
+
+    print(
+        f"rlhf: {name} is no subcommand{did_you_mean(name, names)} ({', '.join(names)});"
+        " a setting is written key=value",
+        file=sys.stderr,
+    )
+    return WRONG
+
+
+def _is_name(word: str) -> bool:
+    return "=" not in word and not word.startswith(("-", "~"))
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""rlhf-compare sweeps/<name>, or several directories, or what MLflow knows"""
+"""rlhf compare sweeps/quickstart: the comparison of a sweep again; --status: how its jobs stand"""
 
 from __future__ import annotations
 
@@ -13,55 +13,40 @@ from rlhf.compare.terminal import wide_console
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.store import default_uri
 
+DESCRIPTION = f"""
+Compare the runs of a sweep: writes report.html, report.md, pictures and tables into its directory
+and prints the table. Of several sweeps or runs together: into --into, by default a folder under
+{COMPARISONS}."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rlhf compare", description=DESCRIPTION)
+    option = parser.add_argument
+    places = "a sweep's directory, such as sweeps/quickstart; or several"
+    option("places", type=Path, nargs="*", metavar="sweep", help=places)
+    tracked = "also an MLflow experiment's runs, or runs by their id"
+    option("--mlflow", nargs="+", default=[], metavar="NAME", help=tracked)
+    store = default_uri()
+    where = f"where MLflow is (default: {redact_text(store).replace('%', '%%')})"
+    option("--tracking-uri", metavar="URI", default=store, help=where)
+    option("--into", type=Path, help="a folder for the results")
+    option("--no-tracking", action="store_true", help="leave MLflow alone")
+    status = "only say how each job stands, now or at the end; writes nothing"
+    option("--status", action="store_true", help=status)
+    return parser
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done; 1 no run has finished, so that there is nothing to compare yet; 2 no
     sweep there, or no answer of MLflow."""
-    parser = argparse.ArgumentParser(
-        prog="rlhf-compare",
-        description=(
-            "Compare the runs of a sweep: writes report.html, report.md, pictures and tables into"
-            " its directory and prints the table. Of several sweeps or runs together: into --into,"
-            f" by default a folder under {COMPARISONS}."
-        ),
-    )
-    parser.add_argument(
-        "places",
-        type=Path,
-        nargs="*",
-        metavar="sweep",
-        help="a sweep's directory, such as sweeps/quickstart; or several",
-    )
-    parser.add_argument(
-        "--mlflow",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="also an MLflow experiment's runs, or runs by their id",
-    )
-    store = default_uri()
-    shown = redact_text(store).replace("%", "%%")
-    parser.add_argument(
-        "--tracking-uri", metavar="URI", default=store, help=f"where MLflow is (default: {shown})"
-    )
-    parser.add_argument("--into", type=Path, help="a folder for the results")
-    parser.add_argument("--no-tracking", action="store_true", help="leave MLflow alone")
-    parser.add_argument(
-        "--status",
-        action="store_true",
-        help="only say how each job stands, now or at the end; writes nothing",
-    )
+    parser = _parser()
     args = parser.parse_args(argv)
     together = len(args.places) > 1 or bool(args.mlflow) or args.into is not None
     if not args.places and not args.mlflow:
         parser.error("name a sweep's directory, or an experiment with --mlflow")
-    fault = next(
-        (said for place in args.places if (said := _fault(place, alone=not together)) is not None),
-        None,
-    )
-    if fault is not None:
-        print(f"rlhf-compare: {fault}", file=sys.stderr)
-        return 2
+    faults = (_fault(place, alone=not together) for place in args.places)
+    if fault := next(filter(None, faults), None):
+        return _refuse(fault)
     if args.status:
         from rlhf.sweeps.state import print_state
 
@@ -78,9 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             made = compare(args.places[0], console=wide_console(), track=not args.no_tracking)
     except (NothingToCompare, LookupError) as error:
-        print(f"rlhf-compare: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     return 0 if made.settings else 1
+
+
+def _refuse(reason: object) -> int:
+    print(f"rlhf compare: {reason}", file=sys.stderr)
+    return 2
 
 
 def _tracked(uri: str, wanted: Sequence[str]) -> list[Path]:
@@ -124,7 +113,3 @@ def _near(path: Path) -> list[Path]:
     return sorted(
         there, key=lambda child: -difflib.SequenceMatcher(None, child.name, path.name).ratio()
     )[:3]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""a run, a stage or a sweep made again, and whether every number is the same"""
+"""rlhf reproduce sweeps/quickstart: a sweep, a run or a stage again: is every number the same?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The command `rlhf`: every config is checked before anything heavy is imported."""
+"""rlhf [run] key=value ...: a run, or the jobs of a sweep
+
+Every config is checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -6,31 +8,41 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
 from rlhf import __version__
+from rlhf.commands import summaries
 from rlhf.config.allow import ENVIRONMENT
-from rlhf.config.build import build
 from rlhf.config.composition.plan import Plan, plan, reason
 from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
+from rlhf.config.hydra_internals import run_composed
+from rlhf.config.naming import is_finished, older_runs, other_version, slug
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import read_json
+from rlhf.runs.execute import directory_of, execute
+from rlhf.runs.screen import print_summary
+from rlhf.sweeps.launchers.local import limit_threads
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
 
+    from rlhf.stages.data import Loaded
+
 ALLOW_FLAG = "--allow-targets"
 FAILED, WRONG = 1, 2
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Exit codes: 0 done; 1 a run failed; 2 the config or the data is wrong; 130 and 143 stopped
     by a signal, the state saved."""
-    arguments = _take_allowed(list(sys.argv[1:] if argv is None else argv))
+    arguments = _take_allowed(argv)
     if "--version" in arguments:
         print(f"rlhf {__version__}")
         return 0
@@ -65,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _take_allowed(arguments: list[str]) -> list[str]:
+def _take_allowed(arguments: Sequence[str]) -> list[str]:
     """Takes `--allow-targets=PACKAGE` (or `--allow-targets PACKAGE`) out of the arguments; jobs
     get it by the environment."""
     rest, words = [], iter(arguments)
@@ -97,6 +109,7 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
     from rlhf.sweeps.launchers.local import register_launcher
 
     register_resolvers()
+    OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
     register_launcher()
     prefer_our_launchers()
     sys.argv = [sys.argv[0], *arguments]
@@ -107,117 +120,62 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
 
 
 def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> int:
-    found = plan(hydra, args.overrides, multirun=args.multirun)
-    if faults or found.faults:
-        return _refuse([*faults, *found.faults])
-    configs = [job.config for job in found.jobs if job.config is not None]
-    data_faults = _data_faults(configs)
+    planned = plan(hydra, args.overrides, multirun=args.multirun)
+    if faults or planned.faults:
+        return _refuse([*faults, *planned.faults])
+    configs = [job.config for job in planned.jobs if job.config is not None]
+    loaded, data_faults = _load(configs)
     if data_faults:
         return _refuse(data_faults)
-    if found.sweep:  # a single run says it itself
-        print(
-            "".join(f"warning: {said}\n" for said in found.warnings),
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-    return (
-        _sweep(hydra, found, args.overrides)
-        if found.sweep
-        else _single(hydra, configs[0], args.overrides)
-    )
+    if planned.sweep:
+        # a single run says it itself
+        warnings = "".join(f"warning: {warning}\n" for warning in planned.warnings)
+        print(warnings, end="", file=sys.stderr, flush=True)
+        return _sweep(hydra, planned, args.overrides)
+    assert planned.composed is not None
+    return _single(hydra, planned.composed, configs[0], loaded)
 
 
-def _data_faults(configs: Iterable[Config]) -> list[str]:
+def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
     """Reads the data of runs that are not finished: cheap, and a wrong row must be told before
-    any model is built."""
-    from rlhf.runs.execute import finished_summary
+    any model is built. Returns the last data and all faults."""
+    from rlhf.stages.data import load_data
 
-    faults: list[str] = []
-    for piece in {cfg.data: None for cfg in configs if finished_summary(cfg) is None}:
+    loaded, faults = None, []
+    for piece in {cfg.data: None for cfg in configs if not is_finished(directory_of(cfg))}:
         try:
-            build(piece).load()
+            loaded = load_data(piece)
         except DataError as error:
             faults += error.faults
-    return list(dict.fromkeys(faults))
+    return loaded, list(dict.fromkeys(faults))
 
 
-def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
-    from rlhf.runs.execute import directory_of, finished_summary
-    from rlhf.sweeps.launchers.local import limit_threads
-
+def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | None) -> int:
     directory = directory_of(cfg)
-    before = finished_summary(cfg)
-    if before is None:
-        print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
-        limit_threads(cfg.trainer.threads)
-        result = hydra.run(
-            config_name=CONFIG_NAME, task_function=task, overrides=[*overrides, "hydra.mode=RUN"]
-        )
-        code = int(result.return_value or 0)
-        if code:
-            return code
-    else:
-        print(
-            f"this run was finished before; rerun=true starts another\n  {directory}",
-            file=sys.stderr,
-        )
+    if is_finished(directory):
+        print("this run was finished before; rerun=true starts another", file=sys.stderr)
+        print(f"  {directory}", file=sys.stderr)
         from rlhf.tracking import deliver
 
         if warning := deliver(directory):
             print(warning, file=sys.stderr)
-    _print_summary(read_json(directory / "summary.json"), directory)
+    else:
+        for old in older_runs(directory.parent, f"{slug(cfg.plain())}-*"):
+            if not is_finished(old):
+                print(f"left as it is: {other_version(old)}", file=sys.stderr)
+        print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
+        limit_threads(cfg.trainer.threads)
+        go = partial(execute, cfg, directory=directory, log=directory / "log.txt", loaded=loaded)
+        if code := int(run_composed(hydra, composed, lambda config: go()).return_value or 0):
+            return code
+    print_summary(read_json(directory / "summary.json"), directory)
     return 0
 
 
-# what the table at the end of a run shows; summary.json has everything
-SHOWN = (
-    "objective",
-    "reward/",
-    "sft/",
-    "kl.coef",
-    "kl/sequence_nats",
-    "kl/plain/sequence_nats",
-    "response/",
-    "policy/",
-    "val/",
-    "reward_model/",
-    "wall_seconds",
-)
-
-
-def _print_summary(summary: dict[str, Any], directory: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from rlhf.tracking.links import directory_links
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in summary.items():
-        if (
-            not isinstance(value, (int, float))
-            or not key.startswith(SHOWN)
-            or key.endswith(("_se", "_k2", "_k3", "_exact"))
-        ):
-            continue
-        error = summary.get(f"{key}_se")
-        table.add_row(
-            key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else "")
-        )
-    console = Console()
-    console.print(table)
-    for said in summary.get("warnings", ()):
-        console.print(f"\nwarning: {said}", highlight=False)
-    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
-    for label, place in directory_links(directory).items():
-        console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
-
-
-def _sweep(hydra: Hydra, found: Plan, overrides: Sequence[str]) -> int:
+def _sweep(hydra: Hydra, planned: Plan, overrides: Sequence[str]) -> int:
     from rlhf.sweeps.multirun import sweep
 
-    code, directory = sweep(hydra, found, overrides, task)
+    code, directory = sweep(hydra, planned, overrides, task)
     _compare(directory)
     return code
 
@@ -230,30 +188,19 @@ def _compare(directory: Path) -> None:
     try:
         compare(directory, console=wide_console())
     except Exception as error:
-        print(f"the comparison failed: {error}\n  again: rlhf-compare {directory}", file=sys.stderr)
+        print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
 
 
-def task(config: DictConfig) -> int | dict[str, Any]:
-    """What Hydra and other launchers call: a run's exit code, or as a job of a sweep its summary.
+def task(config: DictConfig) -> dict[str, Any]:
+    """A job of a sweep, as launchers call it; returns its summary.
 
     Raises:
-        JobFailed: as a job of a sweep, if the run failed.
-        SystemExit: as a job of a sweep, if a signal stopped it.
+        JobFailed: the run failed.
+        SystemExit: a signal stopped it.
     """
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     from rlhf.config.validate import validate
-    from rlhf.runs.execute import directory_of, execute
+    from rlhf.sweeps.multirun import job_task
 
-    cfg, hydra_config = validate(config), HydraConfig.get()
-    if hydra_config.mode == RunMode.MULTIRUN:
-        from rlhf.sweeps.multirun import job_task
-
-        return job_task(cfg, hydra_config)
-    directory = directory_of(cfg)
-    return execute(cfg, directory=directory, log=directory / "log.txt")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return job_task(validate(config), HydraConfig.get())

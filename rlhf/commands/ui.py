@@ -1,4 +1,6 @@
-"""rlhf-ui: MLflow's pages on the store that the runs are in, on this computer only."""
+"""rlhf ui: MLflow's pages
+
+They are served on the store that the runs are in, on this computer only."""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ class Refused(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 ended by the user, or nothing to start; 1 MLflow ended by itself; 2 refused."""
     parser = argparse.ArgumentParser(
-        prog="rlhf-ui",
+        prog="rlhf ui",
         description=(
             "Serve MLflow's pages on this computer until Ctrl-C. The store: --uri, else the"
             " settings given, else MLFLOW_TRACKING_URI, else the config's tracking.uri."
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         _check_port(args.port)
     except Refused as error:
-        print(f"rlhf-ui: {error}", file=sys.stderr)
+        print(f"rlhf ui: {error}", file=sys.stderr)
         return 2
     return serve(uri, args.port)
 
@@ -106,7 +108,7 @@ def _check_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError:
             raise Refused(
-                f"port {port} is taken, perhaps by another rlhf-ui (http://{HOST}:{port}); --port"
+                f"port {port} is taken, perhaps by another rlhf ui (http://{HOST}:{port}); --port"
                 " takes another"
             ) from None
 
@@ -148,7 +150,7 @@ def serve(uri: str, port: int) -> int:
                 time.sleep(POLL)
             if came:
                 return 0
-            print(f"rlhf-ui: MLflow ended by itself (exit {code})", file=sys.stderr)
+            print(f"rlhf ui: MLflow ended by itself (exit {code})", file=sys.stderr)
             return 1
         finally:
             end(server)
@@ -195,7 +197,3 @@ def end(server: subprocess.Popen[bytes]) -> None:
             except ProcessLookupError:
                 return
             time.sleep(0.1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.config.naming import is_finished, run_directory
+from rlhf.config.naming import run_directory
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,15 +39,6 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 def directory_of(cfg: Config) -> Path:
     return run_directory(Path(cfg.paths.run_dir), cfg.rerun)
-
-
-def finished_summary(cfg: Config) -> dict[str, Any] | None:
-    """Of the run that this config names, if it is finished and no other is asked for."""
-    directory = directory_of(cfg)
-    found: dict[str, Any] | None = (
-        read_json(directory / "summary.json") if is_finished(directory) else None
-    )
-    return found
 
 
 def execute(

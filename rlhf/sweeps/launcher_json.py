@@ -1,5 +1,5 @@
 """launcher.json in a sweep's directory: who runs it and how each job stands, for those who look on
-(`rlhf-compare --status`).
+(`rlhf compare --status`).
 
 Only the parent knows of some jobs how they ended: one killed writes nothing.
 """

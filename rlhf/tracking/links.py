@@ -26,7 +26,7 @@ def page(uri: str) -> str:
 def ui_command(uri: str) -> str | None:
     """The command that serves a database on this computer only; None where a server already does.
 
-    The address is left out where `rlhf-ui` given here finds the store without it. A password in it
+    The address is left out where `rlhf ui` given here finds the store without it. A password in it
     is not printed.
     """
     if uri.startswith(("http", "databricks")):
@@ -35,7 +35,7 @@ def ui_command(uri: str) -> str | None:
         found = absolute_uri(default_uri()) == absolute_uri(uri)
     except ValueError:  # MLFLOW_TRACKING_URI names no store
         found = False
-    return "rlhf-ui" if found else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
+    return "rlhf ui" if found else f"rlhf ui --uri {shlex.quote(redact_text(uri))}"
 
 
 def experiment_link(uri: str, experiment_id: str) -> str:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ TINY += ["evaluation.prompts=8", "ppo.checkpoint_every=1", "tracking=none"]
 PROBE = """
 import sys, time
 sys.argv = ["rlhf", *{arguments!r}]
-from rlhf.commands.run import main
+from rlhf.__main__ import main
 try:
     code = main()
 except SystemExit as stop:
@@ -59,6 +60,14 @@ def rlhf(*arguments, cwd, **environment):
     ("arguments", "code", "said"),
     [
         (["--help"], 0, "kl/controller: adaptive, adaptive_alpaca_farm"),
+        (
+            ["--help"],
+            0,
+            "rlhf reproduce sweeps/quickstart                a sweep, a run",
+        ),
+        (["run", "--cfg", "job"], 0, "coef: 0.05"),
+        (["comapre", "sweeps/s"], 2, "rlhf: comapre is no subcommand; did you mean compare?"),
+        (["kl.coef"], 2, "a setting is written key=value"),
         (["--cfg", "job"], 0, "coef: 0.05"),
         (["kl.coef=abc", "kl/controller=adaptve"], 2, "2 things are wrong"),
         (["-m", "kl.coef=0,abc"], 2, "kl.coef=abc: expected a number >= 0  [1 of 2 jobs"),
@@ -97,6 +106,104 @@ def test_refused_with_exit_code_2(arguments, said, capsys, tmp_path, monkeypatch
     assert cli.main(arguments) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_run_composes_validates_and_loads_once(tmp_path, monkeypatch):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from rlhf.config.schema import Config
+    from rlhf.data.sources.micro import Micro
+
+    monkeypatch.chdir(tmp_path)
+    calls = Counter()
+
+    def counted(owner, name, wrap=lambda function: function):
+        original = getattr(owner, name)
+
+        def call(*arguments, **named):
+            calls[name] += 1
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, wrap(call))
+
+    counted(ConfigLoaderImpl, "load_configuration")
+    counted(Micro, "load")
+    validate = Config.model_validate
+    monkeypatch.setattr(
+        Config,
+        "model_validate",
+        lambda *given, **named: calls.update(["validate"]) or validate(*given, **named),
+    )
+    assert cli.main([*TINY, "stage=sft", "callbacks=none"]) == 0
+    assert calls == {"load_configuration": 1, "validate": 1, "load": 1}
+    assert cli.main([*TINY, "stage=sft", "callbacks=none"]) == 0
+    assert calls["load"] == 1  # of a finished run nothing is read
+
+
+CALLBACK = """
+import json, os
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+
+class Note(Callback):
+    def note(self, **what):
+        with open("calls.jsonl", "a") as file:
+            file.write(json.dumps(what) + "\\n")
+    def on_run_start(self, config, **rest):
+        self.note(at="run start", coef=config.kl.coef, mode=config.hydra.mode.name)
+    def on_job_start(self, config, **rest):
+        hydra = HydraConfig.get()
+        overrides = [list(hydra.overrides.task), list(hydra.overrides.hydra)]
+        self.note(at="job start", overrides=overrides, env=os.environ["MINE"], cwd=os.getcwd(),
+                  output=hydra.runtime.output_dir, dirname=hydra.job.override_dirname)
+    def on_job_end(self, config, job_return, **rest):
+        self.note(at="job end", code=job_return.return_value)
+    def on_run_end(self, config, **rest):
+        self.note(at="run end")
+"""
+
+
+def test_what_hydra_does_around_a_run_is_done(tmp_path, monkeypatch):
+    """Callbacks, the environment, its own output directory, its node in the config."""
+    (tmp_path / "notes_of_mine.py").write_text(CALLBACK)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "notes_of_mine")
+    monkeypatch.chdir(tmp_path)
+    own = ["hydra.run.dir=out", "+hydra.job.env_set.MINE=here"]
+    own += ["+hydra.callbacks.note._target_=notes_of_mine.Note"]
+    task = [*TINY, "stage=sft", "callbacks=none", "kl.coef=0.3"]
+    assert cli.main([*task, *own]) == 0
+    calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert [call.pop("at") for call in calls] == ["run start", "job start", "job end", "run end"]
+    assert calls[0] == {"coef": 0.3, "mode": "RUN"}
+    assert calls[1]["overrides"] == [task, own]
+    assert calls[1]["output"] == str(tmp_path / "out") and (tmp_path / "out").is_dir()
+    assert calls[1]["env"] == "here" and calls[1]["cwd"] == str(tmp_path)
+    assert calls[1]["dirname"] == ",".join(sorted(task))
+    assert calls[2] == {"code": 0} and "MINE" not in os.environ
+
+
+def test_an_unfinished_run_of_before_is_left_as_it_is(tmp_path, monkeypatch, capsys):
+    """A version of the hash ago; a line says so, if it could have been this one."""
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "outputs" / "default"
+    for name, summary in (
+        ("sft-seed0-aaaaaaaa", {}),
+        ("sft-seed0-bbbbbbbb", {"status": "finished"}),
+    ):
+        (study / name).mkdir(parents=True)
+        (study / name / "manifest.json").write_text('{"git": {"revision": "abc"}}')
+        (study / name / "summary.json").write_text(json.dumps(summary))
+    (study / "sft-seed1-cccccccc").mkdir()
+    (study / "sft-seed1-cccccccc" / "manifest.json").write_text('{"stage": "sft"}')
+    assert cli.main([*TINY, "stage=sft", "callbacks=none"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left as it is" in line]
+    assert lines == [
+        "left as it is: outputs/default/sft-seed0-aaaaaaaa was made before version 2 of the run"
+        " hash (git revision abc): compare works; to go on with it or reproduce it, use that"
+        " revision"
+    ]
+    assert len(list(study.iterdir())) == 4
 
 
 def test_version(capsys):

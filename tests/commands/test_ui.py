@@ -133,7 +133,8 @@ def test_it_serves_the_store_until_it_is_told_to_end(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "rlhf.commands.ui",
+        "rlhf",
+        "ui",
         "--uri",
         f"sqlite:///{tmp_path}/m.db",
         "--port",

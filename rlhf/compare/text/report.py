@@ -242,7 +242,7 @@ def again(directory: Path) -> list[str]:
     if not overrides:
         return []
     words = [shlex.quote(redact_override(str(o))) for o in overrides]
-    return [" ".join(["rlhf", "-m", *words]), f"rlhf-compare {shlex.quote(str(directory))}"]
+    return [" ".join(["rlhf", "-m", *words]), f"rlhf compare {shlex.quote(str(directory))}"]
 
 
 def _again(directory: Path) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -41,6 +41,7 @@ class Plan:
     jobs: list[PlannedJob] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
+    composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
 @dataclass
@@ -173,6 +174,8 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
         task = [o for o in task if not o.is_sweep_override()]
     jobs = _jobs([*grid, *task], hydra)
     told = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, found)
+    if found.composed is not None:
+        _note_overrides(found.composed, parsed)
     found.faults = list(dict.fromkeys([*map(str, faults), *told]))
     if found.jobs and found.jobs[0].config is not None:
         shown = {"study": found.jobs[0].config.study, "sweep": found.jobs[0].config.sweep}
@@ -181,6 +184,22 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
             shown, [*given, *(f"{key}={value}" for key, value in params.items())]
         )
     return found
+
+
+def _note_overrides(config: DictConfig, overrides: list[Override]) -> None:
+    """Hydra's node says of a run how it was asked for: as Hydra would have written it."""
+    node = config.hydra
+    node.mode = RunMode.RUN
+    node.overrides.hydra = [line_of(o) for o in overrides if o.is_hydra_override()]
+    task = [o for o in overrides if not o.is_hydra_override()]
+    node.overrides.task = [line_of(o) for o in task]
+    style = node.job.config.override_dirname
+    node.job.override_dirname = get_overrides_dirname(
+        overrides=task,
+        kv_sep=style.kv_sep,
+        item_sep=style.item_sep,
+        exclude_keys=list(style.exclude_keys),
+    )
 
 
 def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
@@ -218,6 +237,7 @@ def _examine(
                     " give it alone",
                 )
             )
+        found.composed = None if found.sweep else config
         typed, wrong = examine(
             config,
             doubted={key.partition(".")[0] for key in (*spoiled, *(fault.key for fault in faults))},
