@@ -14,10 +14,10 @@ WRONG = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """The subcommand's exit code; 2 if there is no such one."""
     words = list(sys.argv[1:] if argv is None else argv)
-    name = words[0] if words and _is_name(words[0]) else "run"
+    settings = not words or "=" in words[0] or words[0].startswith(("-", "~"))
+    name, *arguments = ["run", *words] if settings else words
     names = commands.names()
     if name in names:
-        arguments = words[words[:1] == [name] :]
         code: int = import_module(f"rlhf.commands.{name}").main(arguments)
         return code
     from rlhf.config.messages.suggest import did_you_mean
@@ -28,10 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         file=sys.stderr,
     )
     return WRONG
-
-
-def _is_name(word: str) -> bool:
-    return "=" not in word and not word.startswith(("-", "~"))
 
 
 if __name__ == "__main__":

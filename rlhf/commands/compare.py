@@ -11,6 +11,7 @@ from pathlib import Path
 from rlhf.compare.read.places import COMPARISONS, gather, home, is_run
 from rlhf.compare.terminal import wide_console
 from rlhf.rundir.redact import redact_text
+from rlhf.tracking.experiments import directories
 from rlhf.tracking.store import default_uri
 
 DESCRIPTION = f"""
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         if together:
-            runs = gather([*args.places, *_tracked(args.tracking_uri, args.mlflow)])
+            tracked = directories(args.tracking_uri, args.mlflow) if args.mlflow else []
+            runs = gather([*args.places, *tracked])
             made = compare(args.into or home(runs), runs=runs, console=wide_console(), track=False)
         else:
             made = compare(args.places[0], console=wide_console(), track=not args.no_tracking)
@@ -70,14 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _refuse(reason: object) -> int:
     print(f"rlhf compare: {reason}", file=sys.stderr)
     return 2
-
-
-def _tracked(uri: str, wanted: Sequence[str]) -> list[Path]:
-    if not wanted:
-        return []
-    from rlhf.tracking.experiments import directories
-
-    return directories(uri, wanted)
 
 
 def _fault(path: Path, *, alone: bool) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf.config.allow import ENVIRONMENT
-from rlhf.reproduce.session import Options, Refused, reproduce
+from rlhf.reproduce.session import Refused, reproduce
 from rlhf.reproduce.target import NoTarget, find
 from rlhf.rundir.errors import RunFailed
 from rlhf.tracking.store import DEFAULT, default_uri
@@ -56,17 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.allow_targets:
         allowed = [os.environ.get(ENVIRONMENT, ""), *args.allow_targets]
         os.environ[ENVIRONMENT] = ",".join(filter(None, allowed))
-    options = Options(
-        into=args.into,
-        reuse=args.reuse_stages,
-        dry_run=args.dry_run,
-        every=args.every,
-        at_once=args.jobs,
-    )
     try:
         if args.jobs is not None and args.jobs < 1:
             raise Refused(f"--jobs={args.jobs}: expected a whole number >= 1")
-        return reproduce(find(args.what, args.tracking_uri or default_uri()), options)
+        return reproduce(find(args.what, args.tracking_uri or default_uri()), args)
     except (Refused, NoTarget, RunFailed) as error:
         print(f"rlhf reproduce: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RunFailed) else WRONG

@@ -17,23 +17,21 @@ from omegaconf import OmegaConf
 from rlhf import __version__
 from rlhf.commands import summaries
 from rlhf.config.allow import ENVIRONMENT
+from rlhf.config.build import build
 from rlhf.config.composition.plan import Plan, plan, reason
 from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.config.hydra_internals import run_composed
 from rlhf.config.naming import is_finished, older_runs, other_version, slug
 from rlhf.config.schema import Config
-from rlhf.data.records import DataError
+from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import read_json
 from rlhf.runs.execute import directory_of, execute
-from rlhf.runs.screen import print_summary
 from rlhf.sweeps.launchers.local import limit_threads
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
-
-    from rlhf.stages.data import Loaded
 
 ALLOW_FLAG = "--allow-targets"
 FAILED, WRONG = 1, 2
@@ -139,12 +137,10 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
 def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
     """Reads the data of runs that are not finished: cheap, and a wrong row must be told before
     any model is built. Returns the last data and all faults."""
-    from rlhf.stages.data import load_data
-
     loaded, faults = None, []
     for piece in {cfg.data: None for cfg in configs if not is_finished(directory_of(cfg))}:
         try:
-            loaded = load_data(piece)
+            loaded = Loaded.of(build(piece))
         except DataError as error:
             faults += error.faults
     return loaded, list(dict.fromkeys(faults))
@@ -168,8 +164,52 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
         go = partial(execute, cfg, directory=directory, log=directory / "log.txt", loaded=loaded)
         if code := int(run_composed(hydra, composed, lambda config: go()).return_value or 0):
             return code
-    print_summary(read_json(directory / "summary.json"), directory)
+    _print_summary(read_json(directory / "summary.json"), directory)
     return 0
+
+
+# what the table at the end of a run shows; summary.json has everything
+SHOWN = (
+    "objective",
+    "reward/",
+    "sft/",
+    "kl.coef",
+    "kl/sequence_nats",
+    "kl/plain/sequence_nats",
+    "response/",
+    "policy/",
+    "val/",
+    "reward_model/",
+    "wall_seconds",
+)
+
+
+def _print_summary(summary: dict[str, Any], directory: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from rlhf.tracking.links import directory_links
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in summary.items():
+        if (
+            not isinstance(value, (int, float))
+            or not key.startswith(SHOWN)
+            or key.endswith(("_se", "_k2", "_k3", "_exact"))
+        ):
+            continue
+        error = summary.get(f"{key}_se")
+        table.add_row(
+            key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else "")
+        )
+    console = Console()
+    console.print(table)
+    for warning in summary.get("warnings", ()):
+        console.print(f"\nwarning: {warning}", highlight=False)
+    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
+    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    for label, place in directory_links(directory).items():
+        console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
 
 
 def _sweep(hydra: Hydra, planned: Plan, overrides: Sequence[str]) -> int:

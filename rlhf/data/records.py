@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from rlhf.digests import digest
 
@@ -105,3 +105,15 @@ class Source(Protocol):
     def judges(self) -> dict[str, Reward]:
         """Rewards that PPO never sees, reported as reward/<name>."""
         ...
+
+
+class Loaded(NamedTuple):
+    """A source and the rows that it gave."""
+
+    source: Source
+    data: TaskData
+
+    @classmethod
+    def of(cls, source: Source) -> Loaded:
+        """Reads the source's rows; raises DataError."""
+        return cls(source, source.load())

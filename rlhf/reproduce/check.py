@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from rlhf.config.build import build
 from rlhf.config.naming import deciding_config
 from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
+from rlhf.data.records import Loaded
 from rlhf.digests import digest
 from rlhf.reproduce import differences
 from rlhf.reproduce.differences import Difference
 from rlhf.reproduce.kept import Kept, where_started
 from rlhf.reproduce.target import Original
 from rlhf.rundir.files import read_jsonl
-from rlhf.stages.data import Loaded, load_data
 from rlhf.stages.manifest import data_parts
 
 
@@ -95,7 +96,7 @@ class Checker:
 
     def _load(self, cfg: Config) -> Loaded:
         if cfg.data not in self._data:
-            self._data[cfg.data] = load_data(cfg.data)
+            self._data[cfg.data] = Loaded.of(build(cfg.data))
         return self._data[cfg.data]
 
     def _fingerprints(self, cfg: Config) -> dict[str, str]:

@@ -60,7 +60,7 @@ def _recorded(original: Original) -> str:
 
 def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str, list[Difference]]:
     """The copy to run, and what was edited in it."""
-    hashes = {name: _hash(copy) for name, copy in copies.items()}
+    hashes = {name: run_hash(copy) for name, copy in copies.items()}
     other = [name for name in copies if hashes[name] != recorded]
     if not other:
         return "config.yaml", []
@@ -94,13 +94,6 @@ def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str
         )
         for key in changed
     ]
-
-
-def _hash(plain: Mapping[str, Any]) -> str:
-    try:
-        return run_hash(plain)
-    except (AttributeError, TypeError):  # not even sections
-        return "none"
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where a run is made again: a directory of its own, found again by the same command until it is
+"""Runs made again: in a directory of their own, found again by the same command until they are
 done."""
 
 from __future__ import annotations
@@ -119,3 +119,37 @@ def lend(job: Job, place: Place) -> None:
         if artifact is not None and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(artifact.resolve(), target_is_directory=True)
+
+
+def directory_of(job: Job, target: Target, place: Place) -> Path:
+    return place.directory / job.original.name if target.kind == "sweep" else place.directory
+
+
+def make_again(
+    target: Target, jobs: Sequence[Job], place: Place, *, reuse: bool, at_once: int | None = None
+) -> int:
+    """Goes on where an earlier command stopped. Jobs that fail do not stop the others.
+
+    Returns:
+        130 or 143 if a signal stopped it (the state is saved), else 0 or 1.
+
+    Raises:
+        RunFailed: another process is at work in the same place.
+    """
+    if reuse:
+        for job in jobs:
+            lend(job, place)
+    if target.kind != "sweep":
+        from rlhf.runs.execute import execute
+
+        return execute(
+            moved(jobs[0], place), directory=place.directory, log=place.directory / "log.txt"
+        )
+    from rlhf.sweeps.launchers.local import GOOD, run_sweep
+
+    planned = [(job.original.overrides, moved(job, place)) for job in jobs]
+    try:
+        outcomes = run_sweep(planned, place.directory, overrides=target.overrides, n=at_once)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return int(any(outcome.state not in GOOD for outcome in outcomes))

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlhf.config.naming import other_version
 from rlhf.data.records import DataError
-from rlhf.reproduce.check import Checker, Job
+from rlhf.reproduce.check import Checker
 from rlhf.reproduce.differences import packages
 from rlhf.reproduce.kept import Kept, kept_config, where_started
-from rlhf.reproduce.place import DONE, RECORD, Place, choose, record, reusable, work_digest
+from rlhf.reproduce.place import (
+    DONE,
+    RECORD,
+    Place,
+    choose,
+    directory_of,
+    make_again,
+    record,
+    reusable,
+    work_digest,
+)
 from rlhf.reproduce.report import conclusion, differences, of_job
-from rlhf.reproduce.rerun import directory_of, make_again
 from rlhf.reproduce.screen import say, show_plan, show_results
 from rlhf.reproduce.target import NoTarget, Target, shown
-from rlhf.reproduce.verdict import Comparer
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from rlhf.reproduce.verdict import Comparer, JobComparison
 
 EQUAL, DIFFERENT = 0, 1
 
@@ -33,19 +39,9 @@ class Refused(ValueError):
         super().__init__("\n  ".join(lines))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """The wishes of whoever gave the command."""
-
-    into: Path | None = None
-    reuse: bool = False  # take the stages before the run's own as they are
-    dry_run: bool = False
-    every: bool = False  # show equal metrics too
-    at_once: int | None = None  # jobs of a sweep
-
-
-def reproduce(target: Target, options: Options) -> int:
+def reproduce(target: Target, options: Namespace) -> int:
     """Makes a target again and compares: 0 bitwise equal, 1 something differs, 130 or 143 stopped.
+    The options are the command's: into, reuse_stages, dry_run, every, jobs.
 
     Configs first, all of them; then from where the original was started, as its relative paths
     mean that place.
@@ -70,7 +66,7 @@ def reproduce(target: Target, options: Options) -> int:
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     with chdir(root):
         try:
-            return _Session(target=target, kept=kept, here=here, options=options).go()
+            return _go(target, kept, here, options)
         except NoTarget as error:
             raise Refused(str(error)) from None
         except DataError as error:
@@ -104,74 +100,61 @@ def _faults(target: Target, kept: Mapping[str, Kept]) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Session:
+def _go(target: Target, kept: Mapping[str, Kept], here: Path, options: Namespace) -> int:
     """At work in the folder that the original was started in; `here` is where the command was
-    given."""
+    given. Raises NoTarget, DataError, RunFailed."""
+    from rich.console import Console
 
-    target: Target
-    kept: Mapping[str, Kept]
-    here: Path
-    options: Options
-
-    def go(self) -> int:
-        """Raises NoTarget, DataError, RunFailed."""
-        from rich.console import Console
-
-        checker, target, reuse = Checker(), self.target, self.options.reuse
-        checked = [
-            checker.check(original, self.kept[original.name])
-            for original in target.jobs
-            if original.began
-        ]
-        jobs = [job for job in checked if job.comparable]
-        names = {job.original.name for job in jobs}
-        skipped = [original for original in target.jobs if original.name not in names]
-        if not jobs:
-            raise NoTarget(
-                f"{self.name(target.directory)} has nothing to compare with: it has not reached its"
-                " first iteration."
-            )
-        mark = work_digest(target, jobs, reuse=reuse)
-        base = Path(jobs[0].config.paths.outputs).absolute() / "reproduced"
-        place = choose(target, self.options.into and self.here / self.options.into, base, mark)
-        console = Console()
-        console = console if console.is_terminal else Console(width=160)
-        show_plan(console, target, jobs, skipped, place, reuse=reuse, name=self.name)
-        if self.options.dry_run:
-            return EQUAL
-        what = {"of": str(target.directory), "kind": target.kind, "identity": mark}
-        record(place, state="running", **what, reuse_stages=reuse, differences=differences(jobs))
-        console.file.flush()
-        code = make_again(target, jobs, place, reuse=reuse, at_once=self.options.at_once)
-        if code in (130, 143):
-            record(place, state="stopped")
-            return code
-        return self._conclude(console, jobs, [original.name for original in skipped], place)
-
-    def _conclude(self, console: Console, jobs: list[Job], skipped: list[str], place: Place) -> int:
-        comparer, options = Comparer(place.store), self.options
-        compared = [
-            comparer.compare(
-                job,
-                directory_of(job, self.target, place),
-                reused=reusable(job) if options.reuse else (),
-            )
-            for job in jobs
-        ]
-        equal = all(job.equal for job in compared)
-        sentence = conclusion(self.target, compared, skipped)
-        record(
-            place,
-            state=DONE if all(job.finished for job in compared) else "failed",
-            equal=equal,
-            sentence=sentence,
-            left_out=skipped,
-            jobs=[of_job(job) for job in compared],
+    checker, reuse, name = Checker(), bool(options.reuse_stages), partial(shown, here=here)
+    begun = [original for original in target.jobs if original.began]
+    checked = [checker.check(original, kept[original.name]) for original in begun]
+    jobs = [job for job in checked if job.comparable]
+    names = {job.original.name for job in jobs}
+    skipped = [original for original in target.jobs if original.name not in names]
+    if not jobs:
+        raise NoTarget(
+            f"{name(target.directory)} has nothing to compare with: it has not reached its first"
+            " iteration."
         )
-        show_results(console, self.target, compared, every=options.every)
-        say(console, f"\n{sentence}\n{self.name(place.directory / RECORD)}")
-        return EQUAL if equal else DIFFERENT
+    mark = work_digest(target, jobs, reuse=reuse)
+    base = Path(jobs[0].config.paths.outputs).absolute() / "reproduced"
+    place = choose(target, options.into and here / options.into, base, mark)
+    console = Console()
+    console = console if console.is_terminal else Console(width=160)
+    show_plan(console, target, jobs, skipped, place, reuse=reuse, name=name)
+    if options.dry_run:
+        return EQUAL
+    facts = {"of": str(target.directory), "kind": target.kind, "identity": mark}
+    record(place, state="running", **facts, reuse_stages=reuse, differences=differences(jobs))
+    console.file.flush()
+    code = make_again(target, jobs, place, reuse=reuse, at_once=options.jobs)
+    if code in (130, 143):
+        record(place, state="stopped")
+        return code
+    comparer = Comparer(place.store)
+    compared = [
+        comparer.compare(
+            job, directory_of(job, target, place), reused=reusable(job) if reuse else ()
+        )
+        for job in jobs
+    ]
+    sentence = _conclude(target, place, compared, [original.name for original in skipped])
+    show_results(console, target, compared, every=options.every)
+    say(console, f"\n{sentence}\n{name(place.directory / RECORD)}")
+    return EQUAL if all(job.equal for job in compared) else DIFFERENT
 
-    def name(self, path: Path) -> str:
-        return shown(path, self.here)
+
+def _conclude(
+    target: Target, place: Place, compared: Sequence[JobComparison], skipped: Sequence[str]
+) -> str:
+    """Writes down how it came out; returns the last sentence."""
+    sentence = conclusion(target, compared, skipped)
+    record(
+        place,
+        state=DONE if all(job.finished for job in compared) else "failed",
+        equal=all(job.equal for job in compared),
+        sentence=sentence,
+        left_out=list(skipped),
+        jobs=[of_job(job) for job in compared],
+    )
+    return sentence

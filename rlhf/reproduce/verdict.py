@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,7 @@ class Comparer:
         ]
         if STAGES[job.config.stage].is_run:
             then, whole = job.original.directory, job.original.state == "finished"
-            stages.append(_stage(job.config.stage, then, directory, whole=whole, digest=_recorded))
+            stages.append(_stage(job.config.stage, then, directory, whole=whole))
         else:
             stages.append(self._artifact(job, job.config.stage))
         return JobComparison(job=job, now=read_original(directory), stages=tuple(stages))
@@ -112,7 +112,6 @@ def _stage(
     now: Path | None,
     *,
     whole: bool,
-    digest: Callable[[Path], tuple[str | None, Path]] | None = None,
 ) -> StageComparison:
     if then is None or now is None:
         note = "the original is no longer there" if then is None else "was not made"
@@ -120,7 +119,7 @@ def _stage(
     rows = numbers.by_iteration(then), numbers.by_iteration(now)
     shared = [iteration for iteration in rows[0] if iteration in rows[1]]
     missing = rows[0].keys() ^ rows[1].keys() if whole else rows[0].keys() - rows[1].keys()
-    weights = [(digest or _of_file)(place) for place in (then, now)]
+    weights = [_weights(stage, place) for place in (then, now)]
     return StageComparison(
         stage=stage,
         then=then,
@@ -139,19 +138,14 @@ def _stage(
     )
 
 
-def _recorded(directory: Path) -> tuple[str | None, Path]:
-    """The final policy's digest as the summary has it: written when it was saved."""
-    return (
-        read_original(directory).summary.get("policy_sha256"),
-        directory / "policy" / "model.safetensors",
-    )
-
-
-def _of_file(directory: Path) -> tuple[str | None, Path]:
+def _weights(stage: str, directory: Path) -> tuple[str | None, Path]:
+    """The digest of a stage's weights, and their file. Of a run's own it is the summary's: written
+    when they were saved."""
+    if STAGES[stage].is_run:
+        path = directory / "policy" / "model.safetensors"
+        return read_original(directory).summary.get("policy_sha256"), path
     path = directory / "model.safetensors"
-    if not path.is_file():
-        return None, path
-    return file_digest(path), path
+    return file_digest(path) if path.is_file() else None, path
 
 
 # --- in words

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rlhf.config.naming import run_directory
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
-from rlhf.data.records import DataError
+from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.errors import RunFailed, Stopped
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from rlhf.stages.data import Loaded
 
 
 def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:

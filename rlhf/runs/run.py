@@ -17,6 +17,7 @@ from rlhf.config.naming import is_finished, other_version
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import cautions
+from rlhf.data.records import Loaded
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_json, write_json, write_text
 from rlhf.rundir.lock import owned
@@ -32,11 +33,9 @@ from rlhf.runs.summary import (
     tracked_params,
 )
 from rlhf.stages import best_of_n
-from rlhf.stages.context import Parents, StageContext, finishing, to_yaml
-from rlhf.stages.data import Loaded, load_data
+from rlhf.stages.context import Parents, StageContext, to_yaml
 from rlhf.stages.manifest import manifest
 from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
-from rlhf.tracking.base import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +53,8 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
-    source, data = loaded or load_data(cfg.data)
-    context = StageContext(cfg=cfg, source=source, data=data, run_directory=directory)
+    loaded = loaded or Loaded.of(build(cfg.data))
+    context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
         _check_directory(context)
         if is_finished(directory):
@@ -92,18 +91,12 @@ def _train_here(
         write_json(directory / best_of_n.FILE, curve)
     iterations = cfg.ppo.iterations
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
-    tracker: Tracker = build(cfg.tracking)
-    tracker.begin(
-        directory,
-        name=run_label(context),
-        params=tracked_params(context.plain),
-        tags=run_tags(context, stage, prints),
-        datasets=context.datasets(*stage.data),
-    )
-    with finishing(tracker), recorded_end(directory):
+    shown = {"name": run_label(context), "params": tracked_params(context.plain)}
+    tags = run_tags(context, stage, prints)
+    with context.tracked(directory, stage, tags=tags, **shown) as tracker:
         results = RECIPES[stage.name].train(context, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
-        return _written(context, summarise_run(context, prints, results))
+        return _written(context, summarise_run(context, stage, prints, parents, results))
 
 
 def _written(context: StageContext, summary: Summary) -> Summary:

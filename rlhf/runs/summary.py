@@ -15,7 +15,7 @@ from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import StageContext, flatten, last_record
+from rlhf.stages.context import Parents, StageContext, flatten, last_record
 from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]
@@ -31,7 +31,11 @@ def final_evaluation(directory: Path) -> dict[str, Any]:
 
 
 def summarise_run(
-    context: StageContext, prints: Mapping[str, str], results: Mapping[str, Any]
+    context: StageContext,
+    stage: Stage,
+    prints: Mapping[str, str],
+    parents: Parents,
+    results: Mapping[str, Any],
 ) -> Summary:
     """The last evaluation, the SFT policy's beside it (`sft/...`), and what they were reached
     with."""
@@ -48,7 +52,7 @@ def summarise_run(
     return {
         **run_facts(context),
         "status": "finished",
-        "stage": context.cfg.stage,
+        "stage": stage.name,
         "iterations": last["iteration"],
         "episodes": last["episodes"],
         "kl.coef": coef,
@@ -59,7 +63,7 @@ def summarise_run(
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
         **baseline,
-        **_measures(context, prints),
+        **_measures(stage, parents),
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
         "warnings": cautions(context.cfg),
@@ -88,15 +92,16 @@ def run_facts(context: StageContext) -> dict[str, Any]:
     return {**names, "seed": cfg.seed, "config_hash": run_hash(context.plain)}
 
 
-def _measures(context: StageContext, prints: Mapping[str, str]) -> dict[str, Any]:
+def _measures(stage: Stage, parents: Parents) -> dict[str, Any]:
     """`sft/perplexity`, `reward_model/accuracy`: one number of each stage that the run's stands
     on, None of one that it does not need."""
-    measures: dict[str, Any] = {}
-    for parent in (STAGES[name] for name in STAGES[context.cfg.stage].parents):
-        path = context.store.path(parent.name, prints.get(parent.name, ""))
-        metrics = manifest_of(path)["metrics"] if parent.name in prints else {}
-        measures[f"{parent.name}/{parent.measure.rpartition('/')[2]}"] = metrics.get(parent.measure)
-    return measures
+    metrics = {name: manifest_of(path)["metrics"] for name, path in parents.items()}
+    return {
+        f"{parent.name}/{parent.measure.rpartition('/')[2]}": metrics.get(parent.name, {}).get(
+            parent.measure
+        )
+        for parent in map(STAGES.__getitem__, stage.parents)
+    }
 
 
 def _seconds(directory: Path) -> float:

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from pydantic import BaseModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -18,20 +17,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf.config.build import build
 from rlhf.config.naming import deciding
 from rlhf.config.schema import Config
+from rlhf.config.stages import Stage
 from rlhf.data.records import Source, TaskData
-from rlhf.digests import digest
+from rlhf.digests import digest, one_spelling
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.status import recorded_end
 from rlhf.stages.artifacts import ArtifactStore
-from rlhf.stages.fingerprint import fingerprint
-from rlhf.stages.fit import TrainerSettings, fit
+from rlhf.stages.fit import fit
 from rlhf.stages.manifest import data_parts
 from rlhf.tracking.base import Dataset, Status, Tracker
 
 log = logging.getLogger(__name__)
 
+# Raised when the code of a stage changes what the same config gives: artifacts of older code are
+# then no longer found.
+CODE_VERSION = 1
 Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
 
 
@@ -78,17 +81,9 @@ class StageContext:
     def store(self) -> ArtifactStore:
         return ArtifactStore(Path(self.cfg.paths.artifacts))
 
-    @cached_property
-    def trainer(self) -> TrainerSettings:
-        return TrainerSettings(**self.cfg.trainer.model_dump())
-
     @property
     def device(self) -> str:
-        return "cuda" if self.trainer.accelerator == "cuda" else "cpu"
-
-    @cached_property
-    def tokenizer_content(self) -> str:
-        return digest(self.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+        return "cuda" if self.cfg.trainer.accelerator == "cuda" else "cpu"
 
     def load_policy(self, path: Path) -> PreTrainedModel:
         """A causal LM that a stage of ours saved; its own code runs only where the model's
@@ -110,9 +105,6 @@ class StageContext:
                 dropped,
             )
 
-    def callbacks(self) -> list[pl.Callback]:
-        return [build(piece) for piece in self.cfg.callbacks.values()]
-
     def optimizer(self, piece: BaseModel) -> Callable[[Any], torch.optim.Optimizer]:
         return lambda params: build(piece, params=params)
 
@@ -122,10 +114,10 @@ class StageContext:
         return {k: section[k] for k in section if k not in without} if without else section
 
     def fingerprint(self, stage: str, **parts: Any) -> str:
-        """Of the stage's own settings, the trainer's and `parts`."""
-        return fingerprint(
-            stage, settings=self.deciding(stage), trainer=self.plain["trainer"], **parts
-        )
+        """16 hex digits: sha256 over everything that decides a stage's result. `parts`: plain
+        values, beside the code's version, the stage's own settings and the trainer's."""
+        own = {"settings": self.deciding(stage), "trainer": self.plain["trainer"]}
+        return digest(one_spelling({"stage": stage, "code": CODE_VERSION, **own, **parts}))[:16]
 
     def fit(
         self,
@@ -143,29 +135,32 @@ class StageContext:
             module,
             batches,
             directory=directory,
-            settings=self.trainer,
+            settings=self.cfg.trainer,
             grad_clip=grad_clip,
             checkpoint_every=checkpoint_every,
             tracker=tracker,
             status_in=self.run_directory,
-            callbacks=self.callbacks(),
+            callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
             accumulate=accumulate,
         )
 
-
-@contextmanager
-def finishing(tracker: Tracker) -> Iterator[None]:
-    """Tells the tracker how it ended: FINISHED, KILLED by a signal, or FAILED."""
-    status: Status = "FAILED"
-    try:
-        yield
-        status = "FINISHED"
-    except (Stopped, KeyboardInterrupt):
-        status = "KILLED"
-        raise
-    finally:
-        if warning := tracker.finish(status):
-            log.warning(warning)
+    @contextmanager
+    def tracked(self, directory: Path, stage: Stage, **shown: Any) -> Iterator[Tracker]:
+        """A tracker that gets to know how it ended: FINISHED, KILLED by a signal, or FAILED; so
+        does the directory's status. `shown`: name, params and tags."""
+        tracker: Tracker = build(self.cfg.tracking)
+        tracker.begin(directory, datasets=self.datasets(*stage.data), **shown)
+        status: Status = "FAILED"
+        try:
+            with recorded_end(directory):
+                yield tracker
+            status = "FINISHED"
+        except (Stopped, KeyboardInterrupt):
+            status = "KILLED"
+            raise
+        finally:
+            if warning := tracker.finish(status):
+                log.warning(warning)
 
 
 def to_yaml(plain: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,9 @@ import pytorch_lightning as pl
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
+from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
 from rlhf.tracking.base import Tracker
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerSettings:
-    accelerator: str
-    precision: str
-    threads: int
 
 
 def quiet_lightning() -> None:
@@ -42,7 +35,7 @@ def fit(
     batches: Iterable[Any],
     *,
     directory: Path,
-    settings: TrainerSettings,
+    settings: Trainer,
     grad_clip: float | None,
     checkpoint_every: int,
     tracker: Tracker,
@@ -56,7 +49,7 @@ def fit(
     trainer = pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
+        precision=settings.precision,
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
         accumulate_grad_batches=accumulate,

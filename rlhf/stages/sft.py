@@ -18,7 +18,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The model, the tokenizer and the demonstrations: beside its settings they decide it."""
     return {
         "model": context.model.identity(),
-        "tokenizer": context.tokenizer_content,
+        "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
         "demonstrations": digest(context.data.demonstrations),
     }
 
@@ -27,25 +27,16 @@ def train_sft(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
-    settings = context.cfg.sft
+    settings, rows = context.cfg.sft, context.data.demonstrations
     collate = partial(
         collate_demonstrations,
         fill=pad_id(context.tokenizer),
         train_on_prompt=settings.train_on_prompt,
     )
-    train = encode_demonstrations(
-        context.tokenizer, context.data.demonstrations.train, settings.max_length
-    )
-    heldout = encode_demonstrations(
-        context.tokenizer, context.data.demonstrations.heldout, settings.max_length
-    )
+    train = encode_demonstrations(context.tokenizer, rows.train, settings.max_length)
+    heldout = encode_demonstrations(context.tokenizer, rows.heldout, settings.max_length)
     cut = sum(row.cut for row in train)
-    context.tell_cut(
-        "sft",
-        cut,
-        len(context.data.demonstrations.train),
-        dropped=len(context.data.demonstrations.train) - len(train),
-    )
+    context.tell_cut("sft", cut, len(rows.train), dropped=len(rows.train) - len(train))
     policy = context.model.causal_lm(context.tokenizer)
     module = SFTModule(
         policy,

@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.build import build
 from rlhf.config.naming import run_hash
 from rlhf.config.properties import needed_stages
 from rlhf.config.stages import Stage
 from rlhf.rundir.files import write_text
-from rlhf.rundir.status import recorded_end, write_status
+from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, finishing, flatten, to_yaml
+from rlhf.stages.context import Parents, StageContext, flatten, to_yaml
 from rlhf.stages.manifest import manifest
 from rlhf.tracking.base import Tracker
 
@@ -68,20 +67,16 @@ def artifact(
 
     def make(work: Path) -> dict[str, Any]:
         write_text(work / "config.yaml", to_yaml({**context.plain, "stage": stage.name}))
-        tracker: Tracker = build(context.cfg.tracking)
-        own = prints[stage.name]
-        tracker.begin(
-            work,
-            name=f"{stage.name} {own[:8]}",
-            params=flatten(context.deciding(stage.name)),
-            tags={**stage_tags(context, stage, prints), "fingerprint": own},
-            datasets=context.datasets(*stage.data),
-        )
-        with finishing(tracker), recorded_end(work):
+        own, params = prints[stage.name], flatten(context.deciding(stage.name))
+        tags = {**stage_tags(context, stage, prints), "fingerprint": own}
+        name = f"{stage.name} {own[:8]}"
+        with context.tracked(work, stage, name=name, params=params, tags=tags) as tracker:
             metrics = RECIPES[stage.name].train(context, parents, work, tracker)
         return artifact_manifest(context, stage, prints, metrics=metrics)
 
-    return context.store.get(stage.name, prints[stage.name], make, waiting=waiting(context, stage))
+    status = {"stage": f"waiting for {stage.name}", "iteration": 0, "iterations": 0}
+    waiting = partial(write_status, context.run_directory, state="running", **status)
+    return context.store.get(stage.name, prints[stage.name], make, waiting=waiting)
 
 
 def publish(
@@ -130,14 +125,6 @@ def artifact_manifest(
         config=plain,
         config_hash=run_hash(plain),
         **results,
-    )
-
-
-def waiting(context: StageContext, stage: Stage) -> Callable[[], None]:
-    """Called where another process makes the stage: says so in the run's status."""
-    text = f"waiting for {stage.name}"
-    return partial(
-        write_status, context.run_directory, state="running", stage=text, iteration=0, iterations=0
     )
 
 

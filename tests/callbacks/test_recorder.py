@@ -1,9 +1,10 @@
 import torch
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
+from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule, with_initial_lr
 from rlhf.rundir.files import read_jsonl
-from rlhf.stages.fit import TrainerSettings, fit
+from rlhf.stages.fit import fit
 from rlhf.tracking import NoTracker
 
 
@@ -29,7 +30,7 @@ class Line(StageModule):
 def test_checkpoint_step(tmp_path):
     """The checkpoint named n has n iterations and 3 n optimizer steps, and the last iteration
     always has one."""
-    settings = TrainerSettings(accelerator="cpu", precision="32-true", threads=1)
+    settings = Trainer(accelerator="cpu", precision="32-true", threads=1)
     batches = torch.utils.data.DataLoader(torch.ones(3))
     places = {"directory": tmp_path, "status_in": tmp_path}
     fit(

@@ -3,9 +3,10 @@ else."""
 
 import pytest
 
+from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
+from rlhf.data.records import Loaded
 from rlhf.stages.context import StageContext
-from rlhf.stages.data import load_data
 from rlhf.stages.table import fingerprints as stage_fingerprints
 from tests.conftest import SMALL
 
@@ -13,7 +14,7 @@ from tests.conftest import SMALL
 def fingerprints(tmp_path, *overrides):
     """Of SFT, the reward model and PPO."""
     cfg = validate(compose([*SMALL, *overrides]))
-    loaded = load_data(cfg.data)
+    loaded = Loaded.of(build(cfg.data))
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path)
     return stage_fingerprints(context)
 
@@ -84,7 +85,7 @@ def test_a_changed_row_of_a_file_retrains(tmp_path):
         own = [o for o in SMALL if not o.startswith("data.")]
         files = [f"data.demonstrations={tmp_path}/d.jsonl", f"data.preferences={tmp_path}/p.jsonl"]
         cfg = validate(compose([*own, "data=jsonl", *files, "data.vocabulary=300"]))
-        loaded = load_data(cfg.data)
+        loaded = Loaded.of(build(cfg.data))
         context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path)
         return stage_fingerprints(context)["sft"]
 
