@@ -61,12 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if together:
             tracked = directories(args.tracking_uri, args.mlflow) if args.mlflow else []
             runs = gather([*args.places, *tracked])
-            made = compare(args.into or home(runs), runs=runs, console=wide_console(), track=False)
+            comparison = compare(
+                args.into or home(runs), runs=runs, console=wide_console(), track=False
+            )
         else:
-            made = compare(args.places[0], console=wide_console(), track=not args.no_tracking)
+            comparison = compare(args.places[0], console=wide_console(), track=not args.no_tracking)
     except (NothingToCompare, LookupError) as error:
         return _refuse(error)
-    return 0 if made.settings else 1
+    return 0 if comparison.settings else 1
 
 
 def _refuse(reason: object) -> int:
@@ -75,8 +77,8 @@ def _refuse(reason: object) -> int:
 
 
 def _fault(path: Path, *, alone: bool) -> str | None:
-    """Why `path` cannot be compared, with what is near it. `alone`: it must be a sweep, not a
-    run."""
+    """The reason why `path` cannot be compared, with what is near it. `alone`: it must be a sweep,
+    not a run."""
     if not path.is_dir():
         near = _near(path)
         there = (

@@ -85,7 +85,7 @@ def servable(uri: str) -> str:
         Refused: there is no store.
     """
     try:
-        found, path = absolute_uri(uri), database(uri)
+        address, path = absolute_uri(uri), database(uri)
     except ValueError as error:
         raise Refused(str(error)) from None
     if path is not None and not path.is_file():
@@ -93,7 +93,7 @@ def servable(uri: str) -> str:
             f"{path} is not there: no run has been tracked in it. Run one first, or name another"
             " store with --uri"
         )
-    return found
+    return address
 
 
 def page(base: str) -> str:
@@ -142,11 +142,11 @@ def serve(uri: str, port: int) -> int:
         )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
-            told = False
+            announced = False
             while not stop.signals and (code := server.poll()) is None:
-                if not told and answers(base):
+                if not announced and answers(base):
                     print(f"{page(base)}\nCtrl-C ends it", flush=True)
-                    told = True
+                    announced = True
                 time.sleep(POLL)
             if stop.signals:
                 return 0

@@ -35,13 +35,13 @@ def _changed(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list
     ]
 
 
-def packages(made: Mapping[str, Any]) -> list[Difference]:
-    return _changed("package", made.get("versions", {}), manifest.versions())
+def packages(kept: Mapping[str, Any]) -> list[Difference]:
+    return _changed("package", kept.get("versions", {}), manifest.versions())
 
 
-def machine(made: Mapping[str, Any], *, gpu: bool) -> list[Difference]:
+def machine(kept: Mapping[str, Any], *, gpu: bool) -> list[Difference]:
     """`gpu`: whether the run uses one. Imports torch."""
-    then, now = made.get("hardware"), manifest.hardware()
+    then, now = kept.get("hardware"), manifest.hardware()
     if then is None:
         return [Difference(kind="machine", name="cpu", then=UNKNOWN, now=now["cpu"])]
     ignored = set() if gpu else {"gpu"}
@@ -50,9 +50,9 @@ def machine(made: Mapping[str, Any], *, gpu: bool) -> list[Difference]:
     )
 
 
-def code(made: Mapping[str, Any]) -> list[Difference]:
+def code(kept: Mapping[str, Any]) -> list[Difference]:
     """The source's revision, and the changes that nobody had committed, by their sha256."""
-    then, now = made.get("git") or {}, manifest.git()
+    then, now = kept.get("git") or {}, manifest.git()
     sides = {
         "git revision": [
             str(side.get("revision", ""))[:12] or "(no repository)" for side in (then, now)
@@ -70,14 +70,14 @@ def code(made: Mapping[str, Any]) -> list[Difference]:
 
 
 def data(
-    made: Mapping[str, Any], fingerprint: str, parts: Mapping[str, Mapping[str, Any]]
+    kept: Mapping[str, Any], fingerprint: str, parts: Mapping[str, Mapping[str, Any]]
 ) -> list[Difference]:
     """The data's fingerprint; where it is another, which part of it and how many rows it had and
     has."""
-    before = str(made.get("fingerprints", {}).get("data", ABSENT))
+    before = str(kept.get("fingerprints", {}).get("data", ABSENT))
     if before == fingerprint:
         return []
-    then: Mapping[str, Mapping[str, Any]] = made.get("data") or {}
+    then: Mapping[str, Mapping[str, Any]] = kept.get("data") or {}
     notes = []
     for name in dict.fromkeys([*then, *parts]) if then else ():
         old, new = then.get(name), parts.get(name)

@@ -54,8 +54,8 @@ def kept_config(original: Original) -> Kept:
 
 
 def _recorded(original: Original) -> str:
-    made = original.manifest
-    return str(original.summary.get("config_hash") or made.get("config_hash") or made.get("hash"))
+    kept = (original.summary.get("config_hash"), original.manifest.get("config_hash"))
+    return str(next(filter(None, kept), original.manifest.get("hash")))
 
 
 def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str, list[Difference]]:

@@ -57,10 +57,10 @@ def show_plan(
             for stage in parents
             if reuse and all(stage in reusable(job) for job in jobs if stage in job.parents)
         ]
-        made = [stage for stage in parents if stage not in taken]
-        said = [f"{' and '.join(taken)} taken over"] if taken else []
-        said += [f"{' and '.join(made)} trained again"] if made else []
-        say(console, f"stages   {', '.join(said)}")
+        again = [stage for stage in parents if stage not in taken]
+        parts = [f"{' and '.join(taken)} taken over"] if taken else []
+        parts += [f"{' and '.join(again)} trained again"] if again else []
+        say(console, f"stages   {', '.join(parts)}")
     for original in skipped:
         say(
             console, f"left out {original.name}: it had not begun, there is nothing to compare with"
@@ -86,7 +86,7 @@ def _described(job: Job) -> str:
 
 
 def _seconds(jobs: Sequence[Job]) -> float:
-    """What the originals took, shared stages once."""
+    """The seconds that the originals took, shared stages once."""
     places = {
         place
         for job in jobs
@@ -101,8 +101,8 @@ def _seconds(jobs: Sequence[Job]) -> float:
 
 
 def show_differences(console: Console, jobs: Sequence[Job]) -> None:
-    found = common(jobs)
-    if not found:
+    shared = common(jobs)
+    if not shared:
         say(
             console,
             "differs  nothing: config, packages, code, machine, data and stages are as they were",
@@ -110,7 +110,7 @@ def show_differences(console: Console, jobs: Sequence[Job]) -> None:
         return
     say(console, "differs  since then:")
     table = grid("", "what", "then", "now", "")
-    for difference, names in found.items():
+    for difference, names in shared.items():
         share = (
             ""
             if len(names) == len(jobs)
@@ -125,7 +125,7 @@ def show_differences(console: Console, jobs: Sequence[Job]) -> None:
 
 
 def show_results(
-    console: Console, target: Target, made: Sequence[JobComparison], *, every: bool
+    console: Console, target: Target, jobs: Sequence[JobComparison], *, every: bool
 ) -> None:
     """A row per stage of a single run; of a sweep a row per stage that it stands on and per job."""
     console.print()
@@ -133,52 +133,52 @@ def show_results(
         "", "iterations", "metrics", "weights", "samples", "first to differ", right=("iterations",)
     )
     shared = {
-        (found.stage, found.then, found.now): found for job in made for found in job.stages[:-1]
+        (stage.stage, stage.then, stage.now): stage for job in jobs for stage in job.stages[:-1]
     }
-    for found in shared.values():
+    for stage in shared.values():
         table.add_row(
             *_row(
                 (
-                    found.stage
-                    if target.kind != "sweep" or found.now is None
-                    else f"{found.stage} {found.now.name[:8]}"
+                    stage.stage
+                    if target.kind != "sweep" or stage.now is None
+                    else f"{stage.stage} {stage.now.name[:8]}"
                 ),
-                found,
+                stage,
             )
         )
-    for job in made:
+    for job in jobs:
         cells = _row(job.job.original.name if target.kind == "sweep" else job.own.stage, job.own)
         table.add_row(*cells, style=None if job.finished else "red")
     console.print(table)
     rows = [
-        (job, found, metric)
-        for job in made
-        for found in job.stages
-        for metric in (found.metrics if every else found.off)
+        (job, stage, metric)
+        for job in jobs
+        for stage in job.stages
+        for metric in (stage.metrics if every else stage.off)
     ]
     if rows and (every or target.kind != "sweep"):
         _show_metrics(console, rows, every=every, sweep=target.kind == "sweep")
 
 
-def _row(name: str, found: StageComparison) -> list[str]:
-    if not found.compared:
-        return [name, "", found.note, "", "", ""]
-    last = found.iterations
+def _row(name: str, stage: StageComparison) -> list[str]:
+    if not stage.compared:
+        return [name, "", stage.note, "", "", ""]
+    last = stage.iterations
     reached = str(last[0]) if last[0] == last[1] else f"{last[0]} then, {last[1]} now"
     metrics = (
-        f"{len(found.off)} of {len(found.metrics)} differ"
-        if found.off
-        else f"{len(found.metrics)} equal"
+        f"{len(stage.off)} of {len(stage.metrics)} differ"
+        if stage.off
+        else f"{len(stage.metrics)} equal"
     )
-    weights = "" if found.weights is None else "equal" if found.weights.equal else "differ"
-    if found.weights and found.weights.max_abs is not None:
-        weights += f" by {found.weights.max_abs:.2g}"
+    weights = "" if stage.weights is None else "equal" if stage.weights.equal else "differ"
+    if stage.weights and stage.weights.max_abs is not None:
+        weights += f" by {stage.weights.max_abs:.2g}"
     samples = (
-        "" if found.samples is None else f"{found.samples.differing} of {found.samples.rows} differ"
+        "" if stage.samples is None else f"{stage.samples.differing} of {stage.samples.rows} differ"
     )
-    if found.samples and not found.samples.differing:
-        samples = f"{found.samples.rows} equal"
-    first = f"{found.off[0].name} at {found.off[0].first}" if found.off else ""
+    if stage.samples and not stage.samples.differing:
+        samples = f"{stage.samples.rows} equal"
+    first = f"{stage.off[0].name} at {stage.off[0].first}" if stage.off else ""
     return [name, reached, metrics, weights, samples, first]
 
 
@@ -191,7 +191,7 @@ def _show_metrics(
 ) -> None:
     numbers = ("from", "differs at", "by at most", "relative")
     table = grid(*(("job",) if sweep else ()), "stage", "metric", *numbers, right=numbers)
-    for job, found, metric in rows if every else rows[:MOST]:
+    for job, stage, metric in rows if every else rows[:MOST]:
         off = ["", "", "equal", ""]
         if not metric.equal:
             off = [
@@ -200,7 +200,7 @@ def _show_metrics(
                 f"{metric.max_abs:.3g}",
                 f"{metric.max_rel:.2g}",
             ]
-        table.add_row(*([job.job.original.name] if sweep else []), found.stage, metric.name, *off)
+        table.add_row(*([job.job.original.name] if sweep else []), stage.stage, metric.name, *off)
     console.print()
     console.print(table)
     if len(rows) > MOST and not every:

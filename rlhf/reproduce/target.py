@@ -184,10 +184,10 @@ def _runs_in(path: Path) -> list[Path]:
 
 def _below(path: Path) -> list[Path]:
     """Runs and sweeps up to three folders down, as far as a quick look goes."""
-    found = (child for depth in ("*", "*/*", "*/*/*") for child in islice(path.glob(depth), 1000))
+    places = (child for depth in ("*", "*/*", "*/*/*") for child in islice(path.glob(depth), 1000))
     return sorted(
         child
-        for child in found
+        for child in places
         if child.is_dir() and is_target(child) and not (child.parent / "sweep.json").is_file()
     )
 

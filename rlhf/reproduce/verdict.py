@@ -100,7 +100,7 @@ class Comparer:
 
 
 def _made(path: Path) -> Path | None:
-    """What a stage left: its artifact, or what there is of one that did not get to its end."""
+    """A stage's artifact, or the folder of one that did not get to its end."""
     return next(
         (place for place in (path, path.with_name(f"{path.name}.work")) if place.is_dir()), None
     )
@@ -155,18 +155,18 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def sentence(made: JobComparison) -> str:
+def sentence(job: JobComparison) -> str:
     """`bitwise equal: 60 iterations, 41 metrics, weights and samples`"""
-    own, original = made.own, made.job.original
+    own, original = job.own, job.job.original
     ended = (
-        f"the new run {made.now.state}"
-        if made.now.state in ("failed", "stopped")
+        f"the new run {job.now.state}"
+        if job.now.state in ("failed", "stopped")
         else "the new run did not finish"
     )
     if not own.compared:
         return (
             f"nothing could be compared: {own.note}"
-            if made.finished
+            if job.finished
             else f"{ended} before there was anything to compare"
         )
     unit = STAGES[own.stage].unit
@@ -176,31 +176,31 @@ def sentence(made: JobComparison) -> str:
         else f" as far as the original goes (it was {_how(original)} at {unit} {own.iterations[0]})"
     )
     until = min(own.iterations)
-    if made.equal:
+    if job.equal:
         parts = [plural(until, unit), plural(len(own.metrics), "metric"), *_also(own)]
-        stages = [stage.stage for stage in made.stages[:-1] if stage.compared]
+        stages = [stage.stage for stage in job.stages[:-1] if stage.compared]
         before = f"; {' and '.join(stages)} too" if stages else ""
         return f"bitwise equal{as_far}: {', '.join(parts[:-1])} and {parts[-1]}{before}"
-    if own.equal and not made.finished:
+    if own.equal and not job.finished:
         return (
             f"{ended}; until then bitwise equal{as_far}: {plural(until, unit)},"
             f" {plural(len(own.metrics), 'metric')}"
         )
     if own.equal:
-        wrong = " and ".join(stage.stage for stage in made.stages[:-1] if not stage.equal)
+        wrong = " and ".join(stage.stage for stage in job.stages[:-1] if not stage.equal)
         return f"not equal: {own.stage} is bitwise equal{as_far}, but not {wrong}"
-    said = [f"{len(own.off)} of {plural(len(own.metrics), 'metric')} differ"] if own.off else []
+    parts = [f"{len(own.off)} of {plural(len(own.metrics), 'metric')} differ"] if own.off else []
     if own.off:
-        said[0] += f", the first ({own.off[0].name}) from {unit} {own.off[0].first}"
+        parts[0] += f", the first ({own.off[0].name}) from {unit} {own.off[0].first}"
     else:
-        said.append(f"all {plural(len(own.metrics), 'metric')} of {unit} 0 to {until} are equal")
+        parts.append(f"all {plural(len(own.metrics), 'metric')} of {unit} 0 to {until} are equal")
     if own.missing:
-        said.append(f"{unit}s 0 to {own.iterations[0]} then, 0 to {own.iterations[1]} now")
+        parts.append(f"{unit}s 0 to {own.iterations[0]} then, 0 to {own.iterations[1]} now")
     if own.weights and not own.weights.equal:
-        said.append("weights differ")
+        parts.append("weights differ")
     if own.samples and own.samples.differing:
-        said.append(f"{own.samples.differing} of {plural(own.samples.rows, 'sample')} differ")
-    return f"not equal: {'; '.join(said)}" + ("" if made.finished else f"; {ended}")
+        parts.append(f"{own.samples.differing} of {plural(own.samples.rows, 'sample')} differ")
+    return f"not equal: {'; '.join(parts)}" + ("" if job.finished else f"; {ended}")
 
 
 def _how(original: Original) -> str:
@@ -210,9 +210,9 @@ def _how(original: Original) -> str:
 
 
 def _also(stage: StageComparison) -> list[str]:
-    """What else was compared and is equal."""
+    """The names of what else was compared and is equal."""
     return [
         name
-        for name, found in (("weights", stage.weights), ("samples", stage.samples))
-        if found is not None
+        for name, comparison in (("weights", stage.weights), ("samples", stage.samples))
+        if comparison is not None
     ]

@@ -73,14 +73,14 @@ def summarise_run(
 
 def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
     """Of a run whose stage is an artifact: its directory points to it."""
-    made = manifest_of(artifact)
+    manifest = manifest_of(artifact)
     return {
         **run_facts(context),
         "status": "finished",
-        "stage": made["stage"],
+        "stage": manifest["stage"],
         "artifact": str(artifact),
-        **made["metrics"],
-        "fingerprints": {**made["fingerprints"], made["stage"]: artifact.name},
+        **manifest["metrics"],
+        "fingerprints": {**manifest["fingerprints"], manifest["stage"]: artifact.name},
         "wall_seconds": _seconds(artifact),
     }
 

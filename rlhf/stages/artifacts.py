@@ -45,8 +45,8 @@ class ArtifactStore:
         The lock is the operating system's: it falls free when its owner dies. `waiting` is called
         once if another process holds it.
         """
-        if found := self.find(stage, fingerprint):
-            return found
+        if artifact := self.find(stage, fingerprint):
+            return artifact
         path = self.path(stage, fingerprint)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
@@ -56,8 +56,8 @@ class ArtifactStore:
             waiting()
             lock.acquire()
         try:
-            if found := self.find(stage, fingerprint):
-                return found
+            if artifact := self.find(stage, fingerprint):
+                return artifact
             work = path.with_name(f"{fingerprint}.work")
             work.mkdir(exist_ok=True)
             manifest = make(work)

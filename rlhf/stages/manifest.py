@@ -29,13 +29,13 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed
 
 
 @cache
@@ -72,12 +72,12 @@ def git() -> dict[str, Any]:
 
 @cache
 def hardware() -> dict[str, str]:
-    """What beside the versions decides the last bits: torch chooses its kernels by what the
+    """The parts of this machine that decide the last bits: torch chooses its kernels by what the
     processor can do."""
     import torch
 
-    found = {"machine": platform.machine(), "cpu": torch.backends.cpu.get_cpu_capability()}
-    return found | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
+    parts = {"machine": platform.machine(), "cpu": torch.backends.cpu.get_cpu_capability()}
+    return parts | ({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {})
 
 
 def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
