@@ -23,17 +23,34 @@ and prints the table. Of several sweeps or runs together: into --into, by defaul
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rlhf compare", description=DESCRIPTION)
     option = parser.add_argument
-    places = "a sweep's directory, such as sweeps/quickstart; or several"
-    option("places", type=Path, nargs="*", metavar="sweep", help=places)
-    tracked = "also an MLflow experiment's runs, or runs by their id"
-    option("--mlflow", nargs="+", default=[], metavar="NAME", help=tracked)
+    option(
+        "places",
+        type=Path,
+        nargs="*",
+        metavar="sweep",
+        help="a sweep's directory, such as sweeps/quickstart; or several",
+    )
+    option(
+        "--mlflow",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="also an MLflow experiment's runs, or runs by their id",
+    )
     store = default_uri()
-    where = f"where MLflow is (default: {redact_text(store).replace('%', '%%')})"
-    option("--tracking-uri", metavar="URI", default=store, help=where)
+    option(
+        "--tracking-uri",
+        metavar="URI",
+        default=store,
+        help=f"where MLflow is (default: {redact_text(store).replace('%', '%%')})",
+    )
     option("--into", type=Path, help="a folder for the results")
     option("--no-tracking", action="store_true", help="leave MLflow alone")
-    status = "only say how each job stands, now or at the end; writes nothing"
-    option("--status", action="store_true", help=status)
+    option(
+        "--status",
+        action="store_true",
+        help="only say how each job stands, now or at the end; writes nothing",
+    )
     return parser
 
 

@@ -33,19 +33,37 @@ def _parser() -> argparse.ArgumentParser:
     )
     option = parser.add_argument
     option("what", help=TARGET)
-    into = "the new directory; by default outputs/reproduced/<name>-<n>"
-    option("--into", type=Path, metavar="DIR", help=into)
+    option(
+        "--into",
+        type=Path,
+        metavar="DIR",
+        help="the new directory; by default outputs/reproduced/<name>-<n>",
+    )
     option("--reuse-stages", action="store_true", help=REUSE)
-    dry_run = "say what would be done and what differs already, and stop there"
-    option("--dry-run", action="store_true", help=dry_run)
-    every = "list every metric, the equal ones too"
-    option("--all", action="store_true", dest="every", help=every)
-    jobs = "of a sweep: jobs at a time; by default half the cores"
-    option("--jobs", type=int, metavar="N", help=jobs)
-    uri = f"where to look a run id up; by default MLFLOW_TRACKING_URI or {DEFAULT}"
-    option("--tracking-uri", metavar="URI", help=uri)
-    packages = "a package of yours that the config names classes of"
-    option("--allow-targets", action="append", default=[], metavar="PACKAGE", help=packages)
+    option(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and what differs already, and stop there",
+    )
+    option("--all", action="store_true", dest="every", help="list every metric, the equal ones too")
+    option(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="of a sweep: jobs at a time; by default half the cores",
+    )
+    option(
+        "--tracking-uri",
+        metavar="URI",
+        help=f"where to look a run id up; by default MLFLOW_TRACKING_URI or {DEFAULT}",
+    )
+    option(
+        "--allow-targets",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package of yours that the config names classes of",
+    )
     return parser
 
 

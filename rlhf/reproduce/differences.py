@@ -103,11 +103,5 @@ def data(
 def stages(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
     """Fingerprints of the stages that a run stands on: they cover settings, data, tokenizer, model
     and the stages before."""
-    return _changed(
-        "stage",
-        *({k: v for k, v in side.items() if k in then and _is_artifact(k)} for side in (then, now)),
-    )
-
-
-def _is_artifact(name: str) -> bool:
-    return name in STAGES and not STAGES[name].is_run
+    names = [name for name in then if name in STAGES and not STAGES[name].is_run]
+    return _changed("stage", *({k: side[k] for k in names if k in side} for side in (then, now)))

@@ -46,16 +46,14 @@ def kept_config(original: Original) -> Kept:
             {"manifest.json": OmegaConf.create(dict(listed))} if isinstance(listed, Mapping) else {}
         ),
     }
+    summary, manifest = original.summary, original.manifest
+    recorded = [summary.get("config_hash"), manifest.get("config_hash"), manifest.get("hash")]
     name, edits = _edited(
-        {name: resolve(copy)[0] for name, copy in copies.items()}, _recorded(original)
+        {name: resolve(copy)[0] for name, copy in copies.items()},
+        str(next(filter(None, recorded), None)),
     )
     typed, faults = examine(copies[name])
     return Kept(config=typed, faults=list(map(str, faults)), edits=edits)
-
-
-def _recorded(original: Original) -> str:
-    kept = (original.summary.get("config_hash"), original.manifest.get("config_hash"))
-    return str(next(filter(None, kept), original.manifest.get("hash")))
 
 
 def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str, list[Difference]]:

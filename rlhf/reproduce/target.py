@@ -146,12 +146,11 @@ def _at(path: Path) -> Target:
         run = original.manifest["run"]
         raise NoTarget(f"{shown(path)} is the policy of a run; to reproduce it, name that: {run}")
     if original.began:
-        return Target(
-            kind="stage" if original.is_artifact else "run",
-            name=_label(original),
-            directory=path,
-            jobs=(original,),
-        )
+        if not original.is_artifact:
+            return Target(kind="run", name=original.name, directory=path, jobs=(original,))
+        # a fingerprint alone says too little
+        name = f"{original.stage}-{name[:8]}"
+        return Target(kind="stage", name=name, directory=path, jobs=(original,))
     inside = _below(path)
     if name.endswith(".work"):
         raise NoTarget(
@@ -167,11 +166,6 @@ def _at(path: Path) -> Target:
         f"{shown(path)} is no run: it has no"
         f" {lost}.{_meant([shown(path.parent)] if is_target(path.parent) else _near(path))}"
     )
-
-
-def _label(original: Original) -> str:
-    """A folder's name; an artifact's is its fingerprint alone, which says too little."""
-    return f"{original.stage}-{original.name[:8]}" if original.is_artifact else original.name
 
 
 def is_target(path: Path) -> bool:

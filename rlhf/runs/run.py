@@ -61,7 +61,9 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             finished: Summary = read_json(directory / "summary.json")
             return finished
         with recorded_end(directory):
-            _begin(context)
+            write_text(directory / "config.yaml", to_yaml(context.plain))
+            if not (directory / "manifest.json").exists():
+                _write_manifest(context, {})
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             return _go_through_stages(context)
@@ -122,12 +124,6 @@ def _check_directory(context: StageContext) -> None:
             f"the data changed since {directory} was made: move it away to start anew, or restore"
             " the data"
         )
-
-
-def _begin(context: StageContext) -> None:
-    write_text(context.run_directory / "config.yaml", to_yaml(context.plain))
-    if not (context.run_directory / "manifest.json").exists():
-        _write_manifest(context, {})
 
 
 def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:

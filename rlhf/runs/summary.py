@@ -48,7 +48,7 @@ def summarise_run(
         for name, value in first.items()
         if name.startswith("eval/reward/")
     }
-    coef = context.cfg.kl.coef
+    coef, pieces = context.cfg.kl.coef, kl_properties(context.cfg.kl)
     return {
         **run_facts(context),
         "status": "finished",
@@ -58,7 +58,8 @@ def summarise_run(
         "kl.coef": coef,
         "kl.coef_final": last["kl/coef"],  # that shaped the last rollout
         **kl_pieces(context.cfg),
-        "kl.descends": kl_descends(context.cfg),
+        # the divergence that the gradient of the penalty descends
+        "kl.descends": descends(pieces["estimator"], pieces["placement"]),
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
@@ -112,12 +113,6 @@ def kl_pieces(cfg: Config) -> dict[str, str]:
     """The YAML names of the KL pieces: `kl.controller`: adaptive, ..."""
     pieces = ("controller", "estimator", "placement", "reference")
     return {f"kl.{part}": getattr(cfg.kl, part).name for part in pieces}
-
-
-def kl_descends(cfg: Config) -> str:
-    """The divergence that the gradient of the penalty descends."""
-    properties = kl_properties(cfg.kl)
-    return descends(properties["estimator"], properties["placement"])
 
 
 def run_label(context: StageContext) -> str:
