@@ -1,5 +1,5 @@
-"""What the rules ask of the KL pieces, so that a piece of the user's own is judged like ours.
-Torch-free.
+"""The properties of the KL pieces that rules ask for, so that a piece of the user's own is judged
+like ours. Torch-free.
 
 A piece declares its properties in the class attribute `properties`. One that declares none is taken
 for what its class shows, and where that says nothing for what needs more care: a controller with a
@@ -47,7 +47,7 @@ class ControllerProperties:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorProperties:
-    """What an estimate holds for, and what its gradient does in each kind of placement."""
+    """The conditions of an estimate, and the effect of its gradient in each kind of placement."""
 
     name: str
     needs_policy_samples: bool = True  # it holds only for tokens drawn from the policy itself
@@ -74,7 +74,7 @@ class PlacementProperties:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceProperties:
-    """What becomes of the reference while the policy trains."""
+    """How the reference moves while the policy trains."""
 
     name: str
     moves: bool = False

@@ -1,5 +1,5 @@
-r"""What the rows of a user's file mean. One format a file, told by its keys; other keys are passed
-over.
+r"""The meaning of the rows of a user's file. One format a file, told by its keys; other keys are
+passed over.
 
     text                              the first words are the prompt, the rest is the completion
     prompt, completion                joined as they are, so a completion that goes on in the line
@@ -55,7 +55,7 @@ FORMATS: dict[Purpose, tuple[Format, ...]] = {
 
 
 class RowError(ValueError):
-    """What is wrong with one row."""
+    """One row is wrong; the message says why."""
 
 
 class Row(NamedTuple):
@@ -92,12 +92,12 @@ def detect(row: dict[str, Any], purpose: Purpose) -> Format:
         )
     lost = [key for key in best if key not in row]
     near = [match for key in lost for match in difflib.get_close_matches(key, spare, n=1)]
-    said = (
+    hint = (
         f"; did you write {quoted(near, ' and ')} for {'it' if len(lost) == 1 else 'them'}?"
         if near
         else ""
     )
-    raise RowError(f"missing {quoted(lost, ' and ')}: the row has {has}{said}")
+    raise RowError(f"missing {quoted(lost, ' and ')}: the row has {has}{hint}")
 
 
 def parse(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: int) -> Row:
