@@ -1,10 +1,9 @@
 """How fast and how well each controller brings the KL to its target, where the right coefficient is
 known.
 
-    python benchmarks/controllers.py                        # a plant of one line, a lag of 8
-    rollouts, 6 % noise rlhf experiment=controllers                             # real PPO on a
-    problem where every response can be listed python benchmarks/controllers.py sweeps/controllers
-    # the runs, and the same controllers on that problem's exact plant
+    python benchmarks/controllers.py                      # a plant of one line, lag 8, noise 6 %
+    rlhf experiment=controllers                           # real PPO, every response can be listed
+    python benchmarks/controllers.py sweeps/controllers   # the runs, and that problem's exact plant
 
 A plant is beta -> the KL that the policy would come to; the KL moves towards it by 1/lag of the
 difference in each rollout, and is measured with noise, seeded. Every loop begins at KL 0, with a

@@ -9,13 +9,15 @@ Which divergence a penalty's gradient descends (`EstimatorProperties.descends`) 
 drawn from pi, with gamma = lam = 1, nothing whitened or clipped, aggregation=sequence_sum.
 d = logp - ref_logp of a token, D = sum_t d_t of a response, "KL" is KL(pi || ref), "forward KL" is
 KL(ref || pi). The gradient is
-    in the reward      E[sum_t (sum_{s>=t} kl_s) grad logp_t]      the score-function part of
-                                                                   E[sum_t kl_t]
-    in the loss        E[sum_t grad kl_t]                          each token by itself: the KL that
-                                                                   it causes later is dropped
-    in both            the sum of the two
-    sequence_loss      E[grad kl(D)]                               a response is one draw: nothing
-                                                                   is dropped
+
+    in the reward    E[sum_t (sum_{s>=t} kl_s) grad logp_t]   the score-function part of
+                                                              E[sum_t kl_t]
+    in the loss      E[sum_t grad kl_t]                       each token by itself: the KL that
+                                                              it causes later is dropped
+    in both          the sum of the two
+    sequence_loss    E[grad kl(D)]                            a response is one draw: nothing
+                                                              is dropped
+
 "Exactly" says that the tests (tests/kl/test_gradients.py, tests/modules/test_exact.py) hold it by
 enumeration. Off policy see `placement`.
 """

@@ -53,8 +53,9 @@ def calibrate_mean(
     """An estimate that is the mean of a value of each response: values, logp [X, N]; index [R, n]
     and groups [n] of `draw`.
 
-        E = mean_x sum_y pi(y|x) v(x,y)        std = sqrt(mean_x Var_{y|x}[v] / n)        coverage
-        over the R repeats
+        E = mean_x sum_y pi(y|x) v(x,y)        std = sqrt(mean_x Var_{y|x}[v] / n)
+
+    The coverage is over the R repeats.
     """
     values, weight = values.double(), logp.double().exp()
     weight = weight / weight.sum(dim=-1, keepdim=True)

@@ -1,13 +1,16 @@
 r"""The meaning of the rows of a user's file. One format a file, told by its keys; other keys are
 passed over.
 
-    text                              the first words are the prompt, the rest is the completion
-    prompt, completion                joined as they are, so a completion that goes on in the line
-    begins with a space instruction (, input), output     put into INSTRUCTION or INSTRUCTION_INPUT
-    below messages                          turns {"role", "content"}; the last one, the
-    assistant's, is the completion prompt, chosen, rejected          two answers to one prompt
-    messages, chosen, rejected        the same after turns that end with the user's chosen, rejected
-    two whole transcripts; the prompt is what they share up to the last "\n\nAssistant:"
+    text                           the first words are the prompt, the rest is the completion
+    prompt, completion             joined as they are, so a completion that goes on in the line
+                                   begins with a space
+    instruction (, input), output  put into INSTRUCTION or INSTRUCTION_INPUT below
+    messages                       turns {"role", "content"}; the last one, the assistant's, is the
+                                   completion
+    prompt, chosen, rejected       two answers to one prompt
+    messages, chosen, rejected     the same after turns that end with the user's
+    chosen, rejected               two whole transcripts; the prompt is what they share up to the
+                                   last "\n\nAssistant:"
 
 A pair may have a `margin`, how much better the chosen answer is (used with
 reward_model.margin=true).
