@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,6 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.describe import leaves, show
+from rlhf.config.hydra_internals import Hydra, config_exists, group_exists
 from rlhf.config.resolve import Fault
 from rlhf.config.suggest import did_you_mean, nearest
 
@@ -29,7 +29,7 @@ class Groups:
     _options: dict[str, list[str]] = field(default_factory=dict)
 
     def exists(self, group: str) -> bool:
-        return bool(self.loader.repository.group_exists(group))
+        return group_exists(self.loader, group)
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
@@ -39,9 +39,7 @@ class Groups:
         return self._options[group]
 
     def has(self, group: str, option: str) -> bool:
-        return option in self.options(group) or bool(
-            self.loader.repository.config_exists(f"{group}/{option}")
-        )
+        return option in self.options(group) or config_exists(self.loader, f"{group}/{option}")
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""
@@ -134,7 +132,8 @@ def _task(config: DictConfig) -> DictConfig:
 def _exists(config: DictConfig, name: str) -> bool:
     node: Any = config
     for part in name.split("."):
-        if not OmegaConf.is_dict(node) or part not in node._content:
+        if not OmegaConf.is_dict(node) or part not in list(node):
             return False
-        node = node._get_node(part)
+        without_value = OmegaConf.is_interpolation(node, part) or OmegaConf.is_missing(node, part)
+        node = None if without_value else node[part]
     return True

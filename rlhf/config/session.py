@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
+from rlhf.config.hydra_internals import Hydra, drop_stored, new_hydra, search_path_of
 from rlhf.config.resolve import register_resolvers
 
 VERSION_BASE = "1.3"
@@ -34,7 +32,7 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
     Raises:
         FileNotFoundError: if there is no such folder.
     """
-    path = create_config_search_path(str(conf_dir()))
+    path = search_path_of(conf_dir())
     if config_dir is not None:
         own = Path(config_dir).resolve()
         if not own.is_dir():
@@ -48,9 +46,8 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
 def prefer_our_launchers() -> None:
     """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
     warns of two of a name, in every job."""
-    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
-        stored.pop(file.name, None)
+    ours = (conf_dir() / "hydra" / "launcher").glob("*.yaml")
+    drop_stored("hydra/launcher", [file.name for file in ours])
 
 
 @contextmanager
@@ -62,9 +59,7 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     before = instance.hydra
     instance.clear()
     try:
-        hydra = Hydra.create_main_hydra2(
-            task_name="rlhf", config_search_path=search_path(config_dir)
-        )
+        hydra = new_hydra("rlhf", search_path(config_dir))
         prefer_our_launchers()
         yield hydra
     finally:

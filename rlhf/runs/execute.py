@@ -13,7 +13,7 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -18,8 +18,9 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import cautions
 from rlhf.data.records import Source
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json, write_json, write_text
+from rlhf.rundir.files import flatten, write_json, write_text
 from rlhf.rundir.lock import owned
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.runs.summary import (
     Summary,
@@ -31,7 +32,7 @@ from rlhf.runs.summary import (
     tracked_params,
 )
 from rlhf.stages import best_of_n
-from rlhf.stages.context import READS, Workshop, finishing, flatten, to_yaml
+from rlhf.stages.context import READS, Workshop, finishing, to_yaml
 from rlhf.stages.manifest import manifest
 from rlhf.stages.ppo import train_ppo
 from rlhf.stages.reward_model import reward_model_artifact

@@ -11,10 +11,10 @@ from rlhf.config.naming import run_hash
 from rlhf.config.schema import Config
 from rlhf.config.validate import cautions
 from rlhf.kl.descends import descends
-from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.rundir.names import snake
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Workshop, flatten
+from rlhf.stages.context import Workshop
 
 Summary = dict[str, Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rlhf.rundir.files import read_json, sync_directory, write_json
+from rlhf.rundir.files import sync_directory, write_json
+from rlhf.rundir.read import read_json
 
 
 class ArtifactStore:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.files import write_json
-from rlhf.rundir.status import this_process
-from rlhf.sweeps.job import Outcome
-from rlhf.sweeps.launchers.processes import Watcher
-from rlhf.sweeps.state import ENDED, LAUNCHER, read_object
+from rlhf.rundir.read import read_json
+from rlhf.rundir.status import LAUNCHER, this_process
+from rlhf.sweeps.job import BAD, GOOD, Outcome, Watcher
 
 
 class Ledger:
@@ -28,9 +27,9 @@ class Ledger:
 
     def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
         self.path, self.inner = directory / LAUNCHER, inner
-        told = read_object(self.path).get("jobs", {})
+        known = read_json(self.path).get("jobs", {})
         self.jobs: dict[str, Any] = {
-            name: job for name, job in told.items() if job.get("state") in ENDED
+            name: job for name, job in known.items() if job.get("state") in (*GOOD, *BAD)
         }
         self.written: dict[str, Any] | None = None
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from rlhf.rundir.read import Lines, number, read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import Lines, number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 from rlhf.tracking import artifacts
 from rlhf.tracking.base import Dataset

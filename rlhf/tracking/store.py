@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from rlhf.rundir.read import read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -85,7 +85,7 @@ def test_files_rows_and_answer(gamed, rundirs):
         rows["broken|one"]["kl.coef"],
         rows["broken|one"]["reward/gold"],
     ) == ("failed", "0.1", "")
-    assert rows["never"]["status"] == "missing"
+    assert rows["never"]["status"] == "not started"
 
     report = (gamed / "report.md").read_text()
     lines = report.splitlines()

@@ -15,12 +15,13 @@ from rich.console import Console
 from rlhf.config import naming
 from rlhf.config.plan import Plan, reason
 from rlhf.rundir.lock import owned
-from rlhf.sweeps.job import Job
+from rlhf.rundir.signals import unwinding
+from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launcher_json import Ledger
-from rlhf.sweeps.launchers.local import GOOD, JobFailed, job_of, prepare_tracking, write_sweep
-from rlhf.sweeps.launchers.signals import unwinding
+from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.follow import following, stderr_console
-from rlhf.sweeps.state import print_state, sweep_state
+from rlhf.sweeps.screen.table import print_state
+from rlhf.sweeps.state import sweep_state
 
 
 class Grid(Launcher):

@@ -8,13 +8,13 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import cast
 
 from rich.console import Console
 
+from rlhf.rundir.status import ENDED, RunState
 from rlhf.sweeps.job import Job, Outcome, State
-from rlhf.sweeps.screen.table import SweepWatcher, watching
-from rlhf.sweeps.state import ENDED, JobState, sweep_state
+from rlhf.sweeps.screen.live import SweepWatcher, watching
+from rlhf.sweeps.state import sweep_state
 
 LOOK = 2.0  # seconds between looks
 
@@ -34,23 +34,19 @@ class Follower:
             self._outcome(job) for job in sweep_state(self.directory).jobs if job.name in self.names
         ]
 
-    def _outcome(self, found: JobState) -> Outcome:
-        job = Job(name=found.name, directory=found.directory, plain={})
-        if found.name in self.done:
+    def _outcome(self, run: RunState) -> Outcome:
+        job, now = Job(name=run.name, directory=run.directory, plain={}), time.monotonic()
+        if run.name in self.done:
             return Outcome(job, "finished before", 0)
-        news = found.state in ("running", "finished") or (
-            found.state in ENDED and found.status.get("time", 0.0) >= self.since
+        news = run.state in ("running", "finished") or (
+            run.state in ENDED and run.status.get("time", 0.0) >= self.since
         )
-        state = cast(State, found.state) if news else "waiting"
+        state: State = run.state if news else "waiting"
         if state == "running":
-            self.began.setdefault(found.name, time.monotonic())
+            self.began.setdefault(run.name, now)
         elif news:
-            self.took.setdefault(
-                found.name, time.monotonic() - self.began.get(found.name, time.monotonic())
-            )
-        return Outcome(
-            job, state, found.exit_code if news else None, self.took.get(found.name, 0.0)
-        )
+            self.took.setdefault(run.name, now - self.began.get(run.name, now))
+        return Outcome(job, state, run.exit_code if news else None, self.took.get(run.name, 0.0))
 
 
 def stderr_console() -> Console:

@@ -20,21 +20,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config import naming
+from rlhf.config.hydra_internals import value_of
 from rlhf.config.overrides import Groups, parse
 from rlhf.config.plan import Composer, reason
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
-from rlhf.rundir.files import read_json
 from rlhf.rundir.lock import owned
+from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text
-from rlhf.sweeps.job import Job
-from rlhf.sweeps.launchers.local import (
-    JobFailed,
-    LocalLauncher,
-    job_of,
-    prepare_tracking,
-    write_sweep,
-)
+from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
+from rlhf.sweeps.launchers.local import LocalLauncher
+from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.follow import following, stderr_console
 from rlhf.sweeps.searches.space import Dimension, split
 
@@ -186,7 +182,7 @@ class SearchSweeper(Sweeper):
             (
                 Trial(overrides=lines, run=job.name, summary=result.return_value)
                 if result.status == JobStatus.COMPLETED
-                else Trial(overrides=lines, run=job.name, error=str(result._return_value))
+                else Trial(overrides=lines, run=job.name, error=str(value_of(result)))
             )
             for (job, lines), result in zip(started, returns, strict=True)
         ]
