@@ -35,7 +35,6 @@ LIGHT = (
     "kl/cautions.py",
     "kl/descends.py",
 )
-ON_PURPOSE = "tracking/preload.py"  # for a process that jobs are forked from
 HEAVY = {
     "torch",
     "transformers",
@@ -113,7 +112,7 @@ def test_the_mathematics_knows_torch_only():
 def test_the_way_to_a_valid_config_is_light():
     for path in FILES:
         name = str(path.relative_to(ROOT))
-        if name.startswith(LIGHT) and name != ON_PURPOSE:
+        if name.startswith(LIGHT):
             heavy = {module.split(".")[0] for module in imports(path, top_only=True)} & HEAVY
             assert not heavy, f"{name} imports {heavy} when it is imported"
 

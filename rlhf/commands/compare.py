@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _tracked(uri: str, wanted: Sequence[str]) -> list[Path]:
     if not wanted:
         return []
-    from rlhf.tracking.experiments import directories
+    from rlhf.tracking.lookup import directories
 
     return directories(uri, wanted)
 

@@ -65,6 +65,16 @@ def keep_until(path: Path, iteration: int) -> None:
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 
 
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        nested = isinstance(value, Mapping) and value
+        flat |= flatten(value, f"{name}.") if nested else {name: value}
+    return flat
+
+
 def sync_directory(path: Path) -> None:
     """Makes a rename inside `path` durable."""
     handle = os.open(path, os.O_RDONLY)
@@ -72,15 +82,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat

@@ -1,5 +1,5 @@
-"""What a run carries besides its metrics: config, reports, samples, final numbers. Weights stay
-where they are."""
+"""A run's params, config, reports, samples and final numbers, sent to MLflow. Weights stay where
+they are."""
 
 from __future__ import annotations
 
@@ -13,12 +13,32 @@ from rlhf.rundir.redact import redact_text, redacted_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
 TABLE = "samples.json"
+PER_REQUEST = 100  # params or tags
 # of summary.json, beside everything with a `/`
 RESULTS = ("objective", "kl.coef_final", "wall_seconds")
 _INF = float("inf")
+
+
+def send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
+    """Params can be written once. A value that a later start changes becomes the tag
+    `resume.<n>.<key>`, n counting starts from 1."""
+    from mlflow.entities import Param, RunTag
+
+    there = run.data.params
+    new = [Param(k, v) for k, v in state["params"].items() if k not in there]
+    changed = [
+        RunTag(f"resume.{state['starts'] - 1}.{k}", v)
+        for k, v in state["params"].items()
+        if k in there and there[k] != v
+    ]
+    for i in range(0, len(new), PER_REQUEST):
+        client.log_batch(run.info.run_id, params=new[i : i + PER_REQUEST], synchronous=True)
+    for i in range(0, len(changed), PER_REQUEST):
+        client.log_batch(run.info.run_id, tags=changed[i : i + PER_REQUEST], synchronous=True)
 
 
 def send_config(client: MlflowClient, run_id: str, directory: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text
+from rlhf.tracking.state import read_state
 from rlhf.tracking.store import absolute_uri, default_uri
 
 LOCAL = "http://127.0.0.1:5000/"
@@ -86,7 +86,7 @@ def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]
 def directory_links(directory: Path) -> dict[str, str]:
     """Of a run's directory: the command that serves its store and its page there. {} if it was
     never tracked."""
-    state = read_json(directory / "tracking.json")
+    state = read_state(directory)
     if not state.get("run_id"):
         return {}
     command = ui_command(state["uri"])

@@ -9,7 +9,8 @@ import pytest
 
 from rlhf.tracking import MLflowTracker, NoTracker, compare_link, deliver, pending
 from rlhf.tracking.base import Dataset
-from rlhf.tracking.delivery import Delivery, batch, open_state, read_state
+from rlhf.tracking.delivery import Delivery, batch
+from rlhf.tracking.state import open_state, read_state
 
 
 def history(client, directory, key):
