@@ -35,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--version" in arguments:
         print(f"rlhf {__version__}")
         return 0
-    from rlhf.config.hydra_internals import argument_parser
+    from rlhf.config.hydra_internals import get_args_parser
 
-    parser = argument_parser()
+    parser = get_args_parser()
     args, unknown = parser.parse_known_args(arguments)
     # settings after an option
     args.overrides += [word for word in unknown if not word.startswith("-")]

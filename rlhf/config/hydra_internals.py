@@ -8,10 +8,8 @@ where a version of Hydra has changed one of them.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -19,7 +17,6 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
@@ -30,35 +27,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-__all__ = ["Hydra"]  # and the functions below
+__all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
 
 
 def new_hydra(name: str, path: ConfigSearchPath) -> Hydra:
     """A Hydra that finds its configs on this path, made the global one."""
     return Hydra.create_main_hydra2(task_name=name, config_search_path=path)
-
-
-def search_path_of(directory: Path) -> ConfigSearchPath:
-    """Hydra's own configs, those of its plugins, and this directory."""
-    return create_config_search_path(str(directory))
-
-
-def argument_parser() -> ArgumentParser:
-    """The parser of Hydra's command line."""
-    return get_args_parser()
-
-
-def group_exists(loader: ConfigLoader, group: str) -> bool:
-    return bool(_loader(loader).repository.group_exists(group))
-
-
-def config_exists(loader: ConfigLoader, path: str) -> bool:
-    return bool(_loader(loader).repository.config_exists(path))
-
-
-def _loader(loader: ConfigLoader) -> ConfigLoaderImpl:
-    assert isinstance(loader, ConfigLoaderImpl)
-    return loader
 
 
 def set_value(config: DictConfig, override: Override) -> None:
@@ -72,13 +46,10 @@ def grid_of(overrides: Sequence[Override]) -> list[list[str]]:
     return batch
 
 
-def drop_stored(group: str, names: Iterable[str]) -> None:
-    """Removes configs that plugins have stored for a group such as `hydra/launcher`."""
-    node: dict[str, Any] = ConfigStore.instance().repo
-    for part in group.split("/"):
-        node = node.get(part, {})
-    for name in names:
-        node.pop(name, None)
+def stored_launchers() -> dict[str, Any]:
+    """The configs that plugins have stored for `hydra/launcher`, by their file names."""
+    launchers: dict[str, Any] = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    return launchers
 
 
 def register_plugin(plugin: type[Plugin], name: str) -> None:

@@ -16,7 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.describe import leaves, show
-from rlhf.config.hydra_internals import Hydra, config_exists, group_exists
+from rlhf.config.hydra_internals import Hydra
 from rlhf.config.resolve import Fault
 from rlhf.config.suggest import did_you_mean, nearest
 
@@ -29,7 +29,7 @@ class Groups:
     _options: dict[str, list[str]] = field(default_factory=dict)
 
     def exists(self, group: str) -> bool:
-        return group_exists(self.loader, group)
+        return bool(self.options(group) or self.loader.list_groups(group))
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
@@ -39,7 +39,8 @@ class Groups:
         return self._options[group]
 
     def has(self, group: str, option: str) -> bool:
-        return option in self.options(group) or config_exists(self.loader, f"{group}/{option}")
+        folder, _, name = f"{group}/{option}".rpartition("/")
+        return name.removesuffix(".yaml") in self.options(folder)
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""

@@ -11,7 +11,12 @@ from hydra import version
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 
-from rlhf.config.hydra_internals import Hydra, drop_stored, new_hydra, search_path_of
+from rlhf.config.hydra_internals import (
+    Hydra,
+    create_config_search_path,
+    new_hydra,
+    stored_launchers,
+)
 from rlhf.config.resolve import register_resolvers
 
 VERSION_BASE = "1.3"
@@ -32,7 +37,7 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
     Raises:
         FileNotFoundError: if there is no such folder.
     """
-    path = search_path_of(conf_dir())
+    path = create_config_search_path(str(conf_dir()))
     if config_dir is not None:
         own = Path(config_dir).resolve()
         if not own.is_dir():
@@ -46,8 +51,8 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
 def prefer_our_launchers() -> None:
     """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
     warns of two of a name, in every job."""
-    ours = (conf_dir() / "hydra" / "launcher").glob("*.yaml")
-    drop_stored("hydra/launcher", [file.name for file in ours])
+    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
+        stored_launchers().pop(file.name, None)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""tracking.json in a run's directory: what MLflow shall have of the run, in the form that it takes, and
+"""tracking.json in a run's directory: what MLflow shall have of the run, as MLflow takes it, and
 how much has arrived."""
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from rlhf.sweeps.launcher_json import Ledger
 from rlhf.sweeps.launchers.capacity import at_once, cores, seconds_of, visible_gpus
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads, prepare_tracking
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs
-from rlhf.sweeps.screen.follow import steadily
+from rlhf.sweeps.screen.live import watching
 from rlhf.sweeps.screen.table import print_outcomes
 
 PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
@@ -140,7 +140,7 @@ def _run(
     """`run_jobs` under the eyes of the terminal and of launcher.json."""
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
-    with steadily(console) as watcher:
+    with watching(console) as watcher:
         ledger = Ledger(directory, watcher)
         ledger.update([Outcome(job) for job in missing])
         if target is train:

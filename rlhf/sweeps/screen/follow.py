@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -55,41 +55,18 @@ def stderr_console() -> Console:
     return console if console.is_terminal else Console(stderr=True, width=160)
 
 
-class Steady:
-    """A watcher before another: a terminal that was closed is no reason to stop a sweep."""
-
-    def __init__(self, inner: SweepWatcher) -> None:
-        self.inner = inner
-
-    def update(self, outcomes: Sequence[Outcome]) -> None:
-        with suppress(OSError):
-            self.inner.update(outcomes)
-
-
-@contextmanager
-def steadily(console: Console) -> Iterator[Steady]:
-    """`watching`, whatever becomes of the terminal."""
-    live = ExitStack()
-    watcher = live.enter_context(watching(console))
-    try:
-        yield Steady(watcher)
-    finally:
-        with suppress(OSError):
-            live.close()
-
-
 @contextmanager
 def following(console: Console, directory: Path, names: Collection[str]) -> Iterator[None]:
     """Around the launcher's work."""
     over = threading.Event()
     follower = Follower(directory, names)
 
-    def look(watcher: Steady) -> None:
+    def look(watcher: SweepWatcher) -> None:
         while not over.wait(LOOK):
             watcher.update(follower.outcomes())
         watcher.update(follower.outcomes())
 
-    with steadily(console) as watcher:
+    with watching(console) as watcher:
         thread = threading.Thread(target=look, args=(watcher,), daemon=True)
         thread.start()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,12 @@ class SweepWatcher:
         self.printed: dict[str, tuple[str, str, int]] = {}
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
-        if self.live is not None:
-            self.live.update(self.table(outcomes, rows=max(2, self.console.height - 2)))
-        else:
-            for outcome in outcomes:
-                self._say(outcome)
+        with suppress(OSError):  # a terminal that was closed is no reason to stop a sweep
+            if self.live is not None:
+                self.live.update(self.table(outcomes, rows=max(2, self.console.height - 2)))
+            else:
+                for outcome in outcomes:
+                    self._say(outcome)
 
     def table(self, outcomes: Sequence[Outcome], rows: int = 1000) -> Table:
         """`rows` of them at most: rich would cut a table that is higher than the terminal, the
@@ -116,8 +117,12 @@ class SweepWatcher:
 
 @contextmanager
 def watching(console: Console) -> Iterator[SweepWatcher]:
-    if not console.is_terminal:
-        yield SweepWatcher(console, None)
-        return
-    with Live(console=console, refresh_per_second=4) as live:
+    live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+    try:
+        if live is not None:
+            live.start()
         yield SweepWatcher(console, live)
+    finally:
+        with suppress(OSError):
+            if live is not None:
+                live.stop()
