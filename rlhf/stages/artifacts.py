@@ -81,5 +81,4 @@ class ArtifactStore:
 
 
 def manifest_of(artifact: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(artifact / "manifest.json")
-    return found
+    return read_json(artifact / "manifest.json")

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.rundir.read import Lines, number, read_json
+from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text, redacted_file
+from rlhf.tracking.state import finite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,7 +21,6 @@ TABLE = "samples.json"
 PER_REQUEST = 100  # params or tags
 # of summary.json, beside everything with a `/`
 RESULTS = ("objective", "kl.coef_final", "wall_seconds")
-_INF = float("inf")
 
 
 def send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
@@ -67,11 +67,11 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     """The run's results as `final/...`, which MLflow draws as bars across runs. Standard errors
     stay in summary.json."""
     wanted = {
-        k: number(v)
+        f"final/{k}": v
         for k, v in summary.items()
         if ("/" in k and not k.endswith("_se")) or k in RESULTS
     }
-    return {f"final/{k}": v for k, v in wanted.items() if v is not None and abs(v) != _INF}
+    return finite(wanted)[0]
 
 
 def send_summary(

@@ -1,4 +1,4 @@
-"""The interface of tracking: four calls, none of which waits for a server."""
+"""The interface of tracking: three calls, none of which waits for a server."""
 
 from __future__ import annotations
 
@@ -43,10 +43,6 @@ class Tracker(Protocol):
         """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something
         could not be delivered."""
         return None
-
-    def links(self) -> dict[str, str]:
-        """Lines to print at the end of a command: label to link or command."""
-        return {}
 
 
 class NoTracker(Tracker):

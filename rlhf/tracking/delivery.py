@@ -7,6 +7,7 @@ sends nothing twice.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
 from rlhf.tracking.links import with_tags
 from rlhf.tracking.relations import describe
-from rlhf.tracking.state import STATE, key_of, now
+from rlhf.tracking.state import STATE, finite, key_of, now
 from rlhf.tracking.store import connect, prepare_store
 from rlhf.tracking.summary import summary_run
 
@@ -32,22 +33,12 @@ KEY_TAG = "rlhf.key"
 PARENT_TAG = "mlflow.parentRunId"
 # MLflow's compare page opens on the metric that a run logged first
 FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")
-_INF = float("inf")
 
 
 def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out.
-
-    MLflow keeps nan, but stores inf as 1.8e308.
-    """
-    values = {
-        key_of(key): value
-        for key, value in ((k, number(v)) for k, v in line.items())
-        if value is not None
-    }
-    finite = {key: value for key, value in values.items() if abs(value) != _INF}
-    left_out = len(values) - len(finite)
-    return (finite | {"nonfinite": float(left_out)} if left_out else finite), left_out
+    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out."""
+    metrics, left_out = finite({key_of(key): value for key, value in line.items()})
+    return (metrics | {"nonfinite": float(left_out)} if left_out else metrics), left_out
 
 
 class Delivery:
@@ -132,7 +123,7 @@ class Delivery:
             if (
                 isinstance(row.get("iteration"), int)
                 and (seconds := number(row.get("time"))) is not None
-                and 0 < seconds < _INF
+                and 0 < seconds < math.inf
             ):
                 self._times[row["iteration"]] = round(seconds * 1000)
         newest = self._backlog[-1]["iteration"] if self._backlog else self.state["delivered"]

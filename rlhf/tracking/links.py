@@ -38,10 +38,6 @@ def ui_command(uri: str) -> str | None:
     return "rlhf-ui" if found else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
 
 
-def experiment_link(uri: str, experiment_id: str) -> str:
-    return f"{page(uri)}#/experiments/{experiment_id}?{MODE}"
-
-
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:
     return page(uri) + run_place(experiment_id, run_id)
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.rundir.redact import redact_text, sentence
-from rlhf.tracking.store import absolute_uri, connect, database
+from rlhf.tracking.store import absolute_uri, column, connect, database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,39 +42,29 @@ def run_directory(uri: str, run_id: str) -> Path:
 
 def run_ids(uri: str) -> list[str]:
     """Of a sqlite store the newest 1000; of any other none."""
-    path = database(uri)
-    if path is None:
-        return []
+    path, query = database(uri), "select run_uuid from runs order by start_time desc limit 1000"
     try:
-        with closing(_open(path)) as db:
-            return [
-                str(row[0])
-                for row in db.execute(
-                    "select run_uuid from runs order by start_time desc limit 1000"
-                )
-            ]
+        return [] if path is None else _column(path, query)
     except LookupError:
         return []
 
 
-def _tag_in(path: Path, run_id: str) -> str | None:
-    with closing(_open(path)) as db:
-        row = db.execute(
-            "select value from tags where run_uuid = ? and key = ?", (run_id, DIRECTORY_TAG)
-        ).fetchone()
-    return str(row[0]) if row else None
-
-
-def _open(path: Path) -> sqlite3.Connection:
+def _column(path: Path, query: str, *arguments: str) -> list[str]:
+    """
+    Raises:
+        LookupError: it is no store of MLflow.
+    """
     if not path.is_file():
         raise LookupError(f"there is no MLflow store at {path}; --tracking-uri names another.")
-    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
-        db.execute("select 1 from runs, tags limit 1")
+        return column(path, query, *arguments)
     except sqlite3.Error as error:
-        db.close()
         raise LookupError(f"{path} is no MLflow store ({error}).") from None
-    return db
+
+
+def _tag_in(path: Path, run_id: str) -> str | None:
+    query = "select value from tags where run_uuid = ? and key = ?"
+    return next(iter(_column(path, query, run_id, DIRECTORY_TAG)), None)
 
 
 def _tag_at(uri: str, run_id: str) -> str | None:

@@ -16,7 +16,6 @@ from rlhf.rundir.redact import redact_text, sentence
 from rlhf.rundir.status import run_state
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery
-from rlhf.tracking.links import experiment_link, page, run_link, ui_command
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.store import absolute_uri
 
@@ -92,17 +91,6 @@ class MLflowTracker:
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
             "Everything is in that directory; the same command again delivers the rest."
         )
-
-    def links(self) -> dict[str, str]:
-        """`command` that serves a database, and where to look: `run` and `experiment` once
-        MLflow has named them."""
-        state = self._delivery.state if self._delivery else {}
-        command = ui_command(self.uri)
-        found = {"command": command} if command else {}
-        if state.get("run_id"):
-            found["run"] = run_link(self.uri, state["experiment_id"], state["run_id"])
-            found["experiment"] = experiment_link(self.uri, state["experiment_id"])
-        return found or {"server": page(self.uri)}
 
     _status: Status | None
     _error: Exception | None

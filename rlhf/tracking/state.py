@@ -4,6 +4,7 @@ how much has arrived."""
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 import uuid
@@ -14,7 +15,7 @@ from typing import Any
 
 from rlhf.rundir.files import write_json
 from rlhf.rundir.names import snake
-from rlhf.rundir.read import read_json
+from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
 
@@ -104,6 +105,14 @@ def _text(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def finite(values: Mapping[str, Any]) -> tuple[dict[str, float], int]:
+    """The numbers among the values, and how many infinite ones were left out: MLflow keeps nan, but
+    stores inf as 1.8e308."""
+    numbers = [(k, x) for k, v in values.items() if (x := number(v)) is not None]
+    kept = {k: x for k, x in numbers if not math.isinf(x)}
+    return kept, len(numbers) - len(kept)
 
 
 def now() -> int:

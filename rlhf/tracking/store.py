@@ -121,10 +121,14 @@ def _mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.ready.json")
 
 
-def _schema(path: Path) -> str | None:
+def column(path: Path, query: str, *arguments: str) -> list[str]:
+    """The first column of what a query finds in a sqlite store."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-        row = db.execute("select version_num from alembic_version").fetchone()
-    return str(row[0]) if row else None
+        return [str(row[0]) for row in db.execute(query, arguments)]
+
+
+def _schema(path: Path) -> str | None:
+    return next(iter(column(path, "select version_num from alembic_version")), None)
 
 
 def _known(path: Path, experiment: str) -> str | None:
@@ -136,15 +140,10 @@ def _known(path: Path, experiment: str) -> str | None:
     try:
         if _schema(path) != mark.get("schema"):
             return None
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            query = (
-                "select experiment_id from experiments where name = ? and lifecycle_stage ="
-                " 'active'"
-            )
-            row = db.execute(query, (experiment,)).fetchone()
+        query = "select experiment_id from experiments where name = ? and lifecycle_stage = ?"
+        return next(iter(column(path, query, experiment, "active")), None)
     except sqlite3.Error:
         return None
-    return str(row[0]) if row else None
 
 
 def _migrated(uri: str, path: Path) -> MlflowClient:
