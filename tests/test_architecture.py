@@ -166,3 +166,15 @@ def test_unsafe_loading_is_nowhere():
 def test_instantiate_has_one_call_site():
     callers = [path for path in FILES if "instantiate(" in path.read_text()]
     assert [str(path.relative_to(ROOT)) for path in callers] == ["config/build.py"]
+
+
+def test_hydras_private_parts_are_used_in_one_file():
+    attributes = {"class_name_to_class", "_return_value", "validate_batch_is_legal", "repository"}
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        private = any(name.startswith("hydra._internal") for name in imports(path))
+        if str(path.relative_to(ROOT)) != "config/hydra_internals.py":
+            assert not private and not named & attributes, path
+        else:
+            assert private
