@@ -45,7 +45,7 @@ def redact_text(text: str) -> str:
     """Hides user and password in addresses: https://me:pw@host becomes https://***@host,
     ?password=pw becomes ?password=***."""
     return _URL_QUERY.sub(
-        lambda found: f"{found[1]}={HIDDEN}" if is_secret(found[1]) else found[0],
+        lambda match: f"{match[1]}={HIDDEN}" if is_secret(match[1]) else match[0],
         _URL_LOGIN.sub(HIDDEN, text),
     )
 

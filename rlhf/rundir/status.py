@@ -5,7 +5,7 @@ One vocabulary wherever runs are listed: the tables of a sweep, `rlhf-compare --
 
     not started   it has written no status, and nobody is at work on its sweep
     waiting       its sweep is at work and has not come to it
-    running       its process lives, or is on another machine and has not said otherwise
+    running       its process lives, or is on another machine and its status does not say otherwise
     finished      its summary is there
     failed        it raised, or was killed under its sweep's eyes
     time limit    its sweep's time limit passed: it was asked to stop, or killed
@@ -52,8 +52,7 @@ def is_alive(written: Mapping[str, Any]) -> bool | None:
     """Whether the process that wrote this (its `pid`, `host` and `time`) lives; None where that
     cannot be seen from here.
 
-    A number that another process got since is told from it by the start: nobody writes before being
-    there.
+    A process that got the same number since began after the file was written.
     """
     pid = written.get("pid")
     if written.get("host", socket.gethostname()) != socket.gethostname():
@@ -106,7 +105,7 @@ def read_status(directory: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepLauncher:
-    """What launcher.json says: only the parent knows of some jobs how they ended."""
+    """The content of launcher.json: only the parent knows of some jobs how they ended."""
 
     parent: int | None  # the process that runs the jobs, if it is at work
     jobs: dict[str, dict[str, Any]]
@@ -138,7 +137,7 @@ class RunState:
 
 
 def run_state(directory: Path, launcher: SweepLauncher | None = None) -> RunState:
-    """How the run in this directory stands, by its own files and by its sweep's launcher.
+    """The state of the run in this directory, by its own files and by its sweep's launcher.
 
     Args:
         launcher: read from the directory above where it is not given.

@@ -51,12 +51,12 @@ class Outcome:
             )
 
     def fail(self, error: str) -> None:
-        """It has no process, and maybe no log."""
+        """Ends it with an error: it has no process, and maybe no log."""
         self.state, self.exit_code, self.error = "failed", 1, error
 
     @property
     def ended(self) -> str:
-        """How, in words: `exit 1`, `SIGKILL`."""
+        """How it ended, in words: `exit 1`, `SIGKILL`."""
         if self.exit_code is None:
             return ""
         if self.exit_code < 0:

@@ -21,8 +21,8 @@ class Ledger:
     """A watcher before another: writes the file whenever a job's state has changed. Jobs that ended
     under earlier commands stay in it.
 
-    To be made by whoever owns the sweep: what an earlier parent had running or waiting, it has no
-    longer.
+    Made by the process that owns the sweep: what an earlier parent had running or waiting is left
+    out.
     """
 
     def __init__(self, directory: Path, inner: Watcher | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A sweep through Hydra's sweeper and launcher. Our local launcher does all by itself; others
+"""A sweep through Hydra's sweeper and launcher. The local launcher runs the jobs by itself; others
 get each job as one call of `job_task`."""
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EXTRAS = (  # in the class's name, the package, the extra
 def sweep(
     hydra: Hydra, planned: Plan, overrides: Sequence[str], task: TaskFunction
 ) -> tuple[int, Path]:
-    """What Hydra's own multirun does, without composing every job a second and a third time.
+    """Runs a sweep as Hydra's own multirun does, but composes no job a second and a third time.
 
     Returns:
         The exit code and the sweep's directory.
@@ -130,7 +130,8 @@ def _settle_directory(config: DictConfig, directory: Path) -> None:
 
 @contextmanager
 def _own_start_method() -> Iterator[None]:
-    """A process's own default is told to its children, and they do not know joblib's (`loky`)."""
+    """Sets ours for a while: a process hands its default down to its children, and they do not know
+    joblib's (`loky`)."""
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(start_method(), force=True)
     try:
@@ -144,10 +145,10 @@ _busy = Lock()  # held while a job of this worker runs
 
 @cache
 def _leave_with(parent: int) -> None:
-    """Of a worker that is the launcher's own child, as joblib's are: when its parent was killed its
-    job is asked to stop, and it goes too.
+    """Ends this worker once its parent was killed, after asking its job to stop. For workers that
+    are the launcher's own children, as joblib's are.
 
-    Left alone it would wait for ever for somebody to take its result.
+    Left alone it would wait for ever with its result.
     """
 
     def follow() -> None:

@@ -120,8 +120,8 @@ def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
 
 
 def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[str, Any]]) -> None:
-    """What the run learns from, as its inputs: MLflow shows them in the run list and finds runs
-    by them."""
+    """The rows that the run learns from, sent as its inputs: MLflow shows them in the run list and
+    finds runs by them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     def entity(data: Mapping[str, Any]) -> Dataset:
@@ -141,7 +141,7 @@ def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[
 
 
 def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:
-    """What is known at the end only: the code's revision, and why a run failed."""
+    """Tags that are known at the end only: the code's revision, and why a run failed."""
     from mlflow.entities import RunTag
 
     manifest, status = read_json(directory / "manifest.json"), read_json(directory / "status.json")

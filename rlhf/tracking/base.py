@@ -12,8 +12,8 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a run learns from: `digest` is the sha256 of its rows, `source` says how it came
-    about (plain JSON)."""
+    """The rows that a run learns from: `digest` is their sha256, `source` says how they came about
+    (plain JSON)."""
 
     name: str
     digest: str

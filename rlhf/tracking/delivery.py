@@ -105,7 +105,7 @@ class Delivery:
         self._lock.release()
 
     def abandon(self, status: str) -> None:
-        """Nobody waits any more: note how the run ended, for whoever delivers the rest."""
+        """Note how the run ended, for whoever delivers the rest: nobody waits any more."""
         with self._writing:
             self.abandoned.set()
             self.state["ended"] = {"status": status, "time": now()}
@@ -203,5 +203,5 @@ def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Ru
                 raise
             return None
         return run if run.info.lifecycle_stage == "active" else None
-    found = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
-    return found[0] if found else None
+    runs = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
+    return runs[0] if runs else None

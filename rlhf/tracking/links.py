@@ -19,7 +19,7 @@ BY_NAME = "tags.`mlflow.runName`"
 
 
 def page(uri: str) -> str:
-    """Where the page is served: the server itself, or where `ui_command` serves a database."""
+    """The page's address: the server itself, or that at which `ui_command` serves a database."""
     return redact_text(uri).rstrip("/") + "/" if uri.startswith("http") else LOCAL
 
 
@@ -32,10 +32,10 @@ def ui_command(uri: str) -> str | None:
     if uri.startswith(("http", "databricks")):
         return None
     try:
-        found = absolute_uri(default_uri()) == absolute_uri(uri)
+        default = absolute_uri(default_uri()) == absolute_uri(uri)
     except ValueError:  # MLFLOW_TRACKING_URI names no store
-        found = False
-    return "rlhf-ui" if found else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
+        default = False
+    return "rlhf-ui" if default else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:

@@ -21,8 +21,8 @@ DIRECTORY_TAG = "rlhf.directory"
 
 
 def run_directory(uri: str, run_id: str) -> Path:
-    """Where the run of this id wrote its files, as its tags say. A stage's folder has been renamed
-    when it was published.
+    """The directory of the run of this id, by its tags. A stage's folder has been renamed when it
+    was published.
 
     Raises:
         LookupError: no such store, no such run, a run of another program, or a directory that is
@@ -32,9 +32,9 @@ def run_directory(uri: str, run_id: str) -> Path:
     tag = _tag_in(path, run_id) if path is not None else _tag_at(absolute_uri(uri), run_id)
     if tag is None:
         raise LookupError(f"{run_id} is no run of rlhf in {redact_text(uri)}.")
-    found = Path(tag)
-    published = found.with_name(found.name.removesuffix(".work"))
-    for place in (published, found):
+    written = Path(tag)
+    published = written.with_name(written.name.removesuffix(".work"))
+    for place in (published, written):
         if place.is_dir():
             return place
     raise LookupError(f"the run {run_id} was in {published}, which is no longer there.")
@@ -95,20 +95,20 @@ def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
         absolute_uri(uri)
     except ValueError as error:
         raise LookupError(redact_text(str(error))) from None
-    found: dict[Path, None] = {}
+    places: dict[Path, None] = {}
     try:
         for word in wanted:
-            places = (
+            matches = (
                 [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
             )
-            found |= dict.fromkeys(places)
+            places |= dict.fromkeys(matches)
     except LookupError:
         raise
     except Exception as error:  # of MLflow or any library below it
         raise LookupError(
             f"MLflow at {redact_text(uri)} does not answer ({sentence(error)})."
         ) from None
-    return list(found)
+    return list(places)
 
 
 def _of_experiment(uri: str, name: str) -> list[Path]:

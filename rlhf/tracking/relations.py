@@ -1,4 +1,4 @@
-"""What a run's page says beside its numbers: its name, and the way to its sweep, to the stages
+"""The text of a run's page beside its numbers: its name, and the way to its sweep, to the stages
 it starts from, to what starts from it."""
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str
         stages = " and ".join(_stage(client, *parent) for parent in parents.items())
         sentences.append(f"Starts from {stages}.")
     if "fingerprint" in tags:
-        found = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
+        search = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
         sentences.append(
-            f"[Runs of this experiment that start from it]({runs_place(experiment_id, found)})."
+            f"[Runs of this experiment that start from it]({runs_place(experiment_id, search)})."
         )
     return " ".join(sentences)
 
@@ -66,13 +66,11 @@ def _stage(client: MlflowClient, stage: str, fingerprint: str) -> str:
     name = f"{stage} {fingerprint[:8]}"
     try:
         everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-        found = client.search_runs(
+        runs = client.search_runs(
             everywhere, with_tags({"stage": stage, "fingerprint": fingerprint}), max_results=1
         )
     except MlflowException:  # no permission, say: a link that is missing holds no numbers back
         return name
     return (
-        f"[{name}]({run_place(found[0].info.experiment_id, found[0].info.run_id)})"
-        if found
-        else name
+        f"[{name}]({run_place(runs[0].info.experiment_id, runs[0].info.run_id)})" if runs else name
     )

@@ -1,4 +1,4 @@
-"""Where runs are kept: the address, the database, the experiment. One preparation, then many
+"""The store of runs: its address, its database, its experiments. One preparation, then many
 writers."""
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ENVIRONMENT = {
 
 
 def default_uri() -> str:
-    """Where runs are looked for by a command that is not told where."""
+    """The store in which a command looks for runs if it is given none."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
 
 
@@ -112,9 +112,11 @@ def prepare_store(uri: str, experiment: str) -> str:
             return known
         client = _migrated(uri, path)
         slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._") or "experiment"
-        found = _experiment(client, experiment, (path.parent / "mlartifacts" / slug).as_uri())
+        experiment_id = _experiment(
+            client, experiment, (path.parent / "mlartifacts" / slug).as_uri()
+        )
         write_json(_mark(path), {"mlflow": version("mlflow"), "schema": _schema(path)})
-        return found
+        return experiment_id
 
 
 def _mark(path: Path) -> Path:
@@ -178,14 +180,14 @@ def _migrated(uri: str, path: Path) -> MlflowClient:
 def _experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name, artifact_location=artifact_location))
         except MlflowException:  # somebody else was quicker
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":  # the name stays taken
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":  # the name stays taken
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

@@ -82,8 +82,8 @@ def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequen
     """The markdown with its pictures and files where MLflow's page finds them: beside the page,
     as artifacts of the run."""
 
-    def placed(found: re.Match[str]) -> str:
-        mark, text, name = found.groups()
+    def placed(match: re.Match[str]) -> str:
+        mark, text, name = match.groups()
         if name not in (pictures if mark else files):
             return "" if mark else text
         place = f"{PICTURES}/{quote(name)}" if mark else quote(name)
@@ -102,11 +102,11 @@ def note(markdown: str) -> str:
 
 
 def _find_or_create(client: MlflowClient, experiment_id: str, sweep: str, directory: Path) -> str:
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment_id], with_tags({"sweep": sweep, "stage": "sweep"}), max_results=1
     )
-    if found:
-        return str(found[0].info.run_id)
+    if runs:
+        return str(runs[0].info.run_id)
     tags = {
         "sweep": sweep,
         "stage": "sweep",

@@ -1,5 +1,5 @@
-"""What is done once before the jobs of a sweep are started. Imports neither torch nor the
-pipeline."""
+"""The steps before the jobs of a sweep are started, once for all of them. Imports neither torch nor
+the pipeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THREAD_LIMITS = (
 
 
 def limit_threads(threads: int) -> None:
-    """For libraries that read it when they are loaded: call before torch is imported."""
+    """Tells libraries that ask when they are loaded: call before torch is imported."""
     os.environ.update(dict.fromkeys(THREAD_LIMITS, str(threads)))
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # its thread must not be there when jobs are forked
@@ -41,7 +41,7 @@ def preloads(configs: Sequence[Config]) -> list[str]:
 
 
 def prepare_tracking(configs: Sequence[Config]) -> None:
-    """The tracking databases, once and before any job. A store that does not answer stops no
+    """Makes the tracking databases, once and before any job. A store that does not answer stops no
     sweep."""
     stores = {
         (cfg.tracking.uri, cfg.tracking.experiment)

@@ -1,5 +1,4 @@
-"""What a person sees of jobs that another launcher runs: the table and the lines that there are
-for our own, read from the jobs' files."""
+"""The same view of jobs that another launcher runs as of our own, read from the jobs' files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live table in a terminal, plain lines elsewhere."""
+"""The view of a sweep while it runs: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Clock:
 
 
 def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]:
-    """Those that there is room for, in their order, and a row that counts the others ("" if
+    """The outcomes that there is room for, in their order, and a row that counts the others ("" if
     there are none)."""
     if len(outcomes) <= rows:
         return list(outcomes), ""

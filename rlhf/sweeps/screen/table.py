@@ -80,7 +80,7 @@ def numbers(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """How each job ended; of those that did not finish the last lines and the path of the log."""
+    """Prints how each job ended; of those that did not finish the end of the log and its path."""
     rows = [
         {
             "job": outcome.job.name,
@@ -98,8 +98,8 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
 
 
 def print_state(console: Console, directory: Path) -> None:
-    """A table of the sweep's jobs; of those that run or did not finish the end of the log and
-    its path."""
+    """Prints a table of the sweep's jobs; of those that run or did not finish the end of the log
+    and its path."""
     sweep = sweep_state(directory)
     console.print(jobs_table(map(_row, sweep.jobs), "exit", *PROGRESS, "seen"))
     for job in sweep.jobs:
@@ -132,6 +132,6 @@ def _row(job: RunState) -> Row:
 
 
 def _print_end(console: Console, name: str, state: str, lines: Iterable[str], log: Path) -> None:
-    """A job, what it said last, and where the rest is."""
+    """Prints a job, the end of its log, and where the rest is."""
     text = "\n".join([f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}"])
     console.print(text, highlight=False, soft_wrap=True, markup=False)

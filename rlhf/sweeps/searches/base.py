@@ -1,4 +1,4 @@
-"""What our searches share: trials as jobs of a sweep, each config checked before its batch
+"""The base of the searches: trials as jobs of a sweep, each config checked before its batch
 starts, results from summary.json."""
 
 from __future__ import annotations

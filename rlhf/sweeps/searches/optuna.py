@@ -216,7 +216,7 @@ class OptunaSweeper(SearchSweeper):
 
 
 def ended_trials(study: Any) -> int:
-    """Those with a result or a failure of their own, without those that were cut."""
+    """The number of trials with a result or a failure of their own, without those that were cut."""
     return sum(
         trial.state.is_finished() and "overrides" in trial.user_attrs for trial in study.trials
     )
