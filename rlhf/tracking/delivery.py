@@ -59,12 +59,6 @@ class Delivery:
         self._times: dict[int, int] = {}
         self._client: MlflowClient | None = None
 
-    @property
-    def waiting(self) -> int:
-        """Lines read and not delivered."""
-        self._read()
-        return len(self._backlog)
-
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on: its status becomes
         RUNNING."""

@@ -102,13 +102,11 @@ def prepare_store(uri: str, experiment: str) -> str:
     path = database(uri)
     if path is None:
         return _experiment(connect(uri), experiment, None)
-    known = _known(path, experiment)
-    if known is not None:
+    if known := _known(path, experiment):
         return known
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        known = _known(path, experiment)
-        if known is not None:
+        if known := _known(path, experiment):
             return known
         client = _migrated(uri, path)
         slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._") or "experiment"

@@ -194,25 +194,20 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        planned = [(list(own), self._config(own)) for own in job_overrides]
-        directory = Path(str(self.config.hydra.sweep.dir))
-        overrides = [str(line) for line in self.config.hydra.overrides.task]
+        load = self.hydra_context.config_loader.load_sweep_config
         outcomes = run_sweep(
-            planned,
-            directory,
-            overrides=overrides,
+            [
+                (own, self.checked.get(tuple(own)) or validate(load(self.config, list(own))))
+                for own in job_overrides
+            ],
+            Path(str(self.config.hydra.sweep.dir)),
+            overrides=[str(line) for line in self.config.hydra.overrides.task],
             n=self.jobs,
             time_limit=self.time_limit,
             grace=self.grace,
         )
         self.outcomes += outcomes
         return [_job_return(outcome) for outcome in outcomes]
-
-    def _config(self, overrides: Sequence[str]) -> Config:
-        loader = self.hydra_context.config_loader
-        return self.checked.get(tuple(overrides)) or validate(
-            loader.load_sweep_config(self.config, list(overrides))
-        )
 
 
 def _job_return(outcome: Outcome) -> JobReturn:
