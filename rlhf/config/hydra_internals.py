@@ -24,7 +24,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
 __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
@@ -84,11 +84,13 @@ def is_grid(sweeper: Sweeper) -> bool:
 
 def run_composed(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Any:
     """Runs the task as `Hydra.run` does, on a config that is composed already (with its `hydra`
-    node), and gives what it returned. Logging is left alone.
+    node), and returns its result. Logging is left alone.
 
     Raises:
         Exception: whatever the task raised.
     """
+    if config.hydra.mode is None:
+        config.hydra.mode = RunMode.RUN
     callbacks, name = Callbacks(config), config.hydra.job.config_name
     callbacks.on_run_start(config=config, config_name=name)
     result = run_job(

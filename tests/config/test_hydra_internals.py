@@ -157,7 +157,11 @@ def test_a_composed_config_is_run_as_hydra_runs_it(engine, tmp_path):
 
     def task(config):
         current = HydraConfig.get()
-        return OmegaConf.to_container(config, resolve=True), current.runtime.output_dir
+        return (
+            OmegaConf.to_container(config, resolve=True),
+            current.runtime.output_dir,
+            current.mode,
+        )
 
     config = composed(engine, "kl.coef=0.25")
     returned = internals.run_composed(engine, config, task)
@@ -166,7 +170,7 @@ def test_a_composed_config_is_run_as_hydra_runs_it(engine, tmp_path):
     CALLS.clear()
     watched = f"+hydra.callbacks.remember._target_={__name__}.Remember"
     whole = engine.run(CONFIG_NAME, task, ["kl.coef=0.25", watched], with_log_configuration=False)
-    assert (whole.return_value, CALLS) == (returned, calls)
+    assert (whole.return_value, CALLS) == (returned, calls) and returned[2] == RunMode.RUN
     assert Path(returned[1]).is_dir() and Path(returned[1]).is_relative_to(tmp_path)
 
 
