@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from rlhf.config import hydra_internals as internals
+from rlhf.config.composition import hydra_internals as internals
 from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.session import CONFIG_NAME, session
 
