@@ -42,7 +42,7 @@ def setting(flat: Mapping[str, Any], varies: Mapping[str, str]) -> str:
 
     The same for all seeds. A key is cut to its last part where that is clear.
     """
-    controller = snake(flat["kl.controller._target_"])
+    controller = flat.get("kl.controller") or snake(flat["kl.controller._target_"])
     parts = [
         f"kl.coef={flat['kl.coef']:g}",
         *([controller] if controller != "fixed" or "kl.controller" in varies else []),

@@ -12,13 +12,13 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.compare.read.runs import flatten
 from rlhf.config.naming import canonical, identity, run_hash
 from rlhf.config.resolve import resolve
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
 from rlhf.reproduce.differences import ABSENT, Difference
 from rlhf.reproduce.target import Original
+from rlhf.rundir.files import flatten
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf import metrics
 from rlhf.rundir.status import is_alive
 
 if TYPE_CHECKING:
@@ -63,19 +64,7 @@ def last_lines(path: Path, count: int) -> list[str]:
 
 def numbers(row: dict[str, Any]) -> dict[str, str]:
     """Reward, KL and coefficient of one line of metrics.jsonl, as text."""
-    names = {
-        "reward": ("reward/proxy", "eval/reward/proxy", "reward/gold"),
-        "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"),
-        "coef": ("kl/coef",),
-    }
-    values = {
-        label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()
-    }
-    form = {"reward": "+.3f", "KL": ".2f", "coef": ".4g"}
-    return {
-        k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else ""
-        for k, v in values.items()
-    }
+    return metrics.cells(row, metrics.LIVE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.metrics import MLFLOW_RESULTS
 from rlhf.rundir.read import Lines, number, read_json
 from rlhf.rundir.redact import redact_text, redacted_file
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
 TABLE = "samples.json"
-# of summary.json, beside everything with a `/`
-RESULTS = ("objective", "kl.coef_final", "wall_seconds")
 _INF = float("inf")
 
 
@@ -49,7 +48,7 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     wanted = {
         k: number(v)
         for k, v in summary.items()
-        if ("/" in k and not k.endswith("_se")) or k in RESULTS
+        if ("/" in k and not k.endswith("_se")) or k in MLFLOW_RESULTS
     }
     return {f"final/{k}": v for k, v in wanted.items() if v is not None and abs(v) != _INF}
 

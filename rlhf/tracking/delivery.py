@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from rlhf.metrics import MLFLOW_FIRST
 from rlhf.rundir.read import Lines, number, read_json, write_json
 from rlhf.rundir.redact import redact_text, redact_value
 from rlhf.tracking import artifacts
@@ -37,8 +38,6 @@ STATE = "tracking.json"
 KEY_TAG = "rlhf.key"
 PARENT_TAG = "mlflow.parentRunId"
 LONGEST_TAG = 5000
-# MLflow's compare page opens on the metric that a run logged first
-FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")
 _INF = float("inf")
 
 
@@ -210,7 +209,9 @@ class Delivery:
             stamp = self._times.get(iteration) or _now()
             ordered = sorted(
                 values.items(),
-                key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST),
+                key=lambda item: (
+                    MLFLOW_FIRST.index(item[0]) if item[0] in MLFLOW_FIRST else len(MLFLOW_FIRST)
+                ),
             )
             metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
             self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.files import flatten
+from rlhf.rundir.names import snake
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.status import is_alive
@@ -22,7 +24,8 @@ class Run:
     name: str
     directory: Path
     status: str  # finished, failed, stopped, running or missing
-    config: dict[str, Any]  # dotted keys
+    config: dict[str, Any]  # dotted keys; a piece by its name
+    pieces: frozenset[str]  # the keys of `config` that are pieces
     summary: dict[str, Any]  # empty unless finished
     metrics: tuple[dict[str, Any], ...]  # one row an iteration
     error: str | None  # without logins
@@ -43,39 +46,30 @@ def load(directory: Path) -> list[Run]:
         str(job["name"]): tuple(map(str, job.get("overrides", ())))
         for job in read_json(directory / "sweep.json").get("jobs", ())
     }
-    found = {
-        path.name
-        for path in directory.iterdir()
-        if path.is_dir() and any((path / mark).is_file() for mark in MARKS)
-    }
-    return [load_run(directory / name, jobs.get(name, ())) for name in sorted(found | jobs.keys())]
+    there = {path.name for path in directory.iterdir() if is_run(path)}
+    return [load_run(directory / name, jobs.get(name, ())) for name in sorted(there | jobs.keys())]
+
+
+def is_run(place: Path) -> bool:
+    """Whether a directory is a single run's."""
+    return any((place / mark).is_file() for mark in MARKS)
 
 
 def load_run(directory: Path, overrides: tuple[str, ...] = ()) -> Run:
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
     state = _state(directory, summary, status)
+    config, pieces = named(_config(directory / "config.yaml"))
     return Run(
         name=directory.name,
         directory=directory,
         status=state,
-        config=_config(directory / "config.yaml"),
+        config=config,
+        pieces=pieces,
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
         error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
     )
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
 
 
 def _state(directory: Path, summary: Mapping[str, Any], status: Mapping[str, Any]) -> str:
@@ -86,6 +80,19 @@ def _state(directory: Path, summary: Mapping[str, Any], status: Mapping[str, Any
     state = str(status.get("state", "missing"))
     gone = state == "running" and is_alive(status) is False
     return "stopped" if gone else state
+
+
+def named(flat: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The config with its pieces by name, `kl.controller`: pid for `kl.controller._target_`, and
+    which keys are pieces."""
+    mark = "._target_"
+    return (
+        {
+            key.removesuffix(mark): snake(value) if key.endswith(mark) else value
+            for key, value in flat.items()
+        },
+        frozenset(key.removesuffix(mark) for key in flat if key.endswith(mark)),
+    )
 
 
 def _config(path: Path) -> dict[str, Any]:

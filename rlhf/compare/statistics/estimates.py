@@ -27,6 +27,11 @@ class Estimate:
 NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
+def single(value: float, se: float) -> Estimate:
+    """One number with its own standard error."""
+    return Estimate(value, math.nan, se, 1)
+
+
 def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:
     """Mean over runs that differ in the seed only; `ses` are the runs' own standard errors (of the
     evaluation), nan if unknown.
@@ -66,3 +71,13 @@ def gap(a: Estimate, b: Estimate) -> float:
     if noise == 0.0:
         return math.copysign(math.inf, difference) if difference else 0.0
     return difference / noise
+
+
+def show(estimate: Estimate) -> str:
+    """1.924 +- 0.031, with two digits of the standard error."""
+    if not math.isfinite(estimate.mean):
+        return "-"
+    if not math.isfinite(estimate.se) or estimate.se <= 0:
+        return f"{estimate.mean:.4g}"
+    digits = min(max(1 - math.floor(math.log10(estimate.se)), 0), 6)
+    return f"{estimate.mean:.{digits}f} ± {estimate.se:.{digits}f}"
