@@ -17,15 +17,8 @@ from rlhf.compare.statistics.intervals import say
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(path: Path, view: View, sections: Sequence[Section]) -> Path:
-    """Write the page of these sections."""
-    # half a surrogate pair in a sample is no text
-    path.write_text(render(view, sections), encoding="utf-8", errors="replace")
-    return path
-
-
-def render(view: View, sections: Sequence[Section]) -> str:
-    """The page as text: a frame, and in it each section's template filled with its values."""
+def write(path: Path, view: View, sections: Sequence[Section]) -> None:
+    """Write the page: a frame, and in it each section's template filled with its values."""
     study = view.study
     environment = _environment({s.label: s.short for s in study.settings})
     swatches = {
@@ -35,7 +28,7 @@ def render(view: View, sections: Sequence[Section]) -> str:
     templates = [
         (s, environment.get_template(f"{s.key}.html")) for s in sections if s.values is not None
     ]
-    return environment.get_template("report.html").render(
+    text = environment.get_template("report.html").render(
         title=study.directory.name,
         counts=(len(study.runs) - len(study.unfinished), len(study.runs)),
         themes=[
@@ -48,6 +41,8 @@ def render(view: View, sections: Sequence[Section]) -> str:
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     )
+    # half a surrogate pair in a sample is no text
+    path.write_text(text, encoding="utf-8", errors="replace")
 
 
 def _environment(shorts: Mapping[str, str]) -> Environment:

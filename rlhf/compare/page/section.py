@@ -59,8 +59,13 @@ class View:
             f"{LINE}{k}": m["title"] for k, m in self.tooltips.items()
         }
 
-    def chart(self, figure: Figure, title: str, name: str, note: str = "", alt: str = "") -> Chart:
-        """The figure as SVG with its words. `name` tells its ids from those of the others."""
+    def chart(
+        self, figure: Figure | None, title: str, name: str, note: str = "", alt: str = ""
+    ) -> list[Chart]:
+        """The figure as SVG with its words; none where there is no figure. `name` tells its ids
+        from those of the others."""
+        if figure is None:
+            return []
         alt = alt or f"{title}. {note}"
         svg = inline(figure, name=name, alt=alt, marks=self.names, colours=self.colours)
-        return Chart(title=title, note=note, svg=svg)
+        return [Chart(title=title, note=note, svg=svg)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,78 +29,55 @@ from rlhf.compare.statistics.step_response import Steering, steering
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """`settings` are the finished runs grouped by what differs, and `members` the runs that count,
-    each with its setting."""
+    """The runs of a comparison, their settings, and what follows from them."""
 
     directory: Path  # of the comparison, not of its runs
     runs: Sequence[Run]
-    settings: Sequence[Setting]
+    unfinished: Sequence[Run]
+    settings: Sequence[Setting]  # the finished runs by what differs
+    members: Sequence[tuple[Setting, Run]]  # each run that counts, with its setting
     rewards: Sequence[str]  # their keys
     findings: Findings | None
     differing: dict[str, dict[str, Any]]  # config key -> {run name: value}
     copies: dict[str, str]  # name of a run in no number -> name of the one of its seed that counts
     starts: Sequence[Sequence[Setting]]  # the settings by the SFT policy they began from
     searches: Sequence[Search | Crossing]
-
-    @property
-    def members(self) -> list[tuple[Setting, Run]]:
-        return [(s, run) for s in self.settings for run in s.runs]
-
-    @property
-    def unfinished(self) -> list[Run]:
-        return [run for run in self.runs if not run.finished]
-
-    @cached_property
-    def best_of_n(self) -> Curve | None:
-        """That of SFT; None also where there are several SFT policies: it is of one of them."""
-        return curve([run for _, run in self.members]) if len(self.starts) == 1 else None
-
-    @cached_property
-    def exact(self) -> Exact:
-        return exact(self.runs, self.copies)
-
-    @cached_property
-    def steering(self) -> list[Steering]:
-        return [steering(s, run) for s, run in self.members]
-
-    @property
-    def moved(self) -> bool:
-        """Whether the coefficient of a run did not stay where it began."""
-        return any(len({coef for _, coef in s.coef}) > 1 for s in self.steering)
-
-    @cached_property
-    def matched(self) -> list[Matched]:
-        """Each reward at matched KL; empty where no run has finished."""
-        return [matched(self.settings, key) for key in self.rewards] if self.settings else []
-
-    @cached_property
-    def sick(self) -> list[tuple[Sickness, list[Sickness]]]:
-        return by_kind(diagnose(self.settings, self.runs))
-
-    @cached_property
-    def well(self) -> str:
-        return well(self.settings)
-
-    @cached_property
-    def fingerprints(self) -> dict[str, list[str]]:
-        return fingerprints(self.runs)
-
-    @cached_property
-    def manifests(self) -> list[dict[str, Any]]:
-        return manifests(self.runs)
+    best_of_n: Curve | None  # of SFT; None also where there are several SFT policies
+    exact: Exact
+    steering: Sequence[Steering]
+    moved: bool  # whether the coefficient of a run did not stay where it began
+    matched: Sequence[Matched]  # each reward; none where no run has finished
+    sick: Sequence[tuple[Sickness, list[Sickness]]]  # each kind, and the others that have it
+    well: str
+    fingerprints: dict[str, list[str]]
+    manifests: Sequence[dict[str, Any]]
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:
     """The study of these runs, whose files go into `directory`."""
-    settings = group(runs)
+    settings, rewards = group(runs), reward_keys(runs)
+    members = [(s, run) for s in settings for run in s.runs]
+    beginnings, copies = starts(settings), copied(settings)
+    ways = [steering(s, run) for s, run in members]
     return Study(
         directory=directory,
         runs=runs,
+        unfinished=[run for run in runs if not run.finished],
         settings=settings,
-        rewards=reward_keys(runs),
+        members=members,
+        rewards=rewards,
         findings=find(settings),
         differing=differing(runs),
-        copies=copied(settings),
-        starts=starts(settings),
+        copies=copies,
+        starts=beginnings,
         searches=searches(runs),
+        best_of_n=curve([run for _, run in members]) if len(beginnings) == 1 else None,
+        exact=exact(runs, copies),
+        steering=ways,
+        moved=any(len({coef for _, coef in way.coef}) > 1 for way in ways),
+        matched=[matched(settings, key) for key in rewards] if settings else [],
+        sick=by_kind(diagnose(settings, runs)),
+        well=well(settings),
+        fingerprints=fingerprints(runs),
+        manifests=manifests(runs),
     )

@@ -1,4 +1,4 @@
-"""The searches of a comparison: their results in words, a chart, tables."""
+"""The searches, in words, charts and tables: a section of the report."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 class Part:
     name: str
     sentences: str
-    chart: Chart | None
+    charts: list[Chart]
     tables: list[texts.Table]
     note: str
 
 
 def search(view: View) -> Section:
+    """The section; no part of the page where nothing was searched."""
     study = view.study
     looks = {
         run.directory: view.styles[s.label] for s in study.settings for run in (*s.runs, *s.copies)
@@ -38,7 +39,7 @@ def search(view: View) -> Section:
         Part(
             name=one.name,
             sentences=texts.sentences(one),
-            chart=_chart(one, style, view),
+            charts=_chart(one, style, view),
             tables=texts.tables(one),
             note=texts.note(one),
         )
@@ -53,7 +54,7 @@ def search(view: View) -> Section:
     )
 
 
-def _chart(one: Search | Crossing, style: figures.Style, view: View) -> Chart | None:
+def _chart(one: Search | Crossing, style: figures.Style, view: View) -> list[Chart]:
     if isinstance(one, Crossing):
         figure: Figure | None = figures.curve(one, style)
         title = f"{named(one.objective)} against {one.setting}"
@@ -68,7 +69,5 @@ def _chart(one: Search | Crossing, style: figures.Style, view: View) -> Chart | 
                 "The line is the Pareto front; pale marks are trials that it beats. Colours as in"
                 " the frontier below."
             )
-    if figure is None:
-        return None
     alt = f"{title}. {texts.sentences(one)}"
     return view.chart(figure, title[0].upper() + title[1:], f"search-{one.name}", note, alt)

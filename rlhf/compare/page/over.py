@@ -1,4 +1,4 @@
-"""How gold falls behind proxy along KL, and the forms of Gao et al. fitted to it."""
+"""The fall of gold behind proxy along KL, and the forms of Gao et al.: a section of the report."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from rlhf.metrics import GOLD
 
 LOOSE = 0.5  # R² below which a fit is worth a warning
 HEAD = ["curve", "form", "α", "β", "peak (nats)", "points", "R²"]
+NO_GOLD = "There is no gold reward along training, so what proxy gains cannot be held against it."
 Fits = list[tuple[str, Fit]]  # name of the curve
 
 
 def over(view: View) -> Section:
-    points = [(s, run) for s, run in view.study.members if gold_gains(run)]
+    """The section."""
+    members = view.study.members
+    points = [(s, run) for s, run in members if gold_gains(run)]
     fitted = fit([gold_gains(run) for _, run in points])
-    fits: Fits = [("all PPO runs", fitted)] if isinstance(fitted, Fit) else []
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
-    if not points:
-        why = (
-            "There is no gold reward along training, so what proxy gains cannot be held against it."
-        )
-    charts = [_gap(view)] if points else []
+    fits, charts = (_best_of_n(view), _gap(view)) if points else ([], [])
     if isinstance(fitted, Fit):
-        figure = page_charts.fitted(points, fitted, view.styles)
-        note = (
-            f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them."
+        fits = [("all PPO runs", fitted), *fits]
+        charts += view.chart(
+            page_charts.fitted(points, fitted, view.styles),
+            "Gold along KL, and the form of Gao et al.",
+            "fit",
+            f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them.",
         )
-        charts.append(view.chart(figure, "Gold along KL, and the form of Gao et al.", "fit", note))
-    fits += _best_of_n(view) if points else []
     return Section(
         key="over",
         title="Over-optimisation",
         short="Over-optimisation",
         values={
-            "charts": [chart for chart in charts if chart is not None],
+            "charts": charts,
             "head": HEAD,
             "lines": [_line(name, f) for name, f in fits],
             "note": note_on(fits),
-            "why": why,
+            "why": why if points else NO_GOLD,
         },
     )
 
 
-def _gap(view: View) -> Chart | None:
-    if not any(len(gap_path(run)) > 1 for _, run in view.study.members):
-        return None
-    note = (
+def _gap(view: View) -> list[Chart]:
+    members = view.study.members
+    some = any(len(gap_path(run)) > 1 for _, run in members)
+    return view.chart(
+        page_charts.gap_along_kl(members, view.styles) if some else None,
+        "What proxy promises and gold does not keep",
+        "gap",
         "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two"
-        " rise together. A rising one: gaming."
+        " rise together. A rising one: gaming.",
     )
-    figure = page_charts.gap_along_kl(view.study.members, view.styles)
-    return view.chart(figure, "What proxy promises and gold does not keep", "gap", note)
 
 
 def _best_of_n(view: View) -> Fits:
