@@ -14,10 +14,9 @@ from rlhf.compare.page import page
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.page.sections import SECTIONS, markdown
 from rlhf.compare.page.tooltips import marks
-from rlhf.compare.read.runs import Run, load
+from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
-from rlhf.compare.statistics.estimates import gap
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics import Setting, gap
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.text import exact as exact_text, matched, report, searches, settings
 from rlhf.compare.text.answer import answer

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.read import Run
+from rlhf.compare.statistics import Study
 from rlhf.config.labels import question, run_label, setting, varied
 from rlhf.metrics import GOLD
 from rlhf.rundir.read import read_json

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
 
 if TYPE_CHECKING:

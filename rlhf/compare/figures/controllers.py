@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.style import DPI, GREY, INK, canvas, styles_of
-from rlhf.compare.statistics.step_response import BAND, Series, Steering
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import BAND, Series, Steering, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

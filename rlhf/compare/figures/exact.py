@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.style import DPI, canvas
-from rlhf.compare.statistics.exact import Exact
+from rlhf.compare.statistics import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.frontier_data import FrontierData, Mark
 from rlhf.compare.figures.place_names import Anchor, place
 from rlhf.compare.figures.style import ALARM, DPI, GREY, INK, canvas, square_root
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,19 +72,21 @@ def _panel(ax: Axes, data: FrontierData) -> None:
         _runs(ax, mark)
         if mark.drawn:
             x, y = mark.x, mark.y
-            spread: dict[str, Any] = {"xerr": _bar(x.spread), "yerr": _bar(y.spread)}
-            edge: dict[str, Any] = {"mec": "white", "mew": 1.0, "capsize": 2.5, "elinewidth": 1.2}
             ax.errorbar(
                 [x.mean],
                 [y.mean],
+                xerr=_bar(x.spread),
+                yerr=_bar(y.spread),
                 color=mark.color,
                 fmt=mark.marker,
-                ms=9,
                 label=mark.label,
                 gid="mean",
+                ms=9,
+                mec="white",
+                mew=1.0,
+                capsize=2.5,
+                elinewidth=1.2,
                 zorder=4,
-                **spread,
-                **edge,
             )
     draw_lines(ax, data)
     if data.sft is not None:
@@ -94,10 +96,16 @@ def _panel(ax: Axes, data: FrontierData) -> None:
         draw_ring(ax, data.best.mean, size=19, width=1.3)
     if data.gamed is not None:
         (best, high), (at, low) = data.gold, data.gamed.mean
-        dashed: dict[str, Any] = {"ls": (0, (2, 2)), "zorder": 2, "gid": "gamed"}
-        ax.plot([best, at], [high, high], color=ALARM, lw=1.0, **dashed)
-        arrow = {"arrowstyle": "->", "color": ALARM, "lw": 1.6, "shrinkB": 6}
-        ax.annotate("", xy=(at, low), xytext=(at, high), arrowprops=arrow, zorder=5)
+        ax.plot(
+            [best, at], [high, high], color=ALARM, lw=1.0, ls=(0, (2, 2)), zorder=2, gid="gamed"
+        )
+        ax.annotate(
+            "",
+            xy=(at, low),
+            xytext=(at, high),
+            arrowprops={"arrowstyle": "->", "color": ALARM, "lw": 1.6, "shrinkB": 6},
+            zorder=5,
+        )
 
 
 def _runs(ax: Axes, mark: Mark) -> None:

@@ -8,12 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlhf.compare.figures.style import COEF, GREY, Styles, families, styles_of
-from rlhf.compare.read.curves import evaluations, final, final_se
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.estimates import Estimate
-from rlhf.compare.statistics.intervals import NOTHING, Interval, interval
-from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.read import Run, evaluations, final, final_se
+from rlhf.compare.statistics import Estimate, Interval, Setting, Study, interval
 from rlhf.metrics import GOLD, KL, METRICS
 
 Point = tuple[float, float]  # KL in nats a response, reward
@@ -40,7 +36,7 @@ class Mark:
     runs: list[Way]
     x: Estimate
     y: Estimate
-    x_interval: Interval  # of several runs
+    x_interval: Interval
     y_interval: Interval
 
     @property
@@ -114,7 +110,6 @@ def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
 
 def _mark(setting: Setting, key: str, styles: Styles) -> Mark:
     color, marker = styles[setting.label]
-    several = len(setting.runs) > 1
     return Mark(
         label=setting.label,
         short=setting.short,
@@ -123,8 +118,8 @@ def _mark(setting: Setting, key: str, styles: Styles) -> Mark:
         runs=[_way(run, key) for run in setting.runs],
         x=setting[KL],
         y=setting[key],
-        x_interval=interval(*setting.column(KL)) if several else NOTHING,
-        y_interval=interval(*setting.column(key)) if several else NOTHING,
+        x_interval=interval(*setting.column(KL)),
+        y_interval=interval(*setting.column(key)),
     )
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.page_charts import SIZE, blank, draw_target, logarithmic, way_of
 from rlhf.compare.figures.style import Styles
-from rlhf.compare.read.curves import series
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.statistics.step_response import Series, Steering
+from rlhf.compare.read import Run, series
+from rlhf.compare.statistics import Series, Setting, Steering
 from rlhf.metrics import Shown
 
 if TYPE_CHECKING:

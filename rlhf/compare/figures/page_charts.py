@@ -12,9 +12,8 @@ from rlhf.compare.figures.frontier_data import FrontierData, Mark
 from rlhf.compare.figures.place_names import place
 from rlhf.compare.figures.style import Styles, canvas, square_root
 from rlhf.compare.figures.svg import GRID, INK, LINE, MARK, MUTED, PAPER
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.overoptimisation import Fit, gap_path, gold_gains
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.read import Run
+from rlhf.compare.statistics import Fit, Setting, gap_path, gold_gains
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,8 +52,16 @@ def frontier(data: FrontierData, *, rooted: bool) -> Figure:
             _mean(ax, mark)
     draw_lines(ax, data)
     if data.best_of_n:
-        dashed: dict[str, Any] = {"ls": "--", "marker": "s", "ms": 4, "lw": 1.0, "zorder": 2}
-        ax.plot(*zip(*data.best_of_n, strict=True), color=MUTED, gid="path", **dashed)
+        ax.plot(
+            *zip(*data.best_of_n, strict=True),
+            ls="--",
+            marker="s",
+            ms=4,
+            lw=1.0,
+            color=MUTED,
+            zorder=2,
+            gid="path",
+        )
     if data.sft is not None:
         draw_sft(ax, data.sft, line=MUTED, edge=PAPER, size=14, gid=f"{MARK}sft")
     ways = [way for mark in data.drawn for way in mark.runs]
@@ -105,9 +112,9 @@ def _ends(ax: Axes, mark: Mark) -> None:
             continue
         x, y = way.end
         if not mark.several:
-            bars: dict[str, Any] = {"fmt": "none", "elinewidth": 1.2, "zorder": 3}
-            x_error, y_error = way.errors
-            ax.errorbar([x], [y], xerr=x_error, yerr=y_error, color=mark.color, **bars)
+            ax.errorbar(
+                [x], [y], *way.errors[::-1], color=mark.color, fmt="none", elinewidth=1.2, zorder=3
+            )
         ax.plot(
             [x],
             [y],

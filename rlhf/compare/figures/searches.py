@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf.compare.figures.frontier import draw_ring
 from rlhf.compare.figures.page_charts import blank, draw_target, logarithmic
 from rlhf.compare.figures.svg import INK, MARK, MUTED, PAPER
-from rlhf.compare.read.runs import Run
-from rlhf.compare.read.searches import Crossing, Level, Search, Trial, named
+from rlhf.compare.read import Crossing, Level, Run, Search, Trial, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

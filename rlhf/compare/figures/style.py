@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures.palette import mix
-from rlhf.compare.statistics.settings import ABSENT, Setting, order
+from rlhf.compare.statistics import ABSENT, Setting, order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

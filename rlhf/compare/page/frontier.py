@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlhf.compare.figures import exact as exact_figure, page_charts
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.statistics.estimates import show
+from rlhf.compare.statistics import show
 from rlhf.compare.text import settings as texts
 
 EXACT = (5.4, 4.4)  # inches

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rlhf.compare.figures import page_charts
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
+from rlhf.compare.statistics import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.metrics import GOLD
 
 LOOSE = 0.5  # R² below which a fit is worth a warning

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from rlhf.compare.figures.palette import themes
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.page.tooltips import SHAPES
-from rlhf.compare.statistics.intervals import say
+from rlhf.compare.statistics import say
 
 TEMPLATES = Path(__file__).parent / "templates"
 

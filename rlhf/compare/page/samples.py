@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.compare.read.curves import value
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.read import Run, value
+from rlhf.compare.statistics import Study
 from rlhf.metrics import KL
 from rlhf.rundir.read import Lines
 

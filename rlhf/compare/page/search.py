@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from rlhf.compare.figures import searches as figures
 from rlhf.compare.figures.svg import MUTED
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.read.runs import Run
-from rlhf.compare.read.searches import Crossing, Search, named
+from rlhf.compare.read import Crossing, Run, Search, named
 from rlhf.compare.text import searches as texts
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.figures.style import Styles
 from rlhf.compare.figures.svg import LINE, MARK, inline
 from rlhf.compare.page.tooltips import Mark, spoken
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import Study
 from rlhf.compare.text.answer import Answer
 
 if TYPE_CHECKING:

@@ -11,10 +11,8 @@ from rlhf.compare.page.over import over
 from rlhf.compare.page.samples import side_by_side
 from rlhf.compare.page.search import search
 from rlhf.compare.page.section import Section, View
-from rlhf.compare.read.curves import series
-from rlhf.compare.read.provenance import revisions, shared, versions
-from rlhf.compare.statistics.health import RULES
-from rlhf.compare.statistics.matched import BUDGETS
+from rlhf.compare.read import revisions, series, shared, versions
+from rlhf.compare.statistics import BUDGETS, RULES
 from rlhf.compare.text import controllers as held, exact, health as sick, matched as at_kl, report
 from rlhf.compare.text.markdown import plain
 from rlhf.compare.text.settings import differs
@@ -35,14 +33,6 @@ def _answer(view: View) -> Section:
             "unfinished": [(r.name, r.status, r.error or "") for r in study.unfinished],
         },
     )
-
-
-def _unfinished(view: View) -> Section:
-    return Section(key="unfinished", markdown=report.unfinished(view.study))
-
-
-def _exact(view: View) -> Section:
-    return Section(key="exact", markdown=exact.markdown(view.study))
 
 
 def _matched(view: View) -> Section:
@@ -141,8 +131,10 @@ def _samples(view: View) -> Section:
 
 
 SECTIONS: tuple[Callable[[View], Section], ...] = (
-    *(_answer, search, frontier, _unfinished, _exact, over),
-    *(_matched, _controllers, _health, _differs, _samples),
+    *(_answer, search, frontier),
+    lambda view: Section(key="unfinished", markdown=report.unfinished(view.study)),
+    lambda view: Section(key="exact", markdown=exact.markdown(view.study)),
+    *(over, _matched, _controllers, _health, _differs, _samples),
 )
 # report.md has these first, and then the others
 FIRST = ("answer", "search", "frontier", "unfinished", "differs", "exact", "controllers")

@@ -7,13 +7,8 @@ from typing import Any
 
 from rlhf.compare.figures.searches import mark_of
 from rlhf.compare.page.samples import samples
-from rlhf.compare.read.curves import final, final_se, value
-from rlhf.compare.read.runs import Run
-from rlhf.compare.read.searches import Crossing, Search, named
-from rlhf.compare.statistics.estimates import show, single
-from rlhf.compare.statistics.intervals import say
-from rlhf.compare.statistics.settings import Setting, setting_interval
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.read import Crossing, Run, Search, final, final_se, named, value
+from rlhf.compare.statistics import Setting, Study, say, setting_interval, show, single
 from rlhf.compare.text.searches import measured, shown
 from rlhf.metrics import FINAL_COEF, KL, LENGTH, SECONDS
 from rlhf.rundir.read import number

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run
 from rlhf.rundir.read import number, read_json
 
 COLUMNS = ("beta", "seed", "objective", "optimum", "reference", "share_of_gain", "kl", "reward")

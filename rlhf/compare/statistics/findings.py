@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf.compare.read.curves import value
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import Estimate, gap, single
 from rlhf.compare.statistics.settings import Setting
 from rlhf.metrics import GOLD, KL, PROXY

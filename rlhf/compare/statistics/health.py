@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from rlhf.compare.read.curves import series
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run, series
 from rlhf.compare.statistics.findings import CLEAR
 from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.statistics.step_response import target, unit
@@ -118,12 +117,12 @@ def entropy_collapse(run: Run) -> str | None:
     entropy = series(run, f"eval/{ENTROPY}")
     if len(entropy) < 2:
         return None
-    if entropy[-1][1] >= COLLAPSED * entropy[0][1]:
-        return ""
-    return (
-        f"Entropy fell from {entropy[0][1]:.3g} to {entropy[-1][1]:.2g} nats a token: the policy"
+    start, end = entropy[0][1], entropy[-1][1]
+    sentence = (
+        f"Entropy fell from {start:.3g} to {end:.2g} nats a token: the policy"
         " says nearly the same thing every time."
     )
+    return sentence if end < COLLAPSED * start else ""
 
 
 def value_divergence(run: Run) -> str | None:
@@ -135,12 +134,11 @@ def value_divergence(run: Run) -> str | None:
     explained = _late(series(run, "ppo/explained_variance"))
     if not explained:
         return "" if losses else None
-    if median(explained) >= 0:
-        return ""
-    return (
+    sentence = (
         "The value model ends no better than a constant (explained variance"
         f" {median(explained):.2f}), so advantages are mostly noise."
     )
+    return sentence if median(explained) < 0 else ""
 
 
 def kl_blow_up(run: Run) -> str | None:
@@ -159,36 +157,33 @@ def kl_blow_up(run: Run) -> str | None:
     if not entropy or not length:
         return None
     own = entropy[0][1] * length[0][1]
-    if not end > SURPRISE * own:
-        return ""
-    return (
+    sentence = (
         f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would"
         " practically never write what this writes."
     )
+    return sentence if end > SURPRISE * own else ""
 
 
 def reward_at_clip(run: Run) -> str | None:
     clipped = _late(series(run, "ppo/score_clipped"))
     if not clipped:
         return None
-    if fmean(clipped) <= CLIPPED:
-        return ""
-    return (
+    sentence = (
         f"{fmean(clipped):.0%} of the scores were cut by reward_clip"
         f" ({run.config.get('ppo.reward_clip', '?')}): PPO cannot see above it."
     )
+    return sentence if fmean(clipped) > CLIPPED else ""
 
 
 def unended(run: Run) -> str | None:
     ended = series(run, f"eval/{ENDED}")
     if not ended:
         return None
-    if 1 - ended[-1][1] <= UNENDED:
-        return ""
-    return (
+    sentence = (
         f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT:"
         f" {1 - ended[0][1]:.0%})."
     )
+    return sentence if 1 - ended[-1][1] > UNENDED else ""
 
 
 CHECKS: dict[str, Callable[[Run], str | None]] = {

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf.compare.read.curves import Evaluation, evaluations
+from rlhf.compare.read import Evaluation, evaluations
 from rlhf.compare.statistics.intervals import NOTHING, Interval, interval
 from rlhf.compare.statistics.settings import Setting
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rlhf.compare.read.curves import evaluations
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run, evaluations
 from rlhf.metrics import GOLD, PROXY
 
 if TYPE_CHECKING:

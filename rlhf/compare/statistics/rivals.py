@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rlhf.compare.read.curves import evaluations, final, final_se
+from rlhf.compare.read import evaluations, final, final_se
 from rlhf.compare.statistics.intervals import BOTH, Interval, difference, interval, welch
 from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting

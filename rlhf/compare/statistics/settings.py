@@ -10,9 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlhf.compare.read.curves import final, final_se, value
-from rlhf.compare.read.provenance import fingerprints
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run, final, final_se, fingerprints, value
 from rlhf.compare.statistics.estimates import NOTHING, Estimate, over_runs, same_thing
 from rlhf.compare.statistics.intervals import Interval, interval
 from rlhf.metrics import AVERAGED, GOLD, KL, PROXY

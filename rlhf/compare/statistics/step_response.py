@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from rlhf.compare.read.curves import series, value
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run, series, value
 from rlhf.compare.statistics.settings import Setting
 from rlhf.metrics import COEF, KL, METRICS
 from rlhf.rundir.read import read_json

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read.best_of_n import Curve, curve
-from rlhf.compare.read.provenance import fingerprints, manifests
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Curve, Run, curve, fingerprints, manifests
 from rlhf.compare.read.searches import Crossing, Search, searches
 from rlhf.compare.statistics.exact import Exact, exact
 from rlhf.compare.statistics.findings import Findings, find

@@ -7,14 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rlhf.compare.read.curves import value
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.estimates import show
-from rlhf.compare.statistics.findings import Findings
-from rlhf.compare.statistics.intervals import BOTH, EVALUATION, SEEDS, Interval, interval, say
-from rlhf.compare.statistics.rivals import Rival, better_before, rival
-from rlhf.compare.statistics.settings import Setting, setting_interval
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.read import Run, value
+from rlhf.compare.statistics import (
+    BOTH,
+    EVALUATION,
+    SEEDS,
+    Findings,
+    Interval,
+    Rival,
+    Setting,
+    Study,
+    better_before,
+    interval,
+    rival,
+    say,
+    setting_interval,
+    show,
+)
 from rlhf.compare.text.headline import headline, title
 from rlhf.compare.text.overoptimisation import over_optimisation
 from rlhf.metrics import KL, SECONDS

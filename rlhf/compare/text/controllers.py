@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rlhf.compare.statistics.step_response import BAND, RISEN, Response, Steering, final_coef
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import BAND, RISEN, Response, Steering, Study, final_coef
 from rlhf.compare.text.markdown import grid
 
 HEAD = (

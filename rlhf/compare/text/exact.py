@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from rlhf.compare.statistics.exact import COLUMNS, MORE, Exact
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import Exact, Study
+from rlhf.compare.statistics.exact import COLUMNS, MORE
 
 
 def write_csv(path: Path, exact: Exact) -> Path:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 
-from rlhf.compare.statistics.estimates import gap, show
-from rlhf.compare.statistics.findings import CLEAR, Findings
-from rlhf.compare.statistics.intervals import BOTH, EVALUATION, Interval, say
-from rlhf.compare.statistics.rivals import Rival
-from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import (
+    BOTH,
+    CLEAR,
+    EVALUATION,
+    Findings,
+    Interval,
+    Rival,
+    Setting,
+    Study,
+    gap,
+    say,
+    show,
+)
 from rlhf.metrics import KL
 
 APART = (

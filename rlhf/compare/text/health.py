@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlhf.compare.statistics.health import Sickness
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import Sickness, Study
 from rlhf.compare.text.markdown import plain
 
 

@@ -6,9 +6,7 @@ import csv
 import math
 from pathlib import Path
 
-from rlhf.compare.statistics.intervals import say
-from rlhf.compare.statistics.matched import BUDGETS, Cell
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import BUDGETS, Cell, Study, say
 from rlhf.compare.text.markdown import grid
 
 COLUMNS = (

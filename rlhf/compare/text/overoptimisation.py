@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-from rlhf.compare.read.curves import series
-from rlhf.compare.statistics.estimates import show
-from rlhf.compare.statistics.findings import Findings
+from rlhf.compare.read import series
+from rlhf.compare.statistics import Findings, show
 from rlhf.metrics import GOLD, PROXY
 
 

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read.provenance import revisions, shared
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.settings import ABSENT, order
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.read import Run, revisions, shared
+from rlhf.compare.statistics import ABSENT, Study, order
 from rlhf.compare.text.markdown import grid
 from rlhf.metrics import KL, RUN_COLUMNS
 from rlhf.rundir.read import number, read_json

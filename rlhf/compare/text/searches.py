@@ -6,9 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from rlhf.compare.read.curves import final_se
-from rlhf.compare.read.searches import Crossing, Level, Search, Trial, named
-from rlhf.compare.statistics.estimates import show, single
+from rlhf.compare.read import Crossing, Level, Search, Trial, final_se, named
+from rlhf.compare.statistics import show, single
 from rlhf.compare.text.markdown import grid
 from rlhf.metrics import KL
 

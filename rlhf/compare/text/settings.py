@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rlhf.compare.statistics.estimates import gap, show
-from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics import Setting, Study, gap, show
 from rlhf.compare.text.markdown import grid
 from rlhf.metrics import ENDED, GOLD, KL, LENGTH
 
