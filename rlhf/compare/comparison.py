@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import controllers, exact as exact_figure, frontier
-from rlhf.compare.figures.frontier_data import frontiers
-from rlhf.compare.figures.style import styles_of
 from rlhf.compare.page import page
-from rlhf.compare.page.section import Section, View
-from rlhf.compare.page.sections import SECTIONS, markdown
-from rlhf.compare.page.tooltips import marks
+from rlhf.compare.page.section import View, view_of
+from rlhf.compare.page.sections import SECTIONS, write_markdown
 from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
 from rlhf.compare.statistics import Setting, gap
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.text import exact as exact_text, matched, report, searches, settings
-from rlhf.compare.text.answer import answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,25 +50,17 @@ def compare(
     directory.mkdir(parents=True, exist_ok=True)
     study = study_of(directory, runs)
     with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
-        view = View(
-            study=study,
-            answer=answer(study),
-            frontiers=frontiers(study),
-            styles=styles_of(study.settings),
-            tooltips=marks(study),
-        )
-        sections = [section(view) for section in SECTIONS]
-        text, rows = markdown(directory.name, sections), [report.row(study, run) for run in runs]
-        files = _write(view, sections, text, rows)
-    texts = [*view.answer.paragraphs, *map(searches.sentences, study.searches)]
+        view = view_of(study)
+        files = _write(view)
     links: dict[str, str] = {}
     warnings: list[str] = []
     if track:
         from rlhf.compare.publish import attach
 
-        links, warnings = attach(study, text, report.metrics(study), list(files.values()))
+        links, warnings = attach(study, report.metrics(study), list(files.values()))
+    texts = [*view.answer.paragraphs, *map(searches.sentences, study.searches)]
     result = Comparison(
-        runs=rows,
+        runs=report.rows(study),
         settings=[_flat(s) for s in study.settings],
         files=files,
         answer="\n\n".join([*texts, *exact_text.terminal(study)]),
@@ -97,15 +85,14 @@ def _load(directory: Path) -> list[Run]:
     return runs
 
 
-def _write(
-    view: View, sections: Sequence[Section], text: str, rows: Sequence[dict[str, Any]]
-) -> dict[str, Path]:
+def _write(view: View) -> dict[str, Path]:
     """Every file that the comparison has something for; of the others none is left of before."""
     study, panels = view.study, view.frontiers
+    sections = [section(view) for section in SECTIONS]
     writers: dict[str, tuple[object, Callable[[Path], object]]] = {
         "report.html": (True, lambda path: page.write(path, view, sections)),
-        "runs.csv": (True, lambda path: report.write_csv(path, rows)),
-        "report.md": (True, lambda path: path.write_text(text, encoding="utf-8")),
+        "runs.csv": (True, lambda path: report.write_csv(path, study)),
+        "report.md": (True, lambda path: write_markdown(path, study, sections)),
         "frontier.png": (
             panels,
             lambda path: frontier.draw(path, study, panels, view.answer.title),

@@ -42,7 +42,7 @@ def target(runs: Sequence[Run]) -> tuple[str, str] | None:
 
 
 def attach(
-    study: Study, markdown: str, metrics: Mapping[str, float], files: Sequence[Path]
+    study: Study, metrics: Mapping[str, float], files: Sequence[Path]
 ) -> tuple[dict[str, str], list[str]]:
     """Deliver what runs still owe, name them, then write the summary run and the views. Returns
     links and warnings."""
@@ -69,7 +69,7 @@ def attach(
                 directory=directory,
                 # below the runs' own in MLflow's charts
                 metrics={f"sweep/{key}": value for key, value in metrics.items()},
-                note_markdown=_described(directory, markdown),
+                note_markdown=_described(directory),
                 files=files,
                 pictures=_small(files, Path(folder)),
             )
@@ -165,11 +165,12 @@ def _views(uri: str, experiment_id: str, sweep: str, study: Study) -> dict[str, 
     }
 
 
-def _described(directory: Path, markdown: str) -> str:
+def _described(directory: Path) -> str:
     """The report, with the question of the experiment in place of the title: the run has it as
     its name."""
     asked = question(map(str, read_json(directory / "sweep.json").get("overrides", ())))
-    text = markdown.partition("\n")[2].lstrip()
+    report = (directory / "report.md").read_text(encoding="utf-8")
+    text = report.partition("\n")[2].lstrip()
     return f"*{asked}*\n\n{text}" if asked else text
 
 

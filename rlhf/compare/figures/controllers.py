@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw(path: Path, study: Study) -> Path:
+def draw(path: Path, study: Study) -> None:
     """Write the picture of a study whose coefficients moved."""
     colors = {label: color for label, (color, _) in styles_of(study.settings).items()}
     steered = [s for s in study.steering if s.unit]
@@ -37,7 +37,6 @@ def draw(path: Path, study: Study) -> Path:
         axes[-1].yaxis.set_minor_formatter("{x:g}")
     _finish(axes)
     fig.savefig(path, dpi=DPI)
-    return path
 
 
 def _line(ax: Axes, points: Series, color: str, label: str = "_") -> None:

@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(path: Path, exact: Exact) -> Path:
+def draw(path: Path, exact: Exact) -> None:
     """Write `figure` as a PNG."""
     figure(exact).savefig(path, dpi=DPI)
-    return path
 
 
 def figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:

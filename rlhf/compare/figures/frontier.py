@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 LABELLED = 10  # settings that can be named beside their marks or in a corner
 
 
-def draw(path: Path, study: Study, panels: Sequence[FrontierData], title: str) -> Path:
+def draw(path: Path, study: Study, panels: Sequence[FrontierData], title: str) -> None:
     """Write `figure` as a PNG."""
     figure(study, panels, title).savefig(path, dpi=DPI)
-    return path
 
 
 def figure(study: Study, panels: Sequence[FrontierData], title: str = "") -> Figure:
@@ -94,8 +93,8 @@ def _panel(ax: Axes, data: FrontierData) -> None:
     _axes(ax, data)
     if data.best is not None:
         draw_ring(ax, data.best.mean, size=19, width=1.3)
-    if data.gamed is not None:
-        (best, high), (at, low) = data.gold, data.gamed.mean
+    if data.lost is not None:
+        (best, high), (at, low) = data.lost
         ax.plot(
             [best, at], [high, high], color=ALARM, lw=1.0, ls=(0, (2, 2)), zorder=2, gid="gamed"
         )
@@ -196,10 +195,10 @@ def _axes(ax: Axes, data: FrontierData) -> None:
 
 def _loss(data: FrontierData) -> list[Anchor]:
     """The words beside the arrow."""
-    if data.gamed is None:
+    if data.lost is None:
         return []
-    x, low = data.gamed.mean
-    return [(x, low, f"{low - data.gold[1]:.2g} gold\nwhere proxy is highest", ALARM)]
+    (_, high), (at, low) = data.lost
+    return [(at, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM)]
 
 
 def _caption(study: Study) -> str:

@@ -62,12 +62,10 @@ class FrontierData:
     marks: list[Mark]  # one a setting, also those that cannot be drawn
     lines: list[tuple[str, list[Point]]]  # colour; means of settings that differ in the coefficient
     sft: float | None  # None also where settings began from several SFT policies
-    first: str | None  # label of the best setting, whichever reward decides
-    best: Mark | None  # of the reward that decides
-    gamed: (
-        Mark | None
-    )  # gold only: the setting with the highest proxy, if its gold is clearly lower
-    gold: Point  # where the best is in gold, beside `gamed`
+    first: Mark | None  # the best setting, whichever reward decides
+    best: Mark | None  # the same, where this reward decides
+    # gold only, where it is clearly lower at the highest proxy: the best, and that setting
+    lost: tuple[Point, Point] | None
     best_of_n: list[Point]  # of SFT
 
     @property
@@ -85,8 +83,10 @@ def frontiers(study: Study) -> list[FrontierData]:
 def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
     findings, measured = study.findings, study.best_of_n
     marks = {s.label: _mark(s, key, styles) for s in study.settings}
-    best = marks[findings.best.label] if findings is not None and findings.key == key else None
-    gamed = findings.gamed if findings is not None and findings.clear and key == GOLD else None
+    first = marks[findings.best.label] if findings is not None else None
+    deciding = findings is not None and findings.key == key
+    gamed = findings.gamed if findings is not None and findings.clear else None
+    last = marks[gamed.label] if gamed is not None else None
     levels = (s.sft[key].mean for s in study.settings if key in s.sft)
     return FrontierData(
         key=key,
@@ -96,12 +96,9 @@ def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
         marks=list(marks.values()),
         lines=_lines(study.settings, marks),
         sft=next(filter(math.isfinite, levels), None) if len(study.starts) == 1 else None,
-        first=findings.best.label if findings is not None else None,
-        best=best if best is not None and best.drawn else None,
-        gamed=marks[gamed.label] if gamed is not None and marks[gamed.label].drawn else None,
-        gold=(findings.best[KL].mean, findings.best[GOLD].mean)
-        if findings is not None
-        else (0.0, 0.0),
+        first=first,
+        best=first if first and first.drawn and deciding else None,
+        lost=(first.mean, last.mean) if key == GOLD and first and last and last.drawn else None,
         best_of_n=[(p.kl, p.rewards[key]) for p in measured.points if key in p.rewards]
         if measured is not None
         else [],

@@ -86,7 +86,7 @@ def _names(ax: Axes, data: FrontierData) -> None:
     named = len(data.drawn) <= NAMED[0] and short
     means = [
         (*mark.mean, mark.short if named else "", mark.color)
-        for mark in sorted(data.drawn, key=lambda mark: mark.label != data.first)
+        for mark in sorted(data.drawn, key=lambda mark: mark is not data.first)
     ]
     small = [
         (*way.end, "", INK)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.frontier_data import FrontierData
-from rlhf.compare.figures.style import Styles
+from rlhf.compare.figures.frontier_data import FrontierData, frontiers
+from rlhf.compare.figures.style import Styles, styles_of
 from rlhf.compare.figures.svg import LINE, MARK, inline
-from rlhf.compare.page.tooltips import Mark, spoken
+from rlhf.compare.page.tooltips import Mark, marks, spoken
 from rlhf.compare.statistics import Study
-from rlhf.compare.text.answer import Answer
+from rlhf.compare.text.answer import Answer, answer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ class View:
     answer: Answer
     frontiers: Sequence[FrontierData]
     styles: Styles
-    tooltips: Mapping[str, Mark] = field(default_factory=dict)
+    tooltips: Mapping[str, Mark]  # by the key of a mark
 
     @cached_property
     def colours(self) -> dict[str, str]:
@@ -69,3 +69,14 @@ class View:
         alt = alt or f"{title}. {note}"
         svg = inline(figure, name=name, alt=alt, marks=self.names, colours=self.colours)
         return [Chart(title=title, note=note, svg=svg)]
+
+
+def view_of(study: Study) -> View:
+    """The view of a study."""
+    return View(
+        study=study,
+        answer=answer(study),
+        frontiers=frontiers(study),
+        styles=styles_of(study.settings),
+        tooltips=marks(study),
+    )

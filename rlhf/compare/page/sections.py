@@ -4,6 +4,7 @@ its own, a template of its key where it has a part in the page, and a line in th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rlhf.compare.figures import iterations
 from rlhf.compare.page.frontier import frontier
@@ -12,7 +13,7 @@ from rlhf.compare.page.samples import side_by_side
 from rlhf.compare.page.search import search
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.read import revisions, series, shared, versions
-from rlhf.compare.statistics import BUDGETS, RULES
+from rlhf.compare.statistics import BUDGETS, RULES, Study
 from rlhf.compare.text import controllers as held, exact, health as sick, matched as at_kl, report
 from rlhf.compare.text.markdown import plain
 from rlhf.compare.text.settings import differs
@@ -140,8 +141,8 @@ SECTIONS: tuple[Callable[[View], Section], ...] = (
 FIRST = ("answer", "search", "frontier", "unfinished", "differs", "exact", "controllers")
 
 
-def markdown(title: str, sections: Sequence[Section]) -> str:
-    """report.md"""
+def write_markdown(path: Path, study: Study, sections: Sequence[Section]) -> None:
+    """Write report.md."""
     order = sorted(sections, key=lambda s: FIRST.index(s.key) if s.key in FIRST else len(FIRST))
-    parts = [f"# {plain(title)}", *(s.markdown for s in order if s.markdown)]
-    return ("\n\n".join(parts) + "\n").encode(errors="replace").decode()
+    parts = [f"# {plain(study.directory.name)}", *(s.markdown for s in order if s.markdown)]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="replace")

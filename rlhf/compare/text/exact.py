@@ -9,13 +9,12 @@ from rlhf.compare.statistics import Exact, Study
 from rlhf.compare.statistics.exact import COLUMNS, MORE
 
 
-def write_csv(path: Path, exact: Exact) -> Path:
+def write_csv(path: Path, exact: Exact) -> None:
     """One line a run, copies marked."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, (*COLUMNS, *MORE, "name", "copy_of"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(exact.table)
-    return path
 
 
 def terminal(study: Study) -> list[str]:

@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def write_csv(path: Path, study: Study) -> Path:
+def write_csv(path: Path, study: Study) -> None:
     """One row a reward, setting and budget; without numbers where no run came there."""
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -31,7 +31,6 @@ def write_csv(path: Path, study: Study) -> Path:
         for table in study.matched:
             for label, cells in table.rows:
                 writer.writerows([table.key, label, cell.budget, *_row(cell)] for cell in cells)
-    return path
 
 
 def _row(cell: Cell) -> list[object]:

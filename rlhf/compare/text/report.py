@@ -7,7 +7,6 @@ import csv
 import math
 import os
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,13 @@ COLUMNS = (
 )
 
 
-def row(study: Study, run: Run) -> dict[str, Any]:
-    """A run as a line of runs.csv: its summary's names, what differs, and the config's own words
-    where it has no summary."""
+def rows(study: Study) -> list[dict[str, Any]]:
+    """The runs as lines of runs.csv: the summary's names, what differs, and the config's own words
+    where there is no summary."""
+    return [_row(study, run) for run in study.runs]
+
+
+def _row(study: Study, run: Run) -> dict[str, Any]:
     fixed = {
         "name": run.name,
         "status": run.status,
@@ -39,24 +42,21 @@ def row(study: Study, run: Run) -> dict[str, Any]:
         "kl.coef": run.config.get("kl.coef"),
         "copy_of": study.copies.get(run.name),
     }
-    varied = {
-        key: column[run.name]
-        for key, column in study.differing.items()
-        if column.get(run.name, ABSENT) != ABSENT
-    }
+    varied = {key: column.get(run.name, ABSENT) for key, column in study.differing.items()}
+    differs = {key: value for key, value in varied.items() if value != ABSENT}
     summary = {k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))}
     prints = {f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()}
-    return {k: v for k, v in (known | varied | summary | prints | fixed).items() if v is not None}
+    return {k: v for k, v in (known | differs | summary | prints | fixed).items() if v is not None}
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+def write_csv(path: Path, study: Study) -> None:
     """One line a run. Columns that every sweep has come first; what a run lacks is empty."""
-    names = [*COLUMNS, *sorted({key for line in rows for key in line} - set(COLUMNS))]
+    lines = rows(study)
+    names = [*COLUMNS, *sorted({key for line in lines for key in line} - set(COLUMNS))]
     with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
-    return path
+        writer.writerows(lines)
 
 
 def unfinished(study: Study) -> str:
