@@ -24,17 +24,17 @@ from pathlib import Path
 import torch
 import yaml
 
+from rlhf.compare.read.curves import series
 from rlhf.compare.read.runs import load_run
 from rlhf.compare.statistics.step_response import (
-    cells,
     final_coef,
     response,
-    series,
     solved,
     steered_kl,
     target,
     unit,
 )
+from rlhf.compare.text.controllers import cells
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed

@@ -13,7 +13,7 @@ from rlhf.compare.page.section import View, view_of
 from rlhf.compare.page.sections import SECTIONS, write_markdown
 from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
-from rlhf.compare.statistics import Setting, gap
+from rlhf.compare.statistics import Setting, Study, gap
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.text import exact as exact_text, matched, report, searches, settings
 
@@ -52,18 +52,18 @@ def compare(
     with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
         view = view_of(study)
         files = _write(view)
-    links: dict[str, str] = {}
-    warnings: list[str] = []
-    if track:
-        from rlhf.compare.publish import attach
-
-        links, warnings = attach(study, report.metrics(study), list(files.values()))
-    texts = [*view.answer.paragraphs, *map(searches.sentences, study.searches)]
+    links, warnings = _attach(study, files) if track else ({}, [])
     result = Comparison(
         runs=report.rows(study),
         settings=[_flat(s) for s in study.settings],
         files=files,
-        answer="\n\n".join([*texts, *exact_text.terminal(study)]),
+        answer="\n\n".join(
+            [
+                *view.answer.paragraphs,
+                *map(searches.sentences, study.searches),
+                *exact_text.terminal(study),
+            ]
+        ),
         links=links,
         warnings=tuple(warnings),
     )
@@ -104,8 +104,17 @@ def _write(view: View) -> dict[str, Path]:
     }
     for name, (wanted, write) in writers.items():
         path = study.directory / name
-        write(path) if wanted else path.unlink(missing_ok=True)
+        if wanted:
+            write(path)
+        else:
+            path.unlink(missing_ok=True)
     return {name: study.directory / name for name, (wanted, _) in writers.items() if wanted}
+
+
+def _attach(study: Study, files: dict[str, Path]) -> tuple[dict[str, str], list[str]]:
+    from rlhf.compare.publish import attach
+
+    return attach(study, report.metrics(study), list(files.values()))
 
 
 def _flat(setting: Setting) -> dict[str, Any]:

@@ -3,6 +3,7 @@ import math
 
 from rlhf.rundir.files import (
     append_jsonl,
+    flatten,
     keep_until,
     plain_number,
     read_json,
@@ -65,3 +66,7 @@ def test_status_keeps_what_is_not_said_again(tmp_path):
         143,
     )
     assert read_status(tmp_path / "nowhere") == {}
+
+
+def test_flatten():
+    assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
