@@ -31,14 +31,11 @@ def target(runs: Sequence[Run]) -> tuple[str, str] | None:
     A run's own state comes first: a config may name the database relative to where the command was
     given.
     """
-    for run in runs:
-        state = read_state(run.directory)
-        if state.get("uri"):
-            return str(state["uri"]), str(state["experiment"])
-    for run in runs:
-        if run.config.get("tracking.uri"):  # a tracker that sends nothing has none
-            return str(run.config["tracking.uri"]), str(run.config["tracking.experiment"])
-    return None
+    states = [read_state(run.directory) for run in runs]
+    # in a config, a tracker that sends nothing has no uri
+    states += [{k: run.config.get(f"tracking.{k}") for k in ("uri", "experiment")} for run in runs]
+    known = (state for state in states if state.get("uri"))
+    return next(((str(state["uri"]), str(state["experiment"])) for state in known), None)
 
 
 def attach(
@@ -125,9 +122,8 @@ def _name(uri: str, runs: Sequence[Run]) -> list[str]:
 
 
 def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
-    runs = study.runs
+    runs, command = study.runs, ui_command(uri)
     tracked = _tracked(uri, runs)
-    command = ui_command(uri)
     links = {"command": command} if command else {}
     experiments = list(dict.fromkeys(str(state["experiment_id"]) for state in tracked.values()))
     if not experiments:
@@ -147,13 +143,12 @@ def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
 
 def _views(uri: str, experiment_id: str, sweep: str, study: Study) -> dict[str, str]:
     """A server that takes no views loses nothing else."""
-    rewards = sorted(study.rewards, key=lambda key: key != GOLD)
     try:
         listed, charted = save_views(
             connect(uri),
             experiment_id,
             sweep=sweep,
-            rewards=rewards,
+            rewards=sorted(study.rewards, key=lambda key: key != GOLD),
             params=[*study.differing, "seed"],
         )
     except Exception:  # of MLflow or any library below it
@@ -169,8 +164,7 @@ def _described(directory: Path) -> str:
     """The report, with the question of the experiment in place of the title: the run has it as
     its name."""
     asked = question(map(str, read_json(directory / "sweep.json").get("overrides", ())))
-    report = (directory / "report.md").read_text(encoding="utf-8")
-    text = report.partition("\n")[2].lstrip()
+    text = (directory / "report.md").read_text(encoding="utf-8").partition("\n")[2].lstrip()
     return f"*{asked}*\n\n{text}" if asked else text
 
 

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 def draw(path: Path, study: Study) -> None:
     """Write the picture of a study whose coefficients moved."""
     colors = {label: color for label, (color, _) in styles_of(study.settings).items()}
-    steered = [s for s in study.steering if s.unit]
+    steered = [(setting, s) for setting, s in study.steering if s.unit]
     fig = canvas((8.5, 8.5 if steered else 6), DPI)
     axes = list(fig.subplots(3 if steered else 2, sharex=True, squeeze=False).flat)
-    for s in study.steering:
-        color, first = colors[s.setting.label], s.run is s.setting.runs[0]
+    for setting, s in study.steering:
+        color, first = colors[setting.label], s.run is setting.runs[0]
         if s.exact:  # over the faint estimate of each rollout
             axes[0].plot(*zip(*s.rollouts, strict=True), color=color, lw=0.6, alpha=0.3)
-        _line(axes[0], s.exact or s.rollouts, color, s.setting.short if first else "_")
+        _line(axes[0], s.exact or s.rollouts, color, setting.short if first else "_")
         _line(axes[-1], s.coef, color)
-    for s in steered:
+    for setting, s in steered:
         off = [(i, 100 * (kl / s.target - 1)) for i, kl in s.kl]
-        _line(axes[1], off, colors[s.setting.label])
-    _levels(axes, steered)
-    if all(coef > 0 for s in study.steering for _, coef in s.coef):
+        _line(axes[1], off, colors[setting.label])
+    _levels(axes, [s for _, s in steered])
+    if all(coef > 0 for _, s in study.steering for _, coef in s.coef):
         axes[-1].set_yscale("log")
         axes[-1].yaxis.set_major_formatter("{x:g}")
         axes[-1].yaxis.set_minor_formatter("{x:g}")

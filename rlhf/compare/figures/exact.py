@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 
 def draw(path: Path, exact: Exact) -> None:
-    """Write `figure` as a PNG."""
     figure(exact).savefig(path, dpi=DPI)
 
 

@@ -21,7 +21,6 @@ LABELLED = 10  # settings that can be named beside their marks or in a corner
 
 
 def draw(path: Path, study: Study, panels: Sequence[FrontierData], title: str) -> None:
-    """Write `figure` as a PNG."""
     figure(study, panels, title).savefig(path, dpi=DPI)
 
 

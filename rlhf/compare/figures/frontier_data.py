@@ -122,8 +122,7 @@ def _mark(setting: Setting, key: str, styles: Styles) -> Mark:
 
 def _way(run: Run, key: str) -> Way:
     x, y = final(run, KL), final(run, key)
-    errors = [final_se(run, KL), final_se(run, key)]
-    x_se, y_se = (se if math.isfinite(se) else 0.0 for se in errors)
+    x_se, y_se = (se if math.isfinite(se := final_se(run, k)) else 0.0 for k in (KL, key))
     return Way(
         name=run.name,
         path=[(e.kl, e.reward) for e in evaluations(run, key)],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SMALL = (3.3, 2.3)
 MOST = 250  # points a line: more cannot be seen and make the page heavy
+Steered = Sequence[tuple[Setting, Steering]]
 Lines = list[tuple[str, Run, Series]]  # colour, run, its points
 
 
@@ -37,24 +38,24 @@ def vital(members: Sequence[tuple[Setting, Run]], what: Shown, styles: Styles) -
     return fig
 
 
-def coefficient(steering: Sequence[Steering], styles: Styles) -> Figure | None:
+def coefficient(steering: Steered, styles: Styles) -> Figure | None:
     """The coefficient by iteration, on a logarithmic scale where all are above 0."""
-    drawn = _lines([(styles[s.setting.label][0], s.run, s.coef) for s in steering], 1.4)
+    drawn = _lines([(styles[setting.label][0], s.run, s.coef) for setting, s in steering], 1.4)
     if drawn is None:
         return None
     fig, ax = drawn
-    logarithmic(ax.set_yscale, ax.yaxis, [coef for s in steering for _, coef in s.coef])
+    logarithmic(ax.set_yscale, ax.yaxis, [coef for _, s in steering for _, coef in s.coef])
     ax.set_ylabel("coefficient")
     return fig
 
 
-def kl_over_iterations(steering: Sequence[Steering], styles: Styles) -> Figure | None:
+def kl_over_iterations(steering: Steered, styles: Styles) -> Figure | None:
     """The KL of the rollouts by iteration, with the targets (nats a response) as lines."""
-    drawn = _lines([(styles[s.setting.label][0], s.run, s.measured) for s in steering], 1.2)
+    drawn = _lines([(styles[setting.label][0], s.run, s.measured) for setting, s in steering], 1.2)
     if drawn is None:
         return None
     fig, ax = drawn
-    for level in sorted({s.target for s in steering if s.unit == "sequence"}):
+    for level in sorted({s.target for _, s in steering if s.unit == "sequence"}):
         draw_target(ax, level, lift=3)
     ax.set_ylim(bottom=0.0)
     ax.set_ylabel("KL to SFT, nats a response")

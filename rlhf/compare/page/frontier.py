@@ -12,7 +12,6 @@ EXACT = (5.4, 4.4)  # inches
 
 
 def frontier(view: View) -> Section:
-    """The section."""
     settings = view.study.settings
     return Section(
         key="frontier",

@@ -16,9 +16,7 @@ Fits = list[tuple[str, Fit]]  # name of the curve
 
 
 def over(view: View) -> Section:
-    """The section."""
-    members = view.study.members
-    points = [(s, run) for s, run in members if gold_gains(run)]
+    points = [(s, run) for s, run in view.study.members if gold_gains(run)]
     fitted = fit([gold_gains(run) for _, run in points])
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     fits, charts = (_best_of_n(view), _gap(view)) if points else ([], [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlhf.compare.figures import searches as figures
@@ -13,15 +12,6 @@ from rlhf.compare.text import searches as texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    name: str
-    sentences: str
-    charts: list[Chart]
-    tables: list[texts.Table]
-    note: str
 
 
 def search(view: View) -> Section:
@@ -35,13 +25,13 @@ def search(view: View) -> Section:
         return looks.get(run.directory, (MUTED, "o")) if run is not None else (MUTED, "o")
 
     parts = [
-        Part(
-            name=one.name,
-            sentences=texts.sentences(one),
-            charts=_chart(one, style, view),
-            tables=texts.tables(one),
-            note=texts.note(one),
-        )
+        {
+            "name": one.name,
+            "sentences": texts.sentences(one),
+            "charts": _chart(one, style, view),
+            "tables": texts.tables(one),
+            "note": texts.note(one),
+        }
         for one in study.searches
     ]
     return Section(

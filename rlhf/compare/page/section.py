@@ -72,7 +72,6 @@ class View:
 
 
 def view_of(study: Study) -> View:
-    """The view of a study."""
     return View(
         study=study,
         answer=answer(study),

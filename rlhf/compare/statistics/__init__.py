@@ -23,7 +23,6 @@ from rlhf.compare.statistics.step_response import (
     Response,
     Series,
     Steering,
-    final_coef,
 )
 from rlhf.compare.statistics.study import Study
 
@@ -52,7 +51,6 @@ __all__ = [
     "Steering",
     "Study",
     "better_before",
-    "final_coef",
     "fit",
     "gap",
     "gap_path",

@@ -10,7 +10,7 @@ from statistics import fmean, median
 from rlhf.compare.read import Run, series
 from rlhf.compare.statistics.findings import CLEAR
 from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.statistics.step_response import target, unit
+from rlhf.compare.statistics.step_response import steering
 from rlhf.metrics import ENDED, ENTROPY, GOLD, KL, LENGTH, PROXY
 from rlhf.rundir.read import number
 
@@ -146,13 +146,11 @@ def kl_blow_up(run: Run) -> str | None:
     if not kl:
         return None
     end = median(kl)
-    if unit(run) == "sequence":
-        goal = target(run)
-        return (
-            f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."
-            if end > OFF_TARGET * goal
-            else ""
-        )
+    steered = steering(run)
+    if steered.unit == "sequence":
+        goal = steered.target
+        sentence = f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."
+        return sentence if end > OFF_TARGET * goal else ""
     entropy, length = series(run, f"eval/{ENTROPY}"), series(run, f"eval/{LENGTH}")
     if not entropy or not length:
         return None

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from rlhf.compare.read import Run, series, value
-from rlhf.compare.statistics.settings import Setting
-from rlhf.metrics import COEF, KL, METRICS
+from rlhf.metrics import COEF, KL, METRICS, TOKEN_KL
 from rlhf.rundir.read import read_json
 
 BAND = 0.05  # "at the target" is within 5 % of it
@@ -55,77 +54,48 @@ def response(kl: Series, target: float) -> Response:
     )
 
 
-def unit(run: Run) -> str | None:
-    """Of the run's target: sequence or token; None without a target."""
-    recorded = next((u for u in ("sequence", "token") if series(run, f"kl/target_{u}_nats")), None)
-    return recorded or (
-        str(run.config.get("kl.controller.unit", "sequence"))
-        if value(run.config, "kl.controller.target") > 0
-        else None
-    )
-
-
-def target(run: Run) -> float:
-    """nats, by `unit`: the last that the run recorded, else its config's; nan without one."""
-    if unit(run) is None:
-        return math.nan
-    recorded = series(run, f"kl/target_{unit(run)}_nats")
-    return recorded[-1][1] if recorded else value(run.config, "kl.controller.target")
-
-
-def steered_kl(run: Run) -> tuple[Series, bool]:
-    """The KL in the target's unit, and whether it is exact: that of the oracle where the run has
-    it, else the rollouts' own estimate."""
-    exact = series(run, "oracle/kl") if unit(run) != "token" else []
-    return (exact, True) if exact else (series(run, f"kl/{unit(run) or 'sequence'}_nats"), False)
-
-
-def solved(run: Run) -> float:
-    """The coefficient whose optimum has the target as its KL, where the oracle solved for it;
-    else nan."""
-    return value(read_json(run.directory / "oracle.json").get("target") or {}, "beta")
-
-
-def final_coef(run: Run) -> float:
-    """The geometric mean over the last third of the run; 0 where a schedule ends at 0."""
-    coefs = [coef for _, coef in series(run, COEF)]
-    last = coefs[-max(1, round(END * len(coefs))) :]
-    return math.exp(fmean(map(math.log, last))) if min(last) > 0 else last[-1]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Steering:
     """A run's coefficient and KL by iteration, and the target that it was steered to."""
 
-    setting: Setting
     run: Run
     coef: Series
     rollouts: Series  # the KL of training; `measured` has the evaluations where it was not recorded
     measured: Series
     exact: Series  # the oracle's KL, where the run has it
-    unit: str | None
-    target: float
-    solved: float
-    kl: Series  # in the target's unit, what the response is of
-    is_exact: bool  # whether `kl` is the oracle's
+    unit: str | None  # of the target: sequence or token; None without one
+    target: float  # nats, the last that the run recorded, else its config's; nan without one
+    solved: float  # the coefficient whose optimum has the target as its KL, where that is known
+    kl: Series  # in the target's unit: the oracle's where the run has it, else the rollouts' own
     response: Response | None  # None without a target, or with too few points
 
+    @property
+    def final_coef(self) -> float:
+        """The geometric mean over the last third of the run; 0 where a schedule ends at 0."""
+        last = [coef for _, coef in self.coef[-max(1, round(END * len(self.coef))) :]]
+        return math.exp(fmean(map(math.log, last))) if min(last) > 0 else last[-1]
 
-def steering(setting: Setting, run: Run) -> Steering:
+
+def steering(run: Run) -> Steering:
     """A run's way to its target, from its files."""
-    kl, is_exact = steered_kl(run)
-    goal = target(run)
+    recorded = {u: series(run, f"kl/target_{u}_nats") for u in ("sequence", "token")}
+    target = value(run.config, "kl.controller.target")
+    unit = next((u for u, targets in recorded.items() if targets), None)
+    if unit is not None:
+        target = recorded[unit][-1][1]
+    elif target > 0:
+        unit = str(run.config.get("kl.controller.unit", "sequence"))
+    rollouts, exact = series(run, KL), series(run, "oracle/kl")
+    kl = series(run, TOKEN_KL) if unit == "token" else exact or rollouts
     return Steering(
-        setting=setting,
         run=run,
         coef=series(run, COEF),
-        rollouts=series(run, KL),
+        rollouts=rollouts,
         measured=series(run, *METRICS[KL].keys),
-        exact=series(run, "oracle/kl"),
-        unit=unit(run),
-        target=goal,
-        solved=solved(run),
+        exact=exact,
+        unit=unit,
+        target=target if unit is not None else math.nan,
+        solved=value(read_json(run.directory / "oracle.json").get("target") or {}, "beta"),
         kl=kl,
-        is_exact=is_exact,
-        response=response(kl, goal) if goal > 0 and len(kl) >= POINTS else None,
+        response=response(kl, target) if target > 0 and len(kl) >= POINTS else None,
     )

@@ -42,7 +42,7 @@ class Study:
     searches: Sequence[Search | Crossing]
     best_of_n: Curve | None  # of SFT; None also where there are several SFT policies
     exact: Exact
-    steering: Sequence[Steering]
+    steering: Sequence[tuple[Setting, Steering]]  # of `members`
     moved: bool  # whether the coefficient of a run did not stay where it began
     matched: Sequence[Matched]  # each reward; none where no run has finished
     sick: Sequence[tuple[Sickness, list[Sickness]]]  # each kind, and the others that have it
@@ -56,7 +56,7 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
     settings, rewards = group(runs), reward_keys(runs)
     members = [(s, run) for s in settings for run in s.runs]
     beginnings, copies = starts(settings), copied(settings)
-    ways = [steering(s, run) for s, run in members]
+    steered = [(s, steering(run)) for s, run in members]
     return Study(
         directory=directory,
         runs=runs,
@@ -71,8 +71,8 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         searches=searches(runs),
         best_of_n=curve([run for _, run in members]) if len(beginnings) == 1 else None,
         exact=exact(runs, copies),
-        steering=ways,
-        moved=any(len({coef for _, coef in way.coef}) > 1 for way in ways),
+        steering=steered,
+        moved=any(len({coef for _, coef in s.coef}) > 1 for _, s in steered),
         matched=[matched(settings, key) for key in rewards] if settings else [],
         sick=by_kind(diagnose(settings, runs)),
         well=well(settings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rlhf.compare.statistics import BAND, RISEN, Response, Steering, Study, final_coef
+from rlhf.compare.statistics import BAND, RISEN, Response, Steering, Study
 from rlhf.compare.text.markdown import grid
 
 HEAD = (
@@ -27,12 +27,16 @@ def markdown(study: Study) -> str:
         "![KL, its distance from the target and the coefficient by iteration](controllers.png)",
     ]
     rows = [
-        [s.setting.short, *_row(s), _coefficient(s)]
-        for s in study.steering
+        [
+            setting.short,
+            *_row(s, s.response),
+            f"{s.final_coef:.3g}" + (f" ({s.solved:.3g})" if math.isfinite(s.solved) else ""),
+        ]
+        for setting, s in study.steering
         if s.response is not None
     ]
     if rows:
-        exact = all(s.is_exact for s in study.steering if s.unit)
+        exact = all(s.exact and s.unit != "token" for _, s in study.steering if s.unit)
         lines += [
             "",
             (
@@ -60,22 +64,15 @@ def markdown(study: Study) -> str:
 def held(study: Study) -> list[list[str]]:
     """A line for each run with a target: how its KL came there and stayed."""
     return [
-        [s.setting.label, *_row(s, "nats "), f"{final_coef(s.run):.3g}"]
-        for s in study.steering
+        [setting.label, *_row(s, s.response, "nats "), f"{s.final_coef:.3g}"]
+        for setting, s in study.steering
         if s.response is not None
     ]
 
 
-def _row(s: Steering, unit: str = "") -> list[str]:
-    assert s.response is not None
-    per = "token" if s.unit == "token" else "response"
-    seed = str(s.run.config.get("seed", ""))
-    return [seed, f"{s.target:g} {unit}a {per}", *cells(s.response)]
-
-
-def _coefficient(s: Steering) -> str:
-    beside = f" ({s.solved:.3g})" if math.isfinite(s.solved) else ""
-    return f"{final_coef(s.run):.3g}{beside}"
+def _row(s: Steering, response: Response, unit: str = "") -> list[str]:
+    seed, per = str(s.run.config.get("seed", "")), "token" if s.unit == "token" else "response"
+    return [seed, f"{s.target:g} {unit}a {per}", *cells(response)]
 
 
 def cells(response: Response) -> list[str]:

@@ -10,7 +10,7 @@ from rlhf.compare.statistics.health import (
     well,
 )
 from rlhf.compare.statistics.settings import group
-from rlhf.compare.statistics.step_response import target, unit
+from rlhf.compare.statistics.step_response import steering
 
 
 @pytest.fixture
@@ -121,7 +121,10 @@ def test_a_target_per_token_is_no_target_per_response(sick):
         sick([], "a", config={"kl": {"coef": 0.1, "controller": node}}),
         sick([], "b", controller="Adaptive"),
     )
-    assert (unit(a), target(a), unit(b), target(b)) == ("token", 0.1, "sequence", 6.0)
+    assert [(steering(run).unit, steering(run).target) for run in (a, b)] == [
+        ("token", 0.1),
+        ("sequence", 6.0),
+    ]
     assert (
         CHECKS["KL blow-up"](
             sick(
