@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import controllers, exact as exact_figure, frontier
+from rlhf.compare.figures.style import DPI
 from rlhf.compare.page import page
 from rlhf.compare.page.section import View, view_of
 from rlhf.compare.page.sections import SECTIONS, write_markdown
@@ -18,6 +19,7 @@ from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.text import exact as exact_text, matched, report, searches, settings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
 
 
@@ -41,17 +43,13 @@ def compare(
     Raises:
         NothingToCompare: no run in `directory`.
     """
-    import matplotlib as mpl
-
     directory = Path(directory)
     runs = _load(directory) if runs is None else list(runs)
     if not runs:
         raise NothingToCompare("These places hold no run.")
     directory.mkdir(parents=True, exist_ok=True)
     study = study_of(directory, runs)
-    with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
-        view = view_of(study)
-        files = _write(view)
+    view, files = _write(study)
     links, warnings = _attach(study, files) if track else ({}, [])
     result = Comparison(
         runs=report.rows(study),
@@ -85,30 +83,44 @@ def _load(directory: Path) -> list[Run]:
     return runs
 
 
-def _write(view: View) -> dict[str, Path]:
+def _write(study: Study) -> tuple[View, dict[str, Path]]:
     """Every file that the comparison has something for; of the others none is left of before."""
-    study, panels = view.study, view.frontiers
+    import matplotlib as mpl
+
+    files: dict[str, Path] = {}
+    with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
+        view = view_of(study)
+        for name, (wanted, write) in _writers(view).items():
+            path = study.directory / name
+            if wanted:
+                write(path)
+                files[name] = path
+            else:
+                path.unlink(missing_ok=True)
+    return view, files
+
+
+def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
+    """By the name of a file: whether there is something for it, and what writes it."""
+    study, exact, panels = view.study, view.study.exact, view.frontiers
     sections = [section(view) for section in SECTIONS]
-    writers: dict[str, tuple[object, Callable[[Path], object]]] = {
+
+    def picture(draw: Callable[[], Figure]) -> Callable[[Path], object]:
+        return lambda path: draw().savefig(path, dpi=DPI)
+
+    return {
         "report.html": (True, lambda path: page.write(path, view, sections)),
         "runs.csv": (True, lambda path: report.write_csv(path, study)),
         "report.md": (True, lambda path: write_markdown(path, study, sections)),
         "frontier.png": (
             panels,
-            lambda path: frontier.draw(path, study, panels, view.answer.title),
+            picture(lambda: frontier.figure(study, panels, view.answer.title)),
         ),
-        "oracle.csv": (study.exact.table, lambda path: exact_text.write_csv(path, study.exact)),
-        "oracle.png": (study.exact.curves, lambda path: exact_figure.draw(path, study.exact)),
-        "controllers.png": (study.moved, lambda path: controllers.draw(path, study)),
+        "oracle.csv": (exact.table, lambda path: exact_text.write_csv(path, exact)),
+        "oracle.png": (exact.curves, picture(lambda: exact_figure.figure(exact))),
+        "controllers.png": (study.moved, picture(lambda: controllers.figure(study))),
         "matched.csv": (study.matched, lambda path: matched.write_csv(path, study)),
     }
-    for name, (wanted, write) in writers.items():
-        path = study.directory / name
-        if wanted:
-            write(path)
-        else:
-            path.unlink(missing_ok=True)
-    return {name: study.directory / name for name, (wanted, _) in writers.items() if wanted}
 
 
 def _attach(study: Study, files: dict[str, Path]) -> tuple[dict[str, str], list[str]]:

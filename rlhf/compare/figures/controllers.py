@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.style import DPI, GREY, INK, canvas, styles_of
@@ -13,10 +12,11 @@ from rlhf.compare.statistics import BAND, Series, Steering, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def draw(path: Path, study: Study) -> None:
-    """Write the picture of a study whose coefficients moved."""
+def figure(study: Study) -> Figure:
+    """The picture of a study whose coefficients moved."""
     colors = {label: color for label, (color, _) in styles_of(study.settings).items()}
     steered = [(setting, s) for setting, s in study.steering if s.unit]
     fig = canvas((8.5, 8.5 if steered else 6), DPI)
@@ -36,7 +36,7 @@ def draw(path: Path, study: Study) -> None:
         axes[-1].yaxis.set_major_formatter("{x:g}")
         axes[-1].yaxis.set_minor_formatter("{x:g}")
     _finish(axes)
-    fig.savefig(path, dpi=DPI)
+    return fig
 
 
 def _line(ax: Axes, points: Series, color: str, label: str = "_") -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlhf.compare.figures.style import DPI, canvas
+from rlhf.compare.figures.style import canvas
 from rlhf.compare.statistics import Exact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def draw(path: Path, exact: Exact) -> None:
-    figure(exact).savefig(path, dpi=DPI)
 
 
 def figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:

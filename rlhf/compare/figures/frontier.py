@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LABELLED = 10  # settings that can be named beside their marks or in a corner
-
-
-def draw(path: Path, study: Study, panels: Sequence[FrontierData], title: str) -> None:
-    figure(study, panels, title).savefig(path, dpi=DPI)
 
 
 def figure(study: Study, panels: Sequence[FrontierData], title: str = "") -> Figure:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rlhf.compare.figures.style import COEF, GREY, Styles, families, styles_of
 from rlhf.compare.read import Run, evaluations, final, final_se
-from rlhf.compare.statistics import Estimate, Interval, Setting, Study, interval
+from rlhf.compare.statistics import Estimate, Interval, Setting, Study, column, interval
 from rlhf.metrics import GOLD, KL, METRICS
 
 Point = tuple[float, float]  # KL in nats a response, reward
@@ -115,8 +115,8 @@ def _mark(setting: Setting, key: str, styles: Styles) -> Mark:
         runs=[_way(run, key) for run in setting.runs],
         x=setting[KL],
         y=setting[key],
-        x_interval=interval(*setting.column(KL)),
-        y_interval=interval(*setting.column(key)),
+        x_interval=interval(*column(setting.runs, KL)),
+        y_interval=interval(*column(setting.runs, key)),
     )
 
 

@@ -16,7 +16,7 @@ from rlhf.rundir.read import number
 class Evaluation:
     """One evaluation on the held-out prompts. Errors that are not known are nan."""
 
-    iteration: int
+    iteration: float  # whole, or between two
     kl: float  # nats a response, never below 0
     kl_se: float
     reward: float

@@ -16,7 +16,7 @@ from rlhf.compare.statistics.intervals import (
 from rlhf.compare.statistics.matched import BUDGETS, Cell
 from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
-from rlhf.compare.statistics.settings import ABSENT, Setting, order, setting_interval
+from rlhf.compare.statistics.settings import ABSENT, Setting, column, order, setting_interval
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,
@@ -51,6 +51,7 @@ __all__ = [
     "Steering",
     "Study",
     "better_before",
+    "column",
     "fit",
     "gap",
     "gap_path",

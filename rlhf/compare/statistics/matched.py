@@ -16,14 +16,10 @@ NEAR = 0.1  # a run that came within this share of a budget is shown there, mark
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
-    """A run at a KL budget. `short`: it never came to the budget, only near."""
+class Reached(Evaluation):
+    """A run at a KL budget, between two of its evaluations or at one that came near."""
 
-    reward: float
-    se: float
-    iteration: float
-    kl: float
-    short: bool
+    short: bool  # it never came to the budget, only near
     share: float  # of the run's training, 1 at its end
 
 
@@ -70,27 +66,14 @@ def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
             return None
         if low <= budget <= high:
             share = 1.0 if after.kl == before.kl else (budget - before.kl) / (after.kl - before.kl)
-            return Reached(
-                reward=_between(before.reward, after.reward, share),
-                se=_between(before.reward_se, after.reward_se, share),
-                iteration=_between(before.iteration, after.iteration, share),
-                kl=budget,
-                short=False,
-                share=_between(before.iteration, after.iteration, share)
-                / max(path[-1].iteration, 1),
-            )
+            there = {k: _between(x, vars(after)[k], share) for k, x in vars(before).items()}
+            done = there["iteration"] / max(path[-1].iteration, 1)
+            return Reached(**there | {"kl": budget}, short=False, share=done)
     near = [e for e in way if (1 - NEAR) * budget <= e.kl <= budget]
     if not near:
         return None
-    last, share = near[-1], near[-1].iteration / max(path[-1].iteration, 1)
-    return Reached(
-        reward=last.reward,
-        se=last.reward_se,
-        iteration=last.iteration,
-        kl=last.kl,
-        short=True,
-        share=share,
-    )
+    done = near[-1].iteration / max(path[-1].iteration, 1)
+    return Reached(**vars(near[-1]), short=True, share=done)
 
 
 def climb(path: Sequence[Evaluation], budget: float) -> Sequence[Evaluation]:
@@ -105,7 +88,9 @@ def cell(setting: Setting, key: str, budget: float) -> Cell:
     paths = [evaluations(run, key) for run in setting.runs]
     there = [r for path in paths if (r := at_budget(path, budget)) is not None]
     return Cell(
-        interval=interval([r.reward for r in there], [r.se for r in there]) if there else NOTHING,
+        interval=interval([r.reward for r in there], [r.reward_se for r in there])
+        if there
+        else NOTHING,
         reached=len(there),
         runs=len(setting.runs),
         short=any(r.short for r in there),

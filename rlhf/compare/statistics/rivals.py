@@ -142,7 +142,7 @@ def _levelled(rows: Sequence[tuple[End, list[Reached | None]]]) -> tuple[Numbers
     columns = zip(*(row for _, row in rows), strict=True)
     reads = [
         [
-            (r.reward - mean + level, r.se)
+            (r.reward - mean + level, r.reward_se)
             for r, mean in zip(column, means, strict=True)
             if r is not None
         ]

@@ -38,10 +38,6 @@ class Setting:
     def __getitem__(self, key: str) -> Estimate:
         return self.estimates.get(key, NOTHING)
 
-    def column(self, key: str) -> tuple[list[float], list[float]]:
-        """The runs' final numbers, and their own standard errors."""
-        return _column(self.runs, key)
-
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Config keys that differ: key -> {run name: value}. Secrets are hidden, by their key and in
@@ -123,7 +119,7 @@ def reward_keys(runs: Sequence[Run]) -> list[str]:
 
 def setting_interval(setting: Setting, key: str) -> Interval:
     """A setting's final number over its runs. A KL is never below 0."""
-    over = interval(*setting.column(key))
+    over = interval(*column(setting.runs, key))
     return replace(over, low=max(over.low, 0.0)) if key == KL else over
 
 
@@ -164,12 +160,13 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         values=values,
         runs=tuple(runs),
         copies=tuple(copies),
-        estimates={key: over_runs(*_column(runs, key)) for key in (*rewards, *AVERAGED)},
-        sft={key: same_thing(*_column(runs, f"sft/{key}")) for key in rewards},
+        estimates={key: over_runs(*column(runs, key)) for key in (*rewards, *AVERAGED)},
+        sft={key: same_thing(*column(runs, f"sft/{key}")) for key in rewards},
     )
 
 
-def _column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
+def column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
+    """The runs' final numbers, and their own standard errors."""
     return [final(run, key) for run in runs], [final_se(run, key) for run in runs]
 
 

@@ -18,6 +18,7 @@ from rlhf.compare.statistics import (
     Setting,
     Study,
     better_before,
+    column,
     interval,
     rival,
     say,
@@ -73,7 +74,7 @@ def answer(study: Study) -> Answer:
 
 def _gain(setting: Setting, key: str) -> Interval:
     """Over SFT: the mean of each run's end less its own evaluation of SFT."""
-    (ends, ses), (starts, start_ses) = setting.column(key), setting.column(f"sft/{key}")
+    (ends, ses), (starts, start_ses) = (column(setting.runs, k) for k in (key, f"sft/{key}"))
     return interval(
         [a - b for a, b in zip(ends, starts, strict=True)],
         [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)],
@@ -116,11 +117,10 @@ def _test(best: Setting, other: Rival | None) -> str:
 
 
 def _luck(settings: Sequence[Setting]) -> str:
-    some = len(settings) >= MANY
     return (
         f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
         " new runs."
-        if some
+        if len(settings) >= MANY
         else ""
     )
 
@@ -128,39 +128,30 @@ def _luck(settings: Sequence[Setting]) -> str:
 def _confidence(shown: Sequence[Interval]) -> str:
     """Where the intervals of the headline come from: its numbers, and that of their difference."""
     seeds = sorted({i.n for i in shown if i.source == SEEDS})
-    single, silent = any(i.source == EVALUATION for i in shown), any(not i.source for i in shown)
+    single = any(i.source == EVALUATION for i in shown)
     if not seeds and not single:
         return "No noise was measured, so nothing says how sure this is."
     counts = " and ".join(map(str, seeds))
-    few = (
+    few, some = any(n < FEW for n in seeds), any(not i.source for i in shown)
+    rest = (
         f" {counts} seeds are few: such an interval is little more than their range, and is too"
         " sure of itself."
+        * few
+        + " Where there are no brackets, the noise of a single seed was not measured." * some
     )
-    rest = few if any(n < FEW for n in seeds) else ""
-    rest += (
-        " Where there are no brackets, the noise of a single seed was not measured."
-        if silent
-        else ""
-    )
-    if not single:
-        source = (
-            f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation."
-        )
-    elif not seeds:
+    over_seeds = f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation"
+    source = f"{over_seeds}."
+    if not seeds:
         source = (
             "from the standard error of the evaluation. Each is of one seed, which says nothing of"
             " how much other seeds would differ."
         )
-    else:
+    elif single:
         source = (
-            f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation;"
-            " where there is one seed, from the standard error of its evaluation, which says"
-            " nothing of how much other seeds would differ."
-        )
-        source += (
-            " That of the difference adds the two in quadrature."
-            if any(i.source == BOTH for i in shown)
-            else ""
+            f"{over_seeds}; where there is one seed, from the standard error of its evaluation,"
+            " which says nothing of how much other seeds would differ."
+        ) + " That of the difference adds the two in quadrature." * any(
+            i.source == BOTH for i in shown
         )
     return f"In brackets: 95 % intervals, {source}{rest}"
 

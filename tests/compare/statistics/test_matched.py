@@ -20,7 +20,7 @@ def test_between_two_evaluations():
     # three quarters of the way from 2 to 6
     found = at_budget(_path((0, 0.0), (2, 1.0), (6, 3.0)), 5.0)
     assert (found.reward, found.iteration, found.kl, found.short) == (2.5, 1.75, 5.0, False)
-    assert found.se == pytest.approx(0.275) and found.share == 0.875  # iteration 1.75 of 2
+    assert found.reward_se == pytest.approx(0.275) and found.share == 0.875  # iteration 1.75 of 2
 
 
 def test_the_last_crossing_counts():
