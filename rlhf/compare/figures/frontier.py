@@ -43,10 +43,18 @@ def figure(study: Study, panels: Sequence[FrontierData], title: str = "") -> Fig
         _panel(ax, data)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
-    left, text = 0.1 / width, {"ha": "left", "color": INK}
-    place_title = {"y": 1 - 0.12 / height, "va": "top", "fontsize": 13, "fontweight": "bold"}
-    fig.suptitle("\n".join(lines), x=left, **text, **place_title)
-    fig.text(left, 0.1 / height, _caption(study), fontsize=8.5, color=GREY, ha="left", va="bottom")
+    fig.suptitle(
+        "\n".join(lines),
+        x=0.1 / width,
+        y=1 - 0.12 / height,
+        ha="left",
+        va="top",
+        fontsize=13,
+        fontweight="bold",
+        color=INK,
+    )
+    note = {"fontsize": 8.5, "color": GREY, "ha": "left", "va": "bottom"}
+    fig.text(0.1 / width, 0.1 / height, _caption(study), fontdict=note)
     if not few:
         names = axes[0].get_legend_handles_labels()
         fig.legend(*names, loc="outside right upper", fontsize=8, frameon=False)

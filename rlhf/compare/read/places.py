@@ -43,6 +43,6 @@ def _under(path: Path, name: str, folders: int) -> str:
 
 
 def home(runs: Sequence[Run]) -> Path:
-    """Where a comparison of these runs is kept: the same for the same runs."""
+    """The folder of a comparison of these runs: the same for the same runs."""
     key = "\n".join(sorted(str(run.directory.resolve()) for run in runs))
     return COMPARISONS / f"{len(runs)}-runs-{hashlib.sha256(key.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""What the runs of a comparison stand on: stages, code and packages."""
+"""Stages, code and packages that the runs of a comparison stand on."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def versions(manifests: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def shared(prints: Sequence[str]) -> str:
-    """How many different fingerprints a stage has, in words."""
+    """The number of different fingerprints of a stage, in words."""
     return "one for all runs" if len(prints) == 1 else f"{len(prints)} different"

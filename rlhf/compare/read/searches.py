@@ -66,7 +66,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """What the search measured at one value of the setting, a mean over `runs`."""
+    """The measurement at one value of the setting, a mean over `runs`."""
 
     x: float
     y: float

@@ -94,7 +94,7 @@ def _gained(findings: Findings, gain: Interval) -> str:
 
 
 def _test(best: Setting, other: Rival | None) -> str:
-    """How the difference of the two was reached."""
+    """The words on how the difference of the two was reached."""
     if other is None:
         return ""
     near = " Runs that came within a tenth of that KL count as there." if other.short else ""
@@ -126,7 +126,8 @@ def _luck(settings: Sequence[Setting]) -> str:
 
 
 def _confidence(shown: Sequence[Interval]) -> str:
-    """Where the intervals of the headline come from: its numbers, and that of their difference."""
+    """Says where the intervals of the headline come from: its numbers', and that of their
+    difference."""
     seeds = sorted({i.n for i in shown if i.source == SEEDS})
     single = any(i.source == EVALUATION for i in shown)
     if not seeds and not single:

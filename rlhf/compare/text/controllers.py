@@ -1,4 +1,4 @@
-"""How each controller held its target, as tables of report.md and report.html."""
+"""Tables of how each controller held its target, for report.md and report.html."""
 
 from __future__ import annotations
 
