@@ -19,7 +19,7 @@ class Estimate:
 
     @property
     def spread(self) -> float:
-        """The length of a bar: the standard deviation over runs, or one run's own standard error."""
+        """A bar's length: the standard deviation over runs, or one run's own standard error."""
         return self.std if self.n > 1 else self.se
 
 
