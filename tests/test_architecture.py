@@ -29,6 +29,7 @@ LIGHT = (
     "compare",
     "reproduce",
     "tracking",
+    "metrics.py",
     "kl/rules.py",
     "kl/controller.py",
     "kl/__init__.py",
@@ -47,7 +48,7 @@ HEAVY = {
 }
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py", "arguments.py", "digests.py"},
+    {"functional", "rundir", "randomness.py", "arguments.py", "digests.py", "metrics.py"},
     {"types.py"},
     {"kl", "oracle"},
     {"data"},

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.compare.read.places import COMPARISONS, gather, home, is_run
+from rlhf.compare.read.places import COMPARISONS, gather, home
+from rlhf.compare.read.runs import is_run
+from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.store import default_uri
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_state(wide_console(), place)
         return 0
 
-    from rlhf.compare.comparison import NothingToCompare, compare
+    from rlhf.compare.comparison import compare
 
     try:
         if together:

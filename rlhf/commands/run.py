@@ -16,6 +16,7 @@ from rlhf.config.composition.plan import Plan, plan, reason
 from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError
+from rlhf.metrics import END_OF_RUN
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 
@@ -171,22 +172,6 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
     return 0
 
 
-# what the table at the end of a run shows; summary.json has everything
-SHOWN = (
-    "objective",
-    "reward/",
-    "sft/",
-    "kl.coef",
-    "kl/sequence_nats",
-    "kl/plain/sequence_nats",
-    "response/",
-    "policy/",
-    "val/",
-    "reward_model/",
-    "wall_seconds",
-)
-
-
 def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -197,7 +182,7 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     for key, value in summary.items():
         if (
             not isinstance(value, (int, float))
-            or not key.startswith(SHOWN)
+            or not key.startswith(END_OF_RUN)
             or key.endswith(("_se", "_k2", "_k3", "_exact"))
         ):
             continue

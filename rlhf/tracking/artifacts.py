@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.metrics import MLFLOW_RESULTS
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text, redacted_file
 from rlhf.tracking.state import finite
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
 TABLE = "samples.json"
 PER_REQUEST = 100  # params or tags
-# of summary.json, beside everything with a `/`
-RESULTS = ("objective", "kl.coef_final", "wall_seconds")
 
 
 def send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
@@ -69,7 +68,7 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     wanted = {
         f"final/{k}": v
         for k, v in summary.items()
-        if ("/" in k and not k.endswith("_se")) or k in RESULTS
+        if ("/" in k and not k.endswith("_se")) or k in MLFLOW_RESULTS
     }
     return finite(wanted)[0]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from rlhf.metrics import MLFLOW_FIRST
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
@@ -136,7 +137,9 @@ class Delivery:
             stamp = self._times.get(iteration) or now()
             ordered = sorted(
                 values.items(),
-                key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST),
+                key=lambda item: (
+                    MLFLOW_FIRST.index(item[0]) if item[0] in MLFLOW_FIRST else len(MLFLOW_FIRST)
+                ),
             )
             metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
             self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)

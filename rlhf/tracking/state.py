@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.files import write_json
-from rlhf.rundir.names import snake
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
@@ -77,18 +76,8 @@ def open_state(
 
 
 def written(params: Mapping[str, Any]) -> dict[str, str]:
-    """As they are sent. A class goes by its piece, one of ours by its YAML name:
-    `kl.controller._target_`: rlhf.kl.controller.PID is `kl.controller`: pid.
-    """
-    return dict(_written(key, value) for key, value in params.items())
-
-
-def _written(key: str, value: Any) -> tuple[str, str]:
-    if key.endswith("._target_"):
-        return key_of(key.removesuffix("._target_")), (
-            snake(value) if str(value).startswith("rlhf.") else _text(value)
-        )
-    return key_of(key), _text(redact_value(key, value))
+    """As they are sent: names and values that MLflow takes, without secrets."""
+    return {key_of(key): _text(redact_value(key, value)) for key, value in params.items()}
 
 
 def key_of(name: str) -> str:

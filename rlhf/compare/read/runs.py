@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.naming import named_flat
+from rlhf.rundir.files import flatten
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
 
+CLASS = "._target_"
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
 
 
@@ -23,7 +25,8 @@ class Run:
     name: str
     directory: Path
     status: str  # one of the words of rlhf.rundir.status
-    config: dict[str, Any]  # dotted keys
+    config: dict[str, Any]  # dotted keys; a piece by its name
+    pieces: frozenset[str]  # the keys of `config` that are pieces
     summary: dict[str, Any]  # empty unless finished
     metrics: tuple[dict[str, Any], ...]  # one row an iteration
     error: str | None  # without logins
@@ -44,16 +47,17 @@ def load(directory: Path) -> list[Run]:
         str(job["name"]): tuple(map(str, job.get("overrides", ())))
         for job in read_json(directory / "sweep.json").get("jobs", ())
     }
-    found = {
-        path.name
-        for path in directory.iterdir()
-        if path.is_dir() and any((path / mark).is_file() for mark in MARKS)
-    }
+    there = {path.name for path in directory.iterdir() if is_run(path)}
     launcher = read_launcher(directory)
     return [
         load_run(directory / name, jobs.get(name, ()), launcher)
-        for name in sorted(found | jobs.keys())
+        for name in sorted(there | jobs.keys())
     ]
+
+
+def is_run(place: Path) -> bool:
+    """Whether a directory is a single run's."""
+    return any((place / mark).is_file() for mark in MARKS)
 
 
 def load_run(
@@ -61,28 +65,18 @@ def load_run(
 ) -> Run:
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
     state = run_state(directory, launcher).state
+    flat = _config(directory / "config.yaml")
     return Run(
         name=directory.name,
         directory=directory,
         status=state,
-        config=_config(directory / "config.yaml"),
+        config=named_flat(flat),
+        pieces=frozenset(key.removesuffix(CLASS) for key in flat if key.endswith(CLASS)),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
         error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
     )
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -91,4 +85,4 @@ def _config(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
-    return named_flat(flatten(tree)) if isinstance(tree, Mapping) else {}
+    return flatten(tree) if isinstance(tree, Mapping) else {}

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_row
 from rlhf.rundir.status import read_status
 from rlhf.rundir.words import duration
 from rlhf.sweeps.job import BAD, Outcome
-from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, numbers, progress
+from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
 URGENT = ("running", *BAD)  # the first to get a row where there is no room for all
@@ -99,7 +100,7 @@ class SweepWatcher:
         if self.printed.get(name) == now:
             return
         self.printed[name] = now
-        metrics = numbers(last_row(directory / "metrics.jsonl"))
+        metrics = cells(last_row(directory / "metrics.jsonl"), LIVE)
         shown = " ".join(f"{label} {text}" for label, text in metrics.items() if text)
         if outcome.state != "running":
             code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_lines, last_row
 from rlhf.rundir.status import RunState
 from rlhf.rundir.words import duration
@@ -58,24 +59,7 @@ def progress(directory: Path, status: Mapping[str, Any]) -> dict[str, str]:
     return {
         "stage": str(status.get("stage") or ""),
         "iteration": f"{status.get('iteration', 0)}/{total}" if total else "",
-        **numbers(last_row(directory / "metrics.jsonl")),
-    }
-
-
-def numbers(row: Mapping[str, Any]) -> dict[str, str]:
-    """Reward, KL and coefficient of one line of metrics.jsonl, as text."""
-    names = {
-        "reward": ("reward/proxy", "eval/reward/proxy", "reward/gold"),
-        "KL": ("kl/sequence_nats", "eval/kl/sequence_nats"),
-        "coef": ("kl/coef",),
-    }
-    values = {
-        label: next((row[key] for key in keys if key in row), None) for label, keys in names.items()
-    }
-    form = {"reward": "+.3f", "KL": ".2f", "coef": ".4g"}
-    return {
-        k: format(v, form[k]) if isinstance(v, (int, float)) else str(v) if v is not None else ""
-        for k, v in values.items()
+        **cells(last_row(directory / "metrics.jsonl"), LIVE),
     }
 
 
