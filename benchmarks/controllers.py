@@ -1,10 +1,9 @@
 """How fast and how well each controller brings the KL to its target, where the right coefficient is
 known.
 
-    python benchmarks/controllers.py                        # a plant of one line, a lag of 8
-    rollouts, 6 % noise rlhf experiment=controllers                             # real PPO on a
-    problem where every response can be listed python benchmarks/controllers.py sweeps/controllers
-    # the runs, and the same controllers on that problem's exact plant
+    python benchmarks/controllers.py                      # a plant of one line, lag 8, noise 6 %
+    rlhf experiment=controllers                           # real PPO, every response can be listed
+    python benchmarks/controllers.py sweeps/controllers   # the runs, and that problem's exact plant
 
 A plant is beta -> the KL that the policy would come to; the KL moves towards it by 1/lag of the
 difference in each rollout, and is measured with noise, seeded. Every loop begins at KL 0, with a
@@ -25,22 +24,13 @@ import torch
 import yaml
 
 from rlhf.compare.read.runs import load_run
-from rlhf.compare.statistics.step_response import (
-    cells,
-    final_coef,
-    response,
-    series,
-    solved,
-    steered_kl,
-    target,
-    unit,
-)
+from rlhf.compare.statistics.step_response import response, steering
+from rlhf.compare.text.controllers import cells
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed
 from rlhf.modules.exact import ExactView
 from rlhf.oracle import best_policy, beta_for_kl, exact_sequence_kl
-from rlhf.rundir.names import snake
 from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import ppo_module
 from rlhf.stages.table import artifacts, fingerprints
@@ -129,16 +119,16 @@ def of_runs(sweep: Path, args: argparse.Namespace) -> None:
     runs = [
         run
         for path in sorted(sweep.iterdir())
-        if (path / "summary.json").is_file() and unit(run := load_run(path)) == "sequence"
+        if (path / "summary.json").is_file() and steering(run := load_run(path)).unit == "sequence"
     ]
     if not runs:
         raise SystemExit(
             f"{sweep} holds no finished run with a target: rlhf experiment=controllers"
         )
-    goal = target(runs[0])
+    goal = steering(runs[0]).target
     ref_logp, reward = exact_plant(runs[0].directory)
     right = beta_for_kl(ref_logp, reward, goal)
-    configs = {snake(run.config["kl.controller._target_"]): run for run in runs}
+    configs = {run.config["kl.controller"]: run for run in runs}
 
     def made(coef: float) -> dict[str, Controller]:
         found: dict[str, Controller] = {}
@@ -161,14 +151,13 @@ def of_runs(sweep: Path, args: argparse.Namespace) -> None:
     print("\nPPO itself, exact KL.\n")
     print(HEAD.replace("controller |", "controller | seed |").replace("|---|", "|---|---|", 1))
     for run in runs:
-        name, first = snake(run.config["kl.controller._target_"]), series(run, "kl/coef")[0][1]
-        found = cells(response(steered_kl(run)[0], goal))
+        name, way = run.config["kl.controller"], steering(run)
         line = [
             name,
             str(run.config["seed"]),
-            f"{first:g}",
-            *found,
-            f"{final_coef(run):.3g} ({solved(run):.3g})",
+            f"{way.coef[0][1]:g}",
+            *cells(response(way.kl, goal)),
+            f"{way.final_coef:.3g} ({way.solved:.3g})",
         ]
         print(f"| {' | '.join(line)} |")
 

@@ -1,13 +1,14 @@
 """What a sweep survives, and what it costs against as many whole pipelines.
 
-    python benchmarks/sweep.py FOLDER [override ...]        # FOLDER is new; the overrides go to
-    every command below
+    python benchmarks/sweep.py FOLDER [override ...]
+
+FOLDER is new; the overrides go to every command below.
 
 1. `rlhf kl.coef=0.05` in folders of their own, so that each trains SFT and reward model too: one
 alone, then two side by side.
 2. `rlhf experiment=fixed_or_steered`, 24 jobs, two at a time. One job finds a folder where its
-metrics should go and raises, one gets
-   SIGKILL in the middle of PPO, and when eleven have finished the parent gets it too.
+metrics should go and raises, one gets SIGKILL in the middle of PPO, and when eleven have finished
+the parent gets it too.
 3. What stands in the way of the failing job is removed, and the same command is given again.
 4. One more whole pipeline alone, so that a machine that became faster or slower shows.
 
@@ -30,7 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 
 SWEEP = "experiment=fixed_or_steered"

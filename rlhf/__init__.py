@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rlhf.config.compose import compose as compose, validate as validate
     from rlhf.runs.execute import run as run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "compose", "run", "validate"]
 
 _HOMES = {

@@ -19,29 +19,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rlhf import metrics
 from rlhf.modules.base import Metrics, StageModule
 
-# what a stage's line shows: (metric, label, format); the first name that the record has wins
-SHOWN = (
-    (("reward/proxy", "reward/gold"), "reward", "{:+.3f}"),
-    (("eval/reward/gold",), "gold", "{:+.3f}"),
-    (("kl/sequence_nats", "eval/kl/sequence_nats"), "KL", "{:.2f}"),
-    (("kl/coef",), "coef", "{:.4g}"),
-    (("train/loss",), "loss", "{:.4f}"),
-    (("val/perplexity",), "perplexity", "{:.2f}"),
-    (("val/accuracy",), "accuracy", "{:.3f}"),
-)
 PLAIN_EVERY = 5.0  # seconds between plain lines
 
 
 def describe(record: Metrics) -> str:
     """The record's main numbers, e.g. `reward +0.512  KL 1.93  coef 0.05`."""
-    parts = []
-    for names, label, form in SHOWN:
-        found = next((record[name] for name in names if name in record), None)
-        if found is not None:
-            parts.append(f"{label} {form.format(found)}")
-    return "  ".join(parts)
+    shown = metrics.cells(record, metrics.PROGRESS)
+    return "  ".join(f"{label} {text}" for label, text in shown.items() if text)
 
 
 class Progress(pl.Callback):

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.compare.read.places import COMPARISONS, gather, home, is_run
+from rlhf.compare.read.places import COMPARISONS, gather, home
+from rlhf.compare.read.runs import is_run
+from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
 from rlhf.rundir.redact import redact_text
-from rlhf.tracking.experiments import directories
+from rlhf.tracking.lookup import directories
 from rlhf.tracking.store import default_uri
 
 DESCRIPTION = f"""
@@ -66,13 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if fault := next(filter(None, faults), None):
         return _refuse(fault)
     if args.status:
-        from rlhf.sweeps.state import print_state
+        from rlhf.sweeps.screen.table import print_state
 
         for place in args.places:
             print_state(wide_console(), place)
         return 0
 
-    from rlhf.compare.comparison import NothingToCompare, compare
+    from rlhf.compare.comparison import compare
 
     try:
         if together:

@@ -18,20 +18,22 @@ from rlhf import __version__
 from rlhf.commands import summaries
 from rlhf.config.allow import ENVIRONMENT
 from rlhf.config.build import build
+from rlhf.config.composition.hydra_internals import run_composed
 from rlhf.config.composition.plan import Plan, plan, reason
 from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
-from rlhf.config.hydra_internals import run_composed
 from rlhf.config.naming import is_finished, older_runs, other_version, slug
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
+from rlhf.metrics import END_OF_RUN
 from rlhf.rundir.errors import RunFailed
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 from rlhf.runs.execute import directory_of, execute
-from rlhf.sweeps.launchers.local import limit_threads
+from rlhf.sweeps.launchers.prepare import limit_threads
 
 if TYPE_CHECKING:
-    from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
+
+    from rlhf.config.composition.hydra_internals import Hydra
 
 ALLOW_FLAG = "--allow-targets"
 FAILED, WRONG = 1, 2
@@ -44,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     if "--version" in arguments:
         print(f"rlhf {__version__}")
         return 0
-    from hydra._internal.utils import get_args_parser
+    from rlhf.config.composition.hydra_internals import get_args_parser
 
     parser = get_args_parser()
     args, unknown = parser.parse_known_args(arguments)
@@ -162,26 +164,11 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
         print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
         limit_threads(cfg.trainer.threads)
         go = partial(execute, cfg, directory=directory, log=directory / "log.txt", loaded=loaded)
-        if code := int(run_composed(hydra, composed, lambda config: go()).return_value or 0):
+        code: int = run_composed(hydra, composed, lambda config: go())
+        if code:
             return code
     _print_summary(read_json(directory / "summary.json"), directory)
     return 0
-
-
-# what the table at the end of a run shows; summary.json has everything
-SHOWN = (
-    "objective",
-    "reward/",
-    "sft/",
-    "kl.coef",
-    "kl/sequence_nats",
-    "kl/plain/sequence_nats",
-    "response/",
-    "policy/",
-    "val/",
-    "reward_model/",
-    "wall_seconds",
-)
 
 
 def _print_summary(summary: dict[str, Any], directory: Path) -> None:
@@ -194,7 +181,7 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     for key, value in summary.items():
         if (
             not isinstance(value, (int, float))
-            or not key.startswith(SHOWN)
+            or not key.startswith(END_OF_RUN)
             or key.endswith(("_se", "_k2", "_k3", "_exact"))
         ):
             continue

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Sequence
 
 from rlhf.rundir.redact import redact_text
-from rlhf.sweeps.launchers.signals import stop_signals
+from rlhf.rundir.signals import stop_signals
 from rlhf.tracking.links import MODE
 from rlhf.tracking.store import absolute_uri, database, quiet
 

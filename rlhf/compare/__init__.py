@@ -1,5 +1,6 @@
 """From a sweep's directory to one answer: a picture, a table, a report."""
 
-from rlhf.compare.comparison import Comparison, compare
+from rlhf.compare.comparison import compare
+from rlhf.compare.result import Comparison
 
 __all__ = ["Comparison", "compare"]

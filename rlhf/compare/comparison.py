@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.page import page as webpage
-from rlhf.compare.read.runs import Run, load
-from rlhf.compare.read.searches import Crossing, Search, crossings, searches
-from rlhf.compare.statistics import exact as oracle, step_response as controllers
-from rlhf.compare.statistics.estimates import gap
-from rlhf.compare.statistics.findings import Findings, find
-from rlhf.compare.statistics.settings import Setting, copied, differing, group, reward_keys
-from rlhf.compare.text import matched as matchedtext, report, searches as searchtext
-from rlhf.compare.text.answer import answer
+from rlhf.compare.figures import controllers, exact as exact_figure, frontier
+from rlhf.compare.figures.style import DPI
+from rlhf.compare.page import page
+from rlhf.compare.page.section import View, view_of
+from rlhf.compare.page.sections import SECTIONS, write_markdown
+from rlhf.compare.read import Run, load
+from rlhf.compare.result import Comparison, NothingToCompare
+from rlhf.compare.statistics import Setting, Study, gap
+from rlhf.compare.statistics.study import study as study_of
+from rlhf.compare.text import exact as exact_text, matched, report, searches, settings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`runs` are the lines of runs.csv; `settings` the means over seeds, `<key>`, `<key>_se`,
-    `<key>_std` and `<key>_n` for each number."""
-
-    runs: list[dict[str, Any]]
-    settings: list[dict[str, Any]]
-    files: dict[str, Path]  # report.html, report.md, runs.csv, frontier.png
-    answer: str
-    links: dict[str, str]  # into MLflow, where the runs are there
-    warnings: tuple[str, ...]
-
-
-class NothingToCompare(ValueError):
-    """The directory is no sweep, or an empty one."""
 
 
 def compare(
@@ -59,68 +43,36 @@ def compare(
     Raises:
         NothingToCompare: no run in `directory`.
     """
-    import matplotlib as mpl
-
     directory = Path(directory)
-    runs = _found(directory) if runs is None else list(runs)
+    runs = _load(directory) if runs is None else list(runs)
     if not runs:
         raise NothingToCompare("These places hold no run.")
     directory.mkdir(parents=True, exist_ok=True)
-    settings, rewards = group(runs), reward_keys(runs)
-    found, varied, copies = find(settings), differing(runs), copied(settings)
-    said = answer(found, settings, runs)
-    searched: list[Search | Crossing] = [*crossings(runs), *searches(runs)]
-    rows = [report.row(run, varied, copies) for run in runs]
-    files = {"runs.csv": report.write_csv(directory / "runs.csv", rows)}
-    with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
-        picture = _picture(directory, settings, rewards, found, said.title)
-        exact = oracle.write(directory, runs, copies)
-        moved = controllers.write(directory, settings)
-        page = webpage.write(
-            directory / "report.html",
-            runs,
-            settings,
-            rewards,
-            found,
-            said,
-            exact.rows if exact else (),
-            searched,
-        )
-    more = [*([exact.markdown] if exact else []), *([moved[1]] if moved else [])]
-    text = report.markdown(directory, runs, settings, found, said, picture, searched, more)
-    (directory / "report.md").write_text(text, encoding="utf-8")
-    files |= (
-        {"report.md": directory / "report.md"}
-        | ({"frontier.png": picture} if picture else {})
-        | (exact.files if exact else {})
+    study = study_of(directory, runs)
+    view, files = _write(study)
+    links, warnings = _attach(study, files) if track else ({}, [])
+    result = Comparison(
+        runs=report.rows(study),
+        settings=[_flat(s) for s in study.settings],
+        files=files,
+        answer="\n\n".join(
+            [
+                *view.answer.paragraphs,
+                *map(searches.sentences, study.searches),
+                *exact_text.terminal(study),
+            ]
+        ),
+        links=links,
+        warnings=tuple(warnings),
     )
-    files |= {"controllers.png": moved[0]} if moved else {}
-    files |= (
-        {"matched.csv": matchedtext.write_matched(directory / "matched.csv", settings, rewards)}
-        if settings
-        else {}
-    )
-    files = {"report.html": page} | files
-    told = "\n\n".join(
-        [*said.paragraphs, *map(searchtext.sentences, searched), *([exact.text] if exact else [])]
-    )
-    links: dict[str, str] = {}
-    warnings: list[str] = []
-    if track:
-        from rlhf.compare.publish import attach
-
-        links, warnings = attach(
-            directory, runs, text, report.metrics(found, runs), list(files.values())
-        )
-    made = Comparison(rows, [_setting(s) for s in settings], files, told, links, tuple(warnings))
     if console is not None:
         from rlhf.compare.terminal import show
 
-        show(console, made, runs, report.table(settings, rewards, found))
-    return made
+        show(console, result, study.unfinished, settings.table(study))
+    return result
 
 
-def _found(directory: Path) -> list[Run]:
+def _load(directory: Path) -> list[Run]:
     if not directory.is_dir():
         raise NothingToCompare(f"{directory} is no directory.")
     runs = load(directory)
@@ -131,20 +83,53 @@ def _found(directory: Path) -> list[Run]:
     return runs
 
 
-def _picture(
-    directory: Path, settings: list[Setting], rewards: list[str], found: Findings | None, title: str
-) -> Path | None:
-    from rlhf.compare.figures import frontier
+def _write(study: Study) -> tuple[View, dict[str, Path]]:
+    """Every file that the comparison has something for; of the others none is left of before."""
+    import matplotlib as mpl
 
-    drawn = frontier.drawable(settings, rewards)
-    path = directory / "frontier.png"
-    if not drawn:
-        path.unlink(missing_ok=True)  # of an earlier comparison
-        return None
-    return frontier.draw(path, settings, drawn, found, title)
+    files: dict[str, Path] = {}
+    with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
+        view = view_of(study)
+        for name, (wanted, write) in _writers(view).items():
+            path = study.directory / name
+            if wanted:
+                write(path)
+                files[name] = path
+            else:
+                path.unlink(missing_ok=True)
+    return view, files
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
+def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
+    """By the name of a file: whether there is something for it, and what writes it."""
+    study, exact, panels = view.study, view.study.exact, view.frontiers
+    sections = [section(view) for section in SECTIONS]
+
+    def picture(draw: Callable[[], Figure]) -> Callable[[Path], object]:
+        return lambda path: draw().savefig(path, dpi=DPI)
+
+    return {
+        "report.html": (True, lambda path: page.write(path, view, sections)),
+        "runs.csv": (True, lambda path: report.write_csv(path, study)),
+        "report.md": (True, lambda path: write_markdown(path, study, sections)),
+        "frontier.png": (
+            panels,
+            picture(lambda: frontier.figure(study, panels, view.answer.title)),
+        ),
+        "oracle.csv": (exact.table, lambda path: exact_text.write_csv(path, exact)),
+        "oracle.png": (exact.curves, picture(lambda: exact_figure.figure(exact))),
+        "controllers.png": (study.moved, picture(lambda: controllers.figure(study))),
+        "matched.csv": (study.matched, lambda path: matched.write_csv(path, study)),
+    }
+
+
+def _attach(study: Study, files: dict[str, Path]) -> tuple[dict[str, str], list[str]]:
+    from rlhf.compare.publish import attach
+
+    return attach(study, report.metrics(study), list(files.values()))
+
+
+def _flat(setting: Setting) -> dict[str, Any]:
     flat: dict[str, Any] = {
         "label": setting.label,
         **setting.values,

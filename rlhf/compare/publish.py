@@ -8,16 +8,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.findings import GOLD
-from rlhf.compare.statistics.settings import differing, reward_keys
+from rlhf.compare.read import Run
+from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
+from rlhf.metrics import GOLD
 from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
 from rlhf.tracking import compare_link, deliver, log_sweep_summary, pending, run_link, ui_command
-from rlhf.tracking.delivery import read_state
 from rlhf.tracking.links import view_link
 from rlhf.tracking.relations import relabel
+from rlhf.tracking.state import read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.views import save_views
 
@@ -31,25 +31,19 @@ def target(runs: Sequence[Run]) -> tuple[str, str] | None:
     A run's own state comes first: a config may name the database relative to where the command was
     given.
     """
-    for run in runs:
-        state = read_state(run.directory)
-        if state.get("uri"):
-            return str(state["uri"]), str(state["experiment"])
-    for run in runs:
-        if run.config.get("tracking") == "mlflow" and run.config.get("tracking.uri"):
-            return str(run.config["tracking.uri"]), str(run.config["tracking.experiment"])
-    return None
+    states = [read_state(run.directory) for run in runs]
+    # in a config, a tracker that sends nothing has no uri
+    states += [{k: run.config.get(f"tracking.{k}") for k in ("uri", "experiment")} for run in runs]
+    known = (state for state in states if state.get("uri"))
+    return next(((str(state["uri"]), str(state["experiment"])) for state in known), None)
 
 
 def attach(
-    directory: Path,
-    runs: Sequence[Run],
-    markdown: str,
-    metrics: Mapping[str, float],
-    files: Sequence[Path],
+    study: Study, metrics: Mapping[str, float], files: Sequence[Path]
 ) -> tuple[dict[str, str], list[str]]:
     """Deliver what runs still owe, name them, then write the summary run and the views. Returns
     links and warnings."""
+    runs, directory = study.runs, study.directory
     where = target(runs)
     if where is None:
         return {}, []
@@ -60,7 +54,7 @@ def attach(
             return {}, [f"The comparison was not attached: {path} is not there any more."]
         # a server that is silent is waited for once, not for every run
         prepare_store(uri, experiment)
-        late = [said for owing in _owing(runs) if (said := deliver(owing))] + _name(uri, runs)
+        late = [word for owing in _owing(runs) if (word := deliver(owing))] + _name(uri, runs)
         name = next(
             (str(run.config["sweep"]) for run in runs if run.config.get("sweep")), directory.name
         )
@@ -72,11 +66,11 @@ def attach(
                 directory=directory,
                 # below the runs' own in MLflow's charts
                 metrics={f"sweep/{key}": value for key, value in metrics.items()},
-                note_markdown=_described(directory, markdown),
+                note_markdown=_described(directory),
                 files=files,
                 pictures=_small(files, Path(folder)),
             )
-        return _links(uri, name, run_id, runs), late
+        return _links(uri, name, run_id, study), late
     except Exception as error:  # of MLflow or any library below it
         return {}, [
             f"The comparison was not attached: MLflow at {redact_text(uri)} says {sentence(error)}"
@@ -113,7 +107,7 @@ def _name(uri: str, runs: Sequence[Run]) -> list[str]:
     tracked, client = _tracked(uri, runs), connect(uri)
     late = []
     for run in runs:
-        if run.name in tracked and run.status != "running" and "kl.controller" in run.config:
+        if run.name in tracked and run.status != "running" and "kl.controller" in run.pieces:
             varies = varied(run.directory)
             try:
                 relabel(
@@ -127,9 +121,9 @@ def _name(uri: str, runs: Sequence[Run]) -> list[str]:
     return late
 
 
-def _links(uri: str, sweep: str, summary: str, runs: Sequence[Run]) -> dict[str, str]:
+def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
+    runs, command = study.runs, ui_command(uri)
     tracked = _tracked(uri, runs)
-    command = ui_command(uri)
     links = {"command": command} if command else {}
     experiments = list(dict.fromkeys(str(state["experiment_id"]) for state in tracked.values()))
     if not experiments:
@@ -138,7 +132,7 @@ def _links(uri: str, sweep: str, summary: str, runs: Sequence[Run]) -> dict[str,
     if len(experiments) == 1 and all(
         run.config.get("sweep") == sweep for run in runs if run.name in tracked
     ):
-        links |= _views(uri, experiments[0], sweep, runs)
+        links |= _views(uri, experiments[0], sweep, study)
     # MLflow plots only metrics that all runs have
     whole = [run.name for run in runs if run.finished] or tracked
     links["side by side"] = compare_link(
@@ -147,16 +141,15 @@ def _links(uri: str, sweep: str, summary: str, runs: Sequence[Run]) -> dict[str,
     return links
 
 
-def _views(uri: str, experiment_id: str, sweep: str, runs: Sequence[Run]) -> dict[str, str]:
+def _views(uri: str, experiment_id: str, sweep: str, study: Study) -> dict[str, str]:
     """A server that takes no views loses nothing else."""
-    rewards = sorted(reward_keys(runs), key=lambda key: key != GOLD)
     try:
         listed, charted = save_views(
             connect(uri),
             experiment_id,
             sweep=sweep,
-            rewards=rewards,
-            params=[*differing(runs), "seed"],
+            rewards=sorted(study.rewards, key=lambda key: key != GOLD),
+            params=[*study.differing, "seed"],
         )
     except Exception:  # of MLflow or any library below it
         return {}
@@ -167,11 +160,11 @@ def _views(uri: str, experiment_id: str, sweep: str, runs: Sequence[Run]) -> dic
     }
 
 
-def _described(directory: Path, markdown: str) -> str:
-    """The report, and what the experiment asks in place of the title: the run has it as its
-    name."""
+def _described(directory: Path) -> str:
+    """The report, with the question of the experiment in place of the title: the run has it as
+    its name."""
     asked = question(map(str, read_json(directory / "sweep.json").get("overrides", ())))
-    text = markdown.partition("\n")[2].lstrip()
+    text = (directory / "report.md").read_text(encoding="utf-8").partition("\n")[2].lstrip()
     return f"*{asked}*\n\n{text}" if asked else text
 
 
@@ -179,9 +172,9 @@ def _small(files: Sequence[Path], folder: Path) -> list[Path]:
     """Copies of the pictures that are no wider than a description."""
     from matplotlib import image
 
-    made = []
+    copies = []
     for path in (path for path in files if path.suffix == ".png"):
-        made.append(folder / path.name)
+        copies.append(folder / path.name)
         scale = min(1.0, WIDTH / image.imread(path).shape[1])
-        image.thumbnail(str(path), str(made[-1]), scale=scale, interpolation="lanczos")
-    return made
+        image.thumbnail(str(path), str(copies[-1]), scale=scale, interpolation="lanczos")
+    return copies

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from rlhf.compare.comparison import Comparison
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run
+from rlhf.compare.result import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +24,8 @@ def wide_console() -> Console:
     """As wide as the terminal; wide enough for every column where the output goes to a file."""
     from rich.console import Console
 
-    found = Console()
-    return found if found.is_terminal else Console(width=160)
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def fitting(
@@ -43,13 +43,13 @@ def fitting(
 
 def show(
     console: Console,
-    made: Comparison,
-    runs: Sequence[Run],
+    result: Comparison,
+    unfinished: Sequence[Run],
     table: tuple[list[str], list[list[str]]],
 ) -> None:
     """Answer, table, what did not finish, where everything is."""
     head, lines = fitting(*table, console.width)
-    if made.settings:
+    if result.settings:
         grid = Table(box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
             grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
@@ -57,8 +57,8 @@ def show(
             grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith("(best)") else None)
         console.print(grid)
         console.print()
-    console.print(escape(made.answer))
-    for run in (run for run in runs if not run.finished):
+    console.print(escape(result.answer))
+    for run in unfinished:
         log = f"  {os.path.relpath(run.log)}" if run.log.is_file() else ""
         console.print(
             f"[yellow]{run.status}[/yellow]  {escape(run.name)} "
@@ -67,9 +67,9 @@ def show(
         )
     console.print()
     for name, place in [
-        *((k, os.path.relpath(p)) for k, p in made.files.items()),
-        *made.links.items(),
+        *((k, os.path.relpath(p)) for k, p in result.files.items()),
+        *result.links.items(),
     ]:
         console.print(f"{name:<15} {escape(place)}", soft_wrap=True, highlight=False)
-    for said in made.warnings:
-        console.print(f"[yellow]{escape(said)}[/yellow]", soft_wrap=True)
+    for warning in result.warnings:
+        console.print(f"[yellow]{escape(warning)}[/yellow]", soft_wrap=True)

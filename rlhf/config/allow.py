@@ -1,4 +1,4 @@
-"""Which `_target_` a config may name. Instantiating one runs code, so the list is exact and
+"""The `_target_`s that a config may name. Instantiating one runs code, so the list is exact and
 lives here, not in any YAML."""
 
 from __future__ import annotations

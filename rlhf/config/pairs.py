@@ -1,4 +1,4 @@
-"""What of a config cannot work together although each part is right by itself."""
+"""Settings that cannot work together although each is right by itself."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def _of(piece: Any, ours: Mapping[str, P], shown: Callable[[object], P]) -> P:
 
 
 def kl_properties(pieces: KL) -> dict[str, Any]:
-    """What `rlhf.kl.rules.faults` judges: `controller`, `estimator`, `placement`, `reference`.
+    """The properties that `rlhf.kl.rules.faults` judges: `controller`, `estimator`, `placement`,
+    `reference`.
 
     Raises:
         ValueError: a class of the user's own cannot be had.
@@ -43,7 +44,7 @@ def kl_properties(pieces: KL) -> dict[str, Any]:
 
 
 def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
-    """Whether a piece has a need that rules know: an attribute of its class, or of ours' model.
+    """True if a piece has a need that rules know: an attribute of its class, or of ours' model.
 
     Raises:
         ValueError: a class of the user's own cannot be had.
@@ -53,7 +54,7 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
 
 
 def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any) -> bool:
-    """Whether PPO scores with a reward model or starts its value model from one.
+    """True if PPO scores with a reward model or starts its value model from one.
 
     Raises:
         ValueError: a class of the user's own cannot be had.

@@ -70,7 +70,7 @@ ASIDE_KEYS = (
 
 
 def decides(key: str) -> bool:
-    """Whether a dotted key of the config has a part in what comes out."""
+    """True if a dotted key of the config has a part in what comes out."""
     return key.partition(".")[0] not in ASIDE and key not in ASIDE_KEYS
 
 
@@ -83,4 +83,4 @@ def lineage(stage: str) -> Iterator[Stage]:
 
 def deciding_sections(stage: str) -> list[str]:
     """The sections of the config that decide the stage's result."""
-    return ["stage", *(section for made in lineage(stage) for section in made.sections)]
+    return ["stage", *(section for ancestor in lineage(stage) for section in ancestor.sections)]

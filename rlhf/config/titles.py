@@ -1,5 +1,5 @@
-"""What people tell the runs of a sweep apart by, and the question that a sweep asks. Read from
-the sweep's own directory."""
+"""The names by which people tell the runs of a sweep apart, and the question that a sweep asks.
+Read from the sweep's own directory."""
 
 from __future__ import annotations
 

@@ -39,18 +39,15 @@ def examine(
     try:
         typed = Config.model_validate(plain)
     except ValidationError as error:
-        known = {found.key for found in faults}
-        faults += [
-            found
-            for found in (fault(detail, plain) for detail in error.errors())
-            if found.key not in known
-        ]
-    reported = {found.key for found in faults}
+        known = {each.key for each in faults}
+        described = [fault(detail, plain) for detail in error.errors()]
+        faults += [each for each in described if each.key not in known]
+    reported = {each.key for each in faults}
     for path, target in targets(plain):
         where = ".".join((*path, "_target_"))
         if not is_allowed(target) and not any(where.startswith(key) for key in reported):
             faults.append(Fault(f"{where}={target}", refusal(target)))
-    wrong = {found.key.partition(".")[0] for found in faults} | set(doubted)
+    wrong = {each.key.partition(".")[0] for each in faults} | set(doubted)
     for check, sections in PAIRS:
         if wrong.isdisjoint(sections):
             faults += check(
@@ -69,9 +66,9 @@ def examine(
 @cache
 def _section(name: str) -> TypeAdapter[Any]:
     """One section alone, to judge it where another is wrong."""
-    found = Config.model_fields[name]
+    field = Config.model_fields[name]
     annotation: Any = (
-        Annotated[found.annotation, *found.metadata] if found.metadata else found.annotation
+        Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     )
     return TypeAdapter(annotation)
 
@@ -89,8 +86,8 @@ def validate(config: DictConfig | Mapping[str, Any]) -> Config:
 
 
 def cautions(cfg: Config) -> list[str]:
-    """Which of a run's numbers need care although nothing is wrong with its config: a sentence
-    for each reason."""
+    """A sentence for each reason why some of a run's numbers need care although nothing is wrong
+    with its config."""
     drawn = cfg.generation
     return (
         sampling_cautions(temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p)

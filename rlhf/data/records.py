@@ -1,5 +1,5 @@
-"""What a data source gives: demonstrations, preferences, prompts and, where there is one, a gold
-reward. No torch here.
+"""The records that a data source gives: demonstrations, preferences, prompts and, where there is
+one, a gold reward. No torch here.
 
 The text of a sequence is tokenizer(prompt) + tokenizer(completion) + [eos]. Prompt and completion
 are encoded apart, so a completion that goes on in the same line begins with a space. A gold reward

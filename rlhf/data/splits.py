@@ -1,4 +1,4 @@
-"""Which prompts are held out, and how a text becomes a prompt and a completion."""
+"""The prompts that are held out, and how a text becomes a prompt and a completion."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ from rlhf.functional.masking import masked_fill_zero
 def gae(
     rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lam A_{t+1};  returns_t = A_t +
-    V_t.
+    """Advantages and returns of each token.
+
+        delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lam A_{t+1};  R_t = A_t + V_t
 
     V_t belongs to the state before token t. After a row's last valid token V and A are 0, whatever
     the values hold there. rewards, values, mask [B, T], the mask True on a prefix of each row ->

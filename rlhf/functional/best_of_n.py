@@ -12,12 +12,12 @@ def best_of_n_mean(score: Tensor, value: Tensor, n: int) -> Tensor:
     """The expected value of the response that best-of-n keeps, without bias, from N >= n responses:
     [..., N], [..., N] -> [...].
 
-        sum_i C(i - 1, n - 1) / C(N, n) value_(i),     value_(i): of the response with the i-th
-        lowest score
+        sum_i C(i - 1, n - 1) / C(N, n) value_(i)
 
-    C(i - 1, n - 1) of the C(N, n) subsets keep the i-th (Nakano et al. 2021, arXiv 2112.09332,
-    appendix I). Of equal scores the later drawn one counts as higher, which leaves the mean
-    unbiased, since the responses are drawn alike. float64.
+    value_(i) is that of the response with the i-th lowest score; C(i - 1, n - 1) of the C(N, n)
+    subsets keep it (Nakano et al. 2021, arXiv 2112.09332, appendix I). Of equal scores the later
+    drawn one counts as higher, which leaves the mean unbiased, since the responses are drawn
+    alike. float64.
 
     Raises:
         ValueError: n is not in 1..N.

@@ -81,7 +81,7 @@ class KLPenalty:
 
     @property
     def needs_exact_in_loss(self) -> bool:
-        """Whether `loss` asks for the KL over the vocabulary, with its gradient."""
+        """True if `loss` asks for the KL over the vocabulary, with its gradient."""
         return self.acts.in_loss and not self.estimates.needs_policy_samples
 
     def token_kl(

@@ -1,5 +1,5 @@
-"""What the rules ask of the KL pieces, so that a piece of the user's own is judged like ours.
-Torch-free.
+"""The properties of the KL pieces that rules ask for, so that a piece of the user's own is judged
+like ours. Torch-free.
 
 A piece declares its properties in the class attribute `properties`. One that declares none is taken
 for what its class shows, and where that says nothing for what needs more care: a controller with a
@@ -9,13 +9,15 @@ Which divergence a penalty's gradient descends (`EstimatorProperties.descends`) 
 drawn from pi, with gamma = lam = 1, nothing whitened or clipped, aggregation=sequence_sum.
 d = logp - ref_logp of a token, D = sum_t d_t of a response, "KL" is KL(pi || ref), "forward KL" is
 KL(ref || pi). The gradient is
-    in the reward      E[sum_t (sum_{s>=t} kl_s) grad logp_t]      the score-function part of
-                                                                   E[sum_t kl_t]
-    in the loss        E[sum_t grad kl_t]                          each token by itself: the KL that
-                                                                   it causes later is dropped
-    in both            the sum of the two
-    sequence_loss      E[grad kl(D)]                               a response is one draw: nothing
-                                                                   is dropped
+
+    in the reward    E[sum_t (sum_{s>=t} kl_s) grad logp_t]   the score-function part of
+                                                              E[sum_t kl_t]
+    in the loss      E[sum_t grad kl_t]                       each token by itself: the KL that
+                                                              it causes later is dropped
+    in both          the sum of the two
+    sequence_loss    E[grad kl(D)]                            a response is one draw: nothing
+                                                              is dropped
+
 "Exactly" says that the tests (tests/kl/test_gradients.py, tests/modules/test_exact.py) hold it by
 enumeration. Off policy see `placement`.
 """
@@ -47,7 +49,7 @@ class ControllerProperties:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorProperties:
-    """What an estimate holds for, and what its gradient does in each kind of placement."""
+    """The conditions of an estimate, and the effect of its gradient in each kind of placement."""
 
     name: str
     needs_policy_samples: bool = True  # it holds only for tokens drawn from the policy itself
@@ -74,7 +76,7 @@ class PlacementProperties:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceProperties:
-    """What becomes of the reference while the policy trains."""
+    """How the reference moves while the policy trains."""
 
     name: str
     moves: bool = False

@@ -1,5 +1,5 @@
-"""Which pieces of the KL penalty do not work together, and why. Torch-free: the config layer asks
-before anything is loaded, the penalty asks again when it is built."""
+"""The pieces of the KL penalty that do not work together, and why. Torch-free: the config layer
+asks before anything is loaded, the penalty asks again when it is built."""
 
 from __future__ import annotations
 

@@ -53,20 +53,21 @@ def calibrate_mean(
     """An estimate that is the mean of a value of each response: values, logp [X, N]; index [R, n]
     and groups [n] of `draw`.
 
-        E = mean_x sum_y pi(y|x) v(x,y)        std = sqrt(mean_x Var_{y|x}[v] / n)        coverage
-        over the R repeats
+        E = mean_x sum_y pi(y|x) v(x,y)        std = sqrt(mean_x Var_{y|x}[v] / n)
+
+    The coverage is over the R repeats.
     """
     values, weight = values.double(), logp.double().exp()
     weight = weight / weight.sum(dim=-1, keepdim=True)
     means = (weight * values).sum(dim=-1, keepdim=True)
     variance = (weight * (values - means).square()).sum(dim=-1)
-    found, error = mean_and_error(values.flatten()[index], groups)
+    estimates, error = mean_and_error(values.flatten()[index], groups)
     return Calibration(
         truth=truth,
         expected=float(means.mean()),
         std=float((variance.mean() / index.shape[1]).sqrt()),
         se=float(error.mean()),
-        coverage=_coverage(found, error, truth),
+        coverage=_coverage(estimates, error, truth),
     )
 
 
@@ -75,17 +76,17 @@ def calibrate_ratio(
 ) -> Calibration:
     """An estimate that is a sum over a sum (nats per token): totals, counts [X, N]; bias and std
     are those of the repeats."""
-    found, error = ratio_and_error(
+    estimates, error = ratio_and_error(
         totals.double().flatten()[index], counts.flatten()[index], groups
     )
     return Calibration(
         truth=truth,
-        expected=float(found.mean()),
-        std=float(found.std(correction=1)),
+        expected=float(estimates.mean()),
+        std=float(estimates.std(correction=1)),
         se=float(error.mean()),
-        coverage=_coverage(found, error, truth),
+        coverage=_coverage(estimates, error, truth),
     )
 
 
-def _coverage(found: Tensor, error: Tensor, truth: float) -> float:
-    return float(((found - truth).abs() <= Z95 * error).double().mean())
+def _coverage(estimates: Tensor, error: Tensor, truth: float) -> float:
+    return float(((estimates - truth).abs() <= Z95 * error).double().mean())

@@ -88,10 +88,10 @@ def beta_for_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
     low, high = math.log(spread * 1e-4), math.log(spread * 1e6)
     for _ in range(80):
         middle = (low + high) / 2
-        found = float(
+        reached = float(
             exact_sequence_kl(best_policy(ref_logp, reward, math.exp(middle)), ref_logp).mean()
         )
-        low, high = (middle, high) if found > kl else (low, middle)
+        low, high = (middle, high) if reached > kl else (low, middle)
     return math.exp(high)
 
 

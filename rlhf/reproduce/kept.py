@@ -12,7 +12,6 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.compare.read.runs import flatten
 from rlhf.config.composition.resolve import resolve
 from rlhf.config.naming import deciding_config, run_hash
 from rlhf.config.schema import Config
@@ -20,6 +19,7 @@ from rlhf.config.validate import examine
 from rlhf.digests import one_spelling
 from rlhf.reproduce.differences import ABSENT, Difference
 from rlhf.reproduce.target import Original
+from rlhf.rundir.files import flatten
 
 
 @dataclass(frozen=True, kw_only=True)

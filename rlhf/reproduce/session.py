@@ -61,7 +61,7 @@ def reproduce(target: Target, options: Namespace) -> int:
     here = Path.cwd()
     root = where_started(begun[0], configs[0]) or here
 
-    from rlhf.sweeps.launchers.local import limit_threads
+    from rlhf.sweeps.launchers.prepare import limit_threads
 
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     with chdir(root):

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 
@@ -19,8 +18,10 @@ from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import cautions
 from rlhf.data.records import Loaded
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json, write_json, write_text
+from rlhf.rundir.files import write_json, write_text
 from rlhf.rundir.lock import owned
+from rlhf.rundir.read import read_json
+from rlhf.rundir.signals import handled
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.runs.summary import (
     Summary,
@@ -58,8 +59,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
         _check_directory(context)
         if is_finished(directory):
-            finished: Summary = read_json(directory / "summary.json")
-            return finished
+            return read_json(directory / "summary.json")
         with recorded_end(directory):
             write_text(directory / "config.yaml", to_yaml(context.plain))
             if not (directory / "manifest.json").exists():
@@ -173,14 +173,5 @@ def _stoppable(directory: Path) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(130 if number == signal.SIGINT else 143, str(directory))
 
-    previous: dict[int, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, stop)
-    except ValueError:  # not in the main thread
-        pass
-    try:
+    with handled(("SIGINT", "SIGTERM"), stop):
         yield
-    finally:
-        for sent, handler in previous.items():
-            signal.signal(sent, handler)

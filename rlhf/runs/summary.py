@@ -13,9 +13,9 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
-from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, flatten, last_record
+from rlhf.stages.context import Parents, StageContext, last_record
 from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]

@@ -11,7 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rlhf.rundir.files import read_json, sync_directory, write_json
+from rlhf.rundir.files import sync_directory, write_json
+from rlhf.rundir.read import read_json
 
 
 class ArtifactStore:
@@ -103,5 +104,4 @@ def _link_weights(source: str, target: str) -> None:
 
 def manifest_of(artifact: Path) -> dict[str, Any]:
     """The manifest of an artifact that is there."""
-    manifest: dict[str, Any] = read_json(artifact / "manifest.json")
-    return manifest
+    return read_json(artifact / "manifest.json")

@@ -169,17 +169,6 @@ def to_yaml(plain: dict[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(plain))
 
 
-def flatten(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"kl": {"coef": 0.05}} -> {"kl.coef": 0.05}"""
-    flat: dict[str, Any] = {}
-    for key, value in plain.items():
-        if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
 def last_record(directory: Path) -> dict[str, Any]:
     """The last line of metrics.jsonl."""
     return read_jsonl(directory / "metrics.jsonl")[-1]

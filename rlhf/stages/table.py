@@ -13,11 +13,11 @@ from typing import Any
 from rlhf.config.naming import run_hash
 from rlhf.config.properties import needed_stages
 from rlhf.config.stages import Stage
-from rlhf.rundir.files import write_text
+from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, flatten, to_yaml
+from rlhf.stages.context import Parents, StageContext, to_yaml
 from rlhf.stages.manifest import manifest
 from rlhf.tracking.base import Tracker
 

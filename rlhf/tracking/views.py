@@ -13,15 +13,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rlhf.metrics import KL, MLFLOW_LINES, OBJECTIVE
 from rlhf.tracking.links import BY_NAME, with_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TAG = "mlflow.sharedViewState."
-KL = "kl/sequence_nats"
-# by iteration, below the rewards
-LINES = ("eval/kl/sequence_nats", "kl/coef", "eval/response/length", "eval/policy/entropy")
 WIDTH = 150  # pixels of a metric's column
 NAME = "attributes.`Run Name`"  # the column
 SECTION = "rlhf"
@@ -64,7 +62,7 @@ def save_views(
 
 def runs_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
     """All runs by name: rewards and KL at the end, and what the sweep varies."""
-    metrics = [f"metrics.`final/{key}`" for key in (*rewards, KL, "objective")]
+    metrics = [f"metrics.`final/{key}`" for key in (*rewards, KL, OBJECTIVE)]
     columns = [*metrics, *(f"params.`{key}`" for key in params)]
     return {
         "searchFilter": with_tags({"sweep": sweep, "stage": "ppo"}),
@@ -80,7 +78,7 @@ def runs_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict
 def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
     """The same runs, a colour a setting and the mean over its seeds: rewards against KL, then
     what moves by iteration."""
-    lines = (*(f"eval/{key}" for key in rewards), *LINES)
+    lines = (*(f"eval/{key}" for key in rewards), *MLFLOW_LINES)
     charts = [_scatter(f"eval/{KL}", f"eval/{key}") for key in rewards] + [
         _line(key) for key in lines
     ]

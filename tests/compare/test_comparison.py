@@ -9,8 +9,8 @@ from rich.console import Console
 
 from rlhf.commands.compare import main
 from rlhf.compare import compare
-from rlhf.compare.comparison import NothingToCompare
 from rlhf.compare.read.places import gather
+from rlhf.compare.result import NothingToCompare
 from rlhf.tracking.store import prepare_store
 
 
@@ -85,7 +85,7 @@ def test_files_rows_and_answer(gamed, rundirs):
         rows["broken|one"]["kl.coef"],
         rows["broken|one"]["reward/gold"],
     ) == ("failed", "0.1", "")
-    assert rows["never"]["status"] == "missing"
+    assert rows["never"]["status"] == "not started"
 
     report = (gamed / "report.md").read_text()
     lines = report.splitlines()
@@ -205,7 +205,7 @@ def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
     from rlhf.tracking import pending
-    from rlhf.tracking.delivery import open_state, read_state
+    from rlhf.tracking.state import open_state, read_state
     from rlhf.tracking.store import connect
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -263,7 +263,7 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
 
 
 def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
-    from rlhf.tracking.delivery import open_state
+    from rlhf.tracking.state import open_state
 
     sweep = tmp_path / "whole"
     for coef in (0.0, 0.1):
@@ -398,14 +398,10 @@ def test_every_sft_policy_has_its_row_and_none_its_star(rundirs, tmp_path):
 
 def test_no_gold_no_drop(rundirs, tmp_path):
     from rlhf.compare.read.runs import load
-    from rlhf.compare.statistics.findings import find
-    from rlhf.compare.statistics.settings import group
+    from rlhf.compare.statistics.study import study
     from rlhf.compare.text.report import metrics
 
     rundirs.make_run(tmp_path / "gold" / "a")
     rundirs.make_run(tmp_path / "none" / "a", gold=None)
-    gold, none = (
-        metrics(find(group(load(tmp_path / name))), load(tmp_path / name))
-        for name in ("gold", "none")
-    )
+    gold, none = (metrics(study(tmp_path, load(tmp_path / name))) for name in ("gold", "none"))
     assert gold["over_optimisation/gold_drop"] == 0.0 and "over_optimisation/gold_drop" not in none

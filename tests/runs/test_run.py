@@ -8,7 +8,8 @@ import pytest
 
 from rlhf.config.naming import HASH_VERSION
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json, read_jsonl, write_json
+from rlhf.rundir.files import read_jsonl, write_json
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 
 CONTROLLERS = {

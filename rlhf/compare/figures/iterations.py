@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rlhf.compare.figures.page_charts import SIZE, Styles, blank, logarithmic
-from rlhf.compare.figures.svg import INK, LINE
-from rlhf.compare.read.curves import KL, series
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics import step_response as controllers
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.figures.page_charts import SIZE, blank, draw_target, logarithmic, way_of
+from rlhf.compare.figures.style import Styles
+from rlhf.compare.read import Run, series
+from rlhf.compare.statistics import Series, Setting, Steering
+from rlhf.metrics import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,151 +18,65 @@ if TYPE_CHECKING:
 
 SMALL = (3.3, 2.3)
 MOST = 250  # points a line: more cannot be seen and make the page heavy
+Steered = Sequence[tuple[Setting, Steering]]
+Lines = list[tuple[str, Run, Series]]  # colour, run, its points
 
 
-@dataclass(frozen=True, kw_only=True)
-class Vital:
-    """A sign of health: the first of `keys` that a run's rows have."""
-
-    title: str
-    keys: tuple[str, ...]
-    transform: Callable[[float], float] = float
-
-
-VITALS = (
-    Vital(title="Entropy, nats a token", keys=("policy/entropy", "eval/policy/entropy")),
-    Vital(title="Response length, tokens", keys=("response/length", "eval/response/length")),
-    Vital(
-        title="Share without EOS",
-        keys=("response/ended", "eval/response/ended"),
-        transform=lambda x: 1.0 - x,
-    ),
-    Vital(title="Clip fraction", keys=("ppo/clip_fraction",)),
-    Vital(title="Explained variance of the values", keys=("ppo/explained_variance",)),
-    Vital(title="Largest log-ratio of an update", keys=("ppo/log_ratio_max",)),
-)
-FLOOR = -1.0  # explained variance is not drawn below this: the first iterations can reach any depth
-
-
-def vital(settings: Sequence[Setting], what: Vital, styles: Styles) -> Figure | None:
+def vital(members: Sequence[tuple[Setting, Run]], what: Shown, styles: Styles) -> Figure | None:
     """A small panel; None where no run has the metric."""
-    lines = [
-        (s, run, [(i, what.transform(v)) for i, v in series(run, *what.keys)])
-        for s in settings
-        for run in s.runs
+    lines: Lines = [
+        (styles[s.label][0], run, [(i, what.transform(v)) for i, v in series(run, *what.keys)])
+        for s, run in members
     ]
-    if not any(points for *_, points in lines):
+    drawn = _lines(lines, 1.1, SMALL, fontsize=9.5)
+    if drawn is None:
         return None
-    fig, ax = blank(SMALL, fontsize=9.5)
-    for setting, run, points in lines:
-        _line(ax, run, points, styles[setting.label][0], 1.1)
+    fig, ax = drawn
     low, high = ax.get_ylim()
-    if "explained" in what.title.lower() and low < FLOOR:
-        ax.set_ylim(FLOOR, max(high, 0.1))
-    ax.set_xlabel("iteration")
+    if what.floor is not None and low < what.floor:
+        ax.set_ylim(what.floor, max(high, 0.1))
     return fig
 
 
-def coefficient(settings: Sequence[Setting], styles: Styles) -> Figure | None:
+def coefficient(steering: Steered, styles: Styles) -> Figure | None:
     """The coefficient by iteration, on a logarithmic scale where all are above 0."""
-    lines = [(s, run, series(run, "kl/coef")) for s in settings for run in s.runs]
-    if not any(points for *_, points in lines):
+    drawn = _lines([(styles[setting.label][0], s.run, s.coef) for setting, s in steering], 1.4)
+    if drawn is None:
         return None
-    fig, ax = blank(SIZE)
-    for setting, run, points in lines:
-        _line(ax, run, points, styles[setting.label][0], 1.4)
-    logarithmic(ax.set_yscale, ax.yaxis, [y for *_, points in lines for _, y in points])
-    ax.set_xlabel("iteration")
+    fig, ax = drawn
+    logarithmic(ax.set_yscale, ax.yaxis, [coef for _, s in steering for _, coef in s.coef])
     ax.set_ylabel("coefficient")
     return fig
 
 
-def kl_over_iterations(settings: Sequence[Setting], styles: Styles) -> Figure | None:
+def kl_over_iterations(steering: Steered, styles: Styles) -> Figure | None:
     """The KL of the rollouts by iteration, with the targets (nats a response) as lines."""
-    fig, ax = blank(SIZE)
-    some = False
-    for s in settings:
-        for run in s.runs:
-            points = series(run, KL, f"eval/{KL}")
-            some = some or bool(points)
-            _line(ax, run, points, styles[s.label][0], 1.2)
-    if not some:
+    drawn = _lines([(styles[setting.label][0], s.run, s.measured) for setting, s in steering], 1.2)
+    if drawn is None:
         return None
-    for level in sorted(
-        {
-            controllers.target(run)
-            for s in settings
-            for run in s.runs
-            if controllers.unit(run) == "sequence"
-        }
-    ):
-        ax.axhline(level, color=INK, lw=1.2, ls=(0, (5, 3)))
-        note: dict[str, Any] = {
-            "xytext": (-2, 3),
-            "textcoords": "offset points",
-            "ha": "right",
-            "color": INK,
-            "fontsize": 9.5,
-        }
-        ax.annotate(
-            f"target {level:g}",
-            (1.0, level),
-            xycoords=ax.get_yaxis_transform(),
-            gid="label",
-            **note,
-        )
+    fig, ax = drawn
+    for level in sorted({s.target for _, s in steering if s.unit == "sequence"}):
+        draw_target(ax, level, lift=3)
     ax.set_ylim(bottom=0.0)
-    ax.set_xlabel("iteration")
     ax.set_ylabel("KL to SFT, nats a response")
     return fig
 
 
-def _line(
-    ax: Axes, run: Run, points: Sequence[tuple[float, float]], color: str, width: float
-) -> None:
-    if points:
-        ax.plot(
-            *zip(*thin(points), strict=True),
-            color=color,
-            lw=width,
-            alpha=0.8,
-            gid=f"{LINE}{run.name}",
-        )
-
-
-HELD = (
-    "setting",
-    "seed",
-    "target",
-    "reached 90 % at",
-    "overshoot",
-    "settled at",
-    "steady error",
-    "coefficient",
-)
-
-
-def held(settings: Sequence[Setting]) -> list[list[str]]:
-    """A line for each run with a target: how its KL came there and stayed."""
-    return [line for s in settings for run in s.runs if (line := _held(s, run)) is not None]
-
-
-def _held(setting: Setting, run: Run) -> list[str] | None:
-    target, (kl, _) = controllers.target(run), controllers.steered_kl(run)
-    if not target > 0 or len(kl) < 6:
+def _lines(
+    lines: Lines, width: float, size: tuple[float, float] = SIZE, fontsize: float = 10.5
+) -> tuple[Figure, Axes] | None:
+    """A panel with a line a run; None where none has a point."""
+    if not any(points for *_, points in lines):
         return None
-    found = controllers.response(kl, target)
-    name = f"{target:g} nats a {'token' if controllers.unit(run) == 'token' else 'response'}"
-    return [
-        setting.label,
-        str(run.config.get("seed", "")),
-        name,
-        *controllers.cells(found),
-        f"{controllers.final_coef(run):.3g}",
-    ]
+    fig, ax = blank(size, fontsize)
+    for color, run, points in lines:
+        if points:
+            way_of(ax, run.name, thin(points), color, lw=width, alpha=0.8)
+    ax.set_xlabel("iteration")
+    return fig, ax
 
 
-def thin(points: Sequence[tuple[float, float]], most: int = MOST) -> list[tuple[float, float]]:
+def thin(points: Series, most: int = MOST) -> list[tuple[float, float]]:
     """At most about `most` points, evenly chosen, the last among them."""
     step = max(math.ceil(len(points) / most), 1)
     kept = list(points[::step])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,8 +60,6 @@ def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
     thin line to it. The axes' limits must be final: the places are chosen on the drawn page.
     `halo`: a white rim; it turns an SVG's letters into outlines.
     """
-    import matplotlib.patheffects as effects
-
     scale = ax.get_figure(root=True).dpi / 72.0  # type: ignore[union-attr]
     marks: list[tuple[float, float]] = [
         tuple(ax.transData.transform((x, y))) for x, y, _, _ in anchors
@@ -73,7 +71,8 @@ def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
     named = [mark for mark, (_, _, text, _) in zip(marks, anchors, strict=True) if text]
     extent = ax.get_window_extent()
     frame = (extent.x0, extent.y0, extent.x1, extent.y1)
-    for (x, y, text, color), own in zip(anchors, marks, strict=True):
+    for anchor, own in zip(anchors, marks, strict=True):
+        text = anchor[2]
         if not text:
             continue
         boxes = [_box(*own, spot, text, scale) for spot in SPOTS]
@@ -85,31 +84,34 @@ def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
             for box, lead in zip(boxes, led, strict=True)
         ]
         best = costs.index(min(costs))
-        dx, dy, side, edge = SPOTS[best]
         taken.append(boxes[best])
-        line: dict[str, Any] = {
-            "arrowstyle": "-",
-            "color": color,
-            "lw": 0.9,
-            "shrinkA": 1.0,
-            "shrinkB": 5.0,
-        }
-        note = ax.annotate(
-            text,
-            (x, y),
-            (dx, dy),
-            textcoords="offset points",
-            ha=side,
-            va=edge,
-            fontsize=SIZE,
-            fontweight="bold",
-            color=color,
-            zorder=7,
-            arrowprops=line if led[best] else None,
-        )
-        if halo:
-            note.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
-        note.set_gid("label")
+        _write(ax, anchor, SPOTS[best], led=led[best], halo=halo)
+
+
+def _write(
+    ax: Axes, anchor: Anchor, spot: tuple[int, int, str, str], *, led: bool, halo: bool
+) -> None:
+    import matplotlib.patheffects as effects
+
+    x, y, text, color = anchor
+    dx, dy, side, edge = spot
+    line = {"arrowstyle": "-", "color": color, "lw": 0.9, "shrinkA": 1.0, "shrinkB": 5.0}
+    note = ax.annotate(
+        text,
+        (x, y),
+        (dx, dy),
+        textcoords="offset points",
+        ha=side,
+        va=edge,
+        fontsize=SIZE,
+        fontweight="bold",
+        color=color,
+        zorder=7,
+        arrowprops=line if led else None,
+        gid="label",
+    )
+    if halo:
+        note.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
 
 
 def _box(px: float, py: float, spot: tuple[int, int, str, str], text: str, scale: float) -> Box:

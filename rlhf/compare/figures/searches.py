@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.page_charts import blank, logarithmic
+from rlhf.compare.figures.frontier import draw_ring
+from rlhf.compare.figures.page_charts import blank, draw_target, logarithmic
 from rlhf.compare.figures.svg import INK, MARK, MUTED, PAPER
-from rlhf.compare.read.runs import Run
-from rlhf.compare.read.searches import Crossing, Level, Search, Trial, named
+from rlhf.compare.read import Crossing, Level, Run, Search, Trial, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,7 @@ def _mark(ax: Axes, search: Search, trial: Trial, x: float, y: float, style: Sty
 
 
 def curve(search: Crossing, style: Style) -> Figure:
-    """What was measured against the setting, both on logarithmic scales where they are above 0,
+    """The measured values against the setting, both on logarithmic scales where they are above 0,
     and the target with its tolerance."""
     fig, ax = blank()
     for i, level in enumerate(search.levels):
@@ -137,33 +137,9 @@ def curve(search: Crossing, style: Style) -> Figure:
     if math.isfinite(search.tolerance):
         near = [search.target * (1 + side * search.tolerance) for side in (-1, 1)]
         ax.axhspan(near[0], near[1], color=MUTED, alpha=0.18, lw=0, zorder=0, gid="tolerance")
-    ax.axhline(search.target, color=INK, lw=1.2, ls=(0, (5, 3)), zorder=1)
-    note: dict[str, Any] = {
-        "xytext": (-2, 4),
-        "textcoords": "offset points",
-        "ha": "right",
-        "color": INK,
-        "fontsize": 9.5,
-    }
-    ax.annotate(
-        f"target {search.target:g}",
-        (1.0, search.target),
-        xycoords=ax.get_yaxis_transform(),
-        gid="label",
-        **note,
-    )
+    draw_target(ax, search.target, lift=4, zorder=1)
     if search.found:
-        ring: dict[str, Any] = {
-            "marker": "o",
-            "ms": 20,
-            "mfc": "none",
-            "mec": INK,
-            "mew": 1.2,
-            "ls": "none",
-            "zorder": 6,
-            "gid": "best",
-        }
-        ax.plot([search.nearest.x], [search.nearest.y], **ring)
+        draw_ring(ax, (search.nearest.x, search.nearest.y))
     ax.set_xlabel(search.setting)
     ax.set_ylabel(named(search.objective))
     return fig

@@ -77,9 +77,7 @@ def inline(
 def _strip(root: ET.Element) -> None:
     """Without metadata, and without the style sheet that would reach the whole page."""
     for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
-                parent.remove(child)
+        parent[:] = [c for c in parent if c.tag not in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")]
 
 
 def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, str]) -> None:
@@ -103,10 +101,9 @@ def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, st
         if key == "d":
             value = " ".join(value.split())
         element.set(key, value)
-    if element.text is not None and not element.text.strip():
-        element.text = None
-    if element.tail is not None and not element.tail.strip():
-        element.tail = None
+    element.text, element.tail = (
+        text if text and text.strip() else None for text in (element.text, element.tail)
+    )
 
 
 def _colour(themed: Mapping[str, str], words: bool, found: re.Match[str]) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.compare.read.curves import KL, value
-from rlhf.compare.read.provenance import starts
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.read import Run, value
+from rlhf.compare.statistics import Study
+from rlhf.metrics import KL
 from rlhf.rundir.read import Lines
 
 PROMPTS = 6
@@ -71,22 +70,16 @@ def samples(run: Run, *, first: bool = False) -> list[dict[str, Any]]:
     return [row for row in rows if row["iteration"] == at] if not first or at == 0 else []
 
 
-def side_by_side(settings: Sequence[Setting], most: int = PROMPTS) -> list[Sample]:
+def side_by_side(study: Study, most: int = PROMPTS) -> list[Sample]:
     """Up to `most` prompts that every setting's first run with samples has answered, under SFT
     and under each."""
-    ended = {s.label: rows for s in settings if (rows := _first_rows(s))}
+    ended = {s.label: rows for s in study.settings if (rows := _first(s.runs))}
     if not ended:
         return []
-    one = len(starts(settings)) == 1
-    sft = next(
-        (rows for s in settings for run in s.runs if one and (rows := samples(run, first=True))), []
-    )
-    shared = [row["prompt"] for row in next(iter(ended.values()))]
-    shared = [
-        p
-        for p in dict.fromkeys(shared)
-        if all(any(row["prompt"] == p for row in rows) for rows in ended.values())
-    ]
+    one = len(study.starts) == 1
+    sft = _first([run for _, run in study.members], at_start=True) if one else []
+    prompts = dict.fromkeys(row["prompt"] for row in next(iter(ended.values())))
+    shared = [p for p in prompts if all(_of(rows, p) is not None for rows in ended.values())]
     columns = ({"SFT": sft} if sft else {}) | ended
     return [
         Sample(
@@ -101,8 +94,9 @@ def side_by_side(settings: Sequence[Setting], most: int = PROMPTS) -> list[Sampl
     ]
 
 
-def _first_rows(setting: Setting) -> list[dict[str, Any]]:
-    return next((rows for run in setting.runs if (rows := samples(run))), [])
+def _first(runs: Sequence[Run], *, at_start: bool = False) -> list[dict[str, Any]]:
+    """The samples of the first run that has some."""
+    return next((rows for run in runs if (rows := samples(run, first=at_start))), [])
 
 
 def _of(rows: Sequence[dict[str, Any]], prompt: str) -> dict[str, Any] | None:

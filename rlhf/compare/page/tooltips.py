@@ -1,20 +1,18 @@
-"""What a mark of a chart tells when it is pointed at, focused or tapped."""
+"""The words of a chart's marks, shown when one is pointed at, focused or tapped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf.compare.figures.searches import mark_of
 from rlhf.compare.page.samples import samples
-from rlhf.compare.read.curves import KL, final, value
-from rlhf.compare.read.provenance import starts
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.estimates import Estimate
-from rlhf.compare.statistics.findings import show
-from rlhf.compare.statistics.intervals import say
-from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.text.answer import duration, setting_interval
+from rlhf.compare.read import Crossing, Run, Search, final, final_se, named, value
+from rlhf.compare.statistics import Setting, Study, say, setting_interval, show, single
+from rlhf.compare.text.searches import measured, shown
+from rlhf.metrics import FINAL_COEF, KL, LENGTH, SECONDS
 from rlhf.rundir.read import number
+from rlhf.rundir.words import duration
 
 PROMPT = 200  # characters
 Mark = dict[str, Any]  # title, lines: [[name, value]], sample: {prompt, response} or None
@@ -34,25 +32,57 @@ SHAPES = {
 }
 
 
-def marks(settings: Sequence[Setting], rewards: Sequence[str]) -> dict[str, Mark]:
-    """By key: a run's name, `setting-<label>` for the mean of several runs, `sft`."""
-    found: dict[str, Mark] = {}
-    for s in settings:
-        found |= {run.name: _run(s, run, rewards) for run in s.runs}
+def marks(study: Study) -> dict[str, Mark]:
+    """By key: a run's name, `setting-<label>` for the mean of several runs, `sft`; a trial of a
+    search, or a value that it measured."""
+    keys = (KL, *study.rewards)
+    tips: dict[str, Mark] = {}
+    for s in study.settings:
+        tips |= {run.name: _run(s, run, keys) for run in s.runs}
         if len(s.runs) > 1:
-            found[f"setting-{s.label}"] = _mean(s, rewards)
-    sft = next((s for s in settings if s.sft), None) if len(starts(settings)) == 1 else None
-    if sft is not None:
-        lines = [
-            [key.removeprefix("reward/"), show(sft.sft[key])] for key in rewards if key in sft.sft
-        ]
+            tips[f"setting-{s.label}"] = _mean(s, keys)
+    sft = next((s for s in study.settings if s.sft), None)
+    if sft is not None and len(study.starts) == 1:
+        lines = [[_name(key), show(sft.sft[key])] for key in study.rewards if key in sft.sft]
         row = next((rows[0] for run in sft.runs if (rows := samples(run, first=True))), None)
-        found["sft"] = {
-            "title": "SFT, where all runs begin",
-            "lines": [["KL", "0"], *lines],
-            "sample": _sample(row),
-        }
-    return found
+        tips["sft"] = _mark("SFT, where all runs begin", [["KL", "0"], *lines], _sample(row))
+    for search in study.searches:
+        tips |= _trials(search, tips) if isinstance(search, Search) else _levels(search, tips)
+    return tips
+
+
+def _trials(search: Search, tips: Mapping[str, Mark]) -> dict[str, Mark]:
+    return {
+        mark_of(search, t.number): _mark(
+            t.title,
+            [*([named(goal), shown(t, goal)] for goal in search.goals), ["run", t.name]],
+            _sample_of(t.run, tips),
+        )
+        for t in search.valued
+    }
+
+
+def _levels(search: Crossing, tips: Mapping[str, Mark]) -> dict[str, Mark]:
+    return {
+        mark_of(search, i): _mark(
+            f"{search.setting}={level.x}",
+            [
+                [named(search.objective), measured(level)],
+                ["runs", ", ".join(run.name for run in level.runs) or "-"],
+            ],
+            _sample_of(level.runs[0] if len(level.runs) == 1 else None, tips),
+        )
+        for i, level in enumerate(search.levels)
+    }
+
+
+def _sample_of(run: Run | None, tips: Mapping[str, Mark]) -> Any:
+    """The sample that the run's own mark has."""
+    return tips[run.name]["sample"] if run is not None and run.name in tips else None
+
+
+def _mark(title: str, lines: list[list[str]], sample: dict[str, str] | None = None) -> Mark:
+    return {"title": title, "lines": lines, "sample": sample}
 
 
 def spoken(mark: Mark) -> str:
@@ -60,56 +90,36 @@ def spoken(mark: Mark) -> str:
     return "; ".join([mark["title"], *(f"{name} {text}" for name, text in mark["lines"])])
 
 
-def _run(setting: Setting, run: Run, rewards: Sequence[str]) -> Mark:
-    seed = run.config.get("seed")
+def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
+    seed, rows = run.config.get("seed"), samples(run)
     lines = [
-        [_name(key), _estimate(run, key)]
-        for key in (KL, *rewards)
+        [_name(key), show(single(final(run, key), final_se(run, key)))]
+        for key in keys
         if number(run.summary.get(key)) is not None
     ]
-    if number(run.summary.get("kl.coef_final")) is not None:
-        lines.append(["coefficient at the end", f"{value(run.summary, 'kl.coef_final'):.3g}"])
-    lines.append(["length", f"{value(run.summary, 'response/length'):.3g} tokens"])
-    if number(run.summary.get("wall_seconds")) is not None:
-        lines.append(["time", duration(value(run.summary, "wall_seconds"))])
-    rows = samples(run)
-    return {
-        "title": setting.label + (f", seed {seed}" if seed is not None else ""),
-        "lines": lines,
-        "sample": _sample(rows[0] if rows else None),
-    }
+    if number(run.summary.get(FINAL_COEF)) is not None:
+        lines.append(["coefficient at the end", f"{value(run.summary, FINAL_COEF):.3g}"])
+    lines.append(["length", f"{value(run.summary, LENGTH):.3g} tokens"])
+    if number(run.summary.get(SECONDS)) is not None:
+        lines.append(["time", duration(value(run.summary, SECONDS))])
+    title = setting.label + (f", seed {seed}" if seed is not None else "")
+    return _mark(title, lines, _sample(rows[0] if rows else None))
 
 
-def _mean(setting: Setting, rewards: Sequence[str]) -> Mark:
-    lines = [
-        [_name(key), say(setting_interval(setting, key))]
-        for key in (KL, *rewards)
-        if setting[key].n
-    ]
-    return {
-        "title": f"{setting.label}: mean of {len(setting.runs)} seeds (95 % interval)",
-        "lines": lines,
-        "sample": None,
-    }
+def _mean(setting: Setting, keys: Sequence[str]) -> Mark:
+    lines = [[_name(key), say(setting_interval(setting, key))] for key in keys if setting[key].n]
+    return _mark(f"{setting.label}: mean of {len(setting.runs)} seeds (95 % interval)", lines)
 
 
 def _name(key: str) -> str:
     return "KL, nats" if key == KL else key.removeprefix("reward/")
 
 
-def _estimate(run: Run, key: str) -> str:
-    return show(Estimate(final(run, key), float("nan"), value(run.summary, f"{key}_se"), 1))
-
-
 def _sample(row: dict[str, Any] | None) -> dict[str, str] | None:
-    return (
-        {
-            "prompt": _cut(row["prompt"], PROMPT),
-            "response": _cut(row.get("response", ""), 2 * PROMPT),
-        }
-        if row is not None
-        else None
-    )
+    if row is None:
+        return None
+    response = _cut(row.get("response", ""), 2 * PROMPT)
+    return {"prompt": _cut(row["prompt"], PROMPT), "response": response}
 
 
 def _cut(text: Any, most: int) -> str:

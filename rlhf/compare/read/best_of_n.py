@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf.compare.read.curves import KL, value
+from rlhf.compare.read.curves import value
 from rlhf.compare.read.runs import Run
+from rlhf.metrics import KL
 from rlhf.rundir.read import read_json
 
 FILE = "best_of_n.json"
@@ -25,7 +26,7 @@ class Curve:
 
 
 def curve(runs: Sequence[Run]) -> Curve | None:
-    """The first one found; None where none was measured."""
+    """The first of the runs' curves; None where none was measured."""
     for run in runs:
         rows = [
             row

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf.compare.read.runs import Run
+from rlhf.metrics import KL
 from rlhf.rundir.read import number
-
-KL = "kl/sequence_nats"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One evaluation on the held-out prompts. Errors that are not known are nan."""
 
-    iteration: int
+    iteration: float  # whole, or between two
     kl: float  # nats a response, never below 0
     kl_se: float
     reward: float
@@ -26,8 +25,8 @@ class Evaluation:
 
 def value(row: Mapping[str, Any], key: str) -> float:
     """A metric as a float, nan where the row has none."""
-    found = number(row.get(key))
-    return math.nan if found is None else found
+    known = number(row.get(key))
+    return math.nan if known is None else known
 
 
 def evaluations(run: Run, key: str) -> list[Evaluation]:
@@ -36,11 +35,7 @@ def evaluations(run: Run, key: str) -> list[Evaluation]:
     rows = (
         Evaluation(
             iteration=int(row.get("iteration", 0)),
-            kl=(
-                max(value(row, f"eval/{KL}"), 0.0)
-                if math.isfinite(value(row, f"eval/{KL}"))
-                else math.nan
-            ),
+            kl=max(value(row, f"eval/{KL}"), 0.0),
             kl_se=value(row, f"eval/{KL}_se"),
             reward=value(row, f"eval/{key}"),
             reward_se=value(row, f"eval/{key}_se"),
@@ -52,15 +47,22 @@ def evaluations(run: Run, key: str) -> list[Evaluation]:
 
 def final(run: Run, key: str) -> float:
     """A run's number at the end of training; a sampled KL below 0 is noise, and counts as 0."""
-    found = value(run.summary, key)
-    return max(found, 0.0) if key == KL else found
+    end = value(run.summary, key)
+    return max(end, 0.0) if key == KL else end
+
+
+def final_se(run: Run, key: str) -> float:
+    """The standard error of `final` by the run's own evaluation, nan where it is not known."""
+    return value(run.summary, f"{key}_se")
 
 
 def series(run: Run, *keys: str) -> list[tuple[int, float]]:
     """(iteration, value) of the first of `keys` that a row has, finite ones."""
-    points = []
-    for row in run.metrics:
-        found = next((v for key in keys if not math.isnan(v := value(row, key))), math.nan)
-        if math.isfinite(found):
-            points.append((int(row.get("iteration", 0)), found))
-    return points
+    points = (
+        (
+            int(row.get("iteration", 0)),
+            next((v for key in keys if not math.isnan(v := value(row, key))), math.nan),
+        )
+        for row in run.metrics
+    )
+    return [(iteration, v) for iteration, v in points if math.isfinite(v)]

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rlhf.compare.read.runs import MARKS, Run, load, load_run
+from rlhf.compare.read.runs import Run, is_run, load, load_run
 
 COMPARISONS = Path("outputs/comparisons")
-
-
-def is_run(place: Path) -> bool:
-    """Whether a directory is a single run's."""
-    return any((place / mark).is_file() for mark in MARKS)
 
 
 def gather(places: Sequence[Path]) -> list[Run]:
@@ -25,11 +20,11 @@ def gather(places: Sequence[Path]) -> list[Run]:
     Names that two runs share get the names of the folders they lie in before them, as many as tell
     them apart.
     """
-    found: dict[Path, Run] = {}
+    runs: dict[Path, Run] = {}
     for place in places:
         for run in [load_run(place)] if is_run(place) else load(place):
-            found.setdefault(run.directory.resolve(), run)
-    names, folders = {path: run.name for path, run in found.items()}, dict.fromkeys(found, 0)
+            runs.setdefault(run.directory.resolve(), run)
+    names, folders = {path: run.name for path, run in runs.items()}, dict.fromkeys(runs, 0)
     while shared := [
         path
         for path, count in ((p, Counter(names.values())[n]) for p, n in names.items())
@@ -37,8 +32,8 @@ def gather(places: Sequence[Path]) -> list[Run]:
     ]:
         for path in shared:
             folders[path] += 1
-            names[path] = _under(path, found[path].name, folders[path])
-    return [replace(run, name=names[path]) for path, run in found.items()]
+            names[path] = _under(path, runs[path].name, folders[path])
+    return [replace(run, name=names[path]) for path, run in runs.items()]
 
 
 def _under(path: Path, name: str, folders: int) -> str:
@@ -48,6 +43,6 @@ def _under(path: Path, name: str, folders: int) -> str:
 
 
 def home(runs: Sequence[Run]) -> Path:
-    """Where a comparison of these runs is kept: the same for the same runs."""
+    """The folder of a comparison of these runs: the same for the same runs."""
     key = "\n".join(sorted(str(run.directory.resolve()) for run in runs))
     return COMPARISONS / f"{len(runs)}-runs-{hashlib.sha256(key.encode()).hexdigest()[:8]}"

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.naming import named_flat
+from rlhf.rundir.files import flatten
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text
-from rlhf.rundir.status import is_alive
+from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
 
+CLASS = "._target_"
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
 
 
@@ -22,8 +24,9 @@ class Run:
 
     name: str
     directory: Path
-    status: str  # finished, failed, stopped, running or missing
-    config: dict[str, Any]  # dotted keys
+    status: str  # one of the words of rlhf.rundir.status
+    config: dict[str, Any]  # dotted keys; a piece by its name
+    pieces: frozenset[str]  # the keys of `config` that are pieces
     summary: dict[str, Any]  # empty unless finished
     metrics: tuple[dict[str, Any], ...]  # one row an iteration
     error: str | None  # without logins
@@ -44,49 +47,36 @@ def load(directory: Path) -> list[Run]:
         str(job["name"]): tuple(map(str, job.get("overrides", ())))
         for job in read_json(directory / "sweep.json").get("jobs", ())
     }
-    found = {
-        path.name
-        for path in directory.iterdir()
-        if path.is_dir() and any((path / mark).is_file() for mark in MARKS)
-    }
-    return [load_run(directory / name, jobs.get(name, ())) for name in sorted(found | jobs.keys())]
+    there = {path.name for path in directory.iterdir() if is_run(path)}
+    launcher = read_launcher(directory)
+    return [
+        load_run(directory / name, jobs.get(name, ()), launcher)
+        for name in sorted(there | jobs.keys())
+    ]
 
 
-def load_run(directory: Path, overrides: tuple[str, ...] = ()) -> Run:
+def is_run(place: Path) -> bool:
+    """Whether a directory is a single run's."""
+    return any((place / mark).is_file() for mark in MARKS)
+
+
+def load_run(
+    directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
+) -> Run:
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
-    state = _state(directory, summary, status)
+    state = run_state(directory, launcher).state
+    flat = _config(directory / "config.yaml")
     return Run(
         name=directory.name,
         directory=directory,
         status=state,
-        config=_config(directory / "config.yaml"),
+        config=named_flat(flat),
+        pieces=frozenset(key.removesuffix(CLASS) for key in flat if key.endswith(CLASS)),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
         error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
     )
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
-def _state(directory: Path, summary: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    if summary:
-        return str(summary.get("status", "finished"))
-    if not directory.is_dir():
-        return "missing"
-    state = str(status.get("state", "missing"))
-    gone = state == "running" and is_alive(status) is False
-    return "stopped" if gone else state
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -95,4 +85,4 @@ def _config(path: Path) -> dict[str, Any]:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
-    return named_flat(flatten(tree)) if isinstance(tree, Mapping) else {}
+    return flatten(tree) if isinstance(tree, Mapping) else {}

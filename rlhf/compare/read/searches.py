@@ -1,19 +1,17 @@
-"""What a search in a compared directory came to: optuna.json (hydra/sweeper=optuna) and
+"""The results of a search in a compared directory: optuna.json (hydra/sweeper=optuna) and
 find.json (hydra/sweeper=find), as data."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read.curves import KL, value
-from rlhf.compare.read.places import is_run
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.estimates import Estimate
-from rlhf.compare.statistics.findings import show
+from rlhf.compare.read.curves import value
+from rlhf.compare.read.runs import Run, is_run
+from rlhf.metrics import KL, METRICS
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 
@@ -42,11 +40,6 @@ class Trial:
     def title(self) -> str:
         return f"trial {self.number}: {', '.join(f'{k}={v}' for k, v in self.params.items())}"
 
-    def shown(self, objective: str) -> str:
-        """A value with the noise of its evaluation, where the run says it."""
-        se = value(self.run.summary, f"{objective}_se") if self.run is not None else math.nan
-        return show(Estimate(self.values.get(objective, math.nan), math.nan, se, 1))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
@@ -73,7 +66,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """What the search measured at one value of the setting, a mean over `runs`."""
+    """The measurement at one value of the setting, a mean over `runs`."""
 
     x: float
     y: float
@@ -95,28 +88,24 @@ class Crossing:
     levels: tuple[Level, ...]  # in the order they were measured
 
 
-def searches(runs: Sequence[Run]) -> list[Search]:
-    """The Optuna searches of the directories whose runs are all here."""
+def searches(runs: Sequence[Run]) -> list[Search | Crossing]:
+    """The searches of the directories whose runs are all here, those for a target first."""
+    readers: dict[str, Callable[[Path, dict[str, Run]], Search | Crossing | None]] = {
+        "find.json": _crossing,
+        "optuna.json": _search,
+    }
     return [
-        s
-        for place, there in _places(runs, "optuna.json")
-        if (s := _search(place, there)) is not None
-    ]
-
-
-def crossings(runs: Sequence[Run]) -> list[Crossing]:
-    """The searches for a target, of the directories whose runs are all here."""
-    return [
-        c
-        for place, there in _places(runs, "find.json")
-        if (c := _crossing(place, there)) is not None
+        search
+        for file, read in readers.items()
+        for place, there in _places(runs, file)
+        if (search := read(place, there)) is not None
     ]
 
 
 def named(objective: str) -> str:
     """reward/gold -> gold reward"""
     if objective == KL:
-        return "KL (nats a response)"
+        return f"{METRICS[KL].label} ({METRICS[KL].unit})"
     return (
         f"{objective.removeprefix('reward/')} reward"
         if objective.startswith("reward/")
@@ -135,17 +124,17 @@ def _places(runs: Sequence[Run], file: str) -> Iterable[tuple[Path, dict[str, Ru
 
 
 def _search(place: Path, runs: dict[str, Run]) -> Search | None:
-    told = read_json(place / "optuna.json")
-    if not told.get("trials"):
+    kept = read_json(place / "optuna.json")
+    if not kept.get("trials"):
         return None
     return Search(
-        name=str(told.get("name", place.name)),
+        name=str(kept.get("name", place.name)),
         goals={
             key: goal == "maximize"
-            for key, goal in zip(told["objectives"], told["directions"], strict=True)
+            for key, goal in zip(kept["objectives"], kept["directions"], strict=True)
         },
-        asked=int(told.get("n_trials", len(told["trials"]))),
-        trials=tuple(_trial(row, runs) for row in told["trials"]),
+        asked=int(kept.get("n_trials", len(kept["trials"]))),
+        trials=tuple(_trial(row, runs) for row in kept["trials"]),
     )
 
 
@@ -169,20 +158,20 @@ def _trial(row: dict[str, Any], runs: dict[str, Run]) -> Trial:
 
 
 def _crossing(place: Path, runs: dict[str, Run]) -> Crossing | None:
-    told = read_json(place / "find.json")
-    if not told.get("points"):
+    kept = read_json(place / "find.json")
+    if not kept.get("points"):
         return None
-    setting = str(told["setting"])
-    levels = {row["x"]: _level(row, setting, runs.values()) for row in told["points"]}
-    tolerance = number(told.get("tolerance"))
+    setting = str(kept["setting"])
+    levels = {row["x"]: _level(row, setting, runs.values()) for row in kept["points"]}
+    tolerance = number(kept.get("tolerance"))
     return Crossing(
-        name=str(told.get("name", place.name)),
+        name=str(kept.get("name", place.name)),
         setting=setting,
-        objective=str(told["objective"]),
-        target=float(told["target"]),
+        objective=str(kept["objective"]),
+        target=float(kept["target"]),
         tolerance=math.nan if tolerance is None else tolerance,
-        found=told.get("found") is not None,
-        nearest=levels[told["nearest"]["x"]],
+        found=kept.get("found") is not None,
+        nearest=levels[kept["nearest"]["x"]],
         levels=tuple(levels.values()),
     )
 

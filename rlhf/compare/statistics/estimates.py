@@ -19,12 +19,16 @@ class Estimate:
 
     @property
     def spread(self) -> float:
-        """What to draw as a bar: the standard deviation over runs, or one run's own standard
-        error."""
+        """A bar's length: the standard deviation over runs, or one run's own standard error."""
         return self.std if self.n > 1 else self.se
 
 
 NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def single(value: float, se: float) -> Estimate:
+    """One number with its own standard error."""
+    return Estimate(value, math.nan, se, 1)
 
 
 def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:
@@ -66,3 +70,13 @@ def gap(a: Estimate, b: Estimate) -> float:
     if noise == 0.0:
         return math.copysign(math.inf, difference) if difference else 0.0
     return difference / noise
+
+
+def show(estimate: Estimate) -> str:
+    """1.924 +- 0.031, with two digits of the standard error."""
+    if not math.isfinite(estimate.mean):
+        return "-"
+    if not math.isfinite(estimate.se) or estimate.se <= 0:
+        return f"{estimate.mean:.4g}"
+    digits = min(max(1 - math.floor(math.log10(estimate.se)), 0), 6)
+    return f"{estimate.mean:.{digits}f} ± {estimate.se:.{digits}f}"

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from rlhf.compare.read.curves import KL, series
-from rlhf.compare.read.runs import Run
-from rlhf.compare.statistics.findings import CLEAR, GOLD, PROXY
+from rlhf.compare.read import Run, series
+from rlhf.compare.statistics.findings import CLEAR
 from rlhf.compare.statistics.settings import Setting
-from rlhf.compare.statistics.step_response import target, unit
-from rlhf.compare.text.markdown import plain
+from rlhf.compare.statistics.step_response import steering
+from rlhf.metrics import ENDED, ENTROPY, GOLD, KL, LENGTH, PROXY
 from rlhf.rundir.read import number
 
 LONGER, SHORTER = 1.5, 0.5  # length at the end over SFT's
@@ -60,53 +59,31 @@ def diagnose(settings: Sequence[Setting], runs: Sequence[Run] = ()) -> list[Sick
     patients = [(s.label, s.runs) for s in settings] + [
         (f"{run.name} (failed)", (run,)) for run in runs if run.status == "failed"
     ]
-    found = []
-    for kind, check in CHECKS.items():
-        for name, those in patients:
-            told = [said for run in those if (said := check(run))]
-            if told:
-                found.append(
-                    Sickness(
-                        kind=kind, setting=name, runs=len(told), of=len(those), sentence=told[0]
-                    )
-                )
-    return found
+    return [
+        Sickness(kind=kind, setting=name, runs=len(ill), of=len(those), sentence=ill[0])
+        for kind, check in CHECKS.items()
+        for name, those in patients
+        if (ill := [sentence for run in those if (sentence := check(run))])
+    ]
 
 
 def well(settings: Sequence[Setting]) -> str:
-    """What to say where no sickness was found."""
+    """Says, where no sickness was found, how many runs were checked for which."""
     runs = [run for s in settings for run in s.runs]
     silent = [kind for kind, check in CHECKS.items() if all(check(run) is None for run in runs)]
     if len(silent) == len(CHECKS):
         return "There was nothing to check: no finished run recorded what the rules look at."
-    said = (
+    none = (
         f"None of the known sicknesses was found in the {len(runs)} finished"
         f" run{'s' if len(runs) != 1 else ''}"
     )
-    return said + (f"; nothing was recorded that tells of {', '.join(silent)}." if silent else ".")
+    return none + (f"; nothing was recorded that tells of {', '.join(silent)}." if silent else ".")
 
 
-def markdown(settings: Sequence[Setting], runs: Sequence[Run]) -> list[str]:
-    """The section of report.md."""
-    return [
-        "## Training health",
-        "\n".join(_line(*those) for those in by_kind(diagnose(settings, runs))) or well(settings),
-    ]
-
-
-def _line(first: Sickness, others: Sequence[Sickness]) -> str:
-    also = ", ".join(f"{plain(s.setting)} ({s.runs} of {s.of})" for s in others)
-    said = (
-        f"- **{first.kind}**, {plain(first.setting)} ({first.runs} of {first.of} runs):"
-        f" {first.sentence}"
-    )
-    return said + (f" Also: {also}." if also else "")
-
-
-def by_kind(found: Sequence[Sickness]) -> list[tuple[Sickness, list[Sickness]]]:
+def by_kind(sick: Sequence[Sickness]) -> list[tuple[Sickness, list[Sickness]]]:
     """Each kind once, of the setting that has it most; beside it the others that have it."""
     kinds = {
-        kind: [s for s in found if s.kind == kind] for kind in dict.fromkeys(s.kind for s in found)
+        kind: [s for s in sick if s.kind == kind] for kind in dict.fromkeys(s.kind for s in sick)
     }
     firsts = [max(those, key=lambda s: s.runs / s.of) for those in kinds.values()]
     return [(first, [s for s in kinds[first.kind] if s is not first]) for first in firsts]
@@ -117,7 +94,7 @@ def by_kind(found: Sequence[Sickness]) -> list[tuple[Sickness, list[Sickness]]]:
 
 
 def length_gaming(run: Run) -> str | None:
-    length, proxy, gold = (series(run, f"eval/{key}") for key in ("response/length", PROXY, GOLD))
+    length, proxy, gold = (series(run, f"eval/{key}") for key in (LENGTH, PROXY, GOLD))
     if len(length) < 2 or len(proxy) < 2 or length[0][1] <= 0:
         return None
     start, end = length[0][1], length[-1][1]
@@ -137,32 +114,31 @@ def length_gaming(run: Run) -> str | None:
 
 
 def entropy_collapse(run: Run) -> str | None:
-    entropy = series(run, "eval/policy/entropy")
+    entropy = series(run, f"eval/{ENTROPY}")
     if len(entropy) < 2:
         return None
-    if entropy[-1][1] >= COLLAPSED * entropy[0][1]:
-        return ""
-    return (
-        f"Entropy fell from {entropy[0][1]:.3g} to {entropy[-1][1]:.2g} nats a token: the policy"
+    start, end = entropy[0][1], entropy[-1][1]
+    sentence = (
+        f"Entropy fell from {start:.3g} to {end:.2g} nats a token: the policy"
         " says nearly the same thing every time."
     )
+    return sentence if end < COLLAPSED * start else ""
 
 
 def value_divergence(run: Run) -> str | None:
     losses = [
-        found for row in run.metrics if (found := number(row.get("ppo/value_loss"))) is not None
+        loss for row in run.metrics if (loss := number(row.get("ppo/value_loss"))) is not None
     ]
     if not all(map(math.isfinite, losses)):
         return "The value loss stopped being a number."
     explained = _late(series(run, "ppo/explained_variance"))
     if not explained:
         return "" if losses else None
-    if median(explained) >= 0:
-        return ""
-    return (
+    sentence = (
         "The value model ends no better than a constant (explained variance"
         f" {median(explained):.2f}), so advantages are mostly noise."
     )
+    return sentence if median(explained) < 0 else ""
 
 
 def kl_blow_up(run: Run) -> str | None:
@@ -170,47 +146,42 @@ def kl_blow_up(run: Run) -> str | None:
     if not kl:
         return None
     end = median(kl)
-    if unit(run) == "sequence":
-        goal = target(run)
-        return (
-            f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."
-            if end > OFF_TARGET * goal
-            else ""
-        )
-    entropy, length = series(run, "eval/policy/entropy"), series(run, "eval/response/length")
+    steered = steering(run)
+    if steered.unit == "sequence":
+        goal = steered.target
+        sentence = f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."
+        return sentence if end > OFF_TARGET * goal else ""
+    entropy, length = series(run, f"eval/{ENTROPY}"), series(run, f"eval/{LENGTH}")
     if not entropy or not length:
         return None
     own = entropy[0][1] * length[0][1]
-    if not end > SURPRISE * own:
-        return ""
-    return (
+    sentence = (
         f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would"
         " practically never write what this writes."
     )
+    return sentence if end > SURPRISE * own else ""
 
 
 def reward_at_clip(run: Run) -> str | None:
     clipped = _late(series(run, "ppo/score_clipped"))
     if not clipped:
         return None
-    if fmean(clipped) <= CLIPPED:
-        return ""
-    return (
+    sentence = (
         f"{fmean(clipped):.0%} of the scores were cut by reward_clip"
         f" ({run.config.get('scorer.reward_clip', '?')}): PPO cannot see above it."
     )
+    return sentence if fmean(clipped) > CLIPPED else ""
 
 
 def unended(run: Run) -> str | None:
-    ended = series(run, "eval/response/ended")
+    ended = series(run, f"eval/{ENDED}")
     if not ended:
         return None
-    if 1 - ended[-1][1] <= UNENDED:
-        return ""
-    return (
+    sentence = (
         f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT:"
         f" {1 - ended[0][1]:.0%})."
     )
+    return sentence if 1 - ended[-1][1] > UNENDED else ""
 
 
 CHECKS: dict[str, Callable[[Run], str | None]] = {

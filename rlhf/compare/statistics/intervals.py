@@ -128,10 +128,10 @@ def _bootstrap(samples: list[list[float]]) -> tuple[float, float]:
     def statistic(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.asarray(_signed_sum([x.mean(axis=axis) for x in drawn]))
 
-    found = bootstrap(
+    means = bootstrap(
         samples, statistic, method="percentile", n_resamples=RESAMPLES, rng=np.random.default_rng(0)
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return float(means.confidence_interval.low), float(means.confidence_interval.high)
 
 
 def _signed_sum(means: list[float]) -> float:

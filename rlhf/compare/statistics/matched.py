@@ -1,31 +1,25 @@
-"""Rewards at the same KL: what each setting had when it was that far from SFT."""
+"""Rewards at the same KL: those that each setting had when it was that far from SFT."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from rlhf.compare.read.curves import KL, Evaluation, evaluations, final, value
-from rlhf.compare.statistics.intervals import BOTH, NOTHING, Interval, difference, interval, welch
+from rlhf.compare.read import Evaluation, evaluations
+from rlhf.compare.statistics.intervals import NOTHING, Interval, interval
 from rlhf.compare.statistics.settings import Setting
 
 BUDGETS = (1.0, 2.0, 5.0, 10.0)  # nats a response
 LEAP = 2.0  # budgets: evaluations further apart say nothing of what lies between
-LEVEL = 0.05  # a p below it tells two settings apart
 NEAR = 0.1  # a run that came within this share of a budget is shown there, marked
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
-    """A run at a KL budget. `short`: it never came to the budget, only near."""
+class Reached(Evaluation):
+    """A run at a KL budget, between two of its evaluations or at one that came near."""
 
-    reward: float
-    se: float
-    iteration: float
-    kl: float
-    short: bool
+    short: bool  # it never came to the budget, only near
     share: float  # of the run's training, 1 at its end
 
 
@@ -43,7 +37,7 @@ class Cell:
 
     @property
     def why(self) -> str:
-        """What to say where no run has a number."""
+        """Says why no run has a number."""
         if math.isnan(self.furthest):
             return "no KL recorded"
         if self.passed:
@@ -72,27 +66,14 @@ def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
             return None
         if low <= budget <= high:
             share = 1.0 if after.kl == before.kl else (budget - before.kl) / (after.kl - before.kl)
-            return Reached(
-                reward=_between(before.reward, after.reward, share),
-                se=_between(before.reward_se, after.reward_se, share),
-                iteration=_between(before.iteration, after.iteration, share),
-                kl=budget,
-                short=False,
-                share=_between(before.iteration, after.iteration, share)
-                / max(path[-1].iteration, 1),
-            )
+            there = {k: _between(x, vars(after)[k], share) for k, x in vars(before).items()}
+            done = there["iteration"] / max(path[-1].iteration, 1)
+            return Reached(**there | {"kl": budget}, short=False, share=done)
     near = [e for e in way if (1 - NEAR) * budget <= e.kl <= budget]
     if not near:
         return None
-    last, share = near[-1], near[-1].iteration / max(path[-1].iteration, 1)
-    return Reached(
-        reward=last.reward,
-        se=last.reward_se,
-        iteration=last.iteration,
-        kl=last.kl,
-        short=True,
-        share=share,
-    )
+    done = near[-1].iteration / max(path[-1].iteration, 1)
+    return Reached(**vars(near[-1]), short=True, share=done)
 
 
 def climb(path: Sequence[Evaluation], budget: float) -> Sequence[Evaluation]:
@@ -103,161 +84,48 @@ def climb(path: Sequence[Evaluation], budget: float) -> Sequence[Evaluation]:
 
 
 def cell(setting: Setting, key: str, budget: float) -> Cell:
-    found = reached(setting, key, budget)
+    """A setting's reward at a budget, over the runs that came there."""
     paths = [evaluations(run, key) for run in setting.runs]
+    there = [r for path in paths if (r := at_budget(path, budget)) is not None]
     return Cell(
-        interval=interval([r.reward for r in found], [r.se for r in found]) if found else NOTHING,
-        reached=len(found),
+        interval=interval([r.reward for r in there], [r.reward_se for r in there])
+        if there
+        else NOTHING,
+        reached=len(there),
         runs=len(setting.runs),
-        short=any(r.short for r in found),
+        short=any(r.short for r in there),
         furthest=max((e.kl for path in paths for e in path), default=math.nan),
         passed=any(e.kl > budget for path in paths for e in climb(path, budget)),
         budget=budget,
     )
 
 
-def reached(setting: Setting, key: str, budget: float) -> list[Reached]:
-    """The runs of a setting that came to the budget, there."""
-    found = (at_budget(evaluations(run, key), budget) for run in setting.runs)
-    return [r for r in found if r is not None]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Rival:
-    """The best setting and another at one KL: where the best ended, or where the other did.
+class Matched:
+    """One reward of every setting at every budget."""
 
-    Each run that ended is held against the other at its own KL; `kl` is the mean of these.
-    """
-
-    setting: Setting
-    kl: float
-    ours: Interval
-    theirs: Interval
-    difference: Interval  # ours less theirs
-    p: float  # of Welch's t-test over the seeds; nan where a side has one
-    at_best_end: bool
-    short: bool  # a run of the one on its way came only near that KL
-    share: float  # of its training, at which it was there
-    reached: int  # runs of the one on its way that can be read off there
-    runs: int  # of all it has
-    matched: int  # runs of the one that ended that the other can be held against
-    ended: int  # of all it has
+    key: str
+    rows: list[tuple[str, list[Cell]]]  # a setting's label, a cell a budget
 
     @property
-    def clear(self) -> bool:
-        """Whether the interval and, where it can be done, the test tell the two apart: of three
-        seeds a bootstrap is too sure.
+    def reward(self) -> str:
+        return self.key.removeprefix("reward/")
 
-        One run against several is never clear: nothing is known of how the seeds of the one would
-        differ.
-        """
-        return (
-            self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
-        )
-
-
-Numbers = list[tuple[float, float]]  # reward and standard error, a run each
-
-
-def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
-    """The strongest other at the KL of the best's end, of those with two seeds there if any has;
-    where none can be read off, the runner-up's end against the best on its way.
-
-    None where neither can be matched.
-    """
-    others = [s for s in settings if s is not best and math.isfinite(s[key].mean)]
-    found = [r for s in others if (r := _rival(best, s, key, at_best_end=True)) is not None]
-    if found:
-        return max(found, key=lambda r: (r.reached > 1, -r.difference.mean))
-    second = max(others, key=lambda s: s[key].mean, default=None)
-    return _rival(best, second, key, at_best_end=False) if second is not None else None
-
-
-def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
-    """Of the settings that are clearly better at the KL of their own end than the best was
-    there, the one with the most reward."""
-    found = (_rival(best, s, key, at_best_end=False) for s in settings if s is not best)
-    return max(
-        (r for r in found if r is not None and r.clear and r.difference.mean < 0),
-        key=lambda r: r.theirs.mean,
-        default=None,
-    )
-
-
-def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
-    ended, passing = (best, other) if at_best_end else (other, best)
-    rows = _rows(ended, passing, key)
-    if not rows:
-        return None
-    ends, way = _levelled(rows)
-    (a, a_ses), (b, b_ses) = (
-        zip(*numbers, strict=True) for numbers in ((ends, way) if at_best_end else (way, ends))
-    )
-    read = [r for _, row in rows for r in row if r is not None]
-    return Rival(
-        setting=other,
-        kl=fmean(end.kl for end, _ in rows),
-        ours=interval(a, a_ses),
-        theirs=interval(b, b_ses),
-        difference=difference(a, a_ses, b, b_ses),
-        p=welch(a, b),
-        at_best_end=at_best_end,
-        short=any(r.short for r in read),
-        share=fmean(r.share for r in read),
-        reached=len(way),
-        runs=len(passing.runs),
-        matched=len(rows),
-        ended=len(ended.runs),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class End:
-    kl: float
-    reward: float
-    se: float
-
-
-def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Reached | None]]]:
-    """Each run's end, and the other setting's runs at its KL; without ends at which none of them
-    can be read off."""
-    ends = [
-        End(kl=final(run, KL), reward=final(run, key), se=value(run.summary, f"{key}_se"))
-        for run in ended.runs
-    ]
-    paths = [evaluations(run, key) for run in passing.runs]
-    rows = [
-        (end, [at_budget(path, end.kl) for path in paths])
-        for end in ends
-        if math.isfinite(end.kl + end.reward)
-    ]
-    return [(end, row) for end, row in rows if any(row)]
-
-
-def _levelled(rows: Sequence[tuple[End, list[Reached | None]]]) -> tuple[Numbers, Numbers]:
-    """The ends, and the runs on their way, both moved along the latter's mean reward to one level,
-    so that unequal KLs cancel.
-
-    With a_i the reward of end i, b_ij that of run j at its KL, m_i the mean over j and m that of
-    all m_i: a_i - m_i + m, and m + mean_i(b_ij - m_i). The means differ by the mean of a_i - m_i.
-    (Reward is not straight in KL: the mean over ends that lie apart is not the reward at their mean
-    KL.)
-    """
-    means = [fmean(r.reward for r in row if r is not None) for _, row in rows]
-    level = fmean(means)
-    ends = [(end.reward - mean + level, end.se) for (end, _), mean in zip(rows, means, strict=True)]
-    columns = zip(*(row for _, row in rows), strict=True)
-    reads = [
-        [
-            (r.reward - mean + level, r.se)
-            for r, mean in zip(column, means, strict=True)
-            if r is not None
+    @property
+    def tops(self) -> list[str | None]:
+        """For each budget the setting with the highest mean."""
+        columns = zip(*([(name, c) for c in cells] for name, cells in self.rows), strict=True)
+        return [
+            max(((c.interval.mean, name) for name, c in column if c.reached), default=(0, None))[1]
+            for column in columns
         ]
-        for column in columns
-    ]
-    return ends, [
-        (fmean(reward for reward, _ in read), fmean(se for _, se in read)) for read in reads if read
-    ]
+
+
+def matched(settings: Sequence[Setting], key: str) -> Matched:
+    """The table of rewards at matched KL."""
+    return Matched(
+        key=key, rows=[(s.label, [cell(s, key, budget) for budget in BUDGETS]) for s in settings]
+    )
 
 
 def _between(start: float, end: float, share: float) -> float:

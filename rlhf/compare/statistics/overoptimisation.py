@@ -1,4 +1,4 @@
-"""How gold reward falls behind as the policy leaves SFT: the forms of Gao et al. (arXiv
+"""The fall of gold reward as the policy leaves SFT: the forms of Gao et al. (arXiv
 2210.10760), fitted.
 
 With d = sqrt(KL), and gains over SFT:  R_rl(d) = d (alpha - beta log d),  R_bon(d) = d (alpha -
@@ -11,6 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from rlhf.compare.read import Run, evaluations
+from rlhf.metrics import GOLD, PROXY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +105,21 @@ def fit(runs: Sequence[Sequence[tuple[float, float]]], form: Form = "rl") -> Fit
     )
 
 
+def gap_path(run: Run) -> list[tuple[float, float]]:
+    """(KL, proxy - gold, both as gains over the run's first evaluation)."""
+    gold = {e.iteration: e.reward for e in evaluations(run, GOLD)}
+    both = [
+        (e.kl, e.reward - gold[e.iteration]) for e in evaluations(run, PROXY) if e.iteration in gold
+    ]
+    return [(kl, y - both[0][1]) for kl, y in both]
+
+
+def gold_gains(run: Run) -> list[tuple[float, float]]:
+    """(KL, gold less the run's first evaluation, which is SFT's), without that first one."""
+    path = evaluations(run, GOLD)
+    return [(e.kl, e.reward - path[0].reward) for e in path[1:]]
+
+
 def _normal(form: Form, points: np.ndarray) -> np.ndarray:
     """One run's share of the normal equations, [2, 3]: X^T X beside X^T y."""
     import numpy as np
@@ -135,7 +153,7 @@ def _over_runs(pieces: Sequence[np.ndarray]) -> list[tuple[float, float]]:
         ]
         return np.moveaxis(solved, -1, 0)  # [2, ...]
 
-    found = bootstrap(
+    drawn = bootstrap(
         (np.arange(len(pieces)),),
         statistic,
         vectorized=True,
@@ -143,7 +161,7 @@ def _over_runs(pieces: Sequence[np.ndarray]) -> list[tuple[float, float]]:
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(0),
     )
-    return [(float(low), float(high)) for low, high in zip(*found.confidence_interval, strict=True)]
+    return [(float(low), float(high)) for low, high in zip(*drawn.confidence_interval, strict=True)]
 
 
 def _from_residuals(

@@ -1,32 +1,23 @@
-"""What a sweep varied, and its runs grouped by that: a setting is everything that differs but
-the seed."""
+"""The keys that a sweep varied, and its runs grouped by them: a setting is everything that differs
+but the seed."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlhf.compare.read.curves import final
-from rlhf.compare.read.runs import Run
+from rlhf.compare.read import Run, final, final_se, fingerprints, value
 from rlhf.compare.statistics.estimates import NOTHING, Estimate, over_runs, same_thing
+from rlhf.compare.statistics.intervals import Interval, interval
 from rlhf.config.stages import decides
+from rlhf.metrics import AVERAGED, GOLD, KL, PROXY
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_value
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
-SHOWN = (
-    "objective",
-    "kl/sequence_nats",
-    "kl/token_nats",
-    "kl.coef_final",
-    "response/length",
-    "response/ended",
-    "policy/entropy",
-    "wall_seconds",
-)
 ABSENT = "-"
 
 
@@ -47,31 +38,29 @@ class Setting:
 
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Config keys that differ: key -> {run name: value}. A class is named as its YAML is
-    (`kl.controller`: adaptive_alpaca_farm). Secrets are hidden, by their key and in addresses: what
-    differs in nothing else is left out.
+    """Config keys that differ: key -> {run name: value}. Secrets are hidden, by their key and in
+    addresses: what differs in nothing else is left out.
 
-    A key that comes with a class (the target that only adaptive controllers have) is left out while
-    it has one value for each class.
+    A key that comes with a piece (the target that only adaptive controllers have) is left out while
+    it has one value for each piece. Of keys that differ alike the first stands for all.
     """
     runs = [run for run in runs if run.config]
-    keys = sorted({key for run in runs for key in run.config if key != "seed" and decides(key)})
-    table = {
-        key: {run.name: redact_value(key, run.config.get(key, ABSENT)) for run in runs}
-        for key in keys
-    }
-    table = {
-        key: column
-        for key, column in table.items()
-        if len({_plain(v) for v in column.values()}) > 1
-    }
-    pieces = {key: column for key, column in table.items() if _has_arguments(key, keys)}
-    named = {key: column for key, column in table.items() if not _comes_with(key, column, pieces)}
-    keys = sorted(named, key=lambda key: (FIRST.index(key) if key in FIRST else len(FIRST), key))
+    pieces = frozenset[str]().union(*(run.pieces for run in runs))
+    keys = {key for run in runs for key in run.config if key != "seed" and decides(key)}
+    table: dict[str, dict[str, Any]] = {}
+    for key in sorted(keys, key=lambda k: (FIRST.index(k) if k in FIRST else len(FIRST), k)):
+        # where only some runs have a piece, the others have none
+        having = [run for run in runs if key in (run.pieces if key in pieces else run.config)]
+        values = dict.fromkeys((run.name for run in runs), ABSENT) | {
+            run.name: redact_value(key, run.config[key]) for run in having
+        }
+        if len(set(map(_plain, values.values()))) > 1:
+            table[key] = values
+    own = [key for key in table if not _comes_with(key, table, pieces)]
     return {
-        key: named[key]
-        for i, key in enumerate(keys)
-        if all(named[key] != named[other] for other in keys[:i])
+        key: table[key]
+        for i, key in enumerate(own)
+        if all(table[key] != table[other] for other in own[:i])
     }
 
 
@@ -100,17 +89,36 @@ def copied(settings: Sequence[Setting]) -> dict[str, str]:
     }
 
 
+def starts(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """The settings by the SFT policy that their KL is to: those with one in common together. One
+    that does not say is with the first."""
+    groups: list[tuple[set[str], list[Setting]]] = []
+    for s in settings:
+        own = set(fingerprints(s.runs).get("sft", ()))
+        home = next((g for g in groups if not own or not g[0] or own & g[0]), None)
+        if home is None:
+            groups.append((own, [s]))
+        else:
+            home[0].update(own)
+            home[1].append(s)
+    return [members for _, members in groups]
+
+
 def reward_keys(runs: Sequence[Run]) -> list[str]:
     """The rewards that the runs report: proxy, gold, then the judges by name."""
-    found = {
+    reported = {
         k
         for run in runs
         for k in run.summary
         if k.startswith("reward/") and not k.endswith("_se") and number(run.summary[k]) is not None
     }
-    return [k for k in ("reward/proxy", "reward/gold") if k in found] + sorted(
-        found - {"reward/proxy", "reward/gold"}
-    )
+    return sorted(reported, key=lambda k: (k != PROXY, k != GOLD, k))
+
+
+def setting_interval(setting: Setting, key: str) -> Interval:
+    """A setting's final number over its runs. A KL is never below 0."""
+    over = interval(*column(setting.runs, key))
+    return replace(over, low=max(over.low, 0.0)) if key == KL else over
 
 
 def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
@@ -132,8 +140,8 @@ def _seed(run: Run) -> str:
 
 def _ended(run: Run) -> float:
     """Unix seconds of the last sign of life, -inf if it left none."""
-    found = number(read_json(run.directory / "status.json").get("time"))
-    return -math.inf if found is None or math.isnan(found) else found
+    seconds = value(read_json(run.directory / "status.json"), "time")
+    return -math.inf if math.isnan(seconds) else seconds
 
 
 def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
@@ -150,30 +158,21 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         values=values,
         runs=tuple(runs),
         copies=tuple(copies),
-        estimates={
-            key: over_runs(_column(runs, key), _column(runs, f"{key}_se"))
-            for key in (*rewards, *SHOWN)
-        },
-        sft={
-            key: same_thing(_column(runs, f"sft/{key}"), _column(runs, f"sft/{key}_se"))
-            for key in rewards
-        },
+        estimates={key: over_runs(*column(runs, key)) for key in (*rewards, *AVERAGED)},
+        sft={key: same_thing(*column(runs, f"sft/{key}")) for key in rewards},
     )
 
 
-def _column(runs: Sequence[Run], key: str) -> list[float]:
-    return [final(run, key) for run in runs]
+def column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
+    """The runs' final numbers, and their own standard errors."""
+    return [final(run, key) for run in runs], [final_se(run, key) for run in runs]
 
 
-def _has_arguments(key: str, keys: Sequence[str]) -> bool:
-    return any(other.startswith(f"{key}.") for other in keys)
-
-
-def _comes_with(key: str, column: dict[str, Any], pieces: dict[str, dict[str, Any]]) -> bool:
-    for node, targets in pieces.items():
-        if key.startswith(f"{node}."):
-            pairs = {(_plain(targets[name]), _plain(value)) for name, value in column.items()}
-            return len(pairs) == len({target for target, _ in pairs})
+def _comes_with(key: str, table: dict[str, dict[str, Any]], pieces: frozenset[str]) -> bool:
+    for piece in sorted(pieces & table.keys()):
+        if key.startswith(f"{piece}."):
+            pairs = {(_plain(name), _plain(table[key][run])) for run, name in table[piece].items()}
+            return len(pairs) == len({name for name, _ in pairs})
     return False
 
 

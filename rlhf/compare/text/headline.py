@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from rlhf.compare.read.curves import KL
-from rlhf.compare.read.provenance import starts
-from rlhf.compare.statistics.estimates import gap
-from rlhf.compare.statistics.findings import CLEAR, Findings, show
-from rlhf.compare.statistics.intervals import BOTH, EVALUATION, Interval, say
-from rlhf.compare.statistics.matched import Rival
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics import (
+    BOTH,
+    CLEAR,
+    EVALUATION,
+    Findings,
+    Interval,
+    Rival,
+    Setting,
+    Study,
+    gap,
+    say,
+    show,
+)
+from rlhf.metrics import KL
 
 APART = (
     " KL is to different SFT policies here: settings that began from different ones are not at the"
@@ -20,26 +26,31 @@ APART = (
 
 
 def headline(
-    found: Findings,
-    settings: Sequence[Setting],
+    study: Study,
+    findings: Findings,
     there: Interval,
     other: Rival | None,
     before: Rival | None,
 ) -> str:
-    """`there`: what the best ended with. `before`: who is clearly better nearer to SFT."""
-    apart = APART if len(starts(settings)) > 1 else ""
+    """The first sentences of the answer.
+
+    Args:
+        there: what the best ended with.
+        other: the setting that the best is held against at the same KL.
+        before: a setting that is clearly better nearer to SFT.
+    """
     return (
-        _beside_sft(found, settings)
-        + _headline(found, there, other)
-        + _nearer(found.best, before)
-        + apart
+        _beside_sft(study, findings)
+        + _headline(findings, there, other)
+        + _nearer(findings.best, before)
+        + (APART if len(study.starts) > 1 else "")
     )
 
 
-def title(found: Findings, settings: Sequence[Setting], other: Rival | None) -> str:
+def title(study: Study, findings: Findings, other: Rival | None) -> str:
     """The headline without its numbers."""
-    name, label = found.key.removeprefix("reward/"), found.best.label
-    came = _came(found, settings)
+    name, label = findings.key.removeprefix("reward/"), findings.best.label
+    came = _came(study, findings)
     if came:
         return f"No setting's {name} reward {came} SFT's"
     text = f"{name.capitalize()} reward is highest at {label}"
@@ -52,13 +63,15 @@ def title(found: Findings, settings: Sequence[Setting], other: Rival | None) -> 
         else:
             text += f", not told apart from {them}"
     return text + (
-        f"; {found.gamed.label} games the proxy" if found.gamed is not None and found.clear else ""
+        f"; {findings.gamed.label} games the proxy"
+        if findings.gamed is not None and findings.clear
+        else ""
     )
 
 
-def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
-    label, name = found.best.label, found.key.removeprefix("reward/")
-    kl = found.best[KL].mean
+def _headline(findings: Findings, there: Interval, other: Rival | None) -> str:
+    label, name = findings.best.label, findings.key.removeprefix("reward/")
+    kl = findings.best[KL].mean
     at = f" at {kl:.3g} nats" if math.isfinite(kl) else ""
     if other is None:
         return (
@@ -66,7 +79,7 @@ def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
             " against it at the same KL."
         )
     them, ours_less = other.setting.label, other.difference
-    ours, theirs = _said(other)
+    ours, theirs = _numbers(other)
     if not other.at_best_end:
         then = (
             f": with no more KL than that, {them} is better"
@@ -96,7 +109,7 @@ def _headline(found: Findings, there: Interval, other: Rival | None) -> str:
     )
 
 
-def _said(other: Rival) -> tuple[str, str]:
+def _numbers(other: Rival) -> tuple[str, str]:
     """(Ours, theirs), with the seeds where not all of them can be read off or held against the
     other."""
     if other.at_best_end and other.matched < other.ended:
@@ -113,7 +126,7 @@ def _said(other: Rival) -> tuple[str, str]:
 def _nearer(best: Setting, before: Rival | None) -> str:
     if before is None:
         return ""
-    ours, theirs = _said(before)
+    ours, theirs = _numbers(before)
     return (
         f" At the {before.kl:.3g} nats where {before.setting.label} ended, that is better: {theirs}"
         f" against {ours} of {best.label}, then with {before.share:.0%} of its training done, and"
@@ -122,16 +135,16 @@ def _nearer(best: Setting, before: Rival | None) -> str:
 
 
 def _sure(other: Rival) -> str:
-    found = other.difference
-    if found.clear_of_zero and found.source == EVALUATION:
+    less = other.difference
+    if less.clear_of_zero and less.source == EVALUATION:
         return "more than the noise of evaluating, but each has one seed"
-    if found.clear_of_zero and found.source == BOTH:
+    if less.clear_of_zero and less.source == BOTH:
         return "more than the noise that is known, but one of the two has one seed there"
     if other.clear:
         return "clear of zero"
-    if found.clear_of_zero:
+    if less.clear_of_zero:
         return "clear of zero by the bootstrap, but not by a t-test"
-    return "within the noise" if found.known else "not known to be more than noise"
+    return "within the noise" if less.known else "not known to be more than noise"
 
 
 def _more(other: Rival) -> str:
@@ -146,22 +159,24 @@ def _more(other: Rival) -> str:
     )
 
 
-def _came(found: Findings, settings: Sequence[Setting]) -> str:
-    """What no setting did to SFT, empty where one is clearly better than it."""
-    gains = [gap(s[found.key], s.sft[found.key]) for s in settings if found.key in s.sft]
+def _came(study: Study, findings: Findings) -> str:
+    """The verb for what no setting did beside SFT, empty where one is clearly better than it."""
+    gains = [
+        gap(s[findings.key], s.sft[findings.key]) for s in study.settings if findings.key in s.sft
+    ]
     if not gains or not all(gain < CLEAR for gain in gains):
         return ""
-    return "came up to" if found.gain <= -CLEAR else "is clearly better than"
+    return "came up to" if findings.gain <= -CLEAR else "is clearly better than"
 
 
-def _beside_sft(found: Findings, settings: Sequence[Setting]) -> str:
-    """What comes first where no setting is clearly better than the policy it began from."""
-    came, name = _came(found, settings), found.key.removeprefix("reward/")
+def _beside_sft(study: Study, findings: Findings) -> str:
+    """Says first where no setting is clearly better than the policy it began from."""
+    came, name = _came(study, findings), findings.key.removeprefix("reward/")
     if not came:
         return ""
-    if len(starts(settings)) > 1:
+    if len(study.starts) > 1:
         return f"No setting {came} the SFT policy it began from. Of them, "
     return (
         f"No setting {came} the SFT policy that all began from, whose {name} reward is"
-        f" {show(found.best.sft[found.key])}. Of them, "
+        f" {show(findings.best.sft[findings.key])}. Of them, "
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from rlhf.compare.read.curves import KL
-from rlhf.compare.read.searches import Crossing, Level, Search, Trial, named
-from rlhf.compare.statistics.estimates import Estimate
-from rlhf.compare.statistics.findings import show
+from rlhf.compare.read import Crossing, Level, Search, Trial, final_se, named
+from rlhf.compare.statistics import show, single
 from rlhf.compare.text.markdown import grid
+from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
 LUCK = (
@@ -28,7 +27,7 @@ def tables(search: Search | Crossing) -> list[Table]:
 
 
 def note(search: Search | Crossing) -> str:
-    """What ± says and does not say."""
+    """Says of which noise ± is, and of which not."""
     if isinstance(search, Search):
         return LUCK if search.front else ""
     most = max(len(level.runs) for level in search.levels)
@@ -41,20 +40,26 @@ def note(search: Search | Crossing) -> str:
     )
 
 
-def markdown(found: Sequence[Search | Crossing]) -> str:
+def markdown(searches: Sequence[Search | Crossing]) -> str:
     """The section of report.md; empty where nothing was searched."""
-    parts = ["## Search"] if found else []
-    for search in found:
+    parts = ["## Search"] if searches else []
+    for search in searches:
         parts += [
             sentences(search),
             *(f"{caption}:\n\n{grid(head, lines)}" for caption, head, lines in tables(search)),
         ]
-        parts += [said] if (said := note(search)) else []
+        parts += [noise] if (noise := note(search)) else []
     return "\n\n".join(parts)
 
 
+def shown(trial: Trial, objective: str) -> str:
+    """A trial's value with the noise of its evaluation, where the run says it."""
+    se = final_se(trial.run, objective) if trial.run is not None else math.nan
+    return show(single(trial.values.get(objective, math.nan), se))
+
+
 def measured(level: Level) -> str:
-    return show(Estimate(level.y, math.nan, level.error, 1))
+    return show(single(level.y, level.error))
 
 
 def _search(search: Search) -> str:
@@ -83,43 +88,32 @@ def _best(search: Search) -> str:
         )
     (goal,) = search.goals
     return (
-        f"The best {named(goal)}, {front[0].shown(goal)}, is that of"
+        f"The best {named(goal)}, {shown(front[0], goal)}, is that of"
         f" {' and of '.join(t.title for t in front)}."
     )
 
 
 def _trials(search: Search) -> list[Table]:
-    found: list[Table] = []
-    if search.front:
-        keys = _keys(search.front)
-        lines = [
-            [
-                str(t.number),
-                *(t.params.get(key, "-") for key in keys),
-                *(t.shown(goal) for goal in search.goals),
-                t.name or "-",
-            ]
-            for t in search.front
-        ]
-        caption = "The Pareto front" if len(search.goals) > 1 else "The best trial"
-        found.append((caption, ["trial", *keys, *map(named, search.goals), "run"], lines))
-    if search.failed:
-        keys = _keys(search.failed)
-        lines = [
-            [
-                str(t.number),
-                *(t.params.get(key, "-") for key in keys),
-                t.name or "-",
-                t.error or "-",
-            ]
-            for t in search.failed
-        ]
-        found.append(("Trials that failed", ["trial", *keys, "run", "error"], lines))
-    return found
+    goals = search.goals
+    front = [[*(shown(t, goal) for goal in goals), t.name or "-"] for t in search.front]
+    failed = [[t.name or "-", t.error or "-"] for t in search.failed]
+    best = "The Pareto front" if len(goals) > 1 else "The best trial"
+    return [
+        *_table(best, search.front, [*map(named, goals), "run"], front),
+        *_table("Trials that failed", search.failed, ["run", "error"], failed),
+    ]
 
 
-def _keys(trials: Iterable[Trial]) -> list[str]:
-    return list(dict.fromkeys(key for trial in trials for key in trial.params))
+def _table(
+    caption: str, trials: Sequence[Trial], head: list[str], lines: list[list[str]]
+) -> list[Table]:
+    """The trials with their parameters, then `lines`; none where there are no trials."""
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.params))
+    rows = [
+        [str(t.number), *(t.params.get(key, "-") for key in keys), *line]
+        for t, line in zip(trials, lines, strict=True)
+    ]
+    return [(caption, ["trial", *keys, *head], rows)] if rows else []
 
 
 def _crossing(search: Crossing) -> str:

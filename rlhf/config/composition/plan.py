@@ -8,9 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
@@ -19,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config import naming
 from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
+from rlhf.config.composition.hydra_internals import Hydra, grid_of, note_overrides, set_value
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, key_fault, parse
 from rlhf.config.composition.resolve import Fault, own_names, resolve
 from rlhf.config.composition.session import CONFIG_NAME
@@ -97,7 +95,7 @@ class Composer:
             fault = key_fault(override, config, self.groups)
             if fault is None:
                 try:
-                    ConfigLoaderImpl._apply_overrides_to_config([override], config)
+                    set_value(config, override)
                 except (HydraException, OmegaConfBaseException) as error:
                     fault = Fault("", f"{line_of(override)}: {reason(error)}")
             faults += [fault] if fault else []
@@ -175,7 +173,7 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     jobs = _jobs([*grid, *task], hydra)
     told = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, found)
     if found.composed is not None:
-        _note_overrides(found.composed, parsed)
+        note_overrides(found.composed, parsed)
     found.faults = list(dict.fromkeys([*map(str, faults), *told]))
     if found.jobs and found.jobs[0].config is not None:
         shown = {"study": found.jobs[0].config.study, "sweep": found.jobs[0].config.sweep}
@@ -184,22 +182,6 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
             shown, [*given, *(f"{key}={value}" for key, value in params.items())]
         )
     return found
-
-
-def _note_overrides(config: DictConfig, overrides: list[Override]) -> None:
-    """Hydra's node says of a run how it was asked for: as Hydra would have written it."""
-    node = config.hydra
-    node.mode = RunMode.RUN
-    node.overrides.hydra = [line_of(o) for o in overrides if o.is_hydra_override()]
-    task = [o for o in overrides if not o.is_hydra_override()]
-    node.overrides.task = [line_of(o) for o in task]
-    style = node.job.config.override_dirname
-    node.job.override_dirname = get_overrides_dirname(
-        overrides=task,
-        kv_sep=style.kv_sep,
-        item_sep=style.item_sep,
-        exclude_keys=list(style.exclude_keys),
-    )
 
 
 def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
@@ -211,7 +193,7 @@ def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
         ends = f"{value.start},{value.end}" if isinstance(value, IntervalSweep) else None
         lines.append(f"{override.get_key_element()}={ends}" if ends else line_of(override))
     ready, _ = parse(lines, hydra)
-    return [parse(job, hydra)[0] for job in BasicSweeper.split_arguments(ready, None)[0]]
+    return [parse(job, hydra)[0] for job in grid_of(ready)]
 
 
 def _examine(

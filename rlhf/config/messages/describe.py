@@ -1,4 +1,4 @@
-"""What pydantic found, in a sentence: the key with its value, what was expected, what was
+"""One fault that pydantic found, as a sentence: the key with its value, what was expected, what was
 probably meant."""
 
 from __future__ import annotations
@@ -95,15 +95,15 @@ def _bare(annotation: Any) -> Any:
 
 def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
     """The type at a fault's place, and its limits; (None, []) where nothing is known."""
-    found: tuple[Any, list[Any]] = (Config, [])
+    expected: tuple[Any, list[Any]] = (Config, [])
     for part in location:
-        here = _bare(found[0])
+        here = _bare(expected[0])
         if part in BY_ADDRESS:
-            found = (_members(here)[str(part)], [])
+            expected = (_members(here)[str(part)], [])
         elif get_origin(here) is dict:
-            found = (get_args(here)[1], [])
+            expected = (get_args(here)[1], [])
         elif get_origin(here) is tuple and isinstance(part, int):
-            found = (get_args(here)[part], [])
+            expected = (get_args(here)[part], [])
         else:
             fields = (
                 here.model_fields.items()
@@ -111,18 +111,18 @@ def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
                 else ()
             )
             field = next((f for name, f in fields if part in (name, f.alias)), None)
-            found = (field.annotation, field.metadata) if field else (None, [])
-    return found
+            expected = (field.annotation, field.metadata) if field else (None, [])
+    return expected
 
 
 def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Every dotted key of a plain config, nodes included."""
-    found = []
+    keys = []
     for key, value in plain.items():
-        found.append(f"{prefix}{key}")
+        keys.append(f"{prefix}{key}")
         if isinstance(value, Mapping):
-            found.extend(leaves(value, f"{prefix}{key}."))
-    return [name for name in found if not name.endswith(("_target_", "_name_"))]
+            keys.extend(leaves(value, f"{prefix}{key}."))
+    return [name for name in keys if not name.endswith(("_target_", "_name_"))]
 
 
 def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:

@@ -35,5 +35,5 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    found = nearest(word, choices)
-    return f"; did you mean {found}?" if found else ""
+    meant = nearest(word, choices)
+    return f"; did you mean {meant}?" if meant else ""

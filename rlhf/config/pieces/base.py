@@ -1,4 +1,4 @@
-"""What every node of the config is made of: strict models, and unions told apart by `_target_`."""
+"""The stuff of the config's nodes: strict models, and unions told apart by `_target_`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def members_of(union: Any) -> dict[str, type[Piece]]:
 
 
 def arguments(piece: Piece | Custom) -> dict[str, Any]:
-    """What the piece's class is called with."""
+    """The arguments that the piece's class is called with."""
     return piece.model_dump(exclude={"class_path", "name"})
 
 

@@ -23,7 +23,7 @@ KINDS = {
 
 
 def kind(value: object) -> str:
-    """What JSON would call it."""
+    """The name of a value's type in JSON."""
     return KINDS[type(value)]
 
 

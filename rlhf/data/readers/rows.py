@@ -1,13 +1,16 @@
-r"""What the rows of a user's file mean. One format a file, told by its keys; other keys are passed
-over.
+r"""The meaning of the rows of a user's file. One format a file, told by its keys; other keys are
+passed over.
 
-    text                              the first words are the prompt, the rest is the completion
-    prompt, completion                joined as they are, so a completion that goes on in the line
-    begins with a space instruction (, input), output     put into INSTRUCTION or INSTRUCTION_INPUT
-    below messages                          turns {"role", "content"}; the last one, the
-    assistant's, is the completion prompt, chosen, rejected          two answers to one prompt
-    messages, chosen, rejected        the same after turns that end with the user's chosen, rejected
-    two whole transcripts; the prompt is what they share up to the last "\n\nAssistant:"
+    text                           the first words are the prompt, the rest is the completion
+    prompt, completion             joined as they are, so a completion that goes on in the line
+                                   begins with a space
+    instruction (, input), output  put into INSTRUCTION or INSTRUCTION_INPUT below
+    messages                       turns {"role", "content"}; the last one, the assistant's, is the
+                                   completion
+    prompt, chosen, rejected       two answers to one prompt
+    messages, chosen, rejected     the same after turns that end with the user's
+    chosen, rejected               two whole transcripts; the prompt is what they share up to the
+                                   last "\n\nAssistant:"
 
 A pair may have a `margin`, how much better the chosen answer is (used with
 reward_model.margin=true).
@@ -55,7 +58,7 @@ FORMATS: dict[Purpose, tuple[Format, ...]] = {
 
 
 class RowError(ValueError):
-    """What is wrong with one row."""
+    """One row is wrong; the message says why."""
 
 
 class Row(NamedTuple):
@@ -92,12 +95,12 @@ def detect(row: dict[str, Any], purpose: Purpose) -> Format:
         )
     lost = [key for key in best if key not in row]
     near = [match for key in lost for match in difflib.get_close_matches(key, spare, n=1)]
-    said = (
+    hint = (
         f"; did you write {quoted(near, ' and ')} for {'it' if len(lost) == 1 else 'them'}?"
         if near
         else ""
     )
-    raise RowError(f"missing {quoted(lost, ' and ')}: the row has {has}{said}")
+    raise RowError(f"missing {quoted(lost, ' and ')}: the row has {has}{hint}")
 
 
 def parse(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: int) -> Row:

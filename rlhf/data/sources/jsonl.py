@@ -20,16 +20,16 @@ def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]
     first row told sets the file's format."""
     rows: list[Row] = []
     first: tuple[int, Format] | None = None
-    for number, found in read_objects(path, faults):
+    for number, row in read_objects(path, faults):
         try:
-            keys = detect(found, purpose)
+            keys = detect(row, purpose)
             first = first or (number, keys)
             if keys != first[1]:
                 raise RowError(
                     f"has the format {'+'.join(keys)}, but line {first[0]} has"
                     f" {'+'.join(first[1])}: one format a file"
                 )
-            rows.append(parse(found, keys, purpose, prompt_words))
+            rows.append(parse(row, keys, purpose, prompt_words))
         except RowError as error:
             faults.append(f"{path}:{number}: {error}")
     return rows

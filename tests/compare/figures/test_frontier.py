@@ -2,17 +2,15 @@ import math
 
 import pytest
 
-from rlhf.compare.figures.frontier import HUES, draw, drawable, figure, path_of, styles_of
-from rlhf.compare.figures.place_names import place
+from rlhf.compare.figures.frontier import figure
+from rlhf.compare.figures.frontier_data import frontiers
 from rlhf.compare.read.runs import load, load_run
-from rlhf.compare.statistics.findings import find
-from rlhf.compare.statistics.settings import group, reward_keys
+from rlhf.compare.statistics.study import study
 
 
-def _figure(directory):
-    runs = load(directory)
-    settings, rewards = group(runs), reward_keys(runs)
-    return figure(settings, drawable(settings, rewards), find(settings))
+def _figure(directory, title=""):
+    found = study(directory, load(directory))
+    return figure(found, frontiers(found), title)
 
 
 def _lines(ax, gid):
@@ -84,8 +82,10 @@ def test_what_is_not_finite_is_not_drawn(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "b", coef=0.1)
     fig = _figure(tmp_path)
     assert [len(ax.containers) for ax in fig.axes] == [1, 1]
-    assert path_of(load_run(tmp_path / "a"), "reward/gold") == []
-    assert drawable(group([load_run(tmp_path / "a")]), ["reward/gold"]) == []
+    assert [mark.label for mark in frontiers(study(tmp_path, load(tmp_path)))[1].drawn] == [
+        "kl.coef=0.1"
+    ]
+    assert frontiers(study(tmp_path, [load_run(tmp_path / "a")])) == []
 
 
 def test_kl_zero_everywhere(rundirs, tmp_path):
@@ -99,79 +99,25 @@ def test_kl_zero_everywhere(rundirs, tmp_path):
 def test_the_file_is_a_picture(gamed, tmp_path):
     from matplotlib.image import imread
 
-    runs = load(gamed)
-    settings = group(runs)
-    pixels = imread(
-        draw(tmp_path / "f.png", settings, ["reward/proxy", "reward/gold"], find(settings))
-    )
+    _figure(gamed, "title").savefig(tmp_path / "f.png")
+    pixels = imread(tmp_path / "f.png")
     assert pixels.shape[0] > 600
     assert pixels.shape[1] > 1500
     assert pixels[..., :3].std() > 0.05
 
 
-def test_names_do_not_cover_each_other():
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
-
-    fig = Figure(figsize=(5, 4), dpi=100)
-    FigureCanvasAgg(fig)
-    ax = fig.subplots()
-    ax.set(xlim=(0, 10), ylim=(0, 10))
-    place(
-        ax,
-        [
-            (5.0, 5.0, "one", "k"),
-            (5.05, 5.05, "two", "k"),
-            (4.95, 5.0, "three", "k"),
-            (9.9, 9.9, "corner", "k"),
-        ],
-    )
-    fig.canvas.draw()
-    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without the lines to their marks
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    frame = ax.get_window_extent()
-    assert all(
-        frame.x0 <= b.x0 and b.x1 <= frame.x1 and frame.y0 <= b.y0 and b.y1 <= frame.y1
-        for b in boxes
-    )
-
-
-def test_a_hue_for_each_controller_and_a_mark_for_each_coefficient(rundirs, tmp_path):
-    for controller in ("Fixed", "Adaptive"):
-        for coef in (0.02, 0.1, 0.3):
-            if (controller, coef) != ("Adaptive", 0.02):
-                rundirs.make_run(tmp_path / f"{controller}{coef}", coef=coef, controller=controller)
-    settings = group(load(tmp_path))
-    styles = {s.short: styles_of(settings)[s.label] for s in settings}
-    cold, warm = HUES[1], HUES[0]  # adaptive comes first
-    assert [
-        styles[name][1] for name in ("fixed 0.02", "fixed 0.1", "adaptive 0.1", "adaptive 0.3")
-    ] == ["o", "s", "s", "^"]
-    assert (styles["fixed 0.02"][0], styles["fixed 0.3"][0], styles["adaptive 0.3"][0]) == (
-        cold[0],
-        cold[1],
-        warm[1],
-    )
-    assert len({colour for colour, _ in styles.values()}) == 5
-
-
-def test_settings_that_share_nothing_keep_colours_far_apart(rundirs, tmp_path):
-    for i, (controller, n) in enumerate((("Fixed", 2), ("Adaptive", 3))):
-        rundirs.make_run(
-            tmp_path / str(i),
-            controller=controller,
-            coef=0.1 * (i + 1),
-            config={"ppo": {"iterations": n}},
-        )
-    assert [colour for colour, _ in styles_of(group(load(tmp_path))).values()] == [
-        "#0072B2",
-        "#D55E00",
-    ]
-
-
 def test_a_title_is_as_many_lines_as_it_needs(gamed):
-    settings = group(load(gamed))
-    figures = [figure(settings, ["reward/gold"], None, title) for title in ("short", "long " * 20)]
+    figures = [_figure(gamed, title) for title in ("short", "long " * 40)]
     assert [fig.get_suptitle().count("\n") for fig in figures] == [0, 2]
     assert figures[1].get_size_inches()[1] == figures[0].get_size_inches()[1] + 0.5
+
+
+def test_what_page_and_picture_draw_by_hand(gamed):
+    """Gold is 1.2 at 20 nats, 2.4 at 6 and 1.5 at 2; proxy is highest at 20 nats. SFT has 1."""
+    proxy, gold = frontiers(study(gamed, load(gamed)))
+    assert [mark.mean for mark in gold.marks] == [(20.0, 1.2), (6.0, 2.4), (2.0, 1.5)]
+    assert [way.end for mark in gold.marks for way in mark.runs] == [m.mean for m in gold.marks]
+    assert gold.marks[2].runs[0].path[-1] == (2.0, 1.5) and gold.sft == 1.0
+    assert [points for _, points in gold.lines] == [[(2.0, 1.5), (6.0, 2.4), (20.0, 1.2)]]
+    assert gold.best is gold.marks[1] and gold.lost == ((6.0, 2.4), (20.0, 1.2))
+    assert proxy.best is None and proxy.lost is None and proxy.first is proxy.marks[1]

@@ -1,12 +1,16 @@
+import json
+
 import pytest
 
 from rlhf.compare.figures import page_charts as charts
-from rlhf.compare.figures.frontier import styles_of
+from rlhf.compare.figures.frontier_data import frontiers
+from rlhf.compare.figures.style import styles_of
 from rlhf.compare.figures.svg import LINE, MARK
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.findings import find
-from rlhf.compare.statistics.overoptimisation import fit
-from rlhf.compare.statistics.settings import group
+from rlhf.compare.statistics.overoptimisation import fit, gold_gains
+from rlhf.compare.statistics.study import study
+
+BEST_OF_N = ((1, 0.0, 1.0), (4, 0.64, 1.5))
 
 
 def _gids(fig):
@@ -14,11 +18,11 @@ def _gids(fig):
 
 
 def test_a_mark_a_run_and_the_way_behind_it(gamed):
-    settings = group(load(gamed))
-    bon = [(1, 0.0, 1.0), (4, 0.64, 1.5)]
-    fig = charts.frontier(
-        settings, "reward/gold", styles_of(settings), find(settings), rooted=False, bon=bon
-    )
+    points = [{"n": n, "kl/sequence_nats": kl, "reward/gold": r} for n, kl, r in BEST_OF_N]
+    (gamed / "kl.coef=0.0" / "best_of_n.json").write_text(json.dumps({"points": points}))
+    proxy, gold = frontiers(study(gamed, load(gamed)))
+    assert gold.best_of_n == [(0.0, 1.0), (0.64, 1.5)] and proxy.best_of_n == []
+    fig = charts.frontier(gold, rooted=False)
     gids = _gids(fig)
     assert {g for g in gids if g.startswith(MARK)} == {
         f"{MARK}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2", "sft")
@@ -27,15 +31,14 @@ def test_a_mark_a_run_and_the_way_behind_it(gamed):
         f"{LINE}{run}" for run in ("kl.coef=0.0", "kl.coef=0.05", "kl.coef=0.2")
     }
     assert gids.count("path") == 1 and gids.count("best") == 1  # best of n
-    rooted = charts.frontier(settings, "reward/gold", styles_of(settings), None, rooted=True)
+    rooted = charts.frontier(proxy, rooted=True)
     assert "square-root" in rooted.axes[0].get_xlabel() and "best" not in _gids(rooted)
 
 
 def test_seeds_get_a_mean_with_its_interval(rundirs, tmp_path):
     for seed in range(3):
         rundirs.make_run(tmp_path / f"s{seed}", seed=seed, gold=1.0 + seed, kl=4.0 + seed)
-    settings = group(load(tmp_path))
-    fig = charts.frontier(settings, "reward/gold", styles_of(settings), None, rooted=False)
+    fig = charts.frontier(frontiers(study(tmp_path, load(tmp_path)))[1], rooted=False)
     (mean,) = [
         line for line in fig.axes[0].lines if line.get_gid() == f"{MARK}setting-kl.coef=0.05"
     ]
@@ -48,24 +51,15 @@ def test_seeds_get_a_mean_with_its_interval(rundirs, tmp_path):
     assert (4.0, 6.0) in bars
 
 
-def test_gap_and_gains_by_hand(gamed):
-    """Gold goes 1, 2.3, 2.3, 2.3, 1.2 and proxy 0, 1.25, 2.5, 3.75, 5 at KL 0, 5, 10, 15, 20."""
-    run = group(load(gamed))[0].runs[0]
-    kls, gaps = zip(*charts.gap_path(run), strict=True)
-    assert kls == (0, 5, 10, 15, 20) and gaps == pytest.approx((0.0, -0.05, 1.2, 2.45, 4.8))
-    kls, gains = zip(*charts.gold_gains(run), strict=True)
-    assert kls == (5, 10, 15, 20) and gains == pytest.approx((1.3, 1.3, 1.3, 0.2))
-
-
 def test_the_fit_is_drawn_as_far_as_the_data_go(gamed):
-    settings = group(load(gamed))
-    points = [(s, run) for s in settings for run in s.runs]
-    found = fit([charts.gold_gains(run) for _, run in points])
-    fig = charts.fitted(points, found, styles_of(settings))
+    whole = study(gamed, load(gamed))
+    points, styles = whole.members, styles_of(whole.settings)
+    found = fit([gold_gains(run) for _, run in points])
+    fig = charts.fitted(points, found, styles)
     (line,) = [line for line in fig.axes[0].lines if line.get_gid() == "fit"]
     assert line.get_xdata()[-1] == found.furthest == 20.0
     assert {f"{LINE}{run.name}" for _, run in points} == set(_gids(fig)) - {"fit"}
-    gap = charts.gap_along_kl(settings, styles_of(settings))
+    gap = charts.gap_along_kl(points, styles)
     assert set(_gids(gap)) == {f"{LINE}{run.name}" for _, run in points}
 
 

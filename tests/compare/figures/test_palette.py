@@ -1,7 +1,7 @@
 import pytest
 
-from rlhf.compare.figures.frontier import HUES, OKABE_ITO
 from rlhf.compare.figures.palette import APART, DARK, LIGHT, contrast, mix, readable, themes
+from rlhf.compare.figures.style import HUES, OKABE_ITO
 
 
 def test_contrast_by_the_standards_own_numbers():

@@ -1,6 +1,6 @@
 from rlhf.compare.page.samples import side_by_side
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.settings import group
+from rlhf.compare.statistics.study import study
 
 
 def _row(iteration, prompt, response, **more):
@@ -15,11 +15,11 @@ def _row(iteration, prompt, response, **more):
     }
 
 
-def _settings(rundirs, tmp_path, **rows):
+def _study(rundirs, tmp_path, **rows):
     for i, (name, lines) in enumerate(rows.items()):
         run = rundirs.make_run(tmp_path / name, coef=0.1 * (i + 1))
         rundirs.append(run / "samples.jsonl", *lines)
-    return group(load(tmp_path))
+    return study(tmp_path, load(tmp_path))
 
 
 def test_the_same_prompts_under_sft_and_each_setting(rundirs, tmp_path):
@@ -31,7 +31,7 @@ def test_the_same_prompts_under_sft_and_each_setting(rundirs, tmp_path):
         _row(4, "q", "a q"),
     ]
     b = [_row(0, "p", "sft p"), _row(4, "p", "b p")]
-    (sample,) = side_by_side(_settings(rundirs, tmp_path, a=a, b=b))
+    (sample,) = side_by_side(_study(rundirs, tmp_path, a=a, b=b))
     assert sample.prompt == "p"
     assert [(r.who, r.text) for r in sample.responses] == [
         ("SFT", "sft p"),
@@ -47,7 +47,7 @@ def test_the_same_prompts_under_sft_and_each_setting(rundirs, tmp_path):
 
 def test_tokens_with_their_kl(rundirs, tmp_path):
     rows = [_row(4, "p", " so good", tokens=[" so", " good", "<eos>"], token_kl=[1.0, -9.0, "nan"])]
-    (sample,) = side_by_side(_settings(rundirs, tmp_path, a=rows))
+    (sample,) = side_by_side(_study(rundirs, tmp_path, a=rows))
     so, good, eos = sample.responses[0].tokens
     assert (so.lead, so.text, so.shade, so.above) == (" ", "so", 50, True)  # sqrt(1 / 4)
     assert (good.shade, good.above, eos.kl) == (100, False, 0.0)
@@ -56,14 +56,13 @@ def test_tokens_with_their_kl(rundirs, tmp_path):
 
 def test_lists_of_other_lengths_are_not_trusted(rundirs, tmp_path):
     (sample,) = side_by_side(
-        _settings(rundirs, tmp_path, a=[_row(4, "p", "x", tokens=["x"], token_kl=[])])
+        _study(rundirs, tmp_path, a=[_row(4, "p", "x", tokens=["x"], token_kl=[])])
     )
     assert sample.responses[0].tokens == ()
 
 
 def test_nothing_shared_or_nothing_at_all(rundirs, tmp_path):
     assert (
-        side_by_side(_settings(rundirs, tmp_path, a=[_row(4, "p", "x")], b=[_row(4, "q", "x")]))
-        == []
+        side_by_side(_study(rundirs, tmp_path, a=[_row(4, "p", "x")], b=[_row(4, "q", "x")])) == []
     )
-    assert side_by_side([]) == []
+    assert side_by_side(study(tmp_path, [])) == []

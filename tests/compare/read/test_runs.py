@@ -1,6 +1,6 @@
 import os
 
-from rlhf.compare.read.runs import flatten, load
+from rlhf.compare.read.runs import load, named
 from rlhf.compare.statistics.settings import differing, group, reward_keys
 
 
@@ -22,11 +22,11 @@ def test_every_fate_of_a_job_is_seen(rundirs, tmp_path):
     assert {name: run.status for name, run in runs.items()} == {
         "a-failed": "failed",
         "a-finished": "finished",
-        "a-running": "stopped",  # its process is gone
+        "a-running": "cut",  # its process is gone
         "a-stopped": "stopped",
-        "empty": "missing",
+        "empty": "not started",
         "live": "running",
-        "never": "missing",
+        "never": "not started",
     }
     assert runs["never"].overrides == ("kl.coef=2",)
     assert runs["a-failed"].error == "ValueError: the reward became nan"
@@ -34,8 +34,12 @@ def test_every_fate_of_a_job_is_seen(rundirs, tmp_path):
     assert len(runs["a-failed"].metrics) == 4
 
 
-def test_flatten():
-    assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
+def test_pieces_have_their_names():
+    flat = {"kl.coef": 1, "kl.controller._target_": "rlhf.kl.controller.PID", "kl.controller.kp": 2}
+    assert named(flat) == (
+        {"kl.coef": 1, "kl.controller": "pid", "kl.controller.kp": 2},
+        {"kl.controller"},
+    )
 
 
 def test_a_setting_is_what_differs_but_the_seed(rundirs, tmp_path):

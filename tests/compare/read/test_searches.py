@@ -11,8 +11,8 @@ from rlhf.compare import compare
 from rlhf.compare.figures import searches as searchcharts
 from rlhf.compare.figures.svg import MARK
 from rlhf.compare.read.runs import load
-from rlhf.compare.read.searches import CUT, crossings, searches
-from rlhf.compare.text.searches import markdown, note, sentences, tables
+from rlhf.compare.read.searches import CUT, searches
+from rlhf.compare.text.searches import markdown, note, sentences, shown, tables
 
 ENDS = {0: (12.0, 1.0), 1: (5.0, 2.0), 2: (2.0, 1.5), 3: (6.0, 1.8), 6: (1.0, 1.2)}
 FRONT = (1, 2, 6)
@@ -81,7 +81,7 @@ def test_trials_by_what_became_of_them(searched):
     ]
     assert [t.number for t in found.front] == [6, 2, 1] and [t.number for t in found.failed] == [4]
     assert (
-        found.front[0].shown("reward/gold") == "1.20 ± 0.10"
+        shown(found.front[0], "reward/gold") == "1.20 ± 0.10"
         and found.front[0].title == "trial 6: kl.coef=0.1, kl/controller=fixed"
     )
     assert "s3cret" not in found.failed[0].error and "***@host" in found.failed[0].error
@@ -103,7 +103,7 @@ def test_what_is_said_of_them(searched):
 
 
 def test_nothing_is_said_of_a_search_that_is_compared_in_part(searched):
-    assert searches(load(searched)[1:]) == [] and crossings(load(searched)) == []
+    assert searches(load(searched)[1:]) == []
 
 
 def test_a_storage_shared_with_another_computer(searched):
@@ -114,7 +114,7 @@ def test_a_storage_shared_with_another_computer(searched):
     )
     (searched / "optuna.json").write_text(json.dumps(told))
     first = only(searched).front[0]
-    assert (first.number, first.run, first.shown("reward/gold")) == (7, None, "9")
+    assert (first.number, first.run, shown(first, "reward/gold")) == (7, None, "9")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def crossing(rundirs, tmp_path):
         (directory / "find.json").write_text(
             json.dumps(told | {"nearest": points[1], "points": points} | changes)
         )
-        return crossings(load(directory))[0]
+        return searches(load(directory))[0]
 
     return make
 
@@ -305,7 +305,7 @@ def test_noise_that_no_run_tells(searched):
     (searched / "t1" / "summary.json").write_text(json.dumps(summary))
     trial = next(t for t in only(searched).trials if t.number == 1)
     assert (
-        trial.shown("reward/gold") == "2"
-        and trial.shown("nothing") == "-"
+        shown(trial, "reward/gold") == "2"
+        and shown(trial, "nothing") == "-"
         and math.isfinite(trial.values["reward/gold"])
     )

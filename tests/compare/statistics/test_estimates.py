@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf.compare.statistics.estimates import Estimate, gap, over_runs, same_thing
+from rlhf.compare.statistics.estimates import Estimate, gap, over_runs, same_thing, show
 
 NAN = math.nan
 
@@ -54,3 +54,18 @@ def test_gap_by_hand():
     assert gap(_estimate(2.0, 0.0), _estimate(1.0, 0.0)) == math.inf
     assert math.isnan(gap(_estimate(NAN, 0.1), _estimate(1.0, 0.1)))
     assert math.isnan(gap(_estimate(1.0, NAN), _estimate(1.0, 0.1)))
+
+
+@pytest.mark.parametrize(
+    ("mean", "se", "text"),
+    [
+        (1.23456, 0.0312, "1.235 ± 0.031"),
+        (12.3, 2.0, "12.3 ± 2.0"),
+        (123.4, 25.0, "123 ± 25"),
+        (1.5, math.nan, "1.5"),
+        (math.nan, 1.0, "-"),
+        (2.0, 0.0, "2"),
+    ],
+)
+def test_numbers_carry_two_digits_of_their_error(mean, se, text):
+    assert show(Estimate(mean, math.nan, se, 1)) == text

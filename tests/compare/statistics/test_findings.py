@@ -4,9 +4,9 @@ import math
 import pytest
 
 from rlhf.compare.read.runs import load, load_run
-from rlhf.compare.statistics.estimates import Estimate
-from rlhf.compare.statistics.findings import fallen, find, over_optimisation, show
+from rlhf.compare.statistics.findings import fallen, find
 from rlhf.compare.statistics.settings import group
+from rlhf.compare.text.overoptimisation import over_optimisation
 
 
 def test_the_best_by_gold_and_the_gamed_one(gamed):
@@ -48,13 +48,6 @@ def test_no_gaming(rundirs, tmp_path):
     assert "highest gold reward too" in over_optimisation(found)
 
 
-def test_one_run_can_show_its_own_fall(rundirs, tmp_path):
-    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.2, peak=2.5, iterations=4)
-    assert "Over-optimisation is visible along training. In a, gold was 2.50" in over_optimisation(
-        find(group(load(tmp_path)))
-    )
-
-
 def test_a_fall_needs_proxy_to_hold(rundirs, tmp_path):
     assert fallen(load_run(rundirs.make_run(tmp_path / "both", proxy=-3.0, gold=-1.0))) is None
     assert fallen(load_run(rundirs.make_run(tmp_path / "up", proxy=3.0, gold=2.0))) is None
@@ -86,31 +79,6 @@ def test_one_setting_lost_and_one_not(rundirs, tmp_path):
     assert math.isnan(found.gain)
 
 
-@pytest.mark.parametrize(
-    ("mean", "se", "text"),
-    [
-        (1.23456, 0.0312, "1.235 ± 0.031"),
-        (12.3, 2.0, "12.3 ± 2.0"),
-        (123.4, 25.0, "123 ± 25"),
-        (1.5, math.nan, "1.5"),
-        (math.nan, 1.0, "-"),
-        (2.0, 0.0, "2"),
-    ],
-)
-def test_numbers_carry_two_digits_of_their_error(mean, se, text):
-    assert show(Estimate(mean, math.nan, se, 1)) == text
-
-
-def test_noise_that_is_not_known_is_not_called_within_it(rundirs, tmp_path):
-    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.0)
-    run = rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
-    (run / "summary.json").write_text(
-        (run / "summary.json").read_text().replace("reward/gold_se", "lost")
-    )
-    text = over_optimisation(find(group(load(tmp_path))))
-    assert "whether that is more than noise is not known" in text
-
-
 def test_gold_that_is_lost_where_proxy_is_highest_says_nothing(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold="nan")
     rundirs.make_run(tmp_path / "b", coef=0.1, proxy=2.0, gold=2.0)
@@ -121,12 +89,3 @@ def test_gold_that_is_lost_where_proxy_is_highest_says_nothing(rundirs, tmp_path
         == "kl.coef=0 has the highest proxy reward and no finite gold reward: whether it"
         " over-optimised cannot be seen."
     )
-
-
-def test_one_setting_has_nothing_beside_it(rundirs, tmp_path):
-    run = rundirs.make_run(tmp_path / "a", gold=2.0)
-    assert "along the training of this one setting" in over_optimisation(
-        find(group(load(tmp_path)))
-    )
-    (run / "metrics.jsonl").unlink()
-    assert "no gold reward along its training" in over_optimisation(find(group(load(tmp_path))))

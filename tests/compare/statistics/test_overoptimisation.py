@@ -3,7 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from rlhf.compare.statistics.overoptimisation import Fit, fit, gain
+from rlhf.compare.read.runs import load
+from rlhf.compare.statistics.overoptimisation import Fit, fit, gain, gap_path, gold_gains
+from rlhf.compare.statistics.settings import group
 
 KLS = (0.25, 1.0, 2.0, 4.0, 9.0, 16.0, 25.0, 49.0)
 
@@ -57,3 +59,12 @@ def test_a_rising_line_has_no_peak():
     assert isinstance(found, Fit) and abs(found.beta) < 1e-9
     steeper = fit([[(kl, kl) for kl in KLS]])
     assert math.isnan(steeper.peak_kl)
+
+
+def test_gap_and_gains_by_hand(gamed):
+    """Gold goes 1, 2.3, 2.3, 2.3, 1.2 and proxy 0, 1.25, 2.5, 3.75, 5 at KL 0, 5, 10, 15, 20."""
+    run = group(load(gamed))[0].runs[0]
+    kls, gaps = zip(*gap_path(run), strict=True)
+    assert kls == (0, 5, 10, 15, 20) and gaps == pytest.approx((0.0, -0.05, 1.2, 2.45, 4.8))
+    kls, gains = zip(*gold_gains(run), strict=True)
+    assert kls == (5, 10, 15, 20) and gains == pytest.approx((1.3, 1.3, 1.3, 0.2))

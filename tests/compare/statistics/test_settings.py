@@ -4,7 +4,7 @@ import pytest
 
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.settings import copied, differing, group
-from rlhf.compare.text.report import reading
+from rlhf.compare.text.settings import reading
 
 
 def test_a_seed_counts_once(rundirs, tmp_path):

@@ -5,8 +5,8 @@ import pytest
 
 from rlhf.compare import compare
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.settings import group
-from rlhf.compare.statistics.step_response import moving, response
+from rlhf.compare.statistics.step_response import response
+from rlhf.compare.statistics.study import study
 
 
 def test_response_by_hand():
@@ -98,7 +98,7 @@ def test_without_a_target_there_is_no_table(steered):
 
 
 def test_a_sweep_of_fixed_coefficients_has_no_such_picture(gamed):
-    assert moving(group(load(gamed))) == []
+    assert not study(gamed, load(gamed)).moved
     (gamed / "controllers.png").write_text("of an earlier comparison")
     made = compare(gamed, track=False)
     assert "controllers.png" not in made.files and not (gamed / "controllers.png").exists()

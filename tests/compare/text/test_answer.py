@@ -5,16 +5,13 @@ import shutil
 import pytest
 
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.findings import find
-from rlhf.compare.statistics.intervals import Interval
-from rlhf.compare.statistics.settings import group
-from rlhf.compare.text.answer import answer, duration, say
+from rlhf.compare.statistics.intervals import Interval, say
+from rlhf.compare.statistics.study import study
+from rlhf.compare.text.answer import answer
 
 
 def _answer(directory):
-    runs = load(directory)
-    settings = group(runs)
-    return answer(find(settings), settings, runs)
+    return answer(study(directory, load(directory)))
 
 
 def test_one_seed_says_so(gamed):
@@ -125,10 +122,6 @@ def test_numbers_as_they_are_written(mean, low, high, text):
     assert say(Interval(mean, low, high, 1, "")) == text
 
 
-def test_durations():
-    assert [duration(s) for s in (7.4, 200, 7500)] == ["7 s", "3 min 20 s", "2 h 05 min"]
-
-
 def test_one_seed_against_several_and_noise_that_is_not_known(rundirs, tmp_path):
     for seed, gold in enumerate((2.0, 2.5, 1.4)):
         rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=gold, se=0.05)
@@ -227,7 +220,7 @@ def test_nothing_to_answer(rundirs, tmp_path):
     assert _answer(tmp_path).paragraphs == [
         "No finished run reports a finite reward: there is nothing to rank."
     ]
-    assert answer(None, [], []).headline == "No run of this sweep has finished yet."
+    assert answer(study(tmp_path, [])).headline == "No run of this sweep has finished yet."
 
 
 def test_the_title_is_the_headline_in_short(gamed, rundirs, tmp_path):

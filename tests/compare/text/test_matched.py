@@ -1,22 +1,22 @@
 import csv
 
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.findings import find
 from rlhf.compare.statistics.matched import cell
-from rlhf.compare.statistics.settings import group
-from rlhf.compare.text.matched import markdown, shown, write_matched
+from rlhf.compare.statistics.study import study
+from rlhf.compare.text.matched import markdown, shown, write_csv
 
 
 def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
-    settings = group(load(gamed))
-    at = markdown(settings, find(settings))[-1]
+    found = study(gamed, load(gamed))
+    at = markdown(found)
     assert "| setting | 1 nat | 2 nats | 5 nats | 10 nats |" in at
     assert (
         "| kl.coef=0.2 | 1.25 (1.05 to 1.45) | 1.50 (1.30 to 1.70) | not reached (furthest 2) | not"
         " reached (furthest 2) |" in at
     )
-    with write_matched(tmp_path / "m.csv", settings, ["reward/gold"]).open() as file:
-        rows = list(csv.DictReader(file))
+    write_csv(tmp_path / "m.csv", found)
+    with (tmp_path / "m.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["reward"] == "reward/gold"]
     assert len(rows) == 12
     assert (rows[8]["setting"], float(rows[8]["mean"]), rows[8]["reached"]) == (
         "kl.coef=0.2",
@@ -24,5 +24,5 @@ def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
         "1",
     )
     assert (rows[10]["mean"], rows[10]["reached"], rows[10]["furthest_nats"]) == ("", "0", "2.0")
-    assert shown(cell(settings[2], "reward/gold", 2.1)) == "1.50 (1.30 to 1.70)*"
-    assert markdown([], None) == []
+    assert shown(cell(found.settings[2], "reward/gold", 2.1)) == "1.50 (1.30 to 1.70)*"
+    assert markdown(study(gamed, [])) == ""

@@ -1,8 +1,7 @@
 from pathlib import Path
 
 from rlhf.tracking import MLflowTracker
-from rlhf.tracking.delivery import read_state
-from rlhf.tracking.params import written
+from rlhf.tracking.state import read_state, written
 
 
 def test_mlflow_params(store, client, rundirs, tmp_path):
@@ -23,22 +22,10 @@ def test_mlflow_params(store, client, rundirs, tmp_path):
     assert "x" * 8000 in Path(copy).read_text()
 
 
-def test_classes_go_by_their_piece_and_ours_by_their_own_names():
-    controller = {
-        "kl.controller._target_": "rlhf.kl.controller.AdaptiveAlpacaFarm",
-        "kl.controller.target": 6.0,
-    }
-    assert written(controller) == {
-        "kl.controller": "adaptive_alpaca_farm",
-        "kl.controller.target": "6.0",
-    }
-    others = {
-        "data._target_": "rlhfplus.Mine",
-        "ppo.optimizer._target_": "torch.optim.Adam",
-        "x._target_": None,
-    }
-    assert written(others) == {
-        "data": "rlhfplus.Mine",
-        "ppo.optimizer": "torch.optim.Adam",
-        "x": "null",
+def test_values_are_written_as_yaml_writes_them():
+    assert written({"kl.controller": "pid", "a": None, "b": True, "hub.token": "abc"}) == {
+        "kl.controller": "pid",
+        "a": "null",
+        "b": "true",
+        "hub.token": "***",
     }

@@ -1,0 +1,144 @@
+"""The data of a frontier, reward against KL: computed once, drawn as frontier.png and in
+report.html."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlhf.compare.figures.style import COEF, GREY, Styles, families, styles_of
+from rlhf.compare.read import Run, evaluations, final, final_se
+from rlhf.compare.statistics import Estimate, Interval, Setting, Study, column, interval
+from rlhf.metrics import GOLD, KL, METRICS
+
+Point = tuple[float, float]  # KL in nats a response, reward
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A run: its evaluations, and where it ended (None if not at finite numbers)."""
+
+    name: str
+    path: list[Point]
+    end: Point | None
+    errors: Point  # standard errors of the end, 0 where not known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A setting: its runs, the mean of their ends with its spread and its 95 % intervals."""
+
+    label: str
+    short: str
+    color: str
+    marker: str
+    runs: list[Way]
+    x: Estimate
+    y: Estimate
+    x_interval: Interval
+    y_interval: Interval
+
+    @property
+    def mean(self) -> Point:
+        return self.x.mean, self.y.mean
+
+    @property
+    def several(self) -> bool:
+        return len(self.runs) > 1
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the mean is at finite numbers."""
+        return math.isfinite(self.x.mean) and math.isfinite(self.y.mean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontierData:
+    """Everything that is drawn of one reward against KL."""
+
+    key: str
+    title: str
+    marks: list[Mark]  # one a setting, also those that cannot be drawn
+    lines: list[tuple[str, list[Point]]]  # colour; means of settings that differ in the coefficient
+    sft: float | None  # None also where settings began from several SFT policies
+    first: Mark | None  # the best setting, whichever reward decides
+    best: Mark | None  # the same, where this reward decides
+    # gold only, where it is clearly lower at the highest proxy: the best, and that setting
+    lost: tuple[Point, Point] | None
+    best_of_n: list[Point]  # of SFT
+
+    @property
+    def drawn(self) -> list[Mark]:
+        return [mark for mark in self.marks if mark.drawn]
+
+
+def frontiers(study: Study) -> list[FrontierData]:
+    """The frontier of each reward that has a point to draw."""
+    styles = styles_of(study.settings)
+    every = (_frontier(study, key, styles) for key in study.rewards)
+    return [data for data in every if data.drawn]
+
+
+def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
+    findings, measured = study.findings, study.best_of_n
+    marks = {s.label: _mark(s, key, styles) for s in study.settings}
+    first = marks[findings.best.label] if findings is not None else None
+    deciding = findings is not None and findings.key == key
+    gamed = findings.gamed if findings is not None and findings.clear else None
+    last = marks[gamed.label] if gamed is not None else None
+    levels = (s.sft[key].mean for s in study.settings if key in s.sft)
+    return FrontierData(
+        key=key,
+        title=METRICS[key].title
+        if key in METRICS
+        else f"Judge {key.removeprefix('reward/')}: not seen by PPO",
+        marks=list(marks.values()),
+        lines=_lines(study.settings, marks),
+        sft=next(filter(math.isfinite, levels), None) if len(study.starts) == 1 else None,
+        first=first,
+        best=first if first and first.drawn and deciding else None,
+        lost=(first.mean, last.mean) if key == GOLD and first and last and last.drawn else None,
+        best_of_n=[(p.kl, p.rewards[key]) for p in measured.points if key in p.rewards]
+        if measured is not None
+        else [],
+    )
+
+
+def _mark(setting: Setting, key: str, styles: Styles) -> Mark:
+    color, marker = styles[setting.label]
+    return Mark(
+        label=setting.label,
+        short=setting.short,
+        color=color,
+        marker=marker,
+        runs=[_way(run, key) for run in setting.runs],
+        x=setting[KL],
+        y=setting[key],
+        x_interval=interval(*column(setting.runs, KL)),
+        y_interval=interval(*column(setting.runs, key)),
+    )
+
+
+def _way(run: Run, key: str) -> Way:
+    x, y = final(run, KL), final(run, key)
+    x_se, y_se = (se if math.isfinite(se := final_se(run, k)) else 0.0 for k in (KL, key))
+    return Way(
+        name=run.name,
+        path=[(e.kl, e.reward) for e in evaluations(run, key)],
+        end=(x, y) if math.isfinite(x) and math.isfinite(y) else None,
+        errors=(x_se, y_se),
+    )
+
+
+def _lines(settings: Sequence[Setting], marks: dict[str, Mark]) -> list[tuple[str, list[Point]]]:
+    """Through the means of settings that differ in the coefficient only."""
+    shown = [s for s in settings if marks[s.label].drawn and COEF in s.values]
+    kin = [family for family in families(shown) if len(family) > 1]
+    return [
+        (
+            marks[family[len(family) // 2].label].color if len(kin) > 1 else GREY,
+            sorted(marks[s.label].mean for s in family),
+        )
+        for family in kin
+    ]

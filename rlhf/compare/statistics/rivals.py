@@ -1,0 +1,153 @@
+"""The best setting held against another at the same KL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from rlhf.compare.read import evaluations, final, final_se
+from rlhf.compare.statistics.intervals import BOTH, Interval, difference, interval, welch
+from rlhf.compare.statistics.matched import Reached, at_budget
+from rlhf.compare.statistics.settings import Setting
+from rlhf.metrics import KL
+
+LEVEL = 0.05  # a p below it tells two settings apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """The best setting and another at one KL: where the best ended, or where the other did.
+
+    Each run that ended is held against the other at its own KL; `kl` is the mean of these.
+    """
+
+    setting: Setting
+    kl: float
+    ours: Interval
+    theirs: Interval
+    difference: Interval  # ours less theirs
+    p: float  # of Welch's t-test over the seeds; nan where a side has one
+    at_best_end: bool
+    short: bool  # a run of the one on its way came only near that KL
+    share: float  # of its training, at which it was there
+    reached: int  # runs of the one on its way that can be read off there
+    runs: int  # of all it has
+    matched: int  # runs of the one that ended that the other can be held against
+    ended: int  # of all it has
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval and, where it can be done, the test tell the two apart: of three
+        seeds a bootstrap is too sure.
+
+        One run against several is never clear: nothing is known of how the seeds of the one would
+        differ.
+        """
+        return (
+            self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
+        )
+
+
+Numbers = list[tuple[float, float]]  # reward and standard error, a run each
+
+
+def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
+    """The strongest other at the KL of the best's end, of those with two seeds there if any has;
+    where none can be read off, the runner-up's end against the best on its way.
+
+    None where neither can be matched.
+    """
+    others = [s for s in settings if s is not best and math.isfinite(s[key].mean)]
+    rivals = [r for s in others if (r := _rival(best, s, key, at_best_end=True)) is not None]
+    if rivals:
+        return max(rivals, key=lambda r: (r.reached > 1, -r.difference.mean))
+    second = max(others, key=lambda s: s[key].mean, default=None)
+    return _rival(best, second, key, at_best_end=False) if second is not None else None
+
+
+def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
+    """Of the settings that are clearly better at the KL of their own end than the best was
+    there, the one with the most reward."""
+    rivals = (_rival(best, s, key, at_best_end=False) for s in settings if s is not best)
+    return max(
+        (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
+        key=lambda r: r.theirs.mean,
+        default=None,
+    )
+
+
+def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
+    ended, passing = (best, other) if at_best_end else (other, best)
+    rows = _rows(ended, passing, key)
+    if not rows:
+        return None
+    ends, way = _levelled(rows)
+    (a, a_ses), (b, b_ses) = (
+        zip(*numbers, strict=True) for numbers in ((ends, way) if at_best_end else (way, ends))
+    )
+    read = [r for _, row in rows for r in row if r is not None]
+    return Rival(
+        setting=other,
+        kl=fmean(end.kl for end, _ in rows),
+        ours=interval(a, a_ses),
+        theirs=interval(b, b_ses),
+        difference=difference(a, a_ses, b, b_ses),
+        p=welch(a, b),
+        at_best_end=at_best_end,
+        short=any(r.short for r in read),
+        share=fmean(r.share for r in read),
+        reached=len(way),
+        runs=len(passing.runs),
+        matched=len(rows),
+        ended=len(ended.runs),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    kl: float
+    reward: float
+    se: float
+
+
+def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Reached | None]]]:
+    """Each run's end, and the other setting's runs at its KL; without ends at which none of them
+    can be read off."""
+    ends = [
+        End(kl=final(run, KL), reward=final(run, key), se=final_se(run, key)) for run in ended.runs
+    ]
+    paths = [evaluations(run, key) for run in passing.runs]
+    rows = [
+        (end, [at_budget(path, end.kl) for path in paths])
+        for end in ends
+        if math.isfinite(end.kl + end.reward)
+    ]
+    return [(end, row) for end, row in rows if any(row)]
+
+
+def _levelled(rows: Sequence[tuple[End, list[Reached | None]]]) -> tuple[Numbers, Numbers]:
+    """The ends, and the runs on their way, both moved along the latter's mean reward to one level,
+    so that unequal KLs cancel.
+
+    With a_i the reward of end i, b_ij that of run j at its KL, m_i the mean over j and m that of
+    all m_i: a_i - m_i + m, and m + mean_i(b_ij - m_i). The means differ by the mean of a_i - m_i.
+    (Reward is not straight in KL: the mean over ends that lie apart is not the reward at their mean
+    KL.)
+    """
+    means = [fmean(r.reward for r in row if r is not None) for _, row in rows]
+    level = fmean(means)
+    ends = [(end.reward - mean + level, end.se) for (end, _), mean in zip(rows, means, strict=True)]
+    columns = zip(*(row for _, row in rows), strict=True)
+    reads = [
+        [
+            (r.reward - mean + level, r.reward_se)
+            for r, mean in zip(column, means, strict=True)
+            if r is not None
+        ]
+        for column in columns
+    ]
+    return ends, [
+        (fmean(reward for reward, _ in read), fmean(se for _, se in read)) for read in reads if read
+    ]

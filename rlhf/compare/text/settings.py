@@ -1,0 +1,104 @@
+"""The table of settings at the end of training, and how to read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rlhf.compare.statistics import Setting, Study, gap, show
+from rlhf.compare.text.markdown import grid
+from rlhf.metrics import ENDED, GOLD, KL, LENGTH
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def table(study: Study) -> Table:
+    """Head and lines of the comparison, the SFT policy first."""
+    rewards, over_sft = study.rewards, GOLD in study.rewards
+    names = [key.removeprefix("reward/") for key in rewards]
+    head = ["setting", "runs", "KL (nats)", *names, *["over SFT (se)"] * over_sft]
+    groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
+    lines = [
+        [
+            _start(those, alone=len(groups) == 1),
+            *("", "0"),
+            *(show(those[0].sft[k]) if k in those[0].sft else "-" for k in rewards),
+            *[""] * over_sft,
+            *("", ""),
+        ]
+        for those in groups
+    ]
+    for s in study.settings:
+        best = study.findings is not None and s is study.findings.best
+        gain = gap(s[GOLD], s.sft[GOLD]) if GOLD in s.sft else math.nan
+        lines.append(
+            [
+                s.label + (" (best)" if best else ""),
+                _count(s, rewards),
+                *(show(s[key]) for key in (KL, *rewards)),
+                *[_known(gain, "+.1f")] * over_sft,
+                _known(s[LENGTH].mean, ".3g"),
+                _known(100 * s[ENDED].mean, ".0f", " %"),
+            ]
+        )
+    return [*head, "length", "ended"], lines
+
+
+def markdown(study: Study) -> str:
+    """The section of report.md; empty where no run has finished."""
+    if not study.settings:
+        return ""
+    where = "Every run's numbers are in [runs.csv](runs.csv)."
+    return f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)} {where}"
+
+
+def reading(settings: Sequence[Setting]) -> str:
+    """Says how the table's numbers are to be read."""
+    seeds = max(len(s.runs) for s in settings)
+    noise = (
+        "± is the standard error of the mean over seeds, and never less than the evaluation's own"
+        " noise."
+        if seeds > 1
+        else (
+            "Each setting has one run, so ± is the standard error of its evaluation and says"
+            " nothing of other seeds."
+        )
+    )
+    units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
+    copies = sum(len(s.copies) for s in settings)
+    if not copies:
+        return f"{noise} {units}"
+    left = (
+        f"{copies} run{'s repeat' if copies > 1 else ' repeats'} a seed of its setting and"
+        f" {'are' if copies > 1 else 'is'} left out here"
+    )
+    return f"{noise} {units} {left}: of each seed the run that finished last counts."
+
+
+def differs(settings: Sequence[Setting]) -> Table:
+    """A row a setting, a column for each key that differs, and the seeds."""
+    keys = list(dict.fromkeys(key for s in settings for key in s.values))
+    lines = [
+        [
+            s.label,
+            *(str(s.values.get(key, "")) for key in keys),
+            ", ".join(str(run.config.get("seed", "?")) for run in s.runs),
+        ]
+        for s in settings
+    ]
+    return ["setting", *keys, "seeds"], lines
+
+
+def _start(group: Sequence[Setting], *, alone: bool) -> str:
+    """The name of the SFT policy that these settings began from."""
+    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    return "SFT" if alone else f"SFT of {group[0].label}{more}"
+
+
+def _count(setting: Setting, rewards: Sequence[str]) -> str:
+    lost = max((setting[key].lost for key in rewards), default=0)
+    return f"{len(setting.runs)}" + (f" ({lost} without a finite reward)" if lost else "")
+
+
+def _known(value: float, form: str, unit: str = "") -> str:
+    return "-" if math.isnan(value) else format(value, form) + unit

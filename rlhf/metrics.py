@@ -1,0 +1,156 @@
+"""Every metric once: its name, unit, which direction is better, how a screen writes it; and who
+shows which. Knows the standard library only.
+
+metrics.jsonl has a metric of a training iteration under its name, that of an evaluation on held-out
+prompts under `eval/` and its name; summary.json has the last evaluation's under the name alone.
+A standard error stands beside its metric under the name and `_se`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+PROXY, GOLD, OBJECTIVE = "reward/proxy", "reward/gold", "objective"
+KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
+COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
+LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
+SECONDS = "wall_seconds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """`better`: the direction that is better; None where neither is."""
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Literal["more", "less"] | None = None
+    label: str = ""  # in a line of a screen
+    form: str = ".4g"  # of the number there
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """In training, else on the held-out prompts."""
+        return self.name, f"eval/{self.name}"
+
+    @property
+    def heading(self) -> str:
+        """Title and unit, as over a chart."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(name=OBJECTIVE, title="Reward less coefficient times KL", better="more"),
+        Metric(
+            name=PROXY,
+            title="Proxy: the reward that PPO maximises",
+            better="more",
+            label="reward",
+            form="+.3f",
+        ),
+        Metric(
+            name=GOLD,
+            title="Gold: the reward that we want",
+            better="more",
+            label="gold",
+            form="+.3f",
+        ),
+        Metric(name=KL, title="KL to SFT", unit="nats a response", label="KL", form=".2f"),
+        Metric(name=TOKEN_KL, title="KL to SFT", unit="nats a token"),
+        Metric(name=COEF, title="Coefficient", label="coef"),
+        Metric(name=FINAL_COEF, title="Coefficient of the last rollout"),
+        Metric(name=LENGTH, title="Response length", unit="tokens"),
+        Metric(name=ENDED, title="Share with EOS", better="more"),
+        Metric(name=ENTROPY, title="Entropy", unit="nats a token"),
+        Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
+        Metric(
+            name="ppo/explained_variance",
+            title="Explained variance of the values",
+            better="more",
+        ),
+        Metric(name="ppo/log_ratio_max", title="Largest log-ratio of an update", better="less"),
+        Metric(name=SECONDS, title="Time", unit="s", better="less"),
+        Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
+        Metric(name="val/loss", title="Held-out loss", better="less"),
+        Metric(
+            name="val/perplexity",
+            title="Perplexity",
+            better="less",
+            label="perplexity",
+            form=".2f",
+        ),
+        Metric(name="val/accuracy", title="Accuracy", better="more", label="accuracy", form=".3f"),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A number on a screen or in a small chart: the first of `keys` that a record has."""
+
+    label: str
+    keys: tuple[str, ...]
+    form: str = ".4g"
+    transform: Callable[[float], float] = float  # in a chart
+    floor: float | None = None  # a chart shows nothing below: first iterations can reach any depth
+
+
+def _cell(name: str, *keys: str) -> Shown:
+    metric = METRICS[name]
+    return Shown(label=metric.label, keys=keys or metric.keys, form=metric.form)
+
+
+PROGRESS = (  # the line of a stage while it trains
+    _cell(PROXY, PROXY, GOLD),
+    _cell(GOLD, f"eval/{GOLD}"),
+    *map(_cell, (KL, COEF, "train/loss", "val/perplexity", "val/accuracy")),
+)
+LIVE = (_cell(PROXY, *METRICS[PROXY].keys, GOLD), _cell(KL), _cell(COEF))  # a sweep's jobs
+
+
+def cells(record: Mapping[str, Any], columns: Sequence[Shown]) -> dict[str, str]:
+    """Label -> the number as text, "" where the record has none."""
+    values = {c: next((record[key] for key in c.keys if key in record), None) for c in columns}
+    return {
+        c.label: format(value, c.form)
+        if isinstance(value, (int, float))
+        else str("" if value is None else value)
+        for c, value in values.items()
+    }
+
+
+# the table at the end of a run: names of summary.json, by how they begin
+END_OF_RUN = (
+    *(OBJECTIVE, "reward/", "sft/", "kl.coef", KL, "kl/plain/sequence_nats"),
+    *("response/", "policy/", "val/", "reward_model/", SECONDS),
+)
+# what a comparison averages over seeds, beside the rewards
+AVERAGED = (OBJECTIVE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
+# the first columns of runs.csv after those of the config
+RUN_COLUMNS = (
+    *(OBJECTIVE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
+    *(KL, f"{KL}_se", TOKEN_KL, LENGTH, ENDED, ENTROPY),
+)
+# MLflow: lines by iteration below the rewards; the metric that its page opens on, the first that a
+# run logged; results without a `/` in their name
+MLFLOW_LINES = (f"eval/{KL}", COEF, f"eval/{LENGTH}", f"eval/{ENTROPY}")
+MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", "val/loss")
+MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS)
+
+
+def _chart(name: str, floor: float | None = None) -> Shown:
+    return Shown(label=METRICS[name].heading, keys=METRICS[name].keys, floor=floor)
+
+
+VITALS = (  # the signs of a run's health, by iteration
+    _chart(ENTROPY),
+    _chart(LENGTH),
+    Shown(label="Share without EOS", keys=METRICS[ENDED].keys, transform=lambda x: 1.0 - x),
+    _chart("ppo/clip_fraction"),
+    _chart("ppo/explained_variance", floor=-1.0),
+    _chart("ppo/log_ratio_max"),
+)

@@ -1,0 +1,58 @@
+import subprocess
+import sys
+
+import pytest
+
+from rlhf.config.compose import compose, validate
+from rlhf.config.schema import Config
+from rlhf.config.stages import ASIDE, ASIDE_KEYS, STAGES, decides, deciding_sections
+
+
+def test_every_section_is_decided_upon():
+    """A section of the config decides the result of a stage, or none; so that a new one cannot be
+    forgotten."""
+    read = {section for stage in STAGES.values() for section in stage.sections}
+    assert not read & {*ASIDE}
+    assert {"stage", *read, *ASIDE} == {*Config.model_fields, "hydra"}
+
+
+def test_the_table_names_what_there_is():
+    plain = validate(compose([])).plain()
+    for stage in STAGES.values():
+        assert {*stage.parents} <= STAGES.keys()
+        assert stage.name in stage.sections
+        node = plain
+        for part in stage.seed.split("."):
+            node = node[part]
+        assert isinstance(node, int)
+    for key in ASIDE_KEYS:
+        section, _, last = key.partition(".")
+        assert last in plain[section]
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [
+        ("kl.coef", True),
+        ("seed", True),
+        ("ppo.checkpoint_every", False),
+        ("evaluation.samples", False),
+        ("evaluation.every", True),
+        ("best_of_n.samples", False),
+        ("tracking.uri", False),
+        ("study", False),
+    ],
+)
+def test_decides(key, answer):
+    assert decides(key) is answer
+
+
+def test_a_stage_is_decided_by_its_ancestors_too():
+    assert deciding_sections("sft") == ["stage", "data", "model", "trainer", "sft"]
+    assert deciding_sections("reward_model")[-2:] == ["reward_model", "generation"]
+    assert {"sft", "reward_model", "kl", "seed"} <= {*deciding_sections("ppo")}
+
+
+def test_the_table_needs_no_torch():
+    code = "import sys, rlhf.config.stages; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
