@@ -70,35 +70,31 @@ class Recorder(Checkpoint):
         raise Stopped(130 if self.asked[0] == signal.SIGINT else 143, str(self.directory))
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, StageModule)
         if self.asked and self.saved == pl_module.iteration:
             self._leave()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
 
     # --- iterations
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._listen()
         self.began = time.time()
         if pl_module.iteration == 0:
             pl_module.record = pl_module.initial_record()
             self._write(pl_module)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.saved = pl_module.iteration if pl_module.iteration else -1
         for name in FILES:
             keep_until(self.directory / name, pl_module.iteration if self.saved >= 0 else -1)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._write(pl_module)
         if (
             pl_module.iteration == pl_module.iterations

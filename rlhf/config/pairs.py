@@ -88,18 +88,14 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     try:
         wanted = asks(advantage, "needs_values", by_default=True)
         trained = trains_values(algorithm, advantage)
-    except ValueError:  # `_rewards` has the fault
+    except ValueError:  # `_rewards` says it
         return
     if wanted and not trained:
-        yield Fault(
-            f"advantage={advantage.name}",
-            f"needs a value model, and algorithm={algorithm.name} trains none",
-        )
+        reason = f"needs a value model, and algorithm={algorithm.name} trains none"
+        yield Fault(f"advantage={advantage.name}", reason)
     elif ppo.critic_warmup and not trained:
-        yield Fault(
-            f"ppo.critic_warmup={ppo.critic_warmup}",
-            "there is no value model to train; set it to 0",
-        )
+        reason = "there is no value model to train; set it to 0"
+        yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
 
 
 def _rewards(

@@ -34,15 +34,12 @@ class ModelPiece(Protocol):
 
     def identity(self) -> dict[str, Any]:
         """What decides the weights, for the fingerprint."""
-        ...
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         """The model's own, or what `train` makes of the data."""
-        ...
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """The model before any training, without dropout."""
-        ...
 
     def trainable_parameters(self, model: PreTrainedModel) -> list[nn.Parameter]:
         return [parameter for parameter in model.parameters() if parameter.requires_grad]

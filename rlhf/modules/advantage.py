@@ -25,17 +25,13 @@ class Advantages:
 class Advantage(Protocol):
     """How token rewards become advantages: a piece of conf/advantage."""
 
-    @property
-    def needs_values(self) -> bool:
-        """Whether a value model is trained for it."""
-        ...
+    needs_values: ClassVar[bool]  # True: a value model is trained for it
 
     def __call__(
         self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
     ) -> Advantages:
         """Rewards, values (where it needs them), mask [B, T]; groups [B]: equal prompts, equal
         number."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

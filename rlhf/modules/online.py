@@ -19,7 +19,7 @@ from rlhf.modules.advantage import Advantage, to_experience
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
-from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.modules.trust_region import Unlimited, local_kl
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.minibatch import minibatches
 from rlhf.rollout.view import predict_values, view_tokens
@@ -43,7 +43,7 @@ class OnlineModule(PolicyModule):
         *,
         parts: OnlineParts,
         kl: KLPenalty,
-        trust_region: TrustRegion,
+        trust_region: Unlimited,
         advantage: Advantage,
         settings: OnlineSettings,
     ) -> None:

@@ -32,7 +32,6 @@ class Engine(Protocol):
         self, prompts: PromptBatch, sampling: Sampling, generator: torch.Generator
     ) -> Rollout:
         """One response to each prompt, every draw from `generator`; T is the longest of them."""
-        ...
 
 
 def decode(rollout: Rollout, tokenizer: Any) -> list[str]:

@@ -47,7 +47,6 @@ class TorchEngine:
     def respond(
         self, prompts: PromptBatch, sampling: Sampling, generator: torch.Generator
     ) -> Rollout:
-        """One response to each prompt; T is the longest of them."""
         attention = prompts.mask
         cache = DynamicCache(config=self.model.config)
         step_tokens, step_positions = prompts.tokens, positions(prompts.mask)
