@@ -31,7 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 
 SWEEP = "experiment=fixed_or_steered"

@@ -35,7 +35,6 @@ LIGHT = (
     "kl/cautions.py",
     "kl/properties.py",
 )
-ON_PURPOSE = "tracking/preload.py"  # for a process that jobs are forked from
 HEAVY = {
     "torch",
     "transformers",
@@ -113,7 +112,7 @@ def test_the_mathematics_knows_torch_only():
 def test_the_way_to_a_valid_config_is_light():
     for path in FILES:
         name = str(path.relative_to(ROOT))
-        if name.startswith(LIGHT) and name != ON_PURPOSE:
+        if name.startswith(LIGHT):
             heavy = {module.split(".")[0] for module in imports(path, top_only=True)} & HEAVY
             assert not heavy, f"{name} imports {heavy} when it is imported"
 
@@ -167,3 +166,15 @@ def test_unsafe_loading_is_nowhere():
 def test_instantiate_has_one_call_site():
     callers = [path for path in FILES if "instantiate(" in path.read_text()]
     assert [str(path.relative_to(ROOT)) for path in callers] == ["config/build.py"]
+
+
+def test_hydras_private_parts_are_used_in_one_file():
+    attributes = {"class_name_to_class", "_return_value", "validate_batch_is_legal", "repository"}
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        named = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        private = any(name.startswith("hydra._internal") for name in imports(path))
+        if str(path.relative_to(ROOT)) != "config/composition/hydra_internals.py":
+            assert not private and not named & attributes, path
+        else:
+            assert private

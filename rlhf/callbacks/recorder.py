@@ -3,8 +3,8 @@ request obeyed."""
 
 from __future__ import annotations
 
-import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from rlhf.callbacks.checkpoint import checkpoint_path, prune
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import append_jsonl, keep_until
+from rlhf.rundir.signals import Stop, handled
 from rlhf.rundir.status import write_status
 from rlhf.tracking.base import Tracker
 
@@ -35,55 +36,35 @@ class Recorder(Checkpoint):
     ) -> None:
         """`status_in`: the directory of the run on whose behalf a stage trains; the same as
         `directory` for PPO."""
-        self.directory, self.checkpoint_every, self.tracker, self.status_in = (
-            directory,
-            checkpoint_every,
-            tracker,
-            status_in,
-        )
+        self.directory, self.checkpoint_every = directory, checkpoint_every
+        self.tracker, self.status_in = tracker, status_in
         self.saved = -1
-        self.asked: list[int] = []
-        self.asked_at = 0.0
+        self.stop = Stop()
         self.began = time.time()
-        self._previous: dict[int, Any] = {}
+        self._handlers = ExitStack()
 
     # --- signals
 
-    def _listen(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._ask)
-            # not the main thread (a notebook's executor): signals are its owner's business
-            except ValueError:
-                return
-
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Shells and wrappers may send one signal twice at once: what comes within a second of
-        the first is the same wish."""
-        if self.asked and time.monotonic() - self.asked_at > 1.0:
+        if self.stop.note(number) and len(self.stop.signals) > 1:
             self._leave()
-        if not self.asked:
-            self.asked_at = time.monotonic()
-        self.asked.append(number)
 
     def _leave(self) -> None:
-        raise Stopped(130 if self.asked[0] == signal.SIGINT else 143, str(self.directory))
+        raise Stopped(self.stop.exit_code or 143, str(self.directory))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.asked and self.saved == pl_module.iteration:
+        if self.stop.signals and self.saved == pl_module.iteration:
             self._leave()
 
     def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
+        self._handlers.close()
 
     # --- iterations
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._listen()
+        self._handlers.enter_context(handled(("SIGINT", "SIGTERM"), self._ask))
         self.began = time.time()
         if pl_module.iteration == 0:
             pl_module.record = pl_module.initial_record()
@@ -98,13 +79,13 @@ class Recorder(Checkpoint):
         self._write(pl_module)
         if (
             pl_module.iteration == pl_module.iterations
-            or self.asked
+            or self.stop.signals
             or pl_module.iteration % self.checkpoint_every == 0
         ):
             trainer.save_checkpoint(checkpoint_path(self.directory, pl_module.iteration))
             prune(self.directory)
             self.saved = pl_module.iteration
-        if self.asked:
+        if self.stop.signals:
             self._leave()
 
     def _write(self, module: StageModule) -> None:

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlhf-compare: {fault}", file=sys.stderr)
         return 2
     if args.status:
-        from rlhf.sweeps.state import print_state
+        from rlhf.sweeps.screen.table import print_state
 
         for place in args.places:
             print_state(wide_console(), place)
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _tracked(uri: str, wanted: Sequence[str]) -> list[Path]:
     if not wanted:
         return []
-    from rlhf.tracking.experiments import directories
+    from rlhf.tracking.lookup import directories
 
     return directories(uri, wanted)
 

@@ -131,7 +131,7 @@ def _reproduce(target: Target, args: argparse.Namespace) -> int:
     first = next(original for original in target.jobs if original.began)
     root = where_started(first, configs[0]) or here
 
-    from rlhf.sweeps.launchers.local import limit_threads
+    from rlhf.sweeps.launchers.prepare import limit_threads
 
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     with chdir(root):

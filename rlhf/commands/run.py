@@ -17,11 +17,12 @@ from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir,
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 
 if TYPE_CHECKING:
-    from hydra._internal.hydra import Hydra
     from omegaconf import DictConfig
+
+    from rlhf.config.composition.hydra_internals import Hydra
 
 ALLOW_FLAG = "--allow-targets"
 FAILED, WRONG = 1, 2
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "--version" in arguments:
         print(f"rlhf {__version__}")
         return 0
-    from hydra._internal.utils import get_args_parser
+    from rlhf.config.composition.hydra_internals import get_args_parser
 
     parser = get_args_parser()
     args, unknown = parser.parse_known_args(arguments)
@@ -144,7 +145,7 @@ def _data_faults(configs: Iterable[Config]) -> list[str]:
 
 def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
     from rlhf.runs.execute import directory_of, finished_summary
-    from rlhf.sweeps.launchers.local import limit_threads
+    from rlhf.sweeps.launchers.prepare import limit_threads
 
     directory = directory_of(cfg)
     before = finished_summary(cfg)

@@ -11,11 +11,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from rlhf.rundir.redact import redact_text
+from rlhf.rundir.signals import stop_signals
 from rlhf.tracking.links import MODE
 from rlhf.tracking.store import absolute_uri, database, quiet
 
@@ -134,42 +133,24 @@ def serve(uri: str, port: int) -> int:
     quiet()
     base = f"http://{HOST}:{port}"
     environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
-    with noted_signals() as came:
+    with stop_signals() as stop:
         server = subprocess.Popen(
             command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment
         )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
             told = False
-            while not came and (code := server.poll()) is None:
+            while not stop.signals and (code := server.poll()) is None:
                 if not told and answers(base):
                     print(f"{page(base)}\nCtrl-C ends it", flush=True)
                     told = True
                 time.sleep(POLL)
-            if came:
+            if stop.signals:
                 return 0
             print(f"rlhf-ui: MLflow ended by itself (exit {code})", file=sys.stderr)
             return 1
         finally:
             end(server)
-
-
-@contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Those that came, instead of what they would do: none may cut the start of MLflow or its
-    end short. `nohup` stays as it is."""
-    came: list[int] = []
-    before: dict[int, Any] = {}
-    for number in (
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-    ):
-        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
-            before[number] = signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def answers(base: str) -> bool:

@@ -15,9 +15,9 @@ from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
 from rlhf.tracking import compare_link, deliver, log_sweep_summary, pending, run_link, ui_command
-from rlhf.tracking.delivery import read_state
 from rlhf.tracking.links import view_link
 from rlhf.tracking.relations import relabel
+from rlhf.tracking.state import read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.views import save_views
 

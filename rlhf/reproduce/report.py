@@ -8,7 +8,8 @@ from typing import Any
 
 from rlhf.reproduce.check import Job, common
 from rlhf.reproduce.target import Target
-from rlhf.reproduce.verdict import JobComparison, StageComparison, plural, sentence
+from rlhf.reproduce.verdict import JobComparison, StageComparison, sentence
+from rlhf.rundir.words import plural
 
 
 def differences(jobs: Sequence[Job]) -> list[dict[str, Any]]:

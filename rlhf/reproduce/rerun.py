@@ -35,7 +35,8 @@ def make_again(
         return execute(
             moved(jobs[0], place), directory=place.directory, log=place.directory / "log.txt"
         )
-    from rlhf.sweeps.launchers.local import GOOD, run_sweep
+    from rlhf.sweeps.job import GOOD
+    from rlhf.sweeps.launchers.local import run_sweep
 
     planned = [(job.original.overrides, moved(job, place)) for job in jobs]
     try:

@@ -10,9 +10,9 @@ from rlhf.reproduce.check import Job, common
 from rlhf.reproduce.numbers import MetricComparison
 from rlhf.reproduce.place import Place, reusable
 from rlhf.reproduce.target import Original, Target
-from rlhf.reproduce.verdict import UNIT, JobComparison, StageComparison, plural
+from rlhf.reproduce.verdict import UNIT, JobComparison, StageComparison
 from rlhf.rundir.files import read_jsonl
-from rlhf.sweeps.screen.table import duration
+from rlhf.rundir.words import duration, plural
 
 if TYPE_CHECKING:
     from rich.console import Console

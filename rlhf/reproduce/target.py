@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rlhf.config.messages.suggest import nearest
 from rlhf.rundir.read import read_json
-from rlhf.rundir.status import is_alive
+from rlhf.rundir.status import State, run_state
 from rlhf.tracking.lookup import run_directory, run_ids
 
 Kind = Literal["run", "stage", "sweep"]
@@ -37,6 +37,7 @@ class Original:
     manifest: dict[str, Any]  # empty where there is none
     summary: dict[str, Any]
     status: dict[str, Any]
+    state: State
     overrides: tuple[str, ...] = ()  # of a job of a sweep
 
     @property
@@ -46,14 +47,6 @@ class Original:
     @property
     def stage(self) -> str:
         return str(self.manifest.get("stage"))
-
-    @property
-    def state(self) -> str:
-        """finished, failed, stopped, running or missing."""
-        if self.is_artifact or self.summary.get("status") == "finished":
-            return "finished"
-        state = str(self.status.get("state", "missing"))
-        return "stopped" if state == "running" and is_alive(self.status) is False else state
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -112,12 +105,14 @@ def read_original(directory: Path, overrides: Iterable[str] = ()) -> Original:
     manifest, summary, status = (
         read_json(directory / f"{name}.json") for name in ("manifest", "summary", "status")
     )
+    artifact = manifest.get("kind") == "artifact"  # published whole
     return Original(
         name=directory.resolve().name,
         directory=directory,
         manifest=manifest,
         summary=summary,
         status=status,
+        state="finished" if artifact else run_state(directory).state,
         overrides=tuple(overrides),
     )
 

@@ -12,6 +12,7 @@ from rlhf.reproduce.check import Job
 from rlhf.reproduce.numbers import MetricComparison, SampleComparison, WeightComparison
 from rlhf.reproduce.target import Original, read_original
 from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.words import plural
 
 UNIT = {"ppo": "iteration"}  # of the others it is an epoch
 
@@ -160,18 +161,11 @@ def _of_file(directory: Path) -> tuple[str | None, Path]:
 # --- in words
 
 
-def plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
 def sentence(made: JobComparison) -> str:
     """`bitwise equal: 60 iterations, 41 metrics, weights and samples`"""
     own, original = made.own, made.job.original
-    ended = (
-        f"the new run {made.now.state}"
-        if made.now.state in ("failed", "stopped")
-        else "the new run did not finish"
-    )
+    ways = {"failed": "failed", "stopped": "stopped", "cut": "was cut"}
+    ended = f"the new run {ways.get(made.now.state, 'did not finish')}"
     if not own.compared:
         return (
             f"nothing could be compared: {own.note}"
@@ -213,9 +207,14 @@ def sentence(made: JobComparison) -> str:
 
 
 def _how(original: Original) -> str:
-    return {"running": "still running", "failed": "cut by a failure", "stopped": "stopped"}.get(
-        original.state, "not finished"
-    )
+    words = {
+        "running": "still running",
+        "failed": "cut by a failure",
+        "time limit": "stopped by its time limit",
+        "stopped": "stopped",
+        "cut": "cut",
+    }
+    return words.get(original.state, "not finished")
 
 
 def _also(stage: StageComparison) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a run may end early."""
+"""The ways in which a run ends early."""
 
 from __future__ import annotations
 

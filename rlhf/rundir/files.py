@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(plain_number(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("a") as file:
         for row in rows:
@@ -67,6 +63,16 @@ def keep_until(path: Path, iteration: int) -> None:
     kept = [row for row in rows if row["iteration"] <= iteration]
     if path.exists():
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        nested = isinstance(value, Mapping) and value
+        flat |= flatten(value, f"{name}.") if nested else {name: value}
+    return flat
 
 
 def sync_directory(path: Path) -> None:

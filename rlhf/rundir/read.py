@@ -26,17 +26,29 @@ def number(value: Any) -> float | None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`; empty where there is no file or no whole JSON object."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _parse(path.read_bytes()) or {}
+    except OSError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace `path` in one step: a reader sees the old text or the new one."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    aside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+def last_row(path: Path) -> dict[str, Any]:
+    """The last whole line of a JSON Lines file; empty where there is none."""
+    whole = _end_of(path, 16384).rpartition("\n")[0]
+    return _parse(whole.rpartition("\n")[2]) or {}
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a log that say something."""
+    return [line.strip() for line in _end_of(path, 4096).splitlines() if line.strip()][-count:]
+
+
+def _end_of(path: Path, size: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 class Lines:
@@ -66,9 +78,9 @@ class Lines:
         return [row for row in map(_parse, whole.splitlines()) if row is not None]
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def _parse(text: bytes | str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = json.loads(text)
     except ValueError:
         return None
     return row if isinstance(row, dict) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def redact_text(text: str) -> str:
     """Hides user and password in addresses: https://me:pw@host becomes https://***@host,
     ?password=pw becomes ?password=***."""
     return _URL_QUERY.sub(
-        lambda found: f"{found[1]}={HIDDEN}" if is_secret(found[1]) else found[0],
+        lambda match: f"{match[1]}={HIDDEN}" if is_secret(match[1]) else match[0],
         _URL_LOGIN.sub(HIDDEN, text),
     )
 
@@ -69,19 +70,11 @@ def redact_override(text: str) -> str:
 def redacted_file(path: Path) -> str | None:
     """The text of a YAML or JSON file with its secrets hidden, or None where there is nothing to
     hide."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        value = json.loads(text)
-        clean = redact_value("", value)
-        return None if clean == value else json.dumps(clean, indent=2, ensure_ascii=False) + "\n"
-    if path.suffix in (".yaml", ".yml"):
-        yaml: Any = import_module("yaml")  # it carries no types
-        value = yaml.safe_load(text)
-        clean = redact_value("", value)
-        return (
-            None
-            if clean == value
-            else str(yaml.safe_dump(clean, sort_keys=False, allow_unicode=True))
-        )
-    clean = redact_text(text)
-    return None if clean == text else clean
+    yaml: Any = import_module("yaml")  # it carries no types
+    as_yaml = yaml.safe_load, partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
+    as_json = json.loads, lambda tree: json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+    forms: dict[str, Any] = {".json": as_json, ".yaml": as_yaml, ".yml": as_yaml}
+    load, dump = forms.get(path.suffix, (str, str))
+    value = load(path.read_text(encoding="utf-8"))
+    clean = redact_value("", value)
+    return None if clean == value else str(dump(clean))

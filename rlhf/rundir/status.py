@@ -1,4 +1,17 @@
-"""status.json: what a run is doing, for whoever looks on from outside."""
+"""status.json, and how a run stands, for whoever looks on from outside.
+
+One vocabulary wherever runs are listed: the tables of a sweep, `rlhf-compare --status`, reports and
+`runs.csv`, `rlhf-reproduce`.
+
+    not started   it has written no status, and nobody is at work on its sweep
+    waiting       its sweep is at work and has not come to it
+    running       its process lives, or is on another machine and its status does not say otherwise
+    finished      its summary is there
+    failed        it raised, or was killed under its sweep's eyes
+    time limit    its sweep's time limit passed: it was asked to stop, or killed
+    stopped       by a signal, its state saved
+    cut           it was at work, and its process is gone without a word
+"""
 
 from __future__ import annotations
 
@@ -7,11 +20,19 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
+
+State = Literal[
+    "not started", "waiting", "running", "finished", "failed", "time limit", "stopped", "cut"
+]
+ENDED = ("finished", "failed", "time limit", "stopped")
+LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how each job stands
 
 
 def write_status(directory: Path, *, state: str, **details: Any) -> None:
@@ -31,8 +52,7 @@ def is_alive(written: Mapping[str, Any]) -> bool | None:
     """Whether the process that wrote this (its `pid`, `host` and `time`) lives; None where that
     cannot be seen from here.
 
-    A number that another process got since is told from it by the start: nobody writes before being
-    there.
+    A process that got the same number since began after the file was written.
     """
     pid = written.get("pid")
     if written.get("host", socket.gethostname()) != socket.gethostname():
@@ -80,6 +100,62 @@ def recorded_end(directory: Path) -> Iterator[None]:
 
 
 def read_status(directory: Path) -> dict[str, Any]:
-    path = directory / "status.json"
-    found: dict[str, Any] = read_json(path) if path.exists() else {}
-    return found
+    return read_json(directory / "status.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepLauncher:
+    """The content of launcher.json: only the parent knows of some jobs how they ended."""
+
+    parent: int | None  # the process that runs the jobs, if it is at work
+    jobs: dict[str, dict[str, Any]]
+
+
+def read_launcher(directory: Path) -> SweepLauncher:
+    """Of a sweep's directory; one that knows nothing where there is no launcher.json."""
+    written = read_json(directory / LAUNCHER)
+    at_work = bool(written.get("working")) and is_alive(written) is not False
+    return SweepLauncher(
+        parent=written.get("pid") if at_work else None, jobs=written.get("jobs", {})
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    directory: Path
+    state: State
+    exit_code: int | None = None
+    status: dict[str, Any] = field(default_factory=dict)  # of status.json, while it counts
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log.txt"
+
+
+def run_state(directory: Path, launcher: SweepLauncher | None = None) -> RunState:
+    """The state of the run in this directory, by its own files and by its sweep's launcher.
+
+    Args:
+        launcher: read from the directory above where it is not given.
+    """
+    launcher = launcher or read_launcher(directory.parent)
+    known, status = launcher.jobs.get(directory.name, {}), read_status(directory)
+    state, code = status.get("state", "not started"), status.get("exit_code")
+    if read_json(directory / "summary.json").get("status") == "finished":
+        state, code = "finished", 0
+    elif launcher.parent is not None and known.get("state") in ("waiting", "running"):
+        state, code = known["state"], None
+        status = {} if state == "waiting" else status
+    elif state == "running" and is_alive(status) is not False:
+        code = None
+    elif known.get("state") in ENDED:
+        state, code = known["state"], known.get("exit_code")
+    elif state == "running":
+        state, code = "cut", None
+    elif state == "not started" and launcher.parent is not None:
+        state = "waiting"
+    return RunState(directory=directory, state=state, exit_code=code, status=status)

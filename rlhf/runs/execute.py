@@ -13,7 +13,7 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.data.records import DataError
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -43,10 +43,7 @@ def directory_of(cfg: Config) -> Path:
 def finished_summary(cfg: Config) -> dict[str, Any] | None:
     """Of the run that this config names, if it is finished and no other is asked for."""
     directory = directory_of(cfg)
-    found: dict[str, Any] | None = (
-        read_json(directory / "summary.json") if is_finished(directory) else None
-    )
-    return found
+    return read_json(directory / "summary.json") if is_finished(directory) else None
 
 
 def execute(cfg: Config, *, directory: Path, log: Path | None = None) -> int:

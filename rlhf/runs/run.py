@@ -20,8 +20,10 @@ from rlhf.config.stages import STAGES
 from rlhf.config.validate import cautions
 from rlhf.data.records import Source
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json, write_json, write_text
+from rlhf.rundir.files import write_json, write_text
 from rlhf.rundir.lock import owned
+from rlhf.rundir.read import read_json
+from rlhf.rundir.signals import handled
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.runs.summary import (
     Summary,
@@ -61,8 +63,7 @@ def run(cfg: Config, *, plain: Mapping[str, Any], directory: Path) -> Summary:
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
         _check_identity(shop, plain, directory)
         if is_finished(directory):
-            finished: Summary = read_json(directory / "summary.json")
-            return finished
+            return read_json(directory / "summary.json")
         with recorded_end(directory):
             _begin(shop, plain, directory)
             for caution in cautions(cfg):
@@ -185,14 +186,5 @@ def _stoppable(directory: Path) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(130 if number == signal.SIGINT else 143, str(directory))
 
-    previous: dict[int, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, stop)
-    except ValueError:  # not in the main thread
-        pass
-    try:
+    with handled(("SIGINT", "SIGTERM"), stop):
         yield
-    finally:
-        for sent, handler in previous.items():
-            signal.signal(sent, handler)

@@ -13,9 +13,9 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
-from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Workshop, flatten
+from rlhf.stages.context import Workshop
 
 Summary = dict[str, Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rlhf.rundir.files import read_json, sync_directory, write_json
+from rlhf.rundir.files import sync_directory, write_json
+from rlhf.rundir.read import read_json
 
 
 class ArtifactStore:
@@ -80,5 +81,4 @@ class ArtifactStore:
 
 
 def manifest_of(artifact: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(artifact / "manifest.json")
-    return found
+    return read_json(artifact / "manifest.json")

@@ -17,7 +17,8 @@ from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import mean_and_se
-from rlhf.rundir.files import read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
 from rlhf.stages.context import Workshop
 from rlhf.stages.manifest import manifest
 from rlhf.stages.ppo import judges_of

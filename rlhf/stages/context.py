@@ -25,7 +25,7 @@ from rlhf.digests import digest
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import read_jsonl, write_text
+from rlhf.rundir.files import flatten, read_jsonl, write_text
 from rlhf.rundir.status import recorded_end, write_status
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fingerprint import fingerprint
@@ -225,17 +225,6 @@ def to_yaml(plain: dict[str, Any]) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(plain))
-
-
-def flatten(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"kl": {"coef": 0.05}} -> {"kl.coef": 0.05}"""
-    flat: dict[str, Any] = {}
-    for key, value in plain.items():
-        if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def last_record(directory: Path) -> dict[str, Any]:

@@ -1,24 +1,22 @@
-"""A job of a sweep, and what became of it."""
+"""A job of a sweep, what became of it, and the list of them in sweep.json."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from rlhf.sweeps.state import last_lines
+from rlhf.config import naming
+from rlhf.config.schema import Config
+from rlhf.rundir import status
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import last_lines, read_json
 
-State = Literal[
-    "waiting",
-    "running",
-    "finished",
-    "finished before",
-    "failed",
-    "time limit",
-    "stopped",
-    "not started",
-]
+State = status.State | Literal["finished before"]  # under an earlier command
+GOOD = ("finished", "finished before")
+BAD = ("failed", "time limit", "stopped")
 STOP_CODES = (130, 143, -signal.SIGTERM, -signal.SIGINT)
 
 
@@ -53,12 +51,12 @@ class Outcome:
             )
 
     def fail(self, error: str) -> None:
-        """It has no process, and maybe no log."""
+        """Ends it with an error: it has no process, and maybe no log."""
         self.state, self.exit_code, self.error = "failed", 1, error
 
     @property
     def ended(self) -> str:
-        """How, in words: `exit 1`, `SIGKILL`."""
+        """How it ended, in words: `exit 1`, `SIGKILL`."""
         if self.exit_code is None:
             return ""
         if self.exit_code < 0:
@@ -77,3 +75,46 @@ class Outcome:
         sweeps/s/kl0/log.txt`."""
         why = f": {self.last_line}" if self.last_line else ""
         return f"{self.job.name}: {self.state} ({self.ended}){why}; see {self.job.log}"
+
+
+class JobFailed(RuntimeError):
+    """Raised to a sweeper that asks for the result of a job that has none."""
+
+
+class Watcher(Protocol):
+    """Called whenever something may have changed."""
+
+    def update(self, outcomes: Sequence[Outcome]) -> None: ...
+
+
+def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
+    """The job's directory and the config it will find there: the sweep's name and its own place
+    filled in."""
+    base = sweep_directory / cfg.paths.run_name
+    directory = naming.run_directory(base, cfg.rerun)
+    plain = {**cfg.plain(), "sweep": sweep_directory.name}
+    plain["paths"] = {
+        **plain["paths"],
+        "run_name": directory.name,
+        "run_dir": str(directory),
+        "sweep_dir": str(sweep_directory),
+    }
+    return Job(name=directory.name, directory=directory, plain=plain, overrides=tuple(overrides))
+
+
+def write_sweep(
+    directory: Path, jobs: Sequence[Job], *, study: str, overrides: Sequence[str]
+) -> None:
+    """sweep.json: the command and its jobs, with those that an earlier command put there."""
+    path = directory / "sweep.json"
+    entries = {entry["name"]: entry for entry in read_json(path).get("jobs", ())}
+    entries |= {job.name: {"name": job.name, "overrides": list(job.overrides)} for job in jobs}
+    write_json(
+        path,
+        {
+            "name": directory.name,
+            "study": study,
+            "overrides": list(overrides),
+            "jobs": list(entries.values()),
+        },
+    )

@@ -12,25 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.files import write_json
-from rlhf.rundir.status import this_process
-from rlhf.sweeps.job import Outcome
-from rlhf.sweeps.launchers.processes import Watcher
-from rlhf.sweeps.state import ENDED, LAUNCHER, read_object
+from rlhf.rundir.read import read_json
+from rlhf.rundir.status import LAUNCHER, this_process
+from rlhf.sweeps.job import BAD, GOOD, Outcome, Watcher
 
 
 class Ledger:
     """A watcher before another: writes the file whenever a job's state has changed. Jobs that ended
     under earlier commands stay in it.
 
-    To be made by whoever owns the sweep: what an earlier parent had running or waiting, it has no
-    longer.
+    Made by the process that owns the sweep: what an earlier parent had running or waiting is left
+    out.
     """
 
     def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
         self.path, self.inner = directory / LAUNCHER, inner
-        told = read_object(self.path).get("jobs", {})
+        known = read_json(self.path).get("jobs", {})
         self.jobs: dict[str, Any] = {
-            name: job for name, job in told.items() if job.get("state") in ENDED
+            name: job for name, job in known.items() if job.get("state") in (*GOOD, *BAD)
         }
         self.written: dict[str, Any] | None = None
 

@@ -1,4 +1,4 @@
-"""A sweep through Hydra's sweeper and launcher. Our local launcher does all by itself; others
+"""A sweep through Hydra's sweeper and launcher. The local launcher runs the jobs by itself; others
 get each job as one call of `job_task`."""
 
 from __future__ import annotations
@@ -13,40 +13,28 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode, TaskFunction
+from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from rlhf.config import naming
+from rlhf.config.composition.hydra_internals import Hydra, is_grid, register_plugin, sweeping
 from rlhf.config.composition.plan import Plan
 from rlhf.config.composition.session import CONFIG_NAME
 from rlhf.config.schema import Config
-from rlhf.rundir.files import read_json
-from rlhf.sweeps.job import Job
+from rlhf.rundir.read import read_json
+from rlhf.rundir.status import LAUNCHER
+from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
 from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of
-from rlhf.sweeps.launchers.local import (
-    GOOD,
-    JobFailed,
-    LocalLauncher,
-    job_of,
-    limit_threads,
-    preloads,
-    register_launcher,
-    train,
-)
+from rlhf.sweeps.launchers.local import LocalLauncher, register_launcher, train
+from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
 from rlhf.sweeps.screen.follow import stderr_console
 from rlhf.sweeps.searches.base import SearchSweeper
 from rlhf.sweeps.searches.find import FindSweeper
 from rlhf.sweeps.searches.optuna import OptunaSweeper
-from rlhf.sweeps.state import LAUNCHER, read_object
-
-if TYPE_CHECKING:
-    from hydra._internal.hydra import Hydra
 
 FAILED = 1
 EXTRAS = (  # in the class's name, the package, the extra
@@ -58,9 +46,9 @@ EXTRAS = (  # in the class's name, the package, the extra
 
 
 def sweep(
-    hydra: Hydra, found: Plan, overrides: Sequence[str], task: TaskFunction
+    hydra: Hydra, planned: Plan, overrides: Sequence[str], task: TaskFunction
 ) -> tuple[int, Path]:
-    """What Hydra's own multirun does, without composing every job a second and a third time.
+    """Runs a sweep as Hydra's own multirun does, but composes no job a second and a third time.
 
     Returns:
         The exit code and the sweep's directory.
@@ -71,52 +59,42 @@ def sweep(
         SystemExit: a signal stopped it.
     """
     register_launcher()
-    register_sweepers()
-    lines = [*overrides, "hydra.mode=MULTIRUN"]
+    for sweeper in (OptunaSweeper, FindSweeper):
+        register_plugin(sweeper, f"hydra_plugins.rlhf.{sweeper.__name__}")
     config = hydra.compose_config(
-        CONFIG_NAME, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=False
+        CONFIG_NAME,
+        [*overrides, "hydra.mode=MULTIRUN"],
+        run_mode=RunMode.MULTIRUN,
+        with_log_configuration=False,
     )
     directory = Path(str(config.hydra.sweep.dir))
     _check_extra(config)
-    callbacks = Callbacks(config)
-    callbacks.on_multirun_start(config=config, config_name=CONFIG_NAME)
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
-    sweeper: Any = Plugins.instance().instantiate_sweeper(
-        config=config, hydra_context=context, task_function=task
-    )
-    sweeper.validate_batch_is_legal = lambda batch: None
-    arguments = list(config.hydra.overrides.task)
-    launcher = sweeper.launcher
-    local = isinstance(launcher, LocalLauncher)
-    if local:
-        launcher.checked = {job.overrides: job.config for job in found.jobs}
-    else:
-        _settle_directory(config, directory)
-    # Hydra loads the modules of its plugins once more: there are two classes
-    grid = type(sweeper).__name__ == "BasicSweeper"
-    if grid:
-        sweeper.launcher = Grid(launcher, {} if local else jobs_of(found, directory))
-    if local or isinstance(sweeper, SearchSweeper):
-        code = 0
-        with nullcontext() if local else at_work(stderr_console(), directory):
-            try:
-                sweeper.sweep(arguments=arguments)
-            except JobFailed:
-                code = FAILED
-        if local and grid:
-            code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
-    else:
-        code = hand_over(found, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
-    callbacks.on_multirun_end(config=config, config_name=CONFIG_NAME)
+    with sweeping(hydra, config, task) as sweeper:
+        code = _launched(sweeper, planned, config, directory)
     return code, directory
 
 
-def register_sweepers() -> None:
-    """Makes our searches known to Hydra under the names that `conf/hydra/sweeper` gives."""
-    plugins = Plugins.instance()
-    for sweeper in (OptunaSweeper, FindSweeper):
-        plugins.register(sweeper)
-        plugins.class_name_to_class[f"hydra_plugins.rlhf.{sweeper.__name__}"] = sweeper
+def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) -> int:
+    """The exit code of a sweep that is run to its end."""
+    launcher, arguments = sweeper.launcher, list(config.hydra.overrides.task)
+    local, grid = isinstance(launcher, LocalLauncher), is_grid(sweeper)
+    if local:
+        launcher.checked = {job.overrides: job.config for job in planned.jobs}
+    else:
+        _settle_directory(config, directory)
+    if grid:
+        sweeper.launcher = Grid(launcher, {} if local else jobs_of(planned, directory))
+    if not local and not isinstance(sweeper, SearchSweeper):
+        return hand_over(planned, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
+    code = 0
+    with nullcontext() if local else at_work(stderr_console(), directory):
+        try:
+            sweeper.sweep(arguments=arguments)
+        except JobFailed:
+            code = FAILED
+    if local and grid:
+        code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
+    return code
 
 
 def _check_extra(config: DictConfig) -> None:
@@ -127,7 +105,7 @@ def _check_extra(config: DictConfig) -> None:
     """
     for part in ("launcher", "sweeper"):
         target = str(config.hydra[part].get("_target_", ""))
-        package, extra = next((found for mark, *found in EXTRAS if mark in target), ("hydra", ""))
+        package, extra = next((needs for mark, *needs in EXTRAS if mark in target), ("hydra", ""))
         try:
             there = find_spec(package) is not None
         except ModuleNotFoundError:
@@ -152,7 +130,8 @@ def _settle_directory(config: DictConfig, directory: Path) -> None:
 
 @contextmanager
 def _own_start_method() -> Iterator[None]:
-    """A process's own default is told to its children, and they do not know joblib's (`loky`)."""
+    """Sets ours for a while: a process hands its default down to its children, and they do not know
+    joblib's (`loky`)."""
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(start_method(), force=True)
     try:
@@ -166,10 +145,10 @@ _busy = Lock()  # held while a job of this worker runs
 
 @cache
 def _leave_with(parent: int) -> None:
-    """Of a worker that is the launcher's own child, as joblib's are: when its parent was killed its
-    job is asked to stop, and it goes too.
+    """Ends this worker once its parent was killed, after asking its job to stop. For workers that
+    are the launcher's own children, as joblib's are.
 
-    Left alone it would wait for ever for somebody to take its result.
+    Left alone it would wait for ever with its result.
     """
 
     def follow() -> None:
@@ -199,7 +178,7 @@ def job_task(
     if home.is_dir():
         os.chdir(home)  # paths in a config are relative to where the command was given
     job = job_of(cfg, list(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
-    if os.getppid() == read_object(job.directory.parent / LAUNCHER).get("pid"):
+    if os.getppid() == read_json(job.directory.parent / LAUNCHER).get("pid"):
         _leave_with(os.getppid())
     if not naming.is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
@@ -212,5 +191,4 @@ def job_task(
             raise SystemExit(code)
         if outcome.state not in GOOD:
             raise JobFailed(outcome.sentence)
-    summary: dict[str, Any] = read_json(job.directory / "summary.json")
-    return summary
+    return read_json(job.directory / "summary.json")

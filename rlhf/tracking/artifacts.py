@@ -1,5 +1,5 @@
-"""What a run carries besides its metrics: config, reports, samples, final numbers. Weights stay
-where they are."""
+"""A run's params, config, reports, samples and final numbers, sent to MLflow. Weights stay where
+they are."""
 
 from __future__ import annotations
 
@@ -8,17 +8,37 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.rundir.read import Lines, number, read_json
+from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text, redacted_file
+from rlhf.tracking.state import finite
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
 TABLE = "samples.json"
+PER_REQUEST = 100  # params or tags
 # of summary.json, beside everything with a `/`
 RESULTS = ("objective", "kl.coef_final", "wall_seconds")
-_INF = float("inf")
+
+
+def send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
+    """Params can be written once. A value that a later start changes becomes the tag
+    `resume.<n>.<key>`, n counting starts from 1."""
+    from mlflow.entities import Param, RunTag
+
+    there = run.data.params
+    new = [Param(k, v) for k, v in state["params"].items() if k not in there]
+    changed = [
+        RunTag(f"resume.{state['starts'] - 1}.{k}", v)
+        for k, v in state["params"].items()
+        if k in there and there[k] != v
+    ]
+    for i in range(0, len(new), PER_REQUEST):
+        client.log_batch(run.info.run_id, params=new[i : i + PER_REQUEST], synchronous=True)
+    for i in range(0, len(changed), PER_REQUEST):
+        client.log_batch(run.info.run_id, tags=changed[i : i + PER_REQUEST], synchronous=True)
 
 
 def send_config(client: MlflowClient, run_id: str, directory: Path) -> None:
@@ -47,11 +67,11 @@ def final_metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     """The run's results as `final/...`, which MLflow draws as bars across runs. Standard errors
     stay in summary.json."""
     wanted = {
-        k: number(v)
+        f"final/{k}": v
         for k, v in summary.items()
         if ("/" in k and not k.endswith("_se")) or k in RESULTS
     }
-    return {f"final/{k}": v for k, v in wanted.items() if v is not None and abs(v) != _INF}
+    return finite(wanted)[0]
 
 
 def send_summary(
@@ -100,8 +120,8 @@ def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
 
 
 def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[str, Any]]) -> None:
-    """What the run learns from, as its inputs: MLflow shows them in the run list and finds runs
-    by them."""
+    """The rows that the run learns from, sent as its inputs: MLflow shows them in the run list and
+    finds runs by them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     def entity(data: Mapping[str, Any]) -> Dataset:
@@ -121,7 +141,7 @@ def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[
 
 
 def send_end_tags(client: MlflowClient, run_id: str, directory: Path) -> None:
-    """What is known at the end only: the code's revision, and why a run failed."""
+    """Tags that are known at the end only: the code's revision, and why a run failed."""
     from mlflow.entities import RunTag
 
     manifest, status = read_json(directory / "manifest.json"), read_json(directory / "status.json")

@@ -1,4 +1,4 @@
-"""What the pipeline knows of tracking: four calls, none of which waits for a server."""
+"""The interface of tracking: three calls, none of which waits for a server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a run learns from: `digest` is the sha256 of its rows, `source` says how it came
-    about (plain JSON)."""
+    """The rows that a run learns from: `digest` is their sha256, `source` says how they came about
+    (plain JSON)."""
 
     name: str
     digest: str
@@ -23,7 +23,7 @@ class Dataset:
 
 class Tracker(Protocol):
     """Follows one run directory at a time. `metrics.jsonl` there is the spool; the tracker only
-    reads it."""
+    reads it. What a subclass leaves out does nothing."""
 
     def begin(
         self,
@@ -35,41 +35,15 @@ class Tracker(Protocol):
         datasets: Sequence[Dataset] = (),
     ) -> None:
         """Start to follow `directory`. `params` is flat (`kl.coef`: 0.05). Returns at once."""
-        ...
 
     def notify(self) -> None:
         """There are new lines. Returns at once."""
-        ...
 
     def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
         """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something
         could not be delivered."""
-        ...
-
-    def links(self) -> dict[str, str]:
-        """What to print at the end of a command: label to link or command."""
-        ...
+        return None
 
 
-class NoTracker:
+class NoTracker(Tracker):
     """tracking=none: the run's directory is all there is."""
-
-    def begin(
-        self,
-        directory: Path,
-        *,
-        name: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-        datasets: Sequence[Dataset] = (),
-    ) -> None:
-        return None
-
-    def notify(self) -> None:
-        return None
-
-    def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
-        return None
-
-    def links(self) -> dict[str, str]:
-        return {}

@@ -1,31 +1,27 @@
 """Brings one run directory into one MLflow run, every iteration once.
 
-State is `tracking.json` in the directory. MLflow is asked for the last iteration whenever the two
+MLflow is asked for the last iteration whenever the two
 may differ (after a start, after an error), so that a crash between sending a line and noting it
 sends nothing twice.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import threading
-import time
-import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from rlhf.rundir.read import Lines, number, read_json, write_json
-from rlhf.rundir.redact import redact_text, redact_value
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
-from rlhf.tracking.base import Dataset
 from rlhf.tracking.links import with_tags
-from rlhf.tracking.params import key_of, send_params, written
 from rlhf.tracking.relations import describe
+from rlhf.tracking.state import STATE, finite, key_of, now
 from rlhf.tracking.store import connect, prepare_store
 from rlhf.tracking.summary import summary_run
 
@@ -33,80 +29,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-STATE = "tracking.json"
 KEY_TAG = "rlhf.key"
 PARENT_TAG = "mlflow.parentRunId"
-LONGEST_TAG = 5000
 # MLflow's compare page opens on the metric that a run logged first
 FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")
-_INF = float("inf")
-
-
-def read_state(directory: Path) -> dict[str, Any]:
-    return read_json(directory / STATE)
-
-
-def open_state(
-    directory: Path,
-    *,
-    uri: str,
-    experiment: str,
-    name: str,
-    params: Mapping[str, Any],
-    tags: Mapping[str, str],
-    datasets: Sequence[Dataset] = (),
-    nested: bool = False,
-) -> dict[str, Any]:
-    """The directory's state with what this start says of the run; a new one if the directory was
-    tracked elsewhere, or never.
-
-    `nested`: below the summary run of its sweep, if the directory is a job of one.
-    """
-    old = read_state(directory)
-    same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
-    state: dict[str, Any] = (
-        old
-        if same
-        else {
-            "key": uuid.uuid4().hex,
-            "run_id": None,
-            "experiment_id": None,
-            "delivered": -1,
-            "starts": 0,
-        }
-    )
-    state.update(
-        uri=uri,
-        experiment=experiment,
-        name=name,
-        closed=None,
-        ended=None,
-        begun=state.get("begun") or _now(),
-    )
-    state["params"] = written(params)
-    state["tags"] = {key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
-    state["datasets"] = [
-        {**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets
-    ]
-    state["nested"] = nested and "sweep" in tags and (directory.parent / "sweep.json").is_file()
-    state["starts"] += 1
-    write_json(directory / STATE, state)
-    return state
 
 
 def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out.
-
-    MLflow keeps nan, but stores inf as 1.8e308.
-    """
-    values = {
-        key_of(key): value
-        for key, value in ((k, number(v)) for k, v in line.items())
-        if value is not None
-    }
-    finite = {key: value for key, value in values.items() if abs(value) != _INF}
-    left_out = len(values) - len(finite)
-    return (finite | {"nonfinite": float(left_out)} if left_out else finite), left_out
+    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out."""
+    metrics, left_out = finite({key_of(key): value for key, value in line.items()})
+    return (metrics | {"nonfinite": float(left_out)} if left_out else metrics), left_out
 
 
 class Delivery:
@@ -126,12 +58,6 @@ class Delivery:
         self._backlog: deque[dict[str, Any]] = deque()
         self._times: dict[int, int] = {}
         self._client: MlflowClient | None = None
-
-    @property
-    def waiting(self) -> int:
-        """Lines read and not delivered."""
-        self._read()
-        return len(self._backlog)
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on: its status becomes
@@ -165,7 +91,7 @@ class Delivery:
         artifacts.send_samples(self._client, run_id, self.directory)
         artifacts.send_end_tags(self._client, run_id, self.directory)
         describe(self._client, run_id)
-        self._client.set_terminated(run_id, status, ended or _now())
+        self._client.set_terminated(run_id, status, ended or now())
         self._save(closed=status)
 
     def release(self) -> None:
@@ -173,10 +99,10 @@ class Delivery:
         self._lock.release()
 
     def abandon(self, status: str) -> None:
-        """Nobody waits any more: note how the run ended, for whoever delivers the rest."""
+        """Note how the run ended, for whoever delivers the rest: nobody waits any more."""
         with self._writing:
             self.abandoned.set()
-            self.state["ended"] = {"status": status, "time": _now()}
+            self.state["ended"] = {"status": status, "time": now()}
             write_json(self.directory / STATE, self.state)
 
     def _save(self, **changes: Any) -> None:
@@ -191,7 +117,7 @@ class Delivery:
             if (
                 isinstance(row.get("iteration"), int)
                 and (seconds := number(row.get("time"))) is not None
-                and 0 < seconds < _INF
+                and 0 < seconds < math.inf
             ):
                 self._times[row["iteration"]] = round(seconds * 1000)
         newest = self._backlog[-1]["iteration"] if self._backlog else self.state["delivered"]
@@ -207,7 +133,7 @@ class Delivery:
         iteration = line["iteration"]
         if iteration > self.state["delivered"]:
             values, _ = batch(line)
-            stamp = self._times.get(iteration) or _now()
+            stamp = self._times.get(iteration) or now()
             ordered = sorted(
                 values.items(),
                 key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST),
@@ -238,7 +164,7 @@ class Delivery:
         # The metric `iteration` travels in each batch, so it is MLflow's own word on what arrived.
         arrived = int(run.data.metrics.get("iteration", -1))
         self._save(run_id=run.info.run_id, experiment_id=experiment_id, delivered=arrived)
-        send_params(client, run, state)
+        artifacts.send_params(client, run, state)
         if state.get("datasets") and not (run.inputs and run.inputs.dataset_inputs):
             artifacts.send_datasets(client, run.info.run_id, state["datasets"])
         artifacts.send_config(client, run.info.run_id, self.directory)
@@ -271,9 +197,5 @@ def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Ru
                 raise
             return None
         return run if run.info.lifecycle_stage == "active" else None
-    found = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
-    return found[0] if found else None
-
-
-def _now() -> int:
-    return round(time.time() * 1000)
+    runs = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
+    return runs[0] if runs else None

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text
+from rlhf.tracking.state import read_state
 from rlhf.tracking.store import absolute_uri, default_uri
 
 LOCAL = "http://127.0.0.1:5000/"
@@ -19,7 +19,7 @@ BY_NAME = "tags.`mlflow.runName`"
 
 
 def page(uri: str) -> str:
-    """Where the page is served: the server itself, or where `ui_command` serves a database."""
+    """The page's address: the server itself, or that at which `ui_command` serves a database."""
     return redact_text(uri).rstrip("/") + "/" if uri.startswith("http") else LOCAL
 
 
@@ -32,14 +32,10 @@ def ui_command(uri: str) -> str | None:
     if uri.startswith(("http", "databricks")):
         return None
     try:
-        found = absolute_uri(default_uri()) == absolute_uri(uri)
+        default = absolute_uri(default_uri()) == absolute_uri(uri)
     except ValueError:  # MLFLOW_TRACKING_URI names no store
-        found = False
-    return "rlhf-ui" if found else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
-
-
-def experiment_link(uri: str, experiment_id: str) -> str:
-    return f"{page(uri)}#/experiments/{experiment_id}?{MODE}"
+        default = False
+    return "rlhf-ui" if default else f"rlhf-ui --uri {shlex.quote(redact_text(uri))}"
 
 
 def run_link(uri: str, experiment_id: str, run_id: str) -> str:
@@ -86,7 +82,7 @@ def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]
 def directory_links(directory: Path) -> dict[str, str]:
     """Of a run's directory: the command that serves its store and its page there. {} if it was
     never tracked."""
-    state = read_json(directory / "tracking.json")
+    state = read_state(directory)
     if not state.get("run_id"):
         return {}
     command = ui_command(state["uri"])

@@ -12,17 +12,16 @@ from typing import Any
 
 from filelock import Timeout
 
-from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
-from rlhf.rundir.status import is_alive
+from rlhf.rundir.status import run_state
 from rlhf.tracking.base import Dataset, Status
-from rlhf.tracking.delivery import Delivery, open_state, read_state
-from rlhf.tracking.links import experiment_link, page, run_link, ui_command
+from rlhf.tracking.delivery import Delivery
+from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")
 LONGEST_PAUSE = 60.0  # seconds between two tries to reach a server that does not answer
-_STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+_STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all else: KILLED
 
 
 class MLflowTracker:
@@ -93,17 +92,6 @@ class MLflowTracker:
             "Everything is in that directory; the same command again delivers the rest."
         )
 
-    def links(self) -> dict[str, str]:
-        """`command` that serves a database, and where to look: `run` and `experiment` once
-        MLflow has named them."""
-        state = self._delivery.state if self._delivery else {}
-        command = ui_command(self.uri)
-        found = {"command": command} if command else {}
-        if state.get("run_id"):
-            found["run"] = run_link(self.uri, state["experiment_id"], state["run_id"])
-            found["experiment"] = experiment_link(self.uri, state["experiment_id"])
-        return found or {"server": page(self.uri)}
-
     _status: Status | None
     _error: Exception | None
 
@@ -157,18 +145,15 @@ def deliver(directory: Path) -> str | None:
     """
     if not pending(directory):
         return None
-    status = read_json(directory / "status.json")
-    # killed between its summary and its last status
-    if read_json(directory / "summary.json").get("status") == "finished":
-        status = {**status, "state": "finished"}
-    if status.get("state") == "running" and is_alive(status) is not False:
+    run = run_state(directory)
+    if run.state == "running":
         return f"{directory} is still running."
     delivery = Delivery(directory, read_state(directory))
     # by a signal that let it write nothing down
-    killed = status.get("state") == "failed" and int(status.get("exit_code") or 0) < 0
+    killed = run.state == "failed" and int(run.exit_code or 0) < 0
     ended = delivery.state.get("ended") or {
-        "status": "KILLED" if killed else _STATUS.get(str(status.get("state")), "KILLED"),
-        "time": round(float(status.get("time") or time.time()) * 1000),
+        "status": "KILLED" if killed else _STATUS.get(run.state, "KILLED"),
+        "time": round(float(run.status.get("time") or time.time()) * 1000),
     }
     try:
         delivery.advance(resume=False)

@@ -1,4 +1,4 @@
-"""What a run's page says beside its numbers: its name, and the way to its sweep, to the stages
+"""The text of a run's page beside its numbers: its name, and the way to its sweep, to the stages
 it starts from, to what starts from it."""
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def describe(client: MlflowClient, run_id: str) -> None:
 def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str:
     """Markdown for a run with these tags. Addresses are those of the same server, so that they
     stay right wherever it is."""
-    said = []
+    sentences = []
     if "sweep" in tags:
-        said.append(
+        sentences.append(
             "Of the sweep"
             f" [{tags['sweep']}]({runs_place(experiment_id, with_tags({'sweep': tags['sweep']}))})."
         )
@@ -49,33 +49,28 @@ def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str
         if key.startswith(PARENT)
     }
     if parents:
-        everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-        said.append(
-            "Starts from"
-            f" {' and '.join(_stage(client, everywhere, *parent) for parent in parents.items())}."
-        )
+        stages = " and ".join(_stage(client, *parent) for parent in parents.items())
+        sentences.append(f"Starts from {stages}.")
     if "fingerprint" in tags:
-        found = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
-        said.append(
-            f"[Runs of this experiment that start from it]({runs_place(experiment_id, found)})."
+        search = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
+        sentences.append(
+            f"[Runs of this experiment that start from it]({runs_place(experiment_id, search)})."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
-def _stage(client: MlflowClient, everywhere: list[str], stage: str, fingerprint: str) -> str:
+def _stage(client: MlflowClient, stage: str, fingerprint: str) -> str:
     """With a link if the stage was tracked here, in whatever experiment: studies share it."""
     from mlflow.exceptions import MlflowException
 
     name = f"{stage} {fingerprint[:8]}"
     try:
         everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-        found = client.search_runs(
+        runs = client.search_runs(
             everywhere, with_tags({"stage": stage, "fingerprint": fingerprint}), max_results=1
         )
     except MlflowException:  # no permission, say: a link that is missing holds no numbers back
         return name
     return (
-        f"[{name}]({run_place(found[0].info.experiment_id, found[0].info.run_id)})"
-        if found
-        else name
+        f"[{name}]({run_place(runs[0].info.experiment_id, runs[0].info.run_id)})" if runs else name
     )

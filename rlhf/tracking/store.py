@@ -1,4 +1,4 @@
-"""Where runs are kept: the address, the database, the experiment. One preparation, then many
+"""The store of runs: its address, its database, its experiments. One preparation, then many
 writers."""
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from rlhf.rundir.read import read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,7 @@ _ENVIRONMENT = {
 
 
 def default_uri() -> str:
-    """Where runs are looked for by a command that is not told where."""
+    """The store in which a command looks for runs if it is given none."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
 
 
@@ -101,29 +102,33 @@ def prepare_store(uri: str, experiment: str) -> str:
     path = database(uri)
     if path is None:
         return _experiment(connect(uri), experiment, None)
-    known = _known(path, experiment)
-    if known is not None:
+    if known := _known(path, experiment):
         return known
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        known = _known(path, experiment)
-        if known is not None:
+        if known := _known(path, experiment):
             return known
         client = _migrated(uri, path)
         slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._") or "experiment"
-        found = _experiment(client, experiment, (path.parent / "mlartifacts" / slug).as_uri())
+        experiment_id = _experiment(
+            client, experiment, (path.parent / "mlartifacts" / slug).as_uri()
+        )
         write_json(_mark(path), {"mlflow": version("mlflow"), "schema": _schema(path)})
-        return found
+        return experiment_id
 
 
 def _mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.ready.json")
 
 
-def _schema(path: Path) -> str | None:
+def column(path: Path, query: str, *arguments: str) -> list[str]:
+    """The first column of what a query finds in a sqlite store."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-        row = db.execute("select version_num from alembic_version").fetchone()
-    return str(row[0]) if row else None
+        return [str(row[0]) for row in db.execute(query, arguments)]
+
+
+def _schema(path: Path) -> str | None:
+    return next(iter(column(path, "select version_num from alembic_version")), None)
 
 
 def _known(path: Path, experiment: str) -> str | None:
@@ -135,15 +140,10 @@ def _known(path: Path, experiment: str) -> str | None:
     try:
         if _schema(path) != mark.get("schema"):
             return None
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            query = (
-                "select experiment_id from experiments where name = ? and lifecycle_stage ="
-                " 'active'"
-            )
-            row = db.execute(query, (experiment,)).fetchone()
+        query = "select experiment_id from experiments where name = ? and lifecycle_stage = ?"
+        return next(iter(column(path, query, experiment, "active")), None)
     except sqlite3.Error:
         return None
-    return str(row[0]) if row else None
 
 
 def _migrated(uri: str, path: Path) -> MlflowClient:
@@ -178,14 +178,14 @@ def _migrated(uri: str, path: Path) -> MlflowClient:
 def _experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name, artifact_location=artifact_location))
         except MlflowException:  # somebody else was quicker
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":  # the name stays taken
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":  # the name stays taken
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

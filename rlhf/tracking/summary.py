@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +10,11 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from rlhf.rundir.read import number
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.artifacts import send_file
 from rlhf.tracking.links import with_tags
 from rlhf.tracking.relations import NOTE_TAG
+from rlhf.tracking.state import finite, now
 from rlhf.tracking.store import connect, prepare_store
 
 if TYPE_CHECKING:
@@ -83,8 +82,8 @@ def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequen
     """The markdown with its pictures and files where MLflow's page finds them: beside the page,
     as artifacts of the run."""
 
-    def placed(found: re.Match[str]) -> str:
-        mark, text, name = found.groups()
+    def placed(match: re.Match[str]) -> str:
+        mark, text, name = match.groups()
         if name not in (pictures if mark else files):
             return "" if mark else text
         place = f"{PICTURES}/{quote(name)}" if mark else quote(name)
@@ -103,11 +102,11 @@ def note(markdown: str) -> str:
 
 
 def _find_or_create(client: MlflowClient, experiment_id: str, sweep: str, directory: Path) -> str:
-    found = client.search_runs(
+    runs = client.search_runs(
         [experiment_id], with_tags({"sweep": sweep, "stage": "sweep"}), max_results=1
     )
-    if found:
-        return str(found[0].info.run_id)
+    if runs:
+        return str(runs[0].info.run_id)
     tags = {
         "sweep": sweep,
         "stage": "sweep",
@@ -123,15 +122,10 @@ def _update(
     """Only metrics that changed are written: a comparison made twice leaves one value."""
     from mlflow.entities import Metric, RunTag
 
-    there, now = client.get_run(run_id).data.metrics, round(time.time() * 1000)
-    values = {
-        k: v
-        for k, v in ((k, number(v)) for k, v in metrics.items())
-        if v is not None and abs(v) != float("inf")
-    }
+    there = client.get_run(run_id).data.metrics
     new = [
-        Metric(k, v, now, 0)
-        for k, v in values.items()
+        Metric(k, v, now(), 0)
+        for k, v in finite(metrics)[0].items()
         if k not in there or (there[k] != v and not (there[k] != there[k] and v != v))
     ]
     client.log_batch(

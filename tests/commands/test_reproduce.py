@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
 
 ROOT = Path(__file__).parents[2]
 PROBE = """

@@ -85,7 +85,7 @@ def test_files_rows_and_answer(gamed, rundirs):
         rows["broken|one"]["kl.coef"],
         rows["broken|one"]["reward/gold"],
     ) == ("failed", "0.1", "")
-    assert rows["never"]["status"] == "missing"
+    assert rows["never"]["status"] == "not started"
 
     report = (gamed / "report.md").read_text()
     lines = report.splitlines()
@@ -205,7 +205,7 @@ def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
     from rlhf.tracking import pending
-    from rlhf.tracking.delivery import open_state, read_state
+    from rlhf.tracking.state import open_state, read_state
     from rlhf.tracking.store import connect
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -263,7 +263,7 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
 
 
 def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
-    from rlhf.tracking.delivery import open_state
+    from rlhf.tracking.state import open_state
 
     sweep = tmp_path / "whole"
     for coef in (0.0, 0.1):

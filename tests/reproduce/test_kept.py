@@ -5,7 +5,8 @@ from rlhf.config.compose import compose, validate
 from rlhf.config.naming import run_hash
 from rlhf.reproduce.kept import kept_config, where_started
 from rlhf.reproduce.target import read_original
-from rlhf.rundir.files import read_json, write_json
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def made():
                 manifest={"stage": "ppo"},
                 summary={},
                 status={"state": state},
+                state=state,
             )
             for side, state in (("then", then), ("now", now))
         ]

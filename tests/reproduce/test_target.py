@@ -15,7 +15,11 @@ def made(directory, **manifest):
 
 def test_run_stage_and_sweep(tmp_path):
     run = find(str(made(tmp_path / "kl0-fixed-seed0-1a2b3c4d")), STORE)
-    assert (run.kind, run.name, run.jobs[0].state) == ("run", "kl0-fixed-seed0-1a2b3c4d", "missing")
+    assert (run.kind, run.name, run.jobs[0].state) == (
+        "run",
+        "kl0-fixed-seed0-1a2b3c4d",
+        "not started",
+    )
     fingerprint = "0123456789abcdef"
     stage = find(
         str(made(tmp_path / "sft" / fingerprint, kind="artifact", stage="sft", hash=fingerprint)),
@@ -48,7 +52,7 @@ def test_states(tmp_path):
     directory = made(tmp_path / "run")
     for status, summary, state in (
         ({"state": "failed"}, {}, "failed"),
-        ({"state": "running", "pid": 2**22 + 1}, {}, "stopped"),
+        ({"state": "running", "pid": 2**22 + 1}, {}, "cut"),
         ({"state": "stopped"}, {"status": "finished"}, "finished"),
     ):
         write_json(directory / "status.json", status)

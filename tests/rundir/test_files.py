@@ -3,14 +3,14 @@ import math
 
 from rlhf.rundir.files import (
     append_jsonl,
+    flatten,
     keep_until,
     plain_number,
-    read_json,
     read_jsonl,
     write_bytes,
     write_json,
 )
-from rlhf.rundir.status import read_status, write_status
+from rlhf.rundir.read import read_json
 
 
 def test_a_write_replaces_the_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -54,14 +54,5 @@ def test_line_separators_of_unicode_end_no_line(tmp_path):
     assert read_jsonl(path) == rows[:1]
 
 
-def test_status_keeps_what_is_not_said_again(tmp_path):
-    write_status(tmp_path, state="running", stage="ppo", iteration=3, iterations=9)
-    write_status(tmp_path, state="stopped", exit_code=143)
-    status = read_status(tmp_path)
-    assert (status["state"], status["iteration"], status["iterations"], status["exit_code"]) == (
-        "stopped",
-        3,
-        9,
-        143,
-    )
-    assert read_status(tmp_path / "nowhere") == {}
+def test_flatten():
+    assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}

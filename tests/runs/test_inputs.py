@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlhf.models.load import load_tokenizer
-from rlhf.rundir.files import read_json, read_jsonl
+from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.read import read_json
 
 WORDS = [
     "a",

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from rlhf.rundir.files import read_json, read_jsonl
+from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.read import read_json
 from tests.conftest import SMALL
 
 OVERRIDES = [

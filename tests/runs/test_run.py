@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from rlhf.rundir.errors import RunFailed, Stopped
-from rlhf.rundir.files import read_json, read_jsonl
+from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 
 CONTROLLERS = {

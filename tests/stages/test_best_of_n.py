@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf.rundir.files import read_json
+from rlhf.rundir.read import read_json
 
 MEASURED = [
     "best_of_n=default",

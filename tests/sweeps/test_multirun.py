@@ -19,7 +19,7 @@ from rlhf.config.compose import compose, validate
 from rlhf.config.composition.session import conf_dir
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.status import is_alive
-from rlhf.sweeps.launchers.local import JobFailed
+from rlhf.sweeps.job import JobFailed
 from rlhf.sweeps.multirun import _check_extra, job_task
 from rlhf.sweeps.state import sweep_state
 

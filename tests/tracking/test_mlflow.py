@@ -9,7 +9,9 @@ import pytest
 
 from rlhf.tracking import MLflowTracker, NoTracker, compare_link, deliver, pending
 from rlhf.tracking.base import Dataset
-from rlhf.tracking.delivery import Delivery, batch, open_state, read_state
+from rlhf.tracking.delivery import Delivery, batch
+from rlhf.tracking.links import directory_links
+from rlhf.tracking.state import open_state, read_state
 
 
 def history(client, directory, key):
@@ -72,7 +74,9 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
         {"path": "samples.json", "type": "table"}
     ]
-    assert tracker.links()["run"].endswith(f"runs/{run.info.run_id}?workflowType=machine_learning")
+    assert directory_links(directory)["run"].endswith(
+        f"runs/{run.info.run_id}?workflowType=machine_learning"
+    )
 
 
 def _text(client, run, name):
@@ -239,7 +243,7 @@ def test_a_dead_server_blocks_nothing_and_the_rest_comes_later(
     assert time.monotonic() - start < 2.0
     assert "did not take all of" in warning
     assert "me:pw" not in warning
-    assert "pw" not in str(tracker.links())
+    assert "pw" not in str(directory_links(directory))
     assert pending(directory)
 
     # the server is back: here at another address, which only the state names
@@ -321,7 +325,7 @@ def test_no_tracker_does_nothing(tmp_path):
     tracker.begin(tmp_path, name="x", params={}, tags={})
     tracker.notify()
     assert tracker.finish("FINISHED") is None
-    assert tracker.links() == {}
+    assert directory_links(tmp_path) == {}
     assert not list(tmp_path.iterdir())
 
 

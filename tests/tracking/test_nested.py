@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.tracking import MLflowTracker, deliver, log_sweep_summary
-from rlhf.tracking.delivery import open_state, read_state
+from rlhf.tracking.state import open_state, read_state
 
 PARENT = "mlflow.parentRunId"
 

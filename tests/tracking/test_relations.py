@@ -1,9 +1,9 @@
 from urllib.parse import unquote
 
 from rlhf.tracking import MLflowTracker
-from rlhf.tracking.delivery import read_state
 from rlhf.tracking.links import run_place, runs_place
 from rlhf.tracking.relations import relabel
+from rlhf.tracking.state import read_state
 
 
 def follow(store, directory, experiment, **tags):

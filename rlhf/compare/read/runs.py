@@ -11,7 +11,7 @@ from typing import Any
 from rlhf.config.naming import named_flat
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text
-from rlhf.rundir.status import is_alive
+from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
 
@@ -22,7 +22,7 @@ class Run:
 
     name: str
     directory: Path
-    status: str  # finished, failed, stopped, running or missing
+    status: str  # one of the words of rlhf.rundir.status
     config: dict[str, Any]  # dotted keys
     summary: dict[str, Any]  # empty unless finished
     metrics: tuple[dict[str, Any], ...]  # one row an iteration
@@ -49,12 +49,18 @@ def load(directory: Path) -> list[Run]:
         for path in directory.iterdir()
         if path.is_dir() and any((path / mark).is_file() for mark in MARKS)
     }
-    return [load_run(directory / name, jobs.get(name, ())) for name in sorted(found | jobs.keys())]
+    launcher = read_launcher(directory)
+    return [
+        load_run(directory / name, jobs.get(name, ()), launcher)
+        for name in sorted(found | jobs.keys())
+    ]
 
 
-def load_run(directory: Path, overrides: tuple[str, ...] = ()) -> Run:
+def load_run(
+    directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
+) -> Run:
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
-    state = _state(directory, summary, status)
+    state = run_state(directory, launcher).state
     return Run(
         name=directory.name,
         directory=directory,
@@ -77,16 +83,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
-
-
-def _state(directory: Path, summary: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    if summary:
-        return str(summary.get("status", "finished"))
-    if not directory.is_dir():
-        return "missing"
-    state = str(status.get("state", "missing"))
-    gone = state == "running" and is_alive(status) is False
-    return "stopped" if gone else state
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from rlhf.config.composition.hydra_internals import Hydra
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.messages.describe import leaves, show
 from rlhf.config.messages.suggest import did_you_mean, nearest
@@ -30,7 +30,7 @@ class Groups:
     _options: dict[str, list[str]] = field(default_factory=dict)
 
     def exists(self, group: str) -> bool:
-        return bool(self.loader.repository.group_exists(group))
+        return bool(self.options(group) or self.loader.list_groups(group))
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
@@ -40,9 +40,8 @@ class Groups:
         return self._options[group]
 
     def has(self, group: str, option: str) -> bool:
-        return option in self.options(group) or bool(
-            self.loader.repository.config_exists(f"{group}/{option}")
-        )
+        folder, _, name = f"{group}/{option}".rpartition("/")
+        return name.removesuffix(".yaml") in self.options(folder)
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""
@@ -137,7 +136,8 @@ def _task(config: DictConfig) -> DictConfig:
 def _exists(config: DictConfig, name: str) -> bool:
     node: Any = config
     for part in name.split("."):
-        if not OmegaConf.is_dict(node) or part not in node._content:
+        if not OmegaConf.is_dict(node) or part not in list(node):
             return False
-        node = node._get_node(part)
+        without_value = OmegaConf.is_interpolation(node, part) or OmegaConf.is_missing(node, part)
+        node = None if without_value else node[part]
     return True

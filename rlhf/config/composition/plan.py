@@ -8,9 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import yaml
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
@@ -19,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config import naming
 from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
+from rlhf.config.composition.hydra_internals import Hydra, grid_of, set_value
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, key_fault, parse
 from rlhf.config.composition.resolve import Fault, own_names, resolve
 from rlhf.config.composition.session import CONFIG_NAME
@@ -96,7 +94,7 @@ class Composer:
             fault = key_fault(override, config, self.groups)
             if fault is None:
                 try:
-                    ConfigLoaderImpl._apply_overrides_to_config([override], config)
+                    set_value(config, override)
                 except (HydraException, OmegaConfBaseException) as error:
                     fault = Fault("", f"{line_of(override)}: {reason(error)}")
             faults += [fault] if fault else []
@@ -192,7 +190,7 @@ def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
         ends = f"{value.start},{value.end}" if isinstance(value, IntervalSweep) else None
         lines.append(f"{override.get_key_element()}={ends}" if ends else line_of(override))
     ready, _ = parse(lines, hydra)
-    return [parse(job, hydra)[0] for job in BasicSweeper.split_arguments(ready, None)[0]]
+    return [parse(job, hydra)[0] for job in grid_of(ready)]
 
 
 def _examine(

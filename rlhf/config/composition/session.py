@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
+from rlhf.config.composition.hydra_internals import (
+    Hydra,
+    create_config_search_path,
+    new_hydra,
+    stored_launchers,
+)
 from rlhf.config.composition.resolve import register_resolvers
 
 VERSION_BASE = "1.3"
@@ -48,9 +51,8 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
 def prefer_our_launchers() -> None:
     """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
     warns of two of a name, in every job."""
-    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
-        stored.pop(file.name, None)
+        stored_launchers().pop(file.name, None)
 
 
 @contextmanager
@@ -62,9 +64,7 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     before = instance.hydra
     instance.clear()
     try:
-        hydra = Hydra.create_main_hydra2(
-            task_name="rlhf", config_search_path=search_path(config_dir)
-        )
+        hydra = new_hydra("rlhf", search_path(config_dir))
         prefer_our_launchers()
         yield hydra
     finally:

@@ -1,1 +1,1 @@
-"""Who runs the jobs of a sweep: processes of this machine, or another program's workers."""
+"""The launchers of a sweep's jobs: processes of this machine, or another program's workers."""

@@ -1,4 +1,5 @@
-"""What a machine has for the jobs of a sweep: how many at a time, on which GPU, for how long."""
+"""The room that a machine has for the jobs of a sweep: how many at a time, on which GPU, for how
+long."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -23,8 +24,8 @@ def at_once(asked: int | None, *, cores: int, threads: int, gpus: int) -> int:
 
 
 def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> tuple[str, ...]:
-    """What CUDA_VISIBLE_DEVICES may name: the user's own list where it is set, else one number for
-    each NVIDIA device file.
+    """The GPUs that CUDA_VISIBLE_DEVICES may name: the user's own list where it is set, else one
+    number for each NVIDIA device file.
 
     Read from files, so that the parent of the jobs never opens a GPU.
     """

@@ -1,5 +1,5 @@
-"""A sweep whose jobs another launcher runs: what is handed over, what is seen meanwhile, and how
-it ended, read from the jobs' files."""
+"""A sweep whose jobs another launcher runs: the missing jobs are handed over, their files are
+followed, and how they ended is read from there."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from rich.console import Console
 from rlhf.config import naming
 from rlhf.config.composition.plan import Plan, reason
 from rlhf.rundir.lock import owned
-from rlhf.sweeps.job import Job
+from rlhf.rundir.signals import unwinding
+from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launcher_json import Ledger
-from rlhf.sweeps.launchers.local import GOOD, JobFailed, job_of, prepare_tracking, write_sweep
-from rlhf.sweeps.launchers.signals import unwinding
+from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.follow import following, stderr_console
-from rlhf.sweeps.state import print_state, sweep_state
+from rlhf.sweeps.screen.table import print_state
+from rlhf.sweeps.state import sweep_state
 
 
 class Grid(Launcher):
-    """What Hydra's own sweeper gets for its launcher. That sweeper would hand over finished jobs
+    """The launcher that Hydra's own sweeper gets. That sweeper would hand over finished jobs
     too, and would stop after a batch in which one failed: only missing ones are handed over here,
     and there are no results to stumble over.
     """
@@ -55,22 +56,22 @@ class Grid(Launcher):
         return new
 
 
-def jobs_of(found: Plan, directory: Path) -> dict[tuple[str, ...], Job]:
+def jobs_of(planned: Plan, directory: Path) -> dict[tuple[str, ...], Job]:
     return {
         job.overrides: job_of(job.config, job.overrides, directory)
-        for job in found.jobs
+        for job in planned.jobs
         if job.config is not None
     }
 
 
 def hand_over(
-    found: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]
+    planned: Plan, directory: Path, arguments: Sequence[str], go: Callable[[], object]
 ) -> int:
     """Runs `go`, which launches the jobs elsewhere. How each ended is read from its directory,
     whatever the launcher says."""
     console = stderr_console()
-    configs = [job.config for job in found.jobs if job.config is not None]
-    jobs = list(jobs_of(found, directory).values())
+    configs = [job.config for job in planned.jobs if job.config is not None]
+    jobs = list(jobs_of(planned, directory).values())
     missing = {job.name for job in jobs if not naming.is_finished(job.directory)}
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):

@@ -3,17 +3,14 @@ the pipeline."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -21,56 +18,21 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.pieces.tracking import MLflowTracker
+from rlhf.config.composition.hydra_internals import QuietReturn, register_plugin
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
-from rlhf.rundir.files import write_json
 from rlhf.rundir.lock import owned
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
-from rlhf.sweeps.job import Job, Outcome
+from rlhf.sweeps.job import GOOD, Job, JobFailed, Outcome, job_of, write_sweep
 from rlhf.sweeps.launcher_json import Ledger
 from rlhf.sweeps.launchers.capacity import at_once, cores, seconds_of, visible_gpus
+from rlhf.sweeps.launchers.prepare import limit_threads, preloads, prepare_tracking
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs
-from rlhf.sweeps.screen.follow import steadily
+from rlhf.sweeps.screen.live import watching
 from rlhf.sweeps.screen.table import print_outcomes
 
 PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
-THREAD_LIMITS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-GOOD = ("finished", "finished before")
-
-
-class JobFailed(RuntimeError):
-    """What a sweeper gets when it asks for the result of a job that has none."""
-
-
-@dataclass
-class JobResult(JobReturn):
-    """Hydra's, but it raises without printing: the table says what failed."""
-
-    @property
-    def return_value(self) -> Any:
-        if self.status != JobStatus.COMPLETED:
-            raise JobFailed(str(self._return_value))
-        return self._return_value
-
-    @return_value.setter
-    def return_value(self, value: Any) -> None:
-        self._return_value = value
-
-
-def limit_threads(threads: int) -> None:
-    """For libraries that read it when they are loaded: call before torch is imported."""
-    os.environ.update(dict.fromkeys(THREAD_LIMITS, str(threads)))
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # its thread must not be there when jobs are forked
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def train(job: Job) -> None:
@@ -100,72 +62,6 @@ def _wait_for_survivor(job: Job) -> None:
         )
         lock.acquire()
     lock.release()
-
-
-def preloads(configs: Sequence[Config]) -> list[str]:
-    """Modules that every job needs: the pipeline, and those of the pieces that the configs name."""
-    paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
-    tracked = (
-        ["rlhf.tracking.preload"] if any(path.endswith(".MLflowTracker") for path in paths) else []
-    )
-    return ["rlhf.runs.preload", *sorted(path.rpartition(".")[0] for path in paths), *tracked]
-
-
-def prepare_tracking(configs: Sequence[Config]) -> None:
-    """The tracking databases, once and before any job. A store that does not answer stops no
-    sweep."""
-    stores = {
-        (cfg.tracking.uri, cfg.tracking.experiment)
-        for cfg in configs
-        if isinstance(cfg.tracking, MLflowTracker)
-    }
-    for uri, experiment in sorted(stores):
-        from rlhf.tracking import prepare_store
-
-        try:
-            prepare_store(uri, experiment)
-        except Exception as error:
-            print(
-                redact_text(
-                    f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on"
-                    " disk"
-                ),
-                file=sys.stderr,
-            )
-
-
-def write_sweep(
-    directory: Path, jobs: Sequence[Job], *, study: str, overrides: Sequence[str]
-) -> None:
-    """sweep.json: the command and its jobs, with those that an earlier command put there."""
-    path = directory / "sweep.json"
-    before = json.loads(path.read_text())["jobs"] if path.exists() else []
-    entries = {entry["name"]: entry for entry in before}
-    entries |= {job.name: {"name": job.name, "overrides": list(job.overrides)} for job in jobs}
-    write_json(
-        path,
-        {
-            "name": directory.name,
-            "study": study,
-            "overrides": list(overrides),
-            "jobs": list(entries.values()),
-        },
-    )
-
-
-def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
-    """The job's directory and the config it will find there: the sweep's name and its own place
-    filled in."""
-    base = sweep_directory / cfg.paths.run_name
-    directory = naming.run_directory(base, cfg.rerun)
-    plain = {**cfg.plain(), "sweep": sweep_directory.name}
-    plain["paths"] = {
-        **plain["paths"],
-        "run_name": directory.name,
-        "run_dir": str(directory),
-        "sweep_dir": str(sweep_directory),
-    }
-    return Job(name=directory.name, directory=directory, plain=plain, overrides=tuple(overrides))
 
 
 def run_sweep(
@@ -198,73 +94,76 @@ def run_sweep(
     configs = [cfg for _, cfg in planned]
     jobs = [job_of(cfg, own, directory) for own, cfg in planned]
     distinct = {job.name: job for job in jobs}
+    outcomes = {name: Outcome(job, "finished before", 0) for name, job in distinct.items()}
+    code = None
     with owned(directory):
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
         missing = [job for job in distinct.values() if not naming.is_finished(job.directory)]
         threads = max(cfg.trainer.threads for cfg in configs)
-        gpus = (
-            visible_gpus(os.environ)
-            if any(cfg.trainer.accelerator == "cuda" for cfg in configs)
-            else ()
-        )
-        together = at_once(n, cores=cores(), threads=threads, gpus=len(gpus))
-        _announce(console, directory, jobs, distinct, missing, together, threads)
-        outcomes = {name: Outcome(job, "finished before", 0) for name, job in distinct.items()}
-        code = None
+        cuda = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
+        gpus = visible_gpus(os.environ) if cuda else ()
+        n = min(at_once(n, cores=cores(), threads=threads, gpus=len(gpus)), len(missing))
+        _announce(console, directory, (len(jobs), len(distinct), len(missing)), n, threads)
         if missing:
-            limit_threads(threads)
-            preload = preloads(configs) if target is train else ()
-            with steadily(console) as watcher:
-                ledger = Ledger(directory, watcher)
-                ledger.update([Outcome(job) for job in missing])
-                if target is train:
-                    prepare_tracking(configs)
-                ran, code = run_jobs(
-                    missing,
-                    target,
-                    together,
-                    preload=preload,
-                    watcher=ledger,
-                    gpus=gpus,
-                    time_limit=time_limit,
-                    grace=grace,
-                )
-                ledger.write(working=False)
+            limits = {"gpus": gpus, "time_limit": time_limit, "grace": grace}
+            ran, code = _run(missing, configs, target, n, directory, console, **limits)
             outcomes |= {outcome.job.name: outcome for outcome in ran}
-        with suppress(OSError):  # the terminal may be what was closed
-            print_outcomes(console, list(outcomes.values()))
-            if code is not None:
-                console.print(
-                    f"stopped; the same command goes on from here ({directory})",
-                    highlight=False,
-                    soft_wrap=True,
-                )
-        if code is not None:
-            raise SystemExit(code)
+        _conclude(console, directory, list(outcomes.values()), code)
     return [outcomes[job.name] for job in jobs]
 
 
 def _announce(
-    console: Console,
-    directory: Path,
-    jobs: Sequence[Job],
-    distinct: Mapping[str, Job],
-    missing: Sequence[Job],
-    n: int,
-    threads: int,
+    console: Console, directory: Path, counts: tuple[int, int, int], n: int, threads: int
 ) -> None:
-    parts = [f"{len(distinct)} jobs in {directory}"]
-    if len(distinct) < len(jobs):
-        parts.append(f"{len(jobs) - len(distinct)} more would be the same runs again")
-    if len(missing) < len(distinct):
-        parts.append(f"{len(distinct) - len(missing)} finished before")
+    """`counts`: the jobs that were asked for, the distinct ones, those that are missing."""
+    jobs, distinct, missing = counts
+    parts = [f"{distinct} jobs in {directory}"]
+    if distinct < jobs:
+        parts.append(f"{jobs - distinct} more would be the same runs again")
+    if missing < distinct:
+        parts.append(f"{distinct - missing} finished before")
     if missing:
-        n = min(n, len(missing))
-        parts.append(
-            f"{n} at a time"
-            + (f" ({n * threads} threads for {cores()} cores)" if n * threads > cores() else "")
-        )
+        crowded = f" ({n * threads} threads for {cores()} cores)" if n * threads > cores() else ""
+        parts.append(f"{n} at a time{crowded}")
     console.print("; ".join(parts), highlight=False, soft_wrap=True)
+
+
+def _run(
+    missing: Sequence[Job],
+    configs: Sequence[Config],
+    target: Callable[[Job], None],
+    n: int,
+    directory: Path,
+    console: Console,
+    **limits: Any,
+) -> tuple[list[Outcome], int | None]:
+    """`run_jobs` under the eyes of the terminal and of launcher.json."""
+    limit_threads(max(cfg.trainer.threads for cfg in configs))
+    preload = preloads(configs) if target is train else ()
+    with watching(console) as watcher:
+        ledger = Ledger(directory, watcher)
+        ledger.update([Outcome(job) for job in missing])
+        if target is train:
+            prepare_tracking(configs)
+        ended = run_jobs(missing, target, n, preload=preload, watcher=ledger, **limits)
+        ledger.write(working=False)
+    return ended
+
+
+def _conclude(
+    console: Console, directory: Path, outcomes: Sequence[Outcome], code: int | None
+) -> None:
+    """
+    Raises:
+        SystemExit: a signal had come, which asked for this code.
+    """
+    with suppress(OSError):  # the terminal may be what was closed
+        print_outcomes(console, outcomes)
+        if code is not None:
+            again = f"stopped; the same command goes on from here ({directory})"
+            console.print(again, highlight=False, soft_wrap=True)
+    if code is not None:
+        raise SystemExit(code)
 
 
 class LocalLauncher(Launcher):
@@ -295,13 +194,14 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        planned = [(list(own), self._config(own)) for own in job_overrides]
-        directory = Path(str(self.config.hydra.sweep.dir))
-        overrides = [str(line) for line in self.config.hydra.overrides.task]
+        load = self.hydra_context.config_loader.load_sweep_config
         outcomes = run_sweep(
-            planned,
-            directory,
-            overrides=overrides,
+            [
+                (own, self.checked.get(tuple(own)) or validate(load(self.config, list(own))))
+                for own in job_overrides
+            ],
+            Path(str(self.config.hydra.sweep.dir)),
+            overrides=[str(line) for line in self.config.hydra.overrides.task],
             n=self.jobs,
             time_limit=self.time_limit,
             grace=self.grace,
@@ -309,28 +209,17 @@ class LocalLauncher(Launcher):
         self.outcomes += outcomes
         return [_job_return(outcome) for outcome in outcomes]
 
-    def _config(self, overrides: Sequence[str]) -> Config:
-        found = self.checked.get(tuple(overrides))
-        return found or validate(
-            self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        )
-
 
 def _job_return(outcome: Outcome) -> JobReturn:
-    result = JobResult(
-        overrides=outcome.job.overrides, working_dir=str(outcome.job.directory), task_name="rlhf"
-    )
-    good = outcome.state in GOOD
-    summary = outcome.job.directory / "summary.json"
+    job, good = outcome.job, outcome.state in GOOD
+    result = QuietReturn(overrides=job.overrides, working_dir=str(job.directory), task_name="rlhf")
     result.status = JobStatus.COMPLETED if good else JobStatus.FAILED
-    value = json.loads(summary.read_text()) if good and summary.exists() else None
-    result.return_value = value if good else outcome.sentence
+    summary = read_json(job.directory / "summary.json") or None
+    result.return_value = summary if good else JobFailed(outcome.sentence)
     return result
 
 
 def register_launcher() -> None:
     """Makes LocalLauncher known to Hydra under the name that `conf/hydra/launcher/local.yaml`
     gives."""
-    plugins = Plugins.instance()
-    plugins.register(LocalLauncher)
-    plugins.class_name_to_class[PLUGIN] = LocalLauncher
+    register_plugin(LocalLauncher, PLUGIN)

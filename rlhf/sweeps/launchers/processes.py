@@ -21,21 +21,15 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from rlhf.rundir.signals import Stop, stop_signals
 from rlhf.rundir.status import is_alive, read_status, write_status
-from rlhf.sweeps.job import Job, Outcome
+from rlhf.sweeps.job import Job, Outcome, Watcher
 from rlhf.sweeps.launchers.capacity import least_used
-from rlhf.sweeps.launchers.signals import Stop, stop_signals
 
 POLL = 0.5  # seconds between looks at the running jobs' files
 GRACE = 60.0  # seconds that a job past its time limit has to save its state
-
-
-class Watcher(Protocol):
-    """Told whenever something may have changed."""
-
-    def update(self, outcomes: Sequence[Outcome]) -> None: ...
 
 
 def start_method() -> str:

@@ -1,1 +1,1 @@
-"""What a terminal shows while a sweep runs and at its end."""
+"""A sweep on a terminal: while it runs, at its end, and whenever somebody asks."""

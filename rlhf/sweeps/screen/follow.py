@@ -1,20 +1,19 @@
-"""What a person sees of jobs that another launcher runs: the table and the lines that there are
-for our own, read from the jobs' files."""
+"""The same view of jobs that another launcher runs as of our own, read from the jobs' files."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 from rich.console import Console
 
+from rlhf.rundir.status import ENDED, RunState
 from rlhf.sweeps.job import Job, Outcome, State
-from rlhf.sweeps.screen.table import SweepWatcher, watching
-from rlhf.sweeps.state import ENDED, JobState, sweep_state
+from rlhf.sweeps.screen.live import SweepWatcher, watching
+from rlhf.sweeps.state import sweep_state
 
 LOOK = 2.0  # seconds between looks
 
@@ -34,23 +33,19 @@ class Follower:
             self._outcome(job) for job in sweep_state(self.directory).jobs if job.name in self.names
         ]
 
-    def _outcome(self, found: JobState) -> Outcome:
-        job = Job(name=found.name, directory=found.directory, plain={})
-        if found.name in self.done:
+    def _outcome(self, run: RunState) -> Outcome:
+        job, now = Job(name=run.name, directory=run.directory, plain={}), time.monotonic()
+        if run.name in self.done:
             return Outcome(job, "finished before", 0)
-        news = found.state in ("running", "finished") or (
-            found.state in ENDED and found.status.get("time", 0.0) >= self.since
+        news = run.state in ("running", "finished") or (
+            run.state in ENDED and run.status.get("time", 0.0) >= self.since
         )
-        state = cast(State, found.state) if news else "waiting"
+        state: State = run.state if news else "waiting"
         if state == "running":
-            self.began.setdefault(found.name, time.monotonic())
+            self.began.setdefault(run.name, now)
         elif news:
-            self.took.setdefault(
-                found.name, time.monotonic() - self.began.get(found.name, time.monotonic())
-            )
-        return Outcome(
-            job, state, found.exit_code if news else None, self.took.get(found.name, 0.0)
-        )
+            self.took.setdefault(run.name, now - self.began.get(run.name, now))
+        return Outcome(job, state, run.exit_code if news else None, self.took.get(run.name, 0.0))
 
 
 def stderr_console() -> Console:
@@ -59,41 +54,18 @@ def stderr_console() -> Console:
     return console if console.is_terminal else Console(stderr=True, width=160)
 
 
-class Steady:
-    """A watcher before another: a terminal that was closed is no reason to stop a sweep."""
-
-    def __init__(self, inner: SweepWatcher) -> None:
-        self.inner = inner
-
-    def update(self, outcomes: Sequence[Outcome]) -> None:
-        with suppress(OSError):
-            self.inner.update(outcomes)
-
-
-@contextmanager
-def steadily(console: Console) -> Iterator[Steady]:
-    """`watching`, whatever becomes of the terminal."""
-    live = ExitStack()
-    watcher = live.enter_context(watching(console))
-    try:
-        yield Steady(watcher)
-    finally:
-        with suppress(OSError):
-            live.close()
-
-
 @contextmanager
 def following(console: Console, directory: Path, names: Collection[str]) -> Iterator[None]:
     """Around the launcher's work."""
     over = threading.Event()
     follower = Follower(directory, names)
 
-    def look(watcher: Steady) -> None:
+    def look(watcher: SweepWatcher) -> None:
         while not over.wait(LOOK):
             watcher.update(follower.outcomes())
         watcher.update(follower.outcomes())
 
-    with steadily(console) as watcher:
+    with watching(console) as watcher:
         thread = threading.Thread(target=look, args=(watcher,), daemon=True)
         thread.start()
         try:

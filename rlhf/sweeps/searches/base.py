@@ -1,4 +1,4 @@
-"""What our searches share: trials as jobs of a sweep, each config checked before its batch
+"""The base of the searches: trials as jobs of a sweep, each config checked before its batch
 starts, results from summary.json."""
 
 from __future__ import annotations
@@ -20,21 +20,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config import naming
+from rlhf.config.composition.hydra_internals import value_of
 from rlhf.config.composition.overrides import Groups, parse
 from rlhf.config.composition.plan import Composer, reason
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
-from rlhf.rundir.files import read_json
 from rlhf.rundir.lock import owned
+from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text
-from rlhf.sweeps.job import Job
-from rlhf.sweeps.launchers.local import (
-    JobFailed,
-    LocalLauncher,
-    job_of,
-    prepare_tracking,
-    write_sweep,
-)
+from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
+from rlhf.sweeps.launchers.local import LocalLauncher
+from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.follow import following, stderr_console
 from rlhf.sweeps.searches.space import Dimension, split
 
@@ -64,6 +60,15 @@ class Trial:
             )
             raise ValueError(f"summary.json has no finite number {key} ({value}); it has {there}")
         return float(value)
+
+
+def expect(right: bool, setting: str, value: object, expected: str) -> None:
+    """
+    Raises:
+        ValueError: a setting of a sweeper is not right.
+    """
+    if not right:
+        raise ValueError(f"hydra.sweeper.{setting}={value}: expected {expected}")
 
 
 class SearchSweeper(Sweeper):
@@ -115,17 +120,14 @@ class SearchSweeper(Sweeper):
     def run(self, batch: Sequence[Sequence[str]]) -> list[Trial]:
         """The results of these jobs, in order. One whose config is wrong is not started, and
         stops no other."""
-        found: list[Trial | None] = []
-        good: list[tuple[tuple[str, ...], Config]] = []
-        for lines in map(tuple, batch):
-            config, faults = self._checked(lines)
-            if config is None:
-                found.append(Trial(overrides=lines, error="; ".join(faults)))
-            else:
-                good.append((lines, config))
-                found.append(None)
-        ended = iter(self._launch(good) if good else [])
-        return [trial or next(ended) for trial in found]
+        lines = [tuple(overrides) for overrides in batch]
+        checked = [self._checked(overrides) for overrides in lines]
+        right = [(own, cfg) for own, (cfg, _) in zip(lines, checked, strict=True) if cfg]
+        ended = iter(self._launch(right) if right else [])
+        return [
+            next(ended) if cfg else Trial(overrides=own, error="; ".join(faults))
+            for own, (cfg, faults) in zip(lines, checked, strict=True)
+        ]
 
     def _checked(self, lines: Sequence[str]) -> tuple[Config | None, list[str]]:
         """A job's config as the command line checks those of a grid, or what is wrong with it."""
@@ -134,37 +136,33 @@ class SearchSweeper(Sweeper):
             overrides, tuple(str(line) for line in self.config.hydra.overrides.hydra)
         )
         typed, wrong = examine(config)
-        told = [str(fault) for fault in (*faults, *more, *wrong)]
-        return (None if told else typed), told
+        sentences = [str(fault) for fault in (*faults, *more, *wrong)]
+        return (None if sentences else typed), sentences
 
-    def _launch(self, good: Sequence[tuple[tuple[str, ...], Config]]) -> list[Trial]:
-        jobs = [job_of(config, lines, self.directory) for lines, config in good]
+    def _launch(self, planned: Sequence[tuple[tuple[str, ...], Config]]) -> list[Trial]:
+        jobs = [job_of(config, lines, self.directory) for lines, config in planned]
         if isinstance(self.launcher, LocalLauncher):
-            self.launcher.checked |= dict(good)
+            self.launcher.checked |= dict(planned)
         else:
             given = [str(line) for line in self.config.hydra.overrides.task]
-            write_sweep(self.directory, jobs, study=good[0][1].study, overrides=given)
-            prepare_tracking([config for _, config in good])
-        distinct: dict[str, tuple[Job, tuple[str, ...]]] = {}
-        for job, (lines, _) in zip(jobs, good, strict=True):
-            # two that are the same run would meet in one directory
-            distinct.setdefault(job.name, (job, lines))
-        ended = dict(zip(distinct, self._results(list(distinct.values())), strict=True))
-        self.started += len(distinct)
-        return [
-            replace(ended[job.name], overrides=lines)
-            for job, (lines, _) in zip(jobs, good, strict=True)
-        ]
+            write_sweep(self.directory, jobs, study=planned[0][1].study, overrides=given)
+            prepare_tracking([config for _, config in planned])
+        # two that are the same run would meet in one directory
+        distinct = {job.name: job for job in reversed(jobs)}
+        started = [job for job in jobs if distinct[job.name] is job]
+        ended = {trial.run: trial for trial in self._results(started)}
+        self.started += len(started)
+        return [replace(ended[job.name], overrides=job.overrides) for job in jobs]
 
-    def _results(self, started: Sequence[tuple[Job, tuple[str, ...]]]) -> list[Trial]:
+    def _results(self, started: Sequence[Job]) -> list[Trial]:
         """If a launcher other than ours gives up, the jobs that finished count and the others
         are failed trials."""
         local = isinstance(self.launcher, LocalLauncher)
-        names = {job.name for job, _ in started}
+        names = {job.name for job in started}
         try:
             with nullcontext() if local else following(self.console, self.directory, names):
                 returns = self.launcher.launch(
-                    [list(lines) for _, lines in started], initial_job_idx=self.started
+                    [list(job.overrides) for job in started], initial_job_idx=self.started
                 )
         except Exception as error:
             if local:
@@ -172,23 +170,19 @@ class SearchSweeper(Sweeper):
             why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
             return [
                 (
-                    Trial(
-                        overrides=lines,
-                        run=job.name,
-                        summary=read_json(job.directory / "summary.json"),
-                    )
+                    _trial(job, summary=read_json(job.directory / "summary.json"))
                     if naming.is_finished(job.directory)
-                    else Trial(overrides=lines, run=job.name, error=why)
+                    else _trial(job, error=why)
                 )
-                for job, lines in started
+                for job in started
             ]
         return [
             (
-                Trial(overrides=lines, run=job.name, summary=result.return_value)
+                _trial(job, summary=result.return_value)
                 if result.status == JobStatus.COMPLETED
-                else Trial(overrides=lines, run=job.name, error=str(result._return_value))
+                else _trial(job, error=str(value_of(result)))
             )
-            for (job, lines), result in zip(started, returns, strict=True)
+            for job, result in zip(started, returns, strict=True)
         ]
 
     def say(self, text: str) -> None:
@@ -199,3 +193,7 @@ class SearchSweeper(Sweeper):
         text = redact_text(text)
         self.say(text)
         return JobFailed(text)
+
+
+def _trial(job: Job, **result: Any) -> Trial:
+    return Trial(overrides=job.overrides, run=job.name, **result)

@@ -8,13 +8,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean, stdev
-from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rlhf.rundir.files import write_json
-from rlhf.sweeps.searches.base import SearchSweeper, Trial
+from rlhf.sweeps.searches.base import SearchSweeper, Trial, expect
 from rlhf.sweeps.searches.root_finding import NoBracket, Point, good, nearest, propose
 from rlhf.sweeps.searches.space import Dimension
 
@@ -40,22 +39,14 @@ class FindSweeper(SearchSweeper):
         params: DictConfig | dict[str, str] | None = None,
     ) -> None:
         super().__init__(params)
-        if not isinstance(target, (int, float)) or not target > 0:
-            raise ValueError(f"hydra.sweeper.target={target}: expected a number above 0")
-        if not isinstance(tolerance, (int, float)) or not tolerance >= 0:
-            raise ValueError(
-                f"hydra.sweeper.tolerance={tolerance}: expected a number of at least 0"
-            )
-        if not isinstance(n_points, int) or n_points < 3:
-            raise ValueError(
-                f"hydra.sweeper.n_points={n_points}: expected at least 3; two of them are the ends"
-            )
-        self.objective, self.target, self.tolerance, self.n_points = (
-            objective,
-            float(target),
-            float(tolerance),
-            n_points,
-        )
+        above = isinstance(target, (int, float)) and target > 0
+        expect(above, "target", target, "a number above 0")
+        share = isinstance(tolerance, (int, float)) and tolerance >= 0
+        expect(share, "tolerance", tolerance, "a number of at least 0")
+        enough = isinstance(n_points, int) and n_points >= 3
+        expect(enough, "n_points", n_points, "at least 3; two of them are the ends")
+        self.objective, self.n_points = objective, n_points
+        self.target, self.tolerance = float(target), float(tolerance)
 
     def search(self, fixed: list[str], dimensions: list[Dimension]) -> None:
         searched = [dimension for dimension in dimensions if not dimension.choices]
@@ -64,58 +55,61 @@ class FindSweeper(SearchSweeper):
                 "this search varies one setting, as 'kl.coef=tag(log, interval(0.01, 1))'; lists"
                 " beside it are averaged"
             )
-        (found,) = searched
+        (setting,) = searched
         others = [[f"{d.key}={choice}" for choice in d.choices] for d in dimensions if d.choices]
-        grid = [list(lines) for lines in itertools.product(*others)]
+        grid = [[*fixed, *lines] for lines in itertools.product(*others)]
         self.say(
-            f"search in {self.directory}: {found.key} from {found.low:g} to {found.high:g} for"
-            f" {self.objective} = {self.target:g}"
+            f"search in {self.directory}: {setting.key} from {setting.low:g} to {setting.high:g}"
+            f" for {self.objective} = {self.target:g}"
         )
         points: list[Point] = []
         why = f"{self.n_points} points were measured"
-        while len(points) < self.n_points and not any(
-            good(point, self.target, self.tolerance) for point in points
-        ):
+        while len(points) < self.n_points and not any(map(self._good, points)):
             try:
-                lines = [found.line(x) for x in propose(points, found.low, found.high, self.target)]
+                proposed = propose(points, setting.low, setting.high, self.target)
             except NoBracket as error:
                 why = str(error)
                 break
-            wanted = [line for line in lines if all(_value(line) != point.x for point in points)]
-            if not wanted:
+            measured = [point.x for point in points]
+            lines = [line for line in map(setting.line, proposed) if _value(line) not in measured]
+            if not lines:
                 why = "the next value is the last one"
                 break
-            ended = self.run([[*fixed, *own, line] for line in wanted for own in grid])
-            for index, line in enumerate(wanted):
-                trials = ended[index * len(grid) : (index + 1) * len(grid)]
-                distinct = list({trial.run: trial for trial in trials}.values())
-                points.append(self._point(_value(line), distinct))
-                again = len(trials) - len(distinct)
-                note = (
-                    f"; {again} of the {len(trials)} runs there would be the same run again, and a"
-                    " run counts once"
-                    if again
-                    else ""
-                )
-                self.say(
-                    f"{line}: {self.objective} {points[-1].y:.3g} ± {points[-1].error:.2g}{note}"
-                )
-            self._write(found.key, points)
+            points += self._measure(lines, grid)
+            self._write(setting.key, points)
         best = self._best(points)
-        told = (
-            f"{found.key}={best.x!r} gives {self.objective} {best.y:.3g} ± {best.error:.2g} (target"
-            f" {self.target:g})"
+        answer = (
+            f"{setting.key}={best.x!r} gives {self.objective} {best.y:.3g} ± {best.error:.2g}"
+            f" (target {self.target:g})"
         )
-        if not good(best, self.target, self.tolerance):
-            raise self.unanswered(f"not found: {why}; the nearest, {told}")
-        self.say(f"{told}\n{self.directory / 'find.json'}")
+        if not self._good(best):
+            raise self.unanswered(f"not found: {why}; the nearest, {answer}")
+        self.say(f"{answer}\n{self.directory / 'find.json'}")
+
+    def _measure(self, lines: Sequence[str], grid: Sequence[Sequence[str]]) -> list[Point]:
+        """A point for each value of the setting: every combination of the grid is run there."""
+        ended = iter(self.run([[*own, line] for line in lines for own in grid]))
+        points = []
+        for line in lines:
+            distinct = {trial.run: trial for trial in itertools.islice(ended, len(grid))}
+            point = self._point(_value(line), list(distinct.values()))
+            again = len(grid) - len(distinct)
+            note = (
+                f"; {again} of the {len(grid)} runs there would be the same run again, and a"
+                " run counts once"
+                if again
+                else ""
+            )
+            self.say(f"{line}: {self.objective} {point.y:.3g} ± {point.error:.2g}{note}")
+            points.append(point)
+        return points
+
+    def _good(self, point: Point) -> bool:
+        return good(point, self.target, self.tolerance)
 
     def _best(self, points: Sequence[Point]) -> Point:
         """The nearest of the good points, of all points if none is good."""
-        return nearest(
-            [point for point in points if good(point, self.target, self.tolerance)] or points,
-            self.target,
-        )
+        return nearest(list(filter(self._good, points)) or points, self.target)
 
     def _point(self, x: float, trials: Sequence[Trial]) -> Point:
         """
@@ -137,20 +131,17 @@ class FindSweeper(SearchSweeper):
 
     def _write(self, key: str, points: Sequence[Point]) -> None:
         best = self._best(points)
-        head: dict[str, Any] = {
+        written = {
             "name": self.directory.name,
             "setting": key,
             "objective": self.objective,
-        }
-        head |= {"target": self.target, "tolerance": self.tolerance}
-        done = {
-            "found": best.x if good(best, self.target, self.tolerance) else None,
+            "target": self.target,
+            "tolerance": self.tolerance,
+            "found": best.x if self._good(best) else None,
             "nearest": asdict(best),
+            "points": [asdict(point) for point in points],
         }
-        write_json(
-            self.directory / "find.json",
-            {**head, **done, "points": [asdict(point) for point in points]},
-        )
+        write_json(self.directory / "find.json", written)
 
 
 def _value(line: str) -> float:

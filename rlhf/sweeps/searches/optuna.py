@@ -10,7 +10,7 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from rlhf.rundir.files import write_json, write_text
-from rlhf.sweeps.searches.base import SearchSweeper, Trial
+from rlhf.sweeps.searches.base import SearchSweeper, Trial, expect
 from rlhf.sweeps.searches.space import Dimension
 
 SAMPLERS = ("tpe", "nsgaii", "qmc", "random")
@@ -46,34 +46,19 @@ class OptunaSweeper(SearchSweeper):
         self.directions = (
             [direction] if isinstance(direction, str) else [str(name) for name in direction]
         )
-        if (
-            not self.objectives
-            or len(self.objectives) != len(self.directions)
-            or not set(self.directions) <= set(DIRECTIONS)
-        ):
-            told = (
-                f"hydra.sweeper.objectives={self.objectives}"
-                f" hydra.sweeper.direction={self.directions}"
-            )
-            raise ValueError(
-                f"{told}: expected a direction, {' or '.join(DIRECTIONS)}, for each objective"
-            )
-        if sampler not in SAMPLERS:
-            raise ValueError(
-                f"hydra.sweeper.sampler={sampler}: expected one of {', '.join(SAMPLERS)}"
-            )
-        for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"hydra.sweeper.{name}={value}: expected a whole number of at least 1"
-                )
-        self.sampler, self.n_trials, self.n_jobs, self.seed, self.storage = (
-            sampler,
-            n_trials,
-            n_jobs,
-            seed,
-            storage,
+        matched = 0 < len(self.objectives) == len(self.directions)
+        expect(
+            matched and set(self.directions) <= set(DIRECTIONS),
+            "objectives",
+            f"{self.objectives} hydra.sweeper.direction={self.directions}",
+            f"a direction, {' or '.join(DIRECTIONS)}, for each objective",
         )
+        expect(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
+        for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
+            whole = isinstance(value, int) and value >= 1
+            expect(whole, name, value, "a whole number of at least 1")
+        self.sampler, self.seed, self.storage = sampler, seed, storage
+        self.n_trials, self.n_jobs = n_trials, n_jobs
 
     def search(self, fixed: list[str], dimensions: list[Dimension]) -> None:
         space = {dimension.key: distribution(dimension) for dimension in dimensions}
@@ -123,31 +108,27 @@ class OptunaSweeper(SearchSweeper):
         # the number of trials is in the seed: a search that goes on must not draw the first points
         # again
         seed = self.seed + len(study.trials)
-        made = {
+        samplers = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=self.n_jobs > 1),
             "nsgaii": lambda: optuna.samplers.NSGAIISampler(seed=seed),
             "qmc": lambda: optuna.samplers.QMCSampler(seed=self.seed),
             "random": lambda: optuna.samplers.RandomSampler(seed=seed),
         }
-        study.sampler = made[self.sampler]()
+        study.sampler = samplers[self.sampler]()
+        another = None
         if [direction.name.lower() for direction in study.directions] != self.directions:
-            raise self.unanswered(
-                f"{storage} holds a search with other directions; take another sweep=<name>"
-            )
-        for key, stored in (
-            (key, stored)
-            for trial in study.trials
-            for key, stored in trial.distributions.items()
-            if key in space
-        ):
+            another = "other directions"
+        for key, stored in (pair for trial in study.trials for pair in trial.distributions.items()):
             try:
-                optuna.distributions.check_distribution_compatibility(stored, space[key])
-            except ValueError:
-                told = (
-                    f"{storage} holds a search with {key} from {stored}, which cannot become"
-                    f" {space[key]}"
+                optuna.distributions.check_distribution_compatibility(
+                    stored, space.get(key, stored)
                 )
-                raise self.unanswered(f"{told}; take another sweep=<name>") from None
+            except ValueError:
+                another = f"{key} from {stored}, which cannot become {space[key]}"
+        if another is not None:
+            raise self.unanswered(
+                f"{storage} holds a search with {another}; take another sweep=<name>"
+            )
         return study
 
     def _owner(self) -> str:
@@ -167,10 +148,8 @@ class OptunaSweeper(SearchSweeper):
         from optuna.trial import TrialState
 
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if (
-                trial.user_attrs.get("owner", None if self.storage else self._owner())
-                == self._owner()
-            ):
+            default = None if self.storage else self._owner()
+            if trial.user_attrs.get("owner", default) == self._owner():
                 study.enqueue_trial(trial.params)
                 study.tell(trial.number, state=TrialState.FAIL)
 
@@ -198,22 +177,20 @@ class OptunaSweeper(SearchSweeper):
                     dict(zip(self.objectives, trial.values, strict=True)) if trial.values else None
                 ),
                 "front": trial.number in front,
-                "run": trial.user_attrs.get("run"),
-                "overrides": trial.user_attrs.get("overrides"),
-                "error": trial.user_attrs.get("error"),
+                **{key: trial.user_attrs.get(key) for key in ("run", "overrides", "error")},
             }
             for trial in study.trials
         ]
-        head = {
+        written = {
             "name": self.directory.name,
             "objectives": self.objectives,
             "directions": self.directions,
             "sampler": self.sampler,
+            "n_trials": self.n_trials,
+            "front": front,
+            "trials": trials,
         }
-        write_json(
-            self.directory / "optuna.json",
-            {**head, "n_trials": self.n_trials, "front": front, "trials": trials},
-        )
+        write_json(self.directory / "optuna.json", written)
 
     def _show(self, study: Any) -> None:
         from rich.table import Table
@@ -234,12 +211,12 @@ class OptunaSweeper(SearchSweeper):
             table.add_row(str(trial.number), *shown, str(trial.user_attrs.get("run")))
         self.console.print(table)
         states = [trial.state.name.lower() for trial in study.trials]
-        told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        self.say(f"{told}; {self.directory / 'optuna.json'}")
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        self.say(f"{counts}; {self.directory / 'optuna.json'}")
 
 
 def ended_trials(study: Any) -> int:
-    """Those with a result or a failure of their own, without those that were cut."""
+    """The number of trials with a result or a failure of their own, without those that were cut."""
     return sum(
         trial.state.is_finished() and "overrides" in trial.user_attrs for trial in study.trials
     )

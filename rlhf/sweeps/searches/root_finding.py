@@ -1,4 +1,4 @@
-"""Where a noisy monotone curve meets a target: the next point to measure, and the answer. Pure
+"""Where to measure a noisy monotone curve next so that it meets a target, and the answer. Pure
 arithmetic.
 
 KL against the coefficient is close to a straight line in logarithms (on the scales where it is

@@ -1,5 +1,5 @@
-"""What a search may vary, read from Hydra's override syntax: `interval`, `choice`, `range`,
-lists, and the tags `log` and `int`."""
+"""The settings that a search varies, read from Hydra's override syntax: `interval`, `choice`,
+`range`, lists, and the tags `log` and `int`."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ def test_every_fate_of_a_job_is_seen(rundirs, tmp_path):
     assert {name: run.status for name, run in runs.items()} == {
         "a-failed": "failed",
         "a-finished": "finished",
-        "a-running": "stopped",  # its process is gone
+        "a-running": "cut",  # its process is gone
         "a-stopped": "stopped",
-        "empty": "missing",
+        "empty": "not started",
         "live": "running",
-        "never": "missing",
+        "never": "not started",
     }
     assert runs["never"].overrides == ("kl.coef=2",)
     assert runs["a-failed"].error == "ValueError: the reward became nan"

@@ -13,8 +13,8 @@ from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.plan import Plan, PlannedJob, plan
 from rlhf.config.composition.session import session
+from rlhf.sweeps.job import JobFailed
 from rlhf.sweeps.launchers.foreign import hand_over
-from rlhf.sweeps.launchers.local import JobFailed
 from rlhf.sweeps.multirun import sweep
 from rlhf.sweeps.state import sweep_state
 

@@ -14,16 +14,12 @@ from rlhf.config.compose import compose, validate
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
 from rlhf.rundir.status import write_status
-from rlhf.sweeps.job import Job, Outcome
+from rlhf.sweeps.job import Job, JobFailed, Outcome, job_of
 from rlhf.sweeps.launchers.local import (
-    JobFailed,
     LocalLauncher,
     _job_return,
     _wait_for_survivor,
-    job_of,
-    preloads,
     run_sweep,
-    write_sweep,
 )
 from rlhf.sweeps.state import sweep_state
 
@@ -70,30 +66,6 @@ def test_jobs_that_are_the_same_run_are_run_once(planned, tmp_path):
     assert states == ["finished", "finished"]
     assert "1 more would be the same runs again" in said
     assert len(list((tmp_path / "s").glob("kl*"))) == 1
-
-
-def test_a_job_knows_its_sweep_and_its_place(planned, tmp_path):
-    job = job_of(planned[1][1], ["kl.coef=0.1"], tmp_path / "s")
-    assert job.directory == tmp_path / "s" / planned[1][1].paths.run_name
-    assert job.plain["sweep"] == "s"
-    assert job.plain["paths"]["run_dir"] == str(job.directory)
-    assert validate(job.plain).paths.run_name == job.name
-
-
-def test_sweep_json_keeps_what_an_earlier_command_added(planned, tmp_path):
-    first, second = (job_of(cfg, own, tmp_path / "s") for own, cfg in planned)
-    write_sweep(tmp_path / "s", [first], study="q", overrides=["kl.coef=0"])
-    write_sweep(tmp_path / "s", [second], study="q", overrides=["kl.coef=0.1"])
-    written = json.loads((tmp_path / "s" / "sweep.json").read_text())
-    assert written == {
-        "name": "s",
-        "study": "q",
-        "overrides": ["kl.coef=0.1"],
-        "jobs": [
-            {"name": first.name, "overrides": ["kl.coef=0"]},
-            {"name": second.name, "overrides": ["kl.coef=0.1"]},
-        ],
-    }
 
 
 def test_a_second_parent_is_refused(planned, tmp_path):
@@ -156,14 +128,6 @@ def test_what_a_sweeper_gets(tmp_path, capsys):
         == f"a: failed (SIGKILL): ValueError: a bad day; see {tmp_path / 'log.txt'}"
     )
     assert capsys.readouterr().err == ""
-
-
-def test_the_server_imports_what_the_jobs_need(planned):
-    modules = preloads([cfg for _, cfg in planned])
-    assert modules[0] == "rlhf.runs.preload"
-    assert "rlhf.data.sources.reviews" in modules
-    assert "rlhf.tracking.preload" not in modules
-    assert "rlhf.tracking.preload" in preloads([validate(compose())])
 
 
 def test_the_launchers_own_settings():

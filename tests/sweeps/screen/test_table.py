@@ -1,77 +1,24 @@
 import io
-import json
 
-import pytest
 from rich.console import Console
 
 from rlhf.sweeps.job import Job, Outcome
-from rlhf.sweeps.screen.table import Clock, SweepWatcher, duration, fitting, print_outcomes
+from rlhf.sweeps.screen.table import numbers, print_outcomes, print_state
 
 
-@pytest.fixture
-def outcome(tmp_path):
-    (tmp_path / "status.json").write_text(
-        json.dumps({"state": "running", "stage": "ppo", "iteration": 3, "iterations": 10})
-    )
-    rows = [
-        {"iteration": i, "reward/proxy": 0.25 * i, "kl/sequence_nats": 1.5, "kl/coef": 0.05}
-        for i in (1, 2)
-    ]
-    (tmp_path / "metrics.jsonl").write_text(
-        "".join(json.dumps(row) + "\n" for row in rows) + '{"iteration": 3, "rew'
-    )
-    return Outcome(Job(name="a", directory=tmp_path, plain={}), "running")
+def test_numbers():
+    assert numbers({"reward/proxy": 0.5, "kl/sequence_nats": 1.234, "kl/coef": 0.05}) == {
+        "reward": "+0.500",
+        "KL": "1.23",
+        "coef": "0.05",
+    }
+    assert numbers({"eval/reward/proxy": "nan"}) == {"reward": "nan", "KL": "", "coef": ""}
 
 
-def console():
-    return Console(file=io.StringIO(), width=160)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(5.4, "5 s"), (65, "1 min 05 s"), (3720, "1 h 02 min")]
-)
-def test_duration(seconds, text):
-    assert duration(seconds) == text
-
-
-def test_time_left_counts_from_the_first_look(tmp_path, monkeypatch):
-    now = iter([100.0, 110.0, 110.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(now))
-    clock = Clock()
-    assert clock.left(tmp_path, {"stage": "ppo", "iteration": 2, "iterations": 10}) == ""
-    assert clock.left(tmp_path, {"stage": "ppo", "iteration": 4, "iterations": 10}) == "30 s"
-
-
-def test_plain_lines_only_where_something_changed(outcome, tmp_path):
-    out = console()
-    watcher = SweepWatcher(out, None)
-    watcher.update([outcome])
-    watcher.update([outcome])
-    outcome.state, outcome.exit_code, outcome.seconds = "failed", -9, 61.0
-    watcher.update([outcome])
-    assert out.file.getvalue().splitlines() == [
-        "a: ppo 3/10  reward +0.500 KL 1.50 coef 0.05",
-        "a: failed (SIGKILL) after 1 min 01 s  reward +0.500 KL 1.50 coef 0.05",
-    ]
-
-
-def test_live_table(outcome):
-    out = console()
-    out.print(
-        SweepWatcher(out, None).table(
-            [outcome, Outcome(Job(name="b", directory=outcome.job.directory, plain={}))]
-        )
-    )
-    header, first, second = out.file.getvalue().splitlines()
-    assert header.split() == ["job", "state", "stage", "iteration", "reward", "KL", "coef", "left"]
-    assert first.split() == ["a", "running", "ppo", "3/10", "+0.500", "1.50", "0.05"]
-    assert second.split() == ["b", "waiting"]
-
-
-def test_the_end_says_why_and_where(outcome, tmp_path):
+def test_the_end_says_why_and_where(tmp_path):
     (tmp_path / "log.txt").write_text("one\nValueError: no\n\n")
-    outcome.state, outcome.exit_code = "failed", 1
-    out = console()
+    outcome = Outcome(Job(name="a", directory=tmp_path, plain={}), "failed", 1)
+    out = Console(file=io.StringIO(), width=160)
     print_outcomes(out, [outcome])
     assert "exit 1" in out.file.getvalue()
     assert (
@@ -80,18 +27,35 @@ def test_the_end_says_why_and_where(outcome, tmp_path):
     )
 
 
-def test_a_table_higher_than_the_terminal_shows_what_runs(tmp_path):
-    states = ["finished"] * 4 + ["running", "failed", "running"] + ["waiting"] * 5
-    outcomes = [
-        Outcome(Job(name=str(i), directory=tmp_path, plain={}), state)
-        for i, state in enumerate(states)
+def test_what_is_printed(sweep, write, gone):
+    place, told = sweep
+    write.launcher(place, gone, **told)
+    out = io.StringIO()
+    print_state(Console(file=out, width=160), place)
+    lines = out.getvalue().splitlines()
+    assert lines[0].split() == [
+        "job",
+        "state",
+        "exit",
+        "stage",
+        "iteration",
+        "reward",
+        "KL",
+        "coef",
+        "seen",
     ]
-    shown, rest = fitting(outcomes, 5)
-    assert ([outcome.job.name for outcome in shown], rest) == (
-        ["0", "4", "5", "6"],
-        "8 more: 5 waiting, 3 finished",
+    assert lines[2].split() == ["bad", "failed", "1", "ppo", "3/9"]
+    assert "  | ValueError: a bad day" in lines
+    assert f"  log: {place / 'bad' / 'log.txt'}" in lines
+    assert lines[-1].startswith(f"8 jobs in {place}: 2 failed, 2 running, 1 finished")
+
+
+def test_a_sweep_at_rest_says_how_to_go_on(write, tmp_path):
+    write.job(tmp_path / "s" / "bad", state="failed", exit_code=1)
+    out = io.StringIO()
+    print_state(Console(file=out, width=160), tmp_path / "s")
+    assert (
+        out.getvalue()
+        .splitlines()[-1]
+        .endswith("1 failed; nobody is at work on them; the same command runs what is missing")
     )
-    assert fitting(outcomes, 12) == (outcomes, "")
-    out = console()
-    out.print(SweepWatcher(out, None).table(outcomes, rows=5))
-    assert len(out.file.getvalue().splitlines()) == 6

@@ -1,4 +1,4 @@
-"""The signals that end a sweep: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends (an
+"""The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends (an
 ignored one stays so: `nohup`)."""
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+TWICE = 1.0  # seconds in which the same wish may come again
+
 
 class Stop:
-    """The signals that came: the first asks the jobs to stop, the second kills them. Shells and
-    wrappers may send one twice at once."""
+    """The signals that came: the first asks for an end, the second for one at once."""
 
     def __init__(self) -> None:
         self.signals: list[int] = []
         self.last = 0.0
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self.signals or time.monotonic() - self.last > 1.0:
+    def note(self, number: int) -> bool:
+        """Counts a signal, and says whether it did: shells and wrappers may send one twice at
+        once."""
+        new = not self.signals or time.monotonic() - self.last > TWICE
+        if new:
             self.signals.append(number)
             self.last = time.monotonic()
+        return new
 
     @property
     def exit_code(self) -> int | None:
@@ -33,9 +38,9 @@ class Stop:
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """They are noted, for whoever looks."""
+    """Signals are noted instead of obeyed, for whoever looks."""
     stop = Stop()
-    with _handled(("SIGINT", "SIGTERM", "SIGHUP"), stop):
+    with handled(("SIGINT", "SIGTERM", "SIGHUP"), lambda number, frame: stop.note(number)):
         yield stop
 
 
@@ -49,12 +54,10 @@ def unwinding() -> Iterator[None]:
     stop = Stop()
 
     def leave(number: int, frame: FrameType | None) -> None:
-        known = len(stop.signals)
-        stop(number, frame)
-        if len(stop.signals) > known:
+        if stop.note(number):
             raise SystemExit(stop.exit_code)
 
-    with _handled(("SIGTERM", "SIGHUP"), leave):
+    with handled(("SIGTERM", "SIGHUP"), leave):
         try:
             yield
         except SystemExit as left:  # Ray puts a code of its own in place of ours
@@ -62,9 +65,11 @@ def unwinding() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(
-    names: tuple[str, ...], handler: Callable[[int, FrameType | None], None]
+def handled(
+    names: tuple[str, ...], handler: Callable[[int, FrameType | None], object]
 ) -> Iterator[None]:
+    """`handler` for these signals. Nothing outside the main thread (a notebook's executor): there
+    signals are somebody else's business."""
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):

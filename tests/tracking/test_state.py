@@ -1,8 +1,7 @@
 from pathlib import Path
 
 from rlhf.tracking import MLflowTracker
-from rlhf.tracking.delivery import read_state
-from rlhf.tracking.params import written
+from rlhf.tracking.state import read_state, written
 
 
 def test_mlflow_params(store, client, rundirs, tmp_path):

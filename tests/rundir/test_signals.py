@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from rlhf.sweeps.launchers.signals import stop_signals, unwinding
+from rlhf.rundir.signals import stop_signals, unwinding
 
 
 @pytest.fixture

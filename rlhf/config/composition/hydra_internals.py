@@ -1,0 +1,125 @@
+"""Hydra's private parts, each behind a function that says what it does: no other file imports
+`hydra._internal`, and the version of Hydra is pinned.
+
+What is used: `hydra._internal` itself, attributes that its plugins and its config loader keep for
+themselves, and Hydra's order of steps around a job. tests/config/test_hydra_internals.py fails
+where a version of Hydra has changed one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, run_job
+from hydra.plugins.plugin import Plugin
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, RunMode, TaskFunction
+from omegaconf import DictConfig
+
+__all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
+
+
+def new_hydra(name: str, path: ConfigSearchPath) -> Hydra:
+    """A Hydra that finds its configs on this path, made the global one."""
+    return Hydra.create_main_hydra2(task_name=name, config_search_path=path)
+
+
+def set_value(config: DictConfig, override: Override) -> None:
+    """Applies an override of a value (not of a group) to a composed config, in place."""
+    ConfigLoaderImpl._apply_overrides_to_config([override], config)
+
+
+def grid_of(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each job of a grid, as Hydra's basic sweeper makes them."""
+    (batch,) = BasicSweeper.split_arguments(list(overrides), None)
+    return batch
+
+
+def stored_launchers() -> dict[str, Any]:
+    """The configs that plugins have stored for `hydra/launcher`, by their file names."""
+    launchers: dict[str, Any] = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    return launchers
+
+
+def register_plugin(plugin: type[Plugin], name: str) -> None:
+    """Makes a class known under the name that a config's `_target_` gives: Hydra would take a
+    plugin only by a module of `hydra_plugins`."""
+    plugins = Plugins.instance()
+    plugins.register(plugin)
+    plugins.class_name_to_class[name] = plugin
+
+
+@contextmanager
+def sweeping(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Iterator[Any]:
+    """The sweeper that a composed config names, between Hydra's callbacks for the start and the end
+    of a multirun. It does not compose its jobs to check them: ours are checked."""
+    callbacks, name = Callbacks(config), config.hydra.job.config_name
+    callbacks.on_multirun_start(config=config, config_name=name)
+    sweeper: Any = Plugins.instance().instantiate_sweeper(
+        config=config,
+        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        task_function=task,
+    )
+    sweeper.validate_batch_is_legal = lambda batch: None
+    yield sweeper
+    callbacks.on_multirun_end(config=config, config_name=name)
+
+
+def is_grid(sweeper: Sweeper) -> bool:
+    """Whether it is Hydra's own. By name: Hydra loads the modules of its plugins once more, so that
+    there are two classes."""
+    return type(sweeper).__name__ == BasicSweeper.__name__
+
+
+def run_composed(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Any:
+    """Runs the task as `Hydra.run` does, on a config that is composed already (with its `hydra`
+    node), and returns its result. Logging is left alone.
+
+    Raises:
+        Exception: whatever the task raised.
+    """
+    if config.hydra.mode is None:
+        config.hydra.mode = RunMode.RUN
+    callbacks, name = Callbacks(config), config.hydra.job.config_name
+    callbacks.on_run_start(config=config, config_name=name)
+    result = run_job(
+        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        task_function=task,
+        config=config,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+        configure_logging=False,
+    )
+    callbacks.on_run_end(config=config, config_name=name, job_return=result)
+    return result.return_value
+
+
+def value_of(result: JobReturn) -> Any:
+    """What a job returned, or the exception that it raised; asking `return_value` would raise it,
+    with a line on stderr."""
+    return result._return_value
+
+
+class QuietReturn(JobReturn):
+    """A job's result that raises a failed job's exception without a line on stderr."""
+
+    @property
+    def return_value(self) -> Any:
+        if self.status != JobStatus.COMPLETED:
+            raise self._return_value
+        return self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value

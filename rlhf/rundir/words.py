@@ -1,0 +1,17 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """47 s, 3 min 20 s, 2 h 05 min"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def plural(count: int, word: str) -> str:
+    """1 job, 2 jobs"""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,128 @@
+"""The view of a sweep while it runs: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from rlhf.rundir.read import last_row
+from rlhf.rundir.status import read_status
+from rlhf.rundir.words import duration
+from rlhf.sweeps.job import BAD, Outcome
+from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, numbers, progress
+
+PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
+URGENT = ("running", *BAD)  # the first to get a row where there is no room for all
+IDLE = ("waiting", "finished before", "not started")  # nothing is happening to them
+
+
+class Clock:
+    """Time left of a job's stage, from the iterations since it was first seen there."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple[Path, str], tuple[float, int]] = {}
+
+    def left(self, directory: Path, status: Mapping[str, Any]) -> str:
+        iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
+        began, start = self.first.setdefault(
+            (directory, str(status.get("stage"))), (time.monotonic(), iteration)
+        )
+        done = iteration - start
+        if done <= 0 or not total:
+            return ""
+        return duration((total - iteration) * (time.monotonic() - began) / done)
+
+
+def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]:
+    """The outcomes that there is room for, in their order, and a row that counts the others ("" if
+    there are none)."""
+    if len(outcomes) <= rows:
+        return list(outcomes), ""
+    rank = {state: place for place, state in enumerate(URGENT)}
+    order = sorted(
+        range(len(outcomes)), key=lambda i: (rank.get(outcomes[i].state, len(URGENT)), i)
+    )
+    shown, rest = sorted(order[: rows - 1]), order[rows - 1 :]
+    count = Counter(outcomes[i].state for i in rest)
+    counted = ", ".join(f"{n} {state}" for state, n in count.most_common())
+    return [outcomes[i] for i in shown], f"{len(rest)} more: {counted}"
+
+
+class SweepWatcher:
+    """Reads status.json and the last line of metrics.jsonl of each running job."""
+
+    def __init__(self, console: Console, live: Live | None) -> None:
+        self.console, self.live = console, live
+        self.clock = Clock()
+        self.printed: dict[str, tuple[str, str, int]] = {}
+
+    def update(self, outcomes: Sequence[Outcome]) -> None:
+        with suppress(OSError):  # a terminal that was closed is no reason to stop a sweep
+            if self.live is not None:
+                self.live.update(self.table(outcomes, rows=max(2, self.console.height - 2)))
+            else:
+                for outcome in outcomes:
+                    self._say(outcome)
+
+    def table(self, outcomes: Sequence[Outcome], rows: int = 1000) -> Table:
+        """`rows` of them at most: rich would cut a table that is higher than the terminal, the
+        jobs that run among them."""
+        shown, rest = fitting(outcomes, rows)
+        return jobs_table(map(self._row, shown), *PROGRESS, "left", rest=rest)
+
+    def _row(self, outcome: Outcome) -> Row:
+        directory = outcome.job.directory
+        status = read_status(directory) if outcome.state not in ("waiting", "not started") else {}
+        left = duration(outcome.seconds) if outcome.seconds else ""
+        if outcome.state == "running":
+            left = self.clock.left(directory, status)
+        name = {"job": outcome.job.name, "state": outcome.state}
+        return {**name, **progress(directory, status), "left": left}
+
+    def _say(self, outcome: Outcome) -> None:
+        """A line, if its state, its stage or its tenth is new."""
+        if outcome.state in IDLE:
+            return
+        directory, name = outcome.job.directory, outcome.job.name
+        status = read_status(directory) if outcome.state == "running" else {}
+        total = status.get("iterations") or 0
+        tenth = int((status.get("iteration") or 0) / total / PLAIN_SHARE) if total else 0
+        now = (outcome.state, str(status.get("stage") or ""), tenth)
+        if self.printed.get(name) == now:
+            return
+        self.printed[name] = now
+        metrics = numbers(last_row(directory / "metrics.jsonl"))
+        shown = " ".join(f"{label} {text}" for label, text in metrics.items() if text)
+        if outcome.state != "running":
+            code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""
+            self._print(f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}")
+        elif total:
+            left = self.clock.left(directory, status)
+            left = f"  left {left}" if left else ""
+            self._print(f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}")
+        else:
+            self._print(f"{name}: {now[1] or 'started'}")
+
+    def _print(self, line: str) -> None:
+        self.console.print(line.rstrip(), highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[SweepWatcher]:
+    live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+    try:
+        if live is not None:
+            live.start()
+        yield SweepWatcher(console, live)
+    finally:
+        with suppress(OSError):
+            if live is not None:
+                live.stop()

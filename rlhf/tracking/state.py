@@ -1,0 +1,120 @@
+"""tracking.json in a run's directory: what MLflow shall have of the run, as MLflow takes it, and
+how much has arrived."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rlhf.rundir.files import write_json
+from rlhf.rundir.names import snake
+from rlhf.rundir.read import number, read_json
+from rlhf.rundir.redact import redact_text, redact_value
+from rlhf.tracking.base import Dataset
+
+STATE = "tracking.json"
+LONGEST_TAG = 5000
+LONGEST = 500  # characters; what every MLflow server takes. config.yaml holds the whole value
+
+
+def read_state(directory: Path) -> dict[str, Any]:
+    return read_json(directory / STATE)
+
+
+def open_state(
+    directory: Path,
+    *,
+    uri: str,
+    experiment: str,
+    name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    datasets: Sequence[Dataset] = (),
+    nested: bool = False,
+) -> dict[str, Any]:
+    """The directory's state with what this start says of the run; a new one if the directory was
+    tracked elsewhere, or never.
+
+    `nested`: below the summary run of its sweep, if the directory is a job of one.
+    """
+    old = read_state(directory)
+    same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
+    state: dict[str, Any] = (
+        old
+        if same
+        else {
+            "key": uuid.uuid4().hex,
+            "run_id": None,
+            "experiment_id": None,
+            "delivered": -1,
+            "starts": 0,
+        }
+    )
+    state.update(
+        uri=uri,
+        experiment=experiment,
+        name=name,
+        closed=None,
+        ended=None,
+        begun=state.get("begun") or now(),
+    )
+    state["params"] = written(params)
+    state["tags"] = {key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
+    state["datasets"] = [
+        {**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets
+    ]
+    state["nested"] = nested and "sweep" in tags and (directory.parent / "sweep.json").is_file()
+    state["starts"] += 1
+    write_json(directory / STATE, state)
+    return state
+
+
+def written(params: Mapping[str, Any]) -> dict[str, str]:
+    """As they are sent. A class goes by its piece, one of ours by its YAML name:
+    `kl.controller._target_`: rlhf.kl.controller.PID is `kl.controller`: pid.
+    """
+    return dict(_written(key, value) for key, value in params.items())
+
+
+def _written(key: str, value: Any) -> tuple[str, str]:
+    if key.endswith("._target_"):
+        return key_of(key.removesuffix("._target_")), (
+            snake(value) if str(value).startswith("rlhf.") else _text(value)
+        )
+    return key_of(key), _text(redact_value(key, value))
+
+
+def key_of(name: str) -> str:
+    """A name that MLflow takes: letters, digits and `_ - . / space`; no empty, `.` or `..` part."""
+    parts = (
+        part for part in re.sub(r"[^\w\-./ ]", "_", name).split("/") if part not in ("", ".", "..")
+    )
+    return "/".join(parts)[:250] or "_"
+
+
+def _text(value: Any) -> str:
+    """As YAML writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def finite(values: Mapping[str, Any]) -> tuple[dict[str, float], int]:
+    """The numbers among the values, and how many infinite ones were left out: MLflow keeps nan, but
+    stores inf as 1.8e308."""
+    numbers = [(k, x) for k, v in values.items() if (x := number(v)) is not None]
+    kept = {k: x for k, x in numbers if not math.isinf(x)}
+    return kept, len(numbers) - len(kept)
+
+
+def now() -> int:
+    """The time as MLflow counts it, in ms."""
+    return round(time.time() * 1000)

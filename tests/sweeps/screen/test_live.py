@@ -1,0 +1,78 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from rlhf.sweeps.job import Job, Outcome
+from rlhf.sweeps.screen.live import Clock, SweepWatcher, fitting
+
+
+@pytest.fixture
+def outcome(tmp_path):
+    (tmp_path / "status.json").write_text(
+        json.dumps({"state": "running", "stage": "ppo", "iteration": 3, "iterations": 10})
+    )
+    rows = [
+        {"iteration": i, "reward/proxy": 0.25 * i, "kl/sequence_nats": 1.5, "kl/coef": 0.05}
+        for i in (1, 2)
+    ]
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows) + '{"iteration": 3, "rew'
+    )
+    return Outcome(Job(name="a", directory=tmp_path, plain={}), "running")
+
+
+def console():
+    return Console(file=io.StringIO(), width=160)
+
+
+def test_time_left_counts_from_the_first_look(tmp_path, monkeypatch):
+    now = iter([100.0, 110.0, 110.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    clock = Clock()
+    assert clock.left(tmp_path, {"stage": "ppo", "iteration": 2, "iterations": 10}) == ""
+    assert clock.left(tmp_path, {"stage": "ppo", "iteration": 4, "iterations": 10}) == "30 s"
+
+
+def test_plain_lines_only_where_something_changed(outcome, tmp_path):
+    out = console()
+    watcher = SweepWatcher(out, None)
+    watcher.update([outcome])
+    watcher.update([outcome])
+    outcome.state, outcome.exit_code, outcome.seconds = "failed", -9, 61.0
+    watcher.update([outcome])
+    assert out.file.getvalue().splitlines() == [
+        "a: ppo 3/10  reward +0.500 KL 1.50 coef 0.05",
+        "a: failed (SIGKILL) after 1 min 01 s  reward +0.500 KL 1.50 coef 0.05",
+    ]
+
+
+def test_live_table(outcome):
+    out = console()
+    out.print(
+        SweepWatcher(out, None).table(
+            [outcome, Outcome(Job(name="b", directory=outcome.job.directory, plain={}))]
+        )
+    )
+    header, first, second = out.file.getvalue().splitlines()
+    assert header.split() == ["job", "state", "stage", "iteration", "reward", "KL", "coef", "left"]
+    assert first.split() == ["a", "running", "ppo", "3/10", "+0.500", "1.50", "0.05"]
+    assert second.split() == ["b", "waiting"]
+
+
+def test_a_table_higher_than_the_terminal_shows_what_runs(tmp_path):
+    states = ["finished"] * 4 + ["running", "failed", "running"] + ["waiting"] * 5
+    outcomes = [
+        Outcome(Job(name=str(i), directory=tmp_path, plain={}), state)
+        for i, state in enumerate(states)
+    ]
+    shown, rest = fitting(outcomes, 5)
+    assert ([outcome.job.name for outcome in shown], rest) == (
+        ["0", "4", "5", "6"],
+        "8 more: 5 waiting, 3 finished",
+    )
+    assert fitting(outcomes, 12) == (outcomes, "")
+    out = console()
+    out.print(SweepWatcher(out, None).table(outcomes, rows=5))
+    assert len(out.file.getvalue().splitlines()) == 6

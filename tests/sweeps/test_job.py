@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from rlhf.config.compose import compose, validate
+from rlhf.sweeps.job import job_of, write_sweep
+
+
+@pytest.fixture(scope="module")
+def planned():
+    return [
+        (
+            (f"kl.coef={coef}",),
+            validate(compose(["tracking=none", "sweep=s", f"kl.coef={coef}"])),
+        )
+        for coef in (0, 0.1)
+    ]
+
+
+def test_a_job_knows_its_sweep_and_its_place(planned, tmp_path):
+    job = job_of(planned[1][1], ["kl.coef=0.1"], tmp_path / "s")
+    assert job.directory == tmp_path / "s" / planned[1][1].paths.run_name
+    assert job.plain["sweep"] == "s"
+    assert job.plain["paths"]["run_dir"] == str(job.directory)
+    assert validate(job.plain).paths.run_name == job.name
+
+
+def test_sweep_json_keeps_what_an_earlier_command_added(planned, tmp_path):
+    first, second = (job_of(cfg, own, tmp_path / "s") for own, cfg in planned)
+    write_sweep(tmp_path / "s", [first], study="q", overrides=["kl.coef=0"])
+    write_sweep(tmp_path / "s", [second], study="q", overrides=["kl.coef=0.1"])
+    written = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert written == {
+        "name": "s",
+        "study": "q",
+        "overrides": ["kl.coef=0.1"],
+        "jobs": [
+            {"name": first.name, "overrides": ["kl.coef=0"]},
+            {"name": second.name, "overrides": ["kl.coef=0.1"]},
+        ],
+    }
