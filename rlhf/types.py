@@ -18,9 +18,8 @@ from torch import Tensor
 
 
 class Batch:
-    """What every batch can do: move between devices and give some of its rows. Fields are
-    tensors with rows first, tuples with an item a row, batches or dicts of these; numbers stay
-    as they are."""
+    """Rows that move between devices together and can be selected. Fields are tensors with rows
+    first, tuples with an item a row, batches or dicts of these; numbers stay as they are."""
 
     def _map(self, tensor_fn: Any, list_fn: Any) -> Self:
         def apply(value: Any) -> Any:
@@ -58,7 +57,7 @@ class PromptBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Batch):
-    """What the policy wrote. `mask` is True up to and including the first EOS."""
+    """Responses of the policy. `mask` is True up to and including the first EOS."""
 
     prompt: PromptBatch
     tokens: Tensor  # [B, T] long, padded right
@@ -83,7 +82,7 @@ class Rollout(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenView(Batch):
-    """What policy and reference say about a rollout's tokens; all [B, T], 0 where masked."""
+    """Policy and reference at each token of a rollout; all [B, T], 0 where masked."""
 
     logp: Tensor  # of the policy that sampled, recomputed by the training forward
     ref_logp: Tensor
@@ -105,14 +104,14 @@ class ScoredRollout(TokenView):
 
 @dataclass(frozen=True, kw_only=True)
 class Experience(Batch):
-    """What an online algorithm's loss needs, one row a response."""
+    """The data of an online algorithm's loss, one row a response."""
 
     rollout: Rollout
     logp: Tensor  # [B, T] old log-probabilities
     ref_logp: Tensor  # [B, T]
     values: Tensor | None  # [B, T] old values, where there is a value model
     advantages: Tensor  # [B, T]
-    returns: Tensor | None  # [B, T] what a value model learns, where there is one
+    returns: Tensor | None  # [B, T] that a value model learns, where there is one
     # one unit of reward in units of `advantages`: 1, or 1/std where they (or the rewards) were
     # whitened
     reward_unit: float

@@ -1,4 +1,4 @@
-"""The iteration boundary, in one place: metrics written, tracker told, checkpoint saved, a stop
+"""The iteration boundary, in one place: metrics written, tracker notified, checkpoint saved, a stop
 request obeyed."""
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class ModelPiece(Protocol):
     """A piece of conf/model: where the policy comes from, what is trained of it, how it is kept."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides the weights, for the fingerprint."""
+        """All that decides the weights, for the fingerprint."""
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         """The model's own, or what `train` makes of the data."""

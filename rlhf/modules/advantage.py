@@ -1,4 +1,4 @@
-"""Advantage estimates, by the names of conf/advantage, and the experience that is made with one."""
+"""Advantage estimates, by the names of conf/advantage, and the experience made with one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Advantages:
 
 
 class Advantage(Protocol):
-    """How token rewards become advantages: a piece of conf/advantage."""
+    """A piece of conf/advantage: it turns token rewards into advantages."""
 
     needs_values: ClassVar[bool]  # True: a value model is trained for it
 

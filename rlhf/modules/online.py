@@ -1,5 +1,5 @@
-"""What every online algorithm shares: it draws responses, has them judged, keeps to the reference
-by a KL penalty, limits its updates, and is evaluated."""
+"""The base of the online algorithms: it draws responses, has them scored, keeps to the reference by
+a KL penalty, and limits its updates."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ class OnlineModule(PolicyModule):
         batch: Minibatch,
         reduce: Reduce,
     ) -> Losses:
-        """What every algorithm descends beside its own loss of the policy: the KL where the
-        placement is the loss, the trust region's term, the entropy bonus."""
+        """The policy's whole loss: the algorithm's own, the KL's term (0 where the placement is the
+        reward) and the trust region's, less the entropy bonus."""
         old, mask = batch.experience, batch.experience.mask
         spread = entropy(logits)
         exact_kl = None
@@ -198,8 +198,8 @@ class OnlineModule(PolicyModule):
         return record
 
     def _moved(self) -> float:
-        """How far the iteration moved the policy: the local KL over its whole rollout, in nats
-        per token (arXiv 1707.06347, Eq. 8)."""
+        """The local KL over the iteration's whole rollout, in nats per token (arXiv 1707.06347, Eq.
+        8): its distance from the policy that drew it."""
         assert self.experience is not None
         old, self.experience = self.experience, None
         with self.precision():

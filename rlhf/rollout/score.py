@@ -60,7 +60,7 @@ class Judges:
 
 
 class Scorer:
-    """What an online algorithm maximises. One of your own says in `score` what a response is worth.
+    """The score that training maximises. One of your own says in `score` what a response is worth.
 
     It may be any object with `needs_reward_model` (the run trains one, and `scores["proxy"]` is
     there), `needs_gold` (the data must have a gold reward), `scorer(responses) -> [B]`, the score

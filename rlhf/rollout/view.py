@@ -1,4 +1,4 @@
-"""What the models say about a rollout."""
+"""The models' numbers for each token of a rollout."""
 
 from __future__ import annotations
 

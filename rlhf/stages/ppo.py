@@ -48,32 +48,38 @@ def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> OnlineMo
     """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
     cfg, kl = shop.cfg, kl_penalty(shop.cfg)
     names = OnlineSettings.__dataclass_fields__.keys() & dict(cfg.ppo)
+    settings = OnlineSettings(
+        **{name: getattr(cfg.ppo, name) for name in names},
+        evaluation=EvaluationSettings(**dict(cfg.evaluation)),
+        sampling=Sampling(**dict(cfg.generation)),
+        seed=cfg.seed,
+    )
     module: OnlineModule = build(
         cfg.algorithm,
-        parts=online_parts(shop, sft, reward_model, moving=kl.moves_reference),
+        parts=online_parts(shop, sft, reward_model, settings, moving=kl.moves_reference),
         kl=kl,
         trust_region=build(cfg.trust_region),
         advantage=build(cfg.advantage),
-        settings=OnlineSettings(
-            **{name: getattr(cfg.ppo, name) for name in names},
-            evaluation=EvaluationSettings(**dict(cfg.evaluation)),
-            sampling=Sampling(**dict(cfg.generation)),
-            seed=cfg.seed,
-        ),
+        settings=settings,
     )
     return module
 
 
 def online_parts(
-    shop: Workshop, sft: Path, reward_model: Path | None, *, moving: bool
+    shop: Workshop,
+    sft: Path,
+    reward_model: Path | None,
+    settings: OnlineSettings,
+    *,
+    moving: bool,
 ) -> OnlineParts:
-    """`moving`: the reference is another model than the one that the run starts from."""
+    """The live objects. `moving`: the reference is a model of its own, beside the start."""
     cfg, tokenizer = shop.cfg, shop.tokenizer
     policy = shop.load_policy(sft)
     start = PolicyReader(
         model=shop.load_policy(sft).requires_grad_(False),
-        temperature=cfg.generation.temperature,
-        rows=cfg.ppo.micro_batch_size or cfg.ppo.minibatch_size,
+        temperature=settings.sampling.temperature,
+        rows=settings.forward_rows,
     )
     values = None
     if trains_values(cfg.algorithm, cfg.advantage):
@@ -153,7 +159,7 @@ def train_ppo(
         grad_clip=cfg.grad_clip,
         checkpoint_every=cfg.checkpoint_every,
         tracker=tracker,
-        accumulate=cfg.minibatch_size // (cfg.micro_batch_size or cfg.minibatch_size),
+        accumulate=cfg.minibatch_size // module.settings.forward_rows,
     )
     shop.model.save(module.policy, shop.tokenizer, directory / "policy")
     return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

@@ -12,7 +12,7 @@ from rlhf.types import PromptBatch, Rollout
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How responses are drawn. Only temperature 1, top_k 0 and top_p 1 draw from the policy
+    """Settings of the draws. Only temperature 1, top_k 0 and top_p 1 draw from the policy
     itself."""
 
     max_new_tokens: int
