@@ -116,7 +116,8 @@ class Checker:
         from rlhf.stages.sft import sft_fingerprint
 
         wanted = cfg.stage == "reward_model" or (
-            cfg.stage == "ppo" and needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm)
+            cfg.stage == "ppo"
+            and needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
         )
         key = digest([wanted, _without_later(cfg)])
         if key not in self._stages:

@@ -80,7 +80,9 @@ def _stages(shop: Workshop, plain: Mapping[str, Any], directory: Path) -> Summar
     if cfg.stage == "sft":
         return _written(summarise_artifact(shop, sft, plain), directory)
     reward_model: Path | None = None
-    if cfg.stage == "reward_model" or needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm):
+    if cfg.stage == "reward_model" or needs_reward_model(
+        cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage
+    ):
         reward_model = reward_model_artifact(shop, sft)
         parents["reward_model"] = reward_model.name
     if cfg.stage == "reward_model":

@@ -14,9 +14,9 @@ from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.functional.best_of_n import best_of_n_mean
 from rlhf.oracle import bon_kl
 from rlhf.randomness import generator
-from rlhf.rollout.engines.torch import Sampling, generate
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import mean_and_se
-from rlhf.rollout.score import whole_score
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import Workshop
@@ -71,6 +71,8 @@ def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[s
     judges, scorer = judges_of(shop, reward_model), build(shop.cfg.scorer)
     if judges.reward_model is not None:
         judges.reward_model.to(shop.device)
+    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
+    sampling = Sampling(**dict(shop.cfg.generation))
     heldout = list(dict.fromkeys(shop.data.prompts.heldout))[: settings.prompts]
     texts = [text for text in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}
@@ -79,19 +81,8 @@ def measure(shop: Workshop, sft: Path, reward_model: Path | None) -> list[dict[s
             torch.device(shop.device)
         )
         draws = generator(settings.seed, "best_of_n", "responses", start, device=shop.device)
-        sampling = Sampling(**dict(shop.cfg.generation))
-        rollout = generate(
-            policy, batch, sampling, eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=draws
-        )
-        judged = judges.scores(rollout)
-        maximised = whole_score(
-            scorer,
-            rollout,
-            judged,
-            getattr(shop.cfg.scorer, "missing_eos", "none"),
-            getattr(shop.cfg.scorer, "missing_eos_value", None),
-        )
-        for name, score in {"": maximised, **judged}.items():
+        responses = judges.read(engine.respond(batch, sampling, draws))
+        for name, score in {"": scorer(responses), **responses.scores}.items():
             parts.setdefault(name, []).append(score.cpu())
     scores = {
         name: torch.cat(column).view(len(heldout), settings.samples)

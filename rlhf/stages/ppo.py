@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,19 @@ import torch
 from transformers import PreTrainedModel
 
 from rlhf.config.build import build
+from rlhf.config.properties import trains_values
 from rlhf.config.schema import Config
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.data.loaders import draw_prompts
 from rlhf.digests import file_digest
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.load import load_scalar_model, scalar_model_from
+from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
-from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
-from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
-from rlhf.rollout.engines.torch import Sampling
+from rlhf.modules.online import CollectedMinibatches, OnlineModule
+from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import Judges
 from rlhf.stages.context import Workshop
 from rlhf.tracking.base import Tracker
@@ -39,46 +44,66 @@ def kl_penalty(cfg: Config) -> KLPenalty:
     )
 
 
-def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> PPOModule:
-    cfg, tokenizer = shop.cfg, shop.tokenizer
-    policy, start = shop.load_policy(sft), shop.load_policy(sft).requires_grad_(False)
-    kl = kl_penalty(cfg)
-    heldout = shop.data.prompts.heldout
-    prompts = PromptSource(
-        draw=lambda i: collate_prompts(
-            tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)
-        ),
-        heldout=collate_prompts(
-            tokenizer, [heldout[i % len(heldout)] for i in range(cfg.evaluation.prompts)]
-        ),
-        training=lambda: collate_prompts(tokenizer, shop.data.prompts.train),
+def ppo_module(shop: Workshop, sft: Path, reward_model: Path | None) -> OnlineModule:
+    """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
+    cfg, kl = shop.cfg, kl_penalty(shop.cfg)
+    names = OnlineSettings.__dataclass_fields__.keys() & dict(cfg.ppo)
+    settings = OnlineSettings(
+        **{name: getattr(cfg.ppo, name) for name in names},
+        evaluation=EvaluationSettings(**dict(cfg.evaluation)),
+        sampling=Sampling(**dict(cfg.generation)),
+        seed=cfg.seed,
     )
-    given = {
-        **dict(cfg.ppo),
-        **dict(cfg.scorer),
-        "eval_every": cfg.evaluation.every,
-        "eval_samples": cfg.evaluation.samples,
-    }
-    chosen = PPOSettings.__dataclass_fields__
-    return PPOModule(
-        policy,
-        value_model(cfg, policy, reward_model),
-        frozen=Frozen(
-            reference=copy.deepcopy(start) if kl.moves_reference else start,
-            judges=judges_of(shop, reward_model),
-            scorer=build(cfg.scorer),
-            sft=start if kl.moves_reference else None,
-        ),
-        prompts=prompts,
+    module: OnlineModule = build(
+        cfg.algorithm,
+        parts=online_parts(shop, sft, reward_model, settings, moving=kl.moves_reference),
         kl=kl,
         trust_region=build(cfg.trust_region),
-        make_optimizer=partial(make_optimizer, cfg),
-        settings=PPOSettings(**{name: value for name, value in given.items() if name in chosen}),
         advantage=build(cfg.advantage),
-        sampling=Sampling(**dict(cfg.generation)),
-        eos=eos_id(tokenizer),
-        pad=pad_id(tokenizer),
-        seed=cfg.seed,
+        settings=settings,
+    )
+    return module
+
+
+def online_parts(
+    shop: Workshop,
+    sft: Path,
+    reward_model: Path | None,
+    settings: OnlineSettings,
+    *,
+    moving: bool,
+) -> OnlineParts:
+    """The live objects. `moving`: the reference is a model of its own, beside the start."""
+    cfg, tokenizer = shop.cfg, shop.tokenizer
+    policy = shop.load_policy(sft)
+    start = PolicyReader(
+        model=shop.load_policy(sft).requires_grad_(False),
+        temperature=settings.sampling.temperature,
+        rows=settings.forward_rows,
+    )
+    values = None
+    if trains_values(cfg.algorithm, cfg.advantage):
+        values = value_model(cfg, policy, reward_model)
+    return OnlineParts(
+        policy=policy,
+        value_model=values,
+        reference=replace(start, model=copy.deepcopy(start.model)) if moving else start,
+        start=start,
+        engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
+        judges=judges_of(shop, reward_model),
+        scorer=build(cfg.scorer),
+        prompts=prompt_source(shop),
+        make_optimizer=partial(make_optimizer, shop),
+    )
+
+
+def prompt_source(shop: Workshop) -> PromptSource:
+    cfg, prompts = shop.cfg, shop.data.prompts
+    collate = partial(collate_prompts, shop.tokenizer)
+    return PromptSource(
+        draw=lambda i: collate(draw_prompts(prompts.train, cfg.ppo.rollout_size, cfg.seed, i)),
+        heldout=collate([*islice(cycle(prompts.heldout), cfg.evaluation.prompts)]),
+        training=lambda: collate(prompts.train),
     )
 
 
@@ -109,10 +134,15 @@ def value_model(cfg: Config, policy: PreTrainedModel, reward_model: Path | None)
 
 
 def make_optimizer(
-    cfg: Config, policy: PreTrainedModel, values: ScalarModel
+    shop: Workshop, policy: PreTrainedModel, values: ScalarModel | None
 ) -> torch.optim.Optimizer:
-    groups = ppo_parameter_groups(policy, values, value_lr=cfg.ppo.value_lr)
-    optimizer: torch.optim.Optimizer = build(cfg.ppo.optimizer, params=groups)
+    """Over the policy and the value model, whose learning rate is its own where one is given."""
+    settings = shop.cfg.ppo
+    groups: list[dict[str, Any]] = [{"params": shop.model.trainable_parameters(policy)}]
+    if values is not None:
+        own = {} if settings.value_lr is None else {"lr": settings.value_lr}
+        groups.append({"params": list(values.parameters()), **own})
+    optimizer: torch.optim.Optimizer = build(settings.optimizer, params=groups)
     return optimizer
 
 
@@ -129,8 +159,7 @@ def train_ppo(
         grad_clip=cfg.grad_clip,
         checkpoint_every=cfg.checkpoint_every,
         tracker=tracker,
-        accumulate=cfg.minibatch_size // (cfg.micro_batch_size or cfg.minibatch_size),
+        accumulate=cfg.minibatch_size // module.settings.forward_rows,
     )
-    module.policy.save_pretrained(directory / "policy")
-    shop.tokenizer.save_pretrained(directory / "policy")
+    shop.model.save(module.policy, shop.tokenizer, directory / "policy")
     return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

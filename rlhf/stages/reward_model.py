@@ -25,7 +25,8 @@ from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
-from rlhf.rollout.engines.torch import Sampling, decode, generate
+from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.stages.context import Workshop, last_record
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -119,15 +120,13 @@ def sample_responses(
     prompts in random order."""
     policy = shop.load_policy(sft).to(shop.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=shop.cfg.generation.max_new_tokens)
-    eos, pad = eos_id(shop.tokenizer), pad_id(shop.tokenizer)
+    engine = TorchEngine(policy, eos_id(shop.tokenizer), pad_id(shop.tokenizer))
     seed, parts = shop.cfg.reward_model.seed, []
     drawn = draw_prompts(prompts, count, seed, 1)
     for start in range(0, count, SAMPLE_ROWS):
         batch = collate_prompts(shop.tokenizer, drawn[start : start + SAMPLE_ROWS])
         draws = generator(seed, "reward_model", purpose, start, device=shop.device)
-        parts.append(
-            generate(policy, batch.to(shop.device), sampling, eos=eos, pad=pad, generator=draws)
-        )
+        parts.append(engine.respond(batch.to(shop.device), sampling, draws))
     return parts
 
 
