@@ -69,9 +69,9 @@ BREAKINGS = (
     ),
     Breaking(
         "the controller updated twice an iteration",
-        "rlhf/modules/ppo.py",
-        "            self.kl.update(sequence_nats, token_nats, episodes)\n",
-        "            self.kl.update(sequence_nats, token_nats, episodes)\n" * 2,
+        "rlhf/modules/online.py",
+        "            self.kl.update(self.steering)\n",
+        "            self.kl.update(self.steering)\n" * 2,
     ),
     Breaking(
         "the score read at the last position, pad or not",
@@ -88,10 +88,10 @@ BREAKINGS = (
     ),
     Breaking(
         "the coefficient of the next rollout used for this one",
-        "rlhf/modules/ppo.py",
-        "        experience, rewards = to_experience(",
-        "        self.kl.update(float(scored.kl.sum(1).mean()), 0.0, len(scored.kl))\n       "
-        " experience, rewards = to_experience(",
+        "rlhf/modules/online.py",
+        "        self.experience, rewards = to_experience(",
+        "        self.kl.update(steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask))\n"
+        "        self.experience, rewards = to_experience(",
     ),
     Breaking(
         "the value of the state after a token, not before it",

@@ -111,7 +111,7 @@ def exact_plant(directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
     source = build(cfg.data)
     shop = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
     module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
-    _, ref_logp, reward = ExactView(module, module.prompts.training()).tables()
+    _, ref_logp, reward = ExactView(module, module.parts.prompts.training()).tables()
     return ref_logp, reward
 
 

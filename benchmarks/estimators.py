@@ -30,7 +30,7 @@ from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import masked_sum
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.exact import ExactView
-from rlhf.modules.ppo import CollectedMinibatches, PPOModule
+from rlhf.modules.online import CollectedMinibatches, OnlineModule
 from rlhf.oracle import exact_sequence_kl
 from rlhf.oracle.calibration import calibrate_mean, calibrate_ratio, draw
 from rlhf.stages.context import StageContext
@@ -45,13 +45,13 @@ HEAD = (
 )
 
 
-def report(module: PPOModule, args: argparse.Namespace) -> list[str]:
+def report(module: OnlineModule, args: argparse.Namespace) -> list[str]:
     """One row for each estimate, made of `args.responses` responses to the prompts of training in
     turns.
 
     None while policy and reference are the same.
     """
-    view = ExactView(module, module.prompts.training())
+    view = ExactView(module, module.parts.prompts.training())
     scored, mask = view.score(), view.rollout.mask
     d = (scored.logp.double(), scored.ref_logp.double())
     logp, ref_logp = (view.by_prompt(masked_sum(x, mask, dim=1)) for x in d)
@@ -124,7 +124,8 @@ def main(args: argparse.Namespace) -> None:
             module.iteration = cfg.ppo.iterations
             rows = report(module, args)
         else:
-            module.settings = replace(module.settings, eval_every=args.every)
+            evaluation = replace(module.settings.evaluation, every=args.every)
+            module.settings = replace(module.settings, evaluation=evaluation)
 
             def measure() -> dict[str, float]:
                 rows.extend(report(module, args))

@@ -27,6 +27,7 @@ from rlhf.kl.properties import descends
 from rlhf.kl.reference import SFT
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.exact import ExactView, angle
+from rlhf.rollout.score import Responses, Scorer
 from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import ppo_module
 from rlhf.stages.table import artifacts, fingerprints
@@ -47,11 +48,9 @@ PAIRS: list[tuple[Any, Any]] = [
 ]
 
 
-class NoReward:
-    needs_reward_model = False
-
-    def __call__(self, rollout: Any, scores: Any) -> torch.Tensor:
-        return torch.zeros(len(rollout.tokens), dtype=torch.float64)
+class NoReward(Scorer):
+    def score(self, responses: Responses) -> torch.Tensor:
+        return torch.zeros(len(responses.prompts), dtype=torch.float64)
 
 
 def main(directory: Path) -> None:
@@ -61,27 +60,27 @@ def main(directory: Path) -> None:
     shop = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
     module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
     module.policy = load_causal_lm(directory / "policy").eval()
-    module._frozen = (replace(module.frozen, scorer=NoReward()),)
-    module.settings = replace(module.settings, critic_warmup=0, missing_eos="none")
-    for model in (module.policy, module.frozen.reference, module.value_model):
+    module.parts = replace(module.parts, scorer=NoReward())
+    module.settings = replace(module.settings, critic_warmup=0)
+    for model in (module.policy, module.parts.reference.model, module.value_model):
         model.double()
         model.eval()
-    view = ExactView(module, module.prompts.training())
+    view = ExactView(module, module.parts.prompts.training())
     print(
         "| estimator | placement | relative error | angle | length | its gradient descends"
         " |\n|---|---|---|---|---|---|"
     )
     for estimator, placement in PAIRS:
         module.kl = penalty = KLPenalty(Fixed(1.0), estimator, placement, SFT())
-        found, true = view.ppo_gradient(), -view.objective_gradient()
+        ours, true = view.loss_gradient(), -view.objective_gradient()
         error, length = (
-            float((found - true).norm() / true.norm()),
-            float(found.norm() / true.norm()),
+            float((ours - true).norm() / true.norm()),
+            float(ours.norm() / true.norm()),
         )
         means = descends(penalty.estimates, penalty.acts).replace("|", "\\|")
         print(
             f"| {penalty.estimates.name} | {penalty.acts.name} | {error:.2g} |"
-            f" {angle(found, true):.2f}° | {length:.3f} | {means} |"
+            f" {angle(ours, true):.2f}° | {length:.3f} | {means} |"
         )
 
 

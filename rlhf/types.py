@@ -1,4 +1,4 @@
-"""The data that flows: each step of PPO makes a new type and changes none.
+"""The data that flows: each step of an iteration makes a new type and changes none.
 
     PromptBatch -> Rollout -> ScoredRollout -> Experience -> minibatches (Experience again, fewer
     rows)
@@ -9,7 +9,7 @@ Masks are boolean, True = counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -18,9 +18,8 @@ from torch import Tensor
 
 
 class Batch:
-    """What every batch can do: move between devices and give some of its rows. Fields are
-    tensors with rows first, tuples with an item a row, batches or dicts of these; numbers stay
-    as they are."""
+    """Rows that move between devices together and can be selected. Fields are tensors with rows
+    first, tuples with an item a row, batches or dicts of these; numbers stay as they are."""
 
     def _map(self, tensor_fn: Any, list_fn: Any) -> Self:
         def apply(value: Any) -> Any:
@@ -58,7 +57,7 @@ class PromptBatch(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Batch):
-    """What the policy wrote. `mask` is True up to and including the first EOS."""
+    """Responses of the policy. `mask` is True up to and including the first EOS."""
 
     prompt: PromptBatch
     tokens: Tensor  # [B, T] long, padded right
@@ -75,33 +74,44 @@ class Rollout(Batch):
     def attention(self) -> Tensor:
         return torch.cat([self.prompt.mask, self.mask], dim=1)  # [B, L] bool
 
+    def split(self, rows: int) -> Iterator[Rollout]:
+        """Its responses in order, `rows` at a time."""
+        for index in torch.arange(len(self.tokens)).split(rows):
+            yield self.rows(index)
+
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredRollout(Batch):
+class TokenView(Batch):
+    """Policy and reference at each token of a rollout; all [B, T], 0 where masked."""
+
+    logp: Tensor  # of the policy that sampled, recomputed by the training forward
+    ref_logp: Tensor
+    exact_kl: Tensor  # sum over the vocabulary at each prefix
+    entropy: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredRollout(TokenView):
     """A rollout as policy, reference, value model and scorer see it, before the KL is added."""
 
     rollout: Rollout
-    logp: Tensor  # [B, T] of the policy that sampled, recomputed by the training forward
-    ref_logp: Tensor  # [B, T]
     kl: Tensor  # [B, T] the penalty's estimate per token, 0 where masked
-    exact_kl: Tensor  # [B, T] sum over the vocabulary at each prefix
-    entropy: Tensor  # [B, T]
-    values: Tensor  # [B, T] of the state before each token
-    judged: dict[str, Tensor]  # every judge's score [B], by name
-    raw_score: Tensor  # [B] as the scorer made it of them
-    score: Tensor  # [B] after the missing-EOS rule and the clip
+    values: Tensor | None  # [B, T] of the state before each token, where there is a value model
+    judge_scores: dict[str, Tensor]  # every judge's score [B], by name
+    raw_score: Tensor  # [B] the scorer's, with its rule for responses that never ended
+    score: Tensor  # [B] after the scorer's clip: the training reward, before the KL
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experience(Batch):
-    """What the PPO loss needs, one row a response."""
+    """The data of an online algorithm's loss, one row a response."""
 
     rollout: Rollout
     logp: Tensor  # [B, T] old log-probabilities
     ref_logp: Tensor  # [B, T]
-    values: Tensor  # [B, T] old values
+    values: Tensor | None  # [B, T] old values, where there is a value model
     advantages: Tensor  # [B, T]
-    returns: Tensor  # [B, T]
+    returns: Tensor | None  # [B, T] that a value model learns, where there is one
     # one unit of reward in units of `advantages`: 1, or 1/std where they (or the rewards) were
     # whitened
     reward_unit: float
@@ -139,6 +149,3 @@ class PreferenceBatch(Batch):
     rejected: Tensor  # [B, L']
     rejected_mask: Tensor  # [B, L'] bool
     margin: Tensor  # [B], 0 where none is known
-
-
-Texts = Sequence[str]

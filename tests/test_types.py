@@ -25,14 +25,14 @@ def test_rows_of_everything_nested():
         exact_kl=x,
         entropy=x,
         values=x,
-        judged={"gold": x[:, 0]},
+        judge_scores={"gold": x[:, 0]},
         raw_score=x[:, 0],
         score=x[:, 0],
     )
     some = scored.rows(torch.tensor([2, 0]))
     assert some.rollout.prompt.texts == ("c", "a")
     assert some.rollout.prompt.tokens.tolist() == [[4, 5], [0, 1]]
-    assert some.judged["gold"].tolist() == [2.0, 0.0] and some.rollout.ended.tolist() == [
+    assert some.judge_scores["gold"].tolist() == [2.0, 0.0] and some.rollout.ended.tolist() == [
         True,
         False,
     ]

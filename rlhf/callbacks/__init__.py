@@ -1,1 +1,1 @@
-"""What happens at the boundary of an iteration: records, checkpoints, progress, exact answers."""
+"""Work at the boundary of an iteration: records, checkpoints, progress, exact answers."""

@@ -1,5 +1,5 @@
-"""Exact answers along a PPO run on an enumerable problem: J, KL, entropy, the optimum, and the
-share of the gain that was reached."""
+"""Exact answers along a run on an enumerable problem: J, KL, entropy, the optimum, and the share of
+the gain that was reached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from rlhf.modules.base import Metrics
 from rlhf.modules.exact import ExactView
-from rlhf.modules.ppo import PPOModule
+from rlhf.modules.online import OnlineModule
 from rlhf.oracle import (
     Standing,
     best_of_n_curve,
@@ -27,21 +27,20 @@ class Oracle(pl.Callback):
     """Adds `oracle/...` to the record of every evaluation, and leaves `oracle.json` in the run's
     directory.
 
-    The expectations are over the prompts that PPO draws from, each counted once, and over all of
-    their responses; the reward is the score that PPO maximises. beta is the coefficient in force,
-    pi and ref are taken at the sampling temperature, top-k and top-p aside. Other stages are left
-    alone. Raises ValueError at the start of PPO where there are too many responses to list.
+    The expectations are over the prompts that the rollouts draw from, each counted once, and over
+    all of their responses; the reward is the score that training maximises. beta is the coefficient
+    in force, pi and ref are taken at the sampling temperature, top-k and top-p aside. Other stages
+    are left alone. Raises ValueError at the start where there are too many responses to list.
     """
 
     def __init__(self) -> None:
         self.view: ExactView | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not isinstance(pl_module, PPOModule):
+        if not isinstance(pl_module, OnlineModule):
             return
-        self.view = ExactView(pl_module, pl_module.prompts.training())
-        # listed now, so that too many are told before any training
-        assert len(self.view.rollout.tokens)
+        self.view = ExactView(pl_module, pl_module.parts.prompts.training())
+        assert len(self.view.rollout.tokens)  # listed now: too many are refused before any training
         pl_module.measures.append(self.measure)
 
     def measure(self) -> Metrics:
@@ -60,14 +59,14 @@ class Oracle(pl.Callback):
         logp, ref_logp, reward = self.view.tables()
         beta = self.view.module.kl.coef
         rows = standings(logp, ref_logp, reward, beta)
-        found = report(self.view.prompts.texts, rows, beta, ref_logp, reward)
+        answers = report(self.view.prompts.texts, rows, beta, ref_logp, reward)
         controller = self.view.module.kl.controller
         if controller.target is not None and controller.unit == "sequence":
-            found["target"] = {
+            answers["target"] = {
                 "kl": controller.target,
                 "beta": right_beta(ref_logp, reward, controller.target),
             }
-        write_json(Path(trainer.default_root_dir) / "oracle.json", found)
+        write_json(Path(trainer.default_root_dir) / "oracle.json", answers)
 
 
 def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:

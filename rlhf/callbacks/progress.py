@@ -1,5 +1,5 @@
-"""What a person sees while a stage trains: one live line in a terminal, a plain line an
-iteration elsewhere."""
+"""The screen while a stage trains: one live line in a terminal, a plain line an iteration
+elsewhere."""
 
 from __future__ import annotations
 
@@ -41,8 +41,7 @@ class Progress(pl.Callback):
         self.spoke = 0.0
         self.began = (0.0, 0)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.began = (time.time(), pl_module.iteration)
         self.kept = {}
         if not self.console.is_terminal:
@@ -64,22 +63,19 @@ class Progress(pl.Callback):
         self.live.start()
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx == 0:
             self._show(pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._show(pl_module, last=True)
         self._close()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._close()
 
-    def _show(self, module: pl.LightningModule, last: bool = False) -> None:
-        assert isinstance(module, StageModule)
+    def _show(self, module: StageModule, last: bool = False) -> None:
         self.kept.update(module.record)
         numbers = describe(self.kept)
         if self.live is not None:

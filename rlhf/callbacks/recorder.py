@@ -1,4 +1,4 @@
-"""The iteration boundary, in one place: metrics written, tracker told, checkpoint saved, a stop
+"""The iteration boundary, in one place: metrics written, tracker notified, checkpoint saved, a stop
 request obeyed."""
 
 from __future__ import annotations
@@ -36,12 +36,8 @@ class Recorder(Checkpoint):
     ) -> None:
         """`status_in`: the directory of the run on whose behalf a stage trains; the same as
         `directory` for PPO."""
-        self.directory, self.checkpoint_every, self.tracker, self.status_in = (
-            directory,
-            checkpoint_every,
-            tracker,
-            status_in,
-        )
+        self.directory, self.checkpoint_every = directory, checkpoint_every
+        self.tracker, self.status_in = tracker, status_in
         self.saved = -1
         self.stop = Stop()
         self.began = time.time()
@@ -57,33 +53,29 @@ class Recorder(Checkpoint):
         raise Stopped(self.stop.exit_code or 143, str(self.directory))
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, StageModule)
         if self.stop.signals and self.saved == pl_module.iteration:
             self._leave()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         self._handlers.close()
 
     # --- iterations
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._handlers.enter_context(handled(("SIGINT", "SIGTERM"), self._ask))
         self.began = time.time()
         if pl_module.iteration == 0:
             pl_module.record = pl_module.initial_record()
             self._write(pl_module)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.saved = pl_module.iteration if pl_module.iteration else -1
         for name in FILES:
             keep_until(self.directory / name, pl_module.iteration if self.saved >= 0 else -1)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, StageModule)
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._write(pl_module)
         if (
             pl_module.iteration == pl_module.iterations

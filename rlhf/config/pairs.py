@@ -10,7 +10,7 @@ from rlhf.config.pieces.data import JsonLines
 from rlhf.config.pieces.kl import PID, Dual
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.tracking import MLflowTracker
-from rlhf.config.properties import asks, kl_properties, needs_reward_model
+from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
 from rlhf.config.schema import KL, PPO, Generation
 from rlhf.kl import rules
 
@@ -84,10 +84,26 @@ def _missing_eos(scorer: Any) -> Iterator[Fault]:
         )
 
 
-def _rewards(data: Any, scorer: Any, stage: str, ppo: PPO, algorithm: Any) -> Iterator[Fault]:
+def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
+    try:
+        wanted = asks(advantage, "needs_values", by_default=True)
+        trained = trains_values(algorithm, advantage)
+    except ValueError:  # `_rewards` says it
+        return
+    if wanted and not trained:
+        reason = f"needs a value model, and algorithm={algorithm.name} trains none"
+        yield Fault(f"advantage={advantage.name}", reason)
+    elif ppo.critic_warmup and not trained:
+        reason = "there is no value model to train; set it to 0"
+        yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
+
+
+def _rewards(
+    data: Any, scorer: Any, stage: str, ppo: PPO, algorithm: Any, advantage: Any
+) -> Iterator[Fault]:
     try:
         by_gold = asks(scorer, "needs_gold", by_default=False)
-        reads_model = needs_reward_model(scorer, ppo, algorithm)
+        reads_model = needs_reward_model(scorer, ppo, algorithm, advantage)
     except ValueError as error:
         yield Fault("", str(error))
         return
@@ -122,6 +138,7 @@ PAIRS: tuple[tuple[Callable[..., Iterator[Fault]], tuple[str, ...]], ...] = (
     (_batches, ("ppo",)),
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),
-    (_rewards, ("data", "scorer", "stage", "ppo", "algorithm")),
+    (_values, ("algorithm", "advantage", "ppo")),
+    (_rewards, ("data", "scorer", "stage", "ppo", "algorithm", "advantage")),
     (_tracking, ("tracking",)),
 )

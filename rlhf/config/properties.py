@@ -53,19 +53,31 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
     return bool(getattr(owner, need, by_default))
 
 
-def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any) -> bool:
+def trains_values(algorithm: Any, advantage: Any) -> bool:
+    """True if PPO trains a value model: the advantage needs values and the algorithm trains them.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    wanted = asks(advantage, "needs_values", by_default=True)
+    return wanted and asks(algorithm, "needs_values", by_default=False)
+
+
+def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:
     """True if PPO scores with a reward model or starts its value model from one.
 
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    valued = ppo.value_init == "reward_model" and asks(algorithm, "needs_values", by_default=False)
+    valued = ppo.value_init == "reward_model" and trains_values(algorithm, advantage)
     return valued or asks(scorer, "needs_reward_model", by_default=True)
 
 
 # stages that others stand on only where a config asks for them
 ASKED_FOR: dict[str, Callable[[Config], bool]] = {
-    "reward_model": lambda cfg: needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm)
+    "reward_model": lambda cfg: needs_reward_model(
+        cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage
+    )
 }
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rlhf.functional.kl import k1, sequence_nats, token_nats
 from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean, masked_sum
 from rlhf.functional.sequences import last_index
-from rlhf.kl.controller import Controller
+from rlhf.kl.controller import Controller, Unit
 from rlhf.kl.estimator import Estimator
 from rlhf.kl.placement import Placement, sequence_weights, spread, token_weights
 from rlhf.kl.properties import (
@@ -33,6 +35,29 @@ def shaped_rewards(kl: Tensor, score: Tensor, mask: Tensor, coef: Coef) -> Tenso
     """
     at_last = torch.arange(mask.shape[-1], device=mask.device) == last_index(mask).unsqueeze(-1)
     return -masked_fill_zero(coef * kl, mask) + torch.where(at_last, score.unsqueeze(-1), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeringKL:
+    """The KL of one rollout that moves the coefficient."""
+
+    sequence_nats: float
+    token_nats: float
+    episodes: int
+
+    def nats(self, unit: Unit) -> float:
+        return self.sequence_nats if unit == "sequence" else self.token_nats
+
+
+def steering_kl(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> SteeringKL:
+    """Of the plain log-ratio, whatever estimator shapes the reward: an unbiased estimate of the KL
+    that is steered (docs/decisions/0004). All [B, T]."""
+    per_token = k1(logp.double(), ref_logp.double())
+    return SteeringKL(
+        sequence_nats=float(sequence_nats(per_token, mask)[0]),
+        token_nats=float(token_nats(per_token, mask)[0]),
+        episodes=len(logp),
+    )
 
 
 class KLPenalty:
@@ -139,22 +164,19 @@ class KLPenalty:
             kl = token_weights(logp, old_logp, mask) * kl
         return reduce((self.coef if coef is None else coef) * kl, mask)
 
-    def update(self, sequence_nats: float, token_nats: float, episodes: int) -> None:
+    def update(self, kl: SteeringKL) -> None:
         """Once per rollout, after its use, with its KL over all ranks: the controller gets the
         unit it asks for."""
         unit = self.controller.unit
-        self.controller.update(
-            sequence_nats if unit == "sequence" else token_nats, episodes, unit=unit
-        )
+        self.controller.update(kl.nats(unit), kl.episodes, unit=unit)
 
-    def steering(self, sequence_nats: float, token_nats: float) -> dict[str, float]:
+    def steering(self, kl: SteeringKL) -> dict[str, float]:
         """`kl/target_<unit>_nats` and `kl/error_<unit>_nats`, KL - target, in the controller's
         unit; nothing without a target."""
         unit, target = self.controller.unit, self.controller.target
         if target is None:
             return {}
-        kl = sequence_nats if unit == "sequence" else token_nats
-        return {f"kl/target_{unit}_nats": target, f"kl/error_{unit}_nats": kl - target}
+        return {f"kl/target_{unit}_nats": target, f"kl/error_{unit}_nats": kl.nats(unit) - target}
 
     def state_dict(self) -> dict[str, Any]:
         return {"controller": self.controller.state_dict()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -29,22 +29,39 @@ transformers_logging.set_verbosity_error()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-class TinyModel:
+class ModelPiece(Protocol):
+    """A piece of conf/model: where the policy comes from, what is trained of it, how it is kept."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the weights, for the fingerprint."""
+
+    def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+        """The model's own, or what `train` makes of the data."""
+
+    def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+        """The model before any training, without dropout."""
+
+    def trainable_parameters(self, model: PreTrainedModel) -> list[nn.Parameter]:
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def save(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path
+    ) -> None:
+        """Writes a directory that transformers loads."""
+        model.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
+
+
+class TinyModel(ModelPiece):
     """A Llama or GPT-2 from its configuration, with random weights that depend on `seed` alone."""
 
     def __init__(
         self, *, architecture: str, hidden_size: int, layers: int, heads: int, seed: int
     ) -> None:
-        self.architecture, self.hidden_size, self.layers, self.heads, self.seed = (
-            architecture,
-            hidden_size,
-            layers,
-            heads,
-            seed,
-        )
+        self.architecture, self.hidden_size, self.layers = architecture, hidden_size, layers
+        self.heads, self.seed = heads, seed
 
     def identity(self) -> dict[str, Any]:
-        """What decides the weights, for the fingerprint."""
         return dict(vars(self))
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
@@ -81,19 +98,15 @@ class TinyModel:
         )
 
 
-class HFModel:
+class HFModel(ModelPiece):
     """Any causal LM: a directory or a hub name. Code that comes with a model runs only where
     `trust_remote_code` says so."""
 
     def __init__(
         self, *, path: str, revision: str | None, dtype: str, trust_remote_code: bool
     ) -> None:
-        self.path, self.revision, self.dtype, self.trust_remote_code = (
-            path,
-            revision,
-            dtype,
-            trust_remote_code,
-        )
+        self.path, self.revision, self.dtype = path, revision, dtype
+        self.trust_remote_code = trust_remote_code
 
     def identity(self) -> dict[str, Any]:
         """A local directory is known by its files' content, a hub model by name and revision."""

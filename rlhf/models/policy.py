@@ -1,11 +1,16 @@
-"""The policy's view of its own responses."""
+"""A causal LM's reading of responses."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import positions
+from rlhf.types import Rollout
 
 
 def response_logits(
@@ -25,3 +30,28 @@ def response_logits(
         logits_to_keep=length + 1,
     ).logits
     return logits[:, :-1].float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyReader:
+    """A network that reads responses at the sampling temperature, `rows` of them a forward pass.
+
+    The reference is one. A reference that is not a network of its own (the policy's with its
+    adapter off, say) overrides `logits`.
+    """
+
+    model: PreTrainedModel
+    temperature: float
+    rows: int
+
+    def logits(self, rollout: Rollout) -> Tensor:
+        """[B, T, V] over the temperature, in one forward pass, with their gradient."""
+        length = rollout.tokens.shape[1]
+        logits = response_logits(self.model, rollout.sequence, rollout.attention, length)
+        return logits / self.temperature
+
+    @torch.no_grad()
+    def logp(self, rollout: Rollout) -> Tensor:
+        """[B, T] log-probabilities of the response's tokens, 0 where masked."""
+        parts = [token_logp(self.logits(part), part.tokens) for part in rollout.split(self.rows)]
+        return torch.cat(parts).masked_fill(~rollout.mask, 0.0)

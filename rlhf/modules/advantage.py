@@ -1,5 +1,85 @@
-"""Advantage estimates, by the names of conf/advantage."""
+"""Advantage estimates, by the names of conf/advantage, and the experience made with one."""
 
-from rlhf.rollout.view import AdvantageSettings as GAE
+from __future__ import annotations
 
-__all__ = ["GAE"]
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from rlhf.functional.advantages import gae
+from rlhf.functional.masking import masked_std, masked_whiten
+from rlhf.functional.standard_errors import groups_of
+from rlhf.kl.penalty import KLPenalty
+from rlhf.types import Experience, ScoredRollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advantages:
+    advantages: Tensor  # [B, T]
+    returns: Tensor | None = None  # [B, T] that a value model learns: of a piece that needs values
+    # one unit of reward in units of the advantages, where these or the rewards were divided
+    reward_unit: float = 1.0
+
+
+class Advantage(Protocol):
+    """A piece of conf/advantage: it turns token rewards into advantages."""
+
+    needs_values: ClassVar[bool]  # True: a value model is trained for it
+
+    def __call__(
+        self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
+    ) -> Advantages:
+        """Rewards, values (where it needs them), mask [B, T]; groups [B]: equal prompts, equal
+        number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GAE:
+    """Generalised advantage estimation (arXiv 1506.02438). Returns are advantages + values before
+    any whitening of the advantages.
+
+    A whitened response's advantages depend on the others of its rollout: `mixes_responses`.
+    """
+
+    needs_values: ClassVar[bool] = True
+    gamma: float
+    lam: float
+    whiten: bool  # advantages: mean 0, std 1 over the response tokens of the rollout
+    # token rewards: divided by their std, mean kept (which moves each token by mean * (1 - 1/std))
+    whiten_rewards: bool
+
+    @property
+    def mixes_responses(self) -> bool:
+        return self.whiten or self.whiten_rewards
+
+    def __call__(
+        self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
+    ) -> Advantages:
+        assert values is not None
+        unit = 1.0
+        if self.whiten_rewards:
+            unit /= float(masked_std(rewards, mask))
+            rewards = masked_whiten(rewards, mask, center=False)
+        advantages, returns = gae(rewards, values, mask, self.gamma, self.lam)
+        if self.whiten:
+            unit /= float(masked_std(advantages, mask))
+            advantages = masked_whiten(advantages, mask)
+        return Advantages(advantages=advantages, returns=returns, reward_unit=unit)
+
+
+def to_experience(
+    scored: ScoredRollout, penalty: KLPenalty, advantage: Advantage
+) -> tuple[Experience, Tensor]:
+    """The KL enters here. Gives the experience and the shaped token rewards [B, T]."""
+    rollout, mask = scored.rollout, scored.rollout.mask
+    rewards = penalty.token_rewards(scored.kl, scored.score, mask)
+    estimate = advantage(rewards, scored.values, mask, groups_of(rollout.prompt.texts))
+    experience = Experience(
+        rollout=rollout,
+        logp=scored.logp,
+        ref_logp=scored.ref_logp,
+        values=scored.values,
+        **vars(estimate),
+    )
+    return experience, rewards

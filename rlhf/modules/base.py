@@ -1,5 +1,5 @@
-"""What the three Lightning modules share: their own count of iterations, and a learning rate
-that is a function of it."""
+"""The base of the Lightning modules: their own count of iterations, and a learning rate that is a
+function of it."""
 
 from __future__ import annotations
 

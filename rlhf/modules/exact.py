@@ -1,5 +1,5 @@
-"""A PPO module seen exactly: every response to its prompts listed, scored and weighted by its
-probability."""
+"""An online algorithm seen exactly: every response to its prompts listed, scored and weighted by
+its probability."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from rlhf.data.collate import eos_id
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import masked_mean, masked_sum
-from rlhf.models.policy import response_logits
-from rlhf.modules.ppo import PPOModule
+from rlhf.modules.advantage import to_experience
+from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
-from rlhf.rollout.view import to_experience
 from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
 
 
@@ -24,7 +24,7 @@ class ExactView:
     Raises ValueError where there are too many responses to list.
     """
 
-    def __init__(self, module: PPOModule, prompts: PromptBatch) -> None:
+    def __init__(self, module: OnlineModule, prompts: PromptBatch) -> None:
         self.module, self.prompts = module, prompts
 
     @cached_property
@@ -32,7 +32,10 @@ class ExactView:
         module = self.module
         vocabulary = int(module.policy.config.vocab_size)
         listed = enumerate_rollout(
-            self.prompts, vocabulary, module.eos, module.sampling.max_new_tokens
+            self.prompts,
+            vocabulary,
+            eos_id(module.parts.judges.tokenizer),
+            module.settings.sampling.max_new_tokens,
         )
         return listed.to(module.device)
 
@@ -44,7 +47,7 @@ class ExactView:
         return self.module.score(self.rollout)
 
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        """log pi, log ref, reward (as PPO sees it, before the KL), each [X, N] float64."""
+        """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64."""
         scored, mask = self.score(), self.rollout.mask
         logp, ref_logp = (
             self.by_prompt(masked_sum(x.double(), mask, dim=1))
@@ -61,61 +64,52 @@ class ExactView:
         parameters in one row [P]."""
         module, rows = self.module, self.rollout
         _, ref_logp, reward = self.tables()
-        logits = response_logits(module.policy, rows.sequence, rows.attention, rows.tokens.shape[1])
-        per_token = token_logp(logits, rows.tokens, module.sampling.temperature)
+        per_token = token_logp(module.reader.logits(rows), rows.tokens)
         logp = self.by_prompt(masked_sum(per_token.double(), rows.mask, dim=1))
         return self._gradient(objective(reward, logp, ref_logp, module.kl.coef).mean())
 
-    def ppo_gradient(self) -> Tensor:
-        """The expectation of the gradient of PPO's loss at the first minibatch of a rollout, with
-        respect to the policy [P].
+    def loss_gradient(self) -> Tensor:
+        """The expectation of the gradient of the module's loss at the first minibatch of a rollout,
+        with respect to the policy [P].
 
         Every listed response weighs its probability. With aggregation=token_mean it is the limit of
         a large minibatch. Raises ValueError where the advantages are whitened: then a response's
         loss depends on the others that were drawn.
         """
-        module, scored = self.module, self.score()
-        if module.advantage.whiten or module.advantage.whiten_rewards:
+        module, scored, mask = self.module, self.score(), self.rollout.mask
+        if getattr(module.advantage, "mixes_responses", True):
             raise ValueError(
                 "the expected gradient needs advantage.whiten=false and"
                 " advantage.whiten_rewards=false"
             )
         experience, _ = to_experience(scored, module.kl, module.advantage)
-        logp = self.by_prompt(masked_sum(scored.logp.double(), self.rollout.mask, dim=1))
+        logp = self.by_prompt(masked_sum(scored.logp.double(), mask, dim=1))
         weight = (logp.exp() / len(self.prompts)).flatten()
-        tokens = float((weight * self.rollout.mask.sum(1)).sum())
+        mode = module.settings.aggregation
+        divisor = {
+            "token_mean": float((weight * mask.sum(1)).sum()),
+            "fixed_length": float(module.settings.sampling.max_new_tokens),
+        }.get(mode, 1.0)
 
         def reduce(x: Tensor, mask: Tensor) -> Tensor:
-            mode = module.settings.aggregation
-            each = (
-                masked_mean(x, mask, dim=1)
-                if mode == "sequence_mean"
-                else masked_sum(x, mask, dim=1)
-            )
-            divisor = {
-                "token_mean": tokens,
-                "fixed_length": float(module.sampling.max_new_tokens),
-            }.get(mode, 1.0)
-            return (weight * each.double()).sum() / divisor
+            of_response = masked_mean if mode == "sequence_mean" else masked_sum
+            return (weight * of_response(x, mask, dim=1).double()).sum() / divisor
 
-        count = len(experience)
         batch = Minibatch(
             experience=experience,
-            step_tokens=int(self.rollout.mask.sum()),
-            step_sequences=count,
+            step_tokens=int(mask.sum()),
+            step_sequences=len(experience),
             splits=1,
         )
-        gradient = self._gradient(module.loss(batch, reduce))
-        module.step_means()  # of a step that was none
-        return gradient
+        return self._gradient(module.loss(batch, reduce).total)
 
     def _gradient(self, value: Tensor) -> Tensor:
         parameters = list(self.module.policy.parameters())
-        found = torch.autograd.grad(value, parameters, allow_unused=True)
+        gradients = torch.autograd.grad(value, parameters, allow_unused=True)
         return torch.cat(
             [
                 (torch.zeros_like(p) if g is None else g).flatten()
-                for p, g in zip(parameters, found, strict=True)
+                for p, g in zip(parameters, gradients, strict=True)
             ]
         )
 

@@ -1,5 +1,4 @@
-"""What a PPO module is made of: its numbers, who takes part without being trained, and where
-prompts come from."""
+"""The arguments of an online algorithm's module: its numbers, its models, and its prompts."""
 
 from __future__ import annotations
 
@@ -7,16 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf.functional.aggregation import Mode
+from rlhf.models.policy import PolicyReader
+from rlhf.models.scalar import ScalarModel
+from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.score import Judges, Scorer
 from rlhf.types import PromptBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOSettings:
-    """The numbers of conf/ppo, same names."""
+class EvaluationSettings:
+    """The numbers of conf/evaluation, same names."""
+
+    every: int
+    prompts: int
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineSettings:
+    """The numbers of conf/ppo that a module reads, same names; beside them those of conf/evaluation
+    and conf/generation, and the seed."""
 
     iterations: int
     minibatch_size: int
@@ -28,13 +41,11 @@ class PPOSettings:
     entropy_coef: float
     aggregation: Mode
     critic_warmup: int
-    missing_eos: str
-    missing_eos_value: float | None
-    reward_clip: float | None
-    eval_every: int
-    eval_samples: int
     lr_schedule: str
     lr_warmup: float
+    evaluation: EvaluationSettings
+    sampling: Sampling
+    seed: int
 
     @property
     def forward_rows(self) -> int:
@@ -42,30 +53,39 @@ class PPOSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frozen:
-    """Who takes part without being trained: kept out of the module's parameters, so no
-    checkpoint carries them by accident."""
-
-    reference: PreTrainedModel
-    judges: Judges
-    scorer: Scorer
-    # where the reference moves: the policy that the run started from
-    sft: PreTrainedModel | None = None
-
-    @property
-    def start(self) -> PreTrainedModel:
-        """The SFT policy, to which evaluations measure the KL whatever the reference does."""
-        return self.reference if self.sft is None else self.sft
-
-    def to(self, device: torch.device) -> None:
-        self.reference.to(device)  # type: ignore[arg-type]
-        self.start.to(device)  # type: ignore[arg-type]
-        if self.judges.reward_model is not None:
-            self.judges.reward_model.to(device)
-
-
-@dataclass(frozen=True, kw_only=True)
 class PromptSource:
     draw: Callable[[int], PromptBatch]  # the prompts of iteration i >= 1
     heldout: PromptBatch  # the fixed ones of every evaluation
     training: Callable[[], PromptBatch]  # all that `draw` draws from, each once
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineParts:
+    """The live objects. The module takes `policy` and `value_model` as its own, to train and to
+    save; the frozen models stay here, where no checkpoint sees them."""
+
+    policy: PreTrainedModel
+    value_model: ScalarModel | None  # of an algorithm that trains one
+    reference: PolicyReader
+    start: PolicyReader  # the policy that the run began with: the reference, unless that one moves
+    engine: Engine  # it draws from `policy`
+    judges: Judges
+    scorer: Scorer
+    prompts: PromptSource
+    make_optimizer: Callable[[PreTrainedModel, ScalarModel | None], torch.optim.Optimizer]
+
+    def to(self, device: torch.device) -> None:
+        """Brings the frozen models to the device, ready to be read."""
+        for model in (self.reference.model, self.start.model, self.judges.reward_model):
+            if model is not None:
+                model.eval().to(device)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """The loss of a minibatch, or of one of its micro-batches."""
+
+    total: Tensor  # to descend
+    logp: Tensor  # [B, T] of the policy at this step, without gradient
+    terms: dict[str, Tensor]  # parts of the loss: over the micro-batches they add up
+    statistics: dict[str, Tensor]  # over the micro-batches they are averaged (`..._max`: largest)

@@ -4,7 +4,6 @@ the global KL lives in rlhf.kl."""
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 from torch import Tensor
 
@@ -25,52 +24,29 @@ def local_kl(logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = mask
     return reduce(k3(old_logp.detach(), logp).masked_fill(~mask, 0), mask)
 
 
-class TrustRegion(Protocol):
-    @property
-    def coef(self) -> float:
-        """Of the loss term; 0 where there is none."""
-        ...
+class Unlimited:
+    """Only PPO's clipping limits one update: the methods of every trust region."""
+
+    coef = 0.0  # of the loss term; 0 where there is none
 
     def loss(
         self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
     ) -> Tensor:
         """The term added to the policy loss, [B, T] -> scalar."""
-        ...
-
-    def should_stop(self, local_kl: float) -> bool:
-        """Whether to leave the inner epochs, from a minibatch's local KL in nats per token."""
-        ...
-
-    def update(self, local_kl: float) -> None:
-        """Once an iteration, from the local KL that it ended with."""
-        ...
-
-    def state_dict(self) -> State: ...
-
-    def load_state_dict(self, state: State) -> None: ...
-
-
-class Unlimited:
-    """Only PPO's clipping limits one update."""
-
-    coef = 0.0
-
-    def loss(
-        self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
-    ) -> Tensor:
         return logp.new_zeros(())
 
     def should_stop(self, local_kl: float) -> bool:
+        """True to leave the inner epochs, from a minibatch's local KL in nats per token."""
         return False
 
     def update(self, local_kl: float) -> None:
-        return None
+        """Once an iteration, from the local KL that it ended with."""
 
     def state_dict(self) -> State:
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        return None
+        """From a checkpoint's `state_dict`."""
 
 
 class EarlyStop(Unlimited):
@@ -84,7 +60,7 @@ class EarlyStop(Unlimited):
         return not local_kl <= self.target
 
 
-class Penalty:
+class Penalty(Unlimited):
     """coef * KL(pi_old || pi) in the loss: the adaptive KL penalty of PPO (arXiv 1707.06347, Eq.
     8).
 
@@ -100,9 +76,6 @@ class Penalty:
         self, logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = masked_mean
     ) -> Tensor:
         return self.coef * local_kl(logp, old_logp, mask, reduce)
-
-    def should_stop(self, local_kl: float) -> bool:
-        return False
 
     def update(self, local_kl: float) -> None:
         if not math.isfinite(local_kl):

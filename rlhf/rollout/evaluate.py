@@ -1,22 +1,19 @@
-"""What is said of a rollout: means with their standard errors, and a few responses to read."""
+"""Metrics of a rollout: means with their standard errors, and a few responses to read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rlhf.functional.kl import k1, k2, k3, log_ratio_clip_fraction, sequence_nats, token_nats
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.functional.standard_errors import groups_of, mean_and_error
-from rlhf.kl.penalty import KLPenalty
-from rlhf.rollout.engines.torch import decode
-from rlhf.rollout.score import Judges
-from rlhf.rollout.view import TokenView
-from rlhf.types import Rollout, ScoredRollout
+from rlhf.kl.penalty import KLPenalty, SteeringKL
+from rlhf.rollout.score import Responses, Scorer
+from rlhf.types import Rollout, ScoredRollout, TokenView
 
 Metrics = dict[str, float]
 
@@ -72,21 +69,13 @@ def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
 
 
 def rollout_metrics(
-    scored: ScoredRollout, rewards: Tensor, penalty: KLPenalty
-) -> tuple[Metrics, tuple[float, float, int]]:
-    """The training rollout's metrics, and (sequence nats, token nats, episodes) for the KL
-    controller.
-
-    The controller is fed the plain log-ratio, whatever estimator shapes the reward: an unbiased
-    estimate of the KL it steers.
-    """
+    scored: ScoredRollout, rewards: Tensor, penalty: KLPenalty, steering: SteeringKL
+) -> Metrics:
+    """The training rollout's metrics. `rewards`: the token rewards [B, T], the KL in them."""
     rollout = scored.rollout
-    view = TokenView(
-        logp=scored.logp, ref_logp=scored.ref_logp, exact_kl=scored.exact_kl, entropy=scored.entropy
-    )
-    metrics = kl_metrics(rollout, view) | response_metrics(rollout, scored.entropy)
+    metrics = kl_metrics(rollout, scored) | response_metrics(rollout, scored.entropy)
     groups = groups_of(rollout.prompt.texts)
-    for name, score in scored.judged.items():
+    for name, score in scored.judge_scores.items():
         metrics |= mean_and_se(f"reward/{name}", score, groups)
     penalised = masked_sum(rewards, rollout.mask, dim=1)
     metrics |= {
@@ -96,57 +85,44 @@ def rollout_metrics(
         "ppo/score_clipped": float((scored.score != scored.raw_score).float().mean()),
         "ppo/shaped_reward": float(penalised.mean()),
     }
-    steered = (metrics["kl/sequence_nats"], metrics["kl/token_nats"])
-    return metrics | penalty.steering(*steered), (*steered, len(scored.score))
+    return metrics | penalty.steering(steering)
 
 
 def evaluate(
-    rollout: Rollout,
-    view: TokenView,
-    judges: Judges,
-    score: Callable[[Rollout, Mapping[str, Tensor]], Tensor],
-    *,
-    samples: int,
+    responses: Responses, view: TokenView, scorer: Scorer, *, samples: int
 ) -> tuple[Metrics, list[dict[str, Any]]]:
-    """Metrics under `eval/` and the first `samples` responses with their scores and KL.
-
-    `score` makes what PPO maximises ([B], unclipped, before the KL) of the judges' scores: the
-    metric `ppo/score`.
-    """
-    scores, groups = judges.scores(rollout), groups_of(rollout.prompt.texts)
+    """Metrics under `eval/` and the first `samples` responses with their scores and KL. The metric
+    `ppo/score` is what the scorer makes of them, unclipped and before the KL."""
+    rollout, groups = responses.rollout, groups_of(responses.prompts)
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy)
-    for name, judged in {
-        "ppo/score": score(rollout, scores),
-        **{f"reward/{name}": judged for name, judged in scores.items()},
-    }.items():
-        metrics |= mean_and_se(name, judged, groups)
-    table = [
-        sample(rollout, view, judges, scores, row)
-        for row in range(min(samples, len(rollout.tokens)))
-    ]
+    metrics |= mean_and_se("ppo/score", scorer(responses), groups)
+    for name, score in responses.scores.items():
+        metrics |= mean_and_se(f"reward/{name}", score, groups)
+    table = [sample(responses, view, row) for row in range(min(samples, len(responses.prompts)))]
     return {f"eval/{name}": value for name, value in metrics.items()}, table
 
 
-def sample(
-    rollout: Rollout, view: TokenView, judges: Judges, scores: Mapping[str, Tensor], row: int
-) -> dict[str, Any]:
+def sample(responses: Responses, view: TokenView, row: int) -> dict[str, Any]:
     """One response to read: `token_kl` is log pi - log ref of each of its `tokens` (EOS last, if
     it ended), which add up to its KL."""
-    one = rollout.rows(torch.tensor([row]))
-    kl = (view.logp - view.ref_logp)[row][rollout.mask[row]].tolist()
+    rollout, mask = responses.rollout, responses.rollout.mask[row]
+    kl = (view.logp - view.ref_logp)[row][mask].tolist()
     return {
-        "prompt": rollout.prompt.texts[row],
-        "response": decode(one, judges.tokenizer)[0],
-        **{f"reward/{name}": round(float(judged[row]), 4) for name, judged in scores.items()},
+        "prompt": responses.prompts[row],
+        "response": responses.texts[row],
+        **{
+            f"reward/{name}": round(float(score[row]), 4)
+            for name, score in responses.scores.items()
+        },
         "kl/sequence_nats": round(sum(kl), 4),
         "ended": bool(rollout.ended[row]),
-        "tokens": token_texts(rollout.tokens[row][rollout.mask[row]].tolist(), judges.tokenizer),
+        "tokens": token_texts(rollout.tokens[row][mask].tolist(), responses.tokenizer),
         "token_kl": [round(nats, 4) for nats in kl],
     }
 
 
 def token_texts(ids: Sequence[int], tokenizer: Any) -> list[str]:
-    """What each token adds to the text, special tokens included. A character made of several
+    """The text that each token adds, special tokens included. A character made of several
     tokens shows as U+FFFD until its last."""
     whole = [tokenizer.decode(ids[:end], skip_special_tokens=False) for end in range(len(ids) + 1)]
     return [

@@ -1,19 +1,39 @@
-"""What a response is worth: the scorers PPO can maximise, and the rules that act on a score
-before the KL is added."""
+"""The worth of responses: the judges that score them, and the scorers that PPO can maximise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from rlhf.arguments import positive
 from rlhf.data.records import Reward
 from rlhf.models.scalar import ScalarModel
-from rlhf.rollout.engines.torch import decode
+from rlhf.rollout.engines.base import decode
 from rlhf.types import Rollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Responses:
+    """Responses as a scorer sees them: ids and masks, texts, and every judge's score."""
+
+    rollout: Rollout
+    tokenizer: Any
+    # [B] on the rollout's device by the metric's name: `proxy`, `gold` and the others'
+    scores: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        return self.rollout.prompt.texts
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Without EOS; decoded once, when somebody asks."""
+        return decode(self.rollout, self.tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,36 +46,37 @@ class Judges:
     others: Mapping[str, Reward] = field(default_factory=dict)
 
     @torch.no_grad()
-    def scores(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Every judge's score [B] on the rollout's device, by the metric's name: `proxy`, `gold`
-        and the others'."""
-        scores = {}
+    def read(self, rollout: Rollout) -> Responses:
+        """The responses with every judge's score."""
+        responses = Responses(rollout=rollout, tokenizer=self.tokenizer)
+        scores, device = responses.scores, rollout.tokens.device
         if self.reward_model is not None:
             scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
-        readers = {
-            name: judge
-            for name, judge in {"gold": self.gold, **self.others}.items()
-            if judge is not None
-        }
-        responses = decode(rollout, self.tokenizer) if readers else []
-        for name, judge in readers.items():
-            read = judge(rollout.prompt.texts, responses)
-            scores[name] = torch.tensor(read, dtype=torch.float32, device=rollout.tokens.device)
-        return scores
+        for name, judge in {"gold": self.gold, **self.others}.items():
+            if judge is not None:
+                marks = judge(responses.prompts, responses.texts)
+                scores[name] = torch.tensor(marks, dtype=torch.float32, device=device)
+        return responses
 
 
-class Scorer(Protocol):
-    """What PPO maximises, made of the judges' scores (or of the rollout itself)."""
+class Scorer:
+    """The score that training maximises. One of your own says in `score` what a response is worth.
 
-    needs_reward_model: bool
+    It may be any object with `needs_reward_model` (the run trains one, and `scores["proxy"]` is
+    there), `needs_gold` (the data must have a gold reward), `scorer(responses) -> [B]`, the score
+    that evaluations show, and `clip(score) -> [B]`, which makes the training reward of it.
 
-    def __call__(self, rollout: Rollout, scores: Mapping[str, Tensor]) -> Tensor:
-        """[B] scores."""
-        ...
+    Args:
+        missing_eos: a response that never ended keeps its score (none), has `missing_eos_value` for
+            its score (set) or loses it (subtract).
+        reward_clip: the largest |score| that training sees; None: no limit.
 
+    Raises:
+        ValueError: a rule without its value, or a limit that is not above 0.
+    """
 
-class Rules:
-    """Arguments that act on a score before the KL is added."""
+    needs_reward_model = False
+    needs_gold = False
 
     def __init__(
         self,
@@ -63,30 +84,46 @@ class Rules:
         missing_eos_value: float | None = None,
         reward_clip: float | None = None,
     ) -> None:
-        self.missing_eos, self.missing_eos_value = missing_eos, missing_eos_value
-        self.reward_clip = reward_clip
+        if missing_eos != "none" and missing_eos_value is None:
+            raise ValueError(f"missing_eos={missing_eos} needs a number: missing_eos_value")
+        self.missing_eos, self.missing_eos_value = missing_eos, missing_eos_value or 0.0
+        self.reward_clip = None if reward_clip is None else positive("reward_clip", reward_clip)
+
+    def score(self, responses: Responses) -> Tensor:
+        """[B] by the responses alone."""
+        raise NotImplementedError
+
+    def __call__(self, responses: Responses) -> Tensor:
+        """[B] after the rule for responses that never ended."""
+        ended = responses.rollout.ended
+        return missing_eos(self.score(responses), ended, self.missing_eos, self.missing_eos_value)
+
+    def clip(self, score: Tensor) -> Tensor:
+        """[B] within the limit. The KL comes later and is never clipped by it."""
+        limit = self.reward_clip
+        return score if limit is None else score.clamp(-limit, limit)
 
 
-class RewardModelScorer(Rules):
+class RewardModelScorer(Scorer):
     """The learned proxy: the scalar at the response's last token."""
 
     needs_reward_model = True
 
-    def __call__(self, rollout: Rollout, scores: Mapping[str, Tensor]) -> Tensor:
-        if "proxy" not in scores:
+    def score(self, responses: Responses) -> Tensor:
+        if "proxy" not in responses.scores:
             raise ValueError("scorer=reward_model needs a reward model")
-        return scores["proxy"]
+        return responses.scores["proxy"]
 
 
-class GoldScorer(Rules):
+class GoldScorer(Scorer):
     """The data's own gold reward."""
 
-    needs_reward_model = False
+    needs_gold = True
 
-    def __call__(self, rollout: Rollout, scores: Mapping[str, Tensor]) -> Tensor:
-        if "gold" not in scores:
+    def score(self, responses: Responses) -> Tensor:
+        if "gold" not in responses.scores:
             raise ValueError("scorer=gold needs data with a gold reward")
-        return scores["gold"]
+        return responses.scores["gold"]
 
 
 def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor:
@@ -103,16 +140,3 @@ def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor
     if mode == "subtract":
         return torch.where(ended, score, score - value)
     raise ValueError(f"missing_eos={mode!r}: expected none, set or subtract")
-
-
-def whole_score(
-    scorer: Scorer, rollout: Rollout, judged: Mapping[str, Tensor], mode: str, value: float | None
-) -> Tensor:
-    """[B] what PPO maximises, before the clip and the KL: the scorer's word, and the rule for
-    responses that never ended."""
-    return missing_eos(scorer(rollout, judged), rollout.ended, mode, value or 0.0)
-
-
-def clip_score(score: Tensor, limit: float | None) -> Tensor:
-    """[B] within +-limit; None: as it is. The KL comes later and is never clipped by it."""
-    return score if limit is None else score.clamp(-limit, limit)

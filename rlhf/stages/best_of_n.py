@@ -14,9 +14,9 @@ from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.functional.best_of_n import best_of_n_mean
 from rlhf.oracle import bon_kl
 from rlhf.randomness import generator
-from rlhf.rollout.engines.torch import Sampling, generate
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import mean_and_se
-from rlhf.rollout.score import whole_score
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext
@@ -28,23 +28,23 @@ FILE = "best_of_n.json"
 
 
 def best_of_n_curve(
-    shop: StageContext, sft: Path, reward_model: Path | None
+    context: StageContext, sft: Path, reward_model: Path | None
 ) -> dict[str, list[dict[str, float]]]:
     """`points` for n = 1, 2, 4, ...: `n`, `kl/sequence_nats` = log n - (n-1)/n, and each judge's
     mean of the response that is kept."""
-    settings = shop.cfg.best_of_n
+    settings = context.cfg.best_of_n
     parts = {
         "sft": sft.name,
         "reward_model": reward_model.name if reward_model else None,
-        "scorer": shop.deciding("scorer", without=("reward_clip",)),
-        "generation": shop.cfg.generation.model_dump(mode="json"),
-        "data": shop.data.fingerprint,
-        "judges": shop.deciding("data", without=("path",)),
+        "scorer": context.deciding("scorer", without=("reward_clip",)),
+        "generation": context.cfg.generation.model_dump(mode="json"),
+        "data": context.data.fingerprint,
+        "judges": context.deciding("data", without=("path",)),
     }
-    own = shop.fingerprint("best_of_n", **parts)
+    own = context.fingerprint("best_of_n", **parts)
 
     def make(work: Path) -> dict[str, Any]:
-        write_json(work / FILE, {"points": measure(shop, sft, reward_model)})
+        write_json(work / FILE, {"points": measure(context, sft, reward_model)})
         fingerprints = {key: parts[key] for key in ("data", "sft", "reward_model")}
         kept = {"fingerprints": fingerprints, "config": settings.model_dump(), "metrics": {}}
         return manifest(
@@ -57,41 +57,32 @@ def best_of_n_curve(
         )
 
     found: dict[str, list[dict[str, float]]] = read_json(
-        shop.store.get("best_of_n", own, make) / FILE
+        context.store.get("best_of_n", own, make) / FILE
     )
     return found
 
 
 @torch.no_grad()
-def measure(shop: StageContext, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
+def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
     """From `samples` responses to each prompt: unbiased at each prompt, the standard error over
     the prompts."""
-    settings, tokenizer = shop.cfg.best_of_n, shop.tokenizer
-    policy = shop.load_policy(sft).eval().to(shop.device)  # type: ignore[arg-type]
-    judges, scorer = judges_of(shop, reward_model), build(shop.cfg.scorer)
+    settings, tokenizer = context.cfg.best_of_n, context.tokenizer
+    policy = context.load_policy(sft).eval().to(context.device)  # type: ignore[arg-type]
+    judges, scorer = judges_of(context, reward_model), build(context.cfg.scorer)
     if judges.reward_model is not None:
-        judges.reward_model.to(shop.device)
-    heldout = list(dict.fromkeys(shop.data.prompts.heldout))[: settings.prompts]
+        judges.reward_model.to(context.device)
+    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
+    sampling = Sampling(**dict(context.cfg.generation))
+    heldout = list(dict.fromkeys(context.data.prompts.heldout))[: settings.prompts]
     texts = [text for text in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(texts), SAMPLE_ROWS):
         batch = collate_prompts(tokenizer, texts[start : start + SAMPLE_ROWS]).to(
-            torch.device(shop.device)
+            torch.device(context.device)
         )
-        draws = generator(settings.seed, "best_of_n", "responses", start, device=shop.device)
-        sampling = Sampling(**dict(shop.cfg.generation))
-        rollout = generate(
-            policy, batch, sampling, eos=eos_id(tokenizer), pad=pad_id(tokenizer), generator=draws
-        )
-        judged = judges.scores(rollout)
-        maximised = whole_score(
-            scorer,
-            rollout,
-            judged,
-            getattr(shop.cfg.scorer, "missing_eos", "none"),
-            getattr(shop.cfg.scorer, "missing_eos_value", None),
-        )
-        for name, score in {"": maximised, **judged}.items():
+        draws = generator(settings.seed, "best_of_n", "responses", start, device=context.device)
+        responses = judges.read(engine.respond(batch, sampling, draws))
+        for name, score in {"": scorer(responses), **responses.scores}.items():
             parts.setdefault(name, []).append(score.cpu())
     scores = {
         name: torch.cat(column).view(len(heldout), settings.samples)

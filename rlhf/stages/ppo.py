@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import shutil
+from dataclasses import replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rlhf.config.build import build
+from rlhf.config.properties import trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
@@ -19,10 +22,12 @@ from rlhf.data.loaders import draw_prompts
 from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.load import load_scalar_model, scalar_model_from
+from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
-from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
-from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
-from rlhf.rollout.engines.torch import Sampling
+from rlhf.modules.online import CollectedMinibatches, OnlineModule
+from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import Judges
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
@@ -41,59 +46,79 @@ def kl_penalty(cfg: Config) -> KLPenalty:
     )
 
 
-def ppo_module(shop: StageContext, sft: Path, reward_model: Path | None) -> PPOModule:
-    cfg, tokenizer = shop.cfg, shop.tokenizer
-    policy, start = shop.load_policy(sft), shop.load_policy(sft).requires_grad_(False)
-    kl = kl_penalty(cfg)
-    heldout = shop.data.prompts.heldout
-    prompts = PromptSource(
-        draw=lambda i: collate_prompts(
-            tokenizer, draw_prompts(shop.data.prompts.train, cfg.ppo.rollout_size, cfg.seed, i)
-        ),
-        heldout=collate_prompts(
-            tokenizer, [heldout[i % len(heldout)] for i in range(cfg.evaluation.prompts)]
-        ),
-        training=lambda: collate_prompts(tokenizer, shop.data.prompts.train),
-    )
-    given = {
-        **dict(cfg.ppo),
-        **dict(cfg.scorer),
-        "eval_every": cfg.evaluation.every,
-        "eval_samples": cfg.evaluation.samples,
-    }
-    chosen = PPOSettings.__dataclass_fields__
-    return PPOModule(
-        policy,
-        value_model(cfg, policy, reward_model),
-        frozen=Frozen(
-            reference=copy.deepcopy(start) if kl.moves_reference else start,
-            judges=judges_of(shop, reward_model),
-            scorer=build(cfg.scorer),
-            sft=start if kl.moves_reference else None,
-        ),
-        prompts=prompts,
-        kl=kl,
-        trust_region=build(cfg.trust_region),
-        make_optimizer=partial(make_optimizer, cfg),
-        settings=PPOSettings(**{name: value for name, value in given.items() if name in chosen}),
-        advantage=build(cfg.advantage),
+def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:
+    """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
+    cfg, kl = context.cfg, kl_penalty(context.cfg)
+    names = OnlineSettings.__dataclass_fields__.keys() & dict(cfg.ppo)
+    settings = OnlineSettings(
+        **{name: getattr(cfg.ppo, name) for name in names},
+        evaluation=EvaluationSettings(**dict(cfg.evaluation)),
         sampling=Sampling(**dict(cfg.generation)),
-        eos=eos_id(tokenizer),
-        pad=pad_id(tokenizer),
         seed=cfg.seed,
     )
+    module: OnlineModule = build(
+        cfg.algorithm,
+        parts=online_parts(context, sft, reward_model, settings, moving=kl.moves_reference),
+        kl=kl,
+        trust_region=build(cfg.trust_region),
+        advantage=build(cfg.advantage),
+        settings=settings,
+    )
+    return module
 
 
-def judges_of(shop: StageContext, reward_model: Path | None) -> Judges:
+def online_parts(
+    context: StageContext,
+    sft: Path,
+    reward_model: Path | None,
+    settings: OnlineSettings,
+    *,
+    moving: bool,
+) -> OnlineParts:
+    """The live objects. `moving`: the reference is a model of its own, beside the start."""
+    cfg, tokenizer = context.cfg, context.tokenizer
+    policy = context.load_policy(sft)
+    start = PolicyReader(
+        model=context.load_policy(sft).requires_grad_(False),
+        temperature=settings.sampling.temperature,
+        rows=settings.forward_rows,
+    )
+    values = None
+    if trains_values(cfg.algorithm, cfg.advantage):
+        values = value_model(cfg, policy, reward_model)
+    return OnlineParts(
+        policy=policy,
+        value_model=values,
+        reference=replace(start, model=copy.deepcopy(start.model)) if moving else start,
+        start=start,
+        engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
+        judges=judges_of(context, reward_model),
+        scorer=build(cfg.scorer),
+        prompts=prompt_source(context),
+        make_optimizer=partial(make_optimizer, context),
+    )
+
+
+def prompt_source(context: StageContext) -> PromptSource:
+    cfg, prompts = context.cfg, context.data.prompts
+    collate = partial(collate_prompts, context.tokenizer)
+    return PromptSource(
+        draw=lambda i: collate(draw_prompts(prompts.train, cfg.ppo.rollout_size, cfg.seed, i)),
+        heldout=collate([*islice(cycle(prompts.heldout), cfg.evaluation.prompts)]),
+        training=lambda: collate(prompts.train),
+    )
+
+
+def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
     return Judges(
-        tokenizer=shop.tokenizer,
+        tokenizer=context.tokenizer,
         reward_model=(
             None
             if reward_model is None
             else load_scalar_model(reward_model).eval().requires_grad_(False)
         ),
-        gold=shop.source.gold,
-        others=shop.source.judges,
+        gold=context.source.gold,
+        others=context.source.judges,
     )
 
 
@@ -111,38 +136,42 @@ def value_model(cfg: Config, policy: PreTrainedModel, reward_model: Path | None)
 
 
 def make_optimizer(
-    cfg: Config, policy: PreTrainedModel, values: ScalarModel
+    context: StageContext, policy: PreTrainedModel, values: ScalarModel | None
 ) -> torch.optim.Optimizer:
-    groups = ppo_parameter_groups(policy, values, value_lr=cfg.ppo.value_lr)
-    optimizer: torch.optim.Optimizer = build(cfg.ppo.optimizer, params=groups)
+    """Over the policy and the value model, whose learning rate is its own where one is given."""
+    settings = context.cfg.ppo
+    groups: list[dict[str, Any]] = [{"params": context.model.trainable_parameters(policy)}]
+    if values is not None:
+        own = {} if settings.value_lr is None else {"lr": settings.value_lr}
+        groups.append({"params": list(values.parameters()), **own})
+    optimizer: torch.optim.Optimizer = build(settings.optimizer, params=groups)
     return optimizer
 
 
-def fingerprint_parts(shop: StageContext) -> dict[str, Any]:
+def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The sections that decide the policy, beside those of its parents, and its data: prompts by
     their content, the gold reward and the judges by the source's settings."""
-    sections = {name: shop.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
-    judges = shop.deciding("data", without=("path",))
-    return {"sections": sections, "prompts": digest(shop.data.prompts), "judges": judges}
+    sections = {name: context.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
+    judges = context.deciding("data", without=("path",))
+    return {"sections": sections, "prompts": digest(context.data.prompts), "judges": judges}
 
 
 def train_ppo(
-    shop: StageContext, parents: Parents, directory: Path, tracker: Tracker
+    context: StageContext, parents: Parents, directory: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the final policy under `directory/policy`; returns its digest."""
-    cfg = shop.cfg.ppo
-    module = ppo_module(shop, parents["sft"], parents.get("reward_model"))
-    shop.fit(
+    cfg = context.cfg.ppo
+    module = ppo_module(context, parents["sft"], parents.get("reward_model"))
+    context.fit(
         module,
         CollectedMinibatches(module),
         directory=directory,
         grad_clip=cfg.grad_clip,
         checkpoint_every=cfg.checkpoint_every,
         tracker=tracker,
-        accumulate=cfg.minibatch_size // (cfg.micro_batch_size or cfg.minibatch_size),
+        accumulate=cfg.minibatch_size // module.settings.forward_rows,
     )
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
-    module.policy.save_pretrained(directory / "policy")
-    shop.tokenizer.save_pretrained(directory / "policy")
+    context.model.save(module.policy, context.tokenizer, directory / "policy")
     return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

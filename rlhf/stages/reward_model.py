@@ -25,7 +25,8 @@ from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
-from rlhf.rollout.engines.torch import Sampling, decode, generate
+from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.stages.context import Parents, StageContext, last_record
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -117,15 +118,13 @@ def sample_responses(
     prompts in random order."""
     policy = context.load_policy(sft).to(context.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=context.cfg.generation.max_new_tokens)
-    eos, pad = eos_id(context.tokenizer), pad_id(context.tokenizer)
+    engine = TorchEngine(policy, eos_id(context.tokenizer), pad_id(context.tokenizer))
     seed, parts = context.cfg.reward_model.seed, []
     drawn = draw_prompts(prompts, count, seed, 1)
     for start in range(0, count, SAMPLE_ROWS):
         batch = collate_prompts(context.tokenizer, drawn[start : start + SAMPLE_ROWS])
         draws = generator(seed, "reward_model", purpose, start, device=context.device)
-        parts.append(
-            generate(policy, batch.to(context.device), sampling, eos=eos, pad=pad, generator=draws)
-        )
+        parts.append(engine.respond(batch.to(context.device), sampling, draws))
     return parts
 
 

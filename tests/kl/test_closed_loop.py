@@ -8,7 +8,7 @@ import pytest
 
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Cosine, Dual, Fixed
 from rlhf.kl.estimator import K1
-from rlhf.kl.penalty import KLPenalty
+from rlhf.kl.penalty import KLPenalty, SteeringKL
 from rlhf.kl.placement import Reward
 from rlhf.kl.reference import SFT
 
@@ -74,12 +74,13 @@ def test_a_higher_gain_rises_faster():
 def test_what_a_penalty_says_of_its_target():
     by_token = KLPenalty(Adaptive(0.1, 0.25, 1000, unit="token"), K1(), Reward(), SFT())
     by_sequence = KLPenalty(Dual(0.1, 6.0, 0.05, **BOUNDS), K1(), Reward(), SFT())
-    assert by_token.steering(4.0, 0.5) == {
+    kl = SteeringKL(sequence_nats=4.0, token_nats=0.5, episodes=1)
+    assert by_token.steering(kl) == {
         "kl/target_token_nats": 0.25,
         "kl/error_token_nats": 0.25,
     }
-    assert by_sequence.steering(4.0, 0.5) == {
+    assert by_sequence.steering(kl) == {
         "kl/target_sequence_nats": 6.0,
         "kl/error_sequence_nats": -2.0,
     }
-    assert KLPenalty(Fixed(0.1), K1(), Reward(), SFT()).steering(4.0, 0.5) == {}
+    assert KLPenalty(Fixed(0.1), K1(), Reward(), SFT()).steering(kl) == {}

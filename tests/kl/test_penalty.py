@@ -5,7 +5,7 @@ from torch import Tensor, tensor
 from rlhf.functional.masking import masked_sum
 from rlhf.kl.controller import Adaptive, Controller, Dual, Fixed
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
-from rlhf.kl.penalty import KLPenalty, shaped_rewards
+from rlhf.kl.penalty import KLPenalty, SteeringKL, shaped_rewards, steering_kl
 from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
 from rlhf.kl.properties import UNKNOWN, descends
 from rlhf.kl.reference import SFT, Synced
@@ -21,6 +21,10 @@ def penalty(
     placement: Placement | None = None,
 ) -> KLPenalty:
     return KLPenalty(controller or Fixed(0.5), estimator or K1(), placement or Reward(), SFT())
+
+
+def kl_of(sequence: float, token: float) -> SteeringKL:
+    return SteeringKL(sequence_nats=sequence, token_nats=token, episodes=100)
 
 
 def test_shaped() -> None:
@@ -205,7 +209,7 @@ def test_controller_timing() -> None:
     shaped_with = pieces.coef
     rewards = pieces.token_rewards(KL_TOKENS, SCORE, MASK)
     torch.testing.assert_close(rewards, shaped_rewards(KL_TOKENS, SCORE, MASK, shaped_with))
-    pieces.update(12.0, 0.5, 100)
+    pieces.update(kl_of(12.0, 0.5))
     assert pieces.coef == pytest.approx(0.5 * 1.02)
 
 
@@ -217,15 +221,24 @@ def test_controller_once() -> None:
     assert pieces.coef == 0.5
 
 
+def test_the_kl_that_steers_is_the_plain_log_ratio() -> None:
+    """By hand: rows of 0.2 and 0.9, five tokens; what is masked does not count."""
+    steering = steering_kl(KL_TOKENS, torch.zeros(2, 3), MASK)
+    assert steering.sequence_nats == pytest.approx(1.1 / 2)
+    assert steering.token_nats == pytest.approx(1.1 / 5)
+    assert steering.episodes == 2
+    assert steering.nats("sequence") == steering.sequence_nats != steering.nats("token")
+
+
 def test_update_feeds_the_unit_that_the_controller_wants() -> None:
     by_token = penalty(Adaptive(0.5, 0.25, 1000, unit="token"))
-    by_token.update(1000.0, 0.25, 100)  # on target per token
+    by_token.update(kl_of(1000.0, 0.25))  # on target per token
     assert by_token.coef == 0.5
 
 
 def test_controller_resume() -> None:
     one, other = penalty(Adaptive(0.5, 6.0, 1000)), penalty(Adaptive(0.5, 6.0, 1000))
-    one.update(12.0, 0.5, 100)
+    one.update(kl_of(12.0, 0.5))
     other.load_state_dict(one.state_dict())
     assert other.coef == one.coef
 

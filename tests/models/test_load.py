@@ -32,8 +32,8 @@ def test_dropout_off(tokenizer, architecture):
 
 def test_a_saved_model_is_an_hf_model(tokenizer, architecture, tmp_path):
     model = tiny(tokenizer, architecture)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    piece = TinyModel(architecture=architecture, hidden_size=16, layers=2, heads=2, seed=0)
+    piece.save(model, tokenizer, tmp_path)
     spec = HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False)
     again, words = (
         spec.causal_lm(tokenizer),
@@ -42,6 +42,16 @@ def test_a_saved_model_is_an_hf_model(tokenizer, architecture, tmp_path):
     ids = torch.tensor([words("a b c", add_special_tokens=False)["input_ids"]])
     assert ids.tolist()[0] == tokenizer("a b c", add_special_tokens=False)["input_ids"]
     assert torch.equal(again(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_frozen_parameters_are_not_trained(tokenizer):
+    model = tiny(tokenizer)
+    piece = HFModel(path="x", revision=None, dtype="float32", trust_remote_code=False)
+    assert len(piece.trainable_parameters(model)) == len(list(model.parameters()))
+    first, *others = model.parameters()
+    first.requires_grad_(False)
+    trained = {id(parameter) for parameter in piece.trainable_parameters(model)}
+    assert trained == {id(parameter) for parameter in others}
 
 
 def test_identity_of_a_local_model_is_its_content(tokenizer, tmp_path):

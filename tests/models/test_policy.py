@@ -1,7 +1,11 @@
+from dataclasses import dataclass, replace
+
 import torch
 
 from rlhf.functional.logprobs import token_logp
-from rlhf.models.policy import response_logits
+from rlhf.models.policy import PolicyReader, response_logits
+from rlhf.oracle import enumerate_rollout
+from rlhf.types import PromptBatch
 from tests.conftest import tiny
 
 
@@ -23,3 +27,44 @@ def test_logits_predict_the_response_from_what_stands_before(policy):
     got = token_logp(response_logits(policy, row, mask, 2), row[:, 2:])
     whole = policy(input_ids=row).logits.log_softmax(-1)
     assert torch.allclose(got, torch.stack([whole[:, 1, 5], whole[:, 2, 6]], dim=1), atol=1e-6)
+
+
+def listed():
+    """All 13 responses of three tokens at most to one prompt, vocabulary 3."""
+    ids = torch.tensor([[2, 1]])
+    prompt = PromptBatch(tokens=ids, mask=torch.ones_like(ids, dtype=torch.bool), texts=("c b",))
+    return enumerate_rollout(prompt, 3, 0, 3)
+
+
+def test_a_reader_gives_the_log_probabilities_at_its_temperature(policy):
+    rollout = listed()
+    reader = PolicyReader(model=policy, temperature=0.5, rows=4)
+    logits = response_logits(policy, rollout.sequence, rollout.attention, 3)
+    by_hand = (logits / 0.5).log_softmax(-1).gather(2, rollout.tokens[..., None]).squeeze(2)
+    logp = reader.logp(rollout)
+    assert torch.allclose(logp, by_hand.masked_fill(~rollout.mask, 0.0), atol=1e-5)
+    assert not logp.requires_grad and reader.logits(rollout).requires_grad
+    assert torch.allclose(replace(reader, rows=15).logp(rollout), logp, atol=1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutAdapter(PolicyReader):
+    """A reference that is no network of its own: the policy's, with a part of it switched off."""
+
+    def logits(self, rollout):
+        head = self.model.get_output_embeddings()
+        weight, head.weight.data = head.weight.data, torch.zeros_like(head.weight)
+        logits = super().logits(rollout)
+        head.weight.data = weight
+        return logits
+
+
+def test_a_reference_may_be_the_policys_own_network(policy):
+    from rlhf.rollout.view import view_tokens
+
+    rollout = listed()
+    reader = PolicyReader(model=policy, temperature=1.0, rows=8)
+    view = view_tokens(reader, WithoutAdapter(**vars(reader)), rollout)
+    uniform = -torch.log(torch.tensor(float(policy.config.vocab_size)))
+    assert torch.allclose(view.ref_logp, uniform * rollout.mask, atol=1e-5)
+    assert torch.equal(view.logp, reader.logp(rollout))

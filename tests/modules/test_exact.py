@@ -18,15 +18,16 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
 from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
-from rlhf.models.policy import response_logits
+from rlhf.models.policy import PolicyReader, response_logits
+from rlhf.modules.advantage import GAE
 from rlhf.modules.exact import ExactView, angle
-from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
-from rlhf.modules.ppo import PPOModule, ppo_parameter_groups
+from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
+from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import Unlimited
 from rlhf.oracle import exact_sequence_kl, expected
-from rlhf.rollout.engines.torch import Sampling
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
-from rlhf.rollout.view import AdvantageSettings
 from tests.conftest import tiny
 
 SETTINGS = {
@@ -39,11 +40,6 @@ SETTINGS = {
     "value_coef": 0.5,
     "entropy_coef": 0.0,
     "critic_warmup": 0,
-    "missing_eos": "none",
-    "missing_eos_value": None,
-    "reward_clip": None,
-    "eval_every": 1,
-    "eval_samples": 0,
     "lr_schedule": "constant",
     "lr_warmup": 0.0,
 }
@@ -74,26 +70,29 @@ def make(
         tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False),
     )
     prompts = collate_prompts(tokenizer, PROMPTS)
+    reader = PolicyReader(model=reference, temperature=temperature, rows=64)
     module = PPOModule(
-        policy,
-        scalar_model_from(policy, seed=0).double(),
-        frozen=Frozen(
-            reference=reference,
+        parts=OnlineParts(
+            policy=policy,
+            value_model=scalar_model_from(policy, seed=0).double(),
+            reference=reader,
+            start=reader,
+            engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
             judges=Judges(tokenizer=tokenizer, gold=likes_repeats),
             scorer=GoldScorer(),
+            prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
+            make_optimizer=lambda *models: pytest.fail("nothing is trained here"),
         ),
-        prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
         kl=KLPenalty(Fixed(coef), estimator or K1(), placement or Reward(), SFT()),
         trust_region=Unlimited(),
-        make_optimizer=lambda p, v: torch.optim.Adam(
-            ppo_parameter_groups(p, v, value_lr=None), lr=1e-3
+        advantage=GAE(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
+        settings=OnlineSettings(
+            **SETTINGS,
+            aggregation=aggregation,
+            evaluation=EvaluationSettings(every=1, prompts=2, samples=0),
+            sampling=Sampling(max_new_tokens=3, temperature=temperature),
+            seed=0,
         ),
-        settings=PPOSettings(**SETTINGS, aggregation=aggregation),
-        advantage=AdvantageSettings(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
-        sampling=Sampling(max_new_tokens=3, temperature=temperature),
-        eos=eos_id(tokenizer),
-        pad=pad_id(tokenizer),
-        seed=0,
     )
     module.policy.eval()
     return module, ExactView(module, prompts)
@@ -123,7 +122,7 @@ def test_the_sampler_agrees_with_the_tables():
     """4,000 sampled responses: mean KL and mean reward within 4 standard errors of the exact
     ones."""
     module, view = make()
-    prompts = collate_prompts(module.frozen.judges.tokenizer, PROMPTS * 2000)
+    prompts = collate_prompts(module.parts.judges.tokenizer, PROMPTS * 2000)
     scored = module.score(module.respond(prompts, "rollout", 1))
     logp, ref_logp, reward = view.tables()
     kl = ((scored.logp - scored.ref_logp) * scored.rollout.mask).sum(1)
@@ -143,7 +142,7 @@ def test_ppo_ascends_the_objective(estimator, placement, temperature):
     """gamma = lam = 1, no whitening, sequence_sum: the expected first gradient is that of -J,
     whatever the value model says."""
     _, view = make(estimator, placement, temperature=temperature)
-    assert relative_error(view.ppo_gradient(), -view.objective_gradient()) < 1e-4
+    assert relative_error(view.loss_gradient(), -view.objective_gradient()) < 1e-4
 
 
 @pytest.mark.parametrize("preset", ["instructgpt", "exact", "sequence_k2"])
@@ -151,7 +150,7 @@ def test_grad_reward_vs_loss_of_the_presets(preset):
     """The pieces of kl=<preset> as the config builds them."""
     kl = compose([f"kl={preset}"]).kl
     view = make(build(kl.estimator), build(kl.placement))[1]
-    assert relative_error(view.ppo_gradient(), -view.objective_gradient()) < 1e-4
+    assert relative_error(view.loss_gradient(), -view.objective_gradient()) < 1e-4
 
 
 def test_grad_reward_vs_loss_of_sequences_on_the_module():
@@ -159,19 +158,15 @@ def test_grad_reward_vs_loss_of_sequences_on_the_module():
     forward KL."""
     for estimator, forward in ((K2(), False), (K3(), True)):
         module, view = make(estimator, SequenceLoss(), coef=1.0)
-        module._frozen = (
-            replace(
-                module.frozen,
-                judges=Judges(tokenizer=module.frozen.judges.tokenizer, gold=no_reward),
-            ),
-        )
+        judges = replace(module.parts.judges, gold=no_reward)
+        module.parts = replace(module.parts, judges=judges)
         rows, parameters = view.rollout, list(module.policy.parameters())
         _, ref_logp, _ = view.tables()
         logits = response_logits(module.policy, rows.sequence, rows.attention, rows.tokens.shape[1])
         logp = view.by_prompt((token_logp(logits, rows.tokens) * rows.mask).double().sum(1))
         kl = exact_sequence_kl(ref_logp, logp) if forward else exact_sequence_kl(logp, ref_logp)
         true = torch.cat([g.flatten() for g in torch.autograd.grad(kl.mean(), parameters)])
-        assert relative_error(view.ppo_gradient(), true) < 1e-4
+        assert relative_error(view.loss_gradient(), true) < 1e-4
 
 
 @pytest.mark.parametrize("aggregation", ["token_mean", "fixed_length"])
@@ -179,7 +174,7 @@ def test_grad_reward_vs_loss_keeps_the_trade_in_other_aggregations(aggregation):
     """The sequence form is scaled as the policy loss is, so the whole gradient stays that of J,
     by a factor."""
     _, view = make(K2(), SequenceLoss(), aggregation=aggregation)
-    found, true = view.ppo_gradient(), -view.objective_gradient()
+    found, true = view.loss_gradient(), -view.objective_gradient()
     assert angle(found, true) < 0.01 and found.norm() < 0.9 * true.norm()
 
 
@@ -187,7 +182,7 @@ def test_flipping_the_sign_of_the_kl_shows():
     _, view = make()
     flipped, other = make()
     flipped.kl.controller.coef *= -1
-    assert relative_error(other.ppo_gradient(), -view.objective_gradient()) > 0.1
+    assert relative_error(other.loss_gradient(), -view.objective_gradient()) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -206,13 +201,13 @@ def test_flipping_the_sign_of_the_kl_shows():
 )
 def test_the_other_estimators_point_elsewhere(estimator, placement):
     _, view = make(estimator, placement)
-    found, true = view.ppo_gradient(), -view.objective_gradient()
+    found, true = view.loss_gradient(), -view.objective_gradient()
     assert relative_error(found, true) > 0.01 and angle(found, true) > 0.5
 
 
 def test_without_a_penalty_all_are_the_same():
     gradients = [
-        make(e, p, coef=0.0)[1].ppo_gradient()
+        make(e, p, coef=0.0)[1].loss_gradient()
         for e, p in ((K1(), Reward()), (K2(), Loss()), (Exact(), Both()))
     ]
     for other in gradients[1:]:
@@ -221,13 +216,13 @@ def test_without_a_penalty_all_are_the_same():
 
 def test_lam_below_one_leans_on_the_value_model():
     _, view = make(lam=0.5)
-    assert relative_error(view.ppo_gradient(), -view.objective_gradient()) > 0.01
+    assert relative_error(view.loss_gradient(), -view.objective_gradient()) > 0.01
 
 
 def test_fixed_length_is_the_same_direction_and_sequence_mean_is_not():
     true = -make()[1].objective_gradient()
     fixed, mean = (
-        make(aggregation=mode)[1].ppo_gradient() for mode in ("fixed_length", "sequence_mean")
+        make(aggregation=mode)[1].loss_gradient() for mode in ("fixed_length", "sequence_mean")
     )
     torch.testing.assert_close(fixed * 3, true, rtol=1e-4, atol=1e-6)
     assert angle(mean, true) > 0.5
@@ -236,12 +231,12 @@ def test_fixed_length_is_the_same_direction_and_sequence_mean_is_not():
 def test_whitened_advantages_have_no_expectation_of_their_own():
     _, view = make(whiten=True)
     with pytest.raises(ValueError, match="whiten=false"):
-        view.ppo_gradient()
+        view.loss_gradient()
 
 
 def test_looking_leaves_no_trace():
     module, view = make()
-    view.ppo_gradient()
+    view.loss_gradient()
     view.objective_gradient()
     assert module.step_means() == {} and not module.stop_inner
     assert all(p.grad is None for p in module.parameters())
@@ -257,7 +252,7 @@ def test_prompt_excluded():
     module, view = make()
     rollout = view.rollout.rows(torch.arange(40))  # of the prompt "a b"
     sequence, width = rollout.sequence, rollout.prompt.tokens.shape[1]
-    models, attention = (module.policy, module.frozen.reference), rollout.attention.long()
+    models, attention = (module.policy, module.parts.reference.model), rollout.attention.long()
     policy, reference = (
         token_logp(m(input_ids=sequence, attention_mask=attention).logits[:, :-1], sequence[:, 1:])
         for m in models

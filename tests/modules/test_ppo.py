@@ -2,24 +2,31 @@
 matters and with one where the loop does."""
 
 import copy
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
+from rlhf.functional.masking import masked_mean
 from rlhf.kl.controller import Adaptive, Fixed
 from rlhf.kl.estimator import K1, K2, K3, Exact
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
 from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
-from rlhf.modules.parts import Frozen, PPOSettings, PromptSource
-from rlhf.modules.ppo import CollectedMinibatches, PPOModule, ppo_parameter_groups
+from rlhf.models.policy import PolicyReader
+from rlhf.modules.advantage import GAE, Advantages
+from rlhf.modules.online import CollectedMinibatches
+from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
+from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited
-from rlhf.rollout.engines.torch import Sampling
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
-from rlhf.rollout.view import AdvantageSettings
+from rlhf.rollout.view import view_tokens
 from tests.conftest import tiny
 
 DEFAULTS = {
@@ -33,11 +40,6 @@ DEFAULTS = {
     "entropy_coef": 0.0,
     "aggregation": "token_mean",
     "critic_warmup": 0,
-    "missing_eos": "none",
-    "missing_eos_value": None,
-    "reward_clip": None,
-    "eval_every": 1,
-    "eval_samples": 2,
     "lr_schedule": "constant",
     "lr_warmup": 0.0,
 }
@@ -47,33 +49,56 @@ def fewer_letters(prompts, responses):
     return [-len(r) / 4 for r in responses]
 
 
-def make(tokenizer, *, kl=None, trust_region=None, reference_seed=0, lr=1e-2, seed=0, **settings):
+def optimizer(policy, values, lr=1e-2):
+    groups = [{"params": model.parameters()} for model in (policy, values) if model is not None]
+    return torch.optim.Adam(groups, lr=lr, eps=1e-5)
+
+
+def make(
+    tokenizer,
+    *,
+    kl=None,
+    trust_region=None,
+    reference_seed=0,
+    lr=1e-2,
+    seed=0,
+    eval_every=1,
+    sampling=None,
+    scorer=None,
+    start=None,
+    valued=True,
+    advantage=None,
+    **settings,
+):
     policy, reference = tiny(tokenizer), tiny(tokenizer, seed=reference_seed).requires_grad_(False)
     prompts = ["a b", "c", "d e f", "g"] * 4
+    sampling = sampling or Sampling(max_new_tokens=6)
+    reader = PolicyReader(model=reference, temperature=sampling.temperature, rows=8)
     return PPOModule(
-        policy,
-        scalar_model_from(policy, seed=0),
-        frozen=Frozen(
-            reference=reference,
+        parts=OnlineParts(
+            policy=policy,
+            value_model=scalar_model_from(policy, seed=0) if valued else None,
+            reference=reader,
+            start=reader if start is None else replace(reader, model=start),
+            engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
             judges=Judges(tokenizer=tokenizer, gold=fewer_letters),
-            scorer=GoldScorer(),
-        ),
-        prompts=PromptSource(
-            draw=lambda i: collate_prompts(tokenizer, prompts),
-            heldout=collate_prompts(tokenizer, prompts[:4]),
-            training=lambda: collate_prompts(tokenizer, prompts[:4]),
+            scorer=scorer or GoldScorer(),
+            prompts=PromptSource(
+                draw=lambda i: collate_prompts(tokenizer, prompts),
+                heldout=collate_prompts(tokenizer, prompts[:4]),
+                training=lambda: collate_prompts(tokenizer, prompts[:4]),
+            ),
+            make_optimizer=partial(optimizer, lr=lr),
         ),
         kl=kl or KLPenalty(Fixed(0.1), K1(), Reward(), SFT()),
         trust_region=trust_region or Unlimited(),
-        make_optimizer=lambda p, v: torch.optim.Adam(
-            ppo_parameter_groups(p, v, value_lr=None), lr=lr, eps=1e-5
+        advantage=advantage or GAE(gamma=1.0, lam=0.95, whiten=True, whiten_rewards=False),
+        settings=OnlineSettings(
+            **{**DEFAULTS, **settings},
+            evaluation=EvaluationSettings(every=eval_every, prompts=4, samples=2),
+            sampling=sampling,
+            seed=seed,
         ),
-        settings=PPOSettings(**{**DEFAULTS, **settings}),
-        advantage=AdvantageSettings(gamma=1.0, lam=0.95, whiten=True, whiten_rewards=False),
-        sampling=Sampling(max_new_tokens=6),
-        eos=eos_id(tokenizer),
-        pad=pad_id(tokenizer),
-        seed=seed,
     )
 
 
@@ -143,14 +168,14 @@ def test_accum_invariance_of_the_sequence_loss(tokenizer, aggregation):
 def test_temperature_and_cuts_leave_the_policys_own_kl_to_plain_responses(tokenizer, sampling):
     """eval/kl/plain is what an evaluation of the same policy without these settings measures;
     training is not touched by it."""
-    module, plain = make(tokenizer, reference_seed=1), make(tokenizer, reference_seed=1)
-    module.sampling = sampling
+    module = make(tokenizer, reference_seed=1, sampling=sampling)
+    plain = make(tokenizer, reference_seed=1)
     measured, other = module.evaluate(), plain.evaluate()
     names = [n.removeprefix("eval/kl/plain/") for n in measured if n.startswith("eval/kl/plain/")]
     assert {"sequence_nats", "sequence_nats_exact", "token_nats", "token_nats_se"} <= set(names)
     assert not [n for n in other if "plain" in n]
-    again = plain.respond(plain.prompts.heldout, "plain-evaluation", 0)
-    view = plain.view(again, plain.frozen.start)
+    again = plain.respond(plain.parts.prompts.heldout, "plain-evaluation", 0)
+    view = view_tokens(plain.reader, plain.parts.start, again)
     assert measured["eval/kl/plain/sequence_nats"] == pytest.approx(
         float((view.logp - view.ref_logp).sum(1).mean()), rel=1e-5
     )
@@ -203,7 +228,7 @@ def test_detach(tokenizer):
     module = make(tokenizer, reference_seed=1)
     step = first_step(module)[0]
     module.training_step(step, 0).backward()
-    assert all(p.grad is None for p in module.frozen.reference.parameters())
+    assert all(p.grad is None for p in module.parts.reference.model.parameters())
     for x in (
         step.experience.advantages,
         step.experience.returns,
@@ -288,13 +313,15 @@ def test_entropy_bonus_and_its_off_state(tokenizer):
 
 def test_a_moving_reference_moves_and_is_saved(tokenizer):
     module = make(tokenizer, kl=KLPenalty(Fixed(0.1), K1(), Reward(), EMA(decay=0.5)), iterations=1)
-    before = copy.deepcopy(module.frozen.reference.state_dict())
+    before = copy.deepcopy(module.parts.reference.model.state_dict())
     train(module)
-    after = module.frozen.reference.state_dict()
+    after = module.parts.reference.model.state_dict()
     assert any(not torch.equal(before[k], after[k]) for k in before)
     fresh = make(tokenizer, kl=KLPenalty(Fixed(0.1), K1(), Reward(), EMA(decay=0.5)))
     fresh.load_extra_state(module.extra_state())
-    assert all(torch.equal(after[k], v) for k, v in fresh.frozen.reference.state_dict().items())
+    assert all(
+        torch.equal(after[k], v) for k, v in fresh.parts.reference.model.state_dict().items()
+    )
 
 
 def test_evaluating_more_often_changes_no_training(tokenizer):
@@ -363,12 +390,8 @@ def test_the_first_iteration_trains_under_a_warm_up(tokenizer):
 def test_evaluations_measure_the_kl_to_the_sft_policy_whatever_the_reference_does(
     tokenizer, reference
 ):
-    module = make(tokenizer, kl=KLPenalty(Fixed(0.0), K1(), Reward(), reference), iterations=2)
-    start = copy.deepcopy(module.frozen.reference)
-    frozen = module.frozen
-    module._frozen = (
-        Frozen(reference=frozen.reference, judges=frozen.judges, scorer=frozen.scorer, sft=start),
-    )
+    kl, start = KLPenalty(Fixed(0.0), K1(), Reward(), reference), tiny(tokenizer)
+    module = make(tokenizer, kl=kl, start=start, iterations=2)
     plain = make(tokenizer, kl=KLPenalty(Fixed(0.0), K1(), Reward(), SFT()), iterations=2)
     one, two = train(module).record, train(plain).record
     assert one["eval/kl/sequence_nats"] == two["eval/kl/sequence_nats"] != 0
@@ -377,9 +400,9 @@ def test_evaluations_measure_the_kl_to_the_sft_policy_whatever_the_reference_doe
 
 
 def test_the_rule_for_missing_eos_counts_in_evaluations(tokenizer):
-    module = make(tokenizer, missing_eos="set", missing_eos_value=-7.0)
-    without = make(tokenizer)
-    rollout = module.respond(module.prompts.heldout, "evaluation", 0)
+    rule = GoldScorer(missing_eos="set", missing_eos_value=-7.0)
+    module, without = make(tokenizer, scorer=rule), make(tokenizer)
+    rollout = module.respond(module.parts.prompts.heldout, "evaluation", 0)
     assert not rollout.ended.all()
     assert module.evaluate()["eval/ppo/score"] < without.evaluate()["eval/ppo/score"]
 
@@ -389,3 +412,56 @@ def test_a_warm_up_of_the_critic_leaves_the_controller_alone(tokenizer):
     train(make(tokenizer, kl=kl, iterations=2, critic_warmup=1))
     # one update, of a KL near 0
     assert kl.coef == pytest.approx(0.1 * (1 - 0.2 * 16 / 160), rel=1e-3)
+
+
+def test_the_clip_shapes_the_training_reward_alone(tokenizer):
+    module = make(tokenizer, scorer=GoldScorer(reward_clip=0.1))
+    scored = module.score(module.respond(module.parts.prompts.draw(1), "rollout", 1))
+    assert scored.raw_score.min() < -0.5 and scored.score.min() == pytest.approx(-0.1)
+    plain = make(tokenizer)
+    assert module.evaluate()["eval/ppo/score"] == plain.evaluate()["eval/ppo/score"] < -0.1
+
+
+def test_a_loss_changes_nothing(tokenizer):
+    """Seen twice it is the same, and no step was logged or watched."""
+    module = make(tokenizer, reference_seed=1, trust_region=EarlyStop(target=1e-9))
+    batch = first_step(module)[0]
+    for parameter in module.policy.parameters():
+        parameter.data.mul_(1.1)  # far from the policy that drew
+    one, two = module.loss(batch, masked_mean), module.loss(batch, masked_mean)
+    assert torch.equal(one.total, two.total) and not one.logp.requires_grad
+    assert module.step_means() == {} and not module.stop_inner
+    module.training_step(batch, 0)
+    assert module.stop_inner and "policy_loss" in module.step_means()
+
+
+def test_the_kl_that_steers_is_the_one_that_is_shown(tokenizer):
+    module = make(tokenizer, reference_seed=1)
+    first_step(module)
+    assert module.steering.sequence_nats == module.collected["kl/sequence_nats"]
+    assert module.steering.token_nats == module.collected["kl/token_nats"]
+    assert module.steering.episodes == 16
+
+
+class BatchMean:
+    """Every token's advantage is the response's whole reward minus the mean over responses."""
+
+    needs_values = False
+
+    def __call__(self, rewards, values, mask, groups):
+        assert values is None and len(groups) == len(rewards)
+        total = rewards.sum(1, keepdim=True)
+        return Advantages(advantages=(total - total.mean()) * mask)
+
+
+def test_ppo_without_values_trains_no_value_model(tokenizer):
+    module = train(make(tokenizer, valued=False, advantage=BatchMean()))
+    assert [name for name in module.record if "value" in name or "variance" in name] == []
+    assert len(module.optimizers().param_groups) == 1
+    assert module.record["ppo/log_ratio_max"] > 0
+
+
+def test_what_needs_values_is_refused_without_a_value_model(tokenizer):
+    for refused in ({}, {"advantage": BatchMean(), "critic_warmup": 1}):
+        with pytest.raises(ValueError, match="needs a value model"):
+            make(tokenizer, valued=False, **refused)

@@ -4,8 +4,16 @@ import torch
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.models.load import scalar_model_from
 from rlhf.randomness import generator
-from rlhf.rollout.engines.torch import Sampling, generate
-from rlhf.rollout.score import GoldScorer, Judges, RewardModelScorer, clip_score, missing_eos
+from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.torch import TorchEngine
+from rlhf.rollout.score import (
+    GoldScorer,
+    Judges,
+    Responses,
+    RewardModelScorer,
+    Scorer,
+    missing_eos,
+)
 
 
 def length_gold(prompts, responses):
@@ -13,14 +21,9 @@ def length_gold(prompts, responses):
 
 
 def rollout_of(policy, tokenizer):
-    return generate(
-        policy,
-        collate_prompts(tokenizer, ["a b", "c"] * 4),
-        Sampling(max_new_tokens=6),
-        eos=eos_id(tokenizer),
-        pad=pad_id(tokenizer),
-        generator=generator(0, "score"),
-    )
+    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
+    prompts = collate_prompts(tokenizer, ["a b", "c"] * 4)
+    return engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "score"))
 
 
 def test_missing_eos():
@@ -34,13 +37,17 @@ def test_missing_eos():
 
 
 def test_reward_clip():
-    assert clip_score(torch.tensor([-7.0, 0.5, 7.0]), 5.0).tolist() == [-5.0, 0.5, 5.0]
-    assert clip_score(torch.tensor([-7.0]), None).tolist() == [-7.0]
+    assert GoldScorer(reward_clip=5.0).clip(torch.tensor([-7.0, 0.5, 7.0])).tolist() == [
+        -5.0,
+        0.5,
+        5.0,
+    ]
+    assert GoldScorer().clip(torch.tensor([-7.0])).tolist() == [-7.0]
 
 
 def test_the_reward_model_scores_whole_rows_at_their_last_token(policy, tokenizer):
     rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
-    scores = Judges(tokenizer=tokenizer, reward_model=scalar).scores(rollout)["proxy"]
+    scores = Judges(tokenizer=tokenizer, reward_model=scalar).read(rollout).scores["proxy"]
     for i in range(len(scores)):
         ids = torch.cat(
             [rollout.prompt.tokens[i][rollout.prompt.mask[i]], rollout.tokens[i][rollout.mask[i]]]
@@ -61,7 +68,7 @@ def test_score_position(policy, tokenizer):
         ended=rollout.ended,
         tokens=torch.where(rollout.mask, rollout.tokens, 3),
     )
-    assert torch.equal(judges.scores(rollout)["proxy"], judges.scores(changed)["proxy"])
+    assert torch.equal(judges.read(rollout).scores["proxy"], judges.read(changed).scores["proxy"])
 
 
 def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
@@ -73,21 +80,56 @@ def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
         row[mask & (row != tokenizer.eos_token_id)]
         for row, mask in zip(rollout.tokens, rollout.mask, strict=True)
     ]
-    assert judges.scores(rollout)["gold"].tolist() == [
+    assert judges.read(rollout).scores["gold"].tolist() == [
         len(tokenizer.decode(ids).split()) for ids in kept
     ]
-    assert set(judges.scores(rollout)) == {"gold", "other"}
+    assert set(judges.read(rollout).scores) == {"gold", "other"}
 
 
 def test_a_scorer_without_its_judge_says_so(policy, tokenizer):
-    rollout, scores = (
-        rollout_of(policy, tokenizer),
-        {"proxy": torch.ones(8), "gold": torch.zeros(8)},
-    )
-    assert (
-        RewardModelScorer()(rollout, scores) is scores["proxy"]
-        and GoldScorer()(rollout, scores) is scores["gold"]
-    )
+    rollout = rollout_of(policy, tokenizer)
+    scores = {"proxy": torch.ones(8), "gold": torch.zeros(8)}
+    responses = Responses(rollout=rollout, tokenizer=tokenizer, scores=scores)
+    assert RewardModelScorer()(responses) is scores["proxy"]
+    assert GoldScorer()(responses) is scores["gold"]
     for scorer in (RewardModelScorer(), GoldScorer()):
         with pytest.raises(ValueError, match="needs"):
-            scorer(rollout, Judges(tokenizer=tokenizer).scores(rollout))
+            scorer(Judges(tokenizer=tokenizer).read(rollout))
+
+
+class Wordy(Scorer):
+    """A scorer of one's own, by ids and texts: words of prompt and response, less the tokens."""
+
+    def score(self, responses):
+        words = [
+            len(f"{p} {r}".split()) for p, r in zip(responses.prompts, responses.texts, strict=True)
+        ]
+        return torch.tensor(words) - responses.rollout.mask.sum(1).float()
+
+
+def test_a_scorer_sees_texts_and_ids_and_has_the_rules(policy, tokenizer):
+    rollout = rollout_of(policy, tokenizer)
+    responses = Judges(tokenizer=tokenizer).read(rollout)
+    texts = decode(rollout, tokenizer)
+    assert responses.texts == texts and responses.texts is responses.texts  # decoded once
+    plain = Wordy()(responses)
+    by_hand = [
+        len(prompt.split()) + len(text.split()) - int(mask.sum())
+        for prompt, text, mask in zip(rollout.prompt.texts, texts, rollout.mask, strict=True)
+    ]
+    assert plain.tolist() == by_hand
+    ruled = Wordy("set", -9.0)(responses)
+    assert torch.equal(ruled, plain.where(rollout.ended, torch.tensor(-9.0)))
+    assert not Wordy.needs_reward_model and not Wordy.needs_gold
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ({"missing_eos": "set"}, "missing_eos=set needs a number"),
+        ({"reward_clip": 0.0}, "reward_clip must be a finite number above 0"),
+    ],
+)
+def test_a_scorer_refuses_what_the_config_refuses(rules, reason):
+    with pytest.raises(ValueError, match=reason):
+        GoldScorer(**rules)

@@ -8,7 +8,8 @@ from rlhf.config.pieces.base import ByTarget, Custom, Piece, Share
 
 
 class PPO(Piece):
-    """A user's own algorithm says `needs_values` too: whether a value model is trained."""
+    """A user's own algorithm says `needs_values` too: True if it trains a value model for an
+    advantage that needs one."""
 
     name = "ppo"
     addresses = ("rlhf.modules.ppo.PPOModule",)
@@ -18,6 +19,7 @@ class PPO(Piece):
 class GAE(Piece):
     name = "gae"
     addresses = ("rlhf.modules.advantage.GAE",)
+    needs_values: ClassVar[bool] = True
     gamma: Share
     lam: Share
     whiten: bool

@@ -1,1 +1,1 @@
-"""Who draws responses from a policy."""
+"""Engines that draw responses from a policy."""

@@ -1,6 +1,6 @@
 import os
 
-from rlhf.compare.read.runs import load, named
+from rlhf.compare.read.runs import load, load_run
 from rlhf.compare.statistics.settings import differing, group, reward_keys
 
 
@@ -34,12 +34,10 @@ def test_every_fate_of_a_job_is_seen(rundirs, tmp_path):
     assert len(runs["a-failed"].metrics) == 4
 
 
-def test_pieces_have_their_names():
-    flat = {"kl.coef": 1, "kl.controller._target_": "rlhf.kl.controller.PID", "kl.controller.kp": 2}
-    assert named(flat) == (
-        {"kl.coef": 1, "kl.controller": "pid", "kl.controller.kp": 2},
-        {"kl.controller"},
-    )
+def test_pieces_have_their_names(rundirs, tmp_path):
+    run = load_run(rundirs.make_run(tmp_path / "a", controller="Adaptive"))
+    assert (run.config["kl.controller"], run.config["kl.controller.target"]) == ("adaptive", 6.0)
+    assert run.pieces == {"kl.controller", "tracking"}
 
 
 def test_a_setting_is_what_differs_but_the_seed(rundirs, tmp_path):

@@ -20,7 +20,7 @@ from rlhf.config.composition import hydra_internals as internals
 from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.session import CONFIG_NAME, session
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CALLS = []  # of the callback below, by name
 
 

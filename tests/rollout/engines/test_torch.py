@@ -6,19 +6,15 @@ from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import response_mask
 from rlhf.models.policy import response_logits
 from rlhf.randomness import generator
-from rlhf.rollout.engines.torch import Sampling, decode, generate, warp
+from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.torch import TorchEngine, warp
 from tests.conftest import tiny
 
 
 def respond(model, tokenizer, *, seed=0, pad=None, prompts=("a b c", "d", "e f"), **sampling):
-    return generate(
-        model,
-        collate_prompts(tokenizer, prompts),
-        Sampling(max_new_tokens=8, **sampling),
-        eos=eos_id(tokenizer),
-        pad=pad_id(tokenizer) if pad is None else pad,
-        generator=generator(seed, "test"),
-    )
+    engine = TorchEngine(model, eos_id(tokenizer), pad_id(tokenizer) if pad is None else pad)
+    batch, settings = collate_prompts(tokenizer, prompts), Sampling(max_new_tokens=8, **sampling)
+    return engine.respond(batch, settings, generator(seed, "test"))
 
 
 def test_sampler_consistency(tokenizer, architecture):

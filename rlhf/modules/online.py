@@ -1,0 +1,234 @@
+"""The base of the online algorithms: it draws responses, has them scored, keeps to the reference by
+a KL penalty, and limits its updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf.functional.aggregation import aggregate
+from rlhf.functional.kl import exact
+from rlhf.functional.logprobs import entropy
+from rlhf.functional.masking import Reduce, masked_mean, masked_sum
+from rlhf.kl.penalty import KLPenalty, SteeringKL, steering_kl
+from rlhf.modules.advantage import Advantage, to_experience
+from rlhf.modules.base import Metrics, with_initial_lr
+from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
+from rlhf.modules.policy import PolicyModule
+from rlhf.modules.trust_region import Unlimited, local_kl
+from rlhf.rollout.evaluate import rollout_metrics
+from rlhf.rollout.minibatch import minibatches
+from rlhf.rollout.view import predict_values, view_tokens
+from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
+
+
+class OnlineModule(PolicyModule):
+    """An online algorithm: an advantage piece (`advantage`) and a loss (`loss`), on top of this.
+
+    An iteration collects prompts -> responses -> scores -> KL -> advantages, descends the loss over
+    minibatches, and then moves the KL's controller, the trust region and the reference.
+
+    Raises:
+        ValueError: the advantage needs a value model and there is none.
+    """
+
+    needs_values = False  # True: it trains a value model, where the advantage needs one
+
+    def __init__(
+        self,
+        *,
+        parts: OnlineParts,
+        kl: KLPenalty,
+        trust_region: Unlimited,
+        advantage: Advantage,
+        settings: OnlineSettings,
+    ) -> None:
+        super().__init__(parts, settings)
+        if parts.value_model is None and (advantage.needs_values or settings.critic_warmup):
+            raise ValueError("advantage or ppo.critic_warmup needs a value model: there is none")
+        self.value_model, self.kl, self.trust_region = parts.value_model, kl, trust_region
+        self.advantage = advantage
+        self.collected: Metrics = {}
+        self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
+        self.experience: Experience | None = None  # of the iteration under way
+        self.stop_inner = False
+        # local KL summed over the step's tokens so far, and its micro-batches so far
+        self._step_kl = (0.0, 0)
+
+    def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
+        """The whole loss of a minibatch, its token losses made one number by `reduce`. Changes
+        nothing."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return with_initial_lr(self.parts.make_optimizer(self.policy, self.value_model))
+
+    # --- collect
+
+    def score(self, rollout: Rollout) -> ScoredRollout:
+        view = view_tokens(self.reader, self.parts.reference, rollout)
+        responses = self.parts.judges.read(rollout)
+        raw_score = self.parts.scorer(responses)
+        values = None
+        if self.value_model is not None:
+            values = predict_values(self.value_model, rollout, rows=self.settings.forward_rows)
+        return ScoredRollout(
+            **vars(view),
+            rollout=rollout,
+            kl=self.kl.token_kl(view.logp, view.ref_logp, rollout.mask, view.exact_kl),
+            values=values,
+            judge_scores=responses.scores,
+            raw_score=raw_score,
+            score=self.parts.scorer.clip(raw_score),
+        )
+
+    def collect(self) -> Iterator[Minibatch]:
+        """One iteration's experience, then its minibatches over all inner epochs, until the
+        trust region stops them."""
+        iteration, settings = self.iteration + 1, self.settings
+        with self.precision():
+            prompts = self.parts.prompts.draw(iteration)
+            scored = self.score(self.respond(prompts, "rollout", iteration))
+        self.experience, rewards = to_experience(scored, self.kl, self.advantage)
+        self.steering = steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask)
+        self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
+        self.stop_inner = False
+        for epoch in range(settings.inner_epochs):
+            order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
+            for step in minibatches(
+                self.experience, settings.minibatch_size, settings.micro_batch_size, order
+            ):
+                if self.stop_inner:
+                    return
+                yield from step
+
+    # --- update
+
+    def training_step(self, batch: Minibatch, batch_idx: int) -> Tensor:
+        reduce = partial(
+            aggregate,
+            mode=self.settings.aggregation,
+            tokens=batch.step_tokens,
+            sequences=batch.step_sequences,
+            length=self.settings.sampling.max_new_tokens,
+        )
+        losses, old = self.loss(batch, reduce), batch.experience
+        moved = local_kl(losses.logp, old.logp, old.mask, reduce=masked_sum)
+        self._watch_step(float(moved), batch)
+        terms = {name: term * batch.splits for name, term in losses.terms.items()}
+        self.log_step(**terms, **losses.statistics)
+        return losses.total * batch.splits
+
+    def with_limits(
+        self,
+        policy_loss: Tensor,
+        logits: Tensor,
+        logp: Tensor,
+        batch: Minibatch,
+        reduce: Reduce,
+    ) -> Losses:
+        """The policy's whole loss: the algorithm's own, the KL's term (0 where the placement is the
+        reward) and the trust region's, less the entropy bonus."""
+        old, mask = batch.experience, batch.experience.mask
+        spread = entropy(logits)
+        exact_kl = None
+        if self.kl.needs_exact_in_loss:
+            with torch.no_grad():
+                ref_logits = self.parts.reference.logits(old.rollout)
+            exact_kl = exact(logits, ref_logits)
+        # whitened advantages have a unit of their own: brought to it, a coefficient means the same
+        # in the loss as in the reward (docs/decisions/0003)
+        kl_loss = old.reward_unit * self.kl.loss(
+            logp, old.ref_logp, old.logp, exact_kl, mask, reduce=reduce
+        )
+        region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
+        bonus = self.settings.entropy_coef * reduce(spread, mask)
+        ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
+        return Losses(
+            total=policy_loss + kl_loss + region_loss - bonus,
+            logp=logp.detach(),
+            terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
+            statistics={
+                "log_ratio_max": ratio.abs().max(),
+                "entropy": masked_mean(spread.detach(), mask),
+            },
+        )
+
+    def _watch_step(self, summed: float, batch: Minibatch) -> None:
+        """The local KL of a whole step, whatever its split, decides whether the inner epochs go
+        on."""
+        total, count = self._step_kl
+        total, count = total + summed, count + 1
+        if count == batch.splits:
+            self.stop_inner = self.stop_inner or self.trust_region.should_stop(
+                total / max(batch.step_tokens, 1)
+            )
+            total, count = 0.0, 0
+        self._step_kl = (total, count)
+
+    def batches_an_iteration(self) -> int:
+        rows = self.settings.minibatch_size
+        return (
+            self.settings.inner_epochs
+            * (self.steering.episodes // rows)
+            * (rows // self.settings.forward_rows)
+        )
+
+    # --- the iteration's end
+
+    def finish_iteration(self) -> Metrics:
+        record = dict(self.collected)
+        record["episodes"] = self.iteration * self.steering.episodes
+        record["trust_region/kl"] = self._moved()
+        record["trust_region/coef"] = self.trust_region.coef
+        record |= {f"ppo/{name}": value for name, value in self.step_means().items()}
+        # before that the policy stands still and no coefficient could have moved it
+        if self.iteration > self.settings.critic_warmup:
+            self.kl.update(self.steering)
+            self.trust_region.update(record["trust_region/kl"])
+        every = self.settings.evaluation.every
+        if self.iteration % every == 0 or self.iteration == self.iterations:
+            record |= self.evaluate()
+        reference = self.parts.reference.model
+        self.kl.reference.after_iteration(reference, self.policy, self.iteration)
+        return record
+
+    def _moved(self) -> float:
+        """The local KL over the iteration's whole rollout, in nats per token (arXiv 1707.06347, Eq.
+        8): its distance from the policy that drew it."""
+        assert self.experience is not None
+        old, self.experience = self.experience, None
+        with self.precision():
+            logp = self.reader.logp(old.rollout)
+        return float(local_kl(logp, old.logp, old.mask))
+
+    # --- state
+
+    def extra_state(self) -> dict[str, Any]:
+        reference = self.parts.reference.model
+        return {
+            "kl": self.kl.state_dict(),
+            "trust_region": self.trust_region.state_dict(),
+            "reference": reference.state_dict() if self.kl.moves_reference else None,
+        }
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self.kl.load_state_dict(state["kl"])
+        self.trust_region.load_state_dict(state["trust_region"])
+        if state["reference"] is not None:
+            self.parts.reference.model.load_state_dict(state["reference"])
+
+
+class CollectedMinibatches:
+    """The training loader: each pass collects one iteration. It has no length, since the trust
+    region may end it early."""
+
+    def __init__(self, module: OnlineModule) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Minibatch]:
+        return self.module.collect()

@@ -1,0 +1,109 @@
+"""A module that trains a policy, and the evaluation that all of these share: the same held-out
+prompts and random numbers for every algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import torch
+
+from rlhf.functional.kl import sequence_nats
+from rlhf.models.policy import PolicyReader
+from rlhf.modules.base import Metrics, StageModule
+from rlhf.modules.parts import OnlineParts, OnlineSettings
+from rlhf.randomness import generator
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.evaluate import evaluate, kl_metrics
+from rlhf.rollout.view import view_tokens
+from rlhf.types import PromptBatch, Rollout
+
+
+class PolicyModule(StageModule):
+    """`policy` responds to prompts and is evaluated against the policy that the run started from.
+
+    `measures`: the metrics that callbacks add to every evaluation.
+    """
+
+    stage = "ppo"
+
+    def __init__(self, parts: OnlineParts, settings: OnlineSettings) -> None:
+        super().__init__(
+            iterations=settings.iterations,
+            lr_schedule=settings.lr_schedule,
+            lr_warmup=settings.lr_warmup,
+        )
+        self.parts, self.policy, self.settings = parts, parts.policy, settings
+        self.measures: list[Callable[[], Metrics]] = []
+
+    def on_fit_start(self) -> None:
+        self.parts.to(self.device)
+        for model in self.children():
+            model.eval()  # dropout off, in rollouts and in updates
+
+    @property
+    def reader(self) -> PolicyReader:
+        """The policy of the moment, read at the sampling temperature."""
+        return PolicyReader(
+            model=self.policy,
+            temperature=self.settings.sampling.temperature,
+            rows=self.settings.forward_rows,
+        )
+
+    def random(
+        self, purpose: str, iteration: int, device: torch.device | str | None = None
+    ) -> torch.Generator:
+        return generator(
+            *(self.settings.seed, self.stage, purpose, iteration, self.global_rank),
+            device=device or self.device,
+        )
+
+    def respond(
+        self, prompts: PromptBatch, purpose: str, iteration: int, sampling: Sampling | None = None
+    ) -> Rollout:
+        draws = self.random(purpose, iteration)
+        return self.parts.engine.respond(
+            prompts.to(self.device), sampling or self.settings.sampling, draws
+        )
+
+    def precision(self) -> AbstractContextManager[None]:
+        """Rollouts are read in the precision of the updates, which Lightning applies to
+        `training_step` alone."""
+        return (
+            self.trainer.precision_plugin.forward_context()
+            if self._trainer is not None
+            else nullcontext()
+        )
+
+    def initial_record(self) -> Metrics:
+        return self.evaluate()
+
+    @torch.no_grad()
+    def evaluate(self) -> Metrics:
+        """The policy of now on the fixed held-out prompts, with the same random numbers each
+        time. The KL is to the policy that the run started from."""
+        parts, heldout = self.parts, self.parts.prompts.heldout
+        with self.precision():
+            rollout = self.respond(heldout, "evaluation", 0)
+            view = view_tokens(self.reader, parts.start, rollout)
+            metrics, self.samples = evaluate(
+                parts.judges.read(rollout),
+                view,
+                parts.scorer,
+                samples=self.settings.evaluation.samples,
+            )
+            if parts.reference is not parts.start:
+                log_ratio = view.logp - parts.reference.logp(rollout)
+                distance = sequence_nats(log_ratio, rollout.mask)[0]
+                metrics["eval/kl/moving_reference_nats"] = float(distance)
+            plain = self.settings.sampling.plain()
+            if self.settings.sampling != plain:
+                # the KL of the policy itself, where other settings draw the responses
+                rollout = self.respond(heldout, "plain-evaluation", 0, plain)
+                policy, start = (replace(r, temperature=1.0) for r in (self.reader, parts.start))
+                view = view_tokens(policy, start, rollout)
+                metrics |= kl_metrics(rollout, view, prefix="eval/kl/plain")
+        for measure in self.measures:
+            metrics |= measure()
+        return metrics
