@@ -62,6 +62,5 @@ def train_sft(
         checkpoint_every=settings.checkpoint_every,
         tracker=tracker,
     )
-    policy.save_pretrained(work)
-    context.tokenizer.save_pretrained(work)
+    context.model.save(policy, context.tokenizer, work)
     return {**last_record(work), "rows": len(train), "rows_cut": cut}

@@ -1,6 +1,9 @@
+import json
+
 import pytest
 
 from rlhf.config import naming
+from rlhf.config.naming import HASH_VERSION
 from rlhf.digests import one_spelling
 
 PLAIN = {
@@ -117,3 +120,26 @@ def test_how_often_a_run_is_saved_does_not_name_it():
         == name("ppo.checkpoint_every=1", "sft.checkpoint_every=2", "evaluation.samples=3")
         != name("evaluation.every=1")
     )
+
+
+def test_directories_of_another_version_of_the_hash_are_told_from_todays(tmp_path):
+    """A manifest without a version is of the first; a folder without a manifest is nobody's."""
+    manifests = {
+        "a-1": {"git": {"revision": "0123456789abcdef"}},
+        "a-2": {"hash_version": HASH_VERSION},
+        "a-3": {"hash_version": HASH_VERSION + 1, "git": {}},
+        "b-1": {"kind": "run"},
+    }
+    for name, manifest in manifests.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "a-4").mkdir()
+    assert naming.older_runs(tmp_path) == [tmp_path / name for name in ("a-1", "a-3", "b-1")]
+    assert naming.older_runs(tmp_path, "a-*") == [tmp_path / "a-1", tmp_path / "a-3"]
+    assert naming.other_version(tmp_path / "a-1") == (
+        f"{tmp_path / 'a-1'} was made before version {HASH_VERSION} of the run hash (git revision"
+        " 0123456789ab): compare works; to go on with it or reproduce it, use that revision"
+    )
+    assert "was made after version" in naming.other_version(tmp_path / "a-3")
+    assert "(git revision not recorded)" in naming.other_version(tmp_path / "b-1")
+    assert naming.other_version(tmp_path / "a-2") == naming.other_version(tmp_path / "a-4") == ""

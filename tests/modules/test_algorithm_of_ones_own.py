@@ -76,7 +76,7 @@ def run_toy(conf, artifacts):
 
         lines = [*SMALL, f"paths.artifacts={artifacts}", *TOY, *overrides]
         cfg = validate(compose(lines, config_dir=conf))
-        return run(cfg, plain=cfg.plain(), directory=directory)
+        return run(cfg, directory=directory)
 
     return go
 

@@ -122,6 +122,9 @@ def _announce(
         parts.append(f"{jobs - distinct} more would be the same runs again")
     if missing < distinct:
         parts.append(f"{distinct - missing} finished before")
+    if older := len(naming.older_runs(directory)):
+        version = f"another version of the run hash than {naming.HASH_VERSION}"
+        parts.append(f"{older} made under {version} stay as they are")
     if missing:
         crowded = f" ({n * threads} threads for {cores()} cores)" if n * threads > cores() else ""
         parts.append(f"{n} at a time{crowded}")

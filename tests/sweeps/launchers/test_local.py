@@ -61,6 +61,17 @@ def test_only_what_is_missing_runs_again(planned, tmp_path):
     ]
 
 
+def test_jobs_of_before_are_counted_and_left_alone(planned, tmp_path):
+    old = tmp_path / "s" / "kl0-fixed-seed0-aaaaaaaa"
+    old.mkdir(parents=True)
+    (old / "manifest.json").write_text('{"kind": "run"}')
+    states, said = sweep(planned, tmp_path / "s", target=targets.fail_first)
+    assert len(states) == 2
+    assert "2 jobs in" in said
+    assert "1 made under another version of the run hash than 2 stay as they are" in said
+    assert [path.name for path in old.iterdir()] == ["manifest.json"]
+
+
 def test_jobs_that_are_the_same_run_are_run_once(planned, tmp_path):
     states, said = sweep([planned[1], planned[1]], tmp_path / "s", target=targets.by_name)
     assert states == ["finished", "finished"]

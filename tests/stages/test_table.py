@@ -5,9 +5,10 @@ import pytest
 
 from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
+from rlhf.config.stages import STAGES
 from rlhf.data.records import Loaded
 from rlhf.stages.context import StageContext
-from rlhf.stages.table import fingerprints as stage_fingerprints
+from rlhf.stages.table import RECIPES, fingerprints as stage_fingerprints
 from tests.conftest import SMALL
 
 
@@ -91,3 +92,7 @@ def test_a_changed_row_of_a_file_retrains(tmp_path):
 
     first = at("good")
     assert first == at("good") != at("bad")
+
+
+def test_every_stage_of_the_config_is_made():
+    assert RECIPES.keys() == STAGES.keys()
