@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from rlhf import __version__
 from rlhf.commands import summaries
@@ -230,4 +230,7 @@ def task(config: DictConfig) -> dict[str, Any]:
     from rlhf.config.validate import validate
     from rlhf.sweeps.multirun import job_task
 
-    return job_task(validate(config), HydraConfig.get())
+    hydra_config = HydraConfig.get()
+    with open_dict(config):  # only Hydra knows the YAML names of the user's own pieces
+        config.hydra = {"runtime": {"choices": hydra_config.runtime.choices}}
+    return job_task(validate(config), hydra_config)

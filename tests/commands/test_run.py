@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hydra.types import RunMode
 
 from rlhf.commands import run as cli
 
@@ -181,6 +182,30 @@ def test_what_hydra_does_around_a_run_is_done(tmp_path, monkeypatch):
     assert calls[1]["env"] == "here" and calls[1]["cwd"] == str(tmp_path)
     assert calls[1]["dirname"] == ",".join(sorted(task))
     assert calls[2] == {"code": 0} and "MINE" not in os.environ
+
+
+def test_a_job_that_another_launcher_runs_has_the_name_that_was_planned(tmp_path, monkeypatch):
+    """Hydra hands it a config without its own node, where the name of a user's YAML stands."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from rlhf.config.composition.plan import plan
+    from rlhf.config.composition.session import CONFIG_NAME, session
+    from rlhf.sweeps import multirun
+
+    (tmp_path / "scorer").mkdir()
+    (tmp_path / "scorer" / "mine.yaml").write_text("_target_: scorers_of_mine.Scorer")
+    (tmp_path / "scorers_of_mine.py").write_text("class Scorer: needs_reward_model = False")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "scorers_of_mine")
+    monkeypatch.setattr(multirun, "job_task", lambda cfg, hydra_config: cfg)
+    with session(tmp_path) as hydra:
+        (planned,) = plan(hydra, ["scorer=mine"]).jobs
+        config = hydra.config_loader.load_configuration(CONFIG_NAME, ["scorer=mine"], RunMode.RUN)
+        monkeypatch.setattr(HydraConfig.instance(), "cfg", config)
+        cfg = cli.task(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+    assert cfg.scorer.name == "mine"
+    assert cfg.paths.run_name == planned.config.paths.run_name
 
 
 def test_an_unfinished_run_of_before_is_left_as_it_is(tmp_path, monkeypatch, capsys):
