@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.data import JsonLines
-from rlhf.config.pieces.kl import PID, Dual
+from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
@@ -22,7 +22,7 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
         yield Fault("", str(error))
         return
     bounds = None
-    if isinstance(kl.controller, (PID, Dual)):
+    if isinstance(kl.controller, Bounded):
         bounds = (kl.controller.min_coef, kl.controller.max_coef)
         if bounds[0] > bounds[1]:
             yield Fault(

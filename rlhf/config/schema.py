@@ -22,41 +22,39 @@ from rlhf.config.pieces.tracking import Tracking
 from rlhf.config.pieces.trust_region import TrustRegion
 from rlhf.config.stages import STAGES
 
-Schedule = Literal["constant", "linear", "cosine"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100)]
 
 
-class SFT(Strict):
-    seed: Seed
-    epochs: Count
-    batch_size: Count
-    max_length: Annotated[int, Field(ge=2)]
-    train_on_prompt: bool
+class Training(Strict):
+    """The settings of every stage that trains."""
+
     grad_clip: Positive | None
-    lr_schedule: Schedule
+    lr_schedule: Literal["constant", "linear", "cosine"]
     lr_warmup: Share
     checkpoint_every: Count
     optimizer: Optimizer
 
 
-class RewardModel(Strict):
+class Supervised(Training):
     seed: Seed
-    init: Literal["sft", "model"]
     epochs: Count
     batch_size: Count
     max_length: Annotated[int, Field(ge=2)]
+
+
+class SFT(Supervised):
+    train_on_prompt: bool
+
+
+class RewardModel(Supervised):
+    init: Literal["sft", "model"]
     margin: bool
     centering: NotNegative
     normalize: bool
     normalize_samples: Annotated[int, Field(ge=2)]
-    grad_clip: Positive | None
-    lr_schedule: Schedule
-    lr_warmup: Share
-    checkpoint_every: Count
-    optimizer: Optimizer
 
 
-class PPO(Strict):
+class PPO(Training):
     iterations: Count
     rollout_size: Count
     minibatch_size: Count
@@ -70,11 +68,6 @@ class PPO(Strict):
     value_init: Literal["reward_model", "policy"]
     value_lr: Positive | None
     critic_warmup: Annotated[int, Field(ge=0)]
-    grad_clip: Positive | None
-    lr_schedule: Schedule
-    lr_warmup: Share
-    checkpoint_every: Count
-    optimizer: Optimizer
 
 
 class BestOfN(Strict):

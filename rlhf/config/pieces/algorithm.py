@@ -7,18 +7,14 @@ from typing import Annotated, ClassVar
 from rlhf.config.pieces.base import ByTarget, Custom, Piece, Share
 
 
-class PPO(Piece):
+class PPO(Piece, name="ppo", at="rlhf.modules.ppo.PPOModule"):
     """A user's own algorithm says `needs_values` too: True if it trains a value model for an
     advantage that needs one."""
 
-    name = "ppo"
-    addresses = ("rlhf.modules.ppo.PPOModule",)
     needs_values: ClassVar[bool] = True
 
 
-class GAE(Piece):
-    name = "gae"
-    addresses = ("rlhf.modules.advantage.GAE",)
+class GAE(Piece, name="gae", at="rlhf.modules.advantage.GAE"):
     needs_values: ClassVar[bool] = True
     gamma: Share
     lam: Share

@@ -34,17 +34,18 @@ BY_ADDRESS: dict[str, type[Piece]] = {}  # every piece of ours, where it lives a
 class Piece(Strict):
     """A leaf of the config: the arguments of a class, known by its YAML's name.
 
-    Where the class lives decides nothing: `addresses` has where it is and, after that, where it
-    was, so that a config that was kept still loads.
+    Where the class lives decides nothing: `addresses` has where it is (`at`) and, after that, where
+    it was, so that a config that was kept still loads.
     """
 
     name: ClassVar[str]
     addresses: ClassVar[tuple[str, ...]]
     class_path: str = Field(alias="_target_")
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        BY_ADDRESS.update(dict.fromkeys(getattr(cls, "addresses", ()), cls))
+    def __init_subclass__(cls, name: str = "", at: str = "", was: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name, cls.addresses = name, tuple(filter(None, (at, was)))
+        BY_ADDRESS.update(dict.fromkeys(cls.addresses, cls))
 
     @field_validator("class_path")
     @classmethod

@@ -7,14 +7,12 @@ from typing import Annotated
 from rlhf.config.pieces.base import ByTarget, Custom, Piece
 
 
-class Progress(Piece):
-    name = "progress"
-    addresses = ("rlhf.callbacks.progress.Progress",)
+class Progress(Piece, name="progress", at="rlhf.callbacks.progress.Progress"):
+    pass
 
 
-class Oracle(Piece):
-    name = "oracle"
-    addresses = ("rlhf.callbacks.oracle.Oracle",)
+class Oracle(Piece, name="oracle", at="rlhf.callbacks.oracle.Oracle"):
+    pass
 
 
 Callback = Annotated[Progress | Oracle | Custom, ByTarget()]

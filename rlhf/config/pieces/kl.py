@@ -18,136 +18,111 @@ from rlhf.config.pieces.base import (
 # --- controllers
 
 
-class Fixed(Piece):
-    name = "fixed"
-    addresses = ("rlhf.kl.controller.Fixed",)
+class Targeted(Piece):
+    target: Positive  # nats, by `unit`
+    unit: KLUnit
 
 
-class Adaptive(Piece):
-    name = "adaptive"
-    addresses = ("rlhf.kl.controller.Adaptive",)
-    target: Positive
+class Bounded(Targeted):
+    min_coef: Positive
+    max_coef: Positive
+
+
+class Schedule(Piece):
+    final: NotNegative
+    iterations: Count
+
+
+class Fixed(Piece, name="fixed", at="rlhf.kl.controller.Fixed"):
+    pass
+
+
+class Adaptive(Targeted, name="adaptive", at="rlhf.kl.controller.Adaptive"):
     horizon: Positive
-    unit: KLUnit
 
 
-class AdaptiveAlpacaFarm(Piece):
-    name = "adaptive_alpaca_farm"
-    addresses = ("rlhf.kl.controller.AdaptiveAlpacaFarm",)
-    target: Positive
+class AdaptiveAlpacaFarm(
+    Targeted, name="adaptive_alpaca_farm", at="rlhf.kl.controller.AdaptiveAlpacaFarm"
+):
     k_beta: Positive
-    unit: KLUnit
 
 
-class Linear(Piece):
-    name = "linear"
-    addresses = ("rlhf.kl.controller.Linear",)
-    final: NotNegative
-    iterations: Count
+class Linear(Schedule, name="linear", at="rlhf.kl.controller.Linear"):
+    pass
 
 
-class Cosine(Piece):
-    name = "cosine"
-    addresses = ("rlhf.kl.controller.Cosine",)
-    final: NotNegative
-    iterations: Count
+class Cosine(Schedule, name="cosine", at="rlhf.kl.controller.Cosine"):
+    pass
 
 
-class PID(Piece):
-    name = "pid"
-    addresses = ("rlhf.kl.controller.PID",)
-    target: Positive
+class PID(Bounded, name="pid", at="rlhf.kl.controller.PID"):
     kp: NotNegative
     ki: NotNegative
     kd: NotNegative
-    min_coef: Positive
-    max_coef: Positive
-    unit: KLUnit
 
 
-class Dual(Piece):
-    name = "dual"
-    addresses = ("rlhf.kl.controller.Dual",)
-    target: Positive
+class Dual(Bounded, name="dual", at="rlhf.kl.controller.Dual"):
     lr: Positive
-    min_coef: Positive
-    max_coef: Positive
-    unit: KLUnit
 
 
 # --- estimators
 
 
-class K1(Piece):
-    name = "k1"
-    addresses = ("rlhf.kl.estimator.K1",)
+class K1(Piece, name="k1", at="rlhf.kl.estimator.K1"):
+    pass
 
 
-class K2(Piece):
-    name = "k2"
-    addresses = ("rlhf.kl.estimator.K2",)
+class K2(Piece, name="k2", at="rlhf.kl.estimator.K2"):
+    pass
 
 
-class K3(Piece):
-    name = "k3"
-    addresses = ("rlhf.kl.estimator.K3",)
+class K3(Piece, name="k3", at="rlhf.kl.estimator.K3"):
+    pass
 
 
-class Abs(Piece):
-    name = "abs"
-    addresses = ("rlhf.kl.estimator.Abs",)
+class Abs(Piece, name="abs", at="rlhf.kl.estimator.Abs"):
+    pass
 
 
-class K1Clamped(Piece):
-    name = "k1_clamped"
-    addresses = ("rlhf.kl.estimator.K1Clamped",)
+class K1Clamped(Piece, name="k1_clamped", at="rlhf.kl.estimator.K1Clamped"):
+    pass
 
 
-class Exact(Piece):
-    name = "exact"
-    addresses = ("rlhf.kl.estimator.Exact",)
+class Exact(Piece, name="exact", at="rlhf.kl.estimator.Exact"):
+    pass
 
 
 # --- placements
 
 
-class Reward(Piece):
-    name = "reward"
-    addresses = ("rlhf.kl.placement.Reward",)
+class Reward(Piece, name="reward", at="rlhf.kl.placement.Reward"):
+    pass
 
 
-class Loss(Piece):
-    name = "loss"
-    addresses = ("rlhf.kl.placement.Loss",)
+class Loss(Piece, name="loss", at="rlhf.kl.placement.Loss"):
+    pass
 
 
-class SequenceLoss(Piece):
-    name = "sequence_loss"
-    addresses = ("rlhf.kl.placement.SequenceLoss",)
+class SequenceLoss(Piece, name="sequence_loss", at="rlhf.kl.placement.SequenceLoss"):
+    pass
 
 
-class Both(Piece):
-    name = "both"
-    addresses = ("rlhf.kl.placement.Both",)
+class Both(Piece, name="both", at="rlhf.kl.placement.Both"):
+    pass
 
 
 # --- references
 
 
-class SFT(Piece):
-    name = "sft"
-    addresses = ("rlhf.kl.reference.SFT",)
+class SFT(Piece, name="sft", at="rlhf.kl.reference.SFT"):
+    pass
 
 
-class EMA(Piece):
-    name = "ema"
-    addresses = ("rlhf.kl.reference.EMA",)
+class EMA(Piece, name="ema", at="rlhf.kl.reference.EMA"):
     decay: OpenShare
 
 
-class Synced(Piece):
-    name = "synced"
-    addresses = ("rlhf.kl.reference.Synced",)
+class Synced(Piece, name="synced", at="rlhf.kl.reference.Synced"):
     every: Count
 
 

@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Seed
 
 
-class TinyModel(Piece):
-    name = "tiny"
-    addresses = ("rlhf.models.load.TinyModel",)
+class TinyModel(Piece, name="tiny", at="rlhf.models.load.TinyModel"):
     architecture: Literal["llama", "gpt2"]
     hidden_size: Count
     layers: Count
@@ -17,9 +15,7 @@ class TinyModel(Piece):
     seed: Seed
 
 
-class HFModel(Piece):
-    name = "hf"
-    addresses = ("rlhf.models.load.HFModel",)
+class HFModel(Piece, name="hf", at="rlhf.models.load.HFModel"):
     path: str
     revision: str | None
     dtype: Literal["float32", "bfloat16"]

@@ -14,26 +14,20 @@ Betas = Annotated[
 ]
 
 
-class Adam(Piece):
-    name = "adam"
-    addresses = ("torch.optim.Adam",)
+class Adam(Piece, name="adam", at="torch.optim.Adam"):
     lr: Positive
     betas: Betas
     eps: Positive
 
 
-class AdamW(Piece):
-    name = "adamw"
-    addresses = ("torch.optim.AdamW",)
+class AdamW(Piece, name="adamw", at="torch.optim.AdamW"):
     lr: Positive
     betas: Betas
     eps: Positive
     weight_decay: NotNegative
 
 
-class SGD(Piece):
-    name = "sgd"
-    addresses = ("torch.optim.SGD",)
+class SGD(Piece, name="sgd", at="torch.optim.SGD"):
     lr: Positive
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NotNegative

@@ -18,15 +18,11 @@ class Rules(Piece):
     reward_clip: Positive | None
 
 
-class RewardModelScorer(Rules):
-    name = "reward_model"
-    addresses = ("rlhf.rollout.score.RewardModelScorer",)
+class RewardModelScorer(Rules, name="reward_model", at="rlhf.rollout.score.RewardModelScorer"):
     needs_reward_model = True
 
 
-class GoldScorer(Rules):
-    name = "gold"
-    addresses = ("rlhf.rollout.score.GoldScorer",)
+class GoldScorer(Rules, name="gold", at="rlhf.rollout.score.GoldScorer"):
     needs_gold = True
 
 

@@ -7,14 +7,11 @@ from typing import Annotated
 from rlhf.config.pieces.base import ByTarget, Custom, Piece
 
 
-class NoTracker(Piece):
-    name = "none"
-    addresses = ("rlhf.tracking.base.NoTracker",)
+class NoTracker(Piece, name="none", at="rlhf.tracking.base.NoTracker"):
+    pass
 
 
-class MLflowTracker(Piece):
-    name = "mlflow"
-    addresses = ("rlhf.tracking.mlflow.MLflowTracker",)
+class MLflowTracker(Piece, name="mlflow", at="rlhf.tracking.mlflow.MLflowTracker"):
     uri: str
     experiment: str
     nested: bool = False  # what runs kept that were made before there was a choice does not say it
