@@ -2,6 +2,7 @@
 the source, so lazy imports count too."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,64 @@ def test_hydras_private_parts_are_used_in_one_file():
             assert not private and not named & attributes, path
         else:
             assert private
+
+
+# --- size
+
+MOST_FILES = 12  # of a folder
+LONGEST_FILE, LONGEST_FUNCTION = 250, 50  # lines at 100 columns
+EXCEPTIONS = {
+    "kl/controller.py": "seven controllers side by side: one idea, read together",
+}
+
+
+def test_no_room_holds_more_than_a_dozen_files():
+    rooms = Counter(path.parent for path in FILES)
+    assert {str(room.relative_to(ROOT)): n for room, n in rooms.items() if n > MOST_FILES} == {}
+
+
+def test_every_package_says_what_it_is():
+    for folder in {path.parent for path in FILES}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+
+
+def long_places():
+    for path in FILES:
+        name, text = str(path.relative_to(ROOT)), path.read_text()
+        if text.count("\n") > LONGEST_FILE:
+            yield name
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        for node in (n for n in ast.walk(ast.parse(text)) if isinstance(n, functions)):
+            if node.end_lineno - node.lineno >= LONGEST_FUNCTION:
+                yield f"{name}:{node.name}"
+
+
+def test_files_and_functions_are_small():
+    """One that is not is asking to be two, or to stand among the exceptions with its reason."""
+    assert {*long_places()} == {*EXCEPTIONS}
+
+
+# --- cycles
+
+
+def test_no_file_imports_itself_by_a_detour():
+    """Lazy imports count; those for the type checker alone do not."""
+    files = {module_of(path): path for path in FILES}
+    edges = {name: {*used(path, files)} - {name} for name, path in files.items()}
+    while leaves := {name for name, targets in edges.items() if not targets}:
+        edges = {name: edges[name] - leaves for name in edges.keys() - leaves}
+    assert edges == {}
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def used(path, files):
+    """The files of ours that a file imports."""
+    typed = set(typing_only(path))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module not in typed:
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (set(submodules) & files.keys()) or ({node.module} & files.keys())
