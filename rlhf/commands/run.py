@@ -18,8 +18,9 @@ from rlhf import __version__
 from rlhf.commands import summaries
 from rlhf.config.allow import ENVIRONMENT
 from rlhf.config.build import build
+from rlhf.config.composition.composer import reason
 from rlhf.config.composition.hydra_internals import run_composed
-from rlhf.config.composition.plan import Plan, plan, reason
+from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
 from rlhf.config.naming import is_finished, older_runs, other_version, slug
 from rlhf.config.schema import Config

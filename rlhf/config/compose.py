@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from rlhf.config.composition.plan import compose_one
+from rlhf.config.composition.composer import Composer, line_of
+from rlhf.config.composition.overrides import Groups, parse
+from rlhf.config.composition.plan import right_names
+from rlhf.config.composition.resolve import Fault, own_names, resolve
 from rlhf.config.composition.session import session
 from rlhf.config.validate import ConfigError, validate
 
@@ -22,4 +25,28 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
         ConfigError: if an override names what is not there. Values are checked by `validate`.
     """
     with session(config_dir) as hydra:
-        return compose_one(hydra, list(overrides))
+        groups = Groups(hydra.config_loader)
+        parsed, faults = parse(overrides, hydra)
+        right, wrong, spoiled = right_names(parsed, groups)
+        faults += wrong
+        faults += [
+            Fault("", f"{line_of(o)}: several values make a sweep, not one config")
+            for o in right
+            if o.is_sweep_override()
+        ]
+        single = [o for o in right if not o.is_sweep_override()]
+        hydra_lines = tuple(line_of(o) for o in single if o.is_hydra_override())
+        task = [o for o in single if not o.is_hydra_override()]
+        config, more = Composer(hydra, groups).compose(task, hydra_lines, spoiled)
+    if faults + more:
+        raise ConfigError(map(str, faults + more))
+    return _without_hydra(config)
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    """The config alone, with the names of the user's own pieces, which only Hydra's node knows."""
+    without = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    for where, name in own_names(config, resolve(config)[0]).items():
+        OmegaConf.update(without, ".".join((*where, "_name_")), name, force_add=True)
+    OmegaConf.set_struct(without, True)
+    return without

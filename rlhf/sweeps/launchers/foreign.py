@@ -13,7 +13,8 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.composition.plan import Plan, reason
+from rlhf.config.composition.composer import reason
+from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
 from rlhf.rundir.signals import unwinding
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, write_sweep

@@ -20,9 +20,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config import naming
+from rlhf.config.composition.composer import Composer, reason
 from rlhf.config.composition.hydra_internals import value_of
 from rlhf.config.composition.overrides import Groups, parse
-from rlhf.config.composition.plan import Composer, reason
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
 from rlhf.rundir.lock import owned
