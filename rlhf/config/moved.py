@@ -1,7 +1,8 @@
-"""Keys that have another name since version 0.2: refused with today's."""
+"""What has changed in the keys of the config since version 0.1."""
 
 from __future__ import annotations
 
+# Refused with today's name.
 MOVED = {
     "ppo.eval_every": "evaluation.every",
     "ppo.eval_prompts": "evaluation.prompts",
@@ -11,3 +12,6 @@ MOVED = {
     "ppo.reward_clip": "scorer.reward_clip",
     "ppo.whiten_rewards": "advantage.whiten_rewards",
 }
+
+# Pieces that a config of before could not choose, and did not name.
+IMPLIED = {"algorithm": "ppo", "advantage": "gae"}

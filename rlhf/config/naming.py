@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.moved import MOVED
+from rlhf.config.moved import IMPLIED, MOVED
 from rlhf.config.pieces.base import piece_name
 from rlhf.config.stages import ASIDE_KEYS, STAGES, decides, deciding_sections
 from rlhf.digests import digest, one_spelling
@@ -32,7 +32,7 @@ def named(value: Any) -> Any:
 def named_flat(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a config with dotted keys: `kl.controller._target_`: rlhf.kl.controller.PID
     becomes `kl.controller`: pid. Keys of older versions have today's names."""
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {**IMPLIED} if "ppo.iterations" in flat else {}
     for key, value in flat.items():
         node, _, last = key.rpartition(".")
         if last == "_target_":

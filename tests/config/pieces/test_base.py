@@ -133,3 +133,14 @@ def test_a_class_that_cannot_be_imported_is_told_at_once(own_pieces):
     (own_pieces / "kl" / "controller" / "mine.yaml").write_text("_target_: guarded.Absent\n")
     with pytest.raises(ValueError, match="guarded.Absent cannot be imported"):
         validate(compose(["kl/controller=mine"], config_dir=own_pieces))
+
+
+def test_a_config_of_before_says_by_its_silence_what_it_could_not_choose():
+    before = {"ppo.iterations": 2, "ppo.reward_clip": 10.0, "advantage.gamma": 1.0}
+    assert named_flat(before) == {
+        "algorithm": "ppo",
+        "advantage": "gae",
+        "advantage.gamma": 1.0,
+        "ppo.iterations": 2,
+        "scorer.reward_clip": 10.0,
+    }
