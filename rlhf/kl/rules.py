@@ -30,12 +30,18 @@ def faults(
     top_k = 0 and top_p = 1 mean off. `bounds` are the controller's (min_coef, max_coef), if it has
     them.
     """
-    return [
-        *_coefficient_faults(controller, coef, bounds),
-        *_placement_faults(estimator, placement),
-        *_sampling_faults(estimator, controller, coef, top_k, top_p, temperature),
-        *_reference_faults(controller, reference),
-    ]
+    reasons = _coefficient_faults(controller, coef, bounds)
+    if placement.kind in estimator.refused:
+        pair = f"kl/estimator={estimator.name} with kl/placement={placement.name}"
+        reasons.append(f"{pair}: {estimator.refused[placement.kind]}")
+    reasons += _sampling_faults(estimator, controller, coef, top_k, top_p, temperature)
+    if reference.restarts and controller.follows_kl:
+        reasons.append(
+            f"kl/reference={reference.name} with kl/controller={controller.name}: the KL falls back"
+            " to 0 at every copy, so no coefficient holds it at a target; use kl/controller=fixed,"
+            " or kl/reference=ema or sft."
+        )
+    return reasons
 
 
 def _coefficient_faults(
@@ -51,12 +57,6 @@ def _coefficient_faults(
     if bounds is not None and not bounds[0] <= coef <= bounds[1]:
         return [f"kl.coef={coef} lies outside the controller's bounds [{bounds[0]}, {bounds[1]}]."]
     return []
-
-
-def _placement_faults(estimator: EstimatorProperties, placement: PlacementProperties) -> list[str]:
-    reason = estimator.refused.get(placement.kind)
-    pair = f"kl/estimator={estimator.name} with kl/placement={placement.name}"
-    return [f"{pair}: {reason}"] if reason else []
 
 
 def _sampling_faults(
@@ -90,15 +90,3 @@ def _sampling_faults(
         " from the policy, so their log-ratios do not estimate its KL; turn it off (top_k=0,"
         " top_p=1), or use kl/estimator=exact."
     ]
-
-
-def _reference_faults(
-    controller: ControllerProperties, reference: ReferenceProperties
-) -> list[str]:
-    if reference.restarts and controller.follows_kl:
-        return [
-            f"kl/reference={reference.name} with kl/controller={controller.name}: the KL falls back"
-            " to 0 at every copy, so no coefficient holds it at a target; use kl/controller=fixed,"
-            " or kl/reference=ema or sft."
-        ]
-    return []
