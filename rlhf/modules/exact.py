@@ -3,8 +3,6 @@ its probability."""
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
@@ -14,30 +12,24 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
-from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+from rlhf.types import Minibatch, PromptBatch, ScoredRollout
 
 
 class ExactView:
-    """X prompts, N responses each, at the module's sampling temperature. The policy is the one of
-    the moment at each call.
+    """X prompts, N responses each (`rollout`), at the module's sampling temperature. The policy is
+    the one of the moment at each call.
 
     Raises ValueError where there are too many responses to list.
     """
 
     def __init__(self, module: OnlineModule, prompts: PromptBatch) -> None:
         self.module, self.prompts = module, prompts
-
-    @cached_property
-    def rollout(self) -> Rollout:
-        module = self.module
-        vocabulary = int(module.policy.config.vocab_size)
-        listed = enumerate_rollout(
-            self.prompts,
-            vocabulary,
+        self.rollout = enumerate_rollout(
+            prompts,
+            int(module.policy.config.vocab_size),
             eos_id(module.parts.judges.tokenizer),
             module.settings.sampling.max_new_tokens,
-        )
-        return listed.to(module.device)
+        ).to(module.device)
 
     def by_prompt(self, x: Tensor) -> Tensor:
         """[X * N] -> [X, N]"""

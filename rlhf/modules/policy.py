@@ -54,10 +54,8 @@ class PolicyModule(StageModule):
     def random(
         self, purpose: str, iteration: int, device: torch.device | str | None = None
     ) -> torch.Generator:
-        return generator(
-            *(self.settings.seed, self.stage, purpose, iteration, self.global_rank),
-            device=device or self.device,
-        )
+        where = (self.stage, purpose, iteration, self.global_rank)
+        return generator(self.settings.seed, *where, device=device or self.device)
 
     def respond(
         self, prompts: PromptBatch, purpose: str, iteration: int, sampling: Sampling | None = None
@@ -75,9 +73,6 @@ class PolicyModule(StageModule):
             if self._trainer is not None
             else nullcontext()
         )
-
-    def initial_record(self) -> Metrics:
-        return self.evaluate()
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:

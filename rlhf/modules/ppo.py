@@ -35,8 +35,11 @@ class PPOModule(OnlineModule):
         )
         # the KL to the reference stands in the rewards, as in InstructGPT (Eq. 2), or here
         actor = self.with_limits(policy_loss, logits, logp, batch, reduce)
-        clipped = clip_fraction(actor.logp, old.logp, old.advantages, mask, settings.policy_clip)
-        statistics = {"clip_fraction": clipped}
+        statistics = {
+            "clip_fraction": clip_fraction(
+                actor.logp, old.logp, old.advantages, mask, settings.policy_clip
+            )
+        }
         if self.value_model is None:
             return replace(actor, statistics=statistics | actor.statistics)
         assert old.values is not None and old.returns is not None
