@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.aggregation import aggregate
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy
-from rlhf.functional.masking import Reduce, masked_mean, masked_sum
+from rlhf.functional.masking import Reduce, aggregate, masked_mean, masked_sum
 from rlhf.kl.penalty import KLPenalty, SteeringKL, steering_kl
 from rlhf.modules.advantage import Advantage, to_experience
 from rlhf.modules.base import Metrics, with_initial_lr
@@ -21,7 +20,6 @@ from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import Unlimited, local_kl
 from rlhf.rollout.evaluate import rollout_metrics
-from rlhf.rollout.minibatch import minibatches
 from rlhf.rollout.view import predict_values, view_tokens
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
@@ -99,7 +97,7 @@ class OnlineModule(PolicyModule):
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
-            for step in minibatches(
+            for step in Minibatch.steps(
                 self.experience, settings.minibatch_size, settings.micro_batch_size, order
             ):
                 if self.stop_inner:

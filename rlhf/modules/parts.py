@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.functional.aggregation import Mode
+from rlhf.functional.masking import Mode
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import Engine, Sampling
