@@ -92,11 +92,9 @@ class Source(Protocol):
 
     def load(self) -> TaskData:
         """Reads or generates the rows; raises DataError."""
-        ...
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """For a model trained from scratch; <pad> and <eos> are distinct."""
-        ...
 
     @property
     def gold(self) -> Reward | None: ...
@@ -104,4 +102,3 @@ class Source(Protocol):
     @property
     def judges(self) -> dict[str, Reward]:
         """Rewards that PPO never sees, reported as reward/<name>."""
-        ...

@@ -72,12 +72,11 @@ def read_objects(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str,
                 yield number, row
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         faults.append(f"{path}: not a whole gzip file ({error})")
-        return
     except OSError as error:
         faults.append(f"{path}: cannot be read ({error.strerror})")
-        return
-    if not seen:
-        faults.append(f"{path}: empty, no row in it")
+    else:
+        if not seen:
+            faults.append(f"{path}: empty, no row in it")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

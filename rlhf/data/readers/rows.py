@@ -215,9 +215,7 @@ def _messages(row: dict[str, Any], purpose: Purpose) -> Row:
 
 def _instruction(row: dict[str, Any]) -> str:
     instruction, extra = _text(row, "instruction"), row.get("input")
-    if extra is None or extra == "":
-        return INSTRUCTION.format(instruction=instruction)
-    if isinstance(extra, str) and not extra.strip():
+    if extra is None or (isinstance(extra, str) and not extra.strip()):
         return INSTRUCTION.format(instruction=instruction)
     return INSTRUCTION_INPUT.format(instruction=instruction, input=_text(row, "input"))
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rlhf.data.labelling import label_pairs
-from rlhf.data.records import DataError, Demonstration, Reward, TaskData
+from rlhf.data.labelling import write_rows
+from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.splits import divide
 
 if TYPE_CHECKING:
@@ -88,19 +88,14 @@ class Micro:
         self._check()
         prompts = self._prompts()
         held = prompts[-max(1, self.prompts // 4) :]
-        rng = random.Random(f"{self.seed}/demonstrations")
-        drawn = rng.choices(prompts, k=self.demonstrations)
-        demonstrations = [
-            Demonstration(prompt=prompt, completion=self.sample(prompt, rng)) for prompt in drawn
-        ]
-        rng = random.Random(f"{self.seed}/preferences")
-        drawn = rng.choices(prompts, k=self.pairs)
-        first = [self.sample(prompt, rng) for prompt in drawn]
-        second = [
-            self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)
-        ]
-        preferences = label_pairs(
-            drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed
+        demonstrations, preferences = write_rows(
+            prompts,
+            self.sample,
+            self.gold,
+            demonstrations=self.demonstrations,
+            pairs=self.pairs,
+            temperature=self.label_temperature,
+            seed=self.seed,
         )
         return TaskData(
             demonstrations=divide(demonstrations, held, lambda row: row.prompt),
@@ -137,11 +132,6 @@ class Micro:
             if rng.random() < STOP:
                 break
         return " ".join(letters[1:])
-
-    def _another(self, prompt: str, text: str, rng: random.Random) -> str:
-        while (other := self.sample(prompt, rng)) == text:
-            pass
-        return other
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """One token a letter, whatever letters `data` holds."""
