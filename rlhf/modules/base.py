@@ -72,8 +72,7 @@ class StageModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         factor = lr_factor(self.lr_schedule, self.progress(batch_idx), self.lr_warmup)
-        optimizer = self.optimizers()
-        for group in optimizer.param_groups:  # type: ignore[union-attr]
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = group["initial_lr"] * factor
 
     def on_train_epoch_end(self) -> None:

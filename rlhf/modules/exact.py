@@ -12,7 +12,7 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
-from rlhf.types import Minibatch, PromptBatch, ScoredRollout
+from rlhf.types import Minibatch, PromptBatch
 
 
 class ExactView:
@@ -35,12 +35,9 @@ class ExactView:
         """[X * N] -> [X, N]"""
         return x.view(len(self.prompts), -1)
 
-    def score(self) -> ScoredRollout:
-        return self.module.score(self.rollout)
-
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64."""
-        scored, mask = self.score(), self.rollout.mask
+        scored, mask = self.module.score(self.rollout), self.rollout.mask
         logp, ref_logp = (
             self.by_prompt(masked_sum(x.double(), mask, dim=1))
             for x in (scored.logp, scored.ref_logp)
@@ -68,12 +65,13 @@ class ExactView:
         a large minibatch. Raises ValueError where the advantages are whitened: then a response's
         loss depends on the others that were drawn.
         """
-        module, scored, mask = self.module, self.score(), self.rollout.mask
+        module, mask = self.module, self.rollout.mask
         if getattr(module.advantage, "mixes_responses", True):
             raise ValueError(
                 "the expected gradient needs advantage.whiten=false and"
                 " advantage.whiten_rewards=false"
             )
+        scored = module.score(self.rollout)
         experience, _ = to_experience(scored, module.kl, module.advantage)
         logp = self.by_prompt(masked_sum(scored.logp.double(), mask, dim=1))
         weight = (logp.exp() / len(self.prompts)).flatten()

@@ -74,12 +74,6 @@ class OnlineParts:
     prompts: PromptSource
     make_optimizer: Callable[[PreTrainedModel, ScalarModel | None], torch.optim.Optimizer]
 
-    def to(self, device: torch.device) -> None:
-        """Brings the frozen models to the device, ready to be read."""
-        for model in (self.reference.model, self.start.model, self.judges.reward_model):
-            if model is not None:
-                model.eval().to(device)  # type: ignore[arg-type]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:

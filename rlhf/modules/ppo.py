@@ -26,9 +26,10 @@ class PPOModule(OnlineModule):
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
         """policy_loss + KL's term + trust region's - entropy bonus + value_coef * value_loss."""
-        settings, old, mask = self.settings, batch.experience, batch.experience.mask
-        logits = self.reader.logits(old.rollout)
-        logp = token_logp(logits, old.rollout.tokens)
+        settings, old = self.settings, batch.experience
+        rollout, mask = old.rollout, old.mask
+        logits = self.reader.logits(rollout)
+        logp = token_logp(logits, rollout.tokens)
         # the clipped surrogate: arXiv 1707.06347, Eq. 7
         policy_loss = clipped_policy_loss(
             logp, old.logp, old.advantages, mask, settings.policy_clip, reduce=reduce
@@ -43,7 +44,6 @@ class PPOModule(OnlineModule):
         if self.value_model is None:
             return replace(actor, statistics=statistics | actor.statistics)
         assert old.values is not None and old.returns is not None
-        rollout = old.rollout
         values = self.value_model.values(rollout.sequence, rollout.attention, mask.shape[1])
         # clipped around the old values as the ratio is around 1 (openai/baselines, ppo2)
         value_loss = clipped_value_loss(

@@ -75,11 +75,8 @@ def calibration_error(gap: Tensor) -> float:
     """
     confidence, right = torch.sigmoid(gap.abs()), (gap > 0).float()
     bins = ((confidence - 0.5) * 2 * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-    error = 0.0
-    for b in range(CALIBRATION_BINS):
-        here = bins == b
-        if here.any():
-            error += float(
-                here.float().mean() * (right[here].mean() - confidence[here].mean()).abs()
-            )
-    return error
+    return sum(
+        float(here.float().mean() * (right[here].mean() - confidence[here].mean()).abs())
+        for here in (bins == b for b in range(CALIBRATION_BINS))
+        if here.any()
+    )

@@ -12,9 +12,8 @@ from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.advantage import GAE, to_experience
 from rlhf.randomness import generator
-from rlhf.rollout.view import predict_values
 from rlhf.types import Minibatch, ScoredRollout
-from tests.rollout.test_view import rollout_of, viewed
+from tests.rollout.test_evaluate import rollout_of, viewed
 
 BETA = 0.3
 
@@ -22,7 +21,7 @@ BETA = 0.3
 def scored_of(policy, reference, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     view = viewed(policy, reference, rollout, rows=5)
-    values = predict_values(scalar_model_from(policy, seed=0), rollout, rows=7)
+    values = scalar_model_from(policy, seed=0).predict(rollout, rows=7)
     score = torch.arange(len(rollout.tokens), dtype=torch.float32) / 4
     return ScoredRollout(
         rollout=rollout,

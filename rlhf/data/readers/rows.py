@@ -137,7 +137,10 @@ def _texts(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: in
     spoken = isinstance(row[keys[0]], list)
     if keys == ("prompt", "completion"):
         return Row(prompt, _answer(row, "completion", spoken))
-    return _pair(prompt, _answer(row, "chosen", spoken), _answer(row, "rejected", spoken))
+    chosen, rejected = _answer(row, "chosen", spoken), _answer(row, "rejected", spoken)
+    if chosen == rejected:
+        raise RowError('"chosen" and "rejected" are the same')
+    return Row(prompt, chosen, rejected)
 
 
 def _text(row: dict[str, Any], key: str) -> str:
@@ -236,9 +239,3 @@ def _transcripts(row: dict[str, Any]) -> Row:
         )
     end += len(ANSWER)
     return Row(chosen[:end], chosen[end:], rejected[end:])
-
-
-def _pair(prompt: str, chosen: str, rejected: str) -> Row:
-    if chosen == rejected:
-        raise RowError('"chosen" and "rejected" are the same')
-    return Row(prompt, chosen, rejected)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rlhf.data.gold import VaderGold
 from rlhf.data.readers.files import read_objects
-from rlhf.data.readers.rows import Format, Purpose, Row, RowError, detect, parse
+from rlhf.data.readers.rows import FORMATS, Format, Purpose, Row, RowError, detect, parse
 from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
 from rlhf.data.splits import divide, hold_out
 from rlhf.data.tokenizers import BytePairs
@@ -69,22 +69,14 @@ class JsonLines(BytePairs):
         faults: list[str] = []
         if self.gold_name not in (None, "vader"):
             faults.append(f"data.gold={self.gold_name}: give null or vader")
-        files: dict[Purpose, str | None] = {
-            "demonstrations": self.demonstrations,
-            "preferences": self.preferences,
-            "prompts": self.prompts,
-        }
         rows = {
-            purpose: read_rows(Path(name).expanduser(), purpose, self.prompt_words, faults)
-            for purpose, name in files.items()
-            if name is not None
+            purpose: read_rows(Path(file).expanduser(), purpose, self.prompt_words, faults)
+            for purpose in FORMATS
+            if (file := getattr(self, purpose)) is not None
         }
         if faults:
             raise DataError(faults)
         rows.setdefault("prompts", rows["demonstrations"])
-        return self._split(rows)
-
-    def _split(self, rows: dict[Purpose, list[Row]]) -> TaskData:
         held = hold_out(
             [{row.prompt for row in each} for each in rows.values()],
             self.seed,

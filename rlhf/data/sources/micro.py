@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from rlhf.data.labelling import write_rows
 from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.splits import divide
+from rlhf.data.tokenizers import symbols
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -85,7 +86,17 @@ class Micro:
     def load(self) -> TaskData:
         """Half of the prompts have one letter and half two, in a seeded order. The last quarter
         is held out, one at least."""
-        self._check()
+        if not 2 <= self.vocabulary <= 26:
+            raise DataError(f"data.vocabulary={self.vocabulary}: give 2 to 26 letters")
+        most = self.vocabulary + self.vocabulary**2
+        if not 2 <= self.prompts <= most:
+            raise DataError(
+                f"data.prompts={self.prompts}: {self.vocabulary} letters make 2 to {most} prompts"
+            )
+        if self.max_response_tokens < 2:
+            raise DataError(
+                f"data.max_response_tokens={self.max_response_tokens}: a letter and EOS need 2"
+            )
         prompts = self._prompts()
         held = prompts[-max(1, self.prompts // 4) :]
         demonstrations, preferences = write_rows(
@@ -102,19 +113,6 @@ class Micro:
             preferences=divide(preferences, held, lambda row: row.prompt),
             prompts=divide(prompts, held, str),
         )
-
-    def _check(self) -> None:
-        if not 2 <= self.vocabulary <= 26:
-            raise DataError(f"data.vocabulary={self.vocabulary}: give 2 to 26 letters")
-        most = self.vocabulary + self.vocabulary**2
-        if not 2 <= self.prompts <= most:
-            raise DataError(
-                f"data.prompts={self.prompts}: {self.vocabulary} letters make 2 to {most} prompts"
-            )
-        if self.max_response_tokens < 2:
-            raise DataError(
-                f"data.max_response_tokens={self.max_response_tokens}: a letter and EOS need 2"
-            )
 
     def _prompts(self) -> list[str]:
         rng = random.Random(f"{self.seed}/prompts")
@@ -135,6 +133,4 @@ class Micro:
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """One token a letter, whatever letters `data` holds."""
-        from rlhf.data.tokenizers import symbols
-
         return symbols(self.letters)

@@ -19,6 +19,7 @@ from rlhf.data.labelling import write_rows
 from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.sources.grammar import all_prompts, complete
 from rlhf.data.splits import divide, hold_out
+from rlhf.data.tokenizers import training_texts, word_level
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -77,6 +78,4 @@ class Reviews:
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """One token a word, of the training rows."""
-        from rlhf.data.tokenizers import training_texts, word_level
-
         return word_level(training_texts(data))
