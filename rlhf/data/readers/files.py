@@ -82,12 +82,8 @@ def read_objects(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str,
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as plain:
         zipped = plain.read(2) == GZIP_MAGIC
-        plain.seek(0)
-        if not zipped:
-            yield from plain
-            return
-        with gzip.open(plain, "rb") as unzipped:
-            yield from unzipped
+    with gzip.open(path) if zipped else path.open("rb") as lines:
+        yield from lines
 
 
 def _object(raw: bytes) -> dict[str, Any] | str:
