@@ -52,7 +52,7 @@ def report(module: OnlineModule, args: argparse.Namespace) -> list[str]:
     None while policy and reference are the same.
     """
     view = ExactView(module, module.parts.prompts.training())
-    scored, mask = view.score(), view.rollout.mask
+    scored, mask = module.score(view.rollout), view.rollout.mask
     d = (scored.logp.double(), scored.ref_logp.double())
     logp, ref_logp = (view.by_prompt(masked_sum(x, mask, dim=1)) for x in d)
     lengths = view.by_prompt(mask.sum(dim=1))

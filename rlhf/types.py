@@ -134,6 +134,35 @@ class Minibatch(Batch):
     step_sequences: int  # responses of the whole step
     splits: int  # micro-batches of the whole step
 
+    @classmethod
+    def steps(
+        cls,
+        experience: Experience,
+        size: int,
+        micro_size: int | None,
+        generator: torch.Generator,
+    ) -> Iterator[list[Self]]:
+        """One pass over all rows in random order: for each optimizer step of `size` rows the list
+        of its micro-batches, which fit one forward pass.
+
+        The totals of the whole step stand in each micro-batch, so the loss is the same for every
+        `micro_size`.
+        """
+        order = torch.randperm(len(experience), generator=generator)
+        for rows in order.split(size):
+            step = experience.rows(rows)
+            pieces = torch.arange(len(rows)).split(micro_size or size)
+            tokens = int(step.mask.sum())
+            yield [
+                cls(
+                    experience=step.rows(piece),
+                    step_tokens=tokens,
+                    step_sequences=len(rows),
+                    splits=len(pieces),
+                )
+                for piece in pieces
+            ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemonstrationBatch(Batch):

@@ -34,7 +34,6 @@ LIGHT = (
     "kl/rules.py",
     "kl/controller.py",
     "kl/__init__.py",
-    "kl/cautions.py",
     "kl/properties.py",
 )
 HEAVY = {

@@ -50,18 +50,15 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def is_whole(path: Path) -> bool:
-    if not digest_path(path).exists():
-        return False
-    return file_digest(path) == digest_path(path).read_text().strip()
+    digest = digest_path(path)
+    return digest.exists() and file_digest(path) == digest.read_text().strip()
 
 
 def last_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint whose digest is right: a torn or damaged one is passed over for the
     one before."""
-    for path in sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True):
-        if is_whole(path):
-            return path
-    return None
+    newest_first = sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True)
+    return next(filter(is_whole, newest_first), None)
 
 
 def prune(directory: Path) -> None:

@@ -40,7 +40,6 @@ class Oracle(pl.Callback):
         if not isinstance(pl_module, OnlineModule):
             return
         self.view = ExactView(pl_module, pl_module.parts.prompts.training())
-        assert len(self.view.rollout.tokens)  # listed now: too many are refused before any training
         pl_module.measures.append(self.measure)
 
     def measure(self) -> Metrics:
@@ -48,10 +47,8 @@ class Oracle(pl.Callback):
         logp, ref_logp, reward = self.view.tables()
         mean = mean_standing(standings(logp, ref_logp, reward, self.view.module.kl.coef))
         missing = reward_at_kl(ref_logp, reward, mean.kl) - mean.reward
-        return {
-            f"oracle/{name}": value
-            for name, value in {**mean.as_dict(), "missing_at_kl": missing}.items()
-        }
+        numbers = {**mean.as_dict(), "missing_at_kl": missing}
+        return {f"oracle/{name}": value for name, value in numbers.items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.view is None:

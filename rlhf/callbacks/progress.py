@@ -27,8 +27,8 @@ PLAIN_EVERY = 5.0  # seconds between plain lines
 
 def describe(record: Metrics) -> str:
     """The record's main numbers, e.g. `reward +0.512  KL 1.93  coef 0.05`."""
-    shown = metrics.cells(record, metrics.PROGRESS)
-    return "  ".join(f"{label} {text}" for label, text in shown.items() if text)
+    numbers = metrics.cells(record, metrics.PROGRESS).items()
+    return "  ".join(f"{label} {text}" for label, text in numbers if text)
 
 
 class Progress(pl.Callback):

@@ -67,13 +67,13 @@ class Recorder(Checkpoint):
         self._handlers.enter_context(handled(("SIGINT", "SIGTERM"), self._ask))
         self.began = time.time()
         if pl_module.iteration == 0:
-            pl_module.record = pl_module.initial_record()
+            pl_module.record = pl_module.evaluate()
             self._write(pl_module)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.saved = pl_module.iteration if pl_module.iteration else -1
+        self.saved = pl_module.iteration or -1
         for name in FILES:
-            keep_until(self.directory / name, pl_module.iteration if self.saved >= 0 else -1)
+            keep_until(self.directory / name, self.saved)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._write(pl_module)

@@ -16,7 +16,7 @@ from rlhf.config.composition.resolve import Fault, resolve
 from rlhf.config.messages.describe import fault
 from rlhf.config.pairs import PAIRS
 from rlhf.config.schema import Config
-from rlhf.kl.cautions import cautions as sampling_cautions
+from rlhf.kl.rules import cautions as sampling_cautions
 
 
 class ConfigError(ValueError):

@@ -151,11 +151,10 @@ def encode_preferences(
 def collate_preferences(rows: Sequence[EncodedPreference], fill: int) -> PreferenceBatch:
     chosen, chosen_mask = pad([row.chosen.ids for row in rows], fill)
     rejected, rejected_mask = pad([row.rejected.ids for row in rows], fill)
-    margin = torch.tensor([row.margin for row in rows])
     return PreferenceBatch(
         chosen=chosen,
         chosen_mask=chosen_mask,
         rejected=rejected,
         rejected_mask=rejected_mask,
-        margin=margin,
+        margin=torch.tensor([row.margin for row in rows]),
     )

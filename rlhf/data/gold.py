@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from rlhf.data.sources.grammar import AMPLIFIERS, CONTENT, SOFTENERS, WEIGHTS, WORD, breaks
@@ -18,7 +19,8 @@ FLUENT_LIMIT = 5.0
 REPEAT_LIMIT = 5.0
 UNFINISHED = 1.5
 REPEAT = 0.75
-AMPLIFIED, SOFTENED, NEGATED = 1.4, 0.6, -0.5
+# of a word's weight, by the word before it
+FACTORS = {**dict.fromkeys(AMPLIFIERS, 1.4), **dict.fromkeys(SOFTENERS, 0.6), "not": -0.5}
 
 
 def saturate(x: float, limit: float) -> float:
@@ -35,19 +37,9 @@ def sentiment(words: Sequence[str]) -> float:
     """
     total, seen = 0.0, set()
     for before, word in zip(("", *words), words, strict=False):
-        if word not in WEIGHTS or word in seen:
-            continue
-        seen.add(word)
-        factor = (
-            AMPLIFIED
-            if before in AMPLIFIERS
-            else SOFTENED
-            if before in SOFTENERS
-            else NEGATED
-            if before == "not"
-            else 1.0
-        )
-        total += factor * WEIGHTS[word]
+        if word in WEIGHTS and word not in seen:
+            seen.add(word)
+            total += FACTORS.get(before, 1.0) * WEIGHTS[word]
     return total
 
 
@@ -96,14 +88,13 @@ class VaderGold:
 
     scale = 2.0
 
-    def __init__(self) -> None:
-        self._analyzer: Any = None
+    @cached_property
+    def _analyzer(self) -> Any:
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+        return SentimentIntensityAnalyzer()
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        if self._analyzer is None:
-            from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
-            self._analyzer = SentimentIntensityAnalyzer()
         texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
         return [
             self.scale * float(self._analyzer.polarity_scores(text)["compound"]) for text in texts

@@ -1,18 +1,53 @@
-"""Preference pairs from pairs of responses and a gold reward."""
+"""Demonstrations and preference pairs: written by a generator of completions, labelled by a gold
+reward."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rlhf.data.records import Preference, Reward
+from rlhf.data.records import Demonstration, Preference, Reward
 
 
 class Response(NamedTuple):
     text: str
     ended: bool = True  # False: cut off at the length
+
+
+def write_rows(
+    prompts: Sequence[str],
+    complete: Callable[[str, random.Random], str],
+    gold: Reward,
+    *,
+    demonstrations: int,
+    pairs: int,
+    temperature: float,
+    seed: int,
+) -> tuple[list[Demonstration], tuple[Preference, ...]]:
+    """Demonstrations, and labelled pairs of two different completions, of prompts drawn at random;
+    `complete(prompt, rng)` writes a completion.
+
+    Draws come from one generator a purpose, each seeded by `seed`: more pairs leave the
+    demonstrations as they are.
+    """
+    rng = random.Random(f"{seed}/demonstrations")
+    shown = [
+        Demonstration(prompt=prompt, completion=complete(prompt, rng))
+        for prompt in rng.choices(prompts, k=demonstrations)
+    ]
+    rng = random.Random(f"{seed}/preferences")
+    drawn = rng.choices(prompts, k=pairs)
+    first = [complete(prompt, rng) for prompt in drawn]
+
+    def another(prompt: str, text: str) -> str:
+        while (other := complete(prompt, rng)) == text:
+            pass
+        return other
+
+    second = [another(prompt, text) for prompt, text in zip(drawn, first, strict=True)]
+    return shown, label_pairs(drawn, first, second, gold, temperature=temperature, seed=seed)
 
 
 def label_pairs(

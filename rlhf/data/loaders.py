@@ -45,14 +45,13 @@ class ShuffledBatches(Generic[Row, Out]):
         order = torch.randperm(
             len(self.rows), generator=generator(self.seed, self.stage, "order", self.epoch())
         ).tolist()
-        for start in range(0, len(order), self.size):
-            yield self.collate([self.rows[i] for i in order[start : start + self.size]])
+        yield from in_order([self.rows[i] for i in order], self.size, self.collate)
 
 
 def in_order(
     rows: Sequence[Row], size: int, collate: Callable[[Sequence[Row]], Out]
 ) -> Iterator[Out]:
-    """Held-out batches, always the same."""
+    """The batches of all rows, always the same; the last one may be smaller."""
     for start in range(0, len(rows), size):
         yield collate(rows[start : start + size])
 

@@ -26,8 +26,6 @@ class DataError(ValueError):
     """The data is wrong or missing. `faults` holds at most 20 of them, `file:line: reason` where
     a row is at fault, then "and N more"."""
 
-    faults: list[str]
-
     def __init__(self, faults: str | Iterable[str]) -> None:
         every = [faults] if isinstance(faults, str) else list(faults)
         super().__init__(every)
@@ -92,11 +90,9 @@ class Source(Protocol):
 
     def load(self) -> TaskData:
         """Reads or generates the rows; raises DataError."""
-        ...
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """For a model trained from scratch; <pad> and <eos> are distinct."""
-        ...
 
     @property
     def gold(self) -> Reward | None: ...
@@ -104,7 +100,6 @@ class Source(Protocol):
     @property
     def judges(self) -> dict[str, Reward]:
         """Rewards that PPO never sees, reported as reward/<name>."""
-        ...
 
 
 class Loaded(NamedTuple):

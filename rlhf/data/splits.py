@@ -41,11 +41,11 @@ def hold_out(groups: Iterable[Collection[str]], seed: int, fraction: float) -> f
 
 def divide(rows: Iterable[T], held: Collection[str], prompt_of: Callable[[T], str]) -> Split[T]:
     """Rows in their order, on the side of their prompt."""
-    train: list[T] = []
-    heldout: list[T] = []
-    for row in rows:
-        (heldout if prompt_of(row) in held else train).append(row)
-    return Split(train=tuple(train), heldout=tuple(heldout))
+    sides = [(row, prompt_of(row) in held) for row in rows]
+    return Split(
+        train=tuple(row for row, out in sides if not out),
+        heldout=tuple(row for row, out in sides if out),
+    )
 
 
 def cut(text: str, words: int) -> tuple[str, str] | None:

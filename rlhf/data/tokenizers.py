@@ -25,8 +25,7 @@ WORDS = r" ?[\p{L}\p{N}'-]+| ?[^\s\p{L}\p{N}'-]|\s"
 def training_texts(data: TaskData) -> Iterator[str]:
     """Prompts and completions of the training rows, apart, as a model will see them."""
     for row in data.demonstrations.train:
-        yield row.prompt
-        yield row.completion
+        yield from (row.prompt, row.completion)
     for pair in data.preferences.train if data.preferences else ():
         yield from (pair.prompt, pair.chosen, pair.rejected)
     yield from data.prompts.train
@@ -79,6 +78,16 @@ def byte_level_bpe(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizer
     )
     tokenizer.train_from_iterator(texts, trainer)
     return _wrap(tokenizer)
+
+
+class BytePairs:
+    """The tokenizer of a source of free text."""
+
+    vocabulary: int
+
+    def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
+        """Byte-level BPE of the training rows, for a model trained from scratch."""
+        return byte_level_bpe(training_texts(data), self.vocabulary)
 
 
 def _wrap(tokenizer: tokenizers.Tokenizer, **special: str) -> PreTrainedTokenizerFast:

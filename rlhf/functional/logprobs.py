@@ -7,16 +7,12 @@ import torch
 from torch import Tensor
 
 
-def widen(logits: Tensor) -> Tensor:
-    """At least float32: a log-softmax over a vocabulary loses its digits in 16 bits."""
-    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-
-
 def tempered(logits: Tensor, temperature: float) -> Tensor:
     """logits / temperature. Raises ValueError unless temperature > 0."""
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    wide = widen(logits)
+    # a log-softmax over a vocabulary loses its digits in 16 bits
+    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
     return wide if temperature == 1.0 else wide / temperature
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def response_mask(tokens: Tensor, eos_ids: int | Sequence[int]) -> Tensor:
@@ -29,8 +30,5 @@ def positions(mask: Tensor) -> Tensor:
 
 def last_index(mask: Tensor) -> Tensor:
     """Index of the last True of each row [B, T] -> [B] long; -1 for a row without any."""
-    index = torch.arange(mask.shape[-1], device=mask.device)
-    none = torch.full_like(index, -1)
-    if not mask.shape[-1]:
-        return torch.full(mask.shape[:-1], -1, device=mask.device)
-    return torch.where(mask, index, none).amax(dim=-1)
+    counted = torch.where(mask, torch.arange(mask.shape[-1], device=mask.device), -1)
+    return F.pad(counted, (1, 0), value=-1).amax(dim=-1)  # a column for rows without any

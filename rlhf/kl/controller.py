@@ -10,7 +10,7 @@ alone.
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol
+from typing import Literal
 
 from rlhf.arguments import positive
 from rlhf.kl.properties import CONTROLLERS
@@ -22,26 +22,9 @@ STEP_CLIP = 0.2  # of KL / target - 1, in Adaptive and AdaptiveAlpacaFarm
 ERROR_CLIP = 1.0  # of log(KL / target), in PID: at the start KL is 0 and its logarithm -inf
 
 
-class Controller(Protocol):
-    coef: float  # of the rollout to come
-
-    @property
-    def unit(self) -> Unit: ...
-
-    @property
-    def target(self) -> float | None: ...
-
-    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
-        """The KL of the last rollout, in `unit`, and its number of responses."""
-        ...
-
-    def state_dict(self) -> State: ...
-
-    def load_state_dict(self, state: State) -> None: ...
-
-
-class _Base:
-    """State is the attributes named in `_state`, plain numbers."""
+class Controller:
+    """The base of ours; one's own may be any object with the same attributes and methods. State is
+    the attributes named in `_state`, plain numbers."""
 
     _state: tuple[str, ...] = ("coef",)
     unit: Unit = "sequence"
@@ -50,7 +33,10 @@ class _Base:
     def __init__(self, coef: float) -> None:
         if not (math.isfinite(coef) and coef >= 0):
             raise ValueError(f"coef must be a finite number of at least 0, got {coef}")
-        self.coef = float(coef)
+        self.coef = float(coef)  # of the rollout to come
+
+    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
+        """The KL of the last rollout, in `unit`, and its number of responses."""
 
     def state_dict(self) -> State:
         return {name: getattr(self, name) for name in self._state}
@@ -65,16 +51,13 @@ class _Base:
             setattr(self, name, state[name])
 
 
-class Fixed(_Base):
+class Fixed(Controller):
     """beta stays where it starts."""
 
     properties = CONTROLLERS["fixed"]
 
-    def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
-        return None
 
-
-class _Schedule(_Base):
+class _Schedule(Controller):
     _state = ("coef", "iteration")
 
     def __init__(self, coef: float, final: float, iterations: int) -> None:
@@ -113,7 +96,7 @@ class Cosine(_Schedule):
         return weight * self.start + (1 - weight) * self.final
 
 
-class _Targeted(_Base):
+class _Targeted(Controller):
     """A controller that KL drives. Its rules multiply, so it must start above 0."""
 
     target: float

@@ -3,7 +3,7 @@ descends, stands in `rlhf.kl.properties`."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -11,63 +11,57 @@ from rlhf.functional import kl
 from rlhf.kl.properties import ESTIMATORS
 
 
-class Estimator(Protocol):
+class Estimator:
+    """The base of ours; one's own may be any callable of the same arguments."""
+
+    formula: Callable[[Tensor, Tensor], Tensor]
+
     def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
         """logp, ref_logp (and exact_kl) [B, T] -> nats per token [B, T], unmasked. Or of whole
         responses: [B] -> [B]."""
-        ...
+        return self.formula(logp, ref_logp)
 
 
-class K1:
+class K1(Estimator):
     """d: unbiased, of any sign. Descends in the reward the sequence KL, exactly; in a loss
     nothing (refused)."""
 
     properties = ESTIMATORS["k1"]
-
-    def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        return kl.k1(logp, ref_logp)
+    formula = staticmethod(kl.k1)
 
 
-class K2:
+class K2(Estimator):
     """d^2 / 2: biased, low variance. Descends as a sequence_loss the sequence KL, exactly; in
     the loss each token's own KL."""
 
     properties = ESTIMATORS["k2"]
-
-    def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        return kl.k2(logp, ref_logp)
+    formula = staticmethod(kl.k2)
 
 
-class K3:
+class K3(Estimator):
     """exp(-d) - 1 + d: unbiased, never negative. Descends in a loss the forward KL, of sequences
     or of each token."""
 
     properties = ESTIMATORS["k3"]
-
-    def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        return kl.k3(logp, ref_logp)
+    formula = staticmethod(kl.k3)
 
 
-class Abs:
+class Abs(Estimator):
     """|d|: above the KL. Descends in a loss twice the total variation, of sequences or of each
     token."""
 
     properties = ESTIMATORS["abs"]
-
-    def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        return kl.absolute(logp, ref_logp)
+    formula = staticmethod(kl.absolute)
 
 
-class K1Clamped:
+class K1Clamped(Estimator):
     """max(d, 0): biased upwards, AlpacaFarm's. Descends no divergence."""
 
     properties = ESTIMATORS["k1_clamped"]
-
-    def __call__(self, logp: Tensor, ref_logp: Tensor, exact_kl: Tensor | None = None) -> Tensor:
-        return kl.k1_clamped(logp, ref_logp)
+    formula = staticmethod(kl.k1_clamped)
 
 
-class Exact:
+class Exact(Estimator):
     """sum_v pi log(pi / ref) at each prefix: the caller computes it from the logits
     (functional.kl.exact).
 

@@ -131,11 +131,10 @@ class KLPenalty:
     ) -> Tensor:
         """`shaped_rewards` with this penalty's coefficient (or `coef`); the score alone where
         the placement is the loss. [B, T]"""
-        if not self.acts.in_reward:
-            coef = 0.0
-        elif coef is None:
-            coef = self.coef
-        return shaped_rewards(kl.detach(), score.detach(), mask, coef)
+        coef = self.coef if coef is None else coef
+        return shaped_rewards(
+            kl.detach(), score.detach(), mask, coef if self.acts.in_reward else 0.0
+        )
 
     def loss(
         self,

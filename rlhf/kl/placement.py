@@ -3,8 +3,6 @@ descends: rlhf.kl.properties."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from torch import Tensor
 
 from rlhf.functional.kl import LOG_RATIO_CLAMP
@@ -13,27 +11,26 @@ from rlhf.functional.masking import masked_sum
 from rlhf.kl.properties import PLACEMENTS, PlacementProperties
 
 
-class Placement(Protocol):
+class Placement:
     """A name for a place: all that is known of it are its properties."""
 
-    @property
-    def properties(self) -> PlacementProperties: ...
+    properties: PlacementProperties
 
 
-class Reward:
+class Reward(Placement):
     """-coef * kl_t is added to the reward of token t. Descends (k1): the sequence KL, exactly."""
 
     properties = PLACEMENTS["reward"]
 
 
-class Loss:
+class Loss(Placement):
     """coef * rho_t * kl_t is added to the loss. Descends (k2): the KL of each token, without the
     KL that it causes later."""
 
     properties = PLACEMENTS["loss"]
 
 
-class SequenceLoss:
+class SequenceLoss(Placement):
     """coef * rho * kl(D) is added to the loss, D = sum_t d_t. Descends (k2, D^2 / 2): the sequence
     KL, exactly.
 
@@ -46,7 +43,7 @@ class SequenceLoss:
     properties = PLACEMENTS["sequence_loss"]
 
 
-class Both:
+class Both(Placement):
     """coef * kl_t in the loss for the own term, -coef * kl_t in the token rewards for the future's
     (CORRECTNESS 66).
 

@@ -26,8 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+P = TypeVar("P")
 Kind = Literal["reward", "loss", "sequence_loss", "both"]
 
 COUNTED_TWICE = (
@@ -95,35 +96,36 @@ def controller_properties(
     piece: object, arguments: Mapping[str, Any] | None = None
 ) -> ControllerProperties:
     """Of a controller or its class; `arguments` are those that its config gives."""
-    if isinstance(declared := getattr(piece, "properties", None), ControllerProperties):
-        return declared
     target = (arguments or {}).get("target", getattr(piece, "target", None))
     steered = target is not None
-    return ControllerProperties(name=_name(piece), follows_kl=steered, multiplies=steered)
+    return _declared(piece, ControllerProperties) or ControllerProperties(
+        name=_name(piece), follows_kl=steered, multiplies=steered
+    )
 
 
 def estimator_properties(piece: object) -> EstimatorProperties:
     """Of an estimator or its class."""
-    if isinstance(declared := getattr(piece, "properties", None), EstimatorProperties):
-        return declared
-    return EstimatorProperties(name=_name(piece))
+    return _declared(piece, EstimatorProperties) or EstimatorProperties(name=_name(piece))
 
 
 def placement_properties(piece: object) -> PlacementProperties:
     """Of a placement or its class."""
-    if isinstance(declared := getattr(piece, "properties", None), PlacementProperties):
-        return declared
     shown = {
         name: bool(getattr(piece, name, False)) for name in ("in_reward", "in_loss", "of_sequence")
     }
-    return PlacementProperties(name=_name(piece), **shown)
+    return _declared(piece, PlacementProperties) or PlacementProperties(name=_name(piece), **shown)
 
 
 def reference_properties(piece: object) -> ReferenceProperties:
     """Of a reference or its class."""
-    if isinstance(declared := getattr(piece, "properties", None), ReferenceProperties):
-        return declared
-    return ReferenceProperties(name=_name(piece), moves=bool(getattr(piece, "moves", True)))
+    return _declared(piece, ReferenceProperties) or ReferenceProperties(
+        name=_name(piece), moves=bool(getattr(piece, "moves", True))
+    )
+
+
+def _declared(piece: object, kind: type[P]) -> P | None:
+    properties = getattr(piece, "properties", None)
+    return properties if isinstance(properties, kind) else None
 
 
 def _name(piece: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +10,21 @@ from torch import Tensor, nn
 from rlhf.kl.properties import REFERENCES
 
 
-class Reference(Protocol):
+class Reference:
+    """The base of ours; one's own may be any object with this method."""
+
     def after_iteration(self, reference: nn.Module, policy: nn.Module, iteration: int) -> None:
         """Change `reference` in place, without gradient. `iteration` is the number of iterations
         finished, from 1."""
-        ...
 
 
-class SFT:
+class SFT(Reference):
     """The policy that the run started from, frozen."""
 
     properties = REFERENCES["sft"]
 
-    def after_iteration(self, reference: nn.Module, policy: nn.Module, iteration: int) -> None:
-        return None
 
-
-class EMA:
+class EMA(Reference):
     """Polyak average: ref <- decay * ref + (1 - decay) * policy, once an iteration."""
 
     properties = REFERENCES["ema"]
@@ -48,7 +45,7 @@ class EMA:
                 ref.copy_(new)
 
 
-class Synced:
+class Synced(Reference):
     """A copy of the policy, renewed after every `every` iterations."""
 
     properties = REFERENCES["synced"]

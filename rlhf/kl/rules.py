@@ -1,5 +1,6 @@
-"""The pieces of the KL penalty that do not work together, and why. Torch-free: the config layer
-asks before anything is loaded, the penalty asks again when it is built."""
+"""The pieces of the KL penalty that do not work together, and why (`faults`); and for a run that is
+allowed, the effect of the sampling settings on its numbers (`cautions`). Torch-free: the config
+layer asks before anything is loaded, the penalty asks again when it is built."""
 
 from __future__ import annotations
 
@@ -10,6 +11,11 @@ from rlhf.kl.properties import (
     EstimatorProperties,
     PlacementProperties,
     ReferenceProperties,
+)
+
+RIGHT = (
+    "eval/kl/plain/... is the KL of the policy itself: on responses of their own, drawn at each"
+    " evaluation at temperature 1 without top-k and top-p."
 )
 
 
@@ -30,12 +36,18 @@ def faults(
     top_k = 0 and top_p = 1 mean off. `bounds` are the controller's (min_coef, max_coef), if it has
     them.
     """
-    return [
-        *_coefficient_faults(controller, coef, bounds),
-        *_placement_faults(estimator, placement),
-        *_sampling_faults(estimator, controller, coef, top_k, top_p, temperature),
-        *_reference_faults(controller, reference),
-    ]
+    reasons = _coefficient_faults(controller, coef, bounds)
+    if placement.kind in estimator.refused:
+        pair = f"kl/estimator={estimator.name} with kl/placement={placement.name}"
+        reasons.append(f"{pair}: {estimator.refused[placement.kind]}")
+    reasons += _sampling_faults(estimator, controller, coef, top_k, top_p, temperature)
+    if reference.restarts and controller.follows_kl:
+        reasons.append(
+            f"kl/reference={reference.name} with kl/controller={controller.name}: the KL falls back"
+            " to 0 at every copy, so no coefficient holds it at a target; use kl/controller=fixed,"
+            " or kl/reference=ema or sft."
+        )
+    return reasons
 
 
 def _coefficient_faults(
@@ -51,12 +63,6 @@ def _coefficient_faults(
     if bounds is not None and not bounds[0] <= coef <= bounds[1]:
         return [f"kl.coef={coef} lies outside the controller's bounds [{bounds[0]}, {bounds[1]}]."]
     return []
-
-
-def _placement_faults(estimator: EstimatorProperties, placement: PlacementProperties) -> list[str]:
-    reason = estimator.refused.get(placement.kind)
-    pair = f"kl/estimator={estimator.name} with kl/placement={placement.name}"
-    return [f"{pair}: {reason}"] if reason else []
 
 
 def _sampling_faults(
@@ -92,13 +98,30 @@ def _sampling_faults(
     ]
 
 
-def _reference_faults(
-    controller: ControllerProperties, reference: ReferenceProperties
-) -> list[str]:
-    if reference.restarts and controller.follows_kl:
-        return [
-            f"kl/reference={reference.name} with kl/controller={controller.name}: the KL falls back"
-            " to 0 at every copy, so no coefficient holds it at a target; use kl/controller=fixed,"
-            " or kl/reference=ema or sft."
-        ]
-    return []
+def cautions(*, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> list[str]:
+    """One sentence for each reason why numbers of the run need care: they are something else than
+    the KL of the policy. None if responses are drawn from the policy itself.
+
+    top_k = 0 and top_p = 1 mean off. What cannot work is left to `faults`.
+    """
+    sentences = []
+    cut = [
+        *([f"generation.top_k={top_k}"] if top_k > 0 else []),
+        *([f"generation.top_p={top_p:g}"] if top_p < 1 else []),
+    ]
+    if cut:
+        sentences.append(
+            f"{' and '.join(cut)}: responses are not drawn from the policy. What averages sampled"
+            " log-ratios is then no estimate of its KL: kl/sequence_nats, kl/token_nats, their _k2"
+            " and _k3, their standard errors, and `objective`, which has kl/sequence_nats in it."
+            " The _exact ones are the policy's KL at each prefix, but the prefixes are the"
+            " sampler's; the same holds for policy/entropy. Rewards and lengths are the sampler's."
+            " PPO's ratios are the policy's, so its gradient is biased. " + RIGHT
+        )
+    if temperature != 1:
+        sentences.append(
+            f"generation.temperature={temperature:g}: policy and reference are both taken at it."
+            " Every kl/... (and `objective`) is that of the tempered policy to the tempered"
+            " reference, which is what PPO penalises, not of the policy at temperature 1. " + RIGHT
+        )
+    return sentences

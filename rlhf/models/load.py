@@ -26,8 +26,6 @@ from rlhf.randomness import generator, seeded_global_rng
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 class ModelPiece(Protocol):
     """A piece of conf/model: where the policy comes from, what is trained of it, how it is kept."""
@@ -128,7 +126,7 @@ class HFModel(ModelPiece):
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         return load_causal_lm(
             self.path,
-            dtype=DTYPES[self.dtype],
+            dtype=getattr(torch, self.dtype),
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
         )

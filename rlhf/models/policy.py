@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.functional.logprobs import token_logp
+from rlhf.functional.kl import exact
+from rlhf.functional.logprobs import entropy, token_logp
 from rlhf.functional.sequences import positions
-from rlhf.types import Rollout
+from rlhf.types import Rollout, TokenView
 
 
 def response_logits(
@@ -55,3 +56,23 @@ class PolicyReader:
         """[B, T] log-probabilities of the response's tokens, 0 where masked."""
         parts = [token_logp(self.logits(part), part.tokens) for part in rollout.split(self.rows)]
         return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
+
+    @torch.no_grad()
+    def view(self, reference: PolicyReader, rollout: Rollout) -> TokenView:
+        """Both models' numbers for each token, as many responses a forward pass as this one
+        reads."""
+        parts = []
+        for part in rollout.split(self.rows):
+            logits, ref_logits = self.logits(part), reference.logits(part)
+            parts.append(
+                (
+                    token_logp(logits, part.tokens),
+                    token_logp(ref_logits, part.tokens),
+                    exact(logits, ref_logits),
+                    entropy(logits),
+                )
+            )
+        logp, ref_logp, exact_kl, spread = (
+            torch.cat(column).masked_fill(~rollout.mask, 0.0) for column in zip(*parts, strict=True)
+        )
+        return TokenView(logp=logp, ref_logp=ref_logp, exact_kl=exact_kl, entropy=spread)

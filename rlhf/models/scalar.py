@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.functional.sequences import last_index, positions
+from rlhf.types import Rollout
 
 
 class ScalarModel(nn.Module):
@@ -48,6 +50,16 @@ class ScalarModel(nn.Module):
         """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state
         **before** it."""
         return self.forward(tokens, attention)[:, -length - 1 : -1]
+
+    @torch.no_grad()
+    def predict(self, rollout: Rollout, *, rows: int) -> Tensor:
+        """[B, T] `values` of the response's tokens, 0 where masked; `rows` of the responses a
+        forward pass."""
+        parts = [
+            self.values(part.sequence, part.attention, part.tokens.shape[1])
+            for part in rollout.split(rows)
+        ]
+        return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
 
     @property
     def normalization(self) -> tuple[float, float]:

@@ -23,7 +23,11 @@ class Advantages:
 
 
 class Advantage(Protocol):
-    """A piece of conf/advantage: it turns token rewards into advantages."""
+    """A piece of conf/advantage: it turns token rewards into advantages.
+
+    One that is a function of each response by itself says so with `mixes_responses = False`: then
+    `rlhf.modules.exact` can give the expected gradient.
+    """
 
     needs_values: ClassVar[bool]  # True: a value model is trained for it
 

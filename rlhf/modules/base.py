@@ -1,24 +1,25 @@
-"""The base of the Lightning modules: their own count of iterations, and a learning rate that is a
+"""The bases of the Lightning modules: their own count of iterations, and a learning rate that is a
 function of it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from rlhf.functional.schedule import lr_factor
-
 Metrics = dict[str, float]
+MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
 
 class StageModule(pl.LightningModule):
     """One Lightning epoch is one iteration, counted here: `current_epoch` is one behind when a
     resumed loop builds its first iterator.
 
-    `record` holds the metrics of the last finished iteration. A subclass gives `finish_iteration`
-    and `initial_record`, and may add state of its own to the checkpoint with `extra_state` and
+    `record` holds the metrics of the last finished iteration. A subclass gives `evaluate` and
+    `finish_iteration`, and may add state of its own to the checkpoint with `extra_state` and
     `load_extra_state`.
     """
 
@@ -33,8 +34,8 @@ class StageModule(pl.LightningModule):
         self.samples: list[dict[str, Any]] = []
         self._steps: list[dict[str, torch.Tensor]] = []
 
-    def initial_record(self) -> Metrics:
-        """Metrics of iteration 0, before any training."""
+    def evaluate(self) -> Metrics:
+        """Metrics on what is held out: the whole record of iteration 0."""
         return {}
 
     def finish_iteration(self) -> Metrics:
@@ -71,8 +72,7 @@ class StageModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         factor = lr_factor(self.lr_schedule, self.progress(batch_idx), self.lr_warmup)
-        optimizer = self.optimizers()
-        for group in optimizer.param_groups:  # type: ignore[union-attr]
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = group["initial_lr"] * factor
 
     def on_train_epoch_end(self) -> None:
@@ -91,6 +91,52 @@ class StageModule(pl.LightningModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
         return batch.to(device)
+
+
+class SupervisedModule(StageModule):
+    """One pass over labelled rows an iteration. A subclass gives `training_step`, which logs its
+    loss, and `evaluate`, over the batches of `heldout`."""
+
+    unit = "epoch"
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        make_optimizer: MakeOptimizer,
+        heldout: Callable[[], Iterable[Any]],
+        epochs: int,
+        lr_schedule: str = "constant",
+        lr_warmup: float = 0.0,
+    ) -> None:
+        super().__init__(iterations=epochs, lr_schedule=lr_schedule, lr_warmup=lr_warmup)
+        self.model, self.make_optimizer, self.heldout = model, make_optimizer, heldout
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return with_initial_lr(self.make_optimizer(self.model.parameters()))
+
+    def finish_iteration(self) -> Metrics:
+        means = {f"train/{name}": mean for name, mean in self.step_means().items()}
+        return means | self.evaluate()
+
+
+def lr_factor(schedule: str, progress: float, warmup: float = 0.0) -> float:
+    """The factor on the base learning rate at `progress` in [0, 1], the share of all steps done: no
+    scheduler state to save.
+
+    Linear warm-up from 0 over the first `warmup` share, then with q the share of what is left:
+    constant 1, linear 1 - q, cosine (1 + cos(pi q)) / 2.
+    """
+    if warmup > 0 and progress < warmup:
+        return progress / warmup
+    q = min(1.0, (progress - warmup) / (1.0 - warmup)) if warmup < 1 else 1.0
+    if schedule == "constant":
+        return 1.0
+    if schedule == "linear":
+        return 1.0 - q
+    if schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * q))
+    raise ValueError(f"unknown schedule {schedule!r}: expected constant, linear or cosine")
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

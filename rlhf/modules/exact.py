@@ -3,8 +3,6 @@ its probability."""
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
@@ -14,41 +12,32 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
-from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+from rlhf.types import Minibatch, PromptBatch
 
 
 class ExactView:
-    """X prompts, N responses each, at the module's sampling temperature. The policy is the one of
-    the moment at each call.
+    """X prompts, N responses each (`rollout`), at the module's sampling temperature. The policy is
+    the one of the moment at each call.
 
     Raises ValueError where there are too many responses to list.
     """
 
     def __init__(self, module: OnlineModule, prompts: PromptBatch) -> None:
         self.module, self.prompts = module, prompts
-
-    @cached_property
-    def rollout(self) -> Rollout:
-        module = self.module
-        vocabulary = int(module.policy.config.vocab_size)
-        listed = enumerate_rollout(
-            self.prompts,
-            vocabulary,
+        self.rollout = enumerate_rollout(
+            prompts,
+            int(module.policy.config.vocab_size),
             eos_id(module.parts.judges.tokenizer),
             module.settings.sampling.max_new_tokens,
-        )
-        return listed.to(module.device)
+        ).to(module.device)
 
     def by_prompt(self, x: Tensor) -> Tensor:
         """[X * N] -> [X, N]"""
         return x.view(len(self.prompts), -1)
 
-    def score(self) -> ScoredRollout:
-        return self.module.score(self.rollout)
-
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64."""
-        scored, mask = self.score(), self.rollout.mask
+        scored, mask = self.module.score(self.rollout), self.rollout.mask
         logp, ref_logp = (
             self.by_prompt(masked_sum(x.double(), mask, dim=1))
             for x in (scored.logp, scored.ref_logp)
@@ -76,12 +65,13 @@ class ExactView:
         a large minibatch. Raises ValueError where the advantages are whitened: then a response's
         loss depends on the others that were drawn.
         """
-        module, scored, mask = self.module, self.score(), self.rollout.mask
+        module, mask = self.module, self.rollout.mask
         if getattr(module.advantage, "mixes_responses", True):
             raise ValueError(
                 "the expected gradient needs advantage.whiten=false and"
                 " advantage.whiten_rewards=false"
             )
+        scored = module.score(self.rollout)
         experience, _ = to_experience(scored, module.kl, module.advantage)
         logp = self.by_prompt(masked_sum(scored.logp.double(), mask, dim=1))
         weight = (logp.exp() / len(self.prompts)).flatten()

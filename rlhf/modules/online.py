@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.aggregation import aggregate
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy
-from rlhf.functional.masking import Reduce, masked_mean, masked_sum
+from rlhf.functional.masking import Reduce, aggregate, masked_mean, masked_sum
 from rlhf.kl.penalty import KLPenalty, SteeringKL, steering_kl
 from rlhf.modules.advantage import Advantage, to_experience
 from rlhf.modules.base import Metrics, with_initial_lr
@@ -21,8 +20,6 @@ from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import Unlimited, local_kl
 from rlhf.rollout.evaluate import rollout_metrics
-from rlhf.rollout.minibatch import minibatches
-from rlhf.rollout.view import predict_values, view_tokens
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -56,8 +53,8 @@ class OnlineModule(PolicyModule):
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
-        # local KL summed over the step's tokens so far, and its micro-batches so far
-        self._step_kl = (0.0, 0)
+        # local KL summed over the tokens of each micro-batch of the step under way
+        self._step_kl: list[float] = []
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
         """The whole loss of a minibatch, its token losses made one number by `reduce`. Changes
@@ -70,12 +67,12 @@ class OnlineModule(PolicyModule):
     # --- collect
 
     def score(self, rollout: Rollout) -> ScoredRollout:
-        view = view_tokens(self.reader, self.parts.reference, rollout)
+        view = self.reader.view(self.parts.reference, rollout)
         responses = self.parts.judges.read(rollout)
         raw_score = self.parts.scorer(responses)
         values = None
         if self.value_model is not None:
-            values = predict_values(self.value_model, rollout, rows=self.settings.forward_rows)
+            values = self.value_model.predict(rollout, rows=self.settings.forward_rows)
         return ScoredRollout(
             **vars(view),
             rollout=rollout,
@@ -99,7 +96,7 @@ class OnlineModule(PolicyModule):
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
-            for step in minibatches(
+            for step in Minibatch.steps(
                 self.experience, settings.minibatch_size, settings.micro_batch_size, order
             ):
                 if self.stop_inner:
@@ -161,14 +158,11 @@ class OnlineModule(PolicyModule):
     def _watch_step(self, summed: float, batch: Minibatch) -> None:
         """The local KL of a whole step, whatever its split, decides whether the inner epochs go
         on."""
-        total, count = self._step_kl
-        total, count = total + summed, count + 1
-        if count == batch.splits:
-            self.stop_inner = self.stop_inner or self.trust_region.should_stop(
-                total / max(batch.step_tokens, 1)
-            )
-            total, count = 0.0, 0
-        self._step_kl = (total, count)
+        self._step_kl.append(summed)
+        if len(self._step_kl) == batch.splits:
+            nats = sum(self._step_kl) / max(batch.step_tokens, 1)
+            self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
+            self._step_kl = []
 
     def batches_an_iteration(self) -> int:
         rows = self.settings.minibatch_size
@@ -181,15 +175,18 @@ class OnlineModule(PolicyModule):
     # --- the iteration's end
 
     def finish_iteration(self) -> Metrics:
-        record = dict(self.collected)
-        record["episodes"] = self.iteration * self.steering.episodes
-        record["trust_region/kl"] = self._moved()
-        record["trust_region/coef"] = self.trust_region.coef
-        record |= {f"ppo/{name}": value for name, value in self.step_means().items()}
+        moved = self._moved()
+        record = {
+            **self.collected,
+            "episodes": self.iteration * self.steering.episodes,
+            "trust_region/kl": moved,
+            "trust_region/coef": self.trust_region.coef,
+            **{f"ppo/{name}": value for name, value in self.step_means().items()},
+        }
         # before that the policy stands still and no coefficient could have moved it
         if self.iteration > self.settings.critic_warmup:
             self.kl.update(self.steering)
-            self.trust_region.update(record["trust_region/kl"])
+            self.trust_region.update(moved)
         every = self.settings.evaluation.every
         if self.iteration % every == 0 or self.iteration == self.iterations:
             record |= self.evaluate()

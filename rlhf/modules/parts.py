@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.functional.aggregation import Mode
+from rlhf.functional.masking import Mode
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import Engine, Sampling
@@ -73,12 +73,6 @@ class OnlineParts:
     scorer: Scorer
     prompts: PromptSource
     make_optimizer: Callable[[PreTrainedModel, ScalarModel | None], torch.optim.Optimizer]
-
-    def to(self, device: torch.device) -> None:
-        """Brings the frozen models to the device, ready to be read."""
-        for model in (self.reference.model, self.start.model, self.judges.reward_model):
-            if model is not None:
-                model.eval().to(device)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

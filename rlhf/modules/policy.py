@@ -16,7 +16,6 @@ from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import evaluate, kl_metrics
-from rlhf.rollout.view import view_tokens
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -38,9 +37,11 @@ class PolicyModule(StageModule):
         self.measures: list[Callable[[], Metrics]] = []
 
     def on_fit_start(self) -> None:
-        self.parts.to(self.device)
-        for model in self.children():
-            model.eval()  # dropout off, in rollouts and in updates
+        parts = self.parts
+        frozen = (parts.reference.model, parts.start.model, parts.judges.reward_model)
+        for model in (*self.children(), *frozen):
+            if model is not None:
+                model.eval().to(self.device)  # dropout off, in rollouts and in updates
 
     @property
     def reader(self) -> PolicyReader:
@@ -54,17 +55,16 @@ class PolicyModule(StageModule):
     def random(
         self, purpose: str, iteration: int, device: torch.device | str | None = None
     ) -> torch.Generator:
-        return generator(
-            *(self.settings.seed, self.stage, purpose, iteration, self.global_rank),
-            device=device or self.device,
-        )
+        where = (self.stage, purpose, iteration, self.global_rank)
+        return generator(self.settings.seed, *where, device=device or self.device)
 
     def respond(
         self, prompts: PromptBatch, purpose: str, iteration: int, sampling: Sampling | None = None
     ) -> Rollout:
-        draws = self.random(purpose, iteration)
         return self.parts.engine.respond(
-            prompts.to(self.device), sampling or self.settings.sampling, draws
+            prompts.to(self.device),
+            sampling or self.settings.sampling,
+            self.random(purpose, iteration),
         )
 
     def precision(self) -> AbstractContextManager[None]:
@@ -76,9 +76,6 @@ class PolicyModule(StageModule):
             else nullcontext()
         )
 
-    def initial_record(self) -> Metrics:
-        return self.evaluate()
-
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """The policy of now on the fixed held-out prompts, with the same random numbers each
@@ -86,7 +83,7 @@ class PolicyModule(StageModule):
         parts, heldout = self.parts, self.parts.prompts.heldout
         with self.precision():
             rollout = self.respond(heldout, "evaluation", 0)
-            view = view_tokens(self.reader, parts.start, rollout)
+            view = self.reader.view(parts.start, rollout)
             metrics, self.samples = evaluate(
                 parts.judges.read(rollout),
                 view,
@@ -102,8 +99,7 @@ class PolicyModule(StageModule):
                 # the KL of the policy itself, where other settings draw the responses
                 rollout = self.respond(heldout, "plain-evaluation", 0, plain)
                 policy, start = (replace(r, temperature=1.0) for r in (self.reader, parts.start))
-                view = view_tokens(policy, start, rollout)
-                metrics |= kl_metrics(rollout, view, prefix="eval/kl/plain")
+                metrics |= kl_metrics(rollout, policy.view(start, rollout), prefix="eval/kl/plain")
         for measure in self.measures:
             metrics |= measure()
         return metrics

@@ -26,21 +26,24 @@ class PPOModule(OnlineModule):
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
         """policy_loss + KL's term + trust region's - entropy bonus + value_coef * value_loss."""
-        settings, old, mask = self.settings, batch.experience, batch.experience.mask
-        logits = self.reader.logits(old.rollout)
-        logp = token_logp(logits, old.rollout.tokens)
+        settings, old = self.settings, batch.experience
+        rollout, mask = old.rollout, old.mask
+        logits = self.reader.logits(rollout)
+        logp = token_logp(logits, rollout.tokens)
         # the clipped surrogate: arXiv 1707.06347, Eq. 7
         policy_loss = clipped_policy_loss(
             logp, old.logp, old.advantages, mask, settings.policy_clip, reduce=reduce
         )
         # the KL to the reference stands in the rewards, as in InstructGPT (Eq. 2), or here
         actor = self.with_limits(policy_loss, logits, logp, batch, reduce)
-        clipped = clip_fraction(actor.logp, old.logp, old.advantages, mask, settings.policy_clip)
-        statistics = {"clip_fraction": clipped}
+        statistics = {
+            "clip_fraction": clip_fraction(
+                actor.logp, old.logp, old.advantages, mask, settings.policy_clip
+            )
+        }
         if self.value_model is None:
             return replace(actor, statistics=statistics | actor.statistics)
         assert old.values is not None and old.returns is not None
-        rollout = old.rollout
         values = self.value_model.values(rollout.sequence, rollout.attention, mask.shape[1])
         # clipped around the old values as the ratio is around 1 (openai/baselines, ppo2)
         value_loss = clipped_value_loss(

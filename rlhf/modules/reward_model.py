@@ -3,45 +3,32 @@ InstructGPT, arXiv 2203.02155, Eq. 1)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rlhf.functional.losses import bradley_terry
 from rlhf.models.scalar import ScalarModel
-from rlhf.modules.base import Metrics, StageModule, with_initial_lr
-from rlhf.modules.sft import MakeOptimizer
+from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import PreferenceBatch
 
 CALIBRATION_BINS = 10
 
 
-class RewardModule(StageModule):
+class RewardModule(SupervisedModule):
     """Loss -log sigmoid(r_chosen - r_rejected - margin) + centering * (r_chosen + r_rejected)^2,
     mean over pairs."""
 
     stage = "reward_model"
-    unit = "epoch"
+    model: ScalarModel
 
     def __init__(
-        self,
-        model: ScalarModel,
-        *,
-        make_optimizer: MakeOptimizer,
-        heldout: Callable[[], Iterable[PreferenceBatch]],
-        epochs: int,
-        margin: bool = False,
-        centering: float = 0.0,
-        lr_schedule: str = "constant",
-        lr_warmup: float = 0.0,
+        self, model: ScalarModel, *, margin: bool = False, centering: float = 0.0, **training: Any
     ) -> None:
-        super().__init__(iterations=epochs, lr_schedule=lr_schedule, lr_warmup=lr_warmup)
-        self.model, self.make_optimizer, self.heldout = model, make_optimizer, heldout
+        """`training`: the other arguments of a `SupervisedModule`."""
+        super().__init__(model, **training)
         self.margin, self.centering = margin, centering
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return with_initial_lr(self.make_optimizer(self.model.parameters()))
 
     def scores(self, batch: PreferenceBatch) -> tuple[Tensor, Tensor]:
         return self.model.score(batch.chosen, batch.chosen_mask), self.model.score(
@@ -78,13 +65,6 @@ class RewardModule(StageModule):
             "val/calibration_error": calibration_error(gap),
         }
 
-    def initial_record(self) -> Metrics:
-        return self.evaluate()
-
-    def finish_iteration(self) -> Metrics:
-        means = self.step_means()
-        return {"train/loss": means["loss"], "train/accuracy": means["accuracy"], **self.evaluate()}
-
 
 def calibration_error(gap: Tensor) -> float:
     """Expected calibration error of p = sigmoid(|gap|) for "the higher scored one was chosen"; gap
@@ -95,11 +75,8 @@ def calibration_error(gap: Tensor) -> float:
     """
     confidence, right = torch.sigmoid(gap.abs()), (gap > 0).float()
     bins = ((confidence - 0.5) * 2 * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-    error = 0.0
-    for b in range(CALIBRATION_BINS):
-        here = bins == b
-        if here.any():
-            error += float(
-                here.float().mean() * (right[here].mean() - confidence[here].mean()).abs()
-            )
-    return error
+    return sum(
+        float(here.float().mean() * (right[here].mean() - confidence[here].mean()).abs())
+        for here in (bins == b for b in range(CALIBRATION_BINS))
+        if here.any()
+    )

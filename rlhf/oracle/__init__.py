@@ -1,6 +1,6 @@
 """Exact answers on problems small enough to enumerate."""
 
-from rlhf.oracle.best_of_n import best_of_n, bon_kl
+from rlhf.oracle.best_of_n import best_of_n, best_of_n_mean, bon_kl
 from rlhf.oracle.enumerate import count_responses, enumerate_responses, enumerate_rollout
 from rlhf.oracle.exact import (
     best_policy,
@@ -26,6 +26,7 @@ __all__ = [
     "Standing",
     "best_of_n",
     "best_of_n_curve",
+    "best_of_n_mean",
     "best_policy",
     "beta_for_kl",
     "bon_kl",

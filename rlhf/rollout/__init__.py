@@ -1,1 +1,1 @@
-"""Responses: drawn, read by the models, scored, evaluated, cut into minibatches."""
+"""Responses: drawn, read by the models, scored, evaluated."""

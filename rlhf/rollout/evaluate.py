@@ -25,18 +25,6 @@ def mean_and_se(name: str, x: Tensor, groups: Tensor | None = None) -> Metrics:
     return {name: float(mean), f"{name}_se": float(error)}
 
 
-def token_estimates(view: TokenView) -> dict[str, Tensor]:
-    """The estimates of the KL at each token [B, T] by the ending of their metrics' names; k1,
-    the plain log-ratio, has none."""
-    logp, ref_logp = view.logp.double(), view.ref_logp.double()
-    return {
-        "": k1(logp, ref_logp),
-        "_k2": k2(logp, ref_logp),
-        "_k3": k3(logp, ref_logp),
-        "_exact": view.exact_kl,
-    }
-
-
 def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics:
     """Each estimate of the KL to the reference in nats per response and per token, with its
     standard error.
@@ -44,8 +32,15 @@ def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics
     `<prefix>/sequence_nats` and `token_nats` are k1's, and so on with `_k2`, `_k3`, `_exact`.
     """
     mask, groups = rollout.mask, groups_of(rollout.prompt.texts)
+    logp, ref_logp = view.logp.double(), view.ref_logp.double()
+    estimates = {
+        "": k1(logp, ref_logp),
+        "_k2": k2(logp, ref_logp),
+        "_k3": k3(logp, ref_logp),
+        "_exact": view.exact_kl,
+    }
     metrics: Metrics = {}
-    for ending, per_token in token_estimates(view).items():
+    for ending, per_token in estimates.items():
         for unit, measure in (("sequence", sequence_nats), ("token", token_nats)):
             mean, error = measure(per_token, mask, groups)
             name = f"{prefix}/{unit}_nats{ending}"

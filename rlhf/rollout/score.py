@@ -54,8 +54,9 @@ class Judges:
             scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
         for name, judge in {"gold": self.gold, **self.others}.items():
             if judge is not None:
-                marks = judge(responses.prompts, responses.texts)
-                scores[name] = torch.tensor(marks, dtype=torch.float32, device=device)
+                scores[name] = torch.tensor(
+                    judge(responses.prompts, responses.texts), dtype=torch.float32, device=device
+                )
         return responses
 
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from rlhf.config.build import build
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
-from rlhf.functional.best_of_n import best_of_n_mean
-from rlhf.oracle import bon_kl
+from rlhf.oracle import best_of_n_mean, bon_kl
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.torch import TorchEngine

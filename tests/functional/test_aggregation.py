@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import tensor
 
-from rlhf.functional.aggregation import MODES, Mode, aggregate
+from rlhf.functional.masking import MODES, Mode, aggregate
 
 X = tensor([[1.0, 2.0, 6.0], [4.0, 9.0, 9.0]])
 MASK = tensor([[True, True, True], [True, False, False]])

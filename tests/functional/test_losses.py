@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, tensor
 
-from rlhf.functional.aggregation import aggregate
 from rlhf.functional.losses import (
     bradley_terry,
     clip_fraction,
@@ -13,6 +12,7 @@ from rlhf.functional.losses import (
     explained_variance,
     token_nll,
 )
+from rlhf.functional.masking import aggregate
 
 ONE = torch.ones(1, 1, dtype=torch.bool)
 

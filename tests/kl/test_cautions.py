@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.kl.cautions import cautions
+from rlhf.kl.rules import cautions
 
 
 def test_plain_sampling_needs_no_word():

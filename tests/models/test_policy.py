@@ -60,11 +60,10 @@ class WithoutAdapter(PolicyReader):
 
 
 def test_a_reference_may_be_the_policys_own_network(policy):
-    from rlhf.rollout.view import view_tokens
 
     rollout = listed()
     reader = PolicyReader(model=policy, temperature=1.0, rows=8)
-    view = view_tokens(reader, WithoutAdapter(**vars(reader)), rollout)
+    view = reader.view(WithoutAdapter(**vars(reader)), rollout)
     uniform = -torch.log(torch.tensor(float(policy.config.vocab_size)))
     assert torch.allclose(view.ref_logp, uniform * rollout.mask, atol=1e-5)
     assert torch.equal(view.logp, reader.logp(rollout))

@@ -12,10 +12,8 @@ from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.advantage import GAE, to_experience
 from rlhf.randomness import generator
-from rlhf.rollout.minibatch import minibatches
-from rlhf.rollout.view import predict_values
-from rlhf.types import ScoredRollout
-from tests.rollout.test_view import rollout_of, viewed
+from rlhf.types import Minibatch, ScoredRollout
+from tests.rollout.test_evaluate import rollout_of, viewed
 
 BETA = 0.3
 
@@ -23,7 +21,7 @@ BETA = 0.3
 def scored_of(policy, reference, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     view = viewed(policy, reference, rollout, rows=5)
-    values = predict_values(scalar_model_from(policy, seed=0), rollout, rows=7)
+    values = scalar_model_from(policy, seed=0).predict(rollout, rows=7)
     score = torch.arange(len(rollout.tokens), dtype=torch.float32) / 4
     return ScoredRollout(
         rollout=rollout,
@@ -99,7 +97,7 @@ def test_minibatches_hold_every_row_once_and_know_the_whole_step(policy, other_p
     experience, _ = to_experience(
         scored, penalty(), GAE(gamma=1.0, lam=1.0, whiten=False, whiten_rewards=False)
     )
-    steps = list(minibatches(experience, 8, 3, generator(0, "order")))
+    steps = list(Minibatch.steps(experience, 8, 3, generator(0, "order")))
     assert [len(step) for step in steps] == [3, 3]
     for step in steps:
         assert {m.splits for m in step} == {3} and {m.step_sequences for m in step} == {8}

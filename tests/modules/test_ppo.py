@@ -26,7 +26,6 @@ from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
-from rlhf.rollout.view import view_tokens
 from tests.conftest import tiny
 
 DEFAULTS = {
@@ -175,7 +174,7 @@ def test_temperature_and_cuts_leave_the_policys_own_kl_to_plain_responses(tokeni
     assert {"sequence_nats", "sequence_nats_exact", "token_nats", "token_nats_se"} <= set(names)
     assert not [n for n in other if "plain" in n]
     again = plain.respond(plain.parts.prompts.heldout, "plain-evaluation", 0)
-    view = view_tokens(plain.reader, plain.parts.start, again)
+    view = plain.reader.view(plain.parts.start, again)
     assert measured["eval/kl/plain/sequence_nats"] == pytest.approx(
         float((view.logp - view.ref_logp).sum(1).mean()), rel=1e-5
     )

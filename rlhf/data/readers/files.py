@@ -72,23 +72,18 @@ def read_objects(path: Path, faults: list[str]) -> Iterator[tuple[int, dict[str,
                 yield number, row
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         faults.append(f"{path}: not a whole gzip file ({error})")
-        return
     except OSError as error:
         faults.append(f"{path}: cannot be read ({error.strerror})")
-        return
-    if not seen:
-        faults.append(f"{path}: empty, no row in it")
+    else:
+        if not seen:
+            faults.append(f"{path}: empty, no row in it")
 
 
 def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as plain:
         zipped = plain.read(2) == GZIP_MAGIC
-        plain.seek(0)
-        if not zipped:
-            yield from plain
-            return
-        with gzip.open(plain, "rb") as unzipped:
-            yield from unzipped
+    with gzip.open(path) if zipped else path.open("rb") as lines:
+        yield from lines
 
 
 def _object(raw: bytes) -> dict[str, Any] | str:

@@ -137,7 +137,10 @@ def _texts(row: dict[str, Any], keys: Format, purpose: Purpose, prompt_words: in
     spoken = isinstance(row[keys[0]], list)
     if keys == ("prompt", "completion"):
         return Row(prompt, _answer(row, "completion", spoken))
-    return _pair(prompt, _answer(row, "chosen", spoken), _answer(row, "rejected", spoken))
+    chosen, rejected = _answer(row, "chosen", spoken), _answer(row, "rejected", spoken)
+    if chosen == rejected:
+        raise RowError('"chosen" and "rejected" are the same')
+    return Row(prompt, chosen, rejected)
 
 
 def _text(row: dict[str, Any], key: str) -> str:
@@ -215,9 +218,7 @@ def _messages(row: dict[str, Any], purpose: Purpose) -> Row:
 
 def _instruction(row: dict[str, Any]) -> str:
     instruction, extra = _text(row, "instruction"), row.get("input")
-    if extra is None or extra == "":
-        return INSTRUCTION.format(instruction=instruction)
-    if isinstance(extra, str) and not extra.strip():
+    if extra is None or (isinstance(extra, str) and not extra.strip()):
         return INSTRUCTION.format(instruction=instruction)
     return INSTRUCTION_INPUT.format(instruction=instruction, input=_text(row, "input"))
 
@@ -238,9 +239,3 @@ def _transcripts(row: dict[str, Any]) -> Row:
         )
     end += len(ANSWER)
     return Row(chosen[:end], chosen[end:], rejected[end:])
-
-
-def _pair(prompt: str, chosen: str, rejected: str) -> Row:
-    if chosen == rejected:
-        raise RowError('"chosen" and "rejected" are the same')
-    return Row(prompt, chosen, rejected)

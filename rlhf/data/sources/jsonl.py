@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlhf.data.gold import VaderGold
 from rlhf.data.readers.files import read_objects
-from rlhf.data.readers.rows import Format, Purpose, Row, RowError, detect, parse
+from rlhf.data.readers.rows import FORMATS, Format, Purpose, Row, RowError, detect, parse
 from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
 from rlhf.data.splits import divide, hold_out
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from rlhf.data.tokenizers import BytePairs
 
 
 def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]) -> list[Row]:
@@ -35,7 +32,7 @@ def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]
     return rows
 
 
-class JsonLines:
+class JsonLines(BytePairs):
     """Rows are split by prompt: a prompt's side depends on the prompt and the seed alone, over
     all three files alike."""
 
@@ -72,22 +69,14 @@ class JsonLines:
         faults: list[str] = []
         if self.gold_name not in (None, "vader"):
             faults.append(f"data.gold={self.gold_name}: give null or vader")
-        files: dict[Purpose, str | None] = {
-            "demonstrations": self.demonstrations,
-            "preferences": self.preferences,
-            "prompts": self.prompts,
-        }
         rows = {
-            purpose: read_rows(Path(name).expanduser(), purpose, self.prompt_words, faults)
-            for purpose, name in files.items()
-            if name is not None
+            purpose: read_rows(Path(file).expanduser(), purpose, self.prompt_words, faults)
+            for purpose in FORMATS
+            if (file := getattr(self, purpose)) is not None
         }
         if faults:
             raise DataError(faults)
         rows.setdefault("prompts", rows["demonstrations"])
-        return self._split(rows)
-
-    def _split(self, rows: dict[Purpose, list[Row]]) -> TaskData:
         held = hold_out(
             [{row.prompt for row in each} for each in rows.values()],
             self.seed,
@@ -103,26 +92,15 @@ class JsonLines:
             preferences=None if pairs is None else divide(pairs, held, lambda row: row.prompt),
             prompts=divide(dict.fromkeys(r.prompt for r in rows["prompts"]), held, str),
         )
-        sides = {
-            "demonstrations": data.demonstrations,
-            "preferences": data.preferences,
-            "prompts": data.prompts,
-        }
         faults = [
             f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of"
             " the split; give two different ones"
-            for purpose, split in sides.items()
+            for purpose, split in vars(data).items()
             if split is not None and not (split.train and split.heldout)
         ]
         if faults:
             raise DataError(dict.fromkeys(faults))
         return data
-
-    def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
-        """Byte-level BPE of the training rows, for a model trained from scratch."""
-        from rlhf.data.tokenizers import byte_level_bpe, training_texts
-
-        return byte_level_bpe(training_texts(data), self.vocabulary)
 
 
 def _preference(row: Row) -> Preference:

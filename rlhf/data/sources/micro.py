@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rlhf.data.labelling import label_pairs
-from rlhf.data.records import DataError, Demonstration, Reward, TaskData
+from rlhf.data.labelling import write_rows
+from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.splits import divide
+from rlhf.data.tokenizers import symbols
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -85,30 +86,6 @@ class Micro:
     def load(self) -> TaskData:
         """Half of the prompts have one letter and half two, in a seeded order. The last quarter
         is held out, one at least."""
-        self._check()
-        prompts = self._prompts()
-        held = prompts[-max(1, self.prompts // 4) :]
-        rng = random.Random(f"{self.seed}/demonstrations")
-        drawn = rng.choices(prompts, k=self.demonstrations)
-        demonstrations = [
-            Demonstration(prompt=prompt, completion=self.sample(prompt, rng)) for prompt in drawn
-        ]
-        rng = random.Random(f"{self.seed}/preferences")
-        drawn = rng.choices(prompts, k=self.pairs)
-        first = [self.sample(prompt, rng) for prompt in drawn]
-        second = [
-            self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)
-        ]
-        preferences = label_pairs(
-            drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed
-        )
-        return TaskData(
-            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
-            preferences=divide(preferences, held, lambda row: row.prompt),
-            prompts=divide(prompts, held, str),
-        )
-
-    def _check(self) -> None:
         if not 2 <= self.vocabulary <= 26:
             raise DataError(f"data.vocabulary={self.vocabulary}: give 2 to 26 letters")
         most = self.vocabulary + self.vocabulary**2
@@ -120,6 +97,22 @@ class Micro:
             raise DataError(
                 f"data.max_response_tokens={self.max_response_tokens}: a letter and EOS need 2"
             )
+        prompts = self._prompts()
+        held = prompts[-max(1, self.prompts // 4) :]
+        demonstrations, preferences = write_rows(
+            prompts,
+            self.sample,
+            self.gold,
+            demonstrations=self.demonstrations,
+            pairs=self.pairs,
+            temperature=self.label_temperature,
+            seed=self.seed,
+        )
+        return TaskData(
+            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
+            preferences=divide(preferences, held, lambda row: row.prompt),
+            prompts=divide(prompts, held, str),
+        )
 
     def _prompts(self) -> list[str]:
         rng = random.Random(f"{self.seed}/prompts")
@@ -138,13 +131,6 @@ class Micro:
                 break
         return " ".join(letters[1:])
 
-    def _another(self, prompt: str, text: str, rng: random.Random) -> str:
-        while (other := self.sample(prompt, rng)) == text:
-            pass
-        return other
-
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """One token a letter, whatever letters `data` holds."""
-        from rlhf.data.tokenizers import symbols
-
         return symbols(self.letters)

@@ -12,23 +12,20 @@ that praise is good and never how bad praise without end or sense is: it can be 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlhf.data.gold import ReviewGold
-from rlhf.data.labelling import label_pairs
-from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
+from rlhf.data.labelling import write_rows
+from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.sources.grammar import all_prompts, complete
 from rlhf.data.splits import divide, hold_out
+from rlhf.data.tokenizers import training_texts, word_level
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
 class Reviews:
-    """Draws come from one generator a purpose, each seeded by `seed`: more pairs leave the
-    demonstrations as they are."""
-
     def __init__(
         self,
         *,
@@ -58,7 +55,15 @@ class Reviews:
                 f" {len(every)}"
             )
         prompts = random.Random(f"{self.seed}/prompts").sample(every, self.prompts)
-        demonstrations, preferences = self._demonstrations(prompts), self._preferences(prompts)
+        demonstrations, preferences = write_rows(
+            prompts,
+            complete,
+            self.gold,
+            demonstrations=self.demonstrations,
+            pairs=self.pairs,
+            temperature=self.label_temperature,
+            seed=self.seed,
+        )
         groups = [
             prompts,
             {row.prompt for row in demonstrations},
@@ -71,30 +76,6 @@ class Reviews:
             prompts=divide(prompts, held, str),
         )
 
-    def _demonstrations(self, prompts: Sequence[str]) -> list[Demonstration]:
-        rng = random.Random(f"{self.seed}/demonstrations")
-        drawn = rng.choices(prompts, k=self.demonstrations)
-        return [Demonstration(prompt=prompt, completion=complete(prompt, rng)) for prompt in drawn]
-
-    def _preferences(self, prompts: Sequence[str]) -> tuple[Preference, ...]:
-        rng = random.Random(f"{self.seed}/preferences")
-        drawn = rng.choices(prompts, k=self.pairs)
-        first = [complete(prompt, rng) for prompt in drawn]
-        second = [
-            self._another(prompt, text, rng) for prompt, text in zip(drawn, first, strict=True)
-        ]
-        return label_pairs(
-            drawn, first, second, self.gold, temperature=self.label_temperature, seed=self.seed
-        )
-
-    @staticmethod
-    def _another(prompt: str, text: str, rng: random.Random) -> str:
-        while (other := complete(prompt, rng)) == text:
-            pass
-        return other
-
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """One token a word, of the training rows."""
-        from rlhf.data.tokenizers import training_texts, word_level
-
         return word_level(training_texts(data))

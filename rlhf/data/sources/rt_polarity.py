@@ -9,18 +9,16 @@ make the second judge, which PPO never sees.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf.data.gold import VaderGold
-from rlhf.data.judges import SentimentClassifier
 from rlhf.data.readers.files import kind, quoted, read_objects
 from rlhf.data.records import DataError, Demonstration, Reward, TaskData
 from rlhf.data.splits import cut, divide, hold_out
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from rlhf.data.tokenizers import BytePairs
 
 JSON_NAMES = ("snippets.jsonl", "snippets.jsonl.gz")
 ORIGINAL_NAMES = {"rt-polarity.pos": 1, "rt-polarity.neg": 0}
@@ -107,7 +105,43 @@ def _read_json(file: Path, faults: list[str]) -> list[tuple[str, int]]:
     return rows
 
 
-class RTPolarity:
+class SentimentClassifier:
+    """log P(good | text) - log P(bad | text) of a logistic regression on TF-IDF of words and word
+    pairs; text = prompt + response.
+
+    A second opinion, which PPO never sees. Fitted on the training texts (label 1 good, 0 bad) when
+    it is first asked; no random draw in it.
+    """
+
+    def __init__(
+        self, train: Sequence[tuple[str, int]], heldout: Sequence[tuple[str, int]]
+    ) -> None:
+        self._train, self._heldout = train, heldout
+
+    @cached_property
+    def _model(self) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        words = TfidfVectorizer(
+            token_pattern=r"\S+", ngram_range=(1, 2), min_df=2, sublinear_tf=True
+        )
+        return make_pipeline(words, LogisticRegression(C=4.0, max_iter=1000)).fit(
+            *zip(*self._train, strict=True)
+        )
+
+    @cached_property
+    def heldout_accuracy(self) -> float:
+        """Share of held-out texts whose label it tells."""
+        return float(self._model.score(*zip(*self._heldout, strict=True)))
+
+    def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+        return [float(score) for score in self._model.decision_function(texts)] if texts else []
+
+
+class RTPolarity(BytePairs):
     """Sentences of one word are left out: they have no room for a prompt and a completion."""
 
     def __init__(
@@ -169,12 +203,6 @@ class RTPolarity:
             preferences=None,
             prompts=divide(self._prompts, self._held, str),
         )
-
-    def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
-        """Byte-level BPE of the training sentences."""
-        from rlhf.data.tokenizers import byte_level_bpe, training_texts
-
-        return byte_level_bpe(training_texts(data), self.vocabulary)
 
     @cached_property
     def classifier(self) -> SentimentClassifier:

@@ -13,7 +13,6 @@ from rlhf.rollout.engines.base import Sampling, decode
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import evaluate, kl_metrics, mean_and_se
 from rlhf.rollout.score import GoldScorer, Judges
-from rlhf.rollout.view import predict_values, view_tokens
 from tests.conftest import tiny
 
 
@@ -27,7 +26,7 @@ def viewed(policy, reference, rollout, *, rows, temperature=1.0):
     readers = [
         PolicyReader(model=m, temperature=temperature, rows=rows) for m in (policy, reference)
     ]
-    return view_tokens(*readers, rollout)
+    return readers[0].view(readers[1], rollout)
 
 
 def test_kl_identity(policy, tokenizer):
@@ -70,9 +69,7 @@ def test_mask_after_eos(policy, other_policy, tokenizer):
         assert torch.equal(getattr(a, name), getattr(b, name))
         assert not getattr(a, name)[~rollout.mask].any()
     scalar = scalar_model_from(policy, seed=0)
-    assert torch.equal(
-        predict_values(scalar, rollout, rows=16), predict_values(scalar, changed, rows=16)
-    )
+    assert torch.equal(scalar.predict(rollout, rows=16), scalar.predict(changed, rows=16))
 
 
 def test_temperature(policy, other_policy, tokenizer):

@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.functional.schedule import lr_factor
+from rlhf.modules.base import lr_factor
 
 
 def test_values_by_hand():

@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from rlhf.functional.best_of_n import best_of_n_mean
+from rlhf.oracle import best_of_n_mean
 
 SCORE = torch.tensor([0.3, -1.0, 2.0, 0.9, 0.1])
 VALUE = torch.tensor([1.0, 5.0, -2.0, 4.0, 0.5])

@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.data.judges import SentimentClassifier
+from rlhf.data.sources.rt_polarity import SentimentClassifier
 
 TRAIN = [("a good film", 1), ("a good cast", 1), ("a bad film", 0), ("a bad cast", 0)]
 
