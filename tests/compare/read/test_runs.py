@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 from rlhf.compare.read.runs import load, load_run
 from rlhf.compare.statistics.settings import differing, group, reward_keys
@@ -38,6 +40,18 @@ def test_pieces_have_their_names(rundirs, tmp_path):
     run = load_run(rundirs.make_run(tmp_path / "a", controller="Adaptive"))
     assert (run.config["kl.controller"], run.config["kl.controller.target"]) == ("adaptive", 6.0)
     assert run.pieces == {"kl.controller", "tracking"}
+
+
+def test_pieces_have_their_names_where_no_config_was_composed(rundirs, tmp_path):
+    """As in a fresh `rlhf compare`: nothing but the reader is imported."""
+    rundirs.make_run(tmp_path / "a", controller="Adaptive")
+    code = (
+        "from pathlib import Path; from rlhf.compare.read.runs import load_run;"
+        " print(load_run(Path('a')).config['kl.controller'])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "adaptive\n"
 
 
 def test_a_setting_is_what_differs_but_the_seed(rundirs, tmp_path):
