@@ -31,8 +31,7 @@ def figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:
             lw=0.8,
             label="_" if i else "best of n of the reference, exact",
         )
-    betas = sorted({row["beta"] for row in exact.rows})
-    for i, beta in enumerate(betas):
+    for i, beta in enumerate(sorted({row["beta"] for row in exact.rows})):
         of = [row for row in exact.rows if row["beta"] == beta]
         share = min(row["share_of_gain"] for row in of)
         label = f"PPO at {beta:g}: {share:.1%} of the gain" + (" at least" if len(of) > 1 else "")
@@ -45,9 +44,11 @@ def figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:
             zorder=3,
             edgecolors="white",
         )
-    axes.set_xlabel("KL to the reference (nats a response, exact)")
-    axes.set_ylabel("reward that PPO maximises (exact)")
-    axes.set_title("Did PPO do as well as it could?")
+    axes.set(
+        xlabel="KL to the reference (nats a response, exact)",
+        ylabel="reward that PPO maximises (exact)",
+        title="Did PPO do as well as it could?",
+    )
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(alpha=0.2)
     return fig

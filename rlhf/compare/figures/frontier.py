@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.frontier_data import FrontierData, Mark
-from rlhf.compare.figures.place_names import Anchor, place
+from rlhf.compare.figures.place_names import place
 from rlhf.compare.figures.style import ALARM, DPI, GREY, INK, canvas, square_root
 from rlhf.compare.statistics import Study
 
@@ -56,15 +56,22 @@ def figure(study: Study, panels: Sequence[FrontierData], title: str = "") -> Fig
     note = {"fontsize": 8.5, "color": GREY, "ha": "left", "va": "bottom"}
     fig.text(0.1 / width, 0.1 / height, _caption(study), fontdict=note)
     if not few:
-        names = axes[0].get_legend_handles_labels()
-        fig.legend(*names, loc="outside right upper", fontsize=8, frameon=False)
+        fig.legend(
+            *axes[0].get_legend_handles_labels(),
+            loc="outside right upper",
+            fontsize=8,
+            frameon=False,
+        )
     elif not beside:
         axes[0].legend(loc="lower right", fontsize=8.5, framealpha=0.92, edgecolor="none")
     fig.canvas.draw()
     for ax, data in zip(axes, panels, strict=False):
-        named = [(*mark.mean, mark.short if beside else "", INK) for mark in data.drawn]
-        star = [] if data.sft is None else [(0.0, data.sft, "SFT", INK)]
-        place(ax, [*named, *star, *_loss(data)])
+        anchors = [(*mark.mean, mark.short if beside else "", INK) for mark in data.drawn]
+        anchors += [] if data.sft is None else [(0.0, data.sft, "SFT", INK)]
+        if data.lost is not None:  # the words beside the arrow
+            (_, high), (at, low) = data.lost
+            anchors.append((at, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM))
+        place(ax, anchors)
     return fig
 
 
@@ -193,14 +200,6 @@ def _axes(ax: Axes, data: FrontierData) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(y=0.14)
     ax.tick_params(colors=INK, labelsize=9)
-
-
-def _loss(data: FrontierData) -> list[Anchor]:
-    """The words beside the arrow."""
-    if data.lost is None:
-        return []
-    (_, high), (at, low) = data.lost
-    return [(at, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM)]
 
 
 def _caption(study: Study) -> str:

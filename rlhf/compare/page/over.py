@@ -56,10 +56,10 @@ def _gap(view: View) -> list[Chart]:
 
 def _best_of_n(view: View) -> Fits:
     measured = view.study.best_of_n
-    if measured is None or GOLD not in measured.points[0].rewards:
+    if not measured or GOLD not in measured[0].rewards:
         return []
-    base = measured.points[0].rewards[GOLD]
-    fitted = fit([[(p.kl, p.rewards[GOLD] - base) for p in measured.points]], "best_of_n")
+    base = measured[0].rewards[GOLD]
+    fitted = fit([[(p.kl, p.rewards[GOLD] - base) for p in measured]], "best_of_n")
     return [("best of n of SFT", fitted)] if isinstance(fitted, Fit) else []
 
 

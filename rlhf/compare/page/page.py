@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlhf.compare.figures.palette import themes
+from rlhf.compare.figures.style import themes
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.page.tooltips import SHAPES
 from rlhf.compare.statistics import say

@@ -14,9 +14,9 @@ from rlhf.compare.page.search import search
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.read import revisions, series, shared, versions
 from rlhf.compare.statistics import BUDGETS, RULES, Study
-from rlhf.compare.text import controllers as held, exact, health as sick, matched as at_kl, report
-from rlhf.compare.text.markdown import plain
+from rlhf.compare.text import report, results
 from rlhf.compare.text.settings import differs
+from rlhf.compare.text.tables import plain
 from rlhf.metrics import VITALS
 
 
@@ -42,7 +42,7 @@ def _matched(view: View) -> Section:
         key="matched",
         title="At matched KL",
         short="At matched KL",
-        markdown=at_kl.markdown(view.study),
+        markdown=results.matched(view.study),
         values={
             "budgets": BUDGETS,
             # the reward that decides comes first
@@ -70,11 +70,11 @@ def _controllers(view: View) -> Section:
         key="controllers",
         title="Controllers",
         short="Controllers",
-        markdown=held.markdown(view.study),
+        markdown=results.controllers(view.study),
         values={
             "charts": [*coefficient, *kl],
-            "head": held.HELD,
-            "lines": held.held(view.study),
+            "head": results.HELD,
+            "lines": results.held(view.study),
         },
     )
 
@@ -95,7 +95,7 @@ def _health(view: View) -> Section:
         key="health",
         title="Training health",
         short="Health",
-        markdown=sick.markdown(study),
+        markdown=results.health(study),
         values={"sick": study.sick, "well": study.well, "rules": RULES, "charts": charts},
     )
 
@@ -134,7 +134,7 @@ def _samples(view: View) -> Section:
 SECTIONS: tuple[Callable[[View], Section], ...] = (
     *(_answer, search, frontier),
     lambda view: Section(key="unfinished", markdown=report.unfinished(view.study)),
-    lambda view: Section(key="exact", markdown=exact.markdown(view.study)),
+    lambda view: Section(key="exact", markdown=results.exact(view.study)),
     *(over, _matched, _controllers, _health, _differs, _samples),
 )
 # report.md has these first, and then the others

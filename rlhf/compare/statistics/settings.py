@@ -10,8 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlhf.compare.read import Run, final, final_se, fingerprints, value
-from rlhf.compare.statistics.estimates import NOTHING, Estimate, over_runs, same_thing
-from rlhf.compare.statistics.intervals import Interval, interval
+from rlhf.compare.statistics.estimates import (
+    NOTHING,
+    Estimate,
+    Interval,
+    interval,
+    over_runs,
+    same_thing,
+)
 from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, GOLD, KL, PROXY
 from rlhf.rundir.read import number, read_json
@@ -95,12 +101,13 @@ def starts(settings: Sequence[Setting]) -> list[list[Setting]]:
     groups: list[tuple[set[str], list[Setting]]] = []
     for s in settings:
         own = set(fingerprints(s.runs).get("sft", ()))
-        home = next((g for g in groups if not own or not g[0] or own & g[0]), None)
-        if home is None:
-            groups.append((own, [s]))
-        else:
-            home[0].update(own)
-            home[1].append(s)
+        prints, members = next(
+            (group for group in groups if not own or not group[0] or own & group[0]), (set(), [])
+        )
+        if not members:
+            groups.append((prints, members))
+        prints |= own
+        members.append(s)
     return [members for _, members in groups]
 
 
@@ -124,10 +131,8 @@ def setting_interval(setting: Setting, key: str) -> Interval:
 def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """The runs that count, and the copies. Runs that do not say their seed all count."""
     last: dict[str, Run] = {}
-    for run in runs:
-        key = _seed(run)
-        if key not in last or _ended(run) > _ended(last[key]):
-            last[key] = run
+    for run in sorted(runs, key=_ended, reverse=True):
+        last.setdefault(_seed(run), run)
     kept = {id(run) for run in last.values()}
     return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
 
@@ -195,9 +200,5 @@ def _brief(value: Any) -> str:
 
 def order(value: Any) -> tuple[int, float, str]:
     """Numbers by size, then the rest by name."""
-    as_number = number(value)
-    return (
-        (0, as_number, "")
-        if as_number is not None and not math.isnan(as_number)
-        else (1, 0.0, str(value))
-    )
+    size = number(value)
+    return (1, 0.0, str(value)) if size is None or math.isnan(size) else (0, size, "")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rlhf.compare.read import Crossing, Level, Search, Trial, final_se, named
 from rlhf.compare.statistics import show, single
-from rlhf.compare.text.markdown import grid
+from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
@@ -44,12 +44,9 @@ def markdown(searches: Sequence[Search | Crossing]) -> str:
     """The section of report.md; empty where nothing was searched."""
     parts = ["## Search"] if searches else []
     for search in searches:
-        parts += [
-            sentences(search),
-            *(f"{caption}:\n\n{grid(head, lines)}" for caption, head, lines in tables(search)),
-        ]
-        parts += [noise] if (noise := note(search)) else []
-    return "\n\n".join(parts)
+        grids = [f"{caption}:\n\n{grid(head, lines)}" for caption, head, lines in tables(search)]
+        parts += [sentences(search), *grids, note(search)]
+    return "\n\n".join(filter(None, parts))
 
 
 def shown(trial: Trial, objective: str) -> str:
@@ -124,10 +121,9 @@ def _crossing(search: Crossing) -> str:
         else f"{named(search.objective)} {measured(level)}"
     )
     if not search.found:
-        nearest = f"the nearest of {len(search.levels)} that were measured, {level.x}, gives {what}"
         return (
-            f"No {search.setting} was found that gives {named(search.objective)} {target:g}:"
-            f" {nearest}."
+            f"No {search.setting} was found that gives {named(search.objective)} {target:g}: the"
+            f" nearest of {len(search.levels)} that were measured, {level.x}, gives {what}."
         )
     off = abs(level.y - target)
     near = "within its standard error of" if off <= level.error else "close to"

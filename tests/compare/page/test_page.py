@@ -295,7 +295,7 @@ def test_on_a_phone_nothing_sticks_out(page, browser):
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out_from_the_page(page, browser, dark):
-    from rlhf.compare.figures.palette import contrast
+    from rlhf.compare.figures.style import contrast
 
     browser.open(page, dark=dark)
     pairs = browser.ask(

@@ -1,7 +1,7 @@
 import pytest
 
 from rlhf.commands.compare import main
-from rlhf.compare.read.places import gather, home
+from rlhf.compare.read.runs import gather, home
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.intervals import Interval, say
+from rlhf.compare.statistics.estimates import Interval, say
 from rlhf.compare.statistics.study import study
 from rlhf.compare.text.answer import answer
 

@@ -1,7 +1,7 @@
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.findings import find
 from rlhf.compare.statistics.settings import group
-from rlhf.compare.text.overoptimisation import over_optimisation
+from rlhf.compare.text.answer import over_optimisation
 
 
 def test_one_run_can_show_its_own_fall(rundirs, tmp_path):
