@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures import exact as exact_figure, frontier, iterations
+from rlhf.compare.figures import frontier, iterations
 from rlhf.compare.figures.style import DPI
 from rlhf.compare.page import page
 from rlhf.compare.page.section import View, view_of
@@ -17,6 +17,7 @@ from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
 from rlhf.compare.statistics import Setting, Study, gap
 from rlhf.compare.statistics.study import study as study_of
+from rlhf.compare.terminal import show
 from rlhf.compare.text import report, results, searches, settings
 from rlhf.compare.text.tables import write_csv
 
@@ -70,8 +71,6 @@ def compare(
         warnings=tuple(warnings),
     )
     if console is not None:
-        from rlhf.compare.terminal import show
-
         show(console, result, study.unfinished, settings.table(study))
     return result
 
@@ -111,7 +110,7 @@ def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
             picture(lambda: frontier.figure(study, panels, view.answer.title)),
         ),
         "oracle.csv": (exact.table, lambda path: write_csv(path, exact.table)),
-        "oracle.png": (exact.curves, picture(lambda: exact_figure.figure(exact))),
+        "oracle.png": (exact.curves, picture(lambda: frontier.exact_figure(exact))),
         "controllers.png": (study.moved, picture(lambda: iterations.controllers(study))),
         "matched.csv": (matched, lambda path: write_csv(path, matched)),
     }

@@ -89,7 +89,14 @@ def controllers(study: Study) -> Figure:
     for setting, s in steered:
         off = [(i, 100 * (kl / s.target - 1)) for i, kl in s.kl]
         _line(axes[1], off, colors[setting.label])
-    _levels(axes, [s for _, s in steered])
+    for level in sorted({s.target for _, s in steered if s.unit == "sequence"}):
+        axes[0].axhline(level, color=INK, lw=1, ls="--", label=f"target {level:g}")
+    for level in sorted({round(s.solved, 4) for _, s in steered if math.isfinite(s.solved)}):
+        label = f"the coefficient that gives the target: {level:.3g}"
+        axes[-1].axhline(level, color=INK, lw=1, ls=":", label=label)
+    if steered:
+        axes[1].axhspan(-100 * BAND, 100 * BAND, color=GREY, alpha=0.18, lw=0)
+        axes[1].set(ylim=(-60, 120), ylabel="KL against its target (%)")
     if all(coef > 0 for _, s in study.steering for _, coef in s.coef):
         axes[-1].set_yscale("log")
         axes[-1].yaxis.set_major_formatter("{x:g}")
@@ -111,15 +118,3 @@ def _line(
 ) -> None:
     if points:
         ax.plot(*zip(*points, strict=True), color=color, lw=lw, label=label, alpha=alpha)
-
-
-def _levels(axes: Sequence[Axes], steered: Sequence[Steering]) -> None:
-    """The targets, the coefficients that give them, and the band that counts as at the target."""
-    for level in sorted({s.target for s in steered if s.unit == "sequence"}):
-        axes[0].axhline(level, color=INK, lw=1, ls="--", label=f"target {level:g}")
-    for level in sorted({round(s.solved, 4) for s in steered if math.isfinite(s.solved)}):
-        label = f"the coefficient that gives the target: {level:.3g}"
-        axes[-1].axhline(level, color=INK, lw=1, ls=":", label=label)
-    if steered:
-        axes[1].axhspan(-100 * BAND, 100 * BAND, color=GREY, alpha=0.18, lw=0)
-        axes[1].set(ylim=(-60, 120), ylabel="KL against its target (%)")

@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.frontier import draw_lines, draw_ring, draw_sft
 from rlhf.compare.figures.frontier_data import FrontierData, Mark
 from rlhf.compare.figures.place_names import place
-from rlhf.compare.figures.style import Styles, canvas, square_root
+from rlhf.compare.figures.style import Styles, canvas, draw_lines, draw_ring, draw_sft, square_root
 from rlhf.compare.figures.svg import GRID, INK, LINE, MARK, MUTED, PAPER
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Fit, Setting, gap_path, gold_gains
@@ -50,7 +49,7 @@ def frontier(data: FrontierData, *, rooted: bool) -> Figure:
         _ends(ax, mark)
         if mark.several:
             _mean(ax, mark)
-    draw_lines(ax, data)
+    draw_lines(ax, data.lines)
     if data.best_of_n:
         ax.plot(
             *zip(*data.best_of_n, strict=True),
@@ -123,7 +122,6 @@ def _ends(ax: Axes, mark: Mark) -> None:
 
 
 def _mean(ax: Axes, mark: Mark) -> None:
-    """The mean over the runs' ends, with its intervals."""
     x, y = mark.x_interval, mark.y_interval
     bar: dict[str, Any] = {"lw": 1.8, "zorder": 4, "solid_capstyle": "round"}
     ax.plot([x.low, x.high], [y.mean] * 2, color=mark.color, **bar)

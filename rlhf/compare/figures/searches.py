@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.frontier import draw_ring
 from rlhf.compare.figures.page_charts import blank, draw_target, logarithmic
+from rlhf.compare.figures.style import draw_ring
 from rlhf.compare.figures.svg import INK, MARK, MUTED, PAPER
 from rlhf.compare.read import Crossing, Run, Search, Trial, named
 

@@ -1,5 +1,6 @@
-"""The look that the pictures share: a blank picture, the square-root scale, colours and marks of
-the settings, and the same colours so that they can be told from a page, white or black."""
+"""The look that the pictures share: a blank picture, the square-root scale, the lines, star and
+ring of a frontier, colours and marks of the settings, and the same colours so that they can be told
+from a page, white or black."""
 
 from __future__ import annotations
 
@@ -83,6 +84,46 @@ def families(settings: Sequence[Setting]) -> list[list[Setting]]:
     return list(kin.values())
 
 
+def draw_lines(ax: Axes, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> None:
+    """Join the means of settings that differ in the coefficient only. `lines`: colour, points."""
+    for color, points in lines:
+        ax.plot(
+            *zip(*points, strict=True), color=color, lw=1.8, alpha=0.6, zorder=2, gid="frontier"
+        )
+
+
+def draw_sft(ax: Axes, level: float, *, line: str, edge: str, size: float, gid: str) -> None:
+    """A star at KL 0 and a line at its level."""
+    ax.axhline(level, color=line, lw=0.8, ls=(0, (4, 3)), zorder=0)
+    ax.plot(
+        [0.0],
+        [level],
+        marker="*",
+        ms=size,
+        color=INK,
+        mec=edge,
+        mew=0.8,
+        ls="none",
+        zorder=5,
+        gid=gid,
+        clip_on=False,
+    )
+
+
+def draw_ring(ax: Axes, at: tuple[float, float], *, size: float = 20, width: float = 1.2) -> None:
+    ax.plot(
+        *([x] for x in at),
+        marker="o",
+        ms=size,
+        mfc="none",
+        mec=INK,
+        mew=width,
+        ls="none",
+        zorder=6,
+        gid="best",
+    )
+
+
 def contrast(a: str, b: str) -> float:
     """WCAG 2 contrast ratio of two #rrggbb colours, 1 to 21."""
     high, low = sorted((_luminance(a), _luminance(b)), reverse=True)
@@ -93,11 +134,8 @@ def readable(colour: str, background: str, ratio: float = APART) -> str:
     """The colour, mixed with as much black (or white, on a dark background) as the contrast
     needs."""
     end = "#000000" if _luminance(background) > 0.5 else "#ffffff"
-    for step in range(21):
-        mixed = mix(colour, end, step / 20)
-        if contrast(mixed, background) >= ratio:
-            return mixed
-    return end
+    mixes = (mix(colour, end, step / 20) for step in range(21))
+    return next((mixed for mixed in mixes if contrast(mixed, background) >= ratio), end)
 
 
 def themes(colours: Sequence[str]) -> list[tuple[str, str]]:

@@ -63,11 +63,10 @@ def inline(
     for element in root.iter():
         _restyle(element, swap, themed)
         _name(element, marks or {})
-    live = any("tabindex" in element.attrib for element in root.iter())
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "class": "chart",
-        "role": "group" if live else "img",
+        "role": "group" if any("tabindex" in element.attrib for element in root.iter()) else "img",
         "aria-label": alt,
         "preserveAspectRatio": "xMidYMid meet",
     }
@@ -76,8 +75,7 @@ def inline(
 
 
 def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, str]) -> None:
-    link = element.attrib.pop(f"{{{_XLINK}}}href", None)
-    if link is not None:
+    if (link := element.attrib.pop(f"{{{_XLINK}}}href", None)) is not None:
         element.set("href", link)
     for key, value in element.attrib.items():
         if key == "style":

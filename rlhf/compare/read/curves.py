@@ -19,7 +19,6 @@ class Evaluation:
 
     iteration: float  # whole, or between two
     kl: float  # nats a response, never below 0
-    kl_se: float
     reward: float
     reward_se: float
 
@@ -46,7 +45,6 @@ def evaluations(run: Run, key: str) -> list[Evaluation]:
         Evaluation(
             iteration=int(row.get("iteration", 0)),
             kl=max(value(row, f"eval/{KL}"), 0.0),
-            kl_se=value(row, f"eval/{KL}_se"),
             reward=value(row, f"eval/{key}"),
             reward_se=value(row, f"eval/{key}_se"),
         )

@@ -60,7 +60,6 @@ def load(directory: Path) -> list[Run]:
 
 
 def is_run(place: Path) -> bool:
-    """Whether a directory is a single run's."""
     return any((place / mark).is_file() for mark in MARKS)
 
 
@@ -132,7 +131,6 @@ def fingerprints(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def manifests(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """manifest.json of each finished run."""
     return [read_json(run.directory / "manifest.json") for run in runs if run.finished]
 
 

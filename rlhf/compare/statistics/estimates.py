@@ -33,7 +33,6 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
 
 
 def single(value: float, se: float) -> Estimate:
-    """One number with its own standard error."""
     return Estimate(value, math.nan, se, 1)
 
 

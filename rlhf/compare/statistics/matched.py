@@ -121,7 +121,6 @@ class Matched:
 
 
 def matched(settings: Sequence[Setting], key: str) -> Matched:
-    """The table of rewards at matched KL."""
     return Matched(
         key=key, rows=[(s.label, [cell(s, key, budget) for budget in BUDGETS]) for s in settings]
     )

@@ -43,7 +43,6 @@ class Fit:
     furthest: float  # largest KL among the points, nats
 
     def gain(self, kl: float) -> float:
-        """Predicted gain over SFT at a KL."""
         return gain(self.form, self.alpha, self.beta, kl)
 
     @property

@@ -128,17 +128,8 @@ def setting_interval(setting: Setting, key: str) -> Interval:
     return replace(over, low=max(over.low, 0.0)) if key == KL else over
 
 
-def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs that count, and the copies. Runs that do not say their seed all count."""
-    last: dict[str, Run] = {}
-    for run in sorted(runs, key=_ended, reverse=True):
-        last.setdefault(_seed(run), run)
-    kept = {id(run) for run in last.values()}
-    return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
-
-
 def _seed(run: Run) -> str:
-    """Equal for copies of one run."""
+    """Equal for copies of one run. Runs that do not say their seed have none."""
     seed = run.config.get("seed", run.summary.get("seed"))
     return _plain([seed] if seed is not None else str(run.directory.resolve()))
 
@@ -150,7 +141,10 @@ def _ended(run: Run) -> float:
 
 
 def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
-    runs, copies = _one_a_seed(members)
+    last: dict[str, Run] = {}
+    for run in sorted(members, key=_ended, reverse=True):
+        last.setdefault(_seed(run), run)
+    runs = [run for run in members if last[_seed(run)] is run]
     values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
     rewards = reward_keys(runs)
     shown = {key: _show(v, table[key].values()) for key, v in values.items() if v != ABSENT}
@@ -162,7 +156,7 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         short=" ".join(shown.values()) or label,
         values=values,
         runs=tuple(runs),
-        copies=tuple(copies),
+        copies=tuple(run for run in members if last[_seed(run)] is not run),
         estimates={key: over_runs(*column(runs, key)) for key in (*rewards, *AVERAGED)},
         sft={key: same_thing(*column(runs, f"sft/{key}")) for key in rewards},
     )

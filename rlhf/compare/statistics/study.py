@@ -71,7 +71,6 @@ class Study:
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:
-    """The study of these runs, whose files go into `directory`."""
     settings, rewards = group(runs), reward_keys(runs)
     members = [(s, run) for s in settings for run in s.runs]
     beginnings, copies = starts(settings), copied(settings)

@@ -62,11 +62,15 @@ def answer(study: Study) -> Answer:
         before = None  # the headline says it
     rivals = [r for r in (other, before) if r is not None]
     shown = [there, gain, *(i for r in rivals for i in (r.ours, r.theirs, r.difference))]
+    luck = (
+        f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
+        " new runs."
+    ) * (len(settings) >= MANY)
     return Answer(
         headline=headline(study, findings, there, other, before),
         cost=(_gained(findings, gain) + _cost(best, study.runs)).strip(),
         gaming=over_optimisation(findings),
-        confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + _luck(settings),
+        confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + luck,
         title=title(study, findings, other),
     )
 
@@ -108,15 +112,6 @@ def _test(best: Setting, other: Rival | None) -> str:
     return near + (
         f" Welch's t-test of the difference over the seeds: p = {other.p:.2g}."
         if other.p >= 0
-        else ""
-    )
-
-
-def _luck(settings: Sequence[Setting]) -> str:
-    return (
-        f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
-        " new runs."
-        if len(settings) >= MANY
         else ""
     )
 

@@ -32,25 +32,23 @@ def rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _row(study: Study, run: Run) -> dict[str, Any]:
-    fixed = {
+    line = {
+        "seed": run.config.get("seed"),
+        "kl.coef": run.config.get("kl.coef"),
+        "copy_of": study.copies.get(run.name),
+        **{
+            key: column[run.name]
+            for key, column in study.differing.items()
+            if column.get(run.name, ABSENT) != ABSENT
+        },
+        **{k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))},
+        **{f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()},
         "name": run.name,
         "status": run.status,
         "error": run.error or "",
         "directory": run.directory.name,
     }
-    known = {
-        "seed": run.config.get("seed"),
-        "kl.coef": run.config.get("kl.coef"),
-        "copy_of": study.copies.get(run.name),
-    }
-    differs = {
-        key: column[run.name]
-        for key, column in study.differing.items()
-        if column.get(run.name, ABSENT) != ABSENT
-    }
-    summary = {k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))}
-    prints = {f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()}
-    return {k: v for k, v in (known | differs | summary | prints | fixed).items() if v is not None}
+    return {key: value for key, value in line.items() if value is not None}
 
 
 def unfinished(study: Study) -> str:
@@ -89,12 +87,9 @@ def origins(study: Study) -> str:
         [stage, shared(prints), ", ".join(f"`{x[:12]}`" for x in prints)]
         for stage, prints in study.fingerprints.items()
     ]
-    if not lines:
-        return ""
-    code = revisions(study.manifests)
+    table, code = grid(["stage", "shared", "fingerprint"], lines), revisions(study.manifests)
     made_by = f"\n\nCode: revision {', '.join(code)}." if code else ""
-    head = ["stage", "shared", "fingerprint"]
-    return f"## What they stand on\n\n{grid(head, lines)}{made_by}"
+    return f"## What they stand on\n\n{table}{made_by}" if lines else ""
 
 
 def again(directory: Path) -> list[str]:
@@ -110,8 +105,8 @@ def again(directory: Path) -> list[str]:
 def repeat(study: Study) -> str:
     """The same commands as a section."""
     commands = "\n".join(again(study.directory))
-    note = "The first command runs only what is missing."
-    return f"## Again\n\n```\n{commands}\n```\n\n{note}" if commands else ""
+    section = f"## Again\n\n```\n{commands}\n```\n\nThe first command runs only what is missing."
+    return section if commands else ""
 
 
 def metrics(study: Study) -> dict[str, float]:

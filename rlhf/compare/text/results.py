@@ -95,7 +95,6 @@ def exact_lines(study: Study) -> list[str]:
 
 
 def exact(study: Study) -> str:
-    """The runs beside the exact optimum."""
     if not study.exact.table:
         return ""
     lines = [

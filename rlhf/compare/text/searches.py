@@ -19,11 +19,28 @@ LUCK = (
 
 
 def sentences(search: Search | Crossing) -> str:
-    return _search(search) if isinstance(search, Search) else _crossing(search)
+    if isinstance(search, Crossing):
+        return _crossing(search)
+    goals = ", ".join(
+        f"{named(key)} as {'high' if up else 'low'} as possible" for key, up in search.goals.items()
+    )
+    states = ", ".join(
+        f"{count} {state}" for state, count in Counter(t.state for t in search.trials).items()
+    )
+    return f"Wanted: {goals}. {search.asked} trials were asked for: {states}. {_best(search)}"
 
 
 def tables(search: Search | Crossing) -> list[Table]:
-    return _trials(search) if isinstance(search, Search) else [_levels(search)]
+    if isinstance(search, Crossing):
+        return [_levels(search)]
+    goals = search.goals
+    front = [[*(shown(t, goal) for goal in goals), t.name or "-"] for t in search.front]
+    failed = [[t.name or "-", t.error or "-"] for t in search.failed]
+    best = "The Pareto front" if len(goals) > 1 else "The best trial"
+    return [
+        *_table(best, search.front, [*map(named, goals), "run"], front),
+        *_table("Trials that failed", search.failed, ["run", "error"], failed),
+    ]
 
 
 def note(search: Search | Crossing) -> str:
@@ -41,7 +58,6 @@ def note(search: Search | Crossing) -> str:
 
 
 def markdown(searches: Sequence[Search | Crossing]) -> str:
-    """The section of report.md; empty where nothing was searched."""
     parts = ["## Search"] if searches else []
     for search in searches:
         grids = [f"{caption}:\n\n{grid(head, lines)}" for caption, head, lines in tables(search)]
@@ -57,16 +73,6 @@ def shown(trial: Trial, objective: str) -> str:
 
 def measured(level: Level) -> str:
     return show(single(level.y, level.error))
-
-
-def _search(search: Search) -> str:
-    goals = ", ".join(
-        f"{named(key)} as {'high' if up else 'low'} as possible" for key, up in search.goals.items()
-    )
-    states = ", ".join(
-        f"{count} {state}" for state, count in Counter(t.state for t in search.trials).items()
-    )
-    return f"Wanted: {goals}. {search.asked} trials were asked for: {states}. {_best(search)}"
 
 
 def _best(search: Search) -> str:
@@ -88,17 +94,6 @@ def _best(search: Search) -> str:
         f"The best {named(goal)}, {shown(front[0], goal)}, is that of"
         f" {' and of '.join(t.title for t in front)}."
     )
-
-
-def _trials(search: Search) -> list[Table]:
-    goals = search.goals
-    front = [[*(shown(t, goal) for goal in goals), t.name or "-"] for t in search.front]
-    failed = [[t.name or "-", t.error or "-"] for t in search.failed]
-    best = "The Pareto front" if len(goals) > 1 else "The best trial"
-    return [
-        *_table(best, search.front, [*map(named, goals), "run"], front),
-        *_table("Trials that failed", search.failed, ["run", "error"], failed),
-    ]
 
 
 def _table(

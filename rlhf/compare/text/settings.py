@@ -44,11 +44,12 @@ def table(study: Study) -> Table:
 
 
 def markdown(study: Study) -> str:
-    """The section of report.md; empty where no run has finished."""
     if not study.settings:
         return ""
-    where = "Every run's numbers are in [runs.csv](runs.csv)."
-    return f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)} {where}"
+    return (
+        f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)}"
+        " Every run's numbers are in [runs.csv](runs.csv)."
+    )
 
 
 def reading(settings: Sequence[Setting]) -> str:

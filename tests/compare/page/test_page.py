@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.compare import compare
-from rlhf.compare.page.over import note_on
+from rlhf.compare.page.frontier import note_on
 from rlhf.compare.page.page import called, numeric, parts
 from rlhf.compare.statistics.overoptimisation import Fit
 from rlhf.compare.text.settings import differs
