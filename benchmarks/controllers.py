@@ -25,7 +25,7 @@ import yaml
 
 from rlhf.compare.read.runs import load_run
 from rlhf.compare.statistics.step_response import response, steering
-from rlhf.compare.text.controllers import cells
+from rlhf.compare.text.results import cells
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed

@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.compare.read.places import COMPARISONS, gather, home
-from rlhf.compare.read.runs import is_run
+from rlhf.compare.read.runs import COMPARISONS, gather, home, is_run
 from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
 from rlhf.rundir.redact import redact_text

@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures import controllers, exact as exact_figure, frontier
+from rlhf.compare.figures import frontier, iterations
 from rlhf.compare.figures.style import DPI
 from rlhf.compare.page import page
 from rlhf.compare.page.section import View, view_of
 from rlhf.compare.page.sections import SECTIONS, write_markdown
+from rlhf.compare.publish import attach
 from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
 from rlhf.compare.statistics import Setting, Study, gap
 from rlhf.compare.statistics.study import study as study_of
-from rlhf.compare.text import exact as exact_text, matched, report, searches, settings
+from rlhf.compare.terminal import show
+from rlhf.compare.text import report, results, searches, settings
+from rlhf.compare.text.tables import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,43 +47,32 @@ def compare(
         NothingToCompare: no run in `directory`.
     """
     directory = Path(directory)
-    runs = _load(directory) if runs is None else list(runs)
+    nothing = "These places hold no run."
+    if runs is None:
+        if not directory.is_dir():
+            raise NothingToCompare(f"{directory} is no directory.")
+        nothing = f"{directory} holds no run: a sweep's directory has one directory for each job."
+        runs = load(directory)
     if not runs:
-        raise NothingToCompare("These places hold no run.")
+        raise NothingToCompare(nothing)
     directory.mkdir(parents=True, exist_ok=True)
     study = study_of(directory, runs)
     view, files = _write(study)
-    links, warnings = _attach(study, files) if track else ({}, [])
+    metrics, written = report.metrics(study), list(files.values())
+    links, warnings = attach(study, metrics, written) if track else ({}, [])
+    searched = map(searches.sentences, study.searches)
+    paragraphs = [*view.answer.paragraphs, *searched, *results.exact_lines(study)]
     result = Comparison(
         runs=report.rows(study),
         settings=[_flat(s) for s in study.settings],
         files=files,
-        answer="\n\n".join(
-            [
-                *view.answer.paragraphs,
-                *map(searches.sentences, study.searches),
-                *exact_text.terminal(study),
-            ]
-        ),
+        answer="\n\n".join(paragraphs),
         links=links,
         warnings=tuple(warnings),
     )
     if console is not None:
-        from rlhf.compare.terminal import show
-
         show(console, result, study.unfinished, settings.table(study))
     return result
-
-
-def _load(directory: Path) -> list[Run]:
-    if not directory.is_dir():
-        raise NothingToCompare(f"{directory} is no directory.")
-    runs = load(directory)
-    if not runs:
-        raise NothingToCompare(
-            f"{directory} holds no run: a sweep's directory has one directory for each job."
-        )
-    return runs
 
 
 def _write(study: Study) -> tuple[View, dict[str, Path]]:
@@ -104,29 +96,24 @@ def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
     """By the name of a file: whether there is something for it, and what writes it."""
     study, exact, panels = view.study, view.study.exact, view.frontiers
     sections = [section(view) for section in SECTIONS]
+    runs, matched = report.rows(study), results.matched_rows(study)
 
     def picture(draw: Callable[[], Figure]) -> Callable[[Path], object]:
         return lambda path: draw().savefig(path, dpi=DPI)
 
     return {
         "report.html": (True, lambda path: page.write(path, view, sections)),
-        "runs.csv": (True, lambda path: report.write_csv(path, study)),
+        "runs.csv": (True, lambda path: write_csv(path, runs, report.columns(runs))),
         "report.md": (True, lambda path: write_markdown(path, study, sections)),
         "frontier.png": (
             panels,
             picture(lambda: frontier.figure(study, panels, view.answer.title)),
         ),
-        "oracle.csv": (exact.table, lambda path: exact_text.write_csv(path, exact)),
-        "oracle.png": (exact.curves, picture(lambda: exact_figure.figure(exact))),
-        "controllers.png": (study.moved, picture(lambda: controllers.figure(study))),
-        "matched.csv": (study.matched, lambda path: matched.write_csv(path, study)),
+        "oracle.csv": (exact.table, lambda path: write_csv(path, exact.table)),
+        "oracle.png": (exact.curves, picture(lambda: frontier.exact_figure(exact))),
+        "controllers.png": (study.moved, picture(lambda: iterations.controllers(study))),
+        "matched.csv": (matched, lambda path: write_csv(path, matched)),
     }
-
-
-def _attach(study: Study, files: dict[str, Path]) -> tuple[dict[str, str], list[str]]:
-    from rlhf.compare.publish import attach
-
-    return attach(study, report.metrics(study), list(files.values()))
 
 
 def _flat(setting: Setting) -> dict[str, Any]:

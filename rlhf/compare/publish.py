@@ -110,12 +110,8 @@ def _name(uri: str, runs: Sequence[Run]) -> list[str]:
         if run.name in tracked and run.status != "running" and "kl.controller" in run.pieces:
             varies = varied(run.directory)
             try:
-                relabel(
-                    client,
-                    tracked[run.name]["run_id"],
-                    name=run_label(run.config, varies),
-                    setting=setting(run.config, varies),
-                )
+                name, shown = run_label(run.config, varies), setting(run.config, varies)
+                relabel(client, tracked[run.name]["run_id"], name=name, setting=shown)
             except Exception as error:  # of MLflow or any library below it
                 late.append(f"{run.name} keeps its name in MLflow: {sentence(error)}")
     return late
@@ -172,9 +168,8 @@ def _small(files: Sequence[Path], folder: Path) -> list[Path]:
     """Copies of the pictures that are no wider than a description."""
     from matplotlib import image
 
-    copies = []
-    for path in (path for path in files if path.suffix == ".png"):
-        copies.append(folder / path.name)
+    copies = {path: folder / path.name for path in files if path.suffix == ".png"}
+    for path, copy in copies.items():
         scale = min(1.0, WIDTH / image.imread(path).shape[1])
-        image.thumbnail(str(path), str(copies[-1]), scale=scale, interpolation="lanczos")
-    return copies
+        image.thumbnail(str(path), str(copy), scale=scale, interpolation="lanczos")
+    return list(copies.values())

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 # columns that a narrow terminal does without, first to go first
 EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")
@@ -22,8 +18,6 @@ EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")
 
 def wide_console() -> Console:
     """As wide as the terminal; wide enough for every column where the output goes to a file."""
-    from rich.console import Console
-
     console = Console()
     return console if console.is_terminal else Console(width=160)
 
@@ -66,10 +60,8 @@ def show(
             soft_wrap=True,
         )
     console.print()
-    for name, place in [
-        *((k, os.path.relpath(p)) for k, p in result.files.items()),
-        *result.links.items(),
-    ]:
+    files = {name: os.path.relpath(path) for name, path in result.files.items()}
+    for name, place in [*files.items(), *result.links.items()]:
         console.print(f"{name:<15} {escape(place)}", soft_wrap=True, highlight=False)
     for warning in result.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]", soft_wrap=True)

@@ -32,14 +32,23 @@ def named(value: Any) -> Any:
 def named_flat(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a config with dotted keys: `kl.controller._target_`: rlhf.kl.controller.PID
     becomes `kl.controller`: pid. Keys of older versions have today's names."""
-    names: dict[str, Any] = {**IMPLIED} if "ppo.iterations" in flat else {}
-    for key, value in flat.items():
-        node, _, last = key.rpartition(".")
-        if last == "_target_":
-            names[node] = piece_name({"_target_": value, "_name_": flat.get(f"{node}._name_")})
-        elif last != "_name_":
-            names[MOVED.get(key, key)] = value
-    return names
+    return pieces_of(flat) | {
+        MOVED.get(key, key): value
+        for key, value in flat.items()
+        if not _is_class_key(key.rpartition(".")[2])
+    }
+
+
+def pieces_of(flat: Mapping[str, Any]) -> dict[str, str]:
+    """The pieces of a config with dotted keys, with those that an older one implies."""
+    nodes = (key.removesuffix("._target_") for key in flat if key.endswith("._target_"))
+    named_there = {
+        node: piece_name(
+            {"_target_": flat[f"{node}._target_"], "_name_": flat.get(f"{node}._name_")}
+        )
+        for node in nodes
+    }
+    return (IMPLIED if "ppo.iterations" in flat else {}) | named_there
 
 
 def _is_class_key(key: Any) -> bool:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rlhf.commands.compare import main
 from rlhf.compare import compare
-from rlhf.compare.read.places import gather
+from rlhf.compare.read.runs import gather
 from rlhf.compare.result import NothingToCompare
 from rlhf.tracking.store import prepare_store
 

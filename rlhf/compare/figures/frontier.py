@@ -1,4 +1,5 @@
-"""frontier.png: reward against KL, a panel for each reward."""
+"""Reward against KL: frontier.png with a panel for each reward, and oracle.png, the runs of an
+enumerable problem beside its exact frontier."""
 
 from __future__ import annotations
 
@@ -9,8 +10,18 @@ from typing import TYPE_CHECKING
 
 from rlhf.compare.figures.frontier_data import FrontierData, Mark
 from rlhf.compare.figures.place_names import Anchor, place
-from rlhf.compare.figures.style import ALARM, DPI, GREY, INK, canvas, square_root
-from rlhf.compare.statistics import Study
+from rlhf.compare.figures.style import (
+    ALARM,
+    DPI,
+    GREY,
+    INK,
+    canvas,
+    draw_lines,
+    draw_ring,
+    draw_sft,
+    square_root,
+)
+from rlhf.compare.statistics import Exact, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,16 +67,24 @@ def figure(study: Study, panels: Sequence[FrontierData], title: str = "") -> Fig
     note = {"fontsize": 8.5, "color": GREY, "ha": "left", "va": "bottom"}
     fig.text(0.1 / width, 0.1 / height, _caption(study), fontdict=note)
     if not few:
-        names = axes[0].get_legend_handles_labels()
-        fig.legend(*names, loc="outside right upper", fontsize=8, frameon=False)
+        handles = axes[0].get_legend_handles_labels()
+        fig.legend(*handles, loc="outside right upper", fontsize=8, frameon=False)
     elif not beside:
         axes[0].legend(loc="lower right", fontsize=8.5, framealpha=0.92, edgecolor="none")
     fig.canvas.draw()
     for ax, data in zip(axes, panels, strict=False):
-        named = [(*mark.mean, mark.short if beside else "", INK) for mark in data.drawn]
-        star = [] if data.sft is None else [(0.0, data.sft, "SFT", INK)]
-        place(ax, [*named, *star, *_loss(data)])
+        place(ax, _names(data, beside=beside))
     return fig
+
+
+def _names(data: FrontierData, *, beside: bool) -> list[Anchor]:
+    """Those of the settings, where they have room beside their marks, of SFT and of the arrow."""
+    names = [(*mark.mean, mark.short if beside else "", INK) for mark in data.drawn]
+    names += [] if data.sft is None else [(0.0, data.sft, "SFT", INK)]
+    if data.lost is not None:
+        (_, high), (at, low) = data.lost
+        names.append((at, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM))
+    return names
 
 
 def _panel(ax: Axes, data: FrontierData) -> None:
@@ -89,7 +108,7 @@ def _panel(ax: Axes, data: FrontierData) -> None:
                 elinewidth=1.2,
                 zorder=4,
             )
-    draw_lines(ax, data)
+    draw_lines(ax, data.lines)
     if data.sft is not None:
         draw_sft(ax, data.sft, line=GREY, edge="white", size=13, gid="sft")
     _axes(ax, data)
@@ -134,47 +153,6 @@ def _runs(ax: Axes, mark: Mark) -> None:
             )
 
 
-def draw_lines(ax: Axes, data: FrontierData) -> None:
-    """Join the means of settings that differ in the coefficient only."""
-    for color, points in data.lines:
-        ax.plot(
-            *zip(*points, strict=True), color=color, lw=1.8, alpha=0.6, zorder=2, gid="frontier"
-        )
-
-
-def draw_sft(ax: Axes, level: float, *, line: str, edge: str, size: float, gid: str) -> None:
-    """A star at KL 0 and a line at its level."""
-    ax.axhline(level, color=line, lw=0.8, ls=(0, (4, 3)), zorder=0)
-    ax.plot(
-        [0.0],
-        [level],
-        marker="*",
-        ms=size,
-        color=INK,
-        mec=edge,
-        mew=0.8,
-        ls="none",
-        zorder=5,
-        gid=gid,
-        clip_on=False,
-    )
-
-
-def draw_ring(ax: Axes, at: tuple[float, float], *, size: float = 20, width: float = 1.2) -> None:
-    """A ring around the best."""
-    ax.plot(
-        *([x] for x in at),
-        marker="o",
-        ms=size,
-        mfc="none",
-        mec=INK,
-        mew=width,
-        ls="none",
-        zorder=6,
-        gid="best",
-    )
-
-
 def _axes(ax: Axes, data: FrontierData) -> None:
     furthest = sorted(mark.x.mean for mark in data.drawn)
     right = max(
@@ -195,14 +173,6 @@ def _axes(ax: Axes, data: FrontierData) -> None:
     ax.tick_params(colors=INK, labelsize=9)
 
 
-def _loss(data: FrontierData) -> list[Anchor]:
-    """The words beside the arrow."""
-    if data.lost is None:
-        return []
-    (_, high), (at, low) = data.lost
-    return [(at, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM)]
-
-
 def _caption(study: Study) -> str:
     keys = ", ".join(dict.fromkeys(k for s in study.settings for k in s.values)) or "kl.coef"
     marks = (
@@ -216,3 +186,46 @@ def _caption(study: Study) -> str:
 
 def _bar(spread: float) -> float:
     return spread if math.isfinite(spread) else 0.0
+
+
+def exact_figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:
+    """The best reward at every KL, our runs, and best of n of the reference. Each distinct
+    reference has a frontier of its own."""
+    fig = canvas(size)
+    axes = fig.add_subplot()
+    distinct = {tuple(point["kl"] for point in curve["frontier"]): curve for curve in exact.curves}
+    for i, curve in enumerate(distinct.values()):  # "_" keeps a line out of the legend
+        optimal, kept = (
+            [[point[axis] for point in curve[name]] for axis in ("kl", "reward")]
+            for name in ("frontier", "best_of_n")
+        )
+        axes.plot(*optimal, color="#444444", lw=1.2, zorder=1, label="_" if i else "exact frontier")
+        axes.plot(
+            *kept,
+            "s--",
+            color="#999999",
+            ms=4,
+            lw=0.8,
+            label="_" if i else "best of n of the reference, exact",
+        )
+    for i, beta in enumerate(sorted({row["beta"] for row in exact.rows})):
+        of = [row for row in exact.rows if row["beta"] == beta]
+        share = min(row["share_of_gain"] for row in of)
+        label = f"PPO at {beta:g}: {share:.1%} of the gain" + (" at least" if len(of) > 1 else "")
+        axes.scatter(
+            [r["kl"] for r in of],
+            [r["reward"] for r in of],
+            s=42,
+            color=f"C{i}",
+            label=label,
+            zorder=3,
+            edgecolors="white",
+        )
+    axes.set(
+        xlabel="KL to the reference (nats a response, exact)",
+        ylabel="reward that PPO maximises (exact)",
+        title="Did PPO do as well as it could?",
+    )
+    axes.legend(fontsize=8, loc="lower right")
+    axes.grid(alpha=0.2)
+    return fig

@@ -81,7 +81,7 @@ def frontiers(study: Study) -> list[FrontierData]:
 
 
 def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
-    findings, measured = study.findings, study.best_of_n
+    findings = study.findings
     marks = {s.label: _mark(s, key, styles) for s in study.settings}
     first = marks[findings.best.label] if findings is not None else None
     deciding = findings is not None and findings.key == key
@@ -99,9 +99,7 @@ def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
         first=first,
         best=first if first and first.drawn and deciding else None,
         lost=(first.mean, last.mean) if key == GOLD and first and last and last.drawn else None,
-        best_of_n=[(p.kl, p.rewards[key]) for p in measured.points if key in p.rewards]
-        if measured is not None
-        else [],
+        best_of_n=[(p.kl, p.rewards[key]) for p in study.best_of_n if key in p.rewards],
     )
 
 

@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.frontier import draw_lines, draw_ring, draw_sft
 from rlhf.compare.figures.frontier_data import FrontierData, Mark
 from rlhf.compare.figures.place_names import place
-from rlhf.compare.figures.style import Styles, canvas, square_root
+from rlhf.compare.figures.style import Styles, canvas, draw_lines, draw_ring, draw_sft, square_root
 from rlhf.compare.figures.svg import GRID, INK, LINE, MARK, MUTED, PAPER
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Fit, Setting, gap_path, gold_gains
@@ -50,7 +49,7 @@ def frontier(data: FrontierData, *, rooted: bool) -> Figure:
         _ends(ax, mark)
         if mark.several:
             _mean(ax, mark)
-    draw_lines(ax, data)
+    draw_lines(ax, data.lines)
     if data.best_of_n:
         ax.plot(
             *zip(*data.best_of_n, strict=True),
@@ -66,11 +65,7 @@ def frontier(data: FrontierData, *, rooted: bool) -> Figure:
         draw_sft(ax, data.sft, line=MUTED, edge=PAPER, size=14, gid=f"{MARK}sft")
     ways = [way for mark in data.drawn for way in mark.runs]
     right = max(0.0, *(x for way in ways for x, _ in (*way.path, way.end or (0.0, 0.0))))
-    if rooted:
-        square_root(ax)
-        ax.set_xticks(root_ticks(right))
-    ax.set_xlim(0.0, right * (1.12 if rooted else 1.06) or 1.0)
-    ax.set_xlabel("KL to SFT, nats a response" + (" (square-root scale)" if rooted else ""))
+    _kl_axis(ax, right, 1.12 if rooted else 1.06, rooted=rooted)
     ax.set_ylabel(f"{data.key.removeprefix('reward/')} reward")
     ax.margins(y=0.1)
     if data.best is not None:
@@ -107,10 +102,7 @@ def way_of(
 def _ends(ax: Axes, mark: Mark) -> None:
     """The runs; of a single one also the noise of its evaluation."""
     size: dict[str, Any] = {"ms": 5.5, "alpha": 0.95} if mark.several else {"ms": 9.5, "alpha": 1.0}
-    for way in mark.runs:
-        if way.end is None:
-            continue
-        x, y = way.end
+    for way, (x, y) in [(way, way.end) for way in mark.runs if way.end is not None]:
         if not mark.several:
             ax.errorbar(
                 [x], [y], *way.errors[::-1], color=mark.color, fmt="none", elinewidth=1.2, zorder=3
@@ -130,7 +122,6 @@ def _ends(ax: Axes, mark: Mark) -> None:
 
 
 def _mean(ax: Axes, mark: Mark) -> None:
-    """The mean over the runs' ends, with its intervals."""
     x, y = mark.x_interval, mark.y_interval
     bar: dict[str, Any] = {"lw": 1.8, "zorder": 4, "solid_capstyle": "round"}
     ax.plot([x.low, x.high], [y.mean] * 2, color=mark.color, **bar)
@@ -161,8 +152,7 @@ def gap_along_kl(members: Sequence[tuple[Setting, Run]], styles: Styles) -> Figu
             ax.plot(*path[-1], marker=marker, color=color, **small)
     ax.axhline(0.0, color=MUTED, lw=0.8, ls=(0, (4, 3)), zorder=0)
     ax.set_xlim(left=0.0)
-    ax.set_xlabel("KL to SFT, nats a response")
-    ax.set_ylabel("proxy gain − gold gain")
+    ax.set(xlabel="KL to SFT, nats a response", ylabel="proxy gain − gold gain")
     return fig
 
 
@@ -189,25 +179,28 @@ def fitted(points: Sequence[tuple[Setting, Run]], fit: Fit, styles: Styles) -> F
             gid="label",
         )
     ax.axhline(0.0, color=MUTED, lw=0.8, ls=(0, (4, 3)), zorder=0)
-    square_root(ax)
-    ax.set_xticks(root_ticks(top))
-    ax.set_xlim(0.0, top * 1.06)
-    ax.set_xlabel("KL to SFT, nats a response (square-root scale)")
+    _kl_axis(ax, top, 1.06, rooted=True)
     ax.set_ylabel("gold gain over SFT")
     return fig
 
 
+def _kl_axis(ax: Axes, right: float, room: float, *, rooted: bool) -> None:
+    """KL from 0 to `room` times the largest one, on a square-root scale if `rooted`."""
+    if rooted:
+        square_root(ax)
+        ax.set_xticks(root_ticks(right))
+    ax.set_xlim(0.0, right * room or 1.0)
+    ax.set_xlabel("KL to SFT, nats a response" + (" (square-root scale)" if rooted else ""))
+
+
 def root_ticks(right: float) -> list[float]:
     """Round KLs, about evenly far apart on a square-root scale."""
-    if right <= 0:
-        return [0.0]
-    step = math.sqrt(right) / 5
+    step = math.sqrt(max(right, 0.0)) / 5
     ticks = [0.0]
-    for i in range(1, 6):
-        raw = (i * step) ** 2
+    for raw in [(i * step) ** 2 for i in range(1, 6) if step > 0]:
         unit = 10.0 ** math.floor(math.log10(raw))
         tick = min((m * unit for m in (1, 1.5, 2, 3, 4, 5, 6, 8, 10)), key=lambda t: abs(t - raw))
-        if tick > ticks[-1] and tick <= right:
+        if ticks[-1] < tick <= right:
             ticks.append(tick)
     return ticks
 
@@ -233,7 +226,7 @@ def logarithmic(set_scale: Callable[[str], None], axis: Axis, values: Sequence[f
     a factor of 3."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    if min(values) <= 0 or max(values) < 3 * min(values):
+    if not values or min(values) <= 0 or max(values) < 3 * min(values):
         return
     set_scale("log")
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))

@@ -50,6 +50,7 @@ SPOTS = (
 # share of a text's area that a line to its mark costs: where there is room beside the mark, that is
 # better
 LEAD = 0.2
+OUTSIDE = 3.0  # times that a text outside the frame is worse than one on a mark
 
 
 def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
@@ -72,16 +73,16 @@ def place(ax: Axes, anchors: Sequence[Anchor], *, halo: bool = True) -> None:
     extent = ax.get_window_extent()
     frame = (extent.x0, extent.y0, extent.x1, extent.y1)
     for anchor, own in zip(anchors, marks, strict=True):
-        text = anchor[2]
-        if not text:
+        if not anchor[2]:
             continue
-        boxes = [_box(*own, spot, text, scale) for spot in SPOTS]
+        boxes = [_box(*own, spot, anchor[2], scale) for spot in SPOTS]
         led = [_astray(box, own, [mark for mark in named if mark != own], scale) for box in boxes]
+        areas = [_overlap(box, box) for box in boxes]
         costs = [
             sum(_overlap(box, other) for other in taken)
-            + _outside(box, frame)
-            + LEAD * lead * _overlap(box, box)
-            for box, lead in zip(boxes, led, strict=True)
+            + OUTSIDE * (area - _overlap(box, frame))
+            + LEAD * lead * area
+            for box, lead, area in zip(boxes, led, areas, strict=True)
         ]
         best = costs.index(min(costs))
         taken.append(boxes[best])
@@ -141,7 +142,3 @@ def _distance(box: Box, point: tuple[float, float]) -> float:
 
 def _overlap(a: Box, b: Box) -> float:
     return max(min(a[2], b[2]) - max(a[0], b[0]), 0.0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
-
-
-def _outside(box: Box, frame: Box) -> float:
-    return 3.0 * ((box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, frame))

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.frontier import draw_ring
 from rlhf.compare.figures.page_charts import blank, draw_target, logarithmic
+from rlhf.compare.figures.style import draw_ring
 from rlhf.compare.figures.svg import INK, MARK, MUTED, PAPER
-from rlhf.compare.read import Crossing, Level, Run, Search, Trial, named
+from rlhf.compare.read import Crossing, Run, Search, Trial, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,19 +60,14 @@ def _front(search: Search, style: Style) -> Figure:
         _mark(ax, search, trial, trial.values[across], trial.values[up], style)
     ax.margins(0.1)
     more = (search.goals[across], search.goals[up])
-    worst = [
-        limits[0] if better else limits[1]
-        for limits, better in zip((ax.get_xlim(), ax.get_ylim()), more, strict=True)
-    ]
     if search.front:
-        line = staircase(
-            [(t.values[across], t.values[up]) for t in search.front], more, (worst[0], worst[1])
-        )
-        limits = ax.get_xlim(), ax.get_ylim()
+        xlim, ylim = ax.get_xlim(), ax.get_ylim()
+        worst = (xlim[not more[0]], ylim[not more[1]])
+        points = [(t.values[across], t.values[up]) for t in search.front]
+        line = staircase(points, more, worst)
         ax.plot(*zip(*line, strict=True), color=INK, lw=1.3, zorder=2, gid="staircase")
-        ax.set(xlim=limits[0], ylim=limits[1])
-    ax.set_xlabel(named(across))
-    ax.set_ylabel(named(up))
+        ax.set(xlim=xlim, ylim=ylim)
+    ax.set(xlabel=named(across), ylabel=named(up))
     return fig
 
 
@@ -95,27 +90,19 @@ def _progress(search: Search, style: Style) -> Figure:
         gid="staircase",
     )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("trial")
-    ax.set_ylabel(named(goal))
+    ax.set(xlabel="trial", ylabel=named(goal))
     return fig
 
 
 def _mark(ax: Axes, search: Search, trial: Trial, x: float, y: float, style: Style) -> None:
-    color, marker = style(trial.run)
-    look: dict[str, Any] = (
-        {"ms": 9.0, "zorder": 5} if trial.front else {"ms": 7.0, "alpha": PALE, "zorder": 4}
-    )
-    ax.plot(
-        [x],
-        [y],
-        marker=marker,
-        color=color,
-        mec=PAPER,
-        mew=0.8,
-        ls="none",
-        gid=f"{MARK}{mark_of(search, trial.number)}",
-        **look,
-    )
+    look: dict[str, Any] = {} if trial.front else {"ms": 7.0, "alpha": PALE, "zorder": 4}
+    _point(ax, x, y, style(trial.run), mark_of(search, trial.number), **look)
+
+
+def _point(ax: Axes, x: float, y: float, look: tuple[str, str], key: str, **other: Any) -> None:
+    color, marker = look
+    usual: dict[str, Any] = {"ms": 9.0, "zorder": 5, "mec": PAPER, "mew": 0.8, "ls": "none"}
+    ax.plot([x], [y], marker=marker, color=color, gid=f"{MARK}{key}", **usual | other)
 
 
 def curve(search: Crossing, style: Style) -> Figure:
@@ -123,7 +110,11 @@ def curve(search: Crossing, style: Style) -> Figure:
     and the target with its tolerance."""
     fig, ax = blank()
     for i, level in enumerate(search.levels):
-        _level(ax, search, level, i, style)
+        look = style(level.runs[0] if level.runs else None)
+        if math.isfinite(level.error):
+            bar: dict[str, Any] = {"fmt": "none", "elinewidth": 1.2, "zorder": 3}
+            ax.errorbar([level.x], [level.y], yerr=[level.error], color=look[0], **bar)
+        _point(ax, level.x, level.y, look, mark_of(search, i))
     xs, ys = ([getattr(level, axis) for level in search.levels] for axis in "xy")
     logarithmic(ax.set_xscale, ax.xaxis, xs)
     logarithmic(ax.set_yscale, ax.yaxis, ys)
@@ -140,24 +131,5 @@ def curve(search: Crossing, style: Style) -> Figure:
     draw_target(ax, search.target, lift=4, zorder=1)
     if search.found:
         draw_ring(ax, (search.nearest.x, search.nearest.y))
-    ax.set_xlabel(search.setting)
-    ax.set_ylabel(named(search.objective))
+    ax.set(xlabel=search.setting, ylabel=named(search.objective))
     return fig
-
-
-def _level(ax: Axes, search: Crossing, level: Level, i: int, style: Style) -> None:
-    color, marker = style(level.runs[0] if level.runs else None)
-    if math.isfinite(level.error):
-        ax.errorbar(
-            [level.x],
-            [level.y],
-            yerr=[level.error],
-            color=color,
-            fmt="none",
-            elinewidth=1.2,
-            zorder=3,
-        )
-    look: dict[str, Any] = {"ms": 9.0, "mec": PAPER, "mew": 0.8, "ls": "none", "zorder": 5}
-    ax.plot(
-        [level.x], [level.y], marker=marker, color=color, gid=f"{MARK}{mark_of(search, i)}", **look
-    )

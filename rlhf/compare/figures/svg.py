@@ -56,17 +56,17 @@ def inline(
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
     root = ET.fromstring(drawn.getvalue())
-    _strip(root)
+    for parent in list(root.iter()):  # its style sheet would reach the whole page
+        parent[:] = [c for c in parent if c.tag not in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")]
     themed = {k.lower(): v for k, v in {**THEME, **(colours or {})}.items()}
     swap = re.compile("|".join(map(re.escape, themed)))
     for element in root.iter():
         _restyle(element, swap, themed)
         _name(element, marks or {})
-    live = any("tabindex" in element.attrib for element in root.iter())
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "class": "chart",
-        "role": "group" if live else "img",
+        "role": "group" if any("tabindex" in element.attrib for element in root.iter()) else "img",
         "aria-label": alt,
         "preserveAspectRatio": "xMidYMid meet",
     }
@@ -74,15 +74,8 @@ def inline(
     return ET.tostring(root, encoding="unicode").replace(f' xmlns="{_SVG}"', "")
 
 
-def _strip(root: ET.Element) -> None:
-    """Without metadata, and without the style sheet that would reach the whole page."""
-    for parent in list(root.iter()):
-        parent[:] = [c for c in parent if c.tag not in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")]
-
-
 def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, str]) -> None:
-    link = element.attrib.pop(f"{{{_XLINK}}}href", None)
-    if link is not None:
+    if (link := element.attrib.pop(f"{{{_XLINK}}}href", None)) is not None:
         element.set("href", link)
     for key, value in element.attrib.items():
         if key == "style":
@@ -91,9 +84,8 @@ def _restyle(element: ET.Element, swap: re.Pattern[str], themed: Mapping[str, st
                 lambda found: (
                     f"font-size: {found[2]}px" + (f"; font-weight: {found[1]}" if found[1] else "")
                 ),
-                value,
+                _FAMILY.sub("", value),
             )
-            value = _FAMILY.sub("", value)
         if key in ("d", "x", "y", "style", "transform", "width", "height"):
             value = _DIGITS.sub(
                 lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), value

@@ -1,18 +1,30 @@
-"""Reward against KL, and the settings at the end of training: a section of the report."""
+"""Sections about reward along KL: the frontier with the settings at the end of training, and the
+fall of gold behind proxy with the forms of Gao et al."""
 
 from __future__ import annotations
 
-from rlhf.compare.figures import exact as exact_figure, page_charts
+from collections.abc import Sequence
+
+from rlhf.compare.figures import page_charts
+from rlhf.compare.figures.frontier import exact_figure
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.statistics import show
+from rlhf.compare.statistics import FORMULAS, Fit, fit, gap_path, gold_gains, show
 from rlhf.compare.text import settings as texts
+from rlhf.metrics import GOLD
 
 EXACT = (5.4, 4.4)  # inches
+LOOSE = 0.5  # R² below which a fit is worth a warning
+HEAD = ["curve", "form", "α", "β", "peak (nats)", "points", "R²"]
+NO_GOLD = "There is no gold reward along training, so what proxy gains cannot be held against it."
+Fits = list[tuple[str, Fit]]  # name of the curve
 
 
 def frontier(view: View) -> Section:
-    settings = view.study.settings
+    settings, exact = view.study.settings, view.study.exact
+    beside = "; ".join(
+        f"beta {r['beta']:g}: {r['share_of_gain']:.1%} of the gain" for r in exact.rows
+    )
     return Section(
         key="frontier",
         title="Frontier: reward against KL",
@@ -20,7 +32,13 @@ def frontier(view: View) -> Section:
         markdown=texts.markdown(view.study),
         values={
             "charts": [_pair(view, data) for data in view.frontiers],
-            "exact": _exact(view),
+            "exact": view.chart(
+                exact_figure(exact, EXACT) if exact.rows and exact.curves else None,
+                "Beside the exact frontier",
+                "exact",
+                "Every response is listed, so nothing here is sampled.",
+                f"Exact reward against exact KL. {beside}",
+            ),
             "seeded": any(len(s.runs) > 1 for s in settings),
             "starred": len(view.study.starts) == 1,
             "settings": texts.table(view.study),
@@ -48,16 +66,75 @@ def _pair(view: View, data: FrontierData) -> list[Chart]:
     ]
 
 
-def _exact(view: View) -> list[Chart]:
-    exact = view.study.exact
-    known = exact.rows and exact.curves
-    alt = "Exact reward against exact KL. " + "; ".join(
-        f"beta {r['beta']:g}: {r['share_of_gain']:.1%} of the gain" for r in exact.rows
+def over(view: View) -> Section:
+    points = [(s, run) for s, run in view.study.members if gold_gains(run)]
+    fitted = fit([gold_gains(run) for _, run in points])
+    why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
+    fits, charts = (_best_of_n(view), _gap(view)) if points else ([], [])
+    if isinstance(fitted, Fit):
+        fits = [("all PPO runs", fitted), *fits]
+        charts += view.chart(
+            page_charts.fitted(points, fitted, view.styles),
+            "Gold along KL, and the form of Gao et al.",
+            "fit",
+            f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them.",
+        )
+    return Section(
+        key="over",
+        title="Over-optimisation",
+        short="Over-optimisation",
+        values={
+            "charts": charts,
+            "head": HEAD,
+            "lines": [_line(name, f) for name, f in fits],
+            "note": note_on(fits),
+            "why": why if points else NO_GOLD,
+        },
     )
+
+
+def _gap(view: View) -> list[Chart]:
+    some = any(len(gap_path(run)) > 1 for _, run in view.study.members)
     return view.chart(
-        exact_figure.figure(exact, EXACT) if known else None,
-        "Beside the exact frontier",
-        "exact",
-        "Every response is listed, so nothing here is sampled.",
-        alt,
+        page_charts.gap_along_kl(view.study.members, view.styles) if some else None,
+        "What proxy promises and gold does not keep",
+        "gap",
+        "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two"
+        " rise together. A rising one: gaming.",
+    )
+
+
+def _best_of_n(view: View) -> Fits:
+    measured = view.study.best_of_n
+    if not measured or GOLD not in measured[0].rewards:
+        return []
+    base = measured[0].rewards[GOLD]
+    fitted = fit([[(p.kl, p.rewards[GOLD] - base) for p in measured]], "best_of_n")
+    return [("best of n of SFT", fitted)] if isinstance(fitted, Fit) else []
+
+
+def _line(name: str, f: Fit) -> list[str]:
+    parameters = (
+        f"{value:.3g} ({low:.3g} to {high:.3g})"
+        for value, (low, high) in ((f.alpha, f.alpha_interval), (f.beta, f.beta_interval))
+    )
+    beyond = " (beyond the data)" if f.peak_kl > f.furthest else ""
+    peak = f"{f.peak_kl:.3g}{beyond}" if f.peak_kl <= 1e6 else "none"
+    return [name, FORMULAS[f.form], *parameters, peak, str(f.points), f"{f.r2:.2f}"]
+
+
+def note_on(fits: Sequence[tuple[str, Fit]]) -> str:
+    """Says where the intervals come from."""
+    sources = {
+        True: "a bootstrap over whole runs",
+        False: "from the residuals as if the points were independent, and so too narrow",
+    }
+    names = {kind: [name for name, f in fits if f.over_runs is kind] for kind in sources}
+    how = "; ".join(f"of {' and '.join(names[k])} {sources[k]}" for k in sources if names[k])
+    loose = (
+        " Where R² is low no one curve holds for these runs, and its peak is no more than a hint."
+    )
+    return (
+        f"In brackets: 95 % intervals, {how}. Gao et al., arXiv 2210.10760; log is the natural"
+        f" one.{loose if any(f.r2 < LOOSE for _, f in fits) else ''}"
     )

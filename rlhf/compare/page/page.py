@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlhf.compare.figures.palette import themes
+from rlhf.compare.figures.style import themes
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.page.tooltips import SHAPES
 from rlhf.compare.statistics import say
@@ -20,7 +20,21 @@ TEMPLATES = Path(__file__).parent / "templates"
 def write(path: Path, view: View, sections: Sequence[Section]) -> None:
     """Write the page: a frame, and in it each section's template filled with its values."""
     study = view.study
-    environment = _environment({s.label: s.short for s in study.settings})
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shorts = {s.label: s.short for s in study.settings}
+    environment.filters |= {
+        "say": say,
+        "parts": parts,
+        "fixed": fixed,
+        "called": partial(called, shorts),
+    }
+    environment.tests["numeric"] = numeric
     swatches = {
         label: swatch(f"--c{i}", marker)
         for i, (label, (_, marker)) in enumerate(view.styles.items())
@@ -45,25 +59,6 @@ def write(path: Path, view: View, sections: Sequence[Section]) -> None:
     path.write_text(text, encoding="utf-8", errors="replace")
 
 
-def _environment(shorts: Mapping[str, str]) -> Environment:
-    """`shorts`: a setting's label -> its name on narrow screens."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "say": say,
-        "parts": parts,
-        "fixed": fixed,
-        "called": partial(called, shorts),
-    }
-    environment.tests["numeric"] = numeric
-    return environment
-
-
 def swatch(colour: str, marker: str) -> Markup:
     """A setting's mark as it stands in the charts."""
     shape = Markup(
@@ -74,7 +69,8 @@ def swatch(colour: str, marker: str) -> Markup:
 
 
 def called(shorts: Mapping[str, str], text: str) -> Markup:
-    """A name in a table's first column; of a setting also the short one, for narrow screens."""
+    """A name in a table's first column; of a setting also the short one, for narrow screens.
+    `shorts`: a setting's label -> its short name."""
     label, best, _ = text.partition(" (best)")
     if shorts.get(label, label) == label:
         return Markup("{}").format(text)

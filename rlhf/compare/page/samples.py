@@ -10,7 +10,7 @@ from typing import Any
 from rlhf.compare.read import Run, value
 from rlhf.compare.statistics import Study
 from rlhf.metrics import KL
-from rlhf.rundir.read import Lines
+from rlhf.rundir.read import Lines, number
 
 PROMPTS = 6
 WIDE = 160  # characters
@@ -52,35 +52,28 @@ class Sample:
 
     @property
     def long(self) -> bool:
-        """Whether the responses need wide columns."""
         return any(len(r.text) > WIDE for r in self.responses)
 
 
 def samples(run: Run, *, first: bool = False) -> list[dict[str, Any]]:
-    """A run's rows of samples.jsonl at its last evaluation, or at its first (iteration 0 is
-    SFT)."""
+    """A run's rows of samples.jsonl at its last evaluation, or of SFT at iteration 0."""
     rows = [
         row
         for row in Lines(run.directory / "samples.jsonl").read()
         if isinstance(row.get("iteration"), int) and "prompt" in row
     ]
-    if not rows:
-        return []
-    at = min(row["iteration"] for row in rows) if first else max(row["iteration"] for row in rows)
-    return [row for row in rows if row["iteration"] == at] if not first or at == 0 else []
+    at = 0 if first else max((row["iteration"] for row in rows), default=0)
+    return [row for row in rows if row["iteration"] == at]
 
 
 def side_by_side(study: Study, most: int = PROMPTS) -> list[Sample]:
     """Up to `most` prompts that every setting's first run with samples has answered, under SFT
     and under each."""
-    ended = {s.label: rows for s in study.settings if (rows := _first(s.runs))}
-    if not ended:
-        return []
-    one = len(study.starts) == 1
-    sft = _first([run for _, run in study.members], at_start=True) if one else []
-    prompts = dict.fromkeys(row["prompt"] for row in next(iter(ended.values())))
+    ended = {s.label: rows for s in study.settings if (rows := first_of(s.runs))}
+    sft = first_of([run for _, run in study.members], at_start=True)
+    columns = ({"SFT": sft} if sft and len(study.starts) == 1 else {}) | ended
+    prompts = dict.fromkeys(row["prompt"] for row in next(iter(ended.values()), []))
     shared = [p for p in prompts if all(_of(rows, p) is not None for rows in ended.values())]
-    columns = ({"SFT": sft} if sft else {}) | ended
     return [
         Sample(
             prompt=p,
@@ -94,7 +87,7 @@ def side_by_side(study: Study, most: int = PROMPTS) -> list[Sample]:
     ]
 
 
-def _first(runs: Sequence[Run], *, at_start: bool = False) -> list[dict[str, Any]]:
+def first_of(runs: Sequence[Run], *, at_start: bool = False) -> list[dict[str, Any]]:
     """The samples of the first run that has some."""
     return next((rows for run in runs if (rows := samples(run, first=at_start))), [])
 
@@ -103,22 +96,19 @@ def _of(rows: Sequence[dict[str, Any]], prompt: str) -> dict[str, Any] | None:
     return next((row for row in rows if row["prompt"] == prompt), None)
 
 
-def _token(text: str, kl: float) -> Token:
+def _token(text: str, kl: float | None) -> Token:
     bare = text.lstrip()
-    return Token(lead=text[: len(text) - len(bare)], text=bare, kl=0.0 if math.isnan(kl) else kl)
+    known = 0.0 if kl is None or math.isnan(kl) else kl
+    return Token(lead=text.removesuffix(bare), text=bare, kl=known)
 
 
 def _response(who: str, row: dict[str, Any]) -> Response:
     texts, kls = row.get("tokens") or [], row.get("token_kl") or []
-    whole = len(texts) == len(kls)
+    tokens = zip(texts, kls, strict=True) if len(texts) == len(kls) else ()
     return Response(
         who=who,
         text=str(row.get("response", "")),
-        tokens=(
-            tuple(_token(str(t), value({"": k}, "")) for t, k in zip(texts, kls, strict=True))
-            if whole
-            else ()
-        ),
+        tokens=tuple(_token(str(text), number(kl)) for text, kl in tokens),
         rewards={k.removeprefix("reward/"): value(row, k) for k in row if k.startswith("reward/")},
         kl=value(row, KL),
         ended=bool(row.get("ended", True)),

@@ -5,25 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rlhf.compare.figures import iterations
-from rlhf.compare.page.frontier import frontier
-from rlhf.compare.page.over import over
+from rlhf.compare.figures import iterations, searches as search_figures
+from rlhf.compare.figures.svg import MUTED
+from rlhf.compare.page.frontier import frontier, over
 from rlhf.compare.page.samples import side_by_side
-from rlhf.compare.page.search import search
-from rlhf.compare.page.section import Section, View
-from rlhf.compare.read import revisions, series, shared, versions
+from rlhf.compare.page.section import Chart, Section, View
+from rlhf.compare.read import Crossing, Run, Search, named, revisions, series, shared, versions
 from rlhf.compare.statistics import BUDGETS, RULES, Study
-from rlhf.compare.text import controllers as held, exact, health as sick, matched as at_kl, report
-from rlhf.compare.text.markdown import plain
+from rlhf.compare.text import report, results, searches
 from rlhf.compare.text.settings import differs
+from rlhf.compare.text.tables import plain
 from rlhf.metrics import VITALS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def _answer(view: View) -> Section:
     study, paragraphs = view.study, list(map(plain, view.answer.paragraphs))
-    name = plain(study.directory.name)
-    picture = f"![Reward against KL for each setting of {name}](frontier.png)"
+    picture = (
+        f"![Reward against KL for each setting of {plain(study.directory.name)}](frontier.png)"
+    )
     return Section(
         key="answer",
         title="The answer",
@@ -36,13 +40,60 @@ def _answer(view: View) -> Section:
     )
 
 
+def _search(view: View) -> Section:
+    study = view.study
+    looks = {
+        run.directory: view.styles[s.label] for s in study.settings for run in (*s.runs, *s.copies)
+    }
+
+    def style(run: Run | None) -> tuple[str, str]:
+        return looks.get(run.directory, (MUTED, "o")) if run is not None else (MUTED, "o")
+
+    parts = [
+        {
+            "name": one.name,
+            "sentences": searches.sentences(one),
+            "charts": _search_chart(one, style, view),
+            "tables": searches.tables(one),
+            "note": searches.note(one),
+        }
+        for one in study.searches
+    ]
+    return Section(
+        key="search",
+        title="Search",
+        short="Search",
+        markdown=searches.markdown(study.searches),
+        values={"parts": parts} if parts else None,
+    )
+
+
+def _search_chart(one: Search | Crossing, style: search_figures.Style, view: View) -> list[Chart]:
+    if isinstance(one, Crossing):
+        figure: Figure | None = search_figures.curve(one, style)
+        title = f"{named(one.objective)} against {one.setting}"
+        note = "± one standard error." + (" The band is the tolerance." * (one.tolerance > 0))
+    else:
+        figure = search_figures.figure(one, style)
+        title = f"{named(next(iter(one.goals)))} by trial"
+        note = "The line is the best so far."
+        if len(one.goals) == 2:
+            title = " against ".join(map(named, one.goals))
+            note = (
+                "The line is the Pareto front; pale marks are trials that it beats. Colours as in"
+                " the frontier below."
+            )
+    alt = f"{title}. {searches.sentences(one)}"
+    return view.chart(figure, title[0].upper() + title[1:], f"search-{one.name}", note, alt)
+
+
 def _matched(view: View) -> Section:
     findings, tables = view.study.findings, view.study.matched
     return Section(
         key="matched",
         title="At matched KL",
         short="At matched KL",
-        markdown=at_kl.markdown(view.study),
+        markdown=results.matched(view.study),
         values={
             "budgets": BUDGETS,
             # the reward that decides comes first
@@ -54,27 +105,29 @@ def _matched(view: View) -> Section:
 
 def _controllers(view: View) -> Section:
     steering, styles = view.study.steering, view.styles
-    coefficient = view.chart(
-        iterations.coefficient(steering, styles),
-        "Coefficient",
-        "iterations-Coefficient",
-        "A line a run: point at one, or go there with Tab and the arrow keys, to read which.",
-    )
-    kl = view.chart(
-        iterations.kl_over_iterations(steering, styles),
-        "KL of the rollouts",
-        "iterations-KL of the rollouts",
-        "A line a run. Dashed: the controllers' targets.",
-    )
+    charts = [
+        *view.chart(
+            iterations.coefficient(steering, styles),
+            "Coefficient",
+            "iterations-Coefficient",
+            "A line a run: point at one, or go there with Tab and the arrow keys, to read which.",
+        ),
+        *view.chart(
+            iterations.kl_over_iterations(steering, styles),
+            "KL of the rollouts",
+            "iterations-KL of the rollouts",
+            "A line a run. Dashed: the controllers' targets.",
+        ),
+    ]
     return Section(
         key="controllers",
         title="Controllers",
         short="Controllers",
-        markdown=held.markdown(view.study),
+        markdown=results.controllers(view.study),
         values={
-            "charts": [*coefficient, *kl],
-            "head": held.HELD,
-            "lines": held.held(view.study),
+            "charts": charts,
+            "head": results.HELD,
+            "lines": results.held(view.study),
         },
     )
 
@@ -95,7 +148,7 @@ def _health(view: View) -> Section:
         key="health",
         title="Training health",
         short="Health",
-        markdown=sick.markdown(study),
+        markdown=results.health(study),
         values={"sick": study.sick, "well": study.well, "rules": RULES, "charts": charts},
     )
 
@@ -132,9 +185,9 @@ def _samples(view: View) -> Section:
 
 
 SECTIONS: tuple[Callable[[View], Section], ...] = (
-    *(_answer, search, frontier),
+    *(_answer, _search, frontier),
     lambda view: Section(key="unfinished", markdown=report.unfinished(view.study)),
-    lambda view: Section(key="exact", markdown=exact.markdown(view.study)),
+    lambda view: Section(key="exact", markdown=results.exact(view.study)),
     *(over, _matched, _controllers, _health, _differs, _samples),
 )
 # report.md has these first, and then the others
@@ -142,7 +195,6 @@ FIRST = ("answer", "search", "frontier", "unfinished", "differs", "exact", "cont
 
 
 def write_markdown(path: Path, study: Study, sections: Sequence[Section]) -> None:
-    """Write report.md."""
     order = sorted(sections, key=lambda s: FIRST.index(s.key) if s.key in FIRST else len(FIRST))
     parts = [f"# {plain(study.directory.name)}", *(s.markdown for s in order if s.markdown)]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="replace")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf.compare.figures.searches import mark_of
-from rlhf.compare.page.samples import samples
+from rlhf.compare.page.samples import first_of, samples
 from rlhf.compare.read import Crossing, Run, Search, final, final_se, named, value
 from rlhf.compare.statistics import Setting, Study, say, setting_interval, show, single
 from rlhf.compare.text.searches import measured, shown
@@ -44,8 +44,8 @@ def marks(study: Study) -> dict[str, Mark]:
     sft = next((s for s in study.settings if s.sft), None)
     if sft is not None and len(study.starts) == 1:
         lines = [[_name(key), show(sft.sft[key])] for key in study.rewards if key in sft.sft]
-        row = next((rows[0] for run in sft.runs if (rows := samples(run, first=True))), None)
-        tips["sft"] = _mark("SFT, where all runs begin", [["KL", "0"], *lines], _sample(row))
+        sample = _sample(first_of(sft.runs, at_start=True))
+        tips["sft"] = _mark("SFT, where all runs begin", [["KL", "0"], *lines], sample)
     for search in study.searches:
         tips |= _trials(search, tips) if isinstance(search, Search) else _levels(search, tips)
     return tips
@@ -77,7 +77,6 @@ def _levels(search: Crossing, tips: Mapping[str, Mark]) -> dict[str, Mark]:
 
 
 def _sample_of(run: Run | None, tips: Mapping[str, Mark]) -> Any:
-    """The sample that the run's own mark has."""
     return tips[run.name]["sample"] if run is not None and run.name in tips else None
 
 
@@ -91,19 +90,18 @@ def spoken(mark: Mark) -> str:
 
 
 def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
-    seed, rows = run.config.get("seed"), samples(run)
+    seed = run.config.get("seed")
+    coef, seconds = (number(run.summary.get(key)) for key in (FINAL_COEF, SECONDS))
     lines = [
         [_name(key), show(single(final(run, key), final_se(run, key)))]
         for key in keys
         if number(run.summary.get(key)) is not None
     ]
-    if number(run.summary.get(FINAL_COEF)) is not None:
-        lines.append(["coefficient at the end", f"{value(run.summary, FINAL_COEF):.3g}"])
-    lines.append(["length", f"{value(run.summary, LENGTH):.3g} tokens"])
-    if number(run.summary.get(SECONDS)) is not None:
-        lines.append(["time", duration(value(run.summary, SECONDS))])
+    lines += [["coefficient at the end", f"{coef:.3g}"]] if coef is not None else []
+    lines += [["length", f"{value(run.summary, LENGTH):.3g} tokens"]]
+    lines += [["time", duration(seconds)]] if seconds is not None else []
     title = setting.label + (f", seed {seed}" if seed is not None else "")
-    return _mark(title, lines, _sample(rows[0] if rows else None))
+    return _mark(title, lines, _sample(samples(run)))
 
 
 def _mean(setting: Setting, keys: Sequence[str]) -> Mark:
@@ -115,11 +113,12 @@ def _name(key: str) -> str:
     return "KL, nats" if key == KL else key.removeprefix("reward/")
 
 
-def _sample(row: dict[str, Any] | None) -> dict[str, str] | None:
-    if row is None:
+def _sample(rows: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:
+    """The first of the rows, shortened."""
+    if not rows:
         return None
-    response = _cut(row.get("response", ""), 2 * PROMPT)
-    return {"prompt": _cut(row["prompt"], PROMPT), "response": response}
+    response = _cut(rows[0].get("response", ""), 2 * PROMPT)
+    return {"prompt": _cut(rows[0]["prompt"], PROMPT), "response": response}
 
 
 def _cut(text: Any, most: int) -> str:

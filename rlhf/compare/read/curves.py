@@ -1,15 +1,16 @@
-"""A run's way through training: its evaluations, as numbers."""
+"""A run's way through training, as numbers: its evaluations, and best of n of the SFT policy where
+it was measured."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rlhf.compare.read.runs import Run
 from rlhf.metrics import KL
-from rlhf.rundir.read import number
+from rlhf.rundir.read import number, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +19,17 @@ class Evaluation:
 
     iteration: float  # whole, or between two
     kl: float  # nats a response, never below 0
-    kl_se: float
     reward: float
     reward_se: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The best of n responses of the SFT policy."""
+
+    n: int
+    kl: float  # log n - (n - 1) / n, nats a response
+    rewards: dict[str, float]  # by key, the unbiased estimate
 
 
 def value(row: Mapping[str, Any], key: str) -> float:
@@ -36,7 +45,6 @@ def evaluations(run: Run, key: str) -> list[Evaluation]:
         Evaluation(
             iteration=int(row.get("iteration", 0)),
             kl=max(value(row, f"eval/{KL}"), 0.0),
-            kl_se=value(row, f"eval/{KL}_se"),
             reward=value(row, f"eval/{key}"),
             reward_se=value(row, f"eval/{key}_se"),
         )
@@ -66,3 +74,24 @@ def series(run: Run, *keys: str) -> list[tuple[int, float]]:
         for row in run.metrics
     )
     return [(iteration, v) for iteration, v in points if math.isfinite(v)]
+
+
+def best_of_n(runs: Sequence[Run]) -> list[Kept]:
+    """best_of_n.json of the first of the runs that has one, by n."""
+    measured = (
+        [
+            Kept(
+                n=row["n"],
+                kl=value(row, KL),
+                rewards={
+                    key: value(row, key)
+                    for key in row
+                    if key.startswith("reward/") and not key.endswith("_se")
+                },
+            )
+            for row in read_json(run.directory / "best_of_n.json").get("points", ())
+            if isinstance(row, dict) and isinstance(row.get("n"), int)
+        ]
+        for run in runs
+    )
+    return sorted(next(filter(None, measured), []), key=lambda kept: kept.n)

@@ -1,21 +1,25 @@
-"""Reads a sweep's directory. Knows the files of a run, not the program that wrote them."""
+"""Reads runs, of one sweep's directory or of several places, and the stages, code and packages that
+they stand on. Knows the files of a run, not the program that wrote them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.naming import named_flat
+from rlhf.config.naming import named_flat, pieces_of
+from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
 
-CLASS = "._target_"
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
+COMPARISONS = Path("outputs/comparisons")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +60,13 @@ def load(directory: Path) -> list[Run]:
 
 
 def is_run(place: Path) -> bool:
-    """Whether a directory is a single run's."""
     return any((place / mark).is_file() for mark in MARKS)
 
 
 def load_run(
     directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
 ) -> Run:
+    """The run in a directory. `launcher`: read from the directory above where it is not given."""
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
     state = run_state(directory, launcher).state
     flat = _config(directory / "config.yaml")
@@ -71,7 +75,7 @@ def load_run(
         directory=directory,
         status=state,
         config=named_flat(flat),
-        pieces=frozenset(key.removesuffix(CLASS) for key in flat if key.endswith(CLASS)),
+        pieces=frozenset(pieces_of(flat)),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
         error=redact_text(str(status["error"])) if status.get("error") else None,
@@ -86,3 +90,70 @@ def _config(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError):
         return {}
     return flatten(tree) if isinstance(tree, Mapping) else {}
+
+
+def gather(places: Sequence[Path]) -> list[Run]:
+    """The runs of the places, each a run's directory or a sweep's. A run that is named twice counts
+    once.
+
+    Names that two runs share get the names of the folders they lie in before them, as many as tell
+    them apart.
+    """
+    runs: dict[Path, Run] = {}
+    for place in places:
+        for run in [load_run(place)] if is_run(place) else load(place):
+            runs.setdefault(run.directory.resolve(), run)
+    names, folders = {path: run.name for path, run in runs.items()}, dict.fromkeys(runs, 0)
+    while shared := [path for path in names if Counter(names.values())[names[path]] > 1]:
+        for path in shared:
+            folders[path] += 1
+            names[path] = _under(path, runs[path].name, folders[path])
+    return [replace(run, name=names[path]) for path, run in runs.items()]
+
+
+def _under(path: Path, name: str, folders: int) -> str:
+    """`name` below as many of the path's folders; the whole path where there are no more."""
+    above = path.parts[1:-1]
+    return "/".join((*above[len(above) - folders :], name)) if folders <= len(above) else str(path)
+
+
+def home(runs: Sequence[Run]) -> Path:
+    """The folder of a comparison of these runs: the same for the same runs."""
+    key = "\n".join(sorted(str(run.directory.resolve()) for run in runs))
+    return COMPARISONS / f"{len(runs)}-runs-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def fingerprints(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Stage -> the distinct fingerprints that the runs stand on, in the order of the runs."""
+    reported = [run.summary.get("fingerprints") or {} for run in runs]
+    stages = dict.fromkeys(
+        stage
+        for prints in reported
+        for stage in prints
+        if stage not in STAGES or not STAGES[stage].is_run
+    )
+    return {s: list(dict.fromkeys(str(p[s]) for p in reported if s in p)) for s in stages}
+
+
+def manifests(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    return [read_json(run.directory / "manifest.json") for run in runs if run.finished]
+
+
+def revisions(manifests: Sequence[dict[str, Any]]) -> list[str]:
+    """Git revisions, those of a tree with changes marked."""
+    gits = [m["git"] for m in manifests if (m.get("git") or {}).get("revision")]
+    return sorted(
+        {str(git["revision"])[:12] + (" with changes" if git.get("dirty") else "") for git in gits}
+    )
+
+
+def versions(manifests: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Package -> the versions that made the runs."""
+    used = [manifest.get("versions") or {} for manifest in manifests]
+    packages = dict.fromkeys(package for versions in used for package in versions)
+    return {p: sorted({str(versions[p]) for versions in used if p in versions}) for p in packages}
+
+
+def shared(prints: Sequence[str]) -> str:
+    """The number of different fingerprints of a stage, in words."""
+    return "one for all runs" if len(prints) == 1 else f"{len(prints)} different"

@@ -3,8 +3,7 @@ find.json (hydra/sweeper=find), as data."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,13 @@ from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 
 CUT = "cut and asked for again"
-STATES = {
-    "complete": "complete",
-    "fail": "failed",
-    "pruned": "pruned",
-    "running": "running",
-    "waiting": "waiting",
-}
+FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     number: int
-    state: str  # one of STATES' values, or CUT
+    state: str  # Optuna's word for it, FAILED or CUT
     params: dict[str, str]  # as text, numbers to the digits that runs are named with
     values: dict[str, float]  # by objective; empty without a result
     front: bool  # no other trial beats it in one objective without losing in another
@@ -57,7 +50,7 @@ class Search:
 
     @property
     def failed(self) -> list[Trial]:
-        return [t for t in self.trials if t.state == STATES["fail"]]
+        return [t for t in self.trials if t.state == FAILED]
 
     @property
     def valued(self) -> list[Trial]:
@@ -90,15 +83,9 @@ class Crossing:
 
 def searches(runs: Sequence[Run]) -> list[Search | Crossing]:
     """The searches of the directories whose runs are all here, those for a target first."""
-    readers: dict[str, Callable[[Path, dict[str, Run]], Search | Crossing | None]] = {
-        "find.json": _crossing,
-        "optuna.json": _search,
-    }
     return [
-        search
-        for file, read in readers.items()
-        for place, there in _places(runs, file)
-        if (search := read(place, there)) is not None
+        *(_crossing(*found) for found in _places(runs, "find.json", "points")),
+        *(_search(*found) for found in _places(runs, "optuna.json", "trials")),
     ]
 
 
@@ -106,27 +93,23 @@ def named(objective: str) -> str:
     """reward/gold -> gold reward"""
     if objective == KL:
         return f"{METRICS[KL].label} ({METRICS[KL].unit})"
-    return (
-        f"{objective.removeprefix('reward/')} reward"
-        if objective.startswith("reward/")
-        else objective
-    )
+    name = objective.removeprefix("reward/")
+    return objective if name == objective else f"{name} reward"
 
 
-def _places(runs: Sequence[Run], file: str) -> Iterable[tuple[Path, dict[str, Run]]]:
-    """Directories that have the file and are compared whole, each with its runs by name."""
+def _places(
+    runs: Sequence[Run], file: str, results: str
+) -> Iterable[tuple[Path, dict[str, Any], dict[str, Run]]]:
+    """Directories that are compared whole and have results in the file, each with the file's
+    content and its runs by name."""
     for place in dict.fromkeys(run.directory.parent for run in runs):
         there = {run.directory.name: run for run in runs if run.directory.parent == place}
-        if (place / file).is_file() and all(
-            child.name in there for child in place.iterdir() if is_run(child)
-        ):
-            yield place, there
+        kept = read_json(place / file)
+        if kept.get(results) and all(c.name in there for c in place.iterdir() if is_run(c)):
+            yield place, kept, there
 
 
-def _search(place: Path, runs: dict[str, Run]) -> Search | None:
-    kept = read_json(place / "optuna.json")
-    if not kept.get("trials"):
-        return None
+def _search(place: Path, kept: dict[str, Any], runs: dict[str, Run]) -> Search:
     return Search(
         name=str(kept.get("name", place.name)),
         goals={
@@ -139,12 +122,12 @@ def _search(place: Path, runs: dict[str, Run]) -> Search | None:
 
 
 def _trial(row: dict[str, Any], runs: dict[str, Run]) -> Trial:
-    """A failed trial without overrides never came to its result: its command was cut, and the
-    next one asked for it again."""
+    # a failed trial without overrides never came to its result: its command was cut, and the next
+    # one asked for it again
     cut = row["state"] == "fail" and row.get("overrides") is None
     return Trial(
         number=int(row["number"]),
-        state=CUT if cut else STATES.get(row["state"], str(row["state"])),
+        state=CUT if cut else FAILED if row["state"] == "fail" else str(row["state"]),
         params={
             key: f"{v:.4g}" if isinstance(v, float) else str(redact_value(key, v))
             for key, v in row["params"].items()
@@ -157,19 +140,15 @@ def _trial(row: dict[str, Any], runs: dict[str, Run]) -> Trial:
     )
 
 
-def _crossing(place: Path, runs: dict[str, Run]) -> Crossing | None:
-    kept = read_json(place / "find.json")
-    if not kept.get("points"):
-        return None
+def _crossing(place: Path, kept: dict[str, Any], runs: dict[str, Run]) -> Crossing:
     setting = str(kept["setting"])
     levels = {row["x"]: _level(row, setting, runs.values()) for row in kept["points"]}
-    tolerance = number(kept.get("tolerance"))
     return Crossing(
         name=str(kept.get("name", place.name)),
         setting=setting,
         objective=str(kept["objective"]),
         target=float(kept["target"]),
-        tolerance=math.nan if tolerance is None else tolerance,
+        tolerance=value(kept, "tolerance"),
         found=kept.get("found") is not None,
         nearest=levels[kept["nearest"]["x"]],
         levels=tuple(levels.values()),

@@ -1,18 +1,21 @@
 """From values to estimates, intervals and findings. Pure functions; nothing is drawn or written
 here."""
 
-from rlhf.compare.statistics.estimates import Estimate, gap, show, single
-from rlhf.compare.statistics.exact import Exact
-from rlhf.compare.statistics.findings import CLEAR, Findings
-from rlhf.compare.statistics.health import RULES, Sickness
-from rlhf.compare.statistics.intervals import (
+from rlhf.compare.statistics.estimates import (
     BOTH,
     EVALUATION,
+    NOTHING,
     SEEDS,
+    Estimate,
     Interval,
+    gap,
     interval,
     say,
+    show,
+    single,
 )
+from rlhf.compare.statistics.findings import CLEAR, Findings
+from rlhf.compare.statistics.health import RULES, Sickness
 from rlhf.compare.statistics.matched import BUDGETS, Cell
 from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
@@ -24,7 +27,7 @@ from rlhf.compare.statistics.step_response import (
     Series,
     Steering,
 )
-from rlhf.compare.statistics.study import Study
+from rlhf.compare.statistics.study import Exact, Study
 
 __all__ = [
     "ABSENT",
@@ -40,6 +43,7 @@ __all__ = [
     "Findings",
     "Fit",
     "Interval",
+    "NOTHING",
     "RISEN",
     "RULES",
     "Response",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlhf.compare.read import Run, value
-from rlhf.compare.statistics.estimates import Estimate, gap, single
+from rlhf.compare.statistics.estimates import NOTHING, Estimate, gap, single
 from rlhf.compare.statistics.settings import Setting
 from rlhf.metrics import GOLD, KL, PROXY
 
@@ -51,33 +51,27 @@ class Findings:
 
 def find(settings: Sequence[Setting]) -> Findings | None:
     """The findings of a sweep; None where no setting has a finite reward."""
-    highest = {key: _highest(settings, key) for key in (GOLD, PROXY)}
-    key = next((key for key, setting in highest.items() if setting is not None), None)
-    if key is None:
+    gold, top = (highest(settings, key) for key in (GOLD, PROXY))
+    best, key = (gold, GOLD) if gold is not None else (top, PROXY)
+    if best is None:
         return None
-    best, top = highest[key], highest[PROXY]
-    assert best is not None
-    drop, drop_gap, fall = math.nan, math.nan, None
-    if key == GOLD and top is not None:
-        drop, drop_gap = best[GOLD].mean - top[GOLD].mean, gap(best[GOLD], top[GOLD])
-        fall = max(
-            (f for run in top.runs if (f := fallen(run))),
-            key=lambda f: f.best.mean - f.last.mean,
-            default=None,
-        )
+    # without gold there are no falls, and both gold estimates are unknown
+    falls = [f for run in top.runs if (f := fallen(run))] if gold and top else []
+    last = top[GOLD] if top is not None else NOTHING
     return Findings(
         key=key,
         best=best,
-        gain=gap(best[key], best.sft[key]) if key in best.sft else math.nan,
+        gain=gap(best[key], best.sft.get(key, NOTHING)),
         top=top,
-        drop=drop,
-        drop_gap=drop_gap,
-        fall=fall,
+        drop=best[GOLD].mean - last.mean,
+        drop_gap=gap(best[GOLD], last),
+        fall=max(falls, key=lambda f: f.best.mean - f.last.mean, default=None),
         alone=len(settings) == 1,
     )
 
 
-def _highest(settings: Sequence[Setting], key: str) -> Setting | None:
+def highest(settings: Sequence[Setting], key: str) -> Setting | None:
+    """The setting with the highest mean; None where none is finite."""
     finite = (s for s in settings if math.isfinite(s[key].mean))
     return max(finite, key=lambda s: s[key].mean, default=None)
 
@@ -88,20 +82,15 @@ def fallen(run: Run) -> Fall | None:
     path = [row for row in run.metrics if math.isfinite(value(row, f"eval/{GOLD}"))]
     if len(path) < 2:
         return None
-    best, last = max(path, key=lambda row: value(row, f"eval/{GOLD}")), path[-1]
-    top, end = _estimate(best), _estimate(last)
-    if not gap(top, end) >= CLEAR_PEAK or not value(last, f"eval/{PROXY}") >= value(
-        best, f"eval/{PROXY}"
-    ):
+    rows = max(path, key=lambda row: value(row, f"eval/{GOLD}")), path[-1]
+    best, last = (single(value(r, f"eval/{GOLD}"), value(r, f"eval/{GOLD}_se")) for r in rows)
+    proxy, last_proxy = (value(row, f"eval/{PROXY}") for row in rows)
+    if not gap(best, last) >= CLEAR_PEAK or not last_proxy >= proxy:
         return None
     return Fall(
         run=run.name,
-        iteration=int(best.get("iteration", 0)),
-        kl=value(best, f"eval/{KL}"),
-        best=top,
-        last=end,
+        iteration=int(rows[0].get("iteration", 0)),
+        kl=value(rows[0], f"eval/{KL}"),
+        best=best,
+        last=last,
     )
-
-
-def _estimate(row: dict[str, object]) -> Estimate:
-    return single(value(row, f"eval/{GOLD}"), value(row, f"eval/{GOLD}_se"))

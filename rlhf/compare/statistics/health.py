@@ -145,8 +145,7 @@ def kl_blow_up(run: Run) -> str | None:
     kl = _late(series(run, KL, f"eval/{KL}"))
     if not kl:
         return None
-    end = median(kl)
-    steered = steering(run)
+    end, steered = median(kl), steering(run)
     if steered.unit == "sequence":
         goal = steered.target
         sentence = f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rlhf.compare.read import Evaluation, evaluations
-from rlhf.compare.statistics.intervals import NOTHING, Interval, interval
+from rlhf.compare.statistics.estimates import Interval, interval
 from rlhf.compare.statistics.settings import Setting
 
 BUDGETS = (1.0, 2.0, 5.0, 10.0)  # nats a response
@@ -60,13 +61,13 @@ def at_budget(path: Sequence[Evaluation], budget: float) -> Reached | None:
     answer the same prompts.
     """
     way = climb(path, budget)
-    for before, after in reversed(list(zip(way, way[1:], strict=False))):
+    for before, after in reversed(list(pairwise(way))):
         low, high = sorted((before.kl, after.kl))
-        if low <= budget <= high and high - low > LEAP * budget:
-            return None
         if low <= budget <= high:
-            share = 1.0 if after.kl == before.kl else (budget - before.kl) / (after.kl - before.kl)
-            there = {k: _between(x, vars(after)[k], share) for k, x in vars(before).items()}
+            if high - low > LEAP * budget:
+                return None
+            part = 1.0 if low == high else (budget - before.kl) / (after.kl - before.kl)
+            there = {k: x + (vars(after)[k] - x) * part for k, x in vars(before).items()}
             done = there["iteration"] / max(path[-1].iteration, 1)
             return Reached(**there | {"kl": budget}, short=False, share=done)
     near = [e for e in way if (1 - NEAR) * budget <= e.kl <= budget]
@@ -88,9 +89,7 @@ def cell(setting: Setting, key: str, budget: float) -> Cell:
     paths = [evaluations(run, key) for run in setting.runs]
     there = [r for path in paths if (r := at_budget(path, budget)) is not None]
     return Cell(
-        interval=interval([r.reward for r in there], [r.reward_se for r in there])
-        if there
-        else NOTHING,
+        interval=interval([r.reward for r in there], [r.reward_se for r in there]),
         reached=len(there),
         runs=len(setting.runs),
         short=any(r.short for r in there),
@@ -122,11 +121,6 @@ class Matched:
 
 
 def matched(settings: Sequence[Setting], key: str) -> Matched:
-    """The table of rewards at matched KL."""
     return Matched(
         key=key, rows=[(s.label, [cell(s, key, budget) for budget in BUDGETS]) for s in settings]
     )
-
-
-def _between(start: float, end: float, share: float) -> float:
-    return start + (end - start) * share

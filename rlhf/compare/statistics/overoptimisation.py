@@ -43,7 +43,6 @@ class Fit:
     furthest: float  # largest KL among the points, nats
 
     def gain(self, kl: float) -> float:
-        """Predicted gain over SFT at a KL."""
         return gain(self.form, self.alpha, self.beta, kl)
 
     @property
@@ -72,9 +71,10 @@ def fit(runs: Sequence[Sequence[tuple[float, float]]], form: Form = "rl") -> Fit
     """Fit one form to (KL, gain over SFT) points, grouped by run. A sentence says why where
     there are too few."""
     import numpy as np
+    from scipy.linalg import inv
 
-    kept = [[(kl, y) for kl, y in run if kl >= MIN_KL and math.isfinite(y)] for run in runs]
-    kept = [run for run in kept if run]
+    beyond = ([(kl, y) for kl, y in run if kl >= MIN_KL and math.isfinite(y)] for run in runs)
+    kept = list(filter(None, beyond))
     points = np.array([point for run in kept for point in run]).reshape(-1, 2)
     if len(points) < MIN_POINTS:
         return f"{len(points)} evaluations lie beyond {MIN_KL:g} nats; a fit needs {MIN_POINTS}."
@@ -85,11 +85,13 @@ def fit(runs: Sequence[Sequence[tuple[float, float]]], form: Form = "rl") -> Fit
             " together to tell a rise from a fall."
         )
     pieces = [_normal(form, np.array(run)) for run in kept]
-    (alpha, beta), unscaled = _solve(pieces)
+    total = sum(pieces[1:], start=pieces[0])
+    inverse = inv(total[:, :2])
+    alpha, beta = map(float, inverse @ total[:, 2])
     residuals = points[:, 1] - np.array([gain(form, alpha, beta, kl) for kl in points[:, 0]])
     over_runs = len(kept) >= BOOTSTRAPPED
     intervals = (
-        _over_runs(pieces) if over_runs else _from_residuals((alpha, beta), unscaled, residuals)
+        _over_runs(pieces) if over_runs else _from_residuals((alpha, beta), inverse, residuals)
     )
     spread = float(((points[:, 1] - points[:, 1].mean()) ** 2).sum())
     return Fit(
@@ -129,16 +131,6 @@ def _normal(form: Form, points: np.ndarray) -> np.ndarray:
     return np.concatenate([x.T @ x, (x.T @ points[:, 1])[:, None]], axis=1)
 
 
-def _solve(pieces: Sequence[np.ndarray]) -> tuple[tuple[float, float], np.ndarray]:
-    """alpha, beta and the inverse of X^T X."""
-    from scipy.linalg import inv
-
-    total = sum(pieces[1:], start=pieces[0])
-    inverse = inv(total[:, :2])
-    alpha, beta = inverse @ total[:, 2]
-    return (float(alpha), float(beta)), inverse
-
-
 def _over_runs(pieces: Sequence[np.ndarray]) -> list[tuple[float, float]]:
     """Percentile bootstrap that draws whole runs: points along one run are not independent."""
     import numpy as np
@@ -148,10 +140,8 @@ def _over_runs(pieces: Sequence[np.ndarray]) -> list[tuple[float, float]]:
 
     def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         totals = stacked[drawn.astype(int)].sum(axis=-3)  # [..., 2, 3]
-        solved: np.ndarray = np.linalg.solve(totals[..., :2] + 1e-12 * np.eye(2), totals[..., 2:])[
-            ..., 0
-        ]
-        return np.moveaxis(solved, -1, 0)  # [2, ...]
+        solved = np.linalg.solve(totals[..., :2] + 1e-12 * np.eye(2), totals[..., 2:])
+        return np.moveaxis(solved[..., 0], -1, 0)  # [2, ...]
 
     drawn = bootstrap(
         (np.arange(len(pieces)),),
@@ -165,14 +155,14 @@ def _over_runs(pieces: Sequence[np.ndarray]) -> list[tuple[float, float]]:
 
 
 def _from_residuals(
-    estimate: tuple[float, float], unscaled: np.ndarray, residuals: np.ndarray
+    estimate: tuple[float, float], inverse: np.ndarray, residuals: np.ndarray
 ) -> list[tuple[float, float]]:
-    """Student's interval of ordinary least squares."""
+    """Student's interval of ordinary least squares. `inverse`: of X^T X."""
     from scipy.stats import t
 
     free = len(residuals) - 2
     reach = float(t.ppf(0.975, free)) * math.sqrt(float((residuals**2).sum()) / free)
     return [
-        (v - reach * math.sqrt(unscaled[i, i]), v + reach * math.sqrt(unscaled[i, i]))
+        (v - reach * math.sqrt(inverse[i, i]), v + reach * math.sqrt(inverse[i, i]))
         for i, v in enumerate(estimate)
     ]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rlhf.compare.read import evaluations, final, final_se
-from rlhf.compare.statistics.intervals import BOTH, Interval, difference, interval, welch
+from rlhf.compare.statistics.estimates import BOTH, Interval, difference, interval, welch
+from rlhf.compare.statistics.findings import highest
 from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting
 from rlhf.metrics import KL
@@ -63,7 +64,7 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     rivals = [r for s in others if (r := _rival(best, s, key, at_best_end=True)) is not None]
     if rivals:
         return max(rivals, key=lambda r: (r.reached > 1, -r.difference.mean))
-    second = max(others, key=lambda s: s[key].mean, default=None)
+    second = highest(others, key)
     return _rival(best, second, key, at_best_end=False) if second is not None else None
 
 
@@ -105,7 +106,7 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class End:
     kl: float
     reward: float
@@ -115,9 +116,7 @@ class End:
 def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Reached | None]]]:
     """Each run's end, and the other setting's runs at its KL; without ends at which none of them
     can be read off."""
-    ends = [
-        End(kl=final(run, KL), reward=final(run, key), se=final_se(run, key)) for run in ended.runs
-    ]
+    ends = [End(final(run, KL), final(run, key), final_se(run, key)) for run in ended.runs]
     paths = [evaluations(run, key) for run in passing.runs]
     rows = [
         (end, [at_budget(path, end.kl) for path in paths])

@@ -10,8 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlhf.compare.read import Run, final, final_se, fingerprints, value
-from rlhf.compare.statistics.estimates import NOTHING, Estimate, over_runs, same_thing
-from rlhf.compare.statistics.intervals import Interval, interval
+from rlhf.compare.statistics.estimates import (
+    NOTHING,
+    Estimate,
+    Interval,
+    interval,
+    over_runs,
+    same_thing,
+)
 from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, GOLD, KL, PROXY
 from rlhf.rundir.read import number, read_json
@@ -95,12 +101,13 @@ def starts(settings: Sequence[Setting]) -> list[list[Setting]]:
     groups: list[tuple[set[str], list[Setting]]] = []
     for s in settings:
         own = set(fingerprints(s.runs).get("sft", ()))
-        home = next((g for g in groups if not own or not g[0] or own & g[0]), None)
-        if home is None:
-            groups.append((own, [s]))
-        else:
-            home[0].update(own)
-            home[1].append(s)
+        prints, members = next(
+            (group for group in groups if not own or not group[0] or own & group[0]), (set(), [])
+        )
+        if not members:
+            groups.append((prints, members))
+        prints |= own
+        members.append(s)
     return [members for _, members in groups]
 
 
@@ -121,19 +128,8 @@ def setting_interval(setting: Setting, key: str) -> Interval:
     return replace(over, low=max(over.low, 0.0)) if key == KL else over
 
 
-def _one_a_seed(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """The runs that count, and the copies. Runs that do not say their seed all count."""
-    last: dict[str, Run] = {}
-    for run in runs:
-        key = _seed(run)
-        if key not in last or _ended(run) > _ended(last[key]):
-            last[key] = run
-    kept = {id(run) for run in last.values()}
-    return [run for run in runs if id(run) in kept], [run for run in runs if id(run) not in kept]
-
-
 def _seed(run: Run) -> str:
-    """Equal for copies of one run."""
+    """Equal for copies of one run. Runs that do not say their seed have none."""
     seed = run.config.get("seed", run.summary.get("seed"))
     return _plain([seed] if seed is not None else str(run.directory.resolve()))
 
@@ -145,7 +141,10 @@ def _ended(run: Run) -> float:
 
 
 def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
-    runs, copies = _one_a_seed(members)
+    last: dict[str, Run] = {}
+    for run in sorted(members, key=_ended, reverse=True):
+        last.setdefault(_seed(run), run)
+    runs = [run for run in members if last[_seed(run)] is run]
     values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
     rewards = reward_keys(runs)
     shown = {key: _show(v, table[key].values()) for key, v in values.items() if v != ABSENT}
@@ -157,7 +156,7 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         short=" ".join(shown.values()) or label,
         values=values,
         runs=tuple(runs),
-        copies=tuple(copies),
+        copies=tuple(run for run in members if last[_seed(run)] is not run),
         estimates={key: over_runs(*column(runs, key)) for key in (*rewards, *AVERAGED)},
         sft={key: same_thing(*column(runs, f"sft/{key}")) for key in rewards},
     )
@@ -195,9 +194,5 @@ def _brief(value: Any) -> str:
 
 def order(value: Any) -> tuple[int, float, str]:
     """Numbers by size, then the rest by name."""
-    as_number = number(value)
-    return (
-        (0, as_number, "")
-        if as_number is not None and not math.isnan(as_number)
-        else (1, 0.0, str(value))
-    )
+    size = number(value)
+    return (1, 0.0, str(value)) if size is None or math.isnan(size) else (0, size, "")

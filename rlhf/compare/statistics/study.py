@@ -3,14 +3,13 @@ show it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read import Curve, Run, curve, fingerprints, manifests
+from rlhf.compare.read import Kept, Run, best_of_n, fingerprints, manifests
 from rlhf.compare.read.searches import Crossing, Search, searches
-from rlhf.compare.statistics.exact import Exact, exact
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
 from rlhf.compare.statistics.matched import Matched, matched
@@ -23,6 +22,26 @@ from rlhf.compare.statistics.settings import (
     starts,
 )
 from rlhf.compare.statistics.step_response import Steering, steering
+from rlhf.metrics import FINAL_COEF
+from rlhf.rundir.read import number, read_json
+
+EXACT = (
+    *("objective", "optimum", "reference", "share_of_gain", "kl", "reward"),
+    *("gap", "missing_at_kl", "optimum_kl", "optimum_reward", "entropy"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """The runs of an enumerable problem (callbacks=oracle) beside its exact answers."""
+
+    table: list[dict[str, Any]]  # one row a run, by beta and seed: the lines of oracle.csv
+    curves: list[dict[str, Any]]  # the runs' oracle.json: exact frontier, best of n
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of runs that count: the table marks copies, and nothing else shows them."""
+        return [row for row in self.table if not row["copy_of"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +59,7 @@ class Study:
     copies: dict[str, str]  # name of a run in no number -> name of the one of its seed that counts
     starts: Sequence[Sequence[Setting]]  # the settings by the SFT policy they began from
     searches: Sequence[Search | Crossing]
-    best_of_n: Curve | None  # of SFT; None also where there are several SFT policies
+    best_of_n: Sequence[Kept]  # of SFT, by n; empty also where there are several SFT policies
     exact: Exact
     steering: Sequence[tuple[Setting, Steering]]  # of `members`
     moved: bool  # whether the coefficient of a run did not stay where it began
@@ -52,7 +71,6 @@ class Study:
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:
-    """The study of these runs, whose files go into `directory`."""
     settings, rewards = group(runs), reward_keys(runs)
     members = [(s, run) for s in settings for run in s.runs]
     beginnings, copies = starts(settings), copied(settings)
@@ -69,7 +87,7 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         copies=copies,
         starts=beginnings,
         searches=searches(runs),
-        best_of_n=curve([run for _, run in members]) if len(beginnings) == 1 else None,
+        best_of_n=best_of_n([run for _, run in members]) if len(beginnings) == 1 else [],
         exact=exact(runs, copies),
         steering=steered,
         moved=any(len({coef for _, coef in s.coef}) > 1 for _, s in steered),
@@ -78,4 +96,29 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         well=well(settings),
         fingerprints=fingerprints(runs),
         manifests=manifests(runs),
+    )
+
+
+def exact(runs: Sequence[Run], copies: Mapping[str, str]) -> Exact:
+    """The exact answers that the runs have; empty where they have none.
+
+    `copies`: name of a run that is in no number -> name of the one of its seed that counts.
+    """
+    known = [
+        # the coefficient that the optimum was computed with is the one in force at the end
+        (float(run.summary.get(FINAL_COEF, run.summary["kl.coef"])), run.config.get("seed"), run)
+        for run in runs
+        if "oracle/share_of_gain" in run.summary
+    ]
+    known.sort(key=lambda row: (row[0], row[1] or 0))
+    return Exact(
+        table=[
+            {"beta": beta, "seed": seed}
+            | {name: number(run.summary[f"oracle/{name}"]) for name in EXACT}
+            | {"name": run.name, "copy_of": copies.get(run.name, "")}
+            for beta, seed, run in known
+        ],
+        curves=[
+            curve for _, _, run in known if (curve := read_json(run.directory / "oracle.json"))
+        ],
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rlhf.compare.read import Run, value
+from rlhf.compare.read import Run, series, value
 from rlhf.compare.statistics import (
     BOTH,
     EVALUATION,
@@ -26,8 +26,7 @@ from rlhf.compare.statistics import (
     show,
 )
 from rlhf.compare.text.headline import headline, title
-from rlhf.compare.text.overoptimisation import over_optimisation
-from rlhf.metrics import KL, SECONDS
+from rlhf.metrics import GOLD, KL, PROXY, SECONDS
 from rlhf.rundir.words import duration
 
 UNDERWAY = 0.8  # of its training: a setting that passed a KL before has not had its best there
@@ -63,11 +62,15 @@ def answer(study: Study) -> Answer:
         before = None  # the headline says it
     rivals = [r for r in (other, before) if r is not None]
     shown = [there, gain, *(i for r in rivals for i in (r.ours, r.theirs, r.difference))]
+    luck = (
+        f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
+        " new runs."
+    ) * (len(settings) >= MANY)
     return Answer(
         headline=headline(study, findings, there, other, before),
         cost=(_gained(findings, gain) + _cost(best, study.runs)).strip(),
         gaming=over_optimisation(findings),
-        confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + _luck(settings),
+        confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + luck,
         title=title(study, findings, other),
     )
 
@@ -84,13 +87,10 @@ def _gain(setting: Setting, key: str) -> Interval:
 def _gained(findings: Findings, gain: Interval) -> str:
     if not math.isfinite(gain.mean):
         return ""
-    size, verb = gain, "gained"
-    if gain.mean < 0:
-        size = Interval(-gain.mean, -gain.high, -gain.low, gain.n, gain.source)
-        verb = "lost"
-    name = findings.key.removeprefix("reward/")
-    base = show(findings.best.sft[findings.key])
-    return f"Against SFT ({base}) it {verb} {say(size)} of {name} reward. "
+    less = Interval(-gain.mean, -gain.high, -gain.low, gain.n, gain.source)
+    change = f"gained {say(gain)}" if gain.mean >= 0 else f"lost {say(less)}"
+    base, name = show(findings.best.sft[findings.key]), findings.key.removeprefix("reward/")
+    return f"Against SFT ({base}) it {change} of {name} reward. "
 
 
 def _test(best: Setting, other: Rival | None) -> str:
@@ -112,15 +112,6 @@ def _test(best: Setting, other: Rival | None) -> str:
     return near + (
         f" Welch's t-test of the difference over the seeds: p = {other.p:.2g}."
         if other.p >= 0
-        else ""
-    )
-
-
-def _luck(settings: Sequence[Setting]) -> str:
-    return (
-        f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
-        " new runs."
-        if len(settings) >= MANY
         else ""
     )
 
@@ -158,15 +149,78 @@ def _confidence(shown: Sequence[Interval]) -> str:
 
 
 def _cost(best: Setting, runs: Sequence[Run]) -> str:
-    parts = []
-    if math.isfinite(best[KL].mean):
-        parts.append(f"{say(setting_interval(best, KL))} nats of KL a response")
-    if seconds := _seconds(best.runs):
-        parts.append(f"{duration(fmean(seconds))} a run")
-    every = _seconds(runs)
+    seconds, every = _seconds(best.runs), _seconds(runs)
+    nats = f"{say(setting_interval(best, KL))} nats of KL a response"
+    parts = [nats] if math.isfinite(best[KL].mean) else []
+    parts += [f"{duration(fmean(seconds))} a run"] if seconds else []
     whole = f"; all {len(every)} runs took {duration(sum(every))} in sum" if every else ""
     return f"It cost {' and '.join(parts)}{whole}." if parts else ""
 
 
 def _seconds(runs: Sequence[Run]) -> list[float]:
     return [s for run in runs if math.isfinite(s := value(run.summary, SECONDS))]
+
+
+def over_optimisation(findings: Findings) -> str:
+    """Whether gold fell while proxy rose: between settings, and along training."""
+    if findings.key != GOLD:
+        return (
+            "There is no gold reward here, so over-optimisation cannot be seen; proxy alone does"
+            " not show it."
+        )
+    along, top = _along(findings), findings.top
+    if findings.gamed is None and along:
+        return f"Over-optimisation is visible along training.{along}"
+    if top is None:
+        return "No reward model took part, so there was nothing to over-optimise."
+    if not math.isfinite(findings.drop):
+        return (
+            f"{top.label} has the highest proxy reward and no finite gold reward: whether it"
+            " over-optimised cannot be seen."
+        )
+    if findings.gamed is not None:
+        return _between(findings, findings.gamed) + along
+    if not findings.alone:
+        return (
+            "No over-optimisation is visible: the setting with the highest proxy reward has the"
+            " highest gold reward too."
+        )
+    if not any(len(series(run, f"eval/{GOLD}")) > 1 for run in top.runs):
+        return (
+            "With one setting, and no gold reward along its training, over-optimisation cannot"
+            " be seen."
+        )
+    return (
+        "No over-optimisation is visible along the training of this one setting: gold did not"
+        " clearly fall while proxy held."
+    )
+
+
+def _along(findings: Findings) -> str:
+    fall = findings.fall
+    if fall is None:
+        return ""
+    return (
+        f" In {fall.run}, gold was {show(fall.best)} at iteration {fall.iteration} ({fall.kl:.3g}"
+        f" nats) and ended at {show(fall.last)} while proxy did not fall."
+    )
+
+
+def _between(findings: Findings, gamed: Setting) -> str:
+    where = (
+        f"{gamed.label} has the highest proxy reward ({show(gamed[PROXY])}), and"
+        f" its gold reward lies {findings.drop:.3g}"
+    )
+    if findings.clear:
+        size = (
+            f"{findings.drop_gap:.1f} standard errors"
+            if math.isfinite(findings.drop_gap)
+            else "with no noise measured"
+        )
+        return f"Over-optimisation is visible: {where} ({size}) below the best."
+    sure = (
+        "whether that is more than noise is not known"
+        if math.isnan(findings.drop_gap)
+        else "which is within the noise"
+    )
+    return f"Over-optimisation is not clear: {where} below the best, {sure}."

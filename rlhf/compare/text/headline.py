@@ -50,8 +50,7 @@ def headline(
 def title(study: Study, findings: Findings, other: Rival | None) -> str:
     """The headline without its numbers."""
     name, label = findings.key.removeprefix("reward/"), findings.best.label
-    came = _came(study, findings)
-    if came:
+    if came := _came(study, findings):
         return f"No setting's {name} reward {came} SFT's"
     text = f"{name.capitalize()} reward is highest at {label}"
     if other is not None and other.at_best_end:
@@ -81,11 +80,8 @@ def _headline(findings: Findings, there: Interval, other: Rival | None) -> str:
     them, ours_less = other.setting.label, other.difference
     ours, theirs = _numbers(other)
     if not other.at_best_end:
-        then = (
-            f": with no more KL than that, {them} is better"
-            if other.clear and ours_less.mean < 0
-            else ""
-        )
+        better = other.clear and ours_less.mean < 0
+        then = f": with no more KL than that, {them} is better" if better else ""
         return (
             f"{label} ends with the highest {name} reward, {say(there)}{at}, where no other setting"
             f" can be read off; at the {other.kl:.3g} nats of the next, {them}, it had {ours}"
@@ -112,15 +108,12 @@ def _headline(findings: Findings, there: Interval, other: Rival | None) -> str:
 def _numbers(other: Rival) -> tuple[str, str]:
     """(Ours, theirs), with the seeds where not all of them can be read off or held against the
     other."""
-    if other.at_best_end and other.matched < other.ended:
-        ours = f", held against {say(other.ours)} of {other.matched} of the {other.ended} runs"
-    else:
-        ours = ""
+    ours, theirs = say(other.ours), say(other.theirs)
     seeds = f" ({other.reached} of {other.runs} seeds)" if other.reached < other.runs else ""
-    return (
-        say(other.ours) + (seeds if not other.at_best_end else ""),
-        say(other.theirs) + (seeds if other.at_best_end else "") + ours,
-    )
+    if not other.at_best_end:
+        return ours + seeds, theirs
+    some = f", held against {ours} of {other.matched} of the {other.ended} runs"
+    return ours, theirs + seeds + (some if other.matched < other.ended else "")
 
 
 def _nearer(best: Setting, before: Rival | None) -> str:

@@ -3,25 +3,26 @@ what differs between them, what they stand on, how they are made again."""
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.compare.read import Run, revisions, shared
 from rlhf.compare.statistics import ABSENT, Study, order
-from rlhf.compare.text.markdown import grid
+from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL, RUN_COLUMNS
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_override
 
-COLUMNS = (
-    *("name", "status", "kl.coef", "kl.controller", "seed", "stage"),
-    *RUN_COLUMNS,
-    "copy_of",
-)
+FIRST = ("name", "status", "kl.coef", "kl.controller", "seed", "stage", *RUN_COLUMNS, "copy_of")
+
+
+def columns(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of runs.csv. Columns that every sweep has come first."""
+    return [*FIRST, *sorted({key for line in lines for key in line} - set(FIRST))]
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
@@ -31,49 +32,39 @@ def rows(study: Study) -> list[dict[str, Any]]:
 
 
 def _row(study: Study, run: Run) -> dict[str, Any]:
-    fixed = {
+    line = {
+        "seed": run.config.get("seed"),
+        "kl.coef": run.config.get("kl.coef"),
+        "copy_of": study.copies.get(run.name),
+        **{
+            key: column[run.name]
+            for key, column in study.differing.items()
+            if column.get(run.name, ABSENT) != ABSENT
+        },
+        **{k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))},
+        **{f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()},
         "name": run.name,
         "status": run.status,
         "error": run.error or "",
         "directory": run.directory.name,
     }
-    known = {
-        "seed": run.config.get("seed"),
-        "kl.coef": run.config.get("kl.coef"),
-        "copy_of": study.copies.get(run.name),
-    }
-    varied = {key: column.get(run.name, ABSENT) for key, column in study.differing.items()}
-    differs = {key: value for key, value in varied.items() if value != ABSENT}
-    summary = {k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))}
-    prints = {f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()}
-    return {k: v for k, v in (known | differs | summary | prints | fixed).items() if v is not None}
-
-
-def write_csv(path: Path, study: Study) -> None:
-    """One line a run. Columns that every sweep has come first; what a run lacks is empty."""
-    lines = rows(study)
-    names = [*COLUMNS, *sorted({key for line in lines for key in line} - set(COLUMNS))]
-    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
-        writer = csv.DictWriter(file, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    return {key: value for key, value in line.items() if value is not None}
 
 
 def unfinished(study: Study) -> str:
     """The runs that did not finish, each with its log."""
     if not study.unfinished:
         return ""
+    logs = [os.path.relpath(run.log, study.directory) for run in study.unfinished]
     lines = [
-        [run.name, run.status, (run.error or "")[:200], _log(study.directory, run)]
-        for run in study.unfinished
+        [
+            *(run.name, run.status, (run.error or "")[:200]),
+            f"[{log}]({log})" if run.log.is_file() else "",
+        ]
+        for run, log in zip(study.unfinished, logs, strict=True)
     ]
     count = f"{len(lines)} of {len(study.runs)} runs did not finish and are in no number above."
     return f"## Not finished\n\n{count}\n\n{grid(['run', 'status', 'error', 'log'], lines)}"
-
-
-def _log(directory: Path, run: Run) -> str:
-    path = os.path.relpath(run.log, directory)
-    return f"[{path}]({path})" if run.log.is_file() else ""
 
 
 def differences(study: Study) -> str:
@@ -96,12 +87,9 @@ def origins(study: Study) -> str:
         [stage, shared(prints), ", ".join(f"`{x[:12]}`" for x in prints)]
         for stage, prints in study.fingerprints.items()
     ]
-    if not lines:
-        return ""
-    code = revisions(study.manifests)
+    table, code = grid(["stage", "shared", "fingerprint"], lines), revisions(study.manifests)
     made_by = f"\n\nCode: revision {', '.join(code)}." if code else ""
-    head = ["stage", "shared", "fingerprint"]
-    return f"## What they stand on\n\n{grid(head, lines)}{made_by}"
+    return f"## What they stand on\n\n{table}{made_by}" if lines else ""
 
 
 def again(directory: Path) -> list[str]:
@@ -117,8 +105,8 @@ def again(directory: Path) -> list[str]:
 def repeat(study: Study) -> str:
     """The same commands as a section."""
     commands = "\n".join(again(study.directory))
-    note = "The first command runs only what is missing."
-    return f"## Again\n\n```\n{commands}\n```\n\n{note}" if commands else ""
+    section = f"## Again\n\n```\n{commands}\n```\n\nThe first command runs only what is missing."
+    return section if commands else ""
 
 
 def metrics(study: Study) -> dict[str, float]:

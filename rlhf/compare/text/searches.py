@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rlhf.compare.read import Crossing, Level, Search, Trial, final_se, named
 from rlhf.compare.statistics import show, single
-from rlhf.compare.text.markdown import grid
+from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
@@ -19,11 +19,28 @@ LUCK = (
 
 
 def sentences(search: Search | Crossing) -> str:
-    return _search(search) if isinstance(search, Search) else _crossing(search)
+    if isinstance(search, Crossing):
+        return _crossing(search)
+    goals = ", ".join(
+        f"{named(key)} as {'high' if up else 'low'} as possible" for key, up in search.goals.items()
+    )
+    states = ", ".join(
+        f"{count} {state}" for state, count in Counter(t.state for t in search.trials).items()
+    )
+    return f"Wanted: {goals}. {search.asked} trials were asked for: {states}. {_best(search)}"
 
 
 def tables(search: Search | Crossing) -> list[Table]:
-    return _trials(search) if isinstance(search, Search) else [_levels(search)]
+    if isinstance(search, Crossing):
+        return [_levels(search)]
+    goals = search.goals
+    front = [[*(shown(t, goal) for goal in goals), t.name or "-"] for t in search.front]
+    failed = [[t.name or "-", t.error or "-"] for t in search.failed]
+    best = "The Pareto front" if len(goals) > 1 else "The best trial"
+    return [
+        *_table(best, search.front, [*map(named, goals), "run"], front),
+        *_table("Trials that failed", search.failed, ["run", "error"], failed),
+    ]
 
 
 def note(search: Search | Crossing) -> str:
@@ -41,15 +58,11 @@ def note(search: Search | Crossing) -> str:
 
 
 def markdown(searches: Sequence[Search | Crossing]) -> str:
-    """The section of report.md; empty where nothing was searched."""
     parts = ["## Search"] if searches else []
     for search in searches:
-        parts += [
-            sentences(search),
-            *(f"{caption}:\n\n{grid(head, lines)}" for caption, head, lines in tables(search)),
-        ]
-        parts += [noise] if (noise := note(search)) else []
-    return "\n\n".join(parts)
+        grids = [f"{caption}:\n\n{grid(head, lines)}" for caption, head, lines in tables(search)]
+        parts += [sentences(search), *grids, note(search)]
+    return "\n\n".join(filter(None, parts))
 
 
 def shown(trial: Trial, objective: str) -> str:
@@ -60,16 +73,6 @@ def shown(trial: Trial, objective: str) -> str:
 
 def measured(level: Level) -> str:
     return show(single(level.y, level.error))
-
-
-def _search(search: Search) -> str:
-    goals = ", ".join(
-        f"{named(key)} as {'high' if up else 'low'} as possible" for key, up in search.goals.items()
-    )
-    states = ", ".join(
-        f"{count} {state}" for state, count in Counter(t.state for t in search.trials).items()
-    )
-    return f"Wanted: {goals}. {search.asked} trials were asked for: {states}. {_best(search)}"
 
 
 def _best(search: Search) -> str:
@@ -93,17 +96,6 @@ def _best(search: Search) -> str:
     )
 
 
-def _trials(search: Search) -> list[Table]:
-    goals = search.goals
-    front = [[*(shown(t, goal) for goal in goals), t.name or "-"] for t in search.front]
-    failed = [[t.name or "-", t.error or "-"] for t in search.failed]
-    best = "The Pareto front" if len(goals) > 1 else "The best trial"
-    return [
-        *_table(best, search.front, [*map(named, goals), "run"], front),
-        *_table("Trials that failed", search.failed, ["run", "error"], failed),
-    ]
-
-
 def _table(
     caption: str, trials: Sequence[Trial], head: list[str], lines: list[list[str]]
 ) -> list[Table]:
@@ -124,10 +116,9 @@ def _crossing(search: Crossing) -> str:
         else f"{named(search.objective)} {measured(level)}"
     )
     if not search.found:
-        nearest = f"the nearest of {len(search.levels)} that were measured, {level.x}, gives {what}"
         return (
-            f"No {search.setting} was found that gives {named(search.objective)} {target:g}:"
-            f" {nearest}."
+            f"No {search.setting} was found that gives {named(search.objective)} {target:g}: the"
+            f" nearest of {len(search.levels)} that were measured, {level.x}, gives {what}."
         )
     off = abs(level.y - target)
     near = "within its standard error of" if off <= level.error else "close to"

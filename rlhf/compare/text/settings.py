@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rlhf.compare.statistics import Setting, Study, gap, show
-from rlhf.compare.text.markdown import grid
+from rlhf.compare.statistics import NOTHING, Setting, Study, gap, show
+from rlhf.compare.text.tables import grid
 from rlhf.metrics import ENDED, GOLD, KL, LENGTH
 
 Table = tuple[list[str], list[list[str]]]
@@ -28,28 +28,28 @@ def table(study: Study) -> Table:
         ]
         for those in groups
     ]
-    for s in study.settings:
-        best = study.findings is not None and s is study.findings.best
-        gain = gap(s[GOLD], s.sft[GOLD]) if GOLD in s.sft else math.nan
-        lines.append(
-            [
-                s.label + (" (best)" if best else ""),
-                _count(s, rewards),
-                *(show(s[key]) for key in (KL, *rewards)),
-                *[_known(gain, "+.1f")] * over_sft,
-                _known(s[LENGTH].mean, ".3g"),
-                _known(100 * s[ENDED].mean, ".0f", " %"),
-            ]
-        )
+    best = study.findings.best if study.findings is not None else None
+    lines += [
+        [
+            s.label + (" (best)" if s is best else ""),
+            _count(s, rewards),
+            *(show(s[key]) for key in (KL, *rewards)),
+            *[_known(gap(s[GOLD], s.sft.get(GOLD, NOTHING)), "+.1f")] * over_sft,
+            _known(s[LENGTH].mean, ".3g"),
+            _known(100 * s[ENDED].mean, ".0f", " %"),
+        ]
+        for s in study.settings
+    ]
     return [*head, "length", "ended"], lines
 
 
 def markdown(study: Study) -> str:
-    """The section of report.md; empty where no run has finished."""
     if not study.settings:
         return ""
-    where = "Every run's numbers are in [runs.csv](runs.csv)."
-    return f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)} {where}"
+    return (
+        f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)}"
+        " Every run's numbers are in [runs.csv](runs.csv)."
+    )
 
 
 def reading(settings: Sequence[Setting]) -> str:
@@ -59,10 +59,8 @@ def reading(settings: Sequence[Setting]) -> str:
         "± is the standard error of the mean over seeds, and never less than the evaluation's own"
         " noise."
         if seeds > 1
-        else (
-            "Each setting has one run, so ± is the standard error of its evaluation and says"
-            " nothing of other seeds."
-        )
+        else "Each setting has one run, so ± is the standard error of its evaluation and says"
+        " nothing of other seeds."
     )
     units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
     copies = sum(len(s.copies) for s in settings)

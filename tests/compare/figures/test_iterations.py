@@ -3,7 +3,7 @@ from rlhf.compare.figures.style import styles_of
 from rlhf.compare.figures.svg import LINE
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.study import study
-from rlhf.compare.text.controllers import held
+from rlhf.compare.text.results import held
 from rlhf.metrics import VITALS
 
 

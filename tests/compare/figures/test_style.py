@@ -1,4 +1,17 @@
-from rlhf.compare.figures.style import HUES, styles_of
+import pytest
+
+from rlhf.compare.figures.style import (
+    APART,
+    DARK,
+    HUES,
+    LIGHT,
+    OKABE_ITO,
+    contrast,
+    mix,
+    readable,
+    styles_of,
+    themes,
+)
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.settings import group
 
@@ -34,3 +47,27 @@ def test_settings_that_share_nothing_keep_colours_far_apart(rundirs, tmp_path):
         "#0072B2",
         "#D55E00",
     ]
+
+
+def test_contrast_by_the_standards_own_numbers():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
+    assert contrast("#ffffff", "#ffffff") == 1.0
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_a_colour_that_stands_out_stays_itself():
+    assert readable("#0072b2", LIGHT) == "#0072b2"
+    assert contrast(readable("#fde725", LIGHT), LIGHT) >= APART
+    assert contrast(readable("#440154", DARK), DARK) >= APART
+
+
+def test_every_colour_of_the_charts_stands_out_on_both_pages():
+    ramps = [mix(*hue, share / 3) for hue in HUES for share in range(4)]
+    for light, dark in themes([*OKABE_ITO, *ramps]):
+        assert contrast(light, LIGHT) >= APART and contrast(dark, DARK) >= APART
+
+
+def test_half_way():
+    assert (
+        mix("#000000", "#ff8000", 0.5) == "#804000" and mix("#123456", "#ffffff", 0.0) == "#123456"
+    )

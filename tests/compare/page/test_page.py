@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.compare import compare
-from rlhf.compare.page.over import note_on
+from rlhf.compare.page.frontier import note_on
 from rlhf.compare.page.page import called, numeric, parts
 from rlhf.compare.statistics.overoptimisation import Fit
 from rlhf.compare.text.settings import differs
@@ -295,7 +295,7 @@ def test_on_a_phone_nothing_sticks_out(page, browser):
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_text_stands_out_from_the_page(page, browser, dark):
-    from rlhf.compare.figures.palette import contrast
+    from rlhf.compare.figures.style import contrast
 
     browser.open(page, dark=dark)
     pairs = browser.ask(

@@ -1,6 +1,6 @@
 import math
 
-from rlhf.compare.read.curves import evaluations, series, value
+from rlhf.compare.read.curves import best_of_n, evaluations, series, value
 from rlhf.compare.read.runs import load_run
 
 
@@ -34,3 +34,18 @@ def test_series_take_the_first_key_that_a_row_has(rundirs, tmp_path):
 def test_value():
     assert value({"a": "inf"}, "a") == math.inf
     assert math.isnan(value({"a": "word"}, "a")) and math.isnan(value({}, "a"))
+
+
+def test_read_from_the_first_run_that_has_it(rundirs, tmp_path):
+    without, run = rundirs.make_run(tmp_path / "a"), rundirs.make_run(tmp_path / "b")
+    assert best_of_n([load_run(without), load_run(run)]) == []
+    points = [
+        {"n": 4, "kl/sequence_nats": 0.64, "reward/gold": 2.0, "reward/gold_se": 0.1},
+        {"n": 1, "kl/sequence_nats": 0.0, "reward/gold": 1.0},
+    ]
+    rundirs.write(run / "best_of_n.json", {"points": points})
+    found = best_of_n([load_run(without), load_run(run)])
+    assert [(p.n, p.kl, p.rewards) for p in found] == [
+        (1, 0.0, {"reward/gold": 1.0}),
+        (4, 0.64, {"reward/gold": 2.0}),
+    ]

@@ -1,6 +1,21 @@
 import os
+import subprocess
+import sys
 
-from rlhf.compare.read.runs import load, load_run
+import pytest
+
+from rlhf.commands.compare import main
+from rlhf.compare.read.runs import (
+    fingerprints,
+    gather,
+    home,
+    load,
+    load_run,
+    manifests,
+    revisions,
+    shared,
+    versions,
+)
 from rlhf.compare.statistics.settings import differing, group, reward_keys
 
 
@@ -38,6 +53,18 @@ def test_pieces_have_their_names(rundirs, tmp_path):
     run = load_run(rundirs.make_run(tmp_path / "a", controller="Adaptive"))
     assert (run.config["kl.controller"], run.config["kl.controller.target"]) == ("adaptive", 6.0)
     assert run.pieces == {"kl.controller", "tracking"}
+
+
+def test_pieces_have_their_names_where_no_config_was_composed(rundirs, tmp_path):
+    """As in a fresh `rlhf compare`: nothing but the reader is imported."""
+    rundirs.make_run(tmp_path / "a", controller="Adaptive")
+    code = (
+        "from pathlib import Path; from rlhf.compare.read.runs import load_run;"
+        " print(load_run(Path('a')).config['kl.controller'])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "adaptive\n"
 
 
 def test_a_setting_is_what_differs_but_the_seed(rundirs, tmp_path):
@@ -114,3 +141,85 @@ def test_rewards_come_in_a_fixed_order(rundirs, tmp_path):
         "reward/alpha",
         "reward/zeta",
     ]
+
+
+def test_what_made_the_runs(rundirs, tmp_path):
+    for seed, torch in enumerate(("2.12", "2.13")):
+        run = rundirs.make_run(tmp_path / f"s{seed}", seed=seed)
+        git = {"revision": "a" * 40, "dirty": bool(seed)}
+        rundirs.write(
+            run / "manifest.json", {"git": git, "versions": {"torch": torch, "python": "3.11"}}
+        )
+    rundirs.make_run(tmp_path / "lost", state="failed")
+    runs = load(tmp_path)
+    assert fingerprints(runs)["sft"] == ["s" * 8]
+    assert revisions(manifests(runs)) == ["a" * 12, "a" * 12 + " with changes"]
+    assert versions(manifests(runs)) == {"torch": ["2.12", "2.13"], "python": ["3.11"]}
+    assert (shared(["x"]), shared(["x", "y"])) == ("one for all runs", "2 different")
+
+
+@pytest.fixture
+def two(rundirs, tmp_path):
+    for sweep, coef in (("one", 0.1), ("two", 0.2)):
+        rundirs.make_run(tmp_path / "sweeps" / sweep / "same", coef=coef)
+    rundirs.make_run(tmp_path / "outputs" / "lone", coef=0.3)
+    return tmp_path
+
+
+def test_sweeps_and_runs_together(two):
+    places = [
+        two / "sweeps" / "one",
+        two / "sweeps" / "two",
+        two / "outputs" / "lone",
+        two / "sweeps" / "one" / "same",
+    ]
+    runs = gather(places)
+    assert [run.name for run in runs] == ["one/same", "two/same", "lone"]
+    assert home(runs) == home(list(reversed(runs))) != home(runs[:2])
+
+
+def test_from_the_command_line(two, monkeypatch, capsys):
+    monkeypatch.chdir(two)
+    assert main(["sweeps/one", "sweeps/two", "outputs/lone"]) == 0
+    (made,) = (two / "outputs" / "comparisons").iterdir()
+    assert (
+        made.name.startswith("3-runs-")
+        and "one/same" in (made / "runs.csv").read_text()
+        and (made / "report.html").is_file()
+    )
+    assert main(["sweeps/one", "--into", "mine"]) == 0
+    assert (two / "mine" / "report.html").is_file() and not (
+        two / "sweeps" / "one" / "report.html"
+    ).exists()
+    capsys.readouterr()
+    assert main(["sweeps/one", "sweeps/tow"]) == 2
+    assert "Did you mean" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code == 2
+
+
+def test_as_many_folders_as_tell_runs_apart(rundirs, tmp_path):
+    for place in ("a/sweeps/q/same", "b/sweeps/q/same", "b/sweeps/r/same", "b/sweeps/q/other"):
+        rundirs.make_run(tmp_path / place)
+    runs = gather(
+        [
+            tmp_path / "a" / "sweeps" / "q",
+            tmp_path / "b" / "sweeps" / "q",
+            tmp_path / "b" / "sweeps" / "r",
+        ]
+    )
+    assert [run.name for run in runs] == ["a/sweeps/q/same", "other", "b/sweeps/q/same", "r/same"]
+
+
+def test_what_an_older_config_could_not_say_is_no_difference(tmp_path):
+    configs = {
+        "before": "ppo: {iterations: 4, eval_every: 2}",
+        "since": "algorithm: {_target_: rlhf.modules.ppo.PPOModule}\n"
+        "advantage: {_target_: rlhf.modules.advantage.GAE}\n"
+        "ppo: {iterations: 4}\nevaluation: {every: 2}",
+    }
+    for name, config in configs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(config)
+    assert differing([load_run(tmp_path / name) for name in configs]) == {}

@@ -6,7 +6,7 @@ import pytest
 from rlhf.compare.read.runs import load, load_run
 from rlhf.compare.statistics.findings import fallen, find
 from rlhf.compare.statistics.settings import group
-from rlhf.compare.text.overoptimisation import over_optimisation
+from rlhf.compare.text.answer import over_optimisation
 
 
 def test_the_best_by_gold_and_the_gamed_one(gamed):

@@ -11,7 +11,7 @@ from rlhf.compare.statistics.settings import group
 
 def _path(*points):
     return [
-        Evaluation(iteration=i, kl=kl, kl_se=0.0, reward=r, reward_se=0.1 * (i + 1))
+        Evaluation(iteration=i, kl=kl, reward=r, reward_se=0.1 * (i + 1))
         for i, (kl, r) in enumerate(points)
     ]
 

@@ -3,18 +3,19 @@ import csv
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.matched import cell
 from rlhf.compare.statistics.study import study
-from rlhf.compare.text.matched import markdown, shown, write_csv
+from rlhf.compare.text.results import health, matched, matched_rows, shown
+from rlhf.compare.text.tables import write_csv
 
 
 def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
     found = study(gamed, load(gamed))
-    at = markdown(found)
+    at = matched(found)
     assert "| setting | 1 nat | 2 nats | 5 nats | 10 nats |" in at
     assert (
         "| kl.coef=0.2 | 1.25 (1.05 to 1.45) | 1.50 (1.30 to 1.70) | not reached (furthest 2) | not"
         " reached (furthest 2) |" in at
     )
-    write_csv(tmp_path / "m.csv", found)
+    write_csv(tmp_path / "m.csv", matched_rows(found))
     with (tmp_path / "m.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["reward"] == "reward/gold"]
     assert len(rows) == 12
@@ -25,4 +26,16 @@ def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
     )
     assert (rows[10]["mean"], rows[10]["reached"], rows[10]["furthest_nats"]) == ("", "0", "2.0")
     assert shown(cell(found.settings[2], "reward/gold", 2.1)) == "1.50 (1.30 to 1.70)*"
-    assert markdown(study(gamed, [])) == ""
+    assert matched(study(gamed, [])) == ""
+
+
+def test_a_failed_run_is_told_of_too(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "well")
+    assert "There was nothing to check" in health(study(tmp_path, load(tmp_path)))
+    lost = rundirs.make_run(tmp_path / "lost", coef=0.2, state="failed")
+    rundirs.append(lost / "metrics.jsonl", {"iteration": 9, "ppo/value_loss": "nan"})
+    assert health(study(tmp_path, load(tmp_path))) == (
+        "## Training health\n\n"
+        "- **Value divergence**, lost (failed) (1 of 1 runs): The value loss stopped being a"
+        " number."
+    )

@@ -1,0 +1,187 @@
+"""What the runs came to, as sections of report.md and lines of tables: rewards at matched KL, the
+exact optimum, how each controller held its target, training health. A section is empty where there
+is nothing to tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf.compare.statistics import (
+    BAND,
+    BUDGETS,
+    RISEN,
+    Cell,
+    Response,
+    Sickness,
+    Steering,
+    Study,
+    say,
+)
+from rlhf.compare.text.tables import grid, plain
+
+BESIDE = (
+    *("beta", "seed", "share of the gain", "J", "J*", "J of the reference"),
+    *("KL (optimum)", "reward (optimum)", "missing"),
+)
+HEAD = (
+    *("setting", "seed", "target (nats)", "rise", "overshoot", "settled"),
+    *("steady error", "coefficient"),
+)
+HELD = (
+    *("setting", "seed", "target", "reached 90 % at", "overshoot", "settled at"),
+    *("steady error", "coefficient"),
+)
+
+
+def matched_rows(study: Study) -> list[dict[str, Any]]:
+    """The lines of matched.csv, one a reward, setting and budget; without numbers where no run
+    came there."""
+    return [
+        {
+            "reward": table.key,
+            "setting": label,
+            "budget_nats": cell.budget,
+            **{
+                name: "" if math.isnan(x := getattr(cell.interval, name)) else x
+                for name in ("mean", "low", "high")
+            },
+            "reached": cell.reached,
+            "runs": cell.runs,
+            "short": cell.short,
+            "furthest_nats": cell.furthest,
+        }
+        for table in study.matched
+        for label, cells in table.rows
+        for cell in cells
+    ]
+
+
+def matched(study: Study) -> str:
+    """The reward that decides, of every setting at every budget."""
+    deciding = study.findings.key if study.findings is not None else None
+    table = next((m for m in study.matched if m.key == deciding), None)
+    if table is None:
+        return ""
+    head = ["setting", *(f"{b:g} nat{'s' if b != 1 else ''}" for b in BUDGETS)]
+    explanation = (
+        f"{table.reward.capitalize()} reward at the last moment of training"
+        " with that KL, 95 % intervals in brackets; nothing is extrapolated (* came within a tenth"
+        " of it), and a KL that training took back to less than half the budget does not count."
+    )
+    rows = [[label, *map(shown, cells)] for label, cells in table.rows]
+    return f"## At matched KL\n\n{explanation}\n\n{grid(head, rows)}"
+
+
+def shown(cell: Cell) -> str:
+    """1.57 (1.45 to 1.69)*, with a star for what only came within a tenth of the budget."""
+    if not cell.reached:
+        return cell.why
+    few = f", {cell.reached} of {cell.runs} runs" if cell.reached < cell.runs else ""
+    return say(cell.interval) + ("*" if cell.short else "") + few
+
+
+def exact_lines(study: Study) -> list[str]:
+    """The runs beside the exact optimum as one paragraph for a terminal; none where there is no
+    exact answer."""
+    rows = [
+        f"{r['beta']:>6g} {r['seed']!s:>5} {r['share_of_gain']:>18.2%} {r['objective']:7.3f}"
+        f" {r['optimum']:7.3f} {r['kl']:7.3f} {r['reward']:7.3f}"
+        for r in study.exact.rows
+    ]
+    head = "  beta  seed  share of the gain       J      J*      KL  reward"
+    return ["\n".join(["Beside the exact optimum:", head, *rows])] if study.exact.table else []
+
+
+def exact(study: Study) -> str:
+    if not study.exact.table:
+        return ""
+    lines = [
+        [
+            f"{r['beta']:g}",
+            str(r["seed"]),
+            f"{r['share_of_gain']:.2%}",
+            *(f"{r[name]:.4f}" for name in ("objective", "optimum", "reference")),
+            *(f"{r[name]:.3f} ({r[f'optimum_{name}']:.3f})" for name in ("kl", "reward")),
+            f"{r['missing_at_kl']:.4f}",
+        ]
+        for r in study.exact.rows
+    ]
+    explanation = (
+        "Every response is listed, so these numbers have no sampling error. J = E[r] - beta KL,"
+        " over the prompts of training; J* is the\nbest that any policy can reach; the share is (J"
+        " - J of the reference) / (J* - J of the reference); what is missing is the reward\nthat"
+        " the best policy with the same KL has more."
+    )
+    table = [f"| {' | '.join(BESIDE)} |", "|" + "---|" * len(BESIDE)]
+    table += [f"| {' | '.join(cells)} |" for cells in lines]
+    picture = "\n\n![](oracle.png)" if study.exact.curves else ""
+    return "## Beside the exact optimum\n\n" + explanation + "\n\n" + "\n".join(table) + picture
+
+
+def controllers(study: Study) -> str:
+    """The way of the coefficients, where one moved, and a table of the runs with a target."""
+    if not study.moved:
+        return ""
+    picture = (
+        "## How the coefficient moved\n\n"
+        "![KL, its distance from the target and the coefficient by iteration](controllers.png)"
+    )
+    rows = [
+        [
+            setting.short,
+            *_row(s, s.response),
+            f"{s.final_coef:.3g}" + (f" ({s.solved:.3g})" if math.isfinite(s.solved) else ""),
+        ]
+        for setting, s in study.steering
+        if s.response is not None
+    ]
+    if not rows:
+        return picture
+    exact = all(s.exact and s.unit != "token" for _, s in study.steering if s.unit)
+    explanation = (
+        f"Rise: the first iteration at {RISEN:.0%} of the target. Overshoot: the highest KL above"
+        " it.\nSettled: from there on the moving mean (over a fifth of the run) stays within"
+        f" {BAND:.0%} of it. Steady error: mean KL\nof the last third against the target, ± the"
+        " standard deviation of single iterations. Coefficient: geometric mean of the last\nthird,"
+        " beside it the one whose optimum has the target's KL, where that is known. The KL is"
+        f" {'exact' if exact else 'that of the training rollouts'}."
+    )
+    return f"{picture}\n\n{explanation}\n\n{grid(HEAD, rows)}"
+
+
+def held(study: Study) -> list[list[str]]:
+    """A line for each run with a target: how its KL came there and stayed."""
+    return [
+        [setting.label, *_row(s, s.response, "nats "), f"{s.final_coef:.3g}"]
+        for setting, s in study.steering
+        if s.response is not None
+    ]
+
+
+def _row(s: Steering, response: Response, unit: str = "") -> list[str]:
+    seed, per = str(s.run.config.get("seed", "")), "token" if s.unit == "token" else "response"
+    return [seed, f"{s.target:g} {unit}a {per}", *cells(response)]
+
+
+def cells(response: Response) -> list[str]:
+    """rise, overshoot, settled, steady error, as a table shows them."""
+    rise, settled = (
+        f"{x:.0f}" if math.isfinite(x) else "never" for x in (response.rise, response.settled)
+    )
+    error = f"{100 * response.error:+.1f} ± {100 * response.spread:.1f} %"
+    return [rise, f"{response.overshoot:.0%}", settled, error]
+
+
+def health(study: Study) -> str:
+    """A line for each kind of sickness, or that there is none."""
+    return "## Training health\n\n" + ("\n".join(_line(*s) for s in study.sick) or study.well)
+
+
+def _line(first: Sickness, others: Sequence[Sickness]) -> str:
+    also = ", ".join(f"{plain(s.setting)} ({s.runs} of {s.of})" for s in others)
+    return (
+        f"- **{first.kind}**, {plain(first.setting)} ({first.runs} of {first.of} runs):"
+        f" {first.sentence}"
+    ) + (f" Also: {also}." if also else "")
