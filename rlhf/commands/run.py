@@ -164,7 +164,7 @@ def _single(hydra: Hydra, cfg: Config, overrides: Sequence[str]) -> int:
             f"this run was finished before; rerun=true starts another\n  {directory}",
             file=sys.stderr,
         )
-        from rlhf.tracking import deliver
+        from rlhf.tracking.mlflow import deliver
 
         if warning := deliver(directory):
             print(warning, file=sys.stderr)

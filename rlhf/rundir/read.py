@@ -14,13 +14,9 @@ NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 def number(value: Any) -> float | None:
     """A float for a number or one of "nan", "inf", "-inf"; None for anything else."""
-    if isinstance(value, bool):
-        return float(value)
     if isinstance(value, (int, float)):
         return float(value)
-    if isinstance(value, str):
-        return NONFINITE.get(value)
-    return None
+    return NONFINITE.get(value) if isinstance(value, str) else None
 
 
 def read_json(path: Path) -> dict[str, Any]:

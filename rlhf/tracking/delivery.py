@@ -1,8 +1,7 @@
 """Brings one run directory into one MLflow run, every iteration once.
 
-MLflow is asked for the last iteration whenever the two
-may differ (after a start, after an error), so that a crash between sending a line and noting it
-sends nothing twice.
+MLflow is asked for the last iteration whenever the two may differ (after a start, after an error),
+so that a crash between sending a line and noting it sends nothing twice.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ if TYPE_CHECKING:
 
 KEY_TAG = "rlhf.key"
 PARENT_TAG = "mlflow.parentRunId"
-# MLflow's compare page opens on the metric that a run logged first
-FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")
 
 
-def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out."""
-    metrics, left_out = finite({key_of(key): value for key, value in line.items()})
-    return (metrics | {"nonfinite": float(left_out)} if left_out else metrics), left_out
+def batch(line: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a line of metrics.jsonl; `nonfinite` counts the infinite ones, which are left
+    out."""
+    metrics = finite({key_of(key): value for key, value in line.items()})
+    infinite = sum(number(value) in (math.inf, -math.inf) for value in line.values())
+    return metrics | {"nonfinite": float(infinite)} if infinite else metrics
 
 
 class Delivery:
@@ -47,15 +46,12 @@ class Delivery:
     directory, held by a file lock."""
 
     def __init__(self, directory: Path, state: dict[str, Any]) -> None:
-        self.directory = directory
-        self.state = state
+        self.directory, self.state = directory, state
         self.abandoned = threading.Event()  # set when nobody waits any more: write nothing
         self._writing = threading.Lock()
         self._lock = FileLock(directory / ".tracking.lock", thread_local=False)
-        self._metrics, self._timings = (
-            Lines(directory / "metrics.jsonl"),
-            Lines(directory / "timings.jsonl"),
-        )
+        self._metrics = Lines(directory / "metrics.jsonl")
+        self._timings = Lines(directory / "timings.jsonl")
         self._backlog: deque[dict[str, Any]] = deque()
         self._times: dict[int, int] = {}
         self._client: MlflowClient | None = None
@@ -81,16 +77,11 @@ class Delivery:
         assert self._client is not None
         run_id = self.state["run_id"]
         last = max(self.state["delivered"], 0)
-        artifacts.send_summary(
-            self._client,
-            run_id,
-            self.directory,
-            step=last,
-            timestamp=self._times.get(last, self.state["begun"]),
-        )
-        artifacts.send_files(self._client, run_id, self.directory)
+        stamp = self._times.get(last, self.state["begun"])
+        artifacts.send_end(self._client, run_id, self.directory, step=last, timestamp=stamp)
+        for name in artifacts.FILES:
+            artifacts.send_file(self._client, run_id, self.directory / name)
         artifacts.send_samples(self._client, run_id, self.directory)
-        artifacts.send_end_tags(self._client, run_id, self.directory)
         describe(self._client, run_id)
         self._client.set_terminated(run_id, status, ended or now())
         self._save(closed=status)
@@ -115,11 +106,8 @@ class Delivery:
 
     def _read(self) -> None:
         for row in self._timings.read():
-            if (
-                isinstance(row.get("iteration"), int)
-                and (seconds := number(row.get("time"))) is not None
-                and 0 < seconds < math.inf
-            ):
+            seconds = number(row.get("time"))
+            if isinstance(row.get("iteration"), int) and seconds and 0 < seconds < math.inf:
                 self._times[row["iteration"]] = round(seconds * 1000)
         newest = self._backlog[-1]["iteration"] if self._backlog else self.state["delivered"]
         for row in self._metrics.read():
@@ -133,15 +121,10 @@ class Delivery:
         assert self._client is not None
         iteration = line["iteration"]
         if iteration > self.state["delivered"]:
-            values, _ = batch(line)
-            stamp = self._times.get(iteration) or now()
-            ordered = sorted(
-                values.items(),
-                key=lambda item: (
-                    MLFLOW_FIRST.index(item[0]) if item[0] in MLFLOW_FIRST else len(MLFLOW_FIRST)
-                ),
-            )
-            metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
+            values, stamp = batch(line), self._times.get(iteration) or now()
+            # MLflow's compare page opens on the metric that a run logged first
+            ordered = dict.fromkeys([*(key for key in MLFLOW_FIRST if key in values), *values])
+            metrics = [Metric(key, values[key], stamp, iteration) for key in ordered]
             self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=iteration)
 
@@ -170,7 +153,8 @@ class Delivery:
         artifacts.send_params(client, run, state)
         if state.get("datasets") and not (run.inputs and run.inputs.dataset_inputs):
             artifacts.send_datasets(client, run.info.run_id, state["datasets"])
-        artifacts.send_config(client, run.info.run_id, self.directory)
+        # the whole resolved config: params may be cut, this is not
+        artifacts.send_file(client, run.info.run_id, self.directory / "config.yaml")
         return client
 
     def _above(self, client: MlflowClient, experiment_id: str) -> dict[str, str]:

@@ -76,7 +76,7 @@ def open_state(
 
 
 def written(params: Mapping[str, Any]) -> dict[str, str]:
-    """As they are sent: names and values that MLflow takes, without secrets."""
+    """The params as they are sent: names and values that MLflow takes, without secrets."""
     return {key_of(key): _text(redact_value(key, value)) for key, value in params.items()}
 
 
@@ -96,12 +96,11 @@ def _text(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def finite(values: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The numbers among the values, and how many infinite ones were left out: MLflow keeps nan, but
-    stores inf as 1.8e308."""
-    numbers = [(k, x) for k, v in values.items() if (x := number(v)) is not None]
-    kept = {k: x for k, x in numbers if not math.isinf(x)}
-    return kept, len(numbers) - len(kept)
+def finite(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the values without the infinite ones: MLflow keeps nan, but stores inf as
+    1.8e308."""
+    numbers = {key: number(value) for key, value in values.items()}
+    return {key: x for key, x in numbers.items() if x is not None and not math.isinf(x)}
 
 
 def now() -> int:

@@ -125,7 +125,7 @@ def _update(
     there = client.get_run(run_id).data.metrics
     new = [
         Metric(k, v, now(), 0)
-        for k, v in finite(metrics)[0].items()
+        for k, v in finite(metrics).items()
         if k not in there or (there[k] != v and not (there[k] != there[k] and v != v))
     ]
     client.log_batch(

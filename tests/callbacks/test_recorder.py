@@ -4,7 +4,7 @@ from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
 from rlhf.modules.base import StageModule, with_initial_lr
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.fit import TrainerSettings, fit
-from rlhf.tracking import NoTracker
+from rlhf.tracking.base import NoTracker
 
 
 class Line(StageModule):

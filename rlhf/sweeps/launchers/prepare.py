@@ -49,7 +49,7 @@ def prepare_tracking(configs: Sequence[Config]) -> None:
         if isinstance(cfg.tracking, MLflowTracker)
     }
     for uri, experiment in sorted(stores):
-        from rlhf.tracking import prepare_store
+        from rlhf.tracking.store import prepare_store
 
         try:
             prepare_store(uri, experiment)
