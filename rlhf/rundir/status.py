@@ -159,3 +159,11 @@ def run_state(directory: Path, launcher: SweepLauncher | None = None) -> RunStat
     elif state == "not started" and launcher.parent is not None:
         state = "waiting"
     return RunState(directory=directory, state=state, exit_code=code, status=status)
+
+
+def sweep_jobs(directory: Path, launcher: SweepLauncher | None = None) -> list[RunState]:
+    """Every job of a sweep's sweep.json, and every other run that lies in its directory."""
+    launcher = launcher or read_launcher(directory)
+    named = [str(job["name"]) for job in read_json(directory / "sweep.json").get("jobs", ())]
+    others = sorted(path.parent.name for path in directory.glob("*/status.json"))
+    return [run_state(directory / name, launcher) for name in dict.fromkeys([*named, *others])]

@@ -31,7 +31,7 @@ from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of
 from rlhf.sweeps.launchers.local import LocalLauncher, register_launcher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
-from rlhf.sweeps.screen.follow import stderr_console
+from rlhf.sweeps.screen.live import stderr_console
 from rlhf.sweeps.searches.base import SearchSweeper
 from rlhf.sweeps.searches.find import FindSweeper
 from rlhf.sweeps.searches.optuna import OptunaSweeper

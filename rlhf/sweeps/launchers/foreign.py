@@ -16,12 +16,11 @@ from rlhf.config import naming
 from rlhf.config.composition.plan import Plan, reason
 from rlhf.rundir.lock import owned
 from rlhf.rundir.signals import unwinding
-from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, write_sweep
-from rlhf.sweeps.launcher_json import Ledger
+from rlhf.rundir.status import sweep_jobs
+from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import prepare_tracking
-from rlhf.sweeps.screen.follow import following, stderr_console
+from rlhf.sweeps.screen.live import following, stderr_console
 from rlhf.sweeps.screen.table import print_state
-from rlhf.sweeps.state import sweep_state
 
 
 class Grid(Launcher):
@@ -95,11 +94,7 @@ def hand_over(
                 soft_wrap=True,
                 markup=False,
             )
-    return (
-        0
-        if all(job.state in GOOD for job in sweep_state(directory).jobs if job.name in names)
-        else 1
-    )
+    return 0 if all(job.state in GOOD for job in sweep_jobs(directory) if job.name in names) else 1
 
 
 @contextmanager

@@ -24,8 +24,7 @@ from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
-from rlhf.sweeps.job import GOOD, Job, JobFailed, Outcome, job_of, write_sweep
-from rlhf.sweeps.launcher_json import Ledger
+from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.capacity import at_once, cores, seconds_of, visible_gpus
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads, prepare_tracking
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs

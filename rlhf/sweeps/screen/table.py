@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_lines, last_row
-from rlhf.rundir.status import RunState
+from rlhf.rundir.status import RunState, read_launcher, sweep_jobs
 from rlhf.rundir.words import duration
 from rlhf.sweeps.job import BAD, Outcome
-from rlhf.sweeps.state import sweep_state
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,19 +83,20 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
 def print_state(console: Console, directory: Path) -> None:
     """Prints a table of the sweep's jobs; of those that run or did not finish the end of the log
     and its path."""
-    sweep = sweep_state(directory)
-    console.print(jobs_table(map(_row, sweep.jobs), "exit", *PROGRESS, "seen"))
-    for job in sweep.jobs:
+    launcher = read_launcher(directory)
+    jobs = sweep_jobs(directory, launcher)
+    console.print(jobs_table(map(_row, jobs), "exit", *PROGRESS, "seen"))
+    for job in jobs:
         if job.state in ("running", "cut", *BAD):
             lines = last_lines(job.log, 1 if job.state == "running" else 3)
             _print_end(console, job.name, job.state, lines, job.log)
-    count = Counter(job.state for job in sweep.jobs)
+    count = Counter(job.state for job in jobs)
     parts = [
-        f"{len(sweep.jobs)} jobs in {directory}:"
+        f"{len(jobs)} jobs in {directory}:"
         f" {', '.join(f'{n} {state}' for state, n in count.most_common())}"
     ]
-    if sweep.parent is not None:
-        parts.append(f"process {sweep.parent} is at work")
+    if launcher.parent is not None:
+        parts.append(f"process {launcher.parent} is at work")
     elif "running" not in count:
         parts.append("nobody is at work on them")
         if count.keys() - {"finished"}:

@@ -31,7 +31,7 @@ from rlhf.rundir.redact import redact_text
 from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launchers.local import LocalLauncher
 from rlhf.sweeps.launchers.prepare import prepare_tracking
-from rlhf.sweeps.screen.follow import following, stderr_console
+from rlhf.sweeps.screen.live import following, stderr_console
 from rlhf.sweeps.searches.space import Dimension, split
 
 
