@@ -29,8 +29,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def last_row(path: Path) -> dict[str, Any]:
     """The last whole line of a JSON Lines file; empty where there is none."""
-    whole = _end_of(path, 16384).rpartition("\n")[0]
-    return _parse(whole.rpartition("\n")[2]) or {}
+    return _parse(_end_of(path, 16384).rpartition("\n")[0].rpartition("\n")[2]) or {}
 
 
 def last_lines(path: Path, count: int) -> list[str]:

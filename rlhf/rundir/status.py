@@ -37,11 +37,8 @@ LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how
 
 def write_status(directory: Path, *, state: str, **details: Any) -> None:
     """state: running, finished, failed or stopped. Details not given stay as they were."""
-    before = read_status(directory)
-    write_json(
-        directory / "status.json",
-        {**before, "error": None, **details, "state": state, **this_process(), "time": time.time()},
-    )
+    details = {**read_status(directory), "error": None, **details, "state": state}
+    write_json(directory / "status.json", {**details, **this_process(), "time": time.time()})
 
 
 def this_process() -> dict[str, Any]:

@@ -62,8 +62,8 @@ class Outcome:
         if self.exit_code is None:
             return ""
         if self.exit_code < 0:
-            known = {int(number): number.name for number in signal.Signals}
-            return known.get(-self.exit_code, f"signal {-self.exit_code}")
+            names = {int(number): number.name for number in signal.Signals}
+            return names.get(-self.exit_code, f"signal {-self.exit_code}")
         return f"exit {self.exit_code}"
 
     @property
@@ -92,8 +92,7 @@ class Watcher(Protocol):
 def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
     """The job's directory and the config it will find there: the sweep's name and its own place
     filled in."""
-    base = sweep_directory / cfg.paths.run_name
-    directory = naming.run_directory(base, cfg.rerun)
+    directory = naming.run_directory(sweep_directory / cfg.paths.run_name, cfg.rerun)
     plain = {**cfg.plain(), "sweep": sweep_directory.name}
     plain["paths"] = {
         **plain["paths"],
@@ -133,9 +132,10 @@ class Ledger:
 
     def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
         self.path, self.inner = directory / status.LAUNCHER, inner
-        known = read_json(self.path).get("jobs", {})
         self.jobs: dict[str, Any] = {
-            name: job for name, job in known.items() if job.get("state") in (*GOOD, *BAD)
+            name: job
+            for name, job in read_json(self.path).get("jobs", {}).items()
+            if job.get("state") in (*GOOD, *BAD)
         }
         self.written: dict[str, Any] | None = None
 

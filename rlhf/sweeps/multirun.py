@@ -70,8 +70,7 @@ def sweep(
     directory = Path(str(config.hydra.sweep.dir))
     _check_extra(config)
     with sweeping(hydra, config, task) as sweeper:
-        code = _launched(sweeper, planned, config, directory)
-    return code, directory
+        return _launched(sweeper, planned, config, directory), directory
 
 
 def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) -> int:

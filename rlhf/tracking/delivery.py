@@ -23,7 +23,7 @@ from rlhf.tracking.links import with_tags
 from rlhf.tracking.relations import describe
 from rlhf.tracking.state import STATE, finite, key_of, now
 from rlhf.tracking.store import connect, prepare_store
-from rlhf.tracking.summary import summary_run
+from rlhf.tracking.summary import directory_tags, summary_run, sweep_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -133,42 +133,35 @@ class Delivery:
         experiment_id = prepare_store(state["uri"], state["experiment"])
         client = connect(state["uri"])
         run = _find(client, experiment_id, state)
-        above = self._above(client, experiment_id)
+        above = {}  # the tag by which MLflow nests the run
+        if state.get("nested"):
+            sweep, parent = state["tags"]["sweep"], self.directory.parent
+            with sweep_lock(parent):
+                above[PARENT_TAG] = summary_run(client, experiment_id, sweep, parent)
         if run is None:
-            tags = state["tags"] | {
-                KEY_TAG: state["key"],
-                "rlhf.directory": str(self.directory.absolute()),
-                "mlflow.source.name": "rlhf",
-            }
+            tags = {KEY_TAG: state["key"], **directory_tags(self.directory)}
             run = client.create_run(
-                experiment_id, start_time=state["begun"], tags=tags | above, run_name=state["name"]
+                experiment_id,
+                start_time=state["begun"],
+                tags=state["tags"] | tags | above,
+                run_name=state["name"],
             )
         elif resume and run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
         for key, value in above.items() - run.data.tags.items():
             client.set_tag(run.info.run_id, key, value)
         # The metric `iteration` travels in each batch, so it is MLflow's own word on what arrived.
-        arrived = int(run.data.metrics.get("iteration", -1))
-        self._save(run_id=run.info.run_id, experiment_id=experiment_id, delivered=arrived)
+        self._save(
+            run_id=run.info.run_id,
+            experiment_id=experiment_id,
+            delivered=int(run.data.metrics.get("iteration", -1)),
+        )
         artifacts.send_params(client, run, state)
         if state.get("datasets") and not (run.inputs and run.inputs.dataset_inputs):
             artifacts.send_datasets(client, run.info.run_id, state["datasets"])
         # the whole resolved config: params may be cut, this is not
         artifacts.send_file(client, run.info.run_id, self.directory / "config.yaml")
         return client
-
-    def _above(self, client: MlflowClient, experiment_id: str) -> dict[str, str]:
-        """The tag by which MLflow nests the run, if it is to be nested."""
-        if not self.state.get("nested"):
-            return {}
-        return {
-            PARENT_TAG: summary_run(
-                client,
-                experiment_id,
-                sweep=self.state["tags"]["sweep"],
-                directory=self.directory.parent,
-            )
-        }
 
 
 def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Run | None:

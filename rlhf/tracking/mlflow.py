@@ -50,17 +50,19 @@ class MLflowTracker:
     ) -> None:
         if self._thread is not None:
             raise RuntimeError("finish the run that is followed before another begins")
-        state = open_state(
+        self._delivery = Delivery(
             directory,
-            uri=self.uri,
-            experiment=self.experiment,
-            name=name,
-            params=params,
-            tags=tags,
-            datasets=datasets,
-            nested=self.nested,
+            open_state(
+                directory,
+                uri=self.uri,
+                experiment=self.experiment,
+                name=name,
+                params=params,
+                tags=tags,
+                datasets=datasets,
+                nested=self.nested,
+            ),
         )
-        self._delivery = Delivery(directory, state)
         self._bell, self._done = threading.Event(), False
         self._status: Status | None = None
         self._error: Exception | None = None

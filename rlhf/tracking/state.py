@@ -44,10 +44,9 @@ def open_state(
     `nested`: below the summary run of its sweep, if the directory is a job of one.
     """
     old = read_state(directory)
-    same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
     state: dict[str, Any] = (
         old
-        if same
+        if (old.get("uri"), old.get("experiment")) == (uri, experiment)
         else {
             "key": uuid.uuid4().hex,
             "run_id": None,
@@ -63,14 +62,15 @@ def open_state(
         closed=None,
         ended=None,
         begun=state.get("begun") or now(),
+        params=written(params),
+        tags={key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()},
+        datasets=[
+            {**asdict(data), "source": json.dumps(redact_value("", data.source))}
+            for data in datasets
+        ],
+        nested=nested and "sweep" in tags and (directory.parent / "sweep.json").is_file(),
+        starts=state["starts"] + 1,
     )
-    state["params"] = written(params)
-    state["tags"] = {key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
-    state["datasets"] = [
-        {**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets
-    ]
-    state["nested"] = nested and "sweep" in tags and (directory.parent / "sweep.json").is_file()
-    state["starts"] += 1
     write_json(directory / STATE, state)
     return state
 
@@ -89,10 +89,8 @@ def key_of(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """As YAML writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
+    """The value as YAML writes it, no longer than a server takes."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 

@@ -84,7 +84,6 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
         {"type": "SCATTER", "xaxis": kl, "yaxis": {"key": f"eval/{key}", "type": "METRIC"}}
         for key in rewards
     ]
-    charts = [*scatters, *map(_line, lines)]
     state = {"deleted": False, "isGenerated": False}
     common = {"runsCountToCompare": 100, "metricSectionId": SECTION, **state}
     section = {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, **state}
@@ -96,7 +95,8 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
             "groupByKeys": [{"mode": "tag", "groupByData": "setting"}],
         },
         "compareRunCharts": [
-            common | chart | {"uuid": f"{SECTION}-{i}"} for i, chart in enumerate(charts)
+            common | chart | {"uuid": f"{SECTION}-{i}"}
+            for i, chart in enumerate([*scatters, *map(_line, lines)])
         ],
         "compareRunSections": [section],
         "isAccordionReordered": True,

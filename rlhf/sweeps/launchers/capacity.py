@@ -40,8 +40,7 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
 
 def least_used(pool: Sequence[str], in_use: Iterable[str | None]) -> str | None:
     """The first GPU with the fewest jobs, None where there is no GPU."""
-    count = Counter(in_use)
-    return min(pool, key=lambda device: count[device]) if pool else None
+    return min(pool, key=Counter(in_use).__getitem__, default=None)
 
 
 def seconds_of(value: object) -> float | None:

@@ -99,8 +99,8 @@ def run_sweep(
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
         missing = [job for job in distinct.values() if not naming.is_finished(job.directory)]
         threads = max(cfg.trainer.threads for cfg in configs)
-        cuda = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
-        gpus = visible_gpus(os.environ) if cuda else ()
+        on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
+        gpus = visible_gpus(os.environ) if on_gpu else ()
         n = min(at_once(n, cores=cores(), threads=threads, gpus=len(gpus)), len(missing))
         _announce(console, directory, (len(jobs), len(distinct), len(missing)), n, threads)
         if missing:
@@ -159,8 +159,11 @@ def _conclude(
     with suppress(OSError):  # the terminal may be what was closed
         print_outcomes(console, outcomes)
         if code is not None:
-            again = f"stopped; the same command goes on from here ({directory})"
-            console.print(again, highlight=False, soft_wrap=True)
+            console.print(
+                f"stopped; the same command goes on from here ({directory})",
+                highlight=False,
+                soft_wrap=True,
+            )
     if code is not None:
         raise SystemExit(code)
 
@@ -213,8 +216,9 @@ def _job_return(outcome: Outcome) -> JobReturn:
     job, good = outcome.job, outcome.state in GOOD
     result = QuietReturn(overrides=job.overrides, working_dir=str(job.directory), task_name="rlhf")
     result.status = JobStatus.COMPLETED if good else JobStatus.FAILED
-    summary = read_json(job.directory / "summary.json") or None
-    result.return_value = summary if good else JobFailed(outcome.sentence)
+    result.return_value = (
+        read_json(job.directory / "summary.json") or None if good else JobFailed(outcome.sentence)
+    )
     return result
 
 

@@ -191,13 +191,9 @@ def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
 
 def _redirect(log: Path) -> None:
     """Everything this process and its libraries print goes to the end of its log."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(handle, stream)
-    os.close(handle)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    with log.open("ab") as end, open(os.devnull, "rb") as nothing:
+        for file, stream in ((nothing, 0), (end, 1), (end, 2)):
+            os.dup2(file.fileno(), stream)
     for stream_file in (sys.stdout, sys.stderr):
         stream_file.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}  process {os.getpid()}", flush=True)

@@ -88,8 +88,12 @@ class SweepWatcher:
         left = duration(outcome.seconds) if outcome.seconds else ""
         if outcome.state == "running":
             left = self.clock.left(directory, status)
-        name = {"job": outcome.job.name, "state": outcome.state}
-        return {**name, **progress(directory, status), "left": left}
+        return {
+            "job": outcome.job.name,
+            "state": outcome.state,
+            **progress(directory, status),
+            "left": left,
+        }
 
     def _say(self, outcome: Outcome) -> None:
         """A line, if its state, its stage or its tenth is new."""

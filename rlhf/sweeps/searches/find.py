@@ -39,12 +39,20 @@ class FindSweeper(SearchSweeper):
         params: DictConfig | dict[str, str] | None = None,
     ) -> None:
         super().__init__(params)
-        above = isinstance(target, (int, float)) and target > 0
-        expect(above, "target", target, "a number above 0")
-        share = isinstance(tolerance, (int, float)) and tolerance >= 0
-        expect(share, "tolerance", tolerance, "a number of at least 0")
-        enough = isinstance(n_points, int) and n_points >= 3
-        expect(enough, "n_points", n_points, "at least 3; two of them are the ends")
+        numbers = (int, float)
+        expect(isinstance(target, numbers) and target > 0, "target", target, "a number above 0")
+        expect(
+            isinstance(tolerance, numbers) and tolerance >= 0,
+            "tolerance",
+            tolerance,
+            "a number of at least 0",
+        )
+        expect(
+            isinstance(n_points, int) and n_points >= 3,
+            "n_points",
+            n_points,
+            "at least 3; two of them are the ends",
+        )
         self.objective, self.n_points = objective, n_points
         self.target, self.tolerance = float(target), float(tolerance)
 
@@ -131,17 +139,19 @@ class FindSweeper(SearchSweeper):
 
     def _write(self, key: str, points: Sequence[Point]) -> None:
         best = self._best(points)
-        written = {
-            "name": self.directory.name,
-            "setting": key,
-            "objective": self.objective,
-            "target": self.target,
-            "tolerance": self.tolerance,
-            "found": best.x if self._good(best) else None,
-            "nearest": asdict(best),
-            "points": [asdict(point) for point in points],
-        }
-        write_json(self.directory / "find.json", written)
+        write_json(
+            self.directory / "find.json",
+            {
+                "name": self.directory.name,
+                "setting": key,
+                "objective": self.objective,
+                "target": self.target,
+                "tolerance": self.tolerance,
+                "found": best.x if self._good(best) else None,
+                "nearest": asdict(best),
+                "points": [asdict(point) for point in points],
+            },
+        )
 
 
 def _value(line: str) -> float:

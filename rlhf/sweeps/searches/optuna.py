@@ -181,16 +181,18 @@ class OptunaSweeper(SearchSweeper):
             }
             for trial in study.trials
         ]
-        written = {
-            "name": self.directory.name,
-            "objectives": self.objectives,
-            "directions": self.directions,
-            "sampler": self.sampler,
-            "n_trials": self.n_trials,
-            "front": front,
-            "trials": trials,
-        }
-        write_json(self.directory / "optuna.json", written)
+        write_json(
+            self.directory / "optuna.json",
+            {
+                "name": self.directory.name,
+                "objectives": self.objectives,
+                "directions": self.directions,
+                "sampler": self.sampler,
+                "n_trials": self.n_trials,
+                "front": front,
+                "trials": trials,
+            },
+        )
 
     def _show(self, study: Any) -> None:
         from rich.table import Table
