@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rlhf.config import naming
 from rlhf.config.schema import Config
@@ -52,10 +52,6 @@ class Outcome:
                 "time limit" if self.overdue else "stopped" if exit_code in STOP_CODES else "failed"
             )
 
-    def fail(self, error: str) -> None:
-        """Ends it with an error: it has no process, and maybe no log."""
-        self.state, self.exit_code, self.error = "failed", 1, error
-
     @property
     def ended(self) -> str:
         """How it ended, in words: `exit 1`, `SIGKILL`."""
@@ -83,10 +79,7 @@ class JobFailed(RuntimeError):
     """Raised to a sweeper that asks for the result of a job that has none."""
 
 
-class Watcher(Protocol):
-    """Called whenever something may have changed."""
-
-    def update(self, outcomes: Sequence[Outcome]) -> None: ...
+Watch = Callable[[Sequence[Outcome]], object]  # called whenever something may have changed
 
 
 def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
@@ -123,14 +116,14 @@ def write_sweep(
 
 class Ledger:
     """launcher.json: who runs the sweep and how each job stands, which only the parent knows of a
-    job that was killed. A watcher before another: it writes the file whenever a job's state has
+    job that was killed. Before another watch: it writes the file whenever a job's state has
     changed. Jobs that ended under earlier commands stay in it.
 
     Made by the process that owns the sweep: what an earlier parent had running or waiting is left
     out.
     """
 
-    def __init__(self, directory: Path, inner: Watcher | None = None) -> None:
+    def __init__(self, directory: Path, inner: Watch | None = None) -> None:
         self.path, self.inner = directory / status.LAUNCHER, inner
         self.jobs: dict[str, Any] = {
             name: job
@@ -147,7 +140,7 @@ class Ledger:
         if self.jobs != self.written:
             self.write(working=True)
         if self.inner is not None:
-            self.inner.update(outcomes)
+            self.inner(outcomes)
 
     def forget(self, names: Collection[str]) -> None:
         self.jobs = {name: job for name, job in self.jobs.items() if name not in names}

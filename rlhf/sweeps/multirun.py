@@ -28,7 +28,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import LAUNCHER
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
 from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of
-from rlhf.sweeps.launchers.local import LocalLauncher, register_launcher, train
+from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
 from rlhf.sweeps.screen.live import stderr_console
@@ -58,9 +58,8 @@ def sweep(
         RunFailed: another process is at work on this sweep.
         SystemExit: a signal stopped it.
     """
-    register_launcher()
-    for sweeper in (OptunaSweeper, FindSweeper):
-        register_plugin(sweeper, f"hydra_plugins.rlhf.{sweeper.__name__}")
+    for plugin in (LocalLauncher, OptunaSweeper, FindSweeper):
+        register_plugin(plugin, f"hydra_plugins.rlhf.{plugin.__name__}")
     config = hydra.compose_config(
         CONFIG_NAME,
         [*overrides, "hydra.mode=MULTIRUN"],
@@ -110,10 +109,9 @@ def _check_extra(config: DictConfig) -> None:
         except ModuleNotFoundError:
             there = False
         if not there:
-            chosen = config.hydra.runtime.choices.get(f"hydra/{part}", extra)
             raise HydraException(
-                f"hydra/{part}={chosen} needs a package that is not there: pip install"
-                f" 'rlhf[{extra}]'"
+                f"hydra/{part}={config.hydra.runtime.choices.get(f'hydra/{part}', extra)} needs a"
+                f" package that is not there: pip install 'rlhf[{extra}]'"
             )
 
 

@@ -19,8 +19,7 @@ from rlhf.metrics import MLFLOW_FIRST
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
-from rlhf.tracking.links import with_tags
-from rlhf.tracking.relations import describe
+from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.state import STATE, finite, key_of, now
 from rlhf.tracking.store import connect, prepare_store
 from rlhf.tracking.summary import directory_tags, summary_run, sweep_lock

@@ -12,9 +12,8 @@ from filelock import FileLock
 
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.artifacts import send_file
-from rlhf.tracking.links import with_tags
+from rlhf.tracking.links import NOTE_TAG, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
-from rlhf.tracking.relations import NOTE_TAG
 from rlhf.tracking.state import finite, now
 from rlhf.tracking.store import connect, prepare_store
 

@@ -20,7 +20,7 @@ from rlhf.rundir.status import sweep_jobs
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.live import following, stderr_console
-from rlhf.sweeps.screen.table import print_state
+from rlhf.sweeps.screen.table import print_state, say
 
 
 class Grid(Launcher):
@@ -75,11 +75,8 @@ def hand_over(
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
-        console.print(
-            f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before",
-            highlight=False,
-            soft_wrap=True,
-        )
+        done = len(names) - len(missing)
+        say(console, f"{len(names)} jobs in {directory}; {done} finished before")
         try:
             if missing:
                 prepare_tracking(configs)
@@ -88,12 +85,7 @@ def hand_over(
         except JobFailed:
             pass  # its place in the table says it
         except Exception as error:
-            console.print(
-                f"the launcher gave up: {type(error).__name__}: {reason(error)}",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
+            say(console, f"the launcher gave up: {type(error).__name__}: {reason(error)}")
     return 0 if all(job.state in GOOD for job in sweep_jobs(directory) if job.name in names) else 1
 
 

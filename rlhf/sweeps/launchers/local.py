@@ -18,20 +18,25 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.composition.hydra_internals import QuietReturn, register_plugin
+from rlhf.config.composition.hydra_internals import QuietReturn
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
-from rlhf.sweeps.launchers.capacity import at_once, cores, seconds_of, visible_gpus
-from rlhf.sweeps.launchers.prepare import limit_threads, preloads, prepare_tracking
+from rlhf.sweeps.launchers.prepare import (
+    at_once,
+    cores,
+    limit_threads,
+    preloads,
+    prepare_tracking,
+    seconds_of,
+    visible_gpus,
+)
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs
 from rlhf.sweeps.screen.live import watching
-from rlhf.sweeps.screen.table import print_outcomes
-
-PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
+from rlhf.sweeps.screen.table import print_outcomes, say
 
 
 def train(job: Job) -> None:
@@ -124,7 +129,7 @@ def _announce(
     if missing:
         crowded = f" ({n * threads} threads for {cores()} cores)" if n * threads > cores() else ""
         parts.append(f"{n} at a time{crowded}")
-    console.print("; ".join(parts), highlight=False, soft_wrap=True)
+    say(console, "; ".join(parts))
 
 
 def _run(
@@ -140,11 +145,11 @@ def _run(
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
     with watching(console) as watcher:
-        ledger = Ledger(directory, watcher)
+        ledger = Ledger(directory, watcher.update)
         ledger.update([Outcome(job) for job in missing])
         if target is train:
             prepare_tracking(configs)
-        ended = run_jobs(missing, target, n, preload=preload, watcher=ledger, **limits)
+        ended = run_jobs(missing, target, n, preload=preload, watch=ledger.update, **limits)
         ledger.write(working=False)
     return ended
 
@@ -159,11 +164,7 @@ def _conclude(
     with suppress(OSError):  # the terminal may be what was closed
         print_outcomes(console, outcomes)
         if code is not None:
-            console.print(
-                f"stopped; the same command goes on from here ({directory})",
-                highlight=False,
-                soft_wrap=True,
-            )
+            say(console, f"stopped; the same command goes on from here ({directory})")
     if code is not None:
         raise SystemExit(code)
 
@@ -220,9 +221,3 @@ def _job_return(outcome: Outcome) -> JobReturn:
         read_json(job.directory / "summary.json") or None if good else JobFailed(outcome.sentence)
     )
     return result
-
-
-def register_launcher() -> None:
-    """Makes LocalLauncher known to Hydra under the name that `conf/hydra/launcher/local.yaml`
-    gives."""
-    register_plugin(LocalLauncher, PLUGIN)

@@ -25,8 +25,8 @@ from typing import Any
 
 from rlhf.rundir.signals import Stop, stop_signals
 from rlhf.rundir.status import is_alive, read_status, write_status
-from rlhf.sweeps.job import Job, Outcome, Watcher
-from rlhf.sweeps.launchers.capacity import least_used
+from rlhf.sweeps.job import Job, Outcome, Watch
+from rlhf.sweeps.launchers.prepare import least_used
 
 POLL = 0.5  # seconds between looks at the running jobs' files
 GRACE = 60.0  # seconds that a job past its time limit has to save its state
@@ -42,7 +42,7 @@ def run_jobs(
     n: int,
     *,
     preload: Sequence[str] = (),
-    watcher: Watcher | None = None,
+    watch: Watch | None = None,
     gpus: Sequence[str] = (),
     time_limit: float | None = None,
     grace: float = GRACE,
@@ -64,7 +64,7 @@ def run_jobs(
         context.set_forkserver_preload(list(preload))
     outcomes = [Outcome(job) for job in jobs]
     with stop_signals() as stop:
-        _supervise(outcomes, target, n, context, stop, watcher, gpus, (time_limit, grace))
+        _supervise(outcomes, target, n, context, stop, watch, gpus, (time_limit, grace))
     return outcomes, stop.exit_code
 
 
@@ -95,7 +95,7 @@ def _supervise(
     n: int,
     context: BaseContext,
     stop: Stop,
-    watcher: Watcher | None,
+    watch: Watch | None,
     gpus: Sequence[str],
     limits: tuple[float | None, float],
 ) -> None:
@@ -112,11 +112,12 @@ def _supervise(
                         process = _start(context, target, outcome, gpu)
                     # no room on the disk, no more processes: the next one may have better luck
                     except (OSError, EOFError) as error:
-                        outcome.fail(f"it could not be started: {error}")
+                        why = f"it could not be started: {error}"
+                        outcome.state, outcome.exit_code, outcome.error = "failed", 1, why
                     else:
                         running[process.sentinel] = Running(process, outcome, gpu)
-            if watcher is not None:
-                watcher.update(outcomes)
+            if watch is not None:
+                watch(outcomes)
             if not running:
                 return
             if len(stop.signals) > asked:

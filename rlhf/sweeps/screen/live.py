@@ -20,7 +20,7 @@ from rlhf.rundir.read import last_row
 from rlhf.rundir.status import ENDED, RunState, read_status, sweep_jobs
 from rlhf.rundir.words import duration
 from rlhf.sweeps.job import BAD, Job, Outcome, State
-from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress
+from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress, say
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
 URGENT = ("running", *BAD)  # the first to get a row where there is no room for all
@@ -111,16 +111,14 @@ class SweepWatcher:
         shown = " ".join(f"{label} {text}" for label, text in metrics.items() if text)
         if outcome.state != "running":
             code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""
-            self._print(f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}")
+            line = f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}"
         elif total:
             left = self.clock.left(directory, status)
             left = f"  left {left}" if left else ""
-            self._print(f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}")
+            line = f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}"
         else:
-            self._print(f"{name}: {now[1] or 'started'}")
-
-    def _print(self, line: str) -> None:
-        self.console.print(line.rstrip(), highlight=False, soft_wrap=True, markup=False)
+            line = f"{name}: {now[1] or 'started'}"
+        say(self.console, line.rstrip())
 
 
 @contextmanager

@@ -7,17 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_lines, last_row
 from rlhf.rundir.status import RunState, read_launcher, sweep_jobs
 from rlhf.rundir.words import duration
 from rlhf.sweeps.job import BAD, Outcome
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 Row = Mapping[str, str]  # the cells of a job by their columns
 PROGRESS = ("stage", "iteration", "reward", "KL", "coef")
@@ -32,11 +32,13 @@ STYLES = {
 }
 
 
+def say(console: Console, text: str) -> None:
+    """Prints plain text, however long its lines are."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 def jobs_table(rows: Iterable[Row], *columns: str, rest: str = "") -> Table:
     """A line for each job: its name, its state, these columns. `rest`: a last line."""
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, pad_edge=False)
     for column in ("job", "state", *columns):
         side = "left" if column in ("job", "state", "stage") else "right"
@@ -101,7 +103,7 @@ def print_state(console: Console, directory: Path) -> None:
         parts.append("nobody is at work on them")
         if count.keys() - {"finished"}:
             parts.append("the same command runs what is missing")
-    console.print("; ".join(parts), highlight=False, soft_wrap=True, markup=False)
+    say(console, "; ".join(parts))
 
 
 def _row(job: RunState) -> Row:
@@ -117,5 +119,7 @@ def _row(job: RunState) -> Row:
 
 def _print_end(console: Console, name: str, state: str, lines: Iterable[str], log: Path) -> None:
     """Prints a job, the end of its log, and where the rest is."""
-    text = "\n".join([f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}"])
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    say(
+        console,
+        "\n".join([f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}"]),
+    )

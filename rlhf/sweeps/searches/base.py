@@ -32,6 +32,7 @@ from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launchers.local import LocalLauncher
 from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.live import following, stderr_console
+from rlhf.sweeps.screen.table import say
 from rlhf.sweeps.searches.space import Dimension, split
 
 
@@ -186,7 +187,7 @@ class SearchSweeper(Sweeper):
         ]
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        say(self.console, text)
 
     def unanswered(self, text: str) -> JobFailed:
         """To be raised. The text is printed here: whoever catches it takes only the exit code."""
