@@ -43,8 +43,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("a") as file:
-        for row in rows:
-            file.write(json.dumps(plain_number(row), ensure_ascii=False) + "\n")
+        file.writelines(json.dumps(plain_number(row), ensure_ascii=False) + "\n" for row in rows)
         file.flush()
         os.fsync(file.fileno())
 

@@ -111,7 +111,7 @@ class SweepLauncher:
 def read_launcher(directory: Path) -> SweepLauncher:
     """Of a sweep's directory; one that knows nothing where there is no launcher.json."""
     written = read_json(directory / LAUNCHER)
-    at_work = bool(written.get("working")) and is_alive(written) is not False
+    at_work = written.get("working") and is_alive(written) is not False
     return SweepLauncher(
         parent=written.get("pid") if at_work else None, jobs=written.get("jobs", {})
     )

@@ -123,12 +123,14 @@ class Ledger:
     out.
     """
 
-    def __init__(self, directory: Path, inner: Watch | None = None) -> None:
+    def __init__(
+        self, directory: Path, inner: Watch | None = None, forget: Collection[str] = ()
+    ) -> None:
         self.path, self.inner = directory / status.LAUNCHER, inner
         self.jobs: dict[str, Any] = {
             name: job
             for name, job in read_json(self.path).get("jobs", {}).items()
-            if job.get("state") in (*GOOD, *BAD)
+            if job.get("state") in (*GOOD, *BAD) and name not in forget
         }
         self.written: dict[str, Any] | None = None
 
@@ -141,9 +143,6 @@ class Ledger:
             self.write(working=True)
         if self.inner is not None:
             self.inner(outcomes)
-
-    def forget(self, names: Collection[str]) -> None:
-        self.jobs = {name: job for name, job in self.jobs.items() if name not in names}
 
     def write(self, *, working: bool) -> None:
         """A full disk stops no sweep: the file is for onlookers only, and is tried again at the

@@ -36,7 +36,6 @@ from rlhf.sweeps.searches.base import SearchSweeper
 from rlhf.sweeps.searches.find import FindSweeper
 from rlhf.sweeps.searches.optuna import OptunaSweeper
 
-FAILED = 1
 EXTRAS = (  # in the class's name, the package, the extra
     ("hydra_joblib_launcher", "hydra_plugins.hydra_joblib_launcher", "joblib"),
     ("hydra_submitit_launcher", "hydra_plugins.hydra_submitit_launcher", "slurm"),
@@ -89,7 +88,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
         try:
             sweeper.sweep(arguments=arguments)
         except JobFailed:
-            code = FAILED
+            code = 1
     if local and grid:
         code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
     return code

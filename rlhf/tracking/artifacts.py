@@ -6,23 +6,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlhf.metrics import MLFLOW_RESULTS
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.redact import redact_text, redacted_file
 from rlhf.tracking.state import finite
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+from rlhf.tracking.store import Client, StoredRun
 
 FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
 TABLE = "samples.json"
 PER_REQUEST = 100  # params or tags
 
 
-def send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
+def send_params(client: Client, run: StoredRun, state: dict[str, Any]) -> None:
     """Params can be written once. A value that a later start changes becomes the tag
     `resume.<n>.<key>`, n counting starts from 1."""
     from mlflow.entities import Param, RunTag
@@ -39,7 +36,7 @@ def send_params(client: MlflowClient, run: Run, state: dict[str, Any]) -> None:
         client.log_batch(run.info.run_id, params=new[part], tags=changed[part], synchronous=True)
 
 
-def send_file(client: MlflowClient, run_id: str, path: Path) -> None:
+def send_file(client: Client, run_id: str, path: Path) -> None:
     """Upload a file under its own name, in place of an earlier one; text without its secrets.
     Nothing if there is no file."""
     if path.is_file():
@@ -50,9 +47,7 @@ def send_file(client: MlflowClient, run_id: str, path: Path) -> None:
             client.log_text(run_id, clean, path.name)
 
 
-def send_end(
-    client: MlflowClient, run_id: str, directory: Path, *, step: int, timestamp: int
-) -> None:
+def send_end(client: Client, run_id: str, directory: Path, *, step: int, timestamp: int) -> None:
     """The run's results as `final/...`, which MLflow draws as bars across runs (standard errors
     stay in summary.json), and the tags that are known at the end only: the code's revision, and
     why a run failed.
@@ -83,7 +78,7 @@ def send_end(
     )
 
 
-def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
+def send_samples(client: Client, run_id: str, directory: Path) -> None:
     """samples.jsonl as a table, the last iteration first; a cell that a row lacks is null. Of
     several runs MLflow shows the responses to a prompt side by side: it sets them by a table's
     first column and compares the second.
@@ -98,27 +93,29 @@ def send_samples(client: MlflowClient, run_id: str, directory: Path) -> None:
     if rows:
         rows.sort(key=lambda row: -row["iteration"])
         columns = list(dict.fromkeys(["prompt", "response", *(key for row in rows for key in row)]))
-        data = [[row.get(column) for column in columns] for row in rows]
-        client.log_dict(run_id, {"columns": columns, "data": data}, TABLE)
+        cells = [[row.get(column) for column in columns] for row in rows]
+        client.log_dict(run_id, {"columns": columns, "data": cells}, TABLE)
         client.set_tag(
             run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}])
         )
 
 
-def send_datasets(client: MlflowClient, run_id: str, datasets: Sequence[Mapping[str, Any]]) -> None:
+def send_datasets(client: Client, run_id: str, datasets: Sequence[Mapping[str, Any]]) -> None:
     """The rows that the run learns from, sent as its inputs: MLflow shows them in the run list and
     finds runs by them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    entities = [
-        Dataset(
-            name=data["name"],
-            digest=data["digest"][:16],
-            source_type="rlhf",
-            source=data["source"],
-            profile=json.dumps({"num_rows": data["rows"]}),
+    inputs = [
+        DatasetInput(
+            Dataset(
+                name=data["name"],
+                digest=data["digest"][:16],
+                source_type="rlhf",
+                source=data["source"],
+                profile=json.dumps({"num_rows": data["rows"]}),
+            ),
+            tags=[InputTag("mlflow.data.context", "training")],
         )
         for data in datasets
     ]
-    context = [InputTag("mlflow.data.context", "training")]
-    client.log_inputs(run_id, datasets=[DatasetInput(entity, tags=context) for entity in entities])
+    client.log_inputs(run_id, datasets=inputs)

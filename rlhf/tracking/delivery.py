@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -21,15 +21,10 @@ from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
 from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.state import STATE, finite, key_of, now
-from rlhf.tracking.store import connect, prepare_store
+from rlhf.tracking.store import Client, StoredRun, connect, prepare_store
 from rlhf.tracking.summary import directory_tags, summary_run, sweep_lock
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
-
 KEY_TAG = "rlhf.key"
-PARENT_TAG = "mlflow.parentRunId"
 
 
 def batch(line: Mapping[str, Any]) -> dict[str, float]:
@@ -53,19 +48,16 @@ class Delivery:
         self._timings = Lines(directory / "timings.jsonl")
         self._backlog: deque[dict[str, Any]] = deque()
         self._times: dict[int, int] = {}
-        self._client: MlflowClient | None = None
+        self._client: Client | None = None
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on: its status becomes
         RUNNING."""
-        if self._client is None:
-            if not self._lock.is_locked:
-                self._lock.acquire(timeout=1)
-            self._client = self._connected(resume)
+        client = self._client = self._client or self._connected(resume)
         self._read()
         while self._backlog and not self.abandoned.is_set():
             try:
-                self._send(self._backlog[0])
+                self._send(client, self._backlog[0])
             except Exception:
                 self._client = None  # it may have arrived: ask before sending again
                 raise
@@ -114,20 +106,21 @@ class Delivery:
                 self._backlog.append(row)
                 newest = row["iteration"]
 
-    def _send(self, line: dict[str, Any]) -> None:
+    def _send(self, client: Client, line: dict[str, Any]) -> None:
         from mlflow.entities import Metric
 
-        assert self._client is not None
         iteration = line["iteration"]
         if iteration > self.state["delivered"]:
             values, stamp = batch(line), self._times.get(iteration) or now()
             # MLflow's compare page opens on the metric that a run logged first
             ordered = dict.fromkeys([*(key for key in MLFLOW_FIRST if key in values), *values])
             metrics = [Metric(key, values[key], stamp, iteration) for key in ordered]
-            self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
+            client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=iteration)
 
-    def _connected(self, resume: bool) -> MlflowClient:
+    def _connected(self, resume: bool) -> Client:
+        if not self._lock.is_locked:
+            self._lock.acquire(timeout=1)
         state = self.state
         experiment_id = prepare_store(state["uri"], state["experiment"])
         client = connect(state["uri"])
@@ -136,7 +129,7 @@ class Delivery:
         if state.get("nested"):
             sweep, parent = state["tags"]["sweep"], self.directory.parent
             with sweep_lock(parent):
-                above[PARENT_TAG] = summary_run(client, experiment_id, sweep, parent)
+                above["mlflow.parentRunId"] = summary_run(client, experiment_id, sweep, parent)
         if run is None:
             tags = {KEY_TAG: state["key"], **directory_tags(self.directory)}
             run = client.create_run(
@@ -163,7 +156,7 @@ class Delivery:
         return client
 
 
-def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Run | None:
+def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRun | None:
     """The run of this state if it is there and not deleted. A run created just before a crash is
     found by its key."""
     from mlflow.exceptions import MlflowException

@@ -9,15 +9,12 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.state import read_state
-from rlhf.tracking.store import absolute_uri, default_uri
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from rlhf.tracking.store import Client, absolute_uri, default_uri
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 PARENT = "parent."  # a run's tag `parent.sft` is the tag `fingerprint` of the stage's run
@@ -66,8 +63,8 @@ def view_link(
 ) -> str:
     """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs
     side by side."""
-    query = f"viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
-    return f"{page(uri)}#/experiments/{experiment_id}/runs?{query}"
+    place = f"{page(uri)}#/experiments/{experiment_id}/runs"
+    return f"{place}?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
 
 
 def with_tags(tags: Mapping[str, str]) -> str:
@@ -103,7 +100,7 @@ def directory_links(directory: Path) -> dict[str, str]:
     }
 
 
-def relabel(client: MlflowClient, run_id: str, *, name: str, setting: str) -> None:
+def relabel(client: Client, run_id: str, *, name: str, setting: str) -> None:
     """Gives a run the name and the tag `setting` that its sweep gives it by now. One whose tag
     is right keeps its name, maybe a user's."""
     run = client.get_run(run_id)
@@ -112,7 +109,7 @@ def relabel(client: MlflowClient, run_id: str, *, name: str, setting: str) -> No
         client.set_tag(run_id, "setting", setting)
 
 
-def describe(client: MlflowClient, run_id: str) -> None:
+def describe(client: Client, run_id: str) -> None:
     """Writes the run's description, unless it has one. At the end of a run: by then MLflow knows
     the stages before it."""
     run = client.get_run(run_id)
@@ -122,7 +119,7 @@ def describe(client: MlflowClient, run_id: str) -> None:
         client.set_tag(run_id, NOTE_TAG, text)
 
 
-def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> str:
+def description(client: Client, experiment_id: str, tags: Mapping[str, str]) -> str:
     """Markdown for a run with these tags. Addresses are those of the same server, so that they
     stay right wherever it is."""
     sentences = []
@@ -137,8 +134,8 @@ def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str
         if key.startswith(PARENT)
     }
     if parents:
-        stages = " and ".join(_stage(client, *parent) for parent in parents.items())
-        sentences.append(f"Starts from {stages}.")
+        stages = [_stage(client, *parent) for parent in parents.items()]
+        sentences.append(f"Starts from {' and '.join(stages)}.")
     if "fingerprint" in tags:
         search = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
         sentences.append(
@@ -147,15 +144,16 @@ def description(client: MlflowClient, experiment_id: str, tags: Mapping[str, str
     return " ".join(sentences)
 
 
-def _stage(client: MlflowClient, stage: str, fingerprint: str) -> str:
+def _stage(client: Client, stage: str, fingerprint: str) -> str:
     """With a link if the stage was tracked here, in whatever experiment: studies share it."""
     from mlflow.exceptions import MlflowException
 
     name = f"{stage} {fingerprint[:8]}"
     try:
-        everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
         runs = client.search_runs(
-            everywhere, with_tags({"stage": stage, "fingerprint": fingerprint}), max_results=1
+            [experiment.experiment_id for experiment in client.search_experiments()],
+            with_tags({"stage": stage, "fingerprint": fingerprint}),
+            max_results=1,
         )
     except MlflowException:  # no permission, say: a link that is missing holds no numbers back
         return name

@@ -24,7 +24,7 @@ def run_directory(uri: str, run_id: str) -> Path:
         LookupError: no such store, no such run, a run of another program, or a directory that is
             gone.
     """
-    path, query = database(uri), "select value from tags where run_uuid = ? and key = ?"
+    path, query = _store(uri), "select value from tags where run_uuid = ? and key = ?"
     if path is None:
         places = _directories_at(absolute_uri(uri), run_id)
     else:
@@ -41,28 +41,27 @@ def run_directory(uri: str, run_id: str) -> Path:
 
 def run_ids(uri: str) -> list[str]:
     """Of a sqlite store the newest 1000; of any other none."""
-    path, query = database(uri), "select run_uuid from runs order by start_time desc limit 1000"
+    query = "select run_uuid from runs order by start_time desc limit 1000"
     try:
+        path = _store(uri)
         return [] if path is None else _column(path, query)
     except LookupError:
         return []
 
 
 def _column(path: Path, query: str, *arguments: str) -> list[str]:
-    """
-    Raises:
-        LookupError: it is no store of MLflow.
-    """
-    _expect_file(path)
     try:
         return column(path, query, *arguments)
     except sqlite3.Error as error:
         raise LookupError(f"{path} is no MLflow store ({error}).") from None
 
 
-def _expect_file(path: Path) -> None:
-    if not path.is_file():
+def _store(uri: str) -> Path | None:
+    """The file of a sqlite address, which is there; None for any other address."""
+    path = database(uri)
+    if path is not None and not path.is_file():
         raise LookupError(f"there is no MLflow store at {path}; --tracking-uri names another.")
+    return path
 
 
 def _directories_at(uri: str, run_id: str) -> list[str]:
@@ -106,9 +105,7 @@ def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
 
 
 def _of_experiment(uri: str, name: str) -> list[Path]:
-    path = database(uri)
-    if path is not None:
-        _expect_file(path)
+    _store(uri)
     client = connect(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
@@ -123,8 +120,12 @@ def _of_experiment(uri: str, name: str) -> list[Path]:
     pages = [search()]
     while pages[-1].token:
         pages.append(search(page_token=pages[-1].token))
-    tags = [run.data.tags for page in pages for run in page]
-    places = [Path(tag[DIRECTORY_TAG]) for tag in tags if DIRECTORY_TAG in tag]
+    places = [
+        Path(run.data.tags[DIRECTORY_TAG])
+        for page in pages
+        for run in page
+        if DIRECTORY_TAG in run.data.tags
+    ]
     there = [place for place in places if place.is_dir()]
     if not there:
         raise LookupError(

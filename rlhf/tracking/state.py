@@ -82,10 +82,8 @@ def written(params: Mapping[str, Any]) -> dict[str, str]:
 
 def key_of(name: str) -> str:
     """A name that MLflow takes: letters, digits and `_ - . / space`; no empty, `.` or `..` part."""
-    parts = (
-        part for part in re.sub(r"[^\w\-./ ]", "_", name).split("/") if part not in ("", ".", "..")
-    )
-    return "/".join(parts)[:250] or "_"
+    parts = re.sub(r"[^\w\-./ ]", "_", name).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
 
 
 def _text(value: Any) -> str:

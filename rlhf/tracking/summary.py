@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from filelock import FileLock
@@ -15,10 +14,7 @@ from rlhf.tracking.artifacts import send_file
 from rlhf.tracking.links import NOTE_TAG, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.state import finite, now
-from rlhf.tracking.store import connect, prepare_store
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from rlhf.tracking.store import Client, connect, prepare_store
 
 LONGEST_NOTE = 8000  # characters of a tag; MLflow cuts what is longer
 PICTURES = "description"  # the artifacts' folder
@@ -71,7 +67,7 @@ def sweep_lock(directory: Path) -> FileLock:
     return FileLock(directory / ".tracking.lock", timeout=30)
 
 
-def summary_run(client: MlflowClient, experiment_id: str, sweep: str, directory: Path) -> str:
+def summary_run(client: Client, experiment_id: str, sweep: str, directory: Path) -> str:
     """The id of the sweep's summary run; made if nobody has made it yet. Call under
     `sweep_lock`."""
     tags = {"sweep": sweep, "stage": "sweep"}
@@ -114,7 +110,7 @@ def note(markdown: str) -> str:
     return markdown[: LONGEST_NOTE - len(_REST)].rpartition("\n")[0] + _REST
 
 
-def _update(client: MlflowClient, run_id: str, metrics: Mapping[str, float], text: str) -> None:
+def _update(client: Client, run_id: str, metrics: Mapping[str, float], text: str) -> None:
     """Only metrics that changed are written: a comparison made twice leaves one value."""
     from mlflow.entities import Metric, RunTag
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlhf.metrics import KL, MLFLOW_LINES, OBJECTIVE
 from rlhf.tracking.links import BY_NAME, compact, with_tags
 from rlhf.tracking.state import now
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from rlhf.tracking.store import Client
 
 TAG = "mlflow.sharedViewState."
 WIDTH = 150  # pixels of a metric's column
@@ -26,7 +24,7 @@ SECTION = "rlhf"
 
 
 def save_views(
-    client: MlflowClient,
+    client: Client,
     experiment_id: str,
     *,
     sweep: str,
@@ -86,7 +84,6 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
     ]
     state = {"deleted": False, "isGenerated": False}
     common = {"runsCountToCompare": 100, "metricSectionId": SECTION, **state}
-    section = {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, **state}
     listed = runs_view(sweep, rewards, params)
     del listed["columnWidths"]
     return listed | {
@@ -98,7 +95,9 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
             common | chart | {"uuid": f"{SECTION}-{i}"}
             for i, chart in enumerate([*scatters, *map(_line, lines)])
         ],
-        "compareRunSections": [section],
+        "compareRunSections": [
+            {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, **state}
+        ],
         "isAccordionReordered": True,
     }
 

@@ -47,8 +47,7 @@ def test_what_an_earlier_parent_had_under_way_is_forgotten(tmp_path):
     states = {"a": "running", "b": "waiting", "c": "time limit", "d": "failed"}
     told = {name: {"state": state, "exit_code": None} for name, state in states.items()}
     (tmp_path / "launcher.json").write_text(json.dumps({"pid": 1, "working": True, "jobs": told}))
-    ledger = Ledger(tmp_path)
-    ledger.forget({"d"})
+    ledger = Ledger(tmp_path, forget={"d"})
     ledger.write(working=True)
     assert json.loads((tmp_path / "launcher.json").read_text())["jobs"] == {"c": told["c"]}
 

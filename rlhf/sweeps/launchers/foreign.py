@@ -27,11 +27,13 @@ class Grid(Launcher):
     """The launcher that Hydra's own sweeper gets. That sweeper would hand over finished jobs
     too, and would stop after a batch in which one failed: only missing ones are handed over here,
     and there are no results to stumble over.
+
+    Args:
+        jobs: by their overrides, those that `inner` needs not see twice, nor once they are
+            finished.
     """
 
     def __init__(self, inner: Any, jobs: Mapping[tuple[str, ...], Job]) -> None:
-        """jobs: by their overrides, those that `inner` needs not see twice, nor once they are
-        finished."""
         self.inner, self.jobs = inner, jobs
         self.begun: set[str] = set()
 
@@ -103,8 +105,7 @@ def at_work(console: Console, directory: Path, missing: Collection[str] = ()) ->
         SystemExit: a signal came.
     """
     with owned(directory), unwinding():
-        ledger = Ledger(directory)
-        ledger.forget(missing)
+        ledger = Ledger(directory, forget=missing)
         ledger.write(working=True)
         try:
             yield

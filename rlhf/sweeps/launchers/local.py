@@ -157,10 +157,6 @@ def _run(
 def _conclude(
     console: Console, directory: Path, outcomes: Sequence[Outcome], code: int | None
 ) -> None:
-    """
-    Raises:
-        SystemExit: a signal had come, which asked for this code.
-    """
     with suppress(OSError):  # the terminal may be what was closed
         print_outcomes(console, outcomes)
         if code is not None:

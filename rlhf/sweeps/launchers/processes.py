@@ -75,17 +75,14 @@ class Running:
     gpu: str | None
     began: float = field(default_factory=time.monotonic)
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
     def hold_to(self, limit: float | None, grace: float) -> None:
-        if limit is None or self.seconds < limit:
+        seconds = time.monotonic() - self.began
+        if limit is None or seconds < limit:
             return
         if not self.outcome.overdue:
             self.outcome.overdue = True
             self.process.terminate()
-        elif self.seconds > limit + grace:
+        elif seconds > limit + grace:
             self.process.kill()
 
 
@@ -127,7 +124,7 @@ def _supervise(
             for sentinel in wait(list(running), timeout=POLL):
                 ended = running.pop(sentinel)
                 ended.process.join()
-                ended.outcome.end(ended.process.exitcode, ended.seconds)
+                ended.outcome.end(ended.process.exitcode, time.monotonic() - ended.began)
                 _tell_death(ended.outcome)
             for job in running.values():
                 job.hold_to(*limits)
@@ -146,8 +143,9 @@ def _start(
     context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None
 ) -> BaseProcess:
     outcome.job.directory.mkdir(parents=True, exist_ok=True)
-    arguments = (target, outcome.job, gpu)
-    process: BaseProcess = context.Process(target=_work, args=arguments, name=outcome.job.name)  # type: ignore[attr-defined]
+    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=_work, args=(target, outcome.job, gpu), name=outcome.job.name
+    )
     process.start()
     outcome.state = "running"
     return process

@@ -28,23 +28,6 @@ LOOK = 2.0  # seconds between looks at jobs that another launcher runs
 IDLE = ("waiting", "finished before", "not started")  # nothing is happening to them
 
 
-class Clock:
-    """Time left of a job's stage, from the iterations since it was first seen there."""
-
-    def __init__(self) -> None:
-        self.first: dict[tuple[Path, str], tuple[float, int]] = {}
-
-    def left(self, directory: Path, status: Mapping[str, Any]) -> str:
-        iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
-        began, start = self.first.setdefault(
-            (directory, str(status.get("stage"))), (time.monotonic(), iteration)
-        )
-        done = iteration - start
-        if done <= 0 or not total:
-            return ""
-        return duration((total - iteration) * (time.monotonic() - began) / done)
-
-
 def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]:
     """The outcomes that there is room for, in their order, and a row that counts the others ("" if
     there are none)."""
@@ -55,8 +38,8 @@ def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]
         range(len(outcomes)), key=lambda i: (rank.get(outcomes[i].state, len(URGENT)), i)
     )
     shown, rest = sorted(order[: rows - 1]), order[rows - 1 :]
-    count = Counter(outcomes[i].state for i in rest)
-    counted = ", ".join(f"{n} {state}" for state, n in count.most_common())
+    count = Counter(outcomes[i].state for i in rest).most_common()
+    counted = ", ".join(f"{n} {state}" for state, n in count)
     return [outcomes[i] for i in shown], f"{len(rest)} more: {counted}"
 
 
@@ -65,7 +48,7 @@ class SweepWatcher:
 
     def __init__(self, console: Console, live: Live | None) -> None:
         self.console, self.live = console, live
-        self.clock = Clock()
+        self.first: dict[tuple[Path, str], tuple[float, int]] = {}
         self.printed: dict[str, tuple[str, str, int]] = {}
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
@@ -82,12 +65,22 @@ class SweepWatcher:
         shown, rest = fitting(outcomes, rows)
         return jobs_table(map(self._row, shown), *PROGRESS, "left", rest=rest)
 
+    def left(self, directory: Path, status: Mapping[str, Any]) -> str:
+        """The time left of a job's stage, from the iterations since it was first seen there."""
+        iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
+        began, start = self.first.setdefault(
+            (directory, str(status.get("stage"))), (time.monotonic(), iteration)
+        )
+        if iteration <= start or not total:
+            return ""
+        return duration((total - iteration) * (time.monotonic() - began) / (iteration - start))
+
     def _row(self, outcome: Outcome) -> Row:
         directory = outcome.job.directory
         status = read_status(directory) if outcome.state not in ("waiting", "not started") else {}
         left = duration(outcome.seconds) if outcome.seconds else ""
         if outcome.state == "running":
-            left = self.clock.left(directory, status)
+            left = self.left(directory, status)
         return {
             "job": outcome.job.name,
             "state": outcome.state,
@@ -113,7 +106,7 @@ class SweepWatcher:
             code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""
             line = f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}"
         elif total:
-            left = self.clock.left(directory, status)
+            left = self.left(directory, status)
             left = f"  left {left}" if left else ""
             line = f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}"
         else:
@@ -170,7 +163,6 @@ def stderr_console() -> Console:
 
 @contextmanager
 def following(console: Console, directory: Path, names: Collection[str]) -> Iterator[None]:
-    """Around the launcher's work."""
     over = threading.Event()
     follower = Follower(directory, names)
 

@@ -32,9 +32,9 @@ STYLES = {
 }
 
 
-def say(console: Console, text: str) -> None:
+def say(console: Console, *lines: str) -> None:
     """Prints plain text, however long its lines are."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 
 def jobs_table(rows: Iterable[Row], *columns: str, rest: str = "") -> Table:
@@ -118,8 +118,4 @@ def _row(job: RunState) -> Row:
 
 
 def _print_end(console: Console, name: str, state: str, lines: Iterable[str], log: Path) -> None:
-    """Prints a job, the end of its log, and where the rest is."""
-    say(
-        console,
-        "\n".join([f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}"]),
-    )
+    say(console, f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}")

@@ -64,10 +64,6 @@ class Trial:
 
 
 def expect(right: bool, setting: str, value: object, expected: str) -> None:
-    """
-    Raises:
-        ValueError: a setting of a sweeper is not right.
-    """
     if not right:
         raise ValueError(f"hydra.sweeper.{setting}={value}: expected {expected}")
 
@@ -86,16 +82,13 @@ class SearchSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.hydra_context, self.config = hydra_context, config
+        self.directory = Path(str(config.hydra.sweep.dir))
         self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
         # the context has the config loader, which is all that a composer reads of a Hydra
         self.composer = Composer(self.hydra_context, Groups(hydra_context.config_loader))
         self.console = stderr_console()
-
-    @property
-    def directory(self) -> Path:
-        return Path(str(self.config.hydra.sweep.dir))
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search, or what is missing of it.
@@ -169,32 +162,30 @@ class SearchSweeper(Sweeper):
             if local:
                 raise
             why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
-            return [
+            results: list[dict[str, Any]] = [
                 (
-                    _trial(job, summary=read_json(job.directory / "summary.json"))
+                    {"summary": read_json(job.directory / "summary.json")}
                     if naming.is_finished(job.directory)
-                    else _trial(job, error=why)
+                    else {"error": why}
                 )
                 for job in started
             ]
+        else:
+            results = [
+                (
+                    {"summary": result.return_value}
+                    if result.status == JobStatus.COMPLETED
+                    else {"error": str(value_of(result))}
+                )
+                for result in returns
+            ]
         return [
-            (
-                _trial(job, summary=result.return_value)
-                if result.status == JobStatus.COMPLETED
-                else _trial(job, error=str(value_of(result)))
-            )
-            for job, result in zip(started, returns, strict=True)
+            Trial(overrides=job.overrides, run=job.name, **result)
+            for job, result in zip(started, results, strict=True)
         ]
-
-    def say(self, text: str) -> None:
-        say(self.console, text)
 
     def unanswered(self, text: str) -> JobFailed:
         """To be raised. The text is printed here: whoever catches it takes only the exit code."""
         text = redact_text(text)
-        self.say(text)
+        say(self.console, text)
         return JobFailed(text)
-
-
-def _trial(job: Job, **result: Any) -> Trial:
-    return Trial(overrides=job.overrides, run=job.name, **result)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rlhf.rundir.status import write_status
 from rlhf.sweeps.job import Job, Ledger, Outcome
 from rlhf.sweeps.screen import live
-from rlhf.sweeps.screen.live import Clock, Follower, SweepWatcher, fitting, following
+from rlhf.sweeps.screen.live import Follower, SweepWatcher, fitting, following
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def console():
 def test_time_left_counts_from_the_first_look(tmp_path, monkeypatch):
     now = iter([100.0, 110.0, 110.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
-    clock = Clock()
-    assert clock.left(tmp_path, {"stage": "ppo", "iteration": 2, "iterations": 10}) == ""
-    assert clock.left(tmp_path, {"stage": "ppo", "iteration": 4, "iterations": 10}) == "30 s"
+    watcher = SweepWatcher(console(), None)
+    assert watcher.left(tmp_path, {"stage": "ppo", "iteration": 2, "iterations": 10}) == ""
+    assert watcher.left(tmp_path, {"stage": "ppo", "iteration": 4, "iterations": 10}) == "30 s"
 
 
 def test_plain_lines_only_where_something_changed(outcome, tmp_path):
