@@ -4,19 +4,17 @@ only."""
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+NONFINITE = ("nan", "inf", "-inf")
 
 
 def number(value: Any) -> float | None:
     """A float for a number or one of "nan", "inf", "-inf"; None for anything else."""
-    if isinstance(value, (int, float)):
-        return float(value)
-    return NONFINITE.get(value) if isinstance(value, str) else None
+    known = isinstance(value, (int, float)) or value in NONFINITE
+    return float(value) if known else None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -55,8 +53,7 @@ class Lines:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset = 0
+        self.path, self._offset = path, 0
 
     def read(self) -> list[dict[str, Any]]:
         """The complete lines since the last call. Lines that are no JSON objects are left out."""

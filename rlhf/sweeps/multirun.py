@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,8 +77,13 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
     local, grid = isinstance(launcher, LocalLauncher), is_grid(sweeper)
     if local:
         launcher.checked = {job.overrides: job.config for job in planned.jobs}
-    else:
-        _settle_directory(config, directory)
+    else:  # jobs do not see the command, from which the directory's name follows
+        place = str(directory.absolute())
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = place
+            config.hydra.overrides.hydra.append(
+                "hydra.sweep.dir='{}'".format(place.replace("'", "\\'"))
+            )
     if grid:
         sweeper.launcher = Grid(launcher, {} if local else jobs_of(planned, directory))
     if not local and not isinstance(sweeper, SearchSweeper):
@@ -112,28 +117,6 @@ def _check_extra(config: DictConfig) -> None:
                 f"hydra/{part}={config.hydra.runtime.choices.get(f'hydra/{part}', extra)} needs a"
                 f" package that is not there: pip install 'rlhf[{extra}]'"
             )
-
-
-def _settle_directory(config: DictConfig, directory: Path) -> None:
-    """Jobs get the sweep's directory said outright: its name follows from the command, which
-    they do not see."""
-    with read_write(config), open_dict(config):
-        config.hydra.sweep.dir = str(directory.absolute())
-        config.hydra.overrides.hydra.append(
-            "hydra.sweep.dir='{}'".format(str(directory.absolute()).replace("'", "\\'"))
-        )
-
-
-@contextmanager
-def _own_start_method() -> Iterator[None]:
-    """Sets ours for a while: a process hands its default down to its children, and they do not know
-    joblib's (`loky`)."""
-    before = multiprocessing.get_start_method(allow_none=True)
-    multiprocessing.set_start_method(start_method(), force=True)
-    try:
-        yield
-    finally:
-        multiprocessing.set_start_method(before, force=True)
 
 
 _busy = Lock()  # held while a job of this worker runs
@@ -178,10 +161,15 @@ def job_task(
         _leave_with(os.getppid())
     if not naming.is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
-        with _busy, _own_start_method():
-            (outcome,), code = run_jobs(
-                [job], target, 1, preload=preloads([cfg]) if target is train else ()
-            )
+        before = multiprocessing.get_start_method(allow_none=True)
+        # a process hands its default down to its children, and they do not know joblib's (`loky`)
+        multiprocessing.set_start_method(start_method(), force=True)
+        preload = preloads([cfg]) if target is train else ()
+        try:
+            with _busy:
+                (outcome,), code = run_jobs([job], target, 1, preload=preload)
+        finally:
+            multiprocessing.set_start_method(before, force=True)
         if code is not None:
             # the signal was for this worker; one for the job alone is no concern of the others
             raise SystemExit(code)

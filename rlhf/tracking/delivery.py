@@ -20,9 +20,10 @@ from rlhf.rundir.files import write_json
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
 from rlhf.tracking.links import describe, with_tags
+from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.state import STATE, finite, key_of, now
 from rlhf.tracking.store import Client, StoredRun, connect, prepare_store
-from rlhf.tracking.summary import directory_tags, summary_run, sweep_lock
+from rlhf.tracking.summary import summary_run, sweep_lock
 
 KEY_TAG = "rlhf.key"
 
@@ -131,7 +132,11 @@ class Delivery:
             with sweep_lock(parent):
                 above["mlflow.parentRunId"] = summary_run(client, experiment_id, sweep, parent)
         if run is None:
-            tags = {KEY_TAG: state["key"], **directory_tags(self.directory)}
+            tags = {
+                KEY_TAG: state["key"],
+                DIRECTORY_TAG: str(self.directory.absolute()),
+                "mlflow.source.name": "rlhf",
+            }
             run = client.create_run(
                 experiment_id,
                 start_time=state["begun"],
@@ -170,4 +175,4 @@ def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRu
             return None
         return run if run.info.lifecycle_stage == "active" else None
     runs = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
-    return runs[0] if runs else None
+    return next(iter(runs), None)

@@ -72,19 +72,11 @@ def summary_run(client: Client, experiment_id: str, sweep: str, directory: Path)
     `sweep_lock`."""
     tags = {"sweep": sweep, "stage": "sweep"}
     runs = client.search_runs([experiment_id], with_tags(tags), max_results=1)
-    run = (
-        runs[0]
-        if runs
-        else client.create_run(
-            experiment_id, tags=tags | directory_tags(directory), run_name=f"sweep {sweep}"
-        )
-    )
+    if runs:
+        return str(runs[0].info.run_id)
+    tags |= {DIRECTORY_TAG: str(directory.absolute()), "mlflow.source.name": "rlhf"}
+    run = client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}")
     return str(run.info.run_id)
-
-
-def directory_tags(directory: Path) -> dict[str, str]:
-    """The tags by which a run's directory is found again."""
-    return {DIRECTORY_TAG: str(directory.absolute()), "mlflow.source.name": "rlhf"}
 
 
 def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequence[str]) -> str:

@@ -103,7 +103,6 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
 
 
 def _line(key: str) -> dict[str, Any]:
-    """A chart with what MLflow does not fill in by itself."""
     return {
         "type": "LINE",
         "metricKey": key,

@@ -107,20 +107,29 @@ def run_sweep(
         on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
         gpus = visible_gpus(os.environ) if on_gpu else ()
         n = min(at_once(n, cores=cores(), threads=threads, gpus=len(gpus)), len(missing))
-        _announce(console, directory, (len(jobs), len(distinct), len(missing)), n, threads)
+        _announce(console, directory, len(jobs), len(distinct), len(missing), n, threads)
         if missing:
             limits = {"gpus": gpus, "time_limit": time_limit, "grace": grace}
             ran, code = _run(missing, configs, target, n, directory, console, **limits)
             outcomes |= {outcome.job.name: outcome for outcome in ran}
-        _conclude(console, directory, list(outcomes.values()), code)
+        with suppress(OSError):  # the terminal may be what was closed
+            print_outcomes(console, list(outcomes.values()))
+            if code is not None:
+                say(console, f"stopped; the same command goes on from here ({directory})")
+    if code is not None:
+        raise SystemExit(code)
     return [outcomes[job.name] for job in jobs]
 
 
 def _announce(
-    console: Console, directory: Path, counts: tuple[int, int, int], n: int, threads: int
+    console: Console,
+    directory: Path,
+    jobs: int,  # those that were asked for
+    distinct: int,
+    missing: int,
+    n: int,
+    threads: int,
 ) -> None:
-    """`counts`: the jobs that were asked for, the distinct ones, those that are missing."""
-    jobs, distinct, missing = counts
     parts = [f"{distinct} jobs in {directory}"]
     if distinct < jobs:
         parts.append(f"{jobs - distinct} more would be the same runs again")
@@ -152,17 +161,6 @@ def _run(
         ended = run_jobs(missing, target, n, preload=preload, watch=ledger.update, **limits)
         ledger.write(working=False)
     return ended
-
-
-def _conclude(
-    console: Console, directory: Path, outcomes: Sequence[Outcome], code: int | None
-) -> None:
-    with suppress(OSError):  # the terminal may be what was closed
-        print_outcomes(console, outcomes)
-        if code is not None:
-            say(console, f"stopped; the same command goes on from here ({directory})")
-    if code is not None:
-        raise SystemExit(code)
 
 
 class LocalLauncher(Launcher):

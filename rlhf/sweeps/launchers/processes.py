@@ -134,7 +134,6 @@ def _supervise(
         deadline = time.monotonic() + limits[1]
         for job in running.values():
             job.process.join(max(0.0, deadline - time.monotonic()))
-        for job in running.values():
             job.process.kill()  # nothing to one that has ended
             job.process.join()
 

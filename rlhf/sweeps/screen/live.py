@@ -78,14 +78,12 @@ class SweepWatcher:
     def _row(self, outcome: Outcome) -> Row:
         directory = outcome.job.directory
         status = read_status(directory) if outcome.state not in ("waiting", "not started") else {}
-        left = duration(outcome.seconds) if outcome.seconds else ""
-        if outcome.state == "running":
-            left = self.left(directory, status)
+        took = duration(outcome.seconds) if outcome.seconds else ""
         return {
             "job": outcome.job.name,
             "state": outcome.state,
             **progress(directory, status),
-            "left": left,
+            "left": self.left(directory, status) if outcome.state == "running" else took,
         }
 
     def _say(self, outcome: Outcome) -> None:

@@ -33,7 +33,6 @@ STYLES = {
 
 
 def say(console: Console, *lines: str) -> None:
-    """Prints plain text, however long its lines are."""
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 

@@ -138,8 +138,12 @@ class SearchSweeper(Sweeper):
         if isinstance(self.launcher, LocalLauncher):
             self.launcher.checked |= dict(planned)
         else:
-            given = [str(line) for line in self.config.hydra.overrides.task]
-            write_sweep(self.directory, jobs, study=planned[0][1].study, overrides=given)
+            write_sweep(
+                self.directory,
+                jobs,
+                study=planned[0][1].study,
+                overrides=list(self.config.hydra.overrides.task),
+            )
             prepare_tracking([config for _, config in planned])
         # two that are the same run would meet in one directory
         distinct = {job.name: job for job in reversed(jobs)}

@@ -141,8 +141,11 @@ class FindSweeper(SearchSweeper):
             except NoBracket as error:
                 why = str(error)
                 break
-            measured = [point.x for point in points]
-            lines = [line for line in map(setting.line, proposed) if _value(line) not in measured]
+            lines = [
+                line
+                for line in map(setting.line, proposed)
+                if all(point.x != _value(line) for point in points)
+            ]
             if not lines:
                 why = "the next value is the last one"
                 break
