@@ -13,8 +13,7 @@ NONFINITE = ("nan", "inf", "-inf")
 
 def number(value: Any) -> float | None:
     """A float for a number or one of "nan", "inf", "-inf"; None for anything else."""
-    known = isinstance(value, (int, float)) or value in NONFINITE
-    return float(value) if known else None
+    return float(value) if isinstance(value, (int, float)) or value in NONFINITE else None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -164,10 +164,11 @@ def job_task(
         before = multiprocessing.get_start_method(allow_none=True)
         # a process hands its default down to its children, and they do not know joblib's (`loky`)
         multiprocessing.set_start_method(start_method(), force=True)
-        preload = preloads([cfg]) if target is train else ()
         try:
             with _busy:
-                (outcome,), code = run_jobs([job], target, 1, preload=preload)
+                (outcome,), code = run_jobs(
+                    [job], target, 1, preload=preloads([cfg]) if target is train else ()
+                )
         finally:
             multiprocessing.set_start_method(before, force=True)
         if code is not None:

@@ -93,8 +93,8 @@ def send_samples(client: Client, run_id: str, directory: Path) -> None:
     if rows:
         rows.sort(key=lambda row: -row["iteration"])
         columns = list(dict.fromkeys(["prompt", "response", *(key for row in rows for key in row)]))
-        cells = [[row.get(column) for column in columns] for row in rows]
-        client.log_dict(run_id, {"columns": columns, "data": cells}, TABLE)
+        table = {"columns": columns, "data": [[row.get(key) for key in columns] for row in rows]}
+        client.log_dict(run_id, table, TABLE)
         client.set_tag(
             run_id, "mlflow.loggedArtifacts", json.dumps([{"path": TABLE, "type": "table"}])
         )

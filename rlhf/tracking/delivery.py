@@ -69,8 +69,13 @@ class Delivery:
         assert self._client is not None
         run_id = self.state["run_id"]
         last = max(self.state["delivered"], 0)
-        stamp = self._times.get(last, self.state["begun"])
-        artifacts.send_end(self._client, run_id, self.directory, step=last, timestamp=stamp)
+        artifacts.send_end(
+            self._client,
+            run_id,
+            self.directory,
+            step=last,
+            timestamp=self._times.get(last, self.state["begun"]),
+        )
         for name in artifacts.FILES:
             artifacts.send_file(self._client, run_id, self.directory / name)
         artifacts.send_samples(self._client, run_id, self.directory)

@@ -54,8 +54,10 @@ def run_place(experiment_id: str, run_id: str) -> str:
 
 def runs_place(experiment_id: str, search: str) -> str:
     """The same of the list of an experiment's runs that a search finds, by name."""
-    order = f"orderByKey={quote(BY_NAME)}&orderByAsc=true"
-    return f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}&{order}&{MODE}"
+    return (
+        f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}"
+        f"&orderByKey={quote(BY_NAME)}&orderByAsc=true&{MODE}"
+    )
 
 
 def view_link(
@@ -63,8 +65,10 @@ def view_link(
 ) -> str:
     """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs
     side by side."""
-    place = f"{page(uri)}#/experiments/{experiment_id}/runs"
-    return f"{place}?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
+    return (
+        f"{page(uri)}#/experiments/{experiment_id}/runs"
+        f"?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
+    )
 
 
 def with_tags(tags: Mapping[str, str]) -> str:

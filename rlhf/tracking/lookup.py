@@ -44,7 +44,7 @@ def run_ids(uri: str) -> list[str]:
     query = "select run_uuid from runs order by start_time desc limit 1000"
     try:
         path = _store(uri)
-        return [] if path is None else _column(path, query)
+        return _column(path, query) if path else []
     except LookupError:
         return []
 

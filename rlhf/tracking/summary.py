@@ -75,8 +75,7 @@ def summary_run(client: Client, experiment_id: str, sweep: str, directory: Path)
     if runs:
         return str(runs[0].info.run_id)
     tags |= {DIRECTORY_TAG: str(directory.absolute()), "mlflow.source.name": "rlhf"}
-    run = client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}")
-    return str(run.info.run_id)
+    return str(client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}").info.run_id)
 
 
 def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequence[str]) -> str:

@@ -43,9 +43,9 @@ def save_views(
     def save(kind: str, state: dict[str, Any]) -> str:
         name = re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
         if not _edited(there.get(TAG + name)):
-            title, moment = f"{sweep}: {kind}", now()
+            moment = now()
             saved = {
-                "name": title,
+                "name": f"{sweep}: {kind}",
                 "createdAt": moment,
                 "updatedAt": moment,
                 "state": compact(state),

@@ -77,8 +77,10 @@ def hand_over(
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
-        done = len(names) - len(missing)
-        say(console, f"{len(names)} jobs in {directory}; {done} finished before")
+        say(
+            console,
+            f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before",
+        )
         try:
             if missing:
                 prepare_tracking(configs)

@@ -83,8 +83,7 @@ def run_sweep(
     are tried again.
 
     Args:
-        planned: each job's overrides and checked config, in order. Jobs that are the same run are
-            run once.
+        planned: each job's overrides and checked config, in order; the same run is run once.
         n: jobs at a time; None: one a GPU where jobs use them, else half the cores, fewer where a
             job has several threads.
         time_limit: seconds for each job, waiting for a stage included; one past it is asked to
@@ -150,7 +149,6 @@ def _run(
     console: Console,
     **limits: Any,
 ) -> tuple[list[Outcome], int | None]:
-    """`run_jobs` under the eyes of the terminal and of launcher.json."""
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
     with watching(console) as watcher:

@@ -47,12 +47,8 @@ def preloads(configs: Sequence[Config]) -> list[str]:
 def prepare_tracking(configs: Sequence[Config]) -> None:
     """Makes the tracking databases, once and before any job. A store that does not answer stops no
     sweep."""
-    stores = {
-        (cfg.tracking.uri, cfg.tracking.experiment)
-        for cfg in configs
-        if isinstance(cfg.tracking, MLflowTracker)
-    }
-    for uri, experiment in sorted(stores):
+    tracked = [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]
+    for uri, experiment in sorted({(store.uri, store.experiment) for store in tracked}):
         try:
             prepare_store(uri, experiment)
         except Exception as error:

@@ -38,8 +38,8 @@ def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]
         range(len(outcomes)), key=lambda i: (rank.get(outcomes[i].state, len(URGENT)), i)
     )
     shown, rest = sorted(order[: rows - 1]), order[rows - 1 :]
-    count = Counter(outcomes[i].state for i in rest).most_common()
-    counted = ", ".join(f"{n} {state}" for state, n in count)
+    count = Counter(outcomes[i].state for i in rest)
+    counted = ", ".join(f"{n} {state}" for state, n in count.most_common())
     return [outcomes[i] for i in shown], f"{len(rest)} more: {counted}"
 
 

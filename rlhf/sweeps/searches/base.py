@@ -156,12 +156,10 @@ class SearchSweeper(Sweeper):
         """If a launcher other than ours gives up, the jobs that finished count and the others
         are failed trials."""
         local = isinstance(self.launcher, LocalLauncher)
-        names = {job.name for job in started}
+        names, lines = {job.name for job in started}, [list(job.overrides) for job in started]
         try:
             with nullcontext() if local else following(self.console, self.directory, names):
-                returns = self.launcher.launch(
-                    [list(job.overrides) for job in started], initial_job_idx=self.started
-                )
+                returns = self.launcher.launch(lines, initial_job_idx=self.started)
         except Exception as error:
             if local:
                 raise
