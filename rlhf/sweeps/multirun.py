@@ -161,16 +161,15 @@ def job_task(
         _leave_with(os.getppid())
     if not naming.is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
-        before = multiprocessing.get_start_method(allow_none=True)
-        # a process hands its default down to its children, and they do not know joblib's (`loky`)
-        multiprocessing.set_start_method(start_method(), force=True)
-        try:
-            with _busy:
-                (outcome,), code = run_jobs(
-                    [job], target, 1, preload=preloads([cfg]) if target is train else ()
-                )
-        finally:
-            multiprocessing.set_start_method(before, force=True)
+        preload = preloads([cfg]) if target is train else ()
+        with _busy:
+            before = multiprocessing.get_start_method(allow_none=True)
+            # children get their parent's default, and do not know joblib's (`loky`)
+            multiprocessing.set_start_method(start_method(), force=True)
+            try:
+                (outcome,), code = run_jobs([job], target, 1, preload=preload)
+            finally:
+                multiprocessing.set_start_method(before, force=True)
         if code is not None:
             # the signal was for this worker; one for the job alone is no concern of the others
             raise SystemExit(code)

@@ -105,17 +105,19 @@ def send_datasets(client: Client, run_id: str, datasets: Sequence[Mapping[str, A
     finds runs by them."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    inputs = [
-        DatasetInput(
-            Dataset(
-                name=data["name"],
-                digest=data["digest"][:16],
-                source_type="rlhf",
-                source=data["source"],
-                profile=json.dumps({"num_rows": data["rows"]}),
-            ),
-            tags=[InputTag("mlflow.data.context", "training")],
-        )
-        for data in datasets
-    ]
-    client.log_inputs(run_id, datasets=inputs)
+    client.log_inputs(
+        run_id,
+        datasets=[
+            DatasetInput(
+                Dataset(
+                    name=data["name"],
+                    digest=data["digest"][:16],
+                    source_type="rlhf",
+                    source=data["source"],
+                    profile=json.dumps({"num_rows": data["rows"]}),
+                ),
+                tags=[InputTag("mlflow.data.context", "training")],
+            )
+            for data in datasets
+        ],
+    )

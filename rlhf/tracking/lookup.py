@@ -25,10 +25,11 @@ def run_directory(uri: str, run_id: str) -> Path:
             gone.
     """
     path, query = _store(uri), "select value from tags where run_uuid = ? and key = ?"
-    if path is None:
-        places = _directories_at(absolute_uri(uri), run_id)
-    else:
-        places = _column(path, query, run_id, DIRECTORY_TAG)
+    places = (
+        _directories_at(absolute_uri(uri), run_id)
+        if path is None
+        else _column(path, query, run_id, DIRECTORY_TAG)
+    )
     if not places:
         raise LookupError(f"{run_id} is no run of rlhf in {redact_text(uri)}.")
     written = Path(places[0])

@@ -209,7 +209,6 @@ def _job_return(outcome: Outcome) -> JobReturn:
     job, good = outcome.job, outcome.state in GOOD
     result = QuietReturn(overrides=job.overrides, working_dir=str(job.directory), task_name="rlhf")
     result.status = JobStatus.COMPLETED if good else JobStatus.FAILED
-    result.return_value = (
-        read_json(job.directory / "summary.json") or None if good else JobFailed(outcome.sentence)
-    )
+    summary = read_json(job.directory / "summary.json") or None
+    result.return_value = summary if good else JobFailed(outcome.sentence)
     return result

@@ -190,7 +190,7 @@ def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
 def _redirect(log: Path) -> None:
     """Everything this process and its libraries print goes to the end of its log."""
     with log.open("ab") as end, open(os.devnull, "rb") as nothing:
-        for file, stream in ((nothing, 0), (end, 1), (end, 2)):
+        for file, stream in ((end, 1), (end, 2), (nothing, 0)):
             os.dup2(file.fileno(), stream)
     for stream_file in (sys.stdout, sys.stderr):
         stream_file.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -82,13 +82,16 @@ class SearchSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.hydra_context, self.config = hydra_context, config
-        self.directory = Path(str(config.hydra.sweep.dir))
         self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
         # the context has the config loader, which is all that a composer reads of a Hydra
         self.composer = Composer(self.hydra_context, Groups(hydra_context.config_loader))
         self.console = stderr_console()
+
+    @property
+    def directory(self) -> Path:
+        return Path(str(self.config.hydra.sweep.dir))  # it may be made absolute after `setup`
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search, or what is missing of it.

@@ -56,8 +56,8 @@ class OptunaSweeper(SearchSweeper):
         )
         expect(sampler in SAMPLERS, "sampler", sampler, f"one of {', '.join(SAMPLERS)}")
         for name, value in (("n_trials", n_trials), ("n_jobs", n_jobs)):
-            right = isinstance(value, int) and value >= 1
-            expect(right, name, value, "a whole number of at least 1")
+            whole = isinstance(value, int) and value >= 1
+            expect(whole, name, value, "a whole number of at least 1")
         self.sampler, self.seed, self.storage = sampler, seed, storage
         self.n_trials, self.n_jobs = n_trials, n_jobs
 
