@@ -229,11 +229,15 @@ def task(config: DictConfig) -> int | dict[str, Any]:
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import open_dict
 
     from rlhf.config.validate import validate
     from rlhf.runs.execute import directory_of, execute
 
-    cfg, hydra_config = validate(config), HydraConfig.get()
+    hydra_config = HydraConfig.get()
+    with open_dict(config):  # Hydra took its node out; a user's own pieces have their names there
+        config.hydra = {"runtime": {"choices": hydra_config.runtime.choices}}
+    cfg = validate(config)
     if hydra_config.mode == RunMode.MULTIRUN:
         from rlhf.sweeps.multirun import job_task
 
