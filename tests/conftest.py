@@ -61,7 +61,7 @@ def rundirs():
 @pytest.fixture(scope="session")
 def store(tmp_path_factory) -> str:
     """A real MLflow database, made once: that takes seconds."""
-    from rlhf.tracking import prepare_store
+    from rlhf.tracking.store import prepare_store
 
     uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
     prepare_store(uri, "unit")

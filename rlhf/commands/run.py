@@ -105,13 +105,14 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
     """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
     import hydra
 
+    from rlhf.config.composition.hydra_internals import register_plugin
     from rlhf.config.composition.resolve import register_resolvers
     from rlhf.config.composition.session import prefer_our_launchers
-    from rlhf.sweeps.launchers.local import register_launcher
+    from rlhf.sweeps.launchers.local import LocalLauncher
 
     register_resolvers()
     OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
-    register_launcher()
+    register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
     prefer_our_launchers()
     sys.argv = [sys.argv[0], *arguments]
     hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
@@ -154,7 +155,7 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
     if is_finished(directory):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
-        from rlhf.tracking import deliver
+        from rlhf.tracking.mlflow import deliver
 
         if warning := deliver(directory):
             print(warning, file=sys.stderr)

@@ -14,11 +14,11 @@ from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.metrics import GOLD
 from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
-from rlhf.tracking import compare_link, deliver, log_sweep_summary, pending, run_link, ui_command
-from rlhf.tracking.links import view_link
-from rlhf.tracking.relations import relabel
+from rlhf.tracking.links import compare_link, relabel, run_link, ui_command, view_link
+from rlhf.tracking.mlflow import deliver, pending
 from rlhf.tracking.state import read_state
 from rlhf.tracking.store import connect, database, prepare_store
+from rlhf.tracking.summary import log_sweep_summary
 from rlhf.tracking.views import save_views
 
 WIDTH = 800  # pixels

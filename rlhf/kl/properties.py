@@ -28,7 +28,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-P = TypeVar("P")
+P = TypeVar(
+    "P", "ControllerProperties", "EstimatorProperties", "PlacementProperties", "ReferenceProperties"
+)
 Kind = Literal["reward", "loss", "sequence_loss", "both"]
 
 COUNTED_TWICE = (
@@ -134,120 +136,109 @@ def _name(piece: object) -> str:
 
 # --- ours, by their YAML names
 
-CONTROLLERS = {
-    piece.name: piece
-    for piece in (
-        ControllerProperties(name="fixed", constant=True),
-        ControllerProperties(name="linear"),
-        ControllerProperties(name="cosine"),
-        *(
-            ControllerProperties(name=name, follows_kl=True, multiplies=True)
-            for name in ("adaptive", "adaptive_alpaca_farm", "pid", "dual")
-        ),
-    )
-}
 
-PLACEMENTS = {
-    piece.name: piece
-    for piece in (
-        PlacementProperties(name="reward", in_reward=True),
-        PlacementProperties(name="loss", in_loss=True),
-        PlacementProperties(name="sequence_loss", in_loss=True, of_sequence=True),
-        PlacementProperties(name="both", in_reward=True, in_loss=True),
-    )
-}
+def _by_name(*pieces: P) -> dict[str, P]:
+    return {piece.name: piece for piece in pieces}
 
-REFERENCES = {
-    piece.name: piece
-    for piece in (
-        ReferenceProperties(name="sft"),
-        ReferenceProperties(name="ema", moves=True),
-        ReferenceProperties(name="synced", moves=True, restarts=True),
-    )
-}
 
-ESTIMATORS = {
-    piece.name: piece
-    for piece in (
-        EstimatorProperties(
-            name="k1",
-            refused={
-                "both": COUNTED_TWICE,
-                "loss": (
-                    "the expected gradient of k1 is zero; put it in the reward, or use k2 or k3."
-                ),
-                "sequence_loss": (
-                    "its expected gradient is zero; use k2, whose gradient is that of the sequence"
-                    " KL."
-                ),
-            },
-            descends={"reward": "the sequence KL, exactly"},
-        ),
-        EstimatorProperties(
-            name="k2",
-            descends={
-                "reward": (
-                    "no divergence: the score-function part of E[sum_t d²/2], weak near the"
-                    " reference"
-                ),
-                "loss": "the KL of each token, without the KL that it causes later",
-                "sequence_loss": "the sequence KL, exactly",
-            },
-        ),
-        EstimatorProperties(
-            name="k3",
-            descends={
-                "reward": (
-                    "no divergence: near the KL minus the forward KL, so almost nothing near the"
-                    " reference"
-                ),
-                "loss": "the forward KL of each token, without what it causes later",
-                "sequence_loss": (
-                    "the forward KL of the sequences, exactly where D >= -20 (k3 is clamped below)"
-                ),
-            },
-        ),
-        EstimatorProperties(
-            name="abs",
-            descends={
-                "reward": "no divergence: the score-function part of E[sum_t |d|]",
-                "loss": "twice the total variation of each token, without what it causes later",
-                "sequence_loss": "twice the total variation of the sequences",
-            },
-        ),
-        EstimatorProperties(
-            name="k1_clamped",
-            refused={
-                "both": COUNTED_TWICE,
-                "loss": (
-                    "its gradient pushes every token above the reference alike, however far it is"
-                    " (that of the total variation, not of a KL); put it in the reward, or use k2"
-                    " or k3."
-                ),
-                "sequence_loss": (
-                    "its gradient is that of the total variation, not of a KL; use k2, or put it in"
-                    " the reward."
-                ),
-            },
-            descends={"reward": "no divergence: the score-function part of E[sum_t max(d, 0)]"},
-        ),
-        EstimatorProperties(
-            name="exact",
-            needs_policy_samples=False,
-            refused={
-                "reward": (
-                    "a token's exact KL does not depend on the token that was drawn, so its own"
-                    " term would get no gradient; use kl/placement=both."
-                ),
-                "loss": (
-                    "the KL that a token causes later would get no gradient; use kl/placement=both."
-                ),
-                "sequence_loss": (
-                    "it is a sum over one token's vocabulary, and a response has none; use k2, or"
-                    " kl/placement=both."
-                ),
-            },
-            descends={"both": "the sequence KL, exactly, with less variance than k1 in the reward"},
-        ),
-    )
-}
+CONTROLLERS = _by_name(
+    ControllerProperties(name="fixed", constant=True),
+    ControllerProperties(name="linear"),
+    ControllerProperties(name="cosine"),
+    *(
+        ControllerProperties(name=name, follows_kl=True, multiplies=True)
+        for name in ("adaptive", "adaptive_alpaca_farm", "pid", "dual")
+    ),
+)
+
+PLACEMENTS = _by_name(
+    PlacementProperties(name="reward", in_reward=True),
+    PlacementProperties(name="loss", in_loss=True),
+    PlacementProperties(name="sequence_loss", in_loss=True, of_sequence=True),
+    PlacementProperties(name="both", in_reward=True, in_loss=True),
+)
+
+REFERENCES = _by_name(
+    ReferenceProperties(name="sft"),
+    ReferenceProperties(name="ema", moves=True),
+    ReferenceProperties(name="synced", moves=True, restarts=True),
+)
+
+ESTIMATORS = _by_name(
+    EstimatorProperties(
+        name="k1",
+        refused={
+            "both": COUNTED_TWICE,
+            "loss": ("the expected gradient of k1 is zero; put it in the reward, or use k2 or k3."),
+            "sequence_loss": (
+                "its expected gradient is zero; use k2, whose gradient is that of the sequence KL."
+            ),
+        },
+        descends={"reward": "the sequence KL, exactly"},
+    ),
+    EstimatorProperties(
+        name="k2",
+        descends={
+            "reward": (
+                "no divergence: the score-function part of E[sum_t d²/2], weak near the reference"
+            ),
+            "loss": "the KL of each token, without the KL that it causes later",
+            "sequence_loss": "the sequence KL, exactly",
+        },
+    ),
+    EstimatorProperties(
+        name="k3",
+        descends={
+            "reward": (
+                "no divergence: near the KL minus the forward KL, so almost nothing near the"
+                " reference"
+            ),
+            "loss": "the forward KL of each token, without what it causes later",
+            "sequence_loss": (
+                "the forward KL of the sequences, exactly where D >= -20 (k3 is clamped below)"
+            ),
+        },
+    ),
+    EstimatorProperties(
+        name="abs",
+        descends={
+            "reward": "no divergence: the score-function part of E[sum_t |d|]",
+            "loss": "twice the total variation of each token, without what it causes later",
+            "sequence_loss": "twice the total variation of the sequences",
+        },
+    ),
+    EstimatorProperties(
+        name="k1_clamped",
+        refused={
+            "both": COUNTED_TWICE,
+            "loss": (
+                "its gradient pushes every token above the reference alike, however far it is"
+                " (that of the total variation, not of a KL); put it in the reward, or use k2"
+                " or k3."
+            ),
+            "sequence_loss": (
+                "its gradient is that of the total variation, not of a KL; use k2, or put it in"
+                " the reward."
+            ),
+        },
+        descends={"reward": "no divergence: the score-function part of E[sum_t max(d, 0)]"},
+    ),
+    EstimatorProperties(
+        name="exact",
+        needs_policy_samples=False,
+        refused={
+            "reward": (
+                "a token's exact KL does not depend on the token that was drawn, so its own"
+                " term would get no gradient; use kl/placement=both."
+            ),
+            "loss": (
+                "the KL that a token causes later would get no gradient; use kl/placement=both."
+            ),
+            "sequence_loss": (
+                "it is a sum over one token's vocabulary, and a response has none; use k2, or"
+                " kl/placement=both."
+            ),
+        },
+        descends={"both": "the sequence KL, exactly, with less variance than k1 in the reward"},
+    ),
+)

@@ -43,8 +43,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with path.open("a") as file:
-        for row in rows:
-            file.write(json.dumps(plain_number(row), ensure_ascii=False) + "\n")
+        file.writelines(json.dumps(plain_number(row), ensure_ascii=False) + "\n" for row in rows)
         file.flush()
         os.fsync(file.fileno())
 
@@ -59,9 +58,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 def keep_until(path: Path, iteration: int) -> None:
     """Drops what lies after `iteration`, and a cut last line: a resumed run writes it again."""
-    rows = read_jsonl(path)
-    kept = [row for row in rows if row["iteration"] <= iteration]
     if path.exists():
+        kept = [row for row in read_jsonl(path) if row["iteration"] <= iteration]
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 
 
@@ -69,9 +67,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        name = f"{prefix}{key}"
         nested = isinstance(value, Mapping) and value
-        flat |= flatten(value, f"{name}.") if nested else {name: value}
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return flat
 
 

@@ -19,14 +19,11 @@ def owned(directory: Path) -> Iterator[None]:
         RunFailed: another process is at work in it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = FileLock(directory / ".lock").acquire(timeout=0)
     except Timeout:
         raise RunFailed(
             f"another rlhf is at work in {directory}: wait for it, or stop it first"
         ) from None
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()

@@ -4,23 +4,16 @@ only."""
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+NONFINITE = ("nan", "inf", "-inf")
 
 
 def number(value: Any) -> float | None:
     """A float for a number or one of "nan", "inf", "-inf"; None for anything else."""
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, (int, float)):
-        return float(value)
-    if isinstance(value, str):
-        return NONFINITE.get(value)
-    return None
+    return float(value) if isinstance(value, (int, float)) or value in NONFINITE else None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -33,8 +26,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def last_row(path: Path) -> dict[str, Any]:
     """The last whole line of a JSON Lines file; empty where there is none."""
-    whole = _end_of(path, 16384).rpartition("\n")[0]
-    return _parse(whole.rpartition("\n")[2]) or {}
+    return _parse(_end_of(path, 16384).rpartition("\n")[0].rpartition("\n")[2]) or {}
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -60,8 +52,7 @@ class Lines:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset = 0
+        self.path, self._offset = path, 0
 
     def read(self) -> list[dict[str, Any]]:
         """The complete lines since the last call. Lines that are no JSON objects are left out."""

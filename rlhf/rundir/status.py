@@ -37,11 +37,8 @@ LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how
 
 def write_status(directory: Path, *, state: str, **details: Any) -> None:
     """state: running, finished, failed or stopped. Details not given stay as they were."""
-    before = read_status(directory)
-    write_json(
-        directory / "status.json",
-        {**before, "error": None, **details, "state": state, **this_process(), "time": time.time()},
-    )
+    details = {**read_status(directory), "error": None, **details, "state": state}
+    write_json(directory / "status.json", {**details, **this_process(), "time": time.time()})
 
 
 def this_process() -> dict[str, Any]:
@@ -114,7 +111,7 @@ class SweepLauncher:
 def read_launcher(directory: Path) -> SweepLauncher:
     """Of a sweep's directory; one that knows nothing where there is no launcher.json."""
     written = read_json(directory / LAUNCHER)
-    at_work = bool(written.get("working")) and is_alive(written) is not False
+    at_work = written.get("working") and is_alive(written) is not False
     return SweepLauncher(
         parent=written.get("pid") if at_work else None, jobs=written.get("jobs", {})
     )
@@ -159,3 +156,11 @@ def run_state(directory: Path, launcher: SweepLauncher | None = None) -> RunStat
     elif state == "not started" and launcher.parent is not None:
         state = "waiting"
     return RunState(directory=directory, state=state, exit_code=code, status=status)
+
+
+def sweep_jobs(directory: Path, launcher: SweepLauncher | None = None) -> list[RunState]:
+    """Every job of a sweep's sweep.json, and every other run that lies in its directory."""
+    launcher = launcher or read_launcher(directory)
+    named = [str(job["name"]) for job in read_json(directory / "sweep.json").get("jobs", ())]
+    others = sorted(path.parent.name for path in directory.glob("*/status.json"))
+    return [run_state(directory / name, launcher) for name in dict.fromkeys([*named, *others])]

@@ -1,12 +1,14 @@
-"""A job of a sweep, what became of it, and the list of them in sweep.json."""
+"""A job of a sweep, what became of it, and the two lists of them in the sweep's directory:
+sweep.json, and launcher.json for those who look on."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rlhf.config import naming
 from rlhf.config.schema import Config
@@ -50,18 +52,14 @@ class Outcome:
                 "time limit" if self.overdue else "stopped" if exit_code in STOP_CODES else "failed"
             )
 
-    def fail(self, error: str) -> None:
-        """Ends it with an error: it has no process, and maybe no log."""
-        self.state, self.exit_code, self.error = "failed", 1, error
-
     @property
     def ended(self) -> str:
         """How it ended, in words: `exit 1`, `SIGKILL`."""
         if self.exit_code is None:
             return ""
         if self.exit_code < 0:
-            known = {int(number): number.name for number in signal.Signals}
-            return known.get(-self.exit_code, f"signal {-self.exit_code}")
+            names = {int(number): number.name for number in signal.Signals}
+            return names.get(-self.exit_code, f"signal {-self.exit_code}")
         return f"exit {self.exit_code}"
 
     @property
@@ -81,17 +79,13 @@ class JobFailed(RuntimeError):
     """Raised to a sweeper that asks for the result of a job that has none."""
 
 
-class Watcher(Protocol):
-    """Called whenever something may have changed."""
-
-    def update(self, outcomes: Sequence[Outcome]) -> None: ...
+Watch = Callable[[Sequence[Outcome]], object]  # called whenever something may have changed
 
 
 def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
     """The job's directory and the config it will find there: the sweep's name and its own place
     filled in."""
-    base = sweep_directory / cfg.paths.run_name
-    directory = naming.run_directory(base, cfg.rerun)
+    directory = naming.run_directory(sweep_directory / cfg.paths.run_name, cfg.rerun)
     plain = {**cfg.plain(), "sweep": sweep_directory.name}
     plain["paths"] = {
         **plain["paths"],
@@ -118,3 +112,51 @@ def write_sweep(
             "jobs": list(entries.values()),
         },
     )
+
+
+class Ledger:
+    """launcher.json: who runs the sweep and how each job stands, which only the parent knows of a
+    job that was killed. Before another watch: it writes the file whenever a job's state has
+    changed. Jobs that ended under earlier commands stay in it.
+
+    Made by the process that owns the sweep: what an earlier parent had running or waiting is left
+    out.
+    """
+
+    def __init__(
+        self, directory: Path, inner: Watch | None = None, forget: Collection[str] = ()
+    ) -> None:
+        self.path, self.inner = directory / status.LAUNCHER, inner
+        self.jobs: dict[str, Any] = {
+            name: job
+            for name, job in read_json(self.path).get("jobs", {}).items()
+            if job.get("state") in (*GOOD, *BAD) and name not in forget
+        }
+        self.written: dict[str, Any] | None = None
+
+    def update(self, outcomes: Sequence[Outcome]) -> None:
+        self.jobs |= {
+            o.job.name: {"state": o.state, "exit_code": o.exit_code, "seconds": round(o.seconds, 1)}
+            for o in outcomes
+        }
+        if self.jobs != self.written:
+            self.write(working=True)
+        if self.inner is not None:
+            self.inner(outcomes)
+
+    def write(self, *, working: bool) -> None:
+        """A full disk stops no sweep: the file is for onlookers only, and is tried again at the
+        next look."""
+        try:
+            write_json(
+                self.path,
+                {
+                    **status.this_process(),
+                    "time": time.time(),
+                    "working": working,
+                    "jobs": self.jobs,
+                },
+            )
+            self.written = dict(self.jobs)
+        except OSError:
+            self.written = None

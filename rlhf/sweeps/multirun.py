@@ -7,8 +7,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,15 +28,14 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import LAUNCHER
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
 from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of
-from rlhf.sweeps.launchers.local import LocalLauncher, register_launcher, train
+from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
-from rlhf.sweeps.screen.follow import stderr_console
+from rlhf.sweeps.screen.live import stderr_console
 from rlhf.sweeps.searches.base import SearchSweeper
 from rlhf.sweeps.searches.find import FindSweeper
 from rlhf.sweeps.searches.optuna import OptunaSweeper
 
-FAILED = 1
 EXTRAS = (  # in the class's name, the package, the extra
     ("hydra_joblib_launcher", "hydra_plugins.hydra_joblib_launcher", "joblib"),
     ("hydra_submitit_launcher", "hydra_plugins.hydra_submitit_launcher", "slurm"),
@@ -58,9 +57,8 @@ def sweep(
         RunFailed: another process is at work on this sweep.
         SystemExit: a signal stopped it.
     """
-    register_launcher()
-    for sweeper in (OptunaSweeper, FindSweeper):
-        register_plugin(sweeper, f"hydra_plugins.rlhf.{sweeper.__name__}")
+    for plugin in (LocalLauncher, OptunaSweeper, FindSweeper):
+        register_plugin(plugin, f"hydra_plugins.rlhf.{plugin.__name__}")
     config = hydra.compose_config(
         CONFIG_NAME,
         [*overrides, "hydra.mode=MULTIRUN"],
@@ -70,8 +68,7 @@ def sweep(
     directory = Path(str(config.hydra.sweep.dir))
     _check_extra(config)
     with sweeping(hydra, config, task) as sweeper:
-        code = _launched(sweeper, planned, config, directory)
-    return code, directory
+        return _launched(sweeper, planned, config, directory), directory
 
 
 def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) -> int:
@@ -80,8 +77,13 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
     local, grid = isinstance(launcher, LocalLauncher), is_grid(sweeper)
     if local:
         launcher.checked = {job.overrides: job.config for job in planned.jobs}
-    else:
-        _settle_directory(config, directory)
+    else:  # jobs do not see the command, from which the directory's name follows
+        place = str(directory.absolute())
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = place
+            config.hydra.overrides.hydra.append(
+                "hydra.sweep.dir='{}'".format(place.replace("'", "\\'"))
+            )
     if grid:
         sweeper.launcher = Grid(launcher, {} if local else jobs_of(planned, directory))
     if not local and not isinstance(sweeper, SearchSweeper):
@@ -91,7 +93,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
         try:
             sweeper.sweep(arguments=arguments)
         except JobFailed:
-            code = FAILED
+            code = 1
     if local and grid:
         code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
     return code
@@ -111,33 +113,10 @@ def _check_extra(config: DictConfig) -> None:
         except ModuleNotFoundError:
             there = False
         if not there:
-            chosen = config.hydra.runtime.choices.get(f"hydra/{part}", extra)
             raise HydraException(
-                f"hydra/{part}={chosen} needs a package that is not there: pip install"
-                f" 'rlhf[{extra}]'"
+                f"hydra/{part}={config.hydra.runtime.choices.get(f'hydra/{part}', extra)} needs a"
+                f" package that is not there: pip install 'rlhf[{extra}]'"
             )
-
-
-def _settle_directory(config: DictConfig, directory: Path) -> None:
-    """Jobs get the sweep's directory said outright: its name follows from the command, which
-    they do not see."""
-    with read_write(config), open_dict(config):
-        config.hydra.sweep.dir = str(directory.absolute())
-        config.hydra.overrides.hydra.append(
-            "hydra.sweep.dir='{}'".format(str(directory.absolute()).replace("'", "\\'"))
-        )
-
-
-@contextmanager
-def _own_start_method() -> Iterator[None]:
-    """Sets ours for a while: a process hands its default down to its children, and they do not know
-    joblib's (`loky`)."""
-    before = multiprocessing.get_start_method(allow_none=True)
-    multiprocessing.set_start_method(start_method(), force=True)
-    try:
-        yield
-    finally:
-        multiprocessing.set_start_method(before, force=True)
 
 
 _busy = Lock()  # held while a job of this worker runs
@@ -182,10 +161,15 @@ def job_task(
         _leave_with(os.getppid())
     if not naming.is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
-        with _busy, _own_start_method():
-            (outcome,), code = run_jobs(
-                [job], target, 1, preload=preloads([cfg]) if target is train else ()
-            )
+        preload = preloads([cfg]) if target is train else ()
+        with _busy:
+            before = multiprocessing.get_start_method(allow_none=True)
+            # children get their parent's default, and do not know joblib's (`loky`)
+            multiprocessing.set_start_method(start_method(), force=True)
+            try:
+                (outcome,), code = run_jobs([job], target, 1, preload=preload)
+            finally:
+                multiprocessing.set_start_method(before, force=True)
         if code is not None:
             # the signal was for this worker; one for the job alone is no concern of the others
             raise SystemExit(code)

@@ -42,7 +42,6 @@ class Tracker(Protocol):
     def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
         """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something
         could not be delivered."""
-        return None
 
 
 class NoTracker(Tracker):

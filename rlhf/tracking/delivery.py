@@ -1,8 +1,7 @@
 """Brings one run directory into one MLflow run, every iteration once.
 
-MLflow is asked for the last iteration whenever the two
-may differ (after a start, after an error), so that a crash between sending a line and noting it
-sends nothing twice.
+MLflow is asked for the last iteration whenever the two may differ (after a start, after an error),
+so that a crash between sending a line and noting it sends nothing twice.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -20,26 +19,21 @@ from rlhf.metrics import MLFLOW_FIRST
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
-from rlhf.tracking.links import with_tags
-from rlhf.tracking.relations import describe
+from rlhf.tracking.links import describe, with_tags
+from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.state import STATE, finite, key_of, now
-from rlhf.tracking.store import connect, prepare_store
-from rlhf.tracking.summary import summary_run
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
+from rlhf.tracking.store import Client, StoredRun, connect, prepare_store
+from rlhf.tracking.summary import summary_run, sweep_lock
 
 KEY_TAG = "rlhf.key"
-PARENT_TAG = "mlflow.parentRunId"
-# MLflow's compare page opens on the metric that a run logged first
-FIRST = ("eval/reward/gold", "eval/reward/proxy", "val/loss")
 
 
-def batch(line: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The metrics of a line of metrics.jsonl, and how many infinite ones were left out."""
-    metrics, left_out = finite({key_of(key): value for key, value in line.items()})
-    return (metrics | {"nonfinite": float(left_out)} if left_out else metrics), left_out
+def batch(line: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a line of metrics.jsonl; `nonfinite` counts the infinite ones, which are left
+    out."""
+    metrics = finite({key_of(key): value for key, value in line.items()})
+    infinite = sum(number(value) in (math.inf, -math.inf) for value in line.values())
+    return metrics | {"nonfinite": float(infinite)} if infinite else metrics
 
 
 class Delivery:
@@ -47,30 +41,24 @@ class Delivery:
     directory, held by a file lock."""
 
     def __init__(self, directory: Path, state: dict[str, Any]) -> None:
-        self.directory = directory
-        self.state = state
+        self.directory, self.state = directory, state
         self.abandoned = threading.Event()  # set when nobody waits any more: write nothing
         self._writing = threading.Lock()
         self._lock = FileLock(directory / ".tracking.lock", thread_local=False)
-        self._metrics, self._timings = (
-            Lines(directory / "metrics.jsonl"),
-            Lines(directory / "timings.jsonl"),
-        )
+        self._metrics = Lines(directory / "metrics.jsonl")
+        self._timings = Lines(directory / "timings.jsonl")
         self._backlog: deque[dict[str, Any]] = deque()
         self._times: dict[int, int] = {}
-        self._client: MlflowClient | None = None
+        self._client: Client | None = None
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on: its status becomes
         RUNNING."""
-        if self._client is None:
-            if not self._lock.is_locked:
-                self._lock.acquire(timeout=1)
-            self._client = self._connected(resume)
+        client = self._client = self._client or self._connected(resume)
         self._read()
         while self._backlog and not self.abandoned.is_set():
             try:
-                self._send(self._backlog[0])
+                self._send(client, self._backlog[0])
             except Exception:
                 self._client = None  # it may have arrived: ask before sending again
                 raise
@@ -81,16 +69,16 @@ class Delivery:
         assert self._client is not None
         run_id = self.state["run_id"]
         last = max(self.state["delivered"], 0)
-        artifacts.send_summary(
+        artifacts.send_end(
             self._client,
             run_id,
             self.directory,
             step=last,
             timestamp=self._times.get(last, self.state["begun"]),
         )
-        artifacts.send_files(self._client, run_id, self.directory)
+        for name in artifacts.FILES:
+            artifacts.send_file(self._client, run_id, self.directory / name)
         artifacts.send_samples(self._client, run_id, self.directory)
-        artifacts.send_end_tags(self._client, run_id, self.directory)
         describe(self._client, run_id)
         self._client.set_terminated(run_id, status, ended or now())
         self._save(closed=status)
@@ -115,11 +103,8 @@ class Delivery:
 
     def _read(self) -> None:
         for row in self._timings.read():
-            if (
-                isinstance(row.get("iteration"), int)
-                and (seconds := number(row.get("time"))) is not None
-                and 0 < seconds < math.inf
-            ):
+            seconds = number(row.get("time"))
+            if isinstance(row.get("iteration"), int) and seconds and 0 < seconds < math.inf:
                 self._times[row["iteration"]] = round(seconds * 1000)
         newest = self._backlog[-1]["iteration"] if self._backlog else self.state["delivered"]
         for row in self._metrics.read():
@@ -127,67 +112,61 @@ class Delivery:
                 self._backlog.append(row)
                 newest = row["iteration"]
 
-    def _send(self, line: dict[str, Any]) -> None:
+    def _send(self, client: Client, line: dict[str, Any]) -> None:
         from mlflow.entities import Metric
 
-        assert self._client is not None
         iteration = line["iteration"]
         if iteration > self.state["delivered"]:
-            values, _ = batch(line)
-            stamp = self._times.get(iteration) or now()
-            ordered = sorted(
-                values.items(),
-                key=lambda item: (
-                    MLFLOW_FIRST.index(item[0]) if item[0] in MLFLOW_FIRST else len(MLFLOW_FIRST)
-                ),
-            )
-            metrics = [Metric(key, value, stamp, iteration) for key, value in ordered]
-            self._client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
+            values, stamp = batch(line), self._times.get(iteration) or now()
+            # MLflow's compare page opens on the metric that a run logged first
+            ordered = dict.fromkeys([*(key for key in MLFLOW_FIRST if key in values), *values])
+            metrics = [Metric(key, values[key], stamp, iteration) for key in ordered]
+            client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=iteration)
 
-    def _connected(self, resume: bool) -> MlflowClient:
+    def _connected(self, resume: bool) -> Client:
+        if not self._lock.is_locked:
+            self._lock.acquire(timeout=1)
         state = self.state
         experiment_id = prepare_store(state["uri"], state["experiment"])
         client = connect(state["uri"])
         run = _find(client, experiment_id, state)
-        above = self._above(client, experiment_id)
+        above = {}  # the tag by which MLflow nests the run
+        if state.get("nested"):
+            sweep, parent = state["tags"]["sweep"], self.directory.parent
+            with sweep_lock(parent):
+                above["mlflow.parentRunId"] = summary_run(client, experiment_id, sweep, parent)
         if run is None:
-            tags = state["tags"] | {
+            tags = {
                 KEY_TAG: state["key"],
-                "rlhf.directory": str(self.directory.absolute()),
+                DIRECTORY_TAG: str(self.directory.absolute()),
                 "mlflow.source.name": "rlhf",
             }
             run = client.create_run(
-                experiment_id, start_time=state["begun"], tags=tags | above, run_name=state["name"]
+                experiment_id,
+                start_time=state["begun"],
+                tags=state["tags"] | tags | above,
+                run_name=state["name"],
             )
         elif resume and run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
         for key, value in above.items() - run.data.tags.items():
             client.set_tag(run.info.run_id, key, value)
         # The metric `iteration` travels in each batch, so it is MLflow's own word on what arrived.
-        arrived = int(run.data.metrics.get("iteration", -1))
-        self._save(run_id=run.info.run_id, experiment_id=experiment_id, delivered=arrived)
+        self._save(
+            run_id=run.info.run_id,
+            experiment_id=experiment_id,
+            delivered=int(run.data.metrics.get("iteration", -1)),
+        )
         artifacts.send_params(client, run, state)
         if state.get("datasets") and not (run.inputs and run.inputs.dataset_inputs):
             artifacts.send_datasets(client, run.info.run_id, state["datasets"])
-        artifacts.send_config(client, run.info.run_id, self.directory)
+        # the whole resolved config: params may be cut, this is not
+        artifacts.send_file(client, run.info.run_id, self.directory / "config.yaml")
         return client
 
-    def _above(self, client: MlflowClient, experiment_id: str) -> dict[str, str]:
-        """The tag by which MLflow nests the run, if it is to be nested."""
-        if not self.state.get("nested"):
-            return {}
-        return {
-            PARENT_TAG: summary_run(
-                client,
-                experiment_id,
-                sweep=self.state["tags"]["sweep"],
-                directory=self.directory.parent,
-            )
-        }
 
-
-def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Run | None:
+def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRun | None:
     """The run of this state if it is there and not deleted. A run created just before a crash is
     found by its key."""
     from mlflow.exceptions import MlflowException
@@ -201,4 +180,4 @@ def _find(client: MlflowClient, experiment_id: str, state: dict[str, Any]) -> Ru
             return None
         return run if run.info.lifecycle_stage == "active" else None
     runs = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
-    return runs[0] if runs else None
+    return next(iter(runs), None)

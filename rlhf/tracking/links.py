@@ -1,4 +1,7 @@
-"""Addresses in MLflow's web page. It is one page: what comes after `#` says which part of it."""
+"""Addresses in MLflow's web page, and the text of a run's page that leads along them: to its sweep,
+to the stages it starts from, to what starts from it.
+
+It is one page: what comes after `#` says which part of it."""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from urllib.parse import quote
 
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.state import read_state
-from rlhf.tracking.store import absolute_uri, default_uri
+from rlhf.tracking.store import Client, absolute_uri, default_uri
 
+NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
+PARENT = "parent."  # a run's tag `parent.sft` is the tag `fingerprint` of the stage's run
 LOCAL = "http://127.0.0.1:5000/"
 MODE = "workflowType=machine_learning"
 BY_NAME = "tags.`mlflow.runName`"
@@ -49,8 +54,10 @@ def run_place(experiment_id: str, run_id: str) -> str:
 
 def runs_place(experiment_id: str, search: str) -> str:
     """The same of the list of an experiment's runs that a search finds, by name."""
-    order = f"orderByKey={quote(BY_NAME)}&orderByAsc=true"
-    return f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}&{order}&{MODE}"
+    return (
+        f"#/experiments/{experiment_id}/runs?searchFilter={quote(search)}"
+        f"&orderByKey={quote(BY_NAME)}&orderByAsc=true&{MODE}"
+    )
 
 
 def view_link(
@@ -58,8 +65,10 @@ def view_link(
 ) -> str:
     """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs
     side by side."""
-    query = f"viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
-    return f"{page(uri)}#/experiments/{experiment_id}/runs?{query}"
+    return (
+        f"{page(uri)}#/experiments/{experiment_id}/runs"
+        f"?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
+    )
 
 
 def with_tags(tags: Mapping[str, str]) -> str:
@@ -73,10 +82,13 @@ def with_tags(tags: Mapping[str, str]) -> str:
 def compare_link(uri: str, experiment_ids: Sequence[str], run_ids: Sequence[str]) -> str:
     """The page that sets runs side by side: parallel coordinates, scatter, box and contour
     plots, and a table."""
-    runs, experiments = (
-        quote(json.dumps(list(ids), separators=(",", ":"))) for ids in (run_ids, experiment_ids)
-    )
+    runs, experiments = (quote(compact(list(ids))) for ids in (run_ids, experiment_ids))
     return f"{page(uri)}#/compare-runs?runs={runs}&experiments={experiments}&{MODE}"
+
+
+def compact(value: object) -> str:
+    """JSON without spaces: not every MLflow takes a tag of more than 5,000 characters."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def directory_links(directory: Path) -> dict[str, str]:
@@ -90,3 +102,65 @@ def directory_links(directory: Path) -> dict[str, str]:
         **({"mlflow": command} if command else {}),
         "run": run_link(state["uri"], state["experiment_id"], state["run_id"]),
     }
+
+
+def relabel(client: Client, run_id: str, *, name: str, setting: str) -> None:
+    """Gives a run the name and the tag `setting` that its sweep gives it by now. One whose tag
+    is right keeps its name, maybe a user's."""
+    run = client.get_run(run_id)
+    if run.info.lifecycle_stage == "active" and run.data.tags.get("setting") != setting:
+        client.update_run(run_id, name=name)
+        client.set_tag(run_id, "setting", setting)
+
+
+def describe(client: Client, run_id: str) -> None:
+    """Writes the run's description, unless it has one. At the end of a run: by then MLflow knows
+    the stages before it."""
+    run = client.get_run(run_id)
+    if NOTE_TAG not in run.data.tags and (
+        text := description(client, run.info.experiment_id, run.data.tags)
+    ):
+        client.set_tag(run_id, NOTE_TAG, text)
+
+
+def description(client: Client, experiment_id: str, tags: Mapping[str, str]) -> str:
+    """Markdown for a run with these tags. Addresses are those of the same server, so that they
+    stay right wherever it is."""
+    sentences = []
+    if "sweep" in tags:
+        sentences.append(
+            "Of the sweep"
+            f" [{tags['sweep']}]({runs_place(experiment_id, with_tags({'sweep': tags['sweep']}))})."
+        )
+    parents = {
+        key.removeprefix(PARENT): value
+        for key, value in sorted(tags.items(), reverse=True)
+        if key.startswith(PARENT)
+    }
+    if parents:
+        stages = [_stage(client, *parent) for parent in parents.items()]
+        sentences.append(f"Starts from {' and '.join(stages)}.")
+    if "fingerprint" in tags:
+        search = with_tags({f"{PARENT}{tags['stage']}": tags["fingerprint"]})
+        sentences.append(
+            f"[Runs of this experiment that start from it]({runs_place(experiment_id, search)})."
+        )
+    return " ".join(sentences)
+
+
+def _stage(client: Client, stage: str, fingerprint: str) -> str:
+    """With a link if the stage was tracked here, in whatever experiment: studies share it."""
+    from mlflow.exceptions import MlflowException
+
+    name = f"{stage} {fingerprint[:8]}"
+    try:
+        runs = client.search_runs(
+            [experiment.experiment_id for experiment in client.search_experiments()],
+            with_tags({"stage": stage, "fingerprint": fingerprint}),
+            max_results=1,
+        )
+    except MlflowException:  # no permission, say: a link that is missing holds no numbers back
+        return name
+    return (
+        f"[{name}]({run_place(runs[0].info.experiment_id, runs[0].info.run_id)})" if runs else name
+    )

@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlhf.rundir.redact import redact_text, sentence
 from rlhf.tracking.store import absolute_uri, column, connect, database
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DIRECTORY_TAG = "rlhf.directory"
@@ -28,11 +24,15 @@ def run_directory(uri: str, run_id: str) -> Path:
         LookupError: no such store, no such run, a run of another program, or a directory that is
             gone.
     """
-    path = database(uri)
-    tag = _tag_in(path, run_id) if path is not None else _tag_at(absolute_uri(uri), run_id)
-    if tag is None:
+    path, query = _store(uri), "select value from tags where run_uuid = ? and key = ?"
+    places = (
+        _directories_at(absolute_uri(uri), run_id)
+        if path is None
+        else _column(path, query, run_id, DIRECTORY_TAG)
+    )
+    if not places:
         raise LookupError(f"{run_id} is no run of rlhf in {redact_text(uri)}.")
-    written = Path(tag)
+    written = Path(places[0])
     published = written.with_name(written.name.removesuffix(".work"))
     for place in (published, written):
         if place.is_dir():
@@ -42,33 +42,31 @@ def run_directory(uri: str, run_id: str) -> Path:
 
 def run_ids(uri: str) -> list[str]:
     """Of a sqlite store the newest 1000; of any other none."""
-    path, query = database(uri), "select run_uuid from runs order by start_time desc limit 1000"
+    query = "select run_uuid from runs order by start_time desc limit 1000"
     try:
-        return [] if path is None else _column(path, query)
+        path = _store(uri)
+        return _column(path, query) if path else []
     except LookupError:
         return []
 
 
 def _column(path: Path, query: str, *arguments: str) -> list[str]:
-    """
-    Raises:
-        LookupError: it is no store of MLflow.
-    """
-    if not path.is_file():
-        raise LookupError(f"there is no MLflow store at {path}; --tracking-uri names another.")
     try:
         return column(path, query, *arguments)
     except sqlite3.Error as error:
         raise LookupError(f"{path} is no MLflow store ({error}).") from None
 
 
-def _tag_in(path: Path, run_id: str) -> str | None:
-    query = "select value from tags where run_uuid = ? and key = ?"
-    return next(iter(_column(path, query, run_id, DIRECTORY_TAG)), None)
+def _store(uri: str) -> Path | None:
+    """The file of a sqlite address, which is there; None for any other address."""
+    path = database(uri)
+    if path is not None and not path.is_file():
+        raise LookupError(f"there is no MLflow store at {path}; --tracking-uri names another.")
+    return path
 
 
-def _tag_at(uri: str, run_id: str) -> str | None:
-    """Of a server: through MLflow's client."""
+def _directories_at(uri: str, run_id: str) -> list[str]:
+    """The directory tag of a server's run, through MLflow's client; [] where there is none."""
     client = connect(uri)
     from mlflow.exceptions import MlflowException
 
@@ -76,11 +74,9 @@ def _tag_at(uri: str, run_id: str) -> str | None:
         tags = client.get_run(run_id).data.tags
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise LookupError(
-            f"{redact_text(uri)} does not answer ({redact_text(str(error).splitlines()[0])[:200]})."
-        ) from None
-    return str(tags[DIRECTORY_TAG]) if DIRECTORY_TAG in tags else None
+            return []
+        raise LookupError(f"{redact_text(uri)} does not answer ({sentence(error)}).") from None
+    return [value for key, value in tags.items() if key == DIRECTORY_TAG]
 
 
 def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
@@ -95,33 +91,42 @@ def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
         absolute_uri(uri)
     except ValueError as error:
         raise LookupError(redact_text(str(error))) from None
-    places: dict[Path, None] = {}
     try:
-        for word in wanted:
-            matches = (
-                [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
-            )
-            places |= dict.fromkeys(matches)
+        matches = [
+            [run_directory(uri, word)] if RUN_ID.fullmatch(word) else _of_experiment(uri, word)
+            for word in wanted
+        ]
     except LookupError:
         raise
     except Exception as error:  # of MLflow or any library below it
         raise LookupError(
             f"MLflow at {redact_text(uri)} does not answer ({sentence(error)})."
         ) from None
-    return list(places)
+    return list(dict.fromkeys(place for places in matches for place in places))
 
 
 def _of_experiment(uri: str, name: str) -> list[Path]:
-    path = database(uri)
-    if path is not None and not path.is_file():
-        raise LookupError(f"there is no MLflow store at {path}; --tracking-uri names another.")
+    _store(uri)
     client = connect(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         others = ", ".join(sorted(e.name for e in client.search_experiments()))
         raise LookupError(f"{redact_text(uri)} has no experiment {name!r}; it has {others}.")
-    tags = [run.data.tags for run in _runs(client, experiment.experiment_id)]
-    places = [Path(tag[DIRECTORY_TAG]) for tag in tags if DIRECTORY_TAG in tag]
+    search = partial(
+        client.search_runs,
+        [experiment.experiment_id],
+        "tags.stage = 'ppo'",
+        order_by=["attributes.start_time ASC"],
+    )
+    pages = [search()]
+    while pages[-1].token:
+        pages.append(search(page_token=pages[-1].token))
+    places = [
+        Path(run.data.tags[DIRECTORY_TAG])
+        for page in pages
+        for run in page
+        if DIRECTORY_TAG in run.data.tags
+    ]
     there = [place for place in places if place.is_dir()]
     if not there:
         raise LookupError(
@@ -129,18 +134,3 @@ def _of_experiment(uri: str, name: str) -> list[Path]:
             " these is on this disk."
         )
     return there
-
-
-def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            "tags.stage = 'ppo'",
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return

@@ -50,18 +50,22 @@ class MLflowTracker:
     ) -> None:
         if self._thread is not None:
             raise RuntimeError("finish the run that is followed before another begins")
-        state = open_state(
+        self._delivery = Delivery(
             directory,
-            uri=self.uri,
-            experiment=self.experiment,
-            name=name,
-            params=params,
-            tags=tags,
-            datasets=datasets,
-            nested=self.nested,
+            open_state(
+                directory,
+                uri=self.uri,
+                experiment=self.experiment,
+                name=name,
+                params=params,
+                tags=tags,
+                datasets=datasets,
+                nested=self.nested,
+            ),
         )
-        self._delivery = Delivery(directory, state)
-        self._bell, self._status, self._error, self._done = threading.Event(), None, None, False
+        self._bell, self._done = threading.Event(), False
+        self._status: Status | None = None
+        self._error: Exception | None = None
         self._bell.set()
         self._thread = threading.Thread(
             target=self._follow,
@@ -91,9 +95,6 @@ class MLflowTracker:
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
             "Everything is in that directory; the same command again delivers the rest."
         )
-
-    _status: Status | None
-    _error: Exception | None
 
     def _follow(self, delivery: Delivery, bell: threading.Event) -> None:
         """Deliver whenever the bell rings; after an error wait longer each time; at the end try

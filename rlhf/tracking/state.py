@@ -44,10 +44,9 @@ def open_state(
     `nested`: below the summary run of its sweep, if the directory is a job of one.
     """
     old = read_state(directory)
-    same = bool(old) and (old.get("uri"), old.get("experiment")) == (uri, experiment)
     state: dict[str, Any] = (
         old
-        if same
+        if (old.get("uri"), old.get("experiment")) == (uri, experiment)
         else {
             "key": uuid.uuid4().hex,
             "run_id": None,
@@ -63,45 +62,41 @@ def open_state(
         closed=None,
         ended=None,
         begun=state.get("begun") or now(),
+        params=written(params),
+        tags={key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()},
+        datasets=[
+            {**asdict(data), "source": json.dumps(redact_value("", data.source))}
+            for data in datasets
+        ],
+        nested=nested and "sweep" in tags and (directory.parent / "sweep.json").is_file(),
+        starts=state["starts"] + 1,
     )
-    state["params"] = written(params)
-    state["tags"] = {key_of(k): redact_text(str(v))[:LONGEST_TAG] for k, v in tags.items()}
-    state["datasets"] = [
-        {**asdict(data), "source": json.dumps(redact_value("", data.source))} for data in datasets
-    ]
-    state["nested"] = nested and "sweep" in tags and (directory.parent / "sweep.json").is_file()
-    state["starts"] += 1
     write_json(directory / STATE, state)
     return state
 
 
 def written(params: Mapping[str, Any]) -> dict[str, str]:
-    """As they are sent: names and values that MLflow takes, without secrets."""
+    """The params as they are sent: names and values that MLflow takes, without secrets."""
     return {key_of(key): _text(redact_value(key, value)) for key, value in params.items()}
 
 
 def key_of(name: str) -> str:
     """A name that MLflow takes: letters, digits and `_ - . / space`; no empty, `.` or `..` part."""
-    parts = (
-        part for part in re.sub(r"[^\w\-./ ]", "_", name).split("/") if part not in ("", ".", "..")
-    )
-    return "/".join(parts)[:250] or "_"
+    parts = re.sub(r"[^\w\-./ ]", "_", name).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
 
 
 def _text(value: Any) -> str:
-    """As YAML writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
+    """The value as YAML writes it, no longer than a server takes."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def finite(values: Mapping[str, Any]) -> tuple[dict[str, float], int]:
-    """The numbers among the values, and how many infinite ones were left out: MLflow keeps nan, but
-    stores inf as 1.8e308."""
-    numbers = [(k, x) for k, v in values.items() if (x := number(v)) is not None]
-    kept = {k: x for k, x in numbers if not math.isinf(x)}
-    return kept, len(numbers) - len(kept)
+def finite(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the values without the infinite ones: MLflow keeps nan, but stores inf as
+    1.8e308."""
+    numbers = {key: number(value) for key, value in values.items()}
+    return {key: x for key, x in numbers.items() if x is not None and not math.isinf(x)}
 
 
 def now() -> int:

@@ -13,7 +13,7 @@ import sys
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import FileLock
 
@@ -22,7 +22,10 @@ from rlhf.rundir.read import read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
+Client: TypeAlias = "MlflowClient"  # by name: MLflow takes seconds to import
+StoredRun: TypeAlias = "Run"
 DEFAULT = "sqlite:///outputs/mlflow.db"  # what conf/tracking/mlflow.yaml comes to
 _SQLITE = "sqlite:///"
 _SCHEMES = re.compile(r"^(sqlite|postgresql|mysql|mssql)(\+\w+)?://|^https?://|^databricks(://|$)")
@@ -82,7 +85,7 @@ def quiet() -> None:
             logger.setLevel(logging.ERROR)
 
 
-def connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> Client:
     """A client of this address. Imports MLflow (seconds), touches no global state of it but the
     limits on waiting."""
     quiet()
@@ -108,11 +111,9 @@ def prepare_store(uri: str, experiment: str) -> str:
     with FileLock(f"{path}.lock"):
         if known := _known(path, experiment):
             return known
-        client = _migrated(uri, path)
         slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._") or "experiment"
-        experiment_id = _experiment(
-            client, experiment, (path.parent / "mlartifacts" / slug).as_uri()
-        )
+        artifacts = (path.parent / "mlartifacts" / slug).as_uri()
+        experiment_id = _experiment(_migrated(uri, path), experiment, artifacts)
         write_json(_mark(path), {"mlflow": version("mlflow"), "schema": _schema(path)})
         return experiment_id
 
@@ -146,7 +147,7 @@ def _known(path: Path, experiment: str) -> str | None:
         return None
 
 
-def _migrated(uri: str, path: Path) -> MlflowClient:
+def _migrated(uri: str, path: Path) -> Client:
     """A client of a database of the installed MLflow's schema. One of an older schema is copied
     aside and brought up to date."""
     before = _schema(path) if path.exists() and path.stat().st_size else None
@@ -175,7 +176,7 @@ def _migrated(uri: str, path: Path) -> MlflowClient:
     return client
 
 
-def _experiment(client: MlflowClient, name: str, artifact_location: str | None) -> str:
+def _experiment(client: Client, name: str, artifact_location: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)

@@ -5,20 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from filelock import FileLock
 
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.artifacts import send_file
-from rlhf.tracking.links import with_tags
-from rlhf.tracking.relations import NOTE_TAG
+from rlhf.tracking.links import NOTE_TAG, with_tags
+from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.state import finite, now
-from rlhf.tracking.store import connect, prepare_store
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from rlhf.tracking.store import Client, connect, prepare_store
 
 LONGEST_NOTE = 8000  # characters of a tag; MLflow cuts what is longer
 PICTURES = "description"  # the artifacts' folder
@@ -48,8 +44,8 @@ def log_sweep_summary(
     """
     experiment_id = prepare_store(uri, experiment)
     client = connect(uri)
-    with _lock(directory):
-        run_id = _find_or_create(client, experiment_id, sweep, directory)
+    with sweep_lock(directory):
+        run_id = summary_run(client, experiment_id, sweep, directory)
         for path in pictures:
             client.log_artifact(run_id, str(path), PICTURES)
         shown = linked(
@@ -58,24 +54,28 @@ def log_sweep_summary(
             pictures=[path.name for path in pictures],
             files=[path.name for path in files],
         )
-        _update(client, run_id, metrics, {NOTE_TAG: note(shown)})
+        _update(client, run_id, metrics, note(shown))
         for path in files:
             send_file(client, run_id, path)
         client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
-def summary_run(client: MlflowClient, experiment_id: str, *, sweep: str, directory: Path) -> str:
-    """The id of the sweep's summary run, for runs that are nested below it; made if nobody has
-    made it yet."""
-    with _lock(directory):
-        return _find_or_create(client, experiment_id, sweep, directory)
-
-
-def _lock(directory: Path) -> FileLock:
-    """Of the sweep's directory: jobs and comparisons that look for the one summary run go in
-    turn."""
+def sweep_lock(directory: Path) -> FileLock:
+    """The lock of the sweep's directory: jobs and comparisons that look for the one summary run go
+    in turn."""
     return FileLock(directory / ".tracking.lock", timeout=30)
+
+
+def summary_run(client: Client, experiment_id: str, sweep: str, directory: Path) -> str:
+    """The id of the sweep's summary run; made if nobody has made it yet. Call under
+    `sweep_lock`."""
+    tags = {"sweep": sweep, "stage": "sweep"}
+    runs = client.search_runs([experiment_id], with_tags(tags), max_results=1)
+    if runs:
+        return str(runs[0].info.run_id)
+    tags |= {DIRECTORY_TAG: str(directory.absolute()), "mlflow.source.name": "rlhf"}
+    return str(client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}").info.run_id)
 
 
 def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequence[str]) -> str:
@@ -101,33 +101,14 @@ def note(markdown: str) -> str:
     return markdown[: LONGEST_NOTE - len(_REST)].rpartition("\n")[0] + _REST
 
 
-def _find_or_create(client: MlflowClient, experiment_id: str, sweep: str, directory: Path) -> str:
-    runs = client.search_runs(
-        [experiment_id], with_tags({"sweep": sweep, "stage": "sweep"}), max_results=1
-    )
-    if runs:
-        return str(runs[0].info.run_id)
-    tags = {
-        "sweep": sweep,
-        "stage": "sweep",
-        "rlhf.directory": str(directory.absolute()),
-        "mlflow.source.name": "rlhf",
-    }
-    return str(client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}").info.run_id)
-
-
-def _update(
-    client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]
-) -> None:
+def _update(client: Client, run_id: str, metrics: Mapping[str, float], text: str) -> None:
     """Only metrics that changed are written: a comparison made twice leaves one value."""
     from mlflow.entities import Metric, RunTag
 
     there = client.get_run(run_id).data.metrics
     new = [
         Metric(k, v, now(), 0)
-        for k, v in finite(metrics)[0].items()
+        for k, v in finite(metrics).items()
         if k not in there or (there[k] != v and not (there[k] != there[k] and v != v))
     ]
-    client.log_batch(
-        run_id, metrics=new, tags=[RunTag(k, v) for k, v in tags.items()], synchronous=True
-    )
+    client.log_batch(run_id, metrics=new, tags=[RunTag(NOTE_TAG, text)], synchronous=True)

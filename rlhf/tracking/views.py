@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlhf.metrics import KL, MLFLOW_LINES, OBJECTIVE
-from rlhf.tracking.links import BY_NAME, with_tags
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from rlhf.tracking.links import BY_NAME, compact, with_tags
+from rlhf.tracking.state import now
+from rlhf.tracking.store import Client
 
 TAG = "mlflow.sharedViewState."
 WIDTH = 150  # pixels of a metric's column
@@ -26,7 +24,7 @@ SECTION = "rlhf"
 
 
 def save_views(
-    client: MlflowClient,
+    client: Client,
     experiment_id: str,
     *,
     sweep: str,
@@ -45,11 +43,11 @@ def save_views(
     def save(kind: str, state: dict[str, Any]) -> str:
         name = re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
         if not _edited(there.get(TAG + name)):
-            now = round(time.time() * 1000)
+            moment = now()
             saved = {
                 "name": f"{sweep}: {kind}",
-                "createdAt": now,
-                "updatedAt": now,
+                "createdAt": moment,
+                "updatedAt": moment,
                 "state": compact(state),
             }
             client.set_experiment_tag(experiment_id, TAG + name, compact(saved))
@@ -79,79 +77,48 @@ def settings_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> 
     """The same runs, a colour a setting and the mean over its seeds: rewards against KL, then
     what moves by iteration."""
     lines = (*(f"eval/{key}" for key in rewards), *MLFLOW_LINES)
-    charts = [_scatter(f"eval/{KL}", f"eval/{key}") for key in rewards] + [
-        _line(key) for key in lines
+    kl = {"key": f"eval/{KL}", "type": "METRIC"}
+    scatters = [
+        {"type": "SCATTER", "xaxis": kl, "yaxis": {"key": f"eval/{key}", "type": "METRIC"}}
+        for key in rewards
     ]
-    common = {
-        "runsCountToCompare": 100,
-        "metricSectionId": SECTION,
-        "deleted": False,
-        "isGenerated": False,
-    }
-    section = {
-        "uuid": SECTION,
-        "name": sweep,
-        "display": True,
-        "isReordered": True,
-        "deleted": False,
-        "isGenerated": False,
-    }
-    listed = {
-        key: value
-        for key, value in runs_view(sweep, rewards, params).items()
-        if key != "columnWidths"
-    }
+    state = {"deleted": False, "isGenerated": False}
+    common = {"runsCountToCompare": 100, "metricSectionId": SECTION, **state}
+    listed = runs_view(sweep, rewards, params)
+    del listed["columnWidths"]
     return listed | {
         "groupBy": {
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": "tag", "groupByData": "setting"}],
         },
         "compareRunCharts": [
-            common | chart | {"uuid": f"{SECTION}-{i}"} for i, chart in enumerate(charts)
+            common | chart | {"uuid": f"{SECTION}-{i}"}
+            for i, chart in enumerate([*scatters, *map(_line, lines)])
         ],
-        "compareRunSections": [section],
+        "compareRunSections": [
+            {"uuid": SECTION, "name": sweep, "display": True, "isReordered": True, **state}
+        ],
         "isAccordionReordered": True,
     }
 
 
-def _scatter(x: str, y: str) -> dict[str, Any]:
-    return {
-        "type": "SCATTER",
-        "xaxis": {"key": x, "type": "METRIC"},
-        "yaxis": {"key": y, "type": "METRIC"},
-    }
-
-
 def _line(key: str) -> dict[str, Any]:
-    """With what MLflow does not fill in by itself."""
-    free = {"xMin": None, "xMax": None, "yMin": None, "yMax": None}
-    shape = {
+    return {
+        "type": "LINE",
+        "metricKey": key,
+        "selectedMetricKeys": [key],
         "lineSmoothness": 0,
         "xAxisScaleType": "linear",
         "scaleType": "linear",
-        "range": free,
+        "range": {"xMin": None, "xMax": None, "yMin": None, "yMax": None},
         "ignoreOutliers": False,
-    }
-    axes = {
         "xAxisKey": "step",
         "selectedXAxisMetricKey": "",
         "useGlobalXaxisKey": True,
         "yAxisKey": "metric",
         "yAxisExpressions": [],
-    }
-    return {
-        "type": "LINE",
-        "metricKey": key,
-        "selectedMetricKeys": [key],
-        **shape,
-        **axes,
         "useGlobalLineSmoothing": True,
     }
-
-
-def compact(value: object) -> str:
-    """JSON without spaces: not every MLflow takes a tag of more than 5,000 characters."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _edited(saved: str | None) -> bool:

@@ -5,7 +5,7 @@ from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule, with_initial_lr
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.fit import fit
-from rlhf.tracking import NoTracker
+from rlhf.tracking.base import NoTracker
 
 
 class Line(StageModule):

@@ -366,3 +366,25 @@ def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path):
         assert (sweep / name / "metrics.jsonl").read_bytes() == (
             tmp_path / "whole" / "s" / name / "metrics.jsonl"
         ).read_bytes()
+
+
+def test_a_run_with_a_piece_of_ones_own_goes_where_the_command_says(tmp_path, monkeypatch, capsys):
+    """The run composes anew, without Hydra's node: it names the piece by its YAML all the same."""
+    (tmp_path / "my" / "kl" / "controller").mkdir(parents=True)
+    (tmp_path / "my" / "kl" / "controller" / "calm.yaml").write_text("_target_: calmness.Calm\n")
+    (tmp_path / "calmness.py").write_text(
+        "from rlhf.kl.controller import Fixed\n\n\nclass Calm(Fixed):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    directories = []
+
+    def execute(cfg, *, directory, log, loaded):
+        directories.append(directory)
+        return 1
+
+    monkeypatch.setattr(cli, "execute", execute)
+    own = ["--config-dir", "my", "--allow-targets", "calmness", "kl/controller=calm"]
+    assert cli.main([*own, *TINY]) == 1
+    assert "-calm-" in directories[0].name
+    assert f"run in {directories[0]}" in capsys.readouterr().err

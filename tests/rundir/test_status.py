@@ -10,8 +10,7 @@ import pytest
 from rlhf.compare.read.runs import load
 from rlhf.reproduce.target import read_original
 from rlhf.rundir.files import write_json
-from rlhf.rundir.status import is_alive, read_status, write_status
-from rlhf.sweeps.state import sweep_state
+from rlhf.rundir.status import is_alive, read_status, sweep_jobs, write_status
 
 
 def test_status_keeps_what_is_not_said_again(tmp_path):
@@ -74,7 +73,7 @@ def test_one_word_for_a_job_wherever_it_is_asked(tmp_path, gone):
     def words(working):
         launcher = {"pid": os.getpid(), "working": working, "jobs": ended, **here}
         write_json(tmp_path / "launcher.json", launcher)
-        listed = {job.name: job.state for job in sweep_state(tmp_path).jobs}
+        listed = {job.name: job.state for job in sweep_jobs(tmp_path)}
         assert {run.name: run.status for run in load(tmp_path)} == listed
         assert {name: read_original(tmp_path / name).state for name in statuses} == listed
         return listed

@@ -18,10 +18,9 @@ from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.session import conf_dir
 from rlhf.rundir.files import read_jsonl
-from rlhf.rundir.status import is_alive
+from rlhf.rundir.status import is_alive, sweep_jobs
 from rlhf.sweeps.job import JobFailed
 from rlhf.sweeps.multirun import _check_extra, job_task
-from rlhf.sweeps.state import sweep_state
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -160,7 +159,7 @@ def test_six_jobs_of_which_four_break(launcher, tmp_path, command):
     done = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=900)
     assert done.returncode == 1, done.stderr
     (place,) = (tmp_path / "sweeps").iterdir()
-    states = [(job.state, job.exit_code) for job in sweep_state(place).jobs]
+    states = [(job.state, job.exit_code) for job in sweep_jobs(place)]
     assert states == [("finished", 0)] * 2 + [("failed", 1)] * 2 + [
         ("failed", -9),
         ("stopped", 143),
@@ -236,7 +235,7 @@ def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_pat
     assert len(before) > 2 * 8 and len(list(place.glob("*/summary.json"))) < 6
     again = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
-    assert [(job.state, job.exit_code) for job in sweep_state(place).jobs] == [("finished", 0)] * 6
+    assert [(job.state, job.exit_code) for job in sweep_jobs(place)] == [("finished", 0)] * 6
     after = content(place)
     assert {path: after[path] for path in before} == before
     found = sorted(

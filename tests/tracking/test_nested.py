@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.tracking import MLflowTracker, deliver, log_sweep_summary
+from rlhf.tracking.mlflow import MLflowTracker, deliver
 from rlhf.tracking.state import open_state, read_state
+from rlhf.tracking.summary import log_sweep_summary
 
 PARENT = "mlflow.parentRunId"
 

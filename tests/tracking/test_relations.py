@@ -1,8 +1,7 @@
 from urllib.parse import unquote
 
-from rlhf.tracking import MLflowTracker
-from rlhf.tracking.links import run_place, runs_place
-from rlhf.tracking.relations import relabel
+from rlhf.tracking.links import relabel, run_place, runs_place
+from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import read_state
 
 

@@ -1,8 +1,9 @@
 import json
 
 from rlhf.compare import compare
-from rlhf.tracking import MLflowTracker, prepare_store
 from rlhf.tracking.base import Dataset
+from rlhf.tracking.mlflow import MLflowTracker
+from rlhf.tracking.store import prepare_store
 
 
 def test_nothing_that_is_sent_holds_a_secret(rundirs, tmp_path):

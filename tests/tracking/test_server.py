@@ -11,8 +11,8 @@ import pytest
 from rlhf.commands import ui
 from rlhf.commands.compare import main
 from rlhf.compare import compare
-from rlhf.tracking import MLflowTracker, deliver, pending
 from rlhf.tracking.lookup import run_directory
+from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.store import connect, prepare_store
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from rlhf.tracking import MLflowTracker
+from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import read_state, written
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.tracking import log_sweep_summary, prepare_store
-from rlhf.tracking.store import _schema, absolute_uri, database
-from rlhf.tracking.summary import LONGEST_NOTE, linked, note
+from rlhf.tracking.store import _schema, absolute_uri, database, prepare_store
+from rlhf.tracking.summary import LONGEST_NOTE, linked, log_sweep_summary, note
 
 
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):
@@ -75,7 +74,7 @@ def test_an_older_database_is_copied_and_migrated(store, tmp_path):
 SIX = """
 import sys
 from pathlib import Path
-from rlhf.tracking import MLflowTracker
+from rlhf.tracking.mlflow import MLflowTracker
 directory = Path(sys.argv[2])
 tracker = MLflowTracker(sys.argv[1], "cold")
 tracker.begin(directory, name=directory.name, params={"kl.coef": 0.1}, tags={"stage": "ppo"})

@@ -17,23 +17,24 @@ from rlhf.config.composition.composer import reason
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
 from rlhf.rundir.signals import unwinding
-from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, write_sweep
-from rlhf.sweeps.launcher_json import Ledger
+from rlhf.rundir.status import sweep_jobs
+from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import prepare_tracking
-from rlhf.sweeps.screen.follow import following, stderr_console
-from rlhf.sweeps.screen.table import print_state
-from rlhf.sweeps.state import sweep_state
+from rlhf.sweeps.screen.live import following, stderr_console
+from rlhf.sweeps.screen.table import print_state, say
 
 
 class Grid(Launcher):
     """The launcher that Hydra's own sweeper gets. That sweeper would hand over finished jobs
     too, and would stop after a batch in which one failed: only missing ones are handed over here,
     and there are no results to stumble over.
+
+    Args:
+        jobs: by their overrides, those that `inner` needs not see twice, nor once they are
+            finished.
     """
 
     def __init__(self, inner: Any, jobs: Mapping[tuple[str, ...], Job]) -> None:
-        """jobs: by their overrides, those that `inner` needs not see twice, nor once they are
-        finished."""
         self.inner, self.jobs = inner, jobs
         self.begun: set[str] = set()
 
@@ -77,10 +78,9 @@ def hand_over(
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
-        console.print(
+        say(
+            console,
             f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before",
-            highlight=False,
-            soft_wrap=True,
         )
         try:
             if missing:
@@ -90,17 +90,8 @@ def hand_over(
         except JobFailed:
             pass  # its place in the table says it
         except Exception as error:
-            console.print(
-                f"the launcher gave up: {type(error).__name__}: {reason(error)}",
-                highlight=False,
-                soft_wrap=True,
-                markup=False,
-            )
-    return (
-        0
-        if all(job.state in GOOD for job in sweep_state(directory).jobs if job.name in names)
-        else 1
-    )
+            say(console, f"the launcher gave up: {type(error).__name__}: {reason(error)}")
+    return 0 if all(job.state in GOOD for job in sweep_jobs(directory) if job.name in names) else 1
 
 
 @contextmanager
@@ -117,8 +108,7 @@ def at_work(console: Console, directory: Path, missing: Collection[str] = ()) ->
         SystemExit: a signal came.
     """
     with owned(directory), unwinding():
-        ledger = Ledger(directory)
-        ledger.forget(missing)
+        ledger = Ledger(directory, forget=missing)
         ledger.write(working=True)
         try:
             yield

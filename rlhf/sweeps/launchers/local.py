@@ -18,21 +18,25 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from rlhf.config import naming
-from rlhf.config.composition.hydra_internals import QuietReturn, register_plugin
+from rlhf.config.composition.hydra_internals import QuietReturn
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
-from rlhf.sweeps.job import GOOD, Job, JobFailed, Outcome, job_of, write_sweep
-from rlhf.sweeps.launcher_json import Ledger
-from rlhf.sweeps.launchers.capacity import at_once, cores, seconds_of, visible_gpus
-from rlhf.sweeps.launchers.prepare import limit_threads, preloads, prepare_tracking
+from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
+from rlhf.sweeps.launchers.prepare import (
+    at_once,
+    cores,
+    limit_threads,
+    preloads,
+    prepare_tracking,
+    seconds_of,
+    visible_gpus,
+)
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs
 from rlhf.sweeps.screen.live import watching
-from rlhf.sweeps.screen.table import print_outcomes
-
-PLUGIN = "hydra_plugins.rlhf.LocalLauncher"  # Hydra refuses plugins whose name begins otherwise
+from rlhf.sweeps.screen.table import print_outcomes, say
 
 
 def train(job: Job) -> None:
@@ -79,8 +83,7 @@ def run_sweep(
     are tried again.
 
     Args:
-        planned: each job's overrides and checked config, in order. Jobs that are the same run are
-            run once.
+        planned: each job's overrides and checked config, in order; the same run is run once.
         n: jobs at a time; None: one a GPU where jobs use them, else half the cores, fewer where a
             job has several threads.
         time_limit: seconds for each job, waiting for a stage included; one past it is asked to
@@ -100,23 +103,32 @@ def run_sweep(
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
         missing = [job for job in distinct.values() if not naming.is_finished(job.directory)]
         threads = max(cfg.trainer.threads for cfg in configs)
-        cuda = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
-        gpus = visible_gpus(os.environ) if cuda else ()
+        on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
+        gpus = visible_gpus(os.environ) if on_gpu else ()
         n = min(at_once(n, cores=cores(), threads=threads, gpus=len(gpus)), len(missing))
-        _announce(console, directory, (len(jobs), len(distinct), len(missing)), n, threads)
+        _announce(console, directory, len(jobs), len(distinct), len(missing), n, threads)
         if missing:
             limits = {"gpus": gpus, "time_limit": time_limit, "grace": grace}
             ran, code = _run(missing, configs, target, n, directory, console, **limits)
             outcomes |= {outcome.job.name: outcome for outcome in ran}
-        _conclude(console, directory, list(outcomes.values()), code)
+        with suppress(OSError):  # the terminal may be what was closed
+            print_outcomes(console, list(outcomes.values()))
+            if code is not None:
+                say(console, f"stopped; the same command goes on from here ({directory})")
+    if code is not None:
+        raise SystemExit(code)
     return [outcomes[job.name] for job in jobs]
 
 
 def _announce(
-    console: Console, directory: Path, counts: tuple[int, int, int], n: int, threads: int
+    console: Console,
+    directory: Path,
+    jobs: int,  # those that were asked for
+    distinct: int,
+    missing: int,
+    n: int,
+    threads: int,
 ) -> None:
-    """`counts`: the jobs that were asked for, the distinct ones, those that are missing."""
-    jobs, distinct, missing = counts
     parts = [f"{distinct} jobs in {directory}"]
     if distinct < jobs:
         parts.append(f"{jobs - distinct} more would be the same runs again")
@@ -128,7 +140,7 @@ def _announce(
     if missing:
         crowded = f" ({n * threads} threads for {cores()} cores)" if n * threads > cores() else ""
         parts.append(f"{n} at a time{crowded}")
-    console.print("; ".join(parts), highlight=False, soft_wrap=True)
+    say(console, "; ".join(parts))
 
 
 def _run(
@@ -140,33 +152,16 @@ def _run(
     console: Console,
     **limits: Any,
 ) -> tuple[list[Outcome], int | None]:
-    """`run_jobs` under the eyes of the terminal and of launcher.json."""
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
     with watching(console) as watcher:
-        ledger = Ledger(directory, watcher)
+        ledger = Ledger(directory, watcher.update)
         ledger.update([Outcome(job) for job in missing])
         if target is train:
             prepare_tracking(configs)
-        ended = run_jobs(missing, target, n, preload=preload, watcher=ledger, **limits)
+        ended = run_jobs(missing, target, n, preload=preload, watch=ledger.update, **limits)
         ledger.write(working=False)
     return ended
-
-
-def _conclude(
-    console: Console, directory: Path, outcomes: Sequence[Outcome], code: int | None
-) -> None:
-    """
-    Raises:
-        SystemExit: a signal had come, which asked for this code.
-    """
-    with suppress(OSError):  # the terminal may be what was closed
-        print_outcomes(console, outcomes)
-        if code is not None:
-            again = f"stopped; the same command goes on from here ({directory})"
-            console.print(again, highlight=False, soft_wrap=True)
-    if code is not None:
-        raise SystemExit(code)
 
 
 class LocalLauncher(Launcher):
@@ -220,9 +215,3 @@ def _job_return(outcome: Outcome) -> JobReturn:
     summary = read_json(job.directory / "summary.json") or None
     result.return_value = summary if good else JobFailed(outcome.sentence)
     return result
-
-
-def register_launcher() -> None:
-    """Makes LocalLauncher known to Hydra under the name that `conf/hydra/launcher/local.yaml`
-    gives."""
-    register_plugin(LocalLauncher, PLUGIN)

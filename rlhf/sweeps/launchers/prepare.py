@@ -1,15 +1,20 @@
-"""The steps before the jobs of a sweep are started, once for all of them. Imports neither torch nor
-the pipeline."""
+"""Before the jobs of a sweep are started, once for all of them: the room that the machine has (how
+many at a time, on which GPU, for how long), and what is made ready. Imports neither torch nor the
+pipeline."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.rundir.redact import redact_text
+from rlhf.tracking.store import prepare_store, quiet
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -18,6 +23,7 @@ THREAD_LIMITS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def limit_threads(threads: int) -> None:
@@ -33,8 +39,6 @@ def preloads(configs: Sequence[Config]) -> list[str]:
     paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
     modules = ["rlhf.runs.preload", *sorted(path.rpartition(".")[0] for path in paths)]
     if any(isinstance(cfg.tracking, MLflowTracker) for cfg in configs):
-        from rlhf.tracking.store import quiet
-
         quiet()  # by the environment, which the server and the jobs inherit
         modules.append("mlflow")
     return modules
@@ -43,14 +47,8 @@ def preloads(configs: Sequence[Config]) -> list[str]:
 def prepare_tracking(configs: Sequence[Config]) -> None:
     """Makes the tracking databases, once and before any job. A store that does not answer stops no
     sweep."""
-    stores = {
-        (cfg.tracking.uri, cfg.tracking.experiment)
-        for cfg in configs
-        if isinstance(cfg.tracking, MLflowTracker)
-    }
-    for uri, experiment in sorted(stores):
-        from rlhf.tracking import prepare_store
-
+    tracked = [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]
+    for uri, experiment in sorted({(store.uri, store.experiment) for store in tracked}):
         try:
             prepare_store(uri, experiment)
         except Exception as error:
@@ -61,3 +59,58 @@ def prepare_tracking(configs: Sequence[Config]) -> None:
                 ),
                 file=sys.stderr,
             )
+
+
+def cores() -> int:
+    """The number that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def at_once(asked: int | None, *, cores: int, threads: int, gpus: int) -> int:
+    """Jobs at a time: what was asked for; else one a GPU; else half the cores, fewer where a job
+    has more than two threads."""
+    return asked or gpus or max(1, cores // max(2, threads))
+
+
+def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> tuple[str, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES may name: the user's own list where it is set, else one
+    number for each NVIDIA device file.
+
+    Read from files, so that the parent of the jobs never opens a GPU.
+    """
+    given = environment.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        listed = [part.strip() for part in given.split(",")]
+        return tuple(
+            listed[: listed.index("-1")] if "-1" in listed else [part for part in listed if part]
+        )
+    return tuple(str(index) for index, _ in enumerate(devices.glob("nvidia[0-9]*")))
+
+
+def least_used(pool: Sequence[str], in_use: Iterable[str | None]) -> str | None:
+    """The first GPU with the fewest jobs, None where there is no GPU."""
+    return min(pool, key=Counter(in_use).__getitem__, default=None)
+
+
+def seconds_of(value: object) -> float | None:
+    """A duration: `90s`, `30m`, `2h`, `1h30m`, `1d`; a plain number is minutes; None is none.
+
+    Raises:
+        ValueError: it is none of these, or not above 0.
+    """
+    if value is None:
+        return None
+    text = str(value).replace(" ", "").lower()
+    number = r"\d+(?:\.\d+)?"
+    if re.fullmatch(number, text):
+        text += "m"
+    if not re.fullmatch(f"(?:{number}[smhd])+", text):
+        raise ValueError(
+            f"{value!r} is no duration; write 90s, 30m, 2h or 1h30m (a plain number is minutes)"
+        )
+    total = sum(
+        float(count) * _UNITS[unit] for count, unit in re.findall(f"({number})([smhd])", text)
+    )
+    if total <= 0:
+        raise ValueError(f"{value!r} is no duration; it must be above 0, null is none")
+    return total

@@ -25,8 +25,8 @@ from typing import Any
 
 from rlhf.rundir.signals import Stop, stop_signals
 from rlhf.rundir.status import is_alive, read_status, write_status
-from rlhf.sweeps.job import Job, Outcome, Watcher
-from rlhf.sweeps.launchers.capacity import least_used
+from rlhf.sweeps.job import Job, Outcome, Watch
+from rlhf.sweeps.launchers.prepare import least_used
 
 POLL = 0.5  # seconds between looks at the running jobs' files
 GRACE = 60.0  # seconds that a job past its time limit has to save its state
@@ -42,7 +42,7 @@ def run_jobs(
     n: int,
     *,
     preload: Sequence[str] = (),
-    watcher: Watcher | None = None,
+    watch: Watch | None = None,
     gpus: Sequence[str] = (),
     time_limit: float | None = None,
     grace: float = GRACE,
@@ -64,7 +64,7 @@ def run_jobs(
         context.set_forkserver_preload(list(preload))
     outcomes = [Outcome(job) for job in jobs]
     with stop_signals() as stop:
-        _supervise(outcomes, target, n, context, stop, watcher, gpus, (time_limit, grace))
+        _supervise(outcomes, target, n, context, stop, watch, gpus, (time_limit, grace))
     return outcomes, stop.exit_code
 
 
@@ -75,17 +75,14 @@ class Running:
     gpu: str | None
     began: float = field(default_factory=time.monotonic)
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
     def hold_to(self, limit: float | None, grace: float) -> None:
-        if limit is None or self.seconds < limit:
+        seconds = time.monotonic() - self.began
+        if limit is None or seconds < limit:
             return
         if not self.outcome.overdue:
             self.outcome.overdue = True
             self.process.terminate()
-        elif self.seconds > limit + grace:
+        elif seconds > limit + grace:
             self.process.kill()
 
 
@@ -95,7 +92,7 @@ def _supervise(
     n: int,
     context: BaseContext,
     stop: Stop,
-    watcher: Watcher | None,
+    watch: Watch | None,
     gpus: Sequence[str],
     limits: tuple[float | None, float],
 ) -> None:
@@ -112,11 +109,12 @@ def _supervise(
                         process = _start(context, target, outcome, gpu)
                     # no room on the disk, no more processes: the next one may have better luck
                     except (OSError, EOFError) as error:
-                        outcome.fail(f"it could not be started: {error}")
+                        why = f"it could not be started: {error}"
+                        outcome.state, outcome.exit_code, outcome.error = "failed", 1, why
                     else:
                         running[process.sentinel] = Running(process, outcome, gpu)
-            if watcher is not None:
-                watcher.update(outcomes)
+            if watch is not None:
+                watch(outcomes)
             if not running:
                 return
             if len(stop.signals) > asked:
@@ -126,7 +124,7 @@ def _supervise(
             for sentinel in wait(list(running), timeout=POLL):
                 ended = running.pop(sentinel)
                 ended.process.join()
-                ended.outcome.end(ended.process.exitcode, ended.seconds)
+                ended.outcome.end(ended.process.exitcode, time.monotonic() - ended.began)
                 _tell_death(ended.outcome)
             for job in running.values():
                 job.hold_to(*limits)
@@ -136,7 +134,6 @@ def _supervise(
         deadline = time.monotonic() + limits[1]
         for job in running.values():
             job.process.join(max(0.0, deadline - time.monotonic()))
-        for job in running.values():
             job.process.kill()  # nothing to one that has ended
             job.process.join()
 
@@ -145,8 +142,9 @@ def _start(
     context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None
 ) -> BaseProcess:
     outcome.job.directory.mkdir(parents=True, exist_ok=True)
-    arguments = (target, outcome.job, gpu)
-    process: BaseProcess = context.Process(target=_work, args=arguments, name=outcome.job.name)  # type: ignore[attr-defined]
+    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=_work, args=(target, outcome.job, gpu), name=outcome.job.name
+    )
     process.start()
     outcome.state = "running"
     return process
@@ -191,13 +189,9 @@ def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
 
 def _redirect(log: Path) -> None:
     """Everything this process and its libraries print goes to the end of its log."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
-        os.dup2(handle, stream)
-    os.close(handle)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    with log.open("ab") as end, open(os.devnull, "rb") as nothing:
+        for file, stream in ((end, 1), (end, 2), (nothing, 0)):
+            os.dup2(file.fileno(), stream)
     for stream_file in (sys.stdout, sys.stderr):
         stream_file.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}  process {os.getpid()}", flush=True)

@@ -1,10 +1,12 @@
-"""The view of a sweep while it runs: a live table in a terminal, plain lines elsewhere."""
+"""The view of a sweep while it runs: a live table in a terminal, plain lines elsewhere; of jobs
+that another launcher runs the same, read from the jobs' files."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,31 +17,15 @@ from rich.table import Table
 
 from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_row
-from rlhf.rundir.status import read_status
+from rlhf.rundir.status import ENDED, RunState, read_status, sweep_jobs
 from rlhf.rundir.words import duration
-from rlhf.sweeps.job import BAD, Outcome
-from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress
+from rlhf.sweeps.job import BAD, Job, Outcome, State
+from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress, say
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
 URGENT = ("running", *BAD)  # the first to get a row where there is no room for all
+LOOK = 2.0  # seconds between looks at jobs that another launcher runs
 IDLE = ("waiting", "finished before", "not started")  # nothing is happening to them
-
-
-class Clock:
-    """Time left of a job's stage, from the iterations since it was first seen there."""
-
-    def __init__(self) -> None:
-        self.first: dict[tuple[Path, str], tuple[float, int]] = {}
-
-    def left(self, directory: Path, status: Mapping[str, Any]) -> str:
-        iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
-        began, start = self.first.setdefault(
-            (directory, str(status.get("stage"))), (time.monotonic(), iteration)
-        )
-        done = iteration - start
-        if done <= 0 or not total:
-            return ""
-        return duration((total - iteration) * (time.monotonic() - began) / done)
 
 
 def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]:
@@ -62,7 +48,7 @@ class SweepWatcher:
 
     def __init__(self, console: Console, live: Live | None) -> None:
         self.console, self.live = console, live
-        self.clock = Clock()
+        self.first: dict[tuple[Path, str], tuple[float, int]] = {}
         self.printed: dict[str, tuple[str, str, int]] = {}
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
@@ -79,14 +65,26 @@ class SweepWatcher:
         shown, rest = fitting(outcomes, rows)
         return jobs_table(map(self._row, shown), *PROGRESS, "left", rest=rest)
 
+    def left(self, directory: Path, status: Mapping[str, Any]) -> str:
+        """The time left of a job's stage, from the iterations since it was first seen there."""
+        iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
+        began, start = self.first.setdefault(
+            (directory, str(status.get("stage"))), (time.monotonic(), iteration)
+        )
+        if iteration <= start or not total:
+            return ""
+        return duration((total - iteration) * (time.monotonic() - began) / (iteration - start))
+
     def _row(self, outcome: Outcome) -> Row:
         directory = outcome.job.directory
         status = read_status(directory) if outcome.state not in ("waiting", "not started") else {}
-        left = duration(outcome.seconds) if outcome.seconds else ""
-        if outcome.state == "running":
-            left = self.clock.left(directory, status)
-        name = {"job": outcome.job.name, "state": outcome.state}
-        return {**name, **progress(directory, status), "left": left}
+        took = duration(outcome.seconds) if outcome.seconds else ""
+        return {
+            "job": outcome.job.name,
+            "state": outcome.state,
+            **progress(directory, status),
+            "left": self.left(directory, status) if outcome.state == "running" else took,
+        }
 
     def _say(self, outcome: Outcome) -> None:
         """A line, if its state, its stage or its tenth is new."""
@@ -104,16 +102,14 @@ class SweepWatcher:
         shown = " ".join(f"{label} {text}" for label, text in metrics.items() if text)
         if outcome.state != "running":
             code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""
-            self._print(f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}")
+            line = f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}"
         elif total:
-            left = self.clock.left(directory, status)
+            left = self.left(directory, status)
             left = f"  left {left}" if left else ""
-            self._print(f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}")
+            line = f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}"
         else:
-            self._print(f"{name}: {now[1] or 'started'}")
-
-    def _print(self, line: str) -> None:
-        self.console.print(line.rstrip(), highlight=False, soft_wrap=True, markup=False)
+            line = f"{name}: {now[1] or 'started'}"
+        say(self.console, line.rstrip())
 
 
 @contextmanager
@@ -127,3 +123,57 @@ def watching(console: Console) -> Iterator[SweepWatcher]:
         with suppress(OSError):
             if live is not None:
                 live.stop()
+
+
+class Follower:
+    """Outcomes of these jobs since now. What an earlier command left of one is not news: it
+    waits until it is taken up again."""
+
+    def __init__(self, directory: Path, names: Collection[str]) -> None:
+        self.directory, self.names, self.since = directory, names, time.time()
+        self.done = {job.name for job in sweep_jobs(directory) if job.state == "finished"}
+        self.began: dict[str, float] = {}
+        self.took: dict[str, float] = {}
+
+    def outcomes(self) -> list[Outcome]:
+        return [self._outcome(job) for job in sweep_jobs(self.directory) if job.name in self.names]
+
+    def _outcome(self, run: RunState) -> Outcome:
+        job, now = Job(name=run.name, directory=run.directory, plain={}), time.monotonic()
+        if run.name in self.done:
+            return Outcome(job, "finished before", 0)
+        news = run.state in ("running", "finished") or (
+            run.state in ENDED and run.status.get("time", 0.0) >= self.since
+        )
+        state: State = run.state if news else "waiting"
+        if state == "running":
+            self.began.setdefault(run.name, now)
+        elif news:
+            self.took.setdefault(run.name, now - self.began.get(run.name, now))
+        return Outcome(job, state, run.exit_code if news else None, self.took.get(run.name, 0.0))
+
+
+def stderr_console() -> Console:
+    """Lines that go into a file are not folded."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=160)
+
+
+@contextmanager
+def following(console: Console, directory: Path, names: Collection[str]) -> Iterator[None]:
+    over = threading.Event()
+    follower = Follower(directory, names)
+
+    def look(watcher: SweepWatcher) -> None:
+        while not over.wait(LOOK):
+            watcher.update(follower.outcomes())
+        watcher.update(follower.outcomes())
+
+    with watching(console) as watcher:
+        thread = threading.Thread(target=look, args=(watcher,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()

@@ -7,18 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_lines, last_row
-from rlhf.rundir.status import RunState
+from rlhf.rundir.status import RunState, read_launcher, sweep_jobs
 from rlhf.rundir.words import duration
 from rlhf.sweeps.job import BAD, Outcome
-from rlhf.sweeps.state import sweep_state
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 Row = Mapping[str, str]  # the cells of a job by their columns
 PROGRESS = ("stage", "iteration", "reward", "KL", "coef")
@@ -33,11 +32,12 @@ STYLES = {
 }
 
 
+def say(console: Console, *lines: str) -> None:
+    console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+
+
 def jobs_table(rows: Iterable[Row], *columns: str, rest: str = "") -> Table:
     """A line for each job: its name, its state, these columns. `rest`: a last line."""
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, pad_edge=False)
     for column in ("job", "state", *columns):
         side = "left" if column in ("job", "state", "stage") else "right"
@@ -84,24 +84,25 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
 def print_state(console: Console, directory: Path) -> None:
     """Prints a table of the sweep's jobs; of those that run or did not finish the end of the log
     and its path."""
-    sweep = sweep_state(directory)
-    console.print(jobs_table(map(_row, sweep.jobs), "exit", *PROGRESS, "seen"))
-    for job in sweep.jobs:
+    launcher = read_launcher(directory)
+    jobs = sweep_jobs(directory, launcher)
+    console.print(jobs_table(map(_row, jobs), "exit", *PROGRESS, "seen"))
+    for job in jobs:
         if job.state in ("running", "cut", *BAD):
             lines = last_lines(job.log, 1 if job.state == "running" else 3)
             _print_end(console, job.name, job.state, lines, job.log)
-    count = Counter(job.state for job in sweep.jobs)
+    count = Counter(job.state for job in jobs)
     parts = [
-        f"{len(sweep.jobs)} jobs in {directory}:"
+        f"{len(jobs)} jobs in {directory}:"
         f" {', '.join(f'{n} {state}' for state, n in count.most_common())}"
     ]
-    if sweep.parent is not None:
-        parts.append(f"process {sweep.parent} is at work")
+    if launcher.parent is not None:
+        parts.append(f"process {launcher.parent} is at work")
     elif "running" not in count:
         parts.append("nobody is at work on them")
         if count.keys() - {"finished"}:
             parts.append("the same command runs what is missing")
-    console.print("; ".join(parts), highlight=False, soft_wrap=True, markup=False)
+    say(console, "; ".join(parts))
 
 
 def _row(job: RunState) -> Row:
@@ -116,6 +117,4 @@ def _row(job: RunState) -> Row:
 
 
 def _print_end(console: Console, name: str, state: str, lines: Iterable[str], log: Path) -> None:
-    """Prints a job, the end of its log, and where the rest is."""
-    text = "\n".join([f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}"])
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    say(console, f"{name}: {state}", *(f"  | {line}" for line in lines), f"  log: {log}")

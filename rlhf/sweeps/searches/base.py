@@ -31,7 +31,8 @@ from rlhf.rundir.redact import redact_text
 from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launchers.local import LocalLauncher
 from rlhf.sweeps.launchers.prepare import prepare_tracking
-from rlhf.sweeps.screen.follow import following, stderr_console
+from rlhf.sweeps.screen.live import following, stderr_console
+from rlhf.sweeps.screen.table import say
 from rlhf.sweeps.searches.space import Dimension, split
 
 
@@ -63,10 +64,6 @@ class Trial:
 
 
 def expect(right: bool, setting: str, value: object, expected: str) -> None:
-    """
-    Raises:
-        ValueError: a setting of a sweeper is not right.
-    """
     if not right:
         raise ValueError(f"hydra.sweeper.{setting}={value}: expected {expected}")
 
@@ -94,7 +91,7 @@ class SearchSweeper(Sweeper):
 
     @property
     def directory(self) -> Path:
-        return Path(str(self.config.hydra.sweep.dir))
+        return Path(str(self.config.hydra.sweep.dir))  # it may be made absolute after `setup`
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs the search, or what is missing of it.
@@ -144,8 +141,12 @@ class SearchSweeper(Sweeper):
         if isinstance(self.launcher, LocalLauncher):
             self.launcher.checked |= dict(planned)
         else:
-            given = [str(line) for line in self.config.hydra.overrides.task]
-            write_sweep(self.directory, jobs, study=planned[0][1].study, overrides=given)
+            write_sweep(
+                self.directory,
+                jobs,
+                study=planned[0][1].study,
+                overrides=list(self.config.hydra.overrides.task),
+            )
             prepare_tracking([config for _, config in planned])
         # two that are the same run would meet in one directory
         distinct = {job.name: job for job in reversed(jobs)}
@@ -158,42 +159,38 @@ class SearchSweeper(Sweeper):
         """If a launcher other than ours gives up, the jobs that finished count and the others
         are failed trials."""
         local = isinstance(self.launcher, LocalLauncher)
-        names = {job.name for job in started}
+        names, lines = {job.name for job in started}, [list(job.overrides) for job in started]
         try:
             with nullcontext() if local else following(self.console, self.directory, names):
-                returns = self.launcher.launch(
-                    [list(job.overrides) for job in started], initial_job_idx=self.started
-                )
+                returns = self.launcher.launch(lines, initial_job_idx=self.started)
         except Exception as error:
             if local:
                 raise
             why = f"the launcher gave up: {type(error).__name__}: {reason(error)}"
-            return [
+            results: list[dict[str, Any]] = [
                 (
-                    _trial(job, summary=read_json(job.directory / "summary.json"))
+                    {"summary": read_json(job.directory / "summary.json")}
                     if naming.is_finished(job.directory)
-                    else _trial(job, error=why)
+                    else {"error": why}
                 )
                 for job in started
             ]
+        else:
+            results = [
+                (
+                    {"summary": result.return_value}
+                    if result.status == JobStatus.COMPLETED
+                    else {"error": str(value_of(result))}
+                )
+                for result in returns
+            ]
         return [
-            (
-                _trial(job, summary=result.return_value)
-                if result.status == JobStatus.COMPLETED
-                else _trial(job, error=str(value_of(result)))
-            )
-            for job, result in zip(started, returns, strict=True)
+            Trial(overrides=job.overrides, run=job.name, **result)
+            for job, result in zip(started, results, strict=True)
         ]
-
-    def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def unanswered(self, text: str) -> JobFailed:
         """To be raised. The text is printed here: whoever catches it takes only the exit code."""
         text = redact_text(text)
-        self.say(text)
+        say(self.console, text)
         return JobFailed(text)
-
-
-def _trial(job: Job, **result: Any) -> Trial:
-    return Trial(overrides=job.overrides, run=job.name, **result)

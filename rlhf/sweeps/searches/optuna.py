@@ -10,6 +10,7 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from rlhf.rundir.files import write_json, write_text
+from rlhf.sweeps.screen.table import say
 from rlhf.sweeps.searches.base import SearchSweeper, Trial, expect
 from rlhf.sweeps.searches.space import Dimension
 
@@ -68,9 +69,10 @@ class OptunaSweeper(SearchSweeper):
             f"{direction} {name}"
             for direction, name in zip(self.directions, self.objectives, strict=True)
         )
-        self.say(
+        say(
+            self.console,
             f"search in {self.directory}: {self.n_trials} trials, {ended_trials(study)} of them"
-            f" done before; {goals}"
+            f" done before; {goals}",
         )
         while (done := ended_trials(study)) < self.n_trials:
             asked = [
@@ -79,10 +81,10 @@ class OptunaSweeper(SearchSweeper):
             ]
             for trial in asked:
                 trial.set_user_attr("owner", self._owner())
-            batch = [
-                [*fixed, *(d.line(trial.params[d.key]) for d in dimensions)] for trial in asked
-            ]
-            for trial, ended in zip(asked, self.run(batch), strict=True):
+            results = self.run(
+                [[*fixed, *(d.line(trial.params[d.key]) for d in dimensions)] for trial in asked]
+            )
+            for trial, ended in zip(asked, results, strict=True):
                 self._tell(study, trial, ended)
             self._write(study)
         self._write(study)
@@ -91,10 +93,6 @@ class OptunaSweeper(SearchSweeper):
             raise self.unanswered("no trial finished")
 
     def _study(self, space: dict[str, Any]) -> Any:
-        """
-        Raises:
-            JobFailed: what is stored is another search.
-        """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -163,7 +161,7 @@ class OptunaSweeper(SearchSweeper):
         except ValueError as error:
             trial.set_user_attr("error", str(error))
             study.tell(trial, state=TrialState.FAIL)
-            self.say(f"trial {trial.number} failed: {error}")
+            say(self.console, f"trial {trial.number} failed: {error}")
 
     def _write(self, study: Any) -> None:
         """optuna.json: every trial, and which of them nobody beats."""
@@ -181,16 +179,18 @@ class OptunaSweeper(SearchSweeper):
             }
             for trial in study.trials
         ]
-        written = {
-            "name": self.directory.name,
-            "objectives": self.objectives,
-            "directions": self.directions,
-            "sampler": self.sampler,
-            "n_trials": self.n_trials,
-            "front": front,
-            "trials": trials,
-        }
-        write_json(self.directory / "optuna.json", written)
+        write_json(
+            self.directory / "optuna.json",
+            {
+                "name": self.directory.name,
+                "objectives": self.objectives,
+                "directions": self.directions,
+                "sampler": self.sampler,
+                "n_trials": self.n_trials,
+                "front": front,
+                "trials": trials,
+            },
+        )
 
     def _show(self, study: Any) -> None:
         from rich.table import Table
@@ -212,7 +212,7 @@ class OptunaSweeper(SearchSweeper):
         self.console.print(table)
         states = [trial.state.name.lower() for trial in study.trials]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        self.say(f"{counts}; {self.directory / 'optuna.json'}")
+        say(self.console, f"{counts}; {self.directory / 'optuna.json'}")
 
 
 def ended_trials(study: Any) -> int:

@@ -26,7 +26,6 @@ class Dimension:
     step: float | None = None
 
     def line(self, value: Any) -> str:
-        """The override that sets it."""
         if self.choices:
             return f"{self.key}={value}"
         if self.whole:
@@ -76,15 +75,18 @@ def dimension(override: Override) -> Dimension:
         and value.start is not None
         and value.stop is not None
         and not value.shuffle
+        and value.step > 0
+        and value.start < value.stop
     ):
-        step = float(value.step)
-        if step > 0:
-            numbers = [
-                value.start + index * value.step
-                for index in range(int((value.stop - value.start - 1e-12) / step) + 1)
-            ]
-            whole = all(isinstance(number, int) for number in (value.start, value.stop, value.step))
-            return Dimension(
-                key=key, low=float(numbers[0]), high=float(numbers[-1]), whole=whole, step=step
-            )
-    return Dimension(key=key, choices=tuple(override.sweep_string_iterator()))
+        steps = int((value.stop - value.start - 1e-12) / value.step)
+        return Dimension(
+            key=key,
+            low=float(value.start),
+            high=float(value.start + steps * value.step),
+            whole=all(isinstance(x, int) for x in (value.start, value.stop, value.step)),
+            step=float(value.step),
+        )
+    choices = tuple(override.sweep_string_iterator())
+    if not choices:
+        raise HydraException(f"{override.input_line}: there is nothing to choose from")
+    return Dimension(key=key, choices=choices)

@@ -13,10 +13,10 @@ from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.plan import Plan, PlannedJob, plan
 from rlhf.config.composition.session import session
+from rlhf.rundir.status import sweep_jobs
 from rlhf.sweeps.job import JobFailed
 from rlhf.sweeps.launchers.foreign import hand_over
 from rlhf.sweeps.multirun import sweep
-from rlhf.sweeps.state import sweep_state
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_how_jobs_ended_is_read_from_their_directories(found, tmp_path):
 
     def go():
         assert json.loads((place / "launcher.json").read_text())["working"]
-        assert [job.state for job in sweep_state(place).jobs] == ["waiting", "waiting"]
+        assert [job.state for job in sweep_jobs(place)] == ["waiting", "waiting"]
         end(found, place, 0)
         raise JobFailed("the second")
 

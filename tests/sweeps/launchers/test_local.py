@@ -13,7 +13,7 @@ from rich.console import Console
 from rlhf.config.compose import compose, validate
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
-from rlhf.rundir.status import write_status
+from rlhf.rundir.status import sweep_jobs, write_status
 from rlhf.sweeps.job import Job, JobFailed, Outcome, job_of
 from rlhf.sweeps.launchers.local import (
     LocalLauncher,
@@ -21,7 +21,6 @@ from rlhf.sweeps.launchers.local import (
     _wait_for_survivor,
     run_sweep,
 )
-from rlhf.sweeps.state import sweep_state
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import jobs as targets  # noqa: E402
@@ -158,4 +157,4 @@ def test_its_file_says_how_each_job_ended(planned, tmp_path):
         ("failed", 1),
         ("finished", 0),
     ]
-    assert [job.state for job in sweep_state(tmp_path / "s").jobs] == ["failed", "finished"]
+    assert [job.state for job in sweep_jobs(tmp_path / "s")] == ["failed", "finished"]

@@ -1,7 +1,9 @@
 import os
 
+import pytest
+
 from rlhf.config.compose import compose, validate
-from rlhf.sweeps.launchers.prepare import preloads
+from rlhf.sweeps.launchers.prepare import at_once, least_used, preloads, seconds_of, visible_gpus
 
 
 def test_the_server_imports_what_the_jobs_need(monkeypatch):
@@ -13,3 +15,51 @@ def test_the_server_imports_what_the_jobs_need(monkeypatch):
     assert "mlflow" not in modules and "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
     assert "mlflow" in preloads([validate(compose())])
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "threads", "gpus", "jobs"),
+    [
+        (None, 2, 1, 0, 1),
+        (None, 16, 1, 0, 8),
+        (None, 16, 4, 0, 4),
+        (None, 1, 1, 0, 1),
+        (None, 16, 4, 2, 2),
+        (3, 2, 1, 0, 3),
+        (3, 16, 1, 2, 3),
+    ],
+)
+def test_jobs_at_a_time(asked, cores, threads, gpus, jobs):
+    assert at_once(asked, cores=cores, threads=threads, gpus=gpus) == jobs
+
+
+def test_the_gpus_are_the_users_list_or_the_devices(tmp_path):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    assert visible_gpus({}, tmp_path) == ("0", "1")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "3, GPU-ab"}, tmp_path) == ("3", "GPU-ab")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()
+    # CUDA reads up to the -1
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "1,-1,2"}, tmp_path) == ("1",)
+    assert visible_gpus({}, tmp_path / "nowhere") == ()
+
+
+def test_the_gpu_with_the_fewest_jobs():
+    assert least_used(("0", "1"), []) == "0"
+    assert least_used(("0", "1"), ["0"]) == "1"
+    assert least_used(("0", "1"), ["1", "0", "1"]) == "0"
+    assert least_used((), [None]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), (30, 1800), ("90s", 90), ("1h30m", 5400), ("0.5d", 43200), ("2 H", 7200)],
+)
+def test_durations(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "5 weeks", "-3m", "", "0", "1:30"])
+def test_no_durations(text):
+    with pytest.raises(ValueError, match="duration"):
+        seconds_of(text)

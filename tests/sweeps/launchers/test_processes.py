@@ -125,7 +125,7 @@ def test_whoever_unwinds_leaves_no_job_and_waits_once(tmp_path):
     began = time.monotonic()
     with pytest.raises(OSError, match="somebody's"):
         jobs = [job(tmp_path, place.name) for place in places]
-        run_jobs(jobs, targets.ignore_sigterm, 3, grace=2.0, watcher=Unwinds(places))
+        run_jobs(jobs, targets.ignore_sigterm, 3, grace=2.0, watch=Unwinds(places).update)
     ended = max((place / "started").stat().st_mtime for place in places)
     assert not any(alive(int((place / "started").read_text())) for place in places)
     assert time.time() - ended < 5.5

@@ -36,7 +36,12 @@ def test_the_last_word_on_a_key_counts():
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("a=interval(2, 1)", "smaller"), ("a=tag(log, interval(0, 1))", "above 0")]
+    ("line", "said"),
+    [
+        ("a=interval(2, 1)", "smaller"),
+        ("a=tag(log, interval(0, 1))", "above 0"),
+        ("a=range(5, 1)", "nothing to choose from"),
+    ],
 )
 def test_no_search_space(line, said):
     with pytest.raises(HydraException, match=said):

@@ -1,10 +1,10 @@
 import os
 
-from rlhf.sweeps.state import sweep_state
+from rlhf.rundir.status import read_launcher, sweep_jobs
 
 
 def states(directory):
-    return {job.name: (job.state, job.exit_code) for job in sweep_state(directory).jobs}
+    return {job.name: (job.state, job.exit_code) for job in sweep_jobs(directory)}
 
 
 def test_the_parent_was_killed(sweep, write, gone):
@@ -31,7 +31,7 @@ def test_the_parent_is_at_work(sweep, write):
         ("waiting", None),
         ("running", None),
     )
-    assert sweep_state(place).parent == os.getpid()
+    assert read_launcher(place).parent == os.getpid()
 
 
 def test_without_a_launchers_file(sweep):

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from rlhf.sweeps.searches.root_finding import NoBracket, Point, good, nearest, propose
+from rlhf.sweeps.searches.find import NoBracket, Point, good, nearest, propose
 
 
 def search(curve, low, high, target, *, tolerance=0.05, error=0.0, most=12):
