@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf.config.allow import ENVIRONMENT
-from rlhf.reproduce.session import Refused, reproduce
-from rlhf.reproduce.target import NoTarget, find
+from rlhf.reproduce.session import reproduce
+from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.errors import RunFailed
 from rlhf.tracking.store import DEFAULT, default_uri
 
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.jobs is not None and args.jobs < 1:
             raise Refused(f"--jobs={args.jobs}: expected a whole number >= 1")
         return reproduce(find(args.what, args.tracking_uri or default_uri()), args)
-    except (Refused, NoTarget, RunFailed) as error:
+    except (Refused, RunFailed) as error:
         print(f"rlhf reproduce: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RunFailed) else WRONG
     except KeyboardInterrupt:
