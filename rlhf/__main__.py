@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in names:
         code: int = import_module(f"rlhf.commands.{name}").main(arguments)
         return code
-    from rlhf.config.messages.suggest import did_you_mean
+    from rlhf.config.messages import did_you_mean
 
     print(
         f"rlhf: {name} is no subcommand{did_you_mean(name, names)} ({', '.join(names)});"

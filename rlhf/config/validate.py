@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from rlhf.config.allow import refusal, targets
 from rlhf.config.build import is_allowed
 from rlhf.config.composition.resolve import Fault, resolve
-from rlhf.config.messages.describe import fault
+from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS
 from rlhf.config.schema import Config
 from rlhf.kl.cautions import cautions as sampling_cautions

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from rlhf.config.messages.suggest import nearest
+from rlhf.config.messages import nearest
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import State, run_state
 from rlhf.tracking.lookup import run_directory, run_ids

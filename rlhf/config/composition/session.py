@@ -26,9 +26,8 @@ CONFIG_NAME = "config"
 def conf_dir() -> Path:
     """The folder of the config groups: inside the package where it was installed, beside it in a
     source tree."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "_conf"
-    return installed if installed.is_dir() else package.parent / "conf"
+    installed = Path(__file__).resolve().parents[2] / "_conf"
+    return installed if installed.is_dir() else installed.parents[1] / "conf"
 
 
 def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
