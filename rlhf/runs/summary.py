@@ -14,8 +14,9 @@ from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
 from rlhf.rundir.files import flatten, read_jsonl
+from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, last_record
+from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]
@@ -25,7 +26,7 @@ def final_evaluation(directory: Path) -> dict[str, Any]:
     """The last record's `eval/...` metrics, under the names that a summary gives them."""
     return {
         name.removeprefix("eval/"): value
-        for name, value in last_record(directory).items()
+        for name, value in last_row(directory / "metrics.jsonl").items()
         if name.startswith("eval/")
     }
 
@@ -89,8 +90,13 @@ def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
 def run_facts(context: StageContext) -> dict[str, Any]:
     """The run's name, study, sweep, seed and hash."""
     cfg = context.cfg
-    names = {"name": context.run_directory.name, "study": cfg.study, "sweep": cfg.sweep}
-    return {**names, "seed": cfg.seed, "config_hash": run_hash(context.plain)}
+    return {
+        "name": context.run_directory.name,
+        "study": cfg.study,
+        "sweep": cfg.sweep,
+        "seed": cfg.seed,
+        "config_hash": run_hash(context.plain),
+    }
 
 
 def _measures(stage: Stage, parents: Parents) -> dict[str, Any]:
@@ -136,5 +142,4 @@ def run_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> 
 
 def tracked_params(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide the result, as MLflow's params: `kl.controller`: pid."""
-    params = named_flat(flatten(dict(plain)))
-    return {key: value for key, value in params.items() if decides(key)}
+    return {k: value for k, value in named_flat(flatten(plain)).items() if decides(k)}

@@ -61,9 +61,8 @@ class ArtifactStore:
                 return artifact
             work = path.with_name(f"{fingerprint}.work")
             work.mkdir(exist_ok=True)
-            manifest = make(work)
-            write_json(work / "manifest.json", manifest)
-            self._publish(work, path)
+            write_json(work / "manifest.json", make(work))
+            _publish(work, path)
         finally:
             lock.release()
         return path
@@ -80,17 +79,16 @@ class ArtifactStore:
 
         return self.get(stage, fingerprint, make)
 
-    def _publish(self, work: Path, path: Path) -> None:
-        shutil.rmtree(work / "checkpoints", ignore_errors=True)
-        for file in work.rglob("*"):
-            if file.is_file():
-                handle = os.open(file, os.O_RDONLY)
-                os.fsync(handle)
-                os.close(handle)
-        if path.exists():  # without a manifest: not ours to trust, not ours to delete
-            path.rename(path.with_name(f"{path.name}.incomplete-{os.getpid()}"))
-        work.rename(path)
-        sync_directory(path.parent)
+
+def _publish(work: Path, path: Path) -> None:
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)
+    for file in filter(Path.is_file, work.rglob("*")):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    if path.exists():  # without a manifest: not ours to trust, not ours to delete
+        path.rename(path.with_name(f"{path.name}.incomplete-{os.getpid()}"))
+    work.rename(path)
+    sync_directory(path.parent)
 
 
 def _link_weights(source: str, target: str) -> None:

@@ -56,10 +56,7 @@ def best_of_n_curve(
             **kept,
         )
 
-    found: dict[str, list[dict[str, float]]] = read_json(
-        context.store.get("best_of_n", own, make) / FILE
-    )
-    return found
+    return read_json(context.store.get("best_of_n", own, make) / FILE)
 
 
 @torch.no_grad()
@@ -89,11 +86,10 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
         for name, column in parts.items()
     }
     rank_by = scores.pop("")
-    rows, n = [], 1
-    while n <= settings.samples:
+    rows = []
+    for n in (2**k for k in range(settings.samples.bit_length())):
         row: dict[str, float] = {"n": n, "kl/sequence_nats": bon_kl(n)}
         for name, score in scores.items():
             row |= mean_and_se(f"reward/{name}", best_of_n_mean(rank_by, score, n))
         rows.append(row)
-        n *= 2
     return rows

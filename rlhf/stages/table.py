@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from rlhf.config.naming import run_hash
 from rlhf.config.properties import needed_stages
 from rlhf.config.stages import Stage
@@ -17,7 +19,7 @@ from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, to_yaml
+from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.manifest import manifest
 from rlhf.tracking.base import Tracker
 
@@ -66,7 +68,8 @@ def artifact(
     """The stage's artifact; trained, and tracked as a run of its own, if nobody has made it yet."""
 
     def make(work: Path) -> dict[str, Any]:
-        write_text(work / "config.yaml", to_yaml({**context.plain, "stage": stage.name}))
+        plain = {**context.plain, "stage": stage.name}
+        write_text(work / "config.yaml", OmegaConf.to_yaml(plain))
         own, params = prints[stage.name], flatten(context.deciding(stage.name))
         tags = {**stage_tags(context, stage, prints), "fingerprint": own}
         name = f"{stage.name} {own[:8]}"
