@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.config.allow import ENVIRONMENT
+from rlhf.config.allow import allow
 from rlhf.reproduce.session import reproduce
 from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.errors import RunFailed
@@ -71,9 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 bitwise equal; 1 something differs or a run failed; 2 argument, config or
     data is wrong; 130, 143 stopped."""
     args = _parser().parse_args(argv)
-    if args.allow_targets:
-        allowed = [os.environ.get(ENVIRONMENT, ""), *args.allow_targets]
-        os.environ[ENVIRONMENT] = ",".join(filter(None, allowed))
+    allow(*args.allow_targets)
     try:
         if args.jobs is not None and args.jobs < 1:
             raise Refused(f"--jobs={args.jobs}: expected a whole number >= 1")

@@ -13,6 +13,12 @@ ENVIRONMENT = "RLHF_ALLOW_TARGETS"
 HYDRA_PREFIXES = ("hydra._internal.", "hydra_plugins.")
 
 
+def allow(*packages: str) -> None:
+    """Adds packages to what the user allowed; jobs get it by the environment."""
+    before = os.environ.get(ENVIRONMENT, "")
+    os.environ[ENVIRONMENT] = ",".join(filter(None, [before, *packages]))
+
+
 def user_allowed(target: object) -> bool:
     """True if `target` lies in a package the user allowed, by `--allow-targets` or the environment,
     never by a config: `mine` allows `mine.kl.Fixed`, not `mineral.Fixed`."""
