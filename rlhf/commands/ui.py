@@ -134,11 +134,13 @@ def serve(uri: str, port: int) -> int:
     """Until Ctrl-C, SIGTERM or the terminal's end, which end MLflow and all its children."""
     quiet()
     base = f"http://{HOST}:{port}"
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     # noted: none may cut the start of MLflow or its end short
     with stop_signals() as stop:
         server = subprocess.Popen(
-            command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment
+            command(port),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "MLFLOW_BACKEND_STORE_URI": uri},
         )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)

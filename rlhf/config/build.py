@@ -61,5 +61,4 @@ def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
 
     # Partial first: live objects must not pass through OmegaConf, which copies lists and refuses
     # most classes.
-    factory = instantiate({**plain, "_partial_": True}, _convert_="all")
-    return factory(**live)
+    return instantiate({**plain, "_partial_": True}, _convert_="all")(**live)

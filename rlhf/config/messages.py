@@ -141,10 +141,8 @@ def _wrong_piece(error: ErrorDetails) -> Fault:
         named = get_origin(_bare(_expected(error["loc"][:-1])[0])) is dict
         hint = "" if named else f"; {where.replace('.', '/')}=<option> chooses one"
         return Fault(f"{where}={show(value)}", f"expected a piece with a _target_{hint}")
-    members = members_of(_bare(_expected(error["loc"])[0]))
-    return Fault(
-        f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), members)}"
-    )
+    meant = did_you_mean(str(target), members_of(_bare(_expected(error["loc"])[0])))
+    return Fault(f"{where}._target_={target}", f"{refusal(target)}{meant}")
 
 
 def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:

@@ -59,8 +59,9 @@ def trains_values(algorithm: Any, advantage: Any) -> bool:
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    wanted = asks(advantage, "needs_values", by_default=True)
-    return wanted and asks(algorithm, "needs_values", by_default=False)
+    return asks(advantage, "needs_values", by_default=True) and asks(
+        algorithm, "needs_values", by_default=False
+    )
 
 
 def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:

@@ -26,11 +26,12 @@ class Difference:
 
 
 def _changed(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    names = [*then, *(name for name in now if name not in then)]
-    texts = [(name, str(then.get(name, ABSENT)), str(now.get(name, ABSENT))) for name in names]
+    pairs = {
+        name: (str(then.get(name, ABSENT)), str(now.get(name, ABSENT))) for name in [*then, *now]
+    }
     return [
         Difference(kind=kind, name=name, then=before, now=after)
-        for name, before, after in texts
+        for name, (before, after) in pairs.items()
         if before != after
     ]
 
@@ -44,9 +45,8 @@ def machine(kept: Mapping[str, Any], *, gpu: bool) -> list[Difference]:
     then, now = kept.get("hardware"), manifest.hardware()
     if then is None:
         return [Difference(kind="machine", name="cpu", then=UNKNOWN, now=now["cpu"])]
-    ignored = set() if gpu else {"gpu"}
     return _changed(
-        "machine", *({k: v for k, v in side.items() if k not in ignored} for side in (then, now))
+        "machine", *({k: v for k, v in side.items() if gpu or k != "gpu"} for side in (then, now))
     )
 
 

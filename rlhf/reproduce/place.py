@@ -89,8 +89,15 @@ def moved(job: Job, place: Place) -> Config:
         "run_name": job.original.name,
         "run_dir": str(place.directory),
     }
-    untracked = {"_target_": "rlhf.tracking.base.NoTracker"}
-    return validate({**plain, "paths": paths, "sweep": None, "rerun": False, "tracking": untracked})
+    return validate(
+        {
+            **plain,
+            "paths": paths,
+            "sweep": None,
+            "rerun": False,
+            "tracking": {"_target_": "rlhf.tracking.base.NoTracker"},
+        }
+    )
 
 
 def reusable(job: Job) -> dict[str, Path]:

@@ -89,8 +89,10 @@ def conclusion(
     cut = sum(job.job.original.state != "finished" for job in jobs)
     as_far = f" ({cut} as far as the original goes)" if cut else ""
     count = {1: "1 job", 2: "both jobs"}.get(len(jobs), f"all {len(jobs)} jobs")
-    everything = "every metric of every iteration, weights and samples"
-    return f"bitwise equal: {count}{as_far}, {everything}{left}"
+    return (
+        f"bitwise equal: {count}{as_far}, every metric of every iteration, weights and samples"
+        f"{left}"
+    )
 
 
 # --- for reproduction.json

@@ -28,7 +28,6 @@ from rlhf.reproduce.screen import say, show_plan, show_results
 from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.reproduce.verdict import compare
 
-EQUAL, DIFFERENT = 0, 1
 NOT_BEGUN = "it had not begun, there is nothing to compare with"
 
 
@@ -108,16 +107,23 @@ def _go(
     console = wide_console()
     show_plan(console, target, jobs, left_out, place, reuse=reuse, name=name)
     if options.dry_run:
-        return EQUAL
-    facts = {"of": str(target.directory), "kind": target.kind, "identity": mark}
-    record(place, state="running", **facts, reuse_stages=reuse, differences=differences(jobs))
+        return 0
+    record(
+        place,
+        state="running",
+        of=str(target.directory),
+        kind=target.kind,
+        identity=mark,
+        reuse_stages=reuse,
+        differences=differences(jobs),
+    )
     console.file.flush()
     code = make_again(target, jobs, place, reuse=reuse, at_once=options.jobs)
     if code in (130, 143):
         record(place, state="stopped")
         return code
-    made = {directory_of(job, target, place): job for job in jobs}
-    compared = compare(made, place.store, reuse=reuse)
+    places = {directory_of(job, target, place): job for job in jobs}
+    compared = compare(places, place.store, reuse=reuse)
     sentence = conclusion(target, compared, [*left_out.keys() - old.keys()], [*old])
     equal = all(job.equal for job in compared)
     record(
@@ -130,4 +136,4 @@ def _go(
     )
     show_results(console, target, compared, every=options.every)
     say(console, f"\n{sentence}\n{name(place.directory / RECORD)}")
-    return EQUAL if equal else DIFFERENT
+    return 0 if equal else 1

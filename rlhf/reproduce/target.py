@@ -107,14 +107,14 @@ def read_original(directory: Path, overrides: Iterable[str] = ()) -> Original:
     manifest, summary, status = (
         read_json(directory / f"{name}.json") for name in ("manifest", "summary", "status")
     )
-    artifact = manifest.get("kind") == "artifact"  # published whole
     return Original(
         name=directory.resolve().name,
         directory=directory,
         manifest=manifest,
         summary=summary,
         status=status,
-        state="finished" if artifact else run_state(directory).state,
+        # an artifact is published whole
+        state="finished" if manifest.get("kind") == "artifact" else run_state(directory).state,
         overrides=tuple(map(str, overrides)),
     )
 
@@ -208,5 +208,4 @@ def _meant(near: list[str]) -> str:
 
 def shown(path: Path, here: Path | None = None) -> str:
     """Relative to `here` (where we are), if that is shorter."""
-    relative = os.path.relpath(path, here)
-    return min(relative, str(path), key=len)
+    return min(os.path.relpath(path, here), str(path), key=len)

@@ -101,9 +101,13 @@ def _train_here(
         write_json(directory / best_of_n.FILE, curve)
     iterations = cfg.ppo.iterations
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
-    shown = {"name": run_label(context), "params": tracked_params(context.plain)}
-    tags = run_tags(context, stage, prints)
-    with context.tracked(directory, stage, tags=tags, **shown) as tracker:
+    with context.tracked(
+        directory,
+        stage,
+        name=run_label(context),
+        params=tracked_params(context.plain),
+        tags=run_tags(context, stage, prints),
+    ) as tracker:
         results = RECIPES[stage.name].train(context, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
         return _written(context, summarise_run(context, stage, prints, parents, results))
@@ -136,19 +140,21 @@ def _check_directory(context: StageContext) -> None:
 
 def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
     facts = run_facts(context)
-    content = manifest(
-        kind="run",
-        stage=context.cfg.stage,
-        seed=facts["seed"],
-        hash=facts["config_hash"],
-        name=facts["name"],
-        study=facts["study"],
-        sweep=facts["sweep"],
-        fingerprints={"data": context.data.fingerprint, **parents},
-        data=context.data_parts,
-        config=context.plain,
+    write_json(
+        context.run_directory / "manifest.json",
+        manifest(
+            kind="run",
+            stage=context.cfg.stage,
+            seed=facts["seed"],
+            hash=facts["config_hash"],
+            name=facts["name"],
+            study=facts["study"],
+            sweep=facts["sweep"],
+            fingerprints={"data": context.data.fingerprint, **parents},
+            data=context.data_parts,
+            config=context.plain,
+        ),
     )
-    write_json(context.run_directory / "manifest.json", content)
 
 
 @contextmanager

@@ -101,5 +101,4 @@ def _link_weights(source: str, target: str) -> None:
 
 
 def manifest_of(artifact: Path) -> dict[str, Any]:
-    """The manifest of an artifact that is there."""
     return read_json(artifact / "manifest.json")

@@ -45,15 +45,15 @@ def best_of_n_curve(
 
     def make(work: Path) -> dict[str, Any]:
         write_json(work / FILE, {"points": measure(context, sft, reward_model)})
-        fingerprints = {key: parts[key] for key in ("data", "sft", "reward_model")}
-        kept = {"fingerprints": fingerprints, "config": settings.model_dump(), "metrics": {}}
         return manifest(
             kind="artifact",
             stage="best_of_n",
             hash=own,
             name=f"best_of_n-{own}",
             seed=settings.seed,
-            **kept,
+            fingerprints={key: parts[key] for key in ("data", "sft", "reward_model")},
+            config=settings.model_dump(),
+            metrics={},
         )
 
     return read_json(context.store.get("best_of_n", own, make) / FILE)

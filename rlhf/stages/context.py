@@ -46,7 +46,6 @@ class StageContext:
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The resolved config as plain YAML types."""
         return self.cfg.plain()
 
     @cached_property
@@ -95,8 +94,14 @@ class StageContext:
     def fingerprint(self, stage: str, **parts: Any) -> str:
         """16 hex digits: sha256 over everything that decides a stage's result. `parts`: plain
         values, beside the code's version, the stage's own settings and the trainer's."""
-        own = {"settings": self.deciding(stage), "trainer": self.plain["trainer"]}
-        return digest(one_spelling({"stage": stage, "code": CODE_VERSION, **own, **parts}))[:16]
+        everything = {
+            "stage": stage,
+            "code": CODE_VERSION,
+            "settings": self.deciding(stage),
+            "trainer": self.plain["trainer"],
+            **parts,
+        }
+        return digest(one_spelling(everything))[:16]
 
     def fit(
         self,

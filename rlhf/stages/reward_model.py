@@ -43,11 +43,13 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         if context.data.preferences is None
         else digest(context.data.preferences)
     )
-    sampled = {
-        "prompts": digest(context.data.prompts),
-        "max_new_tokens": context.cfg.generation.max_new_tokens,
+    return {
+        "pairs": pairs,
+        "sampled": {
+            "prompts": digest(context.data.prompts),
+            "max_new_tokens": context.cfg.generation.max_new_tokens,
+        },
     }
-    return {"pairs": pairs, "sampled": sampled}
 
 
 def train_reward_model(

@@ -1,4 +1,4 @@
-"""Composes configs as Hydra does, each choice of groups once."""
+"""Composes configs as Hydra does, but each choice of groups once: values are set on a copy."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 @dataclass
 class Composer:
-    """Composes as Hydra does, but each choice of groups once: values are set on a copy."""
-
     hydra: Hydra
     groups: Groups
     _bases: dict[Lines, DictConfig] = field(default_factory=dict)
@@ -43,8 +41,7 @@ class Composer:
         return self._bases[lines]
 
     def _load(self, lines: Lines) -> DictConfig:
-        loader = self.hydra.config_loader
-        return loader.load_configuration(
+        return self.hydra.config_loader.load_configuration(
             CONFIG_NAME, overrides=list(lines), run_mode=RunMode.RUN, from_shell=False
         )
 

@@ -114,16 +114,15 @@ def _examine(
     careful: dict[str, list[int]] = {}
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled)
-        own = dict(config.hydra.sweeper.get("params") or {})
-        if planned.sweep and own.keys() - params.keys():
-            words = " ".join(map(line_of, overrides))
-            reason = f"{words}: this experiment is a sweep of its own; give it alone"
-            faults.append(Fault("", reason))
+        words = tuple(map(line_of, overrides))
+        if planned.sweep and {*(config.hydra.sweeper.get("params") or ())} - params.keys():
+            reason = "this experiment is a sweep of its own; give it alone"
+            faults.append(Fault("", f"{' '.join(words)}: {reason}"))
         planned.composed = None if planned.sweep else config
         doubted = (*spoiled, *(fault.key for fault in faults))
         typed, wrong = examine(config, doubted={key.partition(".")[0] for key in doubted})
         faults += [fault for fault in wrong if not below(fault.key, spoiled)]
-        planned.jobs.append(PlannedJob(tuple(map(line_of, overrides)), None if faults else typed))
+        planned.jobs.append(PlannedJob(words, None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):
             seen.setdefault(text, []).append(index)
         for text in cautions(typed) if typed else ():

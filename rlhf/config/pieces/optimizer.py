@@ -1,5 +1,3 @@
-"""The optimizers of conf/optimizer."""
-
 from __future__ import annotations
 
 from typing import Annotated
