@@ -13,7 +13,6 @@ from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.errors import RunFailed
 from rlhf.tracking.store import DEFAULT, default_uri
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
 DESCRIPTION = """
 Makes a run, a stage or a whole sweep again from the config it kept, in a new directory, and says of
 every metric whether it is bitwise equal, or by how much it is off and from which iteration. Before
@@ -77,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return reproduce(find(args.what, args.tracking_uri or default_uri()), args)
     except (Refused, RunFailed) as error:
         print(f"rlhf reproduce: {error}", file=sys.stderr)
-        return FAILED if isinstance(error, RunFailed) else WRONG
+        return 1 if isinstance(error, RunFailed) else 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        return 130

@@ -20,7 +20,7 @@ from rlhf.config.allow import allow
 from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import get_args_parser, run_composed
-from rlhf.config.composition.plan import Plan, plan
+from rlhf.config.composition.plan import plan
 from rlhf.config.composition.resolve import register_resolvers
 from rlhf.config.composition.session import (
     CONFIG_NAME,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from rlhf.config.composition.hydra_internals import Hydra
 
 ALLOW_FLAG = "--allow-targets"
-FAILED, WRONG = 1, 2
 
 
 def main(argv: Sequence[str]) -> int:
@@ -76,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         return _refuse([reason(error)])
     except RunFailed as error:
         print(f"rlhf: {error}", file=sys.stderr)
-        return FAILED
+        return 1
 
 
 def _take_allowed(arguments: Sequence[str]) -> list[str]:
@@ -98,7 +97,7 @@ def _refuse(faults: Sequence[str]) -> int:
         "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
         file=sys.stderr,
     )
-    return WRONG
+    return 2
 
 
 def _hydra_answers(arguments: Sequence[str]) -> int:
@@ -131,7 +130,16 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     # a single run says it itself
     warnings = "".join(f"warning: {warning}\n" for warning in planned.warnings)
     print(warnings, end="", file=sys.stderr, flush=True)
-    return _sweep(hydra, planned, args.overrides)
+    from rlhf.compare import compare
+    from rlhf.compare.terminal import wide_console
+    from rlhf.sweeps.multirun import sweep
+
+    code, directory = sweep(hydra, planned, args.overrides, task)
+    try:
+        compare(directory, console=wide_console())
+    except Exception as error:  # does not change how the sweep ended
+        print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
+    return code
 
 
 def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
@@ -188,19 +196,6 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
     for label, place in directory_links(directory).items():
         console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
-
-
-def _sweep(hydra: Hydra, planned: Plan, overrides: Sequence[str]) -> int:
-    from rlhf.compare import compare
-    from rlhf.compare.terminal import wide_console
-    from rlhf.sweeps.multirun import sweep
-
-    code, directory = sweep(hydra, planned, overrides, task)
-    try:
-        compare(directory, console=wide_console())
-    except Exception as error:  # does not change how the sweep ended
-        print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
-    return code
 
 
 def task(config: DictConfig) -> dict[str, Any]:

@@ -47,15 +47,6 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _range(metadata: Iterable[Any]) -> str:
-    return " and ".join(
-        f"{sign} {'2^63' if limit == 2**63 else limit}"
-        for item in metadata
-        for name, sign in SIGNS.items()
-        if (limit := getattr(item, name, None)) is not None
-    )
-
-
 def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """A type and its range in words: `a number >= 0`."""
     origin = get_origin(annotation)
@@ -78,7 +69,13 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return "keys and values"
     if annotation is str and any(getattr(item, "pattern", None) for item in metadata):
         return "a name of letters, digits, '_', '-' and '.'"
-    return f"{WORDS.get(annotation, 'another value')} {_range(metadata)}".rstrip()
+    limits = " and ".join(
+        f"{sign} {'2^63' if limit == 2**63 else limit}"
+        for item in metadata
+        for name, sign in SIGNS.items()
+        if (limit := getattr(item, name, None)) is not None
+    )
+    return f"{WORDS.get(annotation, 'another value')} {limits}".rstrip()
 
 
 def path(location: tuple[int | str, ...]) -> str:

@@ -54,9 +54,12 @@ class Job:
     @property
     def comparable(self) -> bool:
         """Whether the original got far enough to be compared with."""
-        if STAGES[self.config.stage].is_run:
-            return bool(read_jsonl(self.original.directory / "metrics.jsonl"))
-        return self.artifact(self.config.stage) is not None
+        stage = self.config.stage
+        return bool(
+            read_jsonl(self.original.directory / "metrics.jsonl")
+            if STAGES[stage].is_run
+            else self.artifact(stage)
+        )
 
 
 def check(copies: Iterable[Kept]) -> list[Job]:
@@ -66,6 +69,9 @@ def check(copies: Iterable[Kept]) -> list[Job]:
     Raises:
         DataError: a job's data is wrong.
     """
+    from rlhf.stages.context import StageContext
+    from rlhf.stages.table import fingerprints
+
     known: dict[str, dict[str, str]] = {}
     load, jobs = cache(_load), []
     for kept in copies:
@@ -76,7 +82,8 @@ def check(copies: Iterable[Kept]) -> list[Job]:
         last = [stage.name for stage in needed_stages(cfg) if not stage.is_run][-1]
         until = cfg.model_copy(update={"stage": last})
         key = digest(deciding_config(until.plain()))
-        prints = known[key] = known.get(key) or _fingerprints(until, loaded)
+        context = StageContext(cfg=until, **loaded._asdict(), run_directory=Path())
+        prints = known[key] = known.get(key) or fingerprints(context)
         print_of_data = loaded.data.fingerprint
         changes = (
             *kept.edits,
@@ -101,13 +108,6 @@ def check(copies: Iterable[Kept]) -> list[Job]:
 
 def _load(piece: Any) -> Loaded:
     return Loaded.of(build(piece))
-
-
-def _fingerprints(cfg: Config, loaded: Loaded) -> dict[str, str]:
-    from rlhf.stages.context import StageContext
-    from rlhf.stages.table import fingerprints
-
-    return fingerprints(StageContext(cfg=cfg, **loaded._asdict(), run_directory=Path()))
 
 
 def common(jobs: Iterable[Job]) -> Mapping[Difference, list[str]]:

@@ -111,15 +111,6 @@ def reusable(job: Job) -> dict[str, Path]:
     }
 
 
-def lend(job: Job, place: Place) -> None:
-    """Links the original's artifacts into the new store. They are read, never written."""
-    for stage, artifact in reusable(job).items():
-        link = place.store / stage / job.fingerprints[stage]
-        if not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(artifact.resolve(), target_is_directory=True)
-
-
 def directory_of(job: Job, target: Target, place: Place) -> Path:
     return place.directory / job.original.name if target.kind == "sweep" else place.directory
 
@@ -135,9 +126,12 @@ def make_again(
     Raises:
         RunFailed: another process is at work in the same place.
     """
-    if reuse:
-        for job in jobs:
-            lend(job, place)
+    for job in jobs if reuse else ():
+        for stage, artifact in reusable(job).items():  # read there, never written
+            link = place.store / stage / job.fingerprints[stage]
+            if not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(artifact.resolve(), target_is_directory=True)
     if target.kind != "sweep":
         from rlhf.runs.execute import execute
 
@@ -147,9 +141,13 @@ def make_again(
     from rlhf.sweeps.job import GOOD
     from rlhf.sweeps.launchers.local import run_sweep
 
-    planned = [(job.original.overrides, moved(job, place)) for job in jobs]
     try:
-        outcomes = run_sweep(planned, place.directory, overrides=target.overrides, n=at_once)
+        outcomes = run_sweep(
+            [(job.original.overrides, moved(job, place)) for job in jobs],
+            place.directory,
+            overrides=target.overrides,
+            n=at_once,
+        )
     except SystemExit as stop:
         return int(stop.code or 0)
     return int(any(outcome.state not in GOOD for outcome in outcomes))

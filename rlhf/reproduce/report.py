@@ -51,7 +51,7 @@ def sentence(job: JobComparison) -> str:
 
 
 def _off(own: StageComparison) -> list[str]:
-    """What differs, metrics first."""
+    """The differences, metrics first."""
     unit, metrics = STAGES[own.stage].unit, plural(len(own.metrics), "metric")
     parts = [f"all {metrics} of {unit} 0 to {min(own.iterations)} are equal"]
     if own.off:
@@ -78,7 +78,7 @@ def conclusion(
         return sentence(jobs[0])
     left = f"; {plural(len(skipped), 'job')} of it had not begun" if skipped else ""
     if other_version:
-        left += f"; {plural(len(other_version), 'job')} of it of another version left out"
+        left += f"; left out {plural(len(other_version), 'job')} of another version of the run hash"
     failed = sum(not job.finished for job in jobs)
     off = sum(not job.equal for job in jobs) - failed
     if off or failed:

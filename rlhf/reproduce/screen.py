@@ -112,8 +112,13 @@ def show_differences(console: Console, jobs: Sequence[Job]) -> None:
                 f" {names[0]}{', ...' if len(names) > 1 else ''}"
             )
         )
-        note = "; ".join(filter(None, [difference.note, share]))
-        table.add_row(difference.kind, difference.name, difference.then, difference.now, note)
+        table.add_row(
+            difference.kind,
+            difference.name,
+            difference.then,
+            difference.now,
+            "; ".join(filter(None, [difference.note, share])),
+        )
     console.print(table, markup=False)
 
 

@@ -43,13 +43,16 @@ def reproduce(target: Target, options: Namespace) -> int:
         RunFailed: another process is at work in the same place.
     """
     begun = [original for original in target.jobs if original.began]
-    reasons = {o.name: other_version(Path(shown(o.directory))) for o in begun}
-    old = {name: reason for name, reason in reasons.items() if reason}
+    old = {
+        original.name: reason
+        for original in begun
+        if (reason := other_version(Path(shown(original.directory))))
+    }
     kept = [kept_config(original) for original in begun if original.name not in old]
     if not kept:
         raise Refused(*list(old.values())[:1])
-    if faults := _faults(target, kept):
-        raise Refused(*faults)
+    if any(copy.faults for copy in kept):
+        raise Refused(*_faults(target, kept))
     configs = [copy.config for copy in kept if copy.config is not None]
     here = Path.cwd()
     root = where_started(kept[0].original, configs[0]) or here
@@ -69,8 +72,6 @@ def reproduce(target: Target, options: Namespace) -> int:
 def _faults(target: Target, kept: Collection[Kept]) -> list[str]:
     """Every fault of every job's config, each once, and what else is of another version."""
     wrong = [copy for copy in kept if copy.faults]
-    if not wrong:
-        return []
     jobs_of = {fault: [c for c in wrong if fault in c.faults] for c in wrong for fault in c.faults}
     count = "One thing is" if len(jobs_of) == 1 else f"{len(jobs_of)} things are"
     whose = f" of {len(wrong)} jobs" if target.kind == "sweep" else ""

@@ -83,8 +83,7 @@ def compare(jobs: Mapping[Path, Job], store: Path, *, reuse: bool) -> list[JobCo
         path = store / stage / job.fingerprints[stage]
         # or the folder of one that did not get to its end
         places = (path, path.with_name(f"{path.name}.work"))
-        now = next(filter(Path.is_dir, places), None)
-        return compared(stage, job.artifact(stage), now)
+        return compared(stage, job.artifact(stage), next(filter(Path.is_dir, places), None))
 
     comparisons = []
     for directory, job in jobs.items():
@@ -100,8 +99,9 @@ def compare(jobs: Mapping[Path, Job], store: Path, *, reuse: bool) -> list[JobCo
             stages.append(_stage(own, job.original.directory, directory, whole=whole))
         else:
             stages.append(artifact(job, own))
-        now = read_original(directory)
-        comparisons.append(JobComparison(job=job, now=now, stages=tuple(stages)))
+        comparisons.append(
+            JobComparison(job=job, now=read_original(directory), stages=tuple(stages))
+        )
     return comparisons
 
 
@@ -135,8 +135,8 @@ def _stage(
 def _weights(stage: str, directory: Path) -> tuple[str | None, Path]:
     """The digest of a stage's weights, and their file. Of a run's own it is the summary's: written
     when they were saved."""
-    if STAGES[stage].is_run:
-        path = directory / "policy" / "model.safetensors"
+    is_run = STAGES[stage].is_run
+    path = directory / ("policy" if is_run else "") / "model.safetensors"
+    if is_run:
         return read_original(directory).summary.get("policy_sha256"), path
-    path = directory / "model.safetensors"
     return file_digest(path) if path.is_file() else None, path

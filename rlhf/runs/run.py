@@ -28,11 +28,9 @@ from rlhf.runs.summary import (
     Summary,
     final_evaluation,
     run_facts,
-    run_label,
-    run_tags,
     summarise_artifact,
     summarise_run,
-    tracked_params,
+    tracked_as,
 )
 from rlhf.stages import best_of_n
 from rlhf.stages.context import Parents, StageContext
@@ -101,13 +99,7 @@ def _train_here(
         write_json(directory / best_of_n.FILE, curve)
     iterations = cfg.ppo.iterations
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
-    with context.tracked(
-        directory,
-        stage,
-        name=run_label(context),
-        params=tracked_params(context.plain),
-        tags=run_tags(context, stage, prints),
-    ) as tracker:
+    with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
         results = RECIPES[stage.name].train(context, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
         return _written(context, summarise_run(context, stage, prints, parents, results))

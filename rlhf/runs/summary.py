@@ -117,29 +117,24 @@ def _seconds(directory: Path) -> float:
 
 def kl_pieces(cfg: Config) -> dict[str, str]:
     """The YAML names of the KL pieces: `kl.controller`: adaptive, ..."""
-    pieces = ("controller", "estimator", "placement", "reference")
-    return {f"kl.{part}": getattr(cfg.kl, part).name for part in pieces}
-
-
-def run_label(context: StageContext) -> str:
-    """The words that a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else
-    the sweep varies."""
-    varied = titles.varied(context.run_directory)
-    return titles.run_label(named_flat(flatten(context.plain)), varied)
-
-
-def run_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
-    """The tags that MLflow finds and groups runs by. `setting` is the same for all seeds."""
-    cfg, varied = context.cfg, titles.varied(context.run_directory)
     return {
-        **stage_tags(context, stage, prints),
-        "data": context.data.fingerprint,
-        **({"sweep": cfg.sweep} if cfg.sweep else {}),
-        "setting": titles.setting(named_flat(flatten(context.plain)), varied),
-        **kl_pieces(cfg),
+        f"kl.{part}": getattr(cfg.kl, part).name
+        for part in ("controller", "estimator", "placement", "reference")
     }
 
 
-def tracked_params(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the result, as MLflow's params: `kl.controller`: pid."""
-    return {k: value for k, value in named_flat(flatten(plain)).items() if decides(k)}
+def tracked_as(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, Any]:
+    """The run in MLflow: `name`, the words that a person tells runs apart by (`kl.coef=0.05 pid
+    seed=1`, with whatever else the sweep varies); `params`, the settings that decide the result
+    (`kl.controller`: pid); `tags`, which find and group runs, `setting` the same for all seeds."""
+    cfg, flat = context.cfg, named_flat(flatten(context.plain))
+    varied = titles.varied(context.run_directory)
+    tags = {
+        **stage_tags(context, stage, prints),
+        "data": context.data.fingerprint,
+        **({"sweep": cfg.sweep} if cfg.sweep else {}),
+        "setting": titles.setting(flat, varied),
+        **kl_pieces(cfg),
+    }
+    params = {key: value for key, value in flat.items() if decides(key)}
+    return {"name": titles.run_label(flat, varied), "params": params, "tags": tags}

@@ -25,12 +25,9 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def path(self, stage: str, fingerprint: str) -> Path:
-        return self.root / stage / fingerprint
-
     def find(self, stage: str, fingerprint: str) -> Path | None:
         """The artifact, if it is complete."""
-        path = self.path(stage, fingerprint)
+        path = self.root / stage / fingerprint
         return path if (path / "manifest.json").exists() else None
 
     def get(
@@ -48,23 +45,21 @@ class ArtifactStore:
         """
         if artifact := self.find(stage, fingerprint):
             return artifact
-        path = self.path(stage, fingerprint)
+        path = self.root / stage / fingerprint
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             waiting()
-            lock.acquire()
-        try:
+            held = lock.acquire()
+        with held:
             if artifact := self.find(stage, fingerprint):
                 return artifact
             work = path.with_name(f"{fingerprint}.work")
             work.mkdir(exist_ok=True)
             write_json(work / "manifest.json", make(work))
             _publish(work, path)
-        finally:
-            lock.release()
         return path
 
     def put(

@@ -137,8 +137,11 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The sections that decide the policy, beside those of its parents, and its data: prompts by
     their content, the gold reward and the judges by the source's settings."""
     sections = {name: context.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
-    judges = context.deciding("data", without=("path",))
-    return {"sections": sections, "prompts": digest(context.data.prompts), "judges": judges}
+    return {
+        "sections": sections,
+        "prompts": digest(context.data.prompts),
+        "judges": context.deciding("data", without=("path",)),
+    }
 
 
 def train_ppo(

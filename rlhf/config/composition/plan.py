@@ -96,8 +96,7 @@ def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
         else line_of(override)
         for override in overrides
     ]
-    ready, _ = parse(lines, hydra)
-    return [parse(job, hydra)[0] for job in grid_of(ready)]
+    return [parse(job, hydra)[0] for job in grid_of(parse(lines, hydra)[0])]
 
 
 def _examine(
