@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,9 +168,12 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
             print(f"left as it is: {other_version(old)}", file=sys.stderr)
         print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
         limit_threads(cfg.trainer.threads)
-        go = partial(execute, cfg, directory=directory, log=directory / "log.txt", loaded=loaded)
-        if code := int(run_composed(hydra, composed, lambda config: go())):
-            return code
+        if code := run_composed(
+            hydra,
+            composed,
+            lambda _: execute(cfg, directory=directory, log=directory / "log.txt", loaded=loaded),
+        ):
+            return int(code)
     _print_summary(read_json(directory / "summary.json"), directory)
     return 0
 

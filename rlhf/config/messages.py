@@ -152,8 +152,8 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     if kind == "missing":
         return Fault(where, "is missing")
     annotation, limits = _expected(error["loc"])
-    choices = [str(choice) for choice in get_args(annotation)] if kind == "literal_error" else []
-    hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), choices)
+    choices = get_args(annotation) if kind == "literal_error" else ()
+    hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), map(str, choices))
     if kind == "string_type" and isinstance(value, (int, float)):
         hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
     if kind == "finite_number":

@@ -70,8 +70,9 @@ def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) ->
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    valued = ppo.value_init == "reward_model" and trains_values(algorithm, advantage)
-    return valued or asks(scorer, "needs_reward_model", by_default=True)
+    return asks(scorer, "needs_reward_model", by_default=True) or (
+        ppo.value_init == "reward_model" and trains_values(algorithm, advantage)
+    )
 
 
 # stages that others stand on only where a config asks for them

@@ -40,7 +40,7 @@ def examine(
         typed = Config.model_validate(plain)
     except ValidationError as error:
         known = {each.key for each in faults}
-        described = [fault(detail, plain) for detail in error.errors()]
+        described = (fault(detail, plain) for detail in error.errors())
         faults += [each for each in described if each.key not in known]
     reported = {each.key for each in faults}
     for path, target in targets(plain):

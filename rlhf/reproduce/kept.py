@@ -44,11 +44,8 @@ def kept_config(original: Original) -> Kept:
     copies, summary, manifest = {"config.yaml": written}, original.summary, original.manifest
     if isinstance(manifest.get("config"), Mapping):
         copies["manifest.json"] = OmegaConf.create(dict(manifest["config"]))
-    recorded = [summary.get("config_hash"), manifest.get("config_hash"), manifest.get("hash")]
-    name, edits = _edited(
-        {name: resolve(copy)[0] for name, copy in copies.items()},
-        str(next(filter(None, recorded), None)),
-    )
+    recorded = summary.get("config_hash") or manifest.get("config_hash") or manifest.get("hash")
+    name, edits = _edited({name: resolve(copy)[0] for name, copy in copies.items()}, str(recorded))
     typed, faults = examine(copies[name])
     return Kept(original=original, config=typed, faults=list(map(str, faults)), edits=edits)
 

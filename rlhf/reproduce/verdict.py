@@ -135,8 +135,8 @@ def _stage(
 def _weights(stage: str, directory: Path) -> tuple[str | None, Path]:
     """The digest of a stage's weights, and their file. Of a run's own it is the summary's: written
     when they were saved."""
-    is_run = STAGES[stage].is_run
-    path = directory / ("policy" if is_run else "") / "model.safetensors"
-    if is_run:
+    if STAGES[stage].is_run:
+        path = directory / "policy" / "model.safetensors"
         return read_original(directory).summary.get("policy_sha256"), path
+    path = directory / "model.safetensors"
     return file_digest(path) if path.is_file() else None, path

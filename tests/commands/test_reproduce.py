@@ -293,7 +293,7 @@ def test_a_run_of_before_is_refused_with_one_sentence(run_in, reproduce, home):
     manifest = read_json(path)
     del manifest["hash_version"]
     write_json(path, {**manifest, "git": {"revision": "abc", "dirty": False}})
-    write_json(home / "sweeps" / "s" / "sweep.json", {"jobs": [{"name": "run"}]})
+    write_json(home / "sweeps" / "s" / "sweep.json", {"jobs": [{"name": "run", "overrides": []}]})
     for argument in ("sweeps/s/run", "sweeps/s"):
         code, said = reproduce(argument)
         assert code == 2 and said == (

@@ -118,8 +118,7 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     if name in MOVED:
         return Fault(f"{name}={show(value)}", f"is {MOVED[name]} now")
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    keys = leaves(OmegaConf.to_container(task))  # type: ignore[arg-type]
-    choices = [*keys, *groups.every()]
+    choices = [*leaves(OmegaConf.to_container(task)), *groups.every()]  # type: ignore[arg-type]
     return Fault(
         f"{name}={show(value)}" if not override.is_delete() else f"~{name}",
         f"no such key{did_you_mean(name, choices)}",
