@@ -8,8 +8,6 @@ from importlib import import_module
 
 from rlhf import commands
 
-WRONG = 2
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The subcommand's exit code; 2 if there is no such one."""
@@ -18,16 +16,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *arguments = ["run", *words] if settings else words
     names = commands.names()
     if name in names:
-        code: int = import_module(f"rlhf.commands.{name}").main(arguments)
-        return code
-    from rlhf.config.messages.suggest import did_you_mean
+        return int(import_module(f"rlhf.commands.{name}").main(arguments))
+    from rlhf.config.messages import did_you_mean
 
     print(
         f"rlhf: {name} is no subcommand{did_you_mean(name, names)} ({', '.join(names)});"
         " a setting is written key=value",
         file=sys.stderr,
     )
-    return WRONG
+    return 2
 
 
 if __name__ == "__main__":

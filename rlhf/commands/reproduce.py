@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.config.allow import ENVIRONMENT
-from rlhf.reproduce.session import Refused, reproduce
-from rlhf.reproduce.target import NoTarget, find
+from rlhf.config.allow import allow
+from rlhf.reproduce.session import reproduce
+from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.errors import RunFailed
 from rlhf.tracking.store import DEFAULT, default_uri
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
 DESCRIPTION = """
 Makes a run, a stage or a whole sweep again from the config it kept, in a new directory, and says of
 every metric whether it is bitwise equal, or by how much it is off and from which iteration. Before
@@ -71,16 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 bitwise equal; 1 something differs or a run failed; 2 argument, config or
     data is wrong; 130, 143 stopped."""
     args = _parser().parse_args(argv)
-    if args.allow_targets:
-        allowed = [os.environ.get(ENVIRONMENT, ""), *args.allow_targets]
-        os.environ[ENVIRONMENT] = ",".join(filter(None, allowed))
+    allow(*args.allow_targets)
     try:
         if args.jobs is not None and args.jobs < 1:
             raise Refused(f"--jobs={args.jobs}: expected a whole number >= 1")
         return reproduce(find(args.what, args.tracking_uri or default_uri()), args)
-    except (Refused, NoTarget, RunFailed) as error:
+    except (Refused, RunFailed) as error:
         print(f"rlhf reproduce: {error}", file=sys.stderr)
-        return FAILED if isinstance(error, RunFailed) else WRONG
+        return 1 if isinstance(error, RunFailed) else 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        return 130

@@ -5,10 +5,9 @@ Every config is checked before anything heavy is imported."""
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
+from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,23 @@ from omegaconf import OmegaConf, open_dict
 
 from rlhf import __version__
 from rlhf.commands import summaries
-from rlhf.config.allow import ENVIRONMENT
+from rlhf.config.allow import allow
 from rlhf.config.build import build
-from rlhf.config.composition.composer import reason
-from rlhf.config.composition.hydra_internals import run_composed
-from rlhf.config.composition.plan import Plan, plan
-from rlhf.config.composition.session import CONFIG_NAME, VERSION_BASE, conf_dir, session
+from rlhf.config.composition.composer import REFUSALS, reason
+from rlhf.config.composition.hydra_internals import (
+    get_args_parser,
+    register_plugin,
+    run_composed,
+)
+from rlhf.config.composition.plan import plan
+from rlhf.config.composition.resolve import register_resolvers
+from rlhf.config.composition.session import (
+    CONFIG_NAME,
+    VERSION_BASE,
+    conf_dir,
+    prefer_our_launchers,
+    session,
+)
 from rlhf.config.naming import is_finished, older_runs, other_version, slug
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
@@ -37,7 +47,6 @@ if TYPE_CHECKING:
     from rlhf.config.composition.hydra_internals import Hydra
 
 ALLOW_FLAG = "--allow-targets"
-FAILED, WRONG = 1, 2
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,10 +56,7 @@ def main(argv: Sequence[str]) -> int:
     if "--version" in arguments:
         print(f"rlhf {__version__}")
         return 0
-    from rlhf.config.composition.hydra_internals import get_args_parser
-
-    parser = get_args_parser()
-    args, unknown = parser.parse_known_args(arguments)
+    args, unknown = get_args_parser().parse_known_args(arguments)
     # settings after an option
     args.overrides += [word for word in unknown if not word.startswith("-")]
     faults = [
@@ -65,17 +71,14 @@ def main(argv: Sequence[str]) -> int:
         )
     if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
         return _hydra_answers(arguments)
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
-    except (FileNotFoundError, HydraException, OmegaConfBaseException) as error:
+    except (FileNotFoundError, *REFUSALS) as error:
         return _refuse([reason(error)])
     except RunFailed as error:
         print(f"rlhf: {error}", file=sys.stderr)
-        return FAILED
+        return 1
 
 
 def _take_allowed(arguments: Sequence[str]) -> list[str]:
@@ -84,11 +87,10 @@ def _take_allowed(arguments: Sequence[str]) -> list[str]:
     rest, words = [], iter(arguments)
     for word in words:
         flag, mark, value = word.partition("=")
-        if flag != ALLOW_FLAG:
+        if flag == ALLOW_FLAG:
+            allow(value if mark else next(words, ""))
+        else:
             rest.append(word)
-            continue
-        given = value if mark else next(words, "")
-        os.environ[ENVIRONMENT] = ",".join(filter(None, [os.environ.get(ENVIRONMENT, ""), given]))
     return rest
 
 
@@ -98,16 +100,13 @@ def _refuse(faults: Sequence[str]) -> int:
         "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
         file=sys.stderr,
     )
-    return WRONG
+    return 2
 
 
 def _hydra_answers(arguments: Sequence[str]) -> int:
     """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
     import hydra
 
-    from rlhf.config.composition.hydra_internals import register_plugin
-    from rlhf.config.composition.resolve import register_resolvers
-    from rlhf.config.composition.session import prefer_our_launchers
     from rlhf.sweeps.launchers.local import LocalLauncher
 
     register_resolvers()
@@ -129,13 +128,21 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     loaded, data_faults = _load(configs)
     if data_faults:
         return _refuse(data_faults)
-    if planned.sweep:
-        # a single run says it itself
-        warnings = "".join(f"warning: {warning}\n" for warning in planned.warnings)
-        print(warnings, end="", file=sys.stderr, flush=True)
-        return _sweep(hydra, planned, args.overrides)
-    assert planned.composed is not None
-    return _single(hydra, planned.composed, configs[0], loaded)
+    if planned.composed is not None:
+        return _single(hydra, planned.composed, configs[0], loaded)
+    # a single run says it itself
+    warnings = "".join(f"warning: {warning}\n" for warning in planned.warnings)
+    print(warnings, end="", file=sys.stderr, flush=True)
+    from rlhf.compare import compare
+    from rlhf.compare.terminal import wide_console
+    from rlhf.sweeps.multirun import sweep
+
+    code, directory = sweep(hydra, planned, args.overrides, task)
+    try:
+        compare(directory, console=wide_console())
+    except Exception as error:  # does not change how the sweep ended
+        print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
+    return code
 
 
 def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
@@ -160,15 +167,17 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
         if warning := deliver(directory):
             print(warning, file=sys.stderr)
     else:
-        for old in older_runs(directory.parent, f"{slug(cfg.plain())}-*"):
-            if not is_finished(old):
-                print(f"left as it is: {other_version(old)}", file=sys.stderr)
+        older = older_runs(directory.parent, f"{slug(cfg.plain())}-*")
+        for old in filterfalse(is_finished, older):
+            print(f"left as it is: {other_version(old)}", file=sys.stderr)
         print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
         limit_threads(cfg.trainer.threads)
-        go = partial(execute, cfg, directory=directory, log=directory / "log.txt", loaded=loaded)
-        code: int = run_composed(hydra, composed, lambda config: go())
-        if code:
-            return code
+        if code := run_composed(
+            hydra,
+            composed,
+            lambda _: execute(cfg, directory=directory, log=directory / "log.txt", loaded=loaded),
+        ):
+            return int(code)
     _print_summary(read_json(directory / "summary.json"), directory)
     return 0
 
@@ -180,17 +189,11 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     from rlhf.tracking.links import directory_links
 
     table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in summary.items():
-        if (
-            not isinstance(value, (int, float))
-            or not key.startswith(END_OF_RUN)
-            or key.endswith(("_se", "_k2", "_k3", "_exact"))
-        ):
-            continue
-        error = summary.get(f"{key}_se")
-        table.add_row(
-            key, f"{value:.4g}" + (f" ± {error:.2g}" if isinstance(error, (int, float)) else "")
-        )
+    numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
+    for key, value in numbers.items():
+        if key.startswith(END_OF_RUN) and not key.endswith(("_se", "_k2", "_k3", "_exact")):
+            error = numbers.get(f"{key}_se")
+            table.add_row(key, f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}"))
     console = Console()
     console.print(table)
     for warning in summary.get("warnings", ()):
@@ -199,25 +202,6 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
     for label, place in directory_links(directory).items():
         console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
-
-
-def _sweep(hydra: Hydra, planned: Plan, overrides: Sequence[str]) -> int:
-    from rlhf.sweeps.multirun import sweep
-
-    code, directory = sweep(hydra, planned, overrides, task)
-    _compare(directory)
-    return code
-
-
-def _compare(directory: Path) -> None:
-    """The comparison of what is there; a fault in it does not change how the sweep ended."""
-    from rlhf.compare import compare
-    from rlhf.compare.terminal import wide_console
-
-    try:
-        compare(directory, console=wide_console())
-    except Exception as error:
-        print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
 
 
 def task(config: DictConfig) -> dict[str, Any]:

@@ -25,10 +25,6 @@ POLL = 0.5  # seconds between looks at MLflow
 GRACE = 10.0  # seconds that MLflow has to end
 
 
-class Refused(Exception):
-    """Nothing is started; the sentence says why."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 ended by the user, or nothing to start; 1 MLflow ended by itself; 2 refused."""
     parser = argparse.ArgumentParser(
@@ -50,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"a server has these runs: {page(redact_text(uri).rstrip('/'))}")
             return 0
         _check_port(args.port)
-    except Refused as error:
-        print(f"rlhf ui: {error}", file=sys.stderr)
+    except ValueError as error:
+        print("rlhf ui: " + "\n  ".join(str(error).splitlines()), file=sys.stderr)
         return 2
     return serve(uri, args.port)
 
@@ -60,21 +56,17 @@ def configured(settings: Sequence[str]) -> str:
     """The store's address by these settings, the environment and the config.
 
     Raises:
-        Refused: they name none.
+        ValueError: they name none, or are wrong.
     """
     from rlhf.config.compose import compose, validate
     from rlhf.config.pieces.tracking import MLflowTracker
-    from rlhf.config.validate import ConfigError
 
     named = os.environ.get("MLFLOW_TRACKING_URI")
     if named and not settings:
         return named
-    try:
-        tracking = validate(compose(list(settings))).tracking
-    except ConfigError as error:
-        raise Refused("\n  ".join(error.faults)) from None
+    tracking = validate(compose(settings)).tracking
     if not isinstance(tracking, MLflowTracker):
-        raise Refused("these settings track nothing in MLflow; give --uri")
+        raise ValueError("these settings track nothing in MLflow; give --uri")
     return tracking.uri
 
 
@@ -82,14 +74,11 @@ def servable(uri: str) -> str:
     """The address made absolute.
 
     Raises:
-        Refused: there is no store.
+        ValueError: there is no store.
     """
-    try:
-        address, path = absolute_uri(uri), database(uri)
-    except ValueError as error:
-        raise Refused(str(error)) from None
+    address, path = absolute_uri(uri), database(uri)
     if path is not None and not path.is_file():
-        raise Refused(
+        raise ValueError(
             f"{path} is not there: no run has been tracked in it. Run one first, or name another"
             " store with --uri"
         )
@@ -106,7 +95,7 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise Refused(
+            raise ValueError(
                 f"port {port} is taken, perhaps by another rlhf ui (http://{HOST}:{port}); --port"
                 " takes another"
             ) from None
@@ -134,11 +123,13 @@ def serve(uri: str, port: int) -> int:
     """Until Ctrl-C, SIGTERM or the terminal's end, which end MLflow and all its children."""
     quiet()
     base = f"http://{HOST}:{port}"
-    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     # noted: none may cut the start of MLflow or its end short
     with stop_signals() as stop:
         server = subprocess.Popen(
-            command(port), start_new_session=True, stdout=subprocess.DEVNULL, env=environment
+            command(port),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "MLFLOW_BACKEND_STORE_URI": uri},
         )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)

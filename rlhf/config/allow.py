@@ -13,34 +13,30 @@ ENVIRONMENT = "RLHF_ALLOW_TARGETS"
 HYDRA_PREFIXES = ("hydra._internal.", "hydra_plugins.")
 
 
-def extra_prefixes() -> tuple[str, ...]:
-    """Prefixes that the user allowed, by `--allow-targets` or the environment; never by a
-    config."""
-    return tuple(
-        part.strip().rstrip(".")
-        for part in os.environ.get(ENVIRONMENT, "").split(",")
-        if part.strip(" .")
-    )
+def allow(*packages: str) -> None:
+    """Adds packages to what the user allowed; jobs get it by the environment."""
+    before = os.environ.get(ENVIRONMENT, "")
+    os.environ[ENVIRONMENT] = ",".join(filter(None, [before, *packages]))
 
 
 def user_allowed(target: object) -> bool:
-    """True if `target` lies in a package the user allowed: `mine` allows `mine.kl.Fixed`, not
-    `mineral.Fixed`."""
+    """True if `target` lies in a package the user allowed, by `--allow-targets` or the environment,
+    never by a config: `mine` allows `mine.kl.Fixed`, not `mineral.Fixed`."""
+    packages = (part.strip().rstrip(".") for part in os.environ.get(ENVIRONMENT, "").split(","))
     return isinstance(target, str) and any(
-        target.startswith(prefix + ".") for prefix in extra_prefixes()
+        target.startswith(f"{package}.") for package in packages if package
     )
 
 
 def targets(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every `_target_` in a plain config with the path of the node that holds it, at any depth."""
+    if isinstance(node, (list, tuple)):
+        node = dict(enumerate(node))
     if isinstance(node, dict):
         if "_target_" in node:
             yield path, node["_target_"]
         for key, value in node.items():
             yield from targets(value, (*path, str(key)))
-    elif isinstance(node, (list, tuple)):
-        for index, value in enumerate(node):
-            yield from targets(value, (*path, str(index)))
 
 
 def refusal(target: object) -> str:

@@ -33,16 +33,11 @@ def user_class(piece: Custom) -> Any:
         raise ValueError(f"{target} cannot be imported: {error.value!r}") from None
     if cls is None:
         raise ValueError(f"{target} cannot be imported: there is no such module or class")
-    _check_origin(target, cls)
-    return cls
-
-
-def _check_origin(target: str, cls: Any) -> None:
-    """A user's package must not lend its name to a function that lives elsewhere
-    (`mine.os.system`)."""
+    # a user's package must not lend its name to a function that lives elsewhere (mine.os.system)
     origin = f"{getattr(cls, '__module__', None)}.{getattr(cls, '__qualname__', '')}"
     if not user_allowed(origin):
         raise ValueError(f"{target} is really {origin}, which is not an allowed class")
+    return cls
 
 
 def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
@@ -66,5 +61,4 @@ def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
 
     # Partial first: live objects must not pass through OmegaConf, which copies lists and refuses
     # most classes.
-    factory = instantiate({**plain, "_partial_": True}, _convert_="all")
-    return factory(**live)
+    return instantiate({**plain, "_partial_": True}, _convert_="all")(**live)

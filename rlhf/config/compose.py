@@ -40,11 +40,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
         config, more = Composer(hydra, groups).compose(task, hydra_lines, spoiled)
     if faults + more:
         raise ConfigError(map(str, faults + more))
-    return _without_hydra(config)
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    """The config alone, with the names of the user's own pieces, which only Hydra's node knows."""
+    # with the names of the user's own pieces, which only Hydra's node knows
     without = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     for where, name in own_names(config, resolve(config)[0]).items():
         OmegaConf.update(without, ".".join((*where, "_name_")), name, force_add=True)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.moved import IMPLIED, MOVED
 from rlhf.config.pieces.base import piece_name
 from rlhf.config.stages import ASIDE_KEYS, STAGES, decides, deciding_sections
 from rlhf.digests import digest, one_spelling
@@ -19,12 +19,28 @@ from rlhf.rundir.read import read_json
 # 2: pieces are hashed by name, not by class; evaluation and the scorer's rules have own sections.
 HASH_VERSION = 2
 
+CLASS_KEYS = ("_target_", "_name_")
+
+# Keys that had another name in version 0.1: refused with today's.
+MOVED = {
+    "ppo.eval_every": "evaluation.every",
+    "ppo.eval_prompts": "evaluation.prompts",
+    "ppo.eval_samples": "evaluation.samples",
+    "ppo.missing_eos": "scorer.missing_eos",
+    "ppo.missing_eos_value": "scorer.missing_eos_value",
+    "ppo.reward_clip": "scorer.reward_clip",
+    "ppo.whiten_rewards": "advantage.whiten_rewards",
+}
+
+# Pieces that a config of version 0.1 could not choose, and did not name.
+IMPLIED = {"algorithm": "ppo", "advantage": "gae"}
+
 
 def named(value: Any) -> Any:
     """A plain config with each piece's name in place of its class: {"_target_":
     "rlhf.kl.controller.PID", "target": 6} becomes {"piece": "pid", "target": 6}."""
     if isinstance(value, Mapping):
-        rest = {key: named(item) for key, item in value.items() if not _is_class_key(key)}
+        rest = {k: named(item) for k, item in value.items() if k not in CLASS_KEYS}
         return {"piece": piece_name(value), **rest} if "_target_" in value else rest
     return [named(item) for item in value] if isinstance(value, (list, tuple)) else value
 
@@ -35,7 +51,7 @@ def named_flat(flat: Mapping[str, Any]) -> dict[str, Any]:
     return pieces_of(flat) | {
         MOVED.get(key, key): value
         for key, value in flat.items()
-        if not _is_class_key(key.rpartition(".")[2])
+        if key.rpartition(".")[2] not in CLASS_KEYS
     }
 
 
@@ -49,10 +65,6 @@ def pieces_of(flat: Mapping[str, Any]) -> dict[str, str]:
         for node in nodes
     }
     return (IMPLIED if "ppo.iterations" in flat else {}) | named_there
-
-
-def _is_class_key(key: Any) -> bool:
-    return key in ("_target_", "_name_")
 
 
 def deciding_config(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,8 +103,7 @@ def other_version(directory: Path) -> str:
 
 def older_runs(folder: Path, name: str = "*") -> list[Path]:
     """The runs in a folder, of this name or pattern, that another version of the hash named."""
-    places = sorted(path.parent for path in folder.glob(f"{name}/manifest.json"))
-    return [place for place in places if other_version(place)]
+    return sorted(filter(other_version, (p.parent for p in folder.glob(f"{name}/manifest.json"))))
 
 
 def number(value: object) -> str:
@@ -131,7 +142,5 @@ def run_directory(base: Path, rerun: bool) -> Path:
     (a cut one is resumed)."""
     if not rerun or not is_finished(base):
         return base
-    index = 1
-    while is_finished(Path(f"{base}-rerun{index}")):
-        index += 1
-    return Path(f"{base}-rerun{index}")
+    places = (Path(f"{base}-rerun{index}") for index in count(1))
+    return next(place for place in places if not is_finished(place))

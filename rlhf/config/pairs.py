@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from rlhf.config.composition.resolve import Fault
@@ -41,20 +42,13 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
         yield Fault("", reason)
 
 
-def _split(small: str, part: int, large: str, whole: int) -> Iterator[Fault]:
-    if whole % part:
-        below = max(n for n in range(1, whole + 1) if whole % n == 0 and n <= part)
-        yield Fault(f"{small}={part}", f"does not divide {large}={whole}; {below} does")
-
-
 def _batches(ppo: PPO) -> Iterator[Fault]:
-    yield from _split(
-        "ppo.minibatch_size", ppo.minibatch_size, "ppo.rollout_size", ppo.rollout_size
-    )
-    if ppo.micro_batch_size is not None:
-        yield from _split(
-            "ppo.micro_batch_size", ppo.micro_batch_size, "ppo.minibatch_size", ppo.minibatch_size
-        )
+    sizes = ("micro_batch_size", "minibatch_size", "rollout_size")
+    for small, large in reversed([*pairwise(sizes)]):
+        part, whole = getattr(ppo, small), getattr(ppo, large)
+        if part is not None and whole % part:
+            below = next(n for n in range(min(part, whole), 0, -1) if whole % n == 0)
+            yield Fault(f"ppo.{small}={part}", f"does not divide ppo.{large}={whole}; {below} does")
     if ppo.critic_warmup >= ppo.iterations:
         yield Fault(
             f"ppo.critic_warmup={ppo.critic_warmup}",
@@ -65,15 +59,11 @@ def _batches(ppo: PPO) -> Iterator[Fault]:
 def _model(model: Any) -> Iterator[Fault]:
     if not isinstance(model, TinyModel):
         return
-    if model.hidden_size % model.heads:
-        yield Fault(
-            f"model.heads={model.heads}", f"does not divide model.hidden_size={model.hidden_size}"
-        )
-    elif model.architecture == "llama" and (model.hidden_size // model.heads) % 2:
-        yield Fault(
-            f"model.heads={model.heads}",
-            f"a llama head needs an even size; here it is {model.hidden_size // model.heads}",
-        )
+    where, (head_size, rest) = f"model.heads={model.heads}", divmod(model.hidden_size, model.heads)
+    if rest:
+        yield Fault(where, f"does not divide model.hidden_size={model.hidden_size}")
+    elif model.architecture == "llama" and head_size % 2:
+        yield Fault(where, f"a llama head needs an even size; here it is {head_size}")
 
 
 def _missing_eos(scorer: Any) -> Iterator[Fault]:

@@ -59,8 +59,9 @@ def trains_values(algorithm: Any, advantage: Any) -> bool:
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    wanted = asks(advantage, "needs_values", by_default=True)
-    return wanted and asks(algorithm, "needs_values", by_default=False)
+    return asks(advantage, "needs_values", by_default=True) and asks(
+        algorithm, "needs_values", by_default=False
+    )
 
 
 def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:
@@ -69,8 +70,9 @@ def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) ->
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    valued = ppo.value_init == "reward_model" and trains_values(algorithm, advantage)
-    return valued or asks(scorer, "needs_reward_model", by_default=True)
+    return asks(scorer, "needs_reward_model", by_default=True) or (
+        ppo.value_init == "reward_model" and trains_values(algorithm, advantage)
+    )
 
 
 # stages that others stand on only where a config asks for them

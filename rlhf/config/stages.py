@@ -7,7 +7,6 @@ stage is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -74,11 +73,9 @@ def decides(key: str) -> bool:
     return key.partition(".")[0] not in ASIDE and key not in ASIDE_KEYS
 
 
-def lineage(stage: str) -> Iterator[Stage]:
+def lineage(stage: str) -> list[Stage]:
     """The stage's ancestors, the first to be made first, and the stage itself."""
-    for parent in STAGES[stage].parents:
-        yield STAGES[parent]
-    yield STAGES[stage]
+    return [STAGES[name] for name in (*STAGES[stage].parents, stage)]
 
 
 def deciding_sections(stage: str) -> list[str]:

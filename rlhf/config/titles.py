@@ -65,14 +65,14 @@ def question(overrides: Iterable[str]) -> str | None:
     """The question that the experiment file of a sweep opens with, if the sweep is one of ours."""
     from rlhf.config.composition.session import conf_dir
 
-    for line in overrides:
-        key, _, name = line.partition("=")
-        path = conf_dir() / "experiment" / f"{name}.yaml"
-        if key.lstrip("+") == "experiment" and path.is_file():
-            comments = (
-                line
-                for line in path.read_text(encoding="utf-8").splitlines()
-                if line.startswith("# ") and "@package" not in line
-            )
-            return next((line.removeprefix("# ") for line in comments), None)
-    return None
+    pairs = (line.lstrip("+").partition("=") for line in overrides)
+    paths = (
+        conf_dir() / "experiment" / f"{name}.yaml" for key, _, name in pairs if key == "experiment"
+    )
+    comments = (
+        line.removeprefix("# ")
+        for path in filter(Path.is_file, paths)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("# ") and "@package" not in line
+    )
+    return next(comments, None)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from rlhf.config.allow import refusal, targets
 from rlhf.config.build import is_allowed
 from rlhf.config.composition.resolve import Fault, resolve
-from rlhf.config.messages.describe import fault
+from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS
 from rlhf.config.schema import Config
 from rlhf.kl.rules import cautions as sampling_cautions
@@ -40,7 +40,7 @@ def examine(
         typed = Config.model_validate(plain)
     except ValidationError as error:
         known = {each.key for each in faults}
-        described = [fault(detail, plain) for detail in error.errors()]
+        described = (fault(detail, plain) for detail in error.errors())
         faults += [each for each in described if each.key not in known]
     reported = {each.key for each in faults}
     for path, target in targets(plain):

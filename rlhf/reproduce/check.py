@@ -4,9 +4,10 @@ machine, data and stages, then and now."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from rlhf.config.build import build
 from rlhf.config.naming import deciding_config
@@ -39,78 +40,74 @@ class Job:
         """The stages before its own, as far as it needs them."""
         return tuple(name for name in self.fingerprints if name != self.config.stage)
 
-    @cached_property
-    def store(self) -> Path:
-        """The original's stage artifacts."""
-        return (
-            self.original.directory.parents[1]
-            if self.original.is_artifact
-            else self.root / self.config.paths.artifacts
-        )
-
     def artifact(self, stage: str) -> Path | None:
         """The original's artifact of this stage, if it is still there."""
-        name = self.original.fingerprints.get(stage)
-        path = self.store / stage / name if name else None
-        return path if path is not None and (path / "manifest.json").is_file() else None
+        original = self.original
+        store = (
+            original.directory.parents[1]
+            if original.is_artifact
+            else self.root / self.config.paths.artifacts
+        )
+        path = store / stage / original.fingerprints.get(stage, "")
+        return path if (path / "manifest.json").is_file() else None
 
     @property
     def comparable(self) -> bool:
         """Whether the original got far enough to be compared with."""
-        if STAGES[self.config.stage].is_run:
-            return bool(read_jsonl(self.original.directory / "metrics.jsonl"))
-        return self.artifact(self.config.stage) is not None
+        stage = self.config.stage
+        return bool(
+            read_jsonl(self.original.directory / "metrics.jsonl")
+            if STAGES[stage].is_run
+            else self.artifact(stage)
+        )
 
 
-@dataclass
-class Checker:
-    """Reads data once and makes each stage's fingerprint once, however many jobs share them. To
-    be called where the paths start from."""
+def check(copies: Iterable[Kept]) -> list[Job]:
+    """The job of each kept config. Data is read once and each stage's fingerprint made once,
+    however many jobs share them. To be called where the paths start from.
 
-    _data: dict[object, Loaded] = field(default_factory=dict)
-    _stages: dict[str, dict[str, str]] = field(default_factory=dict)
+    Raises:
+        DataError: a job's data is wrong.
+    """
+    from rlhf.stages.context import StageContext
+    from rlhf.stages.table import fingerprints
 
-    def check(self, original: Original, kept: Kept) -> Job:
-        """Raises DataError."""
-        cfg = kept.config
+    known: dict[str, dict[str, str]] = {}
+    load, jobs = cache(_load), []
+    for kept in copies:
+        cfg, original, manifest = kept.config, kept.original, kept.original.manifest
         assert cfg is not None
-        manifest = original.manifest
-        data, prints = self._load(cfg).data, self._fingerprints(cfg)
-        changes = [
+        loaded = load(cfg.data)
+        # stages that are artifacts do not depend on what comes after them
+        last = [stage.name for stage in needed_stages(cfg) if not stage.is_run][-1]
+        until = cfg.model_copy(update={"stage": last})
+        key = digest(deciding_config(until.plain()))
+        context = StageContext(cfg=until, **loaded._asdict(), run_directory=Path())
+        prints = known[key] = known.get(key) or fingerprints(context)
+        print_of_data = loaded.data.fingerprint
+        changes = (
             *kept.edits,
             *differences.packages(manifest),
             *differences.code(manifest),
             *differences.machine(manifest, gpu=cfg.trainer.accelerator == "cuda"),
-            *differences.data(manifest, data.fingerprint, data_parts(data)),
+            *differences.data(manifest, print_of_data, data_parts(loaded.data)),
             *differences.stages(original.fingerprints, prints),
-        ]
-        root = where_started(original, cfg) or Path.cwd()
-        return Job(
-            original=original,
-            config=cfg,
-            root=root,
-            differences=tuple(changes),
-            fingerprints=prints,
-            data=data.fingerprint,
         )
+        jobs.append(
+            Job(
+                original=original,
+                config=cfg,
+                root=where_started(original, cfg) or Path.cwd(),
+                differences=changes,
+                fingerprints=prints,
+                data=print_of_data,
+            )
+        )
+    return jobs
 
-    def _load(self, cfg: Config) -> Loaded:
-        if cfg.data not in self._data:
-            self._data[cfg.data] = Loaded.of(build(cfg.data))
-        return self._data[cfg.data]
 
-    def _fingerprints(self, cfg: Config) -> dict[str, str]:
-        """Of the stages that are artifacts; they do not depend on what comes after them."""
-        from rlhf.stages.context import StageContext
-        from rlhf.stages.table import fingerprints
-
-        last = [stage.name for stage in needed_stages(cfg) if not stage.is_run][-1]
-        until = cfg.model_copy(update={"stage": last})
-        key = digest(deciding_config(until.plain()))
-        if key not in self._stages:
-            context = StageContext(cfg=until, **self._load(cfg)._asdict(), run_directory=Path())
-            self._stages[key] = fingerprints(context)
-        return self._stages[key]
+def _load(piece: Any) -> Loaded:
+    return Loaded.of(build(piece))
 
 
 def common(jobs: Iterable[Job]) -> Mapping[Difference, list[str]]:

@@ -26,11 +26,12 @@ class Difference:
 
 
 def _changed(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    names = [*then, *(name for name in now if name not in then)]
-    texts = [(name, str(then.get(name, ABSENT)), str(now.get(name, ABSENT))) for name in names]
+    pairs = {
+        name: (str(then.get(name, ABSENT)), str(now.get(name, ABSENT))) for name in [*then, *now]
+    }
     return [
         Difference(kind=kind, name=name, then=before, now=after)
-        for name, before, after in texts
+        for name, (before, after) in pairs.items()
         if before != after
     ]
 
@@ -44,29 +45,23 @@ def machine(kept: Mapping[str, Any], *, gpu: bool) -> list[Difference]:
     then, now = kept.get("hardware"), manifest.hardware()
     if then is None:
         return [Difference(kind="machine", name="cpu", then=UNKNOWN, now=now["cpu"])]
-    ignored = set() if gpu else {"gpu"}
     return _changed(
-        "machine", *({k: v for k, v in side.items() if k not in ignored} for side in (then, now))
+        "machine", *({k: v for k, v in side.items() if gpu or k != "gpu"} for side in (then, now))
     )
 
 
 def code(kept: Mapping[str, Any]) -> list[Difference]:
     """The source's revision, and the changes that nobody had committed, by their sha256."""
-    then, now = kept.get("git") or {}, manifest.git()
-    sides = {
-        "git revision": [
-            str(side.get("revision", ""))[:12] or "(no repository)" for side in (then, now)
-        ],
-        "uncommitted changes": [
-            str(side.get("changes", UNKNOWN))[:16] if side.get("dirty") else "none"
-            for side in (then, now)
-        ],
-    }
-    return [
-        Difference(kind="code", name=name, then=before, now=after)
-        for name, (before, after) in sides.items()
-        if before != after
-    ]
+    sides = (
+        {
+            "git revision": str(side.get("revision", ""))[:12] or "(no repository)",
+            "uncommitted changes": (
+                str(side.get("changes", UNKNOWN))[:16] if side.get("dirty") else "none"
+            ),
+        }
+        for side in (kept.get("git") or {}, manifest.git())
+    )
+    return _changed("code", *sides)
 
 
 def data(
@@ -78,17 +73,17 @@ def data(
     if before == fingerprint:
         return []
     then: Mapping[str, Mapping[str, Any]] = kept.get("data") or {}
-    notes = []
-    for name in dict.fromkeys([*then, *parts]) if then else ():
-        old, new = then.get(name), parts.get(name)
-        if (old or {}).get("sha256") == (new or {}).get("sha256"):
-            continue
-        rows = [str(side["rows"]) if side else "no" for side in (old, new)]
-        notes.append(
-            f"{name}: {rows[0]} rows, other content"
-            if rows[0] == rows[1]
-            else f"{name}: {rows[0]} rows then, {rows[1]} now"
-        )
+    none = {"rows": "no", "sha256": None}
+    pairs = {
+        name: (then.get(name, none), parts.get(name, none))
+        for name in (dict.fromkeys([*then, *parts]) if then else ())
+    }
+    notes = [
+        f"{name}: {old['rows']} rows"
+        + (", other content" if old["rows"] == new["rows"] else f" then, {new['rows']} now")
+        for name, (old, new) in pairs.items()
+        if old["sha256"] != new["sha256"]
+    ]
     return [
         Difference(
             kind="data",

@@ -3,8 +3,9 @@ recorded hash was edited since."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from rlhf.rundir.files import flatten
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    config: Config | None  # None where it is no longer valid
+    original: Original
+    config: Config | None = None  # None where it is no longer valid
     faults: list[str]
-    edits: list[Difference]
+    edits: list[Difference] = field(default_factory=list)
 
 
 def kept_config(original: Original) -> Kept:
@@ -36,71 +38,42 @@ def kept_config(original: Original) -> Kept:
     try:
         written = OmegaConf.load(path)
     except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
-        return Kept(config=None, faults=[f"{path}: {' '.join(str(error).split())}"], edits=[])
+        return Kept(original=original, faults=[f"{path}: {' '.join(str(error).split())}"])
     if not isinstance(written, DictConfig) or "data" not in written:
-        return Kept(config=None, faults=[f"{path}: holds no whole config"], edits=[])
-    listed = original.manifest.get("config")
-    copies = {
-        "config.yaml": written,
-        **(
-            {"manifest.json": OmegaConf.create(dict(listed))} if isinstance(listed, Mapping) else {}
-        ),
-    }
-    summary, manifest = original.summary, original.manifest
-    recorded = [summary.get("config_hash"), manifest.get("config_hash"), manifest.get("hash")]
-    name, edits = _edited(
-        {name: resolve(copy)[0] for name, copy in copies.items()},
-        str(next(filter(None, recorded), None)),
-    )
+        return Kept(original=original, faults=[f"{path}: holds no whole config"])
+    copies, summary, manifest = {"config.yaml": written}, original.summary, original.manifest
+    if isinstance(manifest.get("config"), Mapping):
+        copies["manifest.json"] = OmegaConf.create(dict(manifest["config"]))
+    recorded = summary.get("config_hash") or manifest.get("config_hash") or manifest.get("hash")
+    name, edits = _edited({name: resolve(copy)[0] for name, copy in copies.items()}, str(recorded))
     typed, faults = examine(copies[name])
-    return Kept(config=typed, faults=list(map(str, faults)), edits=edits)
+    return Kept(original=original, config=typed, faults=list(map(str, faults)), edits=edits)
 
 
 def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str, list[Difference]]:
     """The copy to run, and what was edited in it."""
     hashes = {name: run_hash(copy) for name, copy in copies.items()}
-    other = [name for name in copies if hashes[name] != recorded]
-    if not other:
+    true = [name for name in copies if hashes[name] == recorded]
+    edited = [name for name in copies if name not in true]
+    if not edited:
         return "config.yaml", []
-    true = next((name for name in copies if hashes[name] == recorded), None)
-    if true is None:
-        both = " and ".join(copies)
-        note = f"{both} edited since the run; what it was is not kept"
-        return "config.yaml", [
-            Difference(
-                kind="config",
-                name="config_hash",
-                then=recorded,
-                now=hashes["config.yaml"],
-                note=note,
-            )
-        ]
-    then, now = (flatten(deciding_config(copies[name])) for name in (true, other[0]))
-    note = f"{other[0]} was edited since the run"
-    changed = [
-        key
-        for key in dict.fromkeys([*then, *now])
-        if one_spelling(then.get(key, ABSENT)) != one_spelling(now.get(key, ABSENT))
-    ]
-    return other[0], [
-        Difference(
-            kind="config",
-            name=key,
-            then=_text(then.get(key, ABSENT)),
-            now=_text(now.get(key, ABSENT)),
-            note=note,
-        )
-        for key in changed
+    if not true:
+        note = f"{' and '.join(copies)} edited since the run; what it was is not kept"
+        then, now = {"config_hash": recorded}, {"config_hash": hashes["config.yaml"]}
+    else:
+        note = f"{edited[0]} was edited since the run"
+        then, now = (flatten(deciding_config(copies[name])) for name in (true[0], edited[0]))
+    pairs = {key: (then.get(key, ABSENT), now.get(key, ABSENT)) for key in [*then, *now]}
+    return edited[0], [
+        Difference(kind="config", name=key, then=_text(before), now=_text(after), note=note)
+        for key, (before, after) in pairs.items()
+        if one_spelling(before) != one_spelling(after)
     ]
 
 
 def _text(value: Any) -> str:
     """As YAML writes it."""
-    return (
-        {None: "null", True: "true", False: "false"}[value]
-        if value is None or isinstance(value, bool)
-        else str(value)
-    )
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def where_started(original: Original, cfg: Config) -> Path | None:

@@ -6,6 +6,8 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +61,9 @@ def same(then: Any, now: Any) -> bool:
 def gap(then: Any, now: Any) -> tuple[float, float]:
     """(|now - then|, the same over the larger of the two); inf where one is missing, nan or
     infinite and the other not the same."""
-    a, b = number(then), number(now)
     if same(then, now):
         return 0.0, 0.0
+    a, b = number(then), number(now)
     if a is None or b is None or not (math.isfinite(a) and math.isfinite(b)):
         return math.inf, math.inf
     distance = abs(b - a)
@@ -110,27 +112,19 @@ def compare_samples(
 ) -> SampleComparison | None:
     """The samples of the iterations that both have, in their order. None if there are none on
     either side."""
-    grouped = [_grouped(then), _grouped(now)]
+    sides = [
+        {i: [*rows] for i, rows in groupby(side, itemgetter("iteration"))} for side in (then, now)
+    ]
     off: list[int] = []
     rows = 0
     for i in shared:
-        a, b = (side.get(i, []) for side in grouped)
-        rows += max(len(a), len(b))
-        off += [i] * (
-            abs(len(a) - len(b)) + sum(not same(x, y) for x, y in zip(a, b, strict=False))
-        )
-    return (
-        SampleComparison(rows=rows, differing=len(off), first=min(off, default=None))
-        if rows
-        else None
-    )
-
-
-def _grouped(rows: Sequence[Row]) -> dict[int, list[Row]]:
-    groups: dict[int, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["iteration"], []).append(row)
-    return groups
+        # None stands beside a row that the other side lacks
+        pairs = [*zip_longest(*(side.get(i, ()) for side in sides))]
+        rows += len(pairs)
+        off += [i for pair in pairs if not same(*pair)]
+    if not rows:
+        return None
+    return SampleComparison(rows=rows, differing=len(off), first=min(off, default=None))
 
 
 def compare_weights(
@@ -140,9 +134,8 @@ def compare_weights(
     deleted)."""
     if then is None or now is None:
         return None
-    if then == now:
-        return WeightComparison(equal=True, then=then, now=now)
-    return WeightComparison(equal=False, then=then, now=now, max_abs=_largest_step(*files))
+    step = None if then == now else _largest_step(*files)
+    return WeightComparison(equal=then == now, then=then, now=now, max_abs=step)
 
 
 def _largest_step(then: Path, now: Path) -> float | None:

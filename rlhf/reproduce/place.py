@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.digests import digest
 from rlhf.reproduce.check import Job
-from rlhf.reproduce.target import NoTarget, Target, shown
+from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 
@@ -45,27 +46,23 @@ def choose(target: Target, into: Path | None, base: Path, mark: str) -> Place:
     the same command.
 
     Raises:
-        NoTarget: `into` holds something else, or lies in the original.
+        Refused: `into` holds something else, or lies in the original.
     """
     if into is None:
-        index = 1
-        while True:
-            path = base / f"{target.name}-{index}"
-            if _is_free(path) or _goes_on(path, mark):
-                return Place(directory=path, begun=not _is_free(path))
-            index += 1
-    if into.resolve().is_relative_to(target.directory.resolve()):
-        raise NoTarget(
+        places = (base / f"{target.name}-{index}" for index in count(1))
+        into = next(path for path in places if _is_free(path) or _goes_on(path, mark))
+    elif into.resolve().is_relative_to(target.directory.resolve()):
+        raise Refused(
             f"--into {shown(into)} lies in the original, which is never touched: choose another"
             " directory."
         )
-    if not (_is_free(into) or _goes_on(into, mark)):
+    elif not (_is_free(into) or _goes_on(into, mark)):
         what = (
             "holds a reproduction already"
             if (into / RECORD).is_file()
             else "is not an empty directory"
         )
-        raise NoTarget(f"--into {shown(into)} {what}: choose another directory.")
+        raise Refused(f"--into {shown(into)} {what}: choose another directory.")
     return Place(directory=into, begun=not _is_free(into))
 
 
@@ -87,14 +84,15 @@ def moved(job: Job, place: Place) -> Config:
     """The job's config in its new place, with artifacts of its own and nobody watching."""
     plain = job.config.plain()
     paths = {
+        **plain["paths"],
         "artifacts": str(place.store),
         "run_name": job.original.name,
         "run_dir": str(place.directory),
     }
-    plain["paths"] = {**plain["paths"], **paths}
     return validate(
         {
             **plain,
+            "paths": paths,
             "sweep": None,
             "rerun": False,
             "tracking": {"_target_": "rlhf.tracking.base.NoTracker"},
@@ -102,23 +100,15 @@ def moved(job: Job, place: Place) -> Config:
     )
 
 
-def reusable(job: Job) -> tuple[str, ...]:
-    """The stages before the job's own whose artifact is there and is still what the config asks
-    for."""
-    return tuple(
-        s
-        for s in job.parents
-        if job.artifact(s) is not None and job.original.fingerprints.get(s) == job.fingerprints[s]
-    )
-
-
-def lend(job: Job, place: Place) -> None:
-    """Links the original's artifacts into the new store. They are read, never written."""
-    for stage in reusable(job):
-        link, artifact = place.store / stage / job.fingerprints[stage], job.artifact(stage)
-        if artifact is not None and not link.exists():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(artifact.resolve(), target_is_directory=True)
+def reusable(job: Job) -> dict[str, Path]:
+    """The artifacts of the stages before the job's own that are there and are still what the config
+    asks for."""
+    return {
+        stage: artifact
+        for stage in job.parents
+        if (artifact := job.artifact(stage))
+        and job.original.fingerprints[stage] == job.fingerprints[stage]
+    }
 
 
 def directory_of(job: Job, target: Target, place: Place) -> Path:
@@ -136,9 +126,12 @@ def make_again(
     Raises:
         RunFailed: another process is at work in the same place.
     """
-    if reuse:
-        for job in jobs:
-            lend(job, place)
+    for job in jobs if reuse else ():
+        for stage, artifact in reusable(job).items():  # read there, never written
+            link = place.store / stage / job.fingerprints[stage]
+            if not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(artifact.resolve(), target_is_directory=True)
     if target.kind != "sweep":
         from rlhf.runs.execute import execute
 
@@ -148,9 +141,13 @@ def make_again(
     from rlhf.sweeps.job import GOOD
     from rlhf.sweeps.launchers.local import run_sweep
 
-    planned = [(job.original.overrides, moved(job, place)) for job in jobs]
     try:
-        outcomes = run_sweep(planned, place.directory, overrides=target.overrides, n=at_once)
+        outcomes = run_sweep(
+            [(job.original.overrides, moved(job, place)) for job in jobs],
+            place.directory,
+            overrides=target.overrides,
+            n=at_once,
+        )
     except SystemExit as stop:
         return int(stop.code or 0)
     return int(any(outcome.state not in GOOD for outcome in outcomes))

@@ -3,29 +3,25 @@ out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
 
 from rlhf.config.stages import STAGES
 from rlhf.reproduce.check import Job, common
 from rlhf.reproduce.numbers import MetricComparison
 from rlhf.reproduce.place import Place, reusable
-from rlhf.reproduce.target import Original, Target
+from rlhf.reproduce.target import Target
 from rlhf.reproduce.verdict import JobComparison, StageComparison
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.words import duration, plural
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 MOST = 12  # metrics that the table lists; reproduction.json has all
 
 
 def grid(*columns: str, right: Sequence[str] = ()) -> Table:
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
@@ -40,13 +36,13 @@ def show_plan(
     console: Console,
     target: Target,
     jobs: Sequence[Job],
-    skipped: Sequence[Original],
+    left_out: Mapping[str, str],
     place: Place,
     *,
     reuse: bool,
     name: Callable[[Path], str],
 ) -> None:
-    """`name` writes a path as the user would."""
+    """`left_out`: a reason by a job's name. `name` writes a path as the user would."""
     what = f"sweep of {plural(len(jobs), 'job')}" if target.kind == "sweep" else _described(jobs[0])
     say(console, f"of       {name(target.directory)}: {what}, {duration(_seconds(jobs))} of work")
     resumed = ", where an earlier command was stopped" if place.begun else ""
@@ -58,29 +54,26 @@ def show_plan(
             if reuse and all(stage in reusable(job) for job in jobs if stage in job.parents)
         ]
         again = [stage for stage in parents if stage not in taken]
-        parts = [f"{' and '.join(taken)} taken over"] if taken else []
-        parts += [f"{' and '.join(again)} trained again"] if again else []
+        fates = {"taken over": taken, "trained again": again}
+        parts = (f"{' and '.join(stages)} {fate}" for fate, stages in fates.items() if stages)
         say(console, f"stages   {', '.join(parts)}")
-    for original in skipped:
-        say(
-            console, f"left out {original.name}: it had not begun, there is nothing to compare with"
-        )
-    if target.kind == "sweep":
-        for job in (job for job in jobs if job.original.state != "finished"):
+    for job_name, reason in left_out.items():
+        say(console, f"left out {job_name}: {reason}")
+    for job in jobs if target.kind == "sweep" else ():
+        if job.original.state != "finished":
             say(console, f"partly   {job.original.name}: {_described(job)}")
     show_differences(console, jobs)
 
 
 def _described(job: Job) -> str:
     """`ppo run, stopped at iteration 3 of 60: what there is of it is compared`"""
-    original = job.original
-    kind = f"{original.stage} stage" if original.is_artifact else f"{original.stage} run"
+    original, unit = job.original, STAGES[job.config.stage].unit
+    standing = f"{original.stage} {'stage' if original.is_artifact else 'run'}, {original.state}"
     if original.state == "finished":
-        return f"{kind}, finished"
+        return standing
     reached = original.status.get("iteration", 0)
-    unit = STAGES[job.config.stage].unit
     return (
-        f"{kind}, {original.state} at {unit} {reached} of {original.status.get('iterations', '?')}:"
+        f"{standing} at {unit} {reached} of {original.status.get('iterations', '?')}:"
         " what there is of it is compared"
     )
 
@@ -91,7 +84,7 @@ def _seconds(jobs: Sequence[Job]) -> float:
         place
         for job in jobs
         for place in (job.original.directory, *map(job.artifact, job.parents))
-        if place is not None
+        if place
     }
     return sum(
         float(row.get("seconds", 0))
@@ -119,8 +112,13 @@ def show_differences(console: Console, jobs: Sequence[Job]) -> None:
                 f" {names[0]}{', ...' if len(names) > 1 else ''}"
             )
         )
-        note = "; ".join(filter(None, [difference.note, share]))
-        table.add_row(difference.kind, difference.name, difference.then, difference.now, note)
+        table.add_row(
+            difference.kind,
+            difference.name,
+            difference.then,
+            difference.now,
+            "; ".join(filter(None, [difference.note, share])),
+        )
     console.print(table, markup=False)
 
 
@@ -129,6 +127,7 @@ def show_results(
 ) -> None:
     """A row per stage of a single run; of a sweep a row per stage that it stands on and per job."""
     console.print()
+    sweep = target.kind == "sweep"
     table = grid(
         "", "iterations", "metrics", "weights", "samples", "first to differ", right=("iterations",)
     )
@@ -136,18 +135,10 @@ def show_results(
         (stage.stage, stage.then, stage.now): stage for job in jobs for stage in job.stages[:-1]
     }
     for stage in shared.values():
-        table.add_row(
-            *_row(
-                (
-                    stage.stage
-                    if target.kind != "sweep" or stage.now is None
-                    else f"{stage.stage} {stage.now.name[:8]}"
-                ),
-                stage,
-            )
-        )
+        short = f" {stage.now.name[:8]}" if sweep and stage.now else ""
+        table.add_row(*_row(f"{stage.stage}{short}", stage))
     for job in jobs:
-        cells = _row(job.job.original.name if target.kind == "sweep" else job.own.stage, job.own)
+        cells = _row(job.job.original.name if sweep else job.own.stage, job.own)
         table.add_row(*cells, style=None if job.finished else "red")
     console.print(table)
     rows = [
@@ -156,30 +147,26 @@ def show_results(
         for stage in job.stages
         for metric in (stage.metrics if every else stage.off)
     ]
-    if rows and (every or target.kind != "sweep"):
-        _show_metrics(console, rows, every=every, sweep=target.kind == "sweep")
+    if rows and (every or not sweep):
+        _show_metrics(console, rows, every=every, sweep=sweep)
 
 
 def _row(name: str, stage: StageComparison) -> list[str]:
     if not stage.compared:
         return [name, "", stage.note, "", "", ""]
-    last = stage.iterations
-    reached = str(last[0]) if last[0] == last[1] else f"{last[0]} then, {last[1]} now"
-    metrics = (
-        f"{len(stage.off)} of {len(stage.metrics)} differ"
-        if stage.off
-        else f"{len(stage.metrics)} equal"
-    )
+    then, now = stage.iterations
+    reached = str(then) if then == now else f"{then} then, {now} now"
+    metrics = _equal_or_not(len(stage.off), len(stage.metrics))
     weights = "" if stage.weights is None else "equal" if stage.weights.equal else "differ"
     if stage.weights and stage.weights.max_abs is not None:
         weights += f" by {stage.weights.max_abs:.2g}"
-    samples = (
-        "" if stage.samples is None else f"{stage.samples.differing} of {stage.samples.rows} differ"
-    )
-    if stage.samples and not stage.samples.differing:
-        samples = f"{stage.samples.rows} equal"
+    samples = _equal_or_not(stage.samples.differing, stage.samples.rows) if stage.samples else ""
     first = f"{stage.off[0].name} at {stage.off[0].first}" if stage.off else ""
     return [name, reached, metrics, weights, samples, first]
+
+
+def _equal_or_not(differing: int, count: int) -> str:
+    return f"{differing} of {count} differ" if differing else f"{count} equal"
 
 
 def _show_metrics(

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from rlhf.config.messages.suggest import nearest
+from rlhf.config.messages import nearest
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import State, run_state
 from rlhf.tracking.lookup import run_directory, run_ids
@@ -23,8 +23,11 @@ ALIKE = 0.5  # of difflib, 1 is equal
 RUN_ID = re.compile(r"[0-9a-f]{6,32}")
 
 
-class NoTarget(ValueError):
-    """The argument names nothing that can be made again. The message has what is near it."""
+class Refused(ValueError):
+    """Nothing was made again. The message says why."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n  ".join(lines))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +75,13 @@ class Target:
 
 
 def find(argument: str, uri: str) -> Target:
-    """Raises NoTarget."""
+    """Raises Refused."""
     path = Path(argument)
     if path.is_dir():
         return _at(path)
     if RUN_ID.fullmatch(argument):
         return _of_id(argument, uri)
-    raise NoTarget(
+    raise Refused(
         f"{argument} is"
         f" {'a file, not a directory' if path.exists() else 'no directory'}.{_meant(_near(path))}"
     )
@@ -93,26 +96,26 @@ def _of_id(argument: str, uri: str) -> Target:
         )
         reason = f"{argument} is no directory and no whole MLflow run id (32 digits)."
     except ValueError as error:
-        raise NoTarget(str(error)) from None
+        raise Refused(str(error)) from None
     except LookupError as error:
         alike = nearest(argument, run_ids(uri))
         near, reason = [alike] if alike else [], str(error)
-    raise NoTarget(f"{reason}{_meant(near)}")
+    raise Refused(f"{reason}{_meant(near)}")
 
 
 def read_original(directory: Path, overrides: Iterable[str] = ()) -> Original:
     manifest, summary, status = (
         read_json(directory / f"{name}.json") for name in ("manifest", "summary", "status")
     )
-    artifact = manifest.get("kind") == "artifact"  # published whole
     return Original(
         name=directory.resolve().name,
         directory=directory,
         manifest=manifest,
         summary=summary,
         status=status,
-        state="finished" if artifact else run_state(directory).state,
-        overrides=tuple(overrides),
+        # an artifact is published whole
+        state="finished" if manifest.get("kind") == "artifact" else run_state(directory).state,
+        overrides=tuple(map(str, overrides)),
     )
 
 
@@ -121,14 +124,13 @@ def _at(path: Path) -> Target:
     name = path.resolve().name
     if (path / "sweep.json").is_file():
         listed = read_json(path / "sweep.json")
-        jobs = {
-            str(job["name"]): tuple(map(str, job.get("overrides", ())))
-            for job in listed.get("jobs", ())
-        }
-        names = [*jobs, *(child.name for child in _runs_in(path) if child.name not in jobs)]
+        jobs = {str(job["name"]): job.get("overrides", ()) for job in listed.get("jobs", ())}
+        names = dict.fromkeys(
+            [*jobs, *(run.name for run in sorted(filter(is_target, path.iterdir())))]
+        )
         originals = tuple(read_original(path / job, jobs.get(job, ())) for job in names)
         if not any(original.began for original in originals):
-            raise NoTarget(f"no job of {shown(path)} has begun: there is nothing to compare with.")
+            raise Refused(f"no job of {shown(path)} has begun: there is nothing to compare with.")
         return Target(
             kind="sweep",
             name=name,
@@ -137,27 +139,22 @@ def _at(path: Path) -> Target:
             overrides=tuple(map(str, listed.get("overrides", ()))),
         )
     original = read_original(path)
-    if original.manifest.get("run") and original.is_artifact:
-        run = original.manifest["run"]
-        raise NoTarget(f"{shown(path)} is the policy of a run; to reproduce it, name that: {run}")
+    if original.is_artifact and (run := original.manifest.get("run")):
+        raise Refused(f"{shown(path)} is the policy of a run; to reproduce it, name that: {run}")
     if original.began:
-        if not original.is_artifact:
-            return Target(kind="run", name=original.name, directory=path, jobs=(original,))
+        kind: Kind = "stage" if original.is_artifact else "run"
         # a fingerprint alone says too little
-        name = f"{original.stage}-{name[:8]}"
-        return Target(kind="stage", name=name, directory=path, jobs=(original,))
-    inside = _below(path)
+        name = f"{original.stage}-{name[:8]}" if original.is_artifact else name
+        return Target(kind=kind, name=name, directory=path, jobs=(original,))
     if name.endswith(".work"):
-        raise NoTarget(
-            f"{shown(path)} is a stage that is not finished; name the run that makes it."
-        )
-    if inside:
-        raise NoTarget(
+        raise Refused(f"{shown(path)} is a stage that is not finished; name the run that makes it.")
+    if inside := _below(path):
+        raise Refused(
             f"{shown(path)} is no run and no sweep, but holds {len(inside)} of"
             f" them.{_meant([shown(child) for child in inside[:3]])}"
         )
     lost = " and ".join(mark for mark in MARKS if not (path / mark).is_file())
-    raise NoTarget(
+    raise Refused(
         f"{shown(path)} is no run: it has no"
         f" {lost}.{_meant([shown(path.parent)] if is_target(path.parent) else _near(path))}"
     )
@@ -167,17 +164,13 @@ def is_target(path: Path) -> bool:
     return (path / "sweep.json").is_file() or all((path / mark).is_file() for mark in MARKS)
 
 
-def _runs_in(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if child.is_dir() and is_target(child))
-
-
 def _below(path: Path) -> list[Path]:
     """Runs and sweeps up to three folders down, as far as a quick look goes."""
     places = (child for depth in ("*", "*/*", "*/*/*") for child in islice(path.glob(depth), 1000))
     return sorted(
         child
         for child in places
-        if child.is_dir() and is_target(child) and not (child.parent / "sweep.json").is_file()
+        if is_target(child) and not (child.parent / "sweep.json").is_file()
     )
 
 
@@ -215,5 +208,4 @@ def _meant(near: list[str]) -> str:
 
 def shown(path: Path, here: Path | None = None) -> str:
     """Relative to `here` (where we are), if that is shorter."""
-    relative = os.path.relpath(path, here)
-    return min(relative, str(path), key=len)
+    return min(os.path.relpath(path, here), str(path), key=len)

@@ -1,9 +1,10 @@
-"""A job against its original: stage by stage, and in one sentence."""
+"""A job against its original, stage by stage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from rlhf.config.stages import STAGES
@@ -11,9 +12,9 @@ from rlhf.digests import file_digest
 from rlhf.reproduce import numbers
 from rlhf.reproduce.check import Job
 from rlhf.reproduce.numbers import MetricComparison, SampleComparison, WeightComparison
+from rlhf.reproduce.place import reusable
 from rlhf.reproduce.target import Original, read_original
 from rlhf.rundir.files import read_jsonl
-from rlhf.rundir.words import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +46,8 @@ class StageComparison:
     @property
     def equal(self) -> bool:
         samples = self.samples is None or not self.samples.differing
-        return (
-            not self.off
-            and not self.missing
-            and samples
-            and (self.weights is None or self.weights.equal)
-        )
+        weights = self.weights is None or self.weights.equal
+        return not self.off and not self.missing and samples and weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,55 +69,53 @@ class JobComparison:
         return self.finished and self.own.compared and all(stage.equal for stage in self.stages)
 
 
-class Comparer:
-    """Compares jobs with their originals; a stage that several jobs share is compared once."""
+def compare(jobs: Mapping[Path, Job], store: Path, *, reuse: bool) -> list[JobComparison]:
+    """Each job against its original; a stage that several jobs share is compared once.
 
-    def __init__(self, store: Path) -> None:
-        """`store`: the artifacts that were made again."""
-        self.store = store
-        self._seen: dict[tuple[Path | None, Path | None], StageComparison] = {}
+    Args:
+        jobs: by the directory where each was made again.
+        store: the artifacts that were made again.
+        reuse: stages that the config still asks for were taken over.
+    """
+    compared = cache(_stage)
 
-    def compare(self, job: Job, directory: Path, *, reused: Sequence[str] = ()) -> JobComparison:
-        """`directory`: where the job was made again."""
+    def artifact(job: Job, stage: str) -> StageComparison:
+        path = store / stage / job.fingerprints[stage]
+        # or the folder of one that did not get to its end
+        places = (path, path.with_name(f"{path.name}.work"))
+        return compared(stage, job.artifact(stage), next(filter(Path.is_dir, places), None))
+
+    comparisons = []
+    for directory, job in jobs.items():
+        own, taken_over = job.config.stage, reusable(job) if reuse else ()
         stages = [
-            StageComparison(stage=s, note="taken over") if s in reused else self._artifact(job, s)
-            for s in job.parents
+            StageComparison(stage=stage, note="taken over")
+            if stage in taken_over
+            else artifact(job, stage)
+            for stage in job.parents
         ]
-        if STAGES[job.config.stage].is_run:
-            then, whole = job.original.directory, job.original.state == "finished"
-            stages.append(_stage(job.config.stage, then, directory, whole=whole))
+        if STAGES[own].is_run:
+            whole = job.original.state == "finished"
+            stages.append(_stage(own, job.original.directory, directory, whole=whole))
         else:
-            stages.append(self._artifact(job, job.config.stage))
-        return JobComparison(job=job, now=read_original(directory), stages=tuple(stages))
-
-    def _artifact(self, job: Job, stage: str) -> StageComparison:
-        pair = job.artifact(stage), _made(self.store / stage / job.fingerprints[stage])
-        if pair not in self._seen:
-            self._seen[pair] = _stage(stage, *pair, whole=True)
-        return self._seen[pair]
-
-
-def _made(path: Path) -> Path | None:
-    """A stage's artifact, or the folder of one that did not get to its end."""
-    return next(
-        (place for place in (path, path.with_name(f"{path.name}.work")) if place.is_dir()), None
-    )
+            stages.append(artifact(job, own))
+        comparisons.append(
+            JobComparison(job=job, now=read_original(directory), stages=tuple(stages))
+        )
+    return comparisons
 
 
 def _stage(
-    stage: str,
-    then: Path | None,
-    now: Path | None,
-    *,
-    whole: bool,
+    stage: str, then: Path | None, now: Path | None, *, whole: bool = True
 ) -> StageComparison:
+    """`whole`: the original came to its end."""
     if then is None or now is None:
         note = "the original is no longer there" if then is None else "was not made"
         return StageComparison(stage=stage, then=then, now=now, note=note)
     rows = numbers.by_iteration(then), numbers.by_iteration(now)
     shared = [iteration for iteration in rows[0] if iteration in rows[1]]
     missing = rows[0].keys() ^ rows[1].keys() if whole else rows[0].keys() - rows[1].keys()
-    weights = [_weights(stage, place) for place in (then, now)]
+    (digest, file), (new_digest, new_file) = (_weights(stage, place) for place in (then, now))
     return StageComparison(
         stage=stage,
         then=then,
@@ -132,9 +127,7 @@ def _stage(
         samples=numbers.compare_samples(
             read_jsonl(then / "samples.jsonl"), read_jsonl(now / "samples.jsonl"), shared
         ),
-        weights=numbers.compare_weights(
-            weights[0][0], weights[1][0], (weights[0][1], weights[1][1])
-        ),
+        weights=numbers.compare_weights(digest, new_digest, (file, new_file)),
         note="" if shared else f"no {STAGES[stage].unit} that both have",
     )
 
@@ -147,71 +140,3 @@ def _weights(stage: str, directory: Path) -> tuple[str | None, Path]:
         return read_original(directory).summary.get("policy_sha256"), path
     path = directory / "model.safetensors"
     return file_digest(path) if path.is_file() else None, path
-
-
-# --- in words
-
-
-def sentence(job: JobComparison) -> str:
-    """`bitwise equal: 60 iterations, 41 metrics, weights and samples`"""
-    own, original = job.own, job.job.original
-    ways = {"failed": "failed", "stopped": "stopped", "cut": "was cut"}
-    ended = f"the new run {ways.get(job.now.state, 'did not finish')}"
-    if not own.compared:
-        return (
-            f"nothing could be compared: {own.note}"
-            if job.finished
-            else f"{ended} before there was anything to compare"
-        )
-    unit = STAGES[own.stage].unit
-    as_far = (
-        ""
-        if original.state == "finished"
-        else f" as far as the original goes (it was {_how(original)} at {unit} {own.iterations[0]})"
-    )
-    until = min(own.iterations)
-    if job.equal:
-        parts = [plural(until, unit), plural(len(own.metrics), "metric"), *_also(own)]
-        stages = [stage.stage for stage in job.stages[:-1] if stage.compared]
-        before = f"; {' and '.join(stages)} too" if stages else ""
-        return f"bitwise equal{as_far}: {', '.join(parts[:-1])} and {parts[-1]}{before}"
-    if own.equal and not job.finished:
-        return (
-            f"{ended}; until then bitwise equal{as_far}: {plural(until, unit)},"
-            f" {plural(len(own.metrics), 'metric')}"
-        )
-    if own.equal:
-        wrong = " and ".join(stage.stage for stage in job.stages[:-1] if not stage.equal)
-        return f"not equal: {own.stage} is bitwise equal{as_far}, but not {wrong}"
-    parts = [f"{len(own.off)} of {plural(len(own.metrics), 'metric')} differ"] if own.off else []
-    if own.off:
-        parts[0] += f", the first ({own.off[0].name}) from {unit} {own.off[0].first}"
-    else:
-        parts.append(f"all {plural(len(own.metrics), 'metric')} of {unit} 0 to {until} are equal")
-    if own.missing:
-        parts.append(f"{unit}s 0 to {own.iterations[0]} then, 0 to {own.iterations[1]} now")
-    if own.weights and not own.weights.equal:
-        parts.append("weights differ")
-    if own.samples and own.samples.differing:
-        parts.append(f"{own.samples.differing} of {plural(own.samples.rows, 'sample')} differ")
-    return f"not equal: {'; '.join(parts)}" + ("" if job.finished else f"; {ended}")
-
-
-def _how(original: Original) -> str:
-    words = {
-        "running": "still running",
-        "failed": "cut by a failure",
-        "time limit": "stopped by its time limit",
-        "stopped": "stopped",
-        "cut": "cut",
-    }
-    return words.get(original.state, "not finished")
-
-
-def _also(stage: StageComparison) -> list[str]:
-    """The names of what else was compared and is equal."""
-    return [
-        name
-        for name, comparison in (("weights", stage.weights), ("samples", stage.samples))
-        if comparison is not None
-    ]

@@ -31,8 +31,7 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     from rlhf.runs import run as pipeline
 
     cfg = config if isinstance(config, Config) else validate(config)
-    summary: dict[str, Any] = pipeline.run(cfg, directory=directory_of(cfg))
-    return summary
+    return pipeline.run(cfg, directory=directory_of(cfg))
 
 
 def directory_of(cfg: Config) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+from omegaconf import OmegaConf
 
 from rlhf.config.build import build
 from rlhf.config.naming import is_finished, other_version
@@ -27,14 +28,12 @@ from rlhf.runs.summary import (
     Summary,
     final_evaluation,
     run_facts,
-    run_label,
-    run_tags,
     summarise_artifact,
     summarise_run,
-    tracked_params,
+    tracked_as,
 )
 from rlhf.stages import best_of_n
-from rlhf.stages.context import Parents, StageContext, to_yaml
+from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.manifest import manifest
 from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
 
@@ -61,7 +60,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         if is_finished(directory):
             return read_json(directory / "summary.json")
         with recorded_end(directory):
-            write_text(directory / "config.yaml", to_yaml(context.plain))
+            write_text(directory / "config.yaml", OmegaConf.to_yaml(context.plain))
             if not (directory / "manifest.json").exists():
                 _write_manifest(context, {})
             for caution in cautions(cfg):
@@ -85,7 +84,14 @@ def _train_here(
     """The stage whose directory is the run's: trained, tracked as the run, its policy published."""
     cfg, directory = context.cfg, context.run_directory
     stands_on = {name: prints[name] for name in parents}
-    _check_parents(directory, stands_on)
+    # a resumed run must go on from the very SFT policy and reward model that it began with
+    begun = read_json(directory / "manifest.json")["fingerprints"]
+    for parent, fingerprint in stands_on.items():
+        if begun.get(parent, fingerprint) != fingerprint:
+            raise RunFailed(
+                f"{directory} began from {parent} {begun[parent]}, now it would be {fingerprint}:"
+                " move it away to start anew"
+            )
     _write_manifest(context, stands_on)
     if cfg.best_of_n.samples:
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
@@ -93,9 +99,7 @@ def _train_here(
         write_json(directory / best_of_n.FILE, curve)
     iterations = cfg.ppo.iterations
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
-    shown = {"name": run_label(context), "params": tracked_params(context.plain)}
-    tags = run_tags(context, stage, prints)
-    with context.tracked(directory, stage, tags=tags, **shown) as tracker:
+    with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
         results = RECIPES[stage.name].train(context, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
         return _written(context, summarise_run(context, stage, prints, parents, results))
@@ -108,12 +112,12 @@ def _written(context: StageContext, summary: Summary) -> Summary:
 
 def _check_directory(context: StageContext) -> None:
     """A directory that was begun, or finished, with other data or another config is refused."""
-    directory, facts = context.run_directory, run_facts(context)
+    directory, now = context.run_directory, run_facts(context)["config_hash"]
     if not (directory / "manifest.json").exists():
         return
     if reason := other_version(directory):
         raise RunFailed(reason)
-    begun, now = read_json(directory / "manifest.json"), facts["config_hash"]
+    begun = read_json(directory / "manifest.json")
     if begun["hash"] != now:
         raise RunFailed(
             f"{directory} belongs to another config (hash {begun['hash']}, now {now}): choose"
@@ -128,30 +132,21 @@ def _check_directory(context: StageContext) -> None:
 
 def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
     facts = run_facts(context)
-    content = manifest(
-        kind="run",
-        stage=context.cfg.stage,
-        seed=facts["seed"],
-        hash=facts["config_hash"],
-        name=facts["name"],
-        study=facts["study"],
-        sweep=facts["sweep"],
-        fingerprints={"data": context.data.fingerprint, **parents},
-        data=context.data_parts,
-        config=context.plain,
+    write_json(
+        context.run_directory / "manifest.json",
+        manifest(
+            kind="run",
+            stage=context.cfg.stage,
+            seed=facts["seed"],
+            hash=facts["config_hash"],
+            name=facts["name"],
+            study=facts["study"],
+            sweep=facts["sweep"],
+            fingerprints={"data": context.data.fingerprint, **parents},
+            data=context.data_parts,
+            config=context.plain,
+        ),
     )
-    write_json(context.run_directory / "manifest.json", content)
-
-
-def _check_parents(directory: Path, parents: Mapping[str, str]) -> None:
-    """A resumed run must go on from the very SFT policy and reward model that it began with."""
-    begun = read_json(directory / "manifest.json")["fingerprints"]
-    for stage, fingerprint in parents.items():
-        if stage in begun and begun[stage] != fingerprint:
-            raise RunFailed(
-                f"{directory} began from {stage} {begun[stage]}, now it would be {fingerprint}:"
-                " move it away to start anew"
-            )
 
 
 @contextmanager

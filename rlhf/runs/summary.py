@@ -14,8 +14,9 @@ from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
 from rlhf.rundir.files import flatten, read_jsonl
+from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, last_record
+from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]
@@ -25,7 +26,7 @@ def final_evaluation(directory: Path) -> dict[str, Any]:
     """The last record's `eval/...` metrics, under the names that a summary gives them."""
     return {
         name.removeprefix("eval/"): value
-        for name, value in last_record(directory).items()
+        for name, value in last_row(directory / "metrics.jsonl").items()
         if name.startswith("eval/")
     }
 
@@ -89,8 +90,13 @@ def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
 def run_facts(context: StageContext) -> dict[str, Any]:
     """The run's name, study, sweep, seed and hash."""
     cfg = context.cfg
-    names = {"name": context.run_directory.name, "study": cfg.study, "sweep": cfg.sweep}
-    return {**names, "seed": cfg.seed, "config_hash": run_hash(context.plain)}
+    return {
+        "name": context.run_directory.name,
+        "study": cfg.study,
+        "sweep": cfg.sweep,
+        "seed": cfg.seed,
+        "config_hash": run_hash(context.plain),
+    }
 
 
 def _measures(stage: Stage, parents: Parents) -> dict[str, Any]:
@@ -111,30 +117,24 @@ def _seconds(directory: Path) -> float:
 
 def kl_pieces(cfg: Config) -> dict[str, str]:
     """The YAML names of the KL pieces: `kl.controller`: adaptive, ..."""
-    pieces = ("controller", "estimator", "placement", "reference")
-    return {f"kl.{part}": getattr(cfg.kl, part).name for part in pieces}
-
-
-def run_label(context: StageContext) -> str:
-    """The words that a person tells runs apart by: `kl.coef=0.05 pid seed=1`, with whatever else
-    the sweep varies."""
-    varied = titles.varied(context.run_directory)
-    return titles.run_label(named_flat(flatten(context.plain)), varied)
-
-
-def run_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
-    """The tags that MLflow finds and groups runs by. `setting` is the same for all seeds."""
-    cfg, varied = context.cfg, titles.varied(context.run_directory)
     return {
-        **stage_tags(context, stage, prints),
-        "data": context.data.fingerprint,
-        **({"sweep": cfg.sweep} if cfg.sweep else {}),
-        "setting": titles.setting(named_flat(flatten(context.plain)), varied),
-        **kl_pieces(cfg),
+        f"kl.{part}": getattr(cfg.kl, part).name
+        for part in ("controller", "estimator", "placement", "reference")
     }
 
 
-def tracked_params(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that decide the result, as MLflow's params: `kl.controller`: pid."""
-    params = named_flat(flatten(dict(plain)))
-    return {key: value for key, value in params.items() if decides(key)}
+def tracked_as(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, Any]:
+    """The run in MLflow: `name`, the words that a person tells runs apart by (`kl.coef=0.05 pid
+    seed=1`, with whatever else the sweep varies); `params`, the settings that decide the result
+    (`kl.controller`: pid); `tags`, which find and group runs, `setting` the same for all seeds."""
+    cfg, flat = context.cfg, named_flat(flatten(context.plain))
+    varied = titles.varied(context.run_directory)
+    tags = {
+        **stage_tags(context, stage, prints),
+        "data": context.data.fingerprint,
+        **({"sweep": cfg.sweep} if cfg.sweep else {}),
+        "setting": titles.setting(flat, varied),
+        **kl_pieces(cfg),
+    }
+    params = {key: value for key, value in flat.items() if decides(key)}
+    return {"name": titles.run_label(flat, varied), "params": params, "tags": tags}

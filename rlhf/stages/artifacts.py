@@ -25,12 +25,9 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def path(self, stage: str, fingerprint: str) -> Path:
-        return self.root / stage / fingerprint
-
     def find(self, stage: str, fingerprint: str) -> Path | None:
         """The artifact, if it is complete."""
-        path = self.path(stage, fingerprint)
+        path = self.root / stage / fingerprint
         return path if (path / "manifest.json").exists() else None
 
     def get(
@@ -48,24 +45,21 @@ class ArtifactStore:
         """
         if artifact := self.find(stage, fingerprint):
             return artifact
-        path = self.path(stage, fingerprint)
+        path = self.root / stage / fingerprint
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             waiting()
-            lock.acquire()
-        try:
+            held = lock.acquire()
+        with held:
             if artifact := self.find(stage, fingerprint):
                 return artifact
             work = path.with_name(f"{fingerprint}.work")
             work.mkdir(exist_ok=True)
-            manifest = make(work)
-            write_json(work / "manifest.json", manifest)
-            self._publish(work, path)
-        finally:
-            lock.release()
+            write_json(work / "manifest.json", make(work))
+            _publish(work, path)
         return path
 
     def put(
@@ -80,17 +74,16 @@ class ArtifactStore:
 
         return self.get(stage, fingerprint, make)
 
-    def _publish(self, work: Path, path: Path) -> None:
-        shutil.rmtree(work / "checkpoints", ignore_errors=True)
-        for file in work.rglob("*"):
-            if file.is_file():
-                handle = os.open(file, os.O_RDONLY)
-                os.fsync(handle)
-                os.close(handle)
-        if path.exists():  # without a manifest: not ours to trust, not ours to delete
-            path.rename(path.with_name(f"{path.name}.incomplete-{os.getpid()}"))
-        work.rename(path)
-        sync_directory(path.parent)
+
+def _publish(work: Path, path: Path) -> None:
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)
+    for file in filter(Path.is_file, work.rglob("*")):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    if path.exists():  # without a manifest: not ours to trust, not ours to delete
+        path.rename(path.with_name(f"{path.name}.incomplete-{os.getpid()}"))
+    work.rename(path)
+    sync_directory(path.parent)
 
 
 def _link_weights(source: str, target: str) -> None:
@@ -103,5 +96,4 @@ def _link_weights(source: str, target: str) -> None:
 
 
 def manifest_of(artifact: Path) -> dict[str, Any]:
-    """The manifest of an artifact that is there."""
     return read_json(artifact / "manifest.json")

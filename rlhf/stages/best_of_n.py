@@ -44,21 +44,18 @@ def best_of_n_curve(
 
     def make(work: Path) -> dict[str, Any]:
         write_json(work / FILE, {"points": measure(context, sft, reward_model)})
-        fingerprints = {key: parts[key] for key in ("data", "sft", "reward_model")}
-        kept = {"fingerprints": fingerprints, "config": settings.model_dump(), "metrics": {}}
         return manifest(
             kind="artifact",
             stage="best_of_n",
             hash=own,
             name=f"best_of_n-{own}",
             seed=settings.seed,
-            **kept,
+            fingerprints={key: parts[key] for key in ("data", "sft", "reward_model")},
+            config=settings.model_dump(),
+            metrics={},
         )
 
-    found: dict[str, list[dict[str, float]]] = read_json(
-        context.store.get("best_of_n", own, make) / FILE
-    )
-    return found
+    return read_json(context.store.get("best_of_n", own, make) / FILE)
 
 
 @torch.no_grad()
@@ -88,11 +85,10 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
         for name, column in parts.items()
     }
     rank_by = scores.pop("")
-    rows, n = [], 1
-    while n <= settings.samples:
+    rows = []
+    for n in (2**k for k in range(settings.samples.bit_length())):
         row: dict[str, float] = {"n": n, "kl/sequence_nats": bon_kl(n)}
         for name, score in scores.items():
             row |= mean_and_se(f"reward/{name}", best_of_n_mean(rank_by, score, n))
         rows.append(row)
-        n *= 2
     return rows

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from pydantic import BaseModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
 from rlhf.config.naming import deciding
-from rlhf.config.schema import Config
+from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
 from rlhf.data.records import Source, TaskData
 from rlhf.digests import digest, one_spelling
-from rlhf.models.load import load_causal_lm
+from rlhf.models.load import ModelPiece, load_causal_lm
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.status import recorded_end
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
@@ -49,19 +46,16 @@ class StageContext:
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The resolved config as plain YAML types."""
         return self.cfg.plain()
 
     @cached_property
-    def model(self) -> Any:
-        return build(self.cfg.model)
+    def model(self) -> ModelPiece:
+        piece: ModelPiece = build(self.cfg.model)
+        return piece
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        tokenizer: PreTrainedTokenizerBase = self.model.tokenizer(
-            lambda: self.source.tokenizer(self.data)
-        )
-        return tokenizer
+        return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
 
     @cached_property
     def data_parts(self) -> dict[str, dict[str, Any]]:
@@ -92,22 +86,6 @@ class StageContext:
             path, trust_remote_code=getattr(self.cfg.model, "trust_remote_code", False)
         )
 
-    def tell_cut(self, stage: str, cut: int, rows: int, *, dropped: int) -> None:
-        """Says what `max_length` did to the training rows."""
-        if cut or dropped:
-            log.warning(
-                "%s: of %d rows %d are cut at %s.max_length and %d are left out (nothing to learn"
-                " is left of them)",
-                stage,
-                rows,
-                cut,
-                stage,
-                dropped,
-            )
-
-    def optimizer(self, piece: BaseModel) -> Callable[[Any], torch.optim.Optimizer]:
-        return lambda params: build(piece, params=params)
-
     def deciding(self, name: str, *, without: Collection[str] = ()) -> Any:
         """A section of the config, pieces by name, as far as it has a part in what comes out."""
         section = deciding(name, self.plain[name])
@@ -116,28 +94,34 @@ class StageContext:
     def fingerprint(self, stage: str, **parts: Any) -> str:
         """16 hex digits: sha256 over everything that decides a stage's result. `parts`: plain
         values, beside the code's version, the stage's own settings and the trainer's."""
-        own = {"settings": self.deciding(stage), "trainer": self.plain["trainer"]}
-        return digest(one_spelling({"stage": stage, "code": CODE_VERSION, **own, **parts}))[:16]
+        everything = {
+            "stage": stage,
+            "code": CODE_VERSION,
+            "settings": self.deciding(stage),
+            "trainer": self.plain["trainer"],
+            **parts,
+        }
+        return digest(one_spelling(everything))[:16]
 
     def fit(
         self,
         module: StageModule,
         batches: Iterable[Any],
+        training: Training,
         *,
         directory: Path,
-        grad_clip: float | None,
-        checkpoint_every: int,
         tracker: Tracker,
         accumulate: int = 1,
     ) -> None:
-        """Trains a stage's module in a directory, as the run's trainer and callbacks say."""
+        """Trains a stage's module in a directory, as the stage's settings and the run's trainer and
+        callbacks say."""
         fit(
             module,
             batches,
             directory=directory,
             settings=self.cfg.trainer,
-            grad_clip=grad_clip,
-            checkpoint_every=checkpoint_every,
+            grad_clip=training.grad_clip,
+            checkpoint_every=training.checkpoint_every,
             tracker=tracker,
             status_in=self.run_directory,
             callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
@@ -161,14 +145,3 @@ class StageContext:
         finally:
             if warning := tracker.finish(status):
                 log.warning(warning)
-
-
-def to_yaml(plain: dict[str, Any]) -> str:
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(plain))
-
-
-def last_record(directory: Path) -> dict[str, Any]:
-    """The last line of metrics.jsonl."""
-    return read_jsonl(directory / "metrics.jsonl")[-1]

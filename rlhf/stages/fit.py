@@ -42,7 +42,7 @@ def fit(
     status_in: Path,
     callbacks: Iterable[pl.Callback] = (),
     accumulate: int = 1,
-) -> StageModule:
+) -> None:
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then."""
     quiet_lightning()
     resume = last_checkpoint(directory)
@@ -71,4 +71,3 @@ def fit(
     trainer.fit(
         module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
     )
-    return module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -29,12 +30,10 @@ PACKAGES = (
 
 @cache
 def versions() -> dict[str, str]:
-    installed = {"python": platform.python_version()}
+    installed = {"python": platform.python_version(), **dict.fromkeys(PACKAGES, "not installed")}
     for package in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            installed[package] = "not installed"
     return installed
 
 
@@ -45,7 +44,7 @@ def git() -> dict[str, Any]:
     here = Path(__file__).resolve().parent
 
     def ask(*args: str) -> str:
-        done = subprocess.run(
+        return subprocess.run(
             ["git", *args],
             cwd=here,
             capture_output=True,
@@ -53,8 +52,7 @@ def git() -> dict[str, Any]:
             errors="replace",
             check=True,
             timeout=10,
-        )
-        return done.stdout.strip()
+        ).stdout.strip()
 
     try:
         if Path(ask("rev-parse", "--show-toplevel")) != here.parents[1]:
@@ -83,15 +81,10 @@ def hardware() -> dict[str, str]:
 def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
     """{"demonstrations": {"rows": 64, "sha256": ...}, ...}: says later which part of the data is
     another."""
-    splits = {
-        "demonstrations": data.demonstrations,
-        "preferences": data.preferences,
-        "prompts": data.prompts,
-    }
     return {
-        name: {"rows": len(s.train) + len(s.heldout), "sha256": digest(s)}
-        for name, s in splits.items()
-        if s is not None
+        name: {"rows": len(split.train) + len(split.heldout), "sha256": digest(split)}
+        for name in ("demonstrations", "preferences", "prompts")
+        if (split := getattr(data, name)) is not None
     }
 
 

@@ -33,22 +33,18 @@ from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
 
 
-def kl_penalty(cfg: Config) -> KLPenalty:
-    kl = cfg.kl
-    return KLPenalty(
-        build(kl.controller, coef=kl.coef),
-        build(kl.estimator),
-        build(kl.placement),
-        build(kl.reference),
+def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:
+    """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
+    cfg = context.cfg
+    kl = KLPenalty(
+        build(cfg.kl.controller, coef=cfg.kl.coef),
+        build(cfg.kl.estimator),
+        build(cfg.kl.placement),
+        build(cfg.kl.reference),
         top_k=cfg.generation.top_k,
         top_p=cfg.generation.top_p,
         temperature=cfg.generation.temperature,
     )
-
-
-def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:
-    """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
-    cfg, kl = context.cfg, kl_penalty(context.cfg)
     names = OnlineSettings.__dataclass_fields__.keys() & dict(cfg.ppo)
     settings = OnlineSettings(
         **{name: getattr(cfg.ppo, name) for name in names},
@@ -76,47 +72,36 @@ def online_parts(
     moving: bool,
 ) -> OnlineParts:
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
-    cfg, tokenizer = context.cfg, context.tokenizer
-    policy = context.load_policy(sft)
+    cfg, tokenizer, data = context.cfg, context.tokenizer, context.data.prompts
+    policy, collate = context.load_policy(sft), partial(collate_prompts, tokenizer)
     start = PolicyReader(
         model=context.load_policy(sft).requires_grad_(False),
         temperature=settings.sampling.temperature,
         rows=settings.forward_rows,
     )
-    values = None
-    if trains_values(cfg.algorithm, cfg.advantage):
-        values = value_model(cfg, policy, reward_model)
+    valued = trains_values(cfg.algorithm, cfg.advantage)
     return OnlineParts(
         policy=policy,
-        value_model=values,
+        value_model=value_model(cfg, policy, reward_model) if valued else None,
         reference=replace(start, model=copy.deepcopy(start.model)) if moving else start,
         start=start,
         engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
         judges=judges_of(context, reward_model),
         scorer=build(cfg.scorer),
-        prompts=prompt_source(context),
+        prompts=PromptSource(
+            draw=lambda i: collate(draw_prompts(data.train, cfg.ppo.rollout_size, cfg.seed, i)),
+            heldout=collate([*islice(cycle(data.heldout), cfg.evaluation.prompts)]),
+            training=lambda: collate(data.train),
+        ),
         make_optimizer=partial(make_optimizer, context),
     )
 
 
-def prompt_source(context: StageContext) -> PromptSource:
-    cfg, prompts = context.cfg, context.data.prompts
-    collate = partial(collate_prompts, context.tokenizer)
-    return PromptSource(
-        draw=lambda i: collate(draw_prompts(prompts.train, cfg.ppo.rollout_size, cfg.seed, i)),
-        heldout=collate([*islice(cycle(prompts.heldout), cfg.evaluation.prompts)]),
-        training=lambda: collate(prompts.train),
-    )
-
-
 def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
+    model = load_scalar_model(reward_model).eval().requires_grad_(False) if reward_model else None
     return Judges(
         tokenizer=context.tokenizer,
-        reward_model=(
-            None
-            if reward_model is None
-            else load_scalar_model(reward_model).eval().requires_grad_(False)
-        ),
+        reward_model=model,
         gold=context.source.gold,
         others=context.source.judges,
     )
@@ -152,8 +137,11 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The sections that decide the policy, beside those of its parents, and its data: prompts by
     their content, the gold reward and the judges by the source's settings."""
     sections = {name: context.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
-    judges = context.deciding("data", without=("path",))
-    return {"sections": sections, "prompts": digest(context.data.prompts), "judges": judges}
+    return {
+        "sections": sections,
+        "prompts": digest(context.data.prompts),
+        "judges": context.deciding("data", without=("path",)),
+    }
 
 
 def train_ppo(
@@ -165,9 +153,8 @@ def train_ppo(
     context.fit(
         module,
         CollectedMinibatches(module),
+        cfg,
         directory=directory,
-        grad_clip=cfg.grad_clip,
-        checkpoint_every=cfg.checkpoint_every,
         tracker=tracker,
         accumulate=cfg.minibatch_size // module.settings.forward_rows,
     )

@@ -18,7 +18,7 @@ from rlhf.data.collate import (
     pad_id,
 )
 from rlhf.data.labelling import Response, label_pairs
-from rlhf.data.loaders import ShuffledBatches, draw_prompts, in_order
+from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
 from rlhf.models.load import scalar_model_from
@@ -27,7 +27,8 @@ from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, decode
 from rlhf.rollout.engines.torch import TorchEngine
-from rlhf.stages.context import Parents, StageContext, last_record
+from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.sft import train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
 
@@ -36,15 +37,19 @@ SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The pairs, or what they are sampled from, and what the scores are normalised on."""
-    if context.data.preferences is not None:
-        pairs: Any = digest(context.data.preferences)
-    else:  # sampled from the SFT policy, labelled by gold: the source's own settings decide both
-        pairs = context.deciding("data", without=("path",))
-    sampled = {
-        "prompts": digest(context.data.prompts),
-        "max_new_tokens": context.cfg.generation.max_new_tokens,
+    pairs = (
+        # sampled from the SFT policy, labelled by gold: the source's own settings decide both
+        context.deciding("data", without=("path",))
+        if context.data.preferences is None
+        else digest(context.data.preferences)
+    )
+    return {
+        "pairs": pairs,
+        "sampled": {
+            "prompts": digest(context.data.prompts),
+            "max_new_tokens": context.cfg.generation.max_new_tokens,
+        },
     }
-    return {"pairs": pairs, "sampled": sampled}
 
 
 def train_reward_model(
@@ -52,45 +57,25 @@ def train_reward_model(
 ) -> dict[str, Any]:
     """Ends with the reward model in `work`; returns its metrics."""
     settings, sft = context.cfg.reward_model, parents["sft"]
-    pairs = context.data.preferences or sample_preferences(context, sft)
-    collate = partial(collate_preferences, fill=pad_id(context.tokenizer))
-    train = encode_preferences(context.tokenizer, pairs.train, settings.max_length)
-    heldout = encode_preferences(context.tokenizer, pairs.heldout, settings.max_length)
-    cut = sum(row.chosen.cut or row.rejected.cut for row in train)
-    context.tell_cut("reward_model", cut, len(pairs.train), dropped=len(pairs.train) - len(train))
     backbone = (
         context.load_policy(sft)
         if settings.init == "sft"
         else context.model.causal_lm(context.tokenizer)
     )
     model = scalar_model_from(backbone, seed=settings.seed)
-    module = RewardModule(
-        model,
-        make_optimizer=context.optimizer(settings.optimizer),
-        heldout=lambda: in_order(heldout, settings.batch_size, collate),
-        epochs=settings.epochs,
-        margin=settings.margin,
-        centering=settings.centering,
-        lr_schedule=settings.lr_schedule,
-        lr_warmup=settings.lr_warmup,
-    )
-    batches = ShuffledBatches(
-        train,
-        settings.batch_size,
-        collate,
-        seed=settings.seed,
-        stage="reward_model",
-        epoch=lambda: module.iteration,
-    )
-    context.fit(
-        module,
-        batches,
-        directory=work,
-        grad_clip=settings.grad_clip,
-        checkpoint_every=settings.checkpoint_every,
+    metrics = train_on_rows(
+        context,
+        "reward_model",
+        context.data.preferences or sample_preferences(context, sft),
+        make_module=partial(
+            RewardModule, model, margin=settings.margin, centering=settings.centering
+        ),
+        encode=encode_preferences,
+        collate=partial(collate_preferences, fill=pad_id(context.tokenizer)),
+        is_cut=lambda row: row.chosen.cut or row.rejected.cut,
+        work=work,
         tracker=tracker,
     )
-    metrics = {**last_record(work), "rows": len(train), "rows_cut": cut}
     if settings.normalize:
         metrics |= normalize(context, model, sft, settings.normalize_samples)
     model.save(work, context.tokenizer)
@@ -131,11 +116,10 @@ def sample_responses(
 def sample_preferences(context: StageContext, sft: Path) -> Split[Preference]:
     """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs
     would be."""
-    train, heldout = context.source.pairs, max(1, context.source.pairs // 10)
-    prompts = context.data.prompts
+    count, prompts = context.source.pairs, context.data.prompts
     return Split(
-        train=_labelled(context, sft, train, "train", prompts.train),
-        heldout=_labelled(context, sft, heldout, "heldout", prompts.heldout),
+        train=_labelled(context, sft, count, "train", prompts.train),
+        heldout=_labelled(context, sft, max(1, count // 10), "heldout", prompts.heldout),
     )
 
 
@@ -148,16 +132,23 @@ def _labelled(
             "there are no preferences and no gold reward to label sampled pairs by: set"
             " data.preferences or data.gold"
         )
-    texts: list[str] = []
-    responses: dict[str, list[Response]] = {}
-    for which in "ab":
-        parts = sample_responses(context, sft, count, f"pairs-{side}-{which}", prompts)
-        texts = [text for part in parts for text in part.prompt.texts]
-        ended = [ended for part in parts for ended in part.ended.tolist()]
-        decoded = [text for part in parts for text in decode(part, context.tokenizer)]
-        responses[which] = [Response(*pair) for pair in zip(decoded, ended, strict=True)]
-    seed = derive_seed(context.cfg.reward_model.seed, "reward_model", "labels", side)
-    temperature = context.source.label_temperature
+    sampled = [
+        sample_responses(context, sft, count, f"pairs-{side}-{which}", prompts) for which in "ab"
+    ]
+    first, second = (
+        [
+            Response(*pair)
+            for part in parts
+            for pair in zip(decode(part, context.tokenizer), part.ended.tolist(), strict=True)
+        ]
+        for parts in sampled
+    )
     return label_pairs(
-        texts, responses["a"], responses["b"], gold, temperature=temperature, seed=seed, ties=False
+        [text for part in sampled[0] for text in part.prompt.texts],
+        first,
+        second,
+        gold,
+        temperature=context.source.label_temperature,
+        seed=derive_seed(context.cfg.reward_model.seed, "reward_model", "labels", side),
+        ties=False,
     )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from rlhf.config.build import build
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations, pad_id
 from rlhf.data.loaders import ShuffledBatches, in_order
+from rlhf.data.records import Split
 from rlhf.digests import digest
+from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
-from rlhf.stages.context import Parents, StageContext, last_record
+from rlhf.rundir.read import last_row
+from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
@@ -27,20 +35,51 @@ def train_sft(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
-    settings, rows = context.cfg.sft, context.data.demonstrations
-    collate = partial(
-        collate_demonstrations,
-        fill=pad_id(context.tokenizer),
-        train_on_prompt=settings.train_on_prompt,
+    policy, fill = context.model.causal_lm(context.tokenizer), pad_id(context.tokenizer)
+    metrics = train_on_rows(
+        context,
+        "sft",
+        context.data.demonstrations,
+        make_module=partial(SFTModule, policy),
+        encode=encode_demonstrations,
+        collate=partial(
+            collate_demonstrations, fill=fill, train_on_prompt=context.cfg.sft.train_on_prompt
+        ),
+        is_cut=lambda row: row.cut,
+        work=work,
+        tracker=tracker,
     )
-    train = encode_demonstrations(context.tokenizer, rows.train, settings.max_length)
-    heldout = encode_demonstrations(context.tokenizer, rows.heldout, settings.max_length)
-    cut = sum(row.cut for row in train)
-    context.tell_cut("sft", cut, len(rows.train), dropped=len(rows.train) - len(train))
-    policy = context.model.causal_lm(context.tokenizer)
-    module = SFTModule(
-        policy,
-        make_optimizer=context.optimizer(settings.optimizer),
+    context.model.save(policy, context.tokenizer, work)
+    return metrics
+
+
+def train_on_rows(
+    context: StageContext,
+    stage: Literal["sft", "reward_model"],
+    rows: Split[Any],
+    *,
+    make_module: Callable[..., StageModule],
+    encode: Callable[[Any, Sequence[Any], int], list[Any]],
+    collate: Callable[[Sequence[Any]], Any],
+    is_cut: Callable[[Any], bool],
+    work: Path,
+    tracker: Tracker,
+) -> dict[str, Any]:
+    """Trains the module of a supervised stage on its rows, as the stage's settings say; returns its
+    last metrics."""
+    settings = getattr(context.cfg, stage)
+    train, heldout = (
+        encode(context.tokenizer, side, settings.max_length) for side in (rows.train, rows.heldout)
+    )
+    cut, dropped = sum(map(is_cut, train)), len(rows.train) - len(train)
+    if cut or dropped:
+        log.warning(
+            "%s: of %d rows %d are cut at %s.max_length and %d are left out (nothing to learn is"
+            " left of them)",
+            *(stage, len(rows.train), cut, stage, dropped),
+        )
+    module = make_module(
+        make_optimizer=lambda params: build(settings.optimizer, params=params),
         heldout=lambda: in_order(heldout, settings.batch_size, collate),
         epochs=settings.epochs,
         lr_schedule=settings.lr_schedule,
@@ -51,16 +90,8 @@ def train_sft(
         settings.batch_size,
         collate,
         seed=settings.seed,
-        stage="sft",
+        stage=stage,
         epoch=lambda: module.iteration,
     )
-    context.fit(
-        module,
-        batches,
-        directory=work,
-        grad_clip=settings.grad_clip,
-        checkpoint_every=settings.checkpoint_every,
-        tracker=tracker,
-    )
-    context.model.save(policy, context.tokenizer, work)
-    return {**last_record(work), "rows": len(train), "rows_cut": cut}
+    context.fit(module, batches, settings, directory=work, tracker=tracker)
+    return {**last_row(work / "metrics.jsonl"), "rows": len(train), "rows_cut": cut}

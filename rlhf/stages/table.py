@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from rlhf.config.naming import run_hash
 from rlhf.config.properties import needed_stages
 from rlhf.config.stages import Stage
@@ -17,7 +19,7 @@ from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
-from rlhf.stages.context import Parents, StageContext, to_yaml
+from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.manifest import manifest
 from rlhf.tracking.base import Tracker
 
@@ -45,8 +47,9 @@ def fingerprints(context: StageContext) -> dict[str, str]:
     """Of the stages that the context's run goes through, by name. Each covers its parents'."""
     prints: dict[str, str] = {}
     for stage in needed_stages(context.cfg):
-        parts = {**_parents(stage, prints), **RECIPES[stage.name].parts(context)}
-        prints[stage.name] = context.fingerprint(stage.name, **parts)
+        prints[stage.name] = context.fingerprint(
+            stage.name, **_parents(stage, prints), **RECIPES[stage.name].parts(context)
+        )
     return prints
 
 
@@ -66,7 +69,7 @@ def artifact(
     """The stage's artifact; trained, and tracked as a run of its own, if nobody has made it yet."""
 
     def make(work: Path) -> dict[str, Any]:
-        write_text(work / "config.yaml", to_yaml({**context.plain, "stage": stage.name}))
+        write_text(work / "config.yaml", OmegaConf.to_yaml({**context.plain, "stage": stage.name}))
         own, params = prints[stage.name], flatten(context.deciding(stage.name))
         tags = {**stage_tags(context, stage, prints), "fingerprint": own}
         name = f"{stage.name} {own[:8]}"
@@ -74,8 +77,14 @@ def artifact(
             metrics = RECIPES[stage.name].train(context, parents, work, tracker)
         return artifact_manifest(context, stage, prints, metrics=metrics)
 
-    status = {"stage": f"waiting for {stage.name}", "iteration": 0, "iterations": 0}
-    waiting = partial(write_status, context.run_directory, state="running", **status)
+    waiting = partial(
+        write_status,
+        context.run_directory,
+        state="running",
+        stage=f"waiting for {stage.name}",
+        iteration=0,
+        iterations=0,
+    )
     return context.store.get(stage.name, prints[stage.name], make, waiting=waiting)
 
 
@@ -90,8 +99,15 @@ def publish(
     """The artifact of a stage whose directory is the run's: the policy that it ended with. One that
     is there already is left as it is."""
     directory = context.run_directory
-    facts = {"run": str(directory), "policy_sha256": policy_sha256, "metrics": dict(metrics)}
-    make_manifest = partial(artifact_manifest, context, stage, prints, **facts)
+    make_manifest = partial(
+        artifact_manifest,
+        context,
+        stage,
+        prints,
+        run=str(directory),
+        policy_sha256=policy_sha256,
+        metrics=dict(metrics),
+    )
     path = context.store.put(stage.name, prints[stage.name], directory / "policy", make_manifest)
     published = manifest_of(path)
     if published["policy_sha256"] != policy_sha256:
@@ -105,8 +121,11 @@ def publish(
 
 def stage_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
     """The tags that the tracked runs of all stages have."""
-    parents = {f"parent.{name}": value for name, value in _parents(stage, prints).items()}
-    return {"stage": stage.name, "study": context.cfg.study, **parents}
+    return {
+        "stage": stage.name,
+        "study": context.cfg.study,
+        **{f"parent.{name}": value for name, value in _parents(stage, prints).items()},
+    }
 
 
 def artifact_manifest(

@@ -286,19 +286,24 @@ def test_the_policy_of_a_run_is_reproduced_by_its_run(run_in, reproduce, home):
 
 
 def test_a_run_of_before_is_refused_with_one_sentence(run_in, reproduce, home):
-    """By the version of the hash that named it; also as a job of a sweep."""
+    """By the version of the hash that named it; also as the only job of a sweep. Beside others it
+    is left out."""
     run_in(home / "sweeps" / "s" / "run")
     path = home / "sweeps" / "s" / "run" / "manifest.json"
     manifest = read_json(path)
     del manifest["hash_version"]
     write_json(path, {**manifest, "git": {"revision": "abc", "dirty": False}})
-    write_json(home / "sweeps" / "s" / "sweep.json", {"jobs": [{"name": "run"}]})
+    write_json(home / "sweeps" / "s" / "sweep.json", {"jobs": [{"name": "run", "overrides": []}]})
     for argument in ("sweeps/s/run", "sweeps/s"):
         code, said = reproduce(argument)
         assert code == 2 and said == (
             "rlhf reproduce: sweeps/s/run was made before version 2 of the run hash (git revision"
             " abc): compare works; to go on with it or reproduce it, use that revision\n"
         )
+    run_in(home / "sweeps" / "s" / "new")
+    code, said = reproduce("sweeps/s", "--dry-run")
+    assert code == 0 and "sweeps/s: sweep of 1 job, " in said
+    assert "left out run: sweeps/s/run was made before version 2 of the run hash" in said
 
 
 def test_a_reward_model_and_the_policy_that_it_stands_on(run_in, reproduce, home):

@@ -65,6 +65,12 @@ def test_a_sweep_that_came_out_the_same(made):
     )
 
 
+def test_jobs_of_another_version_are_left_out(made):
+    assert conclusion(SWEEP, [made()], ["x"], ["y", "z"]).endswith(
+        "samples; 1 job of it had not begun; left out 2 jobs of another version of the run hash"
+    )
+
+
 def test_a_sweep_that_did_not(made):
     """A job that failed is not among those that differ."""
     jobs = [made(), made(OFF), made(now="failed")]

@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.reproduce.target import NoTarget, find
+from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.files import write_json
 
 STORE = "sqlite:///none.db"
@@ -79,11 +79,11 @@ def test_what_is_near_is_told(tmp_path, monkeypatch):
         "sweeps/s": "no job of sweeps/s has begun",
         "f" * 32: "there is no MLflow store at",
     }.items():
-        with pytest.raises(NoTarget) as refused:
+        with pytest.raises(Refused) as refused:
             find(argument, STORE)
         assert said in str(refused.value), argument
 
 
 def test_an_address_that_is_none():
-    with pytest.raises(NoTarget, match="MLflow keeps runs in a database"):
+    with pytest.raises(Refused, match="MLflow keeps runs in a database"):
         find("f" * 32, "mlruns")

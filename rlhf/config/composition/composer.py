@@ -1,4 +1,4 @@
-"""Composes configs as Hydra does, each choice of groups once."""
+"""Composes configs as Hydra does, but each choice of groups once: values are set on a copy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from rlhf.config.composition.resolve import Fault
 from rlhf.config.composition.session import CONFIG_NAME
 
 Lines = tuple[str, ...]
+REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 @dataclass
 class Composer:
-    """Composes as Hydra does, but each choice of groups once: values are set on a copy."""
-
     hydra: Hydra
     groups: Groups
     _bases: dict[Lines, DictConfig] = field(default_factory=dict)
@@ -35,15 +34,14 @@ class Composer:
         if lines not in self._bases:
             try:
                 self._bases[lines] = self._load(lines)
-            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+            except REFUSALS as error:
                 fine, bad = self._sort_out(lines)
                 faults += bad or [Fault("", reason(error))]
                 self._bases[lines] = self._load(fine)
         return self._bases[lines]
 
     def _load(self, lines: Lines) -> DictConfig:
-        loader = self.hydra.config_loader
-        return loader.load_configuration(
+        return self.hydra.config_loader.load_configuration(
             CONFIG_NAME, overrides=list(lines), run_mode=RunMode.RUN, from_shell=False
         )
 
@@ -53,8 +51,8 @@ class Composer:
         for line in lines:
             try:
                 self._load((*fine, line))
-                fine = (*fine, line)
-            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+                fine += (line,)
+            except REFUSALS as error:
                 bad.append(Fault("", f"{line}: {reason(error)}"))
         return fine, bad
 
@@ -71,13 +69,13 @@ class Composer:
         for override in overrides:
             if line_of(override) in chosen or below(override.key_or_group, skip):
                 continue
-            fault = key_fault(override, config, self.groups)
-            if fault is None:
-                try:
-                    set_value(config, override)
-                except (HydraException, OmegaConfBaseException) as error:
-                    fault = Fault("", f"{line_of(override)}: {reason(error)}")
-            faults += [fault] if fault else []
+            if fault := key_fault(override, config, self.groups):
+                faults.append(fault)
+                continue
+            try:
+                set_value(config, override)
+            except (HydraException, OmegaConfBaseException) as error:
+                faults.append(Fault("", f"{line_of(override)}: {reason(error)}"))
         return config, faults
 
 
@@ -85,16 +83,10 @@ def reason(error: BaseException) -> str:
     """Hydra's own words, without the parts that only its developers need."""
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
         return str(error.__cause__)  # a launcher or a sweeper of ours refuses its settings
-    text = str(error) or str(error.__cause__ or type(error).__name__)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (
-        " ".join(
-            line
-            for line in lines
-            if not line.startswith(("full_key:", "object_type=", "reference_type="))
-        )
-        or type(error).__name__
-    )
+    lines = (str(error) or str(error.__cause__ or "")).splitlines()
+    internal = ("full_key:", "object_type=", "reference_type=")
+    kept = (line.strip() for line in lines if not line.strip().startswith(internal))
+    return " ".join(filter(None, kept)) or type(error).__name__
 
 
 def line_of(override: Override) -> str:

@@ -2,8 +2,9 @@
 `hydra._internal`, and the version of Hydra is pinned.
 
 What is used: `hydra._internal` itself, attributes that its plugins and its config loader keep for
-themselves, and Hydra's order of steps around a job. tests/config/test_hydra_internals.py fails
-where a version of Hydra has changed one of them.
+themselves, and Hydra's order of steps around a job.
+tests/config/composition/test_hydra_internals.py fails where a version of Hydra has changed one of
+them.
 """
 
 from __future__ import annotations

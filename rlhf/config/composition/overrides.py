@@ -17,9 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.composition.hydra_internals import Hydra
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.messages.describe import leaves, show
-from rlhf.config.messages.suggest import did_you_mean, nearest
-from rlhf.config.moved import MOVED
+from rlhf.config.messages import did_you_mean, leaves, nearest, show
+from rlhf.config.naming import MOVED
 
 
 @dataclass
@@ -45,12 +44,9 @@ class Groups:
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""
-        found = []
-        for name in self.loader.list_groups(parent):
-            group = f"{parent}/{name}" if parent else name
-            if group != "hydra":
-                found += [group, *self.every(group)]
-        return found
+        names = (name for name in self.loader.list_groups(parent) if parent or name != "hydra")
+        groups = [f"{parent}/{name}" if parent else name for name in names]
+        return [each for group in groups for each in (group, *self.every(group))]
 
 
 def parse(lines: Iterable[str], hydra: Hydra) -> tuple[list[Override], list[Fault]]:
@@ -61,11 +57,8 @@ def parse(lines: Iterable[str], hydra: Hydra) -> tuple[list[Override], list[Faul
         try:
             parsed.append(parser.parse_override(line))
         except (OverrideParseException, HydraException) as error:
-            reason = (
-                "write key=value"
-                if "=" not in line and not line.startswith("~")
-                else str(error).splitlines()[0]
-            )
+            unset = "=" not in line and not line.startswith("~")
+            reason = "write key=value" if unset else str(error).splitlines()[0]
             faults.append(Fault("", f"{line}: cannot be read; {reason}"))
     return parsed, faults
 
@@ -90,10 +83,12 @@ def group_faults(override: Override, groups: Groups) -> Iterator[Fault]:
             if value is None or groups.has(name, str(value)):
                 continue
             within = [group for group in groups.every(name) if str(value) in groups.options(group)]
-            meant = f"; did you mean {within[0]}={value}?" if within else ""
-            if not meant:
-                close = nearest(str(value), groups.options(name))
-                meant = f"; did you mean {name}={close}?" if close else ""
+            close = nearest(str(value), groups.options(name))
+            near = [
+                *(f"{group}={value}" for group in within),
+                *([f"{name}={close}"] if close else []),
+            ]
+            meant = f"; did you mean {near[0]}?" if near else ""
             yield Fault(
                 f"{name}={show(value)}",
                 f"no such option; {name} has"
@@ -122,15 +117,12 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
         return None
     if name in MOVED:
         return Fault(f"{name}={show(value)}", f"is {MOVED[name]} now")
-    choices = [*leaves(OmegaConf.to_container(_task(config))), *groups.every()]  # type: ignore[arg-type]
+    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    choices = [*leaves(OmegaConf.to_container(task)), *groups.every()]  # type: ignore[arg-type]
     return Fault(
         f"{name}={show(value)}" if not override.is_delete() else f"~{name}",
         f"no such key{did_you_mean(name, choices)}",
     )
-
-
-def _task(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _exists(config: DictConfig, name: str) -> bool:

@@ -68,44 +68,35 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     faults += _hydra_targets(master)
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
     params = dict(master.hydra.sweeper.get("params") or {}) if planned.sweep else {}
-    grid, more = parse([f"{key}={value}" for key, value in params.items()], hydra)
+    swept = [f"{key}={value}" for key, value in params.items()]
+    grid, more = parse(swept, hydra)
     grid, wrong, more_spoiled = right_names(grid, groups)
     faults += more + wrong
     if not planned.sweep:
-        several = [o for o in task if o.is_sweep_override()]
-        faults += [
-            Fault(
-                "",
-                f"{line_of(o)}: several values make a sweep; add -m (as one value: key=[a,b] or"
-                " quotes)",
-            )
-            for o in several
-        ]
+        hint = "several values make a sweep; add -m (as one value: key=[a,b] or quotes)"
+        faults += [Fault("", f"{line_of(o)}: {hint}") for o in task if o.is_sweep_override()]
         task = [o for o in task if not o.is_sweep_override()]
     jobs = _jobs([*grid, *task], hydra)
     judged = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, planned)
     if planned.composed is not None:
         note_overrides(planned.composed, parsed)
     planned.faults = list(dict.fromkeys([*map(str, faults), *judged]))
-    if planned.jobs and planned.jobs[0].config is not None:
-        shown = {"study": planned.jobs[0].config.study, "sweep": planned.jobs[0].config.sweep}
+    if planned.jobs and (first := planned.jobs[0].config) is not None:
         given = [line_of(o) for o in parsed if not o.is_hydra_override()]
-        planned.name = naming.sweep_name(
-            shown, [*given, *(f"{key}={value}" for key, value in params.items())]
-        )
+        planned.name = naming.sweep_name(dict(first), [*given, *swept])
     return planned
 
 
 def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
     """The grid, as Hydra's basic sweeper makes it; of an interval (another sweeper's) its two
     ends."""
-    lines = []
-    for override in overrides:
-        value = override.value()
-        ends = f"{value.start},{value.end}" if isinstance(value, IntervalSweep) else None
-        lines.append(f"{override.get_key_element()}={ends}" if ends else line_of(override))
-    ready, _ = parse(lines, hydra)
-    return [parse(job, hydra)[0] for job in grid_of(ready)]
+    lines = [
+        f"{override.get_key_element()}={value.start},{value.end}"
+        if isinstance(value := override.value(), IntervalSweep)
+        else line_of(override)
+        for override in overrides
+    ]
+    return [parse(job, hydra)[0] for job in grid_of(parse(lines, hydra)[0])]
 
 
 def _examine(
@@ -122,22 +113,15 @@ def _examine(
     careful: dict[str, list[int]] = {}
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled)
-        own = dict(config.hydra.sweeper.get("params") or {})
-        if planned.sweep and own.keys() - params.keys():
-            faults.append(
-                Fault(
-                    "",
-                    f"{' '.join(map(line_of, overrides))}: this experiment is a sweep of its own;"
-                    " give it alone",
-                )
-            )
+        words = tuple(map(line_of, overrides))
+        if planned.sweep and {*(config.hydra.sweeper.get("params") or ())} - params.keys():
+            reason = "this experiment is a sweep of its own; give it alone"
+            faults.append(Fault("", f"{' '.join(words)}: {reason}"))
         planned.composed = None if planned.sweep else config
-        typed, wrong = examine(
-            config,
-            doubted={key.partition(".")[0] for key in (*spoiled, *(fault.key for fault in faults))},
-        )
+        doubted = (*spoiled, *(fault.key for fault in faults))
+        typed, wrong = examine(config, doubted={key.partition(".")[0] for key in doubted})
         faults += [fault for fault in wrong if not below(fault.key, spoiled)]
-        planned.jobs.append(PlannedJob(tuple(map(line_of, overrides)), None if faults else typed))
+        planned.jobs.append(PlannedJob(words, None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):
             seen.setdefault(text, []).append(index)
         for text in cautions(typed) if typed else ():
@@ -158,12 +142,8 @@ def _where(indices: list[int], jobs: list[list[Override]]) -> str:
 def _hydra_targets(config: DictConfig) -> list[Fault]:
     """Hydra builds what its own node names, so that is checked too."""
     plain = OmegaConf.to_container(config.hydra, resolve=False)
-    wrong = [
-        (path, t)
-        for path, t in targets(plain)
-        if not (str(t).startswith(HYDRA_PREFIXES) or user_allowed(t))
-    ]
     return [
         Fault(f"hydra.{'.'.join(path)}._target_={target}", refusal(target))
-        for path, target in wrong
+        for path, target in targets(plain)
+        if not (str(target).startswith(HYDRA_PREFIXES) or user_allowed(target))
     ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -35,28 +37,23 @@ class Fault:
 
 def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
     try:
-        if OmegaConf.is_missing(node, key):
-            if not OmegaConf.is_interpolation(node, key):
-                faults.append(Fault(where, f"needs a value: write {where}=..."))
+        if not OmegaConf.is_missing(node, key):
+            value = node[key]
+        elif OmegaConf.is_interpolation(node, key):
+            return MISSING  # the missing value has a fault of its own
+        else:
+            faults.append(Fault(where, f"needs a value: write {where}=..."))
             return MISSING
-        value = node[key]
     except InterpolationToMissingValueError:
-        return MISSING  # the missing value has a fault of its own
+        return MISSING
     except OmegaConfBaseException as error:
         faults.append(Fault(where, str(error).splitlines()[0]))
         return MISSING
-    return _plain(value, where, faults)
-
-
-def _plain(node: Any, where: str, faults: list[Fault]) -> Any:
-    if isinstance(node, DictConfig):
-        return {
-            key: _child(node, key, f"{where}.{key!s}" if where else str(key), faults)
-            for key in node
-        }
-    if isinstance(node, ListConfig):
-        return [_child(node, index, f"{where}.{index}", faults) for index in range(len(node))]
-    return node
+    if isinstance(value, DictConfig):
+        return {k: _child(value, k, f"{where}.{k!s}", faults) for k in value}
+    if isinstance(value, ListConfig):
+        return [_child(value, i, f"{where}.{i}", faults) for i in range(len(value))]
+    return value
 
 
 def resolve(
@@ -69,7 +66,7 @@ def resolve(
         str(key): _child(config, key, str(key), faults) for key in config if key not in without
     }
     for where, name in own_names(config, plain).items():
-        _node(plain, where).setdefault("_name_", name)
+        reduce(getitem, where, plain).setdefault("_name_", name)
     return plain, faults
 
 
@@ -80,19 +77,12 @@ def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, .
     names = {}
     for choice, option in chosen.items():
         group, _, package = str(choice).partition("@")
-        names[tuple((package or group.replace("/", ".")).split("."))] = str(option)
+        names[package or group.replace("/", ".")] = str(option)
     return {
-        where: names[where]
+        where: names[".".join(where)]
         for where, target in targets(plain)
-        if where in names and target not in BY_ADDRESS
+        if ".".join(where) in names and target not in BY_ADDRESS
     }
-
-
-def _node(plain: Any, where: tuple[str, ...]) -> dict[str, Any]:
-    for part in where:
-        plain = plain[part]
-    node: dict[str, Any] = plain
-    return node
 
 
 def _run_name(*, _root_: DictConfig) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 
 from rlhf.config.composition.hydra_internals import (
@@ -26,13 +26,21 @@ CONFIG_NAME = "config"
 def conf_dir() -> Path:
     """The folder of the config groups: inside the package where it was installed, beside it in a
     source tree."""
-    package = Path(__file__).resolve().parents[2]
-    installed = package / "_conf"
-    return installed if installed.is_dir() else package.parent / "conf"
+    installed = Path(__file__).resolve().parents[2] / "_conf"
+    return installed if installed.is_dir() else installed.parents[1] / "conf"
 
 
-def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
-    """Our groups, and before them those of `config_dir`.
+def prefer_our_launchers() -> None:
+    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
+    warns of two of a name, in every job."""
+    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
+        stored_launchers().pop(file.name, None)
+
+
+@contextmanager
+def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
+    """A Hydra that knows our resolvers, our groups, and before them those of `config_dir`. The one
+    that was there before is put back.
 
     Raises:
         FileNotFoundError: if there is no such folder.
@@ -45,26 +53,13 @@ def search_path(config_dir: str | Path | None = None) -> ConfigSearchPath:
         path.prepend(
             provider="command-line", path=f"file://{own}", anchor=SearchPathQuery(provider="schema")
         )
-    return path
-
-
-def prefer_our_launchers() -> None:
-    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
-    warns of two of a name, in every job."""
-    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
-        stored_launchers().pop(file.name, None)
-
-
-@contextmanager
-def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
-    """A Hydra that knows our groups and resolvers. The one that was there before is put back."""
     register_resolvers()
     version.setbase(VERSION_BASE)
     instance = GlobalHydra.instance()
     before = instance.hydra
     instance.clear()
     try:
-        hydra = new_hydra("rlhf", search_path(config_dir))
+        hydra = new_hydra("rlhf", path)
         prefer_our_launchers()
         yield hydra
     finally:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    create_model,
+    field_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from rlhf.config.allow import user_allowed
@@ -51,6 +58,14 @@ class Piece(Strict):
     @classmethod
     def _where_it_lives_now(cls, address: str) -> str:
         return cls.addresses[0]
+
+
+def without_arguments(module: str, **classes: str) -> tuple[type[Piece], ...]:
+    """A piece for each class of a module that takes no arguments, by the name of its YAML."""
+    return tuple(
+        create_model(cls, __base__=Piece, __cls_kwargs__={"name": name, "at": f"{module}.{cls}"})
+        for name, cls in classes.items()
+    )
 
 
 class Custom(BaseModel):

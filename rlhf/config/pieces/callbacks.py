@@ -1,18 +1,11 @@
-"""The pieces of conf/callbacks."""
-
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Union
 
-from rlhf.config.pieces.base import ByTarget, Custom, Piece
+from rlhf.config.pieces.base import ByTarget, Custom, without_arguments
 
-
-class Progress(Piece, name="progress", at="rlhf.callbacks.progress.Progress"):
-    pass
-
-
-class Oracle(Piece, name="oracle", at="rlhf.callbacks.oracle.Oracle"):
-    pass
-
-
-Callback = Annotated[Progress | Oracle | Custom, ByTarget()]
+CALLBACKS = (
+    *without_arguments("rlhf.callbacks.progress", progress="Progress"),
+    *without_arguments("rlhf.callbacks.oracle", oracle="Oracle"),
+)
+Callback = Annotated[Union[*CALLBACKS, Custom], ByTarget()]  # type: ignore[valid-type]

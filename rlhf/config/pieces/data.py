@@ -1,5 +1,3 @@
-"""The sources of conf/data."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Union
 
 from rlhf.config.pieces.base import (
     ByTarget,
@@ -13,6 +13,7 @@ from rlhf.config.pieces.base import (
     OpenShare,
     Piece,
     Positive,
+    without_arguments,
 )
 
 # --- controllers
@@ -65,50 +66,18 @@ class Dual(Bounded, name="dual", at="rlhf.kl.controller.Dual"):
     lr: Positive
 
 
-# --- estimators
-
-
-class K1(Piece, name="k1", at="rlhf.kl.estimator.K1"):
-    pass
-
-
-class K2(Piece, name="k2", at="rlhf.kl.estimator.K2"):
-    pass
-
-
-class K3(Piece, name="k3", at="rlhf.kl.estimator.K3"):
-    pass
-
-
-class Abs(Piece, name="abs", at="rlhf.kl.estimator.Abs"):
-    pass
-
-
-class K1Clamped(Piece, name="k1_clamped", at="rlhf.kl.estimator.K1Clamped"):
-    pass
-
-
-class Exact(Piece, name="exact", at="rlhf.kl.estimator.Exact"):
-    pass
-
-
-# --- placements
-
-
-class Reward(Piece, name="reward", at="rlhf.kl.placement.Reward"):
-    pass
-
-
-class Loss(Piece, name="loss", at="rlhf.kl.placement.Loss"):
-    pass
-
-
-class SequenceLoss(Piece, name="sequence_loss", at="rlhf.kl.placement.SequenceLoss"):
-    pass
-
-
-class Both(Piece, name="both", at="rlhf.kl.placement.Both"):
-    pass
+ESTIMATORS = without_arguments(
+    "rlhf.kl.estimator",
+    k1="K1",
+    k2="K2",
+    k3="K3",
+    abs="Abs",
+    k1_clamped="K1Clamped",
+    exact="Exact",
+)
+PLACEMENTS = without_arguments(
+    "rlhf.kl.placement", reward="Reward", loss="Loss", sequence_loss="SequenceLoss", both="Both"
+)
 
 
 # --- references
@@ -129,6 +98,6 @@ class Synced(Piece, name="synced", at="rlhf.kl.reference.Synced"):
 Controller = Annotated[
     Fixed | Adaptive | AdaptiveAlpacaFarm | Linear | Cosine | PID | Dual | Custom, ByTarget()
 ]
-Estimator = Annotated[K1 | K2 | K3 | Abs | K1Clamped | Exact | Custom, ByTarget()]
-Placement = Annotated[Reward | Loss | SequenceLoss | Both | Custom, ByTarget()]
+Estimator = Annotated[Union[*ESTIMATORS, Custom], ByTarget()]  # type: ignore[valid-type]
+Placement = Annotated[Union[*PLACEMENTS, Custom], ByTarget()]  # type: ignore[valid-type]
 Reference = Annotated[SFT | EMA | Synced | Custom, ByTarget()]

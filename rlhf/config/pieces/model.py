@@ -1,5 +1,3 @@
-"""The models of conf/model."""
-
 from __future__ import annotations
 
 from typing import Annotated, Literal

@@ -1,5 +1,3 @@
-"""The optimizers of conf/optimizer."""
-
 from __future__ import annotations
 
 from typing import Annotated
@@ -20,10 +18,7 @@ class Adam(Piece, name="adam", at="torch.optim.Adam"):
     eps: Positive
 
 
-class AdamW(Piece, name="adamw", at="torch.optim.AdamW"):
-    lr: Positive
-    betas: Betas
-    eps: Positive
+class AdamW(Adam, name="adamw", at="torch.optim.AdamW"):
     weight_decay: NotNegative
 
 

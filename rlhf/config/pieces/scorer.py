@@ -1,5 +1,3 @@
-"""The pieces of conf/scorer."""
-
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal

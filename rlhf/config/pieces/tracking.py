@@ -1,5 +1,3 @@
-"""The pieces of conf/tracking."""
-
 from __future__ import annotations
 
 from typing import Annotated

@@ -1,5 +1,3 @@
-"""The pieces of conf/trust_region."""
-
 from __future__ import annotations
 
 from typing import Annotated

@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.config.messages.suggest import did_you_mean, nearest
+from rlhf.config.messages import did_you_mean, nearest
 
 KEYS = [
     "kl.coef",

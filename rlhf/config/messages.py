@@ -1,11 +1,12 @@
-"""One fault that pydantic found, as a sentence: the key with its value, what was expected, what was
-probably meant."""
+"""The faults of a config in words: a key with its value, what was expected, what was probably
+meant."""
 
 from __future__ import annotations
 
 import json
 import types
 from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -13,9 +14,8 @@ from pydantic_core import ErrorDetails
 
 from rlhf.config.allow import refusal
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.messages.suggest import did_you_mean, nearest
-from rlhf.config.moved import MOVED
-from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, Piece, members_of
+from rlhf.config.naming import MOVED
+from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, members_of
 from rlhf.config.schema import Config
 
 WORDS = {
@@ -36,22 +36,15 @@ HINTS = {
         " exactly"
     ),
 }
+ALIKE = 0.8  # ratio of difflib (1: equal) that is enough for the last parts alone
+NEAR = 0.6  # enough if the whole names are
+WHOLE = 0.75
 
 
 def show(value: Any) -> str:
     """A value as one would write it in YAML, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _range(metadata: Iterable[Any]) -> str:
-    limits = [
-        (sign, getattr(item, name))
-        for item in metadata
-        for name, sign in SIGNS.items()
-        if getattr(item, name, None) is not None
-    ]
-    return " and ".join(f"{sign} {'2^63' if limit == 2**63 else limit}" for sign, limit in limits)
 
 
 def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
@@ -74,19 +67,19 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return f"a list of {len(get_args(annotation))} values"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys and values"
-    limits = _range(metadata)
     if annotation is str and any(getattr(item, "pattern", None) for item in metadata):
         return "a name of letters, digits, '_', '-' and '.'"
-    return " ".join(filter(None, [WORDS.get(annotation, "another value"), limits]))
+    limits = " and ".join(
+        f"{sign} {'2^63' if limit == 2**63 else limit}"
+        for item in metadata
+        for name, sign in SIGNS.items()
+        if (limit := getattr(item, name, None)) is not None
+    )
+    return f"{WORDS.get(annotation, 'another value')} {limits}".rstrip()
 
 
 def path(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location if part not in BY_ADDRESS and part != CUSTOM)
-
-
-def _members(union: Any) -> dict[str, type[Piece]]:
-    """Our pieces of a union, by `_target_`."""
-    return members_of(_bare(union))
 
 
 def _bare(annotation: Any) -> Any:
@@ -99,17 +92,13 @@ def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
     for part in location:
         here = _bare(expected[0])
         if part in BY_ADDRESS:
-            expected = (_members(here)[str(part)], [])
+            expected = (members_of(here)[str(part)], [])
         elif get_origin(here) is dict:
             expected = (get_args(here)[1], [])
         elif get_origin(here) is tuple and isinstance(part, int):
             expected = (get_args(here)[part], [])
         else:
-            fields = (
-                here.model_fields.items()
-                if isinstance(here, type) and issubclass(here, BaseModel)
-                else ()
-            )
+            fields = getattr(here, "model_fields", {}).items()
             field = next((f for name, f in fields if part in (name, f.alias)), None)
             expected = (field.annotation, field.metadata) if field else (None, [])
     return expected
@@ -119,9 +108,8 @@ def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Every dotted key of a plain config, nodes included."""
     keys = []
     for key, value in plain.items():
-        keys.append(f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            keys.extend(leaves(value, f"{prefix}{key}."))
+        inner = leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else ()
+        keys += [f"{prefix}{key}", *inner]
     return [name for name in keys if not name.endswith(("_target_", "_name_"))]
 
 
@@ -133,15 +121,13 @@ def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     if where in MOVED:
         return Fault(f"{where}={show(error['input'])}", f"is {MOVED[where]} now")
     own = [name for name in node.model_fields if name != "class_path"]
-    meant = nearest(last, own)
-    if meant:
+    if meant := nearest(last, own):
         hint = f"; did you mean {f'{parent}.{meant}' if parent else meant}?"
     else:
         piece = BY_ADDRESS.get(str(location[-2])) if len(location) > 1 else None
-        elsewhere = did_you_mean(where, (name for name in leaves(plain) if name != where))
         whose = f"{parent}{f' ({piece.name})' if piece else ''}"
-        listed = f"; {whose} has {', '.join(own) or 'no keys'}" if parent else ""
-        hint = listed + elsewhere
+        hint = f"; {whose} has {', '.join(own) or 'no keys'}" if parent else ""
+        hint += did_you_mean(where, (name for name in leaves(plain) if name != where))
     return Fault(f"{where}={show(error['input'])}", f"no such key{hint}")
 
 
@@ -152,10 +138,8 @@ def _wrong_piece(error: ErrorDetails) -> Fault:
         named = get_origin(_bare(_expected(error["loc"][:-1])[0])) is dict
         hint = "" if named else f"; {where.replace('.', '/')}=<option> chooses one"
         return Fault(f"{where}={show(value)}", f"expected a piece with a _target_{hint}")
-    members = _members(_expected(error["loc"])[0])
-    return Fault(
-        f"{where}._target_={target}", f"{refusal(target)}{did_you_mean(str(target), members)}"
-    )
+    meant = did_you_mean(str(target), members_of(_bare(_expected(error["loc"])[0])))
+    return Fault(f"{where}._target_={target}", f"{refusal(target)}{meant}")
 
 
 def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
@@ -168,8 +152,8 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     if kind == "missing":
         return Fault(where, "is missing")
     annotation, limits = _expected(error["loc"])
-    choices = [str(choice) for choice in get_args(annotation)] if kind == "literal_error" else []
-    hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), choices)
+    choices = get_args(annotation) if kind == "literal_error" else ()
+    hint = HINTS.get((where, str(value)), "") or did_you_mean(str(value), map(str, choices))
     if kind == "string_type" and isinstance(value, (int, float)):
         hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
     if kind == "finite_number":
@@ -180,3 +164,35 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         else error["msg"].removeprefix("Input should be ")
     )
     return Fault(f"{where}={show(value)}", f"expected {expected}{hint}")
+
+
+# --- the nearest name
+
+
+def _ratio(a: str, b: str) -> float:
+    return SequenceMatcher(None, a.lower(), b.lower()).ratio()
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that a typist most likely meant, or None if none is near.
+
+    Of dotted names the last parts must be alike, and among those the whole decides: `lr` finds
+    `sft.optimizer.lr`, `kl.controler.targt` finds `kl.controller.target` before
+    `trust_region.target`.
+    """
+    last = word.rpartition(".")[2]
+    rated = (
+        (_ratio(last, name.rpartition(".")[2]), _ratio(word, name), name)
+        for name in dict.fromkeys(choices)
+    )
+    near = (
+        (round(end, 2), whole, name)
+        for end, whole, name in rated
+        if end >= ALIKE or (end >= NEAR and whole >= WHOLE)
+    )
+    return max(near, default=(0, 0, None))[2]
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    meant = nearest(word, choices)
+    return f"; did you mean {meant}?" if meant else ""
