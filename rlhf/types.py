@@ -1,7 +1,8 @@
 """The data that flows: each step of an iteration makes a new type and changes none.
 
-    PromptBatch -> Rollout -> ScoredRollout -> Experience -> minibatches (Experience again, fewer
-    rows)
+    PromptBatch -> Rollout -> TokenView (read by policy and reference), and scored
+                -> ScoredRollout -> Experience
+                -> Minibatch (some rows of it, with the totals of their optimizer step)
 
 Shapes: B responses, P prompt tokens (padded left), T response tokens (padded right), L = P + T.
 Masks are boolean, True = counts.

@@ -1,5 +1,5 @@
-"""The screen while a stage trains: one live line in a terminal, a plain line an iteration
-elsewhere."""
+"""The screen while a stage trains: one live line in a terminal, a plain line at most
+every 5 seconds elsewhere."""
 
 from __future__ import annotations
 

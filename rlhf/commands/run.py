@@ -32,12 +32,13 @@ from rlhf.config.composition.session import (
     prefer_our_launchers,
     session,
 )
-from rlhf.config.naming import is_finished, older_runs, other_version, slug
+from rlhf.config.naming import older_runs, other_version, slug
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
 from rlhf.metrics import END_OF_RUN
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
+from rlhf.rundir.status import is_finished
 from rlhf.runs.execute import directory_of, execute
 from rlhf.sweeps.launchers.prepare import limit_threads
 

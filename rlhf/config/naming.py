@@ -14,6 +14,7 @@ from rlhf.config.pieces.base import piece_name
 from rlhf.config.stages import ASIDE_KEYS, STAGES, decides, deciding_sections
 from rlhf.digests import digest, one_spelling
 from rlhf.rundir.read import read_json
+from rlhf.rundir.status import is_finished
 
 # Raised when the same config gets another hash: runs of before are compared, not gone on with.
 # 2: pieces are hashed by name, not by class; evaluation and the scorer's rules have own sections.
@@ -130,11 +131,6 @@ def run_name(plain: Mapping[str, Any]) -> str:
 def sweep_name(plain: Mapping[str, Any], overrides: Iterable[str]) -> str:
     """`sweep` from the config, else the study and a hash of the sweep's overrides in any order."""
     return str(plain.get("sweep") or f"{plain['study']}-{digest(sorted(overrides))[:8]}")
-
-
-def is_finished(directory: Path) -> bool:
-    """True if the directory holds a run that ended by itself."""
-    return read_json(directory / "summary.json").get("status") == "finished"
 
 
 def run_directory(base: Path, rerun: bool) -> Path:

@@ -8,12 +8,13 @@ from typing import Any
 
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.data import JsonLines
-from rlhf.config.pieces.kl import Bounded
+from rlhf.config.pieces.kl import PID, Adaptive, AdaptiveAlpacaFarm, Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
 from rlhf.config.schema import KL, PPO, Generation
 from rlhf.kl import rules
+from rlhf.kl.controller import MAX_GAIN
 
 
 def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
@@ -40,6 +41,20 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
         bounds=bounds,
     ):
         yield Fault("", reason)
+
+
+def _steps(kl: KL, ppo: PPO) -> Iterator[Fault]:
+    """What the controllers themselves refuse when they are made or take a step."""
+    to_zero = "one step could bring the coefficient to 0"
+    match kl.controller:
+        case Adaptive(horizon=horizon) if ppo.rollout_size >= MAX_GAIN * horizon:
+            reason = f"is not above ppo.rollout_size={ppo.rollout_size} / {MAX_GAIN:g}: {to_zero}"
+            yield Fault(f"kl.controller.horizon={horizon:g}", reason)
+        case AdaptiveAlpacaFarm(k_beta=gain) if gain >= MAX_GAIN:
+            yield Fault(f"kl.controller.k_beta={gain:g}", f"is not below {MAX_GAIN:g}: {to_zero}")
+        case PID(kp=0, ki=0, kd=0):
+            reason = "ki and kd are 0 too: the coefficient would never move"
+            yield Fault("kl.controller.kp=0", reason)
 
 
 def _batches(ppo: PPO) -> Iterator[Fault]:
@@ -125,6 +140,7 @@ def _tracking(tracking: Any) -> Iterator[Fault]:
 # Each check with the sections that it reads.
 PAIRS: tuple[tuple[Callable[..., Iterator[Fault]], tuple[str, ...]], ...] = (
     (_kl, ("kl", "generation")),
+    (_steps, ("kl", "ppo")),
     (_batches, ("ppo",)),
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),

@@ -17,7 +17,7 @@ class Stage:
     name: str
     sections: tuple[str, ...]  # of the config, that decide its result: those of its parents aside
     data: tuple[str, ...]  # the parts of the data that it learns from
-    parents: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()  # all that it stands on, the first to be made first
     bookkeeping: tuple[str, ...] = ("checkpoint_every",)  # own settings that decide nothing
     unit: str = "epoch"  # what one of its iterations is called
     measure: str = ""  # its metric that the summaries of runs that stand on it have

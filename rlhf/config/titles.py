@@ -17,8 +17,8 @@ def varied(directory: Path) -> dict[str, str]:
     """Of what its sweep varies, the part that the job in `directory` has: `kl.coef`: 0.1. Empty
     where it is no job of a sweep.
 
-    What every job has is left out only if the command names it just so: a search begins with one
-    job.
+    An override that all jobs share is left out only if the sweep's command has it too: the first
+    job of a search shares all of its own.
     """
     listed = read_json(directory.parent / "sweep.json")
     jobs = {job["name"]: list(map(str, job["overrides"])) for job in listed.get("jobs", ())}

@@ -99,7 +99,7 @@ class Source(Protocol):
 
     @property
     def judges(self) -> dict[str, Reward]:
-        """Rewards that PPO never sees, reported as reward/<name>."""
+        """Further rewards, measured beside gold and reported as reward/<name>."""
 
 
 class Loaded(NamedTuple):

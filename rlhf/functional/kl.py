@@ -27,12 +27,13 @@ LOG_RATIO_CLAMP = 20.0
 
 
 def k1(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    """d"""
+    """d = logp - ref_logp, nats per token: [B, T] -> [B, T]; its mean over the policy's samples is
+    the KL."""
     return logp - ref_logp
 
 
 def k2(logp: Tensor, ref_logp: Tensor) -> Tensor:
-    """d^2 / 2"""
+    """d^2 / 2, nats per token: [B, T] -> [B, T]; never negative, biased."""
     return (logp - ref_logp).square() / 2
 
 
@@ -71,7 +72,7 @@ def exact(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tenso
 
 
 def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:
-    """Share of the masked tokens with |d| > 20, where k3 is clamped -> scalar."""
+    """Share of the counted tokens with |d| > 20, where k3 is clamped -> scalar."""
     return masked_mean(((logp - ref_logp).abs() > LOG_RATIO_CLAMP).to(logp.dtype), mask)
 
 

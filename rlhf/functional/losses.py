@@ -2,7 +2,7 @@
 
 Only the first argument (logp, values, rewards, logits) gets a gradient; old values, advantages and
 returns are detached here. `reduce` turns [B, T] token losses and their mask into the scalar; by
-default the mean over the masked tokens.
+default the mean over the tokens that count.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def token_nll(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 def clip_fraction(
     logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float | None
 ) -> Tensor:
-    """Share of the masked tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A
+    """Share of the counted tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A
     > 0, rho < 1 - clip with A < 0."""
     if clip is None:
         return logp.new_zeros(())

@@ -30,13 +30,14 @@ def masked_fill_zero(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_sum(x: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
-    """sum(m * x) over `dim`, or over everything."""
+    """sum(m * x) over `dim`, or over everything: x [...], m broadcast to it -> x's shape without
+    `dim`, or a scalar."""
     kept = masked_fill_zero(x, mask)
     return kept.sum() if dim is None else kept.sum(dim)
 
 
 def masked_mean(x: Tensor, mask: Tensor, dim: int | None = None) -> Tensor:
-    """sum(m * x) / sum(m) over `dim`, or over everything; 0 where nothing counts."""
+    """sum(m * x) / sum(m), with the shapes of `masked_sum`; 0 where nothing counts."""
     counted = mask.expand_as(x)
     count = counted.sum() if dim is None else counted.sum(dim)
     return masked_sum(x, mask, dim) / count.clamp(min=1)

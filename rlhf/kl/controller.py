@@ -19,6 +19,7 @@ Unit = Literal["sequence", "token"]
 State = dict[str, float]
 
 STEP_CLIP = 0.2  # of KL / target - 1, in Adaptive and AdaptiveAlpacaFarm
+MAX_GAIN = 1 / STEP_CLIP  # at which a step could bring the coefficient to 0
 ERROR_CLIP = 1.0  # of log(KL / target), in PID: at the start KL is 0 and its logarithm -inf
 
 
@@ -257,9 +258,9 @@ def _clip(x: float, bound: float) -> float:
 
 def _gain(name: str, gain: float) -> float:
     """1 - 0.2 * gain must stay above 0, or a small KL would flip the coefficient's sign."""
-    if gain >= 1 / STEP_CLIP:
+    if gain >= MAX_GAIN:
         raise ValueError(
-            f"{name} must be below {1 / STEP_CLIP:g}, got {gain:g}: one step could bring the"
+            f"{name} must be below {MAX_GAIN:g}, got {gain:g}: one step could bring the"
             " coefficient to 0"
         )
     return gain

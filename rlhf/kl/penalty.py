@@ -1,4 +1,5 @@
-"""KLPenalty: the one composer of the KL pieces, and the only KL name that the PPO module knows."""
+"""`KLPenalty` composes the KL pieces into one penalty; `SteeringKL` is the KL that moves its
+coefficient."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean, maske
 from rlhf.functional.sequences import last_index
 from rlhf.kl.controller import Controller, Unit
 from rlhf.kl.estimator import Estimator
-from rlhf.kl.placement import Placement, sequence_weights, spread, token_weights
+from rlhf.kl.placement import Placement, sequence_weights, share_over_tokens, token_weights
 from rlhf.kl.properties import (
     controller_properties,
     estimator_properties,
@@ -120,7 +121,7 @@ class KLPenalty:
         """
         ref_logp = ref_logp.detach()
         if self.acts.of_sequence:
-            return spread(
+            return share_over_tokens(
                 self.estimator(masked_sum(logp, mask, dim=-1), masked_sum(ref_logp, mask, dim=-1)),
                 mask,
             )

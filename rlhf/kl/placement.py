@@ -1,5 +1,5 @@
-"""Where the penalty acts: in the token rewards, in the loss, or (exact only) in both. What each
-descends: rlhf.kl.properties."""
+"""Where the penalty acts: in the token rewards, in the loss (token by token or of the whole
+response), or (exact only) in both. What each descends: rlhf.kl.properties."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def sequence_weights(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
     return moved.clamp(-LOG_RATIO_CLAMP, LOG_RATIO_CLAMP).exp().detach().unsqueeze(-1)
 
 
-def spread(value: Tensor, mask: Tensor) -> Tensor:
+def share_over_tokens(value: Tensor, mask: Tensor) -> Tensor:
     """One value of each response as equal parts on its tokens: [B] -> [B, T], which add up to it
     over the mask; 0 where masked."""
     share = value / mask.sum(dim=-1).clamp(min=1)

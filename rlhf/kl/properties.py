@@ -19,7 +19,8 @@ KL(ref || pi). The gradient is
                                                               is dropped
 
 "Exactly" says that the tests (tests/kl/test_gradients.py, tests/modules/test_exact.py) hold it by
-enumeration. Off policy see `placement`.
+enumeration. Off policy: `token_weights` and `sequence_weights` of
+rlhf.kl.placement.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class PolicyReader:
                     entropy(logits),
                 )
             )
-        logp, ref_logp, exact_kl, spread = (
+        logp, ref_logp, exact_kl, entropies = (
             torch.cat(column).masked_fill(~rollout.mask, 0.0) for column in zip(*parts, strict=True)
         )
-        return TokenView(logp=logp, ref_logp=ref_logp, exact_kl=exact_kl, entropy=spread)
+        return TokenView(logp=logp, ref_logp=ref_logp, exact_kl=exact_kl, entropy=entropies)

@@ -71,9 +71,9 @@ class ScalarModel(nn.Module):
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
         all scores equal, is left alone)."""
         mean, std = self.normalization
-        spread = float(scores.std(correction=0))
+        deviation = float(scores.std(correction=0))
         self.model.config.score_mean = mean + std * float(scores.mean())
-        self.model.config.score_std = std * (spread if spread > 1e-6 else 1.0)
+        self.model.config.score_std = std * (deviation if deviation > 1e-6 else 1.0)
 
     def save(self, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model.save_pretrained(path)

@@ -1,1 +1,2 @@
-"""The Lightning modules, one an algorithm."""
+"""The Lightning modules of the stages, and the parts of an online algorithm: advantage, trust
+region."""

@@ -75,7 +75,8 @@ class GAE:
 def to_experience(
     scored: ScoredRollout, penalty: KLPenalty, advantage: Advantage
 ) -> tuple[Experience, Tensor]:
-    """The KL enters here. Gives the experience and the shaped token rewards [B, T]."""
+    """Adds the KL to the token rewards and makes advantages of them. Gives the experience and the
+    shaped rewards [B, T]."""
     rollout, mask = scored.rollout, scored.rollout.mask
     rewards = penalty.token_rewards(scored.kl, scored.score, mask)
     estimate = advantage(rewards, scored.values, mask, groups_of(rollout.prompt.texts))

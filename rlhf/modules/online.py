@@ -18,7 +18,7 @@ from rlhf.modules.advantage import Advantage, to_experience
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
-from rlhf.modules.trust_region import Unlimited, local_kl
+from rlhf.modules.trust_region import TrustRegion, local_kl
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
@@ -40,7 +40,7 @@ class OnlineModule(PolicyModule):
         *,
         parts: OnlineParts,
         kl: KLPenalty,
-        trust_region: Unlimited,
+        trust_region: TrustRegion,
         advantage: Advantage,
         settings: OnlineSettings,
     ) -> None:
@@ -67,6 +67,8 @@ class OnlineModule(PolicyModule):
     # --- collect
 
     def score(self, rollout: Rollout) -> ScoredRollout:
+        """The rollout read by policy, reference and value model, and scored by the judges. The KL
+        is estimated here and not yet in the score."""
         view = self.reader.view(self.parts.reference, rollout)
         responses = self.parts.judges.read(rollout)
         raw_score = self.parts.scorer(responses)
@@ -131,7 +133,7 @@ class OnlineModule(PolicyModule):
         """The policy's whole loss: the algorithm's own, the KL's term (0 where the placement is the
         reward) and the trust region's, less the entropy bonus."""
         old, mask = batch.experience, batch.experience.mask
-        spread = entropy(logits)
+        entropies = entropy(logits)
         exact_kl = None
         if self.kl.needs_exact_in_loss:
             with torch.no_grad():
@@ -143,7 +145,7 @@ class OnlineModule(PolicyModule):
             logp, old.ref_logp, old.logp, exact_kl, mask, reduce=reduce
         )
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
-        bonus = self.settings.entropy_coef * reduce(spread, mask)
+        bonus = self.settings.entropy_coef * reduce(entropies, mask)
         ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
         return Losses(
             total=policy_loss + kl_loss + region_loss - bonus,
@@ -151,7 +153,7 @@ class OnlineModule(PolicyModule):
             terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
             statistics={
                 "log_ratio_max": ratio.abs().max(),
-                "entropy": masked_mean(spread.detach(), mask),
+                "entropy": masked_mean(entropies.detach(), mask),
             },
         )
 

@@ -22,7 +22,7 @@ from rlhf.types import PromptBatch, Rollout
 class PolicyModule(StageModule):
     """`policy` responds to prompts and is evaluated against the policy that the run started from.
 
-    `measures`: the metrics that callbacks add to every evaluation.
+    `measures`: functions of callbacks; their metrics join those of every evaluation.
     """
 
     stage = "ppo"
@@ -55,6 +55,7 @@ class PolicyModule(StageModule):
     def random(
         self, purpose: str, iteration: int, device: torch.device | str | None = None
     ) -> torch.Generator:
+        """Random numbers for one purpose in one iteration, whatever was drawn before."""
         where = (self.stage, purpose, iteration, self.global_rank)
         return generator(self.settings.seed, *where, device=device or self.device)
 

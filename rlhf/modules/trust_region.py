@@ -24,8 +24,8 @@ def local_kl(logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = mask
     return reduce(k3(old_logp.detach(), logp).masked_fill(~mask, 0), mask)
 
 
-class Unlimited:
-    """Only PPO's clipping limits one update: the methods of every trust region."""
+class TrustRegion:
+    """What limits one update beside the clipping. The base limits nothing."""
 
     coef = 0.0  # of the loss term; 0 where there is none
 
@@ -49,7 +49,11 @@ class Unlimited:
         """From a checkpoint's `state_dict`."""
 
 
-class EarlyStop(Unlimited):
+class Unlimited(TrustRegion):
+    """The clipping alone."""
+
+
+class EarlyStop(TrustRegion):
     """Leave the inner epochs once the local KL is above `target` nats per token, or is no number
     at all."""
 
@@ -60,7 +64,7 @@ class EarlyStop(Unlimited):
         return not local_kl <= self.target
 
 
-class Penalty(Unlimited):
+class Penalty(TrustRegion):
     """coef * KL(pi_old || pi) in the loss: the adaptive KL penalty of PPO (arXiv 1707.06347, Eq.
     8).
 

@@ -38,7 +38,8 @@ class Responses:
 
 @dataclass(frozen=True, kw_only=True)
 class Judges:
-    """Everyone who can score a response. PPO sees one of the first two; the `others` only watch."""
+    """Everyone who can score a response. Our scorers maximise `reward_model` or `gold`; the
+    `others` are measured beside them."""
 
     tokenizer: Any
     reward_model: ScalarModel | None = None

@@ -133,6 +133,11 @@ class RunState:
         return self.directory / "log.txt"
 
 
+def is_finished(directory: Path) -> bool:
+    """True if the directory holds a run that ended by itself."""
+    return read_json(directory / "summary.json").get("status") == "finished"
+
+
 def run_state(directory: Path, launcher: SweepLauncher | None = None) -> RunState:
     """The state of the run in this directory, by its own files and by its sweep's launcher.
 
@@ -142,7 +147,7 @@ def run_state(directory: Path, launcher: SweepLauncher | None = None) -> RunStat
     launcher = launcher or read_launcher(directory.parent)
     known, status = launcher.jobs.get(directory.name, {}), read_status(directory)
     state, code = status.get("state", "not started"), status.get("exit_code")
-    if read_json(directory / "summary.json").get("status") == "finished":
+    if is_finished(directory):
         state, code = "finished", 0
     elif launcher.parent is not None and known.get("state") in ("waiting", "running"):
         state, code = known["state"], None

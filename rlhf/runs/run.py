@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.config.build import build
-from rlhf.config.naming import is_finished, other_version
+from rlhf.config.naming import other_version
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import cautions
@@ -23,7 +23,7 @@ from rlhf.rundir.files import write_json, write_text
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import handled
-from rlhf.rundir.status import recorded_end, write_status
+from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,

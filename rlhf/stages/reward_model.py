@@ -1,5 +1,5 @@
-"""The reward-model stage: preference pairs to a scorer, normalised on the SFT policy's own
-responses."""
+"""The reward-model stage: preference pairs to a reward model, normalised on the SFT
+policy's own responses."""
 
 from __future__ import annotations
 

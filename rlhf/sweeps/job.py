@@ -116,8 +116,8 @@ def write_sweep(
 
 class Ledger:
     """launcher.json: who runs the sweep and how each job stands, which only the parent knows of a
-    job that was killed. Before another watch: it writes the file whenever a job's state has
-    changed. Jobs that ended under earlier commands stay in it.
+    job that was killed. Writes the file whenever a job's state has changed, then calls the
+    watch `inner`. Jobs that ended under earlier commands stay in it.
 
     Made by the process that owns the sweep: what an earlier parent had running or waiting is left
     out.

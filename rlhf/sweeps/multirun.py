@@ -19,15 +19,14 @@ from hydra.errors import HydraException
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from rlhf.config import naming
 from rlhf.config.composition.hydra_internals import Hydra, is_grid, register_plugin, sweeping
 from rlhf.config.composition.plan import Plan
 from rlhf.config.composition.session import CONFIG_NAME
 from rlhf.config.schema import Config
 from rlhf.rundir.read import read_json
-from rlhf.rundir.status import LAUNCHER
+from rlhf.rundir.status import LAUNCHER, is_finished
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
-from rlhf.sweeps.launchers.foreign import Grid, at_work, hand_over, jobs_of
+from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of
 from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
@@ -85,7 +84,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
                 "hydra.sweep.dir='{}'".format(place.replace("'", "\\'"))
             )
     if grid:
-        sweeper.launcher = Grid(launcher, {} if local else jobs_of(planned, directory))
+        sweeper.launcher = OnlyMissing(launcher, {} if local else jobs_of(planned, directory))
     if not local and not isinstance(sweeper, SearchSweeper):
         return hand_over(planned, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
     code = 0
@@ -159,7 +158,7 @@ def job_task(
     job = job_of(cfg, list(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
     if os.getppid() == read_json(job.directory.parent / LAUNCHER).get("pid"):
         _leave_with(os.getppid())
-    if not naming.is_finished(job.directory):
+    if not is_finished(job.directory):
         limit_threads(cfg.trainer.threads)
         preload = preloads([cfg]) if target is train else ()
         with _busy:

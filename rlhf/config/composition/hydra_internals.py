@@ -123,8 +123,8 @@ def run_composed(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Any:
 
 
 def value_of(result: JobReturn) -> Any:
-    """What a job returned, or the exception that it raised; asking `return_value` would raise it,
-    with a line on stderr."""
+    """The value that a job returned, or the exception that it raised. Hydra's `return_value` would
+    raise that, with a line on stderr."""
     return result._return_value
 
 

@@ -12,22 +12,21 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
-from rlhf.config import naming
 from rlhf.config.composition.composer import reason
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
 from rlhf.rundir.signals import unwinding
-from rlhf.rundir.status import sweep_jobs
+from rlhf.rundir.status import is_finished, sweep_jobs
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.live import following, stderr_console
 from rlhf.sweeps.screen.table import print_state, say
 
 
-class Grid(Launcher):
-    """The launcher that Hydra's own sweeper gets. That sweeper would hand over finished jobs
-    too, and would stop after a batch in which one failed: only missing ones are handed over here,
-    and there are no results to stumble over.
+class OnlyMissing(Launcher):
+    """Stands before a launcher for Hydra's own sweeper, and hands over only the jobs that are
+    missing. The sweeper alone would begin finished ones again, and stop after a batch in which one
+    failed.
 
     Args:
         jobs: by their overrides, those that `inner` needs not see twice, nor once they are
@@ -53,7 +52,7 @@ class Grid(Launcher):
         job = self.jobs.get(overrides)
         if job is None:
             return True
-        new = job.name not in self.begun and not naming.is_finished(job.directory)
+        new = job.name not in self.begun and not is_finished(job.directory)
         self.begun.add(job.name)
         return new
 
@@ -74,7 +73,7 @@ def hand_over(
     console = stderr_console()
     configs = [job.config for job in planned.jobs if job.config is not None]
     jobs = list(jobs_of(planned, directory).values())
-    missing = {job.name for job in jobs if not naming.is_finished(job.directory)}
+    missing = {job.name for job in jobs if not is_finished(job.directory)}
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)

@@ -19,7 +19,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf.config import naming
 from rlhf.config.composition.composer import Composer, reason
 from rlhf.config.composition.hydra_internals import value_of
 from rlhf.config.composition.overrides import Groups, parse
@@ -28,6 +27,7 @@ from rlhf.config.validate import examine
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text
+from rlhf.rundir.status import is_finished
 from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launchers.local import LocalLauncher
 from rlhf.sweeps.launchers.prepare import prepare_tracking
@@ -170,7 +170,7 @@ class SearchSweeper(Sweeper):
             results: list[dict[str, Any]] = [
                 (
                     {"summary": read_json(job.directory / "summary.json")}
-                    if naming.is_finished(job.directory)
+                    if is_finished(job.directory)
                     else {"error": why}
                 )
                 for job in started

@@ -107,6 +107,23 @@ WRONG = [
         ],
     ),
     (
+        ["kl/controller=pid", *(f"kl.controller.{gain}=0" for gain in ("kp", "ki", "kd"))],
+        ["kl.controller.kp=0: ki and kd are 0 too: the coefficient would never move"],
+    ),
+    (
+        ["kl/controller=adaptive_alpaca_farm", "kl.controller.k_beta=5"],
+        [
+            "kl.controller.k_beta=5: is not below 5: one step could bring the coefficient to 0",
+        ],
+    ),
+    (
+        ["kl/controller=adaptive", "kl.controller.horizon=20", "ppo.rollout_size=100"],
+        [
+            "kl.controller.horizon=20: is not above ppo.rollout_size=100 / 5: one step could bring"
+            " the coefficient to 0",
+        ],
+    ),
+    (
         ["kl/controller=pid", "kl.controller.min_coef=20"],
         ["kl.controller.min_coef=20.0: is above kl.controller.max_coef=10.0"],
     ),
