@@ -37,7 +37,6 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
         coef=kl.coef,
         top_k=generation.top_k,
         top_p=generation.top_p,
-        temperature=generation.temperature,
         bounds=bounds,
     ):
         yield Fault("", reason)

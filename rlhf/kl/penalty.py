@@ -80,7 +80,6 @@ class KLPenalty:
         *,
         top_k: int = 0,
         top_p: float = 1.0,
-        temperature: float = 1.0,
     ) -> None:
         self.controller, self.estimator = controller, estimator
         self.placement, self.reference = placement, reference
@@ -95,7 +94,6 @@ class KLPenalty:
             coef=controller.coef,
             top_k=top_k,
             top_p=top_p,
-            temperature=temperature,
         )
         if reasons:
             raise ValueError(" ".join(reasons))

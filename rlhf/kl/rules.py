@@ -28,7 +28,6 @@ def faults(
     coef: float,
     top_k: int = 0,
     top_p: float = 1.0,
-    temperature: float = 1.0,
     bounds: tuple[float, float] | None = None,
 ) -> list[str]:
     """One sentence for each reason why the combination cannot work; none if it can.
@@ -40,7 +39,7 @@ def faults(
     if placement.kind in estimator.refused:
         pair = f"kl/estimator={estimator.name} with kl/placement={placement.name}"
         reasons.append(f"{pair}: {estimator.refused[placement.kind]}")
-    reasons += _sampling_faults(estimator, controller, coef, top_k, top_p, temperature)
+    reasons += _sampling_faults(estimator, controller, coef, top_k, top_p)
     if reference.restarts and controller.follows_kl:
         reasons.append(
             f"kl/reference={reference.name} with kl/controller={controller.name}: the KL falls back"
@@ -71,9 +70,8 @@ def _sampling_faults(
     coef: float,
     top_k: int,
     top_p: float,
-    temperature: float,
 ) -> list[str]:
-    """Any one temperature is fine: policy, old and reference log-probabilities are all taken at
+    """The temperature is no fault: policy, old and reference log-probabilities are all taken at
     it, and so is the KL."""
     idle = coef <= 0 and controller.constant  # no penalty: the KL is only measured
     if not controller.follows_kl and (idle or not estimator.needs_policy_samples):
@@ -81,7 +79,6 @@ def _sampling_faults(
     on = [
         *([f"generation.top_k={top_k}"] if top_k > 0 else []),
         *([f"generation.top_p={top_p}"] if top_p < 1 else []),
-        *([f"generation.temperature={temperature}"] if temperature <= 0 else []),
     ]
     if not on:
         return []

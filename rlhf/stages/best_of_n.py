@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from rlhf.config.build import build
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
+from rlhf.data.collate import collate_prompts
 from rlhf.oracle import best_of_n_mean, bon_kl
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
@@ -67,7 +66,7 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
     judges, scorer = judges_of(context, reward_model), build(context.cfg.scorer)
     if judges.reward_model is not None:
         judges.reward_model.to(context.device)
-    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
+    engine = context.engine(policy)
     sampling = Sampling(**dict(context.cfg.generation))
     heldout = list(dict.fromkeys(context.data.prompts.heldout))[: settings.prompts]
     texts = [text for text in heldout for _ in range(settings.samples)]

@@ -16,10 +16,12 @@ from rlhf.config.build import build
 from rlhf.config.naming import deciding
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
+from rlhf.data.collate import eos_id, pad_id
 from rlhf.data.records import Source, TaskData
 from rlhf.digests import digest, one_spelling
 from rlhf.models.load import ModelPiece, load_causal_lm
 from rlhf.modules.base import StageModule
+from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.status import recorded_end
 from rlhf.stages.artifacts import ArtifactStore
@@ -85,6 +87,10 @@ class StageContext:
         return load_causal_lm(
             path, trust_remote_code=getattr(self.cfg.model, "trust_remote_code", False)
         )
+
+    def engine(self, policy: PreTrainedModel) -> TorchEngine:
+        """What draws the policy's responses."""
+        return TorchEngine(policy, eos_id(self.tokenizer), pad_id(self.tokenizer))
 
     def deciding(self, name: str, *, without: Collection[str] = ()) -> Any:
         """A section of the config, pieces by name, as far as it has a part in what comes out."""

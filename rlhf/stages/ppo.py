@@ -17,7 +17,7 @@ from rlhf.config.build import build
 from rlhf.config.properties import trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
+from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
 from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
@@ -27,7 +27,6 @@ from rlhf.models.scalar import ScalarModel
 from rlhf.modules.online import CollectedMinibatches, OnlineModule
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import Judges
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
@@ -43,7 +42,6 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
         build(cfg.kl.reference),
         top_k=cfg.generation.top_k,
         top_p=cfg.generation.top_p,
-        temperature=cfg.generation.temperature,
     )
     names = OnlineSettings.__dataclass_fields__.keys() & dict(cfg.ppo)
     settings = OnlineSettings(
@@ -85,7 +83,7 @@ def online_parts(
         value_model=value_model(cfg, policy, reward_model) if valued else None,
         reference=replace(start, model=copy.deepcopy(start.model)) if moving else start,
         start=start,
-        engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
+        engine=context.engine(policy),
         judges=judges_of(context, reward_model),
         scorer=build(cfg.scorer),
         prompts=PromptSource(

@@ -14,7 +14,6 @@ from rlhf.data.collate import (
     collate_preferences,
     collate_prompts,
     encode_preferences,
-    eos_id,
     pad_id,
 )
 from rlhf.data.labelling import Response, label_pairs
@@ -26,7 +25,6 @@ from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, decode
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.sft import train_on_rows
 from rlhf.tracking.base import Tracker
@@ -103,7 +101,7 @@ def sample_responses(
     prompts in random order."""
     policy = context.load_policy(sft).to(context.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=context.cfg.generation.max_new_tokens)
-    engine = TorchEngine(policy, eos_id(context.tokenizer), pad_id(context.tokenizer))
+    engine = context.engine(policy)
     seed, parts = context.cfg.reward_model.seed, []
     drawn = draw_prompts(prompts, count, seed, 1)
     for start in range(0, count, SAMPLE_ROWS):

@@ -60,7 +60,6 @@ GOOD: dict[str, Any] = {
         {"reference": "ema", "controller": "adaptive"},
         {"reference": "synced"},
         {"coef": 0.0, "top_k": 50, "top_p": 0.9},  # no penalty: only the measured KL is off
-        {"temperature": 0.7},  # all log-probabilities are taken at it
     ],
 )
 def test_what_works(change: dict[str, Any]) -> None:
@@ -84,7 +83,6 @@ def test_what_works(change: dict[str, Any]) -> None:
         ({"controller": "dual", "coef": 11.0, "bounds": (1e-4, 10.0)}, "bounds"),
         ({"top_k": 50}, "top_k=50"),
         ({"top_p": 0.9}, "top_p=0.9"),
-        ({"temperature": 0.0}, "temperature=0"),
         ({"top_k": 50, "controller": "linear", "coef": 0.0}, "top_k=50"),
         ({"reference": "synced", "controller": "dual"}, "falls back to 0"),
     ],
