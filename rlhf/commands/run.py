@@ -70,6 +70,8 @@ def main(argv: Sequence[str]) -> int:
             "--experimental-rerun, --config-name and --config-path are not offered; --config-dir"
             " adds groups of your own"
         )
+    if args.multirun and (args.cfg or args.info is not None):
+        return _refuse(["--cfg and --info show the config of one run: leave out -m"])
     if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
         return _hydra_answers(arguments)
     try:
@@ -219,5 +221,5 @@ def task(config: DictConfig) -> dict[str, Any]:
 
     hydra_config = HydraConfig.get()
     with open_dict(config):  # only Hydra knows the YAML names of the user's own pieces
-        config.hydra = {"runtime": {"choices": hydra_config.runtime.choices}}
+        config.hydra = {"runtime": hydra_config.runtime}
     return job_task(validate(config), hydra_config)

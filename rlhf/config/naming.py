@@ -119,7 +119,9 @@ def slug(plain: Mapping[str, Any]) -> str:
     if stage in STAGES and STAGES[stage].seed != "seed":
         return f"{stage}-seed{number(plain[stage]['seed'])}"
     kl = plain["kl"]
-    controller = piece_name(kl["controller"]).rpartition(".")[2]
+    name = piece_name(kl["controller"])
+    own = name == kl["controller"]["_target_"]  # a class without a YAML of its name
+    controller = number(name.rpartition(".")[2] if own else name)
     return f"kl{number(kl['coef'])}-{controller}-seed{number(plain['seed'])}"
 
 

@@ -97,6 +97,7 @@ def test_answers_before_anything_heavy_is_imported(arguments, code, said, tmp_pa
             "--kl.coef=1: no such option; a setting is written without dashes, key=value",
         ),
         (["--experimental-rerun", "job.pickle"], "not offered"),
+        (["-m", "--cfg", "job", "kl.coef=0,1"], "leave out -m"),
         (["--config-dir", "nowhere"], "--config-dir=nowhere: no such folder"),
         (["--lr=1", "modle=hf"], "2 things are wrong"),
         (["data=jsonl", "data.demonstrations=nowhere.jsonl", "data.gold=vader"], "nowhere.jsonl"),

@@ -9,12 +9,14 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -26,7 +28,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
 
@@ -34,6 +36,17 @@ __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what 
 def new_hydra(name: str, path: ConfigSearchPath) -> Hydra:
     """A Hydra that finds its configs on this path, made the global one."""
     return Hydra.create_main_hydra2(task_name=name, config_search_path=path)
+
+
+def class_in_file(option: str, sources: Iterable[Any]) -> str:
+    """The `_target_` that the file of a group's option itself writes (`kl/controller/mine`); empty
+    where it writes none. `sources`: the config's own `hydra.runtime.config_sources`."""
+    path = ConfigSearchPathImpl()
+    for source in sources:
+        path.append(provider=source.provider, path=f"{source.schema}://{source.path}")
+    loaded = ConfigRepository(path).load_config(option)
+    written = OmegaConf.to_container(loaded.config) if loaded else None
+    return str(written.get("_target_", "")) if isinstance(written, dict) else ""
 
 
 def set_value(config: DictConfig, override: Override) -> None:

@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from rlhf.config import naming
 from rlhf.config.allow import targets
+from rlhf.config.composition.hydra_internals import class_in_file
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
 
@@ -72,17 +73,24 @@ def resolve(
 
 def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
     """The user's own pieces and the names of the YAMLs that they came from, by where they stand.
-    Only Hydra knows these names, so they are written down beside the class."""
-    chosen = OmegaConf.select(config, "hydra.runtime.choices", default=None) or {}
-    names = {}
-    for choice, option in chosen.items():
+    Only Hydra knows these names, so they are written down beside the class.
+
+    A class that is not its YAML's, for it was set by itself or in an experiment, has none: two
+    classes never go by one name.
+    """
+    runtime: Any = OmegaConf.select(config, "hydra.runtime", default=None) or {}
+    chosen = {}  # where it stands -> (its group, the option)
+    for choice, option in runtime.get("choices", {}).items():
         group, _, package = str(choice).partition("@")
-        names[package or group.replace("/", ".")] = str(option)
-    return {
-        where: names[".".join(where)]
-        for where, target in targets(plain)
-        if ".".join(where) in names and target not in BY_ADDRESS
-    }
+        chosen[package or group.replace("/", ".")] = (group, str(option))
+    names = {}
+    for where, target in targets(plain):
+        group, option = chosen.get(".".join(where), ("", ""))
+        if not option or target in BY_ADDRESS:
+            continue
+        if target == class_in_file(f"{group}/{option}", runtime.config_sources):
+            names[where] = option
+    return names
 
 
 def _run_name(*, _root_: DictConfig) -> str:

@@ -1,5 +1,5 @@
 """Hydra's engine on our `conf/`: from a source tree, from an installed wheel, with the user's
-own groups before it."""
+own groups after it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ def prefer_our_launchers() -> None:
 
 @contextmanager
 def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
-    """A Hydra that knows our resolvers, our groups, and before them those of `config_dir`. The one
-    that was there before is put back.
+    """A Hydra that knows our resolvers, our groups, and after them those of `config_dir`: of two
+    options of a name ours is taken, as with Hydra's own --config-dir. The Hydra that was there
+    before is put back.
 
     Raises:
         FileNotFoundError: if there is no such folder.

@@ -24,6 +24,18 @@ ROOT = Path(__file__).resolve().parents[3]
 CALLS = []  # of the callback below, by name
 
 
+def test_the_class_that_an_options_file_writes(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("_target_: mine.Rows\n")
+    (tmp_path / "data" / "by_default.yaml").write_text("defaults: [mine]\n")
+    with session(tmp_path) as hydra:
+        config = hydra.config_loader.load_configuration(CONFIG_NAME, [], RunMode.RUN)
+    sources = config.hydra.runtime.config_sources
+    assert internals.class_in_file("data/mine", sources) == "mine.Rows"
+    assert internals.class_in_file("data/by_default", sources) == ""
+    assert internals.class_in_file("data/nowhere", sources) == ""
+
+
 class Remember(Callback):
     """A callback that a config can name."""
 

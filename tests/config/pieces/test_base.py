@@ -4,7 +4,7 @@ import yaml
 from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.session import conf_dir
-from rlhf.config.naming import named, named_flat, run_hash
+from rlhf.config.naming import named, named_flat, run_hash, slug
 from rlhf.config.pieces.base import BY_ADDRESS, piece_name
 
 # options that are another option of their group with other values
@@ -88,15 +88,19 @@ class Mine:
     unit, target = "sequence", 5.0
     def __init__(self, coef, gain): self.coef, self.gain = coef, gain
 
+class Other(Mine):
+    pass
+
 class K1:
     def __call__(self, logp, ref_logp, exact_kl=None): return (logp - ref_logp) ** 2 / 2
 """)
     for option, text in {
         "controller/mine": "_target_: guarded.Mine\ngain: 0.1\n",
+        "controller/team/mine": "_target_: guarded.Mine\ngain: 0.1\n",
         "estimator/hellinger": "_target_: guarded.K1\n",
     }.items():
         path = tmp_path / "my_conf" / "kl" / f"{option}.yaml"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("RLHF_ALLOW_TARGETS", "guarded")
@@ -127,6 +131,28 @@ def test_a_users_own_piece_goes_by_the_name_of_its_yaml(own_pieces):
     moved = {**cfg.plain(), "kl": {**cfg.plain()["kl"]}}
     moved["kl"]["estimator"] = {"_target_": "elsewhere.Hellinger", "_name_": "hellinger"}
     assert run_hash(moved) == run_hash(cfg.plain())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["kl/controller=fixed", "kl.controller._target_=guarded.Other", "+kl.controller.gain=0.1"],
+        ["kl/controller=mine", "kl.controller._target_=guarded.Other"],
+    ],
+)
+def test_a_class_that_no_yaml_chose_goes_by_its_address(own_pieces, lines):
+    """Else it would have the run of the piece whose name it took."""
+    other = validate(compose(lines, config_dir=own_pieces)).plain()
+    assert named(other)["kl"]["controller"]["piece"] == "guarded.Other"
+    assert slug(other) == "kl0.05-Other-seed0"
+    mine = validate(compose(["kl/controller=mine"], config_dir=own_pieces)).plain()
+    assert run_hash(other) != run_hash(mine)
+
+
+def test_a_yaml_in_a_folder_of_its_group_names_a_run_that_is_one_folder(own_pieces):
+    cfg = validate(compose(["kl/controller=team/mine"], config_dir=own_pieces))
+    assert cfg.kl.controller.name == "team/mine"
+    assert slug(cfg.plain()) == "kl0.05-team_mine-seed0"
 
 
 def test_a_class_that_cannot_be_imported_is_told_at_once(own_pieces):
