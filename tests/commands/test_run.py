@@ -336,7 +336,7 @@ def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path):
         "rlhf",
         "-m",
         *TINY,
-        "ppo.iterations=12",
+        "ppo.iterations=80",
         "kl/controller=adaptive",
         "seed=0,1",
         "sweep=s",
