@@ -43,7 +43,7 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
 
 
 def _steps(kl: KL, ppo: PPO) -> Iterator[Fault]:
-    """What the controllers themselves refuse when they are made or take a step."""
+    """The arguments that controllers themselves refuse, when they are made or take a step."""
     to_zero = "one step could bring the coefficient to 0"
     match kl.controller:
         case Adaptive(horizon=horizon) if ppo.rollout_size >= MAX_GAIN * horizon:

@@ -25,7 +25,7 @@ def local_kl(logp: Tensor, old_logp: Tensor, mask: Tensor, reduce: Reduce = mask
 
 
 class TrustRegion:
-    """What limits one update beside the clipping. The base limits nothing."""
+    """The limit of one update beside the clipping; the base sets none."""
 
     coef = 0.0  # of the loss term; 0 where there is none
 

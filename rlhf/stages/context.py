@@ -89,7 +89,7 @@ class StageContext:
         )
 
     def engine(self, policy: PreTrainedModel) -> TorchEngine:
-        """What draws the policy's responses."""
+        """The engine that draws the policy's responses."""
         return TorchEngine(policy, eos_id(self.tokenizer), pad_id(self.tokenizer))
 
     def deciding(self, name: str, *, without: Collection[str] = ()) -> Any:

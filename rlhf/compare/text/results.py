@@ -1,4 +1,4 @@
-"""What the runs came to, as sections of report.md and lines of tables: rewards at matched KL, the
+"""The results of the runs, as sections of report.md and lines of tables: rewards at matched KL, the
 exact optimum, how each controller held its target, training health. A section is empty where there
 is nothing to tell."""
 
