@@ -3,8 +3,9 @@
 `update` is called once per rollout, after the coefficient was used, with the KL of that rollout
 averaged over all ranks. KL is in nats per response (unit "sequence") or per token ("token"); a
 controller with a target refuses the other unit. A KL that is not finite never moves the
-coefficient. Schedules count every update, whatever the KL: they are functions of the iteration
-alone.
+coefficient. Schedules are updated after every rollout, whatever the KL, and so are functions of the
+iteration alone; a controller that follows the KL is left alone while `ppo.critic_warmup` holds the
+policy still.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ class Fixed(Controller):
 
 
 class _Schedule(Controller):
+    """From `coef` in the first rollout to `final` in the `iterations`-th, and then `final`. A single
+    rollout has `coef`."""
+
     _state = ("coef", "iteration")
 
     def __init__(self, coef: float, final: float, iterations: int) -> None:
@@ -72,14 +76,16 @@ class _Schedule(Controller):
 
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         self.iteration += 1
-        self.coef = self._at(min(self.iteration / self.iterations, 1.0))
+        # the first of the rollouts has `start` and the last has `final`
+        self.coef = self._at(min(self.iteration / max(self.iterations - 1, 1), 1.0))
 
     def _at(self, fraction: float) -> float:
         raise NotImplementedError
 
 
 class Linear(_Schedule):
-    """coef + (final - coef) * i / iterations after i updates, then final."""
+    """coef + (final - coef) (i - 1) / (iterations - 1) in rollout i = 1 .. iterations, then
+    final."""
 
     properties = CONTROLLERS["linear"]
 
@@ -88,7 +94,8 @@ class Linear(_Schedule):
 
 
 class Cosine(_Schedule):
-    """final + (coef - final) * (1 + cos(pi i / iterations)) / 2 after i updates, then final."""
+    """final + (coef - final) (1 + cos(pi (i - 1) / (iterations - 1))) / 2 in rollout i = 1 ..
+    iterations, then final."""
 
     properties = CONTROLLERS["cosine"]
 

@@ -86,6 +86,7 @@ class KLPenalty:
         self.estimates = estimator_properties(estimator)
         self.acts = placement_properties(placement)
         self.moves_reference = reference_properties(reference).moves
+        self.follows_kl = controller_properties(controller).follows_kl
         reasons = faults(
             controller=controller_properties(controller),
             estimator=self.estimates,

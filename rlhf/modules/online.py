@@ -12,7 +12,9 @@ from torch import Tensor
 
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy
-from rlhf.functional.masking import Reduce, aggregate, masked_mean, masked_sum
+from rlhf.functional.losses import explained_variance
+from rlhf.functional.masking import Reduce, aggregate, masked_sum
+from rlhf.functional.pooling import Mean
 from rlhf.kl.penalty import KLPenalty, SteeringKL, steering_kl
 from rlhf.modules.advantage import Advantage, to_experience
 from rlhf.modules.base import Metrics, with_initial_lr
@@ -118,8 +120,12 @@ class OnlineModule(PolicyModule):
         losses, old = self.loss(batch, reduce), batch.experience
         moved = local_kl(losses.logp, old.logp, old.mask, reduce=masked_sum)
         self._watch_step(float(moved), batch)
-        terms = {name: term * batch.splits for name, term in losses.terms.items()}
-        self.log_step(**terms, **losses.statistics)
+        # a part of a step: over the iteration the mean over its steps of what each descended
+        terms = {
+            name: Mean(term.detach().double(), 1 / batch.splits)
+            for name, term in losses.terms.items()
+        }
+        self.log_step(losses.largest, **terms, **losses.means)
         return losses.total * batch.splits
 
     def with_limits(
@@ -151,10 +157,8 @@ class OnlineModule(PolicyModule):
             total=policy_loss + kl_loss + region_loss - bonus,
             logp=logp.detach(),
             terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
-            statistics={
-                "log_ratio_max": ratio.abs().max(),
-                "entropy": masked_mean(entropies.detach(), mask),
-            },
+            means={"entropy": Mean.of(entropies, mask)},
+            largest={"log_ratio_max": ratio.abs().max()},
         )
 
     def _watch_step(self, summed: float, batch: Minibatch) -> None:
@@ -166,28 +170,29 @@ class OnlineModule(PolicyModule):
             self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
             self._step_kl = []
 
-    def batches_an_iteration(self) -> int:
-        rows = self.settings.minibatch_size
-        return (
-            self.settings.inner_epochs
-            * (self.steering.episodes // rows)
-            * (rows // self.settings.forward_rows)
+    def steps_an_iteration(self) -> int:
+        return self.settings.inner_epochs * -(
+            -self.steering.episodes // self.settings.minibatch_size
         )
 
     # --- the iteration's end
 
     def finish_iteration(self) -> Metrics:
-        moved = self._moved()
+        explained, moved = self._explained(), self._moved()
         record = {
             **self.collected,
+            **explained,
             "episodes": self.iteration * self.steering.episodes,
             "trust_region/kl": moved,
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
         }
-        # before that the policy stands still and no coefficient could have moved it
-        if self.iteration > self.settings.critic_warmup:
+        # before that the policy stands still and no coefficient could have moved it: what answers a
+        # KL waits; a schedule is a function of the iteration and does not
+        trained = self.iteration > self.settings.critic_warmup
+        if trained or not self.kl.follows_kl:
             self.kl.update(self.steering)
+        if trained:
             self.trust_region.update(moved)
         every = self.settings.evaluation.every
         if self.iteration % every == 0 or self.iteration == self.iterations:
@@ -195,6 +200,15 @@ class OnlineModule(PolicyModule):
         reference = self.parts.reference.model
         self.kl.reference.after_iteration(reference, self.policy, self.iteration)
         return record
+
+    def _explained(self) -> Metrics:
+        """The explained variance of the old values over all tokens of the iteration's rollout:
+        how well the value model knew it before this iteration's updates."""
+        old = self.experience
+        if old is None or old.values is None or old.returns is None:
+            return {}
+        explained = explained_variance(old.values, old.returns, old.mask)
+        return {"ppo/explained_variance": float(explained)}
 
     def _moved(self) -> float:
         """The local KL over the iteration's whole rollout, in nats per token (arXiv 1707.06347, Eq.

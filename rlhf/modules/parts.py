@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf.functional.masking import Mode
+from rlhf.functional.pooling import Mean
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import Engine, Sampling
@@ -82,4 +83,5 @@ class Losses:
     total: Tensor  # to descend
     logp: Tensor  # [B, T] of the policy at this step, without gradient
     terms: dict[str, Tensor]  # parts of the loss: over the micro-batches they add up
-    statistics: dict[str, Tensor]  # over the micro-batches they are averaged (`..._max`: largest)
+    means: dict[str, Mean]  # shares and means, whose sums are pooled
+    largest: dict[str, Tensor]  # of these the largest is kept

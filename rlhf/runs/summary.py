@@ -49,18 +49,19 @@ def summarise_run(
         for name, value in first.items()
         if name.startswith("eval/reward/")
     }
-    coef, pieces = context.cfg.kl.coef, kl_properties(context.cfg.kl)
+    coef, pieces = float(last["kl/coef"]), kl_properties(context.cfg.kl)
     return {
         **run_facts(context),
         "status": "finished",
         "stage": stage.name,
         "iterations": last["iteration"],
         "episodes": last["episodes"],
-        "kl.coef": coef,
-        "kl.coef_final": last["kl/coef"],  # that shaped the last rollout
+        "kl.coef": context.cfg.kl.coef,
+        "kl.coef_final": coef,  # that shaped the last rollout
         **kl_pieces(context.cfg),
         # the divergence that the gradient of the penalty descends
         "kl.descends": descends(pieces["estimator"], pieces["placement"]),
+        # at the coefficient in force: not to be compared with that of another coefficient
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},

@@ -47,7 +47,7 @@ def test_what_a_run_leaves(run_in, tmp_path):
         and summary["sft/reward/gold"] == records[0]["eval/reward/gold"]
     )
     assert summary["objective"] == pytest.approx(
-        summary["reward/proxy"] - summary["kl.coef"] * summary["kl/sequence_nats"]
+        summary["reward/proxy"] - 0.05 * summary["kl/sequence_nats"]
     )
     assert records[0]["eval/kl/sequence_nats"] == 0 and abs(records[1]["kl/sequence_nats"]) < 1e-5
     assert "eval/reward/gold" not in records[1] and "eval/reward/gold" in records[2]
@@ -248,6 +248,16 @@ def test_gold_as_the_scorer_needs_no_reward_model(run_in, tmp_path):
     assert "reward/proxy" not in summary and "reward_model" not in summary["fingerprints"]
     assert summary["objective"] == pytest.approx(
         summary["reward/gold"] - 0.05 * summary["kl/sequence_nats"]
+    )
+
+
+def test_the_objective_has_the_coefficient_in_force(run_in, tmp_path):
+    """From 0.05 to 0.5: the last rollout was shaped by 0.5, which is the run's own trade."""
+    summary = run_in(tmp_path / "run", "kl/controller=linear", "kl.controller.final=0.5")
+    assert (summary["kl.coef"], summary["kl.coef_final"]) == (0.05, 0.5)
+    assert summary["kl/sequence_nats"] != 0
+    assert summary["objective"] == pytest.approx(
+        summary["ppo/score"] - 0.5 * summary["kl/sequence_nats"]
     )
 
 
