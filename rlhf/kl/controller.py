@@ -60,8 +60,8 @@ class Fixed(Controller):
 
 
 class _Schedule(Controller):
-    """From `coef` in the first rollout to `final` in the `iterations`-th, and then `final`. A single
-    rollout has `coef`."""
+    """From `coef` in the first rollout to `final` in the `iterations`-th, and then `final`. Where
+    that is the first too, it has `coef`."""
 
     _state = ("coef", "iteration")
 
