@@ -152,8 +152,7 @@ class Minibatch(Batch):
         order = torch.randperm(len(experience), generator=generator)
         for rows in order.split(size):
             step = experience.rows(rows)
-            # as many for a smaller last step: the trainer counts micro-batches to a step
-            pieces = torch.arange(len(rows)).tensor_split(-(-size // (micro_size or size)))
+            pieces = torch.arange(len(rows)).split(micro_size or size)
             tokens = int(step.mask.sum())
             yield [
                 cls(

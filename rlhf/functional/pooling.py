@@ -39,6 +39,6 @@ class Mean:
         return float(self.total) / count if count else torch.nan
 
 
-def pooled(parts: Iterable[Mean]) -> float:
-    """The mean over all parts together; NaN where nothing counted."""
-    return float(sum(parts, Mean(0.0, 0.0)))
+def pooled(parts: Iterable[Mean]) -> Mean:
+    """The mean over all parts together."""
+    return sum(parts, Mean(0.0, 0.0))

@@ -64,7 +64,7 @@ class RewardModule(SupervisedModule):
             return {}
         gap = torch.cat(gaps)
         return {
-            "val/loss": pooled(losses),
+            "val/loss": float(pooled(losses)),
             "val/accuracy": float((gap > 0).float().mean()),
             "val/calibration_error": calibration_error(gap),
         }

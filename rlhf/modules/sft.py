@@ -37,5 +37,8 @@ class SFTModule(SupervisedModule):
     def evaluate(self) -> Metrics:
         """Held-out loss in nats per token, weighted by tokens, and perplexity = exp(loss)."""
         batches = (batch.to(self.device) for batch in self.heldout())
-        loss = pooled(Mean.over(self.nll(b), b.loss_mask[:, 1:].sum()) for b in batches)
+        mean = pooled(Mean.over(self.nll(b), b.loss_mask[:, 1:].sum()) for b in batches)
+        if not float(mean.count):
+            return {}
+        loss = float(mean)
         return {"val/loss": loss, "val/perplexity": math.exp(min(loss, 80.0))}
