@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def positive(name: str, value: float) -> float:
@@ -14,3 +17,14 @@ def positive(name: str, value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number above 0, got {value}")
     return float(value)
+
+
+def one_of(name: str, value: T, choices: tuple[T, ...]) -> T:
+    """The value of an argument that must be one of `choices`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, got {value!r}")
+    return value

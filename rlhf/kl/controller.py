@@ -11,12 +11,14 @@ policy still.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
-from rlhf.arguments import positive
+from rlhf.arguments import one_of, positive
 from rlhf.kl.properties import CONTROLLERS
 
 Unit = Literal["sequence", "token"]
+# the plain log-ratio, an unbiased estimate of the KL, or the estimate that the penalty is made of
+Steering = Literal["log_ratio", "penalty"]
 State = dict[str, float]
 
 STEP_CLIP = 0.2  # of KL / target - 1, in Adaptive and AdaptiveAlpacaFarm
@@ -31,6 +33,7 @@ class Controller:
     _state: tuple[str, ...] = ("coef",)
     unit: Unit = "sequence"
     target: float | None = None
+    steered_by: Steering = "log_ratio"
 
     def __init__(self, coef: float) -> None:
         if not (math.isfinite(coef) and coef >= 0):
@@ -112,9 +115,7 @@ class _Targeted(Controller):
     def __init__(self, coef: float, target: float, unit: Unit = "sequence") -> None:
         super().__init__(positive("coef (it is multiplied, so 0 would stay 0)", coef))
         self.target = positive("target", target)
-        if unit not in ("sequence", "token"):
-            raise ValueError(f"unit must be sequence or token, got {unit!r}")
-        self.unit = unit
+        self.unit = one_of("unit", unit, get_args(Unit))
 
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         """Raises ValueError for a KL in the other unit, or without episodes."""
@@ -156,14 +157,23 @@ class AdaptiveAlpacaFarm(_Targeted):
     """beta *= 1 + clip(KL/target - 1, +-0.2) * k_beta, whatever the rollout's size: Adaptive with
     k_beta = episodes / horizon.
 
-    AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`.
+    AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`. Its code feeds the
+    clamped log-ratio of the penalty (`steered_by="penalty"`), which is larger than the KL.
     """
 
     properties = CONTROLLERS["adaptive_alpaca_farm"]
 
-    def __init__(self, coef: float, target: float, k_beta: float, unit: Unit = "sequence") -> None:
+    def __init__(
+        self,
+        coef: float,
+        target: float,
+        k_beta: float,
+        unit: Unit = "sequence",
+        steered_by: Steering = "log_ratio",
+    ) -> None:
         super().__init__(coef, target, unit)
         self.k_beta = _gain("k_beta", positive("k_beta", k_beta))
+        self.steered_by = one_of("steered_by", steered_by, get_args(Steering))
 
     def _step(self, kl: float, episodes: int) -> None:
         self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * self.k_beta

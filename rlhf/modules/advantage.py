@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from rlhf.functional.advantages import gae
-from rlhf.functional.masking import masked_std, masked_whiten
+from rlhf.functional.masking import masked_fill_zero, masked_std, masked_whiten
 from rlhf.functional.standard_errors import groups_of
 from rlhf.kl.penalty import KLPenalty
 from rlhf.types import Experience, ScoredRollout
@@ -70,6 +71,33 @@ class GAE:
             unit /= float(masked_std(advantages, mask))
             advantages = masked_whiten(advantages, mask)
         return Advantages(advantages=advantages, returns=returns, reward_unit=unit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaddedGAE(GAE):
+    """AlpacaFarm's GAE (`rl/ppo_trainer.py::_estimate_advantage`): sums, means and stds run over
+    all of [B, T], the padding after a response included, whose own rewards and values are 0.
+
+    Whitened rewards then give every pad the reward mean * (1 - 1/std), which flows back into the
+    response, and advantages are centred on a mean that short responses move: signs can flip.
+    """
+
+    def __call__(
+        self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
+    ) -> Advantages:
+        assert values is not None
+        padded = super().__call__(
+            masked_fill_zero(rewards, mask),
+            masked_fill_zero(values, mask),
+            torch.ones_like(mask),
+            groups,
+        )
+        assert padded.returns is not None
+        return replace(
+            padded,
+            advantages=masked_fill_zero(padded.advantages, mask),
+            returns=masked_fill_zero(padded.returns, mask),
+        )
 
 
 def to_experience(

@@ -15,7 +15,7 @@ from rlhf.functional.logprobs import entropy
 from rlhf.functional.losses import explained_variance
 from rlhf.functional.masking import Reduce, aggregate, masked_sum
 from rlhf.functional.pooling import Mean
-from rlhf.kl.penalty import KLPenalty, SteeringKL, steering_kl
+from rlhf.kl.penalty import KLPenalty, SteeringKL
 from rlhf.modules.advantage import Advantage, to_experience
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
@@ -95,7 +95,9 @@ class OnlineModule(PolicyModule):
             prompts = self.parts.prompts.draw(iteration)
             scored = self.score(self.respond(prompts, "rollout", iteration))
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
-        self.steering = steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask)
+        self.steering = self.kl.steering_kl(
+            scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask
+        )
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
