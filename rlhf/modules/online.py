@@ -19,7 +19,9 @@ from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.rollout.counts import rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
+from rlhf.rollout.finite import check_experience
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -51,6 +53,7 @@ class OnlineModule(PolicyModule):
         self.advantage = advantage
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
+        self.drawn = 0  # responses of the rollout, those that were left out among them
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
         # local KL summed over the tokens of each micro-batch of the step under way
@@ -91,10 +94,14 @@ class OnlineModule(PolicyModule):
         iteration, settings = self.iteration + 1, self.settings
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
-            scored = self.score(self.respond(prompts, "rollout", iteration))
+            drawn = self.score(self.respond(prompts, "rollout", iteration))
+        where, self.drawn = f"{self.stage}, {self.unit} {iteration}", len(drawn.score)
+        scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
+        check_experience(self.experience, where)
         self.steering = steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask)
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
+        self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
@@ -170,7 +177,7 @@ class OnlineModule(PolicyModule):
         rows = self.settings.minibatch_size
         return (
             self.settings.inner_epochs
-            * (self.steering.episodes // rows)
+            * -(-self.steering.episodes // rows)
             * (rows // self.settings.forward_rows)
         )
 
@@ -180,7 +187,7 @@ class OnlineModule(PolicyModule):
         moved = self._moved()
         record = {
             **self.collected,
-            "episodes": self.iteration * self.steering.episodes,
+            "episodes": self.iteration * self.drawn,
             "trust_region/kl": moved,
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
@@ -213,11 +220,13 @@ class OnlineModule(PolicyModule):
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
             "reference": reference.state_dict() if self.kl.moves_reference else None,
+            "nonfinite_in_a_row": self.finite.in_a_row,
         }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.kl.load_state_dict(state["kl"])
         self.trust_region.load_state_dict(state["trust_region"])
+        self.finite.in_a_row = state["nonfinite_in_a_row"]
         if state["reference"] is not None:
             self.parts.reference.model.load_state_dict(state["reference"])
 

@@ -62,6 +62,7 @@ class RewardModule(SupervisedModule):
         return {
             "val/loss": float(torch.stack(losses).sum()) / len(gap),
             "val/accuracy": float((gap > 0).float().mean()),
+            "val/pairs": len(gap),
             "val/calibration_error": calibration_error(gap),
         }
 

@@ -41,5 +41,7 @@ class SFTModule(SupervisedModule):
             counted = float(batch.loss_mask[:, 1:].sum())
             total += float(self.nll(batch)) * counted
             tokens += counted
-        loss = total / tokens if tokens else math.nan
+        if not tokens:
+            return {}
+        loss = total / tokens
         return {"val/loss": loss, "val/perplexity": math.exp(min(loss, 80.0))}

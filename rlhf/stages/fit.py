@@ -11,9 +11,11 @@ from typing import Any
 import pytorch_lightning as pl
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
+from rlhf.callbacks.finite import FiniteUpdates
 from rlhf.callbacks.recorder import Recorder
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
+from rlhf.rundir.errors import NonFinite
 from rlhf.tracking.base import Tracker
 
 
@@ -54,6 +56,7 @@ def fit(
         gradient_clip_val=grad_clip,
         accumulate_grad_batches=accumulate,
         callbacks=[
+            FiniteUpdates(),
             Recorder(
                 directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in
             ),
@@ -68,6 +71,11 @@ def fit(
         default_root_dir=str(directory),
         use_distributed_sampler=False,
     )
-    trainer.fit(
-        module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
-    )
+    try:
+        trainer.fit(
+            module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
+        )
+    except NonFinite as error:
+        last = last_checkpoint(directory)
+        start = "begins anew" if last is None else f"goes on from {last}"
+        raise NonFinite(f"{error}. Nothing of it is saved; the same command {start}") from error

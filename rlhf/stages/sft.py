@@ -13,6 +13,7 @@ from rlhf.data.collate import collate_demonstrations, encode_demonstrations, pad
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import Split
 from rlhf.digests import digest
+from rlhf.models.eos import ignored_eos_warning
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
@@ -50,7 +51,7 @@ def train_sft(
         tracker=tracker,
     )
     context.model.save(policy, context.tokenizer, work)
-    return metrics
+    return {**metrics, "warnings": ignored_eos_warning(policy, context.tokenizer)}
 
 
 def train_on_rows(

@@ -40,6 +40,8 @@ SETTINGS = {
     "value_coef": 0.5,
     "entropy_coef": 0.0,
     "critic_warmup": 0,
+    "on_nonfinite": "stop",
+    "max_nonfinite": 3,
     "lr_schedule": "constant",
     "lr_warmup": 0.0,
 }
