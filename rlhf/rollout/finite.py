@@ -4,6 +4,7 @@ rollout where the config says so."""
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -132,6 +133,8 @@ class FiniteResponses:
         """The rollout without its bad rows: all that follows, whitening and KL too, is that of a
         rollout which never had them."""
         rollout = scored.rollout
+        if not math.isfinite(penalty.coef):
+            raise NonFinite(f"{where}: the KL coefficient of its controller is {penalty.coef}")
         rewards = penalty.token_rewards(scored.kl, scored.score, rollout.mask)
         sources = training_sources(scored, rewards)
         bad = faults(sources, rollout.mask)

@@ -37,6 +37,9 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     policy, fill = context.model.causal_lm(context.tokenizer), pad_id(context.tokenizer)
+    warnings = ignored_eos_warning(policy, context.tokenizer)
+    for warning in warnings:
+        log.warning("%s", warning)
     metrics = train_on_rows(
         context,
         "sft",
@@ -51,7 +54,7 @@ def train_sft(
         tracker=tracker,
     )
     context.model.save(policy, context.tokenizer, work)
-    return {**metrics, "warnings": ignored_eos_warning(policy, context.tokenizer)}
+    return {**metrics, "warnings": warnings}
 
 
 def train_on_rows(
