@@ -3,7 +3,6 @@ request obeyed."""
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,16 +13,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from rlhf.callbacks.checkpoint import checkpoint_path, prune
-from rlhf.callbacks.finite import check_record, whereabouts
+from rlhf.callbacks.finite import check_record
 from rlhf.modules.base import StageModule
-from rlhf.rollout.counts import SYMPTOMS
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import append_jsonl, keep_until
 from rlhf.rundir.signals import Stop, handled
 from rlhf.rundir.status import write_status
 from rlhf.tracking.base import Tracker
-
-log = logging.getLogger(__name__)
 
 FILES = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
 
@@ -47,7 +43,6 @@ class Recorder(Checkpoint):
         self.stop = Stop()
         self.began = time.time()
         self._handlers = ExitStack()
-        self._symptoms: set[str] = set()  # that were told
 
     # --- signals
 
@@ -94,14 +89,6 @@ class Recorder(Checkpoint):
         if self.stop.signals:
             self._leave()
 
-    def _tell(self, module: StageModule) -> None:
-        """Warns of a rollout's symptom the first time; the summary has the totals."""
-        record = {"iteration": module.iteration} | module.record
-        for symptom in SYMPTOMS:
-            if symptom.metric not in self._symptoms and symptom.seen(record):
-                self._symptoms.add(symptom.metric)
-                log.warning("%s: %s (%s)", whereabouts(module), symptom.sentence, symptom.metric)
-
     def _write(self, module: StageModule) -> None:
         now = time.time()
         at = {"iteration": module.iteration}
@@ -114,7 +101,6 @@ class Recorder(Checkpoint):
         module.samples = []
         self.began = now
         check_record(module)  # after it was written, for whoever looks for the cause
-        self._tell(module)
         write_status(
             self.status_in,
             state="running",

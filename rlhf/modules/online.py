@@ -19,7 +19,7 @@ from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
-from rlhf.rollout.counts import rollout_counts
+from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_experience
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
@@ -53,6 +53,7 @@ class OnlineModule(PolicyModule):
         self.advantage = advantage
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
+        self.warn = FirstWarning()  # of what a rollout's counts show
         self.drawn = 0  # responses of the rollout, those that were left out among them
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
@@ -102,6 +103,7 @@ class OnlineModule(PolicyModule):
         self.steering = steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask)
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
+        self.warn(self.collected, where)
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")

@@ -3,6 +3,7 @@ told once."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from rlhf.types import ScoredRollout
 
-NONFINITE, EQUAL = "rollout/nonfinite", "rollout/equal_rewards"
+log = logging.getLogger(__name__)
+
+RESPONSES, NONFINITE, EQUAL = "rollout/responses", "rollout/nonfinite", "rollout/equal_rewards"
 HUGE, EMPTY = "rollout/huge_rewards", "rollout/empty"
 MANY_EMPTY = 0.25  # share of a rollout's responses
 ROUNDING = 2.0**-24  # of a float32, relative
@@ -21,11 +24,12 @@ Record = Mapping[str, float]
 
 
 def rollout_counts(scored: ScoredRollout, coef: float, *, drawn: int) -> dict[str, float]:
-    """Counts of a training rollout: responses left out of those that were `drawn`, empty ones
-    (their first token is EOS), ones with a reward that is too large; and 1 where all rewards are
-    equal."""
+    """Counts of a training rollout: responses that were `drawn`, those of them that were left
+    out, empty ones (their first token is EOS), ones with a reward that is too large; and 1 where
+    all rewards are equal."""
     score, rollout = scored.score, scored.rollout
     return {
+        RESPONSES: float(drawn),
         NONFINITE: float(drawn - len(score)),
         EMPTY: float(is_empty(rollout.ended, rollout.mask).sum()),
         EQUAL: float(len(score) > 1 and bool((score == score[0]).all())),
@@ -80,11 +84,24 @@ SYMPTOMS = (
     ),
     Symptom(
         metric=EMPTY,
-        is_one=lambda record: record[EMPTY] > MANY_EMPTY * record["episodes"] / record["iteration"],
+        is_one=lambda record: record[EMPTY] > MANY_EMPTY * record[RESPONSES],
         sentence=f"more than {MANY_EMPTY:.0%} of a rollout's responses were empty (EOS is their"
         " first token)",
     ),
 )
+
+
+class FirstWarning:
+    """Warns of a symptom the first time that a rollout has it; a run's summary has the totals."""
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+
+    def __call__(self, counts: Record, where: str) -> None:
+        for symptom in SYMPTOMS:
+            if symptom.metric not in self.given and symptom.seen(counts):
+                self.given.add(symptom.metric)
+                log.warning("%s: %s (%s)", where, symptom.sentence, symptom.metric)
 
 
 def totals(records: Sequence[Record]) -> list[str]:

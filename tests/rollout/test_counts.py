@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlhf.rollout.counts import largest_reward, rollout_counts, totals
+from rlhf.rollout.counts import FirstWarning, largest_reward, rollout_counts, totals
 from rlhf.types import PromptBatch, Rollout, ScoredRollout
 
 
@@ -38,6 +38,7 @@ def test_counts_by_hand():
     than 0.5 * 2^24 = 8388608."""
     four = scored([1.0, 2.0, 9.0e6, 1.0], [1, 1, 2, 3], [True, False, True, False])
     assert rollout_counts(four, 0.5, drawn=5) == {
+        "rollout/responses": 5,
         "rollout/nonfinite": 1,
         "rollout/empty": 1,
         "rollout/equal_rewards": 0,
@@ -61,11 +62,20 @@ def test_beyond_the_largest_reward_float32_loses_a_nat():
     assert torch.isinf(torch.tensor(1.9e19).square())
 
 
+def test_a_symptom_is_told_once(caplog):
+    warn = FirstWarning()
+    for iteration in (1, 2, 3):
+        counts = {"rollout/equal_rewards": float(iteration > 1), "rollout/empty": 0.0}
+        warn({**counts, "rollout/responses": 8.0}, f"ppo, iteration {iteration}")
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("ppo, iteration 2: all rewards of a rollout were equal")
+
+
 def test_totals_of_a_run():
     def row(iteration, **counts):
         of_rollout = dict.fromkeys(("nonfinite", "empty", "equal_rewards", "huge_rewards"), 0)
         named = {f"rollout/{name}": n for name, n in {**of_rollout, **counts}.items()}
-        return {"iteration": iteration, "episodes": 8 * iteration, **named}
+        return {"iteration": iteration, "rollout/responses": 8, **named}
 
     start = {"iteration": 0, "eval/reward/gold": 1.0, "eval/rollout/nonfinite": 0}
     rows = [start, row(1), row(2, equal_rewards=1, empty=2), row(3, nonfinite=2, empty=3)]

@@ -82,6 +82,15 @@ def test_a_run_that_drops_says_so(run_in, own_scorer, tmp_path, monkeypatch, cap
     assert caplog.text.count("left out") == 1 and "row 5, to " in caplog.text
 
 
+def test_a_reward_whose_square_overflows_is_told_before_the_loss_stops_the_run(
+    run_in, own_scorer, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("FAULT", "1e38")
+    with pytest.raises(NonFinite, match="ppo, iteration 3, optimizer step .*: the loss is inf"):
+        run_in(tmp_path / "run", *OWN, "scorer.reward_clip=null")
+    assert "ppo, iteration 3: rewards were so large that float32 loses kl.coef * KL" in caplog.text
+
+
 def _checkpoints(directory):
     return sorted((directory / "checkpoints").glob("*.ckpt"))
 

@@ -203,10 +203,10 @@ def equal_rewards(run: Run) -> str | None:
 
 
 def empty(run: Run) -> str | None:
-    counts, rollout = _late(series(run, "rollout/empty")), run.config.get("ppo.rollout_size")
-    if not counts or not rollout:
+    counts, drawn = (_late(series(run, f"rollout/{key}")) for key in ("empty", "responses"))
+    if not counts:
         return None
-    share = fmean(counts) / float(rollout)
+    share = sum(counts) / sum(drawn)
     return f"{share:.0%} of the last rollouts' responses are empty." if share > EMPTY else ""
 
 

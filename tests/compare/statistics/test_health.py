@@ -105,15 +105,17 @@ def test_reward_at_its_clip_and_responses_that_do_not_end(sick):
 
 def test_equal_rewards_and_empty_responses(sick):
     """The last quarter of 8 iterations of 64 responses."""
-    config = {"ppo": {"rollout_size": 64}}
 
     def rows(equal, empty):
-        counts = {"rollout/equal_rewards": equal, "rollout/empty": empty}
-        return [{"iteration": i, **{k: v[i] for k, v in counts.items()}} for i in range(8)]
+        drawn = [64] * 8
+        counts = {"equal_rewards": equal, "empty": empty, "responses": drawn}
+        return [
+            {"iteration": i, **{f"rollout/{k}": v[i] for k, v in counts.items()}} for i in range(8)
+        ]
 
     late = [0] * 6
-    ill = sick(rows([*late, 1, 1], [*late, 20, 28]), "a", config=config)
-    well = sick(rows([*late, 0, 1], [*late, 0, 16]), "b", config=config)
+    ill = sick(rows([*late, 1, 1], [*late, 20, 28]), "a")
+    well = sick(rows([*late, 0, 1], [*late, 0, 16]), "b")
     assert "equal in 100% of the last rollouts" in CHECKS["Rewards that are equal"](ill)
     assert "38% of the last" in CHECKS["Empty responses"](ill)
     assert CHECKS["Rewards that are equal"](well) == CHECKS["Empty responses"](well) == ""
