@@ -68,6 +68,8 @@ class PPO(Training):
     value_init: Literal["reward_model", "reward_backbone", "policy"]
     value_lr: Positive | None
     critic_warmup: Annotated[int, Field(ge=0)]
+    on_nonfinite: Literal["stop", "drop"]
+    max_nonfinite: Count
 
 
 class BestOfN(Strict):

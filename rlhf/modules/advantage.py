@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rlhf.functional.advantages import gae
+from rlhf.functional.losses import explained_variance
 from rlhf.functional.masking import masked_fill_zero, masked_std, masked_whiten
 from rlhf.functional.standard_errors import groups_of
 from rlhf.kl.penalty import KLPenalty
@@ -116,3 +117,12 @@ def to_experience(
         **vars(estimate),
     )
     return experience, rewards
+
+
+def value_metrics(experience: Experience) -> dict[str, float]:
+    """`ppo/explained_variance` of the old values over all tokens of the rollout: how well the value
+    model knew it before its updates. Nothing where there are no values."""
+    values, returns = experience.values, experience.returns
+    if values is None or returns is None:
+        return {}
+    return {"ppo/explained_variance": float(explained_variance(values, returns, experience.mask))}

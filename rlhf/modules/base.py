@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.modules.finite import check_update, check_updated
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -37,6 +38,11 @@ class StageModule(pl.LightningModule):
         self.samples: list[dict[str, Any]] = []
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
+        self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
+
+    def where(self, ahead: int = 0) -> str:
+        """`sft, epoch 2`: the iteration that ended last, or one ahead of it; for messages."""
+        return f"{self.stage}, {self.unit} {self.iteration + ahead}"
 
     def evaluate(self) -> Metrics:
         """Metrics on what is held out: the whole record of iteration 0."""
@@ -95,6 +101,9 @@ class StageModule(pl.LightningModule):
             p for group in optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
         norm = get_total_norm([p.grad for p in parameters])
+        losses, self._losses = self._losses, []
+        step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
+        check_update(losses, norm, self.named_parameters(), step)
         if gradient_clip_val:
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
         self.log_step(
@@ -103,7 +112,11 @@ class StageModule(pl.LightningModule):
             lr=Mean.over(float(optimizer.param_groups[0]["lr"]), 1),
         )
 
+    def on_before_backward(self, loss: torch.Tensor) -> None:
+        self._losses.append(loss.detach())
+
     def on_train_epoch_end(self) -> None:
+        check_updated(self.named_parameters(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
 

@@ -12,16 +12,17 @@ from torch import Tensor
 
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy
-from rlhf.functional.losses import explained_variance
 from rlhf.functional.masking import Reduce, aggregate, masked_sum
 from rlhf.functional.pooling import Mean
 from rlhf.kl.penalty import KLPenalty, SteeringKL
-from rlhf.modules.advantage import Advantage, to_experience
+from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
+from rlhf.rollout.finite import check_experience
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -53,6 +54,8 @@ class OnlineModule(PolicyModule):
         self.advantage = advantage
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
+        self.warn = FirstWarning()  # of what a rollout's counts show
+        self.drawn = 0  # responses of the rollout, those that were left out among them
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
         # local KL summed over the tokens of each micro-batch of the step under way
@@ -93,12 +96,18 @@ class OnlineModule(PolicyModule):
         iteration, settings = self.iteration + 1, self.settings
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
-            scored = self.score(self.respond(prompts, "rollout", iteration))
+            drawn = self.score(self.respond(prompts, "rollout", iteration))
+        where, self.drawn = self.where(1), len(drawn.score)
+        scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
+        check_experience(self.experience, where)
         self.steering = self.kl.steering_kl(
             scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask
         )
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
+        self.collected |= value_metrics(self.experience)
+        self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
+        self.warn(self.collected, where)
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
@@ -173,18 +182,15 @@ class OnlineModule(PolicyModule):
             self._step_kl = []
 
     def steps_an_iteration(self) -> int:
-        return self.settings.inner_epochs * -(
-            -self.steering.episodes // self.settings.minibatch_size
-        )
+        return self.settings.inner_epochs * -(-self.drawn // self.settings.minibatch_size)
 
     # --- the iteration's end
 
     def finish_iteration(self) -> Metrics:
-        explained, moved = self._explained(), self._moved()
+        moved = self._moved()
         record = {
             **self.collected,
-            **explained,
-            "episodes": self.iteration * self.steering.episodes,
+            "episodes": self.iteration * self.drawn,
             "trust_region/kl": moved,
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
@@ -203,15 +209,6 @@ class OnlineModule(PolicyModule):
         self.kl.reference.after_iteration(reference, self.policy, self.iteration)
         return record
 
-    def _explained(self) -> Metrics:
-        """The explained variance of the old values over all tokens of the iteration's rollout:
-        how well the value model knew it before this iteration's updates."""
-        old = self.experience
-        if old is None or old.values is None or old.returns is None:
-            return {}
-        explained = explained_variance(old.values, old.returns, old.mask)
-        return {"ppo/explained_variance": float(explained)}
-
     def _moved(self) -> float:
         """The local KL over the iteration's whole rollout, in nats per token (arXiv 1707.06347, Eq.
         8): its distance from the policy that drew it."""
@@ -229,11 +226,13 @@ class OnlineModule(PolicyModule):
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
             "reference": reference.state_dict() if self.kl.moves_reference else None,
+            "nonfinite_in_a_row": self.finite.in_a_row,
         }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.kl.load_state_dict(state["kl"])
         self.trust_region.load_state_dict(state["trust_region"])
+        self.finite.in_a_row = state["nonfinite_in_a_row"]
         if state["reference"] is not None:
             self.parts.reference.model.load_state_dict(state["reference"])
 

@@ -14,6 +14,7 @@ from rlhf.functional.pooling import Mean
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import Engine, Sampling
+from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
 from rlhf.types import PromptBatch
 
@@ -42,6 +43,8 @@ class OnlineSettings:
     entropy_coef: float
     aggregation: Mode
     critic_warmup: int
+    on_nonfinite: OnNonfinite
+    max_nonfinite: int
     lr_schedule: str
     lr_warmup: float
     evaluation: EvaluationSettings

@@ -66,6 +66,7 @@ class RewardModule(SupervisedModule):
         return {
             "val/loss": float(pooled(losses)),
             "val/accuracy": float((gap > 0).float().mean()),
+            "val/pairs": len(gap),
             "val/calibration_error": calibration_error(gap),
         }
 

@@ -16,3 +16,7 @@ class Stopped(Exception):
 
 class RunFailed(RuntimeError):
     """A run cannot go on: the sentence says why and what to do."""
+
+
+class NonFinite(RunFailed):
+    """A number that a stage needs is NaN or infinite: nothing of it is saved or published."""

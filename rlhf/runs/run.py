@@ -27,6 +27,7 @@ from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
+    parents_warnings,
     run_facts,
     summarise_artifact,
     summarise_run,
@@ -72,6 +73,8 @@ def _go_through_stages(context: StageContext) -> Summary:
     """The stages that the run needs, each where its parents are there."""
     prints = fingerprints(context)
     paths = artifacts(context, prints)
+    for warning in parents_warnings(paths):
+        log.warning("%s", warning)
     stage = STAGES[context.cfg.stage]
     if stage.is_run:
         return _train_here(context, stage, prints, paths)

@@ -13,6 +13,7 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
+from rlhf.rollout.counts import totals
 from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
@@ -69,9 +70,18 @@ def summarise_run(
         **_measures(stage, parents),
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
-        "warnings": cautions(context.cfg),
+        "warnings": [*cautions(context.cfg), *parents_warnings(parents), *totals(records)],
         "wall_seconds": _seconds(directory),
     }
+
+
+def parents_warnings(parents: Parents) -> list[str]:
+    """What is to be known of the artifacts that a run stands on, as their makers wrote it down."""
+    return [
+        f"{stage} {path.name[:8]}: {warning}"
+        for stage, path in parents.items()
+        for warning in manifest_of(path)["metrics"].get("warnings", ())
+    ]
 
 
 def summarise_artifact(context: StageContext, artifact: Path) -> Summary:

@@ -13,6 +13,7 @@ from rlhf.data.collate import collate_demonstrations, encode_demonstrations, pad
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import Split
 from rlhf.digests import digest
+from rlhf.models.eos import ignored_eos_warning
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
@@ -36,6 +37,9 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     policy, fill = context.model.causal_lm(context.tokenizer), pad_id(context.tokenizer)
+    warnings = ignored_eos_warning(policy, context.tokenizer)
+    for warning in warnings:
+        log.warning("%s", warning)
     metrics = train_on_rows(
         context,
         "sft",
@@ -50,7 +54,7 @@ def train_sft(
         tracker=tracker,
     )
     context.model.save(policy, context.tokenizer, work)
-    return metrics
+    return {**metrics, "warnings": warnings}
 
 
 def train_on_rows(

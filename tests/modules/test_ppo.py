@@ -39,6 +39,8 @@ DEFAULTS = {
     "entropy_coef": 0.0,
     "aggregation": "token_mean",
     "critic_warmup": 0,
+    "on_nonfinite": "stop",
+    "max_nonfinite": 3,
     "lr_schedule": "constant",
     "lr_warmup": 0.0,
 }
