@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rlhf.compare.read import evaluations, final, final_se
-from rlhf.compare.statistics.estimates import BOTH, Interval, difference, interval, welch
-from rlhf.compare.statistics.findings import highest
+from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval
 from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.verdict import highest
 from rlhf.metrics import KL
-
-LEVEL = 0.05  # a p below it tells two settings apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,6 @@ class Rival:
     ours: Interval
     theirs: Interval
     difference: Interval  # ours less theirs
-    p: float  # of Welch's t-test over the seeds; nan where a side has one
     at_best_end: bool
     short: bool  # a run of the one on its way came only near that KL
     share: float  # of its training, at which it was there
@@ -40,15 +37,9 @@ class Rival:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval and, where it can be done, the test tell the two apart: of three
-        seeds a bootstrap is too sure.
-
-        One run against several is never clear: nothing is known of how the seeds of the one would
-        differ.
-        """
-        return (
-            self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
-        )
+        """Whether the interval over seeds tells the two apart. One run on a side is never clear:
+        nothing is known of how its other seeds would differ."""
+        return self.difference.clear_of_zero and self.difference.source == SEEDS
 
 
 Numbers = list[tuple[float, float]]  # reward and standard error, a run each
@@ -95,7 +86,6 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
         ours=interval(a, a_ses),
         theirs=interval(b, b_ses),
         difference=difference(a, a_ses, b, b_ses),
-        p=welch(a, b),
         at_best_end=at_best_end,
         short=any(r.short for r in read),
         share=fmean(r.share for r in read),

@@ -11,13 +11,17 @@ from typing import Any
 
 from rlhf.compare.read import Run, final, final_se, fingerprints, value
 from rlhf.compare.statistics.estimates import (
+    LIKE,
     NOTHING,
     Estimate,
     Interval,
+    Prompts,
+    evaluated,
     interval,
     over_runs,
     same_thing,
 )
+from rlhf.compare.statistics.prompts import answers, like_these, of_prompts
 from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, GOLD, KL, PROXY
 from rlhf.rundir.read import number, read_json
@@ -122,10 +126,43 @@ def reward_keys(runs: Sequence[Run]) -> list[str]:
     return sorted(reported, key=lambda k: (k != PROXY, k != GOLD, k))
 
 
-def setting_interval(setting: Setting, key: str) -> Interval:
-    """A setting's final number over its runs. A KL is never below 0."""
+def setting_interval(setting: Setting, key: str, prompts: Prompts = LIKE) -> Interval:
+    """A setting's final number over its runs, for prompts like these, or for these prompts where
+    asked or where its runs kept no values by prompt; the interval says for which. A KL is never
+    below 0."""
     over = interval(*column(setting.runs, key))
+    there = answers(setting.runs, key) if prompts == LIKE else None
+    if there is not None and over.n == len(setting.runs):
+        over = like_these(over.mean, there)
     return replace(over, low=max(over.low, 0.0)) if key == KL else over
+
+
+def run_interval(run: Run, key: str) -> Interval:
+    """One run's final number by its own evaluation."""
+    return interval([final(run, key)], [final_se(run, key)])
+
+
+def sft_interval(setting: Setting, key: str) -> Interval:
+    """The same of the policy that the setting began from, which is no matter of seeds: for prompts
+    like these, or the evaluation's own noise."""
+    start = setting.sft.get(key, NOTHING)
+    there = answers(setting.runs, key, at_start=True)
+    if there is not None and start.n:
+        return of_prompts(start.mean, there)
+    return evaluated(start)
+
+
+def gain(setting: Setting, key: str) -> Interval:
+    """A setting's end less SFT at these prompts: the mean over runs of each one's end less its own
+    evaluation of SFT. One run: prompt by prompt, where it kept them."""
+    (ends, ses), (starts, start_ses) = (column(setting.runs, k) for k in (key, f"sft/{key}"))
+    gains = [a - b for a, b in zip(ends, starts, strict=True)]
+    if len(gains) == 1 and math.isfinite(gains[0]):
+        sides = answers(setting.runs, key), answers(setting.runs, key, at_start=True)
+        paired = sides[0].less(sides[1]) if sides[0] and sides[1] else None
+        if paired is not None:
+            return of_prompts(gains[0], paired)
+    return interval(gains, [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)])
 
 
 def _seed(run: Run) -> str:
