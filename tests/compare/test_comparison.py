@@ -14,8 +14,8 @@ from rlhf.compare.result import NothingToCompare
 from rlhf.tracking.store import prepare_store
 
 
-def _csv(directory):
-    with (directory / "runs.csv").open() as file:
+def _csv(directory, name="runs.csv"):
+    with (directory / name).open() as file:
         return list(csv.DictReader(file))
 
 
@@ -58,6 +58,22 @@ def test_files_rows_and_answer(gamed, rundirs):
     )
     assert best["reward/gold_high"] == pytest.approx(2.4 + 1.959964 * 0.1)
 
+    ends = _csv(gamed, "settings.csv")
+    assert ends[0] == {
+        "setting": "kl.coef=0",
+        "number": "kl/sequence_nats",
+        "prompts": "these prompts",
+        "mean": "20.0",
+        "low": str(20 - 1.959964 * 0.1),
+        "high": str(20 + 1.959964 * 0.1),
+        "runs": "1",
+        "interval_of": "evaluation",
+    }
+    others = _csv(gamed, "differences.csv")
+    assert [(row["setting"], row["less"]) for row in others] == [
+        ("kl.coef=0.05", "kl.coef=0.2"),
+        ("kl.coef=0.05", "kl.coef=0"),
+    ]
     rows = {row["name"]: row for row in _csv(gamed)}
     assert list(rows["never"])[:7] == [
         "name",

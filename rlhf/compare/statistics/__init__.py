@@ -5,32 +5,34 @@ from rlhf.compare.statistics.estimates import (
     BORROWED,
     EVALUATION,
     LIKE,
-    NOTHING,
     SEEDS,
     THESE,
-    Estimate,
     Interval,
     brief,
-    evaluated,
     interval,
     say,
-    show,
-    single,
 )
 from rlhf.compare.statistics.findings import CLEAR, Findings
 from rlhf.compare.statistics.health import RULES, Sickness
+from rlhf.compare.statistics.intervals import (
+    evaluated,
+    gain,
+    run_interval,
+    setting_interval,
+    sft_interval,
+)
 from rlhf.compare.statistics.matched import BUDGETS, Cell
 from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
 from rlhf.compare.statistics.settings import (
     ABSENT,
+    NOTHING,
+    Estimate,
     Setting,
     column,
-    gain,
     order,
-    run_interval,
-    setting_interval,
-    sft_interval,
+    show,
+    single,
 )
 from rlhf.compare.statistics.step_response import (
     BAND,

@@ -2,7 +2,7 @@
 Welch's t for the difference of two. Pure functions of numbers.
 
 An interval over seeds is for the prompts that were asked: these prompts are fixed, seeds are drawn.
-Prompts that are drawn too are in rlhf.compare.statistics.prompts. Coverage by simulation:
+Prompts that are drawn too are in rlhf.compare.statistics.intervals. Coverage by simulation:
 benchmarks/coverage.py.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, variance
 from typing import Literal
@@ -27,59 +27,6 @@ BORROWED: Source = "seeds of one side"
 Prompts = Literal["these prompts", "prompts like these"]
 THESE: Prompts = "these prompts"
 LIKE: Prompts = "prompts like these"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over the runs of a setting. What is not known is nan."""
-
-    mean: float
-    std: float  # over runs, n - 1 in the denominator; nan for one run
-    se: float  # of the mean
-    n: int  # finite values
-    lost: int = 0  # values that were not finite
-
-
-NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
-
-
-def single(value: float, se: float) -> Estimate:
-    return Estimate(value, math.nan, se, 1)
-
-
-def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:
-    """Mean over runs that differ in the seed only: std / sqrt(n), or for one run its own standard
-    error of the evaluation, from `ses` (nan if unknown)."""
-    kept = _finite(values, ses)
-    n, lost = len(kept), len(values) - len(kept)
-    if n == 0:
-        return replace(NOTHING, lost=lost)
-    if n == 1:
-        return Estimate(*kept[0][:1], math.nan, kept[0][1], 1, lost)
-    std = math.sqrt(variance([v for v, _ in kept]))
-    return Estimate(_mean(kept), std, std / math.sqrt(n), n, lost)
-
-
-def same_thing(values: Sequence[float], ses: Sequence[float]) -> Estimate:
-    """One quantity reported by several runs (the SFT policy's reward): no more certain for being
-    repeated."""
-    kept = _finite(values, ses)
-    known = (s for s in ses if math.isfinite(s))
-    return Estimate(_mean(kept), math.nan, max(known, default=math.nan), 1) if kept else NOTHING
-
-
-def gap(a: Estimate, b: Estimate) -> float:
-    """(a - b) / sqrt(se_a^2 + se_b^2), of two evaluations. nan where either is not known; infinite
-    where neither has noise and they differ."""
-    difference, noise = a.mean - b.mean, math.hypot(a.se, b.se)
-    if noise == 0.0 and not math.isnan(difference):
-        return math.copysign(math.inf, difference) if difference else 0.0
-    return difference / noise if noise else math.nan
-
-
-def show(estimate: Estimate) -> str:
-    """1.924 ± 0.031, with two digits of the standard error."""
-    return _plus_minus(estimate.mean, estimate.se)
 
 
 @dataclass(frozen=True)
@@ -117,11 +64,6 @@ def around(mean: float, half: float, n: int, source: Source, prompts: Prompts = 
     )
 
 
-def evaluated(estimate: Estimate) -> Interval:
-    """One evaluation, ± 1.96 standard errors."""
-    return around(estimate.mean, Z95 * estimate.se, estimate.n, EVALUATION)
-
-
 def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
     """Mean over runs that differ in the seed. `ses`: the runs' own standard errors, nan if unknown.
 
@@ -132,16 +74,21 @@ def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
     n = len(kept)
     if n == 0:
         return UNKNOWN
-    mean, spread = _mean(kept), seed_spread([[v for v, _ in kept]])
+    mean, spread = _mean(kept), pooled([[v for v, _ in kept]])
     if spread is None:
         return around(mean, Z95 * math.sqrt(_mean_variance(kept)), n, EVALUATION)
     return around(mean, critical(spread.df) * math.sqrt(spread.variance / n), n, SEEDS)
 
 
 def difference(
-    a: Sequence[float], a_ses: Sequence[float], b: Sequence[float], b_ses: Sequence[float]
+    a: Sequence[float],
+    a_ses: Sequence[float],
+    b: Sequence[float],
+    b_ses: Sequence[float],
+    means: int = 2,
 ) -> Interval:
-    """mean(a) - mean(b) over independent runs: Welch's t (`seed_spread`, `pair_variance`).
+    """mean(a) - mean(b) over independent runs: Welch's t (`seed_error`), or where
+    the two were picked among `means`, wide enough for all of them (`critical`).
 
     One run against several: the one is taken to vary over seeds as the several do, so that the
     half width is t_{n-1} s sqrt(1 + 1/n). One against one: 1.96 sqrt(se_a^2 + se_b^2), the
@@ -153,56 +100,75 @@ def difference(
         return UNKNOWN
     mean = _mean(samples[0]) - _mean(samples[1])
     values = [[v for v, _ in sample] for sample in samples]
-    spread = seed_spread(values)
-    if spread is None:
-        return around(mean, Z95 * math.sqrt(sum(map(_mean_variance, samples))), n, EVALUATION)
-    half = critical(spread.df) * math.sqrt(pair_variance(values[0], values[1], spread))
+    error = seed_error(values[0], values[1], values)
+    if error is None:
+        noise = math.sqrt(sum(map(_mean_variance, samples)))
+        return around(mean, critical(math.inf, means) * noise, n, EVALUATION)
+    half = critical(error.df, means) * math.sqrt(error.variance)
     return around(mean, half, n, SEEDS if n > 1 else BORROWED)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Variance over seeds, pooled over settings, and its degrees of freedom."""
+    """A variance by the spread over seeds, and its degrees of freedom."""
 
     variance: float
     df: float
 
 
-def seed_spread(samples: Sequence[Sequence[float]]) -> Spread | None:
-    """The pooled variance of the samples; None where no two runs of one differ.
-
-    With f_i = n_i - 1 and v_i = f_i s_i^2, the degrees of freedom are Welch's of 1947 (Biometrika
-    34, 28-35), (sum v)^2 / sum(v_i^2 / (f_i + 2)) - 2, at most sum f_i: of one sample f, of samples
-    that vary unequally fewer than their sum. (The commoner estimate, without the 2s, makes
-    intervals of 2 + 2 runs cover 98 %.)
-    """
+def pooled(samples: Sequence[Sequence[float]]) -> Spread | None:
+    """The variance over seeds, one for all samples; None where no two runs of one differ."""
     several = [sample for sample in samples if len(sample) > 1]
-    sums = [(len(sample) - 1) * variance(sample) for sample in several]
-    largest = max((abs(v) for sample in several for v in sample), default=0.0)
-    if sum(sums) <= (1e-12 * largest) ** 2:
+    parts = [((len(sample) - 1) * variance(sample), len(sample) - 1) for sample in several]
+    total, largest = sum(v for v, _ in parts), max((abs(v) for x in several for v in x), default=0)
+    if total <= (1e-12 * largest) ** 2:
         return None
-    freedoms = [len(sample) - 1 for sample in several]
-    df = sum(sums) ** 2 / sum(v * v / (f + 2) for v, f in zip(sums, freedoms, strict=True)) - 2
-    return Spread(sum(sums) / sum(freedoms), min(df, sum(freedoms)))
+    return Spread(total / sum(f for _, f in parts), freedom(parts))
 
 
-def pair_variance(a: Sequence[float], b: Sequence[float], spread: Spread) -> float:
-    """Variance of mean(a) - mean(b): by the pooled variance, but not less than by the two's own;
-    a sample of one run has the pooled one."""
-    own = (variance(x) if len(x) > 1 else spread.variance for x in (a, b))
-    pooled = spread.variance * (1 / len(a) + 1 / len(b))
-    return max(pooled, sum(v / len(x) for v, x in zip(own, (a, b), strict=True)))
+def freedom(parts: Sequence[tuple[float, int]]) -> float:
+    """Welch's degrees of freedom of a sum of variances v_i with f_i each (1947, Biometrika 34,
+    28-35): (sum v)^2 / sum(v_i^2 / (f_i + 2)) - 2, at most sum f_i.
+
+    Of one variance f; of unequal ones fewer than their sum. (The commoner estimate, without the 2s,
+    makes intervals of 2 + 2 runs cover 98 %.)
+    """
+    total = sum(v for v, _ in parts)
+    df = total**2 / sum(v * v / (f + 2) for v, f in parts) - 2
+    return min(df, sum(f for _, f in parts))
 
 
-@lru_cache(maxsize=256)
+def seed_error(
+    a: Sequence[float], b: Sequence[float], samples: Sequence[Sequence[float]]
+) -> Spread | None:
+    """The variance of mean(a) - mean(b): that pooled over `samples`, among which the two are, but
+    not less than the two's own; a sample of one run has the pooled one. Of two samples the degrees
+    of freedom are Welch's for the difference. None where nothing is known of seeds."""
+    every = pooled(samples)
+    if every is None:
+        return None
+    own = [((variance(x) if len(x) > 1 else every.variance) / len(x), len(x) - 1) for x in (a, b)]
+    either = max(sum(v for v, _ in own), every.variance * (1 / len(a) + 1 / len(b)))
+    pair = len(samples) == 2 and min(len(a), len(b)) > 1
+    return Spread(either, freedom(own) if pair else every.df)
+
+
 def critical(df: float, means: int = 2) -> float:
     """The half width of a 95 % interval in standard errors: Student's t; of all differences among
-    more than two `means` at once, the studentized range over sqrt(2) (Tukey, Kramer)."""
-    from scipy.stats import studentized_range, t
+    more than two `means` at once, the studentized range over sqrt(2) (Tukey, Kramer), with the
+    degrees of freedom rounded down to quarters, since each takes scipy 50 ms."""
+    from scipy.stats import t
 
     if means <= 2:
         return float(t.ppf(0.975, df))
-    return float(studentized_range.ppf(0.95, means, df)) / math.sqrt(2)
+    return _range(df if math.isinf(df) else max(math.floor(4 * df) / 4, 1.0), means) / math.sqrt(2)
+
+
+@lru_cache(maxsize=1024)
+def _range(df: float, means: int) -> float:
+    from scipy.stats import studentized_range
+
+    return float(studentized_range.ppf(0.95, means, df))
 
 
 def say(i: Interval) -> str:
@@ -222,10 +188,11 @@ def say(i: Interval) -> str:
 
 def brief(i: Interval) -> str:
     """1.57 ± 0.12: ± is half of the 95 % interval."""
-    return _plus_minus(i.mean, i.half)
+    return plus_minus(i.mean, i.half)
 
 
-def _plus_minus(mean: float, half: float) -> str:
+def plus_minus(mean: float, half: float) -> str:
+    """1.924 ± 0.031, with two digits of the second."""
     if not math.isfinite(mean):
         return "-"
     if not math.isfinite(half) or half <= 0:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlhf.compare.read import Run, value
-from rlhf.compare.statistics.estimates import UNKNOWN, Estimate, Interval, gap, single
-from rlhf.compare.statistics.settings import Setting, gain
+from rlhf.compare.statistics.estimates import UNKNOWN, Interval
+from rlhf.compare.statistics.intervals import gain
+from rlhf.compare.statistics.settings import Estimate, Setting, single
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
@@ -104,3 +105,12 @@ def fallen(run: Run) -> Fall | None:
         best=best,
         last=last,
     )
+
+
+def gap(a: Estimate, b: Estimate) -> float:
+    """(a - b) / sqrt(se_a^2 + se_b^2), of two evaluations. nan where either is not known; infinite
+    where neither has noise and they differ."""
+    difference, noise = a.mean - b.mean, math.hypot(a.se, b.se)
+    if noise == 0.0 and not math.isnan(difference):
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return difference / noise if noise else math.nan

@@ -52,17 +52,23 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     None where neither can be matched.
     """
     others = [s for s in settings if s is not best and math.isfinite(s[key].mean)]
-    rivals = [r for s in others if (r := _rival(best, s, key, at_best_end=True)) is not None]
+    count = len(others) + 1
+    all_rivals = (_rival(best, s, key, at_best_end=True, means=count) for s in others)
+    rivals = [r for r in all_rivals if r is not None]
     if rivals:
         return max(rivals, key=lambda r: (r.reached > 1, -r.difference.mean))
     second = highest(others, key)
-    return _rival(best, second, key, at_best_end=False) if second is not None else None
+    if second is None:
+        return None
+    return _rival(best, second, key, at_best_end=False, means=count)
 
 
 def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     """Of the settings that are clearly better at the KL of their own end than the best was
     there, the one with the most reward."""
-    rivals = (_rival(best, s, key, at_best_end=False) for s in settings if s is not best)
+    count = len(settings)
+    others = (s for s in settings if s is not best)
+    rivals = (_rival(best, s, key, at_best_end=False, means=count) for s in others)
     return max(
         (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
         key=lambda r: r.theirs.mean,
@@ -70,7 +76,10 @@ def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival
     )
 
 
-def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
+def _rival(
+    best: Setting, other: Setting, key: str, *, at_best_end: bool, means: int
+) -> Rival | None:
+    """`means`: the settings that the two were picked among."""
     ended, passing = (best, other) if at_best_end else (other, best)
     rows = _rows(ended, passing, key)
     if not rows:
@@ -85,7 +94,7 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
         kl=fmean(end.kl for end, _ in rows),
         ours=interval(a, a_ses),
         theirs=interval(b, b_ses),
-        difference=difference(a, a_ses, b, b_ses),
+        difference=difference(a, a_ses, b, b_ses, means),
         at_best_end=at_best_end,
         short=any(r.short for r in read),
         share=fmean(r.share for r in read),

@@ -14,13 +14,11 @@ from rlhf.compare.statistics.estimates import (
     LIKE,
     SEEDS,
     Interval,
-    Spread,
     around,
     critical,
-    pair_variance,
-    seed_spread,
+    seed_error,
 )
-from rlhf.compare.statistics.prompts import answers, mixed_half, of_prompts, prompt_variance
+from rlhf.compare.statistics.intervals import answers, mixed_half, of_prompts, prompt_variance
 from rlhf.compare.statistics.settings import Setting, column
 from rlhf.metrics import GOLD, PROXY
 
@@ -68,8 +66,8 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
     """The verdict by gold, or by proxy where no setting has gold; None where none has either.
 
     Tukey and Kramer's simultaneous intervals, with the pooled variance over seeds at Welch's
-    degrees of freedom (`seed_spread`) and no pair taken to vary less than it did
-    (`pair_variance`): with two settings that is Welch's t. A pooled variance at its nominal degrees
+    degrees of freedom and no pair taken to vary less than it did (`seed_error`): with two settings
+    that is Welch's t. A pooled variance at its nominal degrees
     of freedom would tell equal settings apart in up to 14 % of sweeps where one varies three times
     as much as the others (benchmarks/coverage.py).
     """
@@ -78,8 +76,8 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
         return None
     ranked = sorted((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: -s[key].mean)
     leader, *others = ranked
-    spread = seed_spread([_values(s, key) for s in ranked])
-    margins = tuple(_margin(leader, s, key, spread, len(ranked)) for s in others)
+    samples = [_values(s, key) for s in ranked]
+    margins = tuple(_margin(leader, s, key, samples) for s in others)
     return Verdict(key=key, leader=leader, margins=margins, claim=_claim(leader, key, margins))
 
 
@@ -97,13 +95,14 @@ def _claim(leader: Setting, key: str, margins: Sequence[Margin]) -> Claim:
     return "best" if all(m.apart for m in margins) else "tied"
 
 
-def _margin(a: Setting, b: Setting, key: str, spread: Spread | None, count: int) -> Margin:
-    """a less b; `count`: the settings that are compared."""
+def _margin(a: Setting, b: Setting, key: str, samples: Sequence[Sequence[float]]) -> Margin:
+    """a less b; `samples`: the runs' values of all settings that are compared."""
+    count, error = len(samples), seed_error(_values(a, key), _values(b, key), samples)
     mean, n = a[key].mean - b[key].mean, min(a[key].n, b[key].n)
     sides = [answers(s.runs, key) for s in (a, b)]
     there = [side for side in sides if side is not None]
     same = len(there) == 2 and there[0].prompts == there[1].prompts
-    if spread is None:
+    if error is None:
         paired = there[0].less(there[1]) if same and n == 1 else None
         if paired is not None:
             like = of_prompts(mean, paired, count)
@@ -111,8 +110,8 @@ def _margin(a: Setting, b: Setting, key: str, spread: Spread | None, count: int)
         noise = math.hypot(a[key].se, b[key].se)
         half = critical(math.inf, count) * noise
         return Margin(setting=b, difference=around(mean, half, n, EVALUATION), like=None)
-    seeds = pair_variance(_values(a, key), _values(b, key), spread)
-    at_once, source = critical(spread.df, count), SEEDS if n > 1 else BORROWED
+    seeds, at_once = error.variance, critical(error.df, count)
+    source = SEEDS if n > 1 else BORROWED
     like_half = (
         mixed_half(seeds, at_once, prompt_variance(there), critical(there[0].freedom, count))
         if same

@@ -7,17 +7,14 @@ from rlhf.compare.statistics.estimates import (
     EVALUATION,
     SEEDS,
     Z95,
-    Estimate,
     brief,
     critical,
     difference,
-    gap,
+    freedom,
     interval,
-    over_runs,
-    same_thing,
-    seed_spread,
-    show,
+    pooled,
 )
+from rlhf.compare.statistics.settings import Estimate, over_runs, same_thing, show
 
 NAN = math.nan
 
@@ -49,20 +46,6 @@ def test_one_quantity_told_often_is_not_more_certain():
     e = same_thing([1.0, 1.0, NAN], [0.3, 0.3, NAN])
     assert (e.mean, e.se, e.n) == (1.0, 0.3, 1)
     assert math.isnan(same_thing([NAN], [0.1]).mean)
-
-
-def _estimate(mean, se):
-    return Estimate(mean, NAN, se, 1)
-
-
-def test_gap_by_hand():
-    # (3 - 1) / sqrt(0.3^2 + 0.4^2) = 2 / 0.5
-    assert gap(_estimate(3.0, 0.3), _estimate(1.0, 0.4)) == pytest.approx(4.0)
-    assert gap(_estimate(1.0, 0.3), _estimate(3.0, 0.4)) == pytest.approx(-4.0)
-    assert gap(_estimate(1.0, 0.0), _estimate(1.0, 0.0)) == 0.0
-    assert gap(_estimate(2.0, 0.0), _estimate(1.0, 0.0)) == math.inf
-    assert math.isnan(gap(_estimate(NAN, 0.1), _estimate(1.0, 0.1)))
-    assert math.isnan(gap(_estimate(1.0, NAN), _estimate(1.0, 0.1)))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +121,7 @@ def test_the_same_again_is_the_same():
 
 def test_unequal_spreads_have_fewer_degrees_of_freedom():
     """0, 2 and 0, 20: variances 2 and 200, sum 202. 202^2 / ((2^2 + 200^2) / 3) - 2 = 1.060."""
-    spread = seed_spread([[0.0, 2.0], [0.0, 20.0]])
+    spread = pooled([[0.0, 2.0], [0.0, 20.0]])
     assert spread.df == pytest.approx(3 * 202**2 / 40004 - 2) and spread.variance == 101.0
     of = difference([0.0, 2.0], [0.0] * 2, [0.0, 20.0], [0.0] * 2)
     assert of.half == pytest.approx(critical(spread.df) * math.sqrt(101))
@@ -146,13 +129,18 @@ def test_unequal_spreads_have_fewer_degrees_of_freedom():
 
 
 def test_a_pair_never_varies_less_than_it_did():
-    """Two runs that vary by 200 beside five by 0.5: pooled (200 + 4 x 0.5) / 5 = 40.4 over 1/2 +
-    1/5 is 28.3; the two's own is 200 / 2 + 0.5 / 5 = 100.1."""
-    few, many = [0.0, 20.0], [0.0, 1.0, 0.0, 1.0, math.sqrt(0.5) + 0.5]
-    spread = seed_spread([few, many])
-    own = 200 / 2 + _variance(many) / 5
+    """Two runs of variance 200 beside five of 0.25: pooled (200 + 1) / 5 over 1/2 + 1/5 is 28; the
+    two's own is 100 + 0.05, with little more than one degree of freedom."""
+    few, many = [0.0, 20.0], [0.0, 1.0, 0.0, 1.0, 0.5]
+    own = [(200 / 2, 1), (0.25 / 5, 4)]
+    assert _variance(many) == 0.25
+    df = (100.05**2) / (100**2 / 3 + 0.05**2 / 6) - 2
     of = difference(few, [0.0] * 2, many, [0.0] * 5)
-    assert of.half == pytest.approx(critical(spread.df) * math.sqrt(own))
+    assert freedom(own) == pytest.approx(df) and df == pytest.approx(1.003, abs=1e-3)
+    assert of.half == pytest.approx(critical(df) * math.sqrt(100.05))
+    # and the other way round: the pooled one where the small sample agrees by chance
+    small = difference([0.0, 0.0], [0.0] * 2, many, [0.0] * 5)
+    assert small.half == pytest.approx(critical(4.0) * math.sqrt(4 * 0.25 / 5 * 0.7))
 
 
 def _variance(values):

@@ -4,8 +4,8 @@ import math
 import pytest
 
 from rlhf.compare.read.runs import load, load_run
-from rlhf.compare.statistics.findings import fallen, find
-from rlhf.compare.statistics.settings import group
+from rlhf.compare.statistics.findings import fallen, find, gap
+from rlhf.compare.statistics.settings import group, single
 from rlhf.compare.text.answer import over_optimisation
 
 
@@ -93,3 +93,13 @@ def test_gold_that_is_lost_where_proxy_is_highest_says_nothing(rundirs, tmp_path
         == "kl.coef=0 has the highest proxy reward and no finite gold reward: whether it"
         " over-optimised cannot be seen."
     )
+
+
+def test_gap_by_hand():
+    # (3 - 1) / sqrt(0.3^2 + 0.4^2) = 2 / 0.5
+    assert gap(single(3.0, 0.3), single(1.0, 0.4)) == pytest.approx(4.0)
+    assert gap(single(1.0, 0.3), single(3.0, 0.4)) == pytest.approx(-4.0)
+    assert gap(single(1.0, 0.0), single(1.0, 0.0)) == 0.0
+    assert gap(single(2.0, 0.0), single(1.0, 0.0)) == math.inf
+    assert math.isnan(gap(single(math.nan, 0.1), single(1.0, 0.1)))
+    assert math.isnan(gap(single(1.0, math.nan), single(1.0, 0.1)))

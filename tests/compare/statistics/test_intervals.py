@@ -12,8 +12,14 @@ import pytest
 
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.estimates import EVALUATION, LIKE, SEEDS, THESE
-from rlhf.compare.statistics.prompts import answers, prompt_variance
-from rlhf.compare.statistics.settings import gain, group, setting_interval, sft_interval
+from rlhf.compare.statistics.intervals import (
+    answers,
+    gain,
+    prompt_variance,
+    setting_interval,
+    sft_interval,
+)
+from rlhf.compare.statistics.settings import group
 
 GOLD = "reward/gold"
 T1, T2 = 12.706205, 4.302653

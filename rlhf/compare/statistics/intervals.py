@@ -1,5 +1,8 @@
-"""Intervals for prompts like these: prompts and seeds are both drawn. Every run answers the same
-held-out prompts, so a hard set of prompts lowers all of them, and no spread over seeds shows it.
+"""The 95 % intervals of settings, for these prompts (those that were asked) and for prompts like
+these (the population that they were drawn from).
+
+Every run answers the same held-out prompts, so a hard set of prompts lowers all of them, and no
+spread over seeds shows it.
 
 With y[r, p] a run's mean at a prompt, w[p] the share of the responses that a prompt has, and
 n runs: the seeds' part of the variance of the mean is V_R = var_r(sum_p w y) / n; the prompts' is
@@ -14,18 +17,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.read import Run
+from rlhf.compare.read import Run, final, final_se
 from rlhf.compare.statistics.estimates import (
     EVALUATION,
     LIKE,
     SEEDS,
+    Z95,
     Interval,
+    Prompts,
     around,
     critical,
+    interval,
 )
+from rlhf.compare.statistics.settings import NOTHING, Estimate, Setting, column
+from rlhf.metrics import KL
 from rlhf.rundir.read import number
 
 if TYPE_CHECKING:
@@ -72,6 +80,50 @@ def answers(runs: Sequence[Run], key: str, *, at_start: bool = False) -> Answers
     if not np.isfinite(values).all():
         return None
     return Answers(prompts=first["prompts"], values=values, weights=counts / counts.sum())
+
+
+def setting_interval(setting: Setting, key: str, prompts: Prompts = LIKE) -> Interval:
+    """A setting's final number over its runs, for prompts like these, or for these prompts where
+    asked or where its runs kept no values by prompt; the interval says for which. A KL is never
+    below 0."""
+    over = interval(*column(setting.runs, key))
+    there = answers(setting.runs, key) if prompts == LIKE else None
+    if there is not None and over.n == len(setting.runs):
+        over = like_these(over.mean, there)
+    return replace(over, low=max(over.low, 0.0)) if key == KL else over
+
+
+def run_interval(run: Run, key: str) -> Interval:
+    """One run's final number by its own evaluation."""
+    return interval([final(run, key)], [final_se(run, key)])
+
+
+def sft_interval(setting: Setting, key: str) -> Interval:
+    """The same of the policy that the setting began from, which is no matter of seeds: for prompts
+    like these, or the evaluation's own noise."""
+    start = setting.sft.get(key, NOTHING)
+    there = answers(setting.runs, key, at_start=True)
+    if there is not None and start.n:
+        return of_prompts(start.mean, there)
+    return evaluated(start)
+
+
+def gain(setting: Setting, key: str) -> Interval:
+    """A setting's end less SFT at these prompts: the mean over runs of each one's end less its own
+    evaluation of SFT. One run: prompt by prompt, where it kept them."""
+    (ends, ses), (starts, start_ses) = (column(setting.runs, k) for k in (key, f"sft/{key}"))
+    gains = [a - b for a, b in zip(ends, starts, strict=True)]
+    if len(gains) == 1 and math.isfinite(gains[0]):
+        sides = answers(setting.runs, key), answers(setting.runs, key, at_start=True)
+        paired = sides[0].less(sides[1]) if sides[0] and sides[1] else None
+        if paired is not None:
+            return of_prompts(gains[0], paired)
+    return interval(gains, [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)])
+
+
+def evaluated(estimate: Estimate) -> Interval:
+    """One evaluation, ± 1.96 standard errors."""
+    return around(estimate.mean, Z95 * estimate.se, estimate.n, EVALUATION)
 
 
 def like_these(mean: float, those: Answers) -> Interval:
