@@ -36,6 +36,7 @@ class StageModule(pl.LightningModule):
         self.iteration = 0
         self.record: Metrics = {}
         self.samples: list[dict[str, Any]] = []
+        self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way

@@ -16,7 +16,7 @@ from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.randomness import generator
 from rlhf.rollout.counts import NONFINITE
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.evaluate import evaluate, kl_metrics
+from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics
 from rlhf.rollout.finite import FiniteResponses
 from rlhf.types import PromptBatch, Rollout
 
@@ -89,12 +89,12 @@ class PolicyModule(StageModule):
             rollout = self.respond(heldout, "evaluation", 0)
             view = self.reader.view(parts.start, rollout)
             read = parts.judges.read(rollout)
-            where = self.where()
             responses, view, score = self.finite.of_evaluation(
-                read, view, parts.scorer(read), where
+                read, view, parts.scorer(read), self.where()
             )
             samples = self.settings.evaluation.samples
             metrics, self.samples = evaluate(responses, view, score, samples=samples)
+            self.by_prompt = [by_prompt(responses, view)]
             metrics[f"eval/{NONFINITE}"] = len(rollout.tokens) - len(score)
             rollout = responses.rollout
             if parts.reference is not parts.start:

@@ -263,7 +263,7 @@ def test_a_stage_and_a_run_of_one_stage(run_in, reproduce, home):
     )
     for argument in (artifact, home / "outputs" / "default" / "x"):
         code, said = reproduce(argument)
-        assert code == 0 and "bitwise equal: 2 epochs, 3 metrics and weights" in said, said
+        assert code == 0 and "bitwise equal: 2 epochs, 6 metrics and weights" in said, said
     assert (
         home
         / "outputs"
