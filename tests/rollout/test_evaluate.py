@@ -164,7 +164,7 @@ def test_values_by_prompt_make_the_metrics(policy, other_policy, tokenizer):
     view = viewed(policy, other_policy, rollout, rows=16)
     judges = Judges(tokenizer=tokenizer, gold=lambda p, r: [float(len(x)) for x in r])
     responses = judges.read(rollout)
-    metrics, _ = evaluate(responses, view, GoldScorer(), samples=0)
+    metrics, _ = evaluate(responses, view, GoldScorer()(responses), samples=0)
     row = by_prompt(responses, view)
     assert row["responses"] == [4, 4, 4, 4] and len(row["prompts"]) == 16
     lengths = [len(x) for x in decode(rollout, tokenizer)]
