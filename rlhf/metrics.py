@@ -73,6 +73,12 @@ METRICS = {
             better="more",
         ),
         Metric(name="ppo/log_ratio_max", title="Largest log-ratio of an update", better="less"),
+        Metric(
+            name="rollout/logp_gap",
+            title="Largest gap between a token's log-probability at sampling and in training",
+            unit="nats",
+            better="less",
+        ),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
         Metric(name="val/loss", title="Held-out loss", better="less"),

@@ -81,7 +81,11 @@ class Reward(Protocol):
 
 
 class Source(Protocol):
-    """A task. Everything a stage needs to know about its data, without torch."""
+    """A task. Everything a stage needs to know about its data, without torch.
+
+    One may also say `on_long_prompt` (drop, truncate_left or error: rlhf.data.lengths; drop where
+    it does not) and `place(part, prompt)`, where a prompt stands (`file:line`, or None).
+    """
 
     max_response_tokens: int
     pairs: int  # preference pairs to sample where `load` gives none

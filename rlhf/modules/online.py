@@ -20,6 +20,7 @@ from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
 from rlhf.rollout.evaluate import rollout_metrics
+from rlhf.rollout.probe import logp_gap
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -92,9 +93,10 @@ class OnlineModule(PolicyModule):
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
             scored = self.score(self.respond(prompts, "rollout", iteration))
+            gap = logp_gap(scored.rollout, scored.logp, settings.sampling)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
         self.steering = steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask)
-        self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
+        self.collected = rollout_metrics(scored, rewards, self.kl, self.steering) | gap
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")

@@ -24,6 +24,7 @@ from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import handled
 from rlhf.rundir.status import is_finished, recorded_end, write_status
+from rlhf.runs import ready
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
@@ -50,6 +51,8 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
 
     Raises:
         DataError: rows are wrong or missing; nothing was trained.
+        ModelError: the model does not fit its tokenizer or the run; nothing was trained.
+        ConfigError: a piece refuses its arguments; nothing was trained.
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
@@ -71,6 +74,8 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
 def _go_through_stages(context: StageContext) -> Summary:
     """The stages that the run needs, each where its parents are there."""
     prints = fingerprints(context)
+    missing = [name for name in prints if context.store.find(name, prints[name]) is None]
+    ready.check(context, prints.keys(), missing)
     paths = artifacts(context, prints)
     stage = STAGES[context.cfg.stage]
     if stage.is_run:
@@ -145,6 +150,7 @@ def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
             fingerprints={"data": context.data.fingerprint, **parents},
             data=context.data_parts,
             config=context.plain,
+            **(context.fitted.counts if context.cfg.stage != "sft" else {}),
         ),
     )
 

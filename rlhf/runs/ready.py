@@ -1,0 +1,94 @@
+"""All that can be known to be wrong before anything is trained: pieces that refuse their arguments,
+a model that is too small for its tokenizer or the run's lengths, rows and prompts that are too
+long."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from rlhf.config.build import build
+from rlhf.config.schema import Config
+from rlhf.config.validate import ConfigError
+from rlhf.models.checks import vocabulary_faults
+from rlhf.rundir.errors import ModelError
+from rlhf.stages.context import StageContext
+from rlhf.stages.rows import encoded_rows
+
+log = logging.getLogger(__name__)
+
+
+def check(context: StageContext, stages: Collection[str], missing: Collection[str]) -> None:
+    """Warns of prompts that are left out or shortened.
+
+    Args:
+        stages: those that the run goes through.
+        missing: those of them that are still to be made.
+
+    Raises:
+        ModelError: tokenizer or lengths do not fit the model.
+        DataError: `data.on_long_prompt=error` and there are such prompts, or no row is left.
+        ConfigError: the constructor of a piece refuses its arguments.
+    """
+    if "ppo" in stages:
+        build_pieces(context.cfg)
+    config = context.model.config(context.tokenizer)
+    if config is not None:
+        rows = getattr(config.get_text_config(), "vocab_size", None)
+        if rows and (faults := vocabulary_faults(context.tokenizer, rows)):
+            raise ModelError(faults)
+    if faults := length_faults(context.cfg, stages, context.positions):
+        raise ModelError(faults)
+    if {"reward_model", "ppo"} & {*stages} and context.fitted.warning:
+        log.warning("%s", context.fitted.warning)
+    for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
+        rows_of = getattr(context.data, part)
+        if stage in missing and rows_of is not None:
+            encoded_rows(context, stage, rows_of)
+
+
+def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -> list[str]:
+    """A sentence for each length of the config that no model with so many positions can read."""
+    if positions is None:
+        return []
+    faults = [
+        f"{stage}.max_length={most} is more than the model's {positions} positions: set"
+        f" {stage}.max_length={positions}"
+        for stage in ("sft", "reward_model")
+        if stage in stages and (most := getattr(cfg, stage).max_length) > positions
+    ]
+    most = cfg.generation.max_new_tokens
+    if {"reward_model", "ppo"} & {*stages} and most >= positions:
+        faults.append(
+            f"generation.max_new_tokens={most} leaves no room for a prompt in the model's"
+            f" {positions} positions: set it below {positions}"
+        )
+    return faults
+
+
+def build_pieces(cfg: Config) -> list[Any]:
+    """The pieces of PPO that need nothing live, built and thrown away: a class of the user's own
+    that refuses its arguments must not be found out after SFT was trained.
+
+    Raises:
+        ConfigError: with the sentence of each constructor that refused.
+    """
+    pieces = {
+        "scorer": (cfg.scorer, {}),
+        "trust_region": (cfg.trust_region, {}),
+        "advantage": (cfg.advantage, {}),
+        "kl.controller": (cfg.kl.controller, {"coef": cfg.kl.coef}),
+        "kl.estimator": (cfg.kl.estimator, {}),
+        "kl.placement": (cfg.kl.placement, {}),
+        "kl.reference": (cfg.kl.reference, {}),
+    }
+    built, faults = [], []
+    for key, (piece, live) in pieces.items():
+        try:
+            built.append(build(piece, **live))
+        except Exception as error:  # Hydra wraps whatever the constructor raised
+            faults.append(f"{key}={piece.name}: {error.__cause__ or error}")
+    if faults:
+        raise ConfigError(faults)
+    return built
