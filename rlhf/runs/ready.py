@@ -5,10 +5,11 @@ long."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rlhf.config.build import build
+from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
 from rlhf.models.checks import vocabulary_faults
@@ -19,33 +20,40 @@ from rlhf.stages.rows import encoded_rows
 log = logging.getLogger(__name__)
 
 
-def check(context: StageContext, stages: Collection[str], missing: Collection[str]) -> None:
-    """Warns of prompts that are left out or shortened.
-
-    Args:
-        stages: those that the run goes through.
-        missing: those of them that are still to be made.
+def check_model(context: StageContext) -> None:
+    """Asks what the config, the tokenizer and the model's configuration say, without its weights.
 
     Raises:
-        ModelError: tokenizer or lengths do not fit the model.
-        DataError: `data.on_long_prompt=error` and there are such prompts, or no row is left.
         ConfigError: the constructor of a piece refuses its arguments.
+        ModelError: tokenizer or lengths do not fit the model.
     """
+    stages = {stage.name for stage in needed_stages(context.cfg)}
     if "ppo" in stages:
         build_pieces(context.cfg)
     config = context.model.config(context.tokenizer)
-    if config is not None:
-        rows = getattr(config.get_text_config(), "vocab_size", None)
-        if rows and (faults := vocabulary_faults(context.tokenizer, rows)):
-            raise ModelError(faults)
-    if faults := length_faults(context.cfg, stages, context.positions):
+    rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
+    faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
+    faults += length_faults(context.cfg, stages, context.positions)
+    if faults:
         raise ModelError(faults)
-    if {"reward_model", "ppo"} & {*stages} and context.fitted.warning:
+
+
+def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
+    """Applies the rule for long prompts, and warns of those that are left out or shortened.
+
+    Args:
+        prints: the fingerprints of the stages that the run goes through, by name.
+
+    Raises:
+        DataError: `data.on_long_prompt=error` and there are such prompts, or no row is left.
+    """
+    if {"reward_model", "ppo"} & prints.keys() and context.fitted.warning:
         log.warning("%s", context.fitted.warning)
     for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
-        rows_of = getattr(context.data, part)
-        if stage in missing and rows_of is not None:
-            encoded_rows(context, stage, rows_of)
+        rows = getattr(context.data, part)
+        made = stage not in prints or context.store.find(stage, prints[stage]) is not None
+        if rows is not None and not made:
+            encoded_rows(context, stage, rows)
 
 
 def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -> list[str]:

@@ -64,18 +64,18 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             return read_json(directory / "summary.json")
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.plain))
+            ready.check_model(context)
+            prints = fingerprints(context)
+            ready.check_data(context, prints)
             if not (directory / "manifest.json").exists():
                 _write_manifest(context, {})
             for caution in cautions(cfg):
                 log.warning("%s", caution)
-            return _go_through_stages(context)
+            return _go_through_stages(context, prints)
 
 
-def _go_through_stages(context: StageContext) -> Summary:
+def _go_through_stages(context: StageContext, prints: Mapping[str, str]) -> Summary:
     """The stages that the run needs, each where its parents are there."""
-    prints = fingerprints(context)
-    missing = [name for name in prints if context.store.find(name, prints[name]) is None]
-    ready.check(context, prints.keys(), missing)
     paths = artifacts(context, prints)
     stage = STAGES[context.cfg.stage]
     if stage.is_run:
