@@ -14,3 +14,12 @@ def positive(name: str, value: float) -> float:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a finite number above 0, got {value}")
     return float(value)
+
+
+def missing_eos_fault(mode: str, value: float | None) -> str | None:
+    """Why a rule for responses that never ended cannot be followed; None where it can."""
+    if mode not in ("none", "set", "subtract"):
+        return f"missing_eos={mode!r}: expected none, set or subtract"
+    if mode != "none" and value is None:
+        return f"missing_eos={mode} needs a number: missing_eos_value"
+    return None

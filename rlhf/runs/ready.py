@@ -8,16 +8,22 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import torch
+from torch import nn
+
 from rlhf.config.build import build
 from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
-from rlhf.models.checks import vocabulary_faults
+from rlhf.models.checks import vocabulary_faults, vocabulary_size
 from rlhf.rundir.errors import ModelError
 from rlhf.stages.context import StageContext
 from rlhf.stages.rows import encoded_rows
 
 log = logging.getLogger(__name__)
+
+KL_PIECES = ("controller", "estimator", "placement", "reference")
+PPO_PIECES = ("scorer", "trust_region", "advantage")
 
 
 def check_model(context: StageContext) -> None:
@@ -28,8 +34,7 @@ def check_model(context: StageContext) -> None:
         ModelError: tokenizer or lengths do not fit the model.
     """
     stages = {stage.name for stage in needed_stages(context.cfg)}
-    if "ppo" in stages:
-        build_pieces(context.cfg)
+    build_pieces(context, stages)
     config = context.model.config(context.tokenizer)
     rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
     faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
@@ -75,28 +80,34 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
     return faults
 
 
-def build_pieces(cfg: Config) -> list[Any]:
-    """The pieces of PPO that need nothing live, built and thrown away: a class of the user's own
-    that refuses its arguments must not be found out after SFT was trained.
+def build_pieces(context: StageContext, stages: Collection[str]) -> None:
+    """The pieces that need nothing of a trained stage, built and thrown away: a class of the user's
+    own that refuses its arguments must not be found out after SFT was trained. A callback that has
+    `check(vocabulary, length, prompts)` is asked.
 
     Raises:
         ConfigError: with the sentence of each constructor that refused.
     """
-    pieces = {
-        "scorer": (cfg.scorer, {}),
-        "trust_region": (cfg.trust_region, {}),
-        "advantage": (cfg.advantage, {}),
-        "kl.controller": (cfg.kl.controller, {"coef": cfg.kl.coef}),
-        "kl.estimator": (cfg.kl.estimator, {}),
-        "kl.placement": (cfg.kl.placement, {}),
-        "kl.reference": (cfg.kl.reference, {}),
+    cfg, faults = context.cfg, []
+    pieces: dict[str, Any] = {f"callbacks.{name}": cfg.callbacks[name] for name in cfg.callbacks}
+    pieces |= {f"{stage}.optimizer": getattr(cfg, stage).optimizer for stage in stages}
+    if "ppo" in stages:
+        kl = {f"kl.{part}": getattr(cfg.kl, part) for part in KL_PIECES}
+        pieces |= {name: getattr(cfg, name) for name in PPO_PIECES} | kl
+    live: dict[str, dict[str, Any]] = {
+        "kl.controller": {"coef": cfg.kl.coef},
+        **{f"{s}.optimizer": {"params": [nn.Parameter(torch.zeros(1))]} for s in stages},
     }
-    built, faults = [], []
-    for key, (piece, live) in pieces.items():
+    for key, piece in pieces.items():
         try:
-            built.append(build(piece, **live))
-        except Exception as error:  # Hydra wraps whatever the constructor raised
-            faults.append(f"{key}={piece.name}: {error.__cause__ or error}")
+            built = build(piece, **live.get(key, {}))
+            if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check"):
+                built.check(
+                    vocabulary=vocabulary_size(context.tokenizer),
+                    length=cfg.generation.max_new_tokens,
+                    prompts=len(context.data.prompts.train),
+                )
+        except Exception as error:  # Hydra wraps what a nested constructor raised
+            faults.append(f"{key}={piece.name or piece.class_path}: {error.__cause__ or error}")
     if faults:
         raise ConfigError(faults)
-    return built
