@@ -114,7 +114,7 @@ def ids(tokenizer, text):
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def test_one_rule_for_prompts_without_room(tokenizer):
+def test_one_length_rule_for_prompts_without_room(tokenizer):
     """Four tokens of prompt at max_length 4. Its end is kept: 4 - 2 tokens, as " f" and EOS are
     2."""
     short, long = (Demonstration(prompt=p, completion=" f") for p in ("a", "a b c d"))

@@ -18,7 +18,7 @@ def fitted(rule, limit=2, prompts=PROMPTS):
     return fit_prompts(prompts, words, limit, LongPrompts(rule=rule, place=place))
 
 
-def test_drop_leaves_out_counts_and_names():
+def test_one_length_rule_drop_leaves_out_counts_and_names():
     kept = fitted("drop")
     assert kept.prompts == Split(train=("a", "c c"), heldout=("d",))
     assert kept.counts == {"prompts_dropped": 2, "prompts_truncated": 0}
@@ -28,14 +28,14 @@ def test_drop_leaves_out_counts_and_names():
     )
 
 
-def test_truncate_left_keeps_all_and_counts():
+def test_one_length_rule_truncate_left_keeps_all_and_counts():
     kept = fitted("truncate_left")
     assert kept.prompts == PROMPTS and kept.limit == 2
     assert kept.counts == {"prompts_dropped": 0, "prompts_truncated": 2}
     assert "keep their last 2 (p.jsonl:2, p.jsonl:5)" in kept.warning
 
 
-def test_error_names_each():
+def test_one_length_rule_error_names_each():
     with pytest.raises(DataError) as refusal:
         fitted("error")
     assert [fault.split(": ")[0] for fault in refusal.value.faults] == ["p.jsonl:2", "p.jsonl:5"]

@@ -48,14 +48,14 @@ def model_of(kind, settings, scale=4.0):
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_models_that_are_sampled_as_they_are_trained(kind):
+def test_sampler_is_policy_of_models_that_are_accepted(kind):
     model = model_of(kind, SOUND[kind])
     assert max(sampler_gaps(TorchEngine(model, 1, 0), model, IDS)) < 1e-5
     probe(TorchEngine(model, 1, 0), model, IDS)
 
 
 @pytest.mark.parametrize("kind", UNSOUND)
-def test_models_that_are_not_are_refused_with_the_difference(kind):
+def test_sampler_is_policy_or_the_model_is_refused_with_the_difference(kind):
     model = model_of(kind, UNSOUND[kind])
     with pytest.raises(ModelError, match=rf"type {kind} .* by up to [\d.]+ nats a token"):
         probe(TorchEngine(model, 1, 0), model, IDS)
@@ -103,7 +103,7 @@ def drawn(policy, tokenizer, **settings):
     return rollout, reader.logp(rollout), sampling
 
 
-def test_the_gap_of_a_rollout(policy, tokenizer, caplog):
+def test_sampler_is_policy_in_every_rollout(policy, tokenizer, caplog):
     rollout, logp, sampling = drawn(policy, tokenizer, temperature=0.7)
     with caplog.at_level(logging.WARNING):
         assert logp_gap(rollout, logp, sampling)["rollout/logp_gap"] < 1e-5

@@ -5,7 +5,8 @@ import json
 import logging
 
 import pytest
-from transformers import GPT2Config, GPT2LMHeadModel
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
 from rlhf.config.validate import ConfigError
 from rlhf.data.records import DataError
@@ -54,9 +55,9 @@ def go(run_in, tmp_path, words):
         "prompts": write(tmp_path / "q.jsonl", [{"prompt": p} for p in (*SHORT, LONG)]),
     }
 
-    def run(*overrides):
+    def run(*overrides, where="run"):
         return run_in(
-            tmp_path / "run",
+            tmp_path / where,
             "data=jsonl",
             *(f"data.{name}={file}" for name, file in files.items()),
             f"data.max_response_tokens={RESPONSE}",
@@ -72,7 +73,7 @@ def go(run_in, tmp_path, words):
     return run
 
 
-def test_a_long_prompt_is_left_out_counted_and_named(go, tmp_path, caplog):
+def test_one_length_rule_a_long_prompt_is_left_out_counted_and_named(go, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         summary = go()
     assert f"and are left out ({tmp_path}/q.jsonl:10)" in caplog.text
@@ -83,19 +84,19 @@ def test_a_long_prompt_is_left_out_counted_and_named(go, tmp_path, caplog):
     assert all(row["rollout/logp_gap"] < 1e-4 for row in rows[1:])
 
 
-def test_or_its_end_is_read(go):
+def test_one_length_rule_its_end_is_read(go):
     summary = go("data.on_long_prompt=truncate_left")
     assert (summary["prompts_dropped"], summary["prompts_truncated"]) == (0, 1)
 
 
-def test_or_the_run_is_refused_before_anything_is_trained(go, tmp_path):
+def test_one_length_rule_refuses_before_anything_is_trained(go, tmp_path):
     store = tmp_path / "store"
     with pytest.raises(DataError, match=r"q.jsonl:10: a prompt longer than the 8 tokens"):
         go("data.on_long_prompt=error", f"paths.artifacts={store}")
     assert not store.exists()
 
 
-def test_lengths_that_the_model_cannot_read(go):
+def test_one_length_rule_of_the_config(go):
     with pytest.raises(ModelError) as refusal:
         go("sft.max_length=13", "reward_model.max_length=14", "data.max_response_tokens=12")
     assert [fault.split(":")[0] for fault in refusal.value.faults] == [
@@ -126,6 +127,30 @@ def test_a_head_that_is_larger_than_the_tokenizer(go, tmp_path, words):
     assert first["rollout/logp_gap"] < 1e-4 and first["kl/sequence_nats"] == 0
 
 
+def mamba(folder, tokenizer):
+    config = MambaConfig(
+        **{"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+        vocab_size=len(tokenizer),
+        **{"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None},
+    )
+    model = MambaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0) if parameter.ndim > 1 else None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return f"model.path={folder}"
+
+
+def test_sampler_is_policy_or_nothing_is_trained(go, tmp_path, words):
+    """A model that cannot be sampled is refused before SFT; SFT alone may train it."""
+    store, path = tmp_path / "store", mamba(tmp_path / "mamba", words)
+    with pytest.raises(ModelError, match=r"type mamba draw .* by up to [\d.]+ nats"):
+        go(path, f"paths.artifacts={store}")
+    assert not [*store.rglob("model.safetensors")]
+    assert go(path, "stage=sft", where="alone")["status"] == "finished"
+
+
 class Refuses:
     """A scorer of one's own whose constructor has a rule of its own."""
 
@@ -144,4 +169,14 @@ def test_what_a_scorer_of_ones_own_refuses(go, tmp_path, monkeypatch):
             "+scorer={_target_: tests.runs.test_ready.Refuses, weight: 3}",
             f"paths.artifacts={store}",
         )
+    assert not store.exists()
+
+
+def test_an_oracle_that_could_not_list_the_responses(go, tmp_path):
+    """Four tokens of some twenty words: more than a million responses."""
+    store = tmp_path / "store"
+    with pytest.raises(
+        ConfigError, match=r"callbacks\.oracle=oracle: responses of up to 4 tokens out of"
+    ):
+        go("callbacks=oracle", f"paths.artifacts={store}")
     assert not store.exists()

@@ -108,7 +108,7 @@ WRONG = [
     ),
     (
         ["kl/controller=pid", *(f"kl.controller.{gain}=0" for gain in ("kp", "ki", "kd"))],
-        ["kl/controller=pid: kp, ki and kd must be finite, at least 0, and not all 0; got 0, 0, 0"],
+        ["kl/controller=pid: kp, ki and kd must be finite, at least 0, and not all 0; got 0.0,"],
     ),
     (
         ["kl/controller=adaptive_alpaca_farm", "kl.controller.k_beta=5"],

@@ -144,7 +144,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("piece", WALKED, ids=lambda piece: piece.addresses[0])
-def test_what_a_constructor_refuses_the_check_refuses(piece, plain):
+def test_same_rule_twice(piece, plain):
     place = place_of(piece)
     group = "optimizer@ppo.optimizer" if place == "ppo.optimizer" else place.replace(".", "/")
     config = plain(f"{group}={piece.name}", *CHOICES.get(place, {}).get(piece.name, []))
@@ -206,7 +206,7 @@ class OwnController(Own):
     "place",
     ["kl.estimator", "kl.placement", "kl.reference", "kl.controller", "trust_region", "advantage"],
 )
-def test_what_a_piece_of_ones_own_refuses(place, plain, monkeypatch):
+def test_same_rule_twice_for_a_piece_of_ones_own(place, plain, monkeypatch):
     monkeypatch.setenv("RLHF_ALLOW_TARGETS", "tests")
     cls = "OwnController" if place == "kl.controller" else "Own"
 
