@@ -27,6 +27,12 @@ def vocabulary_size(tokenizer: Any) -> int:
     return int(max(tokenizer.get_vocab().values())) + 1
 
 
+def textless_ids(tokenizer: Any) -> list[int]:
+    """The ids below `vocabulary_size` that no text has: gaps that some tokenizers leave."""
+    used = set(tokenizer.get_vocab().values())
+    return [i for i in range(vocabulary_size(tokenizer)) if i not in used]
+
+
 def vocabulary_faults(tokenizer: Any, rows: int) -> list[str]:
     """A sentence where ids of the tokenizer, its pad's among them, lie outside an embedding of so
     many rows."""

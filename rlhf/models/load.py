@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -23,10 +22,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf.digests import file_digest
-from rlhf.models.checks import precision_faults, vocabulary_faults, vocabulary_size
 from rlhf.models.scalar import ScalarModel
 from rlhf.randomness import generator, seeded_global_rng
-from rlhf.rundir.errors import ModelError
 
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
@@ -197,35 +194,3 @@ def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
             setattr(module, "attention_dropout", 0.0)  # noqa: B010 (a plain attribute, not a parameter)
     model.eval()
     return model
-
-
-def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The model as policies and references are read: a distribution over the tokenizer's ids, by
-    one path whether its weights are trained or frozen.
-
-    A head that is larger than the tokenizer gives ids without text: their logits are left out of
-    whatever the model returns, so sampling, log-probabilities, entropy and KL are all of the same
-    distribution, and SFT learns that one. A head that reads a slice of the hidden states takes
-    another kernel where its weight needs no gradient, unless the slice is contiguous.
-
-    Raises:
-        ModelError: ids of the tokenizer lie outside the embedding, or trained weights have 16 bits.
-    """
-    rows = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
-    if faults := vocabulary_faults(tokenizer, rows) + precision_faults(model):
-        raise ModelError(faults)
-    if (size := vocabulary_size(tokenizer)) < rows:
-        model.register_forward_hook(partial(_real_ids, size))
-    head = model.get_output_embeddings()
-    if head is not None:
-        head.register_forward_pre_hook(_contiguous)
-    return model
-
-
-def _real_ids(size: int, module: nn.Module, arguments: Any, output: Any) -> Any:
-    output.logits = output.logits[..., :size]
-    return output
-
-
-def _contiguous(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(x.contiguous() if isinstance(x, torch.Tensor) else x for x in arguments)

@@ -22,7 +22,8 @@ from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
 from rlhf.data.records import Source, TaskData
 from rlhf.digests import digest, one_spelling
 from rlhf.models.checks import positions_of
-from rlhf.models.load import ModelPiece, load_causal_lm, policy_of
+from rlhf.models.load import ModelPiece, load_causal_lm
+from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe

@@ -1,24 +1,14 @@
-import copy
-
 import pytest
 import torch
 
-from rlhf.data.collate import collate_prompts
-from rlhf.data.tokenizers import word_level
 from rlhf.models.load import (
     HFModel,
     TinyModel,
     load_causal_lm,
     load_scalar_model,
     load_tokenizer,
-    policy_of,
     scalar_model_from,
 )
-from rlhf.models.policy import PolicyReader, response_logits
-from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.engines.torch import TorchEngine
-from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
 
 
@@ -103,51 +93,6 @@ def test_pickled_weights_are_not_loaded(tokenizer, policy, tmp_path):
     torch.save(policy.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError):
         load_causal_lm(tmp_path)
-
-
-# --- policies
-
-
-def matrix_products(model, grad):
-    """The kernels that a reading of responses calls."""
-    ids = torch.arange(3, 9).repeat(4, 2)
-    with torch.profiler.profile() as profile, torch.set_grad_enabled(grad):
-        response_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), 5)
-    return [e.name for e in profile.events() if e.name in ("aten::mm", "aten::bmm", "aten::addmm")]
-
-
-def test_trained_and_frozen_weights_take_one_path(tokenizer, architecture):
-    """A head on a slice of the hidden states is one product where its weight needs a gradient, and
-    one for each row where it does not, unless the slice is contiguous."""
-    policy = policy_of(tiny(tokenizer, architecture), tokenizer)
-    frozen = copy.deepcopy(policy).requires_grad_(False)
-    paths = [matrix_products(m, grad) for m in (policy, frozen) for grad in (True, False)]
-    assert paths[0] and all(path == paths[0] for path in paths)
-
-
-def test_ids_without_text_are_no_part_of_a_policy(tokenizer):
-    """A head of 9 ids more than the tokenizer: gone from sampling, log-probabilities, entropy and
-    KL."""
-    words = word_level(["a"])
-    assert len(words) < len(tokenizer)
-    model = policy_of(tiny(tokenizer), words)
-    ids = torch.tensor([[3, 3, 3]])
-    logits = response_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), 2)
-    assert logits.shape == (1, 2, len(words))
-    engine = TorchEngine(model, words.eos_token_id, words.pad_token_id)
-    prompts = collate_prompts(words, ["a"] * 64)
-    rollout = engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "test"))
-    assert int(rollout.tokens.max()) < len(words)
-    reader = PolicyReader(model=model, temperature=1.0, rows=64)
-    assert torch.allclose(reader.logp(rollout), rollout.logp, atol=1e-5)
-    assert len(model.get_output_embeddings().weight) == len(tokenizer)  # what is saved is whole
-
-
-def test_a_policy_fits_its_tokenizer_and_has_32_bits(tokenizer):
-    with pytest.raises(ModelError, match="outside the model"):
-        policy_of(tiny(word_level(["a"])), tokenizer)
-    with pytest.raises(ModelError, match="bf16-mixed"):
-        policy_of(tiny(tokenizer).to(torch.bfloat16), tokenizer)
 
 
 def test_weights_saved_in_16_bits_are_trained_in_32(tokenizer, tmp_path):
