@@ -26,6 +26,8 @@ class DataError(ValueError):
     """The data is wrong or missing. `faults` holds at most 20 of them, `file:line: reason` where
     a row is at fault, then "and N more"."""
 
+    exit_code = 2
+
     def __init__(self, faults: str | Iterable[str]) -> None:
         every = [faults] if isinstance(faults, str) else list(faults)
         super().__init__(every)

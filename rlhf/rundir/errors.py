@@ -23,6 +23,8 @@ class RunFailed(RuntimeError):
 class ModelError(ValueError):
     """The model cannot be used as the config asks: one sentence for each reason."""
 
+    exit_code = 2
+
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = list(faults)
         super().__init__("; ".join(self.faults))

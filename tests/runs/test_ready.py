@@ -94,6 +94,7 @@ def test_one_length_rule_refuses_before_anything_is_trained(go, tmp_path):
     with pytest.raises(DataError, match=r"q.jsonl:10: a prompt longer than the 8 tokens"):
         go("data.on_long_prompt=error", f"paths.artifacts={store}")
     assert not store.exists()
+    assert read_json(tmp_path / "run" / "status.json")["exit_code"] == 2
 
 
 def test_one_length_rule_of_the_config(go):
