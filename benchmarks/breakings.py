@@ -90,7 +90,8 @@ BREAKINGS = (
         "the coefficient of the next rollout used for this one",
         "rlhf/modules/online.py",
         "        self.experience, rewards = to_experience(",
-        "        self.kl.update(steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask))\n"
+        "        read = (scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask)\n"
+        "        self.kl.update(self.kl.steering_kl(*read))\n"
         "        self.experience, rewards = to_experience(",
     ),
     Breaking(

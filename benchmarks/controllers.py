@@ -2,13 +2,16 @@
 known.
 
     python benchmarks/controllers.py                      # a plant of one line, lag 8, noise 6 %
-    rlhf experiment=controllers                           # real PPO, every response can be listed
-    python benchmarks/controllers.py sweeps/controllers   # the runs, and that problem's exact plant
+    rlhf -m experiment=controllers seed=0,1,2,3           # real PPO, every response can be listed
+    rlhf -m experiment=controllers sweep=fixed kl/controller=fixed ~kl.controller.target \
+      kl.coef=0.6,0.978 seed=0,1,2,3                      # and without a controller
+    python benchmarks/controllers.py sweeps/controllers sweeps/fixed   # and that problem's plant
 
 A plant is beta -> the KL that the policy would come to; the KL moves towards it by 1/lag of the
 difference in each rollout, and is measured with noise, seeded. Every loop begins at KL 0, with a
 coefficient four times too low and four times too high. It is no model of PPO, whose steps have a
-limit of their own: the last table is the real loop. Prints Markdown.
+limit of their own: the last table is the real loop. A cell is the median over the seeds (least to
+largest). Prints Markdown.
 `rlhf.compare.statistics.step_response` says what the columns mean.
 """
 
@@ -17,15 +20,16 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import torch
 import yaml
 
-from rlhf.compare.read.runs import load_run
-from rlhf.compare.statistics.step_response import response, steering
-from rlhf.compare.text.results import cells
+from rlhf.compare.read import Run, load
+from rlhf.compare.statistics.step_response import Steering, response, steering
 from rlhf.config.build import build
 from rlhf.config.validate import validate
 from rlhf.kl.controller import PID, Adaptive, AdaptiveAlpacaFarm, Controller, Cosine, Dual, Fixed
@@ -37,8 +41,9 @@ from rlhf.stages.table import artifacts, fingerprints
 
 Plant = Callable[[float], float]  # beta -> KL in nats a response
 HEAD = (
-    "| controller | start | rise | overshoot | settled | steady error | coefficient"
-    " |\n|---|---|---|---|---|---|---|"
+    "| controller | start | rise | overshoot | settled | steady error | swing | coefficient |\n"
+    + "|---" * 8
+    + "|"
 )
 
 
@@ -70,16 +75,38 @@ def loop(
     lag: float,
     noise: float,
     seed: int,
-) -> list[str]:
-    """The cells of one line: a closed loop of `rollouts` updates of 512 responses each."""
+) -> tuple[list[tuple[float, float]], float]:
+    """A closed loop of `rollouts` updates of 512 responses each: its KL by rollout, and the mean
+    coefficient of the last third."""
     draw, kl, kls, coefs = random.Random(seed), 0.0, [], []
     for i in range(rollouts):
         kl += (plant(controller.coef) - kl) / lag
         kls.append((float(i + 1), kl))
         coefs.append(controller.coef)
         controller.update(kl * math.exp(noise * draw.gauss(0, 1)), 512)
-    last = coefs[-round(rollouts / 3) :]
-    return [*cells(response(kls, goal)), f"{sum(last) / len(last):.3g}"]
+    return kls, fmean(coefs[-round(rollouts / 3) :])
+
+
+def line(ways: Sequence[Sequence[tuple[float, float]]], coefs: Sequence[float], goal: float) -> str:
+    """The cells of several loops: the median and the range of each number over them."""
+    answers = [response(way, goal) for way in ways]
+    number = {
+        "rise": ("{:.0f}", [a.rise for a in answers]),
+        "overshoot": ("{:.0f} %", [100 * a.overshoot for a in answers]),
+        "settled": ("{:.0f}", [a.settled for a in answers]),
+        "error": ("{:+.1f} %", [100 * a.error for a in answers]),
+        "swing": ("{:.1f} %", [100 * a.spread for a in answers]),
+        "coefficient": ("{:.3g}", list(coefs)),
+    }
+    return " | ".join(over(values, form) for form, values in number.values())
+
+
+def over(values: Sequence[float | None], form: str) -> str:
+    """Median (least to largest); "never" where a loop has no such number."""
+    words = [*map(form.format, sorted(v for v in values if v is not None and math.isfinite(v)))]
+    words += ["never"] * (len(values) - len(words))
+    low, middle, high = words[0], words[(len(words) - 1) // 2], words[-1]
+    return low if low == high else f"{middle} ({low} to {high})"
 
 
 def table(
@@ -89,19 +116,21 @@ def table(
     made: Callable[[float], dict[str, Controller]],
     args: argparse.Namespace,
 ) -> None:
+    how: dict[str, Any] = {
+        "goal": goal,
+        "rollouts": args.rollouts,
+        "lag": args.lag,
+        "noise": args.noise,
+    }
     print(HEAD)
     for share in (0.25, 4.0):
-        for name, controller in made(right * share).items():
-            found = loop(
-                controller,
-                plant,
-                goal=goal,
-                rollouts=args.rollouts,
-                lag=args.lag,
-                noise=args.noise,
-                seed=args.seed,
-            )
-            print(f"| {' | '.join([name, f'{right * share:.3g}', *found])} ({right:.3g}) |")
+        for name in made(right * share):
+            loops = [
+                loop(made(right * share)[name], plant, seed=seed, **how)
+                for seed in range(args.seeds)
+            ]
+            ways, coefs = zip(*loops, strict=True)
+            print(f"| {name} | {right * share:.3g} | {line(ways, coefs, goal)} |")
 
 
 def exact_plant(directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,37 +138,38 @@ def exact_plant(directory: Path) -> tuple[torch.Tensor, torch.Tensor]:
     on."""
     cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
     source = build(cfg.data)
-    shop = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
-    module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
+    context = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    module = ppo_module(context, artifacts(context, fingerprints(context))["sft"], None)
     _, ref_logp, reward = ExactView(module, module.parts.prompts.training()).tables()
     return ref_logp, reward
 
 
-def of_runs(sweep: Path, args: argparse.Namespace) -> None:
-    runs = [
-        run
-        for path in sorted(sweep.iterdir())
-        if (path / "summary.json").is_file() and steering(run := load_run(path)).unit == "sequence"
-    ]
-    if not runs:
-        raise SystemExit(
-            f"{sweep} holds no finished run with a target: rlhf experiment=controllers"
-        )
+def runs_of(sweeps: Sequence[Path]) -> list[Run]:
+    """The finished runs, those with a target first."""
+    runs = [run for sweep in sweeps for run in load(sweep) if run.finished]
+    runs.sort(key=lambda run: steering(run).unit != "sequence")
+    if not runs or steering(runs[0]).unit != "sequence":
+        raise SystemExit("no finished run with a target: rlhf experiment=controllers")
+    return runs
+
+
+def of_runs(runs: Sequence[Run], args: argparse.Namespace) -> None:
     goal = steering(runs[0]).target
     ref_logp, reward = exact_plant(runs[0].directory)
     right = beta_for_kl(ref_logp, reward, goal)
-    configs = {run.config["kl.controller"]: run for run in runs}
+    configs = {
+        run.config["kl.controller"]: validate(
+            yaml.safe_load((run.directory / "config.yaml").read_text())
+        )
+        for run in runs
+    }
 
     def made(coef: float) -> dict[str, Controller]:
-        found: dict[str, Controller] = {}
-        for name, run in configs.items():
-            cfg = validate(yaml.safe_load((run.directory / "config.yaml").read_text()))
-            found[name] = build(cfg.kl.controller, coef=coef)
-        return found
+        return {name: build(cfg.kl.controller, coef=coef) for name, cfg in configs.items()}
 
     print(
-        f"\nThe exact plant of {sweep.name}: beta -> KL of the best policy. Target {goal:g} nats,"
-        f" which {right:.4g} gives.\n"
+        f"\nThe exact plant: beta -> KL of the best policy. Target {goal:g} nats, which"
+        f" {right:.4g} gives.\n"
     )
     table(
         lambda beta: float(exact_sequence_kl(best_policy(ref_logp, reward, beta), ref_logp).mean()),
@@ -148,41 +178,35 @@ def of_runs(sweep: Path, args: argparse.Namespace) -> None:
         made,
         args,
     )
-    print("\nPPO itself, exact KL.\n")
-    print(HEAD.replace("controller |", "controller | seed |").replace("|---|", "|---|---|", 1))
+    print(f"\nPPO itself, exact KL. {goal:g} nats, which {right:.4g} gives.\n\n{HEAD}")
+    settings: dict[tuple[str, float], list[Steering]] = {}
     for run in runs:
-        name, way = run.config["kl.controller"], steering(run)
-        line = [
-            name,
-            str(run.config["seed"]),
-            f"{way.coef[0][1]:g}",
-            *cells(response(way.kl, goal)),
-            f"{way.final_coef:.3g} ({way.solved:.3g})",
-        ]
-        print(f"| {' | '.join(line)} |")
+        key = (str(run.config["kl.controller"]), float(run.config["kl.coef"]))
+        settings.setdefault(key, []).append(steering(run))
+    for (name, start), ways in settings.items():
+        coefs = [way.final_coef for way in ways]
+        print(f"| {name} | {start:.3g} | {line([way.exact for way in ways], coefs, goal)} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweep", type=Path, nargs="?", help="a sweep of experiment=controllers")
+    parser.add_argument("sweeps", type=Path, nargs="*", help="of experiment=controllers")
     parser.add_argument("--rollouts", type=int, default=200)
     parser.add_argument("--lag", type=float, default=8.0, help="rollouts")
     parser.add_argument(
         "--noise", type=float, default=0.06, help="of log KL as measured, standard deviation"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=20, help="of the noise of a plant's loops")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    if args.sweep is None:
-        goal = power_plant(0.1)
-        print(f"KL = 0.4 / beta. Target {goal:g} nats, which 0.1 gives.\n")
-        table(
-            power_plant, goal, 0.1, lambda coef: controllers(coef, goal, 0.1, args.rollouts), args
-        )
-    else:
-        of_runs(args.sweep, args)
+    if args.sweeps:
+        of_runs(runs_of(args.sweeps), args)
+        return
+    goal = power_plant(0.1)
+    print(f"KL = 0.4 / beta. Target {goal:g} nats, which 0.1 gives.\n")
+    table(power_plant, goal, 0.1, lambda coef: controllers(coef, goal, 0.1, args.rollouts), args)
 
 
 if __name__ == "__main__":

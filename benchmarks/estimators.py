@@ -1,13 +1,13 @@
 """How good each estimate of the KL is along a run on an enumerable problem: bias, spread, coverage
 of its 95 % interval, and cost.
 
-    python benchmarks/estimators.py sweeps/oracle/<run>
+    python benchmarks/estimators.py sweeps/oracle/<run> ...
 
-Trains the run's PPO stage once more, in a temporary directory, and stops at each evaluation: the
+Trains each run's PPO stage once more, in a temporary directory, and stops at each evaluation: the
 policy of the moment and the reference are read on every response there is, so the KL is known
 exactly, and so are the expectation and the spread of each estimate. Its interval is judged by
 drawing the responses of an evaluation again and again from the policy's own probabilities.
-`--policy` takes a finished run's final policy instead, without training. Prints Markdown.
+`--policy` takes the runs' final policies instead, without training. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from rlhf.tracking.base import NoTracker
 
 SAMPLED = {"k1": kl.k1, "k3": kl.k3, "k2": kl.k2, "abs": kl.absolute, "k1_clamped": kl.k1_clamped}
 HEAD = (
-    "| iteration | KL | estimate | bias | std | its own se | coverage | nats a token: bias |"
-    " coverage |\n" + "|---" * 9 + "|"
+    "| run | iteration | KL | estimate | bias | std | its own se | coverage | nats a token: bias |"
+    " coverage |\n" + "|---" * 10 + "|"
 )
 
 
@@ -105,22 +105,22 @@ def costs(vocabulary: int, rows: int, length: int = 16) -> list[str]:
     return [f"| {vocabulary} | {' | '.join(f'{times[name]:.2f}' for name in times)} |"]
 
 
-def main(args: argparse.Namespace) -> None:
-    torch.set_num_threads(1)
-    cfg = validate(yaml.safe_load((args.directory / "config.yaml").read_text()))
+def of_run(directory: Path, args: argparse.Namespace) -> list[str]:
+    """The rows of one run, with its name before them."""
+    cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
     source = build(cfg.data)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        shop = StageContext(
+        context = StageContext(
             cfg=cfg.model_copy(update={"callbacks": {}}),
             source=source,
             data=source.load(),
             run_directory=work,
         )
-        module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
+        module = ppo_module(context, artifacts(context, fingerprints(context))["sft"], None)
         rows: list[str] = []
         if args.policy:
-            module.policy = load_causal_lm(args.directory / "policy").eval()
+            module.policy = load_causal_lm(directory / "policy").eval()
             module.iteration = cfg.ppo.iterations
             rows = report(module, args)
         else:
@@ -132,17 +132,20 @@ def main(args: argparse.Namespace) -> None:
                 return {}
 
             module.measures.append(measure)
-            shop.fit(
+            context.fit(
                 module,
                 CollectedMinibatches(module),
+                cfg.ppo,
                 directory=work,
-                grad_clip=cfg.ppo.grad_clip,
-                checkpoint_every=cfg.ppo.iterations,
                 tracker=NoTracker(),
-                accumulate=cfg.ppo.minibatch_size
-                // (cfg.ppo.micro_batch_size or cfg.ppo.minibatch_size),
+                accumulate=cfg.ppo.minibatch_size // module.settings.forward_rows,
             )
-    print("\n".join([HEAD, *rows]))
+    return [f"| {directory.name} {row}" for row in rows]
+
+
+def main(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    print("\n".join([HEAD, *(row for path in args.directories for row in of_run(path, args))]))
     print(f"\n| vocabulary | {' | '.join([*SAMPLED, 'exact'])} |\n|{'---|' * (len(SAMPLED) + 2)}")
     print("\n".join([*costs(6, 256), *costs(50_000, 4)]))
 
@@ -152,20 +155,26 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "directory", type=Path, help="a run on an enumerable problem without a reward model"
+        "directories",
+        type=Path,
+        nargs="+",
+        help="runs on an enumerable problem without a reward model",
     )
     parser.add_argument("--every", type=int, default=5, help="iterations between two reports")
     parser.add_argument(
         "--responses",
         type=int,
-        default=1024,
-        help="responses of one estimate, rounded up to a multiple of the prompts",
+        default=256,
+        help="responses of one estimate, as many as an evaluation has (256), rounded up to a"
+        " multiple of the prompts",
     )
     parser.add_argument(
         "--repeats", type=int, default=2000, help="estimates whose intervals are judged"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--policy", action="store_true", help="the run's final policy alone, without training again"
+        "--policy",
+        action="store_true",
+        help="the runs' final policies alone, without training again",
     )
     main(parser.parse_args())

@@ -1,15 +1,17 @@
 """What each KL estimator and placement descends, exactly, on a run of experiment=oracle.
 
-    python benchmarks/kl_gradients.py sweeps/oracle/<run>
+    python benchmarks/kl_gradients.py sweeps/oracle/<run> ...
 
-Takes the run's final policy and reference, no reward and coef 1: the true gradient is that of the
+Takes each run's final policy and reference, no reward and coef 1: the true gradient is that of the
 sequence KL. Prints a Markdown table of the expected gradient of PPO's loss at its first minibatch
-beside it, all responses listed and weighted by their probability.
+beside it, all responses listed and weighted by their probability; of several runs the least and the
+largest of each number.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,35 +55,47 @@ class NoReward(Scorer):
         return torch.zeros(len(responses.prompts), dtype=torch.float64)
 
 
-def main(directory: Path) -> None:
-    torch.set_num_threads(1)
+def gradients(directory: Path) -> list[tuple[float, float, float]]:
+    """Relative error, angle in degrees, length of each pair's gradient, of a run's final policy."""
     cfg = validate(yaml.safe_load((directory / "config.yaml").read_text()))
     source = build(cfg.data)
-    shop = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
-    module = ppo_module(shop, artifacts(shop, fingerprints(shop))["sft"], None)
+    context = StageContext(cfg=cfg, source=source, data=source.load(), run_directory=directory)
+    module = ppo_module(context, artifacts(context, fingerprints(context))["sft"], None)
     module.policy = load_causal_lm(directory / "policy").eval()
     module.parts = replace(module.parts, scorer=NoReward())
     module.settings = replace(module.settings, critic_warmup=0)
     for model in (module.policy, module.parts.reference.model, module.value_model):
         model.double()
         model.eval()
-    view = ExactView(module, module.parts.prompts.training())
-    print(
-        "| estimator | placement | relative error | angle | length | its gradient descends"
-        " |\n|---|---|---|---|---|---|"
-    )
+    view, measured = ExactView(module, module.parts.prompts.training()), []
     for estimator, placement in PAIRS:
-        module.kl = penalty = KLPenalty(Fixed(1.0), estimator, placement, SFT())
+        module.kl = KLPenalty(Fixed(1.0), estimator, placement, SFT())
         ours, true = view.loss_gradient(), -view.objective_gradient()
-        error, length = (
-            float((ours - true).norm() / true.norm()),
-            float(ours.norm() / true.norm()),
-        )
+        error, length = ((ours - true).norm() / true.norm(), ours.norm() / true.norm())
+        measured.append((float(error), angle(ours, true), float(length)))
+    return measured
+
+
+def cell(values: Sequence[float], form: str) -> str:
+    """One policy's number, or the least and the largest of several."""
+    low, high = (format(x, form) for x in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def main(directories: Sequence[Path]) -> None:
+    torch.set_num_threads(1)
+    measured = [gradients(directory) for directory in directories]
+    print("| estimator | placement | relative error | angle (°) | length | its gradient descends |")
+    print("|---|---|---|---|---|---|")
+    for (estimator, placement), of_pair in zip(PAIRS, zip(*measured, strict=True), strict=True):
+        penalty = KLPenalty(Fixed(1.0), estimator, placement, SFT())
         means = descends(penalty.estimates, penalty.acts).replace("|", "\\|")
-        print(
-            f"| {penalty.estimates.name} | {penalty.acts.name} | {error:.2g} |"
-            f" {angle(ours, true):.2f}° | {length:.3f} | {means} |"
-        )
+        numbers = [
+            cell(column, form)
+            for column, form in zip(zip(*of_pair, strict=True), (".2g", ".2f", ".3f"), strict=True)
+        ]
+        names = [penalty.estimates.name, penalty.acts.name]
+        print(f"| {' | '.join([*names, *numbers, means])} |")
 
 
 if __name__ == "__main__":
@@ -89,6 +103,9 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "directory", type=Path, help="a run on an enumerable problem without a reward model"
+        "directories",
+        type=Path,
+        nargs="+",
+        help="runs on an enumerable problem without a reward model",
     )
-    main(parser.parse_args().directory)
+    main(parser.parse_args().directories)

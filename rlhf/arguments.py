@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def positive(name: str, value: float) -> float:
@@ -23,3 +26,14 @@ def missing_eos_fault(mode: str, value: float | None) -> str | None:
     if mode != "none" and value is None:
         return f"missing_eos={mode} needs a number: missing_eos_value"
     return None
+
+
+def one_of(name: str, value: T, choices: tuple[T, ...]) -> T:
+    """The value of an argument that must be one of `choices`.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, got {value!r}")
+    return value

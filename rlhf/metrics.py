@@ -44,7 +44,10 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric(name=OBJECTIVE, title="Reward less coefficient times KL", better="more"),
+        # ppo/score - kl.coef_final * kl/sequence_nats of the last evaluation: what this run's PPO
+        # ended up maximising, whatever its controller did. Another coefficient makes another
+        # quantity of it: a run's own number, in no table over settings.
+        Metric(name=OBJECTIVE, title="Score less the last coefficient times the KL", better="more"),
         Metric(
             name=PROXY,
             title="Proxy: the reward that PPO maximises",
@@ -78,6 +81,16 @@ METRICS = {
             title="Largest gap between a token's log-probability at sampling and in training",
             unit="nats",
             better="less",
+        ),
+        # of an iteration's optimizer steps: the mean, and the largest; before clipping
+        *(
+            metric
+            for stage in ("ppo", "train")
+            for metric in (
+                Metric(name=f"{stage}/lr", title="Learning rate of the steps, mean"),
+                Metric(name=f"{stage}/grad_norm", title="Gradient norm of the steps, mean"),
+                Metric(name=f"{stage}/grad_norm_max", title="Gradient norm of the steps, largest"),
+            )
         ),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
@@ -135,10 +148,10 @@ END_OF_RUN = (
     *("response/", "policy/", "val/", "reward_model/", SECONDS),
 )
 # what a comparison averages over seeds, beside the rewards
-AVERAGED = (OBJECTIVE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
+AVERAGED = (KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
 # the first columns of runs.csv after those of the config
 RUN_COLUMNS = (
-    *(OBJECTIVE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
+    *(PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
     *(KL, f"{KL}_se", TOKEN_KL, LENGTH, ENDED, ENTROPY),
 )
 # MLflow: lines by iteration below the rewards; the metric that its page opens on, the first that a

@@ -11,7 +11,7 @@ Masks are boolean, True = counts.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
@@ -124,6 +124,12 @@ class Experience(Batch):
     def __len__(self) -> int:
         return len(self.logp)
 
+    def nothing(self) -> Experience:
+        """One row of which no token counts: a forward pass needs a row."""
+        row = self.rows(torch.tensor([0]))
+        mask = torch.zeros_like(row.mask)
+        return replace(row, rollout=replace(row.rollout, mask=mask))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Minibatch(Batch):
@@ -143,20 +149,22 @@ class Minibatch(Batch):
         micro_size: int | None,
         generator: torch.Generator,
     ) -> Iterator[list[Self]]:
-        """One pass over all rows in random order: for each optimizer step of `size` rows the list
-        of its micro-batches, which fit one forward pass.
+        """One pass over all rows in random order: for each optimizer step of at most `size` rows
+        the list of its micro-batches, which fit one forward pass.
 
         The totals of the whole step stand in each micro-batch, so the loss is the same for every
-        `micro_size`.
+        `micro_size`. Where rows are missing (a response was left out), the steps share what there
+        is evenly, and each has as many micro-batches as ever: a loop may count them.
         """
         order = torch.randperm(len(experience), generator=generator)
-        for rows in order.split(size):
+        splits = -(-size // (micro_size or size))
+        for rows in order.tensor_split(-(-len(order) // size)):
             step = experience.rows(rows)
-            pieces = torch.arange(len(rows)).split(micro_size or size)
+            pieces = torch.arange(len(rows)).tensor_split(splits)
             tokens = int(step.mask.sum())
             yield [
                 cls(
-                    experience=step.rows(piece),
+                    experience=step.rows(piece) if len(piece) else step.nothing(),
                     step_tokens=tokens,
                     step_sequences=len(rows),
                     splits=len(pieces),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from rlhf.digests import file_digest
+from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
+from rlhf.rundir.errors import NonFinite
 from rlhf.rundir.files import sync_directory, write_bytes, write_text
+
+log = logging.getLogger(__name__)
 
 KEPT = 2
 
@@ -31,6 +36,9 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
+        """Raises NonFinite, and writes nothing, where a tensor of it is NaN or infinite."""
+        if bad := nonfinite_names(tensors_of(checkpoint)):
+            raise NonFinite(f"{path} is not written: NaN or infinite are {in_words(bad)}")
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         data = buffer.getvalue()
@@ -54,11 +62,20 @@ def is_whole(path: Path) -> bool:
     return digest.exists() and file_digest(path) == digest.read_text().strip()
 
 
+def is_finite(path: Path) -> bool:
+    """False, with a warning, where a tensor of the checkpoint is NaN or infinite: older versions
+    saved such."""
+    bad = nonfinite_names(tensors_of(AtomicCheckpointIO().load_checkpoint(path, "cpu")))
+    if bad:
+        log.warning("%s is passed over: NaN or infinite are %s", path, in_words(bad))
+    return not bad
+
+
 def last_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint whose digest is right: a torn or damaged one is passed over for the
-    one before."""
+    """The newest checkpoint whose digest is right and whose numbers are finite: a torn, damaged or
+    diverged one is passed over for the one before."""
     newest_first = sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True)
-    return next(filter(is_whole, newest_first), None)
+    return next((path for path in newest_first if is_whole(path) and is_finite(path)), None)
 
 
 def prune(directory: Path) -> None:

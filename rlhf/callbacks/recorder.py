@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from rlhf.callbacks.checkpoint import checkpoint_path, prune
 from rlhf.modules.base import StageModule
+from rlhf.modules.finite import check_record
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import append_jsonl, keep_until
 from rlhf.rundir.signals import Stop, handled
@@ -99,6 +100,9 @@ class Recorder(Checkpoint):
         append_jsonl(self.directory / "samples.jsonl", [at | row for row in module.samples])
         module.samples = []
         self.began = now
+        check_record(
+            module.record, module.where()
+        )  # after it was written, for whoever looks for the cause
         write_status(
             self.status_in,
             state="running",

@@ -71,7 +71,7 @@ def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) ->
         ValueError: a class of the user's own cannot be had.
     """
     return asks(scorer, "needs_reward_model", by_default=True) or (
-        ppo.value_init == "reward_model" and trains_values(algorithm, advantage)
+        ppo.value_init != "policy" and trains_values(algorithm, advantage)
     )
 
 

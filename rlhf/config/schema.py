@@ -65,9 +65,11 @@ class PPO(Training):
     value_coef: NotNegative
     entropy_coef: NotNegative
     aggregation: Literal["token_mean", "sequence_sum", "sequence_mean", "fixed_length"]
-    value_init: Literal["reward_model", "policy"]
+    value_init: Literal["reward_model", "reward_backbone", "policy"]
     value_lr: Positive | None
     critic_warmup: Annotated[int, Field(ge=0)]
+    on_nonfinite: Literal["stop", "drop"]
+    max_nonfinite: Count
 
 
 class BestOfN(Strict):

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rlhf.data.records import Demonstration, Preference, Reward
+from rlhf.data.records import DataError, Demonstration, Preference, Reward
 
 
 class Response(NamedTuple):
@@ -66,7 +66,8 @@ def label_pairs(
     At temperature 0 the better one is always preferred. Pairs of equal responses say nothing and
     are left out, and so are pairs that gold cannot tell apart unless `ties` (their label is a coin
     flip). The draw of a pair depends on the seed and on its position in the sequence. `gold` sees
-    one prompt and one response a row. A plain string ended.
+    one prompt and one response a row. A plain string ended. Raises DataError where gold is no
+    finite number.
     """
     rng = random.Random(f"{seed}/labels")
     sides = [
@@ -74,6 +75,13 @@ def label_pairs(
         for side in (first, second)
     ]
     scores = [gold(prompts, [response.text for response in side]) for side in sides]
+    if faults := [
+        f"the gold reward of {response.text!r} to {prompt!r} is {score}: expected a finite number"
+        for side, of_side in zip(sides, scores, strict=True)
+        for prompt, response, score in zip(prompts, side, of_side, strict=True)
+        if not math.isfinite(score)
+    ]:
+        raise DataError(faults)
     pairs = []
     for prompt, a, b, gold_a, gold_b in zip(prompts, *sides, *scores, strict=True):
         draw = rng.random()

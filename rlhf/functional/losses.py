@@ -87,24 +87,25 @@ def token_nll(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def clip_fraction(
+def clipped_tokens(
     logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float | None
 ) -> Tensor:
-    """Share of the counted tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A
-    > 0, rho < 1 - clip with A < 0."""
+    """True at the counted tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A >
+    0, rho < 1 - clip with A < 0. [B, T] -> [B, T] bool; their share is PPO's clip fraction."""
     if clip is None:
-        return logp.new_zeros(())
+        return torch.zeros_like(mask)
     ratio = probability_ratio(logp, old_logp, mask)
     clipped = ((ratio > 1 + clip) & (advantages > 0)) | ((ratio < 1 - clip) & (advantages < 0))
-    return masked_mean(clipped.to(logp.dtype), mask)
+    return clipped & mask
 
 
 @torch.no_grad()
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     """1 - var(R - V) / var(R) over the mask -> scalar: 1 perfect, 0 no better than a constant;
-    NaN where the returns do not vary."""
+    NaN where the returns do not vary. The scope is what is passed in: it is no mean of batches."""
 
     def variance(x: Tensor) -> Tensor:
+        x = x.double()
         return masked_mean((x - masked_mean(x, mask)).square(), mask)
 
     total = variance(returns)

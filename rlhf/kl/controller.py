@@ -3,19 +3,22 @@
 `update` is called once per rollout, after the coefficient was used, with the KL of that rollout
 averaged over all ranks. KL is in nats per response (unit "sequence") or per token ("token"); a
 controller with a target refuses the other unit. A KL that is not finite never moves the
-coefficient. Schedules count every update, whatever the KL: they are functions of the iteration
-alone.
+coefficient. Schedules are updated after every rollout, whatever the KL, and so are functions of the
+iteration alone; a controller that follows the KL is left alone while `ppo.critic_warmup` holds the
+policy still.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
-from rlhf.arguments import positive
+from rlhf.arguments import one_of, positive
 from rlhf.kl.properties import CONTROLLERS
 
 Unit = Literal["sequence", "token"]
+# the plain log-ratio, an unbiased estimate of the KL, or the estimate that the penalty is made of
+Steering = Literal["log_ratio", "penalty"]
 State = dict[str, float]
 
 STEP_CLIP = 0.2  # of KL / target - 1, in Adaptive and AdaptiveAlpacaFarm
@@ -30,6 +33,7 @@ class Controller:
     _state: tuple[str, ...] = ("coef",)
     unit: Unit = "sequence"
     target: float | None = None
+    steered_by: Steering = "log_ratio"
 
     def __init__(self, coef: float) -> None:
         if not (math.isfinite(coef) and coef >= 0):
@@ -63,6 +67,9 @@ class Fixed(Controller):
 
 
 class _Schedule(Controller):
+    """From `coef` in the first rollout to `final` in the `iterations`-th, and then `final`. Where
+    that is the first too, it has `coef`."""
+
     _state = ("coef", "iteration")
 
     def __init__(self, coef: float, final: float, iterations: int) -> None:
@@ -76,14 +83,16 @@ class _Schedule(Controller):
 
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         self.iteration += 1
-        self.coef = self._at(min(self.iteration / self.iterations, 1.0))
+        # the first of the rollouts has `start` and the last has `final`
+        self.coef = self._at(min(self.iteration / max(self.iterations - 1, 1), 1.0))
 
     def _at(self, fraction: float) -> float:
         raise NotImplementedError
 
 
 class Linear(_Schedule):
-    """coef + (final - coef) * i / iterations after i updates, then final."""
+    """coef + (final - coef) (i - 1) / (iterations - 1) in rollout i = 1 .. iterations, then
+    final."""
 
     properties = CONTROLLERS["linear"]
 
@@ -92,7 +101,8 @@ class Linear(_Schedule):
 
 
 class Cosine(_Schedule):
-    """final + (coef - final) * (1 + cos(pi i / iterations)) / 2 after i updates, then final."""
+    """final + (coef - final) (1 + cos(pi (i - 1) / (iterations - 1))) / 2 in rollout i = 1 ..
+    iterations, then final."""
 
     properties = CONTROLLERS["cosine"]
 
@@ -109,9 +119,7 @@ class _Targeted(Controller):
     def __init__(self, coef: float, target: float, unit: Unit = "sequence") -> None:
         super().__init__(positive("coef (it is multiplied, so 0 would stay 0)", coef))
         self.target = positive("target", target)
-        if unit not in ("sequence", "token"):
-            raise ValueError(f"unit must be sequence or token, got {unit!r}")
-        self.unit = unit
+        self.unit = one_of("unit", unit, get_args(Unit))
 
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         """Raises ValueError for a KL in the other unit, or without episodes."""
@@ -155,14 +163,23 @@ class AdaptiveAlpacaFarm(_Targeted):
     """beta *= 1 + clip(KL/target - 1, +-0.2) * k_beta, whatever the rollout's size: Adaptive with
     k_beta = episodes / horizon.
 
-    AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`.
+    AlpacaFarm (arXiv 2305.14387), `rl/kl_controller.py::AdaptiveKLController`. Its code feeds the
+    clamped log-ratio of the penalty (`steered_by="penalty"`), which is larger than the KL.
     """
 
     properties = CONTROLLERS["adaptive_alpaca_farm"]
 
-    def __init__(self, coef: float, target: float, k_beta: float, unit: Unit = "sequence") -> None:
+    def __init__(
+        self,
+        coef: float,
+        target: float,
+        k_beta: float,
+        unit: Unit = "sequence",
+        steered_by: Steering = "log_ratio",
+    ) -> None:
         super().__init__(coef, target, unit)
         self.k_beta = _gain("k_beta", positive("k_beta", k_beta))
+        self.steered_by = one_of("steered_by", steered_by, get_args(Steering))
 
     def _step(self, kl: float, episodes: int) -> None:
         self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * self.k_beta

@@ -50,17 +50,6 @@ class SteeringKL:
         return self.sequence_nats if unit == "sequence" else self.token_nats
 
 
-def steering_kl(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> SteeringKL:
-    """Of the plain log-ratio, whatever estimator shapes the reward: an unbiased estimate of the KL
-    that is steered (docs/decisions/0004). All [B, T]."""
-    per_token = k1(logp.double(), ref_logp.double())
-    return SteeringKL(
-        sequence_nats=float(sequence_nats(per_token, mask)[0]),
-        token_nats=float(token_nats(per_token, mask)[0]),
-        episodes=len(logp),
-    )
-
-
 class KLPenalty:
     """The penalty coef * KL(pi || reference): coefficient, estimate, place and reference in one.
 
@@ -86,6 +75,7 @@ class KLPenalty:
         self.estimates = estimator_properties(estimator)
         self.acts = placement_properties(placement)
         self.moves_reference = reference_properties(reference).moves
+        self.follows_kl = controller_properties(controller).follows_kl
         reasons = faults(
             controller=controller_properties(controller),
             estimator=self.estimates,
@@ -161,6 +151,18 @@ class KLPenalty:
         elif self.estimates.needs_policy_samples:
             kl = token_weights(logp, old_logp, mask) * kl
         return reduce((self.coef if coef is None else coef) * kl, mask)
+
+    def steering_kl(self, logp: Tensor, ref_logp: Tensor, kl: Tensor, mask: Tensor) -> SteeringKL:
+        """Of the plain log-ratio, whatever estimator shapes the reward: an unbiased estimate of the
+        KL that is steered (docs/decisions/0004); or, where the controller is steered by the
+        penalty, of `kl`, the penalty's estimate. All [B, T]."""
+        by_penalty = getattr(self.controller, "steered_by", "log_ratio") == "penalty"
+        per_token = kl.double() if by_penalty else k1(logp.double(), ref_logp.double())
+        return SteeringKL(
+            sequence_nats=float(sequence_nats(per_token, mask)[0]),
+            token_nats=float(token_nats(per_token, mask)[0]),
+            episodes=len(logp),
+        )
 
     def update(self, kl: SteeringKL) -> None:
         """Once per rollout, after its use, with its KL over all ranks: the controller gets the

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from rlhf.digests import file_digest
 from rlhf.models.scalar import ScalarModel
+from rlhf.models.weights import check_weights
 from rlhf.randomness import generator, seeded_global_rng
 
 transformers_logging.disable_progress_bar()
@@ -150,18 +151,16 @@ def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
-    return without_dropout(
-        AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
-    )
+    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
+    check_weights(model, path)
+    return without_dropout(model)
 
 
 def load_scalar_model(path: str | Path) -> ScalarModel:
     """A reward model's directory, as `ScalarModel.save` wrote it."""
-    return ScalarModel(
-        without_dropout(
-            AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
-        )
-    )
+    model = AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
+    check_weights(model, path)
+    return ScalarModel(without_dropout(model))
 
 
 def scalar_model_from(

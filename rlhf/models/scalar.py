@@ -75,6 +75,15 @@ class ScalarModel(nn.Module):
         self.model.config.score_mean = mean + std * float(scores.mean())
         self.model.config.score_std = std * (deviation if deviation > 1e-6 else 1.0)
 
+    def with_zero_head(self) -> ScalarModel:
+        """This model, after its head was set to zeros and its normalisation dropped: every output
+        is 0."""
+        with torch.no_grad():
+            for parameter in self.head.parameters():
+                parameter.zero_()
+        self.model.config.score_mean, self.model.config.score_std = 0.0, 1.0
+        return self
+
     def save(self, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model.save_pretrained(path)
         tokenizer.save_pretrained(path)

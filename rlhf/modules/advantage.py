@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from rlhf.functional.advantages import gae
-from rlhf.functional.masking import masked_std, masked_whiten
+from rlhf.functional.losses import explained_variance
+from rlhf.functional.masking import masked_fill_zero, masked_std, masked_whiten
 from rlhf.functional.standard_errors import groups_of
 from rlhf.kl.penalty import KLPenalty
 from rlhf.types import Experience, ScoredRollout
@@ -72,6 +74,33 @@ class GAE:
         return Advantages(advantages=advantages, returns=returns, reward_unit=unit)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PaddedGAE(GAE):
+    """AlpacaFarm's GAE (`rl/ppo_trainer.py::_estimate_advantage`): sums, means and stds run over
+    all of [B, T], the padding after a response included, whose own rewards and values are 0.
+
+    Whitened rewards then give every pad the reward mean * (1 - 1/std), which flows back into the
+    response, and advantages are centred on a mean that short responses move: signs can flip.
+    """
+
+    def __call__(
+        self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
+    ) -> Advantages:
+        assert values is not None
+        padded = super().__call__(
+            masked_fill_zero(rewards, mask),
+            masked_fill_zero(values, mask),
+            torch.ones_like(mask),
+            groups,
+        )
+        assert padded.returns is not None
+        return replace(
+            padded,
+            advantages=masked_fill_zero(padded.advantages, mask),
+            returns=masked_fill_zero(padded.returns, mask),
+        )
+
+
 def to_experience(
     scored: ScoredRollout, penalty: KLPenalty, advantage: Advantage
 ) -> tuple[Experience, Tensor]:
@@ -88,3 +117,12 @@ def to_experience(
         **vars(estimate),
     )
     return experience, rewards
+
+
+def value_metrics(experience: Experience) -> dict[str, float]:
+    """`ppo/explained_variance` of the old values over all tokens of the rollout: how well the value
+    model knew it before its updates. Nothing where there are no values."""
+    values, returns = experience.values, experience.returns
+    if values is None or returns is None:
+        return {}
+    return {"ppo/explained_variance": float(explained_variance(values, returns, experience.mask))}

@@ -1,14 +1,18 @@
-"""The bases of the Lightning modules: their own count of iterations, and a learning rate that is a
-function of it."""
+"""The bases of the Lightning modules: their own count of iterations, a learning rate that is a
+function of the optimizer step, and metrics that are pooled over the steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from rlhf.functional.pooling import Mean
+from rlhf.modules.finite import check_update, check_updated
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -32,7 +36,13 @@ class StageModule(pl.LightningModule):
         self.iteration = 0
         self.record: Metrics = {}
         self.samples: list[dict[str, Any]] = []
-        self._steps: list[dict[str, torch.Tensor]] = []
+        self._means: dict[str, Mean] = {}
+        self._largest: dict[str, torch.Tensor] = {}
+        self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
+
+    def where(self, ahead: int = 0) -> str:
+        """`sft, epoch 2`: the iteration that ended last, or one ahead of it; for messages."""
+        return f"{self.stage}, {self.unit} {self.iteration + ahead}"
 
     def evaluate(self) -> Metrics:
         """Metrics on what is held out: the whole record of iteration 0."""
@@ -47,35 +57,66 @@ class StageModule(pl.LightningModule):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         pass
 
-    def log_step(self, **metrics: torch.Tensor) -> None:
-        """Numbers of one batch, averaged over the iteration by `step_means` (`..._max`: the
-        largest)."""
-        self._steps.append({name: value.detach() for name, value in metrics.items()})
+    def log_step(self, largest: Mapping[str, torch.Tensor] | None = None, **means: Mean) -> None:
+        """Numbers of one micro-batch, pooled until the iteration ends: they are the same for every
+        split of its steps. Of those in `largest` the largest is kept."""
+        for name, mean in means.items():
+            self._means[name] = self._means[name] + mean if name in self._means else mean
+        for name, value in (largest or {}).items():
+            new, before = value.detach(), self._largest.get(name)
+            self._largest[name] = new if before is None else torch.maximum(before, new)
 
     def step_means(self) -> Metrics:
-        steps, self._steps = self._steps, []
-        columns = {
-            name: torch.stack([step[name] for step in steps])
-            for name in (steps[0] if steps else {})
-        }
-        return {
-            name: float(column.max() if name.endswith("_max") else column.mean())
-            for name, column in columns.items()
+        """The pooled numbers, and begins anew."""
+        means, largest = self._means, self._largest
+        self._means, self._largest = {}, {}
+        return {name: float(mean) for name, mean in means.items()} | {
+            name: float(value) for name, value in largest.items()
         }
 
-    def progress(self, batch_idx: int) -> float:
-        """Share of the training that is done, in [0, 1]."""
-        return (self.iteration + batch_idx / self.batches_an_iteration()) / self.iterations
+    # --- optimizer steps
 
-    def batches_an_iteration(self) -> int:
-        return int(self.trainer.num_training_batches)
+    def steps_an_iteration(self) -> int:
+        """Optimizer steps, where nothing ends the iteration early."""
+        batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        return -(-int(batches) // together)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        factor = lr_factor(self.lr_schedule, self.progress(batch_idx), self.lr_warmup)
+        """All micro-batches of a step have the step's learning rate."""
+        each = self.steps_an_iteration()
+        step = self.iteration * each + batch_idx // self.trainer.accumulate_grad_batches
+        factor = lr_factor(self.lr_schedule, step, self.iterations * each, self.lr_warmup)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = group["initial_lr"] * factor
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips by the norm over all parameters together, and logs it as it was before; beside it
+        the learning rate of the first group, which is the policy's. Called once a step."""
+        parameters = [
+            p for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
+        norm = get_total_norm([p.grad for p in parameters])
+        losses, self._losses = self._losses, []
+        step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
+        check_update(losses, norm, self.named_parameters(), step)
+        if gradient_clip_val:
+            clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        self.log_step(
+            largest={"grad_norm_max": norm},
+            grad_norm=Mean.over(norm, 1),
+            lr=Mean.over(float(optimizer.param_groups[0]["lr"]), 1),
+        )
+
+    def on_before_backward(self, loss: torch.Tensor) -> None:
+        self._losses.append(loss.detach())
+
     def on_train_epoch_end(self) -> None:
+        check_updated(self.named_parameters(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
 
@@ -120,16 +161,19 @@ class SupervisedModule(StageModule):
         return means | self.evaluate()
 
 
-def lr_factor(schedule: str, progress: float, warmup: float = 0.0) -> float:
-    """The factor on the base learning rate at `progress` in [0, 1], the share of all steps done: no
+def lr_factor(schedule: str, step: int, steps: int, warmup: float = 0.0) -> float:
+    """The factor on the base learning rate of optimizer step `step` of `steps` (from 0): no
     scheduler state to save.
 
-    Linear warm-up from 0 over the first `warmup` share, then with q the share of what is left:
-    constant 1, linear 1 - q, cosine (1 + cos(pi q)) / 2.
+    `warmup` is a share of the steps: w = round(warmup steps) of them, at least 1, have (step + 1) /
+    w, so the first is above 0 and the last is full. Then with q = (step - w) / (steps - w):
+    constant 1, linear 1 - q, cosine (1 + cos(pi q)) / 2, each 1 at the first of these steps and
+    above 0 at the last.
     """
-    if warmup > 0 and progress < warmup:
-        return progress / warmup
-    q = min(1.0, (progress - warmup) / (1.0 - warmup)) if warmup < 1 else 1.0
+    w = max(1, round(warmup * steps)) if warmup > 0 else 0
+    if step < w:
+        return (step + 1) / w
+    q = min(1.0, (step - w) / max(1, steps - w))
     if schedule == "constant":
         return 1.0
     if schedule == "linear":

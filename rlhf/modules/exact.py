@@ -13,6 +13,7 @@ from rlhf.models.checks import vocabulary_size
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
+from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.types import Minibatch, PromptBatch
 
 
@@ -39,6 +40,8 @@ class ExactView:
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64."""
         scored, mask = self.module.score(self.rollout), self.rollout.mask
+        scores = {**judge_sources(scored.judge_scores), "score of the scorer": scored.score}
+        require_finite(scores, mask, self.rollout.prompt.texts, "every response, listed")
         logp, ref_logp = (
             self.by_prompt(masked_sum(x.double(), mask, dim=1))
             for x in (scored.logp, scored.ref_logp)

@@ -12,14 +12,17 @@ from torch import Tensor
 
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy
-from rlhf.functional.masking import Reduce, aggregate, masked_mean, masked_sum
-from rlhf.kl.penalty import KLPenalty, SteeringKL, steering_kl
-from rlhf.modules.advantage import Advantage, to_experience
+from rlhf.functional.masking import Reduce, aggregate, masked_sum
+from rlhf.functional.pooling import Mean
+from rlhf.kl.penalty import KLPenalty, SteeringKL
+from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
+from rlhf.rollout.finite import check_experience
 from rlhf.rollout.probe import logp_gap
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
@@ -52,14 +55,15 @@ class OnlineModule(PolicyModule):
         self.advantage = advantage
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
+        self.warn = FirstWarning()  # of what a rollout's counts show
+        self.drawn = 0  # responses of the rollout, those that were left out among them
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
         # local KL summed over the tokens of each micro-batch of the step under way
         self._step_kl: list[float] = []
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
-        """The whole loss of a minibatch, its token losses made one number by `reduce`. Changes
-        nothing."""
+        """The whole loss of a minibatch, its token losses summed up by `reduce`. Pure."""
         raise NotImplementedError
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -92,11 +96,20 @@ class OnlineModule(PolicyModule):
         iteration, settings = self.iteration + 1, self.settings
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
-            scored = self.score(self.respond(prompts, "rollout", iteration))
-            gap = logp_gap(scored.rollout, scored.logp, settings.sampling)
+            drawn = self.score(self.respond(prompts, "rollout", iteration))
+        where, self.drawn = self.where(1), len(drawn.score)
+        scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
-        self.steering = steering_kl(scored.logp, scored.ref_logp, scored.rollout.mask)
-        self.collected = rollout_metrics(scored, rewards, self.kl, self.steering) | gap
+        check_experience(self.experience, where)
+        self.steering = self.kl.steering_kl(
+            scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask
+        )
+        self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
+        self.collected |= value_metrics(self.experience)
+        self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
+        with self.precision():
+            self.collected |= logp_gap(scored.rollout, scored.logp, settings.sampling)
+        self.warn(self.collected, where)
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
@@ -120,8 +133,12 @@ class OnlineModule(PolicyModule):
         losses, old = self.loss(batch, reduce), batch.experience
         moved = local_kl(losses.logp, old.logp, old.mask, reduce=masked_sum)
         self._watch_step(float(moved), batch)
-        terms = {name: term * batch.splits for name, term in losses.terms.items()}
-        self.log_step(**terms, **losses.statistics)
+        # a part of a step: over the iteration the mean over its steps of what each descended
+        terms = {
+            name: Mean(term.detach().double(), 1 / batch.splits)
+            for name, term in losses.terms.items()
+        }
+        self.log_step(losses.largest, **terms, **losses.means)
         return losses.total * batch.splits
 
     def with_limits(
@@ -153,10 +170,8 @@ class OnlineModule(PolicyModule):
             total=policy_loss + kl_loss + region_loss - bonus,
             logp=logp.detach(),
             terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
-            statistics={
-                "log_ratio_max": ratio.abs().max(),
-                "entropy": masked_mean(entropies.detach(), mask),
-            },
+            means={"entropy": Mean.of(entropies, mask)},
+            largest={"log_ratio_max": ratio.abs().max()},
         )
 
     def _watch_step(self, summed: float, batch: Minibatch) -> None:
@@ -168,13 +183,8 @@ class OnlineModule(PolicyModule):
             self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
             self._step_kl = []
 
-    def batches_an_iteration(self) -> int:
-        rows = self.settings.minibatch_size
-        return (
-            self.settings.inner_epochs
-            * (self.steering.episodes // rows)
-            * (rows // self.settings.forward_rows)
-        )
+    def steps_an_iteration(self) -> int:
+        return self.settings.inner_epochs * -(-self.drawn // self.settings.minibatch_size)
 
     # --- the iteration's end
 
@@ -182,14 +192,17 @@ class OnlineModule(PolicyModule):
         moved = self._moved()
         record = {
             **self.collected,
-            "episodes": self.iteration * self.steering.episodes,
+            "episodes": self.iteration * self.drawn,
             "trust_region/kl": moved,
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
         }
-        # before that the policy stands still and no coefficient could have moved it
-        if self.iteration > self.settings.critic_warmup:
+        # before that the policy stands still and no coefficient could have moved it: what answers a
+        # KL waits; a schedule is a function of the iteration and does not
+        trained = self.iteration > self.settings.critic_warmup
+        if trained or not self.kl.follows_kl:
             self.kl.update(self.steering)
+        if trained:
             self.trust_region.update(moved)
         every = self.settings.evaluation.every
         if self.iteration % every == 0 or self.iteration == self.iterations:
@@ -215,11 +228,13 @@ class OnlineModule(PolicyModule):
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
             "reference": reference.state_dict() if self.kl.moves_reference else None,
+            "nonfinite_in_a_row": self.finite.in_a_row,
         }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.kl.load_state_dict(state["kl"])
         self.trust_region.load_state_dict(state["trust_region"])
+        self.finite.in_a_row = state["nonfinite_in_a_row"]
         if state["reference"] is not None:
             self.parts.reference.model.load_state_dict(state["reference"])
 

@@ -10,9 +10,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf.functional.masking import Mode
+from rlhf.functional.pooling import Mean
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import Engine, Sampling
+from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
 from rlhf.types import PromptBatch
 
@@ -41,6 +43,8 @@ class OnlineSettings:
     entropy_coef: float
     aggregation: Mode
     critic_warmup: int
+    on_nonfinite: OnNonfinite
+    max_nonfinite: int
     lr_schedule: str
     lr_warmup: float
     evaluation: EvaluationSettings
@@ -82,4 +86,5 @@ class Losses:
     total: Tensor  # to descend
     logp: Tensor  # [B, T] of the policy at this step, without gradient
     terms: dict[str, Tensor]  # parts of the loss: over the micro-batches they add up
-    statistics: dict[str, Tensor]  # over the micro-batches they are averaged (`..._max`: largest)
+    means: dict[str, Mean]  # shares and means, whose sums are pooled
+    largest: dict[str, Tensor]  # of these the largest is kept

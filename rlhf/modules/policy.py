@@ -14,8 +14,10 @@ from rlhf.models.policy import PolicyReader
 from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.randomness import generator
+from rlhf.rollout.counts import NONFINITE
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import evaluate, kl_metrics
+from rlhf.rollout.finite import FiniteResponses
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -35,6 +37,7 @@ class PolicyModule(StageModule):
         )
         self.parts, self.policy, self.settings = parts, parts.policy, settings
         self.measures: list[Callable[[], Metrics]] = []
+        self.finite = FiniteResponses(action=settings.on_nonfinite, at_most=settings.max_nonfinite)
 
     def on_fit_start(self) -> None:
         parts = self.parts
@@ -85,12 +88,15 @@ class PolicyModule(StageModule):
         with self.precision():
             rollout = self.respond(heldout, "evaluation", 0)
             view = self.reader.view(parts.start, rollout)
-            metrics, self.samples = evaluate(
-                parts.judges.read(rollout),
-                view,
-                parts.scorer,
-                samples=self.settings.evaluation.samples,
+            read = parts.judges.read(rollout)
+            where = self.where()
+            responses, view, score = self.finite.of_evaluation(
+                read, view, parts.scorer(read), where
             )
+            samples = self.settings.evaluation.samples
+            metrics, self.samples = evaluate(responses, view, score, samples=samples)
+            metrics[f"eval/{NONFINITE}"] = len(rollout.tokens) - len(score)
+            rollout = responses.rollout
             if parts.reference is not parts.start:
                 log_ratio = view.logp - parts.reference.logp(rollout)
                 distance = sequence_nats(log_ratio, rollout.mask)[0]

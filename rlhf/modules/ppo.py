@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.losses import (
-    clip_fraction,
     clipped_policy_loss,
+    clipped_tokens,
     clipped_value_loss,
-    explained_variance,
 )
 from rlhf.functional.masking import Reduce
+from rlhf.functional.pooling import Mean
 from rlhf.modules.online import OnlineModule
 from rlhf.modules.parts import Losses
 from rlhf.types import Minibatch
@@ -36,26 +36,22 @@ class PPOModule(OnlineModule):
         )
         # the KL to the reference stands in the rewards, as in InstructGPT (Eq. 2), or here
         actor = self.with_limits(policy_loss, logits, logp, batch, reduce)
-        statistics = {
-            "clip_fraction": clip_fraction(
-                actor.logp, old.logp, old.advantages, mask, settings.policy_clip
-            )
-        }
+        clipped = clipped_tokens(actor.logp, old.logp, old.advantages, mask, settings.policy_clip)
+        means = {"clip_fraction": Mean.of(clipped, mask)} | actor.means
         if self.value_model is None:
-            return replace(actor, statistics=statistics | actor.statistics)
+            return replace(actor, means=means)
         assert old.values is not None and old.returns is not None
         values = self.value_model.values(rollout.sequence, rollout.attention, mask.shape[1])
         # clipped around the old values as the ratio is around 1 (openai/baselines, ppo2)
         value_loss = clipped_value_loss(
             values, old.values, old.returns, mask, settings.value_clip, reduce=reduce
         )
-        statistics["explained_variance"] = explained_variance(old.values, old.returns, mask)
         policy_total = (
             actor.total.detach() if self.iteration < settings.critic_warmup else actor.total
         )
-        return Losses(
+        return replace(
+            actor,
             total=policy_total + settings.value_coef * value_loss,
-            logp=actor.logp,
-            terms={"policy_loss": policy_loss, "value_loss": value_loss} | actor.terms,
-            statistics=statistics | actor.statistics,
+            terms={"value_loss": value_loss} | actor.terms,
+            means=means,
         )

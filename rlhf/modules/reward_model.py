@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rlhf.functional.losses import bradley_terry
+from rlhf.functional.pooling import Mean, pooled
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import PreferenceBatch
@@ -43,7 +44,10 @@ class RewardModule(SupervisedModule):
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
         chosen, rejected = self.scores(batch)
         loss = self.loss(chosen, rejected, batch)
-        self.log_step(loss=loss, accuracy=(chosen > rejected).float().mean())
+        right = chosen > rejected
+        self.log_step(
+            loss=Mean.over(loss, len(right)), accuracy=Mean.of(right, torch.ones_like(right))
+        )
         return loss
 
     @torch.no_grad()
@@ -54,14 +58,15 @@ class RewardModule(SupervisedModule):
         for batch in self.heldout():
             batch = batch.to(self.device)
             chosen, rejected = self.scores(batch)
-            losses.append(self.loss(chosen, rejected, batch) * len(chosen))
+            losses.append(Mean.over(self.loss(chosen, rejected, batch), len(chosen)))
             gaps.append(chosen - rejected)
         if not gaps:
             return {}
         gap = torch.cat(gaps)
         return {
-            "val/loss": float(torch.stack(losses).sum()) / len(gap),
+            "val/loss": float(pooled(losses)),
             "val/accuracy": float((gap > 0).float().mean()),
+            "val/pairs": len(gap),
             "val/calibration_error": calibration_error(gap),
         }
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rlhf.functional.losses import token_nll
+from rlhf.functional.pooling import Mean, pooled
 from rlhf.models.policy import response_logits
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import DemonstrationBatch
@@ -29,17 +30,15 @@ class SFTModule(SupervisedModule):
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         loss = self.nll(batch)
-        self.log_step(loss=loss)
+        self.log_step(loss=Mean.over(loss, batch.loss_mask[:, 1:].sum()))
         return loss
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """Held-out loss in nats per token, weighted by tokens, and perplexity = exp(loss)."""
-        total = tokens = 0.0
-        for batch in self.heldout():
-            batch = batch.to(self.device)
-            counted = float(batch.loss_mask[:, 1:].sum())
-            total += float(self.nll(batch)) * counted
-            tokens += counted
-        loss = total / tokens if tokens else math.nan
+        batches = (batch.to(self.device) for batch in self.heldout())
+        mean = pooled(Mean.over(self.nll(b), b.loss_mask[:, 1:].sum()) for b in batches)
+        if not float(mean.count):
+            return {}
+        loss = float(mean)
         return {"val/loss": loss, "val/perplexity": math.exp(min(loss, 80.0))}

@@ -12,7 +12,7 @@ from rlhf.functional.kl import k1, k2, k3, log_ratio_clip_fraction, sequence_nat
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.functional.standard_errors import groups_of, mean_and_error
 from rlhf.kl.penalty import KLPenalty, SteeringKL
-from rlhf.rollout.score import Responses, Scorer
+from rlhf.rollout.score import Responses
 from rlhf.types import Rollout, ScoredRollout, TokenView
 
 Metrics = dict[str, float]
@@ -84,13 +84,14 @@ def rollout_metrics(
 
 
 def evaluate(
-    responses: Responses, view: TokenView, scorer: Scorer, *, samples: int
+    responses: Responses, view: TokenView, score: Tensor, *, samples: int
 ) -> tuple[Metrics, list[dict[str, Any]]]:
     """Metrics under `eval/` and the first `samples` responses with their scores and KL. The metric
-    `ppo/score` is what the scorer makes of them, unclipped and before the KL."""
+    `ppo/score` is the mean of `score` [B]: what the scorer makes of them, unclipped and before the
+    KL."""
     rollout, groups = responses.rollout, groups_of(responses.prompts)
     metrics = kl_metrics(rollout, view) | response_metrics(rollout, view.entropy)
-    metrics |= mean_and_se("ppo/score", scorer(responses), groups)
+    metrics |= mean_and_se("ppo/score", score, groups)
     for name, score in responses.scores.items():
         metrics |= mean_and_se(f"reward/{name}", score, groups)
     table = [sample(responses, view, row) for row in range(min(samples, len(responses.prompts)))]

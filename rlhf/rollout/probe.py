@@ -3,8 +3,6 @@ a model once a run, and of every rollout."""
 
 from __future__ import annotations
 
-import logging
-
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -12,11 +10,10 @@ from transformers import PreTrainedModel
 from rlhf.models.checks import positions_of
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
+from rlhf.rollout.counts import GAP, OFF
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rundir.errors import ModelError
 from rlhf.types import PromptBatch, Rollout
-
-log = logging.getLogger(__name__)
 
 LENGTHS = (1, 2, 3, 5, 8)  # of the prompts, in tokens: padded on the left by different amounts
 NEW_TOKENS = 8
@@ -109,23 +106,14 @@ def probe(engine: Engine, model: PreTrainedModel, ids: Tensor) -> None:
 
 def logp_gap(rollout: Rollout, logp: Tensor, sampling: Sampling) -> dict[str, float]:
     """`rollout/logp_gap`: the largest |log-probability at sampling - recomputed| of a response
-    token, in nats. Empty where top-k or top-p cut the distribution that is sampled: then the two
-    are of different distributions.
+    token, in nats; `rollout/logp_off`: 1 where it is beyond rounding in the precision of now.
 
-    logp [B, T] of the training forward, 0 where masked. A warning where it is beyond rounding in
-    the precision of now.
+    logp [B, T] of the training forward, 0 where masked. Empty where top-k or top-p cut the
+    distribution that is sampled: then the two are of different distributions.
     """
     if sampling.top_k > 0 or sampling.top_p < 1.0:
         return {}
-    gap = _largest(rollout.logp - logp)
-    kind = logp.device.type
+    gap, kind = _largest(rollout.logp - logp), logp.device.type
     mixed = torch.is_autocast_enabled(kind)
     limit = tolerance(torch.get_autocast_dtype(kind) if mixed else torch.float32)
-    if gap > limit:
-        log.warning(
-            "rollout/logp_gap: a token was drawn with a log-probability %.2g nats from the one"
-            " that training computes (%g would be rounding): its ratio and KL are that far off",
-            gap,
-            limit,
-        )
-    return {"rollout/logp_gap": gap}
+    return {GAP: gap, OFF: float(not gap <= limit)}

@@ -35,6 +35,14 @@ class Responses:
         """Without EOS; decoded once, when somebody asks."""
         return decode(self.rollout, self.tokenizer)
 
+    def rows(self, index: Tensor) -> Responses:
+        """The responses `index` [N], in that order."""
+        return Responses(
+            rollout=self.rollout.rows(index),
+            tokenizer=self.tokenizer,
+            scores={name: score[index.to(score.device)] for name, score in self.scores.items()},
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judges:

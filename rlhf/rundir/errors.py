@@ -28,3 +28,7 @@ class ModelError(ValueError):
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = list(faults)
         super().__init__("; ".join(self.faults))
+
+
+class NonFinite(RunFailed):
+    """A number that a stage needs is NaN or infinite: nothing of it is saved or published."""

@@ -28,6 +28,7 @@ from rlhf.runs import ready
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
+    parents_warnings,
     run_facts,
     summarise_artifact,
     summarise_run,
@@ -77,6 +78,8 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
 def _go_through_stages(context: StageContext, prints: Mapping[str, str]) -> Summary:
     """The stages that the run needs, each where its parents are there."""
     paths = artifacts(context, prints)
+    for warning in parents_warnings(paths):
+        log.warning("%s", warning)
     stage = STAGES[context.cfg.stage]
     if stage.is_run:
         return _train_here(context, stage, prints, paths)

@@ -13,6 +13,7 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
+from rlhf.rollout.counts import totals
 from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
@@ -49,18 +50,19 @@ def summarise_run(
         for name, value in first.items()
         if name.startswith("eval/reward/")
     }
-    coef, pieces = context.cfg.kl.coef, kl_properties(context.cfg.kl)
+    coef, pieces = float(last["kl/coef"]), kl_properties(context.cfg.kl)
     return {
         **run_facts(context),
         "status": "finished",
         "stage": stage.name,
         "iterations": last["iteration"],
         "episodes": last["episodes"],
-        "kl.coef": coef,
-        "kl.coef_final": last["kl/coef"],  # that shaped the last rollout
+        "kl.coef": context.cfg.kl.coef,
+        "kl.coef_final": coef,  # that shaped the last rollout
         **kl_pieces(context.cfg),
         # the divergence that the gradient of the penalty descends
         "kl.descends": descends(pieces["estimator"], pieces["placement"]),
+        # at the coefficient in force: not to be compared with that of another coefficient
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
@@ -69,9 +71,18 @@ def summarise_run(
         **context.fitted.counts,
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
-        "warnings": cautions(context.cfg),
+        "warnings": [*cautions(context.cfg), *parents_warnings(parents), *totals(records)],
         "wall_seconds": _seconds(directory),
     }
+
+
+def parents_warnings(parents: Parents) -> list[str]:
+    """What is to be known of the artifacts that a run stands on, as their makers wrote it down."""
+    return [
+        f"{stage} {path.name[:8]}: {warning}"
+        for stage, path in parents.items()
+        for warning in manifest_of(path)["metrics"].get("warnings", ())
+    ]
 
 
 def summarise_artifact(context: StageContext, artifact: Path) -> Summary:

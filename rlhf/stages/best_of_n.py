@@ -15,6 +15,7 @@ from rlhf.oracle import best_of_n_mean, bon_kl
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import mean_and_se
+from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext
@@ -76,7 +77,14 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
         batch = collate_prompts(context.tokenizer, rows, context.fitted.limit)
         draws = generator(settings.seed, "best_of_n", "responses", start, device=context.device)
         responses = judges.read(engine.respond(batch.to(context.device), sampling, draws))
-        for name, score in {"": scorer(responses), **responses.scores}.items():
+        rank_by, rollout = scorer(responses), responses.rollout
+        sources = {
+            "log-probabilities of the SFT policy": rollout.logp,
+            **judge_sources(responses.scores),
+            "score of the scorer": rank_by,
+        }
+        require_finite(sources, rollout.mask, responses.prompts, "best_of_n")
+        for name, score in {"": rank_by, **responses.scores}.items():
             parts.setdefault(name, []).append(score.cpu())
     scores = {
         name: torch.cat(column).view(len(heldout), settings.samples)

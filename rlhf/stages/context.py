@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 # Raised when the code of a stage changes what the same config gives: artifacts of older code are
 # then no longer found.
-CODE_VERSION = 1
+CODE_VERSION = 2
 Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
 
 

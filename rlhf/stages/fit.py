@@ -14,6 +14,7 @@ from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
+from rlhf.rundir.errors import NonFinite
 from rlhf.tracking.base import Tracker
 
 
@@ -68,6 +69,11 @@ def fit(
         default_root_dir=str(directory),
         use_distributed_sampler=False,
     )
-    trainer.fit(
-        module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
-    )
+    try:
+        trainer.fit(
+            module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
+        )
+    except NonFinite as error:
+        last = last_checkpoint(directory)
+        start = "begins anew" if last is None else f"goes on from {last}"
+        raise NonFinite(f"{error}. Nothing of it is saved; the same command {start}") from error

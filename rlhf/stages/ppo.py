@@ -107,16 +107,18 @@ def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
 
 
 def value_model(cfg: Config, policy: PreTrainedModel, reward_model: Path | None) -> ScalarModel:
-    """A copy of the reward model (Stiennon et al. 2020, arXiv 2009.01325), or the policy's
-    backbone under a head of zeros."""
-    if cfg.ppo.value_init == "reward_model":
-        if reward_model is None:
-            raise ValueError(
-                "ppo.value_init=reward_model needs a reward model: set ppo.value_init=policy or"
-                " scorer=reward_model"
-            )
-        return load_scalar_model(reward_model)
-    return scalar_model_from(policy, seed=cfg.seed, head_std=0.0)
+    """A copy of the reward model (Stiennon et al. 2020, arXiv 2009.01325); or a head of zeros on
+    the reward model's backbone (AlpacaFarm) or on the policy's."""
+    start = cfg.ppo.value_init
+    if start == "policy":
+        return scalar_model_from(policy, seed=cfg.seed, head_std=0.0)
+    if reward_model is None:
+        raise ValueError(
+            f"ppo.value_init={start} needs a reward model: set ppo.value_init=policy or"
+            " scorer=reward_model"
+        )
+    values = load_scalar_model(reward_model)
+    return values.with_zero_head() if start == "reward_backbone" else values
 
 
 def make_optimizer(

@@ -3,7 +3,8 @@ policy's own responses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.finite import judge_sources, require_finite
+from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.sft import train_on_rows
 from rlhf.tracking.base import Tracker
@@ -70,7 +73,19 @@ def train_reward_model(
     if settings.normalize:
         metrics |= normalize(context, model, sft, settings.normalize_samples)
     model.save(work, context.tokenizer)
-    return metrics
+    return {**metrics, "warnings": chance_warning(metrics)}
+
+
+def chance_warning(metrics: Mapping[str, Any]) -> list[str]:
+    """A sentence where the accuracy on n held-out pairs is not above 1/2 by two standard errors of
+    guessing, 2 sqrt(1/4 / n) = 1 / sqrt(n); empty where it is, or where no pair is held out."""
+    accuracy, pairs = metrics.get("val/accuracy"), metrics.get("val/pairs")
+    if accuracy is None or not pairs or accuracy > 0.5 + (error := pairs**-0.5):
+        return []
+    return [
+        f"the reward model ranks {accuracy:.1%} of {pairs} held-out pairs right, which is not above"
+        f" guessing by two standard errors (50 % + {error:.1%}): what PPO maximises may say nothing"
+    ]
 
 
 def normalize(
@@ -81,9 +96,15 @@ def normalize(
     parts = sample_responses(context, sft, samples, "normalize", context.fitted.prompts.train)
     model.to(context.device)
     with torch.no_grad():
-        model.normalize(torch.cat([model.score(part.sequence, part.attention) for part in parts]))
+        scores = [model.score(part.sequence, part.attention) for part in parts]
+    for part, score in zip(parts, scores, strict=True):
+        where = "reward_model, reward_model.normalize"
+        require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)
+    model.normalize(torch.cat(scores))
     model.cpu()
     mean, std = model.normalization
+    if not (math.isfinite(mean) and math.isfinite(std)):
+        raise NonFinite(f"reward_model: its scores have mean {mean} and std {std}: they overflow")
     return {"score_mean": mean, "score_std": std}
 
 
@@ -102,7 +123,10 @@ def sample_responses(
             context.tokenizer, drawn[start : start + SAMPLE_ROWS], context.fitted.limit
         )
         draws = generator(seed, "reward_model", purpose, start, device=context.device)
-        parts.append(engine.respond(batch.to(context.device), sampling, draws))
+        part = engine.respond(batch.to(context.device), sampling, draws)
+        sources = {"log-probabilities of the SFT policy": part.logp}
+        require_finite(sources, part.mask, part.prompt.texts, f"reward_model, {purpose}")
+        parts.append(part)
     return parts
 
 

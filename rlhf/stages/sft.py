@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,15 @@ from rlhf.data.collate import collate_demonstrations, pad_id
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import Split
 from rlhf.digests import digest
+from rlhf.models.eos import ignored_eos_warning
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
@@ -35,6 +39,9 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     policy, fill = context.initial_policy(), pad_id(context.tokenizer)
+    warnings = ignored_eos_warning(policy, context.tokenizer)
+    for warning in warnings:
+        log.warning("%s", warning)
     metrics = train_on_rows(
         context,
         "sft",
@@ -47,7 +54,7 @@ def train_sft(
         tracker=tracker,
     )
     context.model.save(policy, context.tokenizer, work)
-    return metrics
+    return {**metrics, "warnings": warnings}
 
 
 def train_on_rows(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf.metrics import KL, MLFLOW_LINES, OBJECTIVE
+from rlhf.metrics import KL, MLFLOW_LINES
 from rlhf.tracking.links import BY_NAME, compact, with_tags
 from rlhf.tracking.state import now
 from rlhf.tracking.store import Client
@@ -60,7 +60,7 @@ def save_views(
 
 def runs_view(sweep: str, rewards: Sequence[str], params: Sequence[str]) -> dict[str, Any]:
     """All runs by name: rewards and KL at the end, and what the sweep varies."""
-    metrics = [f"metrics.`final/{key}`" for key in (*rewards, KL, OBJECTIVE)]
+    metrics = [f"metrics.`final/{key}`" for key in (*rewards, KL)]
     columns = [*metrics, *(f"params.`{key}`" for key in params)]
     return {
         "searchFilter": with_tags({"sweep": sweep, "stage": "ppo"}),

@@ -60,7 +60,7 @@ def test_files_rows_and_answer(gamed, rundirs):
         "kl.controller",
         "seed",
         "stage",
-        "objective",
+        "reward/proxy",
     ]
     assert {
         "reward/proxy",

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from rlhf.data.labelling import Response, label_pairs, preferred
-from rlhf.data.records import Preference
+from rlhf.data.records import DataError, Preference
 
 
 def length(prompts, responses):
@@ -64,3 +64,15 @@ def test_ties_are_coin_flips_or_left_out():
         )
         == ()
     )
+
+
+def test_a_gold_reward_that_is_no_number_labels_nothing():
+    def gold(prompts, responses):
+        return [math.nan if r == "b" else math.inf if r == "c" else 0.0 for r in responses]
+
+    with pytest.raises(DataError) as error:
+        label_pairs(["p", "q"], ["a", "b"], ["c", "a"], gold, temperature=1.0, seed=0)
+    assert error.value.faults == [
+        "the gold reward of 'b' to 'q' is nan: expected a finite number",
+        "the gold reward of 'c' to 'p' is inf: expected a finite number",
+    ]

@@ -6,8 +6,8 @@ from torch import Tensor, tensor
 
 from rlhf.functional.losses import (
     bradley_terry,
-    clip_fraction,
     clipped_policy_loss,
+    clipped_tokens,
     clipped_value_loss,
     explained_variance,
     token_nll,
@@ -35,7 +35,7 @@ def test_policy_clip(ratio: float, advantage: float, loss: float, flows: bool) -
     assert logp.grad is not None
     assert value.item() == pytest.approx(loss)
     assert logp.grad.item() == pytest.approx(-advantage * ratio if flows else 0.0)
-    assert clip_fraction(logp, old, advantages, ONE, 0.2).item() == float(not flows)
+    assert clipped_tokens(logp, old, advantages, ONE, 0.2).item() is not flows
 
 
 def test_policy_clip_off() -> None:
@@ -43,7 +43,7 @@ def test_policy_clip_off() -> None:
     assert clipped_policy_loss(
         logp, torch.zeros(1, 1), tensor([[1.0]]), ONE, None
     ).item() == pytest.approx(-3.0)
-    assert clip_fraction(logp, torch.zeros(1, 1), tensor([[1.0]]), ONE, None).item() == 0.0
+    assert not clipped_tokens(logp, torch.zeros(1, 1), tensor([[1.0]]), ONE, None).item()
 
 
 def test_policy_loss_is_finite_for_any_ratio() -> None:
@@ -106,7 +106,7 @@ def test_mask_after_eos() -> None:
             value,
             nll,
             *grads,
-            clip_fraction(x, y, y, mask, 0.2),
+            clipped_tokens(x, y, y, mask, 0.2),
             explained_variance(x, y, mask),
         ]
 
@@ -128,7 +128,7 @@ def test_empty_mask() -> None:
     none, x = torch.zeros(2, 3, dtype=torch.bool), torch.randn(2, 3)
     assert clipped_policy_loss(x, x, x, none, 0.2).item() == 0.0
     assert clipped_value_loss(x, x, x, none, 0.2).item() == 0.0
-    assert clip_fraction(x, x, x, none, 0.2).item() == 0.0
+    assert not clipped_tokens(x, x - 1, x, none, 0.2).any()
 
 
 def test_rm_loss() -> None:

@@ -65,14 +65,21 @@ def test_linear_and_cosine_by_hand() -> None:
         seen.append((linear.coef, cosine.coef))
         linear.update(math.nan, 1)  # schedules do not look at the KL
         cosine.update(5.0, 1, unit="token")
-    assert [s[0] for s in seen] == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
-    root = math.cos(math.pi / 4)
-    assert [s[1] for s in seen] == pytest.approx(
-        [1.0, (1 + root) / 2, 0.5, (1 - root) / 2, 0.0, 0.0]
-    )
-    up = Linear(0.0, 0.3, 1)
-    up.update(0.0, 1)
-    assert up.coef == 0.3
+    assert [s[0] for s in seen] == pytest.approx([1.0, 2 / 3, 1 / 3, 0.0, 0.0, 0.0])
+    # cos(60 degrees) = 1/2: weights (1 + 1/2) / 2 and (1 - 1/2) / 2
+    assert [s[1] for s in seen] == pytest.approx([1.0, 0.75, 0.25, 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("schedule", [Linear, Cosine])
+def test_schedule_counts_the_last_value_shapes_the_last_rollout(schedule: Any) -> None:
+    for rollouts in (2, 3, 7):
+        controller, shaped = schedule(0.1, 0.3, rollouts), []
+        for _ in range(rollouts):
+            shaped.append(controller.coef)
+            controller.update(1.0, 8)
+        assert (shaped[0], shaped[-1]) == (0.1, 0.3)
+    one = schedule(0.1, 0.3, 1)
+    assert one.coef == 0.1  # a single rollout is the first
 
 
 def test_pid_by_hand() -> None:

@@ -3,9 +3,9 @@ import torch
 from torch import Tensor, tensor
 
 from rlhf.functional.masking import masked_sum
-from rlhf.kl.controller import Adaptive, Controller, Dual, Fixed
+from rlhf.kl.controller import Adaptive, AdaptiveAlpacaFarm, Controller, Dual, Fixed
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
-from rlhf.kl.penalty import KLPenalty, SteeringKL, shaped_rewards, steering_kl
+from rlhf.kl.penalty import KLPenalty, SteeringKL, shaped_rewards
 from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
 from rlhf.kl.properties import UNKNOWN, descends
 from rlhf.kl.reference import SFT, Synced
@@ -223,11 +223,28 @@ def test_controller_once() -> None:
 
 def test_the_kl_that_steers_is_the_plain_log_ratio() -> None:
     """By hand: rows of 0.2 and 0.9, five tokens; what is masked does not count."""
-    steering = steering_kl(KL_TOKENS, torch.zeros(2, 3), MASK)
+    shaped_by = 100 * KL_TOKENS  # an estimate that the penalty is made of
+    steering = penalty().steering_kl(KL_TOKENS, torch.zeros(2, 3), shaped_by, MASK)
     assert steering.sequence_nats == pytest.approx(1.1 / 2)
     assert steering.token_nats == pytest.approx(1.1 / 5)
     assert steering.episodes == 2
     assert steering.nats("sequence") == steering.sequence_nats != steering.nats("token")
+
+
+def test_alpaca_farms_controller_can_be_steered_by_the_clamped_estimate() -> None:
+    """By hand: log-ratios 1, -1 and 0.4, -0.2 give a KL of 0.1 nats a response; clamped, 0.7. The
+    target of 0.5 lies between, so one lowers the coefficient and the other raises it."""
+    logp, zeros = tensor([[1.0, -1.0], [0.4, -0.2]]), torch.zeros(2, 2)
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    for steered_by, nats, factor in (("log_ratio", 0.1, 0.98), ("penalty", 0.7, 1.02)):
+        pieces = penalty(
+            AdaptiveAlpacaFarm(0.5, target=0.5, k_beta=0.1, steered_by=steered_by), K1Clamped()
+        )
+        clamped = pieces.token_kl(logp, zeros, mask)
+        steering = pieces.steering_kl(logp, zeros, clamped, mask)
+        assert steering.sequence_nats == pytest.approx(nats)
+        pieces.update(steering)
+        assert pieces.coef == pytest.approx(0.5 * factor)
 
 
 def test_update_feeds_the_unit_that_the_controller_wants() -> None:

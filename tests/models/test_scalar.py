@@ -47,3 +47,13 @@ def test_value_alignment(policy):
     assert torch.allclose(a[:, :2], b[:, :2], atol=1e-6) and not torch.allclose(
         a[:, 2], b[:, 2], atol=1e-4
     )
+
+
+def test_a_zero_head_gives_zeros_whatever_the_normalisation_was(policy):
+    scalar = scalar_model_from(policy, seed=0)
+    ids, mask = torch.arange(1, 9).reshape(4, 2), torch.ones(4, 2, dtype=torch.bool)
+    scalar.normalize(torch.tensor([1.0, 5.0]))
+    backbone = {name: weight.clone() for name, weight in scalar.model.base_model.named_parameters()}
+    assert not scalar.with_zero_head()(ids, mask).any()
+    after = dict(scalar.model.base_model.named_parameters())
+    assert all(torch.equal(weight, after[name]) for name, weight in backbone.items())

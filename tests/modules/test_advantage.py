@@ -10,7 +10,7 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Reward
 from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
-from rlhf.modules.advantage import GAE, to_experience
+from rlhf.modules.advantage import GAE, PaddedGAE, to_experience
 from rlhf.randomness import generator
 from rlhf.types import Minibatch, ScoredRollout
 from tests.rollout.test_evaluate import rollout_of, viewed
@@ -104,3 +104,28 @@ def test_minibatches_hold_every_row_once_and_know_the_whole_step(policy, other_p
         assert {m.step_tokens for m in step} == {sum(int(m.experience.mask.sum()) for m in step)}
     rows = torch.cat([m.experience.returns for step in steps for m in step])
     assert sorted(rows[:, 0].tolist()) == sorted(experience.returns[:, 0].tolist())
+
+
+def test_alpaca_farms_statistics_count_the_padding_and_can_flip_a_sign():
+    """By hand: rewards 1, 3 and a pad, 2 and two pads, values 0, lam 1. Advantages 4, 3 and 2 have
+    the mean 3; over all six places 4, 3, 0, 2, 0, 0 it is 1.5, the variance 29/6 - 9/4 = 31/12."""
+    rewards = torch.tensor([[1.0, 3.0, 0.0], [2.0, 0.0, 0.0]])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    pads = torch.tensor([[0.0, 0.0, 9.0], [0.0, 9.0, 9.0]])  # a value there counts nothing
+    how = {"gamma": 1.0, "lam": 1.0, "whiten": True, "whiten_rewards": False}
+    masked, padded = (piece(**how)(rewards, pads, mask, groups=None) for piece in (GAE, PaddedGAE))
+    assert masked.advantages[1, 0] < 0 < padded.advantages[1, 0]
+    expected = torch.tensor([[2.5, 1.5, 0.0], [0.5, 0.0, 0.0]]) / (31 / 12) ** 0.5
+    torch.testing.assert_close(padded.advantages, expected)
+    torch.testing.assert_close(padded.returns, torch.tensor([[4.0, 3.0, 0.0], [2.0, 0.0, 0.0]]))
+
+
+def test_alpaca_farms_whitened_rewards_reach_a_response_from_its_padding():
+    """By hand: one response with reward 3 and a pad: over both the mean is 1.5 and the std 1.5, so
+    they become 3/1.5 - 1 + 1.5 = 2.5 and 0.5, and the response's return is their sum."""
+    how = {"gamma": 1.0, "lam": 1.0, "whiten": False, "whiten_rewards": True}
+    estimate = PaddedGAE(**how)(
+        torch.tensor([[3.0, 0.0]]), torch.zeros(1, 2), torch.tensor([[True, False]]), groups=None
+    )
+    torch.testing.assert_close(estimate.returns, torch.tensor([[3.0, 0.0]]))
+    assert estimate.reward_unit == pytest.approx(1 / 1.5)

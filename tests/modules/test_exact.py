@@ -28,6 +28,7 @@ from rlhf.oracle import exact_sequence_kl, expected
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
+from rlhf.rundir.errors import NonFinite
 from tests.conftest import tiny
 
 SETTINGS = {
@@ -40,6 +41,8 @@ SETTINGS = {
     "value_coef": 0.5,
     "entropy_coef": 0.0,
     "critic_warmup": 0,
+    "on_nonfinite": "stop",
+    "max_nonfinite": 3,
     "lr_schedule": "constant",
     "lr_warmup": 0.0,
 }
@@ -263,3 +266,11 @@ def test_prompt_excluded():
     expected_d = (d[:, width - 1 :] * rollout.mask).sum(1)
     counted = ((scored.logp - scored.ref_logp) * rollout.mask).sum(1).double()
     torch.testing.assert_close(counted, expected_d, atol=1e-5, rtol=1e-4)
+
+
+def test_a_score_that_is_nan_is_named():
+    module, view = make()
+    judges = replace(module.parts.judges, gold=lambda p, r: [math.nan] * len(p))
+    module.parts = replace(module.parts, judges=judges)
+    with pytest.raises(NonFinite, match="every response, listed: score of the gold reward: nan"):
+        view.tables()

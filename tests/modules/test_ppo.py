@@ -11,7 +11,7 @@ import torch
 
 from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.functional.masking import masked_mean
-from rlhf.kl.controller import Adaptive, Fixed
+from rlhf.kl.controller import Adaptive, Fixed, Linear
 from rlhf.kl.estimator import K1, K2, K3, Exact
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss, Reward, SequenceLoss
@@ -39,6 +39,8 @@ DEFAULTS = {
     "entropy_coef": 0.0,
     "aggregation": "token_mean",
     "critic_warmup": 0,
+    "on_nonfinite": "stop",
+    "max_nonfinite": 3,
     "lr_schedule": "constant",
     "lr_warmup": 0.0,
 }
@@ -404,6 +406,54 @@ def test_the_rule_for_missing_eos_counts_in_evaluations(tokenizer):
     rollout = module.respond(module.parts.prompts.heldout, "evaluation", 0)
     assert not rollout.ended.all()
     assert module.evaluate()["eval/ppo/score"] < without.evaluate()["eval/ppo/score"]
+
+
+@pytest.mark.parametrize("inner_epochs", [1, 2])
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean"])
+def test_split_invariance(tokenizer, inner_epochs, aggregation):
+    """Whole minibatches, micro-batches of 4, of 3 (the last has 2) and of 1: the same weights and
+    the same numbers, under a schedule that changes at every step."""
+    results = []
+    for micro in (None, 4, 3, 1):
+        module = make(
+            tokenizer,
+            micro_batch_size=micro,
+            inner_epochs=inner_epochs,
+            aggregation=aggregation,
+            lr_schedule="linear",
+            reference_seed=1,
+        )
+        train(module, accumulate=-(-8 // (micro or 8)))
+        results.append((torch.nn.utils.parameters_to_vector(module.parameters()), module.record))
+    (weights, record), *others = results
+    assert {"ppo/explained_variance", "ppo/clip_fraction", "ppo/entropy", "ppo/lr"} <= record.keys()
+    assert record["ppo/grad_norm_max"] >= record["ppo/grad_norm"] > 0
+    for own_weights, own_record in others:
+        torch.testing.assert_close(own_weights, weights, rtol=0, atol=2e-5)
+        assert own_record == pytest.approx(record, rel=1e-3, abs=1e-5)
+
+
+def test_split_invariance_of_the_explained_variance_by_hand(tokenizer):
+    """Values and returns of the rollout: 1 - var(R - V) / var(R) over all its tokens."""
+    module = make(tokenizer, iterations=1, micro_batch_size=1)
+    [*module.collect()]
+    old = module.experience
+    returns, errors = old.returns[old.mask].double(), (old.returns - old.values)[old.mask].double()
+    expected = 1 - float(errors.var(correction=0) / returns.var(correction=0))
+    train(module, accumulate=8)
+    assert module.record["ppo/explained_variance"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("critic_warmup", [0, 1, 3])
+def test_schedule_counts_every_iteration(tokenizer, critic_warmup):
+    """The coefficient of iteration i is the same with and without a warm-up of the critic, and the
+    last rollout is shaped by `final`."""
+    kl = KLPenalty(Linear(0.1, 0.4, 4), K1(), Reward(), SFT())
+    module, seen = make(tokenizer, kl=kl, iterations=4, critic_warmup=critic_warmup), []
+    finish = module.finish_iteration
+    module.finish_iteration = lambda: (seen.append(module.collected["kl/coef"]), finish())[1]
+    train(module)
+    assert seen == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 def test_a_warm_up_of_the_critic_leaves_the_controller_alone(tokenizer):

@@ -8,6 +8,7 @@ from rlhf.data.loaders import in_order
 from rlhf.data.records import Preference
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.reward_model import RewardModule, calibration_error
+from tests.training import fit
 
 PAIRS = [
     Preference(prompt="a b", chosen=" c", rejected=" d e", margin=0.5),
@@ -64,3 +65,28 @@ def test_calibration_error_by_hand():
     assert calibration_error(torch.tensor([2.0, -2.0, 40.0])) == pytest.approx(
         (p - 0.5) * 2 / 3, abs=1e-6
     )
+
+
+def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
+    """17 pairs in batches of 16 and 1, at a learning rate that moves nothing: the accuracy and loss
+    of the epoch are those of the 17, not the mean of two batches' means."""
+    words = "abcdefgh"
+    pairs = [
+        Preference(
+            prompt=words[i % 8],
+            chosen=f" {words[i * 3 % 8]}",
+            rejected=f" {words[-1 - i % 8]} {words[i % 5]}",
+        )
+        for i in range(17)
+    ]
+    encoded = encode_preferences(tokenizer, pairs, 20)
+    module, _ = make(policy, tokenizer)
+    module.make_optimizer = lambda params: torch.optim.SGD(params, lr=0.0)
+    batches = [collate_preferences(part, 0) for part in (encoded[:16], encoded[16:])]
+    fit(module, batches)
+    chosen, rejected = (x.detach() for x in module.scores(collate_preferences(encoded, 0)))
+    right = int((chosen > rejected).sum())
+    assert 0 < right < 17
+    assert module.record["train/accuracy"] == pytest.approx(right / 17)
+    expected = float(module.loss(chosen, rejected, batches[0]))
+    assert module.record["train/loss"] == pytest.approx(expected, abs=1e-6)

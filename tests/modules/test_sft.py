@@ -8,6 +8,7 @@ from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.loaders import in_order
 from rlhf.data.records import Demonstration
 from rlhf.modules.sft import SFTModule
+from tests.training import fit
 
 ROWS = [
     Demonstration(prompt="a b", completion=" c"),
@@ -50,3 +51,15 @@ def test_held_out_loss_weighs_tokens_not_batches(policy, tokenizer):
     )
     assert one["val/loss"] == pytest.approx(two["val/loss"], abs=1e-5)
     assert one["val/perplexity"] == pytest.approx(math.exp(one["val/loss"]))
+
+
+def test_split_invariance_of_an_epochs_loss(policy, tokenizer):
+    """Rows of 2 and 5 counted tokens, one a batch, at a learning rate that moves nothing: the
+    epoch's loss is the mean over the 7 tokens."""
+    module, whole = make(policy, tokenizer)
+    module.make_optimizer = lambda params: torch.optim.SGD(params, lr=0.0)
+    fit(module, [make(policy, tokenizer, rows=[row])[1] for row in ROWS])
+    nll = [x for row in ROWS for x in nll_by_hand(policy, tokenizer, row, prompt_too=False)]
+    assert len(nll) == 7
+    assert module.record["train/loss"] == pytest.approx(sum(nll) / 7, abs=1e-5)
+    assert module.record["train/loss"] == pytest.approx(float(module.nll(whole).detach()), abs=1e-6)

@@ -137,7 +137,8 @@ def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_p
     rollout = rollout_of(policy, tokenizer)
     view = viewed(policy, other_policy, rollout, rows=16)
     judges = Judges(tokenizer=tokenizer, gold=lambda p, r: [float(len(x)) for x in r])
-    metrics, table = evaluate(judges.read(rollout), view, GoldScorer(), samples=3)
+    responses = judges.read(rollout)
+    metrics, table = evaluate(responses, view, GoldScorer()(responses), samples=3)
     assert all(name.startswith("eval/") for name in metrics) and len(table) == 3
     assert metrics["eval/reward/gold"] == pytest.approx(
         sum(len(x) for x in decode(rollout, tokenizer)) / 16

@@ -9,6 +9,7 @@ from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.models.load import without_dropout
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
+from rlhf.rollout.counts import FirstWarning
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import logp_gap, probe, probe_prompts, sampler_gaps
@@ -105,13 +106,21 @@ def drawn(policy, tokenizer, **settings):
 
 def test_sampler_is_policy_in_every_rollout(policy, tokenizer, caplog):
     rollout, logp, sampling = drawn(policy, tokenizer, temperature=0.7)
-    with caplog.at_level(logging.WARNING):
-        assert logp_gap(rollout, logp, sampling)["rollout/logp_gap"] < 1e-5
-    assert not caplog.records
+    right = logp_gap(rollout, logp, sampling)
+    assert right["rollout/logp_gap"] < 1e-5 and right["rollout/logp_off"] == 0
     off = replace(rollout, logp=rollout.logp - 0.25 * rollout.mask)
+    wrong = logp_gap(off, logp, sampling)
+    assert (
+        wrong["rollout/logp_gap"] == pytest.approx(0.25, abs=1e-5)
+        and wrong["rollout/logp_off"] == 1
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # 0.25 is rounding there
+        assert logp_gap(off, logp, sampling)["rollout/logp_off"] == 0
+    warn = FirstWarning()
     with caplog.at_level(logging.WARNING):
-        assert logp_gap(off, logp, sampling)["rollout/logp_gap"] == pytest.approx(0.25, abs=1e-5)
-    assert "0.25 nats" in caplog.text
+        for record in (right, wrong, wrong):
+            warn(record, "ppo, iteration 1")
+    assert caplog.text.count("rollout/logp_off") == 1
 
 
 def test_there_is_no_gap_to_measure_where_the_draws_are_cut(policy, tokenizer):

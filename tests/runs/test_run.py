@@ -47,7 +47,7 @@ def test_what_a_run_leaves(run_in, tmp_path):
         and summary["sft/reward/gold"] == records[0]["eval/reward/gold"]
     )
     assert summary["objective"] == pytest.approx(
-        summary["reward/proxy"] - summary["kl.coef"] * summary["kl/sequence_nats"]
+        summary["reward/proxy"] - 0.05 * summary["kl/sequence_nats"]
     )
     assert records[0]["eval/kl/sequence_nats"] == 0 and abs(records[1]["kl/sequence_nats"]) < 1e-5
     assert "eval/reward/gold" not in records[1] and "eval/reward/gold" in records[2]
@@ -80,10 +80,11 @@ def test_its_policy_is_an_artifact(run_in, tmp_path, caplog):
     written = (artifact / "manifest.json").stat().st_mtime_ns
     again = run_in(tmp_path / "again", *store, "study=other", "rerun=true")
     assert again["fingerprints"] == summary["fingerprints"]
-    assert (artifact / "manifest.json").stat().st_mtime_ns == written and not caplog.messages
+    assert (artifact / "manifest.json").stat().st_mtime_ns == written
+    assert "is left as it is" not in caplog.text
     write_json(artifact / "manifest.json", {**made, "policy_sha256": "other"})
     run_in(tmp_path / "third", *store)
-    (message,) = caplog.messages
+    (message,) = [text for text in caplog.messages if "is left as it is" in text]
     assert str(artifact) in message and "whose weights differ from this run's" in message
     assert read_json(artifact / "manifest.json")["policy_sha256"] == "other"
     assert (tmp_path / "third" / "policy" / "model.safetensors").is_file()
@@ -248,6 +249,16 @@ def test_gold_as_the_scorer_needs_no_reward_model(run_in, tmp_path):
     assert "reward/proxy" not in summary and "reward_model" not in summary["fingerprints"]
     assert summary["objective"] == pytest.approx(
         summary["reward/gold"] - 0.05 * summary["kl/sequence_nats"]
+    )
+
+
+def test_the_objective_has_the_coefficient_in_force(run_in, tmp_path):
+    """From 0.05 to 0.5: the last rollout was shaped by 0.5, which is the run's own trade."""
+    summary = run_in(tmp_path / "run", "kl/controller=linear", "kl.controller.final=0.5")
+    assert (summary["kl.coef"], summary["kl.coef_final"]) == (0.05, 0.5)
+    assert summary["kl/sequence_nats"] != 0
+    assert summary["objective"] == pytest.approx(
+        summary["ppo/score"] - 0.5 * summary["kl/sequence_nats"]
     )
 
 

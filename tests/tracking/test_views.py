@@ -43,7 +43,6 @@ def test_the_list_has_what_a_sweep_is_read_by(client, experiment):
     assert view["selectedColumns"] == [
         "metrics.`final/reward/gold`",
         "metrics.`final/kl/sequence_nats`",
-        "metrics.`final/objective`",
         "params.`kl.coef`",
         "params.`seed`",
     ]

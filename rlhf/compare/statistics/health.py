@@ -20,6 +20,8 @@ OFF_TARGET = 2.0  # KL over the controller's target
 SURPRISE = 2.0  # KL over the entropy of SFT's own responses
 CLIPPED = 0.05  # share of scores at reward_clip
 UNENDED = 0.5  # share of responses without EOS
+EQUAL = 0.5  # share of rollouts whose rewards are all equal
+EMPTY = 0.25  # share of responses without a token before EOS
 
 RULES = {
     "Length gaming": (
@@ -39,6 +41,12 @@ RULES = {
         f"more than {CLIPPED:.0%} of the scores cut by reward_clip in the last quarter"
     ),
     "Responses that do not end": f"more than {UNENDED:.0%} without EOS at the end",
+    "Rewards that are equal": (
+        f"all rewards of a rollout are equal in more than {EQUAL:.0%} of the last quarter"
+    ),
+    "Empty responses": (
+        f"EOS is the first token of more than {EMPTY:.0%} of the responses in the last quarter"
+    ),
 }
 
 
@@ -183,6 +191,25 @@ def unended(run: Run) -> str | None:
     return sentence if 1 - ended[-1][1] > UNENDED else ""
 
 
+def equal_rewards(run: Run) -> str | None:
+    equal = _late(series(run, "rollout/equal_rewards"))
+    if not equal:
+        return None
+    sentence = (
+        f"All rewards were equal in {fmean(equal):.0%} of the last rollouts: they prefer no"
+        " response."
+    )
+    return sentence if fmean(equal) > EQUAL else ""
+
+
+def empty(run: Run) -> str | None:
+    counts, drawn = (_late(series(run, f"rollout/{key}")) for key in ("empty", "responses"))
+    if not counts:
+        return None
+    share = sum(counts) / sum(drawn)
+    return f"{share:.0%} of the last rollouts' responses are empty." if share > EMPTY else ""
+
+
 CHECKS: dict[str, Callable[[Run], str | None]] = {
     "Length gaming": length_gaming,
     "Entropy collapse": entropy_collapse,
@@ -190,6 +217,8 @@ CHECKS: dict[str, Callable[[Run], str | None]] = {
     "KL blow-up": kl_blow_up,
     "Reward at its clip": reward_at_clip,
     "Responses that do not end": unended,
+    "Rewards that are equal": equal_rewards,
+    "Empty responses": empty,
 }
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf.config import naming
 from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
+from rlhf.config.composition.goals import goal_faults
 from rlhf.config.composition.hydra_internals import Hydra, grid_of, note_overrides
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse
 from rlhf.config.composition.resolve import Fault
@@ -80,6 +81,9 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     judged = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, planned)
     if planned.composed is not None:
         note_overrides(planned.composed, parsed)
+    if planned.sweep:
+        configs = [job.config for job in planned.jobs if job.config is not None]
+        judged += goal_faults(master.hydra.sweeper, configs)
     planned.faults = list(dict.fromkeys([*map(str, faults), *judged]))
     if planned.jobs and (first := planned.jobs[0].config) is not None:
         given = [line_of(o) for o in parsed if not o.is_hydra_override()]

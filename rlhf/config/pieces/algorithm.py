@@ -22,5 +22,9 @@ class GAE(Piece, name="gae", at="rlhf.modules.advantage.GAE"):
     whiten_rewards: bool
 
 
+class PaddedGAE(GAE, name="alpaca_farm", at="rlhf.modules.advantage.PaddedGAE"):
+    pass
+
+
 Algorithm = Annotated[PPO | Custom, ByTarget()]
-Advantage = Annotated[GAE | Custom, ByTarget()]
+Advantage = Annotated[GAE | PaddedGAE | Custom, ByTarget()]

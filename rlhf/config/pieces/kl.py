@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Union
+from typing import Annotated, Literal, Union
 
 from rlhf.config.pieces.base import (
     ByTarget,
@@ -46,6 +46,7 @@ class AdaptiveAlpacaFarm(
     Targeted, name="adaptive_alpaca_farm", at="rlhf.kl.controller.AdaptiveAlpacaFarm"
 ):
     k_beta: Positive
+    steered_by: Literal["log_ratio", "penalty"]
 
 
 class Linear(Schedule, name="linear", at="rlhf.kl.controller.Linear"):

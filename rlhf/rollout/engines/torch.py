@@ -35,6 +35,17 @@ def warp(logits: Tensor, sampling: Sampling) -> Tensor:
     return torch.log_softmax(logp, dim=-1)
 
 
+def drawable(logp: Tensor) -> Tensor:
+    """[B, V] the probabilities.
+
+    A row that holds NaN is drawn from uniformly, as a draw needs numbers. Its log-probabilities
+    stay NaN, which is how rlhf.rollout.finite knows the response.
+    """
+    probability = logp.exp()
+    sound = torch.isfinite(probability).all(dim=-1, keepdim=True)
+    return torch.where(sound, probability, 1.0)
+
+
 @dataclass(frozen=True)
 class TorchEngine:
     """Draws from a model in this process, with a cache of its keys and values."""
@@ -62,7 +73,7 @@ class TorchEngine:
                 logits_to_keep=1,
             ).logits[:, -1]
             logp = warp(logits, sampling)
-            drawn = torch.multinomial(logp.exp(), 1, generator=generator).squeeze(1)
+            drawn = torch.multinomial(drawable(logp), 1, generator=generator).squeeze(1)
             tokens.append(torch.where(alive, drawn, self.pad))
             masks.append(alive)
             logps.append(torch.where(alive, logp.gather(1, drawn[:, None]).squeeze(1), 0.0))

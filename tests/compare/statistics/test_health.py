@@ -103,6 +103,24 @@ def test_reward_at_its_clip_and_responses_that_do_not_end(sick):
     assert CHECKS["Responses that do not end"](sick(_evaluations(ended=[1.0, 0.9]), "d")) == ""
 
 
+def test_equal_rewards_and_empty_responses(sick):
+    """The last quarter of 8 iterations of 64 responses."""
+
+    def rows(equal, empty):
+        drawn = [64] * 8
+        counts = {"equal_rewards": equal, "empty": empty, "responses": drawn}
+        return [
+            {"iteration": i, **{f"rollout/{k}": v[i] for k, v in counts.items()}} for i in range(8)
+        ]
+
+    late = [0] * 6
+    ill = sick(rows([*late, 1, 1], [*late, 20, 28]), "a")
+    well = sick(rows([*late, 0, 1], [*late, 0, 16]), "b")
+    assert "equal in 100% of the last rollouts" in CHECKS["Rewards that are equal"](ill)
+    assert "38% of the last" in CHECKS["Empty responses"](ill)
+    assert CHECKS["Rewards that are equal"](well) == CHECKS["Empty responses"](well) == ""
+
+
 def test_settings_are_told_once_with_the_number_of_their_runs(sick, tmp_path):
     for seed in range(3):
         sick(_evaluations(entropy=[2.0, 0.1 if seed else 1.0]), f"s{seed}", seed=seed)
