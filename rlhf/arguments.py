@@ -19,6 +19,15 @@ def positive(name: str, value: float) -> float:
     return float(value)
 
 
+def missing_eos_fault(mode: str, value: float | None) -> str | None:
+    """Why a rule for responses that never ended cannot be followed; None where it can."""
+    if mode not in ("none", "set", "subtract"):
+        return f"missing_eos={mode!r}: expected none, set or subtract"
+    if mode != "none" and value is None:
+        return f"missing_eos={mode} needs a number: missing_eos_value"
+    return None
+
+
 def one_of(name: str, value: T, choices: tuple[T, ...]) -> T:
     """The value of an argument that must be one of `choices`.
 

@@ -76,6 +76,12 @@ METRICS = {
             better="more",
         ),
         Metric(name="ppo/log_ratio_max", title="Largest log-ratio of an update", better="less"),
+        Metric(
+            name="rollout/logp_gap",
+            title="Largest gap between a token's log-probability at sampling and in training",
+            unit="nats",
+            better="less",
+        ),
         # of an iteration's optimizer steps: the mean, and the largest; before clipping
         *(
             metric

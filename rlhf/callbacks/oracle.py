@@ -15,6 +15,7 @@ from rlhf.oracle import (
     Standing,
     best_of_n_curve,
     beta_for_kl,
+    check_count,
     frontier,
     mean_standing,
     reward_at_kl,
@@ -35,6 +36,10 @@ class Oracle(pl.Callback):
 
     def __init__(self) -> None:
         self.view: ExactView | None = None
+
+    def check(self, *, vocabulary: int, length: int, prompts: int) -> None:
+        """Asked before anything is trained. Raises ValueError for too many responses to list."""
+        check_count(vocabulary, length, prompts)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not isinstance(pl_module, OnlineModule):

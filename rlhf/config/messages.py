@@ -27,7 +27,12 @@ WORDS = {
     dict: "keys and values",
 }
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+NARROW = (
+    ": weights of 16 bits lose the small steps of training; trainer.precision=bf16-mixed computes"
+    " in 16 bits and keeps them in 32"
+)
 HINTS = {
+    **{("model.dtype", dtype): NARROW for dtype in ("bfloat16", "float16", "auto", "None")},
     (
         "trainer.precision",
         "16-mixed",

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+from rlhf.arguments import missing_eos_fault
+from rlhf.config.build import build
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.pieces.base import Custom
 from rlhf.config.pieces.data import JsonLines
-from rlhf.config.pieces.kl import PID, Adaptive, AdaptiveAlpacaFarm, Bounded
+from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
+from rlhf.config.pieces.scorer import Rules
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
 from rlhf.config.schema import KL, PPO, Generation
 from rlhf.kl import rules
-from rlhf.kl.controller import MAX_GAIN
 
 
 def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
@@ -42,18 +45,43 @@ def _kl(kl: KL, generation: Generation) -> Iterator[Fault]:
         yield Fault("", reason)
 
 
-def _steps(kl: KL, ppo: PPO) -> Iterator[Fault]:
-    """The arguments that controllers themselves refuse, when they are made or take a step."""
-    to_zero = "one step could bring the coefficient to 0"
-    match kl.controller:
-        case Adaptive(horizon=horizon) if ppo.rollout_size >= MAX_GAIN * horizon:
-            reason = f"is not above ppo.rollout_size={ppo.rollout_size} / {MAX_GAIN:g}: {to_zero}"
-            yield Fault(f"kl.controller.horizon={horizon:g}", reason)
-        case AdaptiveAlpacaFarm(k_beta=gain) if gain >= MAX_GAIN:
-            yield Fault(f"kl.controller.k_beta={gain:g}", f"is not below {MAX_GAIN:g}: {to_zero}")
-        case PID(kp=0, ki=0, kd=0):
-            reason = "ki and kd are 0 too: the coefficient would never move"
-            yield Fault("kl.controller.kp=0", reason)
+def _controller(kl: KL, generation: Generation, ppo: PPO) -> Iterator[Fault]:
+    """The arguments that a controller itself refuses, when it is made or takes a step: it is made
+    and asked, as no controller needs torch. A fault that a rule has words for is not told twice."""
+    if next(_kl(kl, generation), None):
+        return
+    for controller in _made(kl.controller, "kl/controller", coef=kl.coef):
+        if isinstance(controller, Fault):
+            yield controller
+            return
+        try:
+            getattr(controller, "check", lambda episodes: None)(ppo.rollout_size)
+        except ValueError as error:
+            reason = f"{error} (episodes: ppo.rollout_size)"
+            yield Fault(f"kl/controller={kl.controller.name}", reason)
+
+
+def _own(kl: KL, trust_region: Any, advantage: Any) -> Iterator[Fault]:
+    """The arguments that small pieces of the user's own refuse. Those of ours are judged by their
+    schema, without torch."""
+    pieces = {
+        "kl/estimator": kl.estimator,
+        "kl/placement": kl.placement,
+        "kl/reference": kl.reference,
+        "trust_region": trust_region,
+        "advantage": advantage,
+    }
+    for group, piece in pieces.items():
+        if isinstance(piece, Custom):
+            yield from (made for made in _made(piece, group) if isinstance(made, Fault))
+
+
+def _made(piece: Any, group: str, **live: Any) -> Iterator[Any]:
+    """The piece's object, or the fault that its constructor found."""
+    try:
+        yield build(piece, **live)
+    except (ValueError, TypeError) as error:
+        yield Fault(f"{group}={piece.name or piece.class_path}", str(error))
 
 
 def _batches(ppo: PPO) -> Iterator[Fault]:
@@ -81,11 +109,10 @@ def _model(model: Any) -> Iterator[Fault]:
 
 
 def _missing_eos(scorer: Any) -> Iterator[Fault]:
-    if getattr(scorer, "missing_eos", "none") != "none" and scorer.missing_eos_value is None:
-        yield Fault(
-            "scorer.missing_eos_value=null",
-            f"scorer.missing_eos={scorer.missing_eos} needs a number",
-        )
+    if isinstance(scorer, Rules) and (
+        fault := missing_eos_fault(scorer.missing_eos, scorer.missing_eos_value)
+    ):
+        yield Fault(f"scorer={scorer.name}", fault)
 
 
 def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
@@ -139,7 +166,8 @@ def _tracking(tracking: Any) -> Iterator[Fault]:
 # Each check with the sections that it reads.
 PAIRS: tuple[tuple[Callable[..., Iterator[Fault]], tuple[str, ...]], ...] = (
     (_kl, ("kl", "generation")),
-    (_steps, ("kl", "ppo")),
+    (_controller, ("kl", "generation", "ppo")),
+    (_own, ("kl", "trust_region", "advantage")),
     (_batches, ("ppo",)),
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),

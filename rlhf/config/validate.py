@@ -22,6 +22,8 @@ from rlhf.kl.rules import cautions as sampling_cautions
 class ConfigError(ValueError):
     """The config is wrong. `faults` has one line for each reason."""
 
+    exit_code = 2
+
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = list(faults)
         super().__init__("\n".join(self.faults))

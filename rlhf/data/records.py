@@ -26,6 +26,8 @@ class DataError(ValueError):
     """The data is wrong or missing. `faults` holds at most 20 of them, `file:line: reason` where
     a row is at fault, then "and N more"."""
 
+    exit_code = 2
+
     def __init__(self, faults: str | Iterable[str]) -> None:
         every = [faults] if isinstance(faults, str) else list(faults)
         super().__init__(every)
@@ -81,7 +83,11 @@ class Reward(Protocol):
 
 
 class Source(Protocol):
-    """A task. Everything a stage needs to know about its data, without torch."""
+    """A task. Everything a stage needs to know about its data, without torch.
+
+    One may also say `on_long_prompt` (drop, truncate_left or error: rlhf.data.lengths; drop where
+    it does not) and `place(part, prompt)`, where a prompt stands (`file:line`, or None).
+    """
 
     max_response_tokens: int
     pairs: int  # preference pairs to sample where `load` gives none

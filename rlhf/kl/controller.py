@@ -40,6 +40,10 @@ class Controller:
             raise ValueError(f"coef must be a finite number of at least 0, got {coef}")
         self.coef = float(coef)  # of the rollout to come
 
+    def check(self, episodes: int) -> None:
+        """Raises ValueError where `update` would refuse a rollout of so many responses: the check
+        of the config asks it of a run's rollouts."""
+
     def update(self, sequence_nats: float, episodes: int, *, unit: Unit = "sequence") -> None:
         """The KL of the last rollout, in `unit`, and its number of responses."""
 
@@ -147,10 +151,12 @@ class Adaptive(_Targeted):
         super().__init__(coef, target, unit)
         self.horizon = positive("horizon", horizon)
 
+    def check(self, episodes: int) -> None:
+        _gain(f"episodes / horizon = {episodes} / {self.horizon:g}", episodes / self.horizon)
+
     def _step(self, kl: float, episodes: int) -> None:
-        self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * _gain(
-            "episodes / horizon", episodes / self.horizon
-        )
+        self.check(episodes)
+        self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * episodes / self.horizon
 
 
 class AdaptiveAlpacaFarm(_Targeted):

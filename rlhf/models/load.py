@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     GPT2Config,
     LlamaConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -36,6 +38,10 @@ class ModelPiece(Protocol):
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         """The model's own, or what `train` makes of the data."""
+
+    def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig | None:
+        """The model's configuration, had without its weights; None: not known before they are."""
+        return None
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """The model before any training, without dropout."""
@@ -68,10 +74,10 @@ class TinyModel(ModelPiece):
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         with seeded_global_rng(self.seed, "model", "init"):
-            model = AutoModelForCausalLM.from_config(self._config(tokenizer))
+            model = AutoModelForCausalLM.from_config(self.config(tokenizer))
         return without_dropout(model)
 
-    def _config(self, tokenizer: PreTrainedTokenizerBase) -> LlamaConfig | GPT2Config:
+    def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
         ids = {
             "pad_token_id": tokenizer.pad_token_id,
             "eos_token_id": tokenizer.eos_token_id,
@@ -123,6 +129,12 @@ class HFModel(ModelPiece):
         return load_tokenizer(
             self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
         )
+
+    def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
+        )
+        return config
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         return load_causal_lm(

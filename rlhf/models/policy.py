@@ -1,17 +1,62 @@
-"""A causal LM's reading of responses."""
+"""A causal LM as a policy: the distribution that it is read as, and its reading of responses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy, token_logp
 from rlhf.functional.sequences import positions
+from rlhf.models.checks import (
+    precision_faults,
+    textless_ids,
+    vocabulary_faults,
+    vocabulary_size,
+)
+from rlhf.rundir.errors import ModelError
 from rlhf.types import Rollout, TokenView
+
+
+def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """The model as policies and references are read: a distribution over the tokenizer's ids, by
+    one path whether its weights are trained or frozen.
+
+    A head that is larger than the tokenizer gives ids without text: their logits are left out of
+    whatever the model returns (-inf in gaps), so sampling, log-probabilities, entropy and KL are
+    all of the same distribution, and SFT learns that one. A head that reads a slice of the hidden
+    states takes another kernel where its weight needs no gradient, unless the slice is contiguous.
+
+    Raises:
+        ModelError: ids of the tokenizer lie outside the embedding, or trained weights have 16 bits.
+    """
+    rows = len(cast(nn.Embedding, model.get_input_embeddings()).weight)
+    if faults := vocabulary_faults(tokenizer, rows) + precision_faults(model):
+        raise ModelError(faults)
+    size, gaps = vocabulary_size(tokenizer), textless_ids(tokenizer)
+    if size < rows or gaps:
+        model.register_forward_hook(partial(_real_ids, size, gaps))
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(_contiguous)
+    return model
+
+
+def _real_ids(size: int, gaps: list[int], module: nn.Module, arguments: Any, output: Any) -> Any:
+    logits = output.logits[..., :size]
+    if gaps:
+        logits = logits.index_fill(-1, torch.tensor(gaps, device=logits.device), -torch.inf)
+    output.logits = logits
+    return output
+
+
+def _contiguous(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(x.contiguous() if isinstance(x, torch.Tensor) else x for x in arguments)
 
 
 def response_logits(

@@ -9,6 +9,7 @@ from torch import Tensor
 from rlhf.data.collate import eos_id
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import masked_mean, masked_sum
+from rlhf.models.checks import vocabulary_size
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
@@ -27,7 +28,7 @@ class ExactView:
         self.module, self.prompts = module, prompts
         self.rollout = enumerate_rollout(
             prompts,
-            int(module.policy.config.vocab_size),
+            vocabulary_size(module.parts.judges.tokenizer),
             eos_id(module.parts.judges.tokenizer),
             module.settings.sampling.max_new_tokens,
         ).to(module.device)

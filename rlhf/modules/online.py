@@ -23,6 +23,7 @@ from rlhf.modules.trust_region import TrustRegion, local_kl
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_experience
+from rlhf.rollout.probe import logp_gap
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -62,8 +63,7 @@ class OnlineModule(PolicyModule):
         self._step_kl: list[float] = []
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
-        """The whole loss of a minibatch, its token losses made one number by `reduce`. Changes
-        nothing."""
+        """The whole loss of a minibatch, its token losses summed up by `reduce`. Pure."""
         raise NotImplementedError
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -107,6 +107,8 @@ class OnlineModule(PolicyModule):
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.collected |= value_metrics(self.experience)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
+        with self.precision():
+            self.collected |= logp_gap(scored.rollout, scored.logp, settings.sampling)
         self.warn(self.collected, where)
         self.stop_inner = False
         for epoch in range(settings.inner_epochs):

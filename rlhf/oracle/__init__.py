@@ -1,7 +1,12 @@
 """Exact answers on problems small enough to enumerate."""
 
 from rlhf.oracle.best_of_n import best_of_n, best_of_n_mean, bon_kl
-from rlhf.oracle.enumerate import count_responses, enumerate_responses, enumerate_rollout
+from rlhf.oracle.enumerate import (
+    check_count,
+    count_responses,
+    enumerate_responses,
+    enumerate_rollout,
+)
 from rlhf.oracle.exact import (
     best_policy,
     exact_sequence_kl,
@@ -31,6 +36,7 @@ __all__ = [
     "beta_for_kl",
     "bon_kl",
     "check_normalised",
+    "check_count",
     "count_responses",
     "enumerate_responses",
     "enumerate_rollout",

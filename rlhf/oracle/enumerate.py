@@ -19,6 +19,15 @@ def count_responses(vocab_size: int, max_length: int) -> int:
     return sum(int(others**k) for k in range(max_length)) + int(others**max_length)
 
 
+def check_count(vocab_size: int, max_length: int, prompts: int) -> None:
+    """Raises ValueError where the responses to so many prompts are too many to list."""
+    if count_responses(vocab_size, max_length) * prompts > LIMIT:
+        raise ValueError(
+            f"responses of up to {max_length} tokens out of {vocab_size} to {prompts} prompts are"
+            f" too many to enumerate (limit {LIMIT})"
+        )
+
+
 def enumerate_responses(vocab_size: int, eos_id: int, max_length: int) -> tuple[Tensor, Tensor]:
     """Every response that a sampler of at most `max_length` tokens can give, shortest first ->
     tokens [N, T] long, mask [N, T] bool.
@@ -54,11 +63,7 @@ def enumerate_rollout(
 
     Raises ValueError as `enumerate_responses`, whose limit holds for all rows together.
     """
-    count = count_responses(vocab_size, max_length) * len(prompts)
-    if count > LIMIT:
-        raise ValueError(
-            f"{count} responses to {len(prompts)} prompts are too many to enumerate (limit {LIMIT})"
-        )
+    check_count(vocab_size, max_length, len(prompts))
     tokens, mask = enumerate_responses(vocab_size, eos_id, max_length)
     each = torch.arange(len(prompts)).repeat_interleave(len(tokens))
     tokens, mask = tokens.repeat(len(prompts), 1), mask.repeat(len(prompts), 1)

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 RESPONSES, NONFINITE, EQUAL = "rollout/responses", "rollout/nonfinite", "rollout/equal_rewards"
 HUGE, EMPTY = "rollout/huge_rewards", "rollout/empty"
+GAP, OFF = "rollout/logp_gap", "rollout/logp_off"
 MANY_EMPTY = 0.25  # share of a rollout's responses
 ROUNDING = 2.0**-24  # of a float32, relative
 SQUARE_ROOT: float = torch.finfo(torch.float32).max ** 0.5  # 1.8e19: squares beyond it overflow
@@ -87,6 +88,12 @@ SYMPTOMS = (
         is_one=lambda record: record[EMPTY] > MANY_EMPTY * record[RESPONSES],
         sentence=f"more than {MANY_EMPTY:.0%} of a rollout's responses were empty (EOS is their"
         " first token)",
+    ),
+    Symptom(
+        metric=OFF,
+        is_one=lambda record: record[OFF] > 0,
+        sentence="tokens were drawn with other log-probabilities than training computes for them,"
+        f" beyond rounding: their ratios and KL are off by up to {GAP}",
     ),
 )
 

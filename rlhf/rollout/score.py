@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.arguments import positive
+from rlhf.arguments import missing_eos_fault, positive
 from rlhf.data.records import Reward
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import decode
@@ -94,8 +94,8 @@ class Scorer:
         missing_eos_value: float | None = None,
         reward_clip: float | None = None,
     ) -> None:
-        if missing_eos != "none" and missing_eos_value is None:
-            raise ValueError(f"missing_eos={missing_eos} needs a number: missing_eos_value")
+        if fault := missing_eos_fault(missing_eos, missing_eos_value):
+            raise ValueError(fault)
         self.missing_eos, self.missing_eos_value = missing_eos, missing_eos_value or 0.0
         self.reward_clip = None if reward_clip is None else positive("reward_clip", reward_clip)
 
@@ -143,10 +143,10 @@ def missing_eos(score: Tensor, ended: Tensor, mode: str, value: float) -> Tensor
     Source: lm-human-preferences and summarize_from_feedback set a fixed score (-1), TRL's
     `missing_eos_penalty` subtracts one.
     """
+    if fault := missing_eos_fault(mode, value):
+        raise ValueError(fault)
     if mode == "none":
         return score
-    if mode == "set":
-        return torch.where(ended, score, torch.full_like(score, value))
-    if mode == "subtract":
-        return torch.where(ended, score, score - value)
-    raise ValueError(f"missing_eos={mode!r}: expected none, set or subtract")
+    return torch.where(
+        ended, score, torch.full_like(score, value) if mode == "set" else score - value
+    )

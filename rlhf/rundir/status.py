@@ -90,7 +90,10 @@ def recorded_end(directory: Path) -> Iterator[None]:
         raise
     except Exception as error:
         write_status(
-            directory, state="failed", error=f"{type(error).__name__}: {error}", exit_code=1
+            directory,
+            state="failed",
+            error=f"{type(error).__name__}: {error}",
+            exit_code=getattr(error, "exit_code", 1),
         )
         raise
     write_status(directory, state="finished", exit_code=0)

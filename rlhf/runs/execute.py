@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.config.naming import run_directory
 from rlhf.config.schema import Config
-from rlhf.config.validate import validate
+from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
-from rlhf.rundir.errors import RunFailed, Stopped
+from rlhf.rundir.errors import ModelError, RunFailed, Stopped
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+REFUSED = {
+    ConfigError: "the config is wrong:",
+    DataError: "the data is wrong:",
+    ModelError: "the model cannot be used:",
+}
 
 
 def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
@@ -27,6 +34,7 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: the config is wrong.
         DataError: the data is.
+        ModelError: the model cannot be used with it.
     """
     from rlhf.runs import run as pipeline
 
@@ -41,8 +49,8 @@ def directory_of(cfg: Config) -> Path:
 def execute(
     cfg: Config, *, directory: Path, log: Path | None = None, loaded: Loaded | None = None
 ) -> int:
-    """The run's exit code: 0, 1 failed, 2 the data is wrong, 130 or 143 stopped with its state
-    saved.
+    """The run's exit code: 0, 1 failed, 2 config, data or model are wrong, 130 or 143 stopped with
+    its state saved.
 
     Args:
         log: where a traceback goes; None: to stderr, which is the log.
@@ -53,11 +61,9 @@ def execute(
 
         pipeline(cfg, directory=directory, loaded=loaded)
         return 0
-    except DataError as error:
-        print(
-            "\n".join(["the data is wrong:", *(f"  {fault}" for fault in error.faults)]),
-            file=sys.stderr,
-        )
+    except (ConfigError, DataError, ModelError) as error:
+        heading = next(words for kind, words in REFUSED.items() if isinstance(error, kind))
+        print("\n".join([heading, *(f"  {fault}" for fault in error.faults)]), file=sys.stderr)
         return 2
     except Stopped as error:
         print(str(error), file=sys.stderr)

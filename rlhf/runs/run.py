@@ -24,6 +24,7 @@ from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import handled
 from rlhf.rundir.status import is_finished, recorded_end, write_status
+from rlhf.runs import ready
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
@@ -51,6 +52,8 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
 
     Raises:
         DataError: rows are wrong or missing; nothing was trained.
+        ModelError: the model does not fit its tokenizer or the run; nothing was trained.
+        ConfigError: a piece refuses its arguments; nothing was trained.
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
@@ -62,16 +65,18 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             return read_json(directory / "summary.json")
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.plain))
+            ready.check_model(context)
+            prints = fingerprints(context)
+            ready.check_data(context, prints)
             if not (directory / "manifest.json").exists():
                 _write_manifest(context, {})
             for caution in cautions(cfg):
                 log.warning("%s", caution)
-            return _go_through_stages(context)
+            return _go_through_stages(context, prints)
 
 
-def _go_through_stages(context: StageContext) -> Summary:
+def _go_through_stages(context: StageContext, prints: Mapping[str, str]) -> Summary:
     """The stages that the run needs, each where its parents are there."""
-    prints = fingerprints(context)
     paths = artifacts(context, prints)
     for warning in parents_warnings(paths):
         log.warning("%s", warning)
@@ -148,6 +153,7 @@ def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
             fingerprints={"data": context.data.fingerprint, **parents},
             data=context.data_parts,
             config=context.plain,
+            **(context.fitted.counts if context.cfg.stage != "sft" else {}),
         ),
     )
 

@@ -68,6 +68,7 @@ def summarise_run(
         **{name: value for name, value in last.items() if name.startswith("oracle/")},
         **baseline,
         **_measures(stage, parents),
+        **context.fitted.counts,
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
         "warnings": [*cautions(context.cfg), *parents_warnings(parents), *totals(records)],

@@ -62,22 +62,21 @@ def best_of_n_curve(
 def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list[dict[str, float]]:
     """From `samples` responses to each prompt: unbiased at each prompt, the standard error over
     the prompts."""
-    settings, tokenizer = context.cfg.best_of_n, context.tokenizer
+    settings = context.cfg.best_of_n
     policy = context.load_policy(sft).eval().to(context.device)  # type: ignore[arg-type]
     judges, scorer = judges_of(context, reward_model), build(context.cfg.scorer)
     if judges.reward_model is not None:
         judges.reward_model.to(context.device)
     engine = context.engine(policy)
     sampling = Sampling(**dict(context.cfg.generation))
-    heldout = list(dict.fromkeys(context.data.prompts.heldout))[: settings.prompts]
+    heldout = list(dict.fromkeys(context.fitted.prompts.heldout))[: settings.prompts]
     texts = [text for text in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(texts), SAMPLE_ROWS):
-        batch = collate_prompts(tokenizer, texts[start : start + SAMPLE_ROWS]).to(
-            torch.device(context.device)
-        )
+        rows = texts[start : start + SAMPLE_ROWS]
+        batch = collate_prompts(context.tokenizer, rows, context.fitted.limit)
         draws = generator(settings.seed, "best_of_n", "responses", start, device=context.device)
-        responses = judges.read(engine.respond(batch, sampling, draws))
+        responses = judges.read(engine.respond(batch.to(context.device), sampling, draws))
         rank_by, rollout = scorer(responses), responses.rollout
         sources = {
             "log-probabilities of the SFT policy": rollout.logp,
@@ -92,10 +91,10 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
         for name, column in parts.items()
     }
     rank_by = scores.pop("")
-    rows = []
+    points = []
     for n in (2**k for k in range(settings.samples.bit_length())):
         row: dict[str, float] = {"n": n, "kl/sequence_nats": bon_kl(n)}
         for name, score in scores.items():
             row |= mean_and_se(f"reward/{name}", best_of_n_mean(rank_by, score, n))
-        rows.append(row)
-    return rows
+        points.append(row)
+    return points

@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
 from rlhf.config.naming import deciding
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
-from rlhf.data.collate import eos_id, pad_id
+from rlhf.data.collate import encode_prompt, eos_id, pad_id
+from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
 from rlhf.data.records import Source, TaskData
 from rlhf.digests import digest, one_spelling
+from rlhf.models.checks import positions_of
 from rlhf.models.load import ModelPiece, load_causal_lm
+from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
+from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.status import recorded_end
 from rlhf.stages.artifacts import ArtifactStore
@@ -45,6 +50,8 @@ class StageContext:
     source: Source
     data: TaskData
     run_directory: Path
+    probed: list[str] = field(default_factory=list)  # the model type, once it was asked
+    rows: dict[str, Any] = field(default_factory=dict)  # by stage, once they were encoded
 
     @cached_property
     def plain(self) -> dict[str, Any]:
@@ -58,6 +65,35 @@ class StageContext:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
+
+    @cached_property
+    def positions(self) -> int | None:
+        """The most tokens that the models of the run read at once: policy, reference, reward model
+        and value model all have the architecture of conf/model. None: any number."""
+        return positions_of(self.model.config(self.tokenizer))
+
+    def long_prompts(self, part: str) -> LongPrompts:
+        """The rule for prompts without room for a response, in a part of the data."""
+        place = getattr(self.source, "place", lambda part, prompt: None)
+        name = f"{part} of data={self.cfg.data.name}"
+        return LongPrompts(
+            rule=getattr(self.source, "on_long_prompt", "drop"),
+            place=lambda prompt: place(part, prompt) or f"{name}, {quote(prompt)}",
+        )
+
+    @cached_property
+    def fitted(self) -> FittedPrompts:
+        """The prompts that responses are drawn to: prompt + response <= positions.
+
+        Raises:
+            DataError: the data's rule for long prompts refuses some, or none is left.
+        """
+        return fit_prompts(
+            self.data.prompts,
+            lambda prompt: len(encode_prompt(self.tokenizer, prompt)),
+            None if self.positions is None else self.positions - self.cfg.generation.max_new_tokens,
+            self.long_prompts("prompts"),
+        )
 
     @cached_property
     def data_parts(self) -> dict[str, dict[str, Any]]:
@@ -84,13 +120,31 @@ class StageContext:
     def load_policy(self, path: Path) -> PreTrainedModel:
         """A causal LM that a stage of ours saved; its own code runs only where the model's
         config allows it."""
-        return load_causal_lm(
-            path, trust_remote_code=getattr(self.cfg.model, "trust_remote_code", False)
-        )
+        trusted = getattr(self.cfg.model, "trust_remote_code", False)
+        return policy_of(load_causal_lm(path, trust_remote_code=trusted), self.tokenizer)
+
+    def initial_policy(self) -> PreTrainedModel:
+        """The causal LM before any training. Probed where the run goes on to draw its responses:
+        what cannot be sampled is not trained first."""
+        policy = policy_of(self.model.causal_lm(self.tokenizer), self.tokenizer)
+        if self.cfg.stage != "sft":
+            self.engine(policy)
+        return policy
 
     def engine(self, policy: PreTrainedModel) -> TorchEngine:
-        """The engine that draws the policy's responses."""
-        return TorchEngine(policy, eos_id(self.tokenizer), pad_id(self.tokenizer))
+        """The engine that draws the policy's responses. The first policy of a run is probed.
+
+        Raises:
+            ModelError: its responses are drawn with other log-probabilities than training computes.
+        """
+        engine = TorchEngine(policy, eos_id(self.tokenizer), pad_id(self.tokenizer))
+        if not self.probed:
+            special = torch.tensor(self.tokenizer.all_special_ids)
+            ids = torch.tensor(sorted(self.tokenizer.get_vocab().values()))
+            text = ids[~torch.isin(ids, special)]
+            probe(engine, policy, text if len(text) else ids)
+            self.probed.append(policy.config.model_type)
+        return engine
 
     def deciding(self, name: str, *, without: Collection[str] = ()) -> Any:
         """A section of the config, pieces by name, as far as it has a part in what comes out."""

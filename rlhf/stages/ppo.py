@@ -70,8 +70,9 @@ def online_parts(
     moving: bool,
 ) -> OnlineParts:
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
-    cfg, tokenizer, data = context.cfg, context.tokenizer, context.data.prompts
-    policy, collate = context.load_policy(sft), partial(collate_prompts, tokenizer)
+    cfg, data = context.cfg, context.fitted.prompts
+    collate = partial(collate_prompts, context.tokenizer, limit=context.fitted.limit)
+    policy = context.load_policy(sft)
     start = PolicyReader(
         model=context.load_policy(sft).requires_grad_(False),
         temperature=settings.sampling.temperature,
@@ -139,7 +140,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     sections = {name: context.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
     return {
         "sections": sections,
-        "prompts": digest(context.data.prompts),
+        "prompts": digest(context.fitted.prompts),
         "judges": context.deciding("data", without=("path",)),
     }
 

@@ -14,7 +14,6 @@ import torch
 from rlhf.data.collate import (
     collate_preferences,
     collate_prompts,
-    encode_preferences,
     pad_id,
 )
 from rlhf.data.labelling import Response, label_pairs
@@ -47,7 +46,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     return {
         "pairs": pairs,
         "sampled": {
-            "prompts": digest(context.data.prompts),
+            "prompts": digest(context.fitted.prompts),
             "max_new_tokens": context.cfg.generation.max_new_tokens,
         },
     }
@@ -58,11 +57,7 @@ def train_reward_model(
 ) -> dict[str, Any]:
     """Ends with the reward model in `work`; returns its metrics."""
     settings, sft = context.cfg.reward_model, parents["sft"]
-    backbone = (
-        context.load_policy(sft)
-        if settings.init == "sft"
-        else context.model.causal_lm(context.tokenizer)
-    )
+    backbone = context.load_policy(sft) if settings.init == "sft" else context.initial_policy()
     model = scalar_model_from(backbone, seed=settings.seed)
     metrics = train_on_rows(
         context,
@@ -71,9 +66,7 @@ def train_reward_model(
         make_module=partial(
             RewardModule, model, margin=settings.margin, centering=settings.centering
         ),
-        encode=encode_preferences,
         collate=partial(collate_preferences, fill=pad_id(context.tokenizer)),
-        is_cut=lambda row: row.chosen.cut or row.rejected.cut,
         work=work,
         tracker=tracker,
     )
@@ -100,7 +93,7 @@ def normalize(
 ) -> dict[str, float]:
     """Scores of the SFT policy's responses get mean 0 and std 1; what they were is recorded in
     the model's config."""
-    parts = sample_responses(context, sft, samples, "normalize", context.data.prompts.train)
+    parts = sample_responses(context, sft, samples, "normalize", context.fitted.prompts.train)
     model.to(context.device)
     with torch.no_grad():
         scores = [model.score(part.sequence, part.attention) for part in parts]
@@ -126,7 +119,9 @@ def sample_responses(
     seed, parts = context.cfg.reward_model.seed, []
     drawn = draw_prompts(prompts, count, seed, 1)
     for start in range(0, count, SAMPLE_ROWS):
-        batch = collate_prompts(context.tokenizer, drawn[start : start + SAMPLE_ROWS])
+        batch = collate_prompts(
+            context.tokenizer, drawn[start : start + SAMPLE_ROWS], context.fitted.limit
+        )
         draws = generator(seed, "reward_model", purpose, start, device=context.device)
         part = engine.respond(batch.to(context.device), sampling, draws)
         sources = {"log-probabilities of the SFT policy": part.logp}
@@ -138,7 +133,7 @@ def sample_responses(
 def sample_preferences(context: StageContext, sft: Path) -> Split[Preference]:
     """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs
     would be."""
-    count, prompts = context.source.pairs, context.data.prompts
+    count, prompts = context.source.pairs, context.fitted.prompts
     return Split(
         train=_labelled(context, sft, count, "train", prompts.train),
         heldout=_labelled(context, sft, max(1, count // 10), "heldout", prompts.heldout),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.build import build
-from rlhf.data.collate import collate_demonstrations, encode_demonstrations, pad_id
+from rlhf.data.collate import collate_demonstrations, pad_id
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import Split
 from rlhf.digests import digest
@@ -18,6 +18,7 @@ from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "model": context.model.identity(),
         "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
         "demonstrations": digest(context.data.demonstrations),
+        "on_long_prompt": context.long_prompts("demonstrations").rule,
     }
 
 
@@ -36,7 +38,7 @@ def train_sft(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
-    policy, fill = context.model.causal_lm(context.tokenizer), pad_id(context.tokenizer)
+    policy, fill = context.initial_policy(), pad_id(context.tokenizer)
     warnings = ignored_eos_warning(policy, context.tokenizer)
     for warning in warnings:
         log.warning("%s", warning)
@@ -45,11 +47,9 @@ def train_sft(
         "sft",
         context.data.demonstrations,
         make_module=partial(SFTModule, policy),
-        encode=encode_demonstrations,
         collate=partial(
             collate_demonstrations, fill=fill, train_on_prompt=context.cfg.sft.train_on_prompt
         ),
-        is_cut=lambda row: row.cut,
         work=work,
         tracker=tracker,
     )
@@ -63,34 +63,22 @@ def train_on_rows(
     rows: Split[Any],
     *,
     make_module: Callable[..., StageModule],
-    encode: Callable[[Any, Sequence[Any], int], list[Any]],
     collate: Callable[[Sequence[Any]], Any],
-    is_cut: Callable[[Any], bool],
     work: Path,
     tracker: Tracker,
 ) -> dict[str, Any]:
     """Trains the module of a supervised stage on its rows, as the stage's settings say; returns its
     last metrics."""
-    settings = getattr(context.cfg, stage)
-    train, heldout = (
-        encode(context.tokenizer, side, settings.max_length) for side in (rows.train, rows.heldout)
-    )
-    cut, dropped = sum(map(is_cut, train)), len(rows.train) - len(train)
-    if cut or dropped:
-        log.warning(
-            "%s: of %d rows %d are cut at %s.max_length and %d are left out (nothing to learn is"
-            " left of them)",
-            *(stage, len(rows.train), cut, stage, dropped),
-        )
+    settings, encoded = getattr(context.cfg, stage), encoded_rows(context, stage, rows)
     module = make_module(
         make_optimizer=lambda params: build(settings.optimizer, params=params),
-        heldout=lambda: in_order(heldout, settings.batch_size, collate),
+        heldout=lambda: in_order(encoded.heldout, settings.batch_size, collate),
         epochs=settings.epochs,
         lr_schedule=settings.lr_schedule,
         lr_warmup=settings.lr_warmup,
     )
     batches = ShuffledBatches(
-        train,
+        encoded.train,
         settings.batch_size,
         collate,
         seed=settings.seed,
@@ -98,4 +86,4 @@ def train_on_rows(
         epoch=lambda: module.iteration,
     )
     context.fit(module, batches, settings, directory=work, tracker=tracker)
-    return {**last_row(work / "metrics.jsonl"), "rows": len(train), "rows_cut": cut}
+    return {**last_row(work / "metrics.jsonl"), **encoded.counts}

@@ -83,7 +83,9 @@ def test_known_pieces():
 
 
 def test_allowing_comes_from_outside_the_config(planned, monkeypatch, tmp_path):
-    (tmp_path / "of_mine.py").write_text("class Controller: pass")
+    (tmp_path / "of_mine.py").write_text(
+        "class Controller:\n    def __init__(self, coef, anything): pass"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     line = "kl.controller._target_=of_mine.Controller"
     assert any("not an allowed class" in fault for fault in planned(line).faults)
@@ -91,6 +93,8 @@ def test_allowing_comes_from_outside_the_config(planned, monkeypatch, tmp_path):
     found = planned(line, "+kl.controller.anything=1")
     assert found.faults == []
     assert found.jobs[0].config.kl.controller.model_extra == {"anything": 1}
+    # what its constructor refuses is refused with the command
+    assert any("argument: 'anything'" in fault for fault in planned(line).faults)
 
 
 def test_refusing_imports_nothing(tmp_path):

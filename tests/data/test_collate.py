@@ -6,10 +6,11 @@ from rlhf.data.collate import (
     collate_preferences,
     collate_prompts,
     encode_demonstrations,
-    encode_pair,
     encode_preferences,
+    encode_row,
     pad,
 )
+from rlhf.data.lengths import LongPrompts
 from rlhf.data.records import DataError, Demonstration, Preference
 
 
@@ -22,15 +23,19 @@ def test_pad_on_either_side():
     assert mask.tolist() == [[True, True, True], [False, False, True]]
 
 
+def alone(tokenizer, prompt, completion, max_length):
+    return encode_row(tokenizer, prompt, [(completion, True)], max_length, truncate=False)[0]
+
+
 def test_a_sequence_is_prompt_completion_eos(tokenizer):
-    row = encode_pair(tokenizer, "a b", " c d", 10)
+    row = alone(tokenizer, "a b", " c d", 10)
     ids = tokenizer("a b c d", add_special_tokens=False)["input_ids"]
     assert row.ids == (*ids, tokenizer.eos_token_id)
     assert row.prompt_length == 2 and not row.cut
 
 
 def test_a_long_row_is_cut_and_says_so_and_has_no_eos(tokenizer):
-    row = encode_pair(tokenizer, "a b", " c d e f", 4)
+    row = alone(tokenizer, "a b", " c d e f", 4)
     assert row.cut and len(row.ids) == 4 and tokenizer.eos_token_id not in row.ids
 
 
@@ -98,3 +103,53 @@ def test_rows_with_nothing_to_learn_are_left_out_and_all_of_them_is_an_error(tok
         encode_preferences(
             tokenizer, [Preference(prompt="a b c d e", chosen=" f", rejected=" g")], 4
         )
+
+
+# --- prompts that leave no room for a completion
+
+END, ERROR = LongPrompts(rule="truncate_left"), LongPrompts(rule="error", place="d.jsonl:{}".format)
+
+
+def ids(tokenizer, text):
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def test_one_length_rule_for_prompts_without_room(tokenizer):
+    """Four tokens of prompt at max_length 4. Its end is kept: 4 - 2 tokens, as " f" and EOS are
+    2."""
+    short, long = (Demonstration(prompt=p, completion=" f") for p in ("a", "a b c d"))
+    assert len(encode_demonstrations(tokenizer, [short, long], 4)) == 1
+    _, row = encode_demonstrations(tokenizer, [short, long], 4, END)
+    assert row.ids == (*ids(tokenizer, "a b c d f")[2:], tokenizer.eos_token_id)
+    assert row.long_prompt and row.prompt_length == 2 and not row.cut
+    with pytest.raises(DataError) as refusal:
+        encode_demonstrations(tokenizer, [short, long], 4, ERROR)
+    (fault,) = refusal.value.faults
+    assert fault.startswith("d.jsonl:a b c d: its prompt alone fills max_length=4 tokens")
+    assert "drop" in fault and "truncate_left" in fault
+
+
+def test_a_completion_longer_than_all_leaves_the_prompts_last_token(tokenizer):
+    row = encode_row(tokenizer, "a b c d", [(" e f g h", True)], 4, truncate=True)[0]
+    assert row.ids == ids(tokenizer, "a b c d e f g h")[3:7] and row.cut
+
+
+def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
+    """The longer one, " e f" and EOS, needs 3 of 5."""
+    pair = Preference(prompt="a b c d g", chosen=" e f", rejected=" h")
+    with pytest.raises(DataError, match="truncate_left"):
+        encode_preferences(tokenizer, [pair], 5)
+    (row,) = encode_preferences(tokenizer, [pair], 5, END)
+    for side, text in ((row.chosen, " e f"), (row.rejected, " h")):
+        assert side.ids == (
+            *ids(tokenizer, "a b c d g")[3:],
+            *ids(tokenizer, text),
+            tokenizer.eos_token_id,
+        )
+
+
+def test_prompts_are_read_from_their_end(tokenizer):
+    batch = collate_prompts(tokenizer, ["a b c d", "e"], 2)
+    assert batch.tokens[0].tolist() == list(ids(tokenizer, "a b c d")[2:])
+    assert batch.mask.tolist() == [[True, True], [False, True]]
+    assert batch.texts == ("a b c d", "e")

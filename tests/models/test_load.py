@@ -93,3 +93,16 @@ def test_pickled_weights_are_not_loaded(tokenizer, policy, tmp_path):
     torch.save(policy.state_dict(), tmp_path / "pytorch_model.bin")
     with pytest.raises(OSError):
         load_causal_lm(tmp_path)
+
+
+def test_weights_saved_in_16_bits_are_trained_in_32(tokenizer, tmp_path):
+    tiny(tokenizer).to(torch.bfloat16).save_pretrained(tmp_path)
+    piece = HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False)
+    assert {p.dtype for p in piece.causal_lm(tokenizer).parameters()} == {torch.float32}
+
+
+def test_a_configuration_is_had_without_weights(tokenizer, tmp_path):
+    tiny(tokenizer, "gpt2").save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    piece = HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False)
+    assert piece.config(tokenizer).n_positions == 1024

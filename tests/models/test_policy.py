@@ -1,10 +1,19 @@
+import copy
 from dataclasses import dataclass, replace
 
+import pytest
 import torch
 
-from rlhf.functional.logprobs import token_logp
-from rlhf.models.policy import PolicyReader, response_logits
+from rlhf.data.collate import collate_prompts
+from rlhf.data.tokenizers import word_level
+from rlhf.functional.kl import exact
+from rlhf.functional.logprobs import entropy, token_logp
+from rlhf.models.policy import PolicyReader, policy_of, response_logits
 from rlhf.oracle import enumerate_rollout
+from rlhf.randomness import generator
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.torch import TorchEngine
+from rlhf.rundir.errors import ModelError
 from rlhf.types import PromptBatch
 from tests.conftest import tiny
 
@@ -67,3 +76,71 @@ def test_a_reference_may_be_the_policys_own_network(policy):
     uniform = -torch.log(torch.tensor(float(policy.config.vocab_size)))
     assert torch.allclose(view.ref_logp, uniform * rollout.mask, atol=1e-5)
     assert torch.equal(view.logp, reader.logp(rollout))
+
+
+# --- policies
+
+
+def matrix_products(model, grad):
+    """The kernels that a reading of responses calls."""
+    ids = torch.arange(3, 9).repeat(4, 2)
+    with torch.profiler.profile() as profile, torch.set_grad_enabled(grad):
+        response_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), 5)
+    return [e.name for e in profile.events() if e.name in ("aten::mm", "aten::bmm", "aten::addmm")]
+
+
+def test_trained_and_frozen_weights_take_one_path(tokenizer, architecture):
+    """A head on a slice of the hidden states is one product where its weight needs a gradient, and
+    one for each row where it does not, unless the slice is contiguous."""
+    policy = policy_of(tiny(tokenizer, architecture), tokenizer)
+    frozen = copy.deepcopy(policy).requires_grad_(False)
+    paths = [matrix_products(m, grad) for m in (policy, frozen) for grad in (True, False)]
+    assert paths[0] and all(path == paths[0] for path in paths)
+
+
+def test_ids_without_text_are_no_part_of_a_policy(tokenizer):
+    """A head of 9 ids more than the tokenizer: gone from sampling, log-probabilities, entropy and
+    KL."""
+    words = word_level(["a"])
+    assert len(words) < len(tokenizer)
+    model = policy_of(tiny(tokenizer), words)
+    ids = torch.tensor([[3, 3, 3]])
+    logits = response_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), 2)
+    assert logits.shape == (1, 2, len(words))
+    engine = TorchEngine(model, words.eos_token_id, words.pad_token_id)
+    prompts = collate_prompts(words, ["a"] * 64)
+    rollout = engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "test"))
+    assert int(rollout.tokens.max()) < len(words)
+    reader = PolicyReader(model=model, temperature=1.0, rows=64)
+    assert torch.allclose(reader.logp(rollout), rollout.logp, atol=1e-5)
+    assert len(model.get_output_embeddings().weight) == len(tokenizer)  # what is saved is whole
+
+
+def test_gaps_of_a_tokenizer_have_no_probability(tokenizer):
+    """Ids 3 and 5 of 0 to 6 have no text: KL and entropy are over the other five, and so are their
+    gradients."""
+
+    class Gaps:
+        pad_token = None
+
+        def get_vocab(self):
+            return {"<pad>": 0, "<eos>": 1, "a": 2, "b": 4, "c": 6}
+
+    policy, other = (policy_of(tiny(tokenizer, seed=seed), Gaps()) for seed in (0, 1))
+    ids = torch.tensor([[2, 4, 6]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    logits, ref_logits = (response_logits(model, ids, mask, 2) for model in (policy, other))
+    kept = [0, 1, 2, 4, 6]
+    assert logits.shape == (1, 2, 7) and (logits[..., [3, 5]] == -torch.inf).all()
+    for function in (exact, lambda x, y: entropy(x)):
+        whole = function(logits, ref_logits)
+        assert torch.allclose(whole, function(logits[..., kept], ref_logits[..., kept]), atol=1e-6)
+        gradients = torch.autograd.grad(whole.sum(), policy.parameters(), retain_graph=True)
+        assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+def test_a_policy_fits_its_tokenizer_and_has_32_bits(tokenizer):
+    with pytest.raises(ModelError, match="outside the model"):
+        policy_of(tiny(word_level(["a"])), tokenizer)
+    with pytest.raises(ModelError, match="bf16-mixed"):
+        policy_of(tiny(tokenizer).to(torch.bfloat16), tokenizer)

@@ -12,6 +12,8 @@ class Source(Piece):
     pairs: Count
     label_temperature: Positive
     max_response_tokens: Count
+    # configs that were kept from before there was a choice do not say it
+    on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
 
 
 class Texts(Source):

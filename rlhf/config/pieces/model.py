@@ -16,7 +16,7 @@ class TinyModel(Piece, name="tiny", at="rlhf.models.load.TinyModel"):
 class HFModel(Piece, name="hf", at="rlhf.models.load.HFModel"):
     path: str
     revision: str | None
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Literal["float32"]  # of the weights that are trained, whatever the saved ones have
     trust_remote_code: bool
 
 

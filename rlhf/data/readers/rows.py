@@ -69,6 +69,7 @@ class Row(NamedTuple):
     completion: str = ""
     rejected: str | None = None
     margin: float | None = None
+    line: int = 0  # of its file, from 1
 
 
 def detect(row: dict[str, Any], purpose: Purpose) -> Format:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlhf.data.gold import VaderGold
+from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.readers.files import read_objects
 from rlhf.data.readers.rows import FORMATS, Format, Purpose, Row, RowError, detect, parse
 from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
@@ -26,7 +27,7 @@ def read_rows(path: Path, purpose: Purpose, prompt_words: int, faults: list[str]
                     f"has the format {'+'.join(keys)}, but line {first[0]} has"
                     f" {'+'.join(first[1])}: one format a file"
                 )
-            rows.append(parse(row, keys, purpose, prompt_words))
+            rows.append(parse(row, keys, purpose, prompt_words)._replace(line=number))
         except RowError as error:
             faults.append(f"{path}:{number}: {error}")
     return rows
@@ -50,6 +51,7 @@ class JsonLines(BytePairs):
         seed: int,
         vocabulary: int,
         max_response_tokens: int,
+        on_long_prompt: OnLongPrompt = "drop",
     ) -> None:
         self.demonstrations = demonstrations
         self.preferences = preferences
@@ -61,9 +63,15 @@ class JsonLines(BytePairs):
         self.seed = seed
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
+        self.on_long_prompt: OnLongPrompt = on_long_prompt
         self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}
+        self._lines: dict[tuple[str, str], str] = {}
+
+    def place(self, part: str, prompt: str) -> str | None:
+        """`file:line` of the first row with this prompt in a part of the data."""
+        return self._lines.get((part, prompt))
 
     def load(self) -> TaskData:
         faults: list[str] = []
@@ -77,6 +85,10 @@ class JsonLines(BytePairs):
         if faults:
             raise DataError(faults)
         rows.setdefault("prompts", rows["demonstrations"])
+        for part, each in rows.items():
+            file = getattr(self, part) or self.demonstrations
+            for row in each:
+                self._lines.setdefault((part, row.prompt), f"{file}:{row.line}")
         held = hold_out(
             [{row.prompt for row in each} for each in rows.values()],
             self.seed,

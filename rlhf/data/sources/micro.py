@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rlhf.data.labelling import write_rows
+from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.splits import divide
 from rlhf.data.tokenizers import symbols
@@ -64,6 +65,7 @@ class Micro:
         pairs: int,
         label_temperature: float,
         max_response_tokens: int,
+        on_long_prompt: OnLongPrompt = "drop",
     ) -> None:
         self.seed = seed
         self.vocabulary = vocabulary
@@ -73,6 +75,7 @@ class Micro:
         self.pairs = pairs
         self.label_temperature = label_temperature
         self.max_response_tokens = max_response_tokens
+        self.on_long_prompt: OnLongPrompt = on_long_prompt
         self.judges: dict[str, Reward] = {}
         rng = random.Random(f"{seed}/gold")
         self.gold: MicroGold = MicroGold(

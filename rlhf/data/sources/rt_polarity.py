@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.data.gold import VaderGold
+from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.readers.files import kind, quoted, read_objects
 from rlhf.data.records import DataError, Demonstration, Reward, TaskData
 from rlhf.data.splits import cut, divide, hold_out
@@ -156,6 +157,7 @@ class RTPolarity(BytePairs):
         heldout_fraction: float,
         vocabulary: int,
         max_response_tokens: int,
+        on_long_prompt: OnLongPrompt = "drop",
     ) -> None:
         self.path = path
         self.seed = seed
@@ -166,6 +168,7 @@ class RTPolarity(BytePairs):
         self.heldout_fraction = heldout_fraction
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
+        self.on_long_prompt: OnLongPrompt = on_long_prompt
         self.gold: VaderGold = VaderGold()
 
     @cached_property

@@ -89,7 +89,7 @@ WRONG = [
     ),
     (
         ["scorer.missing_eos=set"],
-        ["scorer.missing_eos_value=null: scorer.missing_eos=set needs a number"],
+        ["scorer=reward_model: missing_eos=set needs a number: missing_eos_value"],
     ),
     (
         ["kl/controller=adaptive", "kl.coef=0"],
@@ -108,19 +108,20 @@ WRONG = [
     ),
     (
         ["kl/controller=pid", *(f"kl.controller.{gain}=0" for gain in ("kp", "ki", "kd"))],
-        ["kl.controller.kp=0: ki and kd are 0 too: the coefficient would never move"],
+        ["kl/controller=pid: kp, ki and kd must be finite, at least 0, and not all 0; got 0.0,"],
     ),
     (
         ["kl/controller=adaptive_alpaca_farm", "kl.controller.k_beta=5"],
         [
-            "kl.controller.k_beta=5: is not below 5: one step could bring the coefficient to 0",
+            "kl/controller=adaptive_alpaca_farm: k_beta must be below 5, got 5: one step could"
+            " bring the coefficient to 0",
         ],
     ),
     (
         ["kl/controller=adaptive", "kl.controller.horizon=20", "ppo.rollout_size=100"],
         [
-            "kl.controller.horizon=20: is not above ppo.rollout_size=100 / 5: one step could bring"
-            " the coefficient to 0",
+            "kl/controller=adaptive: episodes / horizon = 100 / 20 must be below 5, got 5: one step"
+            " could bring the coefficient to 0 (episodes: ppo.rollout_size)",
         ],
     ),
     (

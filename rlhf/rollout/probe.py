@@ -1,0 +1,119 @@
+"""Whether responses are drawn with the log-probabilities that training computes for them: asked of
+a model once a run, and of every rollout."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlhf.models.checks import positions_of
+from rlhf.models.policy import PolicyReader
+from rlhf.randomness import generator
+from rlhf.rollout.counts import GAP, OFF
+from rlhf.rollout.engines.base import Engine, Sampling
+from rlhf.rundir.errors import ModelError
+from rlhf.types import PromptBatch, Rollout
+
+LENGTHS = (1, 2, 3, 5, 8)  # of the prompts, in tokens: padded on the left by different amounts
+NEW_TOKENS = 8
+# nats: more than rounding makes of one token's log-probability, step by step against all at once.
+# In float32 sound models are 1e-6 to 1e-4 apart, XLNet 0.1, Mamba 0.6 to 7
+TOLERANCE = {torch.float32: 0.01, torch.float16: 0.05, torch.bfloat16: 0.3}
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    return TOLERANCE.get(dtype, TOLERANCE[torch.float32])
+
+
+def probe_prompts(ids: Tensor, positions: int | None) -> PromptBatch:
+    """Prompts of LENGTHS random tokens out of `ids`, as far as the positions leave room."""
+    room = min(LENGTHS[-1], (positions or 2 * NEW_TOKENS) // 2)
+    lengths = [min(length, room) for length in LENGTHS]
+    tokens = ids[torch.randint(len(ids), (len(lengths), room), generator=generator(0, "probe"))]
+    mask = torch.arange(room) >= room - torch.tensor(lengths)[:, None]
+    return PromptBatch(tokens=tokens, mask=mask, texts=tuple("" for _ in lengths))
+
+
+@torch.no_grad()
+def sampler_gaps(engine: Engine, model: PreTrainedModel, ids: Tensor) -> tuple[float, float]:
+    """The largest differences of a response token's log-probability, in nats: at sampling against
+    the training forward of the same batch; and in that batch against the row by itself, without
+    padding.
+
+    `ids`: ids with text [N], that prompts are made of.
+    """
+    positions = positions_of(model.config)
+    prompts = probe_prompts(ids, positions).to(model.device)
+    room = NEW_TOKENS if positions is None else min(NEW_TOKENS, positions - positions // 2)
+    draws = generator(0, "probe", "draws", device=model.device)
+    rollout = engine.respond(prompts, Sampling(max_new_tokens=room), draws)
+    reader = PolicyReader(model=model, temperature=1.0, rows=len(prompts))
+    together = reader.logp(rollout)
+    alone = torch.cat([reader.logp(_unpadded(row)) for row in rollout.split(1)])
+    return _largest(rollout.logp - together), _largest(together - alone)
+
+
+def _unpadded(row: Rollout) -> Rollout:
+    counted = row.prompt.mask[0]
+    prompt = PromptBatch(
+        tokens=row.prompt.tokens[:, counted],
+        mask=row.prompt.mask[:, counted],
+        texts=row.prompt.texts,
+    )
+    return Rollout(prompt=prompt, tokens=row.tokens, mask=row.mask, logp=row.logp, ended=row.ended)
+
+
+def _largest(gap: Tensor) -> float:
+    """NaN where one of them is."""
+    return float(gap.abs().max())
+
+
+def probe(engine: Engine, model: PreTrainedModel, ids: Tensor) -> None:
+    """Refuses a model whose responses cannot be drawn, or are drawn with other log-probabilities
+    than training computes.
+
+    Raises:
+        ModelError: with the model's type and the difference in nats.
+    """
+    kind = model.config.model_type
+    try:
+        sampled, padded = sampler_gaps(engine, model, ids)
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
+        first = next(iter(str(error).splitlines()), "")
+        reason = f"models of type {kind} cannot be sampled here: {type(error).__name__}: {first}"
+        raise ModelError([reason]) from error
+    limit = tolerance(model.dtype)
+    differs = f"by up to {{:.2g}} nats a token ({limit:g} would be rounding)"
+    faults = []
+    if not sampled <= limit:
+        faults.append(
+            f"models of type {kind} draw responses with other log-probabilities than training"
+            f" computes for them, {differs.format(sampled)}: ratios and KL would be of another"
+            " policy; take a model with plain attention (llama, gpt2, ...)"
+        )
+    if not padded <= limit:
+        faults.append(
+            f"models of type {kind} read a prompt otherwise when it is padded on the left,"
+            f" {differs.format(padded)}: no batch of prompts of different lengths would be right;"
+            " take a model with plain attention (llama, gpt2, ...)"
+        )
+    if faults:
+        raise ModelError(faults)
+
+
+def logp_gap(rollout: Rollout, logp: Tensor, sampling: Sampling) -> dict[str, float]:
+    """`rollout/logp_gap`: the largest |log-probability at sampling - recomputed| of a response
+    token, in nats; `rollout/logp_off`: 1 where it is beyond rounding in the precision of now.
+
+    logp [B, T] of the training forward, 0 where masked. Empty where top-k or top-p cut the
+    distribution that is sampled: then the two are of different distributions.
+    """
+    if sampling.top_k > 0 or sampling.top_p < 1.0:
+        return {}
+    gap, kind = _largest(rollout.logp - logp), logp.device.type
+    mixed = torch.is_autocast_enabled(kind)
+    limit = tolerance(torch.get_autocast_dtype(kind) if mixed else torch.float32)
+    return {GAP: gap, OFF: float(not gap <= limit)}

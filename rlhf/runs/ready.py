@@ -1,0 +1,113 @@
+"""All that can be known to be wrong before anything is trained: pieces that refuse their arguments,
+a model that is too small for its tokenizer or the run's lengths, rows and prompts that are too
+long."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlhf.config.build import build
+from rlhf.config.properties import needed_stages
+from rlhf.config.schema import Config
+from rlhf.config.validate import ConfigError
+from rlhf.models.checks import vocabulary_faults, vocabulary_size
+from rlhf.rundir.errors import ModelError
+from rlhf.stages.context import StageContext
+from rlhf.stages.rows import encoded_rows
+
+log = logging.getLogger(__name__)
+
+KL_PIECES = ("controller", "estimator", "placement", "reference")
+PPO_PIECES = ("scorer", "trust_region", "advantage")
+
+
+def check_model(context: StageContext) -> None:
+    """Asks what the config, the tokenizer and the model's configuration say, without its weights.
+
+    Raises:
+        ConfigError: the constructor of a piece refuses its arguments.
+        ModelError: tokenizer or lengths do not fit the model.
+    """
+    stages = {stage.name for stage in needed_stages(context.cfg)}
+    build_pieces(context, stages)
+    config = context.model.config(context.tokenizer)
+    rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
+    faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
+    faults += length_faults(context.cfg, stages, context.positions)
+    if faults:
+        raise ModelError(faults)
+
+
+def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
+    """Applies the rule for long prompts, and warns of those that are left out or shortened.
+
+    Args:
+        prints: the fingerprints of the stages that the run goes through, by name.
+
+    Raises:
+        DataError: `data.on_long_prompt=error` and there are such prompts, or no row is left.
+    """
+    if {"reward_model", "ppo"} & prints.keys() and context.fitted.warning:
+        log.warning("%s", context.fitted.warning)
+    for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
+        rows = getattr(context.data, part)
+        made = stage not in prints or context.store.find(stage, prints[stage]) is not None
+        if rows is not None and not made:
+            encoded_rows(context, stage, rows)
+
+
+def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -> list[str]:
+    """A sentence for each length of the config that no model with so many positions can read."""
+    if positions is None:
+        return []
+    faults = [
+        f"{stage}.max_length={most} is more than the model's {positions} positions: set"
+        f" {stage}.max_length={positions}"
+        for stage in ("sft", "reward_model")
+        if stage in stages and (most := getattr(cfg, stage).max_length) > positions
+    ]
+    most = cfg.generation.max_new_tokens
+    if {"reward_model", "ppo"} & {*stages} and most >= positions:
+        faults.append(
+            f"generation.max_new_tokens={most} leaves no room for a prompt in the model's"
+            f" {positions} positions: set it below {positions}"
+        )
+    return faults
+
+
+def build_pieces(context: StageContext, stages: Collection[str]) -> None:
+    """The pieces that need nothing of a trained stage, built and thrown away: a class of the user's
+    own that refuses its arguments must not be found out after SFT was trained. A callback that has
+    `check(vocabulary, length, prompts)` is asked.
+
+    Raises:
+        ConfigError: with the sentence of each constructor that refused.
+    """
+    cfg, faults = context.cfg, []
+    pieces: dict[str, Any] = {f"callbacks.{name}": cfg.callbacks[name] for name in cfg.callbacks}
+    pieces |= {f"{stage}.optimizer": getattr(cfg, stage).optimizer for stage in stages}
+    if "ppo" in stages:
+        kl = {f"kl.{part}": getattr(cfg.kl, part) for part in KL_PIECES}
+        pieces |= {name: getattr(cfg, name) for name in PPO_PIECES} | kl
+    live: dict[str, dict[str, Any]] = {
+        "kl.controller": {"coef": cfg.kl.coef},
+        **{f"{s}.optimizer": {"params": [nn.Parameter(torch.zeros(1))]} for s in stages},
+    }
+    for key, piece in pieces.items():
+        try:
+            built = build(piece, **live.get(key, {}))
+            if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check"):
+                built.check(
+                    vocabulary=vocabulary_size(context.tokenizer),
+                    length=cfg.generation.max_new_tokens,
+                    prompts=len(context.data.prompts.train),
+                )
+        except Exception as error:  # Hydra wraps what a nested constructor raised
+            faults.append(f"{key}={piece.name or piece.class_path}: {error.__cause__ or error}")
+    if faults:
+        raise ConfigError(faults)

@@ -1,0 +1,183 @@
+"""Faults of model and data are found before anything is trained; lengths are one rule for all
+stages."""
+
+import json
+import logging
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
+
+from rlhf.config.validate import ConfigError
+from rlhf.data.records import DataError
+from rlhf.data.tokenizers import word_level
+from rlhf.rundir.errors import ModelError
+from rlhf.rundir.files import read_jsonl
+from rlhf.rundir.read import read_json
+from rlhf.runs.ready import length_faults
+
+POSITIONS, RESPONSE = 12, 4
+LONG = "good film with a slow plot and bad jokes"  # 9 tokens: 12 - 4 leave 8
+SHORT = ["good", "bad", "slow", "warm", "fine", "a film", "a plot", "the jokes", "with heart"]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def gpt2(folder, tokenizer, rows=None):
+    config = GPT2Config(
+        **{"n_positions": POSITIONS, "n_embd": 16, "n_layer": 1, "n_head": 2},
+        vocab_size=rows or len(tokenizer),
+        **{"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None},
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def words():
+    return word_level([f"a {LONG}", *SHORT, "yes no"])
+
+
+@pytest.fixture
+def go(run_in, tmp_path, words):
+    """go(override, ...) -> summary: a run on a model of 12 positions; one prompt of PPO, in line
+    10, is too long."""
+    path = gpt2(tmp_path / "model", words)
+    rows = [{"prompt": p, "completion": f" {c}"} for p in SHORT for c in ("yes", "no")]
+    pairs = [{"prompt": p, "chosen": " yes", "rejected": " no"} for p in SHORT]
+    files = {
+        "demonstrations": write(tmp_path / "d.jsonl", rows),
+        "preferences": write(tmp_path / "p.jsonl", pairs),
+        "prompts": write(tmp_path / "q.jsonl", [{"prompt": p} for p in (*SHORT, LONG)]),
+    }
+
+    def run(*overrides, where="run"):
+        return run_in(
+            tmp_path / where,
+            "data=jsonl",
+            *(f"data.{name}={file}" for name, file in files.items()),
+            f"data.max_response_tokens={RESPONSE}",
+            "data.heldout_fraction=0.3",
+            "model=hf",
+            f"model.path={path}",
+            "sft.max_length=12",
+            "reward_model.max_length=12",
+            *overrides,
+            without=("model.", "data."),
+        )
+
+    return run
+
+
+def test_one_length_rule_a_long_prompt_is_left_out_counted_and_named(go, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        summary = go()
+    assert f"and are left out ({tmp_path}/q.jsonl:10)" in caplog.text
+    assert (summary["prompts_dropped"], summary["prompts_truncated"]) == (1, 0)
+    assert read_json(tmp_path / "run" / "manifest.json")["prompts_dropped"] == 1
+    rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert rows[1]["kl/sequence_nats"] == 0 and rows[1]["kl/sequence_nats_exact"] == 0
+    assert all(row["rollout/logp_gap"] < 1e-4 for row in rows[1:])
+
+
+def test_one_length_rule_its_end_is_read(go):
+    summary = go("data.on_long_prompt=truncate_left")
+    assert (summary["prompts_dropped"], summary["prompts_truncated"]) == (0, 1)
+
+
+def test_one_length_rule_refuses_before_anything_is_trained(go, tmp_path):
+    store = tmp_path / "store"
+    with pytest.raises(DataError, match=r"q.jsonl:10: a prompt longer than the 8 tokens"):
+        go("data.on_long_prompt=error", f"paths.artifacts={store}")
+    assert not store.exists()
+    assert read_json(tmp_path / "run" / "status.json")["exit_code"] == 2
+
+
+def test_one_length_rule_of_the_config(go):
+    with pytest.raises(ModelError) as refusal:
+        go("sft.max_length=13", "reward_model.max_length=14", "data.max_response_tokens=12")
+    assert [fault.split(":")[0] for fault in refusal.value.faults] == [
+        "sft.max_length=13 is more than the model's 12 positions",
+        "reward_model.max_length=14 is more than the model's 12 positions",
+        "generation.max_new_tokens=12 leaves no room for a prompt in the model's 12 positions",
+    ]
+
+
+def test_without_a_limit_every_length_is_right():
+    assert length_faults(None, {"sft", "reward_model", "ppo"}, None) == []
+
+
+def test_a_tokenizer_that_is_larger_than_the_model(go, tmp_path, words):
+    path = gpt2(tmp_path / "small", words, rows=len(words) - 1)
+    with pytest.raises(ModelError, match="outside the model"):
+        go(f"model.path={path}")
+    words.add_special_tokens({"pad_token": "[PAD]"})
+    path = gpt2(tmp_path / "padless", words, rows=len(words) - 1)
+    with pytest.raises(ModelError, match=r"the pad token \[PAD\] has the id"):
+        go(f"model.path={path}")
+
+
+def test_a_head_that_is_larger_than_the_tokenizer(go, tmp_path, words):
+    """Its ids without text are masked: sampling, training and reference stay one distribution."""
+    go(f"model.path={gpt2(tmp_path / 'wide', words, rows=len(words) + 40)}")
+    first = read_jsonl(tmp_path / "run" / "metrics.jsonl")[1]
+    assert first["rollout/logp_gap"] < 1e-4 and first["kl/sequence_nats"] == 0
+
+
+def mamba(folder, tokenizer):
+    config = MambaConfig(
+        **{"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+        vocab_size=len(tokenizer),
+        **{"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None},
+    )
+    model = MambaForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0) if parameter.ndim > 1 else None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return f"model.path={folder}"
+
+
+def test_sampler_is_policy_or_nothing_is_trained(go, tmp_path, words):
+    """A model that cannot be sampled is refused before SFT; SFT alone may train it."""
+    store, path = tmp_path / "store", mamba(tmp_path / "mamba", words)
+    with pytest.raises(ModelError, match=r"type mamba draw .* by up to [\d.]+ nats"):
+        go(path, f"paths.artifacts={store}")
+    assert not [*store.rglob("model.safetensors")]
+    assert go(path, "stage=sft", where="alone")["status"] == "finished"
+
+
+class Refuses:
+    """A scorer of one's own whose constructor has a rule of its own."""
+
+    needs_reward_model = needs_gold = False
+
+    def __init__(self, weight):
+        raise ValueError(f"weight={weight} is not a weight")
+
+
+def test_what_a_scorer_of_ones_own_refuses(go, tmp_path, monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "tests")
+    store = tmp_path / "store"
+    with pytest.raises(ConfigError, match="weight=3 is not a weight"):
+        go(
+            "~scorer",
+            "+scorer={_target_: tests.runs.test_ready.Refuses, weight: 3}",
+            f"paths.artifacts={store}",
+        )
+    assert not store.exists()
+
+
+def test_an_oracle_that_could_not_list_the_responses(go, tmp_path):
+    """Four tokens of some twenty words: more than a million responses."""
+    store = tmp_path / "store"
+    with pytest.raises(
+        ConfigError, match=r"callbacks\.oracle=oracle: responses of up to 4 tokens out of"
+    ):
+        go("callbacks=oracle", f"paths.artifacts={store}")
+    assert not store.exists()
