@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 PROXY, GOLD, OBJECTIVE = "reward/proxy", "reward/gold", "objective"
 KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
+MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS = "wall_seconds"

@@ -1,6 +1,14 @@
 """From values to estimates, intervals and findings. Pure functions; nothing is drawn or written
 here."""
 
+from rlhf.compare.statistics.along_kl.matched import BUDGETS, Cell, Matched, Nearer, Standing
+from rlhf.compare.statistics.along_kl.overoptimisation import (
+    FORMULAS,
+    Fit,
+    fit,
+    gap_path,
+    gold_gains,
+)
 from rlhf.compare.statistics.estimates import (
     BOTH,
     EVALUATION,
@@ -16,8 +24,6 @@ from rlhf.compare.statistics.estimates import (
 )
 from rlhf.compare.statistics.findings import CLEAR, Findings
 from rlhf.compare.statistics.health import RULES, Sickness
-from rlhf.compare.statistics.matched import BUDGETS, Cell
-from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
 from rlhf.compare.statistics.settings import ABSENT, Setting, column, order, setting_interval
 from rlhf.compare.statistics.step_response import (
@@ -43,7 +49,9 @@ __all__ = [
     "Findings",
     "Fit",
     "Interval",
+    "Matched",
     "NOTHING",
+    "Nearer",
     "RISEN",
     "RULES",
     "Response",
@@ -52,6 +60,7 @@ __all__ = [
     "Series",
     "Setting",
     "Sickness",
+    "Standing",
     "Steering",
     "Study",
     "better_before",

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rlhf.compare.read import evaluations, final, final_se
-from rlhf.compare.statistics.estimates import BOTH, Interval, difference, interval, welch
+from rlhf.compare.read import final, final_se
+from rlhf.compare.statistics.along_kl.matched import LEVEL, welch_p
+from rlhf.compare.statistics.along_kl.reading import Reached, read_at, trail
+from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval, welch
 from rlhf.compare.statistics.findings import highest
-from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting
 from rlhf.metrics import KL
-
-LEVEL = 0.05  # a p below it tells two settings apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +36,14 @@ class Rival:
     runs: int  # of all it has
     matched: int  # runs of the one that ended that the other can be held against
     ended: int  # of all it has
+    samples: tuple[list[float], list[float]]  # ours and theirs, a number a run
 
     @property
     def clear(self) -> bool:
-        """Whether the interval and, where it can be done, the test tell the two apart: of three
-        seeds a bootstrap is too sure.
-
-        One run against several is never clear: nothing is known of how the seeds of the one would
-        differ.
-        """
+        """Whether the interval over seeds and the test tell the two apart. One run on a side is
+        never clear: nothing is known of how its other seeds would differ."""
         return (
-            self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
+            self.difference.clear_of_zero and self.difference.source == SEEDS and not self.p > LEVEL
         )
 
 
@@ -70,13 +66,20 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
 
 def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     """Of the settings that are clearly better at the KL of their own end than the best was
-    there, the one with the most reward."""
-    rivals = (_rival(best, s, key, at_best_end=False) for s in settings if s is not best)
-    return max(
-        (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
-        key=lambda r: r.theirs.mean,
-        default=None,
+    there, the one with the most reward: by Welch's t-test over two seeds or more a side, at 0.05
+    over the number of settings, of which any could be it (Bonferroni)."""
+    rivals = [
+        r for s in settings if s is not best and (r := _rival(best, s, key, at_best_end=False))
+    ]
+    better = (
+        r
+        for r in rivals
+        if r.clear
+        and r.difference.mean < 0
+        and min(map(len, r.samples)) > 1
+        and welch_p(*r.samples) < LEVEL / len(rivals)
     )
+    return max(better, key=lambda r: r.theirs.mean, default=None)
 
 
 def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
@@ -103,6 +106,7 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
         runs=len(passing.runs),
         matched=len(rows),
         ended=len(ended.runs),
+        samples=([*a], [*b]),
     )
 
 
@@ -117,9 +121,9 @@ def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Re
     """Each run's end, and the other setting's runs at its KL; without ends at which none of them
     can be read off."""
     ends = [End(final(run, KL), final(run, key), final_se(run, key)) for run in ended.runs]
-    paths = [evaluations(run, key) for run in passing.runs]
+    trails = [trail(run, key) for run in passing.runs]
     rows = [
-        (end, [at_budget(path, end.kl) for path in paths])
+        (end, [read_at(way, end.kl) for way in trails])
         for end in ends
         if math.isfinite(end.kl + end.reward)
     ]

@@ -10,9 +10,9 @@ from typing import Any
 
 from rlhf.compare.read import Kept, Run, best_of_n, fingerprints, manifests
 from rlhf.compare.read.searches import Crossing, Search, searches
+from rlhf.compare.statistics.along_kl.matched import Matched, Nearer, matched
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
-from rlhf.compare.statistics.matched import Matched, matched
 from rlhf.compare.statistics.settings import (
     Setting,
     copied,
@@ -68,6 +68,18 @@ class Study:
     well: str
     fingerprints: dict[str, list[str]]
     manifests: Sequence[dict[str, Any]]
+
+    @property
+    def deciding(self) -> Matched | None:
+        """The reward that decides, at every budget; None where there is nothing to rank."""
+        return next((m for m in self.matched if self.findings and m.key == self.findings.key), None)
+
+    @property
+    def nearer(self) -> Nearer | None:
+        """The setting to use instead of the best where the KL must be smaller."""
+        if self.deciding is None or self.findings is None:
+            return None
+        return self.deciding.nearer(self.findings.best.label)
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:

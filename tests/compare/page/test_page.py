@@ -12,7 +12,7 @@ import pytest
 from rlhf.compare import compare
 from rlhf.compare.page.frontier import note_on
 from rlhf.compare.page.page import called, numeric, parts
-from rlhf.compare.statistics.overoptimisation import Fit
+from rlhf.compare.statistics.along_kl.overoptimisation import Fit
 from rlhf.compare.text.settings import differs
 
 

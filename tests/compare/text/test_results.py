@@ -1,7 +1,7 @@
 import csv
 
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.matched import cell
+from rlhf.compare.statistics.along_kl.matched import cell
 from rlhf.compare.statistics.study import study
 from rlhf.compare.text.results import health, matched, matched_rows, shown
 from rlhf.compare.text.tables import write_csv

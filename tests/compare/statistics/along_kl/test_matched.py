@@ -5,7 +5,7 @@ import pytest
 
 from rlhf.compare.read.curves import Evaluation
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.matched import at_budget, cell, climb, matched
+from rlhf.compare.statistics.along_kl.matched import at_budget, cell, climb, matched
 from rlhf.compare.statistics.settings import group
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.overoptimisation import Fit, fit, gain, gap_path, gold_gains
+from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gain, gap_path, gold_gains
 from rlhf.compare.statistics.settings import group
 
 KLS = (0.25, 1.0, 2.0, 4.0, 9.0, 16.0, 25.0, 49.0)
