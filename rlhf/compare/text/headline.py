@@ -143,7 +143,7 @@ def _sure(other: Rival) -> str:
 def _more(other: Rival) -> str:
     if other.clear:
         return "more"
-    if other.difference.clear_of_zero and other.difference.source == BOTH:
+    if other.difference.clear_of_zero:
         return "more, as far as one seed can tell"
     return (
         "as much, within the noise"

@@ -39,7 +39,7 @@ def test_seeds_bring_a_bootstrap(rundirs, tmp_path):
     assert "bootstrap over 3 seeds" in said.confidence and "too sure of itself" in said.confidence
     assert "is clear of zero." in said.headline
     assert "Against SFT (1.00 ± 0.10) it gained 1.10 (0.94 to 1.26)" in said.cost
-    assert said.confidence.endswith("Welch's t-test of the difference over the seeds: p = 0.00026.")
+    assert said.confidence.endswith("Welch's t-test of the difference over the seeds: p = 0.00025.")
 
 
 def test_a_bootstrap_of_three_seeds_alone_is_not_believed(rundirs, tmp_path):
@@ -86,9 +86,9 @@ def test_stopping_another_early_would_have_been_better(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "near", coef=0.1, gold=2.0, kl=6.0, iterations=4)
     said = _answer(tmp_path).headline
     assert "kl.coef=0.1 ends with the highest gold reward" in said
-    assert "at that KL kl.coef=0 had more, 9.00" in said
-    # KL 6 of 20
-    assert "kl.coef=0 was there with 30% of its training done" in _answer(tmp_path).confidence
+    assert "at that KL kl.coef=0 had more, as far as one seed can tell, 9.00" in said
+    # between 5 and 10 nats, 1 and 2 of 4 iterations
+    assert "kl.coef=0 was there with 31% of its training done" in _answer(tmp_path).confidence
 
 
 def test_alone_at_its_kl(rundirs, tmp_path):
@@ -100,10 +100,8 @@ def test_alone_at_its_kl(rundirs, tmp_path):
         " 1.50" in said
     )
     assert (
-        "-1.00 (-1.28 to -0.72), more than the noise of evaluating, but each has one seed: with no"
-        " more KL than that, " in said
+        "-1.00 (-1.28 to -0.72), more than the noise of evaluating, but each has one seed." in said
     )
-    assert said.endswith("kl.coef=0.1 is better.")
     (tmp_path / "near" / "summary.json").unlink()
     assert "No other setting can be held against it" in _answer(tmp_path).headline
 
@@ -170,18 +168,15 @@ def test_a_setting_that_is_far_better_at_less_kl_is_named_beside_the_next(rundir
         0.03: [(0, 0), (2, 0.5), (6, 1.1), (10, 1.5)],
         0.3: [(0, 0), (1, 1.0), (1.5, 1.4), (2, 1.6)],
     }.items():
-        _run(rundirs, tmp_path / str(coef), path, coef=coef)
+        for seed in range(3):
+            seen = [(kl, gold + seed * 0.01) for kl, gold in path]
+            _run(rundirs, tmp_path / f"{coef}-{seed}", seen, coef=coef, seed=seed)
     said = _answer(tmp_path)
     assert "the next there is kl.coef=0.03" in said.headline
-    better = (
-        "At the 2 nats where kl.coef=0.3 ended, that is better: 1.600 (1.561 to 1.639) against"
-        " 0.800 (0.761 to 0.839) of "
+    assert "At the 2 nats where kl.coef=0.3 ended, that is better: 1.6" in said.headline
+    assert (
+        "against 0.81" in said.headline and "and the difference is clear of zero" in said.headline
     )
-    better += (
-        "kl.coef=0.02, then with 33% of its training done, and the difference is more than the"
-        " noise of evaluating"
-    )
-    assert better in said.headline
     assert said.title == "Gold reward is best at kl.coef=0.02, at matched KL"
 
 

@@ -26,6 +26,7 @@ NEAR = 0.1  # a run that came within this share of a KL is read at its furthest,
 CURVED = 6  # points from which on a fit is a parabola; fewer: a straight line in sqrt(KL)
 PAIRED = 0.1  # nats: nearer to SFT a pair says nothing of the KL's factor
 MISFIT = 0.01  # p of residuals below which they, not the measured errors, say how large errors are
+FREE = 4  # degrees of freedom from which on residuals alone tell of an error
 LEAST = 1e-3  # of the usual standard error: none counts as smaller
 
 
@@ -58,7 +59,7 @@ class Trail:
     @property
     def furthest(self) -> float:
         """The largest KL, nats; nan where there is none."""
-        return float(self.d.max() ** 2) if len(self.d) else math.nan
+        return round(float(self.d.max() ** 2), 9) if len(self.d) else math.nan
 
     def climb(self, kl: float) -> int:
         """Where the way to a KL begins: at the last point below half of it. A KL that training took
@@ -125,7 +126,9 @@ def read_at(way: Trail, kl: float) -> Reached | None:
     crossed = np.flatnonzero((there[:-1] - goal) * (there[1:] - goal) <= 0)
     near = np.flatnonzero((there**2 >= (1 - NEAR) * kl) & (there <= goal))
     if len(crossed):
-        when = float(way.iteration[first + crossed[-1] : first + crossed[-1] + 2].mean())
+        last = slice(first + crossed[-1], first + crossed[-1] + 2)
+        order = np.argsort(way.d[last])
+        when = float(np.interp(goal, way.d[last][order], way.iteration[last][order]))
     elif len(near):
         when = float(way.iteration[first + near[-1]])
     else:
@@ -181,7 +184,7 @@ def _scale(chi2: float, free: int, measured: bool) -> float:
     from scipy.stats import chi2 as by_chance
 
     if not measured:
-        return chi2 / free if free else math.nan
+        return chi2 / free if free >= FREE else math.nan
     return chi2 / free if free and by_chance.sf(chi2, free) < MISFIT else 1.0
 
 

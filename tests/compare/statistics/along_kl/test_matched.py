@@ -1,67 +1,49 @@
 import json
 import math
+import sys
+from pathlib import Path
 
 import pytest
 
-from rlhf.compare.read.curves import Evaluation
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.along_kl.matched import at_budget, cell, climb, matched
+from rlhf.compare.statistics.along_kl.matched import (
+    cell,
+    matched,
+    pooled_variance,
+    range_quantile,
+    ranges,
+    standing,
+    welch_p,
+)
+from rlhf.compare.statistics.along_kl.reading import trail
 from rlhf.compare.statistics.settings import group
 
-
-def _path(*points):
-    return [
-        Evaluation(iteration=i, kl=kl, reward=r, reward_se=0.1 * (i + 1))
-        for i, (kl, r) in enumerate(points)
-    ]
+GOLD = "reward/gold"
 
 
-def test_between_two_evaluations():
-    # three quarters of the way from 2 to 6
-    found = at_budget(_path((0, 0.0), (2, 1.0), (6, 3.0)), 5.0)
-    assert (found.reward, found.iteration, found.kl, found.short) == (2.5, 1.75, 5.0, False)
-    assert found.reward_se == pytest.approx(0.275) and found.share == 0.875  # iteration 1.75 of 2
+@pytest.fixture(scope="module")
+def frontier():
+    """benchmarks/matched_kl.py: settings on one known curve."""
+    folder = Path(__file__).parents[4] / "benchmarks"
+    sys.path.insert(0, str(folder))
+    import matched_kl
+
+    sys.path.remove(str(folder))
+    return matched_kl
 
 
-def test_the_last_crossing_counts():
-    """Up through 5 at reward 1, on to 10, back down through 5 at reward 3."""
-    assert at_budget(_path((0, 0.0), (10, 2.0), (9, 3.0), (4, 3.0)), 5.0).reward == 3.0
-
-
-def test_a_leap_over_the_budget_tells_nothing_of_it():
-    assert at_budget(_path((0, 0.0), (2, 1.0)), 1.0).reward == 0.5
-    assert at_budget(_path((0, 0.0), (2.1, 1.0)), 1.0) is None
-
-
-def test_the_end_of_a_run_is_at_its_own_kl():
-    assert at_budget(_path((0, 0.0), (5, 2.0)), 5.0).reward == 2.0
-
-
-def test_frontier_claim_nothing_is_extrapolated():
-    path = _path((0, 0.0), (2, 1.0), (4.6, 2.0), (4.55, 2.5))
-    near = at_budget(path, 5.0)
-    # within a tenth: the last evaluation that near
-    assert (near.reward, near.kl, near.short) == (2.5, 4.55, True)
-    assert at_budget(path, 10.0) is None
-    assert at_budget([], 5.0) is None
-    assert at_budget(_path((3, 1.0), (4, 2.0)), 1.0) is None  # began beyond it
-
-
-def test_a_leap_that_training_took_back_is_no_way_to_the_budget():
-    path = _path((0, 0.0), (6, -2.0), (1, 0.2), (3, 1.0), (4, 1.5))
-    assert [e.kl for e in climb(path, 5.0)] == [1, 3, 4]
-    assert at_budget(path, 5.0) is None
-    assert at_budget(path, 2.0).reward == pytest.approx(0.6)
+def _cell(setting, budget):
+    return cell(setting, [trail(run, GOLD) for run in setting.runs], budget)
 
 
 def test_cells_say_how_many_runs_came_there(rundirs, tmp_path):
     for seed, kl in enumerate((10.0, 10.0, 3.0)):
         rundirs.make_run(tmp_path / f"s{seed}", seed=seed, gold=2.0 + seed, kl=kl, iterations=2)
     (setting,) = group(load(tmp_path))
-    found = cell(setting, "reward/gold", 5.0)
+    found = _cell(setting, 5.0)
     assert (found.reached, found.runs, found.short, found.furthest) == (2, 3, False, 10.0)
     assert found.interval.mean == pytest.approx((1.5 + 2.0) / 2)
-    nobody = cell(setting, "reward/gold", 20.0)
+    nobody = _cell(setting, 20.0)
     assert nobody.reached == 0 and math.isnan(nobody.interval.mean)
 
 
@@ -74,24 +56,21 @@ def test_a_budget_that_training_left_again(rundirs, tmp_path):
         *(row | {"eval/kl/sequence_nats": kl} for row, kl in zip(rows, (0, 4, 6, 2), strict=True)),
     )
     (setting,) = group(load(tmp_path))
-    whys = {budget: cell(setting, "reward/gold", budget).why for budget in (5.0, 8.0)}
+    whys = {budget: _cell(setting, budget).why for budget in (5.0, 8.0)}
     assert whys == {5.0: "left again (furthest 6)", 8.0: "not reached (furthest 6)"}
-    assert (
-        cell(setting, "reward/gold", 5.0).reached == 0
-        and cell(setting, "reward/gold", 5.0).furthest == 6.0
-    )
+    assert _cell(setting, 5.0).reached == 0 and _cell(setting, 5.0).furthest == 6.0
 
 
 def test_a_budget_that_was_stepped_over(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "s", kl=12.0, iterations=1)
     (setting,) = group(load(tmp_path))
-    assert cell(setting, "reward/gold", 5.0).why == "passed between two evaluations"
+    assert _cell(setting, 5.0).why == "passed, nothing recorded near"
 
 
 def test_without_any_kl_that_is_said(rundirs, tmp_path):
     (rundirs.make_run(tmp_path / "s") / "metrics.jsonl").unlink()
     (setting,) = group(load(tmp_path))
-    assert cell(setting, "reward/gold", 5.0).why == "no KL recorded"
+    assert _cell(setting, 5.0).why == "no KL recorded"
 
 
 def test_the_table_of_a_reward_and_its_highest(gamed):
@@ -102,3 +81,84 @@ def test_the_table_of_a_reward_and_its_highest(gamed):
         "kl.coef=0",
         "kl.coef=0",
     ]
+
+
+def test_the_unit_of_a_comparison_by_hand():
+    assert pooled_variance([[1.0, 3.0], [2.0, 4.0], [9.0]]) == (2.0, 2)
+    # variances of the means 1 and 3: the root of their mean is sqrt(2)
+    assert ranges(-4.0, 1.0, 3.0) == pytest.approx(4 / math.sqrt(2))
+    assert math.isnan(ranges(1.0, 0.0, 0.0))
+    # two means: sqrt(2) times Student's t with 10 degrees of freedom, 2.228
+    assert range_quantile(0.05, 2, 10) == pytest.approx(math.sqrt(2) * 2.228139, abs=1e-4)
+    assert welch_p([1.0, 2.0], [1.0, 2.0]) == 1.0
+
+
+def _sweep(rundirs, folder, *, seeds, ends):
+    for coef, (gold, kl) in ends.items():
+        for seed in range(seeds):
+            rundirs.make_run(
+                folder / f"{coef}-{seed}", coef=coef, seed=seed, gold=gold + seed / 20, kl=kl
+            )
+    return group(load(folder))
+
+
+def test_settings_are_told_apart_over_seeds(rundirs, tmp_path):
+    """All end at 5 nats: 0.1 and 0.2 within their spread of 0.05, 0.3 a whole unit lower."""
+    ends = {0.1: (3.0, 5.0), 0.2: (2.98, 5.0), 0.3: (2.0, 5.0)}
+    table = matched(_sweep(rundirs, tmp_path, seeds=3, ends=ends), GOLD)
+    there = table.standings[2]
+    assert there.kl == 5.0 and there.order == ("kl.coef=0.1", "kl.coef=0.2", "kl.coef=0.3")
+    assert there.apart == (("kl.coef=0.1", "kl.coef=0.3"), ("kl.coef=0.2", "kl.coef=0.3"))
+    assert (there.lower, there.level) == (("kl.coef=0.3",), ("kl.coef=0.2",))
+    assert there.beyond_noise == ()
+    assert table.standings[3].order == () and len(table.standings[3].absent) == 3
+
+
+def test_below_a_kl_another_setting_is_the_one_to_use(rundirs, tmp_path):
+    """0.1 gains 2 in 10 nats, 0.3 gains 1.5 in 5: at 5 nats 0.3 has 2.5 and 0.1 has less."""
+    settings = _sweep(rundirs, tmp_path, seeds=3, ends={0.1: (3.0, 10.0), 0.3: (2.5, 5.0)})
+    nearer = matched(settings, GOLD).nearer("kl.coef=0.1")
+    assert (nearer.kl, nearer.setting, nearer.over_seeds) == (5.0, "kl.coef=0.3", True)
+    assert nearer.setting_reward.mean == pytest.approx(2.55, abs=0.02)
+    assert matched(settings, GOLD).nearer("kl.coef=0.3") is None
+
+
+def test_one_seed_each_is_only_beyond_the_noise(rundirs, tmp_path):
+    settings = _sweep(rundirs, tmp_path, seeds=1, ends={0.1: (3.0, 10.0), 0.3: (2.5, 5.0)})
+    table = matched(settings, GOLD)
+    assert all(s.apart == () for s in table.standings)
+    nearer = table.nearer("kl.coef=0.1")
+    assert (nearer.kl, nearer.over_seeds) == (5.0, False)
+
+
+def test_noise_that_is_not_known_tells_nothing_apart(rundirs, tmp_path):
+    settings = _sweep(rundirs, tmp_path, seeds=1, ends={0.1: (3.0, 5.0), 0.3: (2.0, 5.0)})
+    cells = [(s.label, _cell(s, 5.0)) for s in settings]
+    silent = [
+        (label, c.__class__(**{**vars(c), "readings": tuple(_silent(r) for r in c.readings)}))
+        for label, c in cells
+    ]
+    assert standing(cells, 0.05).beyond_noise and not standing(silent, 0.05).beyond_noise
+
+
+def _silent(reading):
+    return reading.__class__(**{**vars(reading), "reward_se": math.nan})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["like", "steep"])
+def test_matched_kl_on_one_known_frontier(frontier, path):
+    """Bias below 0.05 of the gain at 5 nats, and intervals that hold the truth."""
+    gain = frontier.truth(5.0) - frontier.START
+    rows = {at: row for at, row in frontier.readings(path, 60).items() if row[2] > 100}
+    assert {budget for budget, _ in rows} == {1.0, 2.0, 5.0, 10.0}
+    for bias, held, _ in rows.values():
+        assert abs(bias) < 0.05 * gain and held > 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "seeds", "sd"), [("steep", 3, 0.1), ("like", 5, 0.1)])
+def test_matched_kl_settings_on_one_frontier_are_not_told_apart(frontier, path, seeds, sd):
+    """At most 5 % of sweeps: with 80, up to 8 in 99 of 100 such tests."""
+    shares = frontier.claims(path, seeds, sd, 80)
+    assert all(share <= 0.1 for share in shares.values()), shares
