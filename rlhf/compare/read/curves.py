@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.compare.read.runs import Run
@@ -33,6 +33,7 @@ class Kept:
     n: int
     kl: float  # log n - (n - 1) / n, nats a response
     rewards: dict[str, float]  # by key, the unbiased estimate
+    errors: dict[str, float] = field(default_factory=dict)  # by key, its standard error
 
 
 def value(row: Mapping[str, Any], key: str) -> float:
@@ -102,6 +103,11 @@ def best_of_n(runs: Sequence[Run]) -> list[Kept]:
                     key: value(row, key)
                     for key in row
                     if key.startswith("reward/") and not key.endswith("_se")
+                },
+                errors={
+                    key.removesuffix("_se"): value(row, key)
+                    for key in row
+                    if key.startswith("reward/") and key.endswith("_se")
                 },
             )
             for row in read_json(run.directory / "best_of_n.json").get("points", ())
