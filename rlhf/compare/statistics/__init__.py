@@ -25,7 +25,14 @@ from rlhf.compare.statistics.estimates import (
 from rlhf.compare.statistics.findings import CLEAR, Findings
 from rlhf.compare.statistics.health import RULES, Sickness
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
-from rlhf.compare.statistics.settings import ABSENT, Setting, column, order, setting_interval
+from rlhf.compare.statistics.settings import (
+    ABSENT,
+    Setting,
+    column,
+    ending,
+    order,
+    setting_interval,
+)
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,
@@ -65,6 +72,7 @@ __all__ = [
     "Study",
     "better_before",
     "column",
+    "ending",
     "fit",
     "gap",
     "gap_path",

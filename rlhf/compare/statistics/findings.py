@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import NOTHING, Estimate, gap, single
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.settings import Setting, ending
 from rlhf.metrics import GOLD, KL, PROXY
 
 CLEAR = 2.0  # standard errors that a difference needs to be called one
@@ -31,13 +31,18 @@ class Findings:
     """`key` is the reward that decides: gold, or proxy where the task has no gold."""
 
     key: str
-    best: Setting
+    best: Setting  # of those whose responses end, if any setting's do
     gain: float  # standard errors over SFT
     top: Setting | None  # highest proxy; None where no reward model took part
     drop: float  # gold of the best less gold of `top`; nan where either has none
     drop_gap: float  # the same in standard errors
     fall: Fall | None  # along the runs of `top`
     alone: bool  # there is no other setting
+
+    @property
+    def praised(self) -> Setting | None:
+        """The best, where its responses end."""
+        return None if self.best.never_ends else self.best
 
     @property
     def gamed(self) -> Setting | None:
@@ -51,8 +56,8 @@ class Findings:
 
 def find(settings: Sequence[Setting]) -> Findings | None:
     """The findings of a sweep; None where no setting has a finite reward."""
-    gold, top = (highest(settings, key) for key in (GOLD, PROXY))
-    best, key = (gold, GOLD) if gold is not None else (top, PROXY)
+    top, gold = highest(settings, PROXY), highest(ending(settings), GOLD)
+    best, key = (gold, GOLD) if gold is not None else (highest(ending(settings), PROXY), PROXY)
     if best is None:
         return None
     # without gold there are no falls, and both gold estimates are unknown

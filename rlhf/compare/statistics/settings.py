@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rlhf.compare.read import Run, final, final_se, fingerprints, value
+from rlhf.compare.read import Run, final, final_se, fingerprints, series, value
 from rlhf.compare.statistics.estimates import (
     NOTHING,
     Estimate,
@@ -19,12 +19,14 @@ from rlhf.compare.statistics.estimates import (
     same_thing,
 )
 from rlhf.config.stages import decides
-from rlhf.metrics import AVERAGED, GOLD, KL, PROXY
+from rlhf.metrics import AVERAGED, ENDED, GOLD, KL, PROXY
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_value
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"
+UNENDED = 0.5  # share of responses without EOS
+FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway are no sickness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,27 @@ class Setting:
 
     def __getitem__(self, key: str) -> Estimate:
         return self.estimates.get(key, NOTHING)
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether that is so of most of its runs."""
+        return 2 * sum(map(never_ends, self.runs)) > len(self.runs)
+
+
+def never_ends(run: Run) -> bool:
+    """Whether most of the final policy's responses to held-out prompts have no EOS, and fewer than
+    half as many have one as of SFT's."""
+    ended = series(run, f"eval/{ENDED}")
+    if not ended:
+        return False
+    start, end = ended[0][1], ended[-1][1]
+    return 1 - end > UNENDED and end < FEWER * start
+
+
+def ending(settings: Sequence[Setting]) -> Sequence[Setting]:
+    """The settings whose responses end; all where none's do. Only these are called best: gold reads
+    what is there, and does not see that a response never ended."""
+    return [s for s in settings if not s.never_ends] or settings
 
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from rlhf.compare.statistics.settings import (
     Setting,
     copied,
     differing,
+    ending,
     group,
     reward_keys,
     starts,
@@ -82,7 +83,9 @@ class Study:
         """The setting to use instead of the best where the KL must be smaller."""
         if self.deciding is None or self.findings is None:
             return None
-        return self.deciding.nearer(self.findings.best.label)
+        return self.deciding.nearer(
+            self.findings.best.label, among={s.label for s in ending(self.settings)}
+        )
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:

@@ -4,7 +4,7 @@ settings differ there beyond chance."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -125,13 +125,15 @@ class Matched:
         """For each budget the setting with the highest mean."""
         return [standing.highest for standing in self.standings]
 
-    def nearer(self, best: str) -> Nearer | None:
-        """The largest budget at which another setting has more reward than `best`, beyond chance;
-        where seeds tell of none, beyond the noise of the readings."""
+    def nearer(self, best: str, among: Container[str] | None = None) -> Nearer | None:
+        """The largest budget at which another setting (of those `among`) has more reward than
+        `best`, beyond chance; where seeds tell of none, beyond the noise of the readings."""
         for over_seeds in (True, False):
             for i, standing in reversed([*enumerate(self.standings)]):
                 pairs = standing.apart if over_seeds else standing.beyond_noise
-                higher = [high for high, low in pairs if low == best]
+                higher = [
+                    high for high, low in pairs if low == best and (among is None or high in among)
+                ]
                 if higher:
                     setting, cells = min(higher, key=standing.order.index), dict(self.rows)
                     return Nearer(
