@@ -58,7 +58,7 @@ def test_matched_kl_the_last_time_counts():
     assert _read(_points(*up, *down), 5.0).reward == pytest.approx(3.0)
 
 
-def test_nothing_is_read_where_nothing_lies_near():
+def test_frontier_claim_nothing_is_read_where_nothing_lies_near():
     points = _points((0.0, 0.0), (1.0, 1.0), (30.0, 2.0))
     assert _read(points, 5.0) is None  # neither within a factor of 2
     assert _read(points, 1.5) is None  # nothing above
