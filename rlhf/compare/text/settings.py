@@ -31,7 +31,7 @@ def table(study: Study) -> Table:
             *(show(those[0].sft[k]) if k in those[0].sft else "-" for k in rewards),
             *[""] * over_sft,
             "",
-            _known(100 * _start_number(those, ENDED), ".0f", " %"),
+            _known(100 * _start_number(those, ENDED), ".0f", " %", ""),
         ]
         for those in groups
     ]
@@ -127,5 +127,5 @@ def _count(setting: Setting, rewards: Sequence[str]) -> str:
     return f"{len(setting.runs)}" + (f" ({lost} without a finite reward)" if lost else "")
 
 
-def _known(value: float, form: str, unit: str = "") -> str:
-    return "-" if math.isnan(value) else format(value, form) + unit
+def _known(value: float, form: str, unit: str = "", nothing: str = "-") -> str:
+    return nothing if math.isnan(value) else format(value, form) + unit
