@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from rlhf.compare.page.sections import SECTIONS, write_markdown
 from rlhf.compare.publish import attach
 from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
-from rlhf.compare.statistics import Setting, Study, gap
+from rlhf.compare.statistics import LIKE, THESE, Setting, Study, gain, setting_interval
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.terminal import show
 from rlhf.compare.text import report, results, searches, settings
@@ -97,6 +96,7 @@ def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
     study, exact, panels = view.study, view.study.exact, view.frontiers
     sections = [section(view) for section in SECTIONS]
     runs, matched = report.rows(study), results.matched_rows(study)
+    ends, margins = settings.interval_rows(study), settings.margin_rows(study)
 
     def picture(draw: Callable[[], Figure]) -> Callable[[Path], object]:
         return lambda path: draw().savefig(path, dpi=DPI)
@@ -112,6 +112,8 @@ def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
         "oracle.csv": (exact.table, lambda path: write_csv(path, exact.table)),
         "oracle.png": (exact.curves, picture(lambda: frontier.exact_figure(exact))),
         "controllers.png": (study.moved, picture(lambda: iterations.controllers(study))),
+        "settings.csv": (ends, lambda path: write_csv(path, ends)),
+        "differences.csv": (margins, lambda path: write_csv(path, margins)),
         "matched.csv": (matched, lambda path: write_csv(path, matched)),
     }
 
@@ -125,9 +127,16 @@ def _flat(setting: Setting) -> dict[str, Any]:
     for key, e in setting.estimates.items():
         if e.n:
             flat |= {key: e.mean, f"{key}_se": e.se, f"{key}_std": e.std, f"{key}_n": e.n}
+            these = setting_interval(setting, key, THESE)
+            flat |= {f"{key}_low": these.low, f"{key}_high": these.high}
+            like = setting_interval(setting, key)
+            if like.prompts == LIKE:
+                flat |= {f"{key}_like_low": like.low, f"{key}_like_high": like.high}
     for key, base in setting.sft.items():
-        gain = gap(setting[key], base)
+        over = gain(setting, key)
         flat |= {f"sft/{key}": base.mean, f"sft/{key}_se": base.se} | (
-            {} if math.isnan(gain) else {f"{key}_gain_se": gain}
+            {f"{key}_gain": over.mean, f"{key}_gain_low": over.low, f"{key}_gain_high": over.high}
+            if over.known
+            else {}
         )
     return flat

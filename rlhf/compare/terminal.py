@@ -12,8 +12,10 @@ from rich.table import Table
 from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
 
+# ends of the first cell of the line that is bold
+MARKED = ("(best)", "(highest)")
 # columns that a narrow terminal does without, first to go first
-EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")
+EXPENDABLE = ("ended", "length", "runs", "over SFT")
 
 
 def wide_console() -> Console:
@@ -48,7 +50,7 @@ def show(
         for i, name in enumerate(head):
             grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for cells in lines:
-            grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith("(best)") else None)
+            grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith(MARKED) else None)
         console.print(grid)
         console.print()
     console.print(escape(result.answer))

@@ -21,7 +21,7 @@ from rlhf.compare.figures.style import (
     draw_sft,
     square_root,
 )
-from rlhf.compare.statistics import Exact, Study
+from rlhf.compare.statistics import Exact, Interval, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,12 +91,12 @@ def _panel(ax: Axes, data: FrontierData) -> None:
     for mark in data.marks:
         _runs(ax, mark)
         if mark.drawn:
-            x, y = mark.x, mark.y
+            x, y = mark.x_interval, mark.y_interval
             ax.errorbar(
                 [x.mean],
                 [y.mean],
-                xerr=_bar(x.spread),
-                yerr=_bar(y.spread),
+                xerr=_bar(x),
+                yerr=_bar(y),
                 color=mark.color,
                 fmt=mark.marker,
                 label=mark.label,
@@ -157,7 +157,7 @@ def _axes(ax: Axes, data: FrontierData) -> None:
     furthest = sorted(mark.x.mean for mark in data.drawn)
     right = max(
         [x for mark in data.marks for way in mark.runs for x, _ in way.path]
-        + [mark.x.mean + _bar(mark.x.spread) for mark in data.drawn]
+        + [mark.x.mean + _bar(mark.x_interval) for mark in data.drawn]
     )
     wide = len(furthest) > 2 and right > 4.0 * max(furthest[len(furthest) // 2], 1e-9)
     if wide:
@@ -176,16 +176,16 @@ def _axes(ax: Axes, data: FrontierData) -> None:
 def _caption(study: Study) -> str:
     keys = ", ".join(dict.fromkeys(k for s in study.settings for k in s.values)) or "kl.coef"
     marks = (
-        "Small marks: runs; large: means, bars one standard deviation over seeds"
+        "Small marks: runs; large: means, bars 95 % intervals over seeds"
         if max(len(s.runs) for s in study.settings) > 1
-        else "Marks: runs; bars: standard error of the evaluation"
+        else "Marks: runs; bars: 95 % intervals of the evaluation alone"
     )
     star = "  Star: SFT." if len(study.starts) < 2 else ""
     return f"Names: {keys}.  {marks}.  Faint: the way through training.{star}  Ring: best."
 
 
-def _bar(spread: float) -> float:
-    return spread if math.isfinite(spread) else 0.0
+def _bar(interval: Interval) -> float:
+    return interval.half if interval.known else 0.0
 
 
 def exact_figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:

@@ -40,7 +40,7 @@ def blank(size: tuple[float, float] = SIZE, fontsize: float = 10.5) -> tuple[Fig
 
 def frontier(data: FrontierData, *, rooted: bool) -> Figure:
     """Reward against KL: a mark a run, its way through training, and where there are seeds the
-    mean with its bootstrap interval."""
+    mean with its 95 % interval."""
     fig, ax = blank()
     for mark in data.drawn:
         for way in mark.runs:

@@ -7,8 +7,16 @@ from typing import Any
 
 from rlhf.compare.figures.searches import mark_of
 from rlhf.compare.page.samples import first_of, samples
-from rlhf.compare.read import Crossing, Run, Search, final, final_se, named, value
-from rlhf.compare.statistics import Setting, Study, say, setting_interval, show, single
+from rlhf.compare.read import Crossing, Run, Search, named, value
+from rlhf.compare.statistics import (
+    Setting,
+    Study,
+    brief,
+    run_interval,
+    say,
+    setting_interval,
+    sft_interval,
+)
 from rlhf.compare.text.searches import measured, shown
 from rlhf.metrics import FINAL_COEF, KL, LENGTH, SECONDS
 from rlhf.rundir.read import number
@@ -43,7 +51,9 @@ def marks(study: Study) -> dict[str, Mark]:
             tips[f"setting-{s.label}"] = _mean(s, keys)
     sft = next((s for s in study.settings if s.sft), None)
     if sft is not None and len(study.starts) == 1:
-        lines = [[_name(key), show(sft.sft[key])] for key in study.rewards if key in sft.sft]
+        lines = [
+            [_name(key), brief(sft_interval(sft, key))] for key in study.rewards if key in sft.sft
+        ]
         sample = _sample(first_of(sft.runs, at_start=True))
         tips["sft"] = _mark("SFT, where all runs begin", [["KL", "0"], *lines], sample)
     for search in study.searches:
@@ -93,7 +103,7 @@ def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
     seed = run.config.get("seed")
     coef, seconds = (number(run.summary.get(key)) for key in (FINAL_COEF, SECONDS))
     lines = [
-        [_name(key), show(single(final(run, key), final_se(run, key)))]
+        [_name(key), brief(run_interval(run, key))]
         for key in keys
         if number(run.summary.get(key)) is not None
     ]

@@ -10,28 +10,36 @@ from rlhf.compare.statistics.along_kl.overoptimisation import (
     gold_gains,
 )
 from rlhf.compare.statistics.estimates import (
-    BOTH,
+    BORROWED,
     EVALUATION,
-    NOTHING,
+    LIKE,
     SEEDS,
-    Estimate,
+    THESE,
     Interval,
-    gap,
+    brief,
     interval,
     say,
-    show,
-    single,
 )
 from rlhf.compare.statistics.findings import CLEAR, Findings
 from rlhf.compare.statistics.health import RULES, Sickness
+from rlhf.compare.statistics.intervals import (
+    evaluated,
+    gain,
+    run_interval,
+    setting_interval,
+    sft_interval,
+)
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
 from rlhf.compare.statistics.settings import (
     ABSENT,
+    NOTHING,
+    Estimate,
     Setting,
     column,
     ending,
     order,
-    setting_interval,
+    show,
+    single,
 )
 from rlhf.compare.statistics.step_response import (
     BAND,
@@ -41,14 +49,16 @@ from rlhf.compare.statistics.step_response import (
     Steering,
 )
 from rlhf.compare.statistics.study import Exact, Study
+from rlhf.compare.statistics.verdict import Claim, Margin, Verdict
 
 __all__ = [
     "ABSENT",
     "BAND",
-    "BOTH",
+    "BORROWED",
     "BUDGETS",
     "CLEAR",
     "Cell",
+    "Claim",
     "EVALUATION",
     "Estimate",
     "Exact",
@@ -57,6 +67,8 @@ __all__ = [
     "Fit",
     "Interval",
     "Matched",
+    "LIKE",
+    "Margin",
     "NOTHING",
     "Nearer",
     "RISEN",
@@ -70,18 +82,24 @@ __all__ = [
     "Standing",
     "Steering",
     "Study",
+    "THESE",
+    "Verdict",
     "better_before",
     "column",
     "ending",
+    "brief",
+    "evaluated",
     "fit",
-    "gap",
+    "gain",
     "gap_path",
     "gold_gains",
     "interval",
     "order",
     "rival",
+    "run_interval",
     "say",
     "setting_interval",
+    "sft_interval",
     "show",
     "single",
 ]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from rlhf.compare.read import Run, final, series
+from rlhf.compare.statistics.endings import FEWER, UNENDED, never_ends
 from rlhf.compare.statistics.findings import CLEAR
-from rlhf.compare.statistics.settings import FEWER, UNENDED, Setting, never_ends
+from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.statistics.step_response import steering
 from rlhf.metrics import ENDED, ENTROPY, GOLD, KL, LENGTH, PROXY, SCORE
 from rlhf.rundir.read import number

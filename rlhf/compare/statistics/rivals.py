@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rlhf.compare.read import final, final_se
-from rlhf.compare.statistics.along_kl.matched import LEVEL, welch_p
 from rlhf.compare.statistics.along_kl.reading import Reached, read_at, trail
-from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval, welch
-from rlhf.compare.statistics.findings import highest
+from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval
 from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.verdict import highest
 from rlhf.metrics import KL
 
 
@@ -28,7 +27,6 @@ class Rival:
     ours: Interval
     theirs: Interval
     difference: Interval  # ours less theirs
-    p: float  # of Welch's t-test over the seeds; nan where a side has one
     at_best_end: bool
     short: bool  # a run of the one on its way came only near that KL
     share: float  # of its training, at which it was there
@@ -36,15 +34,12 @@ class Rival:
     runs: int  # of all it has
     matched: int  # runs of the one that ended that the other can be held against
     ended: int  # of all it has
-    samples: tuple[list[float], list[float]]  # ours and theirs, a number a run
 
     @property
     def clear(self) -> bool:
-        """Whether the interval over seeds and the test tell the two apart. One run on a side is
-        never clear: nothing is known of how its other seeds would differ."""
-        return (
-            self.difference.clear_of_zero and self.difference.source == SEEDS and not self.p > LEVEL
-        )
+        """Whether the interval over seeds tells the two apart. One run on a side is never clear:
+        nothing is known of how its other seeds would differ."""
+        return self.difference.clear_of_zero and self.difference.source == SEEDS
 
 
 Numbers = list[tuple[float, float]]  # reward and standard error, a run each
@@ -57,32 +52,34 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     None where neither can be matched.
     """
     others = [s for s in settings if s is not best and math.isfinite(s[key].mean)]
-    rivals = [r for s in others if (r := _rival(best, s, key, at_best_end=True)) is not None]
+    count = len(others) + 1
+    all_rivals = (_rival(best, s, key, at_best_end=True, means=count) for s in others)
+    rivals = [r for r in all_rivals if r is not None]
     if rivals:
         return max(rivals, key=lambda r: (r.reached > 1, -r.difference.mean))
     second = highest(others, key)
-    return _rival(best, second, key, at_best_end=False) if second is not None else None
+    if second is None:
+        return None
+    return _rival(best, second, key, at_best_end=False, means=count)
 
 
 def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     """Of the settings that are clearly better at the KL of their own end than the best was
-    there, the one with the most reward: by Welch's t-test over two seeds or more a side, at 0.05
-    over the number of settings, of which any could be it (Bonferroni)."""
-    rivals = [
-        r for s in settings if s is not best and (r := _rival(best, s, key, at_best_end=False))
-    ]
-    better = (
-        r
-        for r in rivals
-        if r.clear
-        and r.difference.mean < 0
-        and min(map(len, r.samples)) > 1
-        and welch_p(*r.samples) < LEVEL / len(rivals)
+    there, the one with the most reward."""
+    count = len(settings)
+    others = (s for s in settings if s is not best)
+    rivals = (_rival(best, s, key, at_best_end=False, means=count) for s in others)
+    return max(
+        (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
+        key=lambda r: r.theirs.mean,
+        default=None,
     )
-    return max(better, key=lambda r: r.theirs.mean, default=None)
 
 
-def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
+def _rival(
+    best: Setting, other: Setting, key: str, *, at_best_end: bool, means: int
+) -> Rival | None:
+    """`means`: the settings that the two were picked among."""
     ended, passing = (best, other) if at_best_end else (other, best)
     rows = _rows(ended, passing, key)
     if not rows:
@@ -97,8 +94,7 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
         kl=fmean(end.kl for end, _ in rows),
         ours=interval(a, a_ses),
         theirs=interval(b, b_ses),
-        difference=difference(a, a_ses, b, b_ses),
-        p=welch(a, b),
+        difference=difference(a, a_ses, b, b_ses, means),
         at_best_end=at_best_end,
         short=any(r.short for r in read),
         share=fmean(r.share for r in read),
@@ -106,7 +102,6 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
         runs=len(passing.runs),
         matched=len(rows),
         ended=len(ended.runs),
-        samples=([*a], [*b]),
     )
 
 

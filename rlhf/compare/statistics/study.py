@@ -12,10 +12,10 @@ from rlhf.compare.read import Kept, Run, best_of_n, fingerprints, manifests
 from rlhf.compare.read.searches import Crossing, Search, searches
 from rlhf.compare.statistics.along_kl.matched import Matched, Nearer, matched
 from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gold_gains, gold_start
-from rlhf.compare.statistics.estimates import NOTHING
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
 from rlhf.compare.statistics.settings import (
+    NOTHING,
     Setting,
     copied,
     differing,
@@ -25,6 +25,7 @@ from rlhf.compare.statistics.settings import (
     starts,
 )
 from rlhf.compare.statistics.step_response import Steering, steering
+from rlhf.compare.statistics.verdict import Verdict
 from rlhf.metrics import FINAL_COEF
 from rlhf.rundir.read import number, read_json
 
@@ -86,6 +87,11 @@ class Study:
         return self.deciding.nearer(
             self.findings.best.label, among={s.label for s in ending(self.settings)}
         )
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Which setting is best, and which may be; None where no finished run has a reward."""
+        return self.findings.verdict if self.findings is not None else None
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:

@@ -54,8 +54,8 @@ def test_means_and_spread_over_seeds(rundirs, tmp_path):
         for i, bars in enumerate(container[2])
         for segment in bars.get_segments()
     )
-    # plus and minus one standard deviation, of KL and of gold
-    assert spans == pytest.approx([2.0, 2.0])
+    # 95 % intervals of KL and of gold: s = 1, t_2 = 4.303
+    assert spans == pytest.approx([2 * 4.302653 / math.sqrt(3)] * 2)
 
 
 def test_one_run_that_went_far_gets_a_square_root_scale(rundirs, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -48,7 +49,8 @@ def test_seeds_get_a_mean_with_its_interval(rundirs, tmp_path):
         for line in fig.axes[0].lines
         if line.get_gid() is None and len(line.get_xdata()) == 2
     ]
-    assert (4.0, 6.0) in bars
+    half = 4.302653 / math.sqrt(3)
+    assert pytest.approx((5 - half, 5 + half)) in bars
 
 
 def test_the_fit_is_drawn_as_far_as_the_data_go(gamed):

@@ -15,8 +15,7 @@ from rlhf.compare.statistics.along_kl.overoptimisation import (
     gold_gains,
     gold_start,
 )
-from rlhf.compare.statistics.estimates import single
-from rlhf.compare.statistics.settings import group
+from rlhf.compare.statistics.settings import group, single
 
 KLS = (0.25, 1.0, 2.0, 4.0, 9.0, 16.0, 25.0, 49.0)
 
