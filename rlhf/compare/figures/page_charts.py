@@ -162,15 +162,16 @@ def fitted(points: Sequence[tuple[Setting, Run]], fit: Fit, styles: Styles) -> F
     small: dict[str, Any] = {"ms": 4.5, "mec": PAPER, "mew": 0.5, "ls": "none", "alpha": 0.85}
     for setting, run in points:
         color, marker = styles[setting.label]
-        way_of(ax, run.name, gold_gains(run), color, marker=marker, zorder=3, **small)
+        gains = gold_gains(run, fit.start.mean)
+        way_of(ax, run.name, gains, color, marker=marker, zorder=3, **small)
     top = fit.furthest
     line = [top * (i / 80) ** 2 for i in range(81)]
     ax.plot(line, [fit.gain(kl) for kl in line], color=INK, lw=1.8, zorder=2, gid="fit")
-    if fit.peak_kl <= top:
-        ax.axvline(fit.peak_kl, color=MUTED, lw=0.9, ls=(0, (2, 3)), zorder=1)
+    if fit.peak is not None:
+        ax.axvline(fit.peak, color=MUTED, lw=0.9, ls=(0, (2, 3)), zorder=1)
         ax.annotate(
-            f"peak of the fit: {fit.peak_kl:.2g} nats",
-            (fit.peak_kl, 0.0),
+            f"peak of the fit: {fit.peak:.2g} nats",
+            (fit.peak, 0.0),
             xycoords=ax.get_xaxis_transform(),
             xytext=(5, 6),
             textcoords="offset points",

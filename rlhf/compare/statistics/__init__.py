@@ -1,6 +1,14 @@
 """From values to estimates, intervals and findings. Pure functions; nothing is drawn or written
 here."""
 
+from rlhf.compare.statistics.along_kl.matched import BUDGETS, Cell, Matched, Nearer, Standing
+from rlhf.compare.statistics.along_kl.overoptimisation import (
+    FORMULAS,
+    Fit,
+    fit,
+    gap_path,
+    gold_gains,
+)
 from rlhf.compare.statistics.estimates import (
     BORROWED,
     EVALUATION,
@@ -21,8 +29,6 @@ from rlhf.compare.statistics.intervals import (
     setting_interval,
     sft_interval,
 )
-from rlhf.compare.statistics.matched import BUDGETS, Cell
-from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
 from rlhf.compare.statistics.settings import (
     ABSENT,
@@ -30,6 +36,7 @@ from rlhf.compare.statistics.settings import (
     Estimate,
     Setting,
     column,
+    ending,
     order,
     show,
     single,
@@ -59,9 +66,11 @@ __all__ = [
     "Findings",
     "Fit",
     "Interval",
+    "Matched",
     "LIKE",
     "Margin",
     "NOTHING",
+    "Nearer",
     "RISEN",
     "RULES",
     "Response",
@@ -70,12 +79,14 @@ __all__ = [
     "Series",
     "Setting",
     "Sickness",
+    "Standing",
     "Steering",
     "Study",
     "THESE",
     "Verdict",
     "better_before",
     "column",
+    "ending",
     "brief",
     "evaluated",
     "fit",

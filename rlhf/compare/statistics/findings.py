@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import UNKNOWN, Interval
 from rlhf.compare.statistics.intervals import gain
-from rlhf.compare.statistics.settings import Estimate, Setting, single
+from rlhf.compare.statistics.settings import Estimate, Setting, ending, single
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
@@ -45,12 +45,18 @@ class Findings:
 
     @property
     def best(self) -> Setting:
-        """The setting with the highest mean, whatever can be claimed of it."""
+        """The setting with the highest mean, whatever can be claimed of it, of those whose
+        responses end, if any setting's do."""
         return self.verdict.leader
 
     @property
     def alone(self) -> bool:
         return self.verdict.claim == "alone"
+
+    @property
+    def praised(self) -> Setting | None:
+        """The best, where its responses end."""
+        return None if self.best.never_ends else self.best
 
     @property
     def gamed(self) -> Setting | None:
@@ -64,7 +70,7 @@ class Findings:
 
 def find(settings: Sequence[Setting]) -> Findings | None:
     """The findings of a sweep; None where no setting has a finite reward."""
-    verdict, top = judge(settings), highest(settings, PROXY)
+    verdict, top = judge(ending(settings)), highest(settings, PROXY)
     if verdict is None:
         return None
     # without gold there are no falls

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rlhf.compare.read import evaluations, final, final_se
+from rlhf.compare.read import final, final_se
+from rlhf.compare.statistics.along_kl.reading import Reached, read_at, trail
 from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval
-from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.statistics.verdict import highest
 from rlhf.metrics import KL
@@ -116,9 +116,9 @@ def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Re
     """Each run's end, and the other setting's runs at its KL; without ends at which none of them
     can be read off."""
     ends = [End(final(run, KL), final(run, key), final_se(run, key)) for run in ended.runs]
-    paths = [evaluations(run, key) for run in passing.runs]
+    trails = [trail(run, key) for run in passing.runs]
     rows = [
-        (end, [at_budget(path, end.kl) for path in paths])
+        (end, [read_at(way, end.kl) for way in trails])
         for end in ends
         if math.isfinite(end.kl + end.reward)
     ]

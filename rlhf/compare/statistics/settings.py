@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rlhf.compare.read import Run, final, final_se, fingerprints, value
+from rlhf.compare.statistics.endings import never_ends
 from rlhf.compare.statistics.estimates import plus_minus
 from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, GOLD, PROXY
@@ -53,6 +54,17 @@ class Setting:
 
     def __getitem__(self, key: str) -> Estimate:
         return self.estimates.get(key, NOTHING)
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether that is so of most of its runs."""
+        return 2 * sum(map(never_ends, self.runs)) > len(self.runs)
+
+
+def ending(settings: Sequence[Setting]) -> Sequence[Setting]:
+    """The settings whose responses end; all where none's do. Only these are called best: gold reads
+    what is there, and does not see that a response never ended."""
+    return [s for s in settings if not s.never_ends] or settings
 
 
 def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:

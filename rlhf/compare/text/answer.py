@@ -20,6 +20,7 @@ from rlhf.compare.statistics import (
     Study,
     better_before,
     brief,
+    ending,
     evaluated,
     rival,
     say,
@@ -57,7 +58,8 @@ def answer(study: Study) -> Answer:
         return Answer(headline=nothing if settings else "No run of this sweep has finished yet.")
     best, key = findings.best, findings.key
     there, gain = setting_interval(best, key), findings.gain
-    other, before = rival(best, settings, key), better_before(best, settings, key)
+    able = ending(settings)
+    other, before = rival(best, able, key), better_before(best, able, key)
     if before and other and not other.at_best_end and other.setting is before.setting:
         before = None  # the headline says it
     rivals = [r for r in (other, before) if r is not None]
@@ -68,9 +70,11 @@ def answer(study: Study) -> Answer:
     ) * (len(settings) >= MANY)
     return Answer(
         headline=headline(study, findings, there, other, before),
-        cost=(_gained(findings, gain) + _cost(best, study.runs)).strip(),
+        cost=(_gained(findings, gain) * (not best.never_ends) + _cost(best, study.runs)).strip(),
         gaming=over_optimisation(findings),
-        confidence=_confidence([i for i in shown if i.n]) + _near(best, other) + luck,
+        confidence=_confidence([i for i in shown if i.n])
+        + _near(best, other) * (not best.never_ends)
+        + luck,
         title=title(study, findings, other),
     )
 

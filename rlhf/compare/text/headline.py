@@ -17,6 +17,7 @@ from rlhf.compare.statistics import (
     say,
     sft_interval,
 )
+from rlhf.compare.text.endless import endless, left_out
 from rlhf.metrics import KL
 
 APART = (
@@ -39,8 +40,11 @@ def headline(
         other: the setting that the best is held against at the same KL.
         before: a setting that is clearly better nearer to SFT.
     """
+    if findings.best.never_ends:
+        return endless(study, findings)
     return (
-        _beside_sft(study, findings)
+        left_out(study, findings)
+        + _beside_sft(study, findings)
         + _headline(findings, there, other)
         + _nearer(findings.best, before)
         + (APART if len(study.starts) > 1 else "")
@@ -50,6 +54,8 @@ def headline(
 def title(study: Study, findings: Findings, other: Rival | None) -> str:
     """The headline without its numbers."""
     name, label = findings.key.removeprefix("reward/"), findings.best.label
+    if findings.best.never_ends:
+        return "No setting's responses end"
     if came := _came(study, findings):
         return f"No setting's {name} reward {came} SFT's"
     text = f"{name.capitalize()} reward is highest at {label}"

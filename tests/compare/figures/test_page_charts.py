@@ -8,7 +8,7 @@ from rlhf.compare.figures.frontier_data import frontiers
 from rlhf.compare.figures.style import styles_of
 from rlhf.compare.figures.svg import LINE, MARK
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.overoptimisation import fit, gold_gains
+from rlhf.compare.statistics.along_kl.overoptimisation import fit, gold_gains
 from rlhf.compare.statistics.study import study
 
 BEST_OF_N = ((1, 0.0, 1.0), (4, 0.64, 1.5))

@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from rlhf.compare import compare
+from rlhf.compare.read.runs import load
+from rlhf.compare.statistics.study import study
 
 
 @pytest.fixture
@@ -85,3 +87,17 @@ def test_a_copy_is_marked_in_the_table_and_shown_nowhere_else(known):
         made.answer.count("99.00%") == 1
         and made.files["report.md"].read_text().count("| 99.00% |") == 1
     )
+
+
+def test_what_to_use_below_a_kl_is_computed_with_the_rest(rundirs, tmp_path):
+    """0.1 gains 2 in 10 nats, 0.3 gains 1.5 in 5: below 5 nats 0.3 is the one to use."""
+    for coef, (gold, kl) in {0.1: (3.0, 10.0), 0.3: (2.5, 5.0)}.items():
+        for seed in range(3):
+            directory = tmp_path / f"{coef}-{seed}"
+            rundirs.make_run(directory, coef=coef, seed=seed, gold=gold + seed / 20, kl=kl)
+    whole = study(tmp_path, load(tmp_path))
+    assert whole.deciding.key == "reward/gold" and whole.findings.best.label == "kl.coef=0.1"
+    assert (whole.nearer.setting, whole.nearer.kl) == ("kl.coef=0.3", 5.0)
+    assert whole.deciding.nearer("kl.coef=0.1", among={"kl.coef=0.1"}) is None
+    assert study(tmp_path, []).nearer is None and study(tmp_path, []).deciding is None
+    assert whole.gold_fit.runs == 6 and whole.gold_fit.start.mean == 1.0

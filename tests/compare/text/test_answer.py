@@ -10,6 +10,7 @@ from rlhf.compare.statistics.findings import find
 from rlhf.compare.statistics.settings import group
 from rlhf.compare.statistics.study import study
 from rlhf.compare.text.answer import answer, over_optimisation
+from rlhf.compare.text.settings import markdown
 
 
 def _answer(directory):
@@ -84,8 +85,8 @@ def test_stopping_another_early_would_have_been_better(rundirs, tmp_path):
     said = _answer(tmp_path).headline
     assert "kl.coef=0.1 ends with the highest gold reward" in said
     assert "at that KL kl.coef=0 had more, as far as one seed can tell, 9.00" in said
-    # KL 6 of 20
-    assert "kl.coef=0 was there with 30% of its training done" in _answer(tmp_path).confidence
+    # between 5 and 10 nats, 1 and 2 of 4 iterations
+    assert "kl.coef=0 was there with 31% of its training done" in _answer(tmp_path).confidence
 
 
 def test_alone_at_its_kl(rundirs, tmp_path):
@@ -255,3 +256,46 @@ def test_one_setting_has_nothing_beside_it(rundirs, tmp_path):
     )
     (run / "metrics.jsonl").unlink()
     assert "no gold reward along its training" in over_optimisation(find(group(load(tmp_path))))
+
+
+def _endless(rundirs, directory, *, coef, gold, ended, score):
+    """A run whose last evaluation has this share of EOS and this score of PPO's."""
+    run = rundirs.make_run(directory, coef=coef, gold=gold)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows[0] |= {"eval/response/ended": 0.9, "eval/ppo/score": 0.5}
+    rows[-1] |= {"eval/response/ended": ended, "eval/ppo/score": score}
+    (run / "metrics.jsonl").unlink()
+    rundirs.append(run / "metrics.jsonl", *rows)
+    summary = json.loads((run / "summary.json").read_text())
+    own = {"response/ended": ended, "ppo/score": score, "ppo/score_se": 0.1}
+    rundirs.write(run / "summary.json", summary | own)
+
+
+def test_a_policy_whose_responses_never_end_is_not_praised(rundirs, tmp_path):
+    _endless(rundirs, tmp_path / "a", coef=0.05, gold=4.0, ended=0.0, score=-1.0)
+    _endless(rundirs, tmp_path / "b", coef=0.5, gold=2.0, ended=0.8, score=1.5)
+    said = _answer(tmp_path)
+    assert said.headline.startswith(
+        "kl.coef=0.05 has more gold reward, 4.00 ± 0.10, but 100% of its responses have no EOS"
+        " (SFT: 10%), and PPO's own score of them is -1.00 ± 0.10 (SFT: 0.5). Of those that end,"
+        " kl.coef=0.5 "
+    )
+    assert "kl.coef=0.5" in said.title
+    text = markdown(study(tmp_path, load(tmp_path)))
+    assert "| SFT |  | 0 | 0.5 | 0.00 ± 0.20 | 1.00 ± 0.20 |  |  | 90 % |" in text
+    assert "| kl.coef=0.5 (highest) | 1 | 4.00 ± 0.20 | 1.50 ± 0.20 |" in text
+
+
+def test_where_nothing_ends_nothing_is_best(rundirs, tmp_path):
+    _endless(rundirs, tmp_path / "a", coef=0.05, gold=4.0, ended=0.0, score=-1.0)
+    _endless(rundirs, tmp_path / "b", coef=0.5, gold=2.0, ended=0.1, score=-0.8)
+    said = _answer(tmp_path)
+    assert said.title == "No setting's responses end"
+    assert said.headline == (
+        "No setting's responses to held-out prompts end: 90% to 100% have no EOS (SFT: 10%), so"
+        " none is called best. kl.coef=0.05 has the highest gold reward, 4.00 ± 0.10 at 4 nats,"
+        " which does not count that; PPO's own score of them is -1.00 ± 0.10 (SFT: 0.5)."
+    )
+    assert "gained" not in said.cost
+    text = markdown(study(tmp_path, load(tmp_path)))
+    assert "(best)" not in text and "(highest)" not in text
