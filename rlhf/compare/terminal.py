@@ -41,7 +41,10 @@ def show(
     unfinished: Sequence[Run],
     table: tuple[list[str], list[list[str]]],
 ) -> None:
-    """Answer, table, what did not finish, where everything is."""
+    """The verdict, the table, what the verdict rests on, what did not finish, where everything
+    is."""
+    verdict, _, rest = result.answer.partition("\n\n")
+    console.print(f"[bold]{escape(verdict)}[/bold]\n", highlight=False)
     head, lines = fitting(*table, console.width)
     if result.settings:
         grid = Table(box=None, pad_edge=False, header_style="bold")
@@ -51,7 +54,7 @@ def show(
             grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith("(best)") else None)
         console.print(grid)
         console.print()
-    console.print(escape(result.answer))
+    console.print(escape(rest), highlight=False)
     for run in unfinished:
         log = f"  {os.path.relpath(run.log)}" if run.log.is_file() else ""
         console.print(

@@ -5,19 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlhf.compare.figures import page_charts
-from rlhf.compare.figures.frontier import exact_figure
+from rlhf.compare.figures import frontier as charts, over as over_charts
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.statistics import FORMULAS, Fit, fit, gap_path, gold_gains, show
+from rlhf.compare.statistics import FORMULAS, Fit, fit, gold_gains, show
 from rlhf.compare.text import settings as texts
 from rlhf.metrics import GOLD
 
-EXACT = (5.4, 4.4)  # inches
 LOOSE = 0.5  # R² below which a fit is worth a warning
 HEAD = ["curve", "form", "α", "β", "peak (nats)", "points", "R²"]
 NO_GOLD = "There is no gold reward along training, so what proxy gains cannot be held against it."
 Fits = list[tuple[str, Fit]]  # name of the curve
+
+
+def deciding(view: View) -> list[Chart]:
+    """The frontier of the reward that decides; none where nothing can be drawn."""
+    return [chart for data in _ordered(view)[:1] for chart in _chart(view, data)]
 
 
 def frontier(view: View) -> Section:
@@ -25,66 +28,72 @@ def frontier(view: View) -> Section:
     beside = "; ".join(
         f"beta {r['beta']:g}: {r['share_of_gain']:.1%} of the gain" for r in exact.rows
     )
+    labels = {run.name: s.label for s, run in view.study.members}
     return Section(
         key="frontier",
-        title="Frontier: reward against KL",
-        short="Frontier",
+        title="Settings at the end of training",
+        short="Settings",
         markdown=texts.markdown(view.study),
+        folded=False,
         values={
-            "charts": [_pair(view, data) for data in view.frontiers],
+            "charts": [chart for data in _ordered(view)[1:] for chart in _chart(view, data)],
             "exact": view.chart(
-                exact_figure(exact, EXACT) if exact.rows and exact.curves else None,
-                "Beside the exact frontier",
                 "exact",
-                "Every response is listed, so nothing here is sampled.",
+                "Beside the exact optimum",
+                lambda alt: (
+                    over_charts.exact(exact, labels, view.look, alt)
+                    if exact.rows and exact.curves
+                    else None
+                ),
+                "Every response is listed, so nothing here is sampled. Dashed: best of n of the"
+                " reference.",
                 f"Exact reward against exact KL. {beside}",
             ),
-            "seeded": any(len(s.runs) > 1 for s in settings),
-            "starred": len(view.study.starts) == 1,
             "settings": texts.table(view.study),
             "reading": texts.reading(settings) if settings else "",
         },
     )
 
 
-def _pair(view: View, data: FrontierData) -> list[Chart]:
-    """Against KL, and against its square root."""
+def _ordered(view: View) -> list[FrontierData]:
+    """The reward that decides first."""
+    findings = view.study.findings
+    return sorted(view.frontiers, key=lambda data: findings is None or data.key != findings.key)
+
+
+def _chart(view: View, data: FrontierData) -> list[Chart]:
     alt = f"{data.title}, against KL. " + "; ".join(
         f"{mark.label}: {show(mark.y)} at {show(mark.x)} nats" for mark in data.drawn
     )
-    note = "Dashed: best of n of SFT." if data.best_of_n else ""
-    return [
-        chart
-        for rooted in (False, True)
-        for chart in view.chart(
-            page_charts.frontier(data, rooted=rooted),
-            data.title,
-            f"frontier-{data.key}-{rooted}",
-            note,
-            alt,
-        )
-    ]
+    return view.chart(
+        f"frontier-{data.key}",
+        data.title,
+        lambda text: charts.frontier(data, view.look, view.tooltips, text),
+        "Dashed: best of n of SFT." if data.best_of_n else "",
+        alt,
+    )
 
 
 def over(view: View) -> Section:
     points = [(s, run) for s, run in view.study.members if gold_gains(run)]
     fitted = fit([gold_gains(run) for _, run in points])
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
-    fits, charts = (_best_of_n(view), _gap(view)) if points else ([], [])
+    fits, drawn = (_best_of_n(view), _gap(view)) if points else ([], [])
     if isinstance(fitted, Fit):
         fits = [("all PPO runs", fitted), *fits]
-        charts += view.chart(
-            page_charts.fitted(points, fitted, view.styles),
-            "Gold along KL, and the form of Gao et al.",
+        form = fitted
+        drawn += view.chart(
             "fit",
-            f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them.",
+            "Gold gain along training, with Gao et al.'s form",
+            lambda alt: over_charts.fitted(points, form, view.look, alt),
+            f"All evaluations of all runs; line: R(d) = {FORMULAS['rl']}, d = √KL, fitted to them.",
         )
     return Section(
         key="over",
         title="Over-optimisation",
         short="Over-optimisation",
         values={
-            "charts": charts,
+            "charts": drawn,
             "head": HEAD,
             "lines": [_line(name, f) for name, f in fits],
             "note": note_on(fits),
@@ -94,13 +103,12 @@ def over(view: View) -> Section:
 
 
 def _gap(view: View) -> list[Chart]:
-    some = any(len(gap_path(run)) > 1 for _, run in view.study.members)
     return view.chart(
-        page_charts.gap_along_kl(view.study.members, view.styles) if some else None,
-        "What proxy promises and gold does not keep",
         "gap",
-        "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two"
-        " rise together. A rising one: gaming.",
+        "Proxy gain minus gold gain",
+        lambda alt: over_charts.gap_along_kl(view.study.members, view.look, alt),
+        "Both over SFT, each in its own units. A flat line: proxy and gold rise together. A rising"
+        " line: proxy rises without gold, the policy games the reward model.",
     )
 
 

@@ -19,7 +19,14 @@ from rlhf.compare.statistics.health import RULES, Sickness
 from rlhf.compare.statistics.matched import BUDGETS, Cell
 from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
-from rlhf.compare.statistics.settings import ABSENT, Setting, column, order, setting_interval
+from rlhf.compare.statistics.settings import (
+    ABSENT,
+    Setting,
+    column,
+    label_of,
+    order,
+    setting_interval,
+)
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,
@@ -61,6 +68,7 @@ __all__ = [
     "gap_path",
     "gold_gains",
     "interval",
+    "label_of",
     "order",
     "rival",
     "say",

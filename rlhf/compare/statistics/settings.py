@@ -128,6 +128,12 @@ def setting_interval(setting: Setting, key: str) -> Interval:
     return replace(over, low=max(over.low, 0.0)) if key == KL else over
 
 
+def label_of(setting: Setting, run: Run) -> str:
+    """kl.coef=0.1, seed 0"""
+    seed = run.config.get("seed")
+    return setting.label + (f", seed {seed}" if seed is not None else "")
+
+
 def _seed(run: Run) -> str:
     """Equal for copies of one run. Runs that do not say their seed have none."""
     seed = run.config.get("seed", run.summary.get("seed"))

@@ -25,7 +25,8 @@ from rlhf.compare.statistics import (
     setting_interval,
     show,
 )
-from rlhf.compare.text.headline import headline, title
+from rlhf.compare.text.headline import headline
+from rlhf.compare.text.verdict import verdict_sentences
 from rlhf.metrics import GOLD, KL, PROXY, SECONDS
 from rlhf.rundir.words import duration
 
@@ -36,25 +37,29 @@ FEW = 5  # seeds below which a bootstrap is too sure of itself
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The first words of page, report, terminal and MLflow, all the same."""
+    """The first words of page, report, terminal and MLflow, all the same: the verdict, and what
+    it rests on."""
 
     headline: str
+    comparison: str = ""
     cost: str = ""
     gaming: str = ""
     confidence: str = ""
-    title: str = "Reward against KL"  # the headline in short, over the picture
+
+    @property
+    def rest(self) -> list[str]:
+        return [part for part in (self.comparison, self.cost, self.gaming, self.confidence) if part]
 
     @property
     def paragraphs(self) -> list[str]:
-        return [part for part in (self.headline, self.cost, self.gaming, self.confidence) if part]
+        return [self.headline, *self.rest]
 
 
 def answer(study: Study) -> Answer:
     """The answer of a comparison, or that there is none yet."""
     findings, settings = study.findings, study.settings
     if findings is None:
-        nothing = "No finished run reports a finite reward: there is nothing to rank."
-        return Answer(headline=nothing if settings else "No run of this sweep has finished yet.")
+        return Answer(headline=verdict_sentences(study))
     best, key = findings.best, findings.key
     there, gain = setting_interval(best, key), _gain(best, key)
     other, before = rival(best, settings, key), better_before(best, settings, key)
@@ -67,11 +72,11 @@ def answer(study: Study) -> Answer:
         " new runs."
     ) * (len(settings) >= MANY)
     return Answer(
-        headline=headline(study, findings, there, other, before),
+        headline=verdict_sentences(study),
+        comparison=headline(study, findings, there, other, before),
         cost=(_gained(findings, gain) + _cost(best, study.runs)).strip(),
         gaming=over_optimisation(findings),
         confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + luck,
-        title=title(study, findings, other),
     )
 
 

@@ -1,4 +1,4 @@
-"""The first sentence of a comparison, and the same in short."""
+"""The leader held against the others at the same KL, in words."""
 
 from __future__ import annotations
 
@@ -44,27 +44,6 @@ def headline(
         + _headline(findings, there, other)
         + _nearer(findings.best, before)
         + (APART if len(study.starts) > 1 else "")
-    )
-
-
-def title(study: Study, findings: Findings, other: Rival | None) -> str:
-    """The headline without its numbers."""
-    name, label = findings.key.removeprefix("reward/"), findings.best.label
-    if came := _came(study, findings):
-        return f"No setting's {name} reward {came} SFT's"
-    text = f"{name.capitalize()} reward is highest at {label}"
-    if other is not None and other.at_best_end:
-        them = other.setting.label
-        if other.difference.mean < 0:
-            text += f", but not higher than that of {them} at the same KL"
-        elif other.clear:
-            text = f"{name.capitalize()} reward is best at {label}, at matched KL"
-        else:
-            text += f", not told apart from {them}"
-    return text + (
-        f"; {findings.gamed.label} games the proxy"
-        if findings.gamed is not None and findings.clear
-        else ""
     )
 
 

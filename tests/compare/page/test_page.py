@@ -103,6 +103,25 @@ def page(rundirs, tmp_path_factory):
     return compare(directory, track=False).files["report.html"]
 
 
+def specs(text):
+    """The charts of a page."""
+    return [
+        json.loads(one)
+        for one in re.findall(r'<script type="application/json">(.*?)</script>', text)
+    ]
+
+
+def marks(text):
+    """The rows of every mark that says something when it is pointed at."""
+    return [
+        row
+        for spec in specs(text)
+        for rows in spec["datasets"].values()
+        for row in rows
+        if isinstance(row, dict) and row.get("tip")
+    ]
+
+
 def test_one_file_that_asks_for_nothing(page):
     text = page.read_text()
     seen = Page(text)
@@ -112,22 +131,25 @@ def test_one_file_that_asks_for_nothing(page):
     assert {anchor.removeprefix("#") for anchor in seen.anchors} <= set(seen.ids)
     assert seen.headings[0] == "h1" and seen.headings.count("h2") == 8
     assert not seen.unnamed
-    assert len(text) < 1_000_000
+    assert len(text) < 3_000_000
 
 
 def test_nothing_of_the_runs_is_taken_for_markup(page):
     text = page.read_text()
     assert "<title>a &lt;b&gt; &amp; c: comparison</title>" in text
     assert "</script><b>" not in text
-    told = json.loads(re.search(r'id="marks">(.*?)</script>', text, re.DOTALL)[1])
-    assert told["c0.1-s0"]["sample"]["response"] == " was </script><b>good 8"
-    assert told["setting-kl.coef=0.1"]["title"].startswith("kl.coef=0.1: mean of 2 seeds")
+    tips = [row["tip"] for row in marks(text)]
+    assert {tip.get("response") for tip in tips if tip["title"] == "kl.coef=0.1, seed 0"} == {
+        None,
+        " was </script><b>good 8",
+    }
+    assert any(tip["title"].startswith("kl.coef=0.1: mean of 2 seeds") for tip in tips)
 
 
 def test_the_answer_comes_first_and_every_section_has_something(page):
     text = page.read_text()
-    assert text.index("kl.coef=0.1 is best by gold reward") < text.index(
-        "Frontier: reward against KL"
+    assert text.index("Use kl.coef=0.1: gold reward") < text.index(
+        "Settings at the end of training"
     )
     for said in (
         *(
@@ -315,8 +337,8 @@ def test_a_long_prompt_is_cut_where_a_mark_is_pointed_at(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "s" / "a")
     rundirs.append(run / "samples.jsonl", {"iteration": 3, "prompt": "x" * 5000, "response": "y"})
     page = compare(tmp_path / "s", track=False).files["report.html"].read_text()
-    told = json.loads(re.search(r'id="marks">(.*?)</script>', page, re.DOTALL)[1])
-    assert told["a"]["sample"]["prompt"] == "x" * 200 + " …"
+    prompts = {row["tip"].get("prompt") for row in marks(page)}
+    assert prompts == {None, "x" * 200 + " …"}
 
 
 def test_a_name_has_its_short_form_for_narrow_screens():

@@ -18,11 +18,11 @@ def _answer(directory):
 
 def test_one_seed_says_so(gamed):
     said = _answer(gamed)
-    assert said.headline.startswith(
+    assert said.comparison.startswith(
         "kl.coef=0.05 has the highest gold reward, 2.40 (2.20 to 2.60) at 6 nats, but is not told"
         " apart from kl.coef=0, which had 2.30"
     )
-    assert "within the noise" in said.headline
+    assert "within the noise" in said.comparison
     assert "Each is of one seed" in said.confidence
     assert (
         said.cost
@@ -37,7 +37,7 @@ def test_seeds_bring_a_bootstrap(rundirs, tmp_path):
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=1.0 + seed / 10)
     said = _answer(tmp_path)
     assert "bootstrap over 3 seeds" in said.confidence and "too sure of itself" in said.confidence
-    assert "is clear of zero." in said.headline
+    assert "is clear of zero." in said.comparison
     assert "Against SFT (1.00 ± 0.10) it gained 1.10 (0.94 to 1.26)" in said.cost
     assert said.confidence.endswith("Welch's t-test of the difference over the seeds: p = 0.00026.")
 
@@ -50,7 +50,7 @@ def test_a_bootstrap_of_three_seeds_alone_is_not_believed(rundirs, tmp_path):
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=b, se=0.01)
     said = _answer(tmp_path)
     assert (
-        "is clear of zero by the bootstrap, but not by a t-test." in said.headline
+        "is clear of zero by the bootstrap, but not by a t-test." in said.comparison
         and "p = 0.1" in said.confidence
     )
 
@@ -64,14 +64,16 @@ def test_where_no_setting_is_better_than_sft_that_comes_first(rundirs, tmp_path)
         "the SFT policy that all began from, whose gold reward is 1.00 ± 0.10. Of them, kl.coef=0.1"
         " has the highest gold reward"
     )
-    assert said.headline.startswith(f"No setting came up to {head}")
+    assert said.comparison.startswith(f"No setting came up to {head}")
     assert said.cost.startswith(
         "Against SFT (1.00 ± 0.10) it lost 0.80 (0.60 to 1.00) of gold reward."
     )
     for seed in range(2):
         shutil.rmtree(tmp_path / f"b{seed}")
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=1.1)
-    assert _answer(tmp_path).headline.startswith("No setting is clearly better than the SFT policy")
+    assert _answer(tmp_path).comparison.startswith(
+        "No setting is clearly better than the SFT policy"
+    )
 
 
 def test_the_best_of_many_is_also_the_luckiest(rundirs, tmp_path):
@@ -84,7 +86,7 @@ def test_the_best_of_many_is_also_the_luckiest(rundirs, tmp_path):
 def test_stopping_another_early_would_have_been_better(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "far", coef=0.0, gold=1.0, kl=20.0, iterations=4, peak=9.0)
     rundirs.make_run(tmp_path / "near", coef=0.1, gold=2.0, kl=6.0, iterations=4)
-    said = _answer(tmp_path).headline
+    said = _answer(tmp_path).comparison
     assert "kl.coef=0.1 ends with the highest gold reward" in said
     assert "at that KL kl.coef=0 had more, 9.00" in said
     # KL 6 of 20
@@ -94,7 +96,7 @@ def test_stopping_another_early_would_have_been_better(rundirs, tmp_path):
 def test_alone_at_its_kl(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "far", coef=0.0, gold=3.0, kl=20.0, iterations=4)
     rundirs.make_run(tmp_path / "near", coef=0.1, gold=2.5, kl=5.0, iterations=4)
-    said = _answer(tmp_path).headline
+    said = _answer(tmp_path).comparison
     assert (
         "where no other setting can be read off; at the 5 nats of the next, kl.coef=0.1, it had"
         " 1.50" in said
@@ -105,7 +107,7 @@ def test_alone_at_its_kl(rundirs, tmp_path):
     )
     assert said.endswith("kl.coef=0.1 is better.")
     (tmp_path / "near" / "summary.json").unlink()
-    assert "No other setting can be held against it" in _answer(tmp_path).headline
+    assert "No other setting can be held against it" in _answer(tmp_path).comparison
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_one_seed_against_several_and_noise_that_is_not_known(rundirs, tmp_path)
         rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=gold, se=0.05)
     rundirs.make_run(tmp_path / "b", coef=0.2, gold=1.7, se=0.05)
     said = _answer(tmp_path)
-    assert said.headline.endswith("is within the noise.")
+    assert said.comparison.endswith("is within the noise.")
     assert (
         "bootstrap over 3 seeds" in said.confidence and "where there is one seed" in said.confidence
     )
@@ -138,7 +140,7 @@ def test_one_seed_against_several_and_noise_that_is_not_known(rundirs, tmp_path)
         path = tmp_path / "b" / name
         path.write_text(path.read_text().replace("gold_se", "gold_lost"))
     said = _answer(tmp_path)
-    assert said.headline.endswith("is not known to be more than noise.")
+    assert said.comparison.endswith("is not known to be more than noise.")
     assert (
         "the noise of a single seed was not measured" in said.confidence
         and "quadrature" not in said.confidence
@@ -172,7 +174,7 @@ def test_a_setting_that_is_far_better_at_less_kl_is_named_beside_the_next(rundir
     }.items():
         _run(rundirs, tmp_path / str(coef), path, coef=coef)
     said = _answer(tmp_path)
-    assert "the next there is kl.coef=0.03" in said.headline
+    assert "the next there is kl.coef=0.03" in said.comparison
     better = (
         "At the 2 nats where kl.coef=0.3 ended, that is better: 1.600 (1.561 to 1.639) against"
         " 0.800 (0.761 to 0.839) of "
@@ -181,8 +183,7 @@ def test_a_setting_that_is_far_better_at_less_kl_is_named_beside_the_next(rundir
         "kl.coef=0.02, then with 33% of its training done, and the difference is more than the"
         " noise of evaluating"
     )
-    assert better in said.headline
-    assert said.title == "Gold reward is best at kl.coef=0.02, at matched KL"
+    assert better in said.comparison
 
 
 def test_one_of_three_seeds_is_not_clear(rundirs, tmp_path):
@@ -201,7 +202,7 @@ def test_one_of_three_seeds_is_not_clear(rundirs, tmp_path):
             coef=0.2,
             seed=seed,
         )
-    said = _answer(tmp_path).headline
+    said = _answer(tmp_path).comparison
     assert "(1 of 3 seeds)" in said and "not told apart" in said
     assert said.endswith(
         "is more than the noise that is known, but one of the two has one seed there."
@@ -213,7 +214,7 @@ def test_different_sft_policies_are_said(rundirs, tmp_path):
         run = rundirs.make_run(tmp_path / sft, coef=0.1 + i, gold=0.2 + i)
         summary = json.loads((run / "summary.json").read_text())
         rundirs.write(run / "summary.json", summary | {"fingerprints": {"sft": sft}})
-    said = _answer(tmp_path).headline
+    said = _answer(tmp_path).comparison
     assert "KL is to different SFT policies here" in said and "that all began from" not in said
 
 
@@ -223,16 +224,6 @@ def test_nothing_to_answer(rundirs, tmp_path):
         "No finished run reports a finite reward: there is nothing to rank."
     ]
     assert answer(study(tmp_path, [])).headline == "No run of this sweep has finished yet."
-
-
-def test_the_title_is_the_headline_in_short(gamed, rundirs, tmp_path):
-    assert (
-        _answer(gamed).title
-        == "Gold reward is highest at kl.coef=0.05, not told apart from kl.coef=0; kl.coef=0 games"
-        " the proxy"
-    )
-    rundirs.make_run(tmp_path / "low" / "a", gold=0.2)
-    assert _answer(tmp_path / "low").title == "No setting's gold reward came up to SFT's"
 
 
 def test_one_run_can_show_its_own_fall(rundirs, tmp_path):

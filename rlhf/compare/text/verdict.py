@@ -1,0 +1,185 @@
+"""The verdict of a sweep in at most 35 words: the same on the page, in the terminal, in report.md
+and in MLflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rlhf.compare.read import named
+from rlhf.compare.statistics import (
+    CLEAR,
+    Interval,
+    Setting,
+    Study,
+    better_before,
+    gap,
+    rival,
+    setting_interval,
+)
+from rlhf.metrics import GOLD, KL
+
+MOST_WORDS = 35
+Claim = Literal["best", "tied", "order", "alone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a verdict is made of. Settings by their names."""
+
+    name: str  # gold reward
+    leader: str
+    reward: str  # of the leader at the end
+    kl: str  # "" where it is not known
+    claim: Claim
+    tied: Sequence[str] = ()  # not told apart from the leader
+    beside_sft: Literal["more", "less", "unclear", "unknown"] = "unknown"
+    sft: str = ""  # its reward
+    nearer: tuple[str, str] | None = None  # below so many nats that setting is better
+    gamed: str = ""  # a setting with the highest proxy reward and clearly less gold
+    no_gold: bool = False
+    several_starts: bool = False
+    others: Sequence[str] = field(default=())
+
+
+def verdict_sentences(study: Study) -> str:
+    """The verdict: what to use, and what is against it, in at most 35 words."""
+    facts = facts_of(study)
+    if facts is None:
+        nothing = "No finished run reports a finite reward: there is nothing to rank."
+        return nothing if study.settings else "No run of this sweep has finished yet."
+    return in_words(facts)
+
+
+def in_words(facts: Facts) -> str:
+    """The sentences of a verdict, the most important first, as many as 35 words hold."""
+    kept: list[str] = []
+    for choices in (_first(facts), _starts(facts), _nearer(facts), _gamed(facts)):
+        fitting = (s for s in choices if words(" ".join([*kept, s])) <= MOST_WORDS)
+        sentence = next(fitting, "")
+        kept += [sentence] if sentence else []
+    return " ".join(kept)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def _first(facts: Facts) -> list[str]:
+    """What to use: the longest form first, in case a name is long."""
+    label, at = facts.leader, f" at {facts.kl} nats" if facts.kl else ""
+    reached = f"{facts.name} {facts.reward}{at}"
+    if facts.beside_sft == "less":
+        return [
+            f"Keep SFT, {facts.name} {facts.sft}: the best setting, {label}, has {facts.reward}."
+        ]
+    if facts.beside_sft == "unclear":
+        return [
+            f"No setting clearly beats SFT ({facts.name} {facts.sft}). {label} is highest:"
+            f" {facts.reward}{at}.",
+            f"No setting clearly beats SFT. {label} is highest.",
+        ]
+    if facts.claim == "alone":
+        return [f"{label} reaches {reached}. There is no other setting to compare it with."]
+    if facts.claim == "order":
+        return [
+            f"{label} is first, with {reached}. One seed tells no winner: run more seeds before"
+            " choosing.",
+            f"{label} is first by one seed: run more seeds before choosing.",
+        ]
+    if facts.claim == "tied":
+        short = " and ".join(facts.tied) if len(facts.tied) < 3 else f"{len(facts.tied)} others"
+        return [
+            f"Use {label}: {reached}. {short} may be as good.",
+            f"Use {label}: {reached}. {len(facts.tied)} others may be as good.",
+            f"Use {label}. Others may be as good.",
+        ]
+    return [
+        f"Use {label}: {reached}, the best of {len(facts.others) + 1} settings.",
+        f"Use {label}.",
+    ]
+
+
+def _nearer(facts: Facts) -> list[str]:
+    if facts.nearer is None or facts.beside_sft == "less":
+        return []
+    kl, setting = facts.nearer
+    return [f"Below {kl} nats use {setting}."]
+
+
+def _gamed(facts: Facts) -> list[str]:
+    if facts.no_gold:
+        return ["Gold reward was not measured, so over-optimisation cannot be seen."]
+    if not facts.gamed:
+        return []
+    return [
+        f"{facts.gamed} games the reward model: the highest proxy reward, clearly less gold."
+    ] + [f"{facts.gamed} games the reward model."]
+
+
+def _starts(facts: Facts) -> list[str]:
+    return ["KLs are to different SFT policies."] * facts.several_starts
+
+
+def facts_of(study: Study) -> Facts | None:
+    """The facts of a study; None where no setting has a finite reward."""
+    findings = study.findings
+    if findings is None:
+        return None
+    best, key = findings.best, findings.key
+    before = better_before(best, study.settings, key)
+    reward, kl = setting_interval(best, key), setting_interval(best, KL)
+    gamed = findings.gamed if findings.clear else None
+    others = [s for s in study.settings if s is not best]
+    return Facts(
+        name=named(key),
+        leader=best.label,
+        reward=mean_of(reward),
+        kl=mean_of(kl) if math.isfinite(kl.mean) else "",
+        claim=_claim(best, study),
+        tied=[s.short for s in _tied(best, others, key)],
+        beside_sft=_beside_sft(study.settings, key),
+        sft=f"{best.sft[key].mean:.3g}" if key in best.sft else "",
+        nearer=None if before is None else (f"{before.kl:.2g}", before.setting.label),
+        gamed=gamed.label if gamed is not None else "",
+        no_gold=key != GOLD,
+        several_starts=len(study.starts) > 1,
+        others=[s.label for s in others],
+    )
+
+
+def mean_of(interval: Interval) -> str:
+    """The mean, with the digits that its interval deserves."""
+    from rlhf.compare.statistics import say
+
+    return say(interval).partition(" ")[0]
+
+
+def _claim(best: Setting, study: Study) -> Claim:
+    findings = study.findings
+    if findings is None or findings.alone:
+        return "alone"
+    if len(best.runs) < 2:
+        return "order"
+    other = rival(best, study.settings, findings.key)
+    return "best" if other is not None and other.clear and other.difference.mean > 0 else "tied"
+
+
+def _tied(best: Setting, others: Sequence[Setting], key: str) -> list[Setting]:
+    near = [s for s in others if not gap(best[key], s[key]) >= CLEAR and s[key].n]
+    other = rival(best, [best, *others], key)
+    return near or ([other.setting] if other is not None else list(others))
+
+
+def _beside_sft(
+    settings: Sequence[Setting], key: str
+) -> Literal["more", "less", "unclear", "unknown"]:
+    gains = [gap(s[key], s.sft[key]) for s in settings if key in s.sft]
+    known = [gain for gain in gains if not math.isnan(gain)]
+    if not known:
+        return "unknown"
+    if max(known) >= CLEAR:
+        return "more"
+    return "less" if max(known) <= -CLEAR else "unclear"
