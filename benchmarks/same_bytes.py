@@ -45,7 +45,7 @@ CASES = {
     "exact": ("kl=exact", "trust_region=penalty", "ppo.critic_warmup=1", *SHORT),
     "gold": ("scorer=gold", "ppo.value_init=policy", "generation.temperature=0.8", *SHORT),
 }
-RUN_FILES = ("metrics.jsonl", "samples.jsonl", "policy/model.safetensors")
+RUN_FILES = ("metrics.jsonl", "samples.jsonl", "by_prompt.jsonl", "policy/model.safetensors")
 STAGE_FILES = ("metrics.jsonl", "model.safetensors")
 
 

@@ -20,7 +20,7 @@ from rlhf.rundir.signals import Stop, handled
 from rlhf.rundir.status import write_status
 from rlhf.tracking.base import Tracker
 
-FILES = ("metrics.jsonl", "timings.jsonl", "samples.jsonl")
+FILES = ("metrics.jsonl", "timings.jsonl", "samples.jsonl", "by_prompt.jsonl")
 
 
 class Recorder(Checkpoint):
@@ -97,7 +97,9 @@ class Recorder(Checkpoint):
             [at | {"time": now, "seconds": round(now - self.began, 4)}],
         )
         append_jsonl(self.directory / "samples.jsonl", [at | row for row in module.samples])
-        module.samples = []
+        if module.by_prompt:
+            append_jsonl(self.directory / "by_prompt.jsonl", [at | row for row in module.by_prompt])
+        module.samples, module.by_prompt = [], []
         self.began = now
         write_status(
             self.status_in,

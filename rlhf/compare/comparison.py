@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from rlhf.compare.page.sections import SECTIONS, write_markdown
 from rlhf.compare.publish import attach
 from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
-from rlhf.compare.statistics import Setting, gap
+from rlhf.compare.statistics import LIKE, THESE, Setting, gain, setting_interval
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.terminal import show
 from rlhf.compare.text import report, results, searches, settings
@@ -100,6 +99,7 @@ def _writers(
     study, exact = view.study, view.study.exact
     sections = [section(view) for section in SECTIONS]
     runs, matched = report.rows(study), results.matched_rows(study)
+    ends, margins = settings.interval_rows(study), settings.margin_rows(study)
 
     return {
         "report.html": (True, lambda path: page.write(path, view, sections)),
@@ -107,6 +107,8 @@ def _writers(
         "report.md": (True, lambda path: write_markdown(path, study, sections)),
         **{name: (name in drawn, partial(vega.save_png, drawn.get(name, {}))) for name in PICTURES},
         "oracle.csv": (exact.table, lambda path: write_csv(path, exact.table)),
+        "settings.csv": (ends, lambda path: write_csv(path, ends)),
+        "differences.csv": (margins, lambda path: write_csv(path, margins)),
         "matched.csv": (matched, lambda path: write_csv(path, matched)),
     }
 
@@ -137,9 +139,16 @@ def _flat(setting: Setting) -> dict[str, Any]:
     for key, e in setting.estimates.items():
         if e.n:
             flat |= {key: e.mean, f"{key}_se": e.se, f"{key}_std": e.std, f"{key}_n": e.n}
+            these = setting_interval(setting, key, THESE)
+            flat |= {f"{key}_low": these.low, f"{key}_high": these.high}
+            like = setting_interval(setting, key)
+            if like.prompts == LIKE:
+                flat |= {f"{key}_like_low": like.low, f"{key}_like_high": like.high}
     for key, base in setting.sft.items():
-        gain = gap(setting[key], base)
+        over = gain(setting, key)
         flat |= {f"sft/{key}": base.mean, f"sft/{key}_se": base.se} | (
-            {} if math.isnan(gain) else {f"{key}_gain_se": gain}
+            {f"{key}_gain": over.mean, f"{key}_gain_low": over.low, f"{key}_gain_high": over.high}
+            if over.known
+            else {}
         )
     return flat

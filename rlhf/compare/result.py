@@ -10,11 +10,12 @@ from typing import Any
 @dataclass(frozen=True)
 class Comparison:
     """`runs` are the lines of runs.csv; `settings` the means over seeds, `<key>`, `<key>_se`,
-    `<key>_std` and `<key>_n` for each number."""
+    `<key>_std`, `<key>_n` and the 95 % interval `<key>_low` to `<key>_high` for each number, at
+    these prompts; `<key>_like_low` and `_like_high` for prompts like these."""
 
     runs: list[dict[str, Any]]
     settings: list[dict[str, Any]]
-    files: dict[str, Path]  # report.html, report.md, runs.csv, frontier.png
+    files: dict[str, Path]  # by name
     answer: str
     links: dict[str, str]  # into MLflow, where the runs are there
     warnings: tuple[str, ...]

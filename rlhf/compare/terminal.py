@@ -11,9 +11,11 @@ from rich.table import Table
 
 from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
+from rlhf.compare.text.settings import bare
 
+# ends of the first cell of the line that is bold
 # columns that a narrow terminal does without, first to go first
-EXPENDABLE = ("ended", "length", "runs", "over SFT (se)")
+EXPENDABLE = ("ended", "length", "runs", "over SFT")
 
 
 def wide_console() -> Console:
@@ -51,7 +53,7 @@ def show(
         for i, name in enumerate(head):
             grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for cells in lines:
-            grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith("(best)") else None)
+            grid.add_row(*map(escape, cells), style="bold" if bare(cells[0]) != cells[0] else None)
         console.print(grid)
         console.print()
     console.print(escape(rest), highlight=False)

@@ -1,12 +1,12 @@
-"""Means and ratios over responses with their standard errors. Prompts are fixed: who was asked is
+"""Means and ratios over responses with their standard errors, for these prompts: who was asked is
 no chance, what was answered is.
 
 Where every prompt was answered at least twice, the spread of its own answers is known, and the
-error is that of the mean over these very
-prompts: se^2 = sum_h (n_h / n)^2 s_h^2 / n_h (stratified sampling; Cochran, "Sampling Techniques",
-1977, 5.3). Where a prompt was answered once, its spread is unknown, and the prompts count as drawn
-at random: se = s / sqrt(n), which holds the spread between prompts too and so errs on the large
-side for these very prompts.
+error is that of the mean over these very prompts: se^2 = sum_h (n_h / n)^2 s_h^2 / n_h (stratified
+sampling; Cochran, "Sampling Techniques", 1977, 5.3). It says nothing of other prompts. Where a
+prompt was answered once, its spread is unknown, and the prompts count as drawn at random: se = s /
+sqrt(n), which holds the spread between prompts too and so errs on the large side for these prompts.
+Errors for prompts like these, whatever they were asked, are in rlhf.compare.statistics.intervals.
 """
 
 from __future__ import annotations

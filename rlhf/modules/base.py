@@ -32,6 +32,7 @@ class StageModule(pl.LightningModule):
         self.iteration = 0
         self.record: Metrics = {}
         self.samples: list[dict[str, Any]] = []
+        self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
         self._steps: list[dict[str, torch.Tensor]] = []
 
     def evaluate(self) -> Metrics:

@@ -15,7 +15,7 @@ from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.evaluate import evaluate, kl_metrics
+from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -85,12 +85,11 @@ class PolicyModule(StageModule):
         with self.precision():
             rollout = self.respond(heldout, "evaluation", 0)
             view = self.reader.view(parts.start, rollout)
+            responses = parts.judges.read(rollout)
             metrics, self.samples = evaluate(
-                parts.judges.read(rollout),
-                view,
-                parts.scorer,
-                samples=self.settings.evaluation.samples,
+                responses, view, parts.scorer, samples=self.settings.evaluation.samples
             )
+            self.by_prompt = [by_prompt(responses, view)]
             if parts.reference is not parts.start:
                 log_ratio = view.logp - parts.reference.logp(rollout)
                 distance = sequence_nats(log_ratio, rollout.mask)[0]

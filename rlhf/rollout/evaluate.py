@@ -6,8 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from rlhf.digests import digest
 from rlhf.functional.kl import k1, k2, k3, log_ratio_clip_fraction, sequence_nats, token_nats
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.functional.standard_errors import groups_of, mean_and_error
@@ -95,6 +97,31 @@ def evaluate(
         metrics |= mean_and_se(f"reward/{name}", score, groups)
     table = [sample(responses, view, row) for row in range(min(samples, len(responses.prompts)))]
     return {f"eval/{name}": value for name, value in metrics.items()}, table
+
+
+def by_prompt(responses: Responses, view: TokenView) -> dict[str, Any]:
+    """Means over the responses to each prompt, prompts by first appearance: every reward, and the
+    KL (k1) in nats a response, to 6 digits.
+
+    `prompts` is a digest of the prompts in their order, so that values of two runs are of the same
+    prompts where it is the same; `responses` says how many each had.
+    """
+    prompts = responses.prompts
+    groups = groups_of(prompts)
+    counts = torch.bincount(groups).double()
+    columns = {f"reward/{name}": score for name, score in responses.scores.items()}
+    columns["kl/sequence_nats"] = masked_sum(
+        k1(view.logp.double(), view.ref_logp.double()), responses.rollout.mask, dim=1
+    )
+    means = {
+        name: torch.zeros_like(counts).index_add_(0, groups, column.double().cpu()) / counts
+        for name, column in columns.items()
+    }
+    return {
+        "prompts": digest(list(dict.fromkeys(prompts)))[:16],
+        "responses": counts.long().tolist(),
+        **{name: [float(f"{x:.6g}") for x in mean.tolist()] for name, mean in means.items()},
+    }
 
 
 def sample(responses: Responses, view: TokenView, row: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from rlhf.compare.result import NothingToCompare
 from rlhf.tracking.store import prepare_store
 
 
-def _csv(directory):
-    with (directory / "runs.csv").open() as file:
+def _csv(directory, name="runs.csv"):
+    with (directory / name).open() as file:
         return list(csv.DictReader(file))
 
 
@@ -35,6 +35,8 @@ def test_files_rows_and_answer(gamed, rundirs):
         "report.html",
         "frontier.png",
         "matched.csv",
+        "settings.csv",
+        "differences.csv",
         "runs.csv",
         "report.md",
     }
@@ -49,8 +51,28 @@ def test_files_rows_and_answer(gamed, rundirs):
         best["reward/gold_n"],
         best["seeds"],
     ) == (0.05, 2.4, 0.1, 1, [0])
-    assert best["reward/gold_gain_se"] == pytest.approx(1.4 / math.hypot(0.1, 0.1))
+    half = 1.959964 * math.hypot(0.1, 0.1)
+    assert (best["reward/gold_gain"], best["reward/gold_gain_low"]) == pytest.approx(
+        (1.4, 1.4 - half)
+    )
+    assert best["reward/gold_high"] == pytest.approx(2.4 + 1.959964 * 0.1)
 
+    ends = _csv(gamed, "settings.csv")
+    assert ends[0] == {
+        "setting": "kl.coef=0",
+        "number": "kl/sequence_nats",
+        "prompts": "these prompts",
+        "mean": "20.0",
+        "low": str(20 - 1.959964 * 0.1),
+        "high": str(20 + 1.959964 * 0.1),
+        "runs": "1",
+        "interval_of": "evaluation",
+    }
+    others = _csv(gamed, "differences.csv")
+    assert [(row["setting"], row["less"]) for row in others] == [
+        ("kl.coef=0.05", "kl.coef=0.2"),
+        ("kl.coef=0.05", "kl.coef=0"),
+    ]
     rows = {row["name"]: row for row in _csv(gamed)}
     assert list(rows["never"])[:7] == [
         "name",
@@ -94,9 +116,9 @@ def test_files_rows_and_answer(gamed, rundirs):
     assert made.answer.startswith(verdict) and "Over-optimisation is visible" in lines[10]
     assert verdict in html.unescape(made.files["report.html"].read_text())
     assert "(frontier.png)" in report
-    assert "| SFT |  | 0 | 0.00 ± 0.10 | 1.00 ± 0.10 |  |  |  |" in report
+    assert "| SFT |  | 0 | 0.00 ± 0.20 | 1.00 ± 0.20 |  |  |  |" in report
     assert (
-        "| kl.coef=0.05 (best) | 1 | 6.00 ± 0.10 | 3.00 ± 0.10 | 2.40 ± 0.10 | +9.9 | 12 | 100 % |"
+        "| kl.coef=0.05 (highest) | 1 | 6.00 ± 0.20 | 3.00 ± 0.20 | 2.40 ± 0.20 | 1.40 ± 0.28 |"
         in report
     )
     assert "2 of 5 runs did not finish" in report
@@ -177,8 +199,8 @@ def test_the_terminal_shows_table_answer_and_places(gamed):
     console = Console(file=io.StringIO(), width=140)
     compare(gamed, console=console, track=False)
     said = console.file.getvalue()
-    assert "kl.coef=0.05 (best)" in said
-    assert "2.40 ± 0.10" in said
+    assert "kl.coef=0.05 (highest)" in said
+    assert "2.40 ± 0.20" in said
     assert "Over-optimisation is visible" in said
     assert "report.md" in said
 

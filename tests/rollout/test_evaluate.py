@@ -11,7 +11,7 @@ from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, decode
 from rlhf.rollout.engines.torch import TorchEngine
-from rlhf.rollout.evaluate import evaluate, kl_metrics, mean_and_se
+from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics, mean_and_se
 from rlhf.rollout.score import GoldScorer, Judges
 from tests.conftest import tiny
 
@@ -154,3 +154,19 @@ def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_p
         assert len(row["tokens"]) == len(row["token_kl"]) and sum(row["token_kl"]) == pytest.approx(
             row["kl/sequence_nats"], abs=1e-3
         )
+
+
+def test_values_by_prompt_make_the_metrics(policy, other_policy, tokenizer):
+    """Four prompts, each answered four times: means over its responses, whose mean is the
+    evaluation's."""
+    rollout = rollout_of(policy, tokenizer)
+    view = viewed(policy, other_policy, rollout, rows=16)
+    judges = Judges(tokenizer=tokenizer, gold=lambda p, r: [float(len(x)) for x in r])
+    responses = judges.read(rollout)
+    metrics, _ = evaluate(responses, view, GoldScorer(), samples=0)
+    row = by_prompt(responses, view)
+    assert row["responses"] == [4, 4, 4, 4] and len(row["prompts"]) == 16
+    lengths = [len(x) for x in decode(rollout, tokenizer)]
+    assert row["reward/gold"] == [sum(lengths[i::4]) / 4 for i in range(4)]
+    for key in ("reward/gold", "kl/sequence_nats"):
+        assert sum(row[key]) / 4 == pytest.approx(metrics[f"eval/{key}"], rel=1e-5)

@@ -32,6 +32,7 @@ def test_what_a_run_leaves(run_in, tmp_path):
         "metrics.jsonl",
         "timings.jsonl",
         "samples.jsonl",
+        "by_prompt.jsonl",
         "status.json",
         "summary.json",
     ):
@@ -57,6 +58,14 @@ def test_what_a_run_leaves(run_in, tmp_path):
     assert manifest["hash_version"] == HASH_VERSION
     assert read_status(directory)["state"] == "finished"
     assert len(read_jsonl(directory / "samples.jsonl")) == 6
+    by_prompt = read_jsonl(directory / "by_prompt.jsonl")
+    assert [row["iteration"] for row in by_prompt] == [0, 2, 4]
+    assert len({row["prompts"] for row in by_prompt}) == 1
+    last = by_prompt[-1]
+    count = sum(last["responses"])
+    for key in ("reward/gold", "reward/proxy", "kl/sequence_nats"):
+        pairs = zip(last[key], last["responses"], strict=True)
+        assert sum(x * n for x, n in pairs) / count == pytest.approx(summary[key], abs=1e-4)
 
 
 def test_its_policy_is_an_artifact(run_in, tmp_path, caplog):

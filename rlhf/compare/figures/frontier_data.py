@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rlhf.compare.figures.style import COEF, Styles, families, styles_of
 from rlhf.compare.read import Run, evaluations, final, final_se
-from rlhf.compare.statistics import Estimate, Interval, Setting, Study, column, interval
+from rlhf.compare.statistics import Estimate, Interval, Setting, Study, setting_interval
 from rlhf.metrics import GOLD, KL, METRICS
 
 Point = tuple[float, float]  # KL in nats a response, reward
@@ -27,7 +27,7 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A setting: its runs, the mean of their ends with its spread and its 95 % intervals."""
+    """A setting: its runs, the mean of their ends with its 95 % intervals."""
 
     label: str
     short: str
@@ -120,8 +120,8 @@ def _mark(setting: Setting, key: str, styles: Styles) -> Mark:
         runs=[_way(run, key) for run in setting.runs],
         x=setting[KL],
         y=setting[key],
-        x_interval=interval(*column(setting.runs, KL)),
-        y_interval=interval(*column(setting.runs, key)),
+        x_interval=setting_interval(setting, KL),
+        y_interval=setting_interval(setting, key),
     )
 
 

@@ -8,15 +8,16 @@ from typing import Any
 from rlhf.compare.figures.searches import mark_of
 from rlhf.compare.figures.vega import Mark
 from rlhf.compare.page.samples import first_of, samples
-from rlhf.compare.read import Crossing, Run, Search, final, final_se, named, value
+from rlhf.compare.read import Crossing, Run, Search, named, value
 from rlhf.compare.statistics import (
     Setting,
     Study,
+    brief,
     label_of,
+    run_interval,
     say,
     setting_interval,
-    show,
-    single,
+    sft_interval,
 )
 from rlhf.compare.text.searches import measured, shown
 from rlhf.metrics import FINAL_COEF, KL, LENGTH, SECONDS
@@ -37,7 +38,9 @@ def marks(study: Study) -> dict[str, Mark]:
             tips[f"setting-{s.label}"] = _mean(s, keys)
     sft = next((s for s in study.settings if s.sft), None)
     if sft is not None and len(study.starts) == 1:
-        lines = [[_name(key), show(sft.sft[key])] for key in study.rewards if key in sft.sft]
+        lines = [
+            [_name(key), brief(sft_interval(sft, key))] for key in study.rewards if key in sft.sft
+        ]
         sample = _sample(first_of(sft.runs, at_start=True))
         tips["sft"] = _mark("SFT, where all runs begin", [["KL", "0"], *lines], sample)
     for search in study.searches:
@@ -81,7 +84,7 @@ def _mark(title: str, lines: list[list[str]], sample: dict[str, str] | None = No
 def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
     coef, seconds = (number(run.summary.get(key)) for key in (FINAL_COEF, SECONDS))
     lines = [
-        [_name(key), show(single(final(run, key), final_se(run, key)))]
+        [_name(key), brief(run_interval(run, key))]
         for key in keys
         if number(run.summary.get(key)) is not None
     ]

@@ -13,6 +13,7 @@ from rlhf.compare.figures import vega
 from rlhf.compare.figures.style import swept, themes
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.statistics import say
+from rlhf.compare.text.settings import bare
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -32,6 +33,7 @@ def write(path: Path, view: View, sections: Sequence[Section]) -> None:
         "say": say,
         "parts": parts,
         "fixed": fixed,
+        "bare": bare,
         "called": partial(called, shorts),
     }
     environment.tests["numeric"] = numeric
@@ -88,11 +90,12 @@ def swatch(colour: str, shape: str) -> Markup:
 def called(shorts: Mapping[str, str], text: str) -> Markup:
     """A name in a table's first column; of a setting also the short one, for narrow screens.
     `shorts`: a setting's label -> its short name."""
-    label, best, _ = text.partition(" (best)")
+    label = bare(text)
+    mark = text.removeprefix(label)
     if shorts.get(label, label) == label:
         return Markup("{}").format(text)
     return Markup('<span class="full">{}</span><span class="brief">{}</span>{}').format(
-        label, shorts[label], best
+        label, shorts[label], mark
     )
 
 

@@ -35,6 +35,8 @@ class Run:
     metrics: tuple[dict[str, Any], ...]  # one row an iteration
     error: str | None  # without logins
     overrides: tuple[str, ...]
+    # of the first evaluation (SFT) and the last, one number a prompt; empty in runs before 0.2.0
+    by_prompt: tuple[dict[str, Any], ...] = ()
 
     @property
     def log(self) -> Path:
@@ -70,6 +72,7 @@ def load_run(
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
     state = run_state(directory, launcher).state
     flat = _config(directory / "config.yaml")
+    rows = Lines(directory / "by_prompt.jsonl").read()
     return Run(
         name=directory.name,
         directory=directory,
@@ -80,6 +83,7 @@ def load_run(
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
         error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
+        by_prompt=(*rows[:1], *rows[-1:]),
     )
 
 

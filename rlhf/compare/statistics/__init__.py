@@ -2,30 +2,38 @@
 here."""
 
 from rlhf.compare.statistics.estimates import (
-    BOTH,
+    BORROWED,
     EVALUATION,
-    NOTHING,
+    LIKE,
     SEEDS,
-    Estimate,
+    THESE,
     Interval,
-    gap,
+    brief,
     interval,
     say,
-    show,
-    single,
 )
 from rlhf.compare.statistics.findings import CLEAR, Findings
 from rlhf.compare.statistics.health import RULES, Sickness
+from rlhf.compare.statistics.intervals import (
+    evaluated,
+    gain,
+    run_interval,
+    setting_interval,
+    sft_interval,
+)
 from rlhf.compare.statistics.matched import BUDGETS, Cell
 from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
 from rlhf.compare.statistics.rivals import Rival, better_before, rival
 from rlhf.compare.statistics.settings import (
     ABSENT,
+    NOTHING,
+    Estimate,
     Setting,
     column,
     label_of,
     order,
-    setting_interval,
+    show,
+    single,
 )
 from rlhf.compare.statistics.step_response import (
     BAND,
@@ -35,14 +43,16 @@ from rlhf.compare.statistics.step_response import (
     Steering,
 )
 from rlhf.compare.statistics.study import Exact, Study
+from rlhf.compare.statistics.verdict import Claim, Margin, Verdict
 
 __all__ = [
     "ABSENT",
     "BAND",
-    "BOTH",
+    "BORROWED",
     "BUDGETS",
     "CLEAR",
     "Cell",
+    "Claim",
     "EVALUATION",
     "Estimate",
     "Exact",
@@ -50,6 +60,8 @@ __all__ = [
     "Findings",
     "Fit",
     "Interval",
+    "LIKE",
+    "Margin",
     "NOTHING",
     "RISEN",
     "RULES",
@@ -61,18 +73,24 @@ __all__ = [
     "Sickness",
     "Steering",
     "Study",
+    "THESE",
+    "Verdict",
     "better_before",
     "column",
+    "brief",
+    "evaluated",
     "fit",
-    "gap",
+    "gain",
     "gap_path",
     "gold_gains",
     "interval",
     "label_of",
     "order",
     "rival",
+    "run_interval",
     "say",
     "setting_interval",
+    "sft_interval",
     "show",
     "single",
 ]

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlhf.compare.read import Run, value
-from rlhf.compare.statistics.estimates import NOTHING, Estimate, gap, single
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.estimates import UNKNOWN, Interval
+from rlhf.compare.statistics.intervals import gain
+from rlhf.compare.statistics.settings import Estimate, Setting, single
+from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
 CLEAR = 2.0  # standard errors that a difference needs to be called one
@@ -28,52 +30,61 @@ class Fall:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """`key` is the reward that decides: gold, or proxy where the task has no gold."""
+    """What the settings came to, by the reward that decides: gold, or proxy where the task has no
+    gold."""
 
-    key: str
-    best: Setting
-    gain: float  # standard errors over SFT
+    verdict: Verdict
+    gain: Interval  # of the best over SFT
     top: Setting | None  # highest proxy; None where no reward model took part
-    drop: float  # gold of the best less gold of `top`; nan where either has none
-    drop_gap: float  # the same in standard errors
+    drop: Interval  # gold of the best less gold of `top`, simultaneous; unknown where there is none
     fall: Fall | None  # along the runs of `top`
-    alone: bool  # there is no other setting
+
+    @property
+    def key(self) -> str:
+        return self.verdict.key
+
+    @property
+    def best(self) -> Setting:
+        """The setting with the highest mean, whatever can be claimed of it."""
+        return self.verdict.leader
+
+    @property
+    def alone(self) -> bool:
+        return self.verdict.claim == "alone"
 
     @property
     def gamed(self) -> Setting | None:
         """The setting with the highest proxy, where its gold is below the best."""
-        return self.top if self.drop > 0 else None
+        return self.top if self.drop.mean > 0 else None
 
     @property
     def clear(self) -> bool:
-        return self.gamed is not None and self.drop_gap >= CLEAR
+        return self.gamed is not None and self.drop.low > 0
 
 
 def find(settings: Sequence[Setting]) -> Findings | None:
     """The findings of a sweep; None where no setting has a finite reward."""
-    gold, top = (highest(settings, key) for key in (GOLD, PROXY))
-    best, key = (gold, GOLD) if gold is not None else (top, PROXY)
-    if best is None:
+    verdict, top = judge(settings), highest(settings, PROXY)
+    if verdict is None:
         return None
-    # without gold there are no falls, and both gold estimates are unknown
-    falls = [f for run in top.runs if (f := fallen(run))] if gold and top else []
-    last = top[GOLD] if top is not None else NOTHING
+    # without gold there are no falls
+    falls = [f for run in top.runs if (f := fallen(run))] if top and verdict.key == GOLD else []
     return Findings(
-        key=key,
-        best=best,
-        gain=gap(best[key], best.sft.get(key, NOTHING)),
+        verdict=verdict,
+        gain=gain(verdict.leader, verdict.key),
         top=top,
-        drop=best[GOLD].mean - last.mean,
-        drop_gap=gap(best[GOLD], last),
+        drop=_drop(verdict, top),
         fall=max(falls, key=lambda f: f.best.mean - f.last.mean, default=None),
-        alone=len(settings) == 1,
     )
 
 
-def highest(settings: Sequence[Setting], key: str) -> Setting | None:
-    """The setting with the highest mean; None where none is finite."""
-    finite = (s for s in settings if math.isfinite(s[key].mean))
-    return max(finite, key=lambda s: s[key].mean, default=None)
+def _drop(verdict: Verdict, top: Setting | None) -> Interval:
+    if top is None or verdict.key != GOLD:
+        return UNKNOWN
+    if top is verdict.leader:
+        return Interval(0.0, 0.0, 0.0, top[GOLD].n, "")
+    margin = verdict.margin(top)
+    return margin.difference if margin is not None else UNKNOWN
 
 
 def fallen(run: Run) -> Fall | None:
@@ -94,3 +105,12 @@ def fallen(run: Run) -> Fall | None:
         best=best,
         last=last,
     )
+
+
+def gap(a: Estimate, b: Estimate) -> float:
+    """(a - b) / sqrt(se_a^2 + se_b^2), of two evaluations. nan where either is not known; infinite
+    where neither has noise and they differ."""
+    difference, noise = a.mean - b.mean, math.hypot(a.se, b.se)
+    if noise == 0.0 and not math.isnan(difference):
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return difference / noise if noise else math.nan

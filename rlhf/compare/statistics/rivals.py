@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rlhf.compare.read import evaluations, final, final_se
-from rlhf.compare.statistics.estimates import BOTH, Interval, difference, interval, welch
-from rlhf.compare.statistics.findings import highest
+from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval
 from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.verdict import highest
 from rlhf.metrics import KL
-
-LEVEL = 0.05  # a p below it tells two settings apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,6 @@ class Rival:
     ours: Interval
     theirs: Interval
     difference: Interval  # ours less theirs
-    p: float  # of Welch's t-test over the seeds; nan where a side has one
     at_best_end: bool
     short: bool  # a run of the one on its way came only near that KL
     share: float  # of its training, at which it was there
@@ -40,15 +37,9 @@ class Rival:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval and, where it can be done, the test tell the two apart: of three
-        seeds a bootstrap is too sure.
-
-        One run against several is never clear: nothing is known of how the seeds of the one would
-        differ.
-        """
-        return (
-            self.difference.clear_of_zero and self.difference.source != BOTH and not self.p > LEVEL
-        )
+        """Whether the interval over seeds tells the two apart. One run on a side is never clear:
+        nothing is known of how its other seeds would differ."""
+        return self.difference.clear_of_zero and self.difference.source == SEEDS
 
 
 Numbers = list[tuple[float, float]]  # reward and standard error, a run each
@@ -61,17 +52,23 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     None where neither can be matched.
     """
     others = [s for s in settings if s is not best and math.isfinite(s[key].mean)]
-    rivals = [r for s in others if (r := _rival(best, s, key, at_best_end=True)) is not None]
+    count = len(others) + 1
+    all_rivals = (_rival(best, s, key, at_best_end=True, means=count) for s in others)
+    rivals = [r for r in all_rivals if r is not None]
     if rivals:
         return max(rivals, key=lambda r: (r.reached > 1, -r.difference.mean))
     second = highest(others, key)
-    return _rival(best, second, key, at_best_end=False) if second is not None else None
+    if second is None:
+        return None
+    return _rival(best, second, key, at_best_end=False, means=count)
 
 
 def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     """Of the settings that are clearly better at the KL of their own end than the best was
     there, the one with the most reward."""
-    rivals = (_rival(best, s, key, at_best_end=False) for s in settings if s is not best)
+    count = len(settings)
+    others = (s for s in settings if s is not best)
+    rivals = (_rival(best, s, key, at_best_end=False, means=count) for s in others)
     return max(
         (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
         key=lambda r: r.theirs.mean,
@@ -79,7 +76,10 @@ def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival
     )
 
 
-def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Rival | None:
+def _rival(
+    best: Setting, other: Setting, key: str, *, at_best_end: bool, means: int
+) -> Rival | None:
+    """`means`: the settings that the two were picked among."""
     ended, passing = (best, other) if at_best_end else (other, best)
     rows = _rows(ended, passing, key)
     if not rows:
@@ -94,8 +94,7 @@ def _rival(best: Setting, other: Setting, key: str, *, at_best_end: bool) -> Riv
         kl=fmean(end.kl for end, _ in rows),
         ours=interval(a, a_ses),
         theirs=interval(b, b_ses),
-        difference=difference(a, a_ses, b, b_ses),
-        p=welch(a, b),
+        difference=difference(a, a_ses, b, b_ses, means),
         at_best_end=at_best_end,
         short=any(r.short for r in read),
         share=fmean(r.share for r in read),

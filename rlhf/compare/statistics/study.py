@@ -22,6 +22,7 @@ from rlhf.compare.statistics.settings import (
     starts,
 )
 from rlhf.compare.statistics.step_response import Steering, steering
+from rlhf.compare.statistics.verdict import Verdict
 from rlhf.metrics import FINAL_COEF
 from rlhf.rundir.read import number, read_json
 
@@ -68,6 +69,11 @@ class Study:
     well: str
     fingerprints: dict[str, list[str]]
     manifests: Sequence[dict[str, Any]]
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Which setting is best, and which may be; None where no finished run has a reward."""
+        return self.findings.verdict if self.findings is not None else None
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from rlhf.compare.read import Run, series, value
 from rlhf.compare.statistics import (
-    BOTH,
+    BORROWED,
     EVALUATION,
+    LIKE,
     SEEDS,
     Findings,
     Interval,
@@ -18,12 +19,12 @@ from rlhf.compare.statistics import (
     Setting,
     Study,
     better_before,
-    column,
-    interval,
+    brief,
+    evaluated,
     rival,
     say,
     setting_interval,
-    show,
+    sft_interval,
 )
 from rlhf.compare.text.headline import headline
 from rlhf.compare.text.verdict import verdict_sentences
@@ -32,7 +33,6 @@ from rlhf.rundir.words import duration
 
 UNDERWAY = 0.8  # of its training: a setting that passed a KL before has not had its best there
 MANY = 4  # settings from which on the best is worth a warning
-FEW = 5  # seeds below which a bootstrap is too sure of itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def answer(study: Study) -> Answer:
     if findings is None:
         return Answer(headline=verdict_sentences(study))
     best, key = findings.best, findings.key
-    there, gain = setting_interval(best, key), _gain(best, key)
+    there, gain = setting_interval(best, key), findings.gain
     other, before = rival(best, settings, key), better_before(best, settings, key)
     if before and other and not other.at_best_end and other.setting is before.setting:
         before = None  # the headline says it
@@ -76,30 +76,24 @@ def answer(study: Study) -> Answer:
         comparison=headline(study, findings, there, other, before),
         cost=(_gained(findings, gain) + _cost(best, study.runs)).strip(),
         gaming=over_optimisation(findings),
-        confidence=_confidence([i for i in shown if i.n]) + _test(best, other) + luck,
-    )
-
-
-def _gain(setting: Setting, key: str) -> Interval:
-    """Over SFT: the mean of each run's end less its own evaluation of SFT."""
-    (ends, ses), (starts, start_ses) = (column(setting.runs, k) for k in (key, f"sft/{key}"))
-    return interval(
-        [a - b for a, b in zip(ends, starts, strict=True)],
-        [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)],
+        confidence=_confidence([i for i in shown if i.n]) + _near(best, other) + luck,
     )
 
 
 def _gained(findings: Findings, gain: Interval) -> str:
     if not math.isfinite(gain.mean):
         return ""
-    less = Interval(-gain.mean, -gain.high, -gain.low, gain.n, gain.source)
+    less = replace(gain, mean=-gain.mean, low=-gain.high, high=-gain.low)
     change = f"gained {say(gain)}" if gain.mean >= 0 else f"lost {say(less)}"
-    base, name = show(findings.best.sft[findings.key]), findings.key.removeprefix("reward/")
+    base, name = (
+        brief(sft_interval(findings.best, findings.key)),
+        findings.key.removeprefix("reward/"),
+    )
     return f"Against SFT ({base}) it {change} of {name} reward. "
 
 
-def _test(best: Setting, other: Rival | None) -> str:
-    """The words on how the difference of the two was reached."""
+def _near(best: Setting, other: Rival | None) -> str:
+    """The words on how near the two were to one KL."""
     if other is None:
         return ""
     near = " Runs that came within a tenth of that KL count as there." if other.short else ""
@@ -114,43 +108,35 @@ def _test(best: Setting, other: Rival | None) -> str:
             f" {who.label} was there with {other.share:.0%} of its training done: with more, it"
             " might have had more at that KL."
         )
-    return near + (
-        f" Welch's t-test of the difference over the seeds: p = {other.p:.2g}."
-        if other.p >= 0
-        else ""
-    )
+    return near
 
 
 def _confidence(shown: Sequence[Interval]) -> str:
     """Says where the intervals of the headline come from: its numbers', and that of their
     difference."""
-    seeds = sorted({i.n for i in shown if i.source == SEEDS})
-    single = any(i.source == EVALUATION for i in shown)
-    if not seeds and not single:
+    sources = {i.source for i in shown}
+    if sources <= {""}:
         return "No noise was measured, so nothing says how sure this is."
-    counts = " and ".join(map(str, seeds))
-    few, some = any(n < FEW for n in seeds), any(not i.source for i in shown)
-    rest = (
-        f" {counts} seeds are few: such an interval is little more than their range, and is too"
-        " sure of itself."
-        * few
-        + " Where there are no brackets, the noise of a single seed was not measured." * some
+    counts = " and ".join(map(str, sorted({i.n for i in shown if i.source == SEEDS})))
+    parts = []
+    if SEEDS in sources:
+        parts.append(f"over {counts} seeds by Student's t, differences by Welch's")
+    if EVALUATION in sources:
+        parts.append(
+            "where there is one seed, by the noise of its evaluation, which says nothing of how"
+            " much other seeds would differ"
+        )
+    if BORROWED in sources:
+        parts.append(
+            "of a difference of one seed and several, with the one taken to vary as the several do"
+        )
+    like = any(i.prompts == LIKE for i in shown)
+    return (
+        f"In brackets: 95 % intervals, {'; '.join(parts)}."
+        + " A setting's own is for prompts like these, a difference is at these prompts." * like
+        + " Where there are no brackets, the noise of a single seed was not measured."
+        * ("" in sources)
     )
-    over_seeds = f"a bootstrap over {counts} seeds, never narrower than the noise of the evaluation"
-    source = f"{over_seeds}."
-    if not seeds:
-        source = (
-            "from the standard error of the evaluation. Each is of one seed, which says nothing of"
-            " how much other seeds would differ."
-        )
-    elif single:
-        source = (
-            f"{over_seeds}; where there is one seed, from the standard error of its evaluation,"
-            " which says nothing of how much other seeds would differ."
-        ) + " That of the difference adds the two in quadrature." * any(
-            i.source == BOTH for i in shown
-        )
-    return f"In brackets: 95 % intervals, {source}{rest}"
 
 
 def _cost(best: Setting, runs: Sequence[Run]) -> str:
@@ -178,7 +164,7 @@ def over_optimisation(findings: Findings) -> str:
         return f"Over-optimisation is visible along training.{along}"
     if top is None:
         return "No reward model took part, so there was nothing to over-optimise."
-    if not math.isfinite(findings.drop):
+    if not math.isfinite(findings.drop.mean):
         return (
             f"{top.label} has the highest proxy reward and no finite gold reward: whether it"
             " over-optimised cannot be seen."
@@ -206,26 +192,24 @@ def _along(findings: Findings) -> str:
     if fall is None:
         return ""
     return (
-        f" In {fall.run}, gold was {show(fall.best)} at iteration {fall.iteration} ({fall.kl:.3g}"
-        f" nats) and ended at {show(fall.last)} while proxy did not fall."
+        f" In {fall.run}, gold was {brief(evaluated(fall.best))} at iteration"
+        f" {fall.iteration} ({fall.kl:.3g} nats) and ended at"
+        f" {brief(evaluated(fall.last))} while proxy did not fall."
     )
 
 
 def _between(findings: Findings, gamed: Setting) -> str:
+    drop = findings.drop
     where = (
-        f"{gamed.label} has the highest proxy reward ({show(gamed[PROXY])}), and"
-        f" its gold reward lies {findings.drop:.3g}"
+        f"{gamed.label} has the highest proxy reward ({brief(setting_interval(gamed, PROXY))}), and"
+        f" its gold reward lies {say(drop)} below the best"
     )
     if findings.clear:
-        size = (
-            f"{findings.drop_gap:.1f} standard errors"
-            if math.isfinite(findings.drop_gap)
-            else "with no noise measured"
-        )
-        return f"Over-optimisation is visible: {where} ({size}) below the best."
+        one = "; with one run on a side, other seeds may differ" * (drop.source != SEEDS)
+        return f"Over-optimisation is visible: {where}{one}."
     sure = (
-        "whether that is more than noise is not known"
-        if math.isnan(findings.drop_gap)
-        else "which is within the noise"
+        "which is within the noise"
+        if drop.known
+        else "whether that is more than noise is not known"
     )
-    return f"Over-optimisation is not clear: {where} below the best, {sure}."
+    return f"Over-optimisation is not clear: {where}, {sure}."

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 
 from rlhf.compare.statistics import (
-    BOTH,
-    CLEAR,
+    BORROWED,
     EVALUATION,
     Findings,
     Interval,
     Rival,
     Setting,
     Study,
-    gap,
+    brief,
+    gain,
     say,
-    show,
+    sft_interval,
 )
 from rlhf.metrics import KL
 
@@ -53,7 +53,7 @@ def _headline(findings: Findings, there: Interval, other: Rival | None) -> str:
     at = f" at {kl:.3g} nats" if math.isfinite(kl) else ""
     if other is None:
         return (
-            f"{label} is best by {name} reward: {say(there)}{at}. No other setting can be held"
+            f"{label} has the highest {name} reward, {say(there)}{at}. No other setting can be held"
             " against it at the same KL."
         )
     them, ours_less = other.setting.label, other.difference
@@ -71,6 +71,13 @@ def _headline(findings: Findings, there: Interval, other: Rival | None) -> str:
             f"{label} has the highest {name} reward, {say(there)}{at}, but is not told apart from"
             f" {them}, which had {theirs} at that KL: the difference, {say(ours_less)}, is"
             f" {_sure(other)}."
+        )
+    tied = [s.label for s in findings.verdict.tied]
+    if ours_less.mean >= 0 and tied:
+        return (
+            f"{label} has the highest {name} reward, {say(there)}{at}; the next there is {them}"
+            f" with {theirs}, and the difference, {say(ours_less)}, is {_sure(other)}. Of the"
+            f" settings' ends it is not told apart from that of {', '.join(tied)}."
         )
     if ours_less.mean >= 0:
         return (
@@ -110,19 +117,17 @@ def _sure(other: Rival) -> str:
     less = other.difference
     if less.clear_of_zero and less.source == EVALUATION:
         return "more than the noise of evaluating, but each has one seed"
-    if less.clear_of_zero and less.source == BOTH:
+    if less.clear_of_zero and less.source == BORROWED:
         return "more than the noise that is known, but one of the two has one seed there"
-    if other.clear:
-        return "clear of zero"
     if less.clear_of_zero:
-        return "clear of zero by the bootstrap, but not by a t-test"
+        return "clear of zero"
     return "within the noise" if less.known else "not known to be more than noise"
 
 
 def _more(other: Rival) -> str:
     if other.clear:
         return "more"
-    if other.difference.clear_of_zero and other.difference.source == BOTH:
+    if other.difference.clear_of_zero:
         return "more, as far as one seed can tell"
     return (
         "as much, within the noise"
@@ -133,12 +138,10 @@ def _more(other: Rival) -> str:
 
 def _came(study: Study, findings: Findings) -> str:
     """The verb for what no setting did beside SFT, empty where one is clearly better than it."""
-    gains = [
-        gap(s[findings.key], s.sft[findings.key]) for s in study.settings if findings.key in s.sft
-    ]
-    if not gains or not all(gain < CLEAR for gain in gains):
+    gains = [gain(s, findings.key) for s in study.settings if findings.key in s.sft]
+    if not any(g.known for g in gains) or any(g.low > 0 for g in gains):
         return ""
-    return "came up to" if findings.gain <= -CLEAR else "is clearly better than"
+    return "came up to" if findings.gain.high < 0 else "is clearly better than"
 
 
 def _beside_sft(study: Study, findings: Findings) -> str:
@@ -150,5 +153,5 @@ def _beside_sft(study: Study, findings: Findings) -> str:
         return f"No setting {came} the SFT policy it began from. Of them, "
     return (
         f"No setting {came} the SFT policy that all began from, whose {name} reward is"
-        f" {show(findings.best.sft[findings.key])}. Of them, "
+        f" {brief(sft_interval(findings.best, findings.key))}. Of them, "
     )

@@ -120,10 +120,16 @@ def metrics(study: Study) -> dict[str, float]:
         return counts
     best = {f"best/{key}": findings.best[key].mean for key in (findings.key, KL)}
     coef = number(findings.best.values.get("kl.coef"))
+    gain, drop = findings.gain, findings.drop
+    known = {
+        "best/gain": gain.mean,
+        "best/gain_low": gain.low,
+        "best/gain_high": gain.high,
+        "over_optimisation/gold_drop": drop.mean,
+    }
     return (
         counts
         | best
-        | {"best/gain_se": findings.gain}
+        | {name: value for name, value in known.items() if math.isfinite(value)}
         | ({"best/kl.coef": coef} if coef is not None else {})
-        | ({"over_optimisation/gold_drop": findings.drop} if math.isfinite(findings.drop) else {})
     )

@@ -13,8 +13,8 @@ from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
 LUCK = (
-    "± is the noise of a trial's own evaluation. Of many trials the best are also the lucky ones: a"
-    " setting that is to be taken from here deserves a run with several seeds."
+    "± is one standard error of a trial's own evaluation. Of many trials the best are also"
+    " the lucky ones: a setting that is to be taken from here deserves a run with several seeds."
 )
 
 
@@ -49,9 +49,10 @@ def note(search: Search | Crossing) -> str:
         return LUCK if search.front else ""
     most = max(len(level.runs) for level in search.levels)
     if most > 1:
-        return "Each value is the mean over the runs beside it, ± its standard error."
+        return "Each value is the mean over the runs beside it, ± one standard error of it."
     return (
-        "Each value is one run: ± is the noise of its evaluation and says nothing of other seeds."
+        "Each value is one run: ± is one standard error of its evaluation and says"
+        " nothing of other seeds."
         if most
         else ""
     )

@@ -4,43 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from rlhf.compare.statistics import NOTHING, Setting, Study, gap, show
+from rlhf.compare.statistics import (
+    LIKE,
+    THESE,
+    Interval,
+    Setting,
+    Study,
+    brief,
+    gain,
+    setting_interval,
+    sft_interval,
+)
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import ENDED, GOLD, KL, LENGTH
 
 Table = tuple[list[str], list[list[str]]]
+BEST, HIGHEST = " (best)", " (highest)"  # after the leader's label: told apart from all, or not
 
 
 def table(study: Study) -> Table:
     """Head and lines of the comparison, the SFT policy first."""
     rewards, over_sft = study.rewards, GOLD in study.rewards
     names = [key.removeprefix("reward/") for key in rewards]
-    head = ["setting", "runs", "KL (nats)", *names, *["over SFT (se)"] * over_sft]
+    head = ["setting", "runs", "KL (nats)", *names, *["over SFT"] * over_sft]
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
         [
             _start(those, alone=len(groups) == 1),
             *("", "0"),
-            *(show(those[0].sft[k]) if k in those[0].sft else "-" for k in rewards),
+            *(brief(sft_interval(those[0], k)) if k in those[0].sft else "-" for k in rewards),
             *[""] * over_sft,
             *("", ""),
         ]
         for those in groups
     ]
-    best = study.findings.best if study.findings is not None else None
+    verdict = study.verdict
+    best = verdict.leader if verdict is not None else None
+    mark = BEST if verdict is not None and verdict.claim == "best" else HIGHEST
     lines += [
         [
-            s.label + (" (best)" if s is best else ""),
+            s.label + (mark if s is best else ""),
             _count(s, rewards),
-            *(show(s[key]) for key in (KL, *rewards)),
-            *[_known(gap(s[GOLD], s.sft.get(GOLD, NOTHING)), "+.1f")] * over_sft,
+            *(brief(setting_interval(s, key)) for key in (KL, *rewards)),
+            *[brief(gain(s, GOLD))] * over_sft,
             _known(s[LENGTH].mean, ".3g"),
             _known(100 * s[ENDED].mean, ".0f", " %"),
         ]
         for s in study.settings
     ]
     return [*head, "length", "ended"], lines
+
+
+def bare(label: str) -> str:
+    """The label without the mark of the leader."""
+    return label.removesuffix(BEST).removesuffix(HIGHEST)
 
 
 def markdown(study: Study) -> str:
@@ -55,13 +74,13 @@ def markdown(study: Study) -> str:
 def reading(settings: Sequence[Setting]) -> str:
     """Says how the table's numbers are to be read."""
     seeds = max(len(s.runs) for s in settings)
-    noise = (
-        "± is the standard error of the mean over seeds, and never less than the evaluation's own"
-        " noise."
+    where = "prompts like these" if all(_kept(s) for s in settings) else "these prompts"
+    noise = f"± is half of the 95 % interval for {where}: " + (
+        "over seeds, or of the evaluation where there is one run."
         if seeds > 1
-        else "Each setting has one run, so ± is the standard error of its evaluation and says"
-        " nothing of other seeds."
+        else "each setting has one run, so it is of its evaluation and says nothing of other seeds."
     )
+    noise += " Over SFT: at these prompts."
     units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
     copies = sum(len(s.copies) for s in settings)
     if not copies:
@@ -71,6 +90,43 @@ def reading(settings: Sequence[Setting]) -> str:
         f" {'are' if copies > 1 else 'is'} left out here"
     )
     return f"{noise} {units} {left}: of each seed the run that finished last counts."
+
+
+def interval_rows(study: Study) -> list[dict[str, Any]]:
+    """The lines of settings.csv: a setting's number at the end of training with its 95 % interval,
+    at these prompts and, where its runs kept values by prompt, at prompts like these; and its
+    rewards over SFT at these prompts."""
+    lines = []
+    for s in study.settings:
+        for key in (KL, *study.rewards):
+            these, like = (setting_interval(s, key, prompts) for prompts in (THESE, LIKE))
+            lines += [_row(s, key, these)] if these.n else []
+            lines += [_row(s, key, like)] if like.prompts == LIKE else []
+        lines += [_row(s, f"{key} over SFT", i) for key in s.sft if (i := gain(s, key)).n]
+    return lines
+
+
+def margin_rows(study: Study) -> list[dict[str, Any]]:
+    """The lines of differences.csv: the leader's reward less that of every other, with 95 %
+    intervals that hold for all of them at once."""
+    verdict = study.verdict
+    if verdict is None:
+        return []
+    return [
+        _row(verdict.leader, verdict.key, i, less=margin.setting.label)
+        for margin in verdict.margins
+        for i in dict.fromkeys((margin.difference, margin.like))
+        if i is not None
+    ]
+
+
+def _row(setting: Setting, number: str, i: Interval, **more: str) -> dict[str, Any]:
+    bounds = {"mean": i.mean, "low": i.low, "high": i.high}
+    shown = {name: "" if math.isnan(x) else x for name, x in bounds.items()}
+    return {
+        **{"setting": setting.label, **more, "number": number, "prompts": i.prompts},
+        **{**shown, "runs": i.n, "interval_of": i.source},
+    }
 
 
 def differs(settings: Sequence[Setting]) -> Table:
@@ -91,6 +147,10 @@ def _start(group: Sequence[Setting], *, alone: bool) -> str:
     """The name of the SFT policy that these settings began from."""
     more = f" and {len(group) - 1} more" if len(group) > 1 else ""
     return "SFT" if alone else f"SFT of {group[0].label}{more}"
+
+
+def _kept(setting: Setting) -> bool:
+    return all(run.by_prompt for run in setting.runs)
 
 
 def _count(setting: Setting, rewards: Sequence[str]) -> str:

@@ -10,19 +10,20 @@ from typing import Literal
 
 from rlhf.compare.read import named
 from rlhf.compare.statistics import (
-    CLEAR,
+    Claim,
     Interval,
     Setting,
     Study,
     better_before,
-    gap,
-    rival,
+    brief,
+    gain,
     setting_interval,
+    sft_interval,
 )
 from rlhf.metrics import GOLD, KL
 
 MOST_WORDS = 35
-Claim = Literal["best", "tied", "order", "alone"]
+BesideSFT = Literal["more", "less", "unclear", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Facts:
     kl: str  # "" where it is not known
     claim: Claim
     tied: Sequence[str] = ()  # not told apart from the leader
-    beside_sft: Literal["more", "less", "unclear", "unknown"] = "unknown"
+    beside_sft: BesideSFT = "unknown"
     sft: str = ""  # its reward
     nearer: tuple[str, str] | None = None  # below so many nats that setting is better
     gamed: str = ""  # a setting with the highest proxy reward and clearly less gold
@@ -78,7 +79,7 @@ def _first(facts: Facts) -> list[str]:
     if facts.beside_sft == "unclear":
         return [
             f"No setting clearly beats SFT ({facts.name} {facts.sft}). {label} is highest:"
-            f" {facts.reward}{at}.",
+            f" {facts.reward}{at}. More seeds may tell.",
             f"No setting clearly beats SFT. {label} is highest.",
         ]
     if facts.claim == "alone":
@@ -125,61 +126,40 @@ def _starts(facts: Facts) -> list[str]:
 
 def facts_of(study: Study) -> Facts | None:
     """The facts of a study; None where no setting has a finite reward."""
-    findings = study.findings
-    if findings is None:
+    findings, verdict = study.findings, study.verdict
+    if findings is None or verdict is None:
         return None
-    best, key = findings.best, findings.key
-    before = better_before(best, study.settings, key)
-    reward, kl = setting_interval(best, key), setting_interval(best, KL)
+    leader, key = verdict.leader, verdict.key
+    kl = setting_interval(leader, KL)
+    before = better_before(leader, study.settings, key)
     gamed = findings.gamed if findings.clear else None
-    others = [s for s in study.settings if s is not best]
     return Facts(
         name=named(key),
-        leader=best.label,
-        reward=mean_of(reward),
+        leader=leader.label,
+        reward=mean_of(setting_interval(leader, key)),
         kl=mean_of(kl) if math.isfinite(kl.mean) else "",
-        claim=_claim(best, study),
-        tied=[s.short for s in _tied(best, others, key)],
+        claim=verdict.claim,
+        tied=[s.short for s in verdict.tied],
         beside_sft=_beside_sft(study.settings, key),
-        sft=f"{best.sft[key].mean:.3g}" if key in best.sft else "",
+        sft=mean_of(sft_interval(leader, key)) if key in leader.sft else "",
         nearer=None if before is None else (f"{before.kl:.2g}", before.setting.label),
         gamed=gamed.label if gamed is not None else "",
         no_gold=key != GOLD,
         several_starts=len(study.starts) > 1,
-        others=[s.label for s in others],
+        others=[margin.setting.label for margin in verdict.margins],
     )
 
 
 def mean_of(interval: Interval) -> str:
-    """The mean, with the digits that its interval deserves."""
-    from rlhf.compare.statistics import say
-
-    return say(interval).partition(" ")[0]
+    """The mean, with the digits that its interval deserves: those of the tables."""
+    return brief(interval).partition(" ")[0]
 
 
-def _claim(best: Setting, study: Study) -> Claim:
-    findings = study.findings
-    if findings is None or findings.alone:
-        return "alone"
-    if len(best.runs) < 2:
-        return "order"
-    other = rival(best, study.settings, findings.key)
-    return "best" if other is not None and other.clear and other.difference.mean > 0 else "tied"
-
-
-def _tied(best: Setting, others: Sequence[Setting], key: str) -> list[Setting]:
-    near = [s for s in others if not gap(best[key], s[key]) >= CLEAR and s[key].n]
-    other = rival(best, [best, *others], key)
-    return near or ([other.setting] if other is not None else list(others))
-
-
-def _beside_sft(
-    settings: Sequence[Setting], key: str
-) -> Literal["more", "less", "unclear", "unknown"]:
-    gains = [gap(s[key], s.sft[key]) for s in settings if key in s.sft]
-    known = [gain for gain in gains if not math.isnan(gain)]
-    if not known:
+def _beside_sft(settings: Sequence[Setting], key: str) -> BesideSFT:
+    """Whether some setting is clearly better than SFT, or all are clearly worse."""
+    gains = [gain(s, key) for s in settings if key in s.sft]
+    if not any(g.known for g in gains):
         return "unknown"
-    if max(known) >= CLEAR:
+    if any(g.low > 0 for g in gains):
         return "more"
-    return "less" if max(known) <= -CLEAR else "unclear"
+    return "less" if all(g.high < 0 for g in gains if g.known) else "unclear"

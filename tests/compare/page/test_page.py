@@ -155,7 +155,7 @@ def test_the_answer_comes_first_and_every_section_has_something(page):
         *(
             "1 of 5 runs did not finish",
             "ValueError: the reward became nan",
-            "bootstrap over 2 seeds",
+            "over 2 seeds by",
             "Tokens are shaded",
         ),
         *(

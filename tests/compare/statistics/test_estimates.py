@@ -3,39 +3,32 @@ import math
 import pytest
 
 from rlhf.compare.statistics.estimates import (
-    BOTH,
+    BORROWED,
     EVALUATION,
     SEEDS,
     Z95,
-    Estimate,
+    brief,
+    critical,
     difference,
-    gap,
+    freedom,
     interval,
-    over_runs,
-    same_thing,
-    show,
-    welch,
+    pooled,
 )
+from rlhf.compare.statistics.settings import Estimate, over_runs, same_thing, show
 
 NAN = math.nan
 
 
 def test_three_seeds_by_hand():
-    # mean 2, deviations -1, 0, 1: std sqrt(2/2) = 1, se 1/sqrt(3); evaluating alone: sqrt(0.01/3)
-    e = over_runs([1.0, 2.0, 3.0], [0.1, 0.1, 0.1])
-    assert (e.mean, e.std, e.n, e.lost, e.spread) == (2.0, 1.0, 3, 0, 1.0)
+    # mean 2, deviations -1, 0, 1: std sqrt(2/2) = 1, se 1/sqrt(3), whatever the evaluations' noise
+    e = over_runs([1.0, 2.0, 3.0], [5.0, 0.1, 0.1])
+    assert (e.mean, e.std, e.n, e.lost) == (2.0, 1.0, 3, 0)
     assert e.se == pytest.approx(1 / math.sqrt(3))
-
-
-def test_seeds_that_agree_by_chance_are_not_certain():
-    # std 0, but each evaluation has se 0.2: sqrt((0.04 + 0.04) / 2 / 2) = 0.2 / sqrt(2)
-    assert over_runs([1.0, 1.0], [0.2, 0.2]).se == pytest.approx(0.2 / math.sqrt(2))
-    assert over_runs([1.0, 1.0], [NAN, NAN]).se == 0.0
 
 
 def test_one_run_has_its_own_standard_error():
     e = over_runs([1.5], [0.25])
-    assert (e.mean, e.se, e.n, e.spread) == (1.5, 0.25, 1, 0.25)
+    assert (e.mean, e.se, e.n) == (1.5, 0.25, 1)
     assert math.isnan(e.std)
     assert math.isnan(over_runs([1.5], [NAN]).se)
 
@@ -53,20 +46,6 @@ def test_one_quantity_told_often_is_not_more_certain():
     e = same_thing([1.0, 1.0, NAN], [0.3, 0.3, NAN])
     assert (e.mean, e.se, e.n) == (1.0, 0.3, 1)
     assert math.isnan(same_thing([NAN], [0.1]).mean)
-
-
-def _estimate(mean, se):
-    return Estimate(mean, NAN, se, 1)
-
-
-def test_gap_by_hand():
-    # (3 - 1) / sqrt(0.3^2 + 0.4^2) = 2 / 0.5
-    assert gap(_estimate(3.0, 0.3), _estimate(1.0, 0.4)) == pytest.approx(4.0)
-    assert gap(_estimate(1.0, 0.3), _estimate(3.0, 0.4)) == pytest.approx(-4.0)
-    assert gap(_estimate(1.0, 0.0), _estimate(1.0, 0.0)) == 0.0
-    assert gap(_estimate(2.0, 0.0), _estimate(1.0, 0.0)) == math.inf
-    assert math.isnan(gap(_estimate(NAN, 0.1), _estimate(1.0, 0.1)))
-    assert math.isnan(gap(_estimate(1.0, NAN), _estimate(1.0, 0.1)))
 
 
 @pytest.mark.parametrize(
@@ -90,35 +69,35 @@ def test_one_run_has_the_noise_of_its_evaluation():
     assert (found.low, found.high) == pytest.approx((2.0 - Z95 * 0.1, 2.0 + Z95 * 0.1))
 
 
-def test_three_seeds_span_their_range():
-    """All three the same with probability 1/27 > 0.025, so the percentiles are the extremes."""
-    found = interval([1.0, 2.0, 6.0], [0.01] * 3)
-    assert (found.mean, found.low, found.high, found.n, found.source) == (3.0, 1.0, 6.0, 3, SEEDS)
+def test_three_seeds_by_students_t():
+    """1, 2, 6: mean 3, s^2 = (4 + 1 + 9) / 2 = 7; t of 2 degrees of freedom is 4.303."""
+    over = interval([1.0, 2.0, 6.0], [0.01] * 3)
+    half = 4.302653 * math.sqrt(7 / 3)
+    assert (over.mean, over.n, over.source) == (3.0, 3, SEEDS)
+    assert (over.low, over.high) == pytest.approx((3 - half, 3 + half))
+    assert over.half == pytest.approx(half) and brief(over) == "3.0 ± 6.6"
 
 
-def test_many_seeds_come_near_the_normal_interval():
-    values = [math.sin(i * 12.9898) for i in range(40)]
-    found, mean = interval(values, [0.0] * 40), sum(values) / 40
-    std = math.sqrt(sum((v - mean) ** 2 for v in values) / 40)
-    assert found.low == pytest.approx(mean - Z95 * std / math.sqrt(40), abs=0.02)
-    assert found.high == pytest.approx(mean + Z95 * std / math.sqrt(40), abs=0.02)
+def test_two_seeds_have_one_degree_of_freedom():
+    """1 and 2: mean 1.5, s / sqrt(2) = 0.5, t = 12.706. A bootstrap said 1 to 2."""
+    over = interval([1.0, 2.0], [0.1, 0.1])
+    assert (over.low, over.high) == pytest.approx((1.5 - 6.353, 1.5 + 6.353), abs=1e-3)
 
 
-def test_seeds_that_agree_by_chance_keep_the_noise_of_evaluating():
-    found = interval([1.0, 1.0], [0.2, 0.2])
-    assert (found.low, found.high) == pytest.approx(
-        (1 - Z95 * 0.2 / math.sqrt(2), 1 + Z95 * 0.2 / math.sqrt(2))
-    )
+def test_seeds_that_agree_to_the_last_digit_have_the_noise_of_evaluating():
+    alike = interval([1.0, 1.0], [0.2, 0.2])
+    half = Z95 * 0.2 / math.sqrt(2)
+    assert (alike.low, alike.high) == pytest.approx((1 - half, 1 + half))
+    assert alike.source == EVALUATION
+    # 0.1 + 0.2 is 0.3 but for rounding
+    assert interval([0.1 + 0.2, 0.3], [0.2, 0.2]).source == EVALUATION
 
 
 def test_what_is_not_known():
     assert interval([NAN], [0.1]).n == 0
     lone = interval([1.0, NAN], [NAN, 0.1])
     assert (lone.mean, lone.n, lone.source) == (1.0, 1, "") and math.isnan(lone.low)
-    assert (interval([1.0, 1.0], [NAN, NAN]).low, interval([1.0, 1.0], [NAN, NAN]).high) == (
-        1.0,
-        1.0,
-    )
+    assert not interval([1.0, 1.0], [NAN, NAN]).known
 
 
 def test_differences():
@@ -127,8 +106,11 @@ def test_differences():
         (2.0, 2.0 - Z95 * 0.5, 2.0 + Z95 * 0.5)
     )
     assert alone.clear_of_zero
+    # variances 1 and 1: sqrt(2/3), Welch's degrees of freedom 2^2 / (2 / 4) - 2 = 6, capped at 4
     seeds = difference([3.0, 5.0, 4.0], [0.0] * 3, [1.0, 2.0, 3.0], [0.0] * 3)
-    assert seeds.mean == 2.0 and 0.0 < seeds.low < 1.0 < 3.0 < seeds.high < 4.0
+    half = 2.776445 * math.sqrt(2 / 3)
+    assert (seeds.mean, seeds.low, seeds.high) == pytest.approx((2.0, 2.0 - half, 2.0 + half))
+    assert (seeds.source, seeds.n) == (SEEDS, 3)
     assert not difference([1.0], [0.5], [0.5], [0.5]).clear_of_zero
     assert difference([1.0], [0.5], [], []).n == 0
 
@@ -137,28 +119,49 @@ def test_the_same_again_is_the_same():
     assert interval([1.0, 2.0, 4.0, 5.0], [0.1] * 4) == interval([1.0, 2.0, 4.0, 5.0], [0.1] * 4)
 
 
-def test_one_run_against_several_has_the_noise_of_both():
-    """Three seeds: 0.967 (0.4 to 1.5), from their range. One: +-1.96 x 0.05. In quadrature 0.575
-    below and 0.542 above."""
-    values, mean = [1.0, 1.5, 0.4], 2.9 / 3
-    one = Z95 * 0.05
-    found = difference(values, [0.05] * 3, [0.7], [0.05])
-    low, high = math.hypot(mean - 0.4, one), math.hypot(1.5 - mean, one)
-    assert (found.mean, found.low, found.high) == pytest.approx(
-        (mean - 0.7, mean - 0.7 - low, mean - 0.7 + high)
-    )
-    assert found.source == BOTH and not found.clear_of_zero
-    back = difference([0.7], [0.05], values, [0.05] * 3)
-    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
-    silent = difference(values, [0.05] * 3, [0.7], [NAN])
-    assert silent.source == "" and not silent.known and not silent.clear_of_zero
+def test_unequal_spreads_have_fewer_degrees_of_freedom():
+    """0, 2 and 0, 20: variances 2 and 200, sum 202. 202^2 / ((2^2 + 200^2) / 3) - 2 = 1.060."""
+    spread = pooled([[0.0, 2.0], [0.0, 20.0]])
+    assert spread.df == pytest.approx(3 * 202**2 / 40004 - 2) and spread.variance == 101.0
+    of = difference([0.0, 2.0], [0.0] * 2, [0.0, 20.0], [0.0] * 2)
+    assert of.half == pytest.approx(critical(spread.df) * math.sqrt(101))
+    assert critical(1.0) == pytest.approx(12.7062, abs=1e-4)
 
 
-def test_welch_by_hand():
-    """Means 2 and 6, variances 1: t = 4 / sqrt(2/3) = 4.899 with 4 degrees of freedom."""
-    assert welch([1.0, 2.0, 3.0], [5.0, 6.0, 7.0]) == pytest.approx(0.00805, abs=1e-5)
-    assert math.isnan(welch([1.0, NAN], [5.0, 6.0])) and math.isnan(welch([1.0, 1.0], [2.0, 2.0]))
+def test_a_pair_never_varies_less_than_it_did():
+    """Two runs of variance 200 beside five of 0.25: pooled (200 + 1) / 5 over 1/2 + 1/5 is 28; the
+    two's own is 100 + 0.05, with little more than one degree of freedom."""
+    few, many = [0.0, 20.0], [0.0, 1.0, 0.0, 1.0, 0.5]
+    own = [(200 / 2, 1), (0.25 / 5, 4)]
+    assert _variance(many) == 0.25
+    df = (100.05**2) / (100**2 / 3 + 0.05**2 / 6) - 2
+    of = difference(few, [0.0] * 2, many, [0.0] * 5)
+    assert freedom(own) == pytest.approx(df) and df == pytest.approx(1.003, abs=1e-3)
+    assert of.half == pytest.approx(critical(df) * math.sqrt(100.05))
+    # and the other way round: the pooled one where the small sample agrees by chance
+    small = difference([0.0, 0.0], [0.0] * 2, many, [0.0] * 5)
+    assert small.half == pytest.approx(critical(4.0) * math.sqrt(4 * 0.25 / 5 * 0.7))
 
 
-def test_welch_of_values_that_only_rounding_tells_apart():
-    assert math.isnan(welch([0.1 + 0.2, 0.3, 0.3], [0.7, 0.7, 0.7]))
+def _variance(values):
+    mean = sum(values) / len(values)
+    return sum((v - mean) ** 2 for v in values) / (len(values) - 1)
+
+
+def test_one_run_against_several_varies_as_they_do():
+    """1, 1.5, 0.4: s^2 = 0.3033; the one borrows it: t_2 s sqrt(1 + 1/3)."""
+    values = [1.0, 1.5, 0.4]
+    half = 4.302653 * math.sqrt(_variance(values) * 4 / 3)
+    of = difference(values, [0.05] * 3, [0.7], [0.05])
+    assert of.mean == pytest.approx(2.9 / 3 - 0.7) and of.half == pytest.approx(half)
+    assert (of.source, of.n) == (BORROWED, 1)
+    back = difference([0.7], [NAN], values, [0.05] * 3)
+    assert (back.low, back.high) == pytest.approx((-of.high, -of.low))
+
+
+def test_all_differences_at_once_need_more():
+    """Studentized range, 5 means, 10 degrees of freedom: 4.654 (tables); t is 2.228."""
+    assert critical(10.0) == pytest.approx(2.228, abs=1e-3)
+    assert critical(10.0, 5) == pytest.approx(4.654 / math.sqrt(2), abs=1e-3)
+    assert critical(math.inf, 2) == pytest.approx(Z95, abs=1e-6)
+    assert critical(math.inf, 3) == pytest.approx(3.314 / math.sqrt(2), abs=1e-3)
