@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+SCORE = "ppo/score"
 PROXY, GOLD, OBJECTIVE = "reward/proxy", "reward/gold", "objective"
 KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
+MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS = "wall_seconds"
@@ -58,6 +60,11 @@ METRICS = {
             better="more",
             label="gold",
             form="+.3f",
+        ),
+        Metric(
+            name=SCORE,
+            title="Score: what PPO maximises, after the rule for responses that never end",
+            better="more",
         ),
         Metric(name=KL, title="KL to SFT", unit="nats a response", label="KL", form=".2f"),
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats a token"),
@@ -129,10 +136,10 @@ END_OF_RUN = (
     *("response/", "policy/", "val/", "reward_model/", SECONDS),
 )
 # what a comparison averages over seeds, beside the rewards
-AVERAGED = (OBJECTIVE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
+AVERAGED = (OBJECTIVE, SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
 # the first columns of runs.csv after those of the config
 RUN_COLUMNS = (
-    *(OBJECTIVE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
+    *(OBJECTIVE, SCORE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
     *(KL, f"{KL}_se", TOKEN_KL, LENGTH, ENDED, ENTROPY),
 )
 # MLflow: lines by iteration below the rewards; the metric that its page opens on, the first that a

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from rlhf.functional.kl import sequence_nats
+from rlhf.metrics import MOVING_KL
 from rlhf.models.policy import PolicyReader
 from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
@@ -93,7 +94,7 @@ class PolicyModule(StageModule):
             if parts.reference is not parts.start:
                 log_ratio = view.logp - parts.reference.logp(rollout)
                 distance = sequence_nats(log_ratio, rollout.mask)[0]
-                metrics["eval/kl/moving_reference_nats"] = float(distance)
+                metrics[f"eval/{MOVING_KL}"] = float(distance)
             plain = self.settings.sampling.plain()
             if self.settings.sampling != plain:
                 # the KL of the policy itself, where other settings draw the responses

@@ -113,7 +113,7 @@ def test_files_rows_and_answer(gamed, rundirs):
     assert lines[0] == "# gamed"
     # page, report and terminal say the same
     verdict = lines[2].strip("*")
-    assert made.answer.startswith(verdict) and "Over-optimisation is visible" in lines[10]
+    assert made.answer.startswith(verdict) and "Over-optimisation: " in lines[10]
     assert verdict in html.unescape(made.files["report.html"].read_text())
     assert "(frontier.png)" in report
     assert "| SFT |  | 0 | 0.00 ± 0.20 | 1.00 ± 0.20 |  |  |  |" in report
@@ -201,7 +201,7 @@ def test_the_terminal_shows_table_answer_and_places(gamed):
     said = console.file.getvalue()
     assert "kl.coef=0.05 (highest)" in said
     assert "2.40 ± 0.20" in said
-    assert "Over-optimisation is visible" in said
+    assert "Over-optimisation: " in said
     assert "report.md" in said
 
 

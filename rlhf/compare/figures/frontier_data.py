@@ -90,7 +90,7 @@ def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
     findings = study.findings
     marks = {s.label: _mark(s, key, styles) for s in study.settings}
     first = marks[findings.best.label] if findings is not None else None
-    deciding = findings is not None and findings.key == key
+    deciding = findings is not None and findings.key == key and findings.praised is not None
     gamed = findings.gamed if findings is not None and findings.clear else None
     last = marks[gamed.label] if gamed is not None else None
     levels = (s.sft[key].mean for s in study.settings if key in s.sft)

@@ -4,13 +4,16 @@ runs of an enumerable problem beside its exact frontier."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import scales, vega
 from rlhf.compare.figures.look import OTHER, Look
 from rlhf.compare.figures.vega import Spec, points, run_lines, tips
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Exact, Fit, Setting, gap_path, gold_gains, label_of
+
+if TYPE_CHECKING:
+    import altair as alt
 
 Members = Sequence[tuple[Setting, Run]]
 
@@ -31,7 +34,7 @@ def gap_along_kl(members: Members, look: Look, alt_text: str) -> Spec | None:
 
 def fitted(members: Members, fit: Fit, look: Look, alt_text: str) -> Spec:
     """Gold's gain over SFT against KL at each evaluation, and the fitted form through it."""
-    runs = [(s.label, label_of(s, run), gold_gains(run)) for s, run in members]
+    runs = [(s.label, label_of(s, run), gold_gains(run, fit.start.mean)) for s, run in members]
     scale, low, high = _frame([path for _, _, path in runs])
     x, y = scale.x(), scales.y("gold gain over SFT", low, high)
     rows = [
@@ -54,10 +57,27 @@ def fitted(members: Members, fit: Fit, look: Look, alt_text: str) -> Spec:
     ).mark_line(color=look.ink, strokeWidth=2, clip=True)
     layers = [
         _zero(look, y),
+        *_peak(fit, look, x),
         line.encode(x=x, y=y, tooltip="tip:N"),
         small.encode(x=x, y=y, **channels, **tips()),
     ]
     return vega.spec(layers, look, alt_text)
+
+
+def _peak(fit: Fit, look: Look, x: Any) -> list[alt.Chart]:
+    """The fit's peak, where the runs tell of one."""
+    import altair as alt
+
+    if fit.peak is None:
+        return []
+    text = f"peak of the fit: {fit.peak:.2g} nats"
+    rows = points([{"x": fit.peak, "text": text, **vega.tip_of({"title": text, "lines": []})}])
+    rule = rows.mark_rule(color=look.muted, strokeDash=[2, 3])
+    word = rows.mark_text(
+        align="left", baseline="bottom", dx=5, dy=-4, fontSize=11, color=look.ink, aria=False
+    )
+    bottom: Any = alt.value("height")
+    return [rule.encode(x=x, **tips()), word.encode(x=x, y=bottom, text="text:N")]
 
 
 def exact(exact: Exact, labels: Mapping[str, str], look: Look, alt_text: str) -> Spec:

@@ -9,10 +9,10 @@ from rlhf.compare.figures import frontier as charts, over as over_charts
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.page.section import Chart, Section, View
 from rlhf.compare.statistics import FORMULAS, Fit, fit, gold_gains, show
+from rlhf.compare.statistics.along_kl.overoptimisation import LOOSE, MIN_RUNS
 from rlhf.compare.text import settings as texts
 from rlhf.metrics import GOLD
 
-LOOSE = 0.5  # R² below which a fit is worth a warning
 HEAD = ["curve", "form", "α", "β", "peak (nats)", "points", "R²"]
 NO_GOLD = "There is no gold reward along training, so what proxy gains cannot be held against it."
 Fits = list[tuple[str, Fit]]  # name of the curve
@@ -76,7 +76,7 @@ def _chart(view: View, data: FrontierData) -> list[Chart]:
 
 def over(view: View) -> Section:
     points = [(s, run) for s, run in view.study.members if gold_gains(run)]
-    fitted = fit([gold_gains(run) for _, run in points])
+    fitted = view.study.gold_fit
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     fits, drawn = (_best_of_n(view), _gap(view)) if points else ([], [])
     if isinstance(fitted, Fit):
@@ -123,26 +123,34 @@ def _best_of_n(view: View) -> Fits:
 
 def _line(name: str, f: Fit) -> list[str]:
     parameters = (
-        f"{value:.3g} ({low:.3g} to {high:.3g})"
-        for value, (low, high) in ((f.alpha, f.alpha_interval), (f.beta, f.beta_interval))
+        f"{value:.3g}" + (f" ({bounds[0]:.3g} to {bounds[1]:.3g})" if bounds else "")
+        for value, bounds in ((f.alpha, f.alpha_interval), (f.beta, f.beta_interval))
     )
-    beyond = " (beyond the data)" if f.peak_kl > f.furthest else ""
-    peak = f"{f.peak_kl:.3g}{beyond}" if f.peak_kl <= 1e6 else "none"
+    peak = "not told"
+    if f.peak is not None and f.peak_interval is not None:
+        low, high = f.peak_interval
+        peak = f"{f.peak:.3g} ({low:.3g} to {high:.3g})"
     return [name, FORMULAS[f.form], *parameters, peak, str(f.points), f"{f.r2:.2f}"]
 
 
 def note_on(fits: Sequence[tuple[str, Fit]]) -> str:
     """Says where the intervals come from."""
-    sources = {
-        True: "a bootstrap over whole runs",
-        False: "from the residuals as if the points were independent, and so too narrow",
-    }
-    names = {kind: [name for name, f in fits if f.over_runs is kind] for kind in sources}
-    how = "; ".join(f"of {' and '.join(names[k])} {sources[k]}" for k in sources if names[k])
+    with_intervals = [name for name, f in fits if f.alpha_interval is not None]
+    without = [
+        f"of {name} none ({f.runs} run{'s' if f.runs != 1 else ''}, and {MIN_RUNS} are needed)"
+        if f.form == "rl"
+        else f"of {name} none (its points share their responses)"
+        for name, f in fits
+        if f.alpha_interval is None
+    ]
+    over = [f"of {' and '.join(with_intervals)} over whole runs"] if with_intervals else []
     loose = (
-        " Where R² is low no one curve holds for these runs, and its peak is no more than a hint."
+        " Where R² is low no one curve holds for these runs."
+        if any(f.r2 < LOOSE for _, f in fits)
+        else ""
     )
     return (
-        f"In brackets: 95 % intervals, {how}. Gao et al., arXiv 2210.10760; log is the natural"
-        f" one.{loose if any(f.r2 < LOOSE for _, f in fits) else ''}"
+        f"95 % intervals in brackets: {'; '.join(over + without)}. A peak is told where it lies"
+        f" among the data, R² is at least {LOOSE:g} and β is above 0 beyond chance. Gao et al.,"
+        f" arXiv 2210.10760; log is the natural one.{loose}"
     )

@@ -7,6 +7,7 @@ from rlhf.compare.read.curves import (
     evaluations,
     final,
     final_se,
+    rollouts,
     series,
     value,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "manifests",
     "named",
     "revisions",
+    "rollouts",
     "series",
     "shared",
     "value",

@@ -1,26 +1,29 @@
-"""A run's way through training, as numbers: its evaluations, and best of n of the SFT policy where
-it was measured."""
+"""A run's way through training, as numbers: its evaluations and training rollouts, and best of n of
+the SFT policy where it was measured."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.compare.read.runs import Run
-from rlhf.metrics import KL
+from rlhf.metrics import KL, MOVING_KL
 from rlhf.rundir.read import number, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One evaluation on the held-out prompts. Errors that are not known are nan."""
+    """A policy on held-out prompts, or on those of a training rollout. Errors that are not known
+    are nan."""
 
-    iteration: float  # whole, or between two
+    iteration: float  # updates behind this policy; whole, or between two
     kl: float  # nats a response, never below 0
     reward: float
     reward_se: float
+    kl_se: float = math.nan
+    rollout: bool = False  # on the training prompts of one rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class Kept:
     n: int
     kl: float  # log n - (n - 1) / n, nats a response
     rewards: dict[str, float]  # by key, the unbiased estimate
+    errors: dict[str, float] = field(default_factory=dict)  # by key, its standard error
 
 
 def value(row: Mapping[str, Any], key: str) -> float:
@@ -41,16 +45,28 @@ def value(row: Mapping[str, Any], key: str) -> float:
 def evaluations(run: Run, key: str) -> list[Evaluation]:
     """A run's evaluations of one reward, SFT first: those where KL and reward are finite. A
     sampled KL below 0 counts as 0."""
-    rows = (
-        Evaluation(
-            iteration=int(row.get("iteration", 0)),
-            kl=max(value(row, f"eval/{KL}"), 0.0),
-            reward=value(row, f"eval/{key}"),
-            reward_se=value(row, f"eval/{key}_se"),
-        )
-        for row in run.metrics
-    )
+    rows = (_evaluation(row, key, "eval/") for row in run.metrics)
     return [row for row in rows if math.isfinite(row.kl) and math.isfinite(row.reward)]
+
+
+def rollouts(run: Run, key: str) -> list[Evaluation]:
+    """A run's training rollouts, with the same numbers: the rollout of iteration i is of the policy
+    after i - 1 updates. None where their KL is to a reference that moves."""
+    if any(f"eval/{MOVING_KL}" in row for row in run.metrics):
+        return []
+    rows = (_evaluation(row, key, "") for row in run.metrics)
+    return [row for row in rows if math.isfinite(row.kl) and math.isfinite(row.reward)]
+
+
+def _evaluation(row: Mapping[str, Any], key: str, prefix: str) -> Evaluation:
+    return Evaluation(
+        iteration=int(row.get("iteration", 0)) - (not prefix),
+        kl=max(value(row, f"{prefix}{KL}"), 0.0),
+        reward=value(row, f"{prefix}{key}"),
+        reward_se=value(row, f"{prefix}{key}_se"),
+        kl_se=value(row, f"{prefix}{KL}_se"),
+        rollout=not prefix,
+    )
 
 
 def final(run: Run, key: str) -> float:
@@ -87,6 +103,11 @@ def best_of_n(runs: Sequence[Run]) -> list[Kept]:
                     key: value(row, key)
                     for key in row
                     if key.startswith("reward/") and not key.endswith("_se")
+                },
+                errors={
+                    key.removesuffix("_se"): value(row, key)
+                    for key in row
+                    if key.startswith("reward/") and key.endswith("_se")
                 },
             )
             for row in read_json(run.directory / "best_of_n.json").get("points", ())

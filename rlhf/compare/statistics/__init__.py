@@ -1,6 +1,14 @@
 """From values to estimates, intervals and findings. Pure functions; nothing is drawn or written
 here."""
 
+from rlhf.compare.statistics.along_kl.matched import BUDGETS, Cell, Matched, Nearer, Standing
+from rlhf.compare.statistics.along_kl.overoptimisation import (
+    FORMULAS,
+    Fit,
+    fit,
+    gap_path,
+    gold_gains,
+)
 from rlhf.compare.statistics.estimates import (
     BORROWED,
     EVALUATION,
@@ -21,20 +29,9 @@ from rlhf.compare.statistics.intervals import (
     setting_interval,
     sft_interval,
 )
-from rlhf.compare.statistics.matched import BUDGETS, Cell
-from rlhf.compare.statistics.overoptimisation import FORMULAS, Fit, fit, gap_path, gold_gains
-from rlhf.compare.statistics.rivals import Rival, better_before, rival
-from rlhf.compare.statistics.settings import (
-    ABSENT,
-    NOTHING,
-    Estimate,
-    Setting,
-    column,
-    label_of,
-    order,
-    show,
-    single,
-)
+from rlhf.compare.statistics.means import NOTHING, Estimate, show, single
+from rlhf.compare.statistics.rivals import Rival, rival
+from rlhf.compare.statistics.settings import ABSENT, Setting, column, ending, label_of, order
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,
@@ -62,7 +59,9 @@ __all__ = [
     "Interval",
     "LIKE",
     "Margin",
+    "Matched",
     "NOTHING",
+    "Nearer",
     "RISEN",
     "RULES",
     "Response",
@@ -71,13 +70,14 @@ __all__ = [
     "Series",
     "Setting",
     "Sickness",
+    "Standing",
     "Steering",
     "Study",
     "THESE",
     "Verdict",
-    "better_before",
     "column",
     "brief",
+    "ending",
     "evaluated",
     "fit",
     "gain",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import UNKNOWN, Interval
 from rlhf.compare.statistics.intervals import gain
-from rlhf.compare.statistics.settings import Estimate, Setting, single
+from rlhf.compare.statistics.means import Estimate, single
+from rlhf.compare.statistics.settings import Setting, ending
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
@@ -53,6 +54,11 @@ class Findings:
         return self.verdict.claim == "alone"
 
     @property
+    def praised(self) -> Setting | None:
+        """The best, where its responses end."""
+        return None if self.best.never_ends else self.best
+
+    @property
     def gamed(self) -> Setting | None:
         """The setting with the highest proxy, where its gold is below the best."""
         return self.top if self.drop.mean > 0 else None
@@ -64,7 +70,8 @@ class Findings:
 
 def find(settings: Sequence[Setting]) -> Findings | None:
     """The findings of a sweep; None where no setting has a finite reward."""
-    verdict, top = judge(settings), highest(settings, PROXY)
+    able = ending(settings)  # of those whose responses end, if any setting's do
+    verdict, top = judge(able), highest(able, PROXY)
     if verdict is None:
         return None
     # without gold there are no falls

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from rlhf.compare.read import Run, series
+from rlhf.compare.read import Run, final, series
 from rlhf.compare.statistics.findings import CLEAR
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.settings import FEWER, UNENDED, Setting, never_ends
 from rlhf.compare.statistics.step_response import steering
-from rlhf.metrics import ENDED, ENTROPY, GOLD, KL, LENGTH, PROXY
+from rlhf.metrics import ENDED, ENTROPY, GOLD, KL, LENGTH, PROXY, SCORE
 from rlhf.rundir.read import number
 
 LONGER, SHORTER = 1.5, 0.5  # length at the end over SFT's
@@ -19,7 +19,7 @@ COLLAPSED = 0.25  # entropy at the end over SFT's
 OFF_TARGET = 2.0  # KL over the controller's target
 SURPRISE = 2.0  # KL over the entropy of SFT's own responses
 CLIPPED = 0.05  # share of scores at reward_clip
-UNENDED = 0.5  # share of responses without EOS
+SAME = 1e-6  # of a score and a reward that are one
 
 RULES = {
     "Length gaming": (
@@ -38,7 +38,10 @@ RULES = {
     "Reward at its clip": (
         f"more than {CLIPPED:.0%} of the scores cut by reward_clip in the last quarter"
     ),
-    "Responses that do not end": f"more than {UNENDED:.0%} without EOS at the end",
+    "Never ends": (
+        f"more than {UNENDED:.0%} without EOS at the end, and fewer with one than {FEWER:.0%} of"
+        " SFT's share"
+    ),
 }
 
 
@@ -176,11 +179,19 @@ def unended(run: Run) -> str | None:
     ended = series(run, f"eval/{ENDED}")
     if not ended:
         return None
-    sentence = (
-        f"{1 - ended[-1][1]:.0%} of the responses ran into the length limit without an EOS (SFT:"
-        f" {1 - ended[0][1]:.0%})."
+    if not never_ends(run):
+        return ""
+    score, rewards = final(run, SCORE), [(k, final(run, k)) for k in (PROXY, GOLD)]
+    others = [
+        f"{key.removeprefix('reward/')} {reward:.2f}"
+        for key, reward in rewards
+        if math.isfinite(reward) and abs(reward - score) > SAME
+    ]
+    beside = f" PPO's score of them is {score:.2f}, {' and '.join(others)}." if others else ""
+    return (
+        f"{1 - ended[-1][1]:.0%} of the responses to held-out prompts ran into the length limit"
+        f" without an EOS (SFT: {1 - ended[0][1]:.0%}).{beside}"
     )
-    return sentence if 1 - ended[-1][1] > UNENDED else ""
 
 
 CHECKS: dict[str, Callable[[Run], str | None]] = {
@@ -189,7 +200,7 @@ CHECKS: dict[str, Callable[[Run], str | None]] = {
     "Value divergence": value_divergence,
     "KL blow-up": kl_blow_up,
     "Reward at its clip": reward_at_clip,
-    "Responses that do not end": unended,
+    "Never ends": unended,
 }
 
 

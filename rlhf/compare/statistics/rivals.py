@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from rlhf.compare.read import evaluations, final, final_se
+from rlhf.compare.read import final, final_se
+from rlhf.compare.statistics.along_kl.reading import Reached, read_at, trail
 from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval
-from rlhf.compare.statistics.matched import Reached, at_budget
 from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.statistics.verdict import highest
 from rlhf.metrics import KL
@@ -63,19 +63,6 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     return _rival(best, second, key, at_best_end=False, means=count)
 
 
-def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
-    """Of the settings that are clearly better at the KL of their own end than the best was
-    there, the one with the most reward."""
-    count = len(settings)
-    others = (s for s in settings if s is not best)
-    rivals = (_rival(best, s, key, at_best_end=False, means=count) for s in others)
-    return max(
-        (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
-        key=lambda r: r.theirs.mean,
-        default=None,
-    )
-
-
 def _rival(
     best: Setting, other: Setting, key: str, *, at_best_end: bool, means: int
 ) -> Rival | None:
@@ -116,9 +103,9 @@ def _rows(ended: Setting, passing: Setting, key: str) -> list[tuple[End, list[Re
     """Each run's end, and the other setting's runs at its KL; without ends at which none of them
     can be read off."""
     ends = [End(final(run, KL), final(run, key), final_se(run, key)) for run in ended.runs]
-    paths = [evaluations(run, key) for run in passing.runs]
+    trails = [trail(run, key) for run in passing.runs]
     rows = [
-        (end, [at_budget(path, end.kl) for path in paths])
+        (end, [read_at(way, end.kl) for way in trails])
         for end in ends
         if math.isfinite(end.kl + end.reward)
     ]

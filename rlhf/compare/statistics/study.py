@@ -10,13 +10,16 @@ from typing import Any
 
 from rlhf.compare.read import Kept, Run, best_of_n, fingerprints, manifests
 from rlhf.compare.read.searches import Crossing, Search, searches
+from rlhf.compare.statistics.along_kl.matched import Matched, Nearer, matched
+from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gold_gains, gold_start
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
-from rlhf.compare.statistics.matched import Matched, matched
+from rlhf.compare.statistics.means import NOTHING
 from rlhf.compare.statistics.settings import (
     Setting,
     copied,
     differing,
+    ending,
     group,
     reward_keys,
     starts,
@@ -61,6 +64,7 @@ class Study:
     starts: Sequence[Sequence[Setting]]  # the settings by the SFT policy they began from
     searches: Sequence[Search | Crossing]
     best_of_n: Sequence[Kept]  # of SFT, by n; empty also where there are several SFT policies
+    gold_fit: Fit | str  # Gao et al.'s form through gold's gains; a sentence where there is none
     exact: Exact
     steering: Sequence[tuple[Setting, Steering]]  # of `members`
     moved: bool  # whether the coefficient of a run did not stay where it began
@@ -75,12 +79,29 @@ class Study:
         """Which setting is best, and which may be; None where no finished run has a reward."""
         return self.findings.verdict if self.findings is not None else None
 
+    @property
+    def deciding(self) -> Matched | None:
+        """The reward that decides, at every budget; None where there is nothing to rank."""
+        return next((m for m in self.matched if self.findings and m.key == self.findings.key), None)
+
+    @property
+    def nearer(self) -> Nearer | None:
+        """The setting to use instead of the best where the KL must be smaller."""
+        if self.deciding is None or self.findings is None:
+            return None
+        return self.deciding.nearer(
+            self.findings.best.label, among={s.label for s in ending(self.settings)}
+        )
+
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:
     settings, rewards = group(runs), reward_keys(runs)
     members = [(s, run) for s in settings for run in s.runs]
     beginnings, copies = starts(settings), copied(settings)
     steered = [(s, steering(run)) for s, run in members]
+    alone = len(beginnings) == 1
+    kept = best_of_n([run for _, run in members]) if alone else []
+    start = gold_start([run for _, run in members], kept) if alone else NOTHING
     return Study(
         directory=directory,
         runs=runs,
@@ -93,7 +114,8 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         copies=copies,
         starts=beginnings,
         searches=searches(runs),
-        best_of_n=best_of_n([run for _, run in members]) if len(beginnings) == 1 else [],
+        best_of_n=kept,
+        gold_fit=fit([gold_gains(run, start.mean) for _, run in members], start=start),
         exact=exact(runs, copies),
         steering=steered,
         moved=any(len({coef for _, coef in s.coef}) > 1 for _, s in steered),

@@ -15,6 +15,7 @@ from rlhf.compare.statistics import (
     Cell,
     Response,
     Sickness,
+    Standing,
     Steering,
     Study,
     say,
@@ -60,18 +61,34 @@ def matched_rows(study: Study) -> list[dict[str, Any]]:
 
 def matched(study: Study) -> str:
     """The reward that decides, of every setting at every budget."""
-    deciding = study.findings.key if study.findings is not None else None
-    table = next((m for m in study.matched if m.key == deciding), None)
+    table = study.deciding
     if table is None:
         return ""
     head = ["setting", *(f"{b:g} nat{'s' if b != 1 else ''}" for b in BUDGETS)]
     explanation = (
-        f"{table.reward.capitalize()} reward at the last moment of training"
-        " with that KL, 95 % intervals in brackets; nothing is extrapolated (* came within a tenth"
-        " of it), and a KL that training took back to less than half the budget does not count."
+        f"{table.reward.capitalize()} reward at the last moment of training with that KL, 95 %"
+        " intervals in brackets: a local fit through evaluations and training rollouts, where some"
+        " lie within a factor of 2 of it (* came within a tenth of it). A KL that training took"
+        " back to less than half the budget does not count."
     )
     rows = [[label, *map(shown, cells)] for label, cells in table.rows]
-    return f"## At matched KL\n\n{explanation}\n\n{grid(head, rows)}"
+    lines = "\n".join(f"- {line}" for s in table.standings if (line := _told(s)))
+    return f"## At matched KL\n\n{explanation}\n\n{grid(head, rows)}" + (lines and f"\n\n{lines}")
+
+
+def _told(s: Standing) -> str:
+    """Says which settings differ from the highest at a budget."""
+    if len(s.order) < 2:
+        return ""
+    lower = ", ".join(map(plain, s.lower))
+    beyond = ", ".join(plain(low) for high, low in s.beyond_noise if high == s.highest)
+    parts = [f"more than {lower} over seeds"] * bool(lower)
+    parts += [f"more than {beyond} beyond the noise of the readings, but of one seed"] * bool(
+        beyond
+    )
+    return f"{s.kl:g} nat{'s' if s.kl != 1 else ''}: {plain(s.highest or '')} is highest, " + (
+        "; ".join(parts) or "not told apart from any other"
+    )
 
 
 def shown(cell: Cell) -> str:

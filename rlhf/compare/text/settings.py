@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf.compare.read import series
 from rlhf.compare.statistics import (
     LIKE,
     THESE,
@@ -18,8 +19,9 @@ from rlhf.compare.statistics import (
     sft_interval,
 )
 from rlhf.compare.text.tables import grid
-from rlhf.metrics import ENDED, GOLD, KL, LENGTH
+from rlhf.metrics import ENDED, GOLD, KL, LENGTH, SCORE
 
+SAME = 1e-6  # of a score and a reward that are one
 Table = tuple[list[str], list[list[str]]]
 BEST, HIGHEST = " (best)", " (highest)"  # after the leader's label: told apart from all, or not
 
@@ -28,26 +30,31 @@ def table(study: Study) -> Table:
     """Head and lines of the comparison, the SFT policy first."""
     rewards, over_sft = study.rewards, GOLD in study.rewards
     names = [key.removeprefix("reward/") for key in rewards]
-    head = ["setting", "runs", "KL (nats)", *names, *["over SFT"] * over_sft]
+    scored = _scored(study.settings, rewards)
+    shown = (KL, *[SCORE] * scored, *rewards)
+    head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *names]
+    head += ["over SFT"] * over_sft
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
         [
             _start(those, alone=len(groups) == 1),
             *("", "0"),
+            *[_start_score(those)] * scored,
             *(brief(sft_interval(those[0], k)) if k in those[0].sft else "-" for k in rewards),
             *[""] * over_sft,
-            *("", ""),
+            "",
+            _known(100 * _start_number(those, ENDED), ".0f", " %", ""),
         ]
         for those in groups
     ]
-    verdict = study.verdict
-    best = verdict.leader if verdict is not None else None
+    verdict, findings = study.verdict, study.findings
+    best = findings.praised if findings is not None else None
     mark = BEST if verdict is not None and verdict.claim == "best" else HIGHEST
     lines += [
         [
             s.label + (mark if s is best else ""),
             _count(s, rewards),
-            *(brief(setting_interval(s, key)) for key in (KL, *rewards)),
+            *(brief(setting_interval(s, key)) for key in shown),
             *[brief(gain(s, GOLD))] * over_sft,
             _known(s[LENGTH].mean, ".3g"),
             _known(100 * s[ENDED].mean, ".0f", " %"),
@@ -60,6 +67,28 @@ def table(study: Study) -> Table:
 def bare(label: str) -> str:
     """The label without the mark of the leader."""
     return label.removesuffix(BEST).removesuffix(HIGHEST)
+
+
+def _scored(settings: Sequence[Setting], rewards: Sequence[str]) -> bool:
+    """Whether what PPO maximised is none of the rewards: a rule for responses that never end, or a
+    scorer of one's own."""
+    return any(
+        math.isfinite(s[SCORE].mean)
+        and all(abs(s[SCORE].mean - s[key].mean) > SAME for key in rewards)
+        for s in settings
+    )
+
+
+def _start_number(group: Sequence[Setting], key: str) -> float:
+    """A number of the SFT policy's evaluation, nan where no run recorded it."""
+    firsts = (
+        points[0][1] for s in group for run in s.runs if (points := series(run, f"eval/{key}"))
+    )
+    return next(firsts, math.nan)
+
+
+def _start_score(group: Sequence[Setting]) -> str:
+    return _known(_start_number(group, SCORE), ".4g")
 
 
 def markdown(study: Study) -> str:
@@ -158,5 +187,5 @@ def _count(setting: Setting, rewards: Sequence[str]) -> str:
     return f"{len(setting.runs)}" + (f" ({lost} without a finite reward)" if lost else "")
 
 
-def _known(value: float, form: str, unit: str = "") -> str:
-    return "-" if math.isnan(value) else format(value, form) + unit
+def _known(value: float, form: str, unit: str = "", nothing: str = "-") -> str:
+    return nothing if math.isnan(value) else format(value, form) + unit

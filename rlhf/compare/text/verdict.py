@@ -14,12 +14,12 @@ from rlhf.compare.statistics import (
     Interval,
     Setting,
     Study,
-    better_before,
     brief,
     gain,
     setting_interval,
     sft_interval,
 )
+from rlhf.compare.text.endless import higher_without_end
 from rlhf.metrics import GOLD, KL
 
 MOST_WORDS = 35
@@ -42,6 +42,9 @@ class Facts:
     gamed: str = ""  # a setting with the highest proxy reward and clearly less gold
     no_gold: bool = False
     several_starts: bool = False
+    endless: bool = False  # no setting's responses end
+    only_ending: bool = False  # there are others, and their responses never end
+    unended: Sequence[str] = ()  # settings with more reward whose responses never end
     others: Sequence[str] = field(default=())
 
 
@@ -57,7 +60,7 @@ def verdict_sentences(study: Study) -> str:
 def in_words(facts: Facts) -> str:
     """The sentences of a verdict, the most important first, as many as 35 words hold."""
     kept: list[str] = []
-    for choices in (_first(facts), _starts(facts), _nearer(facts), _gamed(facts)):
+    for choices in (_first(facts), _unended(facts), _starts(facts), _nearer(facts), _gamed(facts)):
         fitting = (s for s in choices if words(" ".join([*kept, s])) <= MOST_WORDS)
         sentence = next(fitting, "")
         kept += [sentence] if sentence else []
@@ -72,6 +75,12 @@ def _first(facts: Facts) -> list[str]:
     """What to use: the longest form first, in case a name is long."""
     label, at = facts.leader, f" at {facts.kl} nats" if facts.kl else ""
     reached = f"{facts.name} {facts.reward}{at}"
+    if facts.endless:
+        return [
+            f"No setting's responses end, so none is best. {label} has the highest {facts.name},"
+            f" {facts.reward}{at}.",
+            "No setting's responses end, so none is best.",
+        ]
     if facts.beside_sft == "less":
         return [
             f"Keep SFT, {facts.name} {facts.sft}: the best setting, {label}, has {facts.reward}."
@@ -83,6 +92,11 @@ def _first(facts: Facts) -> list[str]:
             f"No setting clearly beats SFT. {label} is highest.",
         ]
     if facts.claim == "alone":
+        if facts.only_ending:
+            return [
+                f"{label} reaches {reached}: the only setting whose responses end.",
+                f"Use {label}.",
+            ]
         return [f"{label} reaches {reached}. There is no other setting to compare it with."]
     if facts.claim == "order":
         return [
@@ -103,8 +117,19 @@ def _first(facts: Facts) -> list[str]:
     ]
 
 
+def _unended(facts: Facts) -> list[str]:
+    if not facts.unended:
+        return []
+    first, *others = facts.unended
+    some = f"{first} and {len(others)} others have" if others else f"{first} has"
+    return [
+        f"{some} more {facts.name}, but responses that never end.",
+        f"{first}'s responses never end.",
+    ]
+
+
 def _nearer(facts: Facts) -> list[str]:
-    if facts.nearer is None or facts.beside_sft == "less":
+    if facts.nearer is None or facts.endless or facts.beside_sft == "less":
         return []
     kl, setting = facts.nearer
     return [f"Below {kl} nats use {setting}."]
@@ -131,7 +156,8 @@ def facts_of(study: Study) -> Facts | None:
         return None
     leader, key = verdict.leader, verdict.key
     kl = setting_interval(leader, KL)
-    before = better_before(leader, study.settings, key)
+    nearer = study.nearer
+    unended = higher_without_end(study, findings)
     gamed = findings.gamed if findings.clear else None
     return Facts(
         name=named(key),
@@ -142,10 +168,13 @@ def facts_of(study: Study) -> Facts | None:
         tied=[s.short for s in verdict.tied],
         beside_sft=_beside_sft(study.settings, key),
         sft=mean_of(sft_interval(leader, key)) if key in leader.sft else "",
-        nearer=None if before is None else (f"{before.kl:.2g}", before.setting.label),
+        nearer=(f"{nearer.kl:g}", nearer.setting) if nearer and nearer.over_seeds else None,
         gamed=gamed.label if gamed is not None else "",
         no_gold=key != GOLD,
         several_starts=len(study.starts) > 1,
+        endless=leader.never_ends,
+        only_ending=verdict.claim == "alone" and any(s.never_ends for s in study.settings),
+        unended=[s.label for s in unended],
         others=[margin.setting.label for margin in verdict.margins],
     )
 

@@ -2,7 +2,7 @@ from rlhf.compare.figures import over as charts
 from rlhf.compare.figures.look import page_look
 from rlhf.compare.figures.style import styles_of
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.overoptimisation import fit, gold_gains
+from rlhf.compare.statistics.along_kl.overoptimisation import fit, gold_gains
 from rlhf.compare.statistics.study import Exact, study
 from tests.compare.specs import layers, lines, points
 

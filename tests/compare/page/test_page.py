@@ -12,7 +12,7 @@ import pytest
 from rlhf.compare import compare
 from rlhf.compare.page.frontier import note_on
 from rlhf.compare.page.page import called, numeric, parts
-from rlhf.compare.statistics.overoptimisation import Fit
+from rlhf.compare.statistics.along_kl.overoptimisation import Fit
 from rlhf.compare.text.settings import differs
 
 
@@ -155,7 +155,7 @@ def test_the_answer_comes_first_and_every_section_has_something(page):
         *(
             "1 of 5 runs did not finish",
             "ValueError: the reward became nan",
-            "over 2 seeds by",
+            "over 2 seeds (",
             "Tokens are shaded",
         ),
         *(
@@ -349,16 +349,13 @@ def test_a_name_has_its_short_form_for_narrow_screens():
     assert called({}, "<b>") == "&lt;b&gt;"
 
 
-def test_intervals_of_two_kinds_are_told_apart():
-    intervals = {"alpha_interval": (0, 2), "beta_interval": (0, 2)}
-    made = intervals | {
-        "form": "rl",
-        "alpha": 1.0,
-        "beta": 1.0,
-        "points": 9,
-        "r2": 1.0,
-        "furthest": 9.0,
-    }
-    fits = [("PPO", Fit(**made, over_runs=True)), ("best of n", Fit(**made, over_runs=False))]
-    note = note_on(fits)
-    assert "of PPO a bootstrap over whole runs; of best of n from the residuals" in note
+def test_a_fit_says_over_what_its_intervals_are():
+    fitted = {"form": "rl", "alpha": 1.0, "beta": 1.0, "points": 9, "r2": 1.0, "furthest": 9.0}
+    sure = {"alpha_interval": (0, 2), "beta_interval": (0, 2), "peak_interval": (0.5, 2)}
+    none = dict.fromkeys(sure)
+    note = note_on([("PPO", Fit(**fitted, **sure, runs=5))])
+    assert note.startswith("95 % intervals in brackets: of PPO over whole runs.")
+    few = note_on([("PPO", Fit(**fitted, **none, runs=1))])
+    assert "of PPO none (1 run, and 4 are needed)" in few
+    kept = Fit(**fitted | {"form": "best_of_n"}, **none, runs=1)
+    assert "of best of n none (its points share their responses)" in note_on([("best of n", kept)])

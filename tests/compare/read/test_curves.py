@@ -1,6 +1,6 @@
 import math
 
-from rlhf.compare.read.curves import best_of_n, evaluations, series, value
+from rlhf.compare.read.curves import best_of_n, evaluations, rollouts, series, value
 from rlhf.compare.read.runs import load_run
 
 
@@ -19,6 +19,29 @@ def test_evaluations_are_the_finite_ones_and_kl_is_never_below_zero(rundirs, tmp
     ]
     assert [e.reward_se for e in path] == [0.1] * 3
     assert evaluations(load_run(run), "reward/nobody") == []
+
+
+def test_a_rollout_is_of_the_policy_before_its_update(rundirs, tmp_path):
+    run = rundirs.make_run(tmp_path / "r", iterations=1)
+    own = {"kl/sequence_nats": 4.0, "kl/sequence_nats_se": 0.2}
+    rundirs.append(
+        run / "metrics.jsonl",
+        {"iteration": 2, **own, "reward/gold": 1.5, "reward/gold_se": 0.1},
+        {"iteration": 3, **own},
+    )
+    (rolled,) = rollouts(load_run(run), "reward/gold")
+    assert (rolled.iteration, rolled.kl, rolled.kl_se, rolled.reward, rolled.reward_se) == (
+        *(1, 4.0, 0.2),
+        *(1.5, 0.1),
+    )
+    assert rolled.rollout and not evaluations(load_run(run), "reward/gold")[0].rollout
+
+
+def test_rollouts_whose_kl_is_to_a_moving_reference_do_not_count(rundirs, tmp_path):
+    run = rundirs.make_run(tmp_path / "r", iterations=1)
+    row = {"iteration": 2, "kl/sequence_nats": 4.0, "reward/gold": 1.5}
+    rundirs.append(run / "metrics.jsonl", row | {"eval/kl/moving_reference_nats": 0.3})
+    assert rollouts(load_run(run), "reward/gold") == []
 
 
 def test_series_take_the_first_key_that_a_row_has(rundirs, tmp_path):

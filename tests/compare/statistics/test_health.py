@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rlhf.compare.read.runs import load, load_run
@@ -91,16 +93,32 @@ def test_kl_blow_up(sick):
     assert check(sick([{"kl/sequence_nats": 11.0}], "e", controller="Adaptive")) == ""
 
 
-def test_reward_at_its_clip_and_responses_that_do_not_end(sick):
+def test_reward_at_its_clip(sick):
     clipped = [{"ppo/score_clipped": v} for v in (0.0, 0.0, 0.0, 0.2)]
     assert "20% of the scores were cut by reward_clip (10.0)" in CHECKS["Reward at its clip"](
         sick(clipped, "a", config={"ppo": {"reward_clip": 10.0}})
     )
     assert CHECKS["Reward at its clip"](sick(clipped[:3], "b")) == ""
-    assert "60% of the responses" in CHECKS["Responses that do not end"](
-        sick(_evaluations(ended=[1.0, 0.4]), "c")
+
+
+def test_never_ends(sick):
+    check = CHECKS["Never ends"]
+    text = check(sick(_evaluations(ended=[1.0, 0.4]), "c"))
+    assert text.startswith("60% of the responses to held-out prompts ran into the length limit")
+    assert "(SFT: 0%)." in text
+    assert check(sick(_evaluations(ended=[1.0, 0.9]), "d")) == ""
+    assert check(sick(_evaluations(ended=[0.3, 0.1]), "e")) != ""  # a third of SFT's share
+    assert check(sick(_evaluations(ended=[0.3, 0.2]), "f")) == ""
+    assert check(sick(_evaluations(ended=[0.0, 0.0]), "g")) == ""  # all are cut anyway
+    assert check(sick([], "h")) is None
+
+
+def test_never_ends_says_what_ppo_saw(sick):
+    run = sick(_evaluations(ended=[1.0, 0.0]), "r", proxy=0.5, gold=4.0)
+    scored = replace(run, summary=run.summary | {"ppo/score": -1.0})
+    assert CHECKS["Never ends"](scored).endswith(
+        "PPO's score of them is -1.00, proxy 0.50 and gold 4.00."
     )
-    assert CHECKS["Responses that do not end"](sick(_evaluations(ended=[1.0, 0.9]), "d")) == ""
 
 
 def test_settings_are_told_once_with_the_number_of_their_runs(sick, tmp_path):
