@@ -87,8 +87,8 @@ def difference(
     b_ses: Sequence[float],
     means: int = 2,
 ) -> Interval:
-    """mean(a) - mean(b) over independent runs: Welch's t (`seed_error`), or where
-    the two were picked among `means`, wide enough for all of them (`critical`).
+    """mean(a) - mean(b) over independent runs: Welch's t (`seed_error`), or where the two were
+    picked among `means`, wide enough for all of them (`critical`).
 
     One run against several: the one is taken to vary over seeds as the several do, so that the
     half width is t_{n-1} s sqrt(1 + 1/n). One against one: 1.96 sqrt(se_a^2 + se_b^2), the
@@ -128,13 +128,13 @@ def pooled(samples: Sequence[Sequence[float]]) -> Spread | None:
 
 def freedom(parts: Sequence[tuple[float, int]]) -> float:
     """Welch's degrees of freedom of a sum of variances v_i with f_i each (1947, Biometrika 34,
-    28-35): (sum v)^2 / sum(v_i^2 / (f_i + 2)) - 2, at most sum f_i.
+    28-35): 1 / sum(w_i^2 / (f_i + 2)) - 2 with w_i = v_i / sum v, at most sum f_i.
 
     Of one variance f; of unequal ones fewer than their sum. (The commoner estimate, without the 2s,
     makes intervals of 2 + 2 runs cover 98 %.)
     """
     total = sum(v for v, _ in parts)
-    df = total**2 / sum(v * v / (f + 2) for v, f in parts) - 2
+    df = 1 / sum((v / total) ** 2 / (f + 2) for v, f in parts) - 2
     return min(df, sum(f for _, f in parts))
 
 

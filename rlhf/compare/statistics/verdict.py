@@ -67,9 +67,7 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
 
     Tukey and Kramer's simultaneous intervals, with the pooled variance over seeds at Welch's
     degrees of freedom and no pair taken to vary less than it did (`seed_error`): with two settings
-    that is Welch's t. A pooled variance at its nominal degrees
-    of freedom would tell equal settings apart in up to 14 % of sweeps where one varies three times
-    as much as the others (benchmarks/coverage.py).
+    that is Welch's t. Why so: docs/decisions/0012-intervals.md.
     """
     key = next((key for key in (GOLD, PROXY) if highest(settings, key) is not None), None)
     if key is None:

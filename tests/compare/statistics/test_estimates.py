@@ -165,3 +165,12 @@ def test_all_differences_at_once_need_more():
     assert critical(10.0, 5) == pytest.approx(4.654 / math.sqrt(2), abs=1e-3)
     assert critical(math.inf, 2) == pytest.approx(Z95, abs=1e-6)
     assert critical(math.inf, 3) == pytest.approx(3.314 / math.sqrt(2), abs=1e-3)
+
+
+def test_a_pair_picked_among_three_needs_more():
+    """Studentized range of 3 means: 5.040 at 4 degrees of freedom, 3.314 at infinitely many."""
+    zeros, a, b = [0.0] * 3, [3.0, 5.0, 4.0], [1.0, 2.0, 3.0]
+    seeds = difference(a, zeros, b, zeros, 3)
+    assert seeds.half == pytest.approx(5.040 / math.sqrt(2) * math.sqrt(2 / 3), abs=1e-3)
+    alone = difference([3.0], [0.3], [1.0], [0.4], 3)
+    assert alone.half == pytest.approx(3.314 / math.sqrt(2) * 0.5, abs=1e-3)

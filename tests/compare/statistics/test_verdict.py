@@ -89,3 +89,23 @@ def test_two_single_runs_are_compared_prompt_by_prompt(rundirs, tmp_path):
     margin = judge(group(load(tmp_path))).margins[0]
     assert margin.difference.half == pytest.approx(4.302653 * math.sqrt(4 / 3 / 3))
     assert margin.difference == margin.like and margin.like.prompts == LIKE
+
+
+def test_a_margin_at_prompts_like_these_by_hand(rundirs, tmp_path):
+    """Runs 1, 2, 6 and 3, 2, 10 (see test_intervals) against 0, 0, 0 and 1, 1, 1: means 4 and 1/2.
+
+    Seeds: 2 / 2 + 1/2 / 2 = 5/4, Welch's degrees of freedom 3 / (0.8^2 + 0.2^2) - 2, capped at 2.
+    Prompts: the differences 3/2, 3/2, 15/2 vary by 12, over 3 prompts 4, less 1/3 of single runs.
+    Both quantiles are t_2.
+    """
+    ends = {0.1: ((1, 2, 6), (3, 2, 10)), 0.2: ((0, 0, 0), (1, 1, 1))}
+    _settings(rundirs, tmp_path, {c: [sum(e) / 3 for e in runs] for c, runs in ends.items()})
+    for coef, runs in ends.items():
+        for seed, end in enumerate(runs):
+            row = {"iteration": 3, "prompts": "p", "responses": [1, 1, 1], "reward/gold": end}
+            (tmp_path / f"{coef}-{seed}" / "by_prompt.jsonl").write_text(json.dumps(row) + "\n")
+    (margin,) = judge(group(load(tmp_path))).margins
+    assert margin.difference.mean == pytest.approx(3.5)
+    assert margin.difference.half == pytest.approx(4.302653 * math.sqrt(5 / 4))
+    assert margin.like.half == pytest.approx(4.302653 * math.sqrt(5 / 4 + 11 / 3))
+    assert (margin.like.source, margin.like.prompts) == (SEEDS, LIKE)
