@@ -51,7 +51,7 @@ METRICS = {
             name=PROXY,
             title="Proxy: the reward that PPO maximises",
             better="more",
-            label="reward",
+            label="proxy",
             form="+.3f",
         ),
         Metric(
@@ -112,11 +112,9 @@ def _cell(name: str, *keys: str) -> Shown:
 
 
 PROGRESS = (  # the line of a stage while it trains
-    _cell(PROXY, PROXY, GOLD),
-    _cell(GOLD, f"eval/{GOLD}"),
-    *map(_cell, (KL, COEF, "train/loss", "val/perplexity", "val/accuracy")),
+    *map(_cell, (PROXY, GOLD, KL, COEF, "train/loss", "val/perplexity", "val/accuracy")),
 )
-LIVE = (_cell(PROXY, *METRICS[PROXY].keys, GOLD), _cell(KL), _cell(COEF))  # a sweep's jobs
+LIVE = tuple(map(_cell, (PROXY, GOLD, KL, COEF)))  # a sweep's jobs
 
 
 def cells(record: Mapping[str, Any], columns: Sequence[Shown]) -> dict[str, str]:

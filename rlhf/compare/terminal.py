@@ -12,9 +12,11 @@ from rich.table import Table
 from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
 from rlhf.compare.text.settings import bare
+from rlhf.rundir.words import tail
 
 # ends of the first cell of the line that is bold
 # columns that a narrow terminal does without, first to go first
+SHORTEST = 8  # characters of a name
 EXPENDABLE = ("ended", "length", "runs", "over SFT")
 
 
@@ -27,14 +29,18 @@ def wide_console() -> Console:
 def fitting(
     head: list[str], lines: list[list[str]], width: int
 ) -> tuple[list[str], list[list[str]]]:
-    """The table without as many expendable columns as it takes to fit `width` characters."""
+    """The table without as many expendable columns as it takes to fit `width` characters; where
+    that is not enough, with the ends of the names alone."""
     kept = list(range(len(head)))
     for name in EXPENDABLE:
         widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
-        if sum(widths) + len(kept) <= width:  # one space after each
+        if sum(widths) + 2 * len(kept) - 2 <= width:  # two spaces between them
             break
         kept = [i for i in kept if head[i] != name]
-    return [head[i] for i in kept], [[row[i] for i in kept] for row in lines]
+    widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
+    room = max(widths[0] - max(sum(widths) + 2 * len(kept) - 2 - width, 0), SHORTEST)
+    rows = [[tail(row[0], room), *(row[i] for i in kept[1:])] for row in lines]
+    return [head[i] for i in kept], rows
 
 
 def show(
