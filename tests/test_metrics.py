@@ -43,6 +43,6 @@ def test_which_direction_is_better(name, better):
 
 def test_the_signs_of_health_have_their_units():
     labels = [vital.label for vital in metrics.VITALS]
-    assert labels[:2] == ["Entropy, nats a token", "Response length, tokens"]
+    assert labels[:2] == ["Entropy, nats per token", "Response length, tokens"]
     without = metrics.VITALS[2]
     assert (without.keys[0], without.transform(0.75)) == (ENDED, 0.25)

@@ -17,7 +17,7 @@ from rlhf.rundir.words import tail
 # ends of the first cell of the line that is bold
 # columns that a narrow terminal does without, first to go first
 SHORTEST = 8  # characters of a name
-EXPENDABLE = ("ended", "length", "runs", "over SFT")
+EXPENDABLE = ("with EOS", "length", "runs", "gold over SFT")
 
 
 def wide_console() -> Console:

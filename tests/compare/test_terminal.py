@@ -1,6 +1,6 @@
 from rlhf.compare.terminal import fitting
 
-HEAD = ["setting", "runs", "KL", "length", "ended"]
+HEAD = ["setting", "runs", "KL", "length", "with EOS"]
 LINES = [["kl.coef=0.1 (best)", "1", "5.68 ± 0.17", "10.6", "100 %"]]
 
 

@@ -12,7 +12,7 @@ from rlhf.compare.read import Run, evaluations, final, final_se
 from rlhf.compare.statistics import Estimate, Interval, Setting, Study, setting_interval
 from rlhf.metrics import GOLD, KL, METRICS
 
-Point = tuple[float, float]  # KL in nats a response, reward
+Point = tuple[float, float]  # KL in nats per response, reward
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,7 @@ def _peak(fit: Fit, look: Look, x: Any) -> list[alt.Chart]:
 
     if fit.peak is None:
         return []
-    text = f"peak of the fit: {fit.peak:.2g} nats"
+    text = f"peak of the pooled fit: {fit.peak:.2g} nats"
     rows = points([{"x": fit.peak, "text": text, **vega.tip_of({"title": text, "lines": []})}])
     rule = rows.mark_rule(color=look.muted, strokeDash=[2, 3])
     word = rows.mark_text(

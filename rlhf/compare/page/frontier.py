@@ -12,9 +12,10 @@ from rlhf.compare.statistics import FORMULAS, Fit, fit, gold_gains, show
 from rlhf.compare.statistics.along_kl.overoptimisation import LOOSE, MIN_RUNS
 from rlhf.compare.text import settings as texts
 from rlhf.metrics import GOLD
+from rlhf.rundir.words import plural
 
 HEAD = ["curve", "form", "α", "β", "peak (nats)", "points", "R²"]
-NO_GOLD = "There is no gold reward along training, so what proxy gains cannot be held against it."
+NO_GOLD = "Gold reward was not measured during training, so over-optimisation cannot be seen."
 Fits = list[tuple[str, Fit]]  # name of the curve
 
 
@@ -86,7 +87,8 @@ def over(view: View) -> Section:
             "fit",
             "Gold gain along training, with Gao et al.'s form",
             lambda alt: over_charts.fitted(points, form, view.look, alt),
-            f"All evaluations of all runs; line: R(d) = {FORMULAS['rl']}, d = √KL, fitted to them.",
+            f"Line: R(d) = {FORMULAS['rl']}, d = √KL, one curve for all runs of all settings. Its"
+            " peak need not be the KL of the best setting.",
         )
     return Section(
         key="over",
@@ -126,7 +128,7 @@ def _line(name: str, f: Fit) -> list[str]:
         f"{value:.3g}" + (f" ({bounds[0]:.3g} to {bounds[1]:.3g})" if bounds else "")
         for value, bounds in ((f.alpha, f.alpha_interval), (f.beta, f.beta_interval))
     )
-    peak = "not told"
+    peak = "none found"
     if f.peak is not None and f.peak_interval is not None:
         low, high = f.peak_interval
         peak = f"{f.peak:.3g} ({low:.3g} to {high:.3g})"
@@ -137,20 +139,20 @@ def note_on(fits: Sequence[tuple[str, Fit]]) -> str:
     """Says where the intervals come from."""
     with_intervals = [name for name, f in fits if f.alpha_interval is not None]
     without = [
-        f"of {name} none ({f.runs} run{'s' if f.runs != 1 else ''}, and {MIN_RUNS} are needed)"
+        f"{name} has none ({plural(f.runs, 'run')}; {MIN_RUNS} are needed)"
         if f.form == "rl"
-        else f"of {name} none (its points share their responses)"
+        else f"{name} has none (its points share their responses)"
         for name, f in fits
         if f.alpha_interval is None
     ]
-    over = [f"of {' and '.join(with_intervals)} over whole runs"] if with_intervals else []
+    over = [f"{' and '.join(with_intervals)}: over whole runs"] if with_intervals else []
     loose = (
-        " Where R² is low no one curve holds for these runs."
+        " A low R² means that no single curve describes these runs."
         if any(f.r2 < LOOSE for _, f in fits)
         else ""
     )
     return (
-        f"95 % intervals in brackets: {'; '.join(over + without)}. A peak is told where it lies"
-        f" among the data, R² is at least {LOOSE:g} and β is above 0 beyond chance. Gao et al.,"
-        f" arXiv 2210.10760; log is the natural one.{loose}"
+        f"In brackets: 95 % confidence intervals ({'; '.join(over + without)}). A peak is given"
+        f" only within the data, with R² of at least {LOOSE:g} and β clearly above 0. Gao et al.,"
+        f" arXiv 2210.10760; log is natural.{loose}"
     )

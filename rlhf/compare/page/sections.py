@@ -101,6 +101,8 @@ def _matched(view: View) -> Section:
             "budgets": BUDGETS,
             # the reward that decides comes first
             "matched": sorted(tables, key=lambda m: findings is None or m.key != findings.key),
+            "reading": results.READING,
+            "short": results.SHORT,
             "shortened": any(c.short for m in tables for _, cells in m.rows for c in cells),
         },
     )
@@ -130,6 +132,7 @@ def _controllers(view: View) -> Section:
         values={
             "charts": charts,
             "head": results.HELD,
+            "note": results.STEERED,
             "lines": results.held(view.study),
         },
     )

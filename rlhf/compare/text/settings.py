@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf.compare.read import series
+from rlhf.compare.read import named, series
 from rlhf.compare.statistics import (
     LIKE,
     THESE,
@@ -29,11 +29,10 @@ BEST, HIGHEST = " (best)", " (highest)"  # after the leader's label: told apart 
 def table(study: Study) -> Table:
     """Head and lines of the comparison, the SFT policy first."""
     rewards, over_sft = study.rewards, GOLD in study.rewards
-    names = [key.removeprefix("reward/") for key in rewards]
     scored = _scored(study.settings, rewards)
     shown = (KL, *[SCORE] * scored, *rewards)
-    head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *names]
-    head += ["over SFT"] * over_sft
+    head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *map(named, rewards)]
+    head += ["gold over SFT"] * over_sft
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
         [
@@ -61,7 +60,7 @@ def table(study: Study) -> Table:
         ]
         for s in study.settings
     ]
-    return [*head, "length", "ended"], lines
+    return [*head, "length", "with EOS"], lines
 
 
 def bare(label: str) -> str:
@@ -104,13 +103,17 @@ def reading(settings: Sequence[Setting]) -> str:
     """Says how the table's numbers are to be read."""
     seeds = max(len(s.runs) for s in settings)
     where = "prompts like these" if all(_kept(s) for s in settings) else "these prompts"
-    noise = f"± is half of the 95 % interval for {where}: " + (
-        "over seeds, or of the evaluation where there is one run."
+    noise = f"± is half of the 95 % confidence interval for {where}: " + (
+        "over seeds, or of the evaluation alone where there is one run."
         if seeds > 1
-        else "each setting has one run, so it is of its evaluation and says nothing of other seeds."
+        else "of the evaluation alone, since each setting has one run; other seeds may differ by"
+        " more."
     )
-    noise += " Over SFT: at these prompts."
-    units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
+    noise += " Gold over SFT is for these prompts."
+    units = (
+        "All numbers are of the evaluation on held-out prompts at the end of training. KL is to"
+        " SFT, in nats per response."
+    )
     copies = sum(len(s.copies) for s in settings)
     if not copies:
         return f"{noise} {units}"

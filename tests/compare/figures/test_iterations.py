@@ -49,7 +49,7 @@ def test_coefficient_and_kl_with_the_target(rundirs, tmp_path):
     assert [v for _, v in lines(kl)["kl.coef=0.05, seed 0"]] == [0.0, 5.0, 6.0, 6.0, 6.0, 6.0]
     assert texts(kl) == {"target 6"}
     (row,) = held(whole)
-    assert row[:4] == ["kl.coef=0.05", "0", "6 nats a response", "2"] and row[-1] == "0.2"
+    assert row[:4] == ["kl.coef=0.05", "0", "6 nats per response", "2"] and row[-1] == "0.2"
 
 
 def test_the_picture_of_a_controller_has_its_distance_from_the_target(rundirs, tmp_path):

@@ -174,8 +174,8 @@ def test_what_is_not_there_is_said(rundirs, tmp_path):
     text = compare(tmp_path / "s", track=False).files["report.html"].read_text()
     Page(text)
     for said in (
-        "There is no gold reward along training",
-        "no signs of health",
+        "Gold reward was not measured during training",
+        "none of these metrics",
         "recorded no samples",
         "no package versions",
     ):
@@ -354,8 +354,8 @@ def test_a_fit_says_over_what_its_intervals_are():
     sure = {"alpha_interval": (0, 2), "beta_interval": (0, 2), "peak_interval": (0.5, 2)}
     none = dict.fromkeys(sure)
     note = note_on([("PPO", Fit(**fitted, **sure, runs=5))])
-    assert note.startswith("95 % intervals in brackets: of PPO over whole runs.")
+    assert note.startswith("In brackets: 95 % confidence intervals (PPO: over whole runs).")
     few = note_on([("PPO", Fit(**fitted, **none, runs=1))])
-    assert "of PPO none (1 run, and 4 are needed)" in few
+    assert "PPO has none (1 run; 4 are needed)" in few
     kept = Fit(**fitted | {"form": "best_of_n"}, **none, runs=1)
-    assert "of best of n none (its points share their responses)" in note_on([("best of n", kept)])
+    assert "best of n has none (its points share their responses)" in note_on([("best of n", kept)])

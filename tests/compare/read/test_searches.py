@@ -103,16 +103,16 @@ def test_trials_by_what_became_of_them(searched):
 def test_what_is_said_of_them(searched):
     said = markdown([only(searched)])
     assert said.startswith(
-        "## Search\n\nWanted: gold reward as high as possible, KL (nats a response) as low as"
+        "## Search\n\nObjective: gold reward as high as possible, KL (nats per response) as low as"
         " possible. "
     )
     assert (
-        "7 trials were asked for: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on"
+        "Of 7 trials: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on"
         " the Pareto front" in said
     )
     assert "| 6 | 0.1 | fixed | 1.20 ± 0.10 | 1.00 ± 0.10 | t6 |\n| 2 |" in said
     assert "| 4 | 0.1 | fixed | - | ValueError: no answer of https://***@host \\| nan |" in said
-    assert "the lucky ones" in said and markdown([]) == ""
+    assert "partly luck" in said and markdown([]) == ""
 
 
 def test_nothing_is_said_of_a_search_that_is_compared_in_part(searched):
@@ -226,8 +226,8 @@ def crossing(rundirs, tmp_path):
         (
             {"found": None},
             (
-                "No kl.coef was found that gives KL (nats a response) 5: the nearest of 2 that were"
-                " measured, 0.1, gives {}."
+                "No kl.coef was found that gives KL (nats per response) 5: the nearest of 2 that"
+                " were measured, 0.1, gives {}."
             ),
         ),
         (
@@ -237,17 +237,17 @@ def crossing(rundirs, tmp_path):
     ],
 )
 def test_the_answer_to_which_coefficient(crossing, changes, said):
-    assert sentences(crossing(**changes)) == said.format("a KL of 5.20 ± 0.10 nats a response")
+    assert sentences(crossing(**changes)) == said.format("a KL of 5.20 ± 0.10 nats per response")
 
 
 def test_its_points_and_the_runs_they_are_the_mean_of(crossing):
     found = crossing()
     ((_, head, lines),) = tables(found)
-    assert head == ["kl.coef", "KL (nats a response)", "off the target", "runs"]
+    assert head == ["kl.coef", "KL (nats per response)", "off the target", "runs"]
     assert (
         lines[1] == ["0.1", "5.20 ± 0.10", "+4.0 %", "c0.1s0, c0.1s1"] and lines[0][2] == "+260.0 %"
     )
-    assert "mean over the runs" in note(found)
+    assert "mean over its runs" in note(found)
 
 
 def test_the_curve_has_its_target_and_tolerance(crossing):
@@ -285,7 +285,7 @@ def test_the_section_of_a_target(crossing):
     directory = crossing().levels[0].runs[0].directory.parent
     page = compare(directory, track=False).files["report.html"].read_text()
     for said in (
-        "kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats a response",
+        "kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats per response",
         "target 5",
         "The band is the tolerance",
     ):
