@@ -16,16 +16,30 @@ if TYPE_CHECKING:
     import altair as alt
 
 
-def levels(data: FrontierData, look: Look, tip: Tips, x: Any, y: Any) -> list[alt.Chart]:
-    """SFT: a line at its reward, and a star at KL 0."""
+def level(data: FrontierData, look: Look, y: Any) -> list[alt.Chart]:
+    """A line at SFT's reward."""
     if data.sft is None:
         return []
-    rows = [{"x": 0.0, "y": data.sft, **vega.tip_of(tip.get("sft"))}]
-    level = points(rows).mark_rule(color=look.muted, strokeDash=[4, 3], aria=False, tooltip=None)
-    star = points(rows).mark_point(
-        shape=STAR, size=190, filled=True, clip=False, color=look.ink, stroke=look.paper, opacity=1
+    line = points([{"y": data.sft}]).mark_rule(
+        color=look.muted, strokeDash=[4, 3], aria=False, tooltip=None
     )
-    return [level.encode(y=y), star.encode(x=x, y=y, **tips())]
+    return [line.encode(y=y)]
+
+
+def star(data: FrontierData, look: Look, tip: Tips, x: Any, y: Any) -> list[alt.Chart]:
+    """SFT, at KL 0."""
+    if data.sft is None:
+        return []
+    mark = points([{"x": 0.0, "y": data.sft, **vega.tip_of(tip.get("sft"))}]).mark_point(
+        shape=STAR,
+        size=190,
+        filled=True,
+        clip=False,
+        color=look.ink,
+        stroke=look.paper,
+        opacity=1,
+    )
+    return [mark.encode(x=x, y=y, **tips())]
 
 
 def lost(data: FrontierData, look: Look, x: Any, y: Any) -> list[alt.Chart]:

@@ -55,11 +55,12 @@ def _layers(data: FrontierData, look: Look, tip: Tips) -> list[alt.Chart]:
     low, high = _span(data)
     x, y = scale.x(), scales.y(data.name, low, high)
     inside = _Frame(low, high)
-    layers = [*backdrop.levels(data, look, tip, x, y), *backdrop.lost(data, look, x, y)]
+    layers = [*backdrop.level(data, look, y), *backdrop.lost(data, look, x, y)]
     lines = [(mark.label, _title(tip, way), way.path) for mark, way in ways if len(way.path) > 1]
     crowd = min(1.0, (FEW_RUNS / max(len(lines), 1)) ** 0.5)
     layers += vega.run_lines(lines, look, x, y, strength=0.45 * crowd)
     layers += [*backdrop.joined(data.lines, look, x, y), *backdrop.best_of_n(data, look, x, y)]
+    layers += backdrop.star(data, look, tip, x, y)
     layers += _marks(data, look, tip, x, y, inside)
     return layers + _names(data, look, scale, x, y, inside)
 

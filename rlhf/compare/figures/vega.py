@@ -24,6 +24,7 @@ Point = tuple[float, float]
 SHORT, TALL = 150, 300  # pixels
 PICTURE = 480  # width of a panel in a picture, and of a chart on paper
 MOST_POINTS = 6000  # of a chart's lines together: more cannot be seen and make the page heavy
+MOST_PARTS = 1500  # of the segments that take the pointer
 # a wheel that scrolls the page, and a finger, do not move a chart
 ZOOM = "wheel![event.ctrlKey || event.metaKey || event.shiftKey]"
 PAN = "[pointerdown[event.pointerType == 'mouse'], window:pointerup] > window:pointermove!"
@@ -67,34 +68,45 @@ def run_lines(
     width: float = 1.2,
     strength: float = 0.55,
 ) -> list[alt.Chart]:
-    """A line a run through its points in their order, and below it a wide one that is not seen and
-    takes the pointer. `runs`: setting, what the tooltip says, points."""
-    most = max(MOST_POINTS // max(len(runs), 1), 12)
+    """A line a run through its points in their order, and below it wide segments that are not seen
+    and take the pointer: of a line itself, Vega finds the points alone. `runs`: setting, what the
+    tooltip says, points."""
     rows = [
-        {
-            "setting": setting,
-            "run": title,
-            "i": list(range(len(kept))),
-            **{axis: [digits(p[k]) for p in kept] for k, axis in enumerate("xy")},
-        }
-        for setting, title, path in runs
-        if (kept := thin(path, most))
+        {"setting": setting, "run": title, "i": list(range(len(kept))), **columns(kept, "xy")}
+        for setting, title, kept in _thinned(runs, MOST_POINTS)
     ]
+    parts = [
+        {"run": title, **columns(kept[:-1], "xy"), **columns(kept[1:], ("x2", "y2"))}
+        for _, title, kept in _thinned(runs, MOST_PARTS)
+        if len(kept) > 1
+    ]
+    segments = points(parts).transform_flatten(["x", "y", "x2", "y2"])
+    wide = segments.mark_rule(strokeWidth=9, strokeOpacity=0, clip=True, aria=False)
     flat = points(rows).transform_flatten(["i", "x", "y"])
-    channels = {
-        "x": x,
-        "y": y,
-        "order": "i:Q",
-        "detail": "run:N",
-        "color": look.encode()["color"],
-    }
-    wide = flat.mark_line(strokeWidth=9, strokeOpacity=0, clip=True).encode(
-        **channels, tooltip="run:N", description="run:N"
+    seen = flat.mark_line(strokeWidth=width, clip=True).encode(
+        x=x,
+        y=y,
+        order="i:Q",
+        detail="run:N",
+        color=look.encode()["color"],
+        opacity=look.opacity(strength),
+        tooltip="run:N",
+        description="run:N",
     )
-    seen = flat.mark_line(strokeWidth=width, clip=True, aria=False, tooltip=None).encode(
-        **channels, opacity=look.opacity(strength)
-    )
-    return [seen, wide]
+    return [wide.encode(x=x, y=y, x2="x2:Q", y2="y2:Q", tooltip="run:N"), seen]
+
+
+def _thinned(
+    runs: Sequence[tuple[str, str, Sequence[Point]]], most: int
+) -> list[tuple[str, str, list[Point]]]:
+    """The runs with about `most` points together."""
+    each = max(most // max(len(runs), 1), 12)
+    thinned = ((setting, title, thin(path, each)) for setting, title, path in runs)
+    return [(setting, title, kept) for setting, title, kept in thinned if kept]
+
+
+def columns(path: Sequence[Point], names: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [digits(p[k]) for p in path] for k, name in enumerate(names)}
 
 
 def thin(path: Sequence[Point], most: int) -> list[Point]:

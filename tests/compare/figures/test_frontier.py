@@ -38,7 +38,7 @@ def test_a_mark_a_setting_and_its_way_by_hand(gamed):
     ]
     large = points(gold)[-1]
     assert [(row["x"], row["y"]) for row in large] == [(20.0, 1.2), (6.0, 2.4), (2.0, 1.5)]
-    best_of_n, star = points(gold)[1], points(gold)[0]
+    best_of_n, star = points(gold)[:2]
     assert [(row["x"], row["y"]) for row in best_of_n] == [(0.0, 1.0), (0.64, 1.5)]
     assert [(row["x"], row["y"]) for row in star] == [(0.0, 1.0)]
     assert texts(gold) >= {"0.05", "0.2", "SFT"}
@@ -68,13 +68,15 @@ def test_every_mark_has_a_tooltip_and_the_ring_lies_below_the_marks(gamed, rundi
     assert "kl.coef=0.05: mean of 2 seeds" in ring[0]["tip"]["title"]
 
 
-def test_a_line_has_a_wide_one_that_takes_the_pointer(gamed):
+def test_a_line_has_wide_segments_that_take_the_pointer(gamed):
     wide = [
-        (encoding["tooltip"]["field"], mark["strokeWidth"])
-        for kind, encoding, _, mark in layers(_charts(gamed)[1])
-        if kind == "line" and mark.get("strokeOpacity") == 0
+        (encoding["tooltip"]["field"], mark["strokeWidth"], rows[0])
+        for kind, encoding, rows, mark in layers(_charts(gamed)[1])
+        if kind == "rule" and mark.get("strokeOpacity") == 0
     ]
-    assert wide == [("run", 9)]
+    ((field, width, first),) = wide
+    assert (field, width, first["run"]) == ("run", 9, "kl.coef=0, seed 0")
+    assert (first["x"], first["x2"]) == ([0, 5, 10, 15], [5, 10, 15, 20])
 
 
 def test_means_with_their_intervals_over_seeds(rundirs, tmp_path):
@@ -85,7 +87,10 @@ def test_means_with_their_intervals_over_seeds(rundirs, tmp_path):
     assert len(small) == 3 and [(row["x"], row["y"]) for row in large] == [(5.0, 2.0)]
     (mark,) = frontiers(study(tmp_path, load(tmp_path)))[1].marks
     bars = [
-        row for kind, e, rows, _ in layers(chart) if kind == "rule" and "x2" in e for row in rows
+        row
+        for kind, e, rows, mark in layers(chart)
+        if kind == "rule" and "x2" in e and mark.get("strokeOpacity") != 0
+        for row in rows
     ]
     assert [(row["x"], row["x2"]) for row in bars] == [(mark.x_interval.low, mark.x_interval.high)]
 

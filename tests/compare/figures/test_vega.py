@@ -56,7 +56,7 @@ def test_long_series_are_thinned_but_keep_their_end():
 
 def test_a_hundred_runs_are_no_more_points_than_a_few():
     runs = [("a", f"run {i}", [(float(k), float(k)) for k in range(1000)]) for i in range(100)]
-    seen, wide = vega.run_lines(runs, page_look(STYLES), "x:Q", "y:Q")
+    _, seen = vega.run_lines(runs, page_look(STYLES), "x:Q", "y:Q")
     rows = seen.data.to_dict()["values"]
     assert len(rows) == 100 and sum(len(row["x"]) for row in rows) <= 1.1 * vega.MOST_POINTS
 

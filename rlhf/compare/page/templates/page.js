@@ -13,7 +13,7 @@
       views.push(view);
       still.remove();
       if (chosen.size) filter(view);
-      walkable(host, view);
+      walkable(host);
     } catch (error) {
       host.remove();  // the picture stays
       console.error(error);
@@ -46,17 +46,22 @@
   });
 
   // --- one stop of the Tab key a chart; the arrow keys go from mark to mark
-  const walkable = (host, view) => {
-    const stops = () => [...host.querySelectorAll("svg [role='graphics-symbol'][aria-label]")];
+  const walkable = (host) => {
+    const stops = () => [...host.querySelectorAll("svg path[role='graphics-symbol'][aria-label]")];
+    // what a pointer on the mark would do
     const tell = (mark) => {
-      const box = mark.getBoundingClientRect(), item = mark.__data__;
-      const at = { clientX: box.right, clientY: box.bottom, target: mark };
-      view.tooltip().call(view, view, at, item, item?.tooltip);
+      const box = mark.getBoundingClientRect();
+      let at = { clientX: (box.left + box.right) / 2, clientY: (box.top + box.bottom) / 2 };
+      if (mark.parentNode.classList.contains("mark-line")) {  // the end of a line
+        const end = mark.getPointAtLength(mark.getTotalLength()).matrixTransform(mark.getScreenCTM());
+        at = { clientX: end.x, clientY: end.y };
+      }
+      mark.dispatchEvent(new PointerEvent("pointermove", { ...at, bubbles: true, pointerType: "mouse" }));
     };
-    const hush = () => view.tooltip().call(view, view, {}, null, null);
+    const hush = () => document.getElementById("vg-tooltip-element")?.classList.remove("visible");
     const first = stops()[0];
     if (first) first.tabIndex = 0;
-    host.addEventListener("focusin", (event) => { if (event.target.matches("[role='graphics-symbol']")) tell(event.target); });
+    host.addEventListener("focusin", (event) => { if (event.target.matches("path[role='graphics-symbol']")) tell(event.target); });
     host.addEventListener("focusout", hush);
     host.addEventListener("keydown", (event) => {
       if (event.key === "Escape") hush();
