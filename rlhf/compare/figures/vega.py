@@ -100,7 +100,7 @@ def _thinned(
     runs: Sequence[tuple[str, str, Sequence[Point]]], most: int
 ) -> list[tuple[str, str, list[Point]]]:
     """The runs with about `most` points together."""
-    each = max(most // max(len(runs), 1), 12)
+    each = max(most // max(len(runs), 1), 8)
     thinned = ((setting, title, thin(path, each)) for setting, title, path in runs)
     return [(setting, title, kept) for setting, title, kept in thinned if kept]
 
@@ -163,6 +163,7 @@ def to_svg(chart: Spec, key: str) -> str:
     import vl_convert
 
     text = str(vl_convert.vegalite_to_svg({**chart, "width": PICTURE}))
+    text = re.sub(r'<line [^>]*stroke-opacity="0"[^>]*(/>|></line>)', "", text)  # for the pointer
     names: dict[str, str] = {}
 
     def own(match: re.Match[str]) -> str:
