@@ -20,7 +20,8 @@ import numpy as np
 from rlhf.compare.read import Run
 from rlhf.compare.statistics.estimates import difference, interval
 from rlhf.compare.statistics.intervals import Answers, like_these
-from rlhf.compare.statistics.settings import Setting, over_runs
+from rlhf.compare.statistics.means import over_runs
+from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.statistics.verdict import Verdict, judge
 from rlhf.metrics import GOLD
 

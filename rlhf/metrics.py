@@ -52,37 +52,39 @@ METRICS = {
         Metric(name=OBJECTIVE, title="Score less the last coefficient times the KL", better="more"),
         Metric(
             name=PROXY,
-            title="Proxy: the reward that PPO maximises",
+            title="Proxy reward: the reward model's score",
             better="more",
-            label="reward",
+            label="proxy",
             form="+.3f",
         ),
         Metric(
             name=GOLD,
-            title="Gold: the reward that we want",
+            title="Gold reward: what the task wants",
             better="more",
             label="gold",
             form="+.3f",
         ),
         Metric(
             name=SCORE,
-            title="Score: what PPO maximises, after the rule for responses that never end",
+            title="PPO's score: what PPO maximises, with the rule for responses without EOS",
             better="more",
         ),
-        Metric(name=KL, title="KL to SFT", unit="nats a response", label="KL", form=".2f"),
-        Metric(name=TOKEN_KL, title="KL to SFT", unit="nats a token"),
-        Metric(name=COEF, title="Coefficient", label="coef"),
-        Metric(name=FINAL_COEF, title="Coefficient of the last rollout"),
+        Metric(name=KL, title="KL to SFT", unit="nats per response", label="KL", form=".2f"),
+        Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
+        Metric(name=COEF, title="KL coefficient", label="coef"),
+        Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
         Metric(name=LENGTH, title="Response length", unit="tokens"),
         Metric(name=ENDED, title="Share with EOS", better="more"),
-        Metric(name=ENTROPY, title="Entropy", unit="nats a token"),
+        Metric(name=ENTROPY, title="Entropy", unit="nats per token"),
         Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
         Metric(
             name="ppo/explained_variance",
             title="Explained variance of the values",
             better="more",
         ),
-        Metric(name="ppo/log_ratio_max", title="Largest log-ratio of an update", better="less"),
+        Metric(
+            name="ppo/log_ratio_max", title="Largest log-ratio, new to old policy", better="less"
+        ),
         Metric(
             name="rollout/logp_gap",
             title="Largest gap between a token's log-probability at sampling and in training",
@@ -131,11 +133,9 @@ def _cell(name: str, *keys: str) -> Shown:
 
 
 PROGRESS = (  # the line of a stage while it trains
-    _cell(PROXY, PROXY, GOLD),
-    _cell(GOLD, f"eval/{GOLD}"),
-    *map(_cell, (KL, COEF, "train/loss", "val/perplexity", "val/accuracy")),
+    *map(_cell, (PROXY, GOLD, KL, COEF, "train/loss", "val/perplexity", "val/accuracy")),
 )
-LIVE = (_cell(PROXY, *METRICS[PROXY].keys, GOLD), _cell(KL), _cell(COEF))  # a sweep's jobs
+LIVE = tuple(map(_cell, (PROXY, GOLD, KL, COEF)))  # a sweep's jobs
 
 
 def cells(record: Mapping[str, Any], columns: Sequence[Shown]) -> dict[str, str]:

@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "mlflow": {"tracking"},
     "hydra": {"config", "commands", "sweeps"},
     "omegaconf": {"config", "commands", "sweeps", "stages", "runs", "reproduce", "__init__.py"},
-    "matplotlib": {"compare"},
+    "altair": {"compare"},
+    "vl_convert": {"compare"},
     "transformers": {"models", "data", "rollout", "modules", "stages"},
 }
 TORCH_ONLY = ("functional", "oracle", "types.py", "randomness.py", "arguments.py", "kl")
@@ -45,6 +46,8 @@ HEAVY = {
     "sklearn",
     "scipy",
     "matplotlib",
+    "altair",
+    "vl_convert",
 }
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [

@@ -9,16 +9,17 @@ from rlhf.metrics import COEF, ENDED, GOLD, KL, METRICS, PROXY
 def test_the_line_of_a_stage_while_it_trains():
     record = {PROXY: 0.5, GOLD: 0.1, f"eval/{GOLD}": 1.0, f"eval/{KL}": 2.0, KL: 1.234, COEF: 0.05}
     assert metrics.cells(record | {"val/accuracy": 0.75}, metrics.PROGRESS) == {
-        **{"reward": "+0.500", "gold": "+1.000", "KL": "1.23", "coef": "0.05"},
+        **{"proxy": "+0.500", "gold": "+0.100", "KL": "1.23", "coef": "0.05"},
         **{"loss": "", "perplexity": "", "accuracy": "0.750"},
     }
-    # a stage without a reward model shows gold as its reward
-    assert metrics.cells({GOLD: 0.1}, metrics.PROGRESS)["reward"] == "+0.100"
+    # a stage without a reward model shows no proxy reward
+    shown = metrics.cells({GOLD: 0.1}, metrics.PROGRESS)
+    assert (shown["proxy"], shown["gold"]) == ("", "+0.100")
 
 
 def test_what_is_no_number_is_shown_as_it_is():
     assert metrics.cells({f"eval/{PROXY}": "nan", KL: math.nan}, metrics.LIVE) == {
-        **{"reward": "nan", "KL": "nan", "coef": ""},
+        **{"proxy": "nan", "gold": "", "KL": "nan", "coef": ""},
     }
 
 
@@ -42,6 +43,6 @@ def test_which_direction_is_better(name, better):
 
 def test_the_signs_of_health_have_their_units():
     labels = [vital.label for vital in metrics.VITALS]
-    assert labels[:2] == ["Entropy, nats a token", "Response length, tokens"]
+    assert labels[:2] == ["Entropy, nats per token", "Response length, tokens"]
     without = metrics.VITALS[2]
     assert (without.keys[0], without.transform(0.75)) == (ENDED, 0.25)

@@ -14,21 +14,32 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress as Bar,
+    ProgressColumn,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 from rlhf import metrics
 from rlhf.modules.base import Metrics, StageModule
+from rlhf.rundir.words import duration
 
 PLAIN_EVERY = 5.0  # seconds between plain lines
 
 
 def describe(record: Metrics) -> str:
-    """The record's main numbers, e.g. `reward +0.512  KL 1.93  coef 0.05`."""
+    """The record's main numbers, e.g. `proxy +0.512  KL 1.93  coef 0.05`."""
     numbers = metrics.cells(record, metrics.PROGRESS).items()
     return "  ".join(f"{label} {text}" for label, text in numbers if text)
+
+
+class Times(ProgressColumn):
+    """Time since the start, and about how much is left, as everywhere: 1 min 05 s."""
+
+    def render(self, task: Task) -> Text:
+        parts = [] if task.elapsed is None else [duration(task.elapsed)]
+        parts += [f"left {duration(task.time_remaining)}"] if task.time_remaining else []
+        return Text("  ".join(parts))
 
 
 class Progress(pl.Callback):
@@ -51,9 +62,7 @@ class Progress(pl.Callback):
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            Times(),
             console=self.console,
         )
         self.task = self.bar.add_task(
@@ -88,7 +97,7 @@ class Progress(pl.Callback):
     def _left(self, module: StageModule) -> str:
         began, first = self.began
         done, left = module.iteration - first, module.iterations - module.iteration
-        return f"left {left * (time.time() - began) / done:.0f} s" if done and left else ""
+        return f"left {duration(left * (time.time() - began) / done)}" if done and left else ""
 
     def _close(self) -> None:
         if self.live is not None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures import frontier, iterations
-from rlhf.compare.figures.style import DPI
+from rlhf.compare.figures import frontier, iterations, over, vega
+from rlhf.compare.figures.look import picture_look
 from rlhf.compare.page import page
 from rlhf.compare.page.section import View, view_of
 from rlhf.compare.page.sections import SECTIONS, write_markdown
 from rlhf.compare.publish import attach
 from rlhf.compare.read import Run, load
 from rlhf.compare.result import Comparison, NothingToCompare
-from rlhf.compare.statistics import LIKE, THESE, Setting, Study, gain, setting_interval
+from rlhf.compare.statistics import LIKE, THESE, Setting, gain, setting_interval
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.terminal import show
 from rlhf.compare.text import report, results, searches, settings
 from rlhf.compare.text.tables import write_csv
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.console import Console
+
+
+PICTURES = ("frontier.png", "oracle.png", "controllers.png")
 
 
 def compare(
@@ -56,9 +59,11 @@ def compare(
         raise NothingToCompare(nothing)
     directory.mkdir(parents=True, exist_ok=True)
     study = study_of(directory, runs)
-    view, files = _write(study)
+    view = view_of(study)
+    drawn = {name: spec for name, spec in pictures(view).items() if spec is not None}
+    files = _write(view, drawn)
     metrics, written = report.metrics(study), list(files.values())
-    links, warnings = attach(study, metrics, written) if track else ({}, [])
+    links, warnings = attach(study, metrics, written, drawn) if track else ({}, [])
     searched = map(searches.sentences, study.searches)
     paragraphs = [*view.answer.paragraphs, *searched, *results.exact_lines(study)]
     result = Comparison(
@@ -74,48 +79,55 @@ def compare(
     return result
 
 
-def _write(study: Study) -> tuple[View, dict[str, Path]]:
+def _write(view: View, drawn: Mapping[str, vega.Spec]) -> dict[str, Path]:
     """Every file that the comparison has something for; of the others none is left of before."""
-    import matplotlib as mpl
-
     files: dict[str, Path] = {}
-    with mpl.rc_context({"text.parse_math": False}):  # a label may have two dollars
-        view = view_of(study)
-        for name, (wanted, write) in _writers(view).items():
-            path = study.directory / name
-            if wanted:
-                write(path)
-                files[name] = path
-            else:
-                path.unlink(missing_ok=True)
-    return view, files
+    for name, (wanted, write) in _writers(view, drawn).items():
+        path = view.study.directory / name
+        if wanted:
+            write(path)
+            files[name] = path
+        else:
+            path.unlink(missing_ok=True)
+    return files
 
 
-def _writers(view: View) -> dict[str, tuple[object, Callable[[Path], object]]]:
+def _writers(
+    view: View, drawn: Mapping[str, vega.Spec]
+) -> dict[str, tuple[object, Callable[[Path], object]]]:
     """By the name of a file: whether there is something for it, and what writes it."""
-    study, exact, panels = view.study, view.study.exact, view.frontiers
+    study, exact = view.study, view.study.exact
     sections = [section(view) for section in SECTIONS]
     runs, matched = report.rows(study), results.matched_rows(study)
     ends, margins = settings.interval_rows(study), settings.margin_rows(study)
-
-    def picture(draw: Callable[[], Figure]) -> Callable[[Path], object]:
-        return lambda path: draw().savefig(path, dpi=DPI)
 
     return {
         "report.html": (True, lambda path: page.write(path, view, sections)),
         "runs.csv": (True, lambda path: write_csv(path, runs, report.columns(runs))),
         "report.md": (True, lambda path: write_markdown(path, study, sections)),
-        "frontier.png": (
-            panels,
-            picture(lambda: frontier.figure(study, panels, view.answer.title)),
-        ),
+        **{name: (name in drawn, partial(vega.save_png, drawn.get(name, {}))) for name in PICTURES},
         "oracle.csv": (exact.table, lambda path: write_csv(path, exact.table)),
-        "oracle.png": (exact.curves, picture(lambda: frontier.exact_figure(exact))),
-        "controllers.png": (study.moved, picture(lambda: iterations.controllers(study))),
         "settings.csv": (ends, lambda path: write_csv(path, ends)),
         "differences.csv": (margins, lambda path: write_csv(path, margins)),
         "matched.csv": (matched, lambda path: write_csv(path, matched)),
     }
+
+
+def pictures(view: View) -> dict[str, vega.Spec | None]:
+    """The charts of the picture files by their names; None where there is nothing to draw."""
+    study, styles, panels = view.study, view.styles, view.frontiers
+    look, labels = (
+        picture_look(styles, "setting"),
+        {run.name: s.label for s, run in study.members},
+    )
+    keys = ", ".join(dict.fromkeys(k for s in study.settings for k in s.values)) or "kl.coef"
+    exact, title = study.exact, "Reward of each run beside the exact optimum"
+    drawn = (
+        frontier.picture(panels, styles, view.answer.headline, keys) if panels else None,
+        over.exact(exact, labels, look, title) if exact.curves and exact.rows else None,
+        iterations.controllers(study, styles) if study.moved else None,
+    )
+    return dict(zip(PICTURES, drawn, strict=True))
 
 
 def _flat(setting: Setting) -> dict[str, Any]:

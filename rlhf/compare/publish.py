@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rlhf.compare.figures import vega
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
@@ -39,10 +40,13 @@ def target(runs: Sequence[Run]) -> tuple[str, str] | None:
 
 
 def attach(
-    study: Study, metrics: Mapping[str, float], files: Sequence[Path]
+    study: Study,
+    metrics: Mapping[str, float],
+    files: Sequence[Path],
+    pictures: Mapping[str, vega.Spec],
 ) -> tuple[dict[str, str], list[str]]:
     """Deliver what runs still owe, name them, then write the summary run and the views. Returns
-    links and warnings."""
+    links and warnings. `pictures`: those of the description, by the names of their files."""
     runs, directory = study.runs, study.directory
     where = target(runs)
     if where is None:
@@ -68,7 +72,7 @@ def attach(
                 metrics={f"sweep/{key}": value for key, value in metrics.items()},
                 note_markdown=_described(directory),
                 files=files,
-                pictures=_small(files, Path(folder)),
+                pictures=_small(pictures, Path(folder)),
             )
         return _links(uri, name, run_id, study), late
     except Exception as error:  # of MLflow or any library below it
@@ -164,12 +168,9 @@ def _described(directory: Path) -> str:
     return f"*{asked}*\n\n{text}" if asked else text
 
 
-def _small(files: Sequence[Path], folder: Path) -> list[Path]:
-    """Copies of the pictures that are no wider than a description."""
-    from matplotlib import image
-
-    copies = {path: folder / path.name for path in files if path.suffix == ".png"}
-    for path, copy in copies.items():
-        scale = min(1.0, WIDTH / image.imread(path).shape[1])
-        image.thumbnail(str(path), str(copy), scale=scale, interpolation="lanczos")
-    return list(copies.values())
+def _small(pictures: Mapping[str, vega.Spec], folder: Path) -> list[Path]:
+    """The pictures, no wider than a description."""
+    paths = {folder / name: spec for name, spec in pictures.items()}
+    for path, spec in paths.items():
+        vega.save_png(spec, path, widest=WIDTH)
+    return list(paths)

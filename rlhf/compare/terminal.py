@@ -11,11 +11,13 @@ from rich.table import Table
 
 from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
+from rlhf.compare.text.settings import bare
+from rlhf.rundir.words import tail
 
 # ends of the first cell of the line that is bold
-MARKED = ("(best)", "(highest)")
 # columns that a narrow terminal does without, first to go first
-EXPENDABLE = ("ended", "length", "runs", "over SFT")
+SHORTEST = 8  # characters of a name
+EXPENDABLE = ("with EOS", "length", "runs", "gold over SFT")
 
 
 def wide_console() -> Console:
@@ -27,14 +29,18 @@ def wide_console() -> Console:
 def fitting(
     head: list[str], lines: list[list[str]], width: int
 ) -> tuple[list[str], list[list[str]]]:
-    """The table without as many expendable columns as it takes to fit `width` characters."""
+    """The table without as many expendable columns as it takes to fit `width` characters; where
+    that is not enough, with the ends of the names alone."""
     kept = list(range(len(head)))
     for name in EXPENDABLE:
         widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
-        if sum(widths) + len(kept) <= width:  # one space after each
+        if sum(widths) + 2 * len(kept) - 2 <= width:  # two spaces between them
             break
         kept = [i for i in kept if head[i] != name]
-    return [head[i] for i in kept], [[row[i] for i in kept] for row in lines]
+    widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
+    room = max(widths[0] - max(sum(widths) + 2 * len(kept) - 2 - width, 0), SHORTEST)
+    rows = [[tail(row[0], room), *(row[i] for i in kept[1:])] for row in lines]
+    return [head[i] for i in kept], rows
 
 
 def show(
@@ -43,17 +49,20 @@ def show(
     unfinished: Sequence[Run],
     table: tuple[list[str], list[list[str]]],
 ) -> None:
-    """Answer, table, what did not finish, where everything is."""
+    """The verdict, the table, what the verdict rests on, what did not finish, where everything
+    is."""
+    verdict, _, rest = result.answer.partition("\n\n")
+    console.print(f"[bold]{escape(verdict)}[/bold]\n", highlight=False)
     head, lines = fitting(*table, console.width)
     if result.settings:
         grid = Table(box=None, pad_edge=False, header_style="bold")
         for i, name in enumerate(head):
             grid.add_column(name, justify="left" if i == 0 else "right", no_wrap=True)
         for cells in lines:
-            grid.add_row(*map(escape, cells), style="bold" if cells[0].endswith(MARKED) else None)
+            grid.add_row(*map(escape, cells), style="bold" if bare(cells[0]) != cells[0] else None)
         console.print(grid)
         console.print()
-    console.print(escape(result.answer))
+    console.print(escape(rest), highlight=False)
     for run in unfinished:
         log = f"  {os.path.relpath(run.log)}" if run.log.is_file() else ""
         console.print(

@@ -12,6 +12,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def tail(text: str, width: int) -> str:
+    """The text, or its end after an ellipsis where it is longer than `width`: names of runs differ
+    at their ends."""
+    return text if len(text) <= width else f"…{text[len(text) - max(width, 1) + 1 :]}"
+
+
 def plural(count: int, word: str) -> str:
     """1 job, 2 jobs"""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -23,7 +23,7 @@ try:
 except SystemExit as stop:
     code = stop.code
 heavy = {{"torch", "transformers", "pytorch_lightning", "mlflow", "pandas", "sklearn"}}
-heavy = (heavy | {{"matplotlib"}}) & set(sys.modules)
+heavy = (heavy | {{"altair", "vl_convert"}}) & set(sys.modules)
 print("RESULT", code, sorted(heavy))
 """
 WORDS = [

@@ -330,7 +330,7 @@ def test_no_tracker_does_nothing(tmp_path):
 def test_importing_the_package_imports_no_mlflow():
     code = """
 import sys, rlhf.tracking.mlflow, rlhf.tracking.summary, rlhf.tracking.views, rlhf.compare
-heavy = ("mlflow", "torch", "pandas", "matplotlib", "scipy", "numpy")
+heavy = ("mlflow", "torch", "pandas", "matplotlib", "altair", "vl_convert", "scipy", "numpy")
 print([name for name in heavy if name in sys.modules])
 """
     assert (

@@ -1,1 +1,1 @@
-"""The pictures of a comparison, drawn with matplotlib."""
+"""The charts of a comparison: Vega-Lite specifications, drawn on the page and as pictures."""

@@ -1,231 +1,221 @@
-"""Reward against KL: frontier.png with a panel for each reward, and oracle.png, the runs of an
-enumerable problem beside its exact frontier."""
+"""Reward against KL: on the page, and as frontier.png with a panel for each reward."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.frontier_data import FrontierData, Mark
-from rlhf.compare.figures.place_names import Anchor, place
-from rlhf.compare.figures.style import (
-    ALARM,
-    DPI,
-    GREY,
-    INK,
-    canvas,
-    draw_lines,
-    draw_ring,
-    draw_sft,
-    square_root,
-)
-from rlhf.compare.statistics import Exact, Interval, Study
+from rlhf.compare.figures import backdrop, labels, scales, vega
+from rlhf.compare.figures.frontier_data import FrontierData, Mark, Way
+from rlhf.compare.figures.look import OTHER, Look, picture_look
+from rlhf.compare.figures.style import Styles
+from rlhf.compare.figures.vega import Spec, Tips, points, tips
+from rlhf.compare.statistics import Interval
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import altair as alt
 
-LABELLED = 10  # settings that can be named beside their marks or in a corner
-
-
-def figure(study: Study, panels: Sequence[FrontierData], title: str = "") -> Figure:
-    """One panel a reward: small marks are runs, large ones means with their spread, faint lines the
-    way through training.
-
-    x is KL to the SFT policy in nats a response; on a square-root scale where one setting went much
-    further than the rest.
-    """
-    columns = 3 if len(panels) == 3 else min(len(panels), 2)
-    rows = math.ceil(len(panels) / columns)
-    few = len(study.settings) <= LABELLED
-    beside = few and max(len(s.short) for s in study.settings) <= 12
-    width = (4.8 if columns == 3 else 5.6) * columns + (0.0 if few else 2.8)
-    lines = wrap(title, int(8.5 * width))
-    top = 0.2 + 0.25 * max(len(lines), 1)  # inches
-    height = 4.4 * rows + 0.45 + top
-    fig = canvas((width, height), DPI)
-    fig.set_layout_engine(
-        "constrained", w_pad=0.08, h_pad=0.08, rect=(0, 0.3 / height, 1, 1 - (0.3 + top) / height)
-    )
-    axes = list(fig.subplots(rows, columns, squeeze=False).flat)
-    for ax, data in zip(axes, panels, strict=False):
-        _panel(ax, data)
-    for ax in axes[len(panels) :]:
-        ax.set_axis_off()
-    fig.suptitle(
-        "\n".join(lines),
-        x=0.1 / width,
-        y=1 - 0.12 / height,
-        ha="left",
-        va="top",
-        fontsize=13,
-        fontweight="bold",
-        color=INK,
-    )
-    note = {"fontsize": 8.5, "color": GREY, "ha": "left", "va": "bottom"}
-    fig.text(0.1 / width, 0.1 / height, _caption(study), fontdict=note)
-    if not few:
-        handles = axes[0].get_legend_handles_labels()
-        fig.legend(*handles, loc="outside right upper", fontsize=8, frameon=False)
-    elif not beside:
-        axes[0].legend(loc="lower right", fontsize=8.5, framealpha=0.92, edgecolor="none")
-    fig.canvas.draw()
-    for ax, data in zip(axes, panels, strict=False):
-        place(ax, _names(data, beside=beside))
-    return fig
+NAMED = (10, 12)  # up to so many settings, with names up to so long, are named beside their marks
+FEW_RUNS, FEW_SETTINGS = 20, 10  # more have paler lines, smaller marks
+NARROW = 330.0  # pixels of a chart on a phone: names that fit there fit everywhere
 
 
-def _names(data: FrontierData, *, beside: bool) -> list[Anchor]:
-    """Those of the settings, where they have room beside their marks, of SFT and of the arrow."""
-    names = [(*mark.mean, mark.short if beside else "", INK) for mark in data.drawn]
-    names += [] if data.sft is None else [(0.0, data.sft, "SFT", INK)]
-    if data.lost is not None:
-        (_, high), (at, low) = data.lost
-        names.append((at, low, f"{low - high:.2g} gold\nwhere proxy is highest", ALARM))
-    return names
+def frontier(data: FrontierData, look: Look, tip: Tips, alt_text: str) -> Spec:
+    """A mark a setting and a run, lines along training, intervals; `tip`: what marks say when they
+    are pointed at, by key."""
+    return vega.spec(_layers(data, look, tip), look, alt_text)
 
 
-def _panel(ax: Axes, data: FrontierData) -> None:
-    for mark in data.marks:
-        _runs(ax, mark)
-        if mark.drawn:
-            x, y = mark.x_interval, mark.y_interval
-            ax.errorbar(
-                [x.mean],
-                [y.mean],
-                xerr=_bar(x),
-                yerr=_bar(y),
-                color=mark.color,
-                fmt=mark.marker,
-                label=mark.label,
-                gid="mean",
-                ms=9,
-                mec="white",
-                mew=1.0,
-                capsize=2.5,
-                elinewidth=1.2,
-                zorder=4,
-            )
-    draw_lines(ax, data.lines)
-    if data.sft is not None:
-        draw_sft(ax, data.sft, line=GREY, edge="white", size=13, gid="sft")
-    _axes(ax, data)
+def picture(panels: Sequence[FrontierData], styles: Styles, title: str, legend: str) -> Spec:
+    """frontier.png. `legend`: what the names of the settings are values of."""
+    import altair as alt
+
+    look = picture_look(styles, legend)
+    charts = [
+        alt.layer(*_layers(data, look, {})).properties(
+            width=vega.PICTURE, height=vega.TALL, title=data.title
+        )
+        for data in panels
+    ]
+    whole = alt.concat(*charts, columns=2, spacing=36).resolve_scale(color="shared", shape="shared")
+    lines = wrap(title, 60 * min(len(panels), 2))
+    heading = alt.TitleParams(lines, subtitle=_caption(panels), subtitleColor=look.muted, offset=12)
+    made = vega.finished(whole.properties(title=heading), look)
+    made["config"]["title"] |= {"subtitleFontSize": 11, "subtitlePadding": 6}
+    return made
+
+
+def _layers(data: FrontierData, look: Look, tip: Tips) -> list[alt.Chart]:
+    ways = [(mark, way) for mark in data.drawn for way in mark.runs]
+    ends = [mark.x.mean for mark in data.drawn]
+    kls = [x for _, way in ways for x, _ in (*way.path, *([way.end] if way.end else []))]
+    scale = scales.kl_scale(ends, kls)
+    low, high = _span(data)
+    x, y = scale.x(), scales.y(data.name, low, high)
+    inside = _Frame(low, high)
+    layers = [*backdrop.level(data, look, y), *backdrop.lost(data, look, x, y)]
+    lines = [(mark.label, _title(tip, way), way.path) for mark, way in ways if len(way.path) > 1]
+    crowd = min(1.0, (FEW_RUNS / max(len(lines), 1)) ** 0.5)
+    layers += vega.run_lines(lines, look, x, y, strength=0.45 * crowd)
+    layers += [*backdrop.joined(data.lines, look, x, y), *backdrop.best_of_n(data, look, x, y)]
+    layers += backdrop.star(data, look, tip, x, y)
+    layers += _marks(data, look, tip, x, y, inside)
+    return layers + _names(data, look, scale, x, y, inside)
+
+
+def _title(tip: Tips, way: Way) -> str:
+    return str(tip[way.name]["title"]) if way.name in tip else way.name
+
+
+class _Frame:
+    """What lies above or below it is drawn at its edge."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def held(self, value: float) -> float:
+        edge = 0.02 * (self.high - self.low)
+        return min(max(value, self.low + edge), self.high - edge)
+
+    def share(self, value: float) -> float:
+        return (self.held(value) - self.low) / (self.high - self.low)
+
+    def beyond(self, value: float) -> bool:
+        return not self.low <= value <= self.high
+
+
+def _span(data: FrontierData) -> tuple[float, float]:
+    """Of the rewards: those of all runs that are not far off, SFT and best of n."""
+    runs = [
+        [*(reward for _, reward in way.path), *([way.end[1]] if way.end else [])]
+        for mark in data.drawn
+        for way in mark.runs
+    ]
+    keep = [reward for _, reward in data.best_of_n]
+    return scales.span(runs, [*keep, *([data.sft] if data.sft is not None else [])])
+
+
+def _marks(
+    data: FrontierData, look: Look, tip: Tips, x: Any, y: Any, inside: _Frame
+) -> list[alt.Chart]:
+    """Intervals, the ring of the best, runs, and above them the means: what is small lies below
+    what is large, and the ring, which is empty, below both."""
+    channels = look.encode()
+    bars = [row for mark in data.drawn for row in _bars(mark, inside)]
+    across = points(row for row in bars if row["x"] != row["x2"])
+    upright = points(row for row in bars if row["y"] != row["y2"])
+    faint: dict[str, Any] = {"color": channels["color"], "opacity": look.opacity(0.8)}
+    bar: dict[str, Any] = {"strokeWidth": 1.6, "clip": True, "aria": False, "tooltip": None}
+    layers = [
+        across.mark_rule(**bar).encode(x=x, x2="x2:Q", y=y, **faint),
+        upright.mark_rule(**bar).encode(x=x, y=y, y2="y2:Q", **faint),
+    ]
     if data.best is not None:
-        draw_ring(ax, data.best.mean, size=19, width=1.3)
-    if data.lost is not None:
-        (best, high), (at, low) = data.lost
-        ax.plot(
-            [best, at], [high, high], color=ALARM, lw=1.0, ls=(0, (2, 2)), zorder=2, gid="gamed"
+        key = f"setting-{data.best.label}" if data.best.several else data.best.runs[0].name
+        row = _row(data.best, data.best.mean, tip.get(key), inside)
+        ring = points([row]).mark_point(
+            shape="circle", size=420, filled=False, color=look.ink, strokeWidth=1.5, opacity=1
         )
-        ax.annotate(
-            "",
-            xy=(at, low),
-            xytext=(at, high),
-            arrowprops={"arrowstyle": "->", "color": ALARM, "lw": 1.6, "shrinkB": 6},
-            zorder=5,
+        layers.append(ring.encode(x=x, y=y, **tips()))
+    small = [
+        _row(mark, way.end, tip.get(way.name), inside)
+        for mark in data.drawn
+        for way in mark.runs
+        if way.end is not None and mark.several
+    ]
+    large = [_row(mark, mark.mean, tip.get(_key(mark)), inside) for mark in data.drawn]
+    crowd = min(1.0, FEW_SETTINGS / max(len(large), 1))
+    for rows, size, strength in ((small, 14 + 20 * crowd, 0.75), (large, 40 + 70 * crowd, 1.0)):
+        dots = points(rows).mark_point(
+            filled=True, size=size, stroke=look.paper, strokeWidth=1, cursor="pointer"
         )
+        layers.append(dots.encode(x=x, y=y, **channels, opacity=look.opacity(strength), **tips()))
+    return layers
 
 
-def _runs(ax: Axes, mark: Mark) -> None:
-    for way in mark.runs:
-        if len(way.path) > 1:
-            ax.plot(
-                *zip(*way.path, strict=True),
-                color=mark.color,
-                lw=1.0,
-                alpha=0.28,
-                zorder=1,
-                gid="path",
-            )
-        if mark.several and way.end is not None:
-            ax.plot(
-                *([x] for x in way.end),
-                marker=mark.marker,
-                ms=4.5,
-                color=mark.color,
-                alpha=0.55,
-                mec="none",
-                ls="none",
-                zorder=3,
-                gid="run",
-            )
+def _key(mark: Mark) -> str:
+    return f"setting-{mark.label}" if mark.several else mark.runs[0].name
 
 
-def _axes(ax: Axes, data: FrontierData) -> None:
-    furthest = sorted(mark.x.mean for mark in data.drawn)
-    right = max(
-        [x for mark in data.marks for way in mark.runs for x, _ in way.path]
-        + [mark.x.mean + _bar(mark.x_interval) for mark in data.drawn]
+def _row(mark: Mark, at: vega.Point, tip: vega.Mark | None, inside: _Frame) -> dict[str, Any]:
+    row = {"setting": mark.label, "x": at[0], "y": inside.held(at[1]), **vega.tip_of(tip)}
+    if inside.beyond(at[1]) and row["tip"]:
+        row["tip"] = {**row["tip"], "outside the chart": f"at {at[1]:.4g}, drawn at its edge"}
+    return row
+
+
+def _bars(mark: Mark, inside: _Frame) -> list[dict[str, Any]]:
+    """The 95 % intervals of a mean, or of the evaluation of a single run."""
+    (kl, reward), (across, upright) = mark.mean, (mark.x_interval, mark.y_interval)
+    at = {
+        "setting": mark.label,
+        "x": kl,
+        "x2": kl,
+        "y": inside.held(reward),
+        "y2": inside.held(reward),
+    }
+    return (
+        [
+            at | {"x": max(across.low, 0.0), "x2": across.high},
+            at | {"y": inside.held(upright.low), "y2": inside.held(upright.high)},
+        ]
+        if _known(across) and _known(upright)
+        else []
     )
-    wide = len(furthest) > 2 and right > 4.0 * max(furthest[len(furthest) // 2], 1e-9)
-    if wide:
-        square_root(ax)
-    ax.set_xlim(0.0, right * (1.15 if wide else 1.08) or 1.0)
-    ax.set_title(data.title, loc="left", fontsize=11, color=INK)
-    ax.set_ylabel(f"{data.key.removeprefix('reward/')} reward", color=INK)
-    ax.set_xlabel(f"KL to SFT (nats a response{', square-root scale' if wide else ''})", color=INK)
-    ax.grid(True, lw=0.5, color="#E2E2E2", zorder=-1)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.margins(y=0.14)
-    ax.tick_params(colors=INK, labelsize=9)
 
 
-def _caption(study: Study) -> str:
-    keys = ", ".join(dict.fromkeys(k for s in study.settings for k in s.values)) or "kl.coef"
+def _known(interval: Interval) -> bool:
+    return math.isfinite(interval.low) and math.isfinite(interval.high)
+
+
+def _names(
+    data: FrontierData, look: Look, scale: scales.KLScale, x: Any, y: Any, inside: _Frame
+) -> list[alt.Chart]:
+    """Names beside the means where they fit; the best has the choice of places."""
+    short = max(len(mark.short) for mark in data.drawn) <= NAMED[1]
+    named = len(data.drawn) <= NAMED[0] and short
+    first = sorted(data.drawn, key=lambda mark: mark is not data.first)
+    texts = [(mark.label, *mark.mean, mark.short if named else "") for mark in first]
+    texts += [(OTHER, 0.0, data.sft, "SFT")] if data.sft is not None else []
+    small = [way.end for mark in data.drawn for way in mark.runs if mark.several and way.end]
+    anchors = [(scale.position(kl), inside.share(reward), text) for _, kl, reward, text in texts]
+    anchors += [(scale.position(kl), inside.share(reward), "") for kl, reward in small]
+    spots = labels.place(anchors, NARROW, vega.TALL)
+    layers = []
+    for spot in dict.fromkeys(spot for spot in spots if spot is not None):
+        rows = [
+            {"setting": label, "x": kl, "y": inside.held(reward), "text": text}
+            for (label, kl, reward, text), its in zip(texts, spots, strict=False)
+            if its == spot
+        ]
+        # a rim of the background's colour keeps a name apart from the lines below it
+        rims: tuple[dict[str, Any], ...] = ({"stroke": look.paper, "strokeWidth": 3}, {})
+        for rim in rims:
+            words = points(rows).mark_text(
+                dx=spot.dx,
+                dy=spot.dy,
+                align=spot.align,  # type: ignore[arg-type]
+                baseline="middle",
+                fontSize=labels.SIZE,
+                fontWeight="bold",
+                color=look.ink,
+                aria=False,
+                tooltip=None,
+                **rim,
+            )
+            layers.append(words.encode(x=x, y=y, text="text:N"))
+    return layers
+
+
+def _caption(panels: Sequence[FrontierData]) -> str:
+    several = any(mark.several for data in panels for mark in data.drawn)
     marks = (
-        "Small marks: runs; large: means, bars 95 % intervals over seeds"
-        if max(len(s.runs) for s in study.settings) > 1
-        else "Marks: runs; bars: 95 % intervals of the evaluation alone"
+        "Large marks: means over seeds with 95 % confidence intervals; small marks: runs."
+        if several
+        else "Marks: runs with the 95 % confidence interval of their evaluation."
     )
-    star = "  Star: SFT." if len(study.starts) < 2 else ""
-    return f"Names: {keys}.  {marks}.  Faint: the way through training.{star}  Ring: best."
-
-
-def _bar(interval: Interval) -> float:
-    return interval.half if interval.known else 0.0
-
-
-def exact_figure(exact: Exact, size: tuple[float, float] = (8, 5)) -> Figure:
-    """The best reward at every KL, our runs, and best of n of the reference. Each distinct
-    reference has a frontier of its own."""
-    fig = canvas(size)
-    axes = fig.add_subplot()
-    distinct = {tuple(point["kl"] for point in curve["frontier"]): curve for curve in exact.curves}
-    for i, curve in enumerate(distinct.values()):  # "_" keeps a line out of the legend
-        optimal, kept = (
-            [[point[axis] for point in curve[name]] for axis in ("kl", "reward")]
-            for name in ("frontier", "best_of_n")
-        )
-        axes.plot(*optimal, color="#444444", lw=1.2, zorder=1, label="_" if i else "exact frontier")
-        axes.plot(
-            *kept,
-            "s--",
-            color="#999999",
-            ms=4,
-            lw=0.8,
-            label="_" if i else "best of n of the reference, exact",
-        )
-    for i, beta in enumerate(sorted({row["beta"] for row in exact.rows})):
-        of = [row for row in exact.rows if row["beta"] == beta]
-        share = min(row["share_of_gain"] for row in of)
-        label = f"PPO at {beta:g}: {share:.1%} of the gain" + (" at least" if len(of) > 1 else "")
-        axes.scatter(
-            [r["kl"] for r in of],
-            [r["reward"] for r in of],
-            s=42,
-            color=f"C{i}",
-            label=label,
-            zorder=3,
-            edgecolors="white",
-        )
-    axes.set(
-        xlabel="KL to the reference (nats a response, exact)",
-        ylabel="reward that PPO maximises (exact)",
-        title="Did PPO do as well as it could?",
-    )
-    axes.legend(fontsize=8, loc="lower right")
-    axes.grid(alpha=0.2)
-    return fig
+    star = " Star: SFT." if any(data.sft is not None for data in panels) else ""
+    dashed = " Dashed: best of n of SFT." if any(data.best_of_n for data in panels) else ""
+    return f"{marks} Thin lines: training.{star}{dashed} Ring: the best setting."

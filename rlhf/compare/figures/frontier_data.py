@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlhf.compare.figures.style import COEF, GREY, Styles, families, styles_of
+from rlhf.compare.figures.style import COEF, Styles, families, styles_of
 from rlhf.compare.read import Run, evaluations, final, final_se
 from rlhf.compare.statistics import Estimate, Interval, Setting, Study, setting_interval
 from rlhf.metrics import GOLD, KL, METRICS
 
-Point = tuple[float, float]  # KL in nats a response, reward
+Point = tuple[float, float]  # KL in nats per response, reward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +60,19 @@ class FrontierData:
     key: str
     title: str
     marks: list[Mark]  # one a setting, also those that cannot be drawn
-    lines: list[tuple[str, list[Point]]]  # colour; means of settings that differ in the coefficient
+    lines: list[list[Point]]  # means of settings that differ in the coefficient only
     sft: float | None  # None also where settings began from several SFT policies
     first: Mark | None  # the best setting, whichever reward decides
     best: Mark | None  # the same, where this reward decides
     # gold only, where it is clearly lower at the highest proxy: the best, and that setting
     lost: tuple[Point, Point] | None
     best_of_n: list[Point]  # of SFT
+    ns: list[int]  # the n of each of them
+
+    @property
+    def name(self) -> str:
+        """gold reward"""
+        return f"{self.key.removeprefix('reward/')} reward"
 
     @property
     def drawn(self) -> list[Mark]:
@@ -100,6 +106,7 @@ def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
         best=first if first and first.drawn and deciding else None,
         lost=(first.mean, last.mean) if key == GOLD and first and last and last.drawn else None,
         best_of_n=[(p.kl, p.rewards[key]) for p in study.best_of_n if key in p.rewards],
+        ns=[p.n for p in study.best_of_n if key in p.rewards],
     )
 
 
@@ -129,14 +136,8 @@ def _way(run: Run, key: str) -> Way:
     )
 
 
-def _lines(settings: Sequence[Setting], marks: dict[str, Mark]) -> list[tuple[str, list[Point]]]:
+def _lines(settings: Sequence[Setting], marks: dict[str, Mark]) -> list[list[Point]]:
     """Through the means of settings that differ in the coefficient only."""
     shown = [s for s in settings if marks[s.label].drawn and COEF in s.values]
     kin = [family for family in families(shown) if len(family) > 1]
-    return [
-        (
-            marks[family[len(family) // 2].label].color if len(kin) > 1 else GREY,
-            sorted(marks[s.label].mean for s in family),
-        )
-        for family in kin
-    ]
+    return [sorted(marks[s.label].mean for s in family) for family in kin]

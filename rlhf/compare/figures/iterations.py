@@ -1,120 +1,150 @@
-"""Charts over iterations: of the controllers, for report.html and as controllers.png, and training
+"""Charts over iterations: of the controllers, for the page and as controllers.png, and training
 health as small multiples."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.page_charts import SIZE, blank, draw_target, logarithmic, way_of
-from rlhf.compare.figures.style import DPI, GREY, INK, Styles, canvas, styles_of
+from rlhf.compare.figures import scales, vega
+from rlhf.compare.figures.look import Look, picture_look
+from rlhf.compare.figures.style import Styles
+from rlhf.compare.figures.vega import Spec, points, run_lines
 from rlhf.compare.read import Run, series
-from rlhf.compare.statistics import BAND, Series, Setting, Steering, Study
+from rlhf.compare.statistics import BAND, Setting, Steering, Study, label_of
 from rlhf.metrics import Shown
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import altair as alt
 
-SMALL = (3.3, 2.3)
-MOST = 250  # points a line: more cannot be seen and make the page heavy
+OFF = (-60.0, 120.0)  # per cent of the target that are shown
 Steered = Sequence[tuple[Setting, Steering]]
-Lines = list[tuple[str, Run, Series]]  # colour, run, its points
+Lines = list[tuple[str, str, Sequence[vega.Point]]]  # setting, run, points
 
 
-def vital(members: Sequence[tuple[Setting, Run]], what: Shown, styles: Styles) -> Figure | None:
+def vital(
+    members: Sequence[tuple[Setting, Run]], what: Shown, look: Look, alt_text: str
+) -> Spec | None:
     """A small panel; None where no run has the metric."""
     lines: Lines = [
-        (styles[s.label][0], run, [(i, what.transform(v)) for i, v in series(run, *what.keys)])
+        (s.label, label_of(s, run), [(i, what.transform(v)) for i, v in series(run, *what.keys)])
         for s, run in members
     ]
-    fig, ax = _panel(lines, 1.1, SMALL, fontsize=9.5)
-    low, high = ax.get_ylim()
+    if not _values(lines):
+        return None
+    low, high = scales.span(_by_run(lines))
     if what.floor is not None and low < what.floor:
-        ax.set_ylim(what.floor, max(high, 0.1))
-    return fig
+        low, high = what.floor, max(high, 0.1)
+    layers = run_lines(lines, look, _iteration(), scales.y("", low, high))
+    return vega.spec(layers, look, alt_text, height=vega.SHORT, interactive=False)
 
 
-def coefficient(steering: Steered, styles: Styles) -> Figure | None:
-    """The coefficient by iteration, on a logarithmic scale where all are above 0."""
-    fig, ax = _panel([(styles[setting.label][0], s.run, s.coef) for setting, s in steering], 1.4)
-    logarithmic(ax.set_yscale, ax.yaxis, [coef for _, s in steering for _, coef in s.coef])
-    ax.set_ylabel("coefficient")
-    return fig
+def coefficient(steering: Steered, look: Look, alt_text: str) -> Spec | None:
+    """The coefficient by iteration, on a logarithmic scale where all are above 0; None where no
+    run recorded it."""
+    lines: Lines = [(s.label, label_of(s, way.run), way.coef) for s, way in steering]
+    layers = _coefficients(lines, look)
+    return vega.spec(layers, look, alt_text) if layers else None
 
 
-def kl_over_iterations(steering: Steered, styles: Styles) -> Figure | None:
-    """The KL of the rollouts by iteration, with the targets (nats a response) as lines."""
-    lines: Lines = [(styles[setting.label][0], s.run, s.measured) for setting, s in steering]
-    fig, ax = _panel(lines, 1.2)
-    for level in sorted({s.target for _, s in steering if s.unit == "sequence"}):
-        draw_target(ax, level, lift=3)
-    ax.set_ylim(bottom=0.0)
-    ax.set_ylabel("KL to SFT, nats a response")
-    return fig
+def kl_over_iterations(steering: Steered, look: Look, alt_text: str) -> Spec | None:
+    """The KL of the rollouts by iteration, with the targets (nats per response) as lines."""
+    lines: Lines = [(s.label, label_of(s, way.run), way.measured) for s, way in steering]
+    layers = _kls(lines, steering, look)
+    return vega.spec(layers, look, alt_text) if layers else None
 
 
-def _panel(
-    lines: Lines, width: float, size: tuple[float, float] = SIZE, fontsize: float = 10.5
-) -> tuple[Figure | None, Axes]:
-    """A panel with a line a run. The figure is None where no run has a point."""
-    fig, ax = blank(size, fontsize)
-    drawn = [(color, run, thin(points)) for color, run, points in lines if points]
-    for color, run, points in drawn:
-        way_of(ax, run.name, points, color, lw=width, alpha=0.8)
-    ax.set_xlabel("iteration")
-    return fig if drawn else None, ax
-
-
-def thin(points: Series, most: int = MOST) -> Series:
-    """At most about `most` of the points, evenly chosen, the last among them."""
-    step = max(math.ceil(len(points) / most), 1)
-    return [*points[:-1:step], *points[-1:]]
-
-
-def controllers(study: Study) -> Figure:
+def controllers(study: Study, styles: Styles) -> Spec:
     """controllers.png, of a study whose coefficients moved: KL, its distance from the target and
     the coefficient by iteration; a colour a setting, a line a run."""
-    colors = {label: color for label, (color, _) in styles_of(study.settings).items()}
-    steered = [(setting, s) for setting, s in study.steering if s.unit]
-    fig = canvas((8.5, 8.5 if steered else 6), DPI)
-    axes = list(fig.subplots(3 if steered else 2, sharex=True, squeeze=False).flat)
-    for setting, s in study.steering:
-        color, first = colors[setting.label], s.run is setting.runs[0]
-        if s.exact:  # over the faint estimate of each rollout
-            _line(axes[0], s.rollouts, color, lw=0.6, alpha=0.3)
-        _line(axes[0], s.exact or s.rollouts, color, setting.short if first else "_")
-        _line(axes[-1], s.coef, color)
-    for setting, s in steered:
-        off = [(i, 100 * (kl / s.target - 1)) for i, kl in s.kl]
-        _line(axes[1], off, colors[setting.label])
-    for level in sorted({s.target for _, s in steered if s.unit == "sequence"}):
-        axes[0].axhline(level, color=INK, lw=1, ls="--", label=f"target {level:g}")
-    for level in sorted({round(s.solved, 4) for _, s in steered if math.isfinite(s.solved)}):
-        label = f"the coefficient that gives the target: {level:.3g}"
-        axes[-1].axhline(level, color=INK, lw=1, ls=":", label=label)
-    if steered:
-        axes[1].axhspan(-100 * BAND, 100 * BAND, color=GREY, alpha=0.18, lw=0)
-        axes[1].set(ylim=(-60, 120), ylabel="KL against its target (%)")
-    if all(coef > 0 for _, s in study.steering for _, coef in s.coef):
-        axes[-1].set_yscale("log")
-        axes[-1].yaxis.set_major_formatter("{x:g}")
-        axes[-1].yaxis.set_minor_formatter("{x:g}")
-    title = "How the coefficient moved, and the KL with it"
-    axes[0].set_title(title, loc="left", fontsize=11, color=INK)
-    axes[0].set_ylabel("KL (nats a response)")
-    axes[-1].set(xlabel="iteration", ylabel="coefficient")
-    for ax in axes:
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
-        if ax.get_legend_handles_labels()[1]:
-            ax.legend(fontsize=8, frameon=False)
-    return fig
+    import altair as alt
+
+    look = picture_look(styles, "setting")
+    steered = [(s, way) for s, way in study.steering if way.unit]
+    exact: Lines = [(s.label, label_of(s, w.run), w.exact or w.rollouts) for s, w in study.steering]
+    coefs: Lines = [(s.label, label_of(s, w.run), w.coef) for s, w in study.steering]
+    off: Lines = [
+        (s.label, label_of(s, w.run), [(i, 100 * (kl / w.target - 1)) for i, kl in w.kl])
+        for s, w in steered
+    ]
+    band = points([{"y": -100 * BAND, "y2": 100 * BAND}]).mark_rect(color=look.muted, opacity=0.18)
+    y = scales.y("KL over its target, %", *OFF)
+    panels = [
+        _kls(exact, study.steering, look),
+        [band.encode(y=y, y2="y2:Q"), *run_lines(off, look, _iteration(), y)] if off else [],
+        [*_coefficients(coefs, look), *_solved(steered, look)],
+    ]
+    parts = [
+        alt.layer(*layers).properties(width=vega.PICTURE, height=vega.SHORT)
+        for layers in panels
+        if layers
+    ]
+    title = alt.TitleParams("KL and coefficient by iteration", anchor="start")
+    whole = alt.vconcat(*parts, spacing=30).resolve_scale(color="shared").properties(title=title)
+    return vega.finished(whole, look)
 
 
-def _line(
-    ax: Axes, points: Series, color: str, label: str = "_", lw: float = 1.3, alpha: float = 1.0
-) -> None:
-    if points:
-        ax.plot(*zip(*points, strict=True), color=color, lw=lw, label=label, alpha=alpha)
+def _kls(lines: Lines, steering: Steered, look: Look) -> list[alt.Chart]:
+    levels = sorted({way.target for _, way in steering if way.unit == "sequence"})
+    if not _values(lines):
+        return []
+    _, high = scales.span(_by_run(lines), levels)
+    x, y = _iteration(), scales.y("KL to SFT, nats per response", 0.0, high)
+    layers = run_lines(lines, look, x, y)
+    return [*layers, *(part for level in levels for part in target(level, look, y))]
+
+
+def _coefficients(lines: Lines, look: Look) -> list[alt.Chart]:
+    import altair as alt
+
+    values = _values(lines)
+    if not values:
+        return []
+    y = scales.y("coefficient", *scales.span(_by_run(lines)))
+    if scales.logarithmic(values):
+        scale = alt.Scale(type="log", domain=[0.8 * min(values), 1.25 * max(values)], nice=False)
+        y = alt.Y("y:Q", scale=scale, title="coefficient", axis=alt.Axis(format="~r", tickCount=4))
+    return run_lines(lines, look, _iteration(), y)
+
+
+def _solved(steered: Steered, look: Look) -> list[alt.Chart]:
+    """The coefficients whose optimum has the target as its KL, where they are known."""
+    levels = sorted({round(way.solved, 4) for _, way in steered if math.isfinite(way.solved)})
+    words = "the coefficient that gives the target: {:.3g}"
+    return [part for level in levels for part in target(level, look, "y:Q", words.format(level))]
+
+
+def target(level: float, look: Look, y: Any, words: str = "") -> list[alt.Chart]:
+    """A dashed line at a target, with its number over its right end."""
+    import altair as alt
+
+    text = words or f"target {level:g}"
+    rows = points([{"y": level, "text": text, **vega.tip_of({"title": text, "lines": []})}])
+    rule = rows.mark_rule(color=look.ink, strokeDash=[5, 3], strokeWidth=1.2)
+    word = rows.mark_text(
+        align="right",
+        baseline="bottom",
+        dy=-3,
+        fontSize=11,
+        color=look.ink,
+        aria=False,
+        tooltip=None,
+    )
+    at_the_right: Any = alt.value("width")
+    return [rule.encode(y=y, **vega.tips()), word.encode(x=at_the_right, y=y, text="text:N")]
+
+
+def _iteration() -> alt.X:
+    import altair as alt
+
+    axis = alt.Axis(format="d", tickMinStep=1)
+    return alt.X("x:Q", title="iteration", axis=axis, scale=alt.Scale(nice=False, zero=False))
+
+
+def _by_run(lines: Lines) -> list[list[float]]:
+    return [[value for _, value in line] for _, _, line in lines]
+
+
+def _values(lines: Lines) -> list[float]:
+    return [value for _, _, line in lines for _, value in line if math.isfinite(value)]

@@ -1,19 +1,14 @@
-"""The look that the pictures share: a blank picture, the square-root scale, the lines, star and
-ring of a frontier, colours and marks of the settings, and the same colours so that they can be told
-from a page, white or black."""
+"""Colours and shapes of the settings, and of everything else in a chart, for white and dark
+backgrounds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.statistics import ABSENT, Setting, order
+from rlhf.rundir.read import number
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, GREY, ALARM = "#222222", "#767676", "#B3400A"
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
 # dark, light
 HUES = (
@@ -22,58 +17,89 @@ HUES = (
     ("#0b5d3b", "#8fb339"),
     ("#5b1a7a", "#d77fc0"),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "*")
-DPI = 150
+# matplotlib's viridis at 0, 1/8, ... 7/8; what follows is too pale for a white page
+VIRIDIS = (
+    *("#440154", "#472d7b", "#3b528b", "#2c728e"),
+    *("#21918c", "#28ae80", "#5ec962", "#addc30"),
+)
+# a setting's shape as a path around (0, 0), 2 wide
+SHAPES = (
+    "M-1 0a1 1 0 1 0 2 0a1 1 0 1 0-2 0Z",
+    "M-.9-.9h1.8v1.8h-1.8Z",
+    "M0-1L1 .9H-1Z",
+    "M0-1.1L1.1 0L0 1.1L-1.1 0Z",
+    "M0 1L1-.9H-1Z",
+    "M-.4-1h.8v.6h.6v.8h-.6v.6h-.8v-.6h-.6v-.8h.6Z",
+    "M-1-.5L-.5-1L0-.5L.5-1L1-.5L.5 0L1 .5L.5 1L0 .5L-.5 1L-1 .5L-.5 0Z",
+    "M0-1.04L1-.32L.62 .86H-.62L-1-.32Z",
+    "M0-1.04L.9-.52V.52L0 1.04L-.9 .52V-.52Z",
+    "M-.6-1L1 0L-.6 1Z",
+)
+STAR = "M0-1.1L.26-.36L1.04-.34L.42 .14L.64 .9L0 .44L-.64 .9L-.42 .14L-1.04-.34L-.26-.36Z"
 LIGHT, DARK = "#ffffff", "#14171a"  # the page's backgrounds
 APART = 3.0  # contrast of a graphical object to its background (WCAG 2.2, 1.4.11)
 COEF = "kl.coef"
-Styles = Mapping[str, tuple[str, str]]  # a setting's label -> colour, marker
-
-
-def canvas(size: tuple[float, float], dpi: float | None = None) -> Figure:
-    """A picture without axes, in inches, that no window shows."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=size, dpi=dpi, layout="constrained")
-    FigureCanvasAgg(fig)
-    return fig
-
-
-def square_root(ax: Axes) -> None:
-    """A square-root scale for x: KL grows with the square of the distance from SFT."""
-    import numpy as np
-
-    def root(x: Any) -> Any:
-        return np.sqrt(np.maximum(x, 0.0))
-
-    ax.set_xscale("function", functions=(root, np.square))
+Styles = Mapping[str, tuple[str, str]]  # a setting's label -> colour, shape
 
 
 def styles_of(settings: Sequence[Setting]) -> Styles:
-    """A colour and a mark for each setting.
+    """A colour and a shape for each setting.
 
-    The colours go from dark to light with the coefficient where that is all that varied. Where it
-    varied beside something else, each of that has a hue of its own, dark to light, and the same
-    mark in every hue is the same coefficient.
+    The colours go from dark to light with the coefficient, or with another number, where that is
+    all that varied. Where a coefficient varied beside something else, each value of that has a hue
+    of its own, dark to light, and the same shape in every hue is the same coefficient. More
+    settings than shapes are all circles.
     """
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
     kin = families(settings)
     coefs = sorted({s.values.get(COEF, ABSENT) for s in settings}, key=order)
     if 1 < len(kin) <= len(HUES) and len(coefs) > 1 and len(settings) > len(kin):
         hues = {s.label: hue for hue, family in zip(HUES, kin, strict=False) for s in family}
         steps = {s.label: coefs.index(s.values.get(COEF, ABSENT)) for s in settings}
         return {
-            label: (mix(*hues[label], at / (len(coefs) - 1)), MARKERS[at % len(MARKERS)])
+            label: (mix(*hues[label], at / (len(coefs) - 1)), SHAPES[at % len(SHAPES)])
             for label, at in steps.items()
         }
-    colors = [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(settings))]
-    if {key for s in settings for key in s.values} <= {COEF}:
-        shares = [0.85 * i / max(len(settings) - 1, 1) for i in range(len(settings))]
-        colors = [to_hex(colormaps["viridis"](share)) for share in shares]
-    return {s.label: (colors[i], MARKERS[i % len(MARKERS)]) for i, s in enumerate(settings)}
+    numbers = swept(settings)
+    colours = (
+        [viridis(share) for share in shares(numbers)]
+        if numbers
+        else [OKABE_ITO[i % len(OKABE_ITO)] for i in range(len(settings))]
+    )
+    many = len(settings) > len(SHAPES)
+    shapes = [SHAPES[0 if many else i] for i in range(len(settings))]
+    return {s.label: look for s, *look in zip(settings, colours, shapes, strict=True)}  # type: ignore[misc]
+
+
+def swept(settings: Sequence[Setting]) -> list[float]:
+    """The number that each setting has of the only key that varied; empty where several keys
+    varied, or one that is no number."""
+    if len({key for s in settings for key in s.values}) > 1:
+        return []
+    numbers = [number(value) for s in settings for value in s.values.values()] or [
+        number(s.runs[0].config.get(COEF)) for s in settings
+    ]
+    known = [x for x in numbers if x is not None and math.isfinite(x)]
+    return known if len(known) == len(settings) else []
+
+
+def shares(numbers: Sequence[float]) -> list[float]:
+    """Where each number lies between the lowest (0) and the highest (1): by logarithms where they
+    reach over a factor of ten, with 0 a step below the lowest other."""
+    above = sorted({x for x in numbers if x > 0})
+    if min(numbers, default=-1.0) >= 0 and above and above[-1] >= 10 * above[0]:
+        step = math.log(above[-1] / above[0]) / len(above)
+        logs = [math.log(x) if x > 0 else math.log(above[0]) - step for x in numbers]
+    else:
+        logs = list(numbers)
+    low, high = min(logs, default=0.0), max(logs, default=0.0)
+    return [(x - low) / (high - low) if high > low else 0.0 for x in logs]
+
+
+def viridis(share: float) -> str:
+    """The colour at a share of the way from dark blue to light green."""
+    at = share * (len(VIRIDIS) - 1)
+    i = min(int(at), len(VIRIDIS) - 2)
+    return mix(VIRIDIS[i], VIRIDIS[i + 1], at - i)
 
 
 def families(settings: Sequence[Setting]) -> list[list[Setting]]:
@@ -82,46 +108,6 @@ def families(settings: Sequence[Setting]) -> list[list[Setting]]:
     for s in settings:
         kin.setdefault(str({k: v for k, v in s.values.items() if k != COEF}), []).append(s)
     return list(kin.values())
-
-
-def draw_lines(ax: Axes, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> None:
-    """Join the means of settings that differ in the coefficient only. `lines`: colour, points."""
-    for color, points in lines:
-        ax.plot(
-            *zip(*points, strict=True), color=color, lw=1.8, alpha=0.6, zorder=2, gid="frontier"
-        )
-
-
-def draw_sft(ax: Axes, level: float, *, line: str, edge: str, size: float, gid: str) -> None:
-    """A star at KL 0 and a line at its level."""
-    ax.axhline(level, color=line, lw=0.8, ls=(0, (4, 3)), zorder=0)
-    ax.plot(
-        [0.0],
-        [level],
-        marker="*",
-        ms=size,
-        color=INK,
-        mec=edge,
-        mew=0.8,
-        ls="none",
-        zorder=5,
-        gid=gid,
-        clip_on=False,
-    )
-
-
-def draw_ring(ax: Axes, at: tuple[float, float], *, size: float = 20, width: float = 1.2) -> None:
-    ax.plot(
-        *([x] for x in at),
-        marker="o",
-        ms=size,
-        mfc="none",
-        mec=INK,
-        mew=width,
-        ls="none",
-        zorder=6,
-        gid="best",
-    )
 
 
 def contrast(a: str, b: str) -> float:

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlhf.compare.figures import page_charts
-from rlhf.compare.figures.frontier import exact_figure
+from rlhf.compare.figures import frontier as charts, over as over_charts
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.statistics import FORMULAS, Fit, fit, gap_path, gold_gains, show
+from rlhf.compare.statistics import FORMULAS, Fit, fit, gold_gains, show
 from rlhf.compare.statistics.along_kl.overoptimisation import LOOSE, MIN_RUNS
 from rlhf.compare.text import settings as texts
 from rlhf.metrics import GOLD
+from rlhf.rundir.words import plural
 
-EXACT = (5.4, 4.4)  # inches
 HEAD = ["curve", "form", "α", "β", "peak (nats)", "points", "R²"]
-NO_GOLD = "There is no gold reward along training, so what proxy gains cannot be held against it."
+NO_GOLD = "Gold reward was not measured during training, so over-optimisation cannot be seen."
 Fits = list[tuple[str, Fit]]  # name of the curve
+
+
+def deciding(view: View) -> list[Chart]:
+    """The frontier of the reward that decides; none where nothing can be drawn."""
+    return [chart for data in _ordered(view)[:1] for chart in _chart(view, data)]
 
 
 def frontier(view: View) -> Section:
@@ -25,66 +29,73 @@ def frontier(view: View) -> Section:
     beside = "; ".join(
         f"beta {r['beta']:g}: {r['share_of_gain']:.1%} of the gain" for r in exact.rows
     )
+    labels = {run.name: s.label for s, run in view.study.members}
     return Section(
         key="frontier",
-        title="Frontier: reward against KL",
-        short="Frontier",
+        title="Settings at the end of training",
+        short="Settings",
         markdown=texts.markdown(view.study),
+        folded=False,
         values={
-            "charts": [_pair(view, data) for data in view.frontiers],
+            "charts": [chart for data in _ordered(view)[1:] for chart in _chart(view, data)],
             "exact": view.chart(
-                exact_figure(exact, EXACT) if exact.rows and exact.curves else None,
-                "Beside the exact frontier",
                 "exact",
-                "Every response is listed, so nothing here is sampled.",
+                "Beside the exact optimum",
+                lambda alt: (
+                    over_charts.exact(exact, labels, view.look, alt)
+                    if exact.rows and exact.curves
+                    else None
+                ),
+                "Every response is listed, so nothing here is sampled. Dashed: best of n of the"
+                " reference.",
                 f"Exact reward against exact KL. {beside}",
             ),
-            "seeded": any(len(s.runs) > 1 for s in settings),
-            "starred": len(view.study.starts) == 1,
             "settings": texts.table(view.study),
             "reading": texts.reading(settings) if settings else "",
         },
     )
 
 
-def _pair(view: View, data: FrontierData) -> list[Chart]:
-    """Against KL, and against its square root."""
+def _ordered(view: View) -> list[FrontierData]:
+    """The reward that decides first."""
+    findings = view.study.findings
+    return sorted(view.frontiers, key=lambda data: findings is None or data.key != findings.key)
+
+
+def _chart(view: View, data: FrontierData) -> list[Chart]:
     alt = f"{data.title}, against KL. " + "; ".join(
         f"{mark.label}: {show(mark.y)} at {show(mark.x)} nats" for mark in data.drawn
     )
-    note = "Dashed: best of n of SFT." if data.best_of_n else ""
-    return [
-        chart
-        for rooted in (False, True)
-        for chart in view.chart(
-            page_charts.frontier(data, rooted=rooted),
-            data.title,
-            f"frontier-{data.key}-{rooted}",
-            note,
-            alt,
-        )
-    ]
+    return view.chart(
+        f"frontier-{data.key}",
+        data.title,
+        lambda text: charts.frontier(data, view.look, view.tooltips, text),
+        "Dashed: best of n of SFT." if data.best_of_n else "",
+        alt,
+    )
 
 
 def over(view: View) -> Section:
     points = [(s, run) for s, run in view.study.members if gold_gains(run)]
     fitted = view.study.gold_fit
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
-    fits, charts = (_best_of_n(view), _gap(view)) if points else ([], [])
+    fits, drawn = (_best_of_n(view), _gap(view)) if points else ([], [])
     if isinstance(fitted, Fit):
         fits = [("all PPO runs", fitted), *fits]
-        charts += view.chart(
-            page_charts.fitted(points, fitted, view.styles),
-            "Gold along KL, and the form of Gao et al.",
+        form = fitted
+        drawn += view.chart(
             "fit",
-            f"All evaluations of all runs, and R(d) = {FORMULAS['rl']} with d = √KL through them.",
+            "Gold gain along training, with Gao et al.'s form",
+            lambda alt: over_charts.fitted(points, form, view.look, alt),
+            f"Line: R(d) = {FORMULAS['rl']}, d = √KL, one curve for all runs of all settings. Its"
+            " peak need not be the KL of the best setting.",
         )
     return Section(
         key="over",
         title="Over-optimisation",
         short="Over-optimisation",
         values={
-            "charts": charts,
+            "charts": drawn,
             "head": HEAD,
             "lines": [_line(name, f) for name, f in fits],
             "note": note_on(fits),
@@ -94,13 +105,12 @@ def over(view: View) -> Section:
 
 
 def _gap(view: View) -> list[Chart]:
-    some = any(len(gap_path(run)) > 1 for _, run in view.study.members)
     return view.chart(
-        page_charts.gap_along_kl(view.study.members, view.styles) if some else None,
-        "What proxy promises and gold does not keep",
         "gap",
-        "Gain in proxy less gain in gold over SFT, each in its own units. A flat line: the two"
-        " rise together. A rising one: gaming.",
+        "Proxy gain minus gold gain",
+        lambda alt: over_charts.gap_along_kl(view.study.members, view.look, alt),
+        "Both over SFT, each in its own units. A flat line: proxy and gold rise together. A rising"
+        " line: proxy rises without gold, the policy games the reward model.",
     )
 
 
@@ -118,7 +128,7 @@ def _line(name: str, f: Fit) -> list[str]:
         f"{value:.3g}" + (f" ({bounds[0]:.3g} to {bounds[1]:.3g})" if bounds else "")
         for value, bounds in ((f.alpha, f.alpha_interval), (f.beta, f.beta_interval))
     )
-    peak = "not told"
+    peak = "none found"
     if f.peak is not None and f.peak_interval is not None:
         low, high = f.peak_interval
         peak = f"{f.peak:.3g} ({low:.3g} to {high:.3g})"
@@ -129,20 +139,20 @@ def note_on(fits: Sequence[tuple[str, Fit]]) -> str:
     """Says where the intervals come from."""
     with_intervals = [name for name, f in fits if f.alpha_interval is not None]
     without = [
-        f"of {name} none ({f.runs} run{'s' if f.runs != 1 else ''}, and {MIN_RUNS} are needed)"
+        f"{name} has none ({plural(f.runs, 'run')}; {MIN_RUNS} are needed)"
         if f.form == "rl"
-        else f"of {name} none (its points share their responses)"
+        else f"{name} has none (its points share their responses)"
         for name, f in fits
         if f.alpha_interval is None
     ]
-    over = [f"of {' and '.join(with_intervals)} over whole runs"] if with_intervals else []
+    over = [f"{' and '.join(with_intervals)}: over whole runs"] if with_intervals else []
     loose = (
-        " Where R² is low no one curve holds for these runs."
+        " A low R² means that no single curve describes these runs."
         if any(f.r2 < LOOSE for _, f in fits)
         else ""
     )
     return (
-        f"95 % intervals in brackets: {'; '.join(over + without)}. A peak is told where it lies"
-        f" among the data, R² is at least {LOOSE:g} and β is above 0 beyond chance. Gao et al.,"
-        f" arXiv 2210.10760; log is the natural one.{loose}"
+        f"In brackets: 95 % confidence intervals ({'; '.join(over + without)}). A peak is given"
+        f" only within the data, with R² of at least {LOOSE:g} and β clearly above 0. Gao et al.,"
+        f" arXiv 2210.10760; log is natural.{loose}"
     )

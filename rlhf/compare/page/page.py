@@ -9,10 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlhf.compare.figures.style import themes
+from rlhf.compare.figures import vega
+from rlhf.compare.figures.style import swept, themes
 from rlhf.compare.page.section import Section, View
-from rlhf.compare.page.tooltips import SHAPES
 from rlhf.compare.statistics import say
+from rlhf.compare.text.settings import bare
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -32,16 +33,17 @@ def write(path: Path, view: View, sections: Sequence[Section]) -> None:
         "say": say,
         "parts": parts,
         "fixed": fixed,
+        "bare": bare,
         "called": partial(called, shorts),
     }
     environment.tests["numeric"] = numeric
     swatches = {
-        label: swatch(f"--c{i}", marker)
-        for i, (label, (_, marker)) in enumerate(view.styles.items())
+        label: swatch(f"--c{i}", shape) for i, (label, (_, shape)) in enumerate(view.styles.items())
     }
     templates = [
         (s, environment.get_template(f"{s.key}.html")) for s in sections if s.values is not None
     ]
+    legend = {"swatches": swatches, "folded": view.many, "ramp": ramp(view)}
     text = environment.get_template("report.html").render(
         title=study.directory.name,
         counts=(len(study.runs) - len(study.unfinished), len(study.runs)),
@@ -50,8 +52,12 @@ def write(path: Path, view: View, sections: Sequence[Section]) -> None:
             for i, pair in enumerate(themes([colour for colour, _ in view.styles.values()]))
         ],
         swatches=swatches,
-        sections=[(s, Markup(part.render(s.values, swatches=swatches))) for s, part in templates],
-        marks=view.tooltips,
+        sections=[
+            (s, Markup(part.render(s.values, swatches=swatches, legend=legend)))
+            for s, part in templates
+        ],
+        many=view.many,
+        vega=Markup(vega.script()),
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     )
@@ -59,23 +65,37 @@ def write(path: Path, view: View, sections: Sequence[Section]) -> None:
     path.write_text(text, encoding="utf-8", errors="replace")
 
 
-def swatch(colour: str, marker: str) -> Markup:
+def ramp(view: View) -> list[tuple[str, str]]:
+    """The colour scale of a swept number: (number, colour variable) of some of its values, evenly
+    chosen, the ends among them. Empty where something else varied."""
+    settings = view.study.settings
+    numbers = swept(settings)
+    if len(numbers) < 3:
+        return []
+    order = sorted(range(len(numbers)), key=lambda i: numbers[i])
+    step = max((len(order) - 1) // 6, 1)
+    some = [*order[:-1:step][:6], order[-1]]
+    return [(f"{numbers[i]:.2g}", f"--c{i}") for i in some]
+
+
+def swatch(colour: str, shape: str) -> Markup:
     """A setting's mark as it stands in the charts."""
-    shape = Markup(
-        '<svg class="swatch" viewBox="-6 -6 12 12" aria-hidden="true"><path d="{}"'
+    svg = Markup(
+        '<svg class="swatch" viewBox="-1.2 -1.2 2.4 2.4" aria-hidden="true"><path d="{}"'
         ' fill="var({})"/></svg>'
     )
-    return shape.format(SHAPES[marker], colour)
+    return svg.format(shape, colour)
 
 
 def called(shorts: Mapping[str, str], text: str) -> Markup:
     """A name in a table's first column; of a setting also the short one, for narrow screens.
     `shorts`: a setting's label -> its short name."""
-    label, best, _ = text.partition(" (best)")
+    label = bare(text)
+    mark = text.removeprefix(label)
     if shorts.get(label, label) == label:
         return Markup("{}").format(text)
     return Markup('<span class="full">{}</span><span class="brief">{}</span>{}').format(
-        label, shorts[label], best
+        label, shorts[label], mark
     )
 
 

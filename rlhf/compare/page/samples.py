@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf.compare.read import Run, value
-from rlhf.compare.statistics import Study
+from rlhf.compare.statistics import Setting, Study
 from rlhf.metrics import KL
 from rlhf.rundir.read import Lines, number
 
 PROMPTS = 6
+COLUMNS = 8  # settings
 WIDE = 160  # characters
 STRONG = 4.0  # nats of a token at which the shade is full
 
@@ -68,8 +69,9 @@ def samples(run: Run, *, first: bool = False) -> list[dict[str, Any]]:
 
 def side_by_side(study: Study, most: int = PROMPTS) -> list[Sample]:
     """Up to `most` prompts that every setting's first run with samples has answered, under SFT
-    and under each."""
-    ended = {s.label: rows for s in study.settings if (rows := first_of(s.runs))}
+    and under each; of many settings the leader and a few from the lowest to the highest KL."""
+    shown = _shown(study)
+    ended = {s.label: rows for s in shown if (rows := first_of(s.runs))}
     sft = first_of([run for _, run in study.members], at_start=True)
     columns = ({"SFT": sft} if sft and len(study.starts) == 1 else {}) | ended
     prompts = dict.fromkeys(row["prompt"] for row in next(iter(ended.values()), []))
@@ -85,6 +87,17 @@ def side_by_side(study: Study, most: int = PROMPTS) -> list[Sample]:
         )
         for p in shared[:most]
     ]
+
+
+def _shown(study: Study) -> list[Setting]:
+    """All settings, or of many the leader and some others, evenly chosen by their KL."""
+    if len(study.settings) <= COLUMNS:
+        return list(study.settings)
+    far = sorted(study.settings, key=lambda s: s[KL].mean)
+    steps = COLUMNS - 2
+    chosen = [far[round(i * (len(far) - 1) / steps)] for i in range(steps + 1)]
+    leader = [study.verdict.leader] if study.verdict is not None else []
+    return [s for s in study.settings if s in chosen or s in leader]
 
 
 def first_of(runs: Sequence[Run], *, at_start: bool = False) -> list[dict[str, Any]]:

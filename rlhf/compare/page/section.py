@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rlhf.compare.figures import vega
 from rlhf.compare.figures.frontier_data import FrontierData, frontiers
+from rlhf.compare.figures.look import Look, page_look
 from rlhf.compare.figures.style import Styles, styles_of
-from rlhf.compare.figures.svg import LINE, MARK, inline
-from rlhf.compare.page.tooltips import Mark, marks, spoken
+from rlhf.compare.page.marks import marks
 from rlhf.compare.statistics import Study
 from rlhf.compare.text.answer import Answer, answer
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+MANY = 12  # settings from which on the page folds its later sections and its legend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,28 @@ class Section:
     short: str = ""  # in the page's list of sections; "" leaves it out of there
     markdown: str = ""
     values: Mapping[str, Any] | None = None
+    folded: bool = True  # where there are many settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
+    key: str
     title: str
     note: str
-    svg: str
+    spec: vega.Spec
+
+    @property
+    def small(self) -> bool:
+        return self.spec.get("height") == vega.SHORT
+
+    @property
+    def json(self) -> str:
+        return vega.embedded(self.spec)
+
+    @property
+    def svg(self) -> str:
+        """For paper, and for where no script runs."""
+        return vega.to_svg(self.spec, self.key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,30 +60,28 @@ class View:
     answer: Answer
     frontiers: Sequence[FrontierData]
     styles: Styles
-    tooltips: Mapping[str, Mark]  # by the key of a mark
+    tooltips: Mapping[str, vega.Mark]  # by the key of a mark
 
     @cached_property
-    def colours(self) -> dict[str, str]:
-        """hex -> CSS variable"""
-        return {colour: f"--c{i}" for i, (colour, _) in enumerate(self.styles.values())}
+    def look(self) -> Look:
+        return page_look(self.styles)
 
-    @cached_property
-    def names(self) -> dict[str, str]:
-        """The name of each mark, and of each line of a run, by gid."""
-        return {f"{MARK}{key}": spoken(mark) for key, mark in self.tooltips.items()} | {
-            f"{LINE}{k}": m["title"] for k, m in self.tooltips.items()
-        }
+    @property
+    def many(self) -> bool:
+        return len(self.styles) > MANY
 
     def chart(
-        self, figure: Figure | None, title: str, name: str, note: str = "", alt: str = ""
+        self,
+        key: str,
+        title: str,
+        draw: Callable[[str], vega.Spec | None],
+        note: str = "",
+        alt: str = "",
     ) -> list[Chart]:
-        """The figure as SVG with its words; none where there is no figure. `name` tells its ids
-        from those of the others."""
-        if figure is None:
-            return []
-        alt = alt or f"{title}. {note}"
-        svg = inline(figure, name=name, alt=alt, marks=self.names, colours=self.colours)
-        return [Chart(title=title, note=note, svg=svg)]
+        """The chart that `draw` makes with its alternative text; none where it makes none."""
+        spec = draw(alt or f"{title}. {note}")
+        key = "".join(c if c.isalnum() else "-" for c in key)
+        return [] if spec is None else [Chart(key=key, title=title, note=note, spec=spec)]
 
 
 def view_of(study: Study) -> View:

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlhf.compare.figures import iterations, searches as search_figures
-from rlhf.compare.figures.svg import MUTED
-from rlhf.compare.page.frontier import frontier, over
+from rlhf.compare.figures.vega import Spec
+from rlhf.compare.page.frontier import deciding, frontier, over
 from rlhf.compare.page.samples import side_by_side
 from rlhf.compare.page.section import Chart, Section, View
 from rlhf.compare.read import Crossing, Run, Search, named, revisions, series, shared, versions
@@ -17,23 +16,24 @@ from rlhf.compare.statistics import BUDGETS, RULES, Study
 from rlhf.compare.text import report, results, searches
 from rlhf.compare.text.settings import differs
 from rlhf.compare.text.tables import plain
-from rlhf.metrics import VITALS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from rlhf.metrics import VITALS, Shown
 
 
 def _answer(view: View) -> Section:
-    study, paragraphs = view.study, list(map(plain, view.answer.paragraphs))
+    study, (verdict, *rest) = view.study, list(map(plain, view.answer.paragraphs))
     picture = (
         f"![Reward against KL for each setting of {plain(study.directory.name)}](frontier.png)"
     )
     return Section(
         key="answer",
-        title="The answer",
-        markdown="\n\n".join([*paragraphs, *([picture] if view.frontiers else [])]),
+        title="Verdict",
+        folded=False,
+        markdown="\n\n".join([f"**{verdict}**", *([picture] if view.frontiers else []), *rest]),
         values={
             "answer": view.answer,
+            "charts": deciding(view),
+            "seeded": any(len(s.runs) > 1 for s in study.settings),
+            "starred": len(study.starts) == 1,
             "total": len(study.runs),
             "unfinished": [(r.name, r.status, r.error or "") for r in study.unfinished],
         },
@@ -42,18 +42,16 @@ def _answer(view: View) -> Section:
 
 def _search(view: View) -> Section:
     study = view.study
-    looks = {
-        run.directory: view.styles[s.label] for s in study.settings for run in (*s.runs, *s.copies)
-    }
+    labels = {run.directory: s.label for s in study.settings for run in (*s.runs, *s.copies)}
 
-    def style(run: Run | None) -> tuple[str, str]:
-        return looks.get(run.directory, (MUTED, "o")) if run is not None else (MUTED, "o")
+    def label(run: Run | None) -> str:
+        return labels.get(run.directory, "") if run is not None else ""
 
     parts = [
         {
             "name": one.name,
             "sentences": searches.sentences(one),
-            "charts": _search_chart(one, style, view),
+            "charts": _search_chart(one, label, view),
             "tables": searches.tables(one),
             "note": searches.note(one),
         }
@@ -68,23 +66,27 @@ def _search(view: View) -> Section:
     )
 
 
-def _search_chart(one: Search | Crossing, style: search_figures.Style, view: View) -> list[Chart]:
+def _search_chart(one: Search | Crossing, label: search_figures.Label, view: View) -> list[Chart]:
     if isinstance(one, Crossing):
-        figure: Figure | None = search_figures.curve(one, style)
+        crossing = one
         title = f"{named(one.objective)} against {one.setting}"
         note = "± one standard error." + (" The band is the tolerance." * (one.tolerance > 0))
+
+        def draw(alt: str) -> Spec | None:
+            return search_figures.curve(crossing, label, view.look, view.tooltips, alt)
     else:
-        figure = search_figures.figure(one, style)
+        search = one
         title = f"{named(next(iter(one.goals)))} by trial"
         note = "The line is the best so far."
         if len(one.goals) == 2:
             title = " against ".join(map(named, one.goals))
-            note = (
-                "The line is the Pareto front; pale marks are trials that it beats. Colours as in"
-                " the frontier below."
-            )
+            note = "The line is the Pareto front; pale marks are trials that it beats."
+
+        def draw(alt: str) -> Spec | None:
+            return search_figures.chart(search, label, view.look, view.tooltips, alt)
+
     alt = f"{title}. {searches.sentences(one)}"
-    return view.chart(figure, title[0].upper() + title[1:], f"search-{one.name}", note, alt)
+    return view.chart(f"search-{one.name}", title[0].upper() + title[1:], draw, note, alt)
 
 
 def _matched(view: View) -> Section:
@@ -93,30 +95,33 @@ def _matched(view: View) -> Section:
         key="matched",
         title="At matched KL",
         short="At matched KL",
+        folded=False,
         markdown=results.matched(view.study),
         values={
             "budgets": BUDGETS,
             # the reward that decides comes first
             "matched": sorted(tables, key=lambda m: findings is None or m.key != findings.key),
+            "reading": results.READING,
+            "short": results.SHORT,
             "shortened": any(c.short for m in tables for _, cells in m.rows for c in cells),
         },
     )
 
 
 def _controllers(view: View) -> Section:
-    steering, styles = view.study.steering, view.styles
+    steering, look = view.study.steering, view.look
     charts = [
         *view.chart(
-            iterations.coefficient(steering, styles),
-            "Coefficient",
-            "iterations-Coefficient",
-            "A line a run: point at one, or go there with Tab and the arrow keys, to read which.",
+            "coefficient",
+            "KL coefficient",
+            lambda alt: iterations.coefficient(steering, look, alt),
+            "One line per run.",
         ),
         *view.chart(
-            iterations.kl_over_iterations(steering, styles),
-            "KL of the rollouts",
-            "iterations-KL of the rollouts",
-            "A line a run. Dashed: the controllers' targets.",
+            "kl",
+            "KL of the training rollouts",
+            lambda alt: iterations.kl_over_iterations(steering, look, alt),
+            "One line per run. Dashed: the controllers' targets.",
         ),
     ]
     return Section(
@@ -127,6 +132,7 @@ def _controllers(view: View) -> Section:
         values={
             "charts": charts,
             "head": results.HELD,
+            "note": results.STEERED,
             "lines": results.held(view.study),
         },
     )
@@ -134,22 +140,27 @@ def _controllers(view: View) -> Section:
 
 def _health(view: View) -> Section:
     study = view.study
-    charts = []
-    for what in VITALS:
-        ends = [
-            f"{s.label} ends at {what.transform(points[-1][1]):.3g}"
-            for s in study.settings
-            if (points := next((p for run in s.runs if (p := series(run, *what.keys))), []))
-        ]
-        figure = iterations.vital(study.members, what, view.styles)
-        alt = f"{what.label} by iteration. {'; '.join(ends)}."
-        charts += view.chart(figure, what.label, f"health-{what.label}", alt=alt)
+    charts = [chart for what in VITALS for chart in _vital(view, what)]
     return Section(
         key="health",
         title="Training health",
         short="Health",
         markdown=results.health(study),
         values={"sick": study.sick, "well": study.well, "rules": RULES, "charts": charts},
+    )
+
+
+def _vital(view: View, what: Shown) -> list[Chart]:
+    ends = [
+        f"{s.label} ends at {what.transform(points[-1][1]):.3g}"
+        for s in view.study.settings
+        if (points := next((p for run in s.runs if (p := series(run, *what.keys))), []))
+    ]
+    return view.chart(
+        f"health-{what.label}",
+        what.label,
+        lambda alt: iterations.vital(view.study.members, what, view.look, alt),
+        alt=f"{what.label} by iteration. {'; '.join(ends)}.",
     )
 
 

@@ -19,7 +19,7 @@ class Evaluation:
     are nan."""
 
     iteration: float  # updates behind this policy; whole, or between two
-    kl: float  # nats a response, never below 0
+    kl: float  # nats per response, never below 0
     reward: float
     reward_se: float
     kl_se: float = math.nan
@@ -31,7 +31,7 @@ class Kept:
     """The best of n responses of the SFT policy."""
 
     n: int
-    kl: float  # log n - (n - 1) / n, nats a response
+    kl: float  # log n - (n - 1) / n, nats per response
     rewards: dict[str, float]  # by key, the unbiased estimate
     errors: dict[str, float] = field(default_factory=dict)  # by key, its standard error
 

@@ -29,18 +29,9 @@ from rlhf.compare.statistics.intervals import (
     setting_interval,
     sft_interval,
 )
-from rlhf.compare.statistics.rivals import Rival, better_before, rival
-from rlhf.compare.statistics.settings import (
-    ABSENT,
-    NOTHING,
-    Estimate,
-    Setting,
-    column,
-    ending,
-    order,
-    show,
-    single,
-)
+from rlhf.compare.statistics.means import NOTHING, Estimate, show, single
+from rlhf.compare.statistics.rivals import Rival, rival
+from rlhf.compare.statistics.settings import ABSENT, Setting, column, ending, label_of, order
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,
@@ -66,9 +57,9 @@ __all__ = [
     "Findings",
     "Fit",
     "Interval",
-    "Matched",
     "LIKE",
     "Margin",
+    "Matched",
     "NOTHING",
     "Nearer",
     "RISEN",
@@ -84,16 +75,16 @@ __all__ = [
     "Study",
     "THESE",
     "Verdict",
-    "better_before",
     "column",
-    "ending",
     "brief",
+    "ending",
     "evaluated",
     "fit",
     "gain",
     "gap_path",
     "gold_gains",
     "interval",
+    "label_of",
     "order",
     "rival",
     "run_interval",

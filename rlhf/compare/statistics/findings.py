@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import UNKNOWN, Interval
 from rlhf.compare.statistics.intervals import gain
-from rlhf.compare.statistics.settings import Estimate, Setting, ending, single
+from rlhf.compare.statistics.means import Estimate, single
+from rlhf.compare.statistics.settings import Setting, ending
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
@@ -45,8 +46,7 @@ class Findings:
 
     @property
     def best(self) -> Setting:
-        """The setting with the highest mean, whatever can be claimed of it, of those whose
-        responses end, if any setting's do."""
+        """The setting with the highest mean, whatever can be claimed of it."""
         return self.verdict.leader
 
     @property
@@ -70,7 +70,8 @@ class Findings:
 
 def find(settings: Sequence[Setting]) -> Findings | None:
     """The findings of a sweep; None where no setting has a finite reward."""
-    verdict, top = judge(ending(settings)), highest(settings, PROXY)
+    able = ending(settings)  # of those whose responses end, if any setting's do
+    verdict, top = judge(able), highest(able, PROXY)
     if verdict is None:
         return None
     # without gold there are no falls

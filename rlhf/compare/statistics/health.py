@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from rlhf.compare.read import Run, final, series
-from rlhf.compare.statistics.endings import FEWER, UNENDED, never_ends
 from rlhf.compare.statistics.findings import CLEAR
-from rlhf.compare.statistics.settings import Setting
+from rlhf.compare.statistics.settings import FEWER, UNENDED, Setting, never_ends
 from rlhf.compare.statistics.step_response import steering
 from rlhf.metrics import ENDED, ENTROPY, GOLD, KL, LENGTH, PROXY, SCORE
 from rlhf.rundir.read import number
@@ -131,7 +130,7 @@ def entropy_collapse(run: Run) -> str | None:
         return None
     start, end = entropy[0][1], entropy[-1][1]
     sentence = (
-        f"Entropy fell from {start:.3g} to {end:.2g} nats a token: the policy"
+        f"Entropy fell from {start:.3g} to {end:.2g} nats per token: the policy"
         " says nearly the same thing every time."
     )
     return sentence if end < COLLAPSED * start else ""
@@ -160,15 +159,18 @@ def kl_blow_up(run: Run) -> str | None:
     end, steered = median(kl), steering(run)
     if steered.unit == "sequence":
         goal = steered.target
-        sentence = f"KL ended at {end:.3g} nats, {end / goal:.1f} times the target of {goal:g}."
+        sentence = (
+            f"The KL of the last rollouts (median {end:.3g} nats) is {end / goal:.1f} times the"
+            f" target of {goal:g}."
+        )
         return sentence if end > OFF_TARGET * goal else ""
     entropy, length = series(run, f"eval/{ENTROPY}"), series(run, f"eval/{LENGTH}")
     if not entropy or not length:
         return None
     own = entropy[0][1] * length[0][1]
     sentence = (
-        f"KL ended at {end:.3g} nats; SFT's own responses carry about {own:.2g}, so SFT would"
-        " practically never write what this writes."
+        f"The KL of the last rollouts (median {end:.3g} nats) is far above the entropy of SFT's own"
+        f" responses ({own:.2g} nats): SFT would almost never write these responses."
     )
     return sentence if end > SURPRISE * own else ""
 
@@ -179,7 +181,7 @@ def reward_at_clip(run: Run) -> str | None:
         return None
     sentence = (
         f"{fmean(clipped):.0%} of the scores were cut by reward_clip"
-        f" ({run.config.get('scorer.reward_clip', '?')}): PPO cannot see above it."
+        f" ({run.config.get('scorer.reward_clip', '?')}): PPO cannot tell higher scores apart."
     )
     return sentence if fmean(clipped) > CLIPPED else ""
 

@@ -32,7 +32,8 @@ from rlhf.compare.statistics.estimates import (
     critical,
     interval,
 )
-from rlhf.compare.statistics.settings import NOTHING, Estimate, Setting, column
+from rlhf.compare.statistics.means import NOTHING, Estimate
+from rlhf.compare.statistics.settings import Setting, column
 from rlhf.metrics import KL
 from rlhf.rundir.read import number
 

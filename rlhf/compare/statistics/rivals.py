@@ -63,19 +63,6 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     return _rival(best, second, key, at_best_end=False, means=count)
 
 
-def better_before(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
-    """Of the settings that are clearly better at the KL of their own end than the best was
-    there, the one with the most reward."""
-    count = len(settings)
-    others = (s for s in settings if s is not best)
-    rivals = (_rival(best, s, key, at_best_end=False, means=count) for s in others)
-    return max(
-        (r for r in rivals if r is not None and r.clear and r.difference.mean < 0),
-        key=lambda r: r.theirs.mean,
-        default=None,
-    )
-
-
 def _rival(
     best: Setting, other: Setting, key: str, *, at_best_end: bool, means: int
 ) -> Rival | None:

@@ -6,38 +6,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean, stdev
+from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf.compare.read import Run, final, final_se, fingerprints, value
-from rlhf.compare.statistics.endings import never_ends
-from rlhf.compare.statistics.estimates import plus_minus
+from rlhf.compare.read import Run, final, final_se, fingerprints, series, value
+from rlhf.compare.statistics.means import NOTHING, Estimate, over_runs, same_thing
 from rlhf.config.stages import decides
-from rlhf.metrics import AVERAGED, GOLD, PROXY
+from rlhf.metrics import AVERAGED, ENDED, GOLD, PROXY
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_value
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over the runs of a setting. What is not known is nan."""
-
-    mean: float
-    std: float  # over runs, n - 1 in the denominator; nan for one run
-    se: float  # of the mean
-    n: int  # finite values
-    lost: int = 0  # values that were not finite
-
-
-NOTHING = Estimate(math.nan, math.nan, math.nan, 0)
-
-
-def single(value: float, se: float) -> Estimate:
-    return Estimate(value, math.nan, se, 1)
+UNENDED = 0.5  # share of responses without EOS
+FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway are no sickness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,35 +43,20 @@ class Setting:
         return 2 * sum(map(never_ends, self.runs)) > len(self.runs)
 
 
+def never_ends(run: Run) -> bool:
+    """Whether most of the final policy's responses to held-out prompts have no EOS, and fewer than
+    half as many have one as of SFT's."""
+    ended = series(run, f"eval/{ENDED}")
+    if not ended:
+        return False
+    start, end = ended[0][1], ended[-1][1]
+    return 1 - end > UNENDED and end < FEWER * start
+
+
 def ending(settings: Sequence[Setting]) -> Sequence[Setting]:
     """The settings whose responses end; all where none's do. Only these are called best: gold reads
     what is there, and does not see that a response never ended."""
     return [s for s in settings if not s.never_ends] or settings
-
-
-def over_runs(values: Sequence[float], ses: Sequence[float]) -> Estimate:
-    """Mean over runs that differ in the seed only: std / sqrt(n), or for one run its own standard
-    error of the evaluation, from `ses` (nan if unknown)."""
-    kept = [(v, se) for v, se in zip(values, ses, strict=True) if math.isfinite(v)]
-    n, lost = len(kept), len(values) - len(kept)
-    if n == 0:
-        return replace(NOTHING, lost=lost)
-    if n == 1:
-        return replace(single(*kept[0]), lost=lost)
-    std = stdev(v for v, _ in kept)
-    return Estimate(fmean(v for v, _ in kept), std, std / math.sqrt(n), n, lost)
-
-
-def same_thing(values: Sequence[float], ses: Sequence[float]) -> Estimate:
-    """One quantity reported by several runs (the SFT policy's reward): no more certain for being
-    repeated."""
-    kept, known = (list(filter(math.isfinite, those)) for those in (values, ses))
-    return single(fmean(kept), max(known, default=math.nan)) if kept else NOTHING
-
-
-def show(estimate: Estimate) -> str:
-    """1.924 ± 0.031, with two digits of the standard error."""
-    return plus_minus(estimate.mean, estimate.se)
 
 
 def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
@@ -169,6 +136,12 @@ def reward_keys(runs: Sequence[Run]) -> list[str]:
         if k.startswith("reward/") and not k.endswith("_se") and number(run.summary[k]) is not None
     }
     return sorted(reported, key=lambda k: (k != PROXY, k != GOLD, k))
+
+
+def label_of(setting: Setting, run: Run) -> str:
+    """kl.coef=0.1, seed 0"""
+    seed = run.config.get("seed")
+    return setting.label + (f", seed {seed}" if seed is not None else "")
 
 
 def _seed(run: Run) -> str:

@@ -14,8 +14,8 @@ from rlhf.compare.statistics.along_kl.matched import Matched, Nearer, matched
 from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gold_gains, gold_start
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
+from rlhf.compare.statistics.means import NOTHING
 from rlhf.compare.statistics.settings import (
-    NOTHING,
     Setting,
     copied,
     differing,
@@ -75,6 +75,11 @@ class Study:
     manifests: Sequence[dict[str, Any]]
 
     @property
+    def verdict(self) -> Verdict | None:
+        """Which setting is best, and which may be; None where no finished run has a reward."""
+        return self.findings.verdict if self.findings is not None else None
+
+    @property
     def deciding(self) -> Matched | None:
         """The reward that decides, at every budget; None where there is nothing to rank."""
         return next((m for m in self.matched if self.findings and m.key == self.findings.key), None)
@@ -87,11 +92,6 @@ class Study:
         return self.deciding.nearer(
             self.findings.best.label, among={s.label for s in ending(self.settings)}
         )
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """Which setting is best, and which may be; None where no finished run has a reward."""
-        return self.findings.verdict if self.findings is not None else None
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from rlhf.compare.read import Run, series, value
+from rlhf.compare.read import Run, named, series, value
 from rlhf.compare.statistics import (
     BORROWED,
     EVALUATION,
@@ -18,7 +18,6 @@ from rlhf.compare.statistics import (
     Rival,
     Setting,
     Study,
-    better_before,
     brief,
     ending,
     evaluated,
@@ -27,8 +26,10 @@ from rlhf.compare.statistics import (
     setting_interval,
     sft_interval,
 )
-from rlhf.compare.text.headline import headline, title
-from rlhf.metrics import GOLD, KL, PROXY, SECONDS
+from rlhf.compare.text.endless import endless, left_out
+from rlhf.compare.text.rival import at_equal_kl
+from rlhf.compare.text.verdict import verdict_sentences
+from rlhf.metrics import GOLD, PROXY, SECONDS
 from rlhf.rundir.words import duration
 
 UNDERWAY = 0.8  # of its training: a setting that passed a KL before has not had its best there
@@ -37,114 +38,106 @@ MANY = 4  # settings from which on the best is worth a warning
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The first words of page, report, terminal and MLflow, all the same."""
+    """The first words of page, report, terminal and MLflow, all the same: the verdict, and what
+    it rests on."""
 
     headline: str
+    comparison: str = ""
     cost: str = ""
     gaming: str = ""
     confidence: str = ""
-    title: str = "Reward against KL"  # the headline in short, over the picture
+
+    @property
+    def rest(self) -> list[str]:
+        return [part for part in (self.comparison, self.cost, self.gaming, self.confidence) if part]
 
     @property
     def paragraphs(self) -> list[str]:
-        return [part for part in (self.headline, self.cost, self.gaming, self.confidence) if part]
+        return [self.headline, *self.rest]
 
 
 def answer(study: Study) -> Answer:
     """The answer of a comparison, or that there is none yet."""
-    findings, settings = study.findings, study.settings
+    findings = study.findings
     if findings is None:
-        nothing = "No finished run reports a finite reward: there is nothing to rank."
-        return Answer(headline=nothing if settings else "No run of this sweep has finished yet.")
+        return Answer(headline=verdict_sentences(study))
     best, key = findings.best, findings.key
-    there, gain = setting_interval(best, key), findings.gain
-    able = ending(settings)
-    other, before = rival(best, able, key), better_before(best, able, key)
-    if before and other and not other.at_best_end and other.setting is before.setting:
-        before = None  # the headline says it
-    rivals = [r for r in (other, before) if r is not None]
-    shown = [there, gain, *(i for r in rivals for i in (r.ours, r.theirs, r.difference))]
-    luck = (
-        f" The best of {len(settings)} settings is also the luckiest: expect a little less of it in"
-        " new runs."
-    ) * (len(settings) >= MANY)
+    other = None if best.never_ends else rival(best, ending(study.settings), key)
+    there = setting_interval(best, key)
+    beside = [other.ours, other.theirs, other.difference] if other is not None else []
+    shown = [i for i in (there, findings.gain, *beside) if i.n]
     return Answer(
-        headline=headline(study, findings, there, other, before),
-        cost=(_gained(findings, gain) * (not best.never_ends) + _cost(best, study.runs)).strip(),
+        headline=verdict_sentences(study),
+        comparison=endless(study, findings)
+        if best.never_ends
+        else f"{at_equal_kl(study, best, key, other)} {left_out(study, findings)}".strip(),
+        cost=f"{_gained(findings)} {_cost(best, study.runs)}".strip(),
         gaming=over_optimisation(findings),
-        confidence=_confidence([i for i in shown if i.n])
-        + _near(best, other) * (not best.never_ends)
-        + luck,
-        title=title(study, findings, other),
+        confidence=" ".join(filter(None, (_confidence(shown), _near(best, other), _luck(study)))),
     )
 
 
-def _gained(findings: Findings, gain: Interval) -> str:
-    if not math.isfinite(gain.mean):
+def _gained(findings: Findings) -> str:
+    over = findings.gain
+    if not math.isfinite(over.mean) or findings.best.never_ends:
         return ""
-    less = replace(gain, mean=-gain.mean, low=-gain.high, high=-gain.low)
-    change = f"gained {say(gain)}" if gain.mean >= 0 else f"lost {say(less)}"
-    base, name = (
-        brief(sft_interval(findings.best, findings.key)),
-        findings.key.removeprefix("reward/"),
-    )
-    return f"Against SFT ({base}) it {change} of {name} reward. "
+    less = replace(over, mean=-over.mean, low=-over.high, high=-over.low)
+    change = f"{say(over)} more" if over.mean >= 0 else f"{say(less)} less"
+    base = brief(sft_interval(findings.best, findings.key))
+    return f"That is {change} {named(findings.key)} than SFT's {base}."
 
 
 def _near(best: Setting, other: Rival | None) -> str:
-    """The words on how near the two were to one KL."""
+    """Says how near the two were to one KL."""
     if other is None:
         return ""
-    near = " Runs that came within a tenth of that KL count as there." if other.short else ""
-    if other.matched < other.ended and not other.at_best_end:
-        near += (
-            f" Only {other.matched} of the {other.ended} runs that ended there can be held against"
-            " the other."
-        )
+    parts = []
+    if other.short:
+        parts.append("A run that came within a tenth of that KL is read at its furthest.")
     if other.share < UNDERWAY:
         who = other.setting if other.at_best_end else best
-        near += (
-            f" {who.label} was there with {other.share:.0%} of its training done: with more, it"
-            " might have had more at that KL."
+        parts.append(
+            f"{who.label} had {other.share:.0%} of its training done at that KL; a longer or slower"
+            " run may have more reward there."
         )
-    return near
+    return " ".join(parts)
+
+
+def _luck(study: Study) -> str:
+    """A word on the highest of many noisy means."""
+    count = len(study.settings)
+    return f"The highest mean of {count} overstates what new runs will reach." * (count >= MANY)
 
 
 def _confidence(shown: Sequence[Interval]) -> str:
-    """Says where the intervals of the headline come from: its numbers', and that of their
-    difference."""
+    """Says where the intervals come from."""
     sources = {i.source for i in shown}
     if sources <= {""}:
-        return "No noise was measured, so nothing says how sure this is."
+        return "No error was measured, so nothing says how sure these numbers are."
     counts = " and ".join(map(str, sorted({i.n for i in shown if i.source == SEEDS})))
     parts = []
     if SEEDS in sources:
-        parts.append(f"over {counts} seeds by Student's t, differences by Welch's")
+        parts.append(f"over {counts} seeds (Student's t; of differences Welch's t)")
     if EVALUATION in sources:
         parts.append(
-            "where there is one seed, by the noise of its evaluation, which says nothing of how"
-            " much other seeds would differ"
+            "of the evaluation alone where there is one seed (other seeds may differ by more)"
         )
     if BORROWED in sources:
-        parts.append(
-            "of a difference of one seed and several, with the one taken to vary as the several do"
-        )
+        parts.append("of one seed less several with the variance of the several")
     like = any(i.prompts == LIKE for i in shown)
     return (
-        f"In brackets: 95 % intervals, {'; '.join(parts)}."
-        + " A setting's own is for prompts like these, a difference is at these prompts." * like
-        + " Where there are no brackets, the noise of a single seed was not measured."
-        * ("" in sources)
+        f"Brackets are 95 % confidence intervals: {', '.join(parts)}."
+        + " Those of one setting hold for prompts like these, those of a difference for these"
+        " prompts." * like + " Numbers without brackets have no measured error." * ("" in sources)
     )
 
 
 def _cost(best: Setting, runs: Sequence[Run]) -> str:
     seconds, every = _seconds(best.runs), _seconds(runs)
-    nats = f"{say(setting_interval(best, KL))} nats of KL a response"
-    parts = [nats] if math.isfinite(best[KL].mean) else []
-    parts += [f"{duration(fmean(seconds))} a run"] if seconds else []
-    whole = f"; all {len(every)} runs took {duration(sum(every))} in sum" if every else ""
-    return f"It cost {' and '.join(parts)}{whole}." if parts else ""
+    if not every:
+        return ""
+    one = f"A run of it took {duration(fmean(seconds))}; " if seconds else ""
+    return f"{one}all {len(every)} runs took {duration(sum(every))} in all."
 
 
 def _seconds(runs: Sequence[Run]) -> list[float]:
@@ -154,36 +147,29 @@ def _seconds(runs: Sequence[Run]) -> list[float]:
 def over_optimisation(findings: Findings) -> str:
     """Whether gold fell while proxy rose: between settings, and along training."""
     if findings.key != GOLD:
-        return (
-            "There is no gold reward here, so over-optimisation cannot be seen; proxy alone does"
-            " not show it."
-        )
+        return "Gold reward was not measured, so over-optimisation cannot be seen."
     along, top = _along(findings), findings.top
     if findings.gamed is None and along:
-        return f"Over-optimisation is visible along training.{along}"
+        return f"Over-optimisation shows during training: {along}"
     if top is None:
-        return "No reward model took part, so there was nothing to over-optimise."
+        return "PPO maximised no reward model, so there was none to over-optimise."
     if not math.isfinite(findings.drop.mean):
         return (
-            f"{top.label} has the highest proxy reward and no finite gold reward: whether it"
-            " over-optimised cannot be seen."
+            f"{top.label} has the highest proxy reward and no finite gold reward, so"
+            " over-optimisation cannot be seen."
         )
     if findings.gamed is not None:
-        return _between(findings, findings.gamed) + along
+        return f"{_between(findings, findings.gamed)} {along[:1].upper()}{along[1:]}".strip()
     if not findings.alone:
         return (
-            "No over-optimisation is visible: the setting with the highest proxy reward has the"
-            " highest gold reward too."
+            "No over-optimisation: the setting with the highest proxy reward has the highest gold"
+            " reward too."
         )
     if not any(len(series(run, f"eval/{GOLD}")) > 1 for run in top.runs):
         return (
-            "With one setting, and no gold reward along its training, over-optimisation cannot"
-            " be seen."
+            "One setting, without gold reward during its training, cannot show over-optimisation."
         )
-    return (
-        "No over-optimisation is visible along the training of this one setting: gold did not"
-        " clearly fall while proxy held."
-    )
+    return "No over-optimisation: gold reward did not clearly fall during training."
 
 
 def _along(findings: Findings) -> str:
@@ -191,24 +177,20 @@ def _along(findings: Findings) -> str:
     if fall is None:
         return ""
     return (
-        f" In {fall.run}, gold was {brief(evaluated(fall.best))} at iteration"
-        f" {fall.iteration} ({fall.kl:.3g} nats) and ended at"
-        f" {brief(evaluated(fall.last))} while proxy did not fall."
+        f"in {fall.run} gold reward was {brief(evaluated(fall.best))} at iteration {fall.iteration}"
+        f" ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while proxy reward did"
+        " not fall."
     )
 
 
 def _between(findings: Findings, gamed: Setting) -> str:
     drop = findings.drop
     where = (
-        f"{gamed.label} has the highest proxy reward ({brief(setting_interval(gamed, PROXY))}), and"
-        f" its gold reward lies {say(drop)} below the best"
+        f"{gamed.label} has the highest proxy reward, {brief(setting_interval(gamed, PROXY))}, and"
+        f" {say(drop)} less gold reward than {findings.best.label}"
     )
     if findings.clear:
-        one = "; with one run on a side, other seeds may differ" * (drop.source != SEEDS)
-        return f"Over-optimisation is visible: {where}{one}."
-    sure = (
-        "which is within the noise"
-        if drop.known
-        else "whether that is more than noise is not known"
-    )
-    return f"Over-optimisation is not clear: {where}, {sure}."
+        one = "; one side has one run, so other seeds may differ" * (drop.source != SEEDS)
+        return f"Over-optimisation: {where}{one}."
+    sure = "which is not statistically clear" if drop.known else "of unknown error"
+    return f"Perhaps over-optimisation: {where}, {sure}."

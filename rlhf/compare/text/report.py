@@ -63,7 +63,10 @@ def unfinished(study: Study) -> str:
         ]
         for run, log in zip(study.unfinished, logs, strict=True)
     ]
-    count = f"{len(lines)} of {len(study.runs)} runs did not finish and are in no number above."
+    count = (
+        f"{len(lines)} of {len(study.runs)} runs did not finish and are left out of every number"
+        " above."
+    )
     return f"## Not finished\n\n{count}\n\n{grid(['run', 'status', 'error', 'log'], lines)}"
 
 
@@ -89,7 +92,7 @@ def origins(study: Study) -> str:
     ]
     table, code = grid(["stage", "shared", "fingerprint"], lines), revisions(study.manifests)
     made_by = f"\n\nCode: revision {', '.join(code)}." if code else ""
-    return f"## What they stand on\n\n{table}{made_by}" if lines else ""
+    return f"## Shared data and stages\n\n{table}{made_by}" if lines else ""
 
 
 def again(directory: Path) -> list[str]:

@@ -27,12 +27,28 @@ BESIDE = (
     *("KL (optimum)", "reward (optimum)", "missing"),
 )
 HEAD = (
-    *("setting", "seed", "target (nats)", "rise", "overshoot", "settled"),
+    *("setting", "seed", "target (nats)", "reached", "overshoot", "settled"),
     *("steady error", "coefficient"),
 )
 HELD = (
-    *("setting", "seed", "target", "reached 90 % at", "overshoot", "settled at"),
+    *("setting", "seed", "target", "reached", "overshoot", "settled"),
     *("steady error", "coefficient"),
+)
+
+
+READING = (
+    "Settings end at different KLs; here each is read at the same KL. The reading is a local fit of"
+    " reward against KL through the evaluations and training rollouts near that KL, at the last"
+    " time that training passed it. In brackets: 95 % confidence intervals over seeds, or of the"
+    " reading where there is one seed."
+)
+SHORT = "The KL stayed up to a tenth below the budget; the reading is at its furthest."
+STEERED = (
+    f"Reached: the first iteration with {RISEN:.0%} of the target. Overshoot: the highest KL over"
+    " the target. Settled: the first iteration from which the moving mean of the KL (over a fifth"
+    f" of the run) stays within {BAND:.0%} of the target. Steady error: mean KL of the last third"
+    " over the target, ± the standard deviation of single iterations. Coefficient: geometric mean"
+    " of the last third."
 )
 
 
@@ -65,12 +81,7 @@ def matched(study: Study) -> str:
     if table is None:
         return ""
     head = ["setting", *(f"{b:g} nat{'s' if b != 1 else ''}" for b in BUDGETS)]
-    explanation = (
-        f"{table.reward.capitalize()} reward at the last moment of training with that KL, 95 %"
-        " intervals in brackets: a local fit through evaluations and training rollouts, where some"
-        " lie within a factor of 2 of it (* came within a tenth of it). A KL that training took"
-        " back to less than half the budget does not count."
-    )
+    explanation = f"{table.reward.capitalize()} reward. {READING} * {SHORT}"
     rows = [[label, *map(shown, cells)] for label, cells in table.rows]
     lines = "\n".join(f"- {line}" for s in table.standings if (line := _told(s)))
     return f"## At matched KL\n\n{explanation}\n\n{grid(head, rows)}" + (lines and f"\n\n{lines}")
@@ -82,12 +93,12 @@ def _told(s: Standing) -> str:
         return ""
     lower = ", ".join(map(plain, s.lower))
     beyond = ", ".join(plain(low) for high, low in s.beyond_noise if high == s.highest)
-    parts = [f"more than {lower} over seeds"] * bool(lower)
-    parts += [f"more than {beyond} beyond the noise of the readings, but of one seed"] * bool(
+    parts = [f"clearly higher than {lower}"] * bool(lower)
+    parts += [f"higher than {beyond} by more than the readings' noise, with one seed"] * bool(
         beyond
     )
     return f"{s.kl:g} nat{'s' if s.kl != 1 else ''}: {plain(s.highest or '')} is highest, " + (
-        "; ".join(parts) or "not told apart from any other"
+        "; ".join(parts) or "not clearly higher than any other"
     )
 
 
@@ -158,12 +169,8 @@ def controllers(study: Study) -> str:
         return picture
     exact = all(s.exact and s.unit != "token" for _, s in study.steering if s.unit)
     explanation = (
-        f"Rise: the first iteration at {RISEN:.0%} of the target. Overshoot: the highest KL above"
-        " it.\nSettled: from there on the moving mean (over a fifth of the run) stays within"
-        f" {BAND:.0%} of it. Steady error: mean KL\nof the last third against the target, ± the"
-        " standard deviation of single iterations. Coefficient: geometric mean of the last\nthird,"
-        " beside it the one whose optimum has the target's KL, where that is known. The KL is"
-        f" {'exact' if exact else 'that of the training rollouts'}."
+        f"{STEERED} In brackets: the coefficient whose optimum has the target's KL, where that is"
+        f" known. The KL is {'exact' if exact else 'of the training rollouts'}."
     )
     return f"{picture}\n\n{explanation}\n\n{grid(HEAD, rows)}"
 
@@ -179,7 +186,7 @@ def held(study: Study) -> list[list[str]]:
 
 def _row(s: Steering, response: Response, unit: str = "") -> list[str]:
     seed, per = str(s.run.config.get("seed", "")), "token" if s.unit == "token" else "response"
-    return [seed, f"{s.target:g} {unit}a {per}", *cells(response)]
+    return [seed, f"{s.target:g} {unit}per {per}", *cells(response)]
 
 
 def cells(response: Response) -> list[str]:

@@ -13,8 +13,8 @@ from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
 LUCK = (
-    "± is one standard error of a trial's own evaluation. Of many trials the best are also"
-    " the lucky ones: a setting that is to be taken from here deserves a run with several seeds."
+    "± is one standard error of the trial's own evaluation. The best of many trials is partly luck:"
+    " run its setting with several seeds before using it."
 )
 
 
@@ -27,7 +27,7 @@ def sentences(search: Search | Crossing) -> str:
     states = ", ".join(
         f"{count} {state}" for state, count in Counter(t.state for t in search.trials).items()
     )
-    return f"Wanted: {goals}. {search.asked} trials were asked for: {states}. {_best(search)}"
+    return f"Objective: {goals}. Of {search.asked} trials: {states}. {_best(search)}"
 
 
 def tables(search: Search | Crossing) -> list[Table]:
@@ -49,7 +49,7 @@ def note(search: Search | Crossing) -> str:
         return LUCK if search.front else ""
     most = max(len(level.runs) for level in search.levels)
     if most > 1:
-        return "Each value is the mean over the runs beside it, ± one standard error of it."
+        return "Each value is the mean over its runs, ± one standard error."
     return (
         "Each value is one run: ± is one standard error of its evaluation and says"
         " nothing of other seeds."
@@ -87,8 +87,8 @@ def _best(search: Search) -> str:
             else (f"{len(front)} trials are", "one of them")
         )
         return (
-            f"{these} on the Pareto front: no other beats {one} in one number without losing in"
-            " another."
+            f"{these} on the Pareto front: no trial is better than {one} in one objective without"
+            " being worse in another."
         )
     (goal,) = search.goals
     return (
@@ -112,7 +112,7 @@ def _table(
 def _crossing(search: Crossing) -> str:
     level, target = search.nearest, search.target
     what = (
-        f"a KL of {measured(level)} nats a response"
+        f"a KL of {measured(level)} nats per response"
         if search.objective == KL
         else f"{named(search.objective)} {measured(level)}"
     )

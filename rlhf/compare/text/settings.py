@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf.compare.read import series
+from rlhf.compare.read import named, series
 from rlhf.compare.statistics import (
     LIKE,
     THESE,
@@ -23,16 +23,16 @@ from rlhf.metrics import ENDED, GOLD, KL, LENGTH, SCORE
 
 SAME = 1e-6  # of a score and a reward that are one
 Table = tuple[list[str], list[list[str]]]
+BEST, HIGHEST = " (best)", " (highest)"  # after the leader's label: told apart from all, or not
 
 
 def table(study: Study) -> Table:
     """Head and lines of the comparison, the SFT policy first."""
     rewards, over_sft = study.rewards, GOLD in study.rewards
-    names = [key.removeprefix("reward/") for key in rewards]
     scored = _scored(study.settings, rewards)
     shown = (KL, *[SCORE] * scored, *rewards)
-    head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *names]
-    head += ["over SFT"] * over_sft
+    head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *map(named, rewards)]
+    head += ["gold over SFT"] * over_sft
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
         [
@@ -46,9 +46,9 @@ def table(study: Study) -> Table:
         ]
         for those in groups
     ]
-    verdict = study.verdict
-    best = study.findings.praised if study.findings is not None else None
-    mark = " (best)" if verdict is not None and verdict.claim == "best" else " (highest)"
+    verdict, findings = study.verdict, study.findings
+    best = findings.praised if findings is not None else None
+    mark = BEST if verdict is not None and verdict.claim == "best" else HIGHEST
     lines += [
         [
             s.label + (mark if s is best else ""),
@@ -60,7 +60,12 @@ def table(study: Study) -> Table:
         ]
         for s in study.settings
     ]
-    return [*head, "length", "ended"], lines
+    return [*head, "length", "with EOS"], lines
+
+
+def bare(label: str) -> str:
+    """The label without the mark of the leader."""
+    return label.removesuffix(BEST).removesuffix(HIGHEST)
 
 
 def _scored(settings: Sequence[Setting], rewards: Sequence[str]) -> bool:
@@ -98,13 +103,17 @@ def reading(settings: Sequence[Setting]) -> str:
     """Says how the table's numbers are to be read."""
     seeds = max(len(s.runs) for s in settings)
     where = "prompts like these" if all(_kept(s) for s in settings) else "these prompts"
-    noise = f"± is half of the 95 % interval for {where}: " + (
-        "over seeds, or of the evaluation where there is one run."
+    noise = f"± is half of the 95 % confidence interval for {where}: " + (
+        "over seeds, or of the evaluation alone where there is one run."
         if seeds > 1
-        else "each setting has one run, so it is of its evaluation and says nothing of other seeds."
+        else "of the evaluation alone, since each setting has one run; other seeds may differ by"
+        " more."
     )
-    noise += " Over SFT: at these prompts."
-    units = "KL is to the SFT policy, in nats a response. Rewards are on held-out prompts."
+    noise += " Gold over SFT is for these prompts."
+    units = (
+        "All numbers are of the evaluation on held-out prompts at the end of training. KL is to"
+        " SFT, in nats per response."
+    )
     copies = sum(len(s.copies) for s in settings)
     if not copies:
         return f"{noise} {units}"

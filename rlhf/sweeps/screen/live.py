@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -18,8 +19,8 @@ from rich.table import Table
 from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_row
 from rlhf.rundir.status import ENDED, RunState, read_status, sweep_jobs
-from rlhf.rundir.words import duration
-from rlhf.sweeps.job import BAD, Job, Outcome, State
+from rlhf.rundir.words import duration, plural
+from rlhf.sweeps.job import BAD, GOOD, Job, Outcome, State
 from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress, say
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
@@ -43,6 +44,23 @@ def fitting(outcomes: Sequence[Outcome], rows: int) -> tuple[list[Outcome], str]
     return [outcomes[i] for i in shown], f"{len(rest)} more: {counted}"
 
 
+def time_left(outcomes: Sequence[Outcome], lefts: Sequence[float | None]) -> float | None:
+    """The seconds that a sweep needs to its end, None while that cannot be told: those left of the
+    running jobs, and the mean time of finished ones for each that waits, over the jobs that run at
+    once.
+
+    Args:
+        lefts: the seconds left of each running job, None where that is not known.
+    """
+    took = [o.seconds for o in outcomes if o.state == "finished" and o.seconds]
+    waiting = sum(outcome.state == "waiting" for outcome in outcomes)
+    if not lefts or (not took and (waiting or None in lefts)):
+        return None
+    mean = fmean(took) if took else 0.0
+    rest = [mean if left is None else left for left in lefts]
+    return max((sum(rest) + waiting * mean) / len(rest), *rest)
+
+
 class SweepWatcher:
     """Reads status.json and the last line of metrics.jsonl of each running job."""
 
@@ -54,40 +72,59 @@ class SweepWatcher:
     def update(self, outcomes: Sequence[Outcome]) -> None:
         with suppress(OSError):  # a terminal that was closed is no reason to stop a sweep
             if self.live is not None:
-                self.live.update(self.table(outcomes, rows=max(2, self.console.height - 2)))
+                self.live.update(self.table(outcomes, rows=max(2, self.console.height - 3)))
             else:
                 for outcome in outcomes:
-                    self._say(outcome)
+                    self._say(outcome, outcomes)
 
     def table(self, outcomes: Sequence[Outcome], rows: int = 1000) -> Table:
         """`rows` of them at most: rich would cut a table that is higher than the terminal, the
         jobs that run among them."""
         shown, rest = fitting(outcomes, rows)
-        return jobs_table(map(self._row, shown), *PROGRESS, "left", rest=rest)
+        return jobs_table(
+            map(self._row, shown),
+            *PROGRESS,
+            "left",
+            width=self.console.width,
+            rest=rest,
+            caption=self.whole(outcomes),
+        )
 
-    def left(self, directory: Path, status: Mapping[str, Any]) -> str:
-        """The time left of a job's stage, from the iterations since it was first seen there."""
+    def whole(self, outcomes: Sequence[Outcome]) -> str:
+        """How far the sweep is, and about how long it will take."""
+        done = sum(outcome.state in GOOD for outcome in outcomes)
+        running = [outcome for outcome in outcomes if outcome.state == "running"]
+        lefts = [self.left(o.job.directory, read_status(o.job.directory)) for o in running]
+        left = time_left(outcomes, lefts)
+        about = "" if left is None else f", about {duration(left)} left"
+        return f"{done} of {plural(len(outcomes), 'job')} finished{about}"
+
+    def left(self, directory: Path, status: Mapping[str, Any]) -> float | None:
+        """The seconds left of a job's stage, from the iterations since it was first seen there."""
         iteration, total = status.get("iteration") or 0, status.get("iterations") or 0
         began, start = self.first.setdefault(
             (directory, str(status.get("stage"))), (time.monotonic(), iteration)
         )
         if iteration <= start or not total:
-            return ""
-        return duration((total - iteration) * (time.monotonic() - began) / (iteration - start))
+            return None
+        return (total - iteration) * (time.monotonic() - began) / (iteration - start)
 
     def _row(self, outcome: Outcome) -> Row:
         directory = outcome.job.directory
         status = read_status(directory) if outcome.state not in ("waiting", "not started") else {}
-        took = duration(outcome.seconds) if outcome.seconds else ""
+        left = outcome.seconds or None
+        if outcome.state == "running":
+            left = self.left(directory, status)
         return {
             "job": outcome.job.name,
             "state": outcome.state,
             **progress(directory, status),
-            "left": self.left(directory, status) if outcome.state == "running" else took,
+            "left": "" if left is None else duration(left),
         }
 
-    def _say(self, outcome: Outcome) -> None:
-        """A line, if its state, its stage or its tenth is new."""
+    def _say(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> None:
+        """A line, if its state, its stage or its tenth is new; where it ended, how far they all
+        are."""
         if outcome.state in IDLE:
             return
         directory, name = outcome.job.directory, outcome.job.name
@@ -103,9 +140,10 @@ class SweepWatcher:
         if outcome.state != "running":
             code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""
             line = f"{name}: {outcome.state}{code} after {duration(outcome.seconds)}  {shown}"
+            line = f"{line.rstrip()}  ({self.whole(outcomes)})"
         elif total:
-            left = self.left(directory, status)
-            left = f"  left {left}" if left else ""
+            seconds = self.left(directory, status)
+            left = "" if seconds is None else f"  left {duration(seconds)}"
             line = f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}"
         else:
             line = f"{name}: {now[1] or 'started'}"

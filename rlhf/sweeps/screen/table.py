@@ -16,11 +16,13 @@ from rich.text import Text
 from rlhf.metrics import LIVE, cells
 from rlhf.rundir.read import last_lines, last_row
 from rlhf.rundir.status import RunState, read_launcher, sweep_jobs
-from rlhf.rundir.words import duration
+from rlhf.rundir.words import duration, tail
 from rlhf.sweeps.job import BAD, Outcome
 
 Row = Mapping[str, str]  # the cells of a job by their columns
-PROGRESS = ("stage", "iteration", "reward", "KL", "coef")
+PROGRESS = ("stage", "iteration", "proxy", "gold", "KL", "coef")
+EXPENDABLE = ("coef", "stage", "exit")  # columns that a narrow terminal does without
+SHORTEST = 8  # characters of a name
 STYLES = {
     "finished": "green",
     "finished before": "green",
@@ -36,18 +38,38 @@ def say(console: Console, *lines: str) -> None:
     console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 
-def jobs_table(rows: Iterable[Row], *columns: str, rest: str = "") -> Table:
-    """A line for each job: its name, its state, these columns. `rest`: a last line."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("job", "state", *columns):
+def jobs_table(
+    rows: Iterable[Row], *columns: str, width: int, rest: str = "", caption: str = ""
+) -> Table:
+    """A line for each job: its name, its state, and of these columns what `width` characters hold.
+    `rest`: a last line; `caption`: a line below."""
+    rows = list(rows)
+    shown, room = fitting(rows, columns, width)
+    table = Table(box=None, pad_edge=False, caption=caption or None, caption_justify="left")
+    for column in ("job", "state", *shown):
         side = "left" if column in ("job", "state", "stage") else "right"
         table.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
         state = Text(row["state"], STYLES.get(row["state"], "dim"))
-        table.add_row(row["job"], state, *(row.get(column, "") for column in columns))
+        table.add_row(tail(row["job"], room), state, *(row.get(column, "") for column in shown))
     if rest:
-        table.add_row(rest)
+        table.add_row(tail(rest, room))
     return table
+
+
+def fitting(rows: Sequence[Row], columns: Sequence[str], width: int) -> tuple[tuple[str, ...], int]:
+    """The columns beside job and state that fit `width` characters, and those left for a name."""
+    longest = max((len(row["job"]) for row in rows), default=3)
+    for i in range(len(EXPENDABLE) + 1):
+        shown = tuple(column for column in columns if column not in EXPENDABLE[:i])
+        sizes = [
+            max([len(name), *(len(row.get(name, "")) for row in rows)])
+            for name in ("state", *shown)
+        ]
+        room = width - sum(sizes) - 2 * len(sizes)  # two spaces between columns
+        if room >= longest:
+            break
+    return shown, max(room, SHORTEST)
 
 
 def progress(directory: Path, status: Mapping[str, Any]) -> dict[str, str]:
@@ -74,7 +96,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         }
         for outcome in outcomes
     ]
-    console.print(jobs_table(rows, "exit", "time"))
+    console.print(jobs_table(rows, "exit", "time", width=console.width))
     for outcome in outcomes:
         if outcome.state in BAD:
             lines = [outcome.error] if outcome.error else last_lines(outcome.job.log, 3)
@@ -86,7 +108,8 @@ def print_state(console: Console, directory: Path) -> None:
     and its path."""
     launcher = read_launcher(directory)
     jobs = sweep_jobs(directory, launcher)
-    console.print(jobs_table(map(_row, jobs), "exit", *PROGRESS, "seen"))
+    columns = ("exit", *PROGRESS, "seen")
+    console.print(jobs_table(map(_row, jobs), *columns, width=console.width))
     for job in jobs:
         if job.state in ("running", "cut", *BAD):
             lines = last_lines(job.log, 1 if job.state == "running" else 3)
@@ -112,7 +135,7 @@ def _row(job: RunState) -> Row:
         "state": job.state,
         "exit": "" if job.exit_code is None else str(job.exit_code),
         **progress(job.directory, job.status),
-        "seen": "" if seen is None else f"{max(0, round(time.time() - seen))} s ago",
+        "seen": "" if seen is None else f"{duration(max(0.0, time.time() - seen))} ago",
     }
 
 

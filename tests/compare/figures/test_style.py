@@ -6,11 +6,15 @@ from rlhf.compare.figures.style import (
     HUES,
     LIGHT,
     OKABE_ITO,
+    SHAPES,
+    VIRIDIS,
     contrast,
     mix,
     readable,
+    shares,
     styles_of,
     themes,
+    viridis,
 )
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.settings import group
@@ -26,7 +30,7 @@ def test_a_hue_for_each_controller_and_a_mark_for_each_coefficient(rundirs, tmp_
     cold, warm = HUES[1], HUES[0]  # adaptive comes first
     assert [
         styles[name][1] for name in ("fixed 0.02", "fixed 0.1", "adaptive 0.1", "adaptive 0.3")
-    ] == ["o", "s", "s", "^"]
+    ] == [SHAPES[0], SHAPES[1], SHAPES[1], SHAPES[2]]
     assert (styles["fixed 0.02"][0], styles["fixed 0.3"][0], styles["adaptive 0.3"][0]) == (
         cold[0],
         cold[1],
@@ -63,7 +67,7 @@ def test_a_colour_that_stands_out_stays_itself():
 
 def test_every_colour_of_the_charts_stands_out_on_both_pages():
     ramps = [mix(*hue, share / 3) for hue in HUES for share in range(4)]
-    for light, dark in themes([*OKABE_ITO, *ramps]):
+    for light, dark in themes([*OKABE_ITO, *ramps, *VIRIDIS]):
         assert contrast(light, LIGHT) >= APART and contrast(dark, DARK) >= APART
 
 
@@ -71,3 +75,22 @@ def test_half_way():
     assert (
         mix("#000000", "#ff8000", 0.5) == "#804000" and mix("#123456", "#ffffff", 0.0) == "#123456"
     )
+
+
+def test_colours_follow_a_swept_number_by_its_logarithm(rundirs, tmp_path):
+    """0.01, 0.1 and 1 are evenly apart; 0 is a step below the lowest. 1, 2, 4 do not reach over a
+    factor of ten and stand by their size."""
+    assert shares([0.01, 0.1, 1.0]) == pytest.approx([0.0, 0.5, 1.0])
+    assert shares([0.0, 0.01, 0.1, 1.0])[0] == 0.0 < shares([0.0, 0.01, 0.1, 1.0])[1]
+    assert shares([1.0, 2.0, 4.0]) == pytest.approx([0.0, 1 / 3, 1.0])
+    assert shares([2.0, 2.0]) == [0.0, 0.0] and shares([]) == []
+    for coef in (0.01, 0.1, 1.0):
+        rundirs.make_run(tmp_path / str(coef), coef=coef)
+    colours = [colour for colour, _ in styles_of(group(load(tmp_path))).values()]
+    assert colours == [viridis(0.0), viridis(0.5), viridis(1.0)]
+
+
+def test_more_settings_than_shapes_are_circles(rundirs, tmp_path):
+    for i in range(12):
+        rundirs.make_run(tmp_path / str(i), coef=0.01 * (i + 1))
+    assert {shape for _, shape in styles_of(group(load(tmp_path))).values()} == {SHAPES[0]}

@@ -3,16 +3,20 @@ the front."""
 
 import json
 import math
-import re
 
 import pytest
 
 from rlhf.compare import compare
 from rlhf.compare.figures import searches as searchcharts
-from rlhf.compare.figures.svg import MARK
+from rlhf.compare.figures.look import page_look
+from rlhf.compare.figures.style import SHAPES
+from rlhf.compare.page.marks import marks
 from rlhf.compare.read.runs import load
 from rlhf.compare.read.searches import CUT, searches
+from rlhf.compare.statistics.study import study
 from rlhf.compare.text.searches import markdown, note, sentences, shown, tables
+from rlhf.metrics import METRICS
+from tests.compare.specs import layers, points, texts
 
 ENDS = {0: (12.0, 1.0), 1: (5.0, 2.0), 2: (2.0, 1.5), 3: (6.0, 1.8), 6: (1.0, 1.2)}
 FRONT = (1, 2, 6)
@@ -68,6 +72,15 @@ def only(directory):
     return found
 
 
+LOOK = page_look({"one": ("#0072b2", SHAPES[0])})
+
+
+def drawn(search, directory=None):
+    """The chart of a search; with what its marks say where the directory is given."""
+    tips = marks(study(directory, load(directory))) if directory else {}
+    return searchcharts.chart(search, lambda run: "one", LOOK, tips, "alt")
+
+
 def test_trials_by_what_became_of_them(searched):
     found = only(searched)
     assert [t.state for t in found.trials] == [
@@ -90,16 +103,16 @@ def test_trials_by_what_became_of_them(searched):
 def test_what_is_said_of_them(searched):
     said = markdown([only(searched)])
     assert said.startswith(
-        "## Search\n\nWanted: gold reward as high as possible, KL (nats a response) as low as"
+        "## Search\n\nObjective: gold reward as high as possible, KL (nats per response) as low as"
         " possible. "
     )
     assert (
-        "7 trials were asked for: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on"
+        "Of 7 trials: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on"
         " the Pareto front" in said
     )
     assert "| 6 | 0.1 | fixed | 1.20 ± 0.10 | 1.00 ± 0.10 | t6 |\n| 2 |" in said
     assert "| 4 | 0.1 | fixed | - | ValueError: no answer of https://***@host \\| nan |" in said
-    assert "the lucky ones" in said and markdown([]) == ""
+    assert "partly luck" in said and markdown([]) == ""
 
 
 def test_nothing_is_said_of_a_search_that_is_compared_in_part(searched):
@@ -132,21 +145,18 @@ def test_the_staircase_by_hand(more, frame, line):
 
 def test_the_front_is_drawn_over_pale_trials(searched):
     found = only(searched)
-    (ax,) = searchcharts.figure(found, lambda run: ("#0072b2", "s")).axes
-    marks = {line.get_gid(): line for line in ax.lines if str(line.get_gid()).startswith(MARK)}
-    assert set(marks) == {f"{MARK}wide-{number}" for number in ENDS}
-    assert {gid for gid, line in marks.items() if line.get_alpha() is None} == {
-        f"{MARK}wide-{number}" for number in FRONT
-    }
-    assert [list(marks[f"{MARK}wide-1"].get_xdata()), list(marks[f"{MARK}wide-1"].get_ydata())] == [
-        [5.0],
-        [2.0],
-    ]
-    (stairs,) = [line for line in ax.lines if line.get_gid() == "staircase"]
-    assert {(1.0, 1.2), (2.0, 1.5), (5.0, 2.0)} <= set(
-        zip(stairs.get_xdata(), stairs.get_ydata(), strict=True)
-    )
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("KL (nats a response)", "gold reward")
+    chart = drawn(found, searched)
+    pale, front = points(chart)
+    assert [(row["x"], row["y"]) for row in front] == [(5.0, 2.0), (2.0, 1.5), (1.0, 1.2)]
+    assert len(pale) == 2 and front[0]["tip"]["gold reward"] == "2.00 ± 0.10"
+    (stairs,) = [rows for kind, _, rows, _ in layers(chart) if kind == "line"]
+    assert {(1.0, 1.2), (2.0, 1.5), (5.0, 2.0)} <= {(row["x"], row["y"]) for row in stairs}
+    encoding = layers(chart)[-1][1]
+    assert (encoding["x"]["title"], encoding["y"]["title"]) == (named_kl(), "gold reward")
+
+
+def named_kl():
+    return f"KL ({METRICS['kl/sequence_nats'].unit})"
 
 
 def test_one_objective_is_the_best_so_far(searched):
@@ -159,27 +169,19 @@ def test_one_objective_is_the_best_so_far(searched):
     assert sentences(found).endswith(
         "The best gold reward, 2.00 ± 0.10, is that of trial 1: kl.coef=0.1, kl/controller=fixed."
     )
-    (ax,) = searchcharts.figure(found, lambda run: ("#0072b2", "s")).axes
-    (best,) = [line for line in ax.lines if line.get_gid() == "staircase"]
-    assert list(best.get_xdata()) == [0, 1, 2, 3, 6] and list(best.get_ydata()) == [
-        1.0,
-        2.0,
-        2.0,
-        2.0,
-        2.0,
-    ]
+    (best,) = [rows for kind, _, rows, _ in layers(drawn(found)) if kind == "line"]
+    steps = [(0, 1.0), (1, 1.0), (1, 2.0), (2, 2.0), (2, 2.0), (3, 2.0), (3, 2.0), (6, 2.0)]
+    assert [(row["x"], row["y"]) for row in best[:8]] == steps
 
 
 def test_three_objectives_are_a_table_and_no_result_is_a_sentence(searched):
     values = {"reward/gold": 1.0, "kl/sequence_nats": 2.0, "response/length": 9.0}
     write(searched, GOALS | {"response/length": "minimize"}, [row(1, run="t1", values=values)])
     found = only(searched)
-    assert (
-        searchcharts.figure(found, lambda run: ("#0072b2", "s")) is None and len(tables(found)) == 1
-    )
+    assert drawn(found) is None and len(tables(found)) == 1
     write(searched, GOALS, [row(4, state="fail", error="lost")])
     found = only(searched)
-    assert searchcharts.figure(found, lambda run: ("#0072b2", "s")) is None
+    assert drawn(found) is None
     assert sentences(found).endswith("No trial has a result.") and note(found) == ""
     assert [caption for caption, _, _ in tables(found)] == ["Trials that failed"]
 
@@ -224,8 +226,8 @@ def crossing(rundirs, tmp_path):
         (
             {"found": None},
             (
-                "No kl.coef was found that gives KL (nats a response) 5: the nearest of 2 that were"
-                " measured, 0.1, gives {}."
+                "No kl.coef was found that gives KL (nats per response) 5: the nearest of 2 that"
+                " were measured, 0.1, gives {}."
             ),
         ),
         (
@@ -235,31 +237,31 @@ def crossing(rundirs, tmp_path):
     ],
 )
 def test_the_answer_to_which_coefficient(crossing, changes, said):
-    assert sentences(crossing(**changes)) == said.format("a KL of 5.20 ± 0.10 nats a response")
+    assert sentences(crossing(**changes)) == said.format("a KL of 5.20 ± 0.10 nats per response")
 
 
 def test_its_points_and_the_runs_they_are_the_mean_of(crossing):
     found = crossing()
     ((_, head, lines),) = tables(found)
-    assert head == ["kl.coef", "KL (nats a response)", "off the target", "runs"]
+    assert head == ["kl.coef", "KL (nats per response)", "off the target", "runs"]
     assert (
         lines[1] == ["0.1", "5.20 ± 0.10", "+4.0 %", "c0.1s0, c0.1s1"] and lines[0][2] == "+260.0 %"
     )
-    assert "mean over the runs" in note(found)
+    assert "mean over its runs" in note(found)
 
 
 def test_the_curve_has_its_target_and_tolerance(crossing):
-    (ax,) = searchcharts.curve(crossing(), lambda run: ("#0072b2", "o")).axes
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    (band,) = [patch for patch in ax.patches if patch.get_gid() == "tolerance"]
-    assert band.get_y() == pytest.approx(4.75) and band.get_height() == pytest.approx(0.5)
-    assert [line.get_gid() for line in ax.lines].count("best") == 1 and [
-        text.get_text() for text in ax.texts
-    ] == ["target 5"]
-    (ax,) = searchcharts.curve(
-        crossing(tolerance=None, found=None), lambda run: ("#0072b2", "o")
-    ).axes
-    assert not ax.patches and "best" not in [line.get_gid() for line in ax.lines]
+    chart = searchcharts.curve(crossing(), lambda run: "one", LOOK, {}, "alt")
+    encoding = layers(chart)[-1][1]
+    assert encoding["x"]["scale"]["type"] == encoding["y"]["scale"]["type"] == "log"
+    (band,) = [rows[0] for kind, _, rows, _ in layers(chart) if kind == "rect"]
+    assert (band["low"], band["high"]) == pytest.approx((4.75, 5.25))
+    rings = [mark for kind, _, _, mark in layers(chart) if mark.get("filled") is False]
+    assert len(rings) == 1 and texts(chart) == {"target 5"}
+    loose = crossing(tolerance=None, found=None)
+    chart = searchcharts.curve(loose, lambda run: "one", LOOK, {}, "alt")
+    assert not [kind for kind, *_ in layers(chart) if kind == "rect"]
+    assert not [mark for *_, mark in layers(chart) if mark.get("filled") is False]
 
 
 def test_the_report_has_a_section_only_then(searched, gamed):
@@ -270,17 +272,8 @@ def test_the_report_has_a_section_only_then(searched, gamed):
         "## Search"
     ) < text.index("## Settings")
     assert "on the Pareto front" in made.answer
-    told = json.loads(re.search(r'id="marks">(.*?)</script>', page, re.DOTALL)[1])
-    assert told["wide-1"]["lines"] == [
-        ["gold reward", "2.00 ± 0.10"],
-        ["KL (nats a response)", "5.00 ± 0.10"],
-        ["run", "t1"],
-    ]
-    assert (
-        page.count('data-mark="wide-') == len(ENDS)
-        and 'class="staircase"' in page
-        and "s3cret" not in page + text
-    )
+    assert '"gold reward":"2.00 ± 0.10"' in page and "The Pareto front" in page
+    assert "s3cret" not in page + text
     other = compare(gamed, track=False)
     assert (
         "h-search" not in other.files["report.html"].read_text()
@@ -292,8 +285,8 @@ def test_the_section_of_a_target(crossing):
     directory = crossing().levels[0].runs[0].directory.parent
     page = compare(directory, track=False).files["report.html"].read_text()
     for said in (
-        "kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats a response",
-        'data-mark="kl5-1"',
+        "kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats per response",
+        "target 5",
         "The band is the tolerance",
     ):
         assert said in page, said

@@ -14,7 +14,7 @@ from rlhf.compare.statistics.estimates import (
     interval,
     pooled,
 )
-from rlhf.compare.statistics.settings import Estimate, over_runs, same_thing, show
+from rlhf.compare.statistics.means import Estimate, over_runs, same_thing, show
 
 NAN = math.nan
 

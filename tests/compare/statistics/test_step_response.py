@@ -76,7 +76,7 @@ def test_the_picture_and_its_table_are_in_the_report(steered):
     assert made.files["controllers.png"].stat().st_size > 20_000
     report = made.files["report.md"].read_text()
     assert "controllers.png" in report and "The KL is exact." in report
-    row = next(line for line in report.splitlines() if "2 a response" in line)
+    row = next(line for line in report.splitlines() if "2 per response" in line)
     assert [cell.strip() for cell in row.split("|")[4:8]] == ["4", "0%", "5", "+0.0 ± 0.0 %"]
     assert "(0.3)" in row
 

@@ -16,7 +16,7 @@ def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
         "| kl.coef=0.2 | 1.26 (1.15 to 1.37) | 1.50 (1.32 to 1.68) | not reached (furthest 2) | not"
         " reached (furthest 2) |" in at
     )
-    assert at.endswith("- 5 nats: kl.coef=0 is highest, not told apart from any other")
+    assert at.endswith("- 5 nats: kl.coef=0 is highest, not clearly higher than any other")
     write_csv(tmp_path / "m.csv", matched_rows(found))
     with (tmp_path / "m.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["reward"] == "reward/gold"]

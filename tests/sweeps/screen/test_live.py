@@ -8,7 +8,7 @@ from rich.console import Console
 from rlhf.rundir.status import write_status
 from rlhf.sweeps.job import Job, Ledger, Outcome
 from rlhf.sweeps.screen import live
-from rlhf.sweeps.screen.live import Follower, SweepWatcher, fitting, following
+from rlhf.sweeps.screen.live import Follower, SweepWatcher, fitting, following, time_left
 
 
 @pytest.fixture
@@ -17,7 +17,13 @@ def outcome(tmp_path):
         json.dumps({"state": "running", "stage": "ppo", "iteration": 3, "iterations": 10})
     )
     rows = [
-        {"iteration": i, "reward/proxy": 0.25 * i, "kl/sequence_nats": 1.5, "kl/coef": 0.05}
+        {
+            "iteration": i,
+            "reward/proxy": 0.25 * i,
+            "reward/gold": 0.1,
+            "kl/sequence_nats": 1.5,
+            "kl/coef": 0.05,
+        }
         for i in (1, 2)
     ]
     (tmp_path / "metrics.jsonl").write_text(
@@ -34,8 +40,28 @@ def test_time_left_counts_from_the_first_look(tmp_path, monkeypatch):
     now = iter([100.0, 110.0, 110.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))
     watcher = SweepWatcher(console(), None)
-    assert watcher.left(tmp_path, {"stage": "ppo", "iteration": 2, "iterations": 10}) == ""
-    assert watcher.left(tmp_path, {"stage": "ppo", "iteration": 4, "iterations": 10}) == "30 s"
+    assert watcher.left(tmp_path, {"stage": "ppo", "iteration": 2, "iterations": 10}) is None
+    assert watcher.left(tmp_path, {"stage": "ppo", "iteration": 4, "iterations": 10}) == 30.0
+
+
+def test_the_whole_sweep_by_hand(tmp_path):
+    """Jobs took 60 and 80 s. Two run with 30 and 10 s left, three wait at 70 s each: 250 s over two
+    at once."""
+
+    def jobs(*states):
+        return [
+            Outcome(Job(name=str(i), directory=tmp_path, plain={}), state, seconds=seconds)
+            for i, (state, seconds) in enumerate(states)
+        ]
+
+    done, on, wait = ("finished", 60.0), ("running", 0.0), ("waiting", 0.0)
+    sweep = jobs(done, ("finished", 80.0), on, on, wait, wait, wait)
+    assert time_left(sweep, [30.0, 10.0]) == 125.0
+    # one whose own is not known takes the mean; none can be told before one has finished
+    assert time_left(sweep, [30.0, None]) == 155.0
+    assert time_left(jobs(on, wait), [30.0]) is None
+    assert time_left(jobs(on, on), [30.0, 5.0]) == 30.0
+    assert time_left(jobs(done), []) is None
 
 
 def test_plain_lines_only_where_something_changed(outcome, tmp_path):
@@ -46,8 +72,9 @@ def test_plain_lines_only_where_something_changed(outcome, tmp_path):
     outcome.state, outcome.exit_code, outcome.seconds = "failed", -9, 61.0
     watcher.update([outcome])
     assert out.file.getvalue().splitlines() == [
-        "a: ppo 3/10  reward +0.500 KL 1.50 coef 0.05",
-        "a: failed (SIGKILL) after 1 min 01 s  reward +0.500 KL 1.50 coef 0.05",
+        "a: ppo 3/10  proxy +0.500 gold +0.100 KL 1.50 coef 0.05",
+        "a: failed (SIGKILL) after 1 min 01 s  proxy +0.500 gold +0.100 KL 1.50 coef 0.05"
+        "  (0 of 1 job finished)",
     ]
 
 
@@ -58,10 +85,12 @@ def test_live_table(outcome):
             [outcome, Outcome(Job(name="b", directory=outcome.job.directory, plain={}))]
         )
     )
-    header, first, second = out.file.getvalue().splitlines()
-    assert header.split() == ["job", "state", "stage", "iteration", "reward", "KL", "coef", "left"]
-    assert first.split() == ["a", "running", "ppo", "3/10", "+0.500", "1.50", "0.05"]
+    header, first, second, whole = out.file.getvalue().splitlines()
+    numbers = ["proxy", "gold", "KL", "coef"]
+    assert header.split() == ["job", "state", "stage", "iteration", *numbers, "left"]
+    assert first.split() == ["a", "running", "ppo", "3/10", "+0.500", "+0.100", "1.50", "0.05"]
     assert second.split() == ["b", "waiting"]
+    assert whole.strip() == "0 of 2 jobs finished"
 
 
 def test_a_table_higher_than_the_terminal_shows_what_runs(tmp_path):
@@ -78,7 +107,7 @@ def test_a_table_higher_than_the_terminal_shows_what_runs(tmp_path):
     assert fitting(outcomes, 12) == (outcomes, "")
     out = console()
     out.print(SweepWatcher(out, None).table(outcomes, rows=5))
-    assert len(out.file.getvalue().splitlines()) == 6
+    assert len(out.file.getvalue().splitlines()) == 7
 
 
 NAMES = ("before", "bad", "on", "later")
@@ -143,4 +172,7 @@ def test_lines_while_others_run_them(sweep, monkeypatch):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         finish(sweep / "on")  # the last look comes after the end
-    assert out.getvalue().splitlines() == ["on: ppo 3/9", "on: finished after 0 s"]
+    assert out.getvalue().splitlines() == [
+        "on: ppo 3/9",
+        "on: finished after 0 s  (2 of 4 jobs finished)",
+    ]

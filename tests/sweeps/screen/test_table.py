@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from rlhf.sweeps.job import Job, Outcome
-from rlhf.sweeps.screen.table import print_outcomes, print_state
+from rlhf.sweeps.screen.table import PROGRESS, jobs_table, print_outcomes, print_state
 
 
 def test_the_end_says_why_and_where(tmp_path):
@@ -30,7 +30,8 @@ def test_what_is_printed(sweep, write, gone):
         "exit",
         "stage",
         "iteration",
-        "reward",
+        "proxy",
+        "gold",
         "KL",
         "coef",
         "seen",
@@ -50,3 +51,26 @@ def test_a_sweep_at_rest_says_how_to_go_on(write, tmp_path):
         .splitlines()[-1]
         .endswith("1 failed; nobody is at work on them; the same command runs what is missing")
     )
+
+
+def test_a_table_fits_80_columns():
+    """Names keep their ends, and every number is whole."""
+    numbers = {"proxy": "+12.345", "gold": "-12.345", "KL": "123.45", "coef": "0.01234"}
+    rows = [
+        {
+            "job": f"kl.controller=adaptive,kl.coef=0.{i},seed={i}",
+            "state": "finished before",
+            **{"stage": "reward_model", "iteration": "1000/1000", "left": "12 h 34 min"},
+            **numbers,
+        }
+        for i in range(3)
+    ]
+    for width in (200, 80):
+        out = io.StringIO()
+        table = jobs_table(rows, *PROGRESS, "left", width=width, caption="0 of 3 jobs finished")
+        Console(file=out, width=width).print(table)
+        lines = out.getvalue().splitlines()
+        assert max(map(len, lines)) <= width
+        assert lines[1].split()[0].endswith("0,seed=0") and "+12.345" in lines[1]
+        assert ("0.01234" in lines[1]) == (width == 200)
+        assert lines[-1].strip() == "0 of 3 jobs finished"

@@ -1,90 +1,91 @@
 "use strict";
 (() => {
-  const told = JSON.parse(document.getElementById("marks").textContent);
-  const tip = document.getElementById("tip");
-  let shown = null, spot = null;  // spot: where a line was pointed at; its box says little of where it runs
+  // --- charts: a static picture until the chart is near the window, then one that takes clicks
+  const views = [], chosen = new Set();
 
-  const make = (tag, text, parent) => {
-    const element = document.createElement(tag);
-    element.textContent = text;
-    parent.append(element);
-    return element;
-  };
-
-  const show = (mark, event) => {
-    const line = mark.dataset.line, said = told[mark.dataset.mark ?? line];
-    if (!said) return;
-    tip.replaceChildren();
-    make("strong", said.title, tip);
-    const list = make("dl", "", tip);
-    for (const [name, text] of said.lines) {
-      make("dt", name, list);
-      make("dd", text, list);
+  const draw = async (box) => {
+    const spec = JSON.parse(box.querySelector("script").textContent), host = document.createElement("div");
+    const still = box.querySelector("svg");
+    box.prepend(host);
+    box.classList.add("drawing");
+    try {
+      const { view } = await vegaEmbed(host, spec, { renderer: "svg", actions: false, ast: true, tooltip: { disableDefaultStyle: true, theme: "page" } });
+      views.push(view);
+      still.remove();
+      if (chosen.size) filter(view);
+      walkable(host);
+    } catch (error) {
+      host.remove();  // the picture stays
+      console.error(error);
     }
-    if (said.sample && line === undefined) {
-      const line = make("p", "", tip);
-      make("span", said.sample.prompt, line).className = "muted";
-      make("span", said.sample.response, line);
+    box.classList.remove("drawing");
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      seen.unobserve(target);
+      draw(target);
     }
-    tip.hidden = false;
-    shown = mark;
-    spot = line !== undefined && event ? { left: event.clientX, right: event.clientX, top: event.clientY, bottom: event.clientY } : null;
-    place();
-  };
-  const place = () => {
-    if (!shown) return;
-    const at = spot ?? shown.getBoundingClientRect(), own = tip.getBoundingClientRect(), edge = 12;
-    const left = at.right + edge + own.width < innerWidth ? at.right + edge : at.left - edge - own.width;
-    const top = (at.top + at.bottom - own.height) / 2;
-    tip.style.left = `${Math.max(edge, Math.min(left, innerWidth - own.width - edge))}px`;
-    const below = left < edge ? at.bottom + edge : top;
-    tip.style.top = `${Math.max(edge, Math.min(below, innerHeight - own.height - edge))}px`;
-  };
-  const hide = () => {
-    tip.hidden = true;
-    shown = null;
-  };
+  }, { rootMargin: "300px" });
+  for (const box of document.querySelectorAll(".vega")) seen.observe(box);
 
-  // A mouse at rest under a page that the keyboard scrolls points at nothing.
-  let mouse = null;
-  addEventListener("pointermove", (event) => { mouse = event; }, { passive: true });
-  const resting = (event) => event.pointerType === "mouse" && shown !== null && shown === document.activeElement
-    && mouse !== null && mouse.clientX === event.clientX && mouse.clientY === event.clientY;
+  // --- the legend chooses the settings of every chart
+  const filter = (view) => view.signal("chosen", [...chosen]).runAsync();
+  const choose = (setting) => {
+    if (setting === undefined) chosen.clear();
+    else if (!chosen.delete(setting)) chosen.add(setting);
+    for (const button of document.querySelectorAll(".legend button")) {
+      if (button.classList.contains("all")) button.hidden = !chosen.size;
+      else button.setAttribute("aria-pressed", chosen.has(button.dataset.setting));
+    }
+    views.forEach(filter);
+  };
+  addEventListener("click", (event) => {
+    const button = event.target.closest?.(".legend button");
+    if (button) choose(button.dataset.setting);
+  });
 
-  for (const mark of document.querySelectorAll(".mark, .line")) {
-    mark.querySelector("title")?.remove();
-    mark.addEventListener("pointerenter", (event) => { if (!resting(event)) show(mark, event); });
-    mark.addEventListener("pointerleave", (event) => {
-      if (event.pointerType === "mouse" && shown === mark && document.activeElement !== mark) hide();
-    });
-    mark.addEventListener("focus", () => { if (shown !== mark) show(mark); });
-    mark.addEventListener("blur", () => { if (shown === mark) hide(); });
-  }
-  for (const path of document.querySelectorAll(".line > path")) {  // a thin line is hard to meet
-    const wide = path.cloneNode();
-    wide.removeAttribute("style");
-    wide.classList.add("wide");
-    path.after(wide);
-  }
-  // One stop of the Tab key a chart; the arrow keys go from mark to mark, then along the lines.
-  for (const chart of document.querySelectorAll("svg.chart")) {
-    const stops = [...chart.querySelectorAll(".mark"), ...chart.querySelectorAll(".line")];
-    stops.forEach((stop, i) => { stop.tabIndex = i ? -1 : 0; });
-    chart.addEventListener("keydown", (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key], at = stops.indexOf(document.activeElement);
+  // --- one stop of the Tab key a chart; the arrow keys go from mark to mark
+  const walkable = (host) => {
+    const stops = () => [...host.querySelectorAll("svg path[role='graphics-symbol'][aria-label]")];
+    // what a pointer on the mark would do
+    const tell = (mark) => {
+      const box = mark.getBoundingClientRect();
+      let at = { clientX: (box.left + box.right) / 2, clientY: (box.top + box.bottom) / 2 };
+      if (mark.parentNode.classList.contains("mark-line")) {  // the end of a line
+        const end = mark.getPointAtLength(mark.getTotalLength()).matrixTransform(mark.getScreenCTM());
+        at = { clientX: end.x, clientY: end.y };
+      }
+      mark.dispatchEvent(new PointerEvent("pointermove", { ...at, bubbles: true, pointerType: "mouse" }));
+    };
+    const hush = () => document.getElementById("vg-tooltip-element")?.classList.remove("visible");
+    const first = stops()[0];
+    if (first) first.tabIndex = 0;
+    host.addEventListener("focusin", (event) => { if (event.target.matches("path[role='graphics-symbol']")) tell(event.target); });
+    host.addEventListener("focusout", hush);
+    host.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") hush();
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      const marks = stops(), at = marks.indexOf(document.activeElement);
       if (!step || at < 0) return;
       event.preventDefault();
-      const next = stops[(at + step + stops.length) % stops.length];
-      stops[at].tabIndex = -1;
+      const next = marks[(at + step + marks.length) % marks.length];
+      marks[at].tabIndex = -1;
       next.tabIndex = 0;
       next.focus();
     });
-  }
-  addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("scroll", place, { passive: true });
-  addEventListener("pointerdown", (event) => { if (!event.target.closest?.(".mark, .line")) hide(); });
+  };
 
-  // A cell's number: what it says in data-value, else what its text begins with. Cells without one come last.
+  // --- folded parts: a link to one opens it, paper shows all
+  const open = () => {
+    const part = document.querySelector(`section${location.hash || "#"}`.replace(/#$/, "#none"))?.querySelector("details.part");
+    if (part) part.open = true;
+  };
+  addEventListener("hashchange", open);
+  open();
+  addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+
+  // --- tables sort. A cell's number: what it says in data-value, else what its text begins with; cells without one come last
   const value = (cell) => {
     const text = (cell.dataset.value ?? cell.textContent).trim();
     const number = parseFloat(text);
@@ -112,5 +113,4 @@
       });
     });
   }
-  addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
 })();

@@ -14,7 +14,7 @@ from rlhf.compare.statistics.along_kl.reading import Reached, Trail, read_at, tr
 from rlhf.compare.statistics.estimates import Interval, interval
 from rlhf.compare.statistics.settings import Setting
 
-BUDGETS = (1.0, 2.0, 5.0, 10.0)  # nats a response
+BUDGETS = (1.0, 2.0, 5.0, 10.0)  # nats per response
 LEVEL = 0.05  # of a false difference at any budget, between any two settings
 
 

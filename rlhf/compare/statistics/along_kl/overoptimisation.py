@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rlhf.compare.read import Kept, Run, evaluations
-from rlhf.compare.statistics.settings import NOTHING, Estimate, same_thing, single
+from rlhf.compare.statistics.means import NOTHING, Estimate, same_thing, single
 from rlhf.metrics import GOLD, PROXY
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from rlhf.compare.statistics.along_kl.overoptimisation import (
     gold_gains,
     gold_start,
 )
-from rlhf.compare.statistics.settings import group, single
+from rlhf.compare.statistics.means import single
+from rlhf.compare.statistics.settings import group
 
 KLS = (0.25, 1.0, 2.0, 4.0, 9.0, 16.0, 25.0, 49.0)
 

@@ -1,4 +1,4 @@
-"""The words of a chart's marks, shown when one is pointed at, focused or tapped."""
+"""The words of a chart's marks: shown to those who point at one, tap it or go there by keys."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf.compare.figures.searches import mark_of
+from rlhf.compare.figures.vega import Mark
 from rlhf.compare.page.samples import first_of, samples
 from rlhf.compare.read import Crossing, Run, Search, named, value
 from rlhf.compare.statistics import (
     Setting,
     Study,
     brief,
+    label_of,
     run_interval,
     say,
     setting_interval,
@@ -23,21 +25,6 @@ from rlhf.rundir.read import number
 from rlhf.rundir.words import duration
 
 PROMPT = 200  # characters
-Mark = dict[str, Any]  # title, lines: [[name, value]], sample: {prompt, response} or None
-
-# matplotlib's markers as shapes around (0, 0), 10 wide
-SHAPES = {
-    "o": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0Z",
-    "s": "M-4.5-4.5h9v9h-9Z",
-    "^": "M0-5L5 4.5H-5Z",
-    "D": "M0-5.5L5.5 0L0 5.5L-5.5 0Z",
-    "v": "M0 5L5-4.5H-5Z",
-    "P": "M-2-5h4v3h3v4h-3v3h-4v-3h-3v-4h3Z",
-    "X": "M-5-2.5L-2.5-5L0-2.5L2.5-5L5-2.5L2.5 0L5 2.5L2.5 5L0 2.5L-2.5 5L-5 2.5L-2.5 0Z",
-    "p": "M0-5.2L5-1.6L3.1 4.3H-3.1L-5-1.6Z",
-    "h": "M0-5.2L4.5-2.6V2.6L0 5.2L-4.5 2.6V-2.6Z",
-    "*": "M0-5.5L1.3-1.8L5.2-1.7L2.1.7L3.2 4.5L0 2.2L-3.2 4.5L-2.1.7L-5.2-1.7L-1.3-1.8Z",
-}
 
 
 def marks(study: Study) -> dict[str, Mark]:
@@ -94,13 +81,7 @@ def _mark(title: str, lines: list[list[str]], sample: dict[str, str] | None = No
     return {"title": title, "lines": lines, "sample": sample}
 
 
-def spoken(mark: Mark) -> str:
-    """A mark in one line."""
-    return "; ".join([mark["title"], *(f"{name} {text}" for name, text in mark["lines"])])
-
-
 def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
-    seed = run.config.get("seed")
     coef, seconds = (number(run.summary.get(key)) for key in (FINAL_COEF, SECONDS))
     lines = [
         [_name(key), brief(run_interval(run, key))]
@@ -110,8 +91,7 @@ def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
     lines += [["coefficient at the end", f"{coef:.3g}"]] if coef is not None else []
     lines += [["length", f"{value(run.summary, LENGTH):.3g} tokens"]]
     lines += [["time", duration(seconds)]] if seconds is not None else []
-    title = setting.label + (f", seed {seed}" if seed is not None else "")
-    return _mark(title, lines, _sample(samples(run)))
+    return _mark(label_of(setting, run), lines, _sample(samples(run)))
 
 
 def _mean(setting: Setting, keys: Sequence[str]) -> Mark:
@@ -120,7 +100,7 @@ def _mean(setting: Setting, keys: Sequence[str]) -> Mark:
 
 
 def _name(key: str) -> str:
-    return "KL, nats" if key == KL else key.removeprefix("reward/")
+    return "KL, nats" if key == KL else named(key)
 
 
 def _sample(rows: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:

@@ -1,0 +1,201 @@
+"""What all charts share: tooltips, lines of runs, and how a chart becomes an SVG, a picture or a
+script. Charts are Vega-Lite, written with Altair."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.compare.figures.look import Look, config
+
+if TYPE_CHECKING:
+    import altair as alt
+
+Spec = dict[str, Any]  # a chart in Vega-Lite
+Mark = dict[str, Any]  # title, lines: [[name, value]], sample: {prompt, response} or None
+Tips = Mapping[str, Mark]  # by the key of a mark
+Point = tuple[float, float]
+SHORT, TALL = 150, 300  # pixels
+PICTURE = 480  # width of a panel in a picture, and of a chart on paper
+MOST_POINTS = 6000  # of a chart's lines together: more cannot be seen and make the page heavy
+MOST_PARTS = 1500  # of the segments that take the pointer
+# a wheel that scrolls the page, and a finger, do not move a chart
+ZOOM = "wheel![event.ctrlKey || event.metaKey || event.shiftKey]"
+PAN = "[pointerdown[event.pointerType == 'mouse'], window:pointerup] > window:pointermove!"
+
+
+def tip_of(mark: Mark | None) -> dict[str, Any]:
+    """The fields of a mark's tooltip, and of its spoken name."""
+    if mark is None:
+        return {"tip": None, "spoken": ""}
+    sample = mark.get("sample") or {}
+    tip = {"title": mark["title"], **dict(mark["lines"]), **sample}
+    spoken = "; ".join([mark["title"], *(f"{name} {text}" for name, text in mark["lines"])])
+    return {"tip": tip, "spoken": spoken}
+
+
+def tips() -> dict[str, Any]:
+    """The channels of a mark with the fields of `tip_of`."""
+    import altair as alt
+
+    return {"tooltip": alt.Tooltip("tip:N"), "description": "spoken:N"}
+
+
+def points(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
+    """A chart of these rows; what is not finite is nothing."""
+    import altair as alt
+
+    # a tuple: Altair copies lists with all they hold whenever a chart gets another property
+    known = tuple(
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        for row in rows
+    )
+    return alt.Chart(alt.InlineData(values=known))  # type: ignore[arg-type]
+
+
+def run_lines(
+    runs: Sequence[tuple[str, str, Sequence[Point]]],
+    look: Look,
+    x: Any,
+    y: Any,
+    *,
+    width: float = 1.2,
+    strength: float = 0.55,
+) -> list[alt.Chart]:
+    """A line a run through its points in their order, and below it wide segments that are not seen
+    and take the pointer: of a line itself, Vega finds the points alone. `runs`: setting, what the
+    tooltip says, points."""
+    rows = [
+        {"setting": setting, "run": title, "i": list(range(len(kept))), **columns(kept, "xy")}
+        for setting, title, kept in _thinned(runs, MOST_POINTS)
+    ]
+    parts = [
+        {"run": title, **columns(kept[:-1], "xy"), **columns(kept[1:], ("x2", "y2"))}
+        for _, title, kept in _thinned(runs, MOST_PARTS)
+        if len(kept) > 1
+    ]
+    segments = points(parts).transform_flatten(["x", "y", "x2", "y2"])
+    wide = segments.mark_rule(strokeWidth=9, strokeOpacity=0, clip=True, aria=False)
+    flat = points(rows).transform_flatten(["i", "x", "y"])
+    seen = flat.mark_line(strokeWidth=width, clip=True).encode(
+        x=x,
+        y=y,
+        order="i:Q",
+        detail="run:N",
+        color=look.encode()["color"],
+        opacity=look.opacity(strength),
+        tooltip="run:N",
+        description="run:N",
+    )
+    return [wide.encode(x=x, y=y, x2="x2:Q", y2="y2:Q", tooltip="run:N"), seen]
+
+
+def _thinned(
+    runs: Sequence[tuple[str, str, Sequence[Point]]], most: int
+) -> list[tuple[str, str, list[Point]]]:
+    """The runs with about `most` points together."""
+    each = max(most // max(len(runs), 1), 8)
+    thinned = ((setting, title, thin(path, each)) for setting, title, path in runs)
+    return [(setting, title, kept) for setting, title, kept in thinned if kept]
+
+
+def columns(path: Sequence[Point], names: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [digits(p[k]) for p in path] for k, name in enumerate(names)}
+
+
+def thin(path: Sequence[Point], most: int) -> list[Point]:
+    """At most about `most` of the points, evenly chosen, the last among them."""
+    step = max(math.ceil(len(path) / most), 1)
+    return [*path[:-1:step], *path[-1:]]
+
+
+def digits(value: float) -> float:
+    """With the four digits that a chart can show."""
+    return float(f"{value:.4g}")
+
+
+def spec(
+    layers: Sequence[alt.Chart],
+    look: Look,
+    alt_text: str,
+    *,
+    height: int = TALL,
+    interactive: bool = True,
+) -> Spec:
+    """The layers, the first at the back, as one chart in Vega-Lite."""
+    import altair as alt
+
+    chart = alt.layer(*layers).properties(
+        width="container" if look.page else PICTURE, height=height, description=alt_text
+    )
+    if look.page:
+        chart = chart.add_params(alt.param(name="chosen", value=[]))
+    if look.page and interactive:
+        zoom = alt.selection_interval(name="zoom", bind="scales", zoom=ZOOM, translate=PAN)
+        chart = chart.add_params(zoom)
+    return finished(chart, look)
+
+
+def finished(chart: Any, look: Look) -> Spec:
+    """An Altair chart in Vega-Lite, with its look."""
+    made: Spec = clean(chart.to_dict())
+    return {**made, "config": config(look)}
+
+
+def clean(value: Any) -> Any:
+    """The value without what is no text: half a surrogate pair in a sample or a name."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {clean(k): clean(v) for k, v in value.items()}
+    return [clean(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def to_svg(chart: Spec, key: str) -> str:
+    """The chart as an <svg> element, for paper and where no script runs. `key` keeps its ids apart
+    from those of the others on a page."""
+    import vl_convert
+
+    text = str(vl_convert.vegalite_to_svg({**chart, "width": PICTURE}))
+    text = re.sub(r'<line [^>]*stroke-opacity="0"[^>]*(/>|></line>)', "", text)  # for the pointer
+    names: dict[str, str] = {}
+
+    def own(match: re.Match[str]) -> str:
+        return match[1] + names.setdefault(match[2], f"{key}-{len(names)}")
+
+    text = re.sub(r'( id="|url\(#)([^")]+)', own, text)
+    frame = re.sub(r' width="[^"]*" height="[^"]*"', "", text[: text.index(">")], count=1)
+    alt_text = escape(str(chart.get("description", "")), quote=True)
+    return f'{frame} role="img" aria-label="{alt_text}"{text[text.index(">") :]}'
+
+
+def save_png(chart: Spec, path: Path, *, scale: float = 2.0, widest: float = math.inf) -> None:
+    """Write the chart as a picture: `scale` pixels for each of its own, and no wider than
+    `widest`."""
+    import vl_convert
+
+    picture = vl_convert.vegalite_to_png(chart, scale=scale)
+    width = int.from_bytes(picture[16:20], "big")  # of the header
+    if width > widest:
+        picture = vl_convert.vegalite_to_png(chart, scale=scale * (widest - 1) / width)
+    path.write_bytes(picture)
+
+
+@cache
+def script() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that asks for nothing from elsewhere."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def embedded(chart: Spec) -> str:
+    """The chart as JSON that may stand in a page."""
+    text = json.dumps(chart, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
