@@ -81,7 +81,7 @@ def test_files_rows_and_answer(gamed, rundirs):
         "kl.controller",
         "seed",
         "stage",
-        "reward/proxy",
+        "ppo/score",
     ]
     assert {
         "reward/proxy",
