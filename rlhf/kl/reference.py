@@ -1,4 +1,4 @@
-"""Distance from whom: what happens to the reference model after each PPO iteration."""
+"""The reference model that the KL is to, and what happens to it after each PPO iteration."""
 
 from __future__ import annotations
 

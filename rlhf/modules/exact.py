@@ -1,5 +1,5 @@
-"""An online algorithm seen exactly: every response to its prompts listed, scored and weighted by
-its probability."""
+"""An online algorithm without sampling: every response to its prompts is listed, scored and
+weighted by its probability."""
 
 from __future__ import annotations
 
