@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rlhf.rundir.files import sync_directory, write_bytes, write_text
 log = logging.getLogger(__name__)
 
 KEPT = 2
+TRAINING_STATE = ("state_dict", "optimizer_states", "rlhf")  # parts of a checkpoint
 
 
 def checkpoint_path(directory: Path, iteration: int) -> Path:
@@ -36,8 +38,9 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Raises NonFinite, and writes nothing, where a tensor of it is NaN or infinite."""
-        if bad := nonfinite_names(tensors_of(checkpoint)):
+        """Raises NonFinite, and writes nothing, where a tensor of the training's state is NaN or
+        infinite."""
+        if bad := nonfinite_in(checkpoint):
             raise NonFinite(f"{path} is not written: NaN or infinite are {in_words(bad)}")
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
@@ -62,10 +65,16 @@ def is_whole(path: Path) -> bool:
     return digest.exists() and file_digest(path) == digest.read_text().strip()
 
 
+def nonfinite_in(checkpoint: Mapping[str, Any]) -> dict[str, int]:
+    """The tensors of the training's state that are NaN or infinite, and how many entries of each.
+    A callback's state is its own: Lightning's EarlyStopping begins with a best score of inf."""
+    return nonfinite_names(tensors_of({part: checkpoint.get(part) for part in TRAINING_STATE}))
+
+
 def is_finite(path: Path) -> bool:
     """False, with a warning, where a tensor of the checkpoint is NaN or infinite: older versions
     saved such."""
-    bad = nonfinite_names(tensors_of(AtomicCheckpointIO().load_checkpoint(path, "cpu")))
+    bad = nonfinite_in(AtomicCheckpointIO().load_checkpoint(path, "cpu"))
     if bad:
         log.warning("%s is passed over: NaN or infinite are %s", path, in_words(bad))
     return not bad

@@ -22,8 +22,9 @@ from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
-from rlhf.rollout.finite import check_experience
+from rlhf.rollout.finite import check_coefficient, check_experience
 from rlhf.rollout.probe import logp_gap
+from rlhf.rollout.score import score_by
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -76,7 +77,7 @@ class OnlineModule(PolicyModule):
         is estimated here and not yet in the score."""
         view = self.reader.view(self.parts.reference, rollout)
         responses = self.parts.judges.read(rollout)
-        raw_score = self.parts.scorer(responses)
+        raw_score = score_by(self.parts.scorer, responses)
         values = None
         if self.value_model is not None:
             values = self.value_model.predict(rollout, rows=self.settings.forward_rows)
@@ -101,9 +102,8 @@ class OnlineModule(PolicyModule):
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
         check_experience(self.experience, where)
-        self.steering = self.kl.steering_kl(
-            scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask
-        )
+        read = (scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask)
+        self.steering = self.kl.steering_kl(*read)
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.collected |= value_metrics(self.experience)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
@@ -197,18 +197,17 @@ class OnlineModule(PolicyModule):
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
         }
-        # before that the policy stands still and no coefficient could have moved it: what answers a
-        # KL waits; a schedule is a function of the iteration and does not
+        # until then the policy stands still: what answers its KL waits, a schedule does not
         trained = self.iteration > self.settings.critic_warmup
         if trained or not self.kl.follows_kl:
             self.kl.update(self.steering)
+            check_coefficient(self.kl.coef, self.where())
         if trained:
             self.trust_region.update(moved)
         every = self.settings.evaluation.every
         if self.iteration % every == 0 or self.iteration == self.iterations:
             record |= self.evaluate()
-        reference = self.parts.reference.model
-        self.kl.reference.after_iteration(reference, self.policy, self.iteration)
+        self.kl.reference.after_iteration(self.parts.reference.model, self.policy, self.iteration)
         return record
 
     def _moved(self) -> float:

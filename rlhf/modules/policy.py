@@ -19,6 +19,7 @@ from rlhf.rollout.counts import NONFINITE
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics
 from rlhf.rollout.finite import FiniteResponses
+from rlhf.rollout.score import score_by
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -91,7 +92,7 @@ class PolicyModule(StageModule):
             view = self.reader.view(parts.start, rollout)
             read = parts.judges.read(rollout)
             responses, view, score = self.finite.of_evaluation(
-                read, view, parts.scorer(read), self.where()
+                read, view, score_by(parts.scorer, read), self.where()
             )
             samples = self.settings.evaluation.samples
             metrics, self.samples = evaluate(responses, view, score, samples=samples)

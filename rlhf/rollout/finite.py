@@ -106,6 +106,13 @@ def require_finite(sources: Sources, mask: Tensor, prompts: Sequence[str], where
         raise NonFinite(f"{where}: {describe(bad, sources, prompts)}")
 
 
+def check_coefficient(coef: float, where: str) -> None:
+    """Raises NonFinite where a controller of one's own made the KL's coefficient NaN or infinite:
+    asked when it was moved, so that no checkpoint holds it."""
+    if not math.isfinite(coef):
+        raise NonFinite(f"{where}: the KL coefficient of its controller is {coef}")
+
+
 def check_experience(made: Experience, where: str) -> None:
     """Raises NonFinite where advantages or returns of finite rewards are NaN or infinite: their
     piece is at fault, and no response can be left out for it."""
@@ -133,8 +140,7 @@ class FiniteResponses:
         """The rollout without its bad rows: all that follows, whitening and KL too, is that of a
         rollout which never had them."""
         rollout = scored.rollout
-        if not math.isfinite(penalty.coef):
-            raise NonFinite(f"{where}: the KL coefficient of its controller is {penalty.coef}")
+        check_coefficient(penalty.coef, where)
         rewards = penalty.token_rewards(scored.kl, scored.score, rollout.mask)
         sources = training_sources(scored, rewards)
         bad = faults(sources, rollout.mask)
@@ -164,10 +170,10 @@ class FiniteResponses:
 
     def _kept(self, bad: Mapping[str, Tensor], sentence: str) -> Tensor:
         kept = (~torch.stack([*bad.values()]).any(0)).nonzero().flatten()
-        if self.action == "stop":
-            raise NonFinite(f"{sentence}. ppo.on_nonfinite=drop leaves such responses out")
         if not len(kept):
             raise NonFinite(f"{sentence}. No response is left")
+        if self.action == "stop":
+            raise NonFinite(f"{sentence}. ppo.on_nonfinite=drop leaves such responses out")
         if not self.warned:
             log.warning("%s; left out (ppo.on_nonfinite=drop)", sentence)
         self.warned = True

@@ -14,6 +14,7 @@ from rlhf.arguments import missing_eos_fault, positive
 from rlhf.data.records import Reward
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import decode
+from rlhf.rundir.errors import RunFailed
 from rlhf.types import Rollout
 
 
@@ -63,10 +64,31 @@ class Judges:
             scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
         for name, judge in {"gold": self.gold, **self.others}.items():
             if judge is not None:
-                scores[name] = torch.tensor(
+                given = torch.tensor(
                     judge(responses.prompts, responses.texts), dtype=torch.float32, device=device
                 )
+                scores[name] = one_each(given, responses, f"the judge {name}")
         return responses
+
+
+def score_by(scorer: Any, responses: Responses) -> Tensor:
+    """[B] float32 on the responses' device, without gradient: the scorer's score of each.
+
+    Raises:
+        RunFailed: it gives anything but one number a response.
+    """
+    given = torch.as_tensor(scorer(responses), dtype=torch.float32)
+    return one_each(given.detach().to(responses.rollout.tokens.device), responses, "the scorer")
+
+
+def one_each(given: Tensor, responses: Responses, who: str) -> Tensor:
+    """`given`, which is one number a response. Raises RunFailed where it is not."""
+    if given.shape != (count := len(responses.prompts),):
+        raise RunFailed(
+            f"{who} gave numbers of the shape {tuple(given.shape)} for {count} responses: expected"
+            f" one each, ({count},)"
+        )
+    return given
 
 
 class Scorer:

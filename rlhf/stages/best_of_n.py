@@ -16,6 +16,7 @@ from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rollout.finite import judge_sources, require_finite
+from rlhf.rollout.score import score_by
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext
@@ -77,7 +78,7 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
         batch = collate_prompts(context.tokenizer, rows, context.fitted.limit)
         draws = generator(settings.seed, "best_of_n", "responses", start, device=context.device)
         responses = judges.read(engine.respond(batch.to(context.device), sampling, draws))
-        rank_by, rollout = scorer(responses), responses.rollout
+        rank_by, rollout = score_by(scorer, responses), responses.rollout
         sources = {
             "log-probabilities of the SFT policy": rollout.logp,
             **judge_sources(responses.scores),

@@ -51,3 +51,11 @@ def test_the_last_two_are_kept_and_strays_are_cleared(tmp_path):
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert KEPT == 2
     assert names == [f"iteration-00000{i}.{kind}" for i in (4, 5) for kind in ("ckpt", "sha256")]
+
+
+def test_the_state_of_a_callback_may_be_infinite(tmp_path):
+    """Lightning's EarlyStopping begins with a best score of inf."""
+    path = checkpoint_path(tmp_path, 1)
+    state = {"best_score": torch.tensor(torch.inf)}
+    AtomicCheckpointIO().save_checkpoint({"callbacks": {"EarlyStopping": state}}, path)
+    assert last_checkpoint(tmp_path) == path

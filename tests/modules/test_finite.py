@@ -6,6 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.kl.controller import Fixed
+from rlhf.kl.estimator import K1
+from rlhf.kl.penalty import KLPenalty
+from rlhf.kl.placement import Reward
+from rlhf.kl.reference import SFT
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rundir.errors import NonFinite
@@ -221,3 +226,15 @@ def test_a_coefficient_that_is_nan_is_the_controllers(tokenizer):
     module.kl.controller.coef = math.nan
     with pytest.raises(NonFinite, match="iteration 1: the KL coefficient of its controller is nan"):
         next(module.collect())
+
+
+class Diverges(Fixed):
+    def update(self, sequence_nats, episodes, *, unit="sequence"):
+        self.coef = math.nan
+
+
+def test_a_coefficient_that_is_no_number_stops_the_iteration_that_made_it(tokenizer):
+    """Before its checkpoint is saved: the next command would go on from it."""
+    module = make(tokenizer, kl=KLPenalty(Diverges(0.1), K1(), Reward(), SFT()))
+    with pytest.raises(NonFinite, match="iteration 1: the KL coefficient of its controller is nan"):
+        train(module)

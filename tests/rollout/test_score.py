@@ -13,7 +13,9 @@ from rlhf.rollout.score import (
     RewardModelScorer,
     Scorer,
     missing_eos,
+    score_by,
 )
+from rlhf.rundir.errors import RunFailed
 
 
 def length_gold(prompts, responses):
@@ -133,3 +135,24 @@ def test_a_scorer_sees_texts_and_ids_and_has_the_rules(policy, tokenizer):
 def test_a_scorer_refuses_what_the_config_refuses(rules, reason):
     with pytest.raises(ValueError, match=reason):
         GoldScorer(**rules)
+
+
+@pytest.mark.parametrize(
+    "scores", [torch.arange(8), torch.arange(8.0).double().requires_grad_(), list(range(8))]
+)
+def test_a_scorer_of_ones_own_may_give_any_kind_of_number(policy, tokenizer, scores):
+    responses = Judges(tokenizer=tokenizer).read(rollout_of(policy, tokenizer))
+    given = score_by(lambda responses: scores, responses)
+    assert given.dtype == torch.float32 and not given.requires_grad
+    assert given.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (8, 1)])
+def test_anything_but_one_number_a_response_is_refused(policy, tokenizer, shape):
+    rollout = rollout_of(policy, tokenizer)
+    responses = Judges(tokenizer=tokenizer).read(rollout)
+    with pytest.raises(RunFailed, match=r"the scorer gave .* for 8 responses: expected one each"):
+        score_by(lambda responses: torch.zeros(shape), responses)
+    with pytest.raises(RunFailed, match="the judge gold gave numbers of the shape"):
+        judge = torch.zeros(shape).tolist()
+        Judges(tokenizer=tokenizer, gold=lambda prompts, texts: judge).read(rollout)
