@@ -37,7 +37,7 @@ class Oracle(pl.Callback):
     def __init__(self) -> None:
         self.view: ExactView | None = None
 
-    def check(self, *, vocabulary: int, length: int, prompts: int) -> None:
+    def check_run(self, *, vocabulary: int, length: int, prompts: int) -> None:
         """Asked before anything is trained. Raises ValueError for too many responses to list."""
         check_count(vocabulary, length, prompts)
 

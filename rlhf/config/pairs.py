@@ -55,7 +55,7 @@ def _controller(kl: KL, generation: Generation, ppo: PPO) -> Iterator[Fault]:
             yield controller
             return
         try:
-            getattr(controller, "check", lambda episodes: None)(ppo.rollout_size)
+            getattr(controller, "check_episodes", lambda episodes: None)(ppo.rollout_size)
         except ValueError as error:
             reason = f"{error} (episodes: ppo.rollout_size)"
             yield Fault(f"kl/controller={kl.controller.name}", reason)
@@ -80,8 +80,8 @@ def _made(piece: Any, group: str, **live: Any) -> Iterator[Any]:
     """The piece's object, or the fault that its constructor found."""
     try:
         yield build(piece, **live)
-    except (ValueError, TypeError) as error:
-        yield Fault(f"{group}={piece.name or piece.class_path}", str(error))
+    except Exception as error:  # a class of the user's own may raise anything
+        yield Fault(f"{group}={piece.name or piece.class_path}", str(error) or repr(error))
 
 
 def _batches(ppo: PPO) -> Iterator[Fault]:

@@ -40,7 +40,7 @@ class Controller:
             raise ValueError(f"coef must be a finite number of at least 0, got {coef}")
         self.coef = float(coef)  # of the rollout to come
 
-    def check(self, episodes: int) -> None:
+    def check_episodes(self, episodes: int) -> None:
         """Raises ValueError where `update` would refuse a rollout of so many responses: the check
         of the config asks it of a run's rollouts."""
 
@@ -151,11 +151,11 @@ class Adaptive(_Targeted):
         super().__init__(coef, target, unit)
         self.horizon = positive("horizon", horizon)
 
-    def check(self, episodes: int) -> None:
+    def check_episodes(self, episodes: int) -> None:
         _gain(f"episodes / horizon = {episodes} / {self.horizon:g}", episodes / self.horizon)
 
     def _step(self, kl: float, episodes: int) -> None:
-        self.check(episodes)
+        self.check_episodes(episodes)
         self.coef *= 1 + _clip(kl / self.target - 1, STEP_CLIP) * episodes / self.horizon
 
 

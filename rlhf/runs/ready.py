@@ -35,7 +35,7 @@ def check_model(context: StageContext) -> None:
     """
     stages = {stage.name for stage in needed_stages(context.cfg)}
     build_pieces(context, stages)
-    config = context.model.config(context.tokenizer)
+    config = context.model_config
     rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
     faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
     faults += length_faults(context.cfg, stages, context.positions)
@@ -83,7 +83,7 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
 def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     """The pieces that need nothing of a trained stage, built and thrown away: a class of the user's
     own that refuses its arguments must not be found out after SFT was trained. A callback that has
-    `check(vocabulary, length, prompts)` is asked.
+    `check_run(vocabulary, length, prompts)` is asked.
 
     Raises:
         ConfigError: with the sentence of each constructor that refused.
@@ -101,8 +101,8 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     for key, piece in pieces.items():
         try:
             built = build(piece, **live.get(key, {}))
-            if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check"):
-                built.check(
+            if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check_run"):
+                built.check_run(
                     vocabulary=vocabulary_size(context.tokenizer),
                     length=cfg.generation.max_new_tokens,
                     prompts=len(context.data.prompts.train),

@@ -71,7 +71,12 @@ def summarise_run(
         **context.fitted.counts,
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
-        "warnings": [*cautions(context.cfg), *parents_warnings(parents), *totals(records)],
+        "warnings": [
+            *cautions(context.cfg),
+            *filter(None, [context.fitted.warning]),
+            *parents_warnings(parents),
+            *totals(records),
+        ],
         "wall_seconds": _seconds(directory),
     }
 

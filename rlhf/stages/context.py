@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
 from rlhf.config.naming import deciding
@@ -67,10 +67,17 @@ class StageContext:
         return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
 
     @cached_property
+    def model_config(self) -> PreTrainedConfig | None:
+        """The configuration of the run's models, without their weights. None: a piece of the user's
+        own does not tell."""
+        read = getattr(self.model, "config", None)
+        return None if read is None else read(self.tokenizer)
+
+    @cached_property
     def positions(self) -> int | None:
         """The most tokens that the models of the run read at once: policy, reference, reward model
         and value model all have the architecture of conf/model. None: any number."""
-        return positions_of(self.model.config(self.tokenizer))
+        return positions_of(self.model_config)
 
     def long_prompts(self, part: str) -> LongPrompts:
         """The rule for prompts without room for a response, in a part of the data."""

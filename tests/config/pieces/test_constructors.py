@@ -92,8 +92,8 @@ def refusal(piece, arguments, plain):
         live = {"params": [torch.nn.Parameter(torch.zeros(1))]}
     try:
         built = build({"_target_": piece.addresses[0], **own}, **live)
-        if hasattr(built, "check"):
-            built.check(plain["ppo"]["rollout_size"])
+        if hasattr(built, "check_episodes"):
+            built.check_episodes(plain["ppo"]["rollout_size"])
         if hasattr(built, "update") and place_of(piece) == "kl.controller":
             built.update(3.0, plain["ppo"]["rollout_size"], unit=built.unit)
     except (ValueError, TypeError, ZeroDivisionError, OverflowError, AttributeError) as error:
@@ -197,7 +197,7 @@ class OwnController(Own):
         super().__init__(size)
         self.coef = coef
 
-    def check(self, episodes):
+    def check_episodes(self, episodes):
         if episodes > 100:
             raise ValueError(f"at most 100 episodes, got {episodes}")
 
