@@ -49,7 +49,7 @@ def fitted(members: Members, fit: Fit, look: Look, alt_text: str) -> Spec:
         for setting, title, path in runs
         for kl, gain in vega.thin(path, max(vega.MOST_POINTS // 4 // len(runs), 4))
     ]
-    small = points(rows).mark_point(filled=True, size=28, stroke=look.paper, clip=True)
+    small = points(rows).mark_point(filled=True, size=36, clip=True)
     channels = {**look.encode(), "opacity": look.opacity(0.85)}
     way = [fit.furthest * (i / 80) ** 2 for i in range(81)]
     line = points(
