@@ -120,7 +120,12 @@ def exact(exact: Exact, labels: Mapping[str, str], look: Look, alt_text: str) ->
     ]
     dots = points(rows).mark_point(filled=True, size=110, stroke=look.paper)
     channels: dict[str, Any] = {**look.encode(), "opacity": look.opacity(1.0)}
-    return vega.spec([*layers, dots.encode(x=x, y=y, **channels, **tips())], look, alt_text)
+    made = vega.spec([*layers, dots.encode(x=x, y=y, **channels, **tips())], look, alt_text)
+    words = [
+        "Over the training prompts. Line: the most reward at each KL.",
+        "Dashed: best of n of the reference.",
+    ]
+    return made if look.page else {**made, "title": {"text": alt_text, "subtitle": words}}
 
 
 def _frame(paths: Sequence[Sequence[vega.Point]]) -> tuple[scales.KLScale, float, float]:

@@ -11,7 +11,7 @@ from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import UNKNOWN, Interval
 from rlhf.compare.statistics.intervals import gain
 from rlhf.compare.statistics.means import Estimate, single
-from rlhf.compare.statistics.settings import Setting, ending
+from rlhf.compare.statistics.settings import Setting, ending, label_of
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
@@ -23,7 +23,7 @@ CLEAR_PEAK = 3.0  # the same for the best of many evaluations, which is partly l
 class Fall:
     """Gold reward along one run: its best evaluation and its last, while proxy went on rising."""
 
-    run: str
+    run: str  # its setting and seed
     iteration: int
     kl: float  # nats, at the best evaluation
     best: Estimate
@@ -75,8 +75,9 @@ def find(settings: Sequence[Setting]) -> Findings | None:
     verdict, top = judge(able), highest(able, PROXY)
     if verdict is None:
         return None
-    members = [run for s in able for run in s.runs] if top and verdict.key == GOLD else []
-    falls = [f for run in members if (f := fallen(run, clear_peak(len(members))))]
+    members = [(s, run) for s in able for run in s.runs] if top and verdict.key == GOLD else []
+    clear = clear_peak(len(members))
+    falls = [f for s, run in members if (f := fallen(run, label_of(s, run), clear))]
     return Findings(
         verdict=verdict,
         gain=gain(verdict.leader, verdict.key),
@@ -101,7 +102,7 @@ def clear_peak(runs: int) -> float:
     return -normal.inv_cdf(normal.cdf(-CLEAR_PEAK) / max(runs, 1))
 
 
-def fallen(run: Run, clear: float = CLEAR_PEAK) -> Fall | None:
+def fallen(run: Run, name: str, clear: float = CLEAR_PEAK) -> Fall | None:
     """Whether gold fell by at least `clear` standard errors from its best evaluation to the last,
     with proxy no lower than then."""
     path = [row for row in run.metrics if math.isfinite(value(row, f"eval/{GOLD}"))]
@@ -113,7 +114,7 @@ def fallen(run: Run, clear: float = CLEAR_PEAK) -> Fall | None:
     if not gap(best, last) >= clear or not last_proxy >= proxy:
         return None
     return Fall(
-        run=run.name,
+        run=name,
         iteration=int(rows[0].get("iteration", 0)),
         kl=value(rows[0], f"eval/{KL}"),
         best=best,

@@ -191,8 +191,8 @@ def _along(findings: Findings) -> str:
     if fall is None:
         return ""
     return (
-        f"in {fall.run} gold reward was {brief(evaluated(fall.best))} at iteration {fall.iteration}"
-        f" ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while proxy reward did"
+        f"in {fall.run}, gold reward was {brief(evaluated(fall.best))} at iteration"
+        f" {fall.iteration} ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while proxy reward did"
         " not fall."
     )
 

@@ -211,7 +211,7 @@ def test_nothing_to_answer(rundirs, tmp_path):
 def test_one_run_can_show_its_own_fall(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.2, peak=2.5, iterations=4)
     assert (
-        "Over-optimisation shows during training: in a gold reward was 2.50"
+        "Over-optimisation shows during training: in kl.coef=0, seed 0, gold reward was 2.50"
         in over_optimisation(find(group(load(tmp_path))))
     )
 
@@ -232,7 +232,7 @@ def test_a_run_that_games_is_told_of_beside_a_best_that_does_not(rundirs, tmp_pa
     rundirs.make_run(tmp_path / "b", coef=0.1, proxy=4.0, gold=3.0, iterations=4)
     text = over_optimisation(find(group(load(tmp_path))))
     assert text.startswith(
-        "Over-optimisation shows during training: in a gold reward was 2.50 ± 0.20"
+        "Over-optimisation shows during training: in kl.coef=0, seed 0, gold reward was 2.50 ± 0.20"
     )
 
 

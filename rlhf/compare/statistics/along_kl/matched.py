@@ -216,8 +216,8 @@ def _noise(c: Cell, over_seeds: float) -> float:
 
 
 def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """p of Welch's t-test that two groups of two runs or more have one mean; without a warning where
-    runs of a group agree."""
+    """p of Welch's t-test that two groups of two runs or more have one mean; nan where all runs of
+    either agree, and on one number."""
     import numpy as np
     from scipy.stats import ttest_ind_from_stats
 
