@@ -126,7 +126,7 @@ def target(level: float, look: Look, y: Any, words: str = "") -> list[alt.Chart]
     at_the_right: Any = alt.value("width")
     # a rim of the background's colour keeps the words apart from the lines below them
     rims: tuple[dict[str, Any], ...] = ({"stroke": look.paper, "strokeWidth": 3}, {})
-    words = [
+    written = [
         rows.mark_text(
             align="right",
             baseline="bottom",
@@ -139,7 +139,7 @@ def target(level: float, look: Look, y: Any, words: str = "") -> list[alt.Chart]
         ).encode(x=at_the_right, y=y, text="text:N")
         for rim in rims
     ]
-    return [rule.encode(y=y, **vega.tips()), *words]
+    return [rule.encode(y=y, **vega.tips()), *written]
 
 
 def _iteration() -> alt.X:

@@ -192,8 +192,8 @@ def _along(findings: Findings) -> str:
         return ""
     return (
         f"in {fall.run}, gold reward was {brief(evaluated(fall.best))} at iteration"
-        f" {fall.iteration} ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while proxy reward did"
-        " not fall."
+        f" {fall.iteration} ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while"
+        " proxy reward did not fall."
     )
 
 
