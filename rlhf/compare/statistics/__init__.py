@@ -25,11 +25,12 @@ from rlhf.compare.statistics.health import RULES, Sickness
 from rlhf.compare.statistics.intervals import (
     evaluated,
     gain,
+    level_interval,
     run_interval,
     setting_interval,
     sft_interval,
 )
-from rlhf.compare.statistics.means import NOTHING, Estimate, show, single
+from rlhf.compare.statistics.means import NOTHING, Estimate, single
 from rlhf.compare.statistics.rivals import Rival, rival
 from rlhf.compare.statistics.settings import ABSENT, Setting, column, ending, label_of, order
 from rlhf.compare.statistics.step_response import (
@@ -85,12 +86,12 @@ __all__ = [
     "gold_gains",
     "interval",
     "label_of",
+    "level_interval",
     "order",
     "rival",
     "run_interval",
     "say",
     "setting_interval",
     "sft_interval",
-    "show",
     "single",
 ]
