@@ -71,9 +71,8 @@ def _search_chart(one: Search | Crossing, label: search_figures.Label, view: Vie
     if isinstance(one, Crossing):
         crossing = one
         title = f"{named(one.objective)} against {one.setting}"
-        note = "Bars: 95 % confidence intervals." + (
-            " The band is the tolerance." * (one.tolerance > 0)
-        )
+        band = " The band is the tolerance." * (one.tolerance > 0)
+        note = f"Bars: 95 % confidence intervals.{band}"
 
         def draw(alt: str) -> Spec | None:
             return search_figures.curve(crossing, label, view.look, view.tooltips, alt)

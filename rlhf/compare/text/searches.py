@@ -13,8 +13,8 @@ from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
 LUCK = (
-    "± is half of the 95 % confidence interval of the trial's own evaluation. The best of many trials is partly luck:"
-    " run its setting with several seeds before using it."
+    "± is half of the 95 % confidence interval of the trial's own evaluation. The best of many"
+    " trials is partly luck: run its setting with several seeds before using it."
 )
 
 
@@ -51,8 +51,8 @@ def note(search: Search | Crossing) -> str:
     if most > 1:
         return "Each value is the mean over its runs; ± is half of its 95 % confidence interval."
     return (
-        "Each value is one run: ± is half of the 95 % confidence interval of its evaluation and says"
-        " nothing of other seeds."
+        "Each value is one run: ± is half of the 95 % confidence interval of its evaluation and"
+        " says nothing of other seeds."
         if most
         else ""
     )
