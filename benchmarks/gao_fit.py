@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gain
-from rlhf.compare.statistics.settings import single
+from rlhf.compare.statistics.means import single
 
 ALPHA, BETA = 1.1, 0.55
 PEAK = math.exp(2 * (ALPHA / BETA - 1))

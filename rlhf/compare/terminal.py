@@ -14,9 +14,8 @@ from rlhf.compare.result import Comparison
 from rlhf.compare.text.settings import bare
 from rlhf.rundir.words import tail
 
-# ends of the first cell of the line that is bold
-# columns that a narrow terminal does without, first to go first
 SHORTEST = 8  # characters of a name
+# columns that a narrow terminal does without, first to go first
 EXPENDABLE = ("with EOS", "length", "runs", "gold over SFT")
 
 

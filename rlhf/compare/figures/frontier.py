@@ -76,7 +76,7 @@ class _Frame:
         self.low, self.high = low, high
 
     def held(self, value: float) -> float:
-        edge = 0.02 * (self.high - self.low)
+        edge = 0.04 * (self.high - self.low)
         return min(max(value, self.low + edge), self.high - edge)
 
     def share(self, value: float) -> float:
@@ -218,4 +218,6 @@ def _caption(panels: Sequence[FrontierData]) -> str:
     )
     star = " Star: SFT." if any(data.sft is not None for data in panels) else ""
     dashed = " Dashed: best of n of SFT." if any(data.best_of_n for data in panels) else ""
-    return f"{marks} Thin lines: training.{star}{dashed} Ring: the best setting."
+    ringed = any(data.best is not None for data in panels)
+    ring = " Ring: the setting that the verdict names first." if ringed else ""
+    return f"{marks} Thin lines: training.{star}{dashed}{ring}"

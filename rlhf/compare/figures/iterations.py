@@ -103,8 +103,9 @@ def _coefficients(lines: Lines, look: Look) -> list[alt.Chart]:
         return []
     y = scales.y("coefficient", *scales.span(_by_run(lines)))
     if scales.logarithmic(values):
+        axis = alt.Axis(format="~r", values=scales.decades(min(values), max(values)))
         scale = alt.Scale(type="log", domain=[0.8 * min(values), 1.25 * max(values)], nice=False)
-        y = alt.Y("y:Q", scale=scale, title="coefficient", axis=alt.Axis(format="~r", tickCount=4))
+        y = alt.Y("y:Q", scale=scale, title="coefficient", axis=axis)
     return run_lines(lines, look, _iteration(), y)
 
 
@@ -122,17 +123,23 @@ def target(level: float, look: Look, y: Any, words: str = "") -> list[alt.Chart]
     text = words or f"target {level:g}"
     rows = points([{"y": level, "text": text, **vega.tip_of({"title": text, "lines": []})}])
     rule = rows.mark_rule(color=look.ink, strokeDash=[5, 3], strokeWidth=1.2)
-    word = rows.mark_text(
-        align="right",
-        baseline="bottom",
-        dy=-3,
-        fontSize=11,
-        color=look.ink,
-        aria=False,
-        tooltip=None,
-    )
     at_the_right: Any = alt.value("width")
-    return [rule.encode(y=y, **vega.tips()), word.encode(x=at_the_right, y=y, text="text:N")]
+    # a rim of the background's colour keeps the words apart from the lines below them
+    rims: tuple[dict[str, Any], ...] = ({"stroke": look.paper, "strokeWidth": 3}, {})
+    written = [
+        rows.mark_text(
+            align="right",
+            baseline="bottom",
+            dy=-3,
+            fontSize=11,
+            color=look.ink,
+            aria=False,
+            tooltip=None,
+            **rim,
+        ).encode(x=at_the_right, y=y, text="text:N")
+        for rim in rims
+    ]
+    return [rule.encode(y=y, **vega.tips()), *written]
 
 
 def _iteration() -> alt.X:

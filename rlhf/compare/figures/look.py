@@ -10,6 +10,7 @@ from rlhf.compare.figures.style import LIGHT, Styles, readable
 if TYPE_CHECKING:
     import altair as alt
 
+MOST_NAMED = 14  # settings in the legend of a picture
 OTHER = ""  # the setting of what belongs to none
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 # no setting was chosen in the legend, or this one was
@@ -43,8 +44,10 @@ class Look:
 
         shown = None
         if self.legend:
-            values: Any = list(self.styles)
-            shown = alt.Legend(title=self.legend, values=values, symbolOpacity=1)
+            values: Any = some(list(self.styles), MOST_NAMED)
+            left = len(self.styles) - len(values)
+            title = f"{self.legend} ({len(values)} of {len(self.styles)})" if left else self.legend
+            shown = alt.Legend(title=title, values=values, symbolOpacity=1)
         return {
             "color": alt.Color("setting:N", scale=self.scale(0), legend=shown),
             "shape": alt.Shape("setting:N", scale=self.scale(1), legend=shown),
@@ -57,6 +60,13 @@ class Look:
         if not self.page:
             return alt.value(value)
         return alt.condition(CHOSEN, alt.value(value), alt.value(0.05))
+
+
+def some(names: list[str], most: int) -> list[str]:
+    """At most `most` of the names, evenly chosen, the first and the last among them."""
+    if len(names) <= most:
+        return names
+    return [names[round(i * (len(names) - 1) / (most - 1))] for i in range(most)]
 
 
 def page_look(styles: Styles) -> Look:

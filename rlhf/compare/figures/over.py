@@ -49,7 +49,7 @@ def fitted(members: Members, fit: Fit, look: Look, alt_text: str) -> Spec:
         for setting, title, path in runs
         for kl, gain in vega.thin(path, max(vega.MOST_POINTS // 4 // len(runs), 4))
     ]
-    small = points(rows).mark_point(filled=True, size=28, stroke=look.paper, clip=True)
+    small = points(rows).mark_point(filled=True, size=36, clip=True)
     channels = {**look.encode(), "opacity": look.opacity(0.85)}
     way = [fit.furthest * (i / 80) ** 2 for i in range(81)]
     line = points(
@@ -120,7 +120,12 @@ def exact(exact: Exact, labels: Mapping[str, str], look: Look, alt_text: str) ->
     ]
     dots = points(rows).mark_point(filled=True, size=110, stroke=look.paper)
     channels: dict[str, Any] = {**look.encode(), "opacity": look.opacity(1.0)}
-    return vega.spec([*layers, dots.encode(x=x, y=y, **channels, **tips())], look, alt_text)
+    made = vega.spec([*layers, dots.encode(x=x, y=y, **channels, **tips())], look, alt_text)
+    words = [
+        "Over the training prompts. Line: the most reward at each KL.",
+        "Dashed: best of n of the reference.",
+    ]
+    return made if look.page else {**made, "title": {"text": alt_text, "subtitle": words}}
 
 
 def _frame(paths: Sequence[Sequence[vega.Point]]) -> tuple[scales.KLScale, float, float]:

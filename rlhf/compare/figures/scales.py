@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 FAR, FURTHER = 4.0, 30.0  # medians: from there on a square-root scale, a symmetrical logarithm
-ROOM = 1.08  # of the largest KL, to the right
+ROOM = 1.06  # of the way to the largest KL, to the right
 FEW, FAR_OUT = 5, 3.0  # of so many runs, one so many times their range away is at the edge
 
 
@@ -31,7 +31,7 @@ class KLScale:
 
     def position(self, kl: float) -> float:
         """From 0 to about 1 across the chart."""
-        return self._ahead(kl) / (self._ahead(ROOM * self.right) or 1.0)
+        return self._ahead(kl) / (ROOM * self._ahead(self.right) or 1.0)
 
     def ticks(self, count: int = 6) -> list[float]:
         """Round KLs, about evenly far apart."""
@@ -50,7 +50,7 @@ class KLScale:
     def x(self, title: str = "KL to SFT, nats per response") -> alt.X:
         import altair as alt
 
-        domain = [0.0, ROOM * self.right or 1.0]
+        domain = [0.0, self._back(ROOM * self._ahead(self.right)) or 1.0]
         kind: Any = self.kind
         scale = alt.Scale(type=kind, domain=domain, nice=False)
         if self.kind == "symlog":
@@ -125,6 +125,15 @@ def y(name: str, low: float, high: float) -> alt.Y:
 def plain(*ends: float) -> str:
     """The format of an axis's numbers: in full where that is no long number."""
     return "~r" if max(map(abs, ends)) < 1e6 else "~g"
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Round numbers from about `low` to about `high` for a logarithmic axis: 1, 2 and 5 of each
+    power of ten, or where that is more than two powers, the powers alone."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if high <= 100 * low else (1,)
+    ticks = (float(f"{m}e{power}") for power in powers for m in steps)
+    return [tick for tick in ticks if 0.8 * low <= tick <= 1.25 * high]
 
 
 def logarithmic(values: Sequence[float]) -> bool:

@@ -12,6 +12,7 @@ from rlhf.compare.figures import iterations, scales, vega
 from rlhf.compare.figures.look import Look
 from rlhf.compare.figures.vega import Spec, Tips, points, tips
 from rlhf.compare.read import Crossing, Run, Search, Trial, named
+from rlhf.compare.statistics import level_interval
 
 Label = Callable[[Run | None], str]  # a run's setting, "" for none
 
@@ -136,8 +137,8 @@ def curve(search: Crossing, label: Label, look: Look, tip: Tips, alt_text: str) 
             **{
                 "x": level.x,
                 "y": level.y,
-                "low": level.y - level.error,
-                "high": level.y + level.error,
+                "low": level_interval(level).low,
+                "high": level_interval(level).high,
             },
             **vega.tip_of(tip.get(mark_of(search, i))),
         }

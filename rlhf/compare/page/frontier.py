@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rlhf.compare.figures import frontier as charts, over as over_charts
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.statistics import FORMULAS, Fit, fit, gold_gains, show
+from rlhf.compare.statistics import FORMULAS, Fit, brief, fit, gold_gains
 from rlhf.compare.statistics.along_kl.overoptimisation import LOOSE, MIN_RUNS
 from rlhf.compare.text import settings as texts
 from rlhf.metrics import GOLD
@@ -46,8 +46,8 @@ def frontier(view: View) -> Section:
                     if exact.rows and exact.curves
                     else None
                 ),
-                "Every response is listed, so nothing here is sampled. Dashed: best of n of the"
-                " reference.",
+                "Every response to the training prompts is listed, so nothing here is sampled."
+                " Dashed: best of n of the reference.",
                 f"Exact reward against exact KL. {beside}",
             ),
             "settings": texts.table(view.study),
@@ -64,7 +64,8 @@ def _ordered(view: View) -> list[FrontierData]:
 
 def _chart(view: View, data: FrontierData) -> list[Chart]:
     alt = f"{data.title}, against KL. " + "; ".join(
-        f"{mark.label}: {show(mark.y)} at {show(mark.x)} nats" for mark in data.drawn
+        f"{mark.label}: {brief(mark.y_interval)} at {brief(mark.x_interval)} nats"
+        for mark in data.drawn
     )
     return view.chart(
         f"frontier-{data.key}",

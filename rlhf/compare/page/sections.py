@@ -34,6 +34,7 @@ def _answer(view: View) -> Section:
             "charts": deciding(view),
             "seeded": any(len(s.runs) > 1 for s in study.settings),
             "starred": len(study.starts) == 1,
+            "ringed": any(data.best is not None for data in view.frontiers),
             "total": len(study.runs),
             "unfinished": [(r.name, r.status, r.error or "") for r in study.unfinished],
         },
@@ -70,7 +71,8 @@ def _search_chart(one: Search | Crossing, label: search_figures.Label, view: Vie
     if isinstance(one, Crossing):
         crossing = one
         title = f"{named(one.objective)} against {one.setting}"
-        note = "± one standard error." + (" The band is the tolerance." * (one.tolerance > 0))
+        band = " The band is the tolerance." * (one.tolerance > 0)
+        note = f"Bars: 95 % confidence intervals.{band}"
 
         def draw(alt: str) -> Spec | None:
             return search_figures.curve(crossing, label, view.look, view.tooltips, alt)
@@ -102,6 +104,7 @@ def _matched(view: View) -> Section:
             # the reward that decides comes first
             "matched": sorted(tables, key=lambda m: findings is None or m.key != findings.key),
             "reading": results.READING,
+            "standings": results.standings,
             "short": results.SHORT,
             "shortened": any(c.short for m in tables for _, cells in m.rows for c in cells),
         },

@@ -20,34 +20,33 @@ from rlhf.compare.statistics.estimates import (
     interval,
     say,
 )
-from rlhf.compare.statistics.findings import CLEAR, Findings
+from rlhf.compare.statistics.findings import Findings
 from rlhf.compare.statistics.health import RULES, Sickness
 from rlhf.compare.statistics.intervals import (
     evaluated,
     gain,
+    level_interval,
     run_interval,
     setting_interval,
     sft_interval,
 )
-from rlhf.compare.statistics.means import NOTHING, Estimate, show, single
+from rlhf.compare.statistics.means import Estimate, single
 from rlhf.compare.statistics.rivals import Rival, rival
-from rlhf.compare.statistics.settings import ABSENT, Setting, column, ending, label_of, order
+from rlhf.compare.statistics.settings import ABSENT, Setting, ending, label_of, order
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,
     Response,
-    Series,
     Steering,
 )
 from rlhf.compare.statistics.study import Exact, Study
-from rlhf.compare.statistics.verdict import Claim, Margin, Verdict
+from rlhf.compare.statistics.verdict import Claim
 
 __all__ = [
     "ABSENT",
     "BAND",
     "BORROWED",
     "BUDGETS",
-    "CLEAR",
     "Cell",
     "Claim",
     "EVALUATION",
@@ -58,24 +57,19 @@ __all__ = [
     "Fit",
     "Interval",
     "LIKE",
-    "Margin",
     "Matched",
-    "NOTHING",
     "Nearer",
     "RISEN",
     "RULES",
     "Response",
     "Rival",
     "SEEDS",
-    "Series",
     "Setting",
     "Sickness",
     "Standing",
     "Steering",
     "Study",
     "THESE",
-    "Verdict",
-    "column",
     "brief",
     "ending",
     "evaluated",
@@ -85,12 +79,12 @@ __all__ = [
     "gold_gains",
     "interval",
     "label_of",
+    "level_interval",
     "order",
     "rival",
     "run_interval",
     "say",
     "setting_interval",
     "sft_interval",
-    "show",
     "single",
 ]

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import UNKNOWN, Interval
 from rlhf.compare.statistics.intervals import gain
 from rlhf.compare.statistics.means import Estimate, single
-from rlhf.compare.statistics.settings import Setting, ending
+from rlhf.compare.statistics.settings import Setting, ending, label_of
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
 
 CLEAR = 2.0  # standard errors that a difference needs to be called one
-CLEAR_PEAK = 3.0  # the same for the best of many evaluations, which is partly luck
+CLEAR_PEAK = 3.0  # the same for the best of many evaluations, which is partly luck; of one run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fall:
     """Gold reward along one run: its best evaluation and its last, while proxy went on rising."""
 
-    run: str
+    run: str  # its setting and seed
     iteration: int
     kl: float  # nats, at the best evaluation
     best: Estimate
@@ -38,7 +39,7 @@ class Findings:
     gain: Interval  # of the best over SFT
     top: Setting | None  # highest proxy; None where no reward model took part
     drop: Interval  # gold of the best less gold of `top`, simultaneous; unknown where there is none
-    fall: Fall | None  # along the runs of `top`
+    fall: Fall | None  # the largest along any run; None also without gold or a reward model
 
     @property
     def key(self) -> str:
@@ -74,8 +75,9 @@ def find(settings: Sequence[Setting]) -> Findings | None:
     verdict, top = judge(able), highest(able, PROXY)
     if verdict is None:
         return None
-    # without gold there are no falls
-    falls = [f for run in top.runs if (f := fallen(run))] if top and verdict.key == GOLD else []
+    members = [(s, run) for s in able for run in s.runs] if top and verdict.key == GOLD else []
+    clear = clear_peak(len(members))
+    falls = [f for s, run in members if (f := fallen(run, label_of(s, run), clear))]
     return Findings(
         verdict=verdict,
         gain=gain(verdict.leader, verdict.key),
@@ -94,8 +96,14 @@ def _drop(verdict: Verdict, top: Setting | None) -> Interval:
     return margin.difference if margin is not None else UNKNOWN
 
 
-def fallen(run: Run) -> Fall | None:
-    """Whether gold fell by at least three standard errors from its best evaluation to the last,
+def clear_peak(runs: int) -> float:
+    """CLEAR_PEAK for the largest fall of several runs (Bonferroni): 3 for one, 3.7 for 12."""
+    normal = NormalDist()
+    return -normal.inv_cdf(normal.cdf(-CLEAR_PEAK) / max(runs, 1))
+
+
+def fallen(run: Run, name: str, clear: float = CLEAR_PEAK) -> Fall | None:
+    """Whether gold fell by at least `clear` standard errors from its best evaluation to the last,
     with proxy no lower than then."""
     path = [row for row in run.metrics if math.isfinite(value(row, f"eval/{GOLD}"))]
     if len(path) < 2:
@@ -103,10 +111,10 @@ def fallen(run: Run) -> Fall | None:
     rows = max(path, key=lambda row: value(row, f"eval/{GOLD}")), path[-1]
     best, last = (single(value(r, f"eval/{GOLD}"), value(r, f"eval/{GOLD}_se")) for r in rows)
     proxy, last_proxy = (value(row, f"eval/{PROXY}") for row in rows)
-    if not gap(best, last) >= CLEAR_PEAK or not last_proxy >= proxy:
+    if not gap(best, last) >= clear or not last_proxy >= proxy:
         return None
     return Fall(
-        run=run.name,
+        run=name,
         iteration=int(rows[0].get("iteration", 0)),
         kl=value(rows[0], f"eval/{KL}"),
         best=best,

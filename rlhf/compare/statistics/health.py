@@ -44,7 +44,7 @@ RULES = {
         f"more than {UNENDED:.0%} without EOS at the end, and fewer with one than {FEWER:.0%} of"
         " SFT's share"
     ),
-    "Rewards that are equal": (
+    "Equal rewards": (
         f"all rewards of a rollout are equal in more than {EQUAL:.0%} of the last quarter"
     ),
     "Empty responses": (
@@ -218,7 +218,7 @@ def equal_rewards(run: Run) -> str | None:
 
 def empty(run: Run) -> str | None:
     counts, drawn = (_late(series(run, f"rollout/{key}")) for key in ("empty", "responses"))
-    if not counts:
+    if not counts or not sum(drawn):
         return None
     share = sum(counts) / sum(drawn)
     return f"{share:.0%} of the last rollouts' responses are empty." if share > EMPTY else ""
@@ -231,7 +231,7 @@ CHECKS: dict[str, Callable[[Run], str | None]] = {
     "KL blow-up": kl_blow_up,
     "Reward at its clip": reward_at_clip,
     "Never ends": unended,
-    "Rewards that are equal": equal_rewards,
+    "Equal rewards": equal_rewards,
     "Empty responses": empty,
 }
 

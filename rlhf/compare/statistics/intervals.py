@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.read import Run, final, final_se
+from rlhf.compare.read import Level, Run, final, final_se
 from rlhf.compare.statistics.estimates import (
     EVALUATION,
     LIKE,
@@ -125,6 +125,13 @@ def gain(setting: Setting, key: str) -> Interval:
 def evaluated(estimate: Estimate) -> Interval:
     """One evaluation, ± 1.96 standard errors."""
     return around(estimate.mean, Z95 * estimate.se, estimate.n, EVALUATION)
+
+
+def level_interval(level: Level) -> Interval:
+    """A value that a search measured: Student's t over its runs, or one run's own evaluation."""
+    n = len(level.runs)
+    quantile, source = (critical(n - 1), SEEDS) if n > 1 else (Z95, EVALUATION)
+    return around(level.y, quantile * level.error, n, source)
 
 
 def like_these(mean: float, those: Answers) -> Interval:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-from rlhf.compare.statistics.estimates import plus_minus
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -46,8 +44,3 @@ def same_thing(values: Sequence[float], ses: Sequence[float]) -> Estimate:
     repeated."""
     kept, known = (list(filter(math.isfinite, those)) for those in (values, ses))
     return single(fmean(kept), max(known, default=math.nan)) if kept else NOTHING
-
-
-def show(estimate: Estimate) -> str:
-    """1.924 ± 0.031, with two digits of the standard error."""
-    return plus_minus(estimate.mean, estimate.se)

@@ -88,7 +88,8 @@ def highest(settings: Sequence[Setting], key: str) -> Setting | None:
 def _claim(leader: Setting, key: str, margins: Sequence[Margin]) -> Claim:
     if not margins:
         return "alone"
-    if leader[key].n < 2 or any(m.difference.source not in (SEEDS, BORROWED) for m in margins):
+    single = (m.difference.n < 2 and m.difference.source != BORROWED for m in margins)
+    if leader[key].n < 2 or any(single):
         return "order"
     return "best" if all(m.apart for m in margins) else "tied"
 

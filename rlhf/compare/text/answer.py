@@ -33,6 +33,7 @@ from rlhf.metrics import GOLD, PROXY, SECONDS
 from rlhf.rundir.words import duration
 
 UNDERWAY = 0.8  # of its training: a setting that passed a KL before has not had its best there
+ENDLESS = "± is half of the 95 % confidence interval."
 MANY = 4  # settings from which on the best is worth a warning
 
 
@@ -63,9 +64,10 @@ def answer(study: Study) -> Answer:
         return Answer(headline=verdict_sentences(study))
     best, key = findings.best, findings.key
     other = None if best.never_ends else rival(best, ending(study.settings), key)
-    there = setting_interval(best, key)
+    there, over_sft = setting_interval(best, key), findings.gain
     beside = [other.ours, other.theirs, other.difference] if other is not None else []
-    shown = [i for i in (there, findings.gain, *beside) if i.n]
+    shown = [i for i in (there, over_sft, *beside) if i.n]
+    sure = ENDLESS if best.never_ends else _confidence(shown, _like(best, there, over_sft))
     return Answer(
         headline=verdict_sentences(study),
         comparison=endless(study, findings)
@@ -73,7 +75,7 @@ def answer(study: Study) -> Answer:
         else f"{at_equal_kl(study, best, key, other)} {left_out(study, findings)}".strip(),
         cost=f"{_gained(findings)} {_cost(best, study.runs)}".strip(),
         gaming=over_optimisation(findings),
-        confidence=" ".join(filter(None, (_confidence(shown), _near(best, other), _luck(study)))),
+        confidence=" ".join(filter(None, (sure, _near(best, other), _luck(study)))),
     )
 
 
@@ -84,7 +86,7 @@ def _gained(findings: Findings) -> str:
     less = replace(over, mean=-over.mean, low=-over.high, high=-over.low)
     change = f"{say(over)} more" if over.mean >= 0 else f"{say(less)} less"
     base = brief(sft_interval(findings.best, findings.key))
-    return f"That is {change} {named(findings.key)} than SFT's {base}."
+    return f"{findings.best.label} has {change} {named(findings.key)} than SFT, which has {base}."
 
 
 def _near(best: Setting, other: Rival | None) -> str:
@@ -109,8 +111,18 @@ def _luck(study: Study) -> str:
     return f"The highest mean of {count} overstates what new runs will reach." * (count >= MANY)
 
 
-def _confidence(shown: Sequence[Interval]) -> str:
-    """Says where the intervals come from."""
+def _like(best: Setting, there: Interval, over_sft: Interval) -> str:
+    """Says which intervals hold for prompts that were not asked."""
+    if LIKE not in (there.prompts, over_sft.prompts):
+        return ""
+    ends = f"{best.label} at the end of training" * (there.prompts == LIKE)
+    gains = "the gain over SFT" * (over_sft.prompts == LIKE)
+    those = " and of ".join(filter(None, (ends, gains)))
+    return f" Those of {those} hold for prompts like these, all others for these prompts."
+
+
+def _confidence(shown: Sequence[Interval], like: str) -> str:
+    """Says where the intervals come from; `like`: for which prompts they hold."""
     sources = {i.source for i in shown}
     if sources <= {""}:
         return "No error was measured, so nothing says how sure these numbers are."
@@ -119,16 +131,17 @@ def _confidence(shown: Sequence[Interval]) -> str:
     if SEEDS in sources:
         parts.append(f"over {counts} seeds (Student's t; of differences Welch's t)")
     if EVALUATION in sources:
+        agree = any(i.n > 1 for i in shown if i.source == EVALUATION)
+        where = "one seed, or where all agree" if agree else "one seed"
         parts.append(
-            "of the evaluation alone where there is one seed (other seeds may differ by more)"
+            f"of the evaluation alone where there is {where} (other seeds may differ by more)"
         )
     if BORROWED in sources:
         parts.append("of one seed less several with the variance of the several")
-    like = any(i.prompts == LIKE for i in shown)
     return (
         f"Brackets are 95 % confidence intervals: {', '.join(parts)}."
-        + " Those of one setting hold for prompts like these, those of a difference for these"
-        " prompts." * like + " Numbers without brackets have no measured error." * ("" in sources)
+        + like
+        + " Numbers without brackets have no measured error." * ("" in sources)
     )
 
 
@@ -136,8 +149,9 @@ def _cost(best: Setting, runs: Sequence[Run]) -> str:
     seconds, every = _seconds(best.runs), _seconds(runs)
     if not every:
         return ""
-    one = f"A run of it took {duration(fmean(seconds))}; " if seconds else ""
-    return f"{one}all {len(every)} runs took {duration(sum(every))} in all."
+    one = f"A run of {best.label} took {duration(fmean(seconds))}." if seconds else ""
+    together = f"The {len(every)} runs took {duration(sum(every))} together."
+    return f"{one} {together * (len(every) > 1)}".strip()
 
 
 def _seconds(runs: Sequence[Run]) -> list[float]:
@@ -162,14 +176,14 @@ def over_optimisation(findings: Findings) -> str:
         return f"{_between(findings, findings.gamed)} {along[:1].upper()}{along[1:]}".strip()
     if not findings.alone:
         return (
-            "No over-optimisation: the setting with the highest proxy reward has the highest gold"
-            " reward too."
+            "No sign of over-optimisation: the setting with the highest proxy reward has the"
+            " highest gold reward too."
         )
     if not any(len(series(run, f"eval/{GOLD}")) > 1 for run in top.runs):
         return (
             "One setting, without gold reward during its training, cannot show over-optimisation."
         )
-    return "No over-optimisation: gold reward did not clearly fall during training."
+    return "No sign of over-optimisation: gold reward did not clearly fall during training."
 
 
 def _along(findings: Findings) -> str:
@@ -177,9 +191,9 @@ def _along(findings: Findings) -> str:
     if fall is None:
         return ""
     return (
-        f"in {fall.run} gold reward was {brief(evaluated(fall.best))} at iteration {fall.iteration}"
-        f" ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while proxy reward did"
-        " not fall."
+        f"in {fall.run}, gold reward was {brief(evaluated(fall.best))} at iteration"
+        f" {fall.iteration} ({fall.kl:.3g} nats) and ended at {brief(evaluated(fall.last))}, while"
+        " proxy reward did not fall."
     )
 
 

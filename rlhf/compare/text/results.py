@@ -5,7 +5,7 @@ is nothing to tell."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlhf.compare.statistics import (
@@ -13,6 +13,7 @@ from rlhf.compare.statistics import (
     BUDGETS,
     RISEN,
     Cell,
+    Matched,
     Response,
     Sickness,
     Standing,
@@ -42,6 +43,7 @@ READING = (
     " time that training passed it. In brackets: 95 % confidence intervals over seeds, or of the"
     " reading where there is one seed."
 )
+MARKED = "†"
 SHORT = "The KL stayed up to a tenth below the budget; the reading is at its furthest."
 STEERED = (
     f"Reached: the first iteration with {RISEN:.0%} of the target. Overshoot: the highest KL over"
@@ -81,33 +83,38 @@ def matched(study: Study) -> str:
     if table is None:
         return ""
     head = ["setting", *(f"{b:g} nat{'s' if b != 1 else ''}" for b in BUDGETS)]
-    explanation = f"{table.reward.capitalize()} reward. {READING} * {SHORT}"
+    explanation = f"{table.reward.capitalize()} reward. {READING} {MARKED} {SHORT}"
     rows = [[label, *map(shown, cells)] for label, cells in table.rows]
-    lines = "\n".join(f"- {line}" for s in table.standings if (line := _told(s)))
+    lines = "\n".join(f"- {line}" for line in standings(table, plain))
     return f"## At matched KL\n\n{explanation}\n\n{grid(head, rows)}" + (lines and f"\n\n{lines}")
 
 
-def _told(s: Standing) -> str:
+def standings(table: Matched, name: Callable[[str], str] = str) -> list[str]:
+    """A sentence a budget at which two settings have a reading; `name`: how a label is written."""
+    return [_standing(s, name) for s in table.standings if len(s.order) > 1]
+
+
+def _standing(s: Standing, name: Callable[[str], str]) -> str:
     """Says which settings differ from the highest at a budget."""
-    if len(s.order) < 2:
-        return ""
-    lower = ", ".join(map(plain, s.lower))
-    beyond = ", ".join(plain(low) for high, low in s.beyond_noise if high == s.highest)
+    lower = ", ".join(map(name, s.lower))
+    beyond = ", ".join(name(low) for high, low in s.beyond_noise if high == s.highest)
     parts = [f"clearly higher than {lower}"] * bool(lower)
     parts += [f"higher than {beyond} by more than the readings' noise, with one seed"] * bool(
         beyond
     )
-    return f"{s.kl:g} nat{'s' if s.kl != 1 else ''}: {plain(s.highest or '')} is highest, " + (
-        "; ".join(parts) or "not clearly higher than any other"
+    return (
+        f"{s.kl:g} nat{'s' if s.kl != 1 else ''}: {name(s.highest or '')} is highest, "
+        + ("; ".join(parts) or "not clearly higher than any other")
+        + "."
     )
 
 
 def shown(cell: Cell) -> str:
-    """1.57 (1.45 to 1.69)*, with a star for what only came within a tenth of the budget."""
+    """1.57 (1.45 to 1.69)†, with a dagger for what only came within a tenth of the budget."""
     if not cell.reached:
         return cell.why
-    few = f", {cell.reached} of {cell.runs} runs" if cell.reached < cell.runs else ""
-    return say(cell.interval) + ("*" if cell.short else "") + few
+    few = f", {cell.reached} of {cell.runs} seeds" if cell.reached < cell.runs else ""
+    return say(cell.interval) + (MARKED if cell.short else "") + few
 
 
 def exact_lines(study: Study) -> list[str]:
@@ -119,7 +126,11 @@ def exact_lines(study: Study) -> list[str]:
         for r in study.exact.rows
     ]
     head = "  beta  seed  share of the gain       J      J*      KL  reward"
-    return ["\n".join(["Beside the exact optimum:", head, *rows])] if study.exact.table else []
+    return (
+        ["\n".join(["Beside the exact optimum, over the training prompts:", head, *rows])]
+        if study.exact.table
+        else []
+    )
 
 
 def exact(study: Study) -> str:

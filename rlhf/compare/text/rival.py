@@ -22,7 +22,9 @@ from rlhf.metrics import KL
 def at_equal_kl(study: Study, leader: Setting, key: str, other: Rival | None) -> str:
     """Sentences: the leader's end, the strongest other setting at that KL, and the setting that is
     better at a smaller one. `key`: of the reward."""
-    sentences = [_end(leader, key), _beside(leader, key, other)]
+    sentences = [_end(leader, key)]
+    if len(study.settings) > 1:
+        sentences.append(_beside(leader, key, other))
     nearer, named_above = (
         study.nearer,
         other.setting.label if other and not other.at_best_end else "",
@@ -49,8 +51,8 @@ def _end(leader: Setting, key: str) -> str:
 def _beside(leader: Setting, key: str, other: Rival | None) -> str:
     if other is None:
         return (
-            f"No other setting has a reading at the KL of {leader.label}, so the two cannot be"
-            " compared at equal KL."
+            f"No other setting has a reading at the KL of {leader.label}, so none can be compared"
+            " with it at equal KL."
         )
     them, (ours, theirs) = other.setting.label, _readings(leader, other)
     if other.at_best_end:
@@ -59,7 +61,7 @@ def _beside(leader: Setting, key: str, other: Rival | None) -> str:
             return f"{first}, {say(other.difference)} less{_held(other)}: {_sure(other)}."
         more = say(_turned(other.difference))
         return (
-            f"{first}, {more} more{_held(other)}: {_sure(other)}. Stopping {them} early does as"
+            f"{first}, {more} more{_held(other)}: {_sure(other)}. Stopping {them} early may do as"
             f" well as {leader.label}."
         )
     is_more = other.difference.mean < 0

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rlhf.compare.read import Crossing, Level, Search, Trial, final_se, named
-from rlhf.compare.statistics import show, single
+from rlhf.compare.statistics import brief, evaluated, level_interval, single
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL
 
 Table = tuple[str, list[str], list[list[str]]]  # caption, head, lines
 LUCK = (
-    "± is one standard error of the trial's own evaluation. The best of many trials is partly luck:"
-    " run its setting with several seeds before using it."
+    "± is half of the 95 % confidence interval of the trial's own evaluation. The best of many"
+    " trials is partly luck: run its setting with several seeds before using it."
 )
 
 
@@ -49,10 +49,10 @@ def note(search: Search | Crossing) -> str:
         return LUCK if search.front else ""
     most = max(len(level.runs) for level in search.levels)
     if most > 1:
-        return "Each value is the mean over its runs, ± one standard error."
+        return "Each value is the mean over its runs; ± is half of its 95 % confidence interval."
     return (
-        "Each value is one run: ± is one standard error of its evaluation and says"
-        " nothing of other seeds."
+        "Each value is one run: ± is half of the 95 % confidence interval of its evaluation and"
+        " says nothing of other seeds."
         if most
         else ""
     )
@@ -69,11 +69,11 @@ def markdown(searches: Sequence[Search | Crossing]) -> str:
 def shown(trial: Trial, objective: str) -> str:
     """A trial's value with the noise of its evaluation, where the run says it."""
     se = final_se(trial.run, objective) if trial.run is not None else math.nan
-    return show(single(trial.values.get(objective, math.nan), se))
+    return brief(evaluated(single(trial.values.get(objective, math.nan), se)))
 
 
 def measured(level: Level) -> str:
-    return show(single(level.y, level.error))
+    return brief(level_interval(level))
 
 
 def _best(search: Search) -> str:

@@ -14,9 +14,11 @@ from rlhf.compare.statistics import (
     Setting,
     Study,
     brief,
+    evaluated,
     gain,
     setting_interval,
     sft_interval,
+    single,
 )
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import ENDED, GOLD, KL, LENGTH, SCORE
@@ -49,6 +51,7 @@ def table(study: Study) -> Table:
     verdict, findings = study.verdict, study.findings
     best = findings.praised if findings is not None else None
     mark = BEST if verdict is not None and verdict.claim == "best" else HIGHEST
+    mark = mark if len(study.settings) > 1 else ""
     lines += [
         [
             s.label + (mark if s is best else ""),
@@ -87,7 +90,8 @@ def _start_number(group: Sequence[Setting], key: str) -> float:
 
 
 def _start_score(group: Sequence[Setting]) -> str:
-    return _known(_start_number(group, SCORE), ".4g")
+    mean, se = (_start_number(group, key) for key in (SCORE, f"{SCORE}_se"))
+    return brief(evaluated(single(mean, se)))
 
 
 def markdown(study: Study) -> str:
@@ -109,7 +113,8 @@ def reading(settings: Sequence[Setting]) -> str:
         else "of the evaluation alone, since each setting has one run; other seeds may differ by"
         " more."
     )
-    noise += " Gold over SFT is for these prompts."
+    those = {i.prompts for s in settings if (i := gain(s, GOLD)).n}
+    noise += "".join(f" Gold over SFT is for {prompts}." for prompts in those if len(those) == 1)
     units = (
         "All numbers are of the evaluation on held-out prompts at the end of training. KL is to"
         " SFT, in nats per response."

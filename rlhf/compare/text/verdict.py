@@ -14,8 +14,8 @@ from rlhf.compare.statistics import (
     Interval,
     Setting,
     Study,
-    brief,
     gain,
+    say,
     setting_interval,
     sft_interval,
 )
@@ -40,6 +40,7 @@ class Facts:
     sft: str = ""  # its reward
     nearer: tuple[str, str] | None = None  # below so many nats that setting is better
     gamed: str = ""  # a setting with the highest proxy reward and clearly less gold
+    gamed_by_one_seed: bool = False  # it, or the leader, has one
     no_gold: bool = False
     several_starts: bool = False
     endless: bool = False  # no setting's responses end
@@ -140,9 +141,12 @@ def _gamed(facts: Facts) -> list[str]:
         return ["Gold reward was not measured, so over-optimisation cannot be seen."]
     if not facts.gamed:
         return []
+    if facts.gamed_by_one_seed:
+        return [f"{facts.gamed} may game the reward model: the highest proxy reward, less gold."]
     return [
-        f"{facts.gamed} games the reward model: the highest proxy reward, clearly less gold."
-    ] + [f"{facts.gamed} games the reward model."]
+        f"{facts.gamed} games the reward model: the highest proxy reward, clearly less gold.",
+        f"{facts.gamed} games the reward model.",
+    ]
 
 
 def _starts(facts: Facts) -> list[str]:
@@ -165,11 +169,12 @@ def facts_of(study: Study) -> Facts | None:
         reward=mean_of(setting_interval(leader, key)),
         kl=mean_of(kl) if math.isfinite(kl.mean) else "",
         claim=verdict.claim,
-        tied=[s.short for s in verdict.tied],
+        tied=[s.label if len(s.values) > 1 else s.short for s in verdict.tied],
         beside_sft=_beside_sft(study.settings, key),
         sft=mean_of(sft_interval(leader, key)) if key in leader.sft else "",
         nearer=(f"{nearer.kl:g}", nearer.setting) if nearer and nearer.over_seeds else None,
         gamed=gamed.label if gamed is not None else "",
+        gamed_by_one_seed=findings.drop.n < 2,
         no_gold=key != GOLD,
         several_starts=len(study.starts) > 1,
         endless=leader.never_ends,
@@ -180,8 +185,8 @@ def facts_of(study: Study) -> Facts | None:
 
 
 def mean_of(interval: Interval) -> str:
-    """The mean, with the digits that its interval deserves: those of the tables."""
-    return brief(interval).partition(" ")[0]
+    """The mean, with the digits that its interval deserves, four at most."""
+    return say(interval).partition(" ")[0]
 
 
 def _beside_sft(settings: Sequence[Setting], key: str) -> BesideSFT:

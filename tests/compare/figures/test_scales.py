@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.compare.figures.scales import KLScale, kl_scale, span
+from rlhf.compare.figures.scales import KLScale, decades, kl_scale, span
 
 
 def test_a_scale_gives_the_others_room_however_far_one_run_went():
@@ -49,3 +49,16 @@ def test_a_span_has_room_and_is_never_empty():
     low, high = span([])
     assert low < high
     assert span([[float("nan"), 1.0], [2.0]]) == pytest.approx((0.92, 2.08))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.01, 1.0, [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
+        (0.003, 5.0, [0.01, 0.1, 1.0]),
+        (0.9, 3.0, [1.0, 2.0]),
+        (0.2, 0.2, [0.2]),
+    ],
+)
+def test_round_ticks_on_a_logarithmic_axis(low, high, ticks):
+    assert decades(low, high) == ticks

@@ -1,5 +1,6 @@
 import pytest
 
+from rlhf.compare.figures.look import some
 from rlhf.compare.figures.style import (
     APART,
     DARK,
@@ -94,3 +95,9 @@ def test_more_settings_than_shapes_are_circles(rundirs, tmp_path):
     for i in range(12):
         rundirs.make_run(tmp_path / str(i), coef=0.01 * (i + 1))
     assert {shape for _, shape in styles_of(group(load(tmp_path))).values()} == {SHAPES[0]}
+
+
+def test_a_picture_names_some_of_many_settings():
+    names = [str(i) for i in range(34)]
+    assert some(names, 4) == ["0", "11", "22", "33"]
+    assert some(names, 34) == names

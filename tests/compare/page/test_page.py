@@ -134,6 +134,14 @@ def test_one_file_that_asks_for_nothing(page):
     assert len(text) < 3_000_000
 
 
+def test_an_error_is_the_same_in_a_chart_s_words_and_in_the_table(page):
+    """Gold 1.2 and 1.3: t is 12.706, s / sqrt(2) is 0.05, so ± 0.64."""
+    text = page.read_text()
+    assert "kl.coef=0: 1.25 ± 0.64 at 21 ± 13 nats" in text
+    assert '<td class="number">1.25 ± 0.64</td>' in text
+    assert "5 nats: kl.coef=0.1 is highest" in text
+
+
 def test_nothing_of_the_runs_is_taken_for_markup(page):
     text = page.read_text()
     assert "<title>a &lt;b&gt; &amp; c: comparison</title>" in text

@@ -94,7 +94,7 @@ def test_trials_by_what_became_of_them(searched):
     ]
     assert [t.number for t in found.front] == [6, 2, 1] and [t.number for t in found.failed] == [4]
     assert (
-        shown(found.front[0], "reward/gold") == "1.20 ± 0.10"
+        shown(found.front[0], "reward/gold") == "1.20 ± 0.20"
         and found.front[0].title == "trial 6: kl.coef=0.1, kl/controller=fixed"
     )
     assert "s3cret" not in found.failed[0].error and "***@host" in found.failed[0].error
@@ -110,7 +110,7 @@ def test_what_is_said_of_them(searched):
         "Of 7 trials: 5 complete, 1 failed, 1 cut and asked for again. 3 trials are on"
         " the Pareto front" in said
     )
-    assert "| 6 | 0.1 | fixed | 1.20 ± 0.10 | 1.00 ± 0.10 | t6 |\n| 2 |" in said
+    assert "| 6 | 0.1 | fixed | 1.20 ± 0.20 | 1.00 ± 0.20 | t6 |\n| 2 |" in said
     assert "| 4 | 0.1 | fixed | - | ValueError: no answer of https://***@host \\| nan |" in said
     assert "partly luck" in said and markdown([]) == ""
 
@@ -148,7 +148,7 @@ def test_the_front_is_drawn_over_pale_trials(searched):
     chart = drawn(found, searched)
     pale, front = points(chart)
     assert [(row["x"], row["y"]) for row in front] == [(5.0, 2.0), (2.0, 1.5), (1.0, 1.2)]
-    assert len(pale) == 2 and front[0]["tip"]["gold reward"] == "2.00 ± 0.10"
+    assert len(pale) == 2 and front[0]["tip"]["gold reward"] == "2.00 ± 0.20"
     (stairs,) = [rows for kind, _, rows, _ in layers(chart) if kind == "line"]
     assert {(1.0, 1.2), (2.0, 1.5), (5.0, 2.0)} <= {(row["x"], row["y"]) for row in stairs}
     encoding = layers(chart)[-1][1]
@@ -167,7 +167,7 @@ def test_one_objective_is_the_best_so_far(searched):
     write(searched, {"reward/gold": "maximize"}, rows)
     found = only(searched)
     assert sentences(found).endswith(
-        "The best gold reward, 2.00 ± 0.10, is that of trial 1: kl.coef=0.1, kl/controller=fixed."
+        "The best gold reward, 2.00 ± 0.20, is that of trial 1: kl.coef=0.1, kl/controller=fixed."
     )
     (best,) = [rows for kind, _, rows, _ in layers(drawn(found)) if kind == "line"]
     steps = [(0, 1.0), (1, 1.0), (1, 2.0), (2, 2.0), (2, 2.0), (3, 2.0), (3, 2.0), (6, 2.0)]
@@ -232,12 +232,13 @@ def crossing(rundirs, tmp_path):
         ),
         (
             {"objective": "reward/gold"},
-            "kl.coef=0.1 gives gold reward 5.20 ± 0.10, within 5 % of the target of 5.",
+            "kl.coef=0.1 gives gold reward 5.2 ± 1.3, within 5 % of the target of 5.",
         ),
     ],
 )
 def test_the_answer_to_which_coefficient(crossing, changes, said):
-    assert sentences(crossing(**changes)) == said.format("a KL of 5.20 ± 0.10 nats per response")
+    """Two runs: ± is 12.706 standard errors of 0.1."""
+    assert sentences(crossing(**changes)) == said.format("a KL of 5.2 ± 1.3 nats per response")
 
 
 def test_its_points_and_the_runs_they_are_the_mean_of(crossing):
@@ -245,7 +246,7 @@ def test_its_points_and_the_runs_they_are_the_mean_of(crossing):
     ((_, head, lines),) = tables(found)
     assert head == ["kl.coef", "KL (nats per response)", "off the target", "runs"]
     assert (
-        lines[1] == ["0.1", "5.20 ± 0.10", "+4.0 %", "c0.1s0, c0.1s1"] and lines[0][2] == "+260.0 %"
+        lines[1] == ["0.1", "5.2 ± 1.3", "+4.0 %", "c0.1s0, c0.1s1"] and lines[0][2] == "+260.0 %"
     )
     assert "mean over its runs" in note(found)
 
@@ -272,7 +273,7 @@ def test_the_report_has_a_section_only_then(searched, gamed):
         "## Search"
     ) < text.index("## Settings")
     assert "on the Pareto front" in made.answer
-    assert '"gold reward":"2.00 ± 0.10"' in page and "The Pareto front" in page
+    assert '"gold reward":"2.00 ± 0.20"' in page and "The Pareto front" in page
     assert "s3cret" not in page + text
     other = compare(gamed, track=False)
     assert (
@@ -285,7 +286,7 @@ def test_the_section_of_a_target(crossing):
     directory = crossing().levels[0].runs[0].directory.parent
     page = compare(directory, track=False).files["report.html"].read_text()
     for said in (
-        "kl.coef=0.1 gives a KL of 5.20 ± 0.10 nats per response",
+        "kl.coef=0.1 gives a KL of 5.2 ± 1.3 nats per response",
         "target 5",
         "The band is the tolerance",
     ):

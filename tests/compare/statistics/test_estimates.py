@@ -12,9 +12,10 @@ from rlhf.compare.statistics.estimates import (
     difference,
     freedom,
     interval,
+    plus_minus,
     pooled,
 )
-from rlhf.compare.statistics.means import Estimate, over_runs, same_thing, show
+from rlhf.compare.statistics.means import over_runs, same_thing
 
 NAN = math.nan
 
@@ -60,7 +61,7 @@ def test_one_quantity_told_often_is_not_more_certain():
     ],
 )
 def test_numbers_carry_two_digits_of_their_error(mean, se, text):
-    assert show(Estimate(mean, math.nan, se, 1)) == text
+    assert plus_minus(mean, se) == text
 
 
 def test_one_run_has_the_noise_of_its_evaluation():

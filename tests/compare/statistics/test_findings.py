@@ -50,9 +50,9 @@ def test_no_gaming(rundirs, tmp_path):
 
 
 def test_a_fall_needs_proxy_to_hold(rundirs, tmp_path):
-    assert fallen(load_run(rundirs.make_run(tmp_path / "both", proxy=-3.0, gold=-1.0))) is None
-    assert fallen(load_run(rundirs.make_run(tmp_path / "up", proxy=3.0, gold=2.0))) is None
-    assert fallen(load_run(rundirs.make_run(tmp_path / "none", gold=None))) is None
+    assert fallen(load_run(rundirs.make_run(tmp_path / "both", proxy=-3.0, gold=-1.0)), "") is None
+    assert fallen(load_run(rundirs.make_run(tmp_path / "up", proxy=3.0, gold=2.0)), "") is None
+    assert fallen(load_run(rundirs.make_run(tmp_path / "none", gold=None)), "") is None
 
 
 def test_without_gold_proxy_decides_and_says_less(rundirs, tmp_path):

@@ -134,9 +134,9 @@ def test_equal_rewards_and_empty_responses(sick):
     late = [0] * 6
     ill = sick(rows([*late, 1, 1], [*late, 20, 28]), "a")
     well = sick(rows([*late, 0, 1], [*late, 0, 16]), "b")
-    assert "equal in 100% of the last rollouts" in CHECKS["Rewards that are equal"](ill)
+    assert "equal in 100% of the last rollouts" in CHECKS["Equal rewards"](ill)
     assert "38% of the last" in CHECKS["Empty responses"](ill)
-    assert CHECKS["Rewards that are equal"](well) == CHECKS["Empty responses"](well) == ""
+    assert CHECKS["Equal rewards"](well) == CHECKS["Empty responses"](well) == ""
 
 
 def test_settings_are_told_once_with_the_number_of_their_runs(sick, tmp_path):

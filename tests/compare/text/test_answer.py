@@ -25,8 +25,8 @@ def test_one_seed_says_so(gamed):
     assert said.comparison.endswith("less: not statistically clear.")
     assert "of the evaluation alone where there is one seed" in said.confidence
     assert said.cost == (
-        "That is 1.40 (1.12 to 1.68) more gold reward than SFT's 1.00 ± 0.20. A run of it took"
-        " 12 s; all 3 runs took 38 s in all."
+        "kl.coef=0.05 has 1.40 (1.12 to 1.68) more gold reward than SFT, which has 1.00 ± 0.20."
+        " A run of kl.coef=0.05 took 12 s. The 3 runs took 38 s together."
     )
 
 
@@ -39,7 +39,7 @@ def test_seeds_bring_students_t(rundirs, tmp_path):
     assert "1.00 (0.77 to 1.23) less: statistically clear." in said.comparison
     # s = 0.1: 4.303 x 0.1 / sqrt(3)
     assert said.cost.startswith(
-        "That is 1.10 (0.85 to 1.35) more gold reward than SFT's 1.00 ± 0.20."
+        "kl.coef=0.1 has 1.10 (0.85 to 1.35) more gold reward than SFT, which has 1.00 ± 0.20."
     )
 
 
@@ -57,7 +57,7 @@ def test_less_than_sft_is_said_as_less(rundirs, tmp_path):
         rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=0.2)
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=0.1)
     assert _answer(tmp_path).cost.startswith(
-        "That is 0.80 (0.60 to 1.00) less gold reward than SFT's 1.00 ± 0.20."
+        "kl.coef=0.1 has 0.80 (0.60 to 1.00) less gold reward than SFT, which has 1.00 ± 0.20."
     )
 
 
@@ -76,7 +76,7 @@ def test_stopping_another_early_would_have_been_better(rundirs, tmp_path):
     assert "At that KL kl.coef=0 has 9.00" in said.comparison
     assert (
         "more: more than evaluation noise, but each has one seed, so run more. Stopping kl.coef=0"
-        " early does as well as kl.coef=0.1." in said.comparison
+        " early may do as well as kl.coef=0.1." in said.comparison
     )
     # between 5 and 10 nats, 1 and 2 of 4 iterations
     assert "kl.coef=0 had 31% of its training done at that KL" in said.confidence
@@ -93,7 +93,7 @@ def test_alone_at_its_kl(rundirs, tmp_path):
         " more."
     )
     (tmp_path / "near" / "summary.json").unlink()
-    assert "so the two cannot be compared at equal KL." in _answer(tmp_path).comparison
+    assert "so none can be compared with it at equal KL." in _answer(tmp_path).comparison
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_nothing_to_answer(rundirs, tmp_path):
 def test_one_run_can_show_its_own_fall(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.2, peak=2.5, iterations=4)
     assert (
-        "Over-optimisation shows during training: in a gold reward was 2.50"
+        "Over-optimisation shows during training: in kl.coef=0, seed 0, gold reward was 2.50"
         in over_optimisation(find(group(load(tmp_path))))
     )
 
@@ -226,10 +226,28 @@ def test_noise_that_is_not_known_is_not_called_within_it(rundirs, tmp_path):
     assert text.startswith("Perhaps over-optimisation") and text.endswith("of unknown error.")
 
 
+def test_a_run_that_games_is_told_of_beside_a_best_that_does_not(rundirs, tmp_path):
+    """kl.coef=0 has neither the highest proxy nor the highest gold, and fell from 2.5 to 1.2."""
+    rundirs.make_run(tmp_path / "a", coef=0.0, proxy=3.0, gold=1.2, peak=2.5, iterations=4)
+    rundirs.make_run(tmp_path / "b", coef=0.1, proxy=4.0, gold=3.0, iterations=4)
+    text = over_optimisation(find(group(load(tmp_path))))
+    assert text.startswith(
+        "Over-optimisation shows during training: in kl.coef=0, seed 0, gold reward was 2.50 ± 0.20"
+    )
+
+
+def test_one_run_has_one_time(rundirs, tmp_path):
+    rundirs.make_run(tmp_path / "a", gold=2.0)
+    said = _answer(tmp_path)
+    assert said.cost.endswith("A run of kl.coef=0.05 took 12 s.")
+    assert "other setting" not in said.comparison
+    assert "(highest)" not in markdown(study(tmp_path, load(tmp_path)))
+
+
 def test_one_setting_has_nothing_beside_it(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "a", gold=2.0)
     assert over_optimisation(find(group(load(tmp_path)))) == (
-        "No over-optimisation: gold reward did not clearly fall during training."
+        "No sign of over-optimisation: gold reward did not clearly fall during training."
     )
     (run / "metrics.jsonl").unlink()
     assert "cannot show over-optimisation" in over_optimisation(find(group(load(tmp_path))))
@@ -279,5 +297,6 @@ def test_where_nothing_ends_nothing_is_best(rundirs, tmp_path):
         " -1.00 ± 0.20 (SFT: 0.5)."
     )
     assert "more gold reward" not in said.cost
+    assert said.confidence == "± is half of the 95 % confidence interval."  # there are no brackets
     text = markdown(study(tmp_path, load(tmp_path)))
     assert "(best)" not in text and "(highest)" not in text

@@ -16,7 +16,7 @@ def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
         "| kl.coef=0.2 | 1.26 (1.15 to 1.37) | 1.50 (1.32 to 1.68) | not reached (furthest 2) | not"
         " reached (furthest 2) |" in at
     )
-    assert at.endswith("- 5 nats: kl.coef=0 is highest, not clearly higher than any other")
+    assert at.endswith("- 5 nats: kl.coef=0 is highest, not clearly higher than any other.")
     write_csv(tmp_path / "m.csv", matched_rows(found))
     with (tmp_path / "m.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["reward"] == "reward/gold"]
@@ -26,7 +26,7 @@ def test_the_table_of_the_report_and_its_csv(gamed, tmp_path):
     assert (rows[10]["mean"], rows[10]["reached"], rows[10]["furthest_nats"]) == ("", "0", "2.0")
     two = found.settings[2]
     near = cell(two, [trail(run, "reward/gold") for run in two.runs], 2.1)
-    assert shown(near) == "1.50 (1.32 to 1.68)*"
+    assert shown(near) == "1.50 (1.32 to 1.68)†"
     assert matched(study(gamed, [])) == ""
 
 

@@ -63,8 +63,8 @@ def test_no_verdict_is_longer_than_35_words(claim, beside_sft, label, tied):
 def test_one_seed_each_is_an_order(gamed):
     assert said(gamed) == (
         "kl.coef=0.05 is first, with gold reward 2.40 at 6.00 nats. One seed tells no winner: run"
-        " more seeds before choosing. kl.coef=0 games the reward model: the highest proxy reward,"
-        " clearly less gold."
+        " more seeds before choosing. kl.coef=0 may game the reward model: the highest proxy"
+        " reward, less gold."
     )
 
 
@@ -82,6 +82,29 @@ def test_seeds_that_are_not_clear_are_tied(rundirs, tmp_path):
         rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=b)
     assert said(tmp_path).startswith("Use kl.coef=0.1: gold reward 2.13 at ")
     assert "0.2 may be as good." in said(tmp_path)
+
+
+def test_seeds_that_all_agree_are_not_one_seed(rundirs, tmp_path):
+    for seed in range(3):
+        rundirs.make_run(tmp_path / f"a{seed}", coef=0.1, seed=seed, gold=2.0)
+        rundirs.make_run(tmp_path / f"b{seed}", coef=0.2, seed=seed, gold=2.0)
+    assert said(tmp_path) == "Use kl.coef=0.1: gold reward 2.00 at 4.00 nats. 0.2 may be as good."
+
+
+def test_settings_of_two_keys_are_named_with_them(rundirs, tmp_path):
+    for seed, (a, b) in enumerate(((2.0, 1.9), (2.1, 1.8), (2.3, 2.2))):
+        for name, coef, rate, gold in (("a", 0.1, 1e-4, a), ("b", 0.2, 1e-5, b)):
+            rundirs.make_run(
+                tmp_path / f"{name}{seed}",
+                coef=coef,
+                seed=seed,
+                gold=gold,
+                config={"model": {"width": rate}},
+            )
+        rundirs.make_run(
+            tmp_path / f"c{seed}", coef=0.2, seed=seed, gold=0.5, config={"model": {"width": 1e-4}}
+        )
+    assert "kl.coef=0.2 model.width=1e-05 may be as good." in said(tmp_path)
 
 
 def test_where_nothing_is_better_than_sft_keep_it(rundirs, tmp_path):

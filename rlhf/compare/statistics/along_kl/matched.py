@@ -8,7 +8,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from statistics import fmean
+from statistics import fmean, stdev
 
 from rlhf.compare.statistics.along_kl.reading import Reached, Trail, read_at, trail
 from rlhf.compare.statistics.estimates import Interval, interval
@@ -164,7 +164,8 @@ def standing(column: Sequence[tuple[str, Cell]], level: float) -> Standing:
     """The settings at one budget. Two differ over seeds by the Tukey-Kramer comparison of all with
     all at `level` and by Welch's t-test of the two at 0.05, both: the former alone claims too much
     where one setting varies more than others. Where a side has one seed, two differ beyond the
-    noise by the former with the readings' own errors as if they were known exactly."""
+    noise by the former, by the readings' own errors as if they were known exactly, or by the spread
+    over the seeds of other settings there where that is larger."""
     read = sorted(
         ((label, c) for label, c in column if c.reached), key=lambda row: -row[1].interval.mean
     )
@@ -181,8 +182,8 @@ def standing(column: Sequence[tuple[str, Cell]], level: float) -> Standing:
         (a, b)
         for (a, c), (b, other) in combinations(read, 2)
         if min(c.reached, other.reached) == 1
-        and ranges(c.interval.mean - other.interval.mean, _noise(c), _noise(other))
-        > range_quantile(level, len(read), math.inf)
+        and ranges(c.interval.mean - other.interval.mean, _noise(c, pooled), _noise(other, pooled))
+        > range_quantile(level, len(read), free or math.inf)
     ]
     return Standing(
         kl=column[0][1].budget,
@@ -207,16 +208,22 @@ def ranges(difference: float, *variances: float) -> float:
     return abs(difference) / noise if noise > 0 else math.nan
 
 
-def _noise(c: Cell) -> float:
-    """The variance of a cell's mean by the readings' own errors."""
-    return fmean(r.reward_se**2 for r in c.readings) / c.reached
+def _noise(c: Cell, over_seeds: float) -> float:
+    """The variance of a cell's mean by the readings' own errors, or by the variance over seeds
+    where that is known (not nan) and larger."""
+    own = fmean(r.reward_se**2 for r in c.readings)
+    return (over_seeds if over_seeds > own else own) / c.reached
 
 
 def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """p of Welch's t-test that two groups of two runs or more have one mean."""
-    from scipy.stats import ttest_ind
+    """p of Welch's t-test that two groups of two runs or more have one mean; nan where all runs of
+    either agree, and on one number."""
+    import numpy as np
+    from scipy.stats import ttest_ind_from_stats
 
-    return float(ttest_ind(a, b, equal_var=False).pvalue)
+    moments = (moment for x in (a, b) for moment in (fmean(x), stdev(x), len(x)))
+    with np.errstate(all="ignore"):
+        return float(ttest_ind_from_stats(*moments, equal_var=False).pvalue)
 
 
 @cache

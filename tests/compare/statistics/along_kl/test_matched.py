@@ -7,6 +7,7 @@ import pytest
 
 from rlhf.compare.read.runs import load
 from rlhf.compare.statistics.along_kl.matched import (
+    Cell,
     cell,
     matched,
     pooled_variance,
@@ -15,7 +16,8 @@ from rlhf.compare.statistics.along_kl.matched import (
     standing,
     welch_p,
 )
-from rlhf.compare.statistics.along_kl.reading import trail
+from rlhf.compare.statistics.along_kl.reading import Reached, trail
+from rlhf.compare.statistics.estimates import interval
 from rlhf.compare.statistics.settings import group
 
 GOLD = "reward/gold"
@@ -91,6 +93,15 @@ def test_the_unit_of_a_comparison_by_hand():
     # two means: sqrt(2) times Student's t with 10 degrees of freedom, 2.228
     assert range_quantile(0.05, 2, 10) == pytest.approx(math.sqrt(2) * 2.228139, abs=1e-4)
     assert welch_p([1.0, 2.0], [1.0, 2.0]) == 1.0
+    # t = 1 / sqrt(0.5 / 2 + 0.5 / 2), 2 degrees of freedom: p = 1 - t / sqrt(t^2 + 2)
+    assert welch_p([1.0, 2.0], [2.0, 3.0]) == pytest.approx(1 - math.sqrt(0.5))
+
+
+@pytest.mark.filterwarnings("error")
+def test_runs_that_agree_bring_no_warning():
+    assert welch_p([0.5, 0.5, 0.5], [2.0, 2.1, 1.9]) < 0.01
+    assert welch_p([0.5, 0.5], [2.0, 2.0]) == 0.0
+    assert math.isnan(welch_p([0.5, 0.5], [0.5, 0.5]))
 
 
 def _sweep(rundirs, folder, *, seeds, ends):
@@ -139,6 +150,32 @@ def test_noise_that_is_not_known_tells_nothing_apart(rundirs, tmp_path):
         for label, c in cells
     ]
     assert standing(cells, 0.05).beyond_noise and not standing(silent, 0.05).beyond_noise
+
+
+def test_one_seed_beside_several_that_vary_more_than_their_errors(tmp_path):
+    """Readings of 1.3 and -1.3, each with an error of 0.05, beside one of -0.8: by the errors the
+    means differ by 0.8 / 0.06 or 13, by the spread over seeds, 1.8, not at all."""
+    shared = {"kl": 5.0, "reward_se": 0.05, "iteration": 1.0, "share": 1.0}
+    column = [
+        (label, _read([Reached(reward=r, short=False, points=9, **shared) for r in rewards]))
+        for label, rewards in (("several", (1.3, -1.3)), ("one", (-0.8,)))
+    ]
+    alike = [(label, _read(list(c.readings)[:1])) for label, c in column]
+    assert standing(column, 0.05).beyond_noise == ()
+    assert standing(alike, 0.05).beyond_noise == (("several", "one"),)
+
+
+def _read(readings):
+    return Cell(
+        interval=interval([r.reward for r in readings], [r.reward_se for r in readings]),
+        reached=len(readings),
+        runs=2,
+        short=False,
+        furthest=6.0,
+        passed=False,
+        budget=5.0,
+        readings=tuple(readings),
+    )
 
 
 def _silent(reading):
