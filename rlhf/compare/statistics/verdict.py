@@ -65,9 +65,8 @@ class Verdict:
 def judge(settings: Sequence[Setting]) -> Verdict | None:
     """The verdict by gold, or by proxy where no setting has gold; None where none has either.
 
-    Tukey and Kramer's simultaneous intervals, with the pooled variance over seeds at Welch's
-    degrees of freedom and no pair taken to vary less than it did (`seed_error`): with two settings
-    that is Welch's t. Why so: docs/decisions/0012-intervals.md.
+    Simultaneous intervals by the studentized range, with the pooled variance or the pair's own
+    (`seed_error`); with two settings that is Welch's t. Why so: docs/decisions/0012-intervals.md.
     """
     key = next((key for key in (GOLD, PROXY) if highest(settings, key) is not None), None)
     if key is None:
@@ -109,16 +108,21 @@ def _margin(a: Setting, b: Setting, key: str, samples: Sequence[Sequence[float]]
         noise = math.hypot(a[key].se, b[key].se)
         half = critical(math.inf, count) * noise
         return Margin(setting=b, difference=around(mean, half, n, EVALUATION), like=None)
-    seeds, at_once = error.variance, critical(error.df, count)
+    seeds, at_once = error.variance, critical(error.df, count, error.level)
     source = SEEDS if n > 1 else BORROWED
     like_half = (
-        mixed_half(seeds, at_once, prompt_variance(there), critical(there[0].freedom, count))
+        mixed_half(
+            seeds,
+            at_once,
+            prompt_variance(there),
+            critical(there[0].freedom, count, error.level),
+        )
         if same
         else math.nan
     )
     return Margin(
         setting=b,
-        difference=around(mean, at_once * math.sqrt(seeds), n, source),
+        difference=around(mean, error.half(count), n, source),
         like=around(mean, like_half, n, source, LIKE) if same else None,
     )
 

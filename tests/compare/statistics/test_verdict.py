@@ -8,7 +8,8 @@ from rlhf.compare.statistics.estimates import BORROWED, EVALUATION, LIKE, SEEDS,
 from rlhf.compare.statistics.settings import group
 from rlhf.compare.statistics.verdict import judge
 
-RANGE_3_6 = 4.339  # studentized range, 95 %, 3 means, 6 degrees of freedom (tables)
+# studentized range of 3 means: 97.5 % at 6 degrees of freedom, 95 % at 3 (tables)
+RANGE_3_6, RANGE_3_3 = 5.158, 5.910
 
 
 def _settings(rundirs, directory, golds, **more):
@@ -20,8 +21,9 @@ def _settings(rundirs, directory, golds, **more):
 
 
 def test_best_of_k_by_hand(rundirs, tmp_path):
-    """Each of three settings has variance 0.01 over three seeds: pooled 0.01, 6 degrees of freedom,
-    half width 4.339 / sqrt(2) x sqrt(0.01 x 2/3) = 0.2505."""
+    """Each of three settings has variance 0.01 over three seeds: pooled 0.01 at 6 degrees of freedom
+    (a pair's own has the same at 4, and is wider), half width 5.158 / sqrt(2) x sqrt(0.01 x 2/3) =
+    0.2978."""
     settings = _settings(
         rundirs, tmp_path, {0.1: (1.9, 2.0, 2.1), 0.2: (2.3, 2.4, 2.5), 0.3: (0.9, 1.0, 1.1)}
     )
@@ -39,8 +41,26 @@ def test_best_of_k_by_hand(rundirs, tmp_path):
     assert verdict.tied == ()
 
 
+def test_best_of_k_pools_where_two_runs_tell_too_little(rundirs, tmp_path):
+    """Variances 0.02, 0.02 and 0.08 over two seeds: pooled 0.04, and Welch's degrees of freedom of
+    the sum 1 / ((1/6)^2/3 + (1/6)^2/3 + (2/3)^2/3) - 2 = 4 are capped at 3."""
+    settings = _settings(rundirs, tmp_path, {0.1: (1.9, 2.1), 0.2: (4.9, 5.1), 0.3: (0.8, 1.2)})
+    first = judge(settings).margins[0].difference
+    assert first.half == pytest.approx(RANGE_3_3 / math.sqrt(2) * 0.2, abs=1e-3)
+
+
+def test_best_of_k_a_setting_that_varies_much_hides_no_other(rundirs, tmp_path):
+    """0.5 between two settings that vary by 0.1, beside one that varies by 3."""
+    settings = _settings(
+        rundirs, tmp_path, {0.1: (1.9, 2.0, 2.1), 0.2: (2.4, 2.5, 2.6), 0.0: (-6.0, -3.0, 0.0)}
+    )
+    verdict = judge(settings)
+    assert [s.label for s in verdict.tied] == ["kl.coef=0"]
+    assert verdict.margins[0].apart
+
+
 def test_best_of_k_is_not_claimed_where_one_other_is_near(rundirs, tmp_path):
-    """0.2 more than the next, half width 0.25; 1.3 more than the last."""
+    """0.2 more than the next, half width 0.30; 1.3 more than the last."""
     settings = _settings(
         rundirs, tmp_path, {0.1: (2.1, 2.2, 2.3), 0.2: (2.3, 2.4, 2.5), 0.3: (1.0, 1.1, 1.2)}
     )
