@@ -263,11 +263,13 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     attached = {f.path for f in client.list_artifacts(summary.info.run_id)}
     assert attached == {
         "description",
+        "differences.csv",
         "frontier.png",
         "matched.csv",
         "report.html",
         "report.md",
         "runs.csv",
+        "settings.csv",
     }
     assert summary.data.metrics["sweep/runs/finished"] == 2.0
     note = summary.data.tags["mlflow.note.content"]

@@ -88,8 +88,8 @@ def over(view: View) -> Section:
             "fit",
             "Gold gain along training, with Gao et al.'s form",
             lambda alt: over_charts.fitted(points, form, view.look, alt),
-            f"Line: R(d) = {FORMULAS['rl']}, d = √KL, one curve for all runs of all settings. Its"
-            " peak need not be the KL of the best setting.",
+            f"Line: R(d) = {FORMULAS['rl']}, d = √KL, one curve for all runs of all settings."
+            + " Its peak need not be the KL of the best setting." * (form.peak is not None),
         )
     return Section(
         key="over",

@@ -300,3 +300,27 @@ def test_where_nothing_ends_nothing_is_best(rundirs, tmp_path):
     assert said.confidence == "± is half of the 95 % confidence interval."  # there are no brackets
     text = markdown(study(tmp_path, load(tmp_path)))
     assert "(best)" not in text and "(highest)" not in text
+
+
+@pytest.mark.parametrize(
+    ("seeds", "those"),
+    [
+        (1, "Those of kl.coef=0.1 at the end of training and of the gain over SFT hold"),
+        (2, "Those of kl.coef=0.1 at the end of training hold"),
+    ],
+)
+def test_intervals_for_prompts_like_these_are_named(rundirs, tmp_path, seeds, those):
+    """A gain over several seeds is at these prompts, where the prompts' part cancels; one run's is
+    judged prompt by prompt."""
+    for coef, end in ((0.1, (2.0, 3.0, 4.0)), (0.2, (1.0, 1.5, 2.0))):
+        for seed in range(seeds):
+            gold = sum(end) / 3 + seed / 10
+            run = rundirs.make_run(tmp_path / f"{coef}-{seed}", coef=coef, seed=seed, gold=gold)
+            lines = [
+                {"iteration": i, "prompts": "abc", "responses": [1, 1, 1], "reward/gold": values}
+                for i, values in ((0, [1, 1, 1]), (3, [x + seed / 10 for x in end]))
+            ]
+            rundirs.append(run / "by_prompt.jsonl", *lines)
+    assert f"{those} for prompts like these, all others for these prompts." in (
+        _answer(tmp_path).confidence
+    )
