@@ -21,9 +21,9 @@ def _settings(rundirs, directory, golds, **more):
 
 
 def test_best_of_k_by_hand(rundirs, tmp_path):
-    """Each of three settings has variance 0.01 over three seeds: pooled 0.01 at 6 degrees of freedom
-    (a pair's own has the same at 4, and is wider), half width 5.158 / sqrt(2) x sqrt(0.01 x 2/3) =
-    0.2978."""
+    """Each of three settings has variance 0.01 over three seeds: pooled 0.01 at 6 degrees of
+    freedom (a pair's own has the same at 4, and is wider), half width 5.158 / sqrt(2) x sqrt(0.01 x
+    2/3) = 0.2978."""
     settings = _settings(
         rundirs, tmp_path, {0.1: (1.9, 2.0, 2.1), 0.2: (2.3, 2.4, 2.5), 0.3: (0.9, 1.0, 1.1)}
     )
