@@ -4,6 +4,14 @@
       ppo.lr_warmup=0.1,0.25 seed=0,1,2,3,4,5,6,7,8,9
     python benchmarks/first_iterations.py sweeps/first_iterations ppo.lr_warmup
 
+and with another SFT policy and reward model for each seed, into one sweep:
+
+    for k in 1 2 3 4 5 6 7 8 9 10; do
+      rlhf -m experiment=quickstart sweep=pipelines kl.coef=0.05 evaluation.every=1 best_of_n=none \
+        ppo.lr_warmup=0.1,0.25 seed=$k sft.seed=$k reward_model.seed=$k
+    done
+    python benchmarks/first_iterations.py sweeps/pipelines ppo.lr_warmup
+
 A run has "broken" if, at an evaluation in the first third of it, the policy is more than 1 nat a
 response away from SFT and its gold reward is below SFT's: it paid KL for nothing. At the end: mean
 over seeds and 95 % interval by Student's t. Prints a Markdown table, a line a setting.
