@@ -204,7 +204,8 @@ def _between(findings: Findings, gamed: Setting) -> str:
         f" {say(drop)} less gold reward than {findings.best.label}"
     )
     if findings.clear:
-        one = "; one side has one run, so other seeds may differ" * (drop.source != SEEDS)
-        return f"Over-optimisation: {where}{one}."
+        single = "one side has" if drop.source == BORROWED else "each has"
+        few = "" if drop.source == SEEDS else f"; {single} one run, so other seeds may differ"
+        return f"Over-optimisation: {where}{few}."
     sure = "which is not statistically clear" if drop.known else "of unknown error"
     return f"Perhaps over-optimisation: {where}, {sure}."

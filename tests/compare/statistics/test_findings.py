@@ -28,7 +28,7 @@ def test_the_best_by_gold_and_the_gamed_one(gamed):
     )
     text = over_optimisation(found)
     assert "Over-optimisation: kl.coef=0 has the highest proxy reward, 5.00 ± 0.20" in text
-    assert "1.20 (0.87 to 1.53) less gold reward than kl.coef=0.05; one side has one run" in text
+    assert "1.20 (0.87 to 1.53) less gold reward than kl.coef=0.05; each has one run" in text
     assert "gold reward was 2.30 ± 0.20 at iteration 1 (5 nats) and ended at 1.20 ± 0.20" in text
 
 
