@@ -35,7 +35,7 @@ from rlhf.config.composition.session import (
 from rlhf.config.naming import older_runs, other_version, slug
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
-from rlhf.metrics import END_OF_RUN
+from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
@@ -196,7 +196,8 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     for key, value in numbers.items():
         if key.startswith(END_OF_RUN) and not key.endswith(("_se", "_k2", "_k3", "_exact")):
             error = numbers.get(f"{key}_se")
-            table.add_row(key, f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}"))
+            half = "" if error is None else f" ± {Z95 * error:.2g}"
+            table.add_row(key, f"{value:.4g}{half}")
     console = Console()
     console.print(table)
     for warning in summary.get("warnings", ()):

@@ -15,7 +15,8 @@ from functools import lru_cache
 from statistics import fmean, variance
 from typing import Literal
 
-Z95 = 1.959964  # standard normal quantile at 0.975
+from rlhf.metrics import Z95
+
 ENOUGH = 3  # runs of each of two settings from which on their own variances tell enough
 # over seeds; of the evaluation alone, which says nothing of other seeds; of one run and several,
 # where the one is taken to vary over seeds as the several do; "": no noise was measured

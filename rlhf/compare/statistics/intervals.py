@@ -25,7 +25,6 @@ from rlhf.compare.statistics.estimates import (
     EVALUATION,
     LIKE,
     SEEDS,
-    Z95,
     Interval,
     Prompts,
     around,
@@ -34,7 +33,7 @@ from rlhf.compare.statistics.estimates import (
 )
 from rlhf.compare.statistics.means import NOTHING, Estimate
 from rlhf.compare.statistics.settings import Setting, column
-from rlhf.metrics import KL
+from rlhf.metrics import KL, Z95
 from rlhf.rundir.read import number
 
 if TYPE_CHECKING:

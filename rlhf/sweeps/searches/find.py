@@ -153,8 +153,8 @@ class FindSweeper(SearchSweeper):
             self._write(setting.key, points)
         best = self._best(points)
         answer = (
-            f"{setting.key}={best.x!r} gives {self.objective} {best.y:.3g} ± {best.error:.2g}"
-            f" (target {self.target:g})"
+            f"{setting.key}={best.x!r} gives {self.objective} {best.y:.3g}"
+            f" (standard error {best.error:.2g}, target {self.target:g})"
         )
         if not self._good(best):
             raise self.unanswered(f"not found: {why}; the nearest, {answer}")
@@ -174,7 +174,8 @@ class FindSweeper(SearchSweeper):
                 if again
                 else ""
             )
-            say(self.console, f"{line}: {self.objective} {point.y:.3g} ± {point.error:.2g}{note}")
+            error = f" (standard error {point.error:.2g})"
+            say(self.console, f"{line}: {self.objective} {point.y:.3g}{error}{note}")
             points.append(point)
         return points
 

@@ -4,9 +4,10 @@ import math
 import pytest
 
 from rlhf.compare.read.runs import load
-from rlhf.compare.statistics.estimates import BORROWED, EVALUATION, LIKE, SEEDS, Z95
+from rlhf.compare.statistics.estimates import BORROWED, EVALUATION, LIKE, SEEDS
 from rlhf.compare.statistics.settings import group
 from rlhf.compare.statistics.verdict import judge
+from rlhf.metrics import Z95
 
 # studentized range of 3 means: 97.5 % at 6 degrees of freedom, 95 % at 3 (tables)
 RANGE_3_6, RANGE_3_3 = 5.158, 5.910
