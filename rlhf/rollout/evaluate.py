@@ -102,7 +102,7 @@ def evaluate(
 
 def by_prompt(responses: Responses, view: TokenView) -> dict[str, Any]:
     """Means over the responses to each prompt, prompts by first appearance: every reward, and the
-    KL (k1) in nats a response, to 6 digits.
+    KL (k1) in nats per response, to 6 digits.
 
     `prompts` is a digest of the prompts in their order, so that values of two runs are of the same
     prompts where it is the same; `responses` says how many each had.
