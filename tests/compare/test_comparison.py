@@ -12,6 +12,7 @@ from rlhf.commands.compare import main
 from rlhf.compare import compare
 from rlhf.compare.read.runs import gather
 from rlhf.compare.result import NothingToCompare
+from rlhf.metrics import Z95
 from rlhf.tracking.store import prepare_store
 
 
@@ -63,8 +64,8 @@ def test_files_rows_and_answer(gamed, rundirs):
         "number": "kl/sequence_nats",
         "prompts": "these prompts",
         "mean": "20.0",
-        "low": str(20 - 1.959964 * 0.1),
-        "high": str(20 + 1.959964 * 0.1),
+        "low": str(20 - Z95 * 0.1),
+        "high": str(20 + Z95 * 0.1),
         "runs": "1",
         "interval_of": "evaluation",
     }

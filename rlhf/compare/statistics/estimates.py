@@ -15,8 +15,6 @@ from functools import lru_cache
 from statistics import fmean, variance
 from typing import Literal
 
-from rlhf.metrics import Z95
-
 ENOUGH = 3  # runs of each of two settings from which on their own variances tell enough
 # over seeds; of the evaluation alone, which says nothing of other seeds; of one run and several,
 # where the one is taken to vary over seeds as the several do; "": no noise was measured
@@ -66,7 +64,7 @@ def around(mean: float, half: float, n: int, source: Source, prompts: Prompts = 
     )
 
 
-def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
+def interval(values: Sequence[float], ses: Sequence[float], level: float = 0.95) -> Interval:
     """Mean over runs that differ in the seed. `ses`: the runs' own standard errors, nan if unknown.
 
     Two runs or more: Student's t, mean ± t_{n-1} s / sqrt(n). One run, or several that agree to the
@@ -78,8 +76,9 @@ def interval(values: Sequence[float], ses: Sequence[float]) -> Interval:
         return UNKNOWN
     mean, spread = _mean(kept), pooled([[v for v, _ in kept]])
     if spread is None:
-        return around(mean, Z95 * math.sqrt(_mean_variance(kept)), n, EVALUATION)
-    return around(mean, critical(spread.df) * math.sqrt(spread.variance / n), n, SEEDS)
+        noise = critical(math.inf, level=level) * math.sqrt(_mean_variance(kept))
+        return around(mean, noise, n, EVALUATION)
+    return around(mean, critical(spread.df, level=level) * math.sqrt(spread.variance / n), n, SEEDS)
 
 
 def difference(

@@ -108,7 +108,7 @@ def sft_interval(setting: Setting, key: str) -> Interval:
     return evaluated(start)
 
 
-def gain(setting: Setting, key: str) -> Interval:
+def gain(setting: Setting, key: str, level: float = 0.95) -> Interval:
     """A setting's end less SFT at these prompts: the mean over runs of each one's end less its own
     evaluation of SFT. One run: prompt by prompt, where it kept them."""
     (ends, ses), (starts, start_ses) = (column(setting.runs, k) for k in (key, f"sft/{key}"))
@@ -117,8 +117,9 @@ def gain(setting: Setting, key: str) -> Interval:
         sides = answers(setting.runs, key), answers(setting.runs, key, at_start=True)
         paired = sides[0].less(sides[1]) if sides[0] and sides[1] else None
         if paired is not None:
-            return of_prompts(gains[0], paired)
-    return interval(gains, [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)])
+            return of_prompts(gains[0], paired, level=level)
+    noise = [math.hypot(*pair) for pair in zip(ses, start_ses, strict=True)]
+    return interval(gains, noise, level)
 
 
 def evaluated(estimate: Estimate) -> Interval:
@@ -144,11 +145,11 @@ def like_these(mean: float, those: Answers) -> Interval:
     return around(mean, half, n, SEEDS, LIKE)
 
 
-def of_prompts(mean: float, those: Answers, means: int = 2) -> Interval:
+def of_prompts(mean: float, those: Answers, means: int = 2, level: float = 0.95) -> Interval:
     """`mean` of one policy, or of one run, by the spread between prompts; several runs' answers
-    are more answers of that policy. `means`: as in `critical`."""
+    are more answers of that policy. `means`, `level`: as in `critical`."""
     error = math.sqrt(_clustered(those.values.mean(axis=0), those.weights))
-    half = critical(those.freedom, means) * error
+    half = critical(those.freedom, means, level) * error
     return around(mean, half, len(those.values), EVALUATION, LIKE)
 
 

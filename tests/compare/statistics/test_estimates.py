@@ -6,7 +6,6 @@ from rlhf.compare.statistics.estimates import (
     BORROWED,
     EVALUATION,
     SEEDS,
-    Z95,
     brief,
     critical,
     difference,
@@ -16,6 +15,7 @@ from rlhf.compare.statistics.estimates import (
     pooled,
 )
 from rlhf.compare.statistics.means import over_runs, same_thing
+from rlhf.metrics import Z95
 
 NAN = math.nan
 

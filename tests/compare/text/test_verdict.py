@@ -116,6 +116,16 @@ def test_where_nothing_is_better_than_sft_keep_it(rundirs, tmp_path):
     )
 
 
+@pytest.mark.parametrize(("settings", "clear"), [(2, True), (5, False)])
+def test_the_highest_of_many_has_to_beat_sft_by_more(rundirs, tmp_path, settings, clear):
+    """0.33 over SFT, whose standard error is 0.1 as the setting's: 2.33 standard errors. For two
+    settings together 95 % are 2.24, for five 2.58."""
+    for i in range(settings):
+        rundirs.make_run(tmp_path / f"{i}", coef=0.1 * (i + 1), gold=1.33 if i == 0 else 1.0)
+    assert said(tmp_path).startswith("kl.coef=0.1 is first") == clear
+    assert said(tmp_path).startswith("No setting clearly beats SFT") != clear
+
+
 def test_one_setting_and_no_gold(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", gold=None, proxy=3.0)
     assert said(tmp_path) == (
