@@ -1,7 +1,7 @@
 """How many advantages change their sign when statistics count the padding too, as AlpacaFarm's do.
 
-    rlhf best_of_n=none kl=alpaca_farm
-    python benchmarks/whitening.py outputs/default/<run> ...
+    rlhf -m best_of_n=none kl=alpaca_farm ppo.iterations=40 seed=0,1,2 sweep=whitening
+    python benchmarks/whitening.py sweeps/whitening/kl*
 
 For each run, at the start (SFT, values of zeros) and with its final policy: the advantages of one
 rollout with `advantage=alpaca_farm` beside those with the padding left out (lam = 1, rewards and
