@@ -32,6 +32,7 @@ Draw = Callable[[np.random.Generator], bool]
 SPREADS: dict[str, Callable[[int], Sequence[float]]] = {
     "equal": lambda k: [1.0] * k,
     "one 3 times the others": lambda k: [3.0] + [1.0] * (k - 1),
+    "one 30 times the others": lambda k: [30.0] + [1.0] * (k - 1),
 }
 
 

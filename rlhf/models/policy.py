@@ -40,17 +40,17 @@ def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
         raise ModelError(faults)
     size, gaps = vocabulary_size(tokenizer), textless_ids(tokenizer)
     if size < rows or gaps:
-        model.register_forward_hook(partial(_real_ids, size, gaps))
+        model.register_forward_hook(partial(_real_ids, size, torch.tensor(gaps)))
     head = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(_contiguous)
     return model
 
 
-def _real_ids(size: int, gaps: list[int], module: nn.Module, arguments: Any, output: Any) -> Any:
+def _real_ids(size: int, gaps: Tensor, module: nn.Module, arguments: Any, output: Any) -> Any:
     logits = output.logits[..., :size]
-    if gaps:
-        logits = logits.index_fill(-1, torch.tensor(gaps, device=logits.device), -torch.inf)
+    if len(gaps):
+        logits = logits.index_fill(-1, gaps.to(logits.device), -torch.inf)
     output.logits = logits
     return output
 

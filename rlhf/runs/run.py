@@ -77,8 +77,10 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
 
 def _go_through_stages(context: StageContext, prints: Mapping[str, str]) -> Summary:
     """The stages that the run needs, each where its parents are there."""
+    there = {name for name, own in prints.items() if context.store.find(name, own) is not None}
     paths = artifacts(context, prints)
-    for warning in parents_warnings(paths):
+    # a stage that was made now has told its own
+    for warning in parents_warnings({name: path for name, path in paths.items() if name in there}):
         log.warning("%s", warning)
     stage = STAGES[context.cfg.stage]
     if stage.is_run:

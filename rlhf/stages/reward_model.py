@@ -3,6 +3,7 @@ policy's own responses."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -31,6 +32,8 @@ from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.sft import train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
+
+log = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
 
@@ -73,7 +76,10 @@ def train_reward_model(
     if settings.normalize:
         metrics |= normalize(context, model, sft, settings.normalize_samples)
     model.save(work, context.tokenizer)
-    return {**metrics, "warnings": chance_warning(metrics)}
+    warnings = chance_warning(metrics)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return {**metrics, "warnings": warnings}
 
 
 def chance_warning(metrics: Mapping[str, Any]) -> list[str]:

@@ -23,5 +23,7 @@ def test_finite_or_nothing_names_the_tensor_of_a_loaded_model(tokenizer, tmp_pat
 
 
 def test_a_sound_model_is_loaded(tokenizer, tmp_path):
-    tiny(tokenizer).save_pretrained(tmp_path)
-    load_causal_lm(tmp_path)
+    saved = tiny(tokenizer)
+    saved.save_pretrained(tmp_path)
+    loaded = dict(load_causal_lm(tmp_path).named_parameters())
+    assert all(torch.equal(weight, loaded[name]) for name, weight in saved.named_parameters())
