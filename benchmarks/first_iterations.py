@@ -12,8 +12,9 @@ and with another SFT policy and reward model for each seed, into one sweep:
     done
     python benchmarks/first_iterations.py sweeps/pipelines ppo.lr_warmup
 
-A run has "broken" if, at an evaluation in the first third of it, the policy is more than 1 nat a
-response away from SFT and its gold reward is below SFT's: it paid KL for nothing. At the end: mean
+A run has "broken" if, at an evaluation in the first third of it, the policy is more than 1 nat per
+response away from SFT and its gold reward is below SFT's: it paid KL for nothing. The explained
+variance of the values is that of the first iteration, the least to the largest. At the end: mean
 over seeds and 95 % interval by Student's t. Prints a Markdown table, a line a setting.
 """
 
@@ -30,7 +31,7 @@ from scipy.stats import t
 from rlhf.compare.read import Run, load
 from rlhf.metrics import GOLD, KL, PROXY
 
-FAR = 1.0  # nats a response
+FAR = 1.0  # nats per response
 
 
 def breaks(run: Run) -> bool:
@@ -58,13 +59,19 @@ def main() -> None:
     settings: dict[object, list[Run]] = {}
     for run in load(args.sweep):
         settings.setdefault(run.config[args.setting], []).append(run)
-    print(f"| `{args.setting}` | broken | gold | proxy | KL (nats a response) |")
-    print("|---|---|---|---|---|")
+    print(
+        f"| `{args.setting}` | explained variance | broken | gold reward | proxy reward |"
+        " KL (nats per response) |"
+    )
+    print("|---|---|---|---|---|---|")
     for value, runs in sorted(settings.items(), key=lambda item: str(item[0])):
         ends = [
             mean_over_seeds([float(run.summary[key]) for run in runs]) for key in (GOLD, PROXY, KL)
         ]
-        print(f"| {value} | {sum(map(breaks, runs))} of {len(runs)} | {' | '.join(ends)} |")
+        values = sorted(run.metrics[1]["ppo/explained_variance"] for run in runs)
+        broken = f"{sum(map(breaks, runs))} of {len(runs)}"
+        explained = f"{values[0]:.1f} to {values[-1]:.1f}"
+        print(f"| {value} | {explained} | {broken} | {' | '.join(ends)} |")
 
 
 if __name__ == "__main__":
