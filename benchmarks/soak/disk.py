@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from benchmarks.soak.commands import Ended, Fault
@@ -18,7 +18,6 @@ from benchmarks.soak.tries import Try
 PAGE = 4096  # bytes; tmpfs gives whole pages
 SMALLEST_LIMIT = 4096
 WORDS = ("free", "space", "large", "read-only", "Read-only", "cannot write", "cannot be written")
-_lock = threading.Lock()
 
 
 def disk(scene: Scene, this: Try) -> None:
@@ -28,7 +27,7 @@ def disk(scene: Scene, this: Try) -> None:
     rng = scene.rng(this.kind, this.index)
     folder = scene.root / f"disk-{this.index}"
     kind = rng.choice(("full", "full", "full", "limit", "limit", "read-only"))
-    if not can_mount(scene):
+    if not can_mount(scene.root):
         scene.skipped["disk: full and read-only file systems"] = "mount is not allowed here"
         kind = "limit"
     with _mounted(folder) if kind != "limit" else _plain(scene, folder):
@@ -77,21 +76,18 @@ def used(folder: Path) -> int:
     return sum(-(-size // PAGE) * PAGE for size in sizes)
 
 
-def can_mount(scene: Scene) -> bool:
+@cache
+def can_mount(root: Path) -> bool:
     """Whether this process may mount a tmpfs; tried once."""
-    with _lock:
-        if not hasattr(scene, "_can_mount"):
-            probe = scene.root / "probe"
-            probe.mkdir(exist_ok=True)
-            mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "soak", str(probe)]
-            done = shutil.which("mount") and os.geteuid() == 0
-            scene._can_mount = (
-                bool(done) and not subprocess.run(mount, capture_output=True).returncode
-            )
-            if scene._can_mount:
-                subprocess.run(["umount", str(probe)], check=True)
-            probe.rmdir()
-        return scene._can_mount
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    probe = root / "probe"
+    probe.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "soak", str(probe)]
+    if subprocess.run(command, capture_output=True).returncode:
+        return False
+    subprocess.run(["umount", str(probe)], check=True)
+    return True
 
 
 @contextmanager

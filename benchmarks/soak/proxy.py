@@ -97,7 +97,7 @@ class Proxy:
         self.connections.add(server)
         back = threading.Thread(target=pump, args=(connection, server, 0), daemon=True)
         back.start()
-        pump(server, connection, 20 if cut else 0)
+        pump(server, connection, 8 if cut else 0)  # HTTP/1.1
         if cut:
             hang_up(connection)
         hang_up(server)

@@ -16,34 +16,15 @@ from benchmarks.soak.commands import NONE, Ended, Fault, Server
 from benchmarks.soak.same import compare
 from benchmarks.soak.tries import Try
 
-EXPERIMENT = [
-    "study=soak",
-    "data=micro",
-    "ppo=micro",
-    "kl/controller=pid",
-    "kl.coef=0.1",
-    "kl.controller.target=0.1",
-    "kl/reference=ema",
-    "data.demonstrations=64",
-    "data.pairs=48",
-    "model.hidden_size=16",
-    "model.layers=1",
-    "model.heads=2",
-    "sft.epochs=3",
-    "sft.batch_size=16",
-    "reward_model.epochs=3",
-    "reward_model.batch_size=16",
-    "reward_model.normalize_samples=32",
-    "ppo.iterations=8",
-    "ppo.rollout_size=16",
-    "ppo.minibatch_size=8",
-    "ppo.critic_warmup=1",
-    "ppo.checkpoint_every=2",
-    "evaluation.prompts=4",
-    "evaluation.samples=2",
-    "evaluation.every=2",
-    "best_of_n=none",
-]
+EXPERIMENT_TEXT = """
+    study=soak data=micro ppo=micro kl/controller=pid kl.coef=0.1 kl.controller.target=0.1
+    kl/reference=ema data.demonstrations=64 data.pairs=48 model.hidden_size=16 model.layers=1
+    model.heads=2 sft.epochs=3 sft.batch_size=16 reward_model.epochs=3
+    reward_model.batch_size=16 reward_model.normalize_samples=32 ppo.iterations=8
+    ppo.rollout_size=16 ppo.minibatch_size=8 ppo.critic_warmup=1 ppo.checkpoint_every=2
+    evaluation.prompts=4 evaluation.samples=2 evaluation.every=2 best_of_n=none
+"""
+EXPERIMENT = tuple(EXPERIMENT_TEXT.split())
 SWEEP = ("-m", *EXPERIMENT, "seed=0,1,2,3,4,5", "sweep=soak", "ppo.iterations=16")
 SWEEP += ("hydra.launcher.jobs=2",)
 AGAIN = 3  # times that the same command may be needed to be done
@@ -57,7 +38,7 @@ class Scene:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.server = Server(self.root / "said")
+        self.server = Server(self.root / "shown")
         self._lock = threading.Lock()
         self._references: dict[tuple[str, ...], tuple[Path, Ended]] = {}
         self.template = self.root / "store"
@@ -68,7 +49,7 @@ class Scene:
         """Draws of a try depend on the seed, its kind and its number alone."""
         return Random(f"{self.seed}/{kind}/{index}")
 
-    def reference(self, words: Sequence[str] = tuple(EXPERIMENT)) -> tuple[Path, Ended]:
+    def reference(self, words: Sequence[str] = EXPERIMENT) -> tuple[Path, Ended]:
         """The folder of the same command that nothing happened to, and how it ended."""
         with self._lock:
             if tuple(words) not in self._references:
@@ -114,7 +95,7 @@ class Scene:
         self,
         this: Try,
         folder: Path,
-        words: Sequence[str] = tuple(EXPERIMENT),
+        words: Sequence[str] = EXPERIMENT,
         *,
         store: bool = True,
         command: Callable[[], Ended] | None = None,

@@ -50,11 +50,11 @@ def server(scene: Scene, this: Try) -> None:
         this.breaks(f"exit code {first.code}: {first.last_words}")
     this.differs(compare(folder, reference, store=False))
     proxy.become("good")
-    said: list[Ended] = [first]
+    commands: list[Ended] = [first]
 
     def again() -> Ended:
-        said.append(scene.server.run(folder, words, environment=environment))
-        return said[-1]
+        commands.append(scene.server.run(folder, words, environment=environment))
+        return commands[-1]
 
     scene.finish(this, folder, store=False, command=again)
     if "yes" not in modes:  # a server that confirms what it did not store is believed
@@ -65,7 +65,7 @@ def server(scene: Scene, this: Try) -> None:
         this.differs(difference)
     leaks = [str(path.relative_to(folder)) for path in holding(secret, folder)]
     leaks += ["the server's database"] if secret.encode() in database.read_bytes() else []
-    leaks += ["what the command said"] if any(secret in ended.text for ended in said) else []
+    leaks += ["what the command said"] if any(secret in ended.text for ended in commands) else []
     this.leaked += len(leaks)
     if leaks:
         this.breaks(f"the password is in {', '.join(leaks)}")
