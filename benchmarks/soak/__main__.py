@@ -6,26 +6,35 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import benchmarks.soak
 from benchmarks.soak import damage, disk, hostile, kills, server, sweeps
 from benchmarks.soak.scene import Scene
-from benchmarks.soak.tries import Try, markdown, put_into
+from benchmarks.soak.tries import Try, check_page, markdown, put_into
 
-# kind -> one try of it, and how many faults of it a whole soak has
-KINDS: dict[str, tuple[Callable[[Scene, Try], object], int]] = {
-    "kill": (kills.kill, 200),
-    "stop": (kills.stop, 60),
-    "ranks": (kills.ranks, 20),
-    "damage": (damage.damage, 100),
-    "disk": (disk.disk, 40),
-    "server": (server.server, 20),
-    "hostile": (hostile.hostile, 60),
-    "sweep": (sweeps.sweep, 30),
+
+class Kind(NamedTuple):
+    attempt: Callable[[Scene, Try], object]
+    count: int  # faults of a whole soak
+    share: float = 1.0  # tries at a time for each of `--jobs`
+
+
+KINDS = {
+    "kill": Kind(kills.kill, 200),
+    "stop": Kind(kills.stop, 60),
+    "ranks": Kind(kills.ranks, 20),
+    "damage": Kind(damage.damage, 100),
+    "disk": Kind(disk.disk, 40),
+    "server": Kind(server.server, 20, share=2),  # it waits for the server most of the time
+    "hostile": Kind(hostile.hostile, 60),
+    "sweep": Kind(sweeps.sweep, 30, share=0.5),  # two processes at work
 }
+MOST = 20  # tries for each fault that is wanted: more means that the fault cannot come
 
 
 def soak(scene: Scene, wanted: dict[str, int], jobs: int = 1) -> list[Try]:
@@ -33,11 +42,12 @@ def soak(scene: Scene, wanted: dict[str, int], jobs: int = 1) -> list[Try]:
     tries: list[Try] = []
     for kind, count in wanted.items():
         began, number, faults = time.monotonic(), 0, 0
-        while faults < count and kind not in scene.skipped:
+        at_once = max(1, round(jobs * KINDS[kind].share))
+        while faults < count and number < MOST * count:
             # no more at once than are missing, were each to bring one fault only
-            wave = [Try(kind, number + i) for i in range(min(jobs, count - faults))]
+            wave = [Try(kind, number + i) for i in range(min(at_once, count - faults))]
             number += len(wave)
-            with ThreadPoolExecutor(jobs) as pool:
+            with ThreadPoolExecutor(at_once) as pool:
                 list(pool.map(lambda one: attempt(scene, one), wave))
             tries += wave
             faults += sum(len(one.faults) for one in wave)
@@ -52,7 +62,13 @@ def soak(scene: Scene, wanted: dict[str, int], jobs: int = 1) -> list[Try]:
 
 
 def attempt(scene: Scene, one: Try) -> None:
-    KINDS[one.kind][0](scene, one)
+    """One try; a fault of the soak's own is told as such, and ends no hour of others."""
+    try:
+        KINDS[one.kind].attempt(scene, one)
+    except Exception as error:
+        traceback.print_exc()
+        one.breaks(f"the soak itself failed: {error!r}")
+        one.faults = one.faults or ["nothing"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,19 +91,23 @@ def main(argv: list[str] | None = None) -> int:
     names = [name for name, *_ in [*single, *counted]]
     if unknown := [name for name in names if name not in KINDS]:
         parser.error(f"no such kind: {', '.join(unknown)}; there are {', '.join(KINDS)}")
-    wanted = {name: int(n or args.each or KINDS[name][1]) for name, _, n in counted}
+    wanted = {name: int(n or args.each or KINDS[name].count) for name, _, n in counted}
     if not args.kinds:
-        wanted = {name: args.each or count for name, (_, count) in KINDS.items()}
+        wanted = {name: args.each or kind.count for name, kind in KINDS.items()}
+    if args.markdown:
+        check_page(args.markdown)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         root = (args.keep or Path(scratch)).resolve()
         root.mkdir(parents=True, exist_ok=True)
         scene = Scene(root, args.seed, keep=args.keep is not None)
         tries = [Try(kind, int(number)) for kind, number in single]
-        for one in tries:
-            attempt(scene, one)
-        tries += soak(scene, wanted, max(1, args.jobs))
-        server.close()
+        try:
+            for one in tries:
+                attempt(scene, one)
+            tries += soak(scene, wanted, max(1, args.jobs))
+        finally:
+            server.close()
     command = " ".join(["python -m benchmarks.soak", *(argv or sys.argv[1:])])
     text = markdown(tries, scene.skipped, command, time.monotonic() - began)
     print(text)

@@ -9,7 +9,9 @@ import shutil
 import signal
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -40,7 +42,18 @@ HYDRAS = (
     "hydra.hydra_logging.handlers.x",
 )
 SPELLINGS = ("plain", "interpolated", "in an argument", "a list", "partial", "target interpolated")
-Attack = Callable[[Scene, Random, Path, Path], tuple[str, Ended, tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    what: str
+    ended: Ended
+    names: tuple[str, ...]  # one of them stands in a refusal
+    may_pass: bool = False  # the command may leave what is hostile aside, and go on
+    same: bool = False  # and then its run is as it ever was
+
+
+Attack = Callable[[Scene, Random, Path, Path], Attempt]
 
 
 def hostile(scene: Scene, this: Try) -> None:
@@ -49,17 +62,18 @@ def hostile(scene: Scene, this: Try) -> None:
     folder = scene.fresh(f"hostile-{this.index}")
     canary = scene.root / f"executed-{this.index}"
     attack = ATTACKS[this.index % len(ATTACKS)]
-    what, ended, names = attack(scene, rng, folder, canary)
-    this.faults.append(what)
+    attempt = attack(scene, rng, folder, canary)
+    ended = attempt.ended
+    this.faults.append(attempt.what)
     this.saw(ended)
     if canary.exists():
         this.executed += 1
         this.breaks(f"executed; the command said: {ended.last_words}")
     if ended.code:
-        this.refused(ended, *names)
-    elif attack not in MAY_PASS_BY:
+        this.refused(ended, *attempt.names)
+    elif not attempt.may_pass:
         this.breaks(f"taken without a word: {ended.last_words}")
-    else:
+    elif attempt.same:
         scene.finish(this, folder)
     scene.done(folder)
 
@@ -91,24 +105,21 @@ def half_done(scene: Scene, folder: Path) -> None:
     scene.server.run(folder, EXPERIMENT, Fault(signal.SIGKILL, operation=operations * 3 // 4))
 
 
-# --- attacks: each says what it did, how the command ended and what its refusal must name
+# --- attacks
 
 
-def checkpoints(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def checkpoints(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     half_done(scene, folder)
     files = sorted(path for path in candidates(folder) if path.suffix == ".ckpt")
     for path in files if rng.random() < 0.5 else files[-1:]:
         bomb(rng, path, canary)
         path.with_suffix(".sha256").write_text(sha256(path.read_bytes()).hexdigest() + "\n")
     ended = scene.server.run(folder, EXPERIMENT)
-    return f"a pickle in place of a checkpoint ({len(files)} there)", ended, (".ckpt",)
+    what = f"a pickle in place of a checkpoint ({len(files)} there)"
+    return Attempt(what, ended, (".ckpt",), may_pass=True, same=True)
 
 
-def weights(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def weights(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     half_done(scene, folder)
     stage = rng.choice(("sft", "reward_model"))
     (path,) = (folder / "outputs/artifacts" / stage).glob("*/model.safetensors")
@@ -116,12 +127,11 @@ def weights(
     path.unlink()
     bomb(rng, path.with_name(name), canary)
     ended = scene.server.run(folder, EXPERIMENT)
-    return f"a pickle as {name} of {stage}", ended, (path.parent.name,)
+    what, names = f"a pickle as {name} of {stage}", (path.parent.name,)
+    return Attempt(what, ended, names, may_pass=True, same=True)
 
 
-def code_in_model(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def code_in_model(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     """A model folder that brings Python of its own."""
     half_done(scene, folder)
     (sft,) = (folder / "outputs/artifacts/sft").glob("*/model.safetensors")
@@ -141,15 +151,14 @@ def code_in_model(
     if own:
         words = [word for word in words if word.split("=")[0] not in MODEL_KEYS]
     ended = scene.server.run(folder, words)
-    return f"Python code in {model.relative_to(folder)}", ended, (model.name, "config.json")
+    what, names = f"Python code in {model.relative_to(folder)}", (model.name, "config.json")
+    return Attempt(what, ended, names, may_pass=True, same=not own)
 
 
 MODEL_KEYS = ("model.hidden_size", "model.layers", "model.heads")
 
 
-def config_folder(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def config_folder(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     """An experiment of somebody else's."""
     place, spelling = rng.choice(PIECES + HYDRAS * 2), rng.choice(SPELLINGS)
     target, node = payload(rng, canary, spelling, logging="handlers" in place)
@@ -165,12 +174,10 @@ def config_folder(
         words += ["-m", "seed=0,1"]
     ended = scene.server.run(folder, words)
     names = (target, place, "_target_", "theirs")
-    return f"{target} at {place} of an experiment, {spelling}", ended, names
+    return Attempt(f"{target} at {place} of an experiment, {spelling}", ended, names)
 
 
-def command_line(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def command_line(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     place = rng.choice(PIECES + HYDRAS)
     target, node = payload(rng, canary, "plain", logging="handlers" in place)
     words = [
@@ -178,50 +185,44 @@ def command_line(
         for key, value in node.items()
     ]
     ended = scene.server.run(folder, [*EXPERIMENT, *words])
-    return f"{target} at {place} on the command line", ended, (target, place, "_target_")
+    return Attempt(f"{target} at {place} on the command line", ended, (target, place, "_target_"))
 
 
-def kept_config(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def kept_config(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     """Somebody else's run, to be reproduced."""
     scene.server.run(folder, EXPERIMENT)
     (run,) = (path.parent for path in folder.glob("outputs/soak/*/summary.json"))
     target, node = payload(rng, canary, "plain", logging=False)
     place = rng.choice(("callbacks", "kl.controller", "scorer", "data"))
-    text = (run / "config.yaml").read_text()
-    head = place.rpartition(".")[2]
-    lines, start = text.splitlines(), 0
-    start = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{head}:"))
-    indent = len(lines[start]) - len(lines[start].lstrip())
-    end = start + 1
-    while end < len(lines) and len(lines[end]) - len(lines[end].lstrip()) > indent:
-        end += 1
-    value = {"x": node} if head == "callbacks" else node
-    lines[start:end] = [f"{' ' * indent}{head}: {json.dumps(value)}"]
-    (run / "config.yaml").write_text("\n".join(lines) + "\n")
+    put(run / "config.yaml", place.split(".")[-1], {"x": node} if place == "callbacks" else node)
     ended = scene.server.run(folder, ["reproduce", str(run)])
-    return f"{target} at {place} of a kept config", ended, (target, place, "_target_")
+    return Attempt(f"{target} at {place} of a kept config", ended, (target, place, "_target_"))
 
 
-def pickled_job(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def put(config: Path, key: str, value: Any) -> None:
+    """Replaces the first node of that name in a YAML file, whatever hangs below it."""
+    lines = config.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.strip().startswith(f"{key}:"))
+    depth = len(lines[start]) - len(lines[start].lstrip())
+    below = takewhile(lambda line: line.startswith(" " * (depth + 1)), lines[start + 1 :])
+    lines[start : start + 1 + len(list(below))] = [f"{' ' * depth}{key}: {json.dumps(value)}"]
+    config.write_text("\n".join(lines) + "\n")
+
+
+def pickled_job(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     bomb(rng, folder / "config.pickle", canary)
     ended = scene.server.run(folder, ["--experimental-rerun", str(folder / "config.pickle")])
-    return "a pickled job of Hydra's", ended, ("--experimental-rerun",)
+    return Attempt("a pickled job of Hydra's", ended, ("--experimental-rerun",))
 
 
-def rows(
-    scene: Scene, rng: Random, folder: Path, canary: Path
-) -> tuple[str, Ended, tuple[str, ...]]:
+def rows(scene: Scene, rng: Random, folder: Path, canary: Path) -> Attempt:
     name = rng.choice(("rows.jsonl", "rows.jsonl.gz", "rows.pkl"))
     bomb(rng, folder / name, canary)
     words = [word for word in EXPERIMENT if not word.startswith("data")]
     words += ["data=jsonl", "data.gold=vader", "scorer=gold"]
     words += [f"data.{part}={folder / name}" for part in ("demonstrations", "preferences")]
     ended = scene.server.run(folder, words)
-    return f"a pickle as {name}", ended, (name,)
+    return Attempt(f"a pickle as {name}", ended, (name,))
 
 
 ATTACKS: tuple[Attack, ...] = (
@@ -237,8 +238,6 @@ ATTACKS: tuple[Attack, ...] = (
     pickled_job,
     rows,
 )
-# these may leave what is hostile aside, and end as ever
-MAY_PASS_BY = (checkpoints, weights, code_in_model)
 
 
 def payload(

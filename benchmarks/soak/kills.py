@@ -14,22 +14,23 @@ COLD = 1 / 8  # of the tries also make MLflow's database
 CHAIN = 4  # faults in a row at most
 
 
-def kill(scene: Scene, this: Try, most: int = CHAIN) -> None:
+def kill(scene: Scene, this: Try) -> None:
     """SIGKILL, one to four times in a row; each resumes what the one before left."""
-    _interrupted(scene, this, (signal.SIGKILL,), most)
+    _interrupted(scene, this, (signal.SIGKILL,))
 
 
-def stop(scene: Scene, this: Try, most: int = CHAIN) -> None:
+def stop(scene: Scene, this: Try) -> None:
     """SIGTERM, Ctrl-C, SIGHUP or SIGUSR1: the state is saved and said, and no status stays
     `running`."""
-    _interrupted(scene, this, STOPS, most)
+    _interrupted(scene, this, STOPS)
 
 
-def _interrupted(scene: Scene, this: Try, numbers: tuple[int, ...], most: int) -> None:
+def _interrupted(scene: Scene, this: Try, numbers: tuple[int, ...]) -> None:
     rng = scene.rng(this.kind, this.index)
-    folder = scene.fresh(f"{this.kind}-{this.index}", cold=rng.random() < COLD)
-    for _ in range(min(rng.randint(1, CHAIN), most)):
-        fault = scene.draw(rng, numbers)
+    cold = rng.random() < COLD
+    folder = scene.fresh(f"{this.kind}-{this.index}", cold=cold)
+    for _ in range(rng.randint(1, CHAIN)):
+        fault = scene.draw(rng, numbers, longer=scene.store_seconds if cold else 0.0)
         ended = scene.server.run(folder, EXPERIMENT, fault)
         if ended.code == 0:  # it was done before its moment came
             break

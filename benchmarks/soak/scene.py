@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -43,7 +45,10 @@ class Scene:
         self._references: dict[tuple[str, ...], tuple[Path, Ended]] = {}
         self.template = self.root / "store"
         (self.template / "outputs").mkdir(parents=True)
+        self.server.call(_make_nothing)  # the first one waits for the imports
+        began = time.monotonic()
         self.server.call(_make_store, self.template)
+        self.store_seconds = time.monotonic() - began
 
     def rng(self, kind: str, index: int) -> Random:
         """Draws of a try depend on the seed, its kind and its number alone."""
@@ -83,12 +88,13 @@ class Scene:
         if not self.keep:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def draw(self, rng: Random, numbers: Sequence[int]) -> Fault:
-        """A signal at any moment of the run: half by the clock, half by operations on files."""
+    def draw(self, rng: Random, numbers: Sequence[int], longer: float = 0.0) -> Fault:
+        """A signal at any moment of the run, which is `longer` seconds longer than the reference:
+        half by the clock, half by operations on files."""
         _, ended = self.reference()
         number = rng.choice(numbers)
         if rng.random() < 0.5:
-            return Fault(number, seconds=rng.uniform(0.01, ended.seconds))
+            return Fault(number, seconds=rng.uniform(0.01, ended.seconds + longer))
         return Fault(number, operation=rng.randint(1, ended.operations))
 
     def finish(
@@ -127,10 +133,12 @@ def place(folder: Path) -> str:
     return "before the first stage" if not artifacts.exists() else "a stage"
 
 
+def _make_nothing() -> None:
+    pass
+
+
 def _make_store(folder: Path) -> None:
     """An MLflow database with the experiment in it and no run, made by `rlhf` itself."""
-    import os
-
     from rlhf.tracking.store import prepare_store
 
     os.chdir(folder)

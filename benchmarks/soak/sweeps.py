@@ -8,16 +8,17 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from benchmarks.soak.commands import TRACEBACK
 from benchmarks.soak.scene import AGAIN, SWEEP, Scene
 from benchmarks.soak.tries import Try
 
-KILLS = 6  # of one sweep at most
+KILLS = 10  # of one sweep at most
 LONGEST = 3.0  # seconds between two kills
 PARENT = 1 / 5  # of the kills are the parent's
 END = 60.0  # seconds in which the jobs of a killed parent must have ended
 
 
-def sweep(scene: Scene, this: Try, most: int = KILLS) -> None:
+def sweep(scene: Scene, this: Try) -> None:
     """Kills of jobs stop no other job, and a killed parent's jobs stop by themselves; the same
     command again completes, and every job is as it ever was."""
     from rlhf.rundir.status import run_state
@@ -27,7 +28,7 @@ def sweep(scene: Scene, this: Try, most: int = KILLS) -> None:
     folder = scene.fresh(f"sweep-{this.index}")
     for _ in range(AGAIN):
         command = scene.server.start(folder, SWEEP)
-        while command.process.exitcode is None and len(this.faults) < most:
+        while command.process.exitcode is None and len(this.faults) < KILLS:
             command.process.join(rng.uniform(0, LONGEST))
             jobs = sorted(p.parent for p in folder.glob("sweeps/soak/*/status.json"))
             running = [job for job in jobs if run_state(job).state == "running"]
@@ -48,7 +49,7 @@ def sweep(scene: Scene, this: Try, most: int = KILLS) -> None:
             this.breaks(f"jobs of a killed parent were at work {END:.0f} s later")
         elif ended.code not in (0, 1, -signal.SIGKILL):
             this.breaks(f"the sweep: exit code {ended.code}: {ended.last_words}")
-        if ended.code == 0 or len(this.faults) >= most:
+        if ended.code == 0 or len(this.faults) >= KILLS:
             break
     scene.finish(this, folder, SWEEP)
     _read_logs(this, folder)
@@ -69,8 +70,6 @@ def _ended(folder: Path) -> bool:
 
 
 def _read_logs(this: Try, folder: Path) -> None:
-    from benchmarks.soak.commands import TRACEBACK
-
     for log in folder.glob("sweeps/soak/*/log.txt"):
         if shown := log.read_text(errors="replace").count(TRACEBACK):
             this.tracebacks += shown

@@ -152,9 +152,13 @@ def put_into(page: Path, text: str) -> None:
     if not page.exists():
         page.write_text(text)
         return
-    whole = page.read_text()
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{page} has no {BEGIN} ... {END}")
+    check_page(page)
+    before, _, rest = page.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def check_page(page: Path) -> None:
+    """Ends the command, with a sentence, where a page that is there has no place for the table."""
+    if page.exists() and END not in page.read_text().partition(BEGIN)[2]:
+        raise SystemExit(f"{page} has no {BEGIN} ... {END}")
