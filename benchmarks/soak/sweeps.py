@@ -63,7 +63,8 @@ def _ended(folder: Path) -> bool:
     deadline = time.monotonic() + END
     for lock in folder.glob("sweeps/soak/*/.lock"):
         try:
-            FileLock(lock).acquire(timeout=max(0.1, deadline - time.monotonic())).release()
+            with FileLock(lock).acquire(timeout=max(0.1, deadline - time.monotonic())):
+                pass
         except Timeout:
             return False
     return True
