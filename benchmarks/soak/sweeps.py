@@ -39,6 +39,8 @@ def sweep(scene: Scene, this: Try) -> None:
                 this.faults.append("parent killed")
             else:
                 state = run_state(rng.choice(running))
+                if "pid" not in state.status:  # it has ended since
+                    continue
                 with suppress(ProcessLookupError):
                     os.kill(state.status["pid"], signal.SIGKILL)
                 this.faults.append(f"{state.name} killed")
