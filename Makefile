@@ -1,10 +1,12 @@
-# make quickstart | test | test-slow | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | test | test-slow | soak | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: quickstart test test-slow check install clean
+SOAK ?= --markdown docs/reliability.md
+
+.PHONY: quickstart test test-slow soak check install clean
 .DEFAULT_GOAL = quickstart
 
 quickstart: $(READY)
@@ -15,6 +17,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# an hour on 2 cores, and the table in the docs; less of it: make soak SOAK="--each 10" (python -m benchmarks.soak --help)
+soak: $(READY)
+	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 check: $(READY)
 	$(BIN)/ruff check .

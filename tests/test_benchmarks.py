@@ -1,4 +1,4 @@
-"""The scripts of benchmarks/ run by hand: here only that what they import is still there."""
+"""The scripts of benchmarks/ are run by hand: here only that what they import is still there."""
 
 import ast
 import importlib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").rglob("*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""The wheel: it carries conf/ and works outside the repository."""
+"""The wheel: it carries conf/, types and licence, and works outside the repository."""
 
 import subprocess
 import sys
@@ -41,6 +41,13 @@ def test_the_wheel_carries_conf_and_answers_outside_the_repository(tmp_path):
         and len(pages) >= 4
     )
     assert not [name for name in names if name.startswith(("tests/", "docs/", "conf/"))]
+    assert "rlhf/py.typed" in names  # type checkers read our annotations
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    licence = metadata.replace("METADATA", "licenses/LICENSE")
+    with zipfile.ZipFile(wheel) as file:
+        lines = file.read(metadata).decode().splitlines()
+        assert file.read(licence) == (ROOT / "LICENSE").read_bytes()
+    assert {"License-Expression: Apache-2.0", "License-File: LICENSE"} <= {*lines}
     home = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(home)
     empty = tmp_path / "empty"
@@ -83,3 +90,34 @@ def test_ranges_in_pyproject_hold_the_pins():
         assert pins[name] in requirement.specifier, (
             f"{name}=={pins[name]} is outside {requirement.specifier}"
         )
+
+
+def test_the_licence_is_whole_and_named_everywhere():
+    """PEP 639: an SPDX expression, so no classifier of a licence beside it."""
+    import tomllib
+
+    import yaml
+
+    import rlhf
+
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    sections = [f"   {n}. " for n in range(1, 10)]
+    assert all(section in text for section in sections) and "END OF TERMS" in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["license"] == citation["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE"]
+    assert not [line for line in project["classifiers"] if line.startswith("License")]
+    assert citation["version"] == rlhf.__version__
+
+
+def test_no_data_set_is_in_the_repository():
+    """Whose licence would have to be named: docs/decisions/0016-licence.md says there is none."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git repository: an unpacked sdist")
+    # the tests' own are made by our code
+    names = [name for name in listed.stdout.split() if not name.startswith("tests/")]
+    kinds = {Path(name).suffix for name in names}
+    assert not kinds & {".jsonl", ".gz", ".csv", ".parquet", ".safetensors", ".bin", ".zip"}

@@ -1,0 +1,195 @@
+"""Commands of `rlhf` in processes of their own, forked warm, and the faults that befall them."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+LIMIT = 240.0  # seconds after which a command counts as hanging
+TRACEBACK = "Traceback (most recent call last)"
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A signal, at an operation on files or after seconds; `file_limit` bytes for each file."""
+
+    number: int = 0
+    operation: int = 0
+    seconds: float = 0.0
+    file_limit: int = 0
+
+    def __str__(self) -> str:
+        if not self.number:
+            return f"files limited to {self.file_limit} bytes"
+        moment = f"operation {self.operation}" if self.operation else f"{self.seconds:.2f} s"
+        return f"{signal.Signals(self.number).name} at {moment}"
+
+
+NONE = Fault()
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    text: str  # all that it wrote to stdout and stderr
+    seconds: float
+    operations: int = 0
+
+    @property
+    def tracebacks(self) -> int:
+        return self.text.count(TRACEBACK)
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it said, on one line."""
+        return " ".join(self.text.split())[-400:]
+
+
+@dataclass
+class Command:
+    process: Any
+    output: Path
+    began: float = field(default_factory=time.monotonic)
+
+    def signal(self, number: int) -> None:
+        if self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+    def wait(self, limit: float = LIMIT) -> Ended:
+        """How it ended; one that hangs is killed, and says so."""
+        self.process.join(limit)
+        hangs = self.process.exitcode is None
+        if hangs:
+            self.process.kill()
+            self.process.join()
+        seconds = time.monotonic() - self.began
+        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        if hangs:
+            text += f"\nhangs: killed after {seconds:.0f} s"
+        counted = self.output.with_suffix(".operations")
+        operations = int(counted.read_text()) if counted.exists() else 0
+        return Ended(self.process.exitcode, text, seconds, operations)
+
+
+class Server:
+    """Starts commands."""
+
+    def __init__(self, outputs: Path) -> None:
+        from rlhf.sweeps.launchers.prepare import limit_threads
+        from rlhf.tracking.store import quiet
+
+        limit_threads(1)
+        quiet()
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        self.outputs = outputs
+        outputs.mkdir(parents=True, exist_ok=True)
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["benchmarks.soak.warm"])
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Calls a function of a module in a process of its own.
+
+        Raises:
+            RuntimeError: it did not end well.
+        """
+        process = self.context.Process(target=function, args=arguments)
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"{function.__name__}: exit code {process.exitcode}")
+
+    def start(
+        self,
+        folder: Path,
+        words: Sequence[str],
+        fault: Fault = NONE,
+        environment: Mapping[str, str] | None = None,
+    ) -> Command:
+        output = self.outputs / f"{time.monotonic_ns()}.{Random().getrandbits(32):08x}.txt"
+        process = self.context.Process(
+            target=work, args=(folder, list(words), output, fault, dict(environment or {}))
+        )
+        process.start()
+        return Command(process, output)
+
+    def run(
+        self,
+        folder: Path,
+        words: Sequence[str],
+        fault: Fault = NONE,
+        environment: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """The command to its end; a fault by the clock comes when its time has."""
+        command = self.start(folder, words, fault, environment)
+        if fault.seconds:
+            command.process.join(fault.seconds)
+            command.signal(fault.number)
+        return command.wait()
+
+
+def work(
+    folder: Path, words: list[str], output: Path, fault: Fault, environment: dict[str, str]
+) -> None:
+    """The child: `rlhf`'s own `main`, and the end of a process as Python would make it."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ.update(environment)
+    with output.open("wb") as file, open(os.devnull, "rb") as nothing:
+        for source, stream in ((file, 1), (file, 2), (nothing, 0)):
+            os.dup2(source.fileno(), stream)
+    for number in STOPS:
+        handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, handler)
+    if fault.file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (fault.file_limit, fault.file_limit))
+    count = _count_operations(folder, fault)
+    from rlhf.__main__ import main
+
+    try:
+        code = main(words)
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+    except BaseException as error:
+        traceback.print_exc()
+        code = 130 if isinstance(error, KeyboardInterrupt) else 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if not fault.file_limit:
+        output.with_suffix(".operations").write_text(str(count[0]))
+    sys.exit(code)
+
+
+def _count_operations(folder: Path, fault: Fault) -> list[int]:
+    """Counts the process's changes of files below `folder`, and sends it the fault's signal just
+    before the one that the fault names."""
+    count, root, here = [0], str(folder), os.getpid()
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            if not isinstance(arguments[2], int) or not arguments[2] & WRITING:
+                return
+        elif event not in CHANGES:
+            return
+        path = arguments[0]
+        if isinstance(path, (str, Path)) and os.path.abspath(path).startswith(root):
+            count[0] += 1
+            if count[0] == fault.operation and os.getpid() == here:
+                os.kill(here, fault.number)
+
+    sys.addaudithook(look)
+    return count

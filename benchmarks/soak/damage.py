@@ -1,0 +1,81 @@
+"""A file of a half-done run is damaged: the command says so and ends the same, or refuses."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from random import Random
+
+from benchmarks.soak.commands import Fault
+from benchmarks.soak.same import compare
+from benchmarks.soak.scene import EXPERIMENT, Scene, place
+from benchmarks.soak.tries import Try
+
+SPARED = ("*.lock", "mlartifacts")  # nothing is in a lock; MLflow's artifacts are its own
+
+
+def damage(scene: Scene, this: Try) -> None:
+    """Killed on the way, one file damaged, the same command again. Where that is refused, the file
+    is brought back, as from a backup, and the command must end as ever."""
+    rng = scene.rng(this.kind, this.index)
+    folder = scene.fresh(f"damage-{this.index}")
+    reference, whole = scene.reference()
+    moment = rng.randint(whole.operations // 4, whole.operations)
+    scene.server.run(folder, EXPERIMENT, Fault(signal.SIGKILL, operation=moment))
+    victim = draw(rng, folder)
+    before = victim.read_bytes()
+    how = hurt(rng, victim)
+    this.faults.append(f"{victim.relative_to(folder)} {how}, at operation {moment}")
+    this.places.append(place(folder))
+    ended = scene.server.run(folder, EXPERIMENT)
+    this.saw(ended)
+    of_store = victim.name.startswith("mlflow.db")
+    if ended.code == 0:
+        undelivered = of_store and "MLflow" in ended.text
+        this.differs(compare(folder, reference, store=not undelivered))
+        if undelivered:  # what is on disk waits for the store
+            this.refusals.append(ended.seconds)
+            victim.write_bytes(before)
+            scene.finish(this, folder)
+    else:
+        this.refused(ended, victim.name, victim.stem, victim.parent.name)
+        victim.write_bytes(before)
+        scene.finish(this, folder)
+    if this.broken:
+        this.breaks(f"it said: {ended.last_words}")
+    scene.done(folder)
+
+
+def draw(rng: Random, folder: Path) -> Path:
+    """A file that is not empty; every name of a file is as likely, however many have it."""
+    by_name: dict[str, list[Path]] = {}
+    for path in candidates(folder):
+        name = path.name if not fnmatch(path.name, "iteration-*") else f"iteration{path.suffix}"
+        by_name.setdefault(name, []).append(path)
+    return rng.choice(by_name[rng.choice(sorted(by_name))])
+
+
+def candidates(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        spared = any(fnmatch(part, pattern) for part in parts for pattern in SPARED)
+        if path.is_file() and path.stat().st_size and not spared:
+            yield path
+
+
+def hurt(rng: Random, path: Path) -> str:
+    """Flips a bit, cuts the file's end off or empties it; says which."""
+    data = bytearray(path.read_bytes())
+    at = rng.randrange(len(data))
+    how = rng.choice(("flip", "flip", "cut", "empty"))
+    if how == "flip":
+        data[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        return f"has a flipped bit at byte {at} of {len(data)}"
+    if how == "cut":
+        path.write_bytes(data[:at])
+        return f"is cut to {at} of {len(data)} bytes"
+    path.write_bytes(b"")
+    return f"is emptied of {len(data)} bytes"

@@ -1,0 +1,21 @@
+"""Imported once by the server that commands are forked from: all that any of them would import."""
+
+import importlib
+
+for module in (
+    "rlhf.runs.preload",
+    "rlhf.commands.run",
+    "rlhf.commands.reproduce",
+    "rlhf.compare.comparison",
+    "rlhf.data.sources.micro",
+    "rlhf.models.load",
+    "rlhf.reproduce.session",
+    "rlhf.sweeps.multirun",
+    "rlhf.tracking.mlflow",
+    "altair",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.rest_store",
+    "scipy.stats",
+):
+    importlib.import_module(module)
