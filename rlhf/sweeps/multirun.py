@@ -19,6 +19,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import Hydra, is_grid, register_plugin, sweeping
 from rlhf.config.composition.plan import Plan
 from rlhf.config.composition.session import CONFIG_NAME
@@ -66,7 +67,7 @@ def sweep(
     )
     directory = Path(str(config.hydra.sweep.dir))
     _check_extra(config)
-    with sweeping(hydra, config, task) as sweeper:
+    with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:
         return _launched(sweeper, planned, config, directory), directory
 
 
@@ -84,6 +85,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
                 "hydra.sweep.dir='{}'".format(place.replace("'", "\\'"))
             )
     if grid:
+        sweeper.config = without_secrets(config)  # which it writes to multirun.yaml
         sweeper.launcher = OnlyMissing(launcher, {} if local else jobs_of(planned, directory))
     if not local and not isinstance(sweeper, SearchSweeper):
         return hand_over(planned, directory, arguments, lambda: sweeper.sweep(arguments=arguments))

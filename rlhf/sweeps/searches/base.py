@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.composition.composer import Composer, reason
+from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import value_of
 from rlhf.config.composition.overrides import Groups, parse
 from rlhf.config.schema import Config
@@ -108,7 +109,7 @@ class SearchSweeper(Sweeper):
                 "a search needs something to vary, such as 'kl.coef=tag(log, interval(0.01, 1))'"
             )
         with owned(self.directory / ".search"):
-            OmegaConf.save(self.config, self.directory / "multirun.yaml")
+            OmegaConf.save(without_secrets(self.config), self.directory / "multirun.yaml")
             self.search(fixed, dimensions)
 
     @abstractmethod
