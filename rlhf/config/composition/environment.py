@@ -134,6 +134,9 @@ def without_secrets(config: DictConfig) -> DictConfig:
     plain: Any = redact_value("", OmegaConf.to_container(config))
     for words in plain["hydra"]["overrides"].values():
         words[:] = map(redact_override, words)
+    plain["hydra"]["job"]["override_dirname"] = ",".join(
+        sorted(plain["hydra"]["overrides"]["task"])
+    )
     clean: DictConfig = OmegaConf.create(plain)
     OmegaConf.set_struct(clean, True)
     return clean

@@ -31,6 +31,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.composition.hydra_node import guard
+from rlhf.config.composition.walk import words_of
 
 __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
 
@@ -131,7 +132,8 @@ def run_composed(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Any:
     """
     if config.hydra.mode is None:
         config.hydra.mode = RunMode.RUN
-    guard(config, [*config.hydra.overrides.hydra, *config.hydra.overrides.task])
+    given = config.hydra.overrides
+    guard(config, [*words_of(given.hydra), *words_of(given.task)])
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     callbacks, name = Callbacks(config), config.hydra.job.config_name
     callbacks.on_run_start(config=config, config_name=name)

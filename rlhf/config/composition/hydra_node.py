@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -17,25 +18,22 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config.allow import refusal, targets, user_allowed
 from rlhf.config.build import user_class
-from rlhf.config.composition.walk import MISSING, Fault, plain_value
+from rlhf.config.composition.walk import MISSING, Fault, plain_value, words_of
 from rlhf.config.pieces.base import Custom
 
 # Hydra takes a launcher and a sweeper only from its plugins, which are installed code.
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 LOGGING = ("job_logging", "hydra_logging")
 BUILT = ("callbacks", "launcher", "sweeper", *LOGGING)
-LOGGING_CLASSES = {
-    "logging.Formatter",
-    "logging.StreamHandler",
+FORMATTERS = ("logging.Formatter", "colorlog.ColoredFormatter")
+STREAM_HANDLERS = ("logging.StreamHandler", "logging.NullHandler", "rich.logging.RichHandler")
+FILE_HANDLERS = (
     "logging.FileHandler",
-    "logging.NullHandler",
     "logging.handlers.RotatingFileHandler",
     "logging.handlers.TimedRotatingFileHandler",
     "logging.handlers.WatchedFileHandler",
-    "rich.logging.RichHandler",
-    "colorlog.ColoredFormatter",
-}
-STREAMS = {"sys.stdout", "sys.stderr"}
+)
+STREAMS = ("sys.stdout", "sys.stderr")
 # settings of launchers of other packages that are commands for a shell
 COMMANDS = ("setup", "python", "runtime_env", "setup_commands", "initialization_commands")
 
@@ -53,7 +51,7 @@ def hydra_faults(config: DictConfig, given: Collection[str] = ()) -> list[Fault]
             where = ".".join(("hydra", *path, "_target_"))
             faults.append(Fault(f"{where}={target}", refusal(target)))
     for name in LOGGING:
-        faults += _logging_faults(nodes.get(name), f"hydra.{name}")
+        faults += _logging_faults(nodes[name], _directory(config), ("hydra", name))
     faults += _command_line_only(config, nodes, given)
     return faults
 
@@ -141,7 +139,7 @@ def _as_in_a_job(config: DictConfig) -> Iterator[None]:
     try:
         if empty:
             with read_write(runtime), open_dict(runtime):
-                runtime.output_dir = os.path.abspath(_directory(config))
+                runtime.output_dir = str(_directory(config))
         singleton.cfg = config
         yield
     finally:
@@ -151,13 +149,14 @@ def _as_in_a_job(config: DictConfig) -> Iterator[None]:
                 runtime.output_dir = MISSING
 
 
-def _directory(config: DictConfig) -> str:
+def _directory(config: DictConfig) -> Path:
+    """Of the job that this is the config of."""
     sweep = str(config.hydra.get("mode")).endswith("MULTIRUN")
     keys = ("hydra.sweep.dir", "hydra.sweep.subdir") if sweep else ("hydra.run.dir",)
     try:
-        return os.path.join(*(str(OmegaConf.select(config, key)) for key in keys))
+        return Path(os.path.abspath(Path(*(str(OmegaConf.select(config, key)) for key in keys))))
     except OmegaConfBaseException:  # said elsewhere
-        return ""
+        return Path(os.devnull)
 
 
 @contextmanager
@@ -174,23 +173,33 @@ def _timeless() -> Iterator[None]:
         setup_globals()  # Hydra's own resolvers again
 
 
-def _logging_faults(node: Any, where: str) -> Iterator[Fault]:
-    """logging.config calls `()`, makes an object of `class`, and imports what `ext://` names."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            here = f"{where}.{key}"
-            if key in ("()", "class"):
-                if str(value) not in LOGGING_CLASSES and not user_allowed(value):
-                    yield Fault(f"{here}={value}", refusal(value))
-            else:
-                yield from _logging_faults(value, here)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _logging_faults(value, f"{where}.{index}")
-    elif isinstance(node, str) and node.startswith("ext://"):
-        name = node.removeprefix("ext://")
-        if name not in STREAMS and not user_allowed(name):
-            yield Fault(f"{where}={node}", refusal(name))
+def _logging_faults(node: Any, directory: Path, path: tuple[str, ...]) -> Iterator[Fault]:
+    """logging.config calls `()`, makes an object of `class`, and imports what `ext://` names.
+
+    A file is written in the directory of the run only, and is a log: no other program reads it.
+    """
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if not isinstance(node, dict):
+        text = str(node)
+        name = text.removeprefix("ext://")
+        if name != text and name not in STREAMS and not user_allowed(name):
+            yield Fault(f"{'.'.join(path)}={node}", refusal(name))
+        return
+    section = path[2] if len(path) == 4 else ""  # hydra.job_logging.handlers.<name>
+    ours = {"formatters": FORMATTERS, "handlers": (*STREAM_HANDLERS, *FILE_HANDLERS)}
+    for key, value in node.items():
+        if key not in ("()", "class"):
+            yield from _logging_faults(value, directory, (*path, str(key)))
+        elif not user_allowed(value) and (
+            value not in ours.get(section, ()) or (key == "()" and section == "handlers")
+        ):
+            yield Fault(f"{'.'.join((*path, key))}={value}", refusal(value))
+    name = str(node.get("filename", "a.log"))
+    inside = Path(os.path.abspath(name)).is_relative_to(directory)
+    if node.get("class") in FILE_HANDLERS and not (inside and name.endswith(".log")):
+        reason = f"expected a file *.log in the run's directory ({directory})"
+        yield Fault(f"{'.'.join(path)}.filename={name}", reason)
 
 
 def _command_line_only(
@@ -209,7 +218,7 @@ def _command_line_only(
             if value and key.rpartition(".")[2] in COMMANDS and not written(key):
                 yield Fault(key, f"{reason}, or --allow-targets={_package(launcher)}")
     overrides = config.hydra.overrides
-    if {*map(str, [*overrides.hydra, *overrides.task])} - {*given}:
+    if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given}:
         yield Fault("hydra.overrides", "is what the command line says: no file may set it")
 
 

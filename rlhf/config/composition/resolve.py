@@ -13,7 +13,7 @@ from rlhf.config import naming
 from rlhf.config.allow import targets
 from rlhf.config.composition.environment import read_twice
 from rlhf.config.composition.hydra_internals import class_in_file
-from rlhf.config.composition.walk import Fault, plain_value
+from rlhf.config.composition.walk import Fault, plain_value, words_of
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
 
@@ -52,7 +52,7 @@ def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, .
     names = {}
     for where, target in targets(plain):
         group, option = chosen.get(".".join(where), ("", ""))
-        if not option or target in BY_ADDRESS:
+        if not option or str(target) in BY_ADDRESS:
             continue
         if target == class_in_file(f"{group}/{option}", runtime.config_sources):
             names[where] = option
@@ -76,7 +76,7 @@ def _sweep_name(*, _root_: DictConfig) -> str:
     cache = OmegaConf.get_cache(_root_)["rlhf.sweep_name"]
     if "name" not in cache:
         params = OmegaConf.select(_root_, "hydra.sweeper.params", default=None) or {}
-        grid = [*overrides, *(f"{key}={value}" for key, value in params.items())]
+        grid = [*words_of(overrides), *(f"{key}={value}" for key, value in params.items())]
         cache["name"] = naming.sweep_name({"study": _root_.study, "sweep": _root_.sweep}, grid)
     return str(cache["name"])
 

@@ -48,3 +48,10 @@ def plain_value(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
     if isinstance(value, ListConfig):
         return [plain_value(value, i, f"{where}.{i}", faults) for i in range(len(value))]
     return value
+
+
+def words_of(overrides: ListConfig) -> list[str]:
+    """Words of a command line as they were written: read one by one, Hydra's list would give the
+    values of the variables that they name."""
+    written: Any = OmegaConf.to_container(overrides, resolve=False)
+    return list(map(str, written))
