@@ -106,15 +106,13 @@ def test_no_file_of_a_sweep_has_a_secret(place, capsys):
     words = [*TINY, HOOK, "callbacks.hook.address='${oc.env:CANARY_HOOK}'"]
     words += ["+callbacks.hook.api_key=c4naryLITERAL", "-m"]
     assert cli.main([*words, "seed=0,1", "study=good"]) == 0
-    assert cli.main([*words, "seed=0,1", "study=bad", "stage=sft", FAILING]) == 1
+    assert cli.main([*words, "sft.seed=5,6", "study=bad", "stage=sft", FAILING]) == 1
     # how a search writes its multirun.yaml
-    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=1", "hydra.sweeper.n_jobs=1"]
-    search += ["kl.coef=interval(0.01,0.1)", "study=search"]
-    search += ["hydra.sweeper.objectives=[reward/proxy]", "hydra.sweeper.direction=[maximize]"]
-    assert cli.main([*words, *search]) == 0
+    search = ["hydra/sweeper=find", "hydra.sweeper.target=0.01", "hydra.sweeper.n_points=3"]
+    search += ["kl.coef=tag(log, interval(0.01, 0.1))", "study=search"]
+    cli.main([*words, *search])
     assert canaries(place) == set()
-    sweeps = list((place / "sweeps").iterdir())
-    assert {"good", "bad"} <= {path.name.partition("-")[0] for path in sweeps}
-    assert all((path / "multirun.yaml").is_file() for path in sweeps)
-    assert any((path / "report.html").is_file() for path in sweeps)
+    written = [path.parent.name for path in (place / "sweeps").glob("*/multirun.yaml")]
+    assert {name.partition("-")[0] for name in written} == {"good", "bad", "search"}
+    assert any((place / "sweeps").glob("good*/report.html"))
     assert os.environ["CANARY_HOOK"] == "c4naryHOOK"

@@ -178,3 +178,23 @@ def test_a_target_that_is_no_name_is_refused_with_a_sentence(target, planned):
         faults = planned(f"{key}._target_={target}").faults
         assert len(faults) == 1
         assert "not an allowed class" in faults[0] or "expected a piece" in faults[0]
+
+
+def test_a_models_own_code_is_asked_for_on_the_command_line(tmp_path, monkeypatch):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "theirs.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /model: hf}]\n"
+        "model: {path: theirs, trust_remote_code: true}\n"
+    )
+    with session(tmp_path) as hydra:
+        words = ["experiment=theirs"]
+        assert plan(hydra, words).faults == [
+            "model.trust_remote_code=true: decides what is run: no file may set it; write it on the"
+            " command line, or --allow-targets=transformers_modules"
+        ]
+        assert plan(hydra, [*words, "model.trust_remote_code=true"]).faults == []
+        as_dict = "+model={trust_remote_code: true}"
+        assert plan(hydra, ["model=hf", "model.path=x", as_dict]).faults == []
+        assert plan(hydra, [*words, "model.trust_remote_code=false"]).faults == []
+        monkeypatch.setenv("RLHF_ALLOW_TARGETS", "transformers_modules")
+        assert plan(hydra, words).faults == []
