@@ -11,6 +11,7 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from rlhf import __version__
@@ -23,6 +24,7 @@ from rlhf.config.composition.hydra_internals import (
     register_plugin,
     run_composed,
 )
+from rlhf.config.composition.hydra_node import HydraNodeRefused, guard
 from rlhf.config.composition.plan import plan
 from rlhf.config.composition.resolve import register_resolvers
 from rlhf.config.composition.session import (
@@ -73,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     if args.multirun and (args.cfg or args.info is not None):
         return _refuse(["--cfg and --info show the config of one run: leave out -m"])
     if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
-        return _hydra_answers(arguments)
+        return _refuse(faults) if faults else _hydra_answers(arguments, args)
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
@@ -106,12 +108,22 @@ def _refuse(faults: Sequence[str]) -> int:
     return 2
 
 
-def _hydra_answers(arguments: Sequence[str]) -> int:
-    """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
+def _hydra_answers(arguments: Sequence[str], args: argparse.Namespace) -> int:
+    """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own. What it builds for
+    them (its logging) is judged first, as that of a run is."""
     import hydra
 
     from rlhf.sweeps.launchers.local import LocalLauncher
 
+    try:
+        with session(args.config_dir) as own:
+            guard(own.compose_config(CONFIG_NAME, args.overrides, RunMode.RUN), args.overrides)
+    except FileNotFoundError as error:
+        return _refuse([reason(error)])
+    except HydraNodeRefused as error:
+        return _refuse(error.faults)
+    except REFUSALS:
+        pass  # Hydra says it
     register_resolvers()
     OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
     register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")

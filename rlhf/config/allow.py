@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 ENVIRONMENT = "RLHF_ALLOW_TARGETS"
-
-# What Hydra itself builds from its own node: launchers, sweepers, callbacks.
-HYDRA_PREFIXES = ("hydra._internal.", "hydra_plugins.")
+REMOTE_CODE = "transformers_modules.code"  # where transformers puts code that comes with a model
 
 
 def allow(*packages: str) -> None:

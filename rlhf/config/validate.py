@@ -17,6 +17,7 @@ from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS
 from rlhf.config.schema import Config
 from rlhf.kl.rules import cautions as sampling_cautions
+from rlhf.rundir.redact import HIDDEN, remember, secrets_in
 
 
 class ConfigError(ValueError):
@@ -37,6 +38,9 @@ def examine(
     plain, faults = resolve(
         config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     )
+    faults += hidden_faults(plain)
+    for _, secret in secrets_in(plain):
+        remember(secret)
     typed = None
     try:
         typed = Config.model_validate(plain)
@@ -63,6 +67,19 @@ def examine(
                 }
             )
     return (typed if not faults else None), faults
+
+
+def hidden_faults(plain: Mapping[str, Any]) -> list[Fault]:
+    """A kept config has `***` where a secret was given as text."""
+    return [
+        Fault(
+            key,
+            "was given as text and is not written down: put ${oc.env:NAME} there, and NAME=... in"
+            " the environment",
+        )
+        for key, secret in secrets_in(plain)
+        if secret == HIDDEN and not key.startswith("tracking.")
+    ]
 
 
 @cache

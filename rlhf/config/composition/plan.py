@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from rlhf.config import naming
-from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
 from rlhf.config.composition.hydra_internals import Hydra, grid_of, note_overrides
+from rlhf.config.composition.hydra_node import Judge
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.schema import Config
@@ -66,7 +66,8 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     task = [o for o in overrides if not o.is_hydra_override()]
     choices = [o for o in task if is_group(o, groups) and not o.is_sweep_override()]
     master = composer.base((*hydra_lines, *map(line_of, choices)), faults)
-    faults += _hydra_targets(master)
+    judge = Judge(lines)
+    faults += judge.faults(master, (), ("the command",))
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
     params = dict(master.hydra.sweeper.get("params") or {}) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
@@ -78,7 +79,9 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
         faults += [Fault("", f"{line_of(o)}: {hint}") for o in task if o.is_sweep_override()]
         task = [o for o in task if not o.is_sweep_override()]
     jobs = _jobs([*grid, *task], hydra)
-    judged = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, planned)
+    judged = _examine(
+        composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, planned, judge
+    )
     if planned.composed is not None:
         note_overrides(planned.composed, parsed)
     if planned.sweep:
@@ -110,6 +113,7 @@ def _examine(
     spoiled: Lines,
     params: dict[str, str],
     planned: Plan,
+    judge: Judge,
 ) -> list[str]:
     """Fills `planned.jobs` and `planned.warnings`; returns each fault once, with the jobs that have
     it unless all do."""
@@ -118,6 +122,8 @@ def _examine(
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled)
         words = tuple(map(line_of, overrides))
+        choices = tuple(line_of(o) for o in overrides if is_group(o, composer.groups))
+        faults += judge.faults(config, words, choices)
         if planned.sweep and {*(config.hydra.sweeper.get("params") or ())} - params.keys():
             reason = "this experiment is a sweep of its own; give it alone"
             faults.append(Fault("", f"{' '.join(words)}: {reason}"))
@@ -141,13 +147,3 @@ def _where(indices: list[int], jobs: list[list[Override]]) -> str:
     common = set.intersection(*map(set, swept))
     first = " ".join(line for line in swept[indices[0]] if line not in common)
     return f"  [{len(indices)} of {len(jobs)} jobs: {first}{', ...' if len(indices) > 1 else ''}]"
-
-
-def _hydra_targets(config: DictConfig) -> list[Fault]:
-    """Hydra builds what its own node names, so that is checked too."""
-    plain = OmegaConf.to_container(config.hydra, resolve=False)
-    return [
-        Fault(f"hydra.{'.'.join(path)}._target_={target}", refusal(target))
-        for path, target in targets(plain)
-        if not (str(target).startswith(HYDRA_PREFIXES) or user_allowed(target))
-    ]
