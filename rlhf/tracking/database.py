@@ -11,12 +11,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 State = Literal["none", "ready", "older", "half made"]
@@ -135,7 +135,9 @@ def make_ready(path: Path) -> None:
     if path.is_file() and path.with_name(f"{path.name}-journal").exists():
         with closing(sqlite3.connect(path)) as db:  # takes back what a killed writer left
             db.execute("select count(*) from sqlite_master").fetchall()
-    while (state := examine(path)) in ("half made", "older") and _fresh(path):
+    while (state := examine(path)) in ("half made", "older"):
+        if abs(time.time() - path.stat().st_mtime) > SETTLED:
+            break
         time.sleep(0.5)  # a program that knows no lock of ours may be at work on it
     if state in ("none", "half made"):
         with _beside(path) as work:
@@ -149,10 +151,6 @@ def make_ready(path: Path) -> None:
             os.replace(work, path)
     elif state == "older":
         _update(path)
-
-
-def _fresh(path: Path) -> bool:
-    return abs(time.time() - path.stat().st_mtime) < SETTLED
 
 
 def _update(path: Path) -> None:
@@ -210,9 +208,10 @@ def _migrate(path: Path) -> None:
 
 def _open(path: Path) -> None:
     """MLflow makes what is missing in a database that it opens."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.store.tracking import sqlalchemy_store
 
-    SqlAlchemyStore(engine_uri(path), (path.parent / "mlartifacts").as_uri()).engine.dispose()
+    store: Any = sqlalchemy_store.SqlAlchemyStore
+    store(engine_uri(path), (path.parent / "mlartifacts").as_uri()).engine.dispose()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -248,16 +247,3 @@ def _free(path: Path, mark: str) -> Path:
     """A name for a copy beside the file that nothing has yet."""
     names = (f"{path.name}.{mark}{end}.bak" for end in ("", *(f".{i}" for i in range(2, 1000))))
     return next(file for name in names if not (file := path.with_name(name)).exists())
-
-
-def movement(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Sizes and times of the file and of what is made beside it: they change while anybody
-    writes."""
-    stats = []
-    for file in _beside_it(path, ""):
-        if file.suffix == ".lock":  # whoever looks at it touches it
-            continue
-        with suppress(OSError):
-            stat = file.stat()
-            stats.append((file.name, stat.st_size, stat.st_mtime_ns))
-    return tuple(sorted(stats))

@@ -10,6 +10,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from rlhf.metrics import MLFLOW_FIRST
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
-from rlhf.tracking.database import movement
 from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.state import STATE, finite, key_of, now
@@ -35,6 +35,18 @@ def batch(line: Mapping[str, Any]) -> dict[str, float]:
     metrics = finite({key_of(key): value for key, value in line.items()})
     infinite = sum(number(value) in (math.inf, -math.inf) for value in line.values())
     return metrics | {"nonfinite": float(infinite)} if infinite else metrics
+
+
+def movement(path: Path) -> list[tuple[str, int, int]]:
+    """Sizes and times of a sqlite file and of what is made beside it: they change while anybody
+    writes. Not of locks, which whoever looks at one touches."""
+    stats = []
+    for file in path.parent.iterdir() if path.parent.is_dir() else ():
+        if file.name.startswith(path.name) and file.suffix != ".lock":
+            with suppress(OSError):
+                stat = file.stat()
+                stats.append((file.name, stat.st_size, stat.st_mtime_ns))
+    return sorted(stats)
 
 
 class Delivery:

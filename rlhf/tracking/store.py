@@ -8,6 +8,8 @@ import os
 import re
 import shlex
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -156,15 +158,22 @@ def prepare_store(uri: str, experiment: str) -> str:
         raise StoreError(reason)
     if known := _known(path, experiment):
         return known
+    with making(path):
+        slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._")[:100] or "experiment"
+        artifacts = (path.parent / "mlartifacts" / slug).as_uri()
+        return _known(path, experiment) or _experiment(uri, experiment, artifacts)
+
+
+@contextmanager
+def making(path: Path) -> Iterator[None]:
+    """Around what one process at a time does to a sqlite store, which is made or mended first."""
     quiet()
     import mlflow  # before the lock: whoever holds that does nothing but write  # noqa: F401
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", poll_interval=0.2):
         make_ready(path)
-        slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._")[:100] or "experiment"
-        artifacts = (path.parent / "mlartifacts" / slug).as_uri()
-        return _known(path, experiment) or _experiment(uri, experiment, artifacts)
+        yield
 
 
 def _known(path: Path, experiment: str) -> str | None:
