@@ -8,6 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from urllib.parse import quote
 
 State = Literal["none", "ready", "older", "half made"]
 _FIRST = {"experiments", "runs", "tags", "metrics", "params"}  # MLflow's tables before migrations
+_ONE = threading.Lock()  # alembic migrates one database of a process at a time
 SETTLED = 5.0  # seconds without a write after which nobody is taken to be making a database
 _MAKING = ".making-"
 _LEFT = "_alembic_tmp_"  # how alembic names a table that it is about to put in another's place
@@ -89,9 +91,9 @@ def examine(path: Path) -> State:
         return "none"
     try:
         tables, revision = _tables(path), schema(path)
-    except sqlite3.OperationalError:
-        raise
     except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
         raise StoreError(f"{path} is no sqlite database ({error}); {other}") from None
     left = {name for name in tables if name.startswith(_LEFT)}
     known, newest = revisions()
@@ -108,46 +110,42 @@ def examine(path: Path) -> State:
         return "none"
     if revision == newest and not left:
         return "ready"
-    rows = _rows(path)
+    rows = _rows(path) | {"alembic_version": 0, "workspaces": 0}
     only_default = rows.pop("experiments", 0) <= 1  # that one MLflow makes by itself
     return "half made" if only_default and not any(rows.values()) else "older"
 
 
 def _rows(path: Path) -> dict[str, int]:
-    """The rows of each table that runs are in. One that alembic was about to replace counts under
-    the name that it will have."""
+    """The rows of each table. One that alembic was about to replace counts under the name that it
+    will have."""
     rows: dict[str, int] = {}
     for table in _tables(path):
         name = table.removeprefix(_LEFT)
-        if name in _FIRST:
-            count = int(column(path, f'select count(*) from "{table}"')[0])
-            rows[name] = max(count, rows.get(name, 0))
+        count = int(column(path, f'select count(*) from "{table}"')[0])
+        rows[name] = max(count, rows.get(name, 0))
     return rows
 
 
 def make_ready(path: Path) -> None:
-    """Makes the file, or brings it up to date. Call under its lock.
-
-    Raises:
-        StoreError: it cannot be used, and is as it was.
-    """
+    """Makes the file, or brings it up to date. Call under its lock. Raises StoreError where that
+    cannot be done; the file is then as it was."""
     _clear(path)
     if path.is_file() and path.with_name(f"{path.name}-journal").exists():
         with closing(sqlite3.connect(path)) as db:  # takes back what a killed writer left
             db.execute("select count(*) from sqlite_master").fetchall()
-    while (state := examine(path)) in ("half made", "older"):
-        if abs(time.time() - path.stat().st_mtime) > SETTLED:
-            break
-        time.sleep(0.5)  # a program that knows no lock of ours may be at work on it
+    state, deadline = examine(path), time.monotonic() + 12 * SETTLED
+    while state in ("half made", "older") and abs(time.time() - path.stat().st_mtime) < SETTLED:
+        if time.monotonic() > deadline:
+            raise StoreError(f"another program writes to {path}, which has an older schema: end it")
+        time.sleep(0.5)  # one that knows no lock of ours may be making it
+        state = examine(path)
     if state in ("none", "half made"):
-        with _beside(path) as work:
+        with _ONE, _beside(path) as work:
             _open(work)
             if state == "half made":
                 os.replace(path, _free(path, "half-made"))
             for end in ("-journal", "-wal", "-shm"):  # of the file that is gone
                 path.with_name(path.name + end).unlink(missing_ok=True)
-            with work.open("rb") as file:
-                os.fsync(file.fileno())
             os.replace(work, path)
     elif state == "older":
         _update(path)
@@ -159,7 +157,7 @@ def _update(path: Path) -> None:
     revision, rows = schema(path), _rows(path)
     backups = [file for file in _beside_it(path, ".") if file.suffix == ".bak"]
     newest_first = sorted(backups, key=lambda file: -file.stat().st_mtime)
-    with _beside(path) as work:
+    with _ONE, _beside(path) as work:
         if not any(_migrated(source, work, rows) for source in (path, *newest_first)):
             raise StoreError(
                 f"{path} was left between two schemas (at {revision}), and no copy of before with"
@@ -186,7 +184,8 @@ def _migrated(source: Path, work: Path, rows: dict[str, int]) -> bool:
 
 
 def _less(rows: dict[str, int], than: dict[str, int]) -> bool:
-    return any(rows.get(name, 0) < count for name, count in than.items())
+    """Of the tables that runs are in: a migration may empty others."""
+    return any(rows.get(name, 0) < than.get(name, 0) for name in _FIRST)
 
 
 def _migrate(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -148,14 +149,20 @@ class MLflowTracker:
                         delivery.directory,
                     )
                 if status is not None:
-                    # a store that others write to is only busy
-                    last_tries -= delivery.progress() == before
+                    # a store that others write to may only be busy
+                    last_tries -= not _busy(error) or delivery.progress() == before
                     before = delivery.progress()
                     if last_tries <= 0 or (failures > 1 and last_tries < 2):
                         break
                     delivery.abandoned.wait(POLL)
                     bell.set()
         delivery.release()
+
+
+def _busy(error: Exception) -> bool:
+    return isinstance(error, (Timeout, sqlite3.OperationalError)) or (
+        getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+    )
 
 
 def _work_of(thread: threading.Thread) -> int | None:
