@@ -13,6 +13,7 @@ from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.lookup import directories
+from rlhf.tracking.state import adopt
 from rlhf.tracking.store import default_uri
 
 DESCRIPTION = f"""
@@ -47,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--into", type=Path, help="a folder for the results")
     option("--no-tracking", action="store_true", help="leave MLflow alone")
+    option(
+        "--adopt",
+        action="store_true",
+        help="a directory that came from elsewhere, or was made by an older version, takes the runs"
+        " in MLflow that it names for its own; without it they are left alone",
+    )
     option(
         "--status",
         action="store_true",
@@ -83,6 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 args.into or home(runs), runs=runs, console=wide_console(), track=False
             )
         else:
+            if args.adopt:
+                for place in (args.places[0], *filter(is_run, args.places[0].iterdir())):
+                    adopt(place)
             comparison = compare(args.places[0], console=wide_console(), track=not args.no_tracking)
     except (NothingToCompare, LookupError) as error:
         return _refuse(error)

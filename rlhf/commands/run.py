@@ -41,7 +41,7 @@ from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
-from rlhf.runs.execute import directory_of, execute
+from rlhf.runs.execute import directory_of, execute, tracking_faults
 from rlhf.sweeps.launchers.prepare import limit_threads
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
         return _refuse([*faults, *planned.faults])
     configs = [job.config for job in planned.jobs if job.config is not None]
     loaded, data_faults = _load(configs)
-    if data_faults:
-        return _refuse(data_faults)
+    if unusable := [*data_faults, *tracking_faults(configs)]:
+        return _refuse(unusable)
     if planned.composed is not None:
         return _single(hydra, planned.composed, configs[0], loaded)
     # a single run says it itself
@@ -177,9 +177,9 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
     if is_finished(directory):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
-        from rlhf.tracking.mlflow import deliver
+        from rlhf.tracking.mlflow import deliver_all
 
-        if warning := deliver(directory):
+        if warning := deliver_all(directory):
             print(warning, file=sys.stderr)
     else:
         older = older_runs(directory.parent, f"{slug(cfg.plain())}-*")

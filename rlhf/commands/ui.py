@@ -13,43 +13,64 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.signals import stop_signals
-from rlhf.tracking.links import MODE
-from rlhf.tracking.store import absolute_uri, database, quiet, whole_uri
+from rlhf.tracking.database import examine
+from rlhf.tracking.links import newest_place, tracked_place
+from rlhf.tracking.store import absolute_uri, database, making, mlflow_uri, quiet, whole_uri
 
 HOST = "127.0.0.1"
 POLL = 0.5  # seconds between looks at MLflow
+SCREENS = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")  # one is set where a page can be opened
 GRACE = 10.0  # seconds that MLflow has to end
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 ended by the user, or nothing to start; 1 MLflow ended by itself; 2 refused."""
-    parser = argparse.ArgumentParser(
-        prog="rlhf ui",
-        description=(
-            "Serve MLflow's pages on this computer until Ctrl-C. The store: --uri, else the"
-            " settings given, else MLFLOW_TRACKING_URI, else the config's tracking.uri."
-        ),
-    )
-    parser.add_argument(
-        "settings", nargs="*", help="as for rlhf: paths.outputs=/data/outputs, tracking.uri=..."
-    )
-    parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
-    parser.add_argument("--port", type=int, default=5000)
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
+    places = [word for word in args.words if "=" not in word]
     try:
-        uri = servable(args.uri or configured(args.settings))
+        if len(places) > 1:
+            raise ValueError(f"one directory at a time, not {' and '.join(places)}")
+        if places:
+            uri, place = tracked_place(Path(places[0]))
+            uri = servable(args.uri or uri)
+        else:
+            uri = servable(args.uri or configured(args.words))
+            place = newest_place(uri)
         if uri.startswith("http"):
-            print(f"a server has these runs: {page(redact_text(uri).rstrip('/'))}")
+            print(f"a server has these runs: {redact_text(uri).rstrip('/')}/{place}")
             return 0
         _check_port(args.port)
     except ValueError as error:
         print("rlhf ui: " + "\n  ".join(str(error).splitlines()), file=sys.stderr)
         return 2
-    return serve(uri, args.port)
+    return serve(uri, args.port, place)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rlhf ui",
+        description=(
+            "Serve MLflow's pages on this computer until Ctrl-C, and open that of a sweep or a run."
+            " The store: --uri, else that in which the directory was tracked, else the settings"
+            " given, else MLFLOW_TRACKING_URI, else the config's tracking.uri."
+        ),
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="directory or setting",
+        help="a sweep's or a run's directory, such as sweeps/quickstart; or settings as for rlhf:"
+        " paths.outputs=/data/outputs, tracking.uri=...",
+    )
+    parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
+    parser.add_argument("--port", type=int, default=5000)
+    return parser
 
 
 def configured(settings: Sequence[str]) -> str:
@@ -74,7 +95,7 @@ def servable(uri: str) -> str:
     """The address made absolute.
 
     Raises:
-        ValueError: there is no store.
+        ValueError: there is no store, or one that MLflow would make its own or break.
     """
     address, path = absolute_uri(uri), database(uri)
     if path is not None and not path.is_file():
@@ -82,11 +103,9 @@ def servable(uri: str) -> str:
             f"{path} is not there: no run has been tracked in it. Run one first, or name another"
             " store with --uri"
         )
+    if path is not None:
+        examine(path)
     return address
-
-
-def page(base: str) -> str:
-    return f"{base}/#/experiments?{MODE}"
 
 
 def _check_port(port: int) -> None:
@@ -119,25 +138,31 @@ def command(port: int) -> list[str]:
     ]
 
 
-def serve(uri: str, port: int) -> int:
-    """Until Ctrl-C, SIGTERM or the terminal's end, which end MLflow and all its children."""
+def serve(uri: str, port: int, place: str) -> int:
+    """Until Ctrl-C, SIGTERM or the terminal's end, which end MLflow and all its children. `place`:
+    the part of the address that says which page is printed and opened."""
     quiet()
     base = f"http://{HOST}:{port}"
     # noted: none may cut the start of MLflow or its end short
     with stop_signals() as stop:
+        if (path := database(uri)) and examine(path) != "ready":
+            with making(path):
+                pass
         server = subprocess.Popen(
             command(port),
             start_new_session=True,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "MLFLOW_BACKEND_STORE_URI": uri},
+            env={**os.environ, "MLFLOW_BACKEND_STORE_URI": mlflow_uri(uri)},
         )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)
             announced = False
             while not stop.signals and (code := server.poll()) is None:
                 if not announced and answers(base):
-                    print(f"{page(base)}\nCtrl-C ends it", flush=True)
+                    print(f"{base}/{place}\nCtrl-C ends it", flush=True)
                     announced = True
+                    if any(map(os.environ.get, SCREENS)):
+                        webbrowser.open(f"{base}/{place}")
                 time.sleep(POLL)
             if stop.signals:
                 return 0

@@ -17,26 +17,42 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command, view_link
 from rlhf.tracking.mlflow import deliver, pending
-from rlhf.tracking.state import read_state
+from rlhf.tracking.state import original, read_own, read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.summary import log_sweep_summary
 from rlhf.tracking.views import save_views
 
 WIDTH = 800  # pixels
+MOST_BY_SIDE = 8  # runs whose ids (32 letters each) an address can hold and still be read
 
 
 def target(runs: Sequence[Run]) -> tuple[str, str] | None:
-    """(uri, experiment) of the first run that was tracked, None where tracking was off. Imports no
-    MLflow.
+    """(uri, experiment) of the first run that was tracked, None where none was. Imports no MLflow.
 
-    A run's own state comes first: a config may name the database relative to where the command was
-    given.
+    Only a directory's own state counts: a copy, or one that came from elsewhere, names a store that
+    is others'.
     """
-    states = [read_state(run.directory) for run in runs]
-    # in a config, a tracker that sends nothing has no uri
-    states += [{k: run.config.get(f"tracking.{k}") for k in ("uri", "experiment")} for run in runs]
-    known = (state for state in states if state.get("uri"))
+    known = (state for run in runs if (state := read_own(run.directory)).get("uri"))
     return next(((str(state["uri"]), str(state["experiment"])) for state in known), None)
+
+
+def _copied(runs: Sequence[Run]) -> list[str]:
+    """A sentence where runs were tracked, but none of them in its directory."""
+    for run in runs:
+        state = read_state(run.directory)
+        if uri := state.get("uri"):
+            before = original(state)
+            advice = (
+                "compare that one"
+                if before and before.exists()
+                else "if there is no other, --adopt makes its runs in MLflow this directory's"
+            )
+            return [
+                f"The comparison was not attached: {run.directory} is a copy of"
+                f" {before or 'another directory'}, and MLflow at {redact_text(str(uri))} has the"
+                f" runs of that; {advice}."
+            ]
+    return []
 
 
 def attach(
@@ -50,11 +66,11 @@ def attach(
     runs, directory = study.runs, study.directory
     where = target(runs)
     if where is None:
-        return {}, []
+        return {}, _copied(runs)
     uri, experiment = where
     try:
         path = database(uri)
-        if path is not None and not path.exists():
+        if path is not None and not path.exists() and _tracked(uri, runs):
             return {}, [f"The comparison was not attached: {path} is not there any more."]
         # a server that is silent is waited for once, not for every run
         prepare_store(uri, experiment)
@@ -101,7 +117,7 @@ def _tracked(uri: str, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     return {
         run.name: state
         for run in runs
-        if (state := read_state(run.directory)).get("run_id") and state.get("uri") == uri
+        if (state := read_own(run.directory)).get("run_id") and state.get("uri") == uri
     }
 
 
@@ -135,9 +151,9 @@ def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
         links |= _views(uri, experiments[0], sweep, study)
     # MLflow plots only metrics that all runs have
     whole = [run.name for run in runs if run.finished] or tracked
-    links["side by side"] = compare_link(
-        uri, experiments, [str(tracked[name]["run_id"]) for name in whole if name in tracked]
-    )
+    ids = [str(tracked[name]["run_id"]) for name in whole if name in tracked]
+    if len(ids) <= MOST_BY_SIDE:
+        links["side by side"] = compare_link(uri, experiments, ids)
     return links
 
 

@@ -155,12 +155,23 @@ def _rewards(
 
 def _tracking(tracking: Any) -> Iterator[Fault]:
     if isinstance(tracking, MLflowTracker):
-        from rlhf.tracking.store import absolute_uri
+        from rlhf.tracking.store import LONGEST_NAME, absolute_uri
 
         try:
             absolute_uri(tracking.uri)
         except ValueError as error:
             yield Fault("", str(error))
+        length = len(tracking.experiment)
+        if not tracking.experiment.strip():
+            yield Fault(
+                f"tracking.experiment={tracking.experiment!r}",
+                "an experiment of MLflow needs a name; it is the study's if it is not set",
+            )
+        elif length > LONGEST_NAME:
+            yield Fault(
+                f"tracking.experiment={tracking.experiment[:20]}...",
+                f"a name of {length} characters; MLflow takes at most {LONGEST_NAME}",
+            )
 
 
 # Each check with the sections that it reads.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.config.naming import run_directory
+from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
 from rlhf.rundir.redact import redact_message
+from rlhf.rundir.status import is_finished
+from rlhf.tracking.store import refusal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,7 +43,20 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     from rlhf.runs import run as pipeline
 
     cfg = config if isinstance(config, Config) else validate(config)
+    if faults := tracking_faults([cfg]):
+        raise ConfigError(faults)
     return pipeline.run(cfg, directory=directory_of(cfg))
+
+
+def tracking_faults(configs: Iterable[Config]) -> list[str]:
+    """Why runs that are not finished could not be tracked where their configs say. Asks files,
+    no server."""
+    stores = {
+        (cfg.tracking.uri, cfg.tracking.experiment): None
+        for cfg in configs
+        if isinstance(cfg.tracking, MLflowTracker) and not is_finished(directory_of(cfg))
+    }
+    return [f"tracking: {reason}" for store in stores if (reason := refusal(*store))]
 
 
 def directory_of(cfg: Config) -> Path:

@@ -38,6 +38,7 @@ from rlhf.stages import best_of_n
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.manifest import manifest
 from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
+from rlhf.tracking.mlflow import deliver_all
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
         _check_directory(context)
         if is_finished(directory):
+            _deliver(directory)
             return read_json(directory / "summary.json")
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
@@ -72,7 +74,15 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
                 _write_manifest(context, {})
             for caution in cautions(cfg):
                 log.warning("%s", caution)
-            return _go_through_stages(context, prints)
+            summary = _go_through_stages(context, prints)
+        _deliver(directory)
+        return summary
+
+
+def _deliver(directory: Path) -> None:
+    """What an earlier command could not, of a run that has ended or of the stages it stands on."""
+    if warning := deliver_all(directory):
+        log.warning("%s", warning)
 
 
 def _go_through_stages(context: StageContext, prints: Mapping[str, str]) -> Summary:

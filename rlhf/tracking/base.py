@@ -40,7 +40,8 @@ class Tracker(Protocol):
         """There are new lines. Returns at once."""
 
     def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
-        """Deliver what is left, for at most `timeout` seconds. Returns a sentence if something
+        """Deliver what is left, as long as something moves: give up when nothing did for `timeout`
+        seconds, and after that time in all if the run is KILLED. Returns a sentence if something
         could not be delivered."""
 
 

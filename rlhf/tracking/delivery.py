@@ -10,6 +10,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rlhf.tracking import artifacts
 from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.state import STATE, finite, key_of, now
-from rlhf.tracking.store import Client, StoredRun, connect, prepare_store
+from rlhf.tracking.store import Client, StoredRun, connect, database, prepare_store
 from rlhf.tracking.summary import summary_run, sweep_lock
 
 KEY_TAG = "rlhf.key"
@@ -34,6 +35,18 @@ def batch(line: Mapping[str, Any]) -> dict[str, float]:
     metrics = finite({key_of(key): value for key, value in line.items()})
     infinite = sum(number(value) in (math.inf, -math.inf) for value in line.values())
     return metrics | {"nonfinite": float(infinite)} if infinite else metrics
+
+
+def movement(path: Path) -> list[tuple[str, int, int]]:
+    """Sizes and times of a sqlite file and of what is made beside it: they change while anybody
+    writes. Not of locks, which whoever looks at one touches."""
+    stats = []
+    for file in path.parent.iterdir() if path.parent.is_dir() else ():
+        if file.name.startswith(path.name) and file.suffix != ".lock":
+            with suppress(OSError):
+                stat = file.stat()
+                stats.append((file.name, stat.st_size, stat.st_mtime_ns))
+    return sorted(stats)
 
 
 class Delivery:
@@ -50,6 +63,19 @@ class Delivery:
         self._backlog: deque[dict[str, Any]] = deque()
         self._times: dict[int, int] = {}
         self._client: Client | None = None
+        self._steps = 0  # that the store took
+        self._file = database(state["uri"])
+
+    def progress(self) -> tuple[object, ...]:
+        """A value that changes while anything is delivered: by us, or, where we wait for a sqlite
+        file, by whoever makes it or writes to it."""
+        return self._steps, movement(self._file) if self._file else ()
+
+    @property
+    def waiting(self) -> str:
+        """How much of the run has arrived."""
+        rest = len(self._backlog)
+        return f"{self.state['delivered'] + 1} of {self.state['delivered'] + 1 + rest} iterations"
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on: its status becomes
@@ -78,7 +104,9 @@ class Delivery:
         )
         for name in artifacts.FILES:
             artifacts.send_file(self._client, run_id, self.directory / name)
+            self._steps += 1
         artifacts.send_samples(self._client, run_id, self.directory)
+        self._steps += 1
         describe(self._client, run_id)
         self._client.set_terminated(run_id, status, ended or now())
         self._save(closed=status)
@@ -100,6 +128,7 @@ class Delivery:
                 raise RuntimeError("nobody waits for this delivery any more")
             self.state.update(changes)
             write_json(self.directory / STATE, self.state)
+            self._steps += 1
 
     def _read(self) -> None:
         for row in self._timings.read():

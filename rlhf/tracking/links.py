@@ -6,20 +6,24 @@ It is one page: what comes after `#` says which part of it."""
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from rlhf.rundir.redact import looked_up, redact_text
+from rlhf.tracking.database import column
 from rlhf.tracking.state import read_state
-from rlhf.tracking.store import Client, absolute_uri, default_uri
+from rlhf.tracking.store import Client, absolute_uri, database, default_uri
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 PARENT = "parent."  # a run's tag `parent.sft` is the tag `fingerprint` of the stage's run
 LOCAL = "http://127.0.0.1:5000/"
 MODE = "workflowType=machine_learning"
+VIEW_TAG = "mlflow.sharedViewState."  # of an experiment, followed by a view's name
 BY_NAME = "tags.`mlflow.runName`"
 
 
@@ -103,6 +107,54 @@ def directory_links(directory: Path) -> dict[str, str]:
         **({"mlflow": command} if command else {}),
         "run": run_link(state["uri"], state["experiment_id"], state["run_id"]),
     }
+
+
+def tracked_place(directory: Path) -> tuple[str, str]:
+    """Of a sweep's or a run's directory: the store that it was tracked in, and the part of an
+    address there that is its page: a sweep's saved list of runs, or a search for them.
+
+    Raises:
+        ValueError: it is no directory, or was never tracked.
+    """
+    if not directory.is_dir():
+        raise ValueError(f"{directory} is no directory; a setting is written key=value")
+    if state := _delivered(directory):
+        return state["uri"], run_place(state["experiment_id"], state["run_id"])
+    states = filter(None, map(_delivered, sorted(filter(Path.is_dir, directory.iterdir()))))
+    state = next((state for state in states if state["tags"].get("sweep")), {})
+    if not state:
+        raise ValueError(f"{directory} holds no run of a sweep that MLflow has")
+    uri, experiment_id, sweep = state["uri"], str(state["experiment_id"]), state["tags"]["sweep"]
+    view, path = view_name(sweep, "runs"), database(uri)
+    query = "select key from experiment_tags where experiment_id = ? and key = ?"
+    if path is not None and path.is_file() and column(path, query, experiment_id, VIEW_TAG + view):
+        return uri, f"#/experiments/{experiment_id}/runs?viewStateShareKey={view}&{MODE}"
+    mark = '"' if "'" in sweep else "'"
+    search = quote(f"tags.sweep={mark}{sweep}{mark}")
+    return uri, f"#/experiments/{experiment_id}/runs?searchFilter={search}&{MODE}"
+
+
+def _delivered(directory: Path) -> dict[str, Any]:
+    """The directory's state if MLflow has a run by it."""
+    state = read_state(directory)
+    return state if state.get("run_id") and state.get("uri") else {}
+
+
+def newest_place(uri: str) -> str:
+    """The runs of the experiment that has the newest one in a sqlite store, else the list of
+    experiments."""
+    path = database(uri)
+    query = "select experiment_id from runs order by start_time desc limit 1"
+    try:
+        newest = column(path, query) if path else []
+    except sqlite3.Error:
+        newest = []
+    return f"#/experiments/{newest[0]}/runs?{MODE}" if newest else f"#/experiments?{MODE}"
+
+
+def view_name(sweep: str, kind: Literal["runs", "settings"]) -> str:
+    """The name of a sweep's saved view (see `views`) in addresses."""
+    return re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
 
 
 def relabel(client: Client, run_id: str, *, name: str, setting: str) -> None:

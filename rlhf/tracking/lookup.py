@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from rlhf.rundir.redact import redact_text, sentence
-from rlhf.tracking.store import absolute_uri, column, connect, database
+from rlhf.tracking.database import column
+from rlhf.tracking.store import absolute_uri, connect, database
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DIRECTORY_TAG = "rlhf.directory"

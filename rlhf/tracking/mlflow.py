@@ -4,6 +4,8 @@ more."""
 from __future__ import annotations
 
 import logging
+import os
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,14 +14,17 @@ from typing import Any
 
 from filelock import Timeout
 
+from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_text, sentence
 from rlhf.rundir.status import run_state
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery
-from rlhf.tracking.state import open_state, read_state
+from rlhf.tracking.state import open_state, read_own
 from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")
+REPORT_EVERY = 10.0  # seconds between two lines on what is waited for
+POLL = 0.5  # seconds between two looks at what moves
 LONGEST_PAUSE = 60.0  # seconds between two tries to reach a server that does not answer
 _STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all else: KILLED
 
@@ -85,21 +90,40 @@ class MLflowTracker:
             return None
         self._status = status
         self._bell.set()
-        thread.join(timeout)
+        self._wait(thread, delivery, timeout)
         self._thread = None
         if self._done:
             return None
         delivery.abandon(status)
-        why = sentence(self._error) if self._error else f"not done after {timeout:g} s"
+        why = sentence(self._error) if self._error else f"nothing moved for {timeout:g} s"
         return (
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
             "Everything is in that directory; the same command again delivers the rest."
         )
 
+    def _wait(self, thread: threading.Thread, delivery: Delivery, timeout: float) -> None:
+        """Until all is delivered or nothing moves, with a line now and then. Whoever stops a run
+        wants its end: that waits by the clock."""
+        moved = reported = time.monotonic()
+        before: object = None
+        while thread.is_alive() and (moment := time.monotonic()) - moved < timeout:
+            state = delivery.progress(), _work_of(thread)
+            if state != before and (before is None or self._status != "KILLED"):
+                moved, before = moment, state
+            if moment - reported > REPORT_EVERY:
+                reported = moment
+                log.warning(
+                    "waiting for MLflow at %s: it has %s of %s",
+                    redact_text(self.uri),
+                    delivery.waiting,
+                    delivery.directory,
+                )
+            thread.join(min(POLL, timeout))
+
     def _follow(self, delivery: Delivery, bell: threading.Event) -> None:
         """Deliver whenever the bell rings; after an error wait longer each time; at the end try
         once more, twice if all was well."""
-        failures, next_try, last_tries = 0, 0.0, 2
+        failures, next_try, last_tries, before = 0, 0.0, 2, delivery.progress()
         while not delivery.abandoned.is_set():
             bell.wait(None if not failures else max(next_try - time.monotonic(), 0.01))
             bell.clear()
@@ -113,6 +137,7 @@ class MLflowTracker:
                     self._done = True
                     break
                 failures, next_try, self._error = 0, 0.0, None
+                before = delivery.progress()
             except Exception as error:  # of any library below: tracking never ends a run
                 self._error = error
                 failures += 1
@@ -124,16 +149,37 @@ class MLflowTracker:
                         delivery.directory,
                     )
                 if status is not None:
-                    last_tries -= 1
-                    if last_tries == 0 or failures > 1:
+                    # a store that others write to may only be busy
+                    last_tries -= not _busy(error) or delivery.progress() == before
+                    before = delivery.progress()
+                    if last_tries <= 0 or (failures > 1 and last_tries < 2):
                         break
+                    delivery.abandoned.wait(POLL)
                     bell.set()
         delivery.release()
 
 
+def _busy(error: Exception) -> bool:
+    return isinstance(error, (Timeout, sqlite3.OperationalError)) or (
+        getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+    )
+
+
+def _work_of(thread: threading.Thread) -> int | None:
+    """Tenths of a second that a processor has worked for the thread, None where the system does
+    not say: an import or a migration moves nothing that others see."""
+    try:
+        stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_text()
+    except OSError:
+        return None
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return 10 * (int(user) + int(system)) // os.sysconf("SC_CLK_TCK")
+
+
 def pending(directory: Path) -> bool:
-    """Whether the directory was tracked and MLflow has not taken all of it. Imports no MLflow."""
-    state = read_state(directory)
+    """Whether the directory was tracked and MLflow has not taken all of it. A copy owes nothing.
+    Imports no MLflow."""
+    state = read_own(directory)
     return bool(state) and state.get("closed") is None
 
 
@@ -149,7 +195,7 @@ def deliver(directory: Path) -> str | None:
     run = run_state(directory)
     if run.state == "running":
         return f"{directory} is still running."
-    delivery = Delivery(directory, read_state(directory))
+    delivery = Delivery(directory, read_own(directory))
     # by a signal that let it write nothing down
     killed = run.state == "failed" and int(run.exit_code or 0) < 0
     ended = delivery.state.get("ended") or {
@@ -169,3 +215,13 @@ def deliver(directory: Path) -> str | None:
     finally:
         delivery.release()
     return None
+
+
+def deliver_all(directory: Path) -> str | None:
+    """The same of a run's directory and of the stages that it stands on, or that it is. Returns a
+    sentence if something could not be delivered; the rest is then not tried."""
+    manifest, summary = (read_json(directory / f"{name}.json") for name in ("manifest", "summary"))
+    root = manifest.get("config", {}).get("paths", {}).get("artifacts")
+    prints = {**manifest.get("fingerprints", {}), **summary.get("fingerprints", {})}
+    stages = [Path(root) / stage / own for stage, own in prints.items()] if root else []
+    return next(filter(None, map(deliver, (*stages, directory))), None)

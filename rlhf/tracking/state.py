@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,48 @@ def read_state(directory: Path) -> dict[str, Any]:
     return read_json(directory / STATE)
 
 
+def home(directory: Path) -> dict[str, Any]:
+    """Where a directory is, for `is_own` to recognise it by."""
+    path = directory.resolve()
+    return {"path": str(path), "inode": path.stat().st_ino, "host": socket.gethostname()}
+
+
+def is_own(directory: Path, state: Mapping[str, Any]) -> bool:
+    """Whether what MLflow has by this state is this directory's: the state was written here, or in
+    a directory that has been moved here, so that nothing is left in its place.
+
+    Not of a copy, nor of a directory that came from another computer.
+    """
+    before = original(state)
+    if before is None or not directory.is_dir():
+        return False
+    here = home(directory)
+    same = any(here[key] == state["home"].get(key) for key in ("inode", "host"))
+    return here["path"] == str(before) or (same and not before.exists())
+
+
+def read_own(directory: Path) -> dict[str, Any]:
+    """The directory's state; {} where there is none or it is another directory's."""
+    state = read_state(directory)
+    return state if is_own(directory, state) else {}
+
+
+def original(state: Mapping[str, Any]) -> Path | None:
+    """Where the state was written, as far as it says so."""
+    before = state.get("home")
+    place = before.get("path") if isinstance(before, Mapping) else None
+    return Path(place) if isinstance(place, str) else None
+
+
+def adopt(directory: Path) -> None:
+    """Makes what MLflow has by the directory's state its own, if the directory in which the state
+    was written is not there."""
+    state = read_state(directory)
+    before = original(state)
+    if state and not (before and before.exists()):
+        write_json(directory / STATE, {**state, "home": home(directory)})
+
+
 def open_state(
     directory: Path,
     *,
@@ -40,11 +83,11 @@ def open_state(
     nested: bool = False,
 ) -> dict[str, Any]:
     """The directory's state with what this start says of the run; a new one if the directory was
-    tracked elsewhere, or never.
+    tracked elsewhere, or never, or is a copy of one that was.
 
     `nested`: below the summary run of its sweep, if the directory is a job of one.
     """
-    old, uri = read_state(directory), written_uri(uri)
+    old, uri = read_own(directory), written_uri(uri)
     state: dict[str, Any] = (
         old
         if (old.get("uri"), old.get("experiment")) == (uri, experiment)
@@ -57,6 +100,7 @@ def open_state(
         }
     )
     state.update(
+        home=home(directory),
         uri=uri,
         experiment=experiment,
         name=name,

@@ -6,21 +6,18 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
+import shlex
 import sqlite3
-import subprocess
-import sys
-from contextlib import closing
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import FileLock
 
 from rlhf.rundir.environment import VARIABLE
-from rlhf.rundir.files import write_json
-from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import HIDDEN, looked_up, redact_text
+from rlhf.tracking.database import StoreError, column, engine_uri, examine, make_ready
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,6 +28,8 @@ StoredRun: TypeAlias = "Run"
 DEFAULT = "sqlite:///outputs/mlflow.db"  # what conf/tracking/mlflow.yaml comes to
 _SQLITE = "sqlite:///"
 _SCHEMES = re.compile(r"^(sqlite|postgresql|mysql|mssql)(\+\w+)?://|^https?://|^databricks(://|$)")
+_QUERY = re.compile(r"\?[\w.]+=[^/?&]*(&[\w.]+=[^/?&]*)*$")
+LONGEST_NAME = 500  # characters that MLflow takes for an experiment's name
 _ENVIRONMENT = {
     # the default of 7 holds one call to a closed port for four minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -78,7 +77,8 @@ def whole_uri(uri: str) -> str:
 
 def absolute_uri(uri: str) -> str:
     """The address with a relative database path made absolute. One that names a variable of the
-    environment stays as it is.
+    environment stays as it is. The path stands in it as it is: `%20` is three letters of a name,
+    and a `?` begins settings only before `key=value`.
 
     Raises:
         ValueError: what MLflow cannot store runs in (a folder, a memory database), with what to
@@ -96,19 +96,20 @@ def absolute_uri(uri: str) -> str:
         )
     if not uri.startswith(_SQLITE):
         return uri
-    path, mark, query = uri[len(_SQLITE) :].partition("?")
+    query = _QUERY.search(uri)
+    path = _QUERY.sub("", uri[len(_SQLITE) :])
     if path in ("", ":memory:"):
         raise ValueError(
             f"tracking.uri={uri}: a database in memory is lost at the end; name a file, such as"
             " sqlite:///outputs/mlflow.db"
         )
-    return f"{_SQLITE}{Path(path).expanduser().absolute()}{mark}{query}"
+    return f"{_SQLITE}{Path(path).expanduser().absolute()}{query[0] if query else ''}"
 
 
 def database(uri: str) -> Path | None:
     """The file of a sqlite address, None for any other."""
     uri = absolute_uri(uri)
-    return Path(uri[len(_SQLITE) :].partition("?")[0]) if uri.startswith(_SQLITE) else None
+    return Path(_QUERY.sub("", uri[len(_SQLITE) :])) if uri.startswith(_SQLITE) else None
 
 
 def quiet() -> None:
@@ -128,7 +129,55 @@ def connect(uri: str) -> Client:
     quiet()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=whole_uri(absolute_uri(uri)))
+    return MlflowClient(tracking_uri=mlflow_uri(uri))
+
+
+def mlflow_uri(uri: str) -> str:
+    """The address as MLflow and SQLAlchemy read it, its password in it.
+
+    Raises:
+        ValueError: as `whole_uri`.
+    """
+    uri, path = absolute_uri(uri), database(uri)
+    if path is None:
+        return whole_uri(uri)
+    query = _QUERY.search(uri)
+    address = engine_uri(path)
+    settings = query[0] if query else ""
+    return address + ("&" + settings[1:] if settings and "?" in address else settings)
+
+
+def refusal(uri: str, experiment: str) -> str | None:
+    """Why runs cannot be written to this store, and what to do. Imports no MLflow, alters nothing,
+    asks no server.
+
+    None where nothing is known against it.
+    """
+    path = database(uri)
+    if path is None:
+        return None
+    near = next(place for place in (path, *path.parents) if place.exists())
+    if near != path and not near.is_dir():
+        return f"{path}: {near} is no directory"
+    if not os.access(near, os.R_OK | os.W_OK):
+        return f"{path}: no permission to write to {near}"
+    query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'deleted'"
+    try:
+        if examine(path) != "none" and (deleted := column(path, query, experiment)):
+            return _trash(uri, experiment, deleted[0])
+    except StoreError as error:
+        return str(error)
+    except sqlite3.OperationalError:  # somebody writes to it at this moment
+        return None
+    return None
+
+
+def _trash(uri: str, experiment: str, experiment_id: str) -> str:
+    return (
+        f"the experiment {experiment!r} is in MLflow's trash; bring it back (MLFLOW_TRACKING_URI="
+        f"{shlex.quote(redact_text(mlflow_uri(uri)))} mlflow experiments restore -x"
+        f" {experiment_id}), or take another name with study=... or tracking.experiment=..."
+    )
 
 
 def prepare_store(uri: str, experiment: str) -> str:
@@ -137,83 +186,48 @@ def prepare_store(uri: str, experiment: str) -> str:
     A new sqlite database must have one maker: six processes that open a missing one at the same
     time break it. So this works under a file lock. A store that is ready is recognised without
     importing MLflow.
+
+    Raises:
+        StoreError: nothing can be written there; it is left as it is.
     """
     uri = absolute_uri(uri)
     path = database(uri)
     if path is None:
-        return _experiment(connect(uri), experiment, None)
+        return _experiment(uri, experiment, None)
+    if reason := refusal(uri, experiment):
+        raise StoreError(reason)
     if known := _known(path, experiment):
         return known
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if known := _known(path, experiment):
-            return known
-        slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._") or "experiment"
+    with making(path):
+        slug = re.sub(r"[^\w.-]+", "_", experiment).strip("._")[:100] or "experiment"
         artifacts = (path.parent / "mlartifacts" / slug).as_uri()
-        experiment_id = _experiment(_migrated(uri, path), experiment, artifacts)
-        write_json(_mark(path), {"mlflow": version("mlflow"), "schema": _schema(path)})
-        return experiment_id
+        return _known(path, experiment) or _experiment(uri, experiment, artifacts)
 
 
-def _mark(path: Path) -> Path:
-    return path.with_name(f"{path.name}.ready.json")
+@contextmanager
+def making(path: Path) -> Iterator[None]:
+    """Around what one process at a time does to a sqlite store, which is made or mended first."""
+    quiet()
+    import mlflow  # before the lock: whoever holds that does nothing but write  # noqa: F401
 
-
-def column(path: Path, query: str, *arguments: str) -> list[str]:
-    """The first column of what a query finds in a sqlite store."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-        return [str(row[0]) for row in db.execute(query, arguments)]
-
-
-def _schema(path: Path) -> str | None:
-    return next(iter(column(path, "select version_num from alembic_version")), None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", poll_interval=0.2):
+        make_ready(path)
+        yield
 
 
 def _known(path: Path, experiment: str) -> str | None:
-    """The experiment's id if the installed MLflow has prepared this file and nothing changed
-    since."""
-    mark = read_json(_mark(path))
-    if not path.exists() or mark.get("mlflow") != version("mlflow"):
-        return None
+    """The experiment's id if the installed MLflow can use the file as it is."""
+    query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'active'"
     try:
-        if _schema(path) != mark.get("schema"):
-            return None
-        query = "select experiment_id from experiments where name = ? and lifecycle_stage = ?"
-        return next(iter(column(path, query, experiment, "active")), None)
-    except sqlite3.Error:
+        known = column(path, query, experiment) if examine(path) == "ready" else []
+    except sqlite3.OperationalError:
         return None
+    return next(iter(known), None)
 
 
-def _migrated(uri: str, path: Path) -> Client:
-    """A client of a database of the installed MLflow's schema. One of an older schema is copied
-    aside and brought up to date."""
-    before = _schema(path) if path.exists() and path.stat().st_size else None
-    copy = path.with_name(f"{path.name}.{before}.bak")
-    foreign = before is not None and read_json(_mark(path)) != {
-        "mlflow": version("mlflow"),
-        "schema": before,
-    }
-    if foreign:
-        shutil.copy2(path, copy)
+def _experiment(uri: str, name: str, artifact_location: str | None) -> str:
     client = connect(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
-        # opens the database, and makes or migrates it in most cases
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        if "out-of-date database schema" not in str(error):
-            raise
-        subprocess.run(
-            [sys.executable, "-m", "mlflow", "db", "upgrade", uri], check=True, capture_output=True
-        )
-        client = connect(uri)
-    if foreign and _schema(path) == before:
-        copy.unlink()
-    return client
-
-
-def _experiment(client: Client, name: str, artifact_location: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
@@ -224,6 +238,6 @@ def _experiment(client: Client, name: str, artifact_location: str | None) -> str
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
-    if experiment.lifecycle_stage == "deleted":  # the name stays taken
-        client.restore_experiment(experiment.experiment_id)
+    if experiment.lifecycle_stage == "deleted":  # its user's choice, and the name stays taken
+        raise StoreError(_trash(uri, name, experiment.experiment_id))
     return str(experiment.experiment_id)

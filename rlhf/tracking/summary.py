@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
+from rlhf.rundir.files import write_json
 from rlhf.rundir.redact import redact_text
 from rlhf.tracking.artifacts import send_file
 from rlhf.tracking.links import NOTE_TAG, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
-from rlhf.tracking.state import finite, now
+from rlhf.tracking.state import STATE, finite, home, now, read_own
 from rlhf.tracking.store import Client, connect, prepare_store
 
 LONGEST_NOTE = 8000  # characters of a tag; MLflow cuts what is longer
@@ -34,8 +35,8 @@ def log_sweep_summary(
 ) -> str:
     """Write the sweep's summary run, or bring the one that is there up to date. Returns its run id.
 
-    It is found by its tags sweep=<name> and stage=sweep. Infinite metrics are left out. May wait
-    for MLflow, and raises what MLflow raises.
+    It is found by the sweep's tracking.json, or by its tags. Infinite metrics are left out. May
+    wait for MLflow, and raises what MLflow raises.
 
     Args:
         note_markdown: the description that MLflow shows at its top.
@@ -69,13 +70,37 @@ def sweep_lock(directory: Path) -> FileLock:
 
 def summary_run(client: Client, experiment_id: str, sweep: str, directory: Path) -> str:
     """The id of the sweep's summary run; made if nobody has made it yet. Call under
-    `sweep_lock`."""
-    tags = {"sweep": sweep, "stage": "sweep"}
-    runs = client.search_runs([experiment_id], with_tags(tags), max_results=1)
-    if runs:
-        return str(runs[0].info.run_id)
-    tags |= {DIRECTORY_TAG: str(directory.absolute()), "mlflow.source.name": "rlhf"}
-    return str(client.create_run(experiment_id, tags=tags, run_name=f"sweep {sweep}").info.run_id)
+    `sweep_lock`.
+
+    It is this directory's own: another of the same name, or a copy, has another.
+    """
+    place = str(directory.absolute())
+    run_id = read_own(directory).get("run_id")
+    if run_id is not None and _is_there(client, experiment_id, run_id):
+        client.set_tag(run_id, DIRECTORY_TAG, place)  # it may have been moved
+    else:
+        tags = {"sweep": sweep, "stage": "sweep"}
+        runs = client.search_runs([experiment_id], with_tags(tags))
+        own = [run for run in runs if run.data.tags.get(DIRECTORY_TAG) == place]
+        tags |= {DIRECTORY_TAG: place, "mlflow.source.name": "rlhf"}
+        run = next(iter(own), None) or client.create_run(
+            experiment_id, tags=tags, run_name=f"sweep {sweep}"
+        )
+        run_id = run.info.run_id
+    write_json(directory / STATE, {"home": home(directory), "run_id": run_id})
+    return str(run_id)
+
+
+def _is_there(client: Client, experiment_id: str, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        info = client.get_run(run_id).info
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return info.experiment_id == experiment_id and info.lifecycle_stage == "active"
 
 
 def linked(markdown: str, run_id: str, *, pictures: Sequence[str], files: Sequence[str]) -> str:

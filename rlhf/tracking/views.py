@@ -8,16 +8,14 @@ left it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rlhf.metrics import KL, MLFLOW_LINES
-from rlhf.tracking.links import BY_NAME, compact, with_tags
+from rlhf.tracking.links import BY_NAME, VIEW_TAG, compact, view_name, with_tags
 from rlhf.tracking.state import now
 from rlhf.tracking.store import Client
 
-TAG = "mlflow.sharedViewState."
 WIDTH = 150  # pixels of a metric's column
 NAME = "attributes.`Run Name`"  # the column
 SECTION = "rlhf"
@@ -40,9 +38,9 @@ def save_views(
     """
     there = client.get_experiment(experiment_id).tags
 
-    def save(kind: str, state: dict[str, Any]) -> str:
-        name = re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
-        if not _edited(there.get(TAG + name)):
+    def save(kind: Literal["runs", "settings"], state: dict[str, Any]) -> str:
+        name = view_name(sweep, kind)
+        if not _edited(there.get(VIEW_TAG + name)):
             moment = now()
             saved = {
                 "name": f"{sweep}: {kind}",
@@ -50,7 +48,7 @@ def save_views(
                 "updatedAt": moment,
                 "state": compact(state),
             }
-            client.set_experiment_tag(experiment_id, TAG + name, compact(saved))
+            client.set_experiment_tag(experiment_id, VIEW_TAG + name, compact(saved))
         return name
 
     return save("runs", runs_view(sweep, rewards, params)), save(

@@ -1,15 +1,19 @@
+import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from rlhf.commands import ui
-from rlhf.tracking.store import DEFAULT, prepare_store
+from rlhf.tracking.store import DEFAULT, connect, prepare_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,11 +40,23 @@ def test_the_store_is_the_option_the_settings_the_environment_or_the_config(monk
         (["--uri", "mlruns"], "write sqlite:///mlruns/mlflow.db"),
         (["tracking=none"], "track nothing in MLflow"),
         (["trackin.uri=x"], "no such key"),
+        (["sweeps/x"], "sweeps/x is no directory; a setting is written key=value"),
+        (["."], "holds no run of a sweep that MLflow has"),
+        (["a", "b"], "one directory at a time, not a and b"),
     ],
 )
 def test_refused_with_a_sentence(arguments, said, capsys):
     assert ui.main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_another_programs_database_is_not_served(tmp_path, capsys):
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        db.execute("create table people (name text)")
+    before = (tmp_path / "a.db").read_bytes()
+    assert ui.main(["--uri", "sqlite:///a.db"]) == 2
+    assert "another program's database" in capsys.readouterr().err
+    assert (tmp_path / "a.db").read_bytes() == before
 
 
 def test_a_taken_port_is_refused(tmp_path, capsys):
@@ -56,6 +72,16 @@ def test_a_taken_port_is_refused(tmp_path, capsys):
 def test_a_server_needs_no_other(capsys):
     assert ui.main(["--uri", "http://host:5000/"]) == 0
     assert "http://host:5000/#/experiments?workflowType=machine_learning" in capsys.readouterr().out
+
+
+def test_the_page_of_a_run_on_a_server(tmp_path, capsys):
+    state = {"uri": "http://me:pw@host:5000/", "experiment_id": "7", "run_id": "abc"}
+    (tmp_path / "tracking.json").write_text(json.dumps(state))
+    assert ui.main(["."]) == 0
+    assert capsys.readouterr().out == (
+        "a server has these runs: http://***@host:5000/#/experiments/7/runs/abc"
+        "?workflowType=machine_learning\n"
+    )
 
 
 def test_on_loopback_with_one_worker():
@@ -81,7 +107,7 @@ def test_a_signal_ends_mlflow_and_no_password_is_in_its_command(tmp_path, number
     command = [
         sys.executable,
         "-c",
-        f"{heard}; import sys; from rlhf.commands.ui import serve; sys.exit(serve({uri!r}, 1))",
+        f"{heard}; import sys; from rlhf.commands.ui import serve; sys.exit(serve({uri!r}, 1, ''))",
     ]
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     seen = tmp_path / "seen"
@@ -124,29 +150,31 @@ def test_its_end_takes_the_children_along():
 
 
 @pytest.mark.slow
-def test_it_serves_the_store_until_it_is_told_to_end(tmp_path):
-    prepare_store(f"sqlite:///{tmp_path}/m.db", "e")
+def test_it_serves_the_store_and_opens_its_page_until_it_is_told_to_end(tmp_path):
+    store = f"sqlite:///{tmp_path}/a%20b?c/m.db"
+    experiment = prepare_store(store, "e")
+    run_id = connect(store).create_run(experiment).info.run_id
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o700)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [
-        sys.executable,
-        "-m",
-        "rlhf",
-        "ui",
-        "--uri",
-        f"sqlite:///{tmp_path}/m.db",
-        "--port",
-        str(port),
-    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "BROWSER": f"{browser} %s"}
+    command = [sys.executable, "-m", "rlhf", "ui", "--uri", store, "--port", str(port)]
+    base = f"http://127.0.0.1:{port}"
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
-        assert (
-            process.stdout.readline()
-            == f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning\n"
-        )
-        assert ui.answers(f"http://127.0.0.1:{port}")
+        page = process.stdout.readline()
+        assert page == f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning\n"
+        assert ui.answers(base)
+        question = f"{base}/api/2.0/mlflow/runs/get?run_id={run_id}"
+        assert run_id in urllib.request.urlopen(question, timeout=60).read().decode()
+        for _ in range(600):
+            if (tmp_path / "opened").exists():
+                break
+            time.sleep(0.05)
+        assert (tmp_path / "opened").read_text() == page
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
-    assert not ui.answers(f"http://127.0.0.1:{port}")
+    assert not ui.answers(base)

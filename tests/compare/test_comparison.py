@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+import shutil
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from rlhf.compare import compare
 from rlhf.compare.read.runs import gather
 from rlhf.compare.result import NothingToCompare
 from rlhf.metrics import Z95
+from rlhf.tracking.state import open_state
 from rlhf.tracking.store import prepare_store
 
 
@@ -228,7 +230,7 @@ def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
     from rlhf.tracking.mlflow import pending
-    from rlhf.tracking.state import open_state, read_state
+    from rlhf.tracking.state import read_state
     from rlhf.tracking.store import connect
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -249,15 +251,9 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
             params={"kl.coef": coef},
             tags={"stage": "ppo"},
         )
-    made = compare(sweep)
-    assert made.warnings == (
-        f"The comparison was not attached: {tmp_path / 'mlflow.db'} is not there any more.",
-    )
-
-    prepare_store(uri, "unit")
-    made = compare(sweep)
+    made = compare(sweep)  # which makes the store, as no command before could
     assert made.warnings == ()
-    assert not any(pending(run) for run in (stage, *sweep.iterdir()))
+    assert not any(pending(run) for run in (stage, *sweep.glob("c*")))
     client = connect(uri)
     experiment_id = prepare_store(uri, "unit")
     (summary,) = client.search_runs([experiment_id], "tags.stage = 'sweep'")
@@ -285,11 +281,13 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     client.delete_run(ids[0])
     made = compare(sweep)
     assert (made.warnings, made.links["summary"].count(summary.info.run_id)) == ((), 1)
+    (tmp_path / "mlflow.db").unlink()
+    assert compare(sweep).warnings == (
+        f"The comparison was not attached: {tmp_path / 'mlflow.db'} is not there any more.",
+    )
 
 
 def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
-    from rlhf.tracking.state import open_state
-
     sweep = tmp_path / "whole"
     for coef in (0.0, 0.1):
         run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"sweep": "whole"})
@@ -305,16 +303,87 @@ def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
 
 
 def test_a_dead_server_is_a_warning(rundirs, tmp_path):
-    tracking = {
-        "_target_": "rlhf.tracking.mlflow.MLflowTracker",
-        "uri": "http://me:pw@127.0.0.1:9",
-        "experiment": "unit",
-    }
-    rundirs.make_run(tmp_path / "s" / "a", tracking=tracking)
+    run = rundirs.make_run(tmp_path / "s" / "a")
+    uri = "http://me:pw@127.0.0.1:9"
+    open_state(run, uri=uri, experiment="unit", name="a", params={}, tags={"stage": "ppo"})
     (warning,) = compare(tmp_path / "s").warnings
     assert "was not attached" in warning
     assert "me:pw" not in warning
     assert json.loads((tmp_path / "s" / "a" / "summary.json").read_text())["status"] == "finished"
+
+
+def tracked_sweep(rundirs, store, sweep):
+    for coef in (0.0, 0.1):
+        run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"sweep": sweep.name})
+        open_state(
+            run,
+            uri=store,
+            experiment="unit",
+            name=run.name,
+            params={"kl.coef": coef},
+            tags={"stage": "ppo", "sweep": sweep.name},
+        )
+    return sweep
+
+
+def of_sweep(client, name):
+    """What MLflow has of a sweep: everything that a comparison could write."""
+    experiment = client.get_experiment_by_name("unit")
+    runs = client.search_runs([experiment.experiment_id], f"tags.sweep = '{name}'")
+    files = {file.path: file.file_size for run in runs for file in files_of(client, run)}
+    return [run.to_dictionary() for run in runs], files
+
+
+def files_of(client, run):
+    return client.list_artifacts(run.info.run_id)
+
+
+def test_a_copied_sweep_leaves_the_originals_summary_as_it_is(rundirs, store, client, tmp_path):
+    sweep = tracked_sweep(rundirs, store, tmp_path / "sweeps" / "copied")
+    assert compare(sweep).warnings == ()
+    before = of_sweep(client, "copied")
+    assert len(before[0]) == 3
+    copy = tmp_path / "elsewhere" / "copied"
+    shutil.copytree(sweep, copy)
+    shutil.rmtree(copy / "c0.1")
+    for adopting in ([], ["--adopt"]):  # no: the original is there
+        assert main([str(copy), *adopting]) == 0
+        assert of_sweep(client, "copied") == before
+    result = compare(copy)
+    assert result.links == {}
+    assert f"c0.0 is a copy of {sweep / 'c0.0'}" in result.warnings[0]
+    assert "compare that one" in result.warnings[0]
+    # a job of the copy that runs again is another run, below another summary
+    rundirs.make_run(copy / "c0.2", coef=0.2, config={"sweep": "copied"})
+    own = {"uri": store, "experiment": "unit", "params": {}}
+    open_state(copy / "c0.2", name="c0.2", tags={"stage": "ppo", "sweep": "copied"}, **own)
+    assert compare(copy).warnings == ()
+    runs, _ = of_sweep(client, "copied")
+    assert len(runs) == 5 and all(run in runs for run in before[0])
+
+
+def test_a_moved_sweep_keeps_its_summary(rundirs, store, client, tmp_path):
+    sweep = tracked_sweep(rundirs, store, tmp_path / "moves")
+    compare(sweep)
+    ids = {run["info"]["run_id"] for run in of_sweep(client, "moves")[0]}
+    sweep.rename(tmp_path / "moved")
+    assert compare(tmp_path / "moved").warnings == ()
+    assert {run["info"]["run_id"] for run in of_sweep(client, "moves")[0]} == ids
+
+
+def test_a_sweep_that_came_from_elsewhere_names_a_store_and_is_not_attached(
+    rundirs, store, client, tmp_path
+):
+    sweep = tracked_sweep(rundirs, store, tmp_path / "foreign")
+    for run in sweep.iterdir():
+        state = json.loads((run / "tracking.json").read_text())
+        home = {"path": "/home/somebody/x", "inode": 1, "host": "theirs"}
+        rundirs.write(run / "tracking.json", state | {"home": home})
+    (warning,) = compare(sweep).warnings
+    assert "is a copy of /home/somebody/x" in warning and "--adopt" in warning
+    assert of_sweep(client, "foreign")[0] == []
+    assert main([str(sweep), "--adopt"]) == 0
+    assert len(of_sweep(client, "foreign")[0]) == 3
 
 
 def test_passwords_stay_out_of_every_file(gamed, rundirs):

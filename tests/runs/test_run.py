@@ -3,14 +3,20 @@ been."""
 
 import json
 import signal
+import socket
 
 import pytest
 
+from rlhf.config.compose import compose
 from rlhf.config.naming import HASH_VERSION
+from rlhf.config.validate import ConfigError
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
+from rlhf.runs import execute
+from rlhf.tracking.mlflow import pending
+from rlhf.tracking.state import read_state
 
 CONTROLLERS = {
     "fixed": [],
@@ -329,3 +335,59 @@ def test_a_finished_run_of_other_data_is_not_passed_off_as_this_one(run_in, tmp_
     monkeypatch.setattr(TaskData, "fingerprint", "other")
     with pytest.raises(RunFailed, match="data changed"):
         run_in(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_what_a_dead_server_did_not_take_any_later_command_delivers(
+    run_in, store, client, tmp_path
+):
+    """SFT, reward model and PPO; by the same command, and by another that uses the stages."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{free.getsockname()[1]}"
+    stages = tmp_path / "artifacts"
+    tracked = [
+        "tracking=mlflow",
+        f"tracking.uri={gone}",
+        "tracking.experiment=unit",
+        f"paths.artifacts={stages}",
+    ]
+
+    def run(name, *overrides):
+        run_in(tmp_path / name, *tracked, *overrides, without=("tracking", "sft.epochs"))
+
+    def back(*places):
+        """The server is back: here at another address, which only the states name."""
+        for place in places:
+            write_json(place / "tracking.json", {**read_state(place), "uri": store})
+
+    run("sft", "stage=sft")
+    (sft,) = stages.glob("sft/*[!k]")
+    assert pending(sft)
+    back(sft)
+    run("sft", "stage=sft")
+    assert not pending(sft)
+
+    run("one")
+    (reward_model,) = stages.glob("reward_model/*[!k]")
+    assert pending(reward_model) and pending(tmp_path / "one")
+    back(reward_model, tmp_path / "one")
+    tracked[1] = f"tracking.uri={store}"
+    run("other", "kl.coef=0.2")
+    assert not pending(reward_model) and not pending(tmp_path / "other")
+    assert pending(tmp_path / "one")
+    run("one")
+    assert not pending(tmp_path / "one")
+    ended = {
+        client.get_run(read_state(place)["run_id"]).info.status
+        for place in (sft, reward_model, tmp_path / "one", tmp_path / "other")
+    }
+    assert ended == {"FINISHED"}
+
+
+def test_a_store_that_cannot_be_used_is_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "mlflow.db").write_text("no database\n" * 500)
+    config = compose(["tracking=mlflow", f"paths.outputs={tmp_path}"])
+    with pytest.raises(ConfigError, match="is no sqlite database"):
+        execute.run(config)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]

@@ -1,7 +1,11 @@
+import json
+import shutil
 from pathlib import Path
 
+import pytest
+
 from rlhf.tracking.mlflow import MLflowTracker
-from rlhf.tracking.state import read_state, written
+from rlhf.tracking.state import adopt, is_own, open_state, read_own, read_state, written
 
 
 def test_mlflow_params(store, client, rundirs, tmp_path):
@@ -29,3 +33,40 @@ def test_values_are_written_as_yaml_writes_them():
         "b": "true",
         "hub.token": "***",
     }
+
+
+def opened(directory, uri="sqlite:////x/mlflow.db"):
+    directory.mkdir(exist_ok=True)
+    return open_state(directory, uri=uri, experiment="unit", name="r", params={}, tags={})
+
+
+def test_a_state_is_its_directorys_and_moves_with_it(tmp_path):
+    run = tmp_path / "run"
+    state = opened(run)
+    assert is_own(run, state) and read_own(run) == state
+    (tmp_path / "link").symlink_to(run)
+    assert is_own(tmp_path / "link", state)
+    run.rename(tmp_path / "moved")
+    assert is_own(tmp_path / "moved", state)
+    assert opened(tmp_path / "moved")["key"] == state["key"]
+
+
+def test_a_copy_is_another_run(tmp_path):
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    key = opened(run)["key"]
+    shutil.copytree(run, copy)
+    assert not is_own(copy, read_state(copy)) and read_own(copy) == {}
+    adopt(copy)
+    assert read_own(copy) == {}  # the original is there
+    again = opened(copy)
+    assert again["key"] != key and (again["starts"], again["delivered"]) == (1, -1)
+    assert is_own(copy, again) and read_own(run)["key"] == key
+
+
+@pytest.mark.parametrize("home", [None, "x", {}, {"path": 3}, {"path": "/gone", "host": "other"}])
+def test_a_directory_from_elsewhere_owns_nothing_before_it_is_adopted(tmp_path, home):
+    state = opened(tmp_path / "run") | {"home": home}
+    (tmp_path / "run" / "tracking.json").write_text(json.dumps(state))
+    assert read_own(tmp_path / "run") == {}
+    adopt(tmp_path / "run")
+    assert read_own(tmp_path / "run")["key"] == state["key"]

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from rlhf.tracking.links import view_link
+from rlhf.tracking.links import VIEW_TAG as TAG, view_link
 from rlhf.tracking.store import prepare_store
-from rlhf.tracking.views import TAG, runs_view, save_views, settings_view
+from rlhf.tracking.views import runs_view, save_views, settings_view
 
 WANTED = {"sweep": "a/b", "rewards": ["reward/gold"], "params": ["kl.coef", "seed"]}
 

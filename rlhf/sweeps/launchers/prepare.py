@@ -7,9 +7,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
@@ -23,6 +25,8 @@ THREAD_LIMITS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+PATIENCE = 5.0  # seconds that the first job waits for a store
+WAITING = "their metrics wait on disk until it is there"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -44,21 +48,30 @@ def preloads(configs: Sequence[Config]) -> list[str]:
     return modules
 
 
-def prepare_tracking(configs: Sequence[Config]) -> None:
-    """Makes the tracking databases, once and before any job. A store that does not answer stops no
-    sweep."""
+def prepare_tracking(configs: Sequence[Config], *, patience: float = PATIENCE) -> None:
+    """Makes the tracking databases, once and before any job. One that is not ready after `patience`
+    seconds, all together, is made beside the jobs; one that does not answer stops no sweep."""
     tracked = [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]
-    for uri, experiment in sorted({(store.uri, store.experiment) for store in tracked}):
-        try:
-            prepare_store(uri, experiment)
-        except Exception as error:
-            print(
-                redact_message(
-                    f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on"
-                    " disk"
-                ),
-                file=sys.stderr,
+    stores = sorted({(store.uri, store.experiment) for store in tracked})
+    makers = [Thread(target=_prepare, args=store, daemon=True) for store in stores]
+    deadline = time.monotonic() + patience
+    for maker in makers:
+        maker.start()
+    for maker, (uri, _) in zip(makers, stores, strict=True):
+        maker.join(max(0.0, deadline - time.monotonic()))
+        if maker.is_alive():
+            say = (
+                f"tracking: {uri} is not ready after {patience:g} s; the jobs start, and {WAITING}"
             )
+            print(redact_message(say), file=sys.stderr)
+
+
+def _prepare(uri: str, experiment: str) -> None:
+    try:
+        prepare_store(uri, experiment)
+    except Exception as error:
+        say = f"tracking: {uri} does not answer ({error}); runs go on, and {WAITING}"
+        print(redact_message(say), file=sys.stderr)
 
 
 def cores() -> int:

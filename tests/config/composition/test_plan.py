@@ -133,6 +133,14 @@ WRONG = [
         ["scorer=gold: the data has no gold reward", "data.preferences=null: pairs"],
     ),
     (
+        ["tracking.experiment=''"],
+        ["tracking.experiment='': an experiment of MLflow needs a name; it is the study's"],
+    ),
+    (
+        ["tracking.experiment=" + "x" * 600],
+        ["tracking.experiment=xxxxxxxxxxxxxxxxxxxx...: a name of 600 characters; MLflow takes at"],
+    ),
+    (
         ["tracking.uri=./mlruns"],
         ["tracking.uri=./mlruns: MLflow keeps runs in a database or a server"],
     ),

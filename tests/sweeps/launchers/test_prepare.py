@@ -1,9 +1,18 @@
 import os
+import threading
 
 import pytest
+from filelock import FileLock
 
 from rlhf.config.compose import compose, validate
-from rlhf.sweeps.launchers.prepare import at_once, least_used, preloads, seconds_of, visible_gpus
+from rlhf.sweeps.launchers.prepare import (
+    at_once,
+    least_used,
+    preloads,
+    prepare_tracking,
+    seconds_of,
+    visible_gpus,
+)
 
 
 def test_the_server_imports_what_the_jobs_need(monkeypatch):
@@ -63,3 +72,27 @@ def test_durations(text, seconds):
 def test_no_durations(text):
     with pytest.raises(ValueError, match="duration"):
         seconds_of(text)
+
+
+def test_jobs_start_while_a_store_is_still_made(tmp_path, capsys):
+    """Somebody makes it, and does not end: the jobs are told what waits, and start."""
+    config = validate(compose(["tracking=mlflow", f"paths.outputs={tmp_path}"]))
+    before = {*threading.enumerate()}
+    with FileLock(tmp_path / "mlflow.db.lock"):
+        prepare_tracking([config], patience=0.2)
+        said = capsys.readouterr().err
+        assert said == (
+            f"tracking: sqlite:///{tmp_path}/mlflow.db is not ready after 0.2 s; the jobs start,"
+            " and their metrics wait on disk until it is there\n"
+        )
+    for maker in {*threading.enumerate()} - before:
+        maker.join()
+    assert (tmp_path / "mlflow.db").is_file()
+
+
+def test_a_store_that_does_not_answer_is_said(tmp_path, capsys):
+    config = validate(compose(["tracking=mlflow", "tracking.uri=http://me:pw@127.0.0.1:9"]))
+    prepare_tracking([config], patience=60)
+    said = capsys.readouterr().err
+    assert said.startswith("tracking: http://***@127.0.0.1:9 does not answer")
+    assert said.endswith("runs go on, and their metrics wait on disk until it is there\n")
