@@ -60,8 +60,8 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
         except FileNotFoundError:  # somebody is at work there, and has a newer one
             continue
         log.warning(
-            "goes on from iteration %d of %s, the same run but for its length: the numbers are those"
-            " of a run from the beginning (checkpoints.take_over=false makes one)",
+            "goes on from iteration %d of %s, the same run but for its length: its numbers are"
+            " those of a run from the beginning (which checkpoints.take_over=false makes)",
             *(source.start.iteration, source.directory),
         )
         return

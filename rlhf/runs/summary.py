@@ -132,6 +132,7 @@ def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
         "stage": manifest["stage"],
         "artifact": str(artifact),
         **manifest["metrics"],
+        **{key: manifest[key] for key in ("exact_resume",) if key in manifest},
         "fingerprints": {**manifest["fingerprints"], manifest["stage"]: artifact.name},
         "wall_seconds": _seconds(artifact),
     }
