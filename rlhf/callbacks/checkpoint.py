@@ -51,10 +51,16 @@ class HashedFile:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.sha256 = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, data: bytes | memoryview) -> int:
+        """Keeps what the disk said: torch puts `unexpected pos` in its place."""
         self.sha256.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()
@@ -67,6 +73,7 @@ def written_aside(path: Path) -> Iterator[HashedFile]:
     by a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    hashed = None
     try:
         with aside.open("wb") as file:
             hashed = HashedFile(file)
@@ -76,6 +83,10 @@ def written_aside(path: Path) -> Iterator[HashedFile]:
         write_text(digest_path(path), hashed.sha256.hexdigest() + "\n")
         os.replace(aside, path)
         sync_directory(path.parent)
+    except RuntimeError:
+        if hashed is None or hashed.error is None:
+            raise
+        raise OSError(hashed.error.errno, hashed.error.strerror, str(path)) from None
     finally:
         aside.unlink(missing_ok=True)
 

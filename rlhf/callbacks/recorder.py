@@ -87,23 +87,25 @@ class Recorder(Checkpoint):
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
         if "records" in checkpoint:
-            kept = checkpoint["records"].items()
-            self.kept = {name: data.cpu().numpy().tobytes() for name, data in kept}
+            copy = checkpoint["records"].items()
+            self.kept = records.unpacked({n: data.cpu().numpy().tobytes() for n, data in copy})
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """The records as they were at the iteration that training goes on from."""
         iteration = pl_module.iteration
+        evaluated = not iteration or pl_module.evaluates_at(iteration)
         self.saved = iteration or -1
         if self.kept is None:
-            records.cut_back(self.directory, self.saved)
-        elif damaged := records.put_back(self.directory, self.kept):
+            records.cut_back(self.directory, self.saved, evaluated=evaluated)
+            return
+        if not evaluated:
+            self.kept = records.without_evaluation(self.kept, iteration)
+        if damaged := records.put_back(self.directory, self.kept):
             log.warning(
                 "%s: %s had lost or changed rows up to %s %d; they are put back from the"
                 " checkpoint's copy",
                 *(self.directory, " and ".join(damaged), pl_module.unit, iteration),
             )
-        if iteration and not pl_module.evaluates_at(iteration):
-            records.drop_evaluation(self.directory, iteration)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._write(pl_module)

@@ -67,10 +67,10 @@ def code(kept: Mapping[str, Any]) -> list[Difference]:
 def legs(kept: Mapping[str, Any]) -> list[Difference]:
     """One for a run that was cut and went on under other packages, code or another machine."""
     differing = kept.get("resumed_under_another")
-    if not differing:
+    if not isinstance(differing, list):
         return []
     note = "it was cut and went on; one that nobody stops may have other numbers"
-    then, now = "; ".join(differing), "in one go"
+    then, now = "; ".join(map(str, differing)), "in one go"
     return [Difference(kind="legs", name="exact_resume=false", then=then, now=now, note=note)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,16 @@ def rows_of(data: bytes) -> list[dict[str, Any]]:
     return rows
 
 
+def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
 def _read(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
-    """A whole new file of these rows; no empty file where there was none."""
-    if rows or path.exists():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_bytes(path, text.encode())
+def _contents(directory: Path) -> dict[str, bytes]:
+    return {name: _read(directory / name) for name in FILES}
 
 
 # --- in checkpoints
@@ -55,29 +56,47 @@ def rewrite(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def packed(directory: Path) -> dict[str, bytes]:
     """The record files as they are now, compressed, by name."""
-    return {name: zlib.compress(_read(directory / name)) for name in FILES}
+    return {name: zlib.compress(data) for name, data in _contents(directory).items()}
+
+
+def unpacked(copy: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files that `packed` has a copy of."""
+    return {name: zlib.decompress(copy[name]) for name in FILES if name in copy}
 
 
 def put_back(directory: Path, kept: Mapping[str, bytes]) -> list[str]:
-    """The files again as `packed` had them, so that later rows are dropped. Returns the names of
+    """Makes the record files what they were, so that later rows are dropped. Returns the names of
     those that had lost or changed something."""
-    damaged = []
-    for name, data in kept.items():
-        if name not in FILES:
-            continue
-        path, then = directory / name, zlib.decompress(data)
-        now = _read(path)
-        damaged += [] if now.startswith(then) else [name]
-        if now != then:
-            write_bytes(path, then)
-    return damaged
+    now = _contents(directory)
+    for name, then in kept.items():
+        if now[name] != then:
+            write_bytes(directory / name, then)
+    return [name for name, then in kept.items() if not now[name].startswith(then)]
 
 
-def cut_back(directory: Path, iteration: int) -> None:
-    """Drops the rows after `iteration`, where no copy says what they were."""
-    for name in FILES:
-        rows = rows_of(_read(directory / name))
-        rewrite(directory / name, [row for row in rows if row["iteration"] <= iteration])
+def without_evaluation(contents: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:
+    """The record files of a run that goes on past its last iteration, as if that had not been
+    evaluated. The row of iteration 0 is an evaluation and nothing else."""
+    rows = rows_of(contents[METRICS])
+    evaluated = rows[0].keys() - {"iteration"} if rows else set()
+    if not rows or rows[-1]["iteration"] != iteration or not evaluated & rows[-1].keys():
+        return dict(contents)
+    last = {key: value for key, value in rows[-1].items() if key not in evaluated}
+    kept = {METRICS: [*rows[:-1], last]}
+    for name in (SAMPLES, BY_PROMPT):
+        kept[name] = [r for r in rows_of(contents[name]) if r["iteration"] != iteration]
+    return {**contents, **{name: _lines(rows) for name, rows in kept.items()}}
+
+
+def cut_back(directory: Path, iteration: int, *, evaluated: bool = True) -> None:
+    """Drops the rows after `iteration`, where no copy says what they were; with `evaluated=False`
+    also the evaluation of that iteration."""
+    now = _contents(directory)
+    kept = {
+        name: _lines(row for row in rows_of(data) if row["iteration"] <= iteration)
+        for name, data in now.items()
+    }
+    put_back(directory, kept if evaluated else without_evaluation(kept, iteration))
 
 
 def missing_rows(directory: Path, iteration: int) -> dict[str, list[int]]:
@@ -88,20 +107,6 @@ def missing_rows(directory: Path, iteration: int) -> dict[str, list[int]]:
         there = [row["iteration"] for row in rows_of(_read(directory / name))]
         lacking[name] = [i for i in range(iteration + 1) if there.count(i) != 1]
     return {name: iterations for name, iterations in lacking.items() if iterations}
-
-
-def drop_evaluation(directory: Path, iteration: int) -> None:
-    """Takes the evaluation of its last iteration out of a run that goes on past it, as if there had
-    been none. The row of iteration 0 is an evaluation and nothing else."""
-    rows = rows_of(_read(directory / METRICS))
-    evaluated = rows[0].keys() - {"iteration"}
-    if not evaluated & rows[-1].keys():
-        return
-    last = {key: value for key, value in rows[-1].items() if key not in evaluated}
-    rewrite(directory / METRICS, [*rows[:-1], last])
-    for name in (SAMPLES, BY_PROMPT):
-        kept = [row for row in rows_of(_read(directory / name)) if row["iteration"] != iteration]
-        rewrite(directory / name, kept)
 
 
 def last_recorded(directory: Path) -> int:
@@ -132,10 +137,11 @@ def losses(directory: Path) -> list[str]:
         now = _digest(path.read_bytes()) if path.is_file() else None
         if now is None:
             sentences.append(f"{name} is gone")
-        elif now != then and now["rows"] == then["rows"]:
-            sentences.append(f"{name} is not what was written")
         elif now != then:
-            sentences.append(f"{name} has {now['rows']} of {then['rows']} lines")
+            lines = then.get("rows") if isinstance(then, dict) else None
+            short = lines is not None and lines != now["rows"]
+            words = f"has {now['rows']} of {lines} lines" if short else "is not what was written"
+            sentences.append(f"{name} {words}")
     return sentences
 
 

@@ -49,5 +49,5 @@ def _put_back(directory: Path) -> None:
     last = choose(directory).path
     copy = AtomicCheckpointIO().load_checkpoint(last, "cpu").get("records") if last else None
     if copy:
-        kept = {name: data.numpy().tobytes() for name, data in copy.items()}
-        records.put_back(directory, kept)
+        packed = {name: data.numpy().tobytes() for name, data in copy.items()}
+        records.put_back(directory, records.unpacked(packed))

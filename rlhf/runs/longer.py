@@ -56,7 +56,7 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
     ]
     for source in sorted(sources, key=lambda s: s.start.iteration, reverse=True):
         try:
-            copy_state(source, directory)
+            copy_state(source, directory, every=cfg.evaluation.every)
         except FileNotFoundError:  # somebody is at work there, and has a newer one
             continue
         log.warning(
@@ -144,17 +144,19 @@ def warm(flat: Flat) -> int:
     return warmup_steps(flat["ppo.lr_warmup"], steps)
 
 
-def copy_state(source: Source, directory: Path) -> None:
-    """Records and legs first: the checkpoint makes them count."""
-    path = source.start.path
+def copy_state(source: Source, directory: Path, *, every: int) -> None:
+    """Records and legs first: the checkpoint makes them count. `every`: the iterations from one
+    evaluation to the next."""
+    path, iteration = source.start.path, source.start.iteration
     assert path is not None
     for name in records.FILES:
         if (source.directory / name).exists():
             shutil.copyfile(source.directory / name, directory / name)
+    records.cut_back(directory, iteration, evaluated=iteration % every == 0)
     before = [{"run": source.directory.name, **leg} for leg in legs.read(source.directory)]
-    reached = [leg for leg in before if leg["from_iteration"] < source.start.iteration]
+    reached = [leg for leg in before if leg["from_iteration"] < iteration]
     write_json(directory / legs.FILE, {"legs": reached})
-    target = checkpoint_path(directory, source.start.iteration)
+    target = checkpoint_path(directory, iteration)
     with written_aside(target) as copy, path.open("rb") as original:
         shutil.copyfileobj(original, copy)  # type: ignore[misc]
     write_text(digest_path(target), digest_path(path).read_text())

@@ -100,11 +100,11 @@ def resumed_under_others(name: str, manifest: Mapping[str, Any]) -> list[str]:
     """A sentence where legs of a training, as its manifest tells of them, may not have given the
     numbers that one would have."""
     differing = manifest.get("resumed_under_another")
-    if not differing:
+    if not isinstance(differing, list):
         return []
     return [
-        f"{name} was cut and went on under another {'; '.join(differing)}: its numbers may differ"
-        " from those of a run that nobody stopped"
+        f"{name} was cut and went on under another {'; '.join(map(str, differing))}: its numbers"
+        " may differ from those of a run that nobody stopped"
     ]
 
 

@@ -96,7 +96,8 @@ def read(directory: Path) -> list[dict[str, Any]]:
     begun = read_json(directory / "manifest.json")
     legs = read_json(directory / FILE).get("legs", begun.get("legs"))
     if isinstance(legs, list):
-        return [leg for leg in legs if isinstance(leg, dict)]
+        whole = (leg for leg in legs if isinstance(leg, dict))
+        return [leg for leg in whole if isinstance(leg.get("from_iteration"), int)]
     if begun.get("kind") != "run" or "versions" not in begun:
         return []
     return [{"from_iteration": 0, **{part: begun.get(part, {}) for part in MADE_BY}}]
@@ -123,7 +124,8 @@ def differences(legs: Sequence[Leg]) -> list[str]:
 
 def _facts(leg: Leg) -> dict[str, str]:
     """What can change numbers, as far as the leg tells it."""
-    versions, git, machine = (leg.get(part) or {} for part in MADE_BY)
+    written = (leg.get(part) for part in MADE_BY)
+    versions, git, machine = (part if isinstance(part, dict) else {} for part in written)
     facts = {name: versions.get(name) for name in NUMERIC}
     if git:
         changes = f" with changes {str(git.get('changes'))[:8]}" if git.get("dirty") else ""

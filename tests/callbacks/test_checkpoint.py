@@ -1,3 +1,4 @@
+import errno
 import io
 import shutil
 import subprocess
@@ -171,6 +172,22 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="full"), written_aside(path) as file:
         file.write(b"half")
         raise OSError("full")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_what_it_says_and_not_what_torch_makes_of_it(tmp_path):
+    """No file may be longer than 64 KiB, and the weights take 400: torch's own words are
+    `unexpected pos`."""
+    resource = pytest.importorskip("resource")
+    limit, path = resource.getrlimit(resource.RLIMIT_FSIZE), checkpoint_path(tmp_path, 1)
+    state = {"x": torch.ones(100_000)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as error:
+            AtomicCheckpointIO().save_checkpoint(state, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(path))
     assert list(path.parent.iterdir()) == []
 
 

@@ -31,7 +31,7 @@ def content(directory):
 
 
 def test_rows_after_the_copy_are_dropped_and_no_loss(run):
-    kept, before = records.packed(run), content(run)
+    kept, before = records.unpacked(records.packed(run)), content(run)
     for name in records.FILES:
         append_jsonl(run / name, [{"iteration": 5}])
     with (run / "metrics.jsonl").open("a") as file:
@@ -43,7 +43,7 @@ def test_rows_after_the_copy_are_dropped_and_no_loss(run):
 @pytest.mark.parametrize("name", records.FILES)
 @pytest.mark.parametrize("damage", ["empty", "gone", "row", "changed", "garbage"])
 def test_whatever_a_file_lost_is_put_back_and_said(run, name, damage):
-    kept, before, path = records.packed(run), content(run), run / name
+    kept, before, path = records.unpacked(records.packed(run)), content(run), run / name
     lines = path.read_bytes().splitlines(keepends=True)
     if damage == "gone":
         path.unlink()
@@ -60,9 +60,8 @@ def test_whatever_a_file_lost_is_put_back_and_said(run, name, damage):
     assert content(run) == before
 
 
-def test_a_copy_names_no_other_file(run):
-    assert records.put_back(run, {"../x": zlib.compress(b"x"), "config.yaml": b""}) == []
-    assert not (run.parent / "x").exists()
+def test_a_copy_names_no_other_file():
+    assert records.unpacked({"../x": zlib.compress(b"x"), "config.yaml": b""}) == {}
 
 
 def test_rows_are_cut_back_where_there_is_no_copy(run):
@@ -82,21 +81,23 @@ def test_rows_are_cut_back_where_there_is_no_copy(run):
 
 def test_missing_rows(run):
     assert records.missing_rows(run, 4) == {}
-    records.rewrite(run / "metrics.jsonl", [{"iteration": i} for i in (0, 2, 2, 4)])
+    (run / "metrics.jsonl").unlink()
+    append_jsonl(run / "metrics.jsonl", [{"iteration": i} for i in (0, 2, 2, 4)])
     assert records.missing_rows(run, 4) == {"metrics.jsonl": [1, 2, 3]}
     assert records.missing_rows(run, 5) == {"metrics.jsonl": [1, 2, 3, 5], "timings.jsonl": [5]}
     assert records.last_recorded(run) == 4 and records.last_recorded(run / "none") == -1
 
 
 def test_an_evaluation_that_a_longer_run_would_not_have_is_dropped(run):
-    records.drop_evaluation(run, 4)
+    kept = content(run)
+    assert records.without_evaluation(kept, 3) == kept
+    records.cut_back(run, 4, evaluated=False)
     assert read_jsonl(run / "metrics.jsonl")[-1] == {"iteration": 4, "loss": 0.2}
     assert iterations(run / "samples.jsonl") == [0, 0, 2, 2]
     assert iterations(run / "by_prompt.jsonl") == [0, 2]
     assert iterations(run / "timings.jsonl") == [0, 1, 2, 3, 4]
-    before = content(run)
-    records.drop_evaluation(run, 4)
-    assert content(run) == before
+    once = content(run)
+    assert records.without_evaluation(kept, 4) == once == records.without_evaluation(once, 4)
 
 
 def test_a_finished_run_is_complete_while_its_records_are_what_was_written(run):
@@ -121,3 +122,8 @@ def test_a_finished_run_is_complete_while_its_records_are_what_was_written(run):
 def test_a_run_of_an_older_version_noted_no_digests(run, noted):
     write_json(run / "manifest.json", noted)
     assert records.losses(run) == []
+
+
+def test_an_odd_manifest_is_no_traceback(run):
+    write_json(run / "manifest.json", {"records": {"metrics.jsonl": 5, "none.jsonl": "x"}})
+    assert records.losses(run) == ["metrics.jsonl is not what was written", "none.jsonl is gone"]

@@ -71,7 +71,9 @@ def test_records_that_were_lost_before_a_resume_are_put_back(run_in, cut, tmp_pa
     assert message.startswith(f"{cut}: metrics.jsonl and samples.jsonl and by_prompt.jsonl had")
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name", [FILES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FILES[1:])]
+)
 def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
     directory = tmp_path / "run"
     summary, rows = run_in(directory), (directory / name).read_bytes()

@@ -125,3 +125,11 @@ def test_a_start_says_what_it_passes_over_and_what_is_made_again(tmp_path, caplo
     )
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert names == ["iteration-000002.ckpt.damaged", "iteration-000004.ckpt.damaged"]
+
+
+def test_odd_legs_are_left_out(tmp_path):
+    odd = [5, {}, {"from_iteration": "x"}, {"from_iteration": 1, "versions": 5, "git": [1]}]
+    write_json(tmp_path / legs.FILE, {"legs": odd})
+    assert legs.read(tmp_path) == odd[3:] and legs.differences([leg(0), odd[3]]) == []
+    write_json(tmp_path / legs.FILE, {"legs": 5})
+    assert legs.read(tmp_path) == []

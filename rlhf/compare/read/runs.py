@@ -160,16 +160,17 @@ def versions(manifests: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _legs(manifests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of each run what made it: its manifest, and the legs of one that was cut."""
-    return [leg for made in manifests for leg in (made, *made.get("legs", ()))]
+    lists = [made["legs"] for made in manifests if isinstance(made.get("legs"), list)]
+    return [*manifests, *(leg for legs in lists for leg in legs if isinstance(leg, dict))]
 
 
 def inexact(manifests: Sequence[dict[str, Any]]) -> list[str]:
     """A sentence for each run that was cut and went on under other packages, code or machine."""
     return [
-        f"{made.get('name')} went on under another {'; '.join(made['resumed_under_another'])}:"
+        f"{made.get('name')} went on under another {'; '.join(map(str, differing))}:"
         " its numbers may differ from those of a run that nobody stopped."
         for made in manifests
-        if made.get("exact_resume") is False
+        if isinstance(differing := made.get("resumed_under_another"), list)
     ]
 
 
