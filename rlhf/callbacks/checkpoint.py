@@ -1,39 +1,98 @@
-"""Checkpoints that are whole, verified and at iteration boundaries; the last two are kept."""
+"""Checkpoints that are whole, verified and at iteration boundaries, and the choice of the one that
+training goes on from."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from rlhf.digests import file_digest
 from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
-from rlhf.rundir.errors import NonFinite
-from rlhf.rundir.files import sync_directory, write_bytes, write_text
+from rlhf.rundir.errors import NonFinite, RunFailed
+from rlhf.rundir.files import sync_directory, write_text
+from rlhf.rundir.records import missing_rows
 
 log = logging.getLogger(__name__)
 
+# Raised when a checkpoint's layout changes: what was written before loads, what comes after is
+# refused. 1: `format` itself, and a copy of the run's records; before, there was no number.
+FORMAT = 1
 KEPT = 2
 TRAINING_STATE = ("state_dict", "optimizer_states", "rlhf")  # parts of a checkpoint
+ASIDE = ".damaged"
 
 
 def checkpoint_path(directory: Path, iteration: int) -> Path:
     return directory / "checkpoints" / f"iteration-{iteration:06d}.ckpt"
 
 
+def iteration_of(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
 def digest_path(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
+class HashedFile:
+    """A file that is hashed as it is written: torch hands over each tensor's memory as it is, so
+    nothing is held twice."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.sha256 = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Keeps what the disk said: torch puts `unexpected pos` in its place."""
+        self.sha256.update(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[HashedFile]:
+    """A checkpoint that is whole or not there: written aside in the same directory, flushed to
+    disk, renamed. Its digest stands beside it first, so that a checkpoint without one was not left
+    by a kill."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    hashed = None
+    try:
+        with aside.open("wb") as file:
+            hashed = HashedFile(file)
+            yield hashed
+            hashed.flush()
+            os.fsync(file.fileno())
+        write_text(digest_path(path), hashed.sha256.hexdigest() + "\n")
+        os.replace(aside, path)
+        sync_directory(path.parent)
+    except RuntimeError:
+        if hashed is None or hashed.error is None:
+            raise
+        raise OSError(hashed.error.errno, hashed.error.strerror, str(path)) from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 class AtomicCheckpointIO(CheckpointIO):
-    """Written aside in the same directory, flushed, renamed; its sha256 is written after it and
-    marks it complete."""
+    """Checkpoints with their format's number and, beside them, their sha256."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -42,12 +101,8 @@ class AtomicCheckpointIO(CheckpointIO):
         infinite."""
         if bad := nonfinite_in(checkpoint):
             raise NonFinite(f"{path} is not written: NaN or infinite are {in_words(bad)}")
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        data = buffer.getvalue()
-        write_bytes(Path(path), data)
-        write_text(digest_path(Path(path)), hashlib.sha256(data).hexdigest() + "\n")
-        sync_directory(Path(path).parent)
+        with written_aside(Path(path)) as file:
+            torch.save({**checkpoint, "format": FORMAT}, cast("BinaryIO", file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -56,13 +111,13 @@ class AtomicCheckpointIO(CheckpointIO):
         return loaded
 
     def remove_checkpoint(self, path: Any) -> None:
-        digest_path(Path(path)).unlink(missing_ok=True)
         Path(path).unlink(missing_ok=True)
+        digest_path(Path(path)).unlink(missing_ok=True)
 
 
 def is_whole(path: Path) -> bool:
     digest = digest_path(path)
-    return digest.exists() and file_digest(path) == digest.read_text().strip()
+    return digest.exists() and file_digest(path) == digest.read_text(errors="replace").strip()
 
 
 def nonfinite_in(checkpoint: Mapping[str, Any]) -> dict[str, int]:
@@ -71,26 +126,97 @@ def nonfinite_in(checkpoint: Mapping[str, Any]) -> dict[str, int]:
     return nonfinite_names(tensors_of({part: checkpoint.get(part) for part in TRAINING_STATE}))
 
 
-def is_finite(path: Path) -> bool:
-    """False, with a warning, where a tensor of the checkpoint is NaN or infinite: older versions
-    saved such."""
-    bad = nonfinite_in(AtomicCheckpointIO().load_checkpoint(path, "cpu"))
-    if bad:
-        log.warning("%s is passed over: NaN or infinite are %s", path, in_words(bad))
-    return not bad
+# --- the choice
+
+
+@dataclass(frozen=True)
+class Start:
+    """The checkpoint that training goes on from, if there is one, and those that cannot be used,
+    each with the reason."""
+
+    path: Path | None = None
+    refused: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def iteration(self) -> int:
+        return 0 if self.path is None else iteration_of(self.path)
+
+
+def choose(directory: Path, below: int | None = None) -> Start:
+    """The newest checkpoint that is whole, finite and has its records: a torn, damaged or diverged
+    one is passed over for the one before.
+
+    Args:
+        below: only of iterations before this one.
+
+    Raises:
+        RunFailed: the newest whole one is of a later format.
+    """
+    paths = sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True)
+    refused: dict[Path, str] = {}
+    for path in paths:
+        if below is not None and iteration_of(path) >= below:
+            continue
+        reason = why_not(path)
+        if not reason:
+            return Start(path, refused)
+        refused[path] = reason
+    return Start(None, refused)
+
+
+def why_not(path: Path) -> str:
+    """The reason why a checkpoint cannot be used; empty where it can."""
+    if not digest_path(path).exists():
+        return f"its {digest_path(path).name} is missing, so nothing says that it is whole"
+    if not is_whole(path):
+        return "its content is not what its sha256 says: it was damaged"
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path, "cpu")
+    written = checkpoint.get("format", 0)
+    if not isinstance(written, int) or written > FORMAT:
+        raise RunFailed(
+            f"{path} is of checkpoint format {written}, and this version of rlhf knows those up to"
+            f" {FORMAT}: go on with the version that wrote it, or move the file away to go on from"
+            " an earlier state. Nothing was changed"
+        )
+    if bad := nonfinite_in(checkpoint):
+        return f"NaN or infinite are {in_words(bad)}"
+    lacking = {} if written else missing_rows(path.parents[1], iteration_of(path))
+    return "; ".join(
+        f"{name} lacks the row of iteration {', '.join(map(str, rows))}, of which a checkpoint of"
+        " an older version holds no copy"
+        for name, rows in lacking.items()
+    )
 
 
 def last_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint whose digest is right and whose numbers are finite: a torn, damaged or
-    diverged one is passed over for the one before."""
-    newest_first = sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True)
-    return next((path for path in newest_first if is_whole(path) and is_finite(path)), None)
+    return choose(directory).path
 
 
-def prune(directory: Path) -> None:
-    """Keeps the last two, and clears what a kill left half-written."""
+def set_aside(path: Path) -> Path:
+    """The damaged checkpoint's new name, beside the old: it is out of the way and not lost."""
+    names = (path.with_name(f"{path.name}{ASIDE}{n or ''}") for n in count())
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    digest_path(path).unlink(missing_ok=True)
+    return aside
+
+
+def prune(directory: Path, keep: int = KEPT) -> None:
+    """Keeps the last ones, and clears what a kill left half-written."""
     folder = directory / "checkpoints"
-    for path in sorted(folder.glob("iteration-*.ckpt"), reverse=True)[KEPT:]:
+    for path in sorted(folder.glob("iteration-*.ckpt"), reverse=True)[keep:]:
         AtomicCheckpointIO().remove_checkpoint(path)
-    for stray in folder.glob(".*.tmp"):
+    lone = (d for d in folder.glob("iteration-*.sha256") if not d.with_suffix(".ckpt").exists())
+    for stray in (*folder.glob(".*.tmp"), *lone):
         stray.unlink(missing_ok=True)
+
+
+def tidy(directory: Path, after_finish: str) -> None:
+    """Of a run that is finished: keeps its last checkpoint, or (`none`) no checkpoint at all."""
+    folder = directory / "checkpoints"
+    if after_finish == "none":
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    prune(directory, keep=1)
+    for aside in folder.glob(f"*{ASIDE}*"):
+        aside.unlink(missing_ok=True)

@@ -3,6 +3,7 @@ request obeyed."""
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,18 +11,20 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from rlhf.callbacks.checkpoint import checkpoint_path, prune
 from rlhf.modules.base import StageModule
 from rlhf.modules.finite import check_record
+from rlhf.rundir import records
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import append_jsonl, keep_until
+from rlhf.rundir.files import append_jsonl
 from rlhf.rundir.signals import Stop, handled
 from rlhf.rundir.status import write_status
 from rlhf.tracking.base import Tracker
 
-FILES = ("metrics.jsonl", "timings.jsonl", "samples.jsonl", "by_prompt.jsonl")
+log = logging.getLogger(__name__)
 
 
 class Recorder(Checkpoint):
@@ -40,6 +43,7 @@ class Recorder(Checkpoint):
         self.directory, self.checkpoint_every = directory, checkpoint_every
         self.tracker, self.status_in = tracker, status_in
         self.saved = -1
+        self.kept: dict[str, bytes] | None = None  # the records that the checkpoint has a copy of
         self.stop = Stop()
         self.began = time.time()
         self._handlers = ExitStack()
@@ -71,10 +75,37 @@ class Recorder(Checkpoint):
             pl_module.record = pl_module.evaluate()
             self._write(pl_module)
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["records"] = {
+            name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            for name, data in records.packed(self.directory).items()
+        }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        if "records" in checkpoint:
+            copy = checkpoint["records"].items()
+            self.kept = records.unpacked({n: data.cpu().numpy().tobytes() for n, data in copy})
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.saved = pl_module.iteration or -1
-        for name in FILES:
-            keep_until(self.directory / name, self.saved)
+        """The records as they were at the iteration that training goes on from."""
+        iteration = pl_module.iteration
+        evaluated = not iteration or pl_module.evaluates_at(iteration)
+        self.saved = iteration or -1
+        if self.kept is None:
+            records.cut_back(self.directory, self.saved, evaluated=evaluated)
+            return
+        if not evaluated:
+            self.kept = records.without_evaluation(self.kept, iteration)
+        if damaged := records.put_back(self.directory, self.kept):
+            log.warning(
+                "%s: %s had lost or changed rows up to %s %d; they are put back from the"
+                " checkpoint's copy",
+                *(self.directory, " and ".join(damaged), pl_module.unit, iteration),
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._write(pl_module)

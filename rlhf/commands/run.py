@@ -40,6 +40,7 @@ from rlhf.data.records import DataError, Loaded
 from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
+from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
 from rlhf.runs.execute import directory_of, execute, tracking_faults
 from rlhf.sweeps.launchers.prepare import limit_threads
@@ -164,7 +165,7 @@ def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
     """Reads the data of runs that are not finished: cheap, and a wrong row must be told before
     any model is built. Returns the last data and all faults."""
     loaded, faults = None, []
-    for piece in {cfg.data: None for cfg in configs if not is_finished(directory_of(cfg))}:
+    for piece in {cfg.data: None for cfg in configs if not is_complete(directory_of(cfg))}:
         try:
             loaded = Loaded.of(build(piece))
         except DataError as error:
@@ -174,7 +175,7 @@ def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
 
 def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | None) -> int:
     directory = directory_of(cfg)
-    if is_finished(directory):
+    if is_complete(directory):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
         from rlhf.tracking.mlflow import deliver_all

@@ -105,6 +105,11 @@ class Trainer(Strict):
     threads: Count
 
 
+class Checkpoints(Strict):
+    after_finish: Literal["none", "last"]
+    take_over: bool
+
+
 class Paths(Strict):
     outputs: str
     sweeps: str
@@ -133,6 +138,8 @@ class Config(Strict):
     kl: KL
     trust_region: TrustRegion
     trainer: Trainer
+    # the one default: configs that were kept before there was this section decide the same
+    checkpoints: Checkpoints = Checkpoints(after_finish="none", take_over=True)
     best_of_n: BestOfN
     callbacks: dict[str, Callback]
     tracking: Tracking

@@ -49,6 +49,10 @@ class StageModule(pl.LightningModule):
         """Metrics on what is held out: the whole record of iteration 0."""
         return {}
 
+    def evaluates_at(self, iteration: int) -> bool:
+        """Whether the record of this iteration holds an evaluation."""
+        return True
+
     def finish_iteration(self) -> Metrics:
         raise NotImplementedError
 
@@ -171,7 +175,7 @@ def lr_factor(schedule: str, step: int, steps: int, warmup: float = 0.0) -> floa
     constant 1, linear 1 - q, cosine (1 + cos(pi q)) / 2, each 1 at the first of these steps and
     above 0 at the last.
     """
-    w = max(1, round(warmup * steps)) if warmup > 0 else 0
+    w = warmup_steps(warmup, steps)
     if step < w:
         return (step + 1) / w
     q = min(1.0, (step - w) / max(1, steps - w))
@@ -182,6 +186,11 @@ def lr_factor(schedule: str, step: int, steps: int, warmup: float = 0.0) -> floa
     if schedule == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * q))
     raise ValueError(f"unknown schedule {schedule!r}: expected constant, linear or cosine")
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """Of so many optimizer steps, those of a warm-up that is a share of them."""
+    return max(1, round(warmup * steps)) if warmup > 0 else 0
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -204,8 +204,7 @@ class OnlineModule(PolicyModule):
             check_coefficient(self.kl.coef, self.where())
         if trained:
             self.trust_region.update(moved)
-        every = self.settings.evaluation.every
-        if self.iteration % every == 0 or self.iteration == self.iterations:
+        if self.evaluates_at(self.iteration):
             record |= self.evaluate()
         self.kl.reference.after_iteration(self.parts.reference.model, self.policy, self.iteration)
         return record

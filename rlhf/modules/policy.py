@@ -82,6 +82,10 @@ class PolicyModule(StageModule):
             else nullcontext()
         )
 
+    def evaluates_at(self, iteration: int) -> bool:
+        every = self.settings.evaluation.every
+        return iteration % every == 0 or iteration == self.iterations
+
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """The policy of now on the fixed held-out prompts, with the same random numbers each

@@ -90,6 +90,7 @@ def check(copies: Iterable[Kept]) -> list[Job]:
             *differences.packages(manifest),
             *differences.code(manifest),
             *differences.machine(manifest, gpu=cfg.trainer.accelerator == "cuda"),
+            *differences.legs(manifest),
             *differences.data(manifest, print_of_data, data_parts(loaded.data)),
             *differences.stages(original.fingerprints, prints),
         )

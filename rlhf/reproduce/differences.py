@@ -18,7 +18,7 @@ UNKNOWN = "(not recorded)"
 class Difference:
     """One thing, then and now, as texts. `note` says what else is known of it."""
 
-    kind: str  # config, package, code, machine, data or stage
+    kind: str  # config, package, code, machine, legs, data or stage
     name: str
     then: str
     now: str
@@ -62,6 +62,16 @@ def code(kept: Mapping[str, Any]) -> list[Difference]:
         for side in (kept.get("git") or {}, manifest.git())
     )
     return _changed("code", *sides)
+
+
+def legs(kept: Mapping[str, Any]) -> list[Difference]:
+    """One for a run that was cut and went on under other packages, code or another machine."""
+    differing = kept.get("resumed_under_another")
+    if not isinstance(differing, list):
+        return []
+    note = "it was cut and went on; one that nobody stops may have other numbers"
+    then, now = "; ".join(map(str, differing)), "in one go"
+    return [Difference(kind="legs", name="exact_resume=false", then=then, now=now, note=note)]
 
 
 def data(

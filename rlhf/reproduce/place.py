@@ -93,6 +93,7 @@ def moved(job: Job, place: Place) -> Config:
         {
             **plain,
             "paths": paths,
+            "checkpoints": {**plain["checkpoints"], "take_over": False},
             "sweep": None,
             "rerun": False,
             "tracking": {"_target_": "rlhf.tracking.base.NoTracker"},

@@ -56,13 +56,6 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
-def keep_until(path: Path, iteration: int) -> None:
-    """Drops what lies after `iteration`, and a cut last line: a resumed run writes it again."""
-    if path.exists():
-        kept = [row for row in read_jsonl(path) if row["iteration"] <= iteration]
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
-
-
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"kl": {"coef": 1}} -> {"kl.coef": 1}. Lists and empty mappings are values."""
     flat: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from types import FrameType
 import torch
 from omegaconf import OmegaConf
 
+from rlhf.callbacks.checkpoint import tidy
 from rlhf.config.build import build
 from rlhf.config.naming import other_version
 from rlhf.config.schema import Config
@@ -24,17 +25,19 @@ from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import handled
 from rlhf.rundir.status import is_finished, recorded_end, write_status
-from rlhf.runs import ready
+from rlhf.runs import finished, longer, ready
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
+    made_by_others,
     parents_warnings,
     run_facts,
     summarise_artifact,
     summarise_run,
     tracked_as,
 )
-from rlhf.stages import best_of_n
+from rlhf.stages import best_of_n, legs
+from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.manifest import manifest
 from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
@@ -63,6 +66,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
         _check_directory(context)
         if is_finished(directory):
+            finished.make_whole(directory)
             _deliver(directory)
             return read_json(directory / "summary.json")
         with recorded_end(directory):
@@ -71,7 +75,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             prints = fingerprints(context)
             ready.check_data(context, prints)
             if not (directory / "manifest.json").exists():
-                _write_manifest(context, {})
+                _write_manifest(context)
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             summary = _go_through_stages(context, prints)
@@ -90,7 +94,8 @@ def _go_through_stages(context: StageContext, prints: Mapping[str, str]) -> Summ
     there = {name for name, own in prints.items() if context.store.find(name, own) is not None}
     paths = artifacts(context, prints)
     # a stage that was made now has told its own
-    for warning in parents_warnings({name: path for name, path in paths.items() if name in there}):
+    before = {name: path for name, path in paths.items() if name in there}
+    for warning in (*parents_warnings(before), *made_by_others(before)):
         log.warning("%s", warning)
     stage = STAGES[context.cfg.stage]
     if stage.is_run:
@@ -112,7 +117,8 @@ def _train_here(
                 f"{directory} began from {parent} {begun[parent]}, now it would be {fingerprint}:"
                 " move it away to start anew"
             )
-    _write_manifest(context, stands_on)
+    longer.take_over(context, stands_on)
+    _write_manifest(context, stands_on, parents)
     if cfg.best_of_n.samples:
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
         curve = best_of_n.best_of_n_curve(context, parents["sft"], parents.get("reward_model"))
@@ -122,7 +128,11 @@ def _train_here(
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
         results = RECIPES[stage.name].train(context, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
-        return _written(context, summarise_run(context, stage, prints, parents, results))
+        summary = summarise_run(context, stage, prints, parents, results)
+        finished.note_records(directory)
+        _written(context, summary)
+    tidy(directory, cfg.checkpoints.after_finish)
+    return summary
 
 
 def _written(context: StageContext, summary: Summary) -> Summary:
@@ -150,24 +160,33 @@ def _check_directory(context: StageContext) -> None:
         )
 
 
-def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
-    facts = run_facts(context)
-    write_json(
-        context.run_directory / "manifest.json",
-        manifest(
-            kind="run",
-            stage=context.cfg.stage,
-            seed=facts["seed"],
-            hash=facts["config_hash"],
-            name=facts["name"],
-            study=facts["study"],
-            sweep=facts["sweep"],
-            fingerprints={"data": context.data.fingerprint, **parents},
-            data=context.data_parts,
-            config=context.written,
-            **(context.fitted.counts if context.cfg.stage != "sft" else {}),
-        ),
+def _write_manifest(
+    context: StageContext,
+    stands_on: Mapping[str, str] | None = None,
+    parents: Parents | None = None,
+) -> None:
+    """`stands_on`: the fingerprints of `parents`."""
+    facts, directory = run_facts(context), context.run_directory
+    made_with = {
+        name: {part: manifest_of(path).get(part) for part in ("versions", "git", "exact_resume")}
+        for name, path in (parents or {}).items()
+    }
+    content = manifest(
+        kind="run",
+        stage=context.cfg.stage,
+        seed=facts["seed"],
+        hash=facts["config_hash"],
+        name=facts["name"],
+        study=facts["study"],
+        sweep=facts["sweep"],
+        fingerprints={"data": context.data.fingerprint, **(stands_on or {})},
+        parents_made_with=made_with,
+        data=context.data_parts,
+        config=context.written,
+        **(context.fitted.counts if context.cfg.stage != "sft" else {}),
     )
+    # what it began with stays: a leg that differs is added, nothing is written over
+    write_json(directory / "manifest.json", content | legs.provenance(legs.read(directory)))
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.legs import NUMERIC, provenance, read as legs_of
+from rlhf.stages.manifest import versions
 from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]
@@ -50,6 +52,7 @@ def summarise_run(
         for name, value in first.items()
         if name.startswith("eval/reward/")
     }
+    made = provenance(legs_of(directory))
     coef, pieces = float(last["kl/coef"]), kl_properties(context.cfg.kl)
     return {
         **run_facts(context),
@@ -69,12 +72,14 @@ def summarise_run(
         **baseline,
         **_measures(stage, parents),
         **context.fitted.counts,
+        "exact_resume": made["exact_resume"],
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
         "warnings": [
             *cautions(context.cfg),
             *filter(None, [context.fitted.warning]),
             *parents_warnings(parents),
+            *resumed_under_others("it", made),
             *totals(records),
         ],
         "wall_seconds": _seconds(directory),
@@ -83,11 +88,39 @@ def summarise_run(
 
 def parents_warnings(parents: Parents) -> list[str]:
     """What is to be known of the artifacts that a run stands on, as their makers wrote it down."""
+    warnings = []
+    for stage, path in parents.items():
+        made, name = manifest_of(path), f"{stage} {path.name[:8]}"
+        warnings += [f"{name}: {warning}" for warning in made["metrics"].get("warnings", ())]
+        warnings += resumed_under_others(name, made)
+    return warnings
+
+
+def resumed_under_others(name: str, manifest: Mapping[str, Any]) -> list[str]:
+    """A sentence where legs of a training, as its manifest tells of them, may not have given the
+    numbers that one would have."""
+    differing = manifest.get("resumed_under_another")
+    if not isinstance(differing, list):
+        return []
     return [
-        f"{stage} {path.name[:8]}: {warning}"
-        for stage, path in parents.items()
-        for warning in manifest_of(path)["metrics"].get("warnings", ())
+        f"{name} was cut and went on under another {'; '.join(map(str, differing))}: its numbers"
+        " may differ from those of a run that nobody stopped"
     ]
+
+
+def made_by_others(parents: Parents) -> list[str]:
+    """A sentence for each artifact that other packages made than those of now."""
+    now = {name: versions()[name] for name in NUMERIC}
+    sentences = []
+    for stage, path in parents.items():
+        then = manifest_of(path).get("versions") or {}
+        other = [f"{n} {then[n]} (now {now[n]})" for n in now if then.get(n, now[n]) != now[n]]
+        if other:
+            sentences.append(
+                f"{stage} {path.name[:8]} is taken as it is, and was made with {', '.join(other)}:"
+                " made now its numbers may be others"
+            )
+    return sentences
 
 
 def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
@@ -99,6 +132,7 @@ def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
         "stage": manifest["stage"],
         "artifact": str(artifact),
         **manifest["metrics"],
+        **{key: manifest[key] for key in ("exact_resume",) if key in manifest},
         "fingerprints": {**manifest["fingerprints"], manifest["stage"]: artifact.name},
         "wall_seconds": _seconds(artifact),
     }

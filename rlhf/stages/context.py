@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
-from rlhf.config.naming import deciding
+from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
 from rlhf.data.collate import encode_prompt, eos_id, pad_id
@@ -30,6 +30,7 @@ from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.redact import redact_value
 from rlhf.rundir.status import recorded_end
+from rlhf.stages import legs
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
 from rlhf.stages.manifest import data_parts
@@ -200,6 +201,9 @@ class StageContext:
             status_in=self.run_directory,
             callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
             accumulate=accumulate,
+            began=partial(
+                legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
+            ),
         )
 
     @contextmanager

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
-from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
+from rlhf.callbacks.checkpoint import AtomicCheckpointIO, Start, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import NonFinite
+from rlhf.stages.legs import starting_point
 from rlhf.tracking.base import Tracker
 
 
@@ -43,10 +45,13 @@ def fit(
     status_in: Path,
     callbacks: Iterable[pl.Callback] = (),
     accumulate: int = 1,
+    began: Callable[[Start], None] = lambda start: None,
 ) -> None:
-    """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then."""
+    """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then.
+    `began` is called with the checkpoint that it goes on from, before it does."""
     quiet_lightning()
-    resume = last_checkpoint(directory)
+    start = starting_point(directory, module.unit)
+    began(start)
     trainer = pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
@@ -69,11 +74,17 @@ def fit(
         default_root_dir=str(directory),
         use_distributed_sampler=False,
     )
+    resume = None if start.path is None else str(start.path)
+    with _told_where_it_goes_on(directory):
+        trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
+
+
+@contextmanager
+def _told_where_it_goes_on(directory: Path) -> Iterator[None]:
+    """Adds to a number that is not finite what the same command would do."""
     try:
-        trainer.fit(
-            module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
-        )
+        yield
     except NonFinite as error:
         last = last_checkpoint(directory)
-        start = "begins anew" if last is None else f"goes on from {last}"
-        raise NonFinite(f"{error}. Nothing of it is saved; the same command {start}") from error
+        then = "begins anew" if last is None else f"goes on from {last}"
+        raise NonFinite(f"{error}. Nothing of it is saved; the same command {then}") from error

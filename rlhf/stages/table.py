@@ -17,7 +17,7 @@ from rlhf.config.properties import needed_stages
 from rlhf.config.stages import Stage
 from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
-from rlhf.stages import ppo, reward_model, sft
+from rlhf.stages import legs, ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.manifest import manifest
@@ -77,7 +77,7 @@ def artifact(
         name = f"{stage.name} {own[:8]}"
         with context.tracked(work, stage, name=name, params=params, tags=tags) as tracker:
             metrics = RECIPES[stage.name].train(context, parents, work, tracker)
-        return artifact_manifest(context, stage, prints, metrics=metrics)
+        return artifact_manifest(context, stage, prints, trained_in=work, metrics=metrics)
 
     waiting = partial(
         write_status,
@@ -106,6 +106,7 @@ def publish(
         context,
         stage,
         prints,
+        trained_in=directory,
         run=str(directory),
         policy_sha256=policy_sha256,
         metrics=dict(metrics),
@@ -131,11 +132,17 @@ def stage_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -
 
 
 def artifact_manifest(
-    context: StageContext, stage: Stage, prints: Mapping[str, str], **results: Any
+    context: StageContext,
+    stage: Stage,
+    prints: Mapping[str, str],
+    *,
+    trained_in: Path,
+    **results: Any,
 ) -> dict[str, Any]:
+    """`trained_in`: the directory that has the legs of its training."""
     plain = {**context.plain, "stage": stage.name}
     own = prints[stage.name]
-    return manifest(
+    content = manifest(
         kind="artifact",
         stage=stage.name,
         hash=own,
@@ -147,6 +154,7 @@ def artifact_manifest(
         config_hash=run_hash(plain),
         **results,
     )
+    return content | legs.provenance(legs.read(trained_in))
 
 
 def _parents(stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:

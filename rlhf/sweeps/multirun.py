@@ -26,7 +26,8 @@ from rlhf.config.composition.session import CONFIG_NAME
 from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
 from rlhf.rundir.read import read_json
-from rlhf.rundir.status import LAUNCHER, is_finished
+from rlhf.rundir.records import is_complete
+from rlhf.rundir.status import LAUNCHER
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
 from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of
 from rlhf.sweeps.launchers.local import LocalLauncher, train
@@ -161,7 +162,7 @@ def job_task(
     job = job_of(cfg, words_of(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
     if os.getppid() == read_json(job.directory.parent / LAUNCHER).get("pid"):
         _leave_with(os.getppid())
-    if not is_finished(job.directory):
+    if not is_complete(job.directory):
         limit_threads(cfg.trainer.threads)
         preload = preloads([cfg]) if target is train else ()
         with _busy:

@@ -276,6 +276,11 @@ def test_one_run_then_finished_then_another(tmp_path):
     assert rerun.returncode == 0, rerun.stderr
     other = directory.with_name(f"{directory.name}-rerun1")
     assert (other / "metrics.jsonl").read_bytes() == (directory / "metrics.jsonl").read_bytes()
+    (directory / "metrics.jsonl").write_bytes(b"")
+    refused = rlhf(*TINY, "kl.coef=0.1", cwd=tmp_path)
+    assert refused.returncode == 1 and "finished before" not in refused.stderr
+    assert "metrics.jsonl has 0 of 3 lines" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.slow
@@ -292,6 +297,10 @@ def test_a_sweep_from_the_command_line(tmp_path):
     more = rlhf("-m", *TINY, "kl.coef=0,0.1,0.2", "sweep=s", cwd=tmp_path)
     assert more.returncode == 0, more.stderr
     assert "2 finished before" in more.stderr
+    (tmp_path / "sweeps" / "s" / written["jobs"][0]["name"] / "samples.jsonl").unlink()
+    refused = rlhf("-m", *TINY, "kl.coef=0,0.1", "sweep=s", cwd=tmp_path)
+    assert refused.returncode == 1 and "1 finished before" in refused.stderr
+    assert "samples.jsonl is gone" in refused.stderr
 
 
 @pytest.mark.slow

@@ -122,8 +122,8 @@ def test_the_walk_saw_every_group():
     """Counted here, so that a group cannot drop out of sight."""
     seen = {file.rpartition("/")[0] for file in FILES}
     groups = (
-        "advantage algorithm best_of_n callbacks data evaluation experiment generation kl"
-        " kl/coef kl/controller kl/estimator kl/placement kl/reference"
+        "advantage algorithm best_of_n callbacks checkpoints data evaluation experiment"
+        " generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
     )
     groups += (
         " model optimizer paths ppo reward_model scorer sft tracking trainer trust_region"

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from rlhf.config.compose import compose, validate
+from rlhf.config.naming import run_hash
 from rlhf.config.schema import Config
 from rlhf.config.stages import ASIDE, ASIDE_KEYS, STAGES, decides, deciding_sections
 
@@ -40,11 +41,20 @@ def test_the_table_names_what_there_is():
         ("evaluation.every", True),
         ("best_of_n.samples", False),
         ("tracking.uri", False),
+        ("checkpoints.after_finish", False),
         ("study", False),
     ],
 )
 def test_decides(key, answer):
     assert decides(key) is answer
+
+
+def test_a_config_that_was_kept_before_there_were_checkpoints_is_valid():
+    """And is the same run: it decides nothing."""
+    whole = validate(compose([])).plain()
+    kept = {key: value for key, value in whole.items() if key != "checkpoints"}
+    assert validate(kept).plain() == whole
+    assert run_hash(kept) == run_hash(whole)
 
 
 def test_a_stage_is_decided_by_its_ancestors_too():

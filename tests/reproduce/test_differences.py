@@ -68,3 +68,10 @@ def test_only_stages_that_the_run_stood_on():
         Difference(kind="stage", name="reward_model", then="b", now="c")
     ]
     assert differences.stages({"data": "1"}, {"sft": "a"}) == []
+
+
+def test_a_run_that_went_on_under_others_says_so():
+    assert differences.legs({}) == differences.legs({"exact_resume": True, "legs": []}) == []
+    (only,) = differences.legs({"resumed_under_another": ["torch (2.9.1, then 2.10.0)"]})
+    assert (only.kind, only.name) == ("legs", "exact_resume=false")
+    assert (only.then, only.now) == ("torch (2.9.1, then 2.10.0)", "in one go")

@@ -4,7 +4,6 @@ import math
 from rlhf.rundir.files import (
     append_jsonl,
     flatten,
-    keep_until,
     plain_number,
     read_jsonl,
     write_bytes,
@@ -32,17 +31,12 @@ def test_numbers_json_does_not_know(tmp_path):
     assert read_json(tmp_path / "x.json") == {"a": "nan"}
 
 
-def test_a_line_cut_by_a_kill_is_not_read_and_later_iterations_are_dropped(tmp_path):
+def test_a_line_cut_by_a_kill_is_not_read(tmp_path):
     path = tmp_path / "m.jsonl"
     append_jsonl(path, [{"iteration": i, "x": i / 3} for i in range(4)])
     with path.open("a") as file:
         file.write('{"iteration": 4, "x"')
     assert [row["iteration"] for row in read_jsonl(path)] == [0, 1, 2, 3]
-    keep_until(path, 2)
-    whole = path.read_text()
-    append_jsonl(path, [{"iteration": 3, "x": 3 / 3}])
-    assert [row["iteration"] for row in read_jsonl(path)] == [0, 1, 2, 3]
-    assert whole == "".join(json.dumps({"iteration": i, "x": i / 3}) + "\n" for i in range(3))
 
 
 def test_line_separators_of_unicode_end_no_line(tmp_path):
@@ -50,8 +44,6 @@ def test_line_separators_of_unicode_end_no_line(tmp_path):
     rows = [{"iteration": 1, "response": "a\u2028b\x85c"}, {"iteration": 2, "response": "d"}]
     append_jsonl(path, rows)
     assert read_jsonl(path) == rows
-    keep_until(path, 1)
-    assert read_jsonl(path) == rows[:1]
 
 
 def test_flatten():

@@ -9,6 +9,7 @@ from rlhf.modules.base import StageModule, with_initial_lr
 from rlhf.rundir.errors import NonFinite
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.fit import fit
+from rlhf.stages.legs import starting_point
 from rlhf.tracking.base import NoTracker
 
 
@@ -121,4 +122,5 @@ def test_a_checkpoint_with_nan_of_an_older_version_is_passed_over(tmp_path, capl
         diverged = {"state_dict": {"w": torch.tensor([1.0, math.nan])}}
         AtomicCheckpointIO().save_checkpoint(diverged, bad)
     assert last_checkpoint(tmp_path) == good
-    assert f"{bad} is passed over: NaN or infinite are state_dict.w (1 entry)" in caplog.text
+    assert starting_point(tmp_path).path == good
+    assert f"{bad} is not used: NaN or infinite are state_dict.w (1 entry)" in caplog.text

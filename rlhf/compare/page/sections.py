@@ -11,7 +11,17 @@ from rlhf.compare.figures.vega import Spec
 from rlhf.compare.page.frontier import deciding, frontier, over
 from rlhf.compare.page.samples import side_by_side
 from rlhf.compare.page.section import Chart, Section, View
-from rlhf.compare.read import Crossing, Run, Search, named, revisions, series, shared, versions
+from rlhf.compare.read import (
+    Crossing,
+    Run,
+    Search,
+    inexact,
+    named,
+    revisions,
+    series,
+    shared,
+    versions,
+)
 from rlhf.compare.statistics import BUDGETS, RULES, Study
 from rlhf.compare.text import report, results, searches
 from rlhf.compare.text.settings import differs
@@ -182,6 +192,7 @@ def _differs(view: View) -> Section:
                 for stage, prints in study.fingerprints.items()
             ],
             "revisions": revisions(study.manifests),
+            "inexact": inexact(study.manifests),
             "versions": [(k, ", ".join(seen)) for k, seen in versions(study.manifests).items()],
             "again": report.again(study.directory),
         },

@@ -11,7 +11,16 @@ from rlhf.compare.read.curves import (
     series,
     value,
 )
-from rlhf.compare.read.runs import Run, fingerprints, load, manifests, revisions, shared, versions
+from rlhf.compare.read.runs import (
+    Run,
+    fingerprints,
+    inexact,
+    load,
+    manifests,
+    revisions,
+    shared,
+    versions,
+)
 from rlhf.compare.read.searches import Crossing, Level, Search, Trial, named
 
 __all__ = [
@@ -27,6 +36,7 @@ __all__ = [
     "final",
     "final_se",
     "fingerprints",
+    "inexact",
     "load",
     "manifests",
     "named",

@@ -145,7 +145,7 @@ def manifests(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def revisions(manifests: Sequence[dict[str, Any]]) -> list[str]:
     """Git revisions, those of a tree with changes marked."""
-    gits = [m["git"] for m in manifests if (m.get("git") or {}).get("revision")]
+    gits = [m["git"] for m in _legs(manifests) if (m.get("git") or {}).get("revision")]
     return sorted(
         {str(git["revision"])[:12] + (" with changes" if git.get("dirty") else "") for git in gits}
     )
@@ -153,9 +153,25 @@ def revisions(manifests: Sequence[dict[str, Any]]) -> list[str]:
 
 def versions(manifests: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
     """Package -> the versions that made the runs."""
-    used = [manifest.get("versions") or {} for manifest in manifests]
+    used = [leg.get("versions") or {} for leg in _legs(manifests)]
     packages = dict.fromkeys(package for versions in used for package in versions)
     return {p: sorted({str(versions[p]) for versions in used if p in versions}) for p in packages}
+
+
+def _legs(manifests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each run what made it: its manifest, and the legs of one that was cut."""
+    lists = [made["legs"] for made in manifests if isinstance(made.get("legs"), list)]
+    return [*manifests, *(leg for legs in lists for leg in legs if isinstance(leg, dict))]
+
+
+def inexact(manifests: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each run that was cut and went on under other packages, code or machine."""
+    return [
+        f"{made.get('name')} went on under another {'; '.join(map(str, differing))}:"
+        " its numbers may differ from those of a run that nobody stopped."
+        for made in manifests
+        if isinstance(differing := made.get("resumed_under_another"), list)
+    ]
 
 
 def shared(prints: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read import Run, revisions, shared
+from rlhf.compare.read import Run, inexact, revisions, shared
 from rlhf.compare.statistics import ABSENT, Study, order
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL, RUN_COLUMNS
@@ -92,7 +92,8 @@ def origins(study: Study) -> str:
     ]
     table, code = grid(["stage", "shared", "fingerprint"], lines), revisions(study.manifests)
     made_by = f"\n\nCode: revision {', '.join(code)}." if code else ""
-    return f"## Shared data and stages\n\n{table}{made_by}" if lines else ""
+    legs = "".join(f"\n\n{sentence}" for sentence in inexact(study.manifests))
+    return f"## Shared data and stages\n\n{table}{made_by}{legs}" if lines else ""
 
 
 def again(directory: Path) -> list[str]:

@@ -15,8 +15,9 @@ from rich.console import Console
 from rlhf.config.composition.composer import reason
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
+from rlhf.rundir.records import is_complete
 from rlhf.rundir.signals import unwinding
-from rlhf.rundir.status import is_finished, sweep_jobs
+from rlhf.rundir.status import sweep_jobs
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.live import following, stderr_console
@@ -52,7 +53,7 @@ class OnlyMissing(Launcher):
         job = self.jobs.get(overrides)
         if job is None:
             return True
-        new = job.name not in self.begun and not is_finished(job.directory)
+        new = job.name not in self.begun and not is_complete(job.directory)
         self.begun.add(job.name)
         return new
 
@@ -73,7 +74,7 @@ def hand_over(
     console = stderr_console()
     configs = [job.config for job in planned.jobs if job.config is not None]
     jobs = list(jobs_of(planned, directory).values())
-    missing = {job.name for job in jobs if not is_finished(job.directory)}
+    missing = {job.name for job in jobs if not is_complete(job.directory)}
     names = {job.name for job in jobs}
     with at_work(console, directory, missing):
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)

@@ -24,7 +24,8 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
-from rlhf.rundir.status import is_finished, read_status
+from rlhf.rundir.records import is_complete
+from rlhf.rundir.status import read_status
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
     at_once,
@@ -102,7 +103,7 @@ def run_sweep(
     code = None
     with owned(directory):
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
-        missing = [job for job in distinct.values() if not is_finished(job.directory)]
+        missing = [job for job in distinct.values() if not is_complete(job.directory)]
         threads = max(cfg.trainer.threads for cfg in configs)
         on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
         gpus = visible_gpus(os.environ) if on_gpu else ()

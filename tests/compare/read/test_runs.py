@@ -9,6 +9,7 @@ from rlhf.compare.read.runs import (
     fingerprints,
     gather,
     home,
+    inexact,
     load,
     load_run,
     manifests,
@@ -223,3 +224,21 @@ def test_what_an_older_config_could_not_say_is_no_difference(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text(config)
     assert differing([load_run(tmp_path / name) for name in configs]) == {}
+
+
+def test_all_legs_of_a_run_made_it():
+    legs = [
+        {"versions": {"torch": version}, "git": {"revision": letter * 40}}
+        for version, letter in (("2.9.1", "a"), ("2.10.0", "b"))
+    ]
+    made = {**legs[0], "legs": legs}
+    assert versions([made]) == {"torch": ["2.10.0", "2.9.1"]}
+    assert revisions([made]) == ["a" * 12, "b" * 12]
+    assert inexact([made, {**made, "exact_resume": True}]) == []
+    assert inexact([{"legs": 5, "resumed_under_another": 5}]) == [] == revisions([{"legs": 5}])
+    cut = {**made, "name": "run", "exact_resume": False}
+    cut["resumed_under_another"] = ["torch (2.9.1, then 2.10.0)"]
+    assert inexact([made, cut]) == [
+        "run went on under another torch (2.9.1, then 2.10.0): its numbers may differ from those of"
+        " a run that nobody stopped."
+    ]

@@ -1,0 +1,150 @@
+"""The rows that a run records iteration by iteration: a copy for its checkpoints, put back from
+there, and the digests by which a finished run is seen to be whole.
+
+No torch. Rows that lie after a checkpoint are no loss: a resumed run writes them again, the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlhf.rundir.files import write_bytes
+from rlhf.rundir.read import read_json
+from rlhf.rundir.status import is_finished
+
+METRICS, TIMINGS, SAMPLES, BY_PROMPT = FILES = (
+    "metrics.jsonl",
+    "timings.jsonl",
+    "samples.jsonl",
+    "by_prompt.jsonl",
+)
+RESULTS = ("best_of_n.json", "oracle.json")  # written once; where the run makes them
+EACH_ITERATION = (METRICS, TIMINGS)  # one row an iteration, 0 included
+
+
+def rows_of(data: bytes) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file; a line that a kill has cut, or that is none, is left out."""
+    rows = []
+    for line in data.split(b"\n")[:-1]:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        rows += [row] if isinstance(row, dict) and isinstance(row.get("iteration"), int) else []
+    return rows
+
+
+def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _contents(directory: Path) -> dict[str, bytes]:
+    return {name: _read(directory / name) for name in FILES}
+
+
+# --- in checkpoints
+
+
+def packed(directory: Path) -> dict[str, bytes]:
+    """The record files as they are now, compressed, by name."""
+    return {name: zlib.compress(data) for name, data in _contents(directory).items()}
+
+
+def unpacked(copy: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files that `packed` has a copy of."""
+    return {name: zlib.decompress(copy[name]) for name in FILES if name in copy}
+
+
+def put_back(directory: Path, kept: Mapping[str, bytes]) -> list[str]:
+    """Makes the record files what they were, so that later rows are dropped. Returns the names of
+    those that had lost or changed something."""
+    now = _contents(directory)
+    for name, then in kept.items():
+        if now[name] != then:
+            write_bytes(directory / name, then)
+    return [name for name, then in kept.items() if not now[name].startswith(then)]
+
+
+def without_evaluation(contents: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:
+    """The record files of a run that goes on past its last iteration, as if that had not been
+    evaluated. The row of iteration 0 is an evaluation and nothing else."""
+    rows = rows_of(contents[METRICS])
+    evaluated = rows[0].keys() - {"iteration"} if rows else set()
+    if not rows or rows[-1]["iteration"] != iteration or not evaluated & rows[-1].keys():
+        return dict(contents)
+    last = {key: value for key, value in rows[-1].items() if key not in evaluated}
+    kept = {METRICS: [*rows[:-1], last]}
+    for name in (SAMPLES, BY_PROMPT):
+        kept[name] = [r for r in rows_of(contents[name]) if r["iteration"] != iteration]
+    return {**contents, **{name: _lines(rows) for name, rows in kept.items()}}
+
+
+def cut_back(directory: Path, iteration: int, *, evaluated: bool = True) -> None:
+    """Drops the rows after `iteration`, where no copy says what they were; with `evaluated=False`
+    also the evaluation of that iteration."""
+    now = _contents(directory)
+    kept = {
+        name: _lines(row for row in rows_of(data) if row["iteration"] <= iteration)
+        for name, data in now.items()
+    }
+    put_back(directory, kept if evaluated else without_evaluation(kept, iteration))
+
+
+def missing_rows(directory: Path, iteration: int) -> dict[str, list[int]]:
+    """The iterations up to this one that a file does not have exactly once, of the files that have
+    one row for each."""
+    lacking = {}
+    for name in EACH_ITERATION:
+        there = [row["iteration"] for row in rows_of(_read(directory / name))]
+        lacking[name] = [i for i in range(iteration + 1) if there.count(i) != 1]
+    return {name: iterations for name, iterations in lacking.items() if iterations}
+
+
+def last_recorded(directory: Path) -> int:
+    """The highest iteration of the metrics; -1 where there are none."""
+    return max((row["iteration"] for row in rows_of(_read(directory / METRICS))), default=-1)
+
+
+# --- of a finished run
+
+
+def digests(directory: Path) -> dict[str, dict[str, Any]]:
+    """{"metrics.jsonl": {"rows": 61, "sha256": ...}, ...} of what the run recorded."""
+    there = [directory / name for name in (*FILES, *RESULTS)]
+    return {path.name: _digest(path.read_bytes()) for path in there if path.exists()}
+
+
+def _digest(data: bytes) -> dict[str, Any]:
+    return {"rows": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def losses(directory: Path) -> list[str]:
+    """What a finished run's records have lost since: `metrics.jsonl has 0 of 61 lines`. None of a
+    run of an older version, which did not note their digests."""
+    noted = read_json(directory / "manifest.json").get("records")
+    sentences = []
+    for name, then in noted.items() if isinstance(noted, dict) else ():
+        path = directory / name
+        now = _digest(path.read_bytes()) if path.is_file() else None
+        if now is None:
+            sentences.append(f"{name} is gone")
+        elif now != then:
+            lines = then.get("rows") if isinstance(then, dict) else None
+            short = lines is not None and lines != now["rows"]
+            words = f"has {now['rows']} of {lines} lines" if short else "is not what was written"
+            sentences.append(f"{name} {words}")
+    return sentences
+
+
+def is_complete(directory: Path) -> bool:
+    """True if the directory holds a run that ended by itself, with all that it recorded."""
+    return is_finished(directory) and not losses(directory)

@@ -1,0 +1,53 @@
+"""A finished run: its records noted, so that it is seen whether they are whole, and put back or
+refused where they are not."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rlhf.callbacks.checkpoint import AtomicCheckpointIO, choose, tidy
+from rlhf.rundir import records
+from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.files import flatten, write_json
+from rlhf.rundir.read import read_json
+
+log = logging.getLogger(__name__)
+
+
+def note_records(directory: Path) -> None:
+    """Writes the digests of all that the run recorded into its manifest."""
+    path = directory / "manifest.json"
+    write_json(path, {**read_json(path), "records": records.digests(directory)})
+
+
+def make_whole(directory: Path) -> None:
+    """Ends what a kill left undone after the run's end. Records that lost rows since are put back
+    from the last checkpoint, where it was kept.
+
+    Raises:
+        RunFailed: they cannot be.
+    """
+    if losses := records.losses(directory):
+        _put_back(directory)
+        if remaining := records.losses(directory):
+            raise RunFailed(
+                f"{directory} was finished, but since then its records were damaged:"
+                f" {'; '.join(remaining)}. Nothing was changed. rerun=true makes the same run again"
+                " beside it; without its summary.json the same command makes it again in its place"
+            )
+        log.warning(
+            "%s: %s; put back from the last checkpoint's copy", directory, "; ".join(losses)
+        )
+    kept = flatten(read_json(directory / "manifest.json").get("config") or {})
+    wish = kept.get("checkpoints.after_finish")  # None: of an older version, which kept two
+    if wish is not None and (directory / "checkpoints").exists():
+        tidy(directory, str(wish))
+
+
+def _put_back(directory: Path) -> None:
+    last = choose(directory).path
+    copy = AtomicCheckpointIO().load_checkpoint(last, "cpu").get("records") if last else None
+    if copy:
+        packed = {name: data.numpy().tobytes() for name, data in copy.items()}
+        records.put_back(directory, records.unpacked(packed))

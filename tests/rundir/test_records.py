@@ -1,0 +1,129 @@
+import json
+import zlib
+
+import pytest
+
+from rlhf.rundir import records
+from rlhf.rundir.files import append_jsonl, read_jsonl, write_json
+
+
+def iterations(path):
+    return [row["iteration"] for row in read_jsonl(path)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Iterations 0 to 4, evaluated at 0, 2 and 4."""
+    for i in range(5):
+        evaluation = {"eval/kl": i / 3} if i % 2 == 0 else {}
+        training = {"loss": 1 / (i + 1)} if i else {}
+        append_jsonl(tmp_path / "metrics.jsonl", [{"iteration": i, **training, **evaluation}])
+        append_jsonl(tmp_path / "timings.jsonl", [{"iteration": i, "seconds": 1.0}])
+        if evaluation:
+            samples = [{"iteration": i, "response": r} for r in ("a\u2028b\x85", "c")]
+            append_jsonl(tmp_path / "samples.jsonl", samples)
+            append_jsonl(tmp_path / "by_prompt.jsonl", [{"iteration": i, "x": [i]}])
+    return tmp_path
+
+
+def content(directory):
+    return {name: (directory / name).read_bytes() for name in records.FILES}
+
+
+def test_rows_after_the_copy_are_dropped_and_no_loss(run):
+    kept, before = records.unpacked(records.packed(run)), content(run)
+    for name in records.FILES:
+        append_jsonl(run / name, [{"iteration": 5}])
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 6, "lo')
+    assert records.put_back(run, kept) == []
+    assert content(run) == before
+
+
+@pytest.mark.parametrize("name", records.FILES)
+@pytest.mark.parametrize("damage", ["empty", "gone", "row", "changed", "garbage"])
+def test_whatever_a_file_lost_is_put_back_and_said(run, name, damage):
+    kept, before, path = records.unpacked(records.packed(run)), content(run), run / name
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "row": b"".join(lines[:1] + lines[2:]),
+                "changed": path.read_bytes().replace(b": 2", b": 7"),
+                "garbage": b"".join([*lines[:1], b"\xff\x00\n", *lines[1:]]),
+            }[damage]
+        )
+    assert records.put_back(run, kept) == [name]
+    assert content(run) == before
+
+
+def test_a_copy_names_no_other_file():
+    assert records.unpacked({"../x": zlib.compress(b"x"), "config.yaml": b""}) == {}
+
+
+def test_rows_are_cut_back_where_there_is_no_copy(run):
+    """A line that a kill has cut, or that is none, goes too; a file that is not there stays so."""
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b'\xff\n{"iteration": 4, "x"')
+    (run / "by_prompt.jsonl").unlink()
+    records.cut_back(run, 2)
+    assert iterations(run / "metrics.jsonl") == [0, 1, 2]
+    assert iterations(run / "samples.jsonl") == [0, 0, 2, 2]
+    assert not (run / "by_prompt.jsonl").exists()
+    text = (run / "metrics.jsonl").read_text()
+    assert text.splitlines()[1] == json.dumps({"iteration": 1, "loss": 0.5})
+    records.cut_back(run, -1)
+    assert (run / "metrics.jsonl").read_bytes() == b""
+
+
+def test_missing_rows(run):
+    assert records.missing_rows(run, 4) == {}
+    (run / "metrics.jsonl").unlink()
+    append_jsonl(run / "metrics.jsonl", [{"iteration": i} for i in (0, 2, 2, 4)])
+    assert records.missing_rows(run, 4) == {"metrics.jsonl": [1, 2, 3]}
+    assert records.missing_rows(run, 5) == {"metrics.jsonl": [1, 2, 3, 5], "timings.jsonl": [5]}
+    assert records.last_recorded(run) == 4 and records.last_recorded(run / "none") == -1
+
+
+def test_an_evaluation_that_a_longer_run_would_not_have_is_dropped(run):
+    kept = content(run)
+    assert records.without_evaluation(kept, 3) == kept
+    records.cut_back(run, 4, evaluated=False)
+    assert read_jsonl(run / "metrics.jsonl")[-1] == {"iteration": 4, "loss": 0.2}
+    assert iterations(run / "samples.jsonl") == [0, 0, 2, 2]
+    assert iterations(run / "by_prompt.jsonl") == [0, 2]
+    assert iterations(run / "timings.jsonl") == [0, 1, 2, 3, 4]
+    once = content(run)
+    assert records.without_evaluation(kept, 4) == once == records.without_evaluation(once, 4)
+
+
+def test_a_finished_run_is_complete_while_its_records_are_what_was_written(run):
+    write_json(run / "oracle.json", {"beta": 1})
+    write_json(run / "manifest.json", {"records": records.digests(run)})
+    assert not records.is_complete(run)
+    write_json(run / "summary.json", {"status": "finished"})
+    assert records.losses(run) == [] and records.is_complete(run)
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:2]))
+    (run / "samples.jsonl").unlink()
+    write_json(run / "oracle.json", {"beta": 2})
+    assert records.losses(run) == [
+        "metrics.jsonl has 2 of 5 lines",
+        "samples.jsonl is gone",
+        "oracle.json is not what was written",
+    ]
+    assert not records.is_complete(run)
+
+
+@pytest.mark.parametrize("noted", [{}, {"records": None}, {"records": []}])
+def test_a_run_of_an_older_version_noted_no_digests(run, noted):
+    write_json(run / "manifest.json", noted)
+    assert records.losses(run) == []
+
+
+def test_an_odd_manifest_is_no_traceback(run):
+    write_json(run / "manifest.json", {"records": {"metrics.jsonl": 5, "none.jsonl": "x"}})
+    assert records.losses(run) == ["metrics.jsonl is not what was written", "none.jsonl is gone"]

@@ -1,0 +1,156 @@
+"""A longer run goes on from a shorter one: the same bytes as one from the beginning, or none of
+it."""
+
+import signal
+
+import pytest
+
+from rlhf.rundir.errors import Stopped
+from rlhf.rundir.files import write_json
+from rlhf.rundir.read import read_json
+from rlhf.runs import longer
+from tests.conftest import SMALL
+
+FILES = ("metrics.jsonl", "samples.jsonl", "by_prompt.jsonl")
+KEEP = "checkpoints.after_finish=last"
+STEADY = "ppo.lr_warmup=0"
+
+
+@pytest.fixture
+def at(artifacts, tmp_path):
+    """at(folder, *overrides) -> (directory, summary): a run where its name puts it."""
+
+    def go(folder, *overrides):
+        from rlhf.config.compose import compose, validate
+        from rlhf.runs.execute import directory_of
+        from rlhf.runs.run import run
+
+        places = [f"paths.artifacts={artifacts}", f"paths.outputs={tmp_path / folder}"]
+        cfg = validate(compose([*SMALL, *places, *overrides]))
+        directory = directory_of(cfg)
+        return directory, run(cfg, directory=directory)
+
+    return go
+
+
+def began(directory):
+    """The iteration that the directory's last leg went on from."""
+    return read_json(directory / "manifest.json")["legs"][-1]["from_iteration"]
+
+
+SCHEDULE = [STEADY, "kl/controller=linear", "kl.controller.final=0.5"]
+STATE = [STEADY, "kl/controller=pid", "kl.controller.target=0.05", "kl/reference=ema"]
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        pytest.param([STEADY], [STEADY], id="constant"),
+        pytest.param(
+            ["ppo.lr_warmup=0.25"],
+            ["ppo.lr_warmup=0.125"],
+            id="as long a warm-up",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            SCHEDULE,
+            [*SCHEDULE, "kl.controller.iterations=3"],
+            id="the schedule's own length",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(STATE, STATE, id="everything with state", marks=pytest.mark.slow),
+    ],
+)
+def test_longer_is_bitwise_an_uninterrupted_run(at, caplog, short, long):
+    """From 3 iterations to 6. The last one of the short run was evaluated, as all last ones are; of
+    the long run it is no evaluation."""
+    first, summary = at("one", *short, KEEP, "ppo.iterations=3")
+    caplog.clear()
+    second, gone_on = at("one", *long, "ppo.iterations=6")
+    whole, afresh = at("two", *long, "ppo.iterations=6")
+    assert (began(second), began(whole)) == (3, 0)
+    assert gone_on["policy_sha256"] == afresh["policy_sha256"] != summary["policy_sha256"]
+    for name in FILES:
+        assert (second / name).read_bytes() == (whole / name).read_bytes()
+    assert any(m.startswith(f"goes on from iteration 3 of {first},") for m in caplog.messages)
+    legs = read_json(second / "manifest.json")["legs"]
+    assert [(leg.get("run"), leg["from_iteration"]) for leg in legs] == [(first.name, 0), (None, 3)]
+    assert gone_on["exact_resume"] and len((first / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_a_begun_run_is_gone_on_with_too_at_any_length(at, stop_at):
+    stop_at("ppo", 2, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        at("one", STEADY, "ppo.iterations=6")
+    longest, _ = at("one", STEADY, "ppo.iterations=8")
+    shorter, one = at("one", STEADY, "ppo.iterations=3")
+    assert began(longest) == began(shorter) == 2
+    whole, two = at("two", STEADY, "ppo.iterations=3")
+    assert one["policy_sha256"] == two["policy_sha256"]
+    assert (shorter / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_where_the_numbers_would_be_others_it_begins_anew_and_says_why(at, caplog):
+    """The default warm-up is a quarter of the run; and nothing was kept."""
+    short, _ = at("one", "ppo.iterations=2")
+    long, _ = at("one", "ppo.iterations=4")
+    assert began(long) == 0
+    (message,) = [m for m in caplog.messages if m.startswith("begins anew")]
+    assert str(short) in message and "ppo.lr_warmup=0.125 is as long a warm-up" in message
+    assert "it has no checkpoint before iteration 4 (checkpoints.after_finish=last keeps" in message
+
+
+def flat(iterations, **more):
+    """16 responses in minibatches of 8, two inner epochs: 4 steps an iteration."""
+    return {
+        "ppo.iterations": iterations,
+        "ppo.rollout_size": 16,
+        "ppo.minibatch_size": 8,
+        "ppo.inner_epochs": 2,
+        "ppo.lr_schedule": "constant",
+        "ppo.lr_warmup": 0.0,
+        **{key.replace("__", "."): value for key, value in more.items()},
+    }
+
+
+def test_what_makes_the_first_steps_other_ones():
+    assert longer.obstacle(flat(6), flat(3)) == ""
+    assert longer.obstacle(flat(6, ppo__lr_warmup=0.125), flat(3, ppo__lr_warmup=0.25)) == ""
+    # 4 and 3 steps of 24 and 12: to the next step is the same
+    assert longer.warm(flat(6, ppo__lr_warmup=0.16)) == 4
+    assert longer.obstacle(flat(6, ppo__lr_warmup=0.13), flat(3, ppo__lr_warmup=0.25)) == ""
+    warmed = longer.obstacle(flat(6, ppo__lr_warmup=0.25), flat(3, ppo__lr_warmup=0.25))
+    assert "ppo.lr_warmup=0.125 is as long a warm-up" in warmed
+    falling = flat(6, ppo__lr_schedule="cosine")
+    assert longer.obstacle(falling, flat(3, ppo__lr_schedule="cosine")).startswith(
+        "ppo.lr_schedule=cosine falls over the whole run"
+    )
+    schedules = [flat(n, kl__controller__iterations=n) for n in (6, 3)]
+    assert longer.obstacle(*schedules).startswith(
+        "kl.controller.iterations is 6 here and 3 there, so the KL coefficients are other ones:"
+        " kl.controller.iterations=3 goes on"
+    )
+    own = [flat(n, kl__controller__iterations=2) for n in (6, 3)]
+    assert longer.obstacle(*own) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", ["checkpoints.take_over=false", "rerun=true", "kl.coef=0.06"])
+def test_what_is_asked_for_from_the_beginning_or_is_another_run_begins_there(at, own):
+    at("one", STEADY, KEEP, "ppo.iterations=2")
+    long, _ = at("one", STEADY, "ppo.iterations=3", own)
+    assert began(long) == 0
+
+
+def test_other_data_or_stages_are_another_run(at):
+    short, _ = at("one", STEADY, KEEP, "ppo.iterations=2")
+    made = read_json(short / "manifest.json")
+    prints, plain = made["fingerprints"], dict(made["config"])
+    plain["ppo"] = {**plain["ppo"], "iterations": 3}
+    beside = short.with_name(f"{short.name[:-8]}00000000")
+    assert list(longer.alike(beside, plain, prints)) == [short]
+    assert list(longer.alike(beside, plain, {**prints, "sft": "other"})) == []
+    assert list(longer.alike(beside, made["config"], prints)) == []  # of the same length
+    write_json(short / "manifest.json", {**made, "hash_version": 1})
+    assert list(longer.alike(beside, plain, prints)) == []

@@ -1,0 +1,168 @@
+"""Damage between two commands: it is said, nothing is lost in silence, and the numbers are those of
+a run that nobody touched."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from rlhf.callbacks.checkpoint import checkpoint_path
+from rlhf.rundir.errors import RunFailed, Stopped
+from rlhf.rundir.files import read_jsonl, write_json
+from rlhf.rundir.read import read_json
+from rlhf.rundir.records import FILES
+from rlhf.stages import manifest
+from rlhf.stages.legs import FILE as LEGS
+
+FIRST = Path(__file__).parents[1] / "stages" / "golden" / "first"
+KEEP = "checkpoints.after_finish=last"
+# all of them but the times
+SAME = ("metrics.jsonl", "samples.jsonl", "by_prompt.jsonl")
+
+
+@pytest.fixture
+def cut(run_in, stop_at, tmp_path):
+    """A run that was stopped at iteration 3 of 4."""
+    stop_at("ppo", 3, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        run_in(tmp_path / "cut")
+    return tmp_path / "cut"
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def contents(directory):
+    return {name: (directory / name).read_bytes() for name in SAME}
+
+
+def test_all_checkpoints_damaged_is_said_and_begins_again(run_in, cut, tmp_path, caplog):
+    whole = run_in(tmp_path / "whole")
+    for path in (cut / "checkpoints").glob("*.ckpt"):
+        flip(path)
+    caplog.clear()
+    again = run_in(cut)
+    assert again["policy_sha256"] == whole["policy_sha256"]
+    assert contents(cut) == contents(tmp_path / "whole")
+    named = [m for m in caplog.messages if "is not used" in m]
+    assert [checkpoint_path(cut, i).name in m for i, m in zip((3, 2), named, strict=True)]
+    assert any(
+        m.startswith(f"{cut} begins again at iteration 0") and "1 to 3 are made again" in m
+        for m in caplog.messages
+    )
+    last = read_json(cut / "manifest.json")["legs"][-1]
+    assert last["from_iteration"] == 0 and len(last["refused"]) == 2 and again["exact_resume"]
+
+
+def test_records_that_were_lost_before_a_resume_are_put_back(run_in, cut, tmp_path, caplog):
+    run_in(tmp_path / "whole")
+    lines = (cut / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (cut / "metrics.jsonl").write_bytes(b"".join([lines[0], b"\x00\x00\n", *lines[2:]]))
+    (cut / "samples.jsonl").write_bytes(b"")
+    (cut / "by_prompt.jsonl").unlink()
+    run_in(cut)
+    assert contents(cut) == contents(tmp_path / "whole")
+    assert len(read_jsonl(cut / "timings.jsonl")) == 5
+    (message,) = [m for m in caplog.messages if "had lost or changed rows" in m]
+    assert message.startswith(f"{cut}: metrics.jsonl and samples.jsonl and by_prompt.jsonl had")
+
+
+@pytest.mark.parametrize(
+    "name", [FILES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FILES[1:])]
+)
+def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
+    directory = tmp_path / "run"
+    summary, rows = run_in(directory), (directory / name).read_bytes()
+    (directory / name).write_bytes(rows.partition(b"\n")[2])
+    with pytest.raises(RunFailed) as error:
+        run_in(directory)
+    lines = rows.count(b"\n")
+    assert f"{name} has {lines - 1} of {lines} lines" in str(error.value)
+    assert "rerun=true" in str(error.value) and "summary.json" in str(error.value)
+    assert read_json(directory / "summary.json") == summary
+    (directory / "summary.json").unlink()
+    assert run_in(directory)["policy_sha256"] == summary["policy_sha256"]
+    assert len(read_jsonl(directory / name)) == lines
+
+
+def test_a_finished_run_that_kept_its_checkpoint_gets_its_records_back(run_in, tmp_path, caplog):
+    directory = tmp_path / "run"
+    summary, before = run_in(directory, KEEP), contents(directory)
+    assert [p.name for p in sorted((directory / "checkpoints").iterdir())] == [
+        "iteration-000004.ckpt",
+        "iteration-000004.sha256",
+    ]
+    for name in SAME:
+        (directory / name).write_bytes(b"")
+    assert run_in(directory) == summary
+    assert contents(directory) == before
+    assert "put back from the last checkpoint" in caplog.messages[-1]
+    assert checkpoint_path(directory, 4).exists()  # the wish of the run, not of this command
+
+
+def test_a_kill_before_the_checkpoints_were_cleared_is_made_up_for(run_in, tmp_path):
+    directory = tmp_path / "run"
+    run_in(directory, KEEP)
+    written = read_json(directory / "manifest.json")
+    written["config"]["checkpoints"]["after_finish"] = "none"
+    write_json(directory / "manifest.json", written)
+    run_in(directory)
+    assert not (directory / "checkpoints").exists()
+    # a run of an older version made no such wish
+    (directory / "checkpoints").mkdir()
+    del written["config"]["checkpoints"]
+    write_json(directory / "manifest.json", written)
+    run_in(directory)
+    assert (directory / "checkpoints").exists()
+
+
+def test_a_leg_under_another_revision_is_said_and_kept(run_in, cut, monkeypatch, caplog):
+    first = read_json(cut / "manifest.json")
+    monkeypatch.setattr(manifest, "git", lambda: {"revision": "c" * 40, "dirty": False})
+    summary, made = run_in(cut), read_json(cut / "manifest.json")
+    assert made["git"] == first["git"] and len(made["legs"]) == 2
+    assert made["exact_resume"] is False and summary["exact_resume"] is False
+    assert [leg["from_iteration"] for leg in made["legs"]] == [0, 3]
+    assert made["legs"] == read_json(cut / LEGS)["legs"]
+    assert sum("goes on from iteration 3 under another code rev" in m for m in caplog.messages) == 1
+    assert any(w.startswith("it was cut and went on under another") for w in summary["warnings"])
+
+
+def test_a_stage_of_other_packages_is_taken_and_said(run_in, tmp_path, caplog):
+    store = f"paths.artifacts={tmp_path / 'artifacts'}"
+    summary = run_in(tmp_path / "sft", store, "stage=sft")
+    path = tmp_path / "artifacts" / "sft" / summary["fingerprints"]["sft"] / "manifest.json"
+    made = read_json(path)
+    assert made["exact_resume"] is True and [leg["from_iteration"] for leg in made["legs"]] == [0]
+    assert summary["exact_resume"] is True
+    versions = {**made["versions"], "torch": "2.4.0", "mlflow": "1.0"}
+    write_json(path, {**made, "versions": versions})
+    run_in(tmp_path / "run", store, "scorer=gold", "ppo.value_init=policy")
+    (message,) = [m for m in caplog.messages if "is taken as it is" in m]
+    assert f"was made with torch 2.4.0 (now {manifest.versions()['torch']}):" in message
+    noted = read_json(tmp_path / "run" / "manifest.json")["parents_made_with"]
+    assert noted["sft"]["versions"]["torch"] == "2.4.0"
+
+
+def test_a_checkpoint_of_the_first_format_is_gone_on_from(run_in, stop_at, tmp_path):
+    """A file of the format before there were numbers of formats: its weights replace those of the
+    run, which ends as any other."""
+    own = ["model.hidden_size=4", "kl/controller=pid", "kl.controller.target=0.05"]
+    directory = tmp_path / "run"
+    stop_at("ppo", 2, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        run_in(directory, *own)
+    shutil.rmtree(directory / "checkpoints")
+    (directory / "checkpoints").mkdir()
+    for path in FIRST.iterdir():
+        at = directory / "checkpoints" if path.stem.startswith("iteration") else directory
+        shutil.copy(path, at / path.name)
+    summary = run_in(directory, *own)
+    assert summary["iterations"] == 4
+    made = [read_jsonl(place / "metrics.jsonl") for place in (FIRST, directory)]
+    assert made[1][:3] == made[0] and [row["iteration"] for row in made[1]] == [0, 1, 2, 3, 4]
+    assert read_json(directory / "manifest.json")["legs"][-1]["from_iteration"] == 2
