@@ -61,7 +61,10 @@ STAGES = {
 
 # Sections that say where a run lies, who watches it and what is measured beside it, not what
 # comes out; and settings of other sections that do not either.
-ASIDE = ("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra")
+ASIDE = (
+    *("paths", "tracking", "callbacks", "best_of_n", "study", "sweep", "rerun", "hydra"),
+    *("time_limit", "requeue"),
+)
 ASIDE_KEYS = (
     *(f"{stage.name}.{key}" for stage in STAGES.values() for key in stage.bookkeeping),
     "evaluation.samples",

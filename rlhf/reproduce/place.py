@@ -95,6 +95,8 @@ def moved(job: Job, place: Place) -> Config:
             "paths": paths,
             "sweep": None,
             "rerun": False,
+            "time_limit": None,
+            "requeue": False,
             "tracking": {"_target_": "rlhf.tracking.base.NoTracker"},
         }
     )

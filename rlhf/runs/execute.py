@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
+from rlhf.rundir.streams import spare
+from rlhf.runs.cluster import several
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,10 +39,20 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         DataError: the data is.
         ModelError: the model cannot be used with it.
     """
+    _check_alone()
     from rlhf.runs import run as pipeline
 
     cfg = config if isinstance(config, Config) else validate(config)
     return pipeline.run(cfg, directory=directory_of(cfg))
+
+
+def _check_alone() -> None:
+    """
+    Raises:
+        ConfigError: this process is one of several that would do the same.
+    """
+    if reason := several(os.environ):
+        raise ConfigError([reason])
 
 
 def directory_of(cfg: Config) -> Path:
@@ -56,7 +69,10 @@ def execute(
         log: where a traceback goes; None: to stderr, which is the log.
         loaded: the config's data, where it was read before.
     """
+    if log is not None:
+        spare(log)
     try:
+        _check_alone()
         from rlhf.runs.run import run as pipeline
 
         pipeline(cfg, directory=directory, loaded=loaded)

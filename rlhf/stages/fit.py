@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
@@ -16,6 +17,8 @@ from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import NonFinite
 from rlhf.tracking.base import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def quiet_lightning() -> None:
@@ -46,6 +49,7 @@ def fit(
 ) -> None:
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then."""
     quiet_lightning()
+    _drop_slurms(directory)
     resume = last_checkpoint(directory)
     trainer = pl.Trainer(
         accelerator=settings.accelerator,
@@ -60,7 +64,7 @@ def fit(
             ),
             *callbacks,
         ],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
@@ -69,6 +73,7 @@ def fit(
         default_root_dir=str(directory),
         use_distributed_sampler=False,
     )
+    _leave_signals(trainer)
     try:
         trainer.fit(
             module, batches, ckpt_path=None if resume is None else str(resume), weights_only=True
@@ -77,3 +82,16 @@ def fit(
         last = last_checkpoint(directory)
         start = "begins anew" if last is None else f"goes on from {last}"
         raise NonFinite(f"{error}. Nothing of it is saved; the same command {start}") from error
+
+
+def _leave_signals(trainer: pl.Trainer) -> None:
+    """No handlers of Lightning's: they are the run's and the Recorder's."""
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def _drop_slurms(directory: Path) -> None:
+    """Under Slurm, older versions let Lightning save in the middle of an iteration. No run goes on
+    from such a file, but Lightning would, where there is no checkpoint yet."""
+    for path in directory.glob("hpc_ckpt_*"):
+        log.warning("%s is removed: an older version saved it in mid-iteration", path)
+        path.unlink(missing_ok=True)

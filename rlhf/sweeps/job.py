@@ -15,11 +15,12 @@ from rlhf.config.schema import Config
 from rlhf.rundir import status
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import last_lines, read_json
+from rlhf.rundir.signals import STOPPING
 
 State = status.State | Literal["finished before"]  # under an earlier command
 GOOD = ("finished", "finished before")
 BAD = ("failed", "time limit", "stopped")
-STOP_CODES = (130, 143, -signal.SIGTERM, -signal.SIGINT)
+STOP_CODES = (130, 143, *(-getattr(signal, name, 0) for name in STOPPING))
 
 
 @dataclass(frozen=True, kw_only=True)
