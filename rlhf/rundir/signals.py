@@ -4,6 +4,7 @@ time limit."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -96,6 +97,16 @@ def leave_at_once() -> None:
 
     _take(STOPPING, leave)
     _ours.append(leave)
+    atexit.register(_ignore)  # the last thing to be done, as it is the first that was registered
+
+
+def _ignore() -> None:
+    """While Python takes itself down there are no handlers: a signal would change the exit code of
+    a command that has ended."""
+    if threading.current_thread() is threading.main_thread():
+        for name in STOPPING:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 @contextmanager

@@ -76,5 +76,5 @@ def requeue(environment: Mapping[str, str], signals: Collection[int]) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return again.format(error)
     if done.returncode:
-        return again.format(f"{' '.join(done.stderr.split())} exit {done.returncode}".strip())
+        return again.format(f"exit {done.returncode}: {' '.join(done.stderr.split())}")
     return f"job {job} is queued again"

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from rlhf.config.compose import compose, validate
-from rlhf.sweeps.launchers.prepare import at_once, least_used, preloads, seconds_of, visible_gpus
+from rlhf.sweeps.launchers.prepare import at_once, least_used, preloads, visible_gpus
 
 
 def test_the_server_imports_what_the_jobs_need(monkeypatch):
@@ -49,17 +49,3 @@ def test_the_gpu_with_the_fewest_jobs():
     assert least_used(("0", "1"), ["0"]) == "1"
     assert least_used(("0", "1"), ["1", "0", "1"]) == "0"
     assert least_used((), [None]) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [(None, None), (30, 1800), ("90s", 90), ("1h30m", 5400), ("0.5d", 43200), ("2 H", 7200)],
-)
-def test_durations(text, seconds):
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["soon", "5 weeks", "-3m", "", "0", "1:30"])
-def test_no_durations(text):
-    with pytest.raises(ValueError, match="duration"):
-        seconds_of(text)
