@@ -41,6 +41,7 @@ def test_the_table_names_what_there_is():
         ("best_of_n.samples", False),
         ("tracking.uri", False),
         ("study", False),
+        ("time_limit", False),
     ],
 )
 def test_decides(key, answer):
