@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from rlhf.rundir.signals import YIELDING, exit_code_of, noted
@@ -23,6 +23,7 @@ STARTERS = (
 )
 WAITS = 60.0  # seconds for an answer of Slurm
 STOPPED = exit_code_of(signal.SIGTERM)
+T = TypeVar("T")
 
 
 def several(environment: Mapping[str, str]) -> str | None:
@@ -43,25 +44,23 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"\d{1,9}", text) else None
 
 
-T = TypeVar("T")
-
-
 def queue_again(wanted: bool, code: T) -> T:
     """Has Slurm queue the job again if that is wanted and a warning of its end stopped the command,
     whose exit code is returned as it is."""
-    if wanted and code == STOPPED and (sentence := requeue(os.environ, noted)):
+    if wanted and code == STOPPED and noted and (sentence := requeue(os.environ, noted[0])):
         print(sentence, file=sys.stderr, flush=True)
     return code
 
 
-def requeue(environment: Mapping[str, str], signals: Collection[int]) -> str:
-    """Asks Slurm, once, to queue this job again, if one of these signals was a warning of its end
-    (SIGUSR1, SIGUSR2, or the run's own time limit); a sentence on what came of it, empty if none
-    was. Not after SIGTERM: scancel sends it, and Slurm itself requeues those that it preempts.
+def requeue(environment: Mapping[str, str], number: int) -> str:
+    """Asks Slurm, once, to queue this job again, if the signal that stopped it was a warning of its
+    end (SIGUSR1, SIGUSR2, or the alarm of the run's own time limit). Returns a sentence on what
+    came of it, empty if it was not asked: scancel sends SIGTERM, and jobs that Slurm preempts it
+    requeues itself.
 
     Slurm ends the job while it answers: everything must be saved by now.
     """
-    if not {*signals} & {getattr(signal, name) for name in YIELDING if hasattr(signal, name)}:
+    if number not in (getattr(signal, name, None) for name in YIELDING):
         return ""
     job = environment.get("SLURM_JOB_ID", "")
     if array := environment.get("SLURM_ARRAY_JOB_ID"):

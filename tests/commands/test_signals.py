@@ -125,15 +125,34 @@ def test_a_run_goes_on_when_nobody_reads_it(tmp_path):
     assert "Traceback" not in log and str(status.parent.relative_to(tmp_path)) in log
 
 
-@pytest.mark.slow
-def test_a_slurm_job_that_is_warned_saves_and_is_queued_again(tmp_path):
-    """The next job finds its directory, and ends as a run that nobody warned."""
-    calls, fake = tmp_path / "calls", tmp_path / "bin" / "scontrol"
+@pytest.fixture
+def slurm(tmp_path):
+    """The environment of a Slurm job whose scontrol writes its calls down in `calls`."""
+    fake = tmp_path / "bin" / "scontrol"
     fake.parent.mkdir()
-    fake.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n')
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path / "calls"}\n')
     fake.chmod(0o755)
     path = f"{fake.parent}{os.pathsep}{os.environ['PATH']}"
-    slurm = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "PATH": path}
+    return {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "PATH": path}
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_warned_is_queued_again_once(tmp_path, slurm):
+    words = ["-m", *TINY, "ppo.iterations=100000", "seed=0,1", "hydra.launcher.jobs=2", "sweep=s"]
+    process = start(*words, "requeue=true", cwd=tmp_path, **slurm)
+    wait_until(lambda: len([*tmp_path.glob("sweeps/s/*/checkpoints/*.sha256")]) >= 2, process)
+    process.send_signal(signal.SIGUSR1)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143 and errors.endswith("\njob 77 is queued again\n")
+    assert (tmp_path / "calls").read_text() == "requeue 77\n"
+    states = [read_status(path.parent) for path in tmp_path.glob("sweeps/s/*/status.json")]
+    assert [status["state"] for status in states] == ["stopped", "stopped"]
+
+
+@pytest.mark.slow
+def test_a_slurm_job_that_is_warned_saves_and_is_queued_again(tmp_path, slurm):
+    """The next job finds its directory, and ends as a run that nobody warned."""
+    calls = tmp_path / "calls"
     words = [*TINY, "ppo.iterations=40", "evaluation.every=40"]
     metrics = {}
     for name, warned in (("cut", True), ("whole", False)):

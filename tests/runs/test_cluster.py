@@ -56,7 +56,7 @@ ARRAY = {"SLURM_JOB_ID": "81", "SLURM_ARRAY_JOB_ID": "80", "SLURM_ARRAY_TASK_ID"
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM])
 def test_a_warned_job_is_queued_again_once(scontrol, environment, job, number):
     calls = scontrol()
-    assert requeue(environment, [number, signal.SIGTERM]) == f"job {job} is queued again"
+    assert requeue(environment, number) == f"job {job} is queued again"
     assert calls.read_text() == f"requeue {job}\n"
 
 
@@ -64,37 +64,38 @@ def test_a_warned_job_is_queued_again_once(scontrol, environment, job, number):
 def test_a_job_that_somebody_ended_is_not(scontrol, number):
     """scancel sends SIGTERM."""
     calls = scontrol()
-    assert requeue(SLURM, [number]) == "" and not calls.exists()
+    assert requeue(SLURM, number) == "" and not calls.exists()
 
 
 def test_why_it_is_not_queued_again_is_a_sentence(scontrol, monkeypatch, tmp_path):
     scontrol(1)
-    assert requeue(SLURM, [signal.SIGUSR1]) == (
+    assert requeue(SLURM, signal.SIGUSR1) == (
         "the job is not queued again (exit 1: not yours): scontrol requeue 77, or the same command"
     )
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    sentence = requeue(SLURM, [signal.SIGUSR1])
+    sentence = requeue(SLURM, signal.SIGUSR1)
     assert sentence.startswith("the job is not queued again ([Errno 2] No such file or directory")
     for environment in ({}, {"SLURM_JOB_ID": "7; rm"}):
-        assert "this is no Slurm job" in requeue(environment, [signal.SIGUSR1])
+        assert "this is no Slurm job" in requeue(environment, signal.SIGUSR1)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "code", "asked"),
+    ("wanted", "code", "signals", "asked"),
     [
-        (True, 143, True),
-        (False, 143, False),
-        (True, 0, False),
-        (True, 1, False),
-        (True, 130, False),
+        (True, 143, [signal.SIGUSR1, signal.SIGTERM], True),
+        (True, 143, [signal.SIGTERM, signal.SIGUSR1], False),
+        (False, 143, [signal.SIGUSR1], False),
+        (True, 0, [signal.SIGUSR1], False),
+        (True, 1, [signal.SIGUSR1], False),
+        (True, 130, [signal.SIGINT], False),
     ],
 )
 def test_only_a_stopped_command_that_wants_it_asks(
-    scontrol, monkeypatch, capsys, wanted, code, asked
+    scontrol, monkeypatch, capsys, wanted, code, signals, asked
 ):
     calls = scontrol()
     monkeypatch.setenv("SLURM_JOB_ID", "77")
-    monkeypatch.setattr("rlhf.runs.cluster.noted", [signal.SIGUSR1])
+    monkeypatch.setattr("rlhf.runs.cluster.noted", signals)
     assert queue_again(wanted, code) == code
     assert calls.exists() is asked
     assert capsys.readouterr().err == ("job 77 is queued again\n" if asked else "")
