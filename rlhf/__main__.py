@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rlhf import commands
+from rlhf.rundir.signals import leave_at_once
+from rlhf.rundir.streams import lost, secure
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,5 +29,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
+def process(*words: str) -> int:
+    """The whole of a process that is a command: `main`, with signals and output that may vanish
+    taken care of from the first moment on. `words` stand before the command line's."""
+    secure()
+    leave_at_once()
+    try:
+        code = main([*words, *sys.argv[1:]])
+    except KeyboardInterrupt:
+        print("rlhf: stopped by Ctrl-C", file=sys.stderr)
+        code = 130
+    if why := lost():
+        print(f"rlhf: {why}", file=sys.stderr)
+    return code or int(bool(why))
+
+
+def compare() -> int:
+    """The command `rlhf-compare`."""
+    return process("compare")
+
+
+def reproduce() -> int:
+    """The command `rlhf-reproduce`."""
+    return process("reproduce")
+
+
+def ui() -> int:
+    """The command `rlhf-ui`."""
+    return process("ui")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process())

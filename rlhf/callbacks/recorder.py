@@ -20,7 +20,7 @@ from rlhf.modules.finite import check_record
 from rlhf.rundir import records
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import append_jsonl
-from rlhf.rundir.signals import Stop, handled
+from rlhf.rundir.signals import STOPPING, Stop, handled
 from rlhf.rundir.status import write_status
 from rlhf.tracking.base import Tracker
 
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 class Recorder(Checkpoint):
     """A `Checkpoint`, because Lightning calls those after the module's own `on_train_epoch_end`.
 
-    SIGTERM and Ctrl-C: the first one ends the run at once if the last iteration's state is saved,
-    else at the end of this iteration, after saving it; a second one ends it at once (what is lost
-    is replayed, identically, on resume).
+    Signals, the alarm of the run's time limit among them: the first one ends the run at once if the
+    last iteration's state is saved, else at the end of this iteration, after saving it; a second
+    one ends it at once (what is lost is replayed, identically, on resume).
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Recorder(Checkpoint):
             self._leave()
 
     def _leave(self) -> None:
-        raise Stopped(self.stop.exit_code or 143, str(self.directory))
+        raise Stopped(self.stop.signals[0], str(self.directory))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
@@ -69,7 +69,7 @@ class Recorder(Checkpoint):
     # --- iterations
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._handlers.enter_context(handled(("SIGINT", "SIGTERM"), self._ask))
+        self._handlers.enter_context(handled(STOPPING, self._ask))
         self.began = time.time()
         if pl_module.iteration == 0:
             pl_module.record = pl_module.evaluate()

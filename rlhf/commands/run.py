@@ -5,6 +5,7 @@ Every config is checked before anything heavy is imported."""
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import filterfalse
@@ -42,6 +43,7 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
+from rlhf.runs.cluster import queue_again, several
 from rlhf.runs.execute import directory_of, execute, tracking_faults
 from rlhf.sweeps.launchers.prepare import limit_threads
 
@@ -77,6 +79,8 @@ def main(argv: Sequence[str]) -> int:
         return _refuse(["--cfg and --info show the config of one run: leave out -m"])
     if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
         return _refuse(faults) if faults else _hydra_answers(arguments, args)
+    if reason_not_to := several(os.environ):
+        return _refuse([reason_not_to])
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
@@ -144,8 +148,9 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     loaded, data_faults = _load(configs)
     if unusable := [*data_faults, *tracking_faults(configs)]:
         return _refuse(unusable)
+    again = any(cfg.requeue for cfg in configs)
     if planned.composed is not None:
-        return _single(hydra, planned.composed, configs[0], loaded)
+        return queue_again(again, _single(hydra, planned.composed, configs[0], loaded))
     # a single run says it itself
     warnings = "".join(f"warning: {warning}\n" for warning in planned.warnings)
     print(warnings, end="", file=sys.stderr, flush=True)
@@ -153,7 +158,11 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     from rlhf.compare.terminal import wide_console
     from rlhf.sweeps.multirun import sweep
 
-    code, directory = sweep(hydra, planned, args.overrides, task)
+    try:
+        code, directory = sweep(hydra, planned, args.overrides, task)
+    except SystemExit as stopped:
+        queue_again(again, stopped.code)
+        raise
     try:
         compare(directory, console=wide_console())
     except Exception as error:  # does not change how the sweep ended

@@ -154,6 +154,8 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         return _unknown_key(error, plain)
     if kind.startswith("union_tag"):
         return _wrong_piece(error)
+    if kind == "value_error":
+        return Fault(f"{where}={show(value)}", error["msg"].removeprefix("Value error, "))
     if kind == "missing":
         return Fault(where, "is missing")
     annotation, limits = _expected(error["loc"])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rlhf.config.pieces.algorithm import Advantage, Algorithm
-from rlhf.config.pieces.base import Count, NotNegative, Positive, Seed, Share, Strict
+from rlhf.config.pieces.base import Count, Duration, NotNegative, Positive, Seed, Share, Strict
 from rlhf.config.pieces.callbacks import Callback
 from rlhf.config.pieces.data import Data
 from rlhf.config.pieces.kl import Controller, Estimator, Placement, Reference
@@ -125,6 +125,8 @@ class Config(Strict):
     stage: Literal[*STAGES]  # type: ignore[valid-type]
     seed: Seed
     rerun: bool
+    time_limit: Duration | None
+    requeue: bool
     data: Data
     model: Model
     sft: SFT

@@ -64,6 +64,7 @@ STAGES = {
 ASIDE = (
     *("paths", "tracking", "callbacks", "checkpoints", "best_of_n"),
     *("study", "sweep", "rerun", "hydra"),
+    *("time_limit", "requeue"),
 )
 ASIDE_KEYS = (
     *(f"{stage.name}.{key}" for stage in STAGES.values() for key in stage.bookkeeping),

@@ -96,6 +96,8 @@ def moved(job: Job, place: Place) -> Config:
             "checkpoints": {**plain["checkpoints"], "take_over": False},
             "sweep": None,
             "rerun": False,
+            "time_limit": None,
+            "requeue": False,
             "tracking": {"_target_": "rlhf.tracking.base.NoTracker"},
         }
     )

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 
+from rlhf.rundir.signals import exit_code_of
 
-class Stopped(Exception):
-    """A signal asked the run to stop; its state is saved. `exit_code` is 130 for Ctrl-C, 143 for
-    SIGTERM."""
 
-    def __init__(self, exit_code: int, where: str) -> None:
+class Stopped(BaseException):
+    """A signal, or the run's own time limit, asked it to stop; its state is saved. Not an
+    `Exception`: it comes at any place, and code that catches errors there must not take it for one
+    of its own.
+
+    `exit_code` is 130 for Ctrl-C, else 143; `state` the status that the run gets.
+    """
+
+    def __init__(self, number: int, where: str) -> None:
+        overdue = number == getattr(signal, "SIGALRM", None)
+        why = "its time limit has passed" if overdue else "stopped"
         super().__init__(
-            f"stopped, its state is saved in {where}; the same command goes on from there"
+            f"{why}, its state is saved in {where}; the same command goes on from there"
         )
-        self.exit_code = exit_code
+        self.exit_code = exit_code_of(number)
+        self.state = "time limit" if overdue else "stopped"
 
 
 class RunFailed(RuntimeError):

@@ -1,17 +1,33 @@
-"""The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends (an
-ignored one stays so: `nohup`)."""
+"""The signals that end a command: Ctrl-C, SIGTERM, SIGHUP (a closed terminal's; an ignored one
+stays so: `nohup`), SIGUSR1 and SIGUSR2 (the warnings of schedulers), and the alarm of a run's own
+time limit."""
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
+# Taken from nobody: a launcher's own handler (submitit's requeues its job) stays where it is.
+YIELDING = ("SIGUSR1", "SIGUSR2", "SIGALRM")
 TWICE = 1.0  # seconds in which the same wish may come again
+LONGEST = 1e9  # seconds that an alarm is set for at most: 30 years
+
+Handler = Callable[[int, FrameType | None], object]
+_ours: list[Handler] = []
+noted: list[int] = []  # every wish to end that this process took note of, the first one first
+
+
+def exit_code_of(number: int) -> int:
+    """130 for Ctrl-C, 143 for everything else that asks a process to end."""
+    return 130 if number == signal.SIGINT else 143
 
 
 class Stop:
@@ -27,56 +43,130 @@ class Stop:
         new = not self.signals or time.monotonic() - self.last > TWICE
         if new:
             self.signals.append(number)
+            noted.append(number)
             self.last = time.monotonic()
         return new
 
     @property
     def exit_code(self) -> int | None:
         """130 for Ctrl-C, 143 for everything else, None if nothing came."""
-        return None if not self.signals else 130 if self.signals[0] == signal.SIGINT else 143
+        return exit_code_of(self.signals[0]) if self.signals else None
 
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
     """Signals are noted instead of obeyed, for whoever looks."""
     stop = Stop()
-    with handled(("SIGINT", "SIGTERM", "SIGHUP"), lambda number, frame: stop.note(number)):
+    with handled(STOPPING, lambda number, frame: stop.note(number)):
         yield stop
 
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind as Ctrl-C does, so that a launcher can end its workers.
+    """Every signal unwinds as Ctrl-C does, so that a launcher can end its workers.
 
     Raises:
         SystemExit: 143, wherever the process stands when one comes.
+        KeyboardInterrupt: Ctrl-C.
     """
     stop = Stop()
 
     def leave(number: int, frame: FrameType | None) -> None:
         if stop.note(number):
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
             raise SystemExit(stop.exit_code)
 
-    with handled(("SIGTERM", "SIGHUP"), leave):
+    with handled(STOPPING, leave):
         try:
             yield
         except SystemExit as left:  # Ray puts a code of its own in place of ours
             raise SystemExit(stop.exit_code if stop.signals else left.code) from None
 
 
+def leave_at_once() -> None:
+    """From now on a signal ends the process with a line on stderr, wherever nobody handles it in
+    another way: while modules are imported and a config is composed there is nothing to save, and
+    an exception would come out of the middle of somebody's import."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        with suppress(OSError):  # not print: it may be what was interrupted
+            os.write(2, f"rlhf: stopped by {name}\n".encode())
+        os._exit(exit_code_of(number))
+
+    _take(STOPPING, leave)
+    _ours.append(leave)
+    atexit.register(_ignore)  # the last thing to be done, as it is the first that was registered
+
+
+def _ignore() -> None:
+    """While Python takes itself down there are no handlers: a signal would change the exit code of
+    a command that has ended."""
+    if threading.current_thread() is threading.main_thread():
+        for name in STOPPING:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 @contextmanager
-def handled(
-    names: tuple[str, ...], handler: Callable[[int, FrameType | None], object]
-) -> Iterator[None]:
+def alarm_after(seconds: float | None) -> Iterator[bool]:
+    """SIGALRM to this process once, after so many seconds inside; None: never. Yields False where
+    it cannot be had: nobody of ours handles it, as in another than the main thread."""
+    wanted = seconds is not None
+    armed = seconds is not None and signal.getsignal(signal.SIGALRM) in _ours
+    if seconds is not None and armed:
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST))
+    try:
+        yield armed or not wanted
+    finally:
+        if armed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def handled(names: tuple[str, ...], handler: Handler) -> Iterator[None]:
     """`handler` for these signals. Nothing outside the main thread (a notebook's executor): there
     signals are somebody else's business."""
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
-            if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, handler)
+    before = _take(names, handler)
+    _ours.append(handler)
     try:
         yield
     finally:
+        _ours.remove(handler)
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def _take(names: tuple[str, ...], handler: Handler) -> dict[int, Any]:
+    """Installs the handler where it may be, and returns those that it took the place of."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    there = [name for name in names if hasattr(signal, name)]
+    numbers = [number for name in there if _is_free(number := getattr(signal, name), name)]
+    return {number: signal.signal(number, handler) for number in numbers}
+
+
+def _is_free(number: int, name: str) -> bool:
+    current: Any = signal.getsignal(number)
+    if name in YIELDING:
+        return current is signal.SIG_DFL or current in _ours
+    return current is not None and (name == "SIGINT" or current is not signal.SIG_IGN)
+
+
+def hold() -> None:
+    """Signals wait from now on, in this process and in those that are forked from it, until
+    `release`. For a server that only forks: a scheduler signals all processes of a job, and the
+    server must not end before those it has forked."""
+    _mask("SIG_BLOCK")
+
+
+def release() -> None:
+    """Signals that waited come now."""
+    _mask("SIG_UNBLOCK")
+
+
+def _mask(how: str) -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        numbers = [getattr(signal, name) for name in STOPPING if name != "SIGINT"]
+        signal.pthread_sigmask(getattr(signal, how), numbers)

@@ -8,7 +8,7 @@ One vocabulary wherever runs are listed: the tables of a sweep, `rlhf compare --
     running       its process lives, or is on another machine and its status does not say otherwise
     finished      its summary is there
     failed        it raised, or was killed under its sweep's eyes
-    time limit    its sweep's time limit passed: it was asked to stop, or killed
+    time limit    its own or its sweep's time limit passed: it was asked to stop, or killed
     stopped       by a signal, its state saved
     cut           it was at work, and its process is gone without a word
 """
@@ -37,7 +37,8 @@ LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how
 
 
 def write_status(directory: Path, *, state: str, **details: Any) -> None:
-    """state: running, finished, failed or stopped. Details not given stay as they were."""
+    """state: running, finished, failed, stopped or time limit. Details that are not given stay as
+    they were."""
     details = {**read_status(directory), "error": None, **details, "state": state}
     write_json(directory / "status.json", {**details, **this_process(), "time": time.time()})
 
@@ -82,12 +83,13 @@ def _began_after(pid: int, moment: Any) -> bool:
 
 @contextmanager
 def recorded_end(directory: Path) -> Iterator[None]:
-    """Says in status.json how what happens inside ended: finished, stopped by a signal, or
-    failed and why."""
+    """Says in status.json how what happens inside ended: finished, stopped by a signal or a time
+    limit, or failed and why."""
     try:
         yield
     except (Stopped, KeyboardInterrupt) as stop:
-        write_status(directory, state="stopped", exit_code=getattr(stop, "exit_code", 130))
+        state = getattr(stop, "state", "stopped")
+        write_status(directory, state=state, exit_code=getattr(stop, "exit_code", 130))
         raise
     except Exception as error:
         write_status(

@@ -1,6 +1,11 @@
-"""Numbers in words."""
+"""Numbers in words, and words that mean numbers."""
 
 from __future__ import annotations
+
+import math
+import re
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def duration(seconds: float) -> str:
@@ -10,6 +15,30 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def seconds_of(value: object) -> float | None:
+    """A duration: `90s`, `30m`, `2h`, `1h30m`, `1d`; a plain number is minutes; None is none.
+
+    Raises:
+        ValueError: it is none of these, or not above 0.
+    """
+    if value is None:
+        return None
+    text = str(value).replace(" ", "").lower()
+    number = r"\d+(?:\.\d+)?"
+    if re.fullmatch(number, text):
+        text += "m"
+    if not re.fullmatch(f"(?:{number}[smhd])+", text):
+        raise ValueError(
+            f"{value!r} is no duration; write 90s, 30m, 2h or 1h30m (a plain number is minutes)"
+        )
+    total = sum(
+        float(count) * _UNITS[unit] for count, unit in re.findall(f"({number})([smhd])", text)
+    )
+    if not 0 < total < math.inf:
+        raise ValueError(f"{value!r} is no duration; it must be above 0, null is none")
+    return total
 
 
 def tail(text: str, width: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
 from rlhf.rundir.redact import redact_message
 from rlhf.rundir.status import is_finished
+from rlhf.rundir.streams import spare
+from rlhf.runs.cluster import several
 from rlhf.tracking.store import refusal
 
 if TYPE_CHECKING:
@@ -40,12 +43,22 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         DataError: the data is.
         ModelError: the model cannot be used with it.
     """
+    _check_alone()
     from rlhf.runs import run as pipeline
 
     cfg = config if isinstance(config, Config) else validate(config)
     if faults := tracking_faults([cfg]):
         raise ConfigError(faults)
     return pipeline.run(cfg, directory=directory_of(cfg))
+
+
+def _check_alone() -> None:
+    """
+    Raises:
+        ConfigError: this process is one of several that would do the same.
+    """
+    if reason := several(os.environ):
+        raise ConfigError([reason])
 
 
 def tracking_faults(configs: Iterable[Config]) -> list[str]:
@@ -73,7 +86,10 @@ def execute(
         log: where a traceback goes; None: to stderr, which is the log.
         loaded: the config's data, where it was read before.
     """
+    if log is not None:
+        spare(log)
     try:
+        _check_alone()
         from rlhf.runs.run import run as pipeline
 
         pipeline(cfg, directory=directory, loaded=loaded)

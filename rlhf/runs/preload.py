@@ -3,9 +3,13 @@
 import contextlib
 import os
 
+from rlhf.rundir.signals import hold
+
 if hasattr(os, "setsid"):
     with contextlib.suppress(OSError):
         os.setsid()  # signals to the terminal's group must not end the server under its jobs
+
+hold()  # Slurm signals every process of a job; each job takes them again when it begins
 
 with contextlib.suppress(Exception):  # a job that meets the same fault says it in its own log
     import rlhf.runs.run  # noqa: F401

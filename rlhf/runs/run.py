@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import torch
 from omegaconf import OmegaConf
@@ -19,13 +17,13 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import cautions
 from rlhf.data.records import Loaded
-from rlhf.rundir.errors import RunFailed, Stopped
+from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json, write_text
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
-from rlhf.rundir.signals import handled
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
+from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
@@ -58,12 +56,12 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         DataError: rows are wrong or missing; nothing was trained.
         ModelError: the model does not fit its tokenizer or the run; nothing was trained.
         ConfigError: a piece refuses its arguments; nothing was trained.
-        Stopped: a signal came; the state is saved.
+        Stopped: a signal came, or the time limit passed; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
     loaded = loaded or Loaded.of(build(cfg.data))
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
-    with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
+    with owned(directory), stoppable(directory, cfg.time_limit), _threads(cfg.trainer.threads):
         _check_directory(context)
         if is_finished(directory):
             finished.make_whole(directory)
@@ -198,15 +196,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _stoppable(directory: Path) -> Iterator[None]:
-    """Outside of training loops (which have a gentler way) SIGTERM and Ctrl-C end the run at
-    once; all that was reached is on disk."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(130 if number == signal.SIGINT else 143, str(directory))
-
-    with handled(("SIGINT", "SIGTERM"), stop):
-        yield

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, Start, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
@@ -18,6 +19,8 @@ from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.legs import starting_point
 from rlhf.tracking.base import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def quiet_lightning() -> None:
@@ -50,6 +53,7 @@ def fit(
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then.
     `began` is called with the checkpoint that it goes on from, before it does."""
     quiet_lightning()
+    _drop_slurms(directory)
     start = starting_point(directory, module.unit)
     began(start)
     trainer = pl.Trainer(
@@ -65,7 +69,7 @@ def fit(
             ),
             *callbacks,
         ],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
@@ -74,6 +78,7 @@ def fit(
         default_root_dir=str(directory),
         use_distributed_sampler=False,
     )
+    _leave_signals(trainer)
     resume = None if start.path is None else str(start.path)
     with _told_where_it_goes_on(directory):
         trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
@@ -88,3 +93,16 @@ def _told_where_it_goes_on(directory: Path) -> Iterator[None]:
         last = last_checkpoint(directory)
         then = "begins anew" if last is None else f"goes on from {last}"
         raise NonFinite(f"{error}. Nothing of it is saved; the same command {then}") from error
+
+
+def _leave_signals(trainer: pl.Trainer) -> None:
+    """No handlers of Lightning's: they are the run's and the Recorder's."""
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def _drop_slurms(directory: Path) -> None:
+    """Under Slurm, older versions let Lightning save in the middle of an iteration. No run goes on
+    from such a file, but Lightning would, where there is no checkpoint yet."""
+    for path in directory.glob("hpc_ckpt_*"):
+        log.warning("%s is removed: an older version saved it in mid-iteration", path)
+        path.unlink(missing_ok=True)

@@ -16,11 +16,12 @@ from rlhf.rundir import status
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import last_lines, read_json
 from rlhf.rundir.redact import redact_override
+from rlhf.rundir.signals import STOPPING
 
 State = status.State | Literal["finished before"]  # under an earlier command
 GOOD = ("finished", "finished before")
 BAD = ("failed", "time limit", "stopped")
-STOP_CODES = (130, 143, -signal.SIGTERM, -signal.SIGINT)
+STOP_CODES = (130, 143, *(-getattr(signal, name, 0) for name in STOPPING))
 
 
 @dataclass(frozen=True, kw_only=True)

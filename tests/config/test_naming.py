@@ -49,6 +49,8 @@ def test_hash_is_the_same_in_every_process():
         {"callbacks": {}},
         {"sweep": "s"},
         {"rerun": True},
+        {"time_limit": "2h"},
+        {"requeue": True},
     ],
 )
 def test_hash_ignores_what_does_not_decide_the_result(value):

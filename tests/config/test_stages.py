@@ -43,6 +43,7 @@ def test_the_table_names_what_there_is():
         ("tracking.uri", False),
         ("checkpoints.after_finish", False),
         ("study", False),
+        ("time_limit", False),
     ],
 )
 def test_decides(key, answer):

@@ -1,18 +1,32 @@
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from rlhf.rundir.signals import stop_signals, unwinding
+from rlhf.rundir.signals import (
+    STOPPING,
+    alarm_after,
+    handled,
+    hold,
+    release,
+    stop_signals,
+    unwinding,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def met():
     """Signals are met as a test says, whoever started it."""
     before = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+        number: signal.getsignal(number) for number in (getattr(signal, name) for name in STOPPING)
     }
     yield lambda number, handler: signal.signal(number, handler)
     for number, handler in before.items():
@@ -74,3 +88,89 @@ def test_an_ignored_sighup_stays_ignored(met):
         send(signal.SIGHUP)
     assert stop.exit_code is None
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_schedulers_warning_is_noted_where_nobody_else_handles_it(met, number):
+    """submitit's handler requeues its job."""
+    with stop_signals() as outer, stop_signals() as inner:
+        send(number)
+    assert (outer.signals, inner.signals, inner.exit_code) == ([], [number], 143)
+    heard = []
+    met(number, lambda *_: heard.append(1))
+    with stop_signals() as stop:
+        send(number)
+    assert (stop.signals, heard) == ([], [1])
+
+
+def test_ctrl_c_unwinds_as_itself(met):
+    """joblib ends its workers on KeyboardInterrupt."""
+    with pytest.raises(KeyboardInterrupt), unwinding():
+        send(signal.SIGINT)
+
+
+def test_an_alarm_comes_once_and_only_inside():
+    with stop_signals() as stop:
+        with alarm_after(0.01) as kept:
+            while not stop.signals:
+                time.sleep(0.01)
+        with alarm_after(3600.0):
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > 3000
+        with alarm_after(None) as none:
+            assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert (stop.signals, kept, none) == ([signal.SIGALRM], True, True)
+
+
+def test_an_alarm_that_nobody_of_ours_would_meet_is_not_set():
+    kept = []
+
+    def elsewhere():
+        with handled(("SIGALRM",), lambda *_: None), alarm_after(0.01) as yes:
+            kept.append((yes, signal.getitimer(signal.ITIMER_REAL)))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert kept == [(False, (0.0, 0.0))]
+
+
+def test_held_signals_come_when_they_are_released():
+    with stop_signals() as stop:
+        hold()
+        try:
+            # to this thread: others of this process, not made under `hold`, hold nothing
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+            held = list(stop.signals)
+        finally:
+            release()
+        while not stop.signals:
+            time.sleep(0.01)
+    assert (held, stop.signals) == ([], [signal.SIGTERM])
+
+
+EARLY = """
+import os, signal, sys
+from rlhf.rundir.signals import leave_at_once
+signal.signal(signal.SIGINT, signal.default_int_handler)
+leave_at_once()
+try:
+    os.kill(os.getpid(), int(sys.argv[1]))
+    import time; time.sleep(60)
+except BaseException:  # as somebody's import might
+    print("swallowed")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [
+        (signal.SIGINT, 130, "rlhf: stopped by Ctrl-C\n"),
+        (signal.SIGTERM, 143, "rlhf: stopped by SIGTERM\n"),
+        (signal.SIGUSR1, 143, "rlhf: stopped by SIGUSR1\n"),
+    ],
+)
+def test_while_nothing_is_to_be_saved_a_line_is_all(number, code, line):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", EARLY, str(int(number))]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", line)

@@ -1,4 +1,6 @@
-from rlhf.rundir.words import duration, plural
+import pytest
+
+from rlhf.rundir.words import duration, plural, seconds_of
 
 
 def test_durations():
@@ -8,3 +10,19 @@ def test_durations():
 
 def test_one_and_several():
     assert [plural(n, "job") for n in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [(None, None), (30, 1800), ("90s", 90), ("1h30m", 5400), ("0.5d", 43200), ("2 H", 7200)],
+)
+def test_seconds_of_a_duration(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["soon", "5 weeks", "-3m", "", "0", "1:30", "9" * 400, True, float("nan"), [1]]
+)
+def test_no_durations(text):
+    with pytest.raises(ValueError, match="duration"):
+        seconds_of(text)

@@ -25,6 +25,9 @@ def by_name(job):
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "odd":
         os.kill(os.getpid(), signal.SIGRTMIN + 6)  # it has no name
+    if how == "limit":
+        write_status(job.directory, state="time limit", exit_code=143)
+        sys.exit(143)
     if how == "vanish":
         write_status(job.directory, state="running", stage="ppo")
         os._exit(7)
@@ -48,10 +51,13 @@ def wait_for_sigterm(job):
     """Saves and leaves with 143 when asked to; else waits a minute."""
 
     def stop(number, frame):
+        for again in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(again, signal.SIG_IGN)
         (job.directory / "saved").write_text(str(os.getpid()))
         sys.exit(143)
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, stop)
     (job.directory / "started").write_text(str(os.getpid()))
     time.sleep(60)
 

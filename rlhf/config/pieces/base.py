@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -16,6 +17,14 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from rlhf.config.allow import user_allowed
+from rlhf.rundir.words import seconds_of
+
+
+def duration(value: object) -> object:
+    """The value, if `rlhf.rundir.words.seconds_of` takes it."""
+    seconds_of(value)
+    return value
+
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -23,6 +32,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
+Duration = Annotated[Any, BeforeValidator(duration)]
 KLUnit = Literal["sequence", "token"]
 
 

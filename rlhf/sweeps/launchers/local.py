@@ -25,7 +25,9 @@ from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import is_complete
+from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
+from rlhf.rundir.words import seconds_of
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
     at_once,
@@ -33,7 +35,6 @@ from rlhf.sweeps.launchers.prepare import (
     limit_threads,
     preloads,
     prepare_tracking,
-    seconds_of,
     visible_gpus,
 )
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs
@@ -156,7 +157,7 @@ def _run(
 ) -> tuple[list[Outcome], int | None]:
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
-    with watching(console) as watcher:
+    with watching(console) as watcher, unwinding():
         ledger = Ledger(directory, watcher.update)
         ledger.update([Outcome(job) for job in missing])
         if target is train:

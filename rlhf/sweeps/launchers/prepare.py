@@ -5,7 +5,6 @@ pipeline."""
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections import Counter
@@ -27,7 +26,6 @@ THREAD_LIMITS = (
 )
 PATIENCE = 5.0  # seconds that the first job waits for a store
 WAITING = "their metrics wait on disk until it is there"
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def limit_threads(threads: int) -> None:
@@ -103,27 +101,3 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
 def least_used(pool: Sequence[str], in_use: Iterable[str | None]) -> str | None:
     """The first GPU with the fewest jobs, None where there is no GPU."""
     return min(pool, key=Counter(in_use).__getitem__, default=None)
-
-
-def seconds_of(value: object) -> float | None:
-    """A duration: `90s`, `30m`, `2h`, `1h30m`, `1d`; a plain number is minutes; None is none.
-
-    Raises:
-        ValueError: it is none of these, or not above 0.
-    """
-    if value is None:
-        return None
-    text = str(value).replace(" ", "").lower()
-    number = r"\d+(?:\.\d+)?"
-    if re.fullmatch(number, text):
-        text += "m"
-    if not re.fullmatch(f"(?:{number}[smhd])+", text):
-        raise ValueError(
-            f"{value!r} is no duration; write 90s, 30m, 2h or 1h30m (a plain number is minutes)"
-        )
-    total = sum(
-        float(count) * _UNITS[unit] for count, unit in re.findall(f"({number})([smhd])", text)
-    )
-    if total <= 0:
-        raise ValueError(f"{value!r} is no duration; it must be above 0, null is none")
-    return total

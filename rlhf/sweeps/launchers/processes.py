@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.redact import Redacted
-from rlhf.rundir.signals import Stop, stop_signals
+from rlhf.rundir.signals import Stop, release, stop_signals
 from rlhf.rundir.status import is_alive, read_status, write_status
 from rlhf.sweeps.job import Job, Outcome, Watch
 from rlhf.sweeps.launchers.prepare import least_used
@@ -76,6 +76,14 @@ class Running:
     gpu: str | None
     began: float = field(default_factory=time.monotonic)
 
+    def end(self) -> None:
+        self.process.join()
+        status = read_status(self.outcome.job.directory)
+        if status.get("state") == "time limit" and status.get("pid") == self.process.pid:
+            self.outcome.overdue = True  # by its own `time_limit`
+        self.outcome.end(self.process.exitcode, time.monotonic() - self.began)
+        _tell_death(self.outcome)
+
     def hold_to(self, limit: float | None, grace: float) -> None:
         seconds = time.monotonic() - self.began
         if limit is None or seconds < limit:
@@ -124,9 +132,7 @@ def _supervise(
                     (job.process.terminate if asked == 1 else job.process.kill)()
             for sentinel in wait(list(running), timeout=POLL):
                 ended = running.pop(sentinel)
-                ended.process.join()
-                ended.outcome.end(ended.process.exitcode, time.monotonic() - ended.began)
-                _tell_death(ended.outcome)
+                ended.end()
             for job in running.values():
                 job.hold_to(*limits)
     finally:  # whoever unwinds this process (a cluster's warning signal, say) leaves no job behind
@@ -174,6 +180,7 @@ def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
     _redirect(job.log)
+    release()
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         target(job)

@@ -10,7 +10,6 @@ from rlhf.sweeps.launchers.prepare import (
     least_used,
     preloads,
     prepare_tracking,
-    seconds_of,
     visible_gpus,
 )
 
@@ -58,20 +57,6 @@ def test_the_gpu_with_the_fewest_jobs():
     assert least_used(("0", "1"), ["0"]) == "1"
     assert least_used(("0", "1"), ["1", "0", "1"]) == "0"
     assert least_used((), [None]) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [(None, None), (30, 1800), ("90s", 90), ("1h30m", 5400), ("0.5d", 43200), ("2 H", 7200)],
-)
-def test_durations(text, seconds):
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["soon", "5 weeks", "-3m", "", "0", "1:30"])
-def test_no_durations(text):
-    with pytest.raises(ValueError, match="duration"):
-        seconds_of(text)
 
 
 def test_jobs_start_while_a_store_is_still_made(tmp_path, capsys):

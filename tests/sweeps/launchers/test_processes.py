@@ -152,7 +152,7 @@ from rlhf.rundir.status import read_status
 if __name__ == "__main__":
     names = ["a", "b"]
     jobs = [Job(name=n, directory=Path({there!r}) / n, plain={{}}) for n in names]
-    outcomes, code = run_jobs(jobs, wait_for_sigterm, 1)
+    outcomes, code = run_jobs(jobs, wait_for_sigterm, 1, preload={preload!r})
     print([o.state for o in outcomes], flush=True)
     sys.exit(code or 0)
 """
@@ -160,13 +160,15 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def start(tmp_path):
-    """start(how SIGHUP is met) -> the parent, when its first job is at work."""
+    """start(how SIGHUP is met, a module of its server) -> the parent, when its first job works."""
     script = tmp_path / "parent.py"
-    script.write_text(PARENT.format(here=str(Path(__file__).parents[1]), there=str(tmp_path)))
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    places = (Path(__file__).parents[3], Path(__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places))}
     started = []
 
-    def go(hangup=signal.SIG_DFL):
+    def go(hangup=signal.SIG_DFL, server=None):
+        here, preload = str(Path(__file__).parents[1]), [server] if server else []
+        script.write_text(PARENT.format(here=here, there=str(tmp_path), preload=preload))
         before = signal.signal(signal.SIGHUP, hangup)  # a child begins with it
         started.append(
             subprocess.Popen(
@@ -187,7 +189,8 @@ def start(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGUSR1, 143)],
 )
 def test_a_signal_asks_the_jobs_to_stop_and_waits(start, tmp_path, number, code):
     parent = start()
@@ -196,6 +199,30 @@ def test_a_signal_asks_the_jobs_to_stop_and_waits(start, tmp_path, number, code)
     assert parent.returncode == code
     assert output == "['stopped', 'not started']\n"
     assert (tmp_path / "a" / "saved").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_scheduler_signals_every_process_of_a_job(start, tmp_path, number):
+    """Slurm does: the server that jobs are forked from lives on, so that they end in their own
+    way."""
+    parent = start(server="held")
+    child = int((tmp_path / "a" / "started").read_text())
+    server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    assert server != parent.pid
+    for process in (server, child, parent.pid):
+        os.kill(process, number)
+    output, _ = parent.communicate(timeout=30)
+    assert (parent.returncode, output) == (143, "['stopped', 'not started']\n")
+    assert (tmp_path / "a" / "saved").exists()
+    wait_until(lambda: not alive(server))
+
+
+def test_a_job_past_its_own_limit_is_told_so(tmp_path):
+    """`time_limit` of its config: it stops by itself and says why."""
+    (own, before), code = run_jobs(
+        [job(tmp_path, "a", how="limit"), job(tmp_path, "b", how="raise")], targets.by_name, 1
+    )
+    assert (own.state, own.ended, before.state, code) == ("time limit", "exit 143", "failed", None)
 
 
 def test_under_nohup_a_closed_terminal_is_no_reason_to_stop(start):
