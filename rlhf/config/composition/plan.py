@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,11 +14,20 @@ from rlhf.config import naming
 from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
-from rlhf.config.composition.hydra_internals import Hydra, grid_of, note_overrides
-from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse
+from rlhf.config.composition.grid import grid_faults, jobs_of, too_many
+from rlhf.config.composition.hydra_internals import Hydra, note_overrides
+from rlhf.config.composition.overrides import (
+    Groups,
+    group_faults,
+    is_group,
+    parse,
+    unread,
+)
+from rlhf.config.composition.reserved import reserved_faults
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.hints.quoting import as_one_value
 from rlhf.config.schema import Config
-from rlhf.config.validate import cautions, examine
+from rlhf.config.validate import Judged, cautions, examine
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ def right_names(
     have filled."""
     fine, faults, spoiled = [], [], []
     for override in overrides:
-        wrong = list(group_faults(override, groups))
+        wrong = [*grid_faults(override, groups)] or [*group_faults(override, groups)]
         if override.is_hydra_override() and override.is_sweep_override():
             wrong.append(Fault("", f"{line_of(override)}: Hydra's own settings cannot be swept"))
         faults += wrong
@@ -61,12 +70,14 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     composer = Composer(hydra, groups)
     parsed, faults = parse(lines, hydra)
     overrides, wrong, spoiled = right_names(parsed, groups)
+    spoiled += unread(faults)
     faults += wrong
     hydra_lines = tuple(line_of(o) for o in overrides if o.is_hydra_override())
     task = [o for o in overrides if not o.is_hydra_override()]
     choices = [o for o in task if is_group(o, groups) and not o.is_sweep_override()]
     master = composer.base((*hydra_lines, *map(line_of, choices)), faults)
     faults += _hydra_targets(master)
+    faults += reserved_faults(master, overrides)
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
     params = dict(master.hydra.sweeper.get("params") or {}) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
@@ -74,12 +85,18 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     grid, wrong, more_spoiled = right_names(grid, groups)
     faults += more + wrong
     if not planned.sweep:
-        hint = "several values make a sweep; add -m (as one value: key=[a,b] or quotes)"
-        faults += [Fault("", f"{line_of(o)}: {hint}") for o in task if o.is_sweep_override()]
+        faults += [
+            Fault("", f"{line_of(o)}: several values make a sweep; add -m{as_one_value(o)}")
+            for o in task
+            if o.is_sweep_override()
+        ]
         task = [o for o in task if not o.is_sweep_override()]
-    jobs = _jobs([*grid, *task], hydra)
-    judged = _examine(composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, planned)
-    if planned.composed is not None:
+    many = too_many([*grid, *task])
+    jobs = [] if many else jobs_of([*grid, *task], hydra)
+    faults += many
+    spoiled += more_spoiled + unread(more)
+    judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned)
+    if planned.composed is not None and not faults and not judged:
         note_overrides(planned.composed, parsed)
     if planned.sweep:
         configs = [job.config for job in planned.jobs if job.config is not None]
@@ -89,18 +106,6 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
         given = [line_of(o) for o in parsed if not o.is_hydra_override()]
         planned.name = naming.sweep_name(dict(first), [*given, *swept])
     return planned
-
-
-def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
-    """The grid, as Hydra's basic sweeper makes it; of an interval (another sweeper's) its two
-    ends."""
-    lines = [
-        f"{override.get_key_element()}={value.start},{value.end}"
-        if isinstance(value := override.value(), IntervalSweep)
-        else line_of(override)
-        for override in overrides
-    ]
-    return [parse(job, hydra)[0] for job in grid_of(parse(lines, hydra)[0])]
 
 
 def _examine(
@@ -115,15 +120,21 @@ def _examine(
     it unless all do."""
     seen: dict[str, list[int]] = {}
     careful: dict[str, list[int]] = {}
+    judged: Judged = {}
     for index, overrides in enumerate(jobs):
-        config, faults = composer.compose(overrides, hydra_lines, spoiled)
+        config, faults = composer.compose(overrides, hydra_lines, spoiled, draft=planned.sweep)
         words = tuple(map(line_of, overrides))
         if planned.sweep and {*(config.hydra.sweeper.get("params") or ())} - params.keys():
             reason = "this experiment is a sweep of its own; give it alone"
             faults.append(Fault("", f"{' '.join(words)}: {reason}"))
         planned.composed = None if planned.sweep else config
         doubted = (*spoiled, *(fault.key for fault in faults))
-        typed, wrong = examine(config, doubted={key.partition(".")[0] for key in doubted})
+        typed, wrong = examine(
+            config,
+            doubted={key.partition(".")[0] for key in doubted},
+            settled=composer.settled(overrides, hydra_lines) if planned.sweep else None,
+            judged=judged,
+        )
         faults += [fault for fault in wrong if not below(fault.key, spoiled)]
         planned.jobs.append(PlannedJob(words, None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):

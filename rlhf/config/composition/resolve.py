@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import reduce
 from operator import getitem
@@ -18,6 +20,7 @@ from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
 
 MISSING = "???"
+_ABOUT = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
     except InterpolationToMissingValueError:
         return MISSING
     except OmegaConfBaseException as error:
-        faults.append(Fault(where, str(error).splitlines()[0]))
+        faults.append(Fault(where, _ABOUT.sub("", str(error).splitlines()[0])))
         return MISSING
     if isinstance(value, DictConfig):
         return {k: _child(value, k, f"{where}.{k!s}", faults) for k in value}
@@ -58,14 +61,28 @@ def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
 
 
 def resolve(
-    config: DictConfig, without: tuple[str, ...] = ("hydra",)
+    config: DictConfig,
+    without: tuple[str, ...] = ("hydra",),
+    settled: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[Fault]]:
     """The config as dicts, lists and scalars, and a fault for each `???` and each broken
-    interpolation."""
+    interpolation.
+
+    Args:
+        without: sections that are left out.
+        settled: plain values of sections that are known already.
+    """
     faults: list[Fault] = []
-    plain = {
-        str(key): _child(config, key, str(key), faults) for key in config if key not in without
-    }
+    known = settled or {}
+    before = _names.set((config, known, []))
+    try:
+        plain = {
+            str(key): known[key] if key in known else _child(config, key, str(key), faults)
+            for key in config
+            if key not in without
+        }
+    finally:
+        _names.reset(before)
     for where, name in own_names(config, plain).items():
         reduce(getitem, where, plain).setdefault("_name_", name)
     return plain, faults
@@ -93,12 +110,22 @@ def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, .
     return names
 
 
+# The config that is being resolved, its settled sections, and its run's name once that is known:
+# `paths` asks for it more than once.
+_names: ContextVar[tuple[DictConfig, Mapping[str, Any], list[str]]] = ContextVar("names")
+
+
 def _run_name(*, _root_: DictConfig) -> str:
-    plain, _ = resolve(_root_, without=ASIDE)
-    try:
-        return naming.run_name(plain)
-    except (KeyError, TypeError):
-        return "unnamed"  # the config lacks what names it; validation says so
+    root, settled, names = _names.get((None, {}, []))
+    if root is not _root_:
+        settled, names = {}, []
+    if not names:
+        plain, _ = resolve(_root_, without=ASIDE, settled=settled)
+        try:
+            names.append(naming.run_name(plain))
+        except (KeyError, TypeError):
+            names.append("unnamed")  # the config lacks what names it; validation says so
+    return names[0]
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
