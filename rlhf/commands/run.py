@@ -23,7 +23,7 @@ from rlhf.config.composition.hydra_internals import (
     register_plugin,
     run_composed,
 )
-from rlhf.config.composition.plan import plan
+from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.resolve import register_resolvers
 from rlhf.config.composition.session import (
     CONFIG_NAME,
@@ -40,6 +40,8 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
 from rlhf.runs.execute import directory_of, execute
+from rlhf.runs.machine import machine_faults
+from rlhf.sweeps.extras import ELSEWHERE, missing_extras
 from rlhf.sweeps.launchers.prepare import limit_threads
 
 if TYPE_CHECKING:
@@ -70,10 +72,10 @@ def main(argv: Sequence[str]) -> int:
             "--experimental-rerun, --config-name and --config-path are not offered; --config-dir"
             " adds groups of your own"
         )
-    if args.multirun and (args.cfg or args.info is not None):
-        return _refuse(["--cfg and --info show the config of one run: leave out -m"])
-    if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
-        return _hydra_answers(arguments)
+    shows = bool(args.cfg) or args.info is not None
+    if args.help or args.hydra_help or args.shell_completion or (shows and not args.multirun):
+        flags = [word for word in arguments if word not in args.overrides]
+        return _hydra_answers([*args.overrides, *flags])  # which takes settings in one place alone
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
@@ -109,6 +111,7 @@ def _refuse(faults: Sequence[str]) -> int:
 def _hydra_answers(arguments: Sequence[str]) -> int:
     """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
     import hydra
+    from hydra.core.global_hydra import GlobalHydra
 
     from rlhf.sweeps.launchers.local import LocalLauncher
 
@@ -116,6 +119,7 @@ def _hydra_answers(arguments: Sequence[str]) -> int:
     OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
     register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
     prefer_our_launchers()
+    GlobalHydra.instance().clear()
     sys.argv = [sys.argv[0], *arguments]
     hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
         task
@@ -127,10 +131,15 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     planned = plan(hydra, args.overrides, multirun=args.multirun)
     if faults or planned.faults:
         return _refuse([*faults, *planned.faults])
+    if args.cfg or args.info is not None:
+        return _first_job(planned, args)
     configs = [job.config for job in planned.jobs if job.config is not None]
-    loaded, data_faults = _load(configs)
-    if data_faults:
-        return _refuse(data_faults)
+    elsewhere = planned.parts["launcher"][1].endswith(ELSEWHERE)
+    wrong = missing_extras(planned.parts)
+    wrong += machine_faults(configs, sweep=planned.sweep, elsewhere=planned.sweep and elsewhere)
+    loaded, more = _load(configs) if not wrong else (None, [])
+    if wrong or more:
+        return _refuse([*wrong, *more])
     if planned.composed is not None:
         return _single(hydra, planned.composed, configs[0], loaded)
     # a single run says it itself
@@ -146,6 +155,18 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     except Exception as error:  # does not change how the sweep ended
         print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
     return code
+
+
+def _first_job(planned: Plan, args: argparse.Namespace) -> int:
+    """--cfg and --info of a sweep: those of its first job."""
+    words = planned.jobs[0].overrides
+    print(f"# job 1 of {len(planned.jobs)}: {' '.join(words)}", flush=True)
+    hydra_lines = [word for word in args.overrides if word.startswith(("hydra.", "hydra/"))]
+    given = {"--cfg": args.cfg, "--info": args.info, "--package": args.package}
+    flags = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    flags += ["--resolve"] if args.resolve else []
+    flags += ["--config-dir", args.config_dir] if args.config_dir else []
+    return _hydra_answers([*words, *hydra_lines, "hydra.mode=RUN", *flags])
 
 
 def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:

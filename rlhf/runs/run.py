@@ -16,7 +16,7 @@ from rlhf.config.build import build
 from rlhf.config.naming import other_version
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
-from rlhf.config.validate import cautions
+from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import write_json, write_text
@@ -25,6 +25,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import handled
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import ready
+from rlhf.runs.machine import machine_faults
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
@@ -53,10 +54,13 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     Raises:
         DataError: rows are wrong or missing; nothing was trained.
         ModelError: the model does not fit its tokenizer or the run; nothing was trained.
-        ConfigError: a piece refuses its arguments; nothing was trained.
+        ConfigError: a piece refuses its arguments, or this machine lacks what is asked; nothing was
+            trained.
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
+    if wrong := machine_faults([cfg]):
+        raise ConfigError(wrong)
     loaded = loaded or Loaded.of(build(cfg.data))
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):

@@ -109,10 +109,10 @@ class Composer:
         values: all jobs of the same choices share them."""
         lines = (*hydra_lines, *self._chosen(overrides))
         if lines not in self._settled:
-            raw = OmegaConf.to_container(self.base(lines, []), resolve=False)
+            raw: Any = OmegaConf.to_container(self.base(lines, []), resolve=False)
             self._settled[lines] = {
                 str(key): section
-                for key, section in dict(raw).items()  # type: ignore[call-overload]
+                for key, section in raw.items()
                 if key != "hydra" and isinstance(section, dict) and not refers(section)
             }
         touched = {o.key_or_group.partition(".")[0] for o in overrides if line_of(o) not in lines}
@@ -143,7 +143,8 @@ def refers(value: Any) -> bool:
 
 def reason(error: BaseException) -> str:
     """Hydra's own words, without the parts that only its developers need."""
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+    refused = (TypeError, ValueError)
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, refused):
         return str(error.__cause__)  # a launcher or a sweeper of ours refuses its settings
     lines = (str(error) or str(error.__cause__ or "")).splitlines()
     internal = ("full_key:", "object_type=", "reference_type=")

@@ -108,21 +108,21 @@ def group_faults(override: Override, groups: Groups) -> Iterator[Fault]:
                 continue
             within = [group for group in groups.every(name) if str(value) in groups.options(group)]
             close = nearest(str(value), groups.options(name))
-            near = [
+            likely = [
                 *(f"{group}={value}" for group in within),
                 *([f"{name}={close}"] if close else []),
             ]
-            meant = f"; did you mean {near[0]}?" if near else ""
+            meant = f"; did you mean {likely[0]}?" if likely else ""
             yield Fault(
                 f"{name}={show(value)}",
                 f"no such option; {name} has"
                 f" {', '.join(groups.options(name)) or 'no options'}{meant}",
             )
     elif "/" in name and not override.is_hydra_override():
-        value = show(_values(override)[0])
+        shown = show(_values(override)[0])
         near = did_you_mean(name, groups.every())
-        as_key = f"; for a value write {name.replace('/', '.')}={value}"
-        yield Fault(f"{name}={value}", f"no such group{near or as_key}")
+        as_key = f"; for a value write {name.replace('/', '.')}={shown}"
+        yield Fault(f"{name}={shown}", f"no such group{near or as_key}")
 
 
 def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault | None:

@@ -23,7 +23,7 @@ from rlhf.config.composition.overrides import (
     parse,
     unread,
 )
-from rlhf.config.composition.reserved import reserved_faults
+from rlhf.config.composition.reserved import chosen_parts, reserved_faults, sweeper_params
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.hints.quoting import as_one_value
 from rlhf.config.schema import Config
@@ -43,6 +43,7 @@ class Plan:
     jobs: list[PlannedJob] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
+    parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # Hydra's: option, class
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
@@ -79,7 +80,8 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     faults += _hydra_targets(master)
     faults += reserved_faults(master, overrides)
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
-    params = dict(master.hydra.sweeper.get("params") or {}) if planned.sweep else {}
+    planned.parts = chosen_parts(master)
+    params = sweeper_params(master) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
     grid, more = parse(swept, hydra)
     grid, wrong, more_spoiled = right_names(grid, groups)
@@ -98,7 +100,7 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned)
     if planned.composed is not None and not faults and not judged:
         note_overrides(planned.composed, parsed)
-    if planned.sweep:
+    if planned.sweep and not judged and not faults:
         configs = [job.config for job in planned.jobs if job.config is not None]
         judged += goal_faults(master.hydra.sweeper, configs)
     planned.faults = list(dict.fromkeys([*map(str, faults), *judged]))
@@ -124,7 +126,7 @@ def _examine(
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled, draft=planned.sweep)
         words = tuple(map(line_of, overrides))
-        if planned.sweep and {*(config.hydra.sweeper.get("params") or ())} - params.keys():
+        if planned.sweep and sweeper_params(config).keys() - params.keys():
             reason = "this experiment is a sweep of its own; give it alone"
             faults.append(Fault("", f"{' '.join(words)}: {reason}"))
         planned.composed = None if planned.sweep else config

@@ -4,11 +4,13 @@ is refused with the setting to use instead."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.messages import show
 
 # What conf/config.yaml sets, and what to use in place of another value.
 FIXED: dict[str, tuple[object, str]] = {
@@ -41,16 +43,37 @@ def reserved_faults(config: DictConfig, given: Sequence[Override]) -> Iterator[F
         config: with Hydra's node, unresolved.
         given: the overrides of the command line.
     """
-    raw = OmegaConf.to_container(config.hydra, resolve=False)
+    raw: Any = OmegaConf.to_container(config.hydra, resolve=False)
     for key, (ours, instead) in FIXED.items():
         value: object = raw
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value != ours and (value or ours):
             yield Fault(f"hydra.{key}={value}", f"is not offered: {instead}")
+    for part in ("launcher", "sweeper"):
+        if not isinstance(raw[part], dict) or "_target_" not in raw[part]:
+            reason = f"expected a class with its settings; hydra/{part}=<option> chooses one"
+            yield Fault(f"hydra.{part}={show(raw[part])}", reason)
     for override in given:
         name = override.key_or_group.removeprefix("hydra.")
         if override.is_hydra_override() and any(
             name == note or name.startswith(f"{note}.") for note in NOTES
         ):
             yield Fault(override.input_line or name, "is written by Hydra itself; leave it out")
+
+
+def chosen_parts(config: DictConfig) -> dict[str, tuple[str, str]]:
+    """The option and the class of Hydra's launcher and sweeper."""
+    choices = config.hydra.runtime.choices
+    nodes = {part: config.hydra[part] for part in ("launcher", "sweeper")}
+    return {
+        part: (str(choices.get(f"hydra/{part}")), str(node.get("_target_", "")))
+        for part, node in nodes.items()
+        if isinstance(node, DictConfig)
+    }
+
+
+def sweeper_params(config: DictConfig) -> dict[str, Any]:
+    """The grid that a config itself has: `hydra.sweeper.params`."""
+    node = config.hydra.sweeper
+    return dict(node.get("params") or {}) if isinstance(node, DictConfig) else {}

@@ -77,7 +77,7 @@ def resolve(
     before = _names.set((config, known, []))
     try:
         plain = {
-            str(key): known[key] if key in known else _child(config, key, str(key), faults)
+            str(key): known[str(key)] if key in known else _child(config, key, str(key), faults)
             for key in config
             if key not in without
         }

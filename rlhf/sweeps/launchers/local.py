@@ -179,7 +179,8 @@ class LocalLauncher(Launcher):
                 f"hydra.launcher.jobs={jobs}: expected a whole number of at least 1, or null"
             )
         self.jobs = jobs
-        self.time_limit, self.grace = seconds_of(time_limit), seconds_of(grace) or GRACE
+        self.time_limit = _duration("time_limit", time_limit)
+        self.grace = _duration("grace", grace) or GRACE
         # configs that the command line has composed and checked already
         self.checked: dict[tuple[str, ...], Config | None] = {}
         self.outcomes: list[Outcome] = []
@@ -206,6 +207,13 @@ class LocalLauncher(Launcher):
         )
         self.outcomes += outcomes
         return [_job_return(outcome) for outcome in outcomes]
+
+
+def _duration(setting: str, value: object) -> float | None:
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise ValueError(f"hydra.launcher.{setting}={value}: {error}") from None
 
 
 def _job_return(outcome: Outcome) -> JobReturn:
