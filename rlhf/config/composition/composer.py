@@ -28,7 +28,7 @@ REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 class Composer:
     hydra: Hydra
     groups: Groups
-    _bases: dict[Lines, DictConfig] = field(default_factory=dict)
+    _bases: dict[Lines, tuple[DictConfig, list[Fault]]] = field(default_factory=dict)
     _drafts: dict[tuple[Lines, Lines], DictConfig] = field(default_factory=dict)
     _settled: dict[Lines, dict[str, Any]] = field(default_factory=dict)
 
@@ -37,12 +37,13 @@ class Composer:
         config without them."""
         if lines not in self._bases:
             try:
-                self._bases[lines] = self._load(lines)
+                self._bases[lines] = (self._load(lines), [])
             except Exception as error:  # Hydra raises whatever a value broke in it
                 fine, bad = self._sort_out(lines)
-                faults += bad or [Fault("", reason(error))]
-                self._bases[lines] = self._load(fine)
-        return self._bases[lines]
+                self._bases[lines] = (self._load(fine), bad or [Fault("", reason(error))])
+        config, wrong = self._bases[lines]
+        faults += wrong
+        return config
 
     def _load(self, lines: Lines) -> DictConfig:
         return self.hydra.config_loader.load_configuration(

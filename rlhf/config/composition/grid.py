@@ -11,6 +11,7 @@ from rlhf.config.composition.composer import line_of
 from rlhf.config.composition.hydra_internals import Hydra, grid_of
 from rlhf.config.composition.overrides import Groups, parse
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.hints.quoting import as_one_value
 
 MOST_JOBS = 10_000
 
@@ -46,9 +47,22 @@ def grid_faults(override: Override, groups: Groups) -> Iterator[Fault]:
         )
 
 
-def jobs_of(overrides: Sequence[Override], hydra: Hydra) -> list[list[Override]]:
-    """The grid, as Hydra's basic sweeper makes it; of an interval (another sweeper's) its two
-    ends."""
+def unasked(override: Override) -> Fault:
+    """Several values in a command that is no sweep."""
+    reason = f"several values make a sweep; add -m{as_one_value(override)}"
+    return Fault("", f"{line_of(override)}: {reason}")
+
+
+def jobs_of(
+    overrides: Sequence[Override], hydra: Hydra
+) -> tuple[list[list[Override]], list[Fault]]:
+    """The jobs of a grid, as Hydra's basic sweeper makes them; of an interval (another sweeper's)
+    its two ends. None and a fault where they are too many."""
+    last = {override.get_key_element(): override for override in overrides}  # the last one counts
+    number = math.prod(map(count, last.values()))
+    if number > MOST_JOBS:
+        lists = f"these lists of values make {number:,} jobs; a sweep has {MOST_JOBS:,} at most"
+        return [], [Fault("", lists)]
     lines = [
         f"{override.get_key_element()}={value.start},{value.end}"
         if isinstance(value := override.value(), IntervalSweep)
@@ -58,15 +72,4 @@ def jobs_of(overrides: Sequence[Override], hydra: Hydra) -> list[list[Override]]
     jobs = grid_of(parse(lines, hydra)[0])
     each = dict.fromkeys(line for job in jobs for line in job)
     read = dict(zip(each, parse(each, hydra)[0], strict=True))
-    return [[read[line] for line in job] for job in jobs]
-
-
-def too_many(overrides: Sequence[Override]) -> list[Fault]:
-    """The whole grid has more jobs than can be run although no list of values has."""
-    last = {override.get_key_element(): override for override in overrides}  # the last one counts
-    number = math.prod(map(count, last.values()))
-    if number <= MOST_JOBS:
-        return []
-    return [
-        Fault("", f"these lists of values make {number:,} jobs; a sweep has {MOST_JOBS:,} at most")
-    ]
+    return [[read[line] for line in job] for job in jobs], []

@@ -14,7 +14,7 @@ from rlhf.config import naming
 from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
-from rlhf.config.composition.grid import grid_faults, jobs_of, too_many
+from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
 from rlhf.config.composition.hydra_internals import Hydra, note_overrides
 from rlhf.config.composition.overrides import (
     Groups,
@@ -23,9 +23,8 @@ from rlhf.config.composition.overrides import (
     parse,
     unread,
 )
-from rlhf.config.composition.reserved import chosen_parts, reserved_faults, sweeper_params
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.hints.quoting import as_one_value
+from rlhf.config.hints.reserved import chosen_parts, reserved_faults, sweeper_params
 from rlhf.config.schema import Config
 from rlhf.config.validate import Judged, cautions, examine
 
@@ -65,10 +64,20 @@ def right_names(
     return fine, faults, tuple(spoiled)
 
 
-def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
-    """Reads, composes and checks all jobs of a command line."""
-    groups = Groups(hydra.config_loader)
-    composer = Composer(hydra, groups)
+def plan(
+    hydra: Hydra,
+    lines: Sequence[str],
+    *,
+    multirun: bool = False,
+    composer: Composer | None = None,
+) -> Plan:
+    """Reads, composes and checks all jobs of a command line.
+
+    Args:
+        composer: what earlier command lines have composed, for one that has the same choices.
+    """
+    composer = composer or Composer(hydra, Groups(hydra.config_loader))
+    groups = composer.groups
     parsed, faults = parse(lines, hydra)
     overrides, wrong, spoiled = right_names(parsed, groups)
     spoiled += unread(faults)
@@ -87,14 +96,9 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     grid, wrong, more_spoiled = right_names(grid, groups)
     faults += more + wrong
     if not planned.sweep:
-        faults += [
-            Fault("", f"{line_of(o)}: several values make a sweep; add -m{as_one_value(o)}")
-            for o in task
-            if o.is_sweep_override()
-        ]
+        faults += map(unasked, filter(Override.is_sweep_override, task))
         task = [o for o in task if not o.is_sweep_override()]
-    many = too_many([*grid, *task])
-    jobs = [] if many else jobs_of([*grid, *task], hydra)
+    jobs, many = jobs_of([*grid, *task], hydra)
     faults += many
     spoiled += more_spoiled + unread(more)
     judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned)
