@@ -11,25 +11,19 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 
 from rlhf import __version__
-from rlhf.commands import summaries
+from rlhf.commands._shown import first_job, refuse, shown
 from rlhf.config.allow import allow
 from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
     get_args_parser,
-    register_plugin,
     run_composed,
 )
-from rlhf.config.composition.plan import Plan, plan
-from rlhf.config.composition.resolve import register_resolvers
+from rlhf.config.composition.plan import plan
 from rlhf.config.composition.session import (
-    CONFIG_NAME,
-    VERSION_BASE,
-    conf_dir,
-    prefer_our_launchers,
     session,
 )
 from rlhf.config.naming import older_runs, other_version, slug
@@ -75,12 +69,13 @@ def main(argv: Sequence[str]) -> int:
     shows = bool(args.cfg) or args.info is not None
     if args.help or args.hydra_help or args.shell_completion or (shows and not args.multirun):
         flags = [word for word in arguments if word not in args.overrides]
-        return _hydra_answers([*args.overrides, *flags])  # which takes settings in one place alone
+        # Hydra takes settings in one place alone
+        return refuse(faults) if faults else shown([*args.overrides, *flags], args, task)
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
     except (FileNotFoundError, *REFUSALS) as error:
-        return _refuse([reason(error)])
+        return refuse([reason(error)])
     except RunFailed as error:
         print(f"rlhf: {error}", file=sys.stderr)
         return 1
@@ -99,47 +94,19 @@ def _take_allowed(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
-def _refuse(faults: Sequence[str]) -> int:
-    count = "One thing is" if len(faults) == 1 else f"{len(faults)} things are"
-    print(
-        "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
-        file=sys.stderr,
-    )
-    return 2
-
-
-def _hydra_answers(arguments: Sequence[str]) -> int:
-    """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own."""
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-
-    from rlhf.sweeps.launchers.local import LocalLauncher
-
-    register_resolvers()
-    OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
-    register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
-    prefer_our_launchers()
-    GlobalHydra.instance().clear()
-    sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
-        task
-    )()
-    return 0
-
-
 def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> int:
     planned = plan(hydra, args.overrides, multirun=args.multirun)
     if faults or planned.faults:
-        return _refuse([*faults, *planned.faults])
+        return refuse([*faults, *planned.faults])
     if args.cfg or args.info is not None:
-        return _first_job(planned, args)
+        return first_job(planned, args, task)
     configs = [job.config for job in planned.jobs if job.config is not None]
     elsewhere = planned.parts["launcher"][1].endswith(ELSEWHERE)
     wrong = missing_extras(planned.parts)
     wrong += machine_faults(configs, sweep=planned.sweep, elsewhere=planned.sweep and elsewhere)
     loaded, more = _load(configs) if not wrong else (None, [])
     if wrong or more:
-        return _refuse([*wrong, *more])
+        return refuse([*wrong, *more])
     if planned.composed is not None:
         return _single(hydra, planned.composed, configs[0], loaded)
     # a single run says it itself
@@ -155,18 +122,6 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     except Exception as error:  # does not change how the sweep ended
         print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
     return code
-
-
-def _first_job(planned: Plan, args: argparse.Namespace) -> int:
-    """--cfg and --info of a sweep: those of its first job."""
-    words = planned.jobs[0].overrides
-    print(f"# job 1 of {len(planned.jobs)}: {' '.join(words)}", flush=True)
-    hydra_lines = [word for word in args.overrides if word.startswith(("hydra.", "hydra/"))]
-    given = {"--cfg": args.cfg, "--info": args.info, "--package": args.package}
-    flags = [word for flag, value in given.items() if value is not None for word in (flag, value)]
-    flags += ["--resolve"] if args.resolve else []
-    flags += ["--config-dir", args.config_dir] if args.config_dir else []
-    return _hydra_answers([*words, *hydra_lines, "hydra.mode=RUN", *flags])
 
 
 def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:

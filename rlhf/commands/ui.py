@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.signals import stop_signals
 from rlhf.tracking.links import MODE
-from rlhf.tracking.store import absolute_uri, database, quiet
+from rlhf.tracking.store import absolute_uri, database, quiet, whole_uri
 
 HOST = "127.0.0.1"
 POLL = 0.5  # seconds between looks at MLflow
@@ -67,7 +67,7 @@ def configured(settings: Sequence[str]) -> str:
     tracking = validate(compose(settings)).tracking
     if not isinstance(tracking, MLflowTracker):
         raise ValueError("these settings track nothing in MLflow; give --uri")
-    return tracking.uri
+    return whole_uri(tracking.uri)
 
 
 def servable(uri: str) -> str:

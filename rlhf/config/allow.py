@@ -9,9 +9,6 @@ from typing import Any
 
 ENVIRONMENT = "RLHF_ALLOW_TARGETS"
 
-# What Hydra itself builds from its own node: launchers, sweepers, callbacks.
-HYDRA_PREFIXES = ("hydra._internal.", "hydra_plugins.")
-
 
 def allow(*packages: str) -> None:
     """Adds packages to what the user allowed; jobs get it by the environment."""

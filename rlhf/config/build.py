@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
@@ -10,12 +11,13 @@ from pydantic import BaseModel
 
 from rlhf.config import schema  # noqa: F401  (it makes every piece known)
 from rlhf.config.allow import refusal, targets, user_allowed
+from rlhf.config.composition.environment import RESERVED, decoded
 from rlhf.config.pieces.base import BY_ADDRESS, Custom
 
 
 def is_allowed(target: object) -> bool:
     """True for a class of ours, and for one in a package that the user allowed."""
-    return target in BY_ADDRESS or user_allowed(target)
+    return isinstance(target, str) and (target in BY_ADDRESS or user_allowed(target))
 
 
 def user_class(piece: Custom) -> Any:
@@ -41,24 +43,52 @@ def user_class(piece: Custom) -> Any:
 
 
 def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
-    """Calls the piece's class with the piece's arguments and the `live` objects.
+    """Calls the piece's class with the piece's arguments, pieces among them made first, and the
+    `live` objects. Text is taken as it is, but for variables of the environment.
 
     Raises:
         ValueError: if a `_target_` at any depth is not in the allow-list; nothing is imported then.
+            Or a variable of the environment is not set.
     """
     plain = piece.model_dump(by_alias=True) if isinstance(piece, BaseModel) else dict(piece)
-    plain.pop("_name_", None)
+    plain["_partial_"] = False
+    if not getattr(BY_ADDRESS.get(str(plain.get("_target_"))), "looks_up", False):
+        plain = resolved_environment(plain)
     addresses = [target for _, target in targets(plain)]
     for address in addresses:
         if not is_allowed(address):
             raise ValueError(refusal(address))
-    for address in addresses:
-        if address not in BY_ADDRESS:
-            user_class(Custom.model_validate({"_target_": address}))
-    if plain["_target_"] in BY_ADDRESS:
-        plain["_target_"] = BY_ADDRESS[plain["_target_"]].addresses[0]
-    from hydra.utils import instantiate
+    return _made(plain, {address: _class(address) for address in addresses}, live)
 
-    # Partial first: live objects must not pass through OmegaConf, which copies lists and refuses
-    # most classes.
-    return instantiate({**plain, "_partial_": True}, _convert_="all")(**live)
+
+def _class(address: str) -> Any:
+    if address in BY_ADDRESS:
+        return locate(BY_ADDRESS[address].addresses[0])
+    return user_class(Custom.model_validate({"_target_": address}))
+
+
+def _made(node: Any, classes: Mapping[str, Any], live: Mapping[str, Any] | None = None) -> Any:
+    """As Hydra's `instantiate` does it, but nothing in a text is followed: a `${...}` that stands
+    in one could name what nobody has checked."""
+    if isinstance(node, (list, tuple)):
+        return [_made(item, classes) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    if "_target_" not in node:
+        return {key: _made(value, classes) for key, value in node.items()}
+    inner = classes if node.get("_recursive_", True) else {}
+    given = {key: value for key, value in node.items() if key not in RESERVED}
+    if inner:
+        given = {key: _made(value, inner) for key, value in given.items()}
+    positional = _made(list(node.get("_args_", ())), classes)
+    call = partial(classes[node["_target_"]], *positional, **{**given, **(live or {})})
+    return call if node.get("_partial_") else call()
+
+
+def resolved_environment(value: Any) -> Any:
+    """A plain value with the variables of the environment that it names in their place."""
+    if isinstance(value, Mapping):
+        return {key: resolved_environment(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [resolved_environment(item) for item in value]
+    return decoded(value) if isinstance(value, str) and "${oc." in value else value

@@ -17,6 +17,7 @@ from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
 from rlhf.config.schema import Config
 from rlhf.kl.rules import cautions as sampling_cautions
+from rlhf.rundir.redact import HIDDEN, remember, secrets_in
 
 Judged = dict[tuple[Any, ...], list[Fault]]
 
@@ -49,6 +50,9 @@ def examine(
         config if isinstance(config, DictConfig) else OmegaConf.create(dict(config)),
         settled=settled,
     )
+    faults += hidden_faults(plain)
+    for _, secret in secrets_in(plain):
+        remember(secret)
     typed = None
     try:
         typed = Config.model_validate(plain)
@@ -83,6 +87,19 @@ def _judge(check: Check, sections: dict[str, Any], judged: Judged | None) -> Seq
         return judged[key]
     except TypeError:  # a piece of the user's own has a list in it
         return [*check(**sections)]
+
+
+def hidden_faults(plain: Mapping[str, Any]) -> list[Fault]:
+    """A kept config has `***` where a secret was given as text."""
+    return [
+        Fault(
+            key,
+            "was given as text and is not written down: put ${oc.env:NAME} there, and NAME=... in"
+            " the environment",
+        )
+        for key, secret in secrets_in(plain)
+        if secret == HIDDEN and not key.startswith("tracking.")
+    ]
 
 
 @cache

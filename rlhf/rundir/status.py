@@ -27,6 +27,7 @@ from typing import Any, Literal
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
+from rlhf.rundir.redact import redact_message
 
 State = Literal[
     "not started", "waiting", "running", "finished", "failed", "time limit", "stopped", "cut"
@@ -92,7 +93,7 @@ def recorded_end(directory: Path) -> Iterator[None]:
         write_status(
             directory,
             state="failed",
-            error=f"{type(error).__name__}: {error}",
+            error=redact_message(f"{type(error).__name__}: {error}"),
             exit_code=getattr(error, "exit_code", 1),
         )
         raise

@@ -13,6 +13,7 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
+from rlhf.rundir.redact import redact_message
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -80,13 +81,14 @@ def execute(
 
 
 def _tell(error: Exception, log: Path | None) -> None:
+    steps = redact_message(traceback.format_exc())
     if log is None:
-        traceback.print_exc()
+        print(steps, end="", file=sys.stderr)
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
-        traceback.print_exc(file=file)
-    first = next(iter(str(error).splitlines()), "")
+        file.write(steps)
+    first = redact_message(next(iter(str(error).splitlines()), ""))
     print(
         f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}",
         file=sys.stderr,

@@ -68,7 +68,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         if is_finished(directory):
             return read_json(directory / "summary.json")
         with recorded_end(directory):
-            write_text(directory / "config.yaml", OmegaConf.to_yaml(context.plain))
+            write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
             ready.check_model(context)
             prints = fingerprints(context)
             ready.check_data(context, prints)
@@ -158,7 +158,7 @@ def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
             sweep=facts["sweep"],
             fingerprints={"data": context.data.fingerprint, **parents},
             data=context.data_parts,
-            config=context.plain,
+            config=context.written,
             **(context.fitted.counts if context.cfg.stage != "sft" else {}),
         ),
     )

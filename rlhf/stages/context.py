@@ -28,6 +28,7 @@ from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import Stopped
+from rlhf.rundir.redact import redact_value
 from rlhf.rundir.status import recorded_end
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
@@ -56,6 +57,12 @@ class StageContext:
     @cached_property
     def plain(self) -> dict[str, Any]:
         return self.cfg.plain()
+
+    @cached_property
+    def written(self) -> dict[str, Any]:
+        """The same for files: without its secrets."""
+        clean: dict[str, Any] = redact_value("", self.plain)
+        return clean
 
     @cached_property
     def model(self) -> ModelPiece:

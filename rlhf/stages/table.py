@@ -69,7 +69,9 @@ def artifact(
     """The stage's artifact; trained, and tracked as a run of its own, if nobody has made it yet."""
 
     def make(work: Path) -> dict[str, Any]:
-        write_text(work / "config.yaml", OmegaConf.to_yaml({**context.plain, "stage": stage.name}))
+        write_text(
+            work / "config.yaml", OmegaConf.to_yaml({**context.written, "stage": stage.name})
+        )
         own, params = prints[stage.name], flatten(context.deciding(stage.name))
         tags = {**stage_tags(context, stage, prints), "fingerprint": own}
         name = f"{stage.name} {own[:8]}"
@@ -141,7 +143,7 @@ def artifact_manifest(
         seed=flatten(plain)[stage.seed],
         fingerprints={"data": context.data.fingerprint, **_parents(stage, prints)},
         data=context.data_parts,
-        config=plain,
+        config={**context.written, "stage": stage.name},
         config_hash=run_hash(plain),
         **results,
     )

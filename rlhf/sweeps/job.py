@@ -15,6 +15,7 @@ from rlhf.config.schema import Config
 from rlhf.rundir import status
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import last_lines, read_json
+from rlhf.rundir.redact import redact_override
 
 State = status.State | Literal["finished before"]  # under an earlier command
 GOOD = ("finished", "finished before")
@@ -99,16 +100,21 @@ def job_of(cfg: Config, overrides: Sequence[str], sweep_directory: Path) -> Job:
 def write_sweep(
     directory: Path, jobs: Sequence[Job], *, study: str, overrides: Sequence[str]
 ) -> None:
-    """sweep.json: the command and its jobs, with those that an earlier command put there."""
+    """sweep.json: the command and its jobs, with those that an earlier command put there.
+    Without secrets."""
+
+    def clean(lines: Sequence[str]) -> list[str]:
+        return list(map(redact_override, lines))
+
     path = directory / "sweep.json"
     entries = {entry["name"]: entry for entry in read_json(path).get("jobs", ())}
-    entries |= {job.name: {"name": job.name, "overrides": list(job.overrides)} for job in jobs}
+    entries |= {job.name: {"name": job.name, "overrides": clean(job.overrides)} for job in jobs}
     write_json(
         path,
         {
             "name": directory.name,
             "study": study,
-            "overrides": list(overrides),
+            "overrides": clean(overrides),
             "jobs": list(entries.values()),
         },
     )

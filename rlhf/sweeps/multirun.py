@@ -17,9 +17,11 @@ from typing import Any
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import Hydra, is_grid, register_plugin, sweeping
 from rlhf.config.composition.plan import Plan
 from rlhf.config.composition.session import CONFIG_NAME
+from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import LAUNCHER, is_finished
@@ -56,13 +58,13 @@ def sweep(
         with_log_configuration=False,
     )
     directory = Path(str(config.hydra.sweep.dir))
-    with sweeping(hydra, config, task) as sweeper:
+    with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:
         return _launched(sweeper, planned, config, directory), directory
 
 
 def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) -> int:
     """The exit code of a sweep that is run to its end."""
-    launcher, arguments = sweeper.launcher, list(config.hydra.overrides.task)
+    launcher, arguments = sweeper.launcher, words_of(config.hydra.overrides.task)
     local, grid = isinstance(launcher, LocalLauncher), is_grid(sweeper)
     if local:
         launcher.checked = {job.overrides: job.config for job in planned.jobs}
@@ -74,6 +76,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
                 "hydra.sweep.dir='{}'".format(place.replace("'", "\\'"))
             )
     if grid:
+        sweeper.config = without_secrets(config)  # which it writes to multirun.yaml
         sweeper.launcher = OnlyMissing(launcher, {} if local else jobs_of(planned, directory))
     if not local and not isinstance(sweeper, SearchSweeper):
         return hand_over(planned, directory, arguments, lambda: sweeper.sweep(arguments=arguments))
@@ -125,7 +128,7 @@ def job_task(
     home = Path(str(hydra_config.runtime.cwd))
     if home.is_dir():
         os.chdir(home)  # paths in a config are relative to where the command was given
-    job = job_of(cfg, list(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
+    job = job_of(cfg, words_of(hydra_config.overrides.task), Path(str(hydra_config.sweep.dir)))
     if os.getppid() == read_json(job.directory.parent / LAUNCHER).get("pid"):
         _leave_with(os.getppid())
     if not is_finished(job.directory):

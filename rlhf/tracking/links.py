@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.redact import looked_up, redact_text
 from rlhf.tracking.state import read_state
 from rlhf.tracking.store import Client, absolute_uri, default_uri
 
@@ -25,7 +25,8 @@ BY_NAME = "tags.`mlflow.runName`"
 
 def page(uri: str) -> str:
     """The page's address: the server itself, or that at which `ui_command` serves a database."""
-    return redact_text(uri).rstrip("/") + "/" if uri.startswith("http") else LOCAL
+    uri = redact_text(looked_up(uri))
+    return uri.rstrip("/") + "/" if uri.startswith("http") else LOCAL
 
 
 def ui_command(uri: str) -> str | None:
@@ -34,7 +35,7 @@ def ui_command(uri: str) -> str | None:
     The address is left out where `rlhf ui` given here finds the store without it. A password in it
     is not printed.
     """
-    if uri.startswith(("http", "databricks")):
+    if looked_up(uri).startswith(("http", "databricks")):
         return None
     try:
         default = absolute_uri(default_uri()) == absolute_uri(uri)

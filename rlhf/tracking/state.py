@@ -17,6 +17,7 @@ from rlhf.rundir.files import write_json
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
+from rlhf.tracking.store import written_uri
 
 STATE = "tracking.json"
 LONGEST_TAG = 5000
@@ -43,7 +44,7 @@ def open_state(
 
     `nested`: below the summary run of its sweep, if the directory is a job of one.
     """
-    old = read_state(directory)
+    old, uri = read_state(directory), written_uri(uri)
     state: dict[str, Any] = (
         old
         if (old.get("uri"), old.get("experiment")) == (uri, experiment)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import FileLock
 
+from rlhf.rundir.environment import VARIABLE
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
+from rlhf.rundir.redact import HIDDEN, looked_up, redact_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,13 +46,48 @@ def default_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
 
 
+_passwords: dict[str, str] = {}  # of this process: addresses as they are written down -> in full
+
+
+def written_uri(uri: str) -> str:
+    """The address for files, messages and links: without its password."""
+    written = redact_text(uri)
+    if written != uri:
+        _passwords[written] = uri
+    return written
+
+
+def whole_uri(uri: str) -> str:
+    """The address to connect with, password and variables of the environment in it.
+
+    Raises:
+        ValueError: the password was not written down, and this process was not given it.
+    """
+    uri = looked_up(uri)
+    if f"://{HIDDEN}@" not in uri and f"={HIDDEN}" not in uri:
+        return uri
+    if uri == redact_text(default_uri()):
+        return default_uri()
+    if uri not in _passwords:
+        raise ValueError(
+            f"the password of {uri} is not written down: give the whole address in"
+            " MLFLOW_TRACKING_URI, or as tracking.uri='https://me:${oc.env:PASSWORD}@...'"
+        )
+    return _passwords[uri]
+
+
 def absolute_uri(uri: str) -> str:
-    """The address with a relative database path made absolute.
+    """The address with a relative database path made absolute. One that names a variable of the
+    environment stays as it is.
 
     Raises:
         ValueError: what MLflow cannot store runs in (a folder, a memory database), with what to
             write instead.
     """
+    if VARIABLE.search(uri):
+        whole = absolute_uri(looked_up(uri))
+        return whole if whole.startswith(_SQLITE) else uri
+    written_uri(uri)
     if not _SCHEMES.search(uri):
         path = re.sub(r"^file:(//)?", "", uri)
         raise ValueError(
@@ -91,7 +128,7 @@ def connect(uri: str) -> Client:
     quiet()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=absolute_uri(uri))
+    return MlflowClient(tracking_uri=whole_uri(absolute_uri(uri)))
 
 
 def prepare_store(uri: str, experiment: str) -> str:

@@ -17,6 +17,9 @@ REFUSED = [
     "rlhf.commands.run.main",
     "",
     None,
+    ["os._exit"],
+    {"a": 1},
+    5,
 ]
 
 
@@ -69,6 +72,38 @@ def test_live_objects_arrive_as_they_are(monkeypatch):
     made = build({"_target_": "types.SimpleNamespace", "values": [1, 2]}, rows=rows)
     assert made.rows is rows
     assert type(made.values) is list
+
+
+def test_what_stands_in_a_text_is_not_followed(tmp_path, monkeypatch):
+    """Resolved a second time, an escaped interpolation would be a class that nobody has checked."""
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "types")
+    text = "${oc.create:{_target_: pathlib.Path, _args_: [x]}}"
+    assert build({"_target_": "types.SimpleNamespace", "text": text}).text == text
+    monkeypatch.setenv("HOSTILE", "{_target_: os.getcwd}")
+    decoded = {"_target_": "types.SimpleNamespace", "x": "${oc.decode:${oc.env:HOSTILE}}"}
+    with pytest.raises(ValueError, match=r"os\.getcwd is not an allowed class"):
+        build(decoded)
+
+
+def test_an_escaped_interpolation_of_a_config_builds_nothing(planned, tmp_path):
+    mark = tmp_path / "executed"
+    call = f"{{_target_: pathlib.Path.touch, self: {{_target_: pathlib.Path, _args_: [{mark}]}}}}"
+    line = f'model.path="\\${{oc.create:{call}}}"'
+    (job,) = planned("model=hf", line).jobs
+    assert job.config.model.path == f"${{oc.create:{call}}}"
+    assert build(job.config.model).path == f"${{oc.create:{call}}}"
+    assert not mark.exists()
+
+
+def test_the_words_of_hydras_instantiate(monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "fractions, types, operator")
+    half = {"_target_": "fractions.Fraction", "_args_": [1, 2], "_convert_": "all"}
+    of = {"_target_": "types.SimpleNamespace"}
+    assert build({**of, "x": [half, {"y": half}]}).x == [0.5, {"y": 0.5}]
+    assert build({**of, "x": half, "_recursive_": False}).x == half
+    later = build({**of, "x": {**half, "_args_": [1], "_partial_": True}}).x
+    assert later(4) == 0.25
+    assert build({**of, "pair": (1, 2)}).pair == [1, 2]
 
 
 def test_known_pieces():

@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config.composition.hydra_internals import Hydra, set_value
 from rlhf.config.composition.overrides import Groups, is_group, key_fault
-from rlhf.config.composition.resolve import MISSING, Fault
+from rlhf.config.composition.resolve import Fault
 from rlhf.config.composition.session import CONFIG_NAME
+from rlhf.config.composition.walk import MISSING
 
 Lines = tuple[str, ...]
 REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)

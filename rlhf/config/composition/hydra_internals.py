@@ -30,6 +30,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from rlhf.config.composition.hydra_node import guard
+from rlhf.config.composition.walk import words_of
+
 __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
 
 
@@ -91,9 +94,16 @@ def register_plugin(plugin: type[Plugin], name: str) -> None:
 
 
 @contextmanager
-def sweeping(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Iterator[Any]:
+def sweeping(
+    hydra: Hydra, config: DictConfig, task: TaskFunction, given: Sequence[str]
+) -> Iterator[Any]:
     """The sweeper that a composed config names, between Hydra's callbacks for the start and the end
-    of a multirun. It does not compose its jobs to check them: ours are checked."""
+    of a multirun. It does not compose its jobs to check them: ours are checked.
+
+    Raises:
+        HydraException: the config has Hydra build what it must not.
+    """
+    guard(config, given)
     callbacks, name = Callbacks(config), config.hydra.job.config_name
     callbacks.on_multirun_start(config=config, config_name=name)
     sweeper: Any = Plugins.instance().instantiate_sweeper(
@@ -117,10 +127,13 @@ def run_composed(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Any:
     node), and returns its result.
 
     Raises:
+        HydraException: the config has Hydra build what it must not.
         Exception: whatever the task raised.
     """
     if config.hydra.mode is None:
         config.hydra.mode = RunMode.RUN
+    given = config.hydra.overrides
+    guard(config, [*words_of(given.hydra), *words_of(given.task)])
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     callbacks, name = Callbacks(config), config.hydra.job.config_name
     callbacks.on_run_start(config=config, config_name=name)

@@ -8,21 +8,15 @@ from dataclasses import dataclass, field
 
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from rlhf.config import naming
-from rlhf.config.allow import HYDRA_PREFIXES, refusal, targets, user_allowed
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
 from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
 from rlhf.config.composition.hydra_internals import Hydra, note_overrides
-from rlhf.config.composition.overrides import (
-    Groups,
-    group_faults,
-    is_group,
-    parse,
-    unread,
-)
+from rlhf.config.composition.hydra_node import Judge
+from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.hints.reserved import chosen_parts, reserved_faults, sweeper_params
 from rlhf.config.schema import Config
@@ -86,7 +80,8 @@ def plan(
     task = [o for o in overrides if not o.is_hydra_override()]
     choices = [o for o in task if is_group(o, groups) and not o.is_sweep_override()]
     master = composer.base((*hydra_lines, *map(line_of, choices)), faults)
-    faults += _hydra_targets(master)
+    judge = Judge(lines)
+    faults += judge.faults(master, (), ("the command",))
     faults += reserved_faults(master, overrides)
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
     planned.parts = chosen_parts(master)
@@ -101,7 +96,7 @@ def plan(
     jobs, many = jobs_of([*grid, *task], hydra)
     faults += many
     spoiled += more_spoiled + unread(more)
-    judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned)
+    judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
     if planned.composed is not None and not faults and not judged:
         note_overrides(planned.composed, parsed)
     if planned.sweep and not judged and not faults:
@@ -121,6 +116,7 @@ def _examine(
     spoiled: Lines,
     params: dict[str, str],
     planned: Plan,
+    judge: Judge,
 ) -> list[str]:
     """Fills `planned.jobs` and `planned.warnings`; returns each fault once, with the jobs that have
     it unless all do."""
@@ -130,6 +126,8 @@ def _examine(
     for index, overrides in enumerate(jobs):
         config, faults = composer.compose(overrides, hydra_lines, spoiled, draft=planned.sweep)
         words = tuple(map(line_of, overrides))
+        choices = tuple(line_of(o) for o in overrides if is_group(o, composer.groups))
+        faults += judge.faults(config, words, choices)
         if planned.sweep and sweeper_params(config).keys() - params.keys():
             reason = "this experiment is a sweep of its own; give it alone"
             faults.append(Fault("", f"{' '.join(words)}: {reason}"))
@@ -158,13 +156,3 @@ def _where(indices: list[int], jobs: list[list[Override]]) -> str:
     common = set.intersection(*map(set, swept))
     first = " ".join(line for line in swept[indices[0]] if line not in common)
     return f"  [{len(indices)} of {len(jobs)} jobs: {first}{', ...' if len(indices) > 1 else ''}]"
-
-
-def _hydra_targets(config: DictConfig) -> list[Fault]:
-    """Hydra builds what its own node names, so that is checked too."""
-    plain = OmegaConf.to_container(config.hydra, resolve=False)
-    return [
-        Fault(f"hydra.{'.'.join(path)}._target_={target}", refusal(target))
-        for path, target in targets(plain)
-        if not (str(target).startswith(HYDRA_PREFIXES) or user_allowed(target))
-    ]

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import reduce
 from operator import getitem
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config import naming
 from rlhf.config.allow import targets
+from rlhf.config.composition.environment import read_twice
 from rlhf.config.composition.hydra_internals import class_in_file
+from rlhf.config.composition.walk import Fault, plain_value, words_of
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
 
-MISSING = "???"
-_ABOUT = re.compile(r"^\w+ raised while resolving interpolation: ")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is wrong. `where` is the dotted key, with its value where that helps; empty
-    if the reason says it."""
-
-    where: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.reason}" if self.where else self.reason
-
-    @property
-    def key(self) -> str:
-        return self.where.partition("=")[0]
-
-
-def _child(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
-    try:
-        if not OmegaConf.is_missing(node, key):
-            value = node[key]
-        elif OmegaConf.is_interpolation(node, key):
-            return MISSING  # the missing value has a fault of its own
-        else:
-            faults.append(Fault(where, f"needs a value: write {where}=..."))
-            return MISSING
-    except InterpolationToMissingValueError:
-        return MISSING
-    except OmegaConfBaseException as error:
-        faults.append(Fault(where, _ABOUT.sub("", str(error).splitlines()[0])))
-        return MISSING
-    if isinstance(value, DictConfig):
-        return {k: _child(value, k, f"{where}.{k!s}", faults) for k in value}
-    if isinstance(value, ListConfig):
-        return [_child(value, i, f"{where}.{i}", faults) for i in range(len(value))]
-    return value
+__all__ = ["Fault", "own_names", "register_resolvers", "resolve"]
 
 
 def resolve(
@@ -66,7 +27,7 @@ def resolve(
     settled: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[Fault]]:
     """The config as dicts, lists and scalars, and a fault for each `???` and each broken
-    interpolation.
+    interpolation. Secrets of the environment stay `${oc.env:KEY}`.
 
     Args:
         without: sections that are left out.
@@ -74,13 +35,17 @@ def resolve(
     """
     faults: list[Fault] = []
     known = settled or {}
+
+    def read(wrong: list[Fault]) -> dict[str, Any]:
+        keys = [key for key in config if key not in without]
+        return {
+            str(key): known[str(key)] if key in known else plain_value(config, key, str(key), wrong)
+            for key in keys
+        }
+
     before = _names.set((config, known, []))
     try:
-        plain = {
-            str(key): known[str(key)] if key in known else _child(config, key, str(key), faults)
-            for key in config
-            if key not in without
-        }
+        plain = read_twice(lambda: read(faults), again=lambda: read([]))
     finally:
         _names.reset(before)
     for where, name in own_names(config, plain).items():
@@ -103,7 +68,7 @@ def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, .
     names = {}
     for where, target in targets(plain):
         group, option = chosen.get(".".join(where), ("", ""))
-        if not option or target in BY_ADDRESS:
+        if not option or str(target) in BY_ADDRESS:
             continue
         if target == class_in_file(f"{group}/{option}", runtime.config_sources):
             names[where] = option
@@ -137,7 +102,7 @@ def _sweep_name(*, _root_: DictConfig) -> str:
     cache = OmegaConf.get_cache(_root_)["rlhf.sweep_name"]
     if "name" not in cache:
         params = OmegaConf.select(_root_, "hydra.sweeper.params", default=None) or {}
-        grid = [*overrides, *(f"{key}={value}" for key, value in params.items())]
+        grid = [*words_of(overrides), *(f"{key}={value}" for key, value in params.items())]
         cache["name"] = naming.sweep_name({"study": _root_.study, "sweep": _root_.sweep}, grid)
     return str(cache["name"])
 

@@ -85,6 +85,8 @@ class Piece(Strict):
 
     name: ClassVar[str]
     addresses: ClassVar[tuple[str, ...]]
+    # its class takes `${oc.env:KEY}` as it is written, and looks it up where the value is needed
+    looks_up: ClassVar[bool] = False
     class_path: str = Field(alias="_target_")
 
     def __init_subclass__(cls, name: str = "", at: str = "", was: str = "", **kwargs: Any) -> None:
@@ -129,7 +131,8 @@ class ByTarget:
                 if isinstance(value, dict)
                 else getattr(value, "class_path", None)
             )
-            return CUSTOM if target not in members and user_allowed(target) else str(target)
+            ours = isinstance(target, str) and target in members
+            return CUSTOM if not ours and user_allowed(target) else str(target)
 
         choices = {
             address: handler.generate_schema(model)

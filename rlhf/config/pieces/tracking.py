@@ -10,6 +10,7 @@ class NoTracker(Piece, name="none", at="rlhf.tracking.base.NoTracker"):
 
 
 class MLflowTracker(Piece, name="mlflow", at="rlhf.tracking.mlflow.MLflowTracker"):
+    looks_up = True  # what it writes down, it writes as the config does
     uri: str
     experiment: str
     nested: bool = False  # what runs kept that were made before there was a choice does not say it

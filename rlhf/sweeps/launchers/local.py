@@ -19,6 +19,7 @@ from rich.console import Console
 
 from rlhf.config import naming
 from rlhf.config.composition.hydra_internals import QuietReturn
+from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
@@ -200,7 +201,7 @@ class LocalLauncher(Launcher):
                 for own in job_overrides
             ],
             Path(str(self.config.hydra.sweep.dir)),
-            overrides=[str(line) for line in self.config.hydra.overrides.task],
+            overrides=words_of(self.config.hydra.overrides.task),
             n=self.jobs,
             time_limit=self.time_limit,
             grace=self.grace,

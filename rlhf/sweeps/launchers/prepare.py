@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.redact import redact_message
 from rlhf.tracking.store import prepare_store, quiet
 
 THREAD_LIMITS = (
@@ -53,7 +53,7 @@ def prepare_tracking(configs: Sequence[Config]) -> None:
             prepare_store(uri, experiment)
         except Exception as error:
             print(
-                redact_text(
+                redact_message(
                     f"tracking: {uri} does not answer ({error}); runs go on, their metrics wait on"
                     " disk"
                 ),

@@ -23,6 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.redact import Redacted
 from rlhf.rundir.signals import Stop, stop_signals
 from rlhf.rundir.status import is_alive, read_status, write_status
 from rlhf.sweeps.job import Job, Outcome, Watch
@@ -180,7 +181,7 @@ def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     except BaseException:
-        traceback.print_exc()
+        print(traceback.format_exc(), end="", file=sys.stderr)
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -194,6 +195,7 @@ def _redirect(log: Path) -> None:
             os.dup2(file.fileno(), stream)
     for stream_file in (sys.stdout, sys.stderr):
         stream_file.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = Redacted(sys.stdout), Redacted(sys.stderr)  # type: ignore[assignment]
     print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}  process {os.getpid()}", flush=True)
 
 

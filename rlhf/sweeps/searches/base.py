@@ -20,8 +20,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.composition.composer import Composer, reason
+from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import value_of
 from rlhf.config.composition.overrides import Groups, parse
+from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
 from rlhf.rundir.lock import owned
@@ -108,7 +110,7 @@ class SearchSweeper(Sweeper):
                 "a search needs something to vary, such as 'kl.coef=tag(log, interval(0.01, 1))'"
             )
         with owned(self.directory / ".search"):
-            OmegaConf.save(self.config, self.directory / "multirun.yaml")
+            OmegaConf.save(without_secrets(self.config), self.directory / "multirun.yaml")
             self.search(fixed, dimensions)
 
     @abstractmethod
@@ -130,7 +132,7 @@ class SearchSweeper(Sweeper):
         """A job's config as the command line checks those of a grid, or what is wrong with it."""
         overrides, faults = parse(lines, self.composer.hydra)
         config, more = self.composer.compose(
-            overrides, tuple(str(line) for line in self.config.hydra.overrides.hydra)
+            overrides, tuple(words_of(self.config.hydra.overrides.hydra))
         )
         typed, wrong = examine(config)
         sentences = [str(fault) for fault in (*faults, *more, *wrong)]
@@ -145,7 +147,7 @@ class SearchSweeper(Sweeper):
                 self.directory,
                 jobs,
                 study=planned[0][1].study,
-                overrides=list(self.config.hydra.overrides.task),
+                overrides=words_of(self.config.hydra.overrides.task),
             )
             prepare_tracking([config for _, config in planned])
         # two that are the same run would meet in one directory
