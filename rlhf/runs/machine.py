@@ -23,6 +23,7 @@ DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/dev/dxg",
     "/dev/kfd",
 )
+CROWDED = 16  # threads a core: ten times slower than one
 BYTES = 8  # of a token's number
 
 
@@ -49,7 +50,8 @@ def machine_faults(
     if not elsewhere:
         if any(cfg.trainer.accelerator == "cuda" for cfg in missing):
             faults += filter(None, [gpu_fault()])
-        faults += [fault for cfg in missing for fault in memory_faults(cfg, memory())]
+        for cfg in missing:
+            faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer.threads, cores())]
     return list(dict.fromkeys(faults))
 
 
@@ -152,6 +154,20 @@ def _near(folder: Path) -> str:
     names = [each.name for each in parent.iterdir() if each.is_dir()]
     near = difflib.get_close_matches(part, names, n=1)
     return f"; did you mean {parent / near[0]}?" if near else ""
+
+
+def cores() -> int:
+    """The number that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def thread_faults(threads: int, cores: int) -> Iterator[str]:
+    """Threads wait for each other by spinning: with far more of them than cores none comes on."""
+    if threads > CROWDED * cores:
+        yield (
+            f"trainer.threads={threads}: this machine has {cores} cores; at most"
+            f" {CROWDED * cores} threads come on here"
+        )
 
 
 def memory() -> int | None:

@@ -135,7 +135,12 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     if isinstance(value, str) and groups.exists(as_group) and groups.has(as_group, value):
         return Fault(f"{name}={value}", f"{name} is a group; write {as_group}={value}")
     there = _exists(config, name)
-    if there and isinstance(value, dict) and not override.is_add() and not override.is_force_add():
+    if (
+        there
+        and merges(config, name)
+        and isinstance(value, dict)
+        and not (override.is_add() or override.is_force_add())
+    ):
         absent = (f"{name}.{key}" for key in leaves(value) if not _exists(config, f"{name}.{key}"))
         if key := next(absent, None):
             return Fault(override.input_line or name, f"no such key: {key}")
@@ -154,11 +159,18 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     return Fault(where, f"no such key{did_you_mean(name, choices)}")
 
 
+def merges(config: DictConfig, name: str) -> bool:
+    """True where the config has keys and values under a name, which those of an override join."""
+    parent, _, last = name.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node._get_node(last), DictConfig)
+
+
 def options_with(name: str, config: DictConfig) -> str:
     """The options of a group that have a key which the chosen one lacks: `kl.controller.target` is
     there with kl/controller=adaptive."""
     parent, _, last = name.rpartition(".")
-    node = OmegaConf.select(config, parent, throw_on_missing=False) if parent else None
+    node = OmegaConf.select(config, parent, throw_on_resolution_failure=False) if parent else None
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     chosen = BY_ADDRESS.get(str(target))
     if chosen is None:

@@ -25,10 +25,10 @@ from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished, read_status
+from rlhf.runs.machine import cores
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
     at_once,
-    cores,
     limit_threads,
     preloads,
     prepare_tracking,
