@@ -12,27 +12,19 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.types import RunMode
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 
 from rlhf import __version__
-from rlhf.commands import summaries
+from rlhf.commands._shown import first_job, refuse, shown
 from rlhf.config.allow import allow
 from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
     get_args_parser,
-    register_plugin,
     run_composed,
 )
-from rlhf.config.composition.hydra_node import HydraNodeRefused, guard
 from rlhf.config.composition.plan import plan
-from rlhf.config.composition.resolve import register_resolvers
 from rlhf.config.composition.session import (
-    CONFIG_NAME,
-    VERSION_BASE,
-    conf_dir,
-    prefer_our_launchers,
     session,
 )
 from rlhf.config.naming import older_runs, other_version, slug
@@ -45,6 +37,8 @@ from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
 from rlhf.runs.cluster import queue_again, several
 from rlhf.runs.execute import directory_of, execute, tracking_faults
+from rlhf.runs.machine import machine_faults
+from rlhf.sweeps.extras import ELSEWHERE, missing_extras
 from rlhf.sweeps.launchers.prepare import limit_threads
 
 if TYPE_CHECKING:
@@ -75,17 +69,18 @@ def main(argv: Sequence[str]) -> int:
             "--experimental-rerun, --config-name and --config-path are not offered; --config-dir"
             " adds groups of your own"
         )
-    if args.multirun and (args.cfg or args.info is not None):
-        return _refuse(["--cfg and --info show the config of one run: leave out -m"])
-    if args.help or args.hydra_help or args.cfg or args.info is not None or args.shell_completion:
-        return _refuse(faults) if faults else _hydra_answers(arguments, args)
+    shows = bool(args.cfg) or args.info is not None
+    if args.help or args.hydra_help or args.shell_completion or (shows and not args.multirun):
+        flags = [word for word in arguments if word not in args.overrides]
+        # Hydra takes settings in one place alone
+        return refuse(faults) if faults else shown([*args.overrides, *flags], args, task)
     if reason_not_to := several(os.environ):
-        return _refuse([reason_not_to])
+        return refuse([reason_not_to])
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
     except (FileNotFoundError, *REFUSALS) as error:
-        return _refuse([reason(error)])
+        return refuse([reason(error)])
     except RunFailed as error:
         print(f"rlhf: {error}", file=sys.stderr)
         return 1
@@ -104,50 +99,20 @@ def _take_allowed(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
-def _refuse(faults: Sequence[str]) -> int:
-    count = "One thing is" if len(faults) == 1 else f"{len(faults)} things are"
-    print(
-        "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
-        file=sys.stderr,
-    )
-    return 2
-
-
-def _hydra_answers(arguments: Sequence[str], args: argparse.Namespace) -> int:
-    """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own. What it builds for
-    them (its logging) is judged first, as that of a run is."""
-    import hydra
-
-    from rlhf.sweeps.launchers.local import LocalLauncher
-
-    try:
-        with session(args.config_dir) as own:
-            guard(own.compose_config(CONFIG_NAME, args.overrides, RunMode.RUN), args.overrides)
-    except FileNotFoundError as error:
-        return _refuse([reason(error)])
-    except HydraNodeRefused as error:
-        return _refuse(error.faults)
-    except REFUSALS:
-        pass  # Hydra says it
-    register_resolvers()
-    OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
-    register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
-    prefer_our_launchers()
-    sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
-        task
-    )()
-    return 0
-
-
 def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> int:
     planned = plan(hydra, args.overrides, multirun=args.multirun)
     if faults or planned.faults:
-        return _refuse([*faults, *planned.faults])
+        return refuse([*faults, *planned.faults])
+    if args.cfg or args.info is not None:
+        return first_job(planned, args, task)
     configs = [job.config for job in planned.jobs if job.config is not None]
-    loaded, data_faults = _load(configs)
-    if unusable := [*data_faults, *tracking_faults(configs)]:
-        return _refuse(unusable)
+    elsewhere = planned.parts["launcher"][1].endswith(ELSEWHERE)
+    wrong = missing_extras(planned.parts)
+    wrong += machine_faults(configs, sweep=planned.sweep, elsewhere=planned.sweep and elsewhere)
+    wrong += tracking_faults(configs)
+    loaded, more = _load(configs) if not wrong else (None, [])
+    if wrong or more:
+        return refuse([*wrong, *more])
     again = any(cfg.requeue for cfg in configs)
     if planned.composed is not None:
         return queue_again(again, _single(hydra, planned.composed, configs[0], loaded))

@@ -14,8 +14,9 @@ from pydantic_core import ErrorDetails
 
 from rlhf.config.allow import refusal
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.hints.aliases import in_words
 from rlhf.config.naming import MOVED
-from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, members_of
+from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, Piece, members_of
 from rlhf.config.schema import Config
 
 WORDS = {
@@ -52,6 +53,11 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def is_guard(sign: str, limit: float) -> bool:
+    """True for a limit that nobody meets who does not test it: not told unless it was passed."""
+    return 100 <= limit < 2**63 if sign in ("le", "lt") else limit <= -100
+
+
 def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """A type and its range in words: `a number >= 0`."""
     origin = get_origin(annotation)
@@ -78,7 +84,7 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         f"{sign} {'2^63' if limit == 2**63 else limit}"
         for item in metadata
         for name, sign in SIGNS.items()
-        if (limit := getattr(item, name, None)) is not None
+        if (limit := getattr(item, name, None)) is not None and not is_guard(name, limit)
     )
     return f"{WORDS.get(annotation, 'another value')} {limits}".rstrip()
 
@@ -109,6 +115,13 @@ def _expected(location: tuple[int | str, ...]) -> tuple[Any, list[Any]]:
     return expected
 
 
+def pieces_at(where: str) -> list[type[Piece]]:
+    """Our pieces that may stand at a dotted key; none where no piece does."""
+    annotation = _bare(_expected(tuple(where.split(".")))[0])
+    members = [part for part in get_args(annotation) if isinstance(part, type)]
+    return [part for part in members if issubclass(part, Piece)]
+
+
 def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Every dotted key of a plain config, nodes included."""
     keys = []
@@ -126,6 +139,8 @@ def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     if where in MOVED:
         return Fault(f"{where}={show(error['input'])}", f"is {MOVED[where]} now")
     own = [name for name in node.model_fields if name != "class_path"]
+    if hint := in_words(where, {*leaves(plain)}.__contains__):
+        return Fault(f"{where}={show(error['input'])}", f"no such key{hint}")
     if meant := nearest(last, own):
         hint = f"; did you mean {f'{parent}.{meant}' if parent else meant}?"
     else:
@@ -165,6 +180,13 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
     if kind == "finite_number":
         hint = "; it must be finite"
+    if kind == "value_error":
+        return Fault(f"{where}={show(value)}", error["msg"].removeprefix("Value error, "))
+    if kind == "string_too_long":
+        hint = f"; of {error['ctx']['max_length']} characters at most"
+    for sign, limit in (error.get("ctx") or {}).items():
+        if sign in SIGNS and is_guard(sign, limit):
+            hint = f"; it must be {SIGNS[sign]} {limit:,}"
     expected = (
         describe(annotation, limits)
         if annotation is not None

@@ -20,6 +20,8 @@ from rlhf.rundir.status import is_finished
 # 2: pieces are hashed by name, not by class; evaluation and the scorer's rules have own sections.
 HASH_VERSION = 2
 
+LONGEST_NUMBER = 24  # characters in a folder's name
+
 CLASS_KEYS = ("_target_", "_name_")
 
 # Keys that had another name in version 0.1: refused with today's.
@@ -108,10 +110,12 @@ def older_runs(folder: Path, name: str = "*") -> list[Path]:
 
 
 def number(value: object) -> str:
-    """A number without an exponent, shortest form: 1e-05 -> `0.00001`."""
+    """A number in its shortest form, without an exponent unless that would be a line of zeros:
+    1e-05 -> `0.00001`, 1e-30 -> `1e-30`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return re.sub(r"[^A-Za-z0-9.]+", "_", str(value))
-    return format(Decimal(repr(float(value))).normalize(), "f")
+    text = format(Decimal(repr(float(value))).normalize(), "f")
+    return text if len(text) <= LONGEST_NUMBER else repr(float(value)).replace("+", "")
 
 
 def slug(plain: Mapping[str, Any]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 from rlhf.arguments import missing_eos_fault
 from rlhf.config.build import build
@@ -13,10 +15,11 @@ from rlhf.config.pieces.base import Custom
 from rlhf.config.pieces.data import JsonLines
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
+from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
 from rlhf.config.pieces.scorer import Rules
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
-from rlhf.config.schema import KL, PPO, Generation
+from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
 
 
@@ -84,18 +87,47 @@ def _made(piece: Any, group: str, **live: Any) -> Iterator[Any]:
         yield Fault(f"{group}={piece.name or piece.class_path}", str(error) or repr(error))
 
 
+SEARCHED = 2**16  # candidates that are tried for a hint
+
+
+def divisor_below(whole: int, part: int) -> int | None:
+    """The largest divisor of `whole` that is at most `part`; None where the search would be long.
+    A divisor d has a partner whole / d: the smaller of the two is at most the root of `whole`."""
+    if whole <= part:
+        return whole
+    small = math.isqrt(whole)
+    if min(small, part) > SEARCHED:
+        return None
+    partners = (whole // n for n in range(-(-whole // part), small + 1) if whole % n == 0)
+    below = (n for n in range(min(small, part), 0, -1) if whole % n == 0)
+    return next(partners, None) or next(below)
+
+
 def _batches(ppo: PPO) -> Iterator[Fault]:
     sizes = ("micro_batch_size", "minibatch_size", "rollout_size")
     for small, large in reversed([*pairwise(sizes)]):
         part, whole = getattr(ppo, small), getattr(ppo, large)
         if part is not None and whole % part:
-            below = next(n for n in range(min(part, whole), 0, -1) if whole % n == 0)
-            yield Fault(f"ppo.{small}={part}", f"does not divide ppo.{large}={whole}; {below} does")
+            near = divisor_below(whole, part)
+            hint = f"; {near} does" if near else ""
+            yield Fault(f"ppo.{small}={part}", f"does not divide ppo.{large}={whole}{hint}")
     if ppo.critic_warmup >= ppo.iterations:
         yield Fault(
             f"ppo.critic_warmup={ppo.critic_warmup}",
             f"leaves none of ppo.iterations={ppo.iterations} to train the policy",
         )
+
+
+def _decay(sft: SFT, reward_model: RewardModel, ppo: PPO) -> Iterator[Fault]:
+    """Decay takes the share lr * weight_decay of a weight with each step."""
+    for stage, settings in (("sft", sft), ("reward_model", reward_model), ("ppo", ppo)):
+        piece = settings.optimizer
+        if isinstance(piece, (AdamW, SGDOptimizer)) and piece.lr * piece.weight_decay >= 1:
+            yield Fault(
+                f"{stage}.optimizer.weight_decay={piece.weight_decay:g}",
+                f"with {stage}.optimizer.lr={piece.lr:g} each step would take all of a weight away;"
+                f" lr * weight_decay must be below 1",
+            )
 
 
 def _model(model: Any) -> Iterator[Fault]:
@@ -161,6 +193,11 @@ def _tracking(tracking: Any) -> Iterator[Fault]:
             absolute_uri(tracking.uri)
         except ValueError as error:
             yield Fault("", str(error))
+            return
+        try:
+            _ = urlsplit(tracking.uri).port
+        except ValueError as error:  # it does not repeat the address, which may hold a password
+            yield Fault("tracking.uri", str(error))
         length = len(tracking.experiment)
         if not tracking.experiment.strip():
             yield Fault(
@@ -174,12 +211,15 @@ def _tracking(tracking: Any) -> Iterator[Fault]:
             )
 
 
+Check = Callable[..., Iterator[Fault]]
+
 # Each check with the sections that it reads.
-PAIRS: tuple[tuple[Callable[..., Iterator[Fault]], tuple[str, ...]], ...] = (
+PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_kl, ("kl", "generation")),
     (_controller, ("kl", "generation", "ppo")),
     (_own, ("kl", "trust_region", "advantage")),
     (_batches, ("ppo",)),
+    (_decay, ("sft", "reward_model", "ppo")),
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),

@@ -11,7 +11,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rlhf.config.pieces.algorithm import Advantage, Algorithm
-from rlhf.config.pieces.base import Count, Duration, NotNegative, Positive, Seed, Share, Strict
+from rlhf.config.pieces.base import (
+    Count,
+    Duration,
+    Number,
+    Place,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Size,
+    Strict,
+    Temperature,
+    Weight,
+)
 from rlhf.config.pieces.callbacks import Callback
 from rlhf.config.pieces.data import Data
 from rlhf.config.pieces.kl import Controller, Estimator, Placement, Reference
@@ -23,6 +36,7 @@ from rlhf.config.pieces.trust_region import TrustRegion
 from rlhf.config.stages import STAGES
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100)]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=200)]
 
 
 class Training(Strict):
@@ -39,7 +53,7 @@ class Supervised(Training):
     seed: Seed
     epochs: Count
     batch_size: Count
-    max_length: Annotated[int, Field(ge=2)]
+    max_length: Annotated[int, Field(ge=2, lt=2**31)]
 
 
 class SFT(Supervised):
@@ -49,50 +63,50 @@ class SFT(Supervised):
 class RewardModel(Supervised):
     init: Literal["sft", "model"]
     margin: bool
-    centering: NotNegative
+    centering: Weight
     normalize: bool
-    normalize_samples: Annotated[int, Field(ge=2)]
+    normalize_samples: Annotated[int, Field(ge=2, le=10**6)]
 
 
 class PPO(Training):
     iterations: Count
-    rollout_size: Count
-    minibatch_size: Count
-    micro_batch_size: Count | None
+    rollout_size: Size
+    minibatch_size: Size
+    micro_batch_size: Size | None
     inner_epochs: Count
     policy_clip: Positive
     value_clip: Positive | None
-    value_coef: NotNegative
-    entropy_coef: NotNegative
+    value_coef: Weight
+    entropy_coef: Weight
     aggregation: Literal["token_mean", "sequence_sum", "sequence_mean", "fixed_length"]
     value_init: Literal["reward_model", "reward_backbone", "policy"]
-    value_lr: Positive | None
-    critic_warmup: Annotated[int, Field(ge=0)]
+    value_lr: Rate | None
+    critic_warmup: Annotated[int, Field(ge=0, lt=2**31)]
     on_nonfinite: Literal["stop", "drop"]
     max_nonfinite: Count
 
 
 class BestOfN(Strict):
-    samples: Annotated[int, Field(ge=0)]
-    prompts: Annotated[int, Field(ge=2)]
+    samples: Annotated[int, Field(ge=0, le=10**6)]
+    prompts: Annotated[int, Field(ge=2, le=10**6)]
     seed: Seed
 
 
 class Evaluation(Strict):
     every: Count
-    prompts: Annotated[int, Field(ge=2)]
-    samples: Annotated[int, Field(ge=0)]
+    prompts: Annotated[int, Field(ge=2, le=10**6)]
+    samples: Annotated[int, Field(ge=0, le=10**6)]
 
 
 class Generation(Strict):
-    max_new_tokens: Count
-    temperature: Positive
-    top_k: Annotated[int, Field(ge=0)]
-    top_p: Annotated[float, Field(gt=0, le=1)]
+    max_new_tokens: Size
+    temperature: Temperature
+    top_k: Annotated[int, Field(ge=0, lt=2**31)]
+    top_p: Annotated[Number, Field(gt=0, le=1)]
 
 
 class KL(Strict):
-    coef: NotNegative
+    coef: Weight
     controller: Controller
     estimator: Estimator
     placement: Placement
@@ -102,7 +116,7 @@ class KL(Strict):
 class Trainer(Strict):
     accelerator: Literal["cpu", "cuda"]
     precision: Literal["32-true", "bf16-mixed"]
-    threads: Count
+    threads: Annotated[int, Field(ge=1, le=1024)]
 
 
 class Checkpoints(Strict):
@@ -111,12 +125,12 @@ class Checkpoints(Strict):
 
 
 class Paths(Strict):
-    outputs: str
-    sweeps: str
-    artifacts: str
-    run_name: str
-    run_dir: str
-    sweep_dir: str
+    outputs: Place
+    sweeps: Place
+    artifacts: Place
+    run_name: FolderName
+    run_dir: Place
+    sweep_dir: Place
 
 
 class Config(Strict):

@@ -3,7 +3,7 @@ cannot work together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -14,10 +14,12 @@ from rlhf.config.allow import refusal, targets
 from rlhf.config.build import is_allowed
 from rlhf.config.composition.resolve import Fault, resolve
 from rlhf.config.messages import fault
-from rlhf.config.pairs import PAIRS
+from rlhf.config.pairs import PAIRS, Check
 from rlhf.config.schema import Config
 from rlhf.kl.rules import cautions as sampling_cautions
 from rlhf.rundir.redact import HIDDEN, remember, secrets_in
+
+Judged = dict[tuple[Any, ...], list[Fault]]
 
 
 class ConfigError(ValueError):
@@ -31,12 +33,22 @@ class ConfigError(ValueError):
 
 
 def examine(
-    config: DictConfig | Mapping[str, Any], doubted: Collection[str] = ()
+    config: DictConfig | Mapping[str, Any],
+    doubted: Collection[str] = (),
+    *,
+    settled: Mapping[str, Any] | None = None,
+    judged: Judged | None = None,
 ) -> tuple[Config | None, list[Fault]]:
-    """The typed config, or None and all its faults. `doubted`: sections whose pairs are not
-    judged, as something else is wrong there."""
+    """The typed config, or None and all its faults.
+
+    Args:
+        doubted: sections whose pairs are not judged, as something else is wrong there.
+        settled: plain values of sections that are known already.
+        judged: what checks of pairs gave, kept over several calls.
+    """
     plain, faults = resolve(
-        config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
+        config if isinstance(config, DictConfig) else OmegaConf.create(dict(config)),
+        settled=settled,
     )
     faults += hidden_faults(plain)
     for _, secret in secrets_in(plain):
@@ -54,19 +66,27 @@ def examine(
         if not is_allowed(target) and not any(where.startswith(key) for key in reported):
             faults.append(Fault(f"{where}={target}", refusal(target)))
     wrong = {each.key.partition(".")[0] for each in faults} | set(doubted)
-    for check, sections in PAIRS:
-        if wrong.isdisjoint(sections):
-            faults += check(
-                **{
-                    name: (
-                        getattr(typed, name)
-                        if typed
-                        else _section(name).validate_python(plain[name])
-                    )
-                    for name in sections
-                }
+    for check, names in PAIRS:
+        if wrong.isdisjoint(names):
+            values = (
+                getattr(typed, name) if typed else _section(name).validate_python(plain[name])
+                for name in names
             )
+            faults += _judge(check, dict(zip(names, values, strict=True)), judged)
     return (typed if not faults else None), faults
+
+
+def _judge(check: Check, sections: dict[str, Any], judged: Judged | None) -> Sequence[Fault]:
+    """What the check says of these sections; asked once for sections that are the same."""
+    if judged is None:
+        return [*check(**sections)]
+    key = (check, *sections.values())
+    try:
+        if key not in judged:
+            judged[key] = [*check(**sections)]
+        return judged[key]
+    except TypeError:  # a piece of the user's own has a list in it
+        return [*check(**sections)]
 
 
 def hidden_faults(plain: Mapping[str, Any]) -> list[Fault]:

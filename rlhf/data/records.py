@@ -116,5 +116,14 @@ class Loaded(NamedTuple):
 
     @classmethod
     def of(cls, source: Source) -> Loaded:
-        """Reads the source's rows; raises DataError."""
-        return cls(source, source.load())
+        """Reads the source's rows; raises DataError, also where all rows of a part are held out."""
+        data = source.load()
+        parts = {"demonstrations": data.demonstrations, "preferences": data.preferences}
+        if faults := [
+            f"data: of {len(rows.heldout)} {part} all are held out, none is left to train on; give"
+            " more rows"
+            for part, rows in parts.items()
+            if rows is not None and rows.heldout and not rows.train
+        ]:
+            raise DataError(faults)
+        return cls(source, data)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from rlhf.digests import file_digest
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights
 from rlhf.randomness import generator, seeded_global_rng
+from rlhf.rundir.errors import ModelError
 
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
@@ -126,15 +128,29 @@ class HFModel(ModelPiece):
         return {"files": {p.name: file_digest(p) for p in files}, "dtype": self.dtype}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
-        return load_tokenizer(
-            self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
-        )
+        with self._had():
+            return load_tokenizer(
+                self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
+            )
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(
-            self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
-        )
+        with self._had():
+            config: PreTrainedConfig = AutoConfig.from_pretrained(
+                self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
+            )
         return config
+
+    @contextmanager
+    def _had(self) -> Iterator[None]:
+        """
+        Raises:
+            ModelError: the files of the model cannot be had, or are not what they should be.
+        """
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ModelError([f"model.path={self.path}: {reason}"]) from error
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         return load_causal_lm(

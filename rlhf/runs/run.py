@@ -15,7 +15,7 @@ from rlhf.config.build import build
 from rlhf.config.naming import other_version
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
-from rlhf.config.validate import cautions
+from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json, write_text
@@ -23,6 +23,7 @@ from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
+from rlhf.runs.machine import machine_faults
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
     Summary,
@@ -55,10 +56,13 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     Raises:
         DataError: rows are wrong or missing; nothing was trained.
         ModelError: the model does not fit its tokenizer or the run; nothing was trained.
-        ConfigError: a piece refuses its arguments; nothing was trained.
+        ConfigError: a piece refuses its arguments, or this machine lacks what is asked; nothing was
+            trained.
         Stopped: a signal came, or the time limit passed; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
+    if wrong := machine_faults([cfg]):
+        raise ConfigError(wrong)
     loaded = loaded or Loaded.of(build(cfg.data))
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
     with owned(directory), stoppable(directory, cfg.time_limit), _threads(cfg.trainer.threads):

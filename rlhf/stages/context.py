@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
+from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
@@ -27,7 +28,8 @@ from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
-from rlhf.rundir.errors import Stopped
+from rlhf.rundir.errors import NonFinite, Stopped
+from rlhf.rundir.files import flatten
 from rlhf.rundir.redact import redact_value
 from rlhf.rundir.status import recorded_end
 from rlhf.stages import legs
@@ -189,22 +191,31 @@ class StageContext:
         accumulate: int = 1,
     ) -> None:
         """Trains a stage's module in a directory, as the stage's settings and the run's trainer and
-        callbacks say."""
-        fit(
-            module,
-            batches,
-            directory=directory,
-            settings=self.cfg.trainer,
-            grad_clip=training.grad_clip,
-            checkpoint_every=training.checkpoint_every,
-            tracker=tracker,
-            status_in=self.run_directory,
-            callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
-            accumulate=accumulate,
-            began=partial(
-                legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
-            ),
-        )
+        callbacks say.
+
+        Raises:
+            NonFinite: a number overflowed; names the settings that are far from usual.
+        """
+        try:
+            fit(
+                module,
+                batches,
+                directory=directory,
+                settings=self.cfg.trainer,
+                grad_clip=training.grad_clip,
+                checkpoint_every=training.checkpoint_every,
+                tracker=tracker,
+                status_in=self.run_directory,
+                callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
+                accumulate=accumulate,
+                began=partial(
+                    legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
+                ),
+            )
+        except NonFinite as error:
+            if far := unusual(flatten(self.plain)):
+                raise NonFinite(f"{error}. Far from usual: {', '.join(far)}") from error
+            raise
 
     @contextmanager
     def tracked(self, directory: Path, stage: Stage, **shown: Any) -> Iterator[Tracker]:

@@ -10,12 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from hydra.errors import HydraException
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
@@ -37,13 +35,6 @@ from rlhf.sweeps.screen.live import stderr_console
 from rlhf.sweeps.searches.base import SearchSweeper
 from rlhf.sweeps.searches.find import FindSweeper
 from rlhf.sweeps.searches.optuna import OptunaSweeper
-
-EXTRAS = (  # in the class's name, the package, the extra
-    ("hydra_joblib_launcher", "hydra_plugins.hydra_joblib_launcher", "joblib"),
-    ("hydra_submitit_launcher", "hydra_plugins.hydra_submitit_launcher", "slurm"),
-    ("hydra_ray_launcher", "hydra_plugins.hydra_ray_launcher", "ray"),
-    ("rlhf.OptunaSweeper", "optuna", "optuna"),
-)
 
 
 def sweep(
@@ -68,7 +59,6 @@ def sweep(
         with_log_configuration=False,
     )
     directory = Path(str(config.hydra.sweep.dir))
-    _check_extra(config)
     with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:
         return _launched(sweeper, planned, config, directory), directory
 
@@ -100,26 +90,6 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
     if local and grid:
         code = int(any(outcome.state not in GOOD for outcome in launcher.outcomes))
     return code
-
-
-def _check_extra(config: DictConfig) -> None:
-    """
-    Raises:
-        HydraException: a package of the launcher or the sweeper is not installed; says which extra
-            brings it.
-    """
-    for part in ("launcher", "sweeper"):
-        target = str(config.hydra[part].get("_target_", ""))
-        package, extra = next((needs for mark, *needs in EXTRAS if mark in target), ("hydra", ""))
-        try:
-            there = find_spec(package) is not None
-        except ModuleNotFoundError:
-            there = False
-        if not there:
-            raise HydraException(
-                f"hydra/{part}={config.hydra.runtime.choices.get(f'hydra/{part}', extra)} needs a"
-                f" package that is not there: pip install 'rlhf[{extra}]'"
-            )
 
 
 _busy = Lock()  # held while a job of this worker runs

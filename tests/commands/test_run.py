@@ -97,7 +97,6 @@ def test_answers_before_anything_heavy_is_imported(arguments, code, said, tmp_pa
             "--kl.coef=1: no such option; a setting is written without dashes, key=value",
         ),
         (["--experimental-rerun", "job.pickle"], "not offered"),
-        (["-m", "--cfg", "job", "kl.coef=0,1"], "leave out -m"),
         (["--config-dir", "nowhere"], "--config-dir=nowhere: no such folder"),
         (["--lr=1", "modle=hf"], "2 things are wrong"),
         (["data=jsonl", "data.demonstrations=nowhere.jsonl", "data.gold=vader"], "nowhere.jsonl"),
@@ -171,9 +170,9 @@ def test_what_hydra_does_around_a_run_is_done(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("RLHF_ALLOW_TARGETS", "notes_of_mine")
     monkeypatch.chdir(tmp_path)
-    own = ["hydra.run.dir=out", "+hydra.job.env_set.MINE=here"]
+    own = ["+hydra.job.env_set.MINE=here"]
     own += ["+hydra.callbacks.note._target_=notes_of_mine.Note"]
-    task = [*TINY, "stage=sft", "callbacks=none", "kl.coef=0.3"]
+    task = [*TINY, "stage=sft", "callbacks=none", "kl.coef=0.3", "paths.run_dir=out"]
     assert cli.main([*task, *own]) == 0
     calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
     assert [call.pop("at") for call in calls] == ["run start", "job start", "job end", "run end"]

@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from rlhf.data.records import DataError, Demonstration, Preference, Split, TaskData
+from rlhf.data.records import DataError, Demonstration, Loaded, Preference, Split, TaskData
 
 
 def task(completion=" b", margin=None, prompts=("a",)):
@@ -60,3 +60,17 @@ def test_data_error_shows_twenty_faults_and_counts_the_rest(number, last):
 def test_data_error_takes_one_sentence():
     assert DataError("no file").faults == ["no file"]
     assert isinstance(DataError("no file"), ValueError)
+
+
+class OneRow:
+    """A source whose only rows are held out."""
+
+    def load(self):
+        rows = task()
+        held = Split(train=(), heldout=rows.demonstrations.train)
+        return TaskData(demonstrations=held, preferences=rows.preferences, prompts=rows.prompts)
+
+
+def test_no_row_is_left_to_train_on():
+    with pytest.raises(DataError, match="of 1 demonstrations all are held out, none is left"):
+        Loaded.of(OneRow())

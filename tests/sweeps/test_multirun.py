@@ -1,7 +1,6 @@
 """Hydra's other launchers: what they are given, and what stays true of a sweep whoever runs its
 jobs."""
 
-import importlib
 import os
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from rlhf.commands import run as cli
@@ -20,7 +18,7 @@ from rlhf.config.composition.session import conf_dir
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.status import is_alive, sweep_jobs
 from rlhf.sweeps.job import JobFailed
-from rlhf.sweeps.multirun import _check_extra, job_task
+from rlhf.sweeps.multirun import job_task
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -79,23 +77,6 @@ def test_a_signal_for_one_job_alone_is_that_jobs_affair(tmp_path, monkeypatch):
             hydra_config,
             target=targets.end_by_sigterm,
         )
-
-
-def test_a_missing_extra_is_named():
-    target = "hydra_plugins.hydra_joblib_launcher.there_is.None"
-    parts = {
-        "launcher": {"_target_": target},
-        "sweeper": {},
-        "runtime": {"choices": {"hydra/launcher": "joblib"}},
-    }
-    config = OmegaConf.create({"hydra": parts})
-    if importlib.util.find_spec("hydra_plugins") is None:
-        with pytest.raises(
-            HydraException, match=r"hydra/launcher=joblib needs .*pip install 'rlhf\[joblib\]'"
-        ):
-            _check_extra(config)
-    config.hydra.launcher._target_ = "hydra_plugins.rlhf.LocalLauncher"
-    _check_extra(config)
 
 
 def test_settings_may_stand_after_an_option(capsys, tmp_path, monkeypatch):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config.composition.hydra_internals import Hydra, set_value
 from rlhf.config.composition.overrides import Groups, is_group, key_fault
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.composition.session import CONFIG_NAME
+from rlhf.config.composition.walk import MISSING
 
 Lines = tuple[str, ...]
 REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
@@ -26,19 +29,22 @@ REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 class Composer:
     hydra: Hydra
     groups: Groups
-    _bases: dict[Lines, DictConfig] = field(default_factory=dict)
+    _bases: dict[Lines, tuple[DictConfig, list[Fault]]] = field(default_factory=dict)
+    _drafts: dict[tuple[Lines, Lines], DictConfig] = field(default_factory=dict)
+    _settled: dict[Lines, dict[str, Any]] = field(default_factory=dict)
 
     def base(self, lines: Lines, faults: list[Fault]) -> DictConfig:
         """The config of these group choices; of those that Hydra refuses, a fault each and the
         config without them."""
         if lines not in self._bases:
             try:
-                self._bases[lines] = self._load(lines)
-            except REFUSALS as error:
+                self._bases[lines] = (self._load(lines), [])
+            except Exception as error:  # Hydra raises whatever a value broke in it
                 fine, bad = self._sort_out(lines)
-                faults += bad or [Fault("", reason(error))]
-                self._bases[lines] = self._load(fine)
-        return self._bases[lines]
+                self._bases[lines] = (self._load(fine), bad or [Fault("", reason(error))])
+        config, wrong = self._bases[lines]
+        faults += wrong
+        return config
 
     def _load(self, lines: Lines) -> DictConfig:
         return self.hydra.config_loader.load_configuration(
@@ -52,20 +58,37 @@ class Composer:
             try:
                 self._load((*fine, line))
                 fine += (line,)
-            except REFUSALS as error:
+            except Exception as error:
                 bad.append(Fault("", f"{line}: {reason(error)}"))
         return fine, bad
 
     def compose(
-        self, overrides: Sequence[Override], hydra_lines: Lines, skip: Lines = ()
+        self,
+        overrides: Sequence[Override],
+        hydra_lines: Lines,
+        skip: Lines = (),
+        *,
+        draft: bool = False,
     ) -> tuple[DictConfig, list[Fault]]:
-        """The config of one job. `skip`: keys below these are not judged, for their group's
-        option is wrong."""
+        """The config of one job.
+
+        Args:
+            skip: keys below these are not judged, for their group's option is wrong.
+            draft: the config may be the one that an earlier call gave, with this job's values; it
+                is good until the next call.
+        """
         faults: list[Fault] = []
-        chosen = tuple(
-            line_of(o) for o in overrides if is_group(o, self.groups) and not o.is_force_add()
-        )
-        config = copy.deepcopy(self.base((*hydra_lines, *chosen), faults))
+        chosen = self._chosen(overrides)
+        base = self.base((*hydra_lines, *chosen), faults)
+        if draft and all(line_of(o) in chosen or sets_leaf(o, base) for o in overrides):
+            # the same leaves in the same order: nothing of the last job's values is left
+            own = ((*hydra_lines, *chosen), tuple(o.key_or_group for o in overrides))
+            if own not in self._drafts:
+                self._drafts[own] = copy.deepcopy(base)
+            config = self._drafts[own]
+            OmegaConf.clear_cache(config)  # it holds the name of the sweep, which has `study` in it
+        else:
+            config = copy.deepcopy(base)
         for override in overrides:
             if line_of(override) in chosen or below(override.key_or_group, skip):
                 continue
@@ -78,13 +101,59 @@ class Composer:
                 faults.append(Fault("", f"{line_of(override)}: {reason(error)}"))
         return config, faults
 
+    def _chosen(self, overrides: Sequence[Override]) -> Lines:
+        return tuple(
+            line_of(o) for o in overrides if is_group(o, self.groups) and not o.is_force_add()
+        )
+
+    def settled(self, overrides: Sequence[Override], hydra_lines: Lines) -> dict[str, Any]:
+        """The sections that no override of a job touches and that refer to nothing else, as plain
+        values: all jobs of the same choices share them."""
+        lines = (*hydra_lines, *self._chosen(overrides))
+        if lines not in self._settled:
+            raw: Any = OmegaConf.to_container(self.base(lines, []), resolve=False)
+            self._settled[lines] = {
+                str(key): section
+                for key, section in raw.items()
+                if key != "hydra" and isinstance(section, dict) and not refers(section)
+            }
+        touched = {o.key_or_group.partition(".")[0] for o in overrides if line_of(o) not in lines}
+        return {k: value for k, value in self._settled[lines].items() if k not in touched}
+
+
+def sets_leaf(override: Override, config: DictConfig) -> bool:
+    """True if an override puts a single value where the config has one."""
+    parent, _, last = override.key_or_group.rpartition(".")
+    if override.type != OverrideType.CHANGE or isinstance(override.value(), (dict, list)):
+        return False
+    node = OmegaConf.select(config, parent, throw_on_missing=False) if parent else config
+    return (
+        isinstance(node, DictConfig)
+        and last in node
+        and not OmegaConf.is_config(node._get_node(last))
+    )
+
+
+def refers(value: Any) -> bool:
+    """True if a plain value has an interpolation or a missing value in it, at any depth."""
+    if isinstance(value, dict):
+        return any(map(refers, value.values()))
+    if isinstance(value, list):
+        return any(map(refers, value))
+    return isinstance(value, str) and ("${" in value or value == MISSING)
+
 
 def reason(error: BaseException) -> str:
     """Hydra's own words, without the parts that only its developers need."""
-    if isinstance(error, InstantiationException) and isinstance(error.__cause__, ValueError):
+    refused = (TypeError, ValueError)
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, refused):
         return str(error.__cause__)  # a launcher or a sweeper of ours refuses its settings
     lines = (str(error) or str(error.__cause__ or "")).splitlines()
     internal = ("full_key:", "object_type=", "reference_type=")
+    if lines and lines[0].startswith("Error merging override") and error.__cause__:
+        lines = str(error.__cause__).splitlines()[:1]
+    if chosen := re.match(r"Multiple values for (\S+)\.", lines[0] if lines else ""):
+        return f"{chosen[1]} is chosen already; leave out the +"
     kept = (line.strip() for line in lines if not line.strip().startswith(internal))
     return " ".join(filter(None, kept)) or type(error).__name__
 

@@ -17,8 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from rlhf.config.composition.hydra_internals import Hydra
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.messages import did_you_mean, leaves, nearest, show
+from rlhf.config.hints.aliases import in_words
+from rlhf.config.hints.quoting import rewritten
+from rlhf.config.messages import did_you_mean, leaves, nearest, pieces_at, show
 from rlhf.config.naming import MOVED
+from rlhf.config.pieces.base import BY_ADDRESS
 
 
 @dataclass
@@ -27,9 +30,12 @@ class Groups:
 
     loader: Any
     _options: dict[str, list[str]] = field(default_factory=dict)
+    _exist: dict[str, bool] = field(default_factory=dict)
 
     def exists(self, group: str) -> bool:
-        return bool(self.options(group) or self.loader.list_groups(group))
+        if group not in self._exist:
+            self._exist[group] = bool(self.options(group) or self.loader.list_groups(group))
+        return self._exist[group]
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
@@ -41,6 +47,10 @@ class Groups:
     def has(self, group: str, option: str) -> bool:
         folder, _, name = f"{group}/{option}".rpartition("/")
         return name.removesuffix(".yaml") in self.options(folder)
+
+    def has_none(self, group: str) -> bool:
+        """True of a group of which nothing is chosen by itself."""
+        return group == "experiment"
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""
@@ -55,12 +65,20 @@ def parse(lines: Iterable[str], hydra: Hydra) -> tuple[list[Override], list[Faul
     parsed, faults = [], []
     for line in lines:
         try:
-            parsed.append(parser.parse_override(line))
+            override = parser.parse_override(line)
+            if not override.key_or_group:
+                raise OverrideParseException(line, "it has no key")
+            override.config_loader = hydra.config_loader  # which glob(...) asks
+            parsed.append(override)
         except (OverrideParseException, HydraException) as error:
-            unset = "=" not in line and not line.startswith("~")
-            reason = "write key=value" if unset else str(error).splitlines()[0]
-            faults.append(Fault("", f"{line}: cannot be read; {reason}"))
+            reason = rewritten(line, parser.parse_override) or str(error).splitlines()[0]
+            faults.append(Fault(line, f"cannot be read; {reason}"))
     return parsed, faults
+
+
+def unread(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """The keys of lines that could not be read."""
+    return tuple(fault.key.lstrip("+~").strip().replace("/", ".") for fault in faults)
 
 
 def is_group(override: Override, groups: Groups) -> bool:
@@ -80,25 +98,31 @@ def group_faults(override: Override, groups: Groups) -> Iterator[Fault]:
     name = override.key_or_group
     if is_group(override, groups):
         for value in _values(override):
-            if value is None or groups.has(name, str(value)):
+            if groups.has(name, str(value)) or (value is None and override.is_delete()):
+                continue
+            if value is None and groups.has_none(name):
+                yield Fault(f"{name}=null", "is so already; leave it out")
+                continue
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                yield Fault(f"{name}={show(value)}", number_for_group(name, value))
                 continue
             within = [group for group in groups.every(name) if str(value) in groups.options(group)]
             close = nearest(str(value), groups.options(name))
-            near = [
+            likely = [
                 *(f"{group}={value}" for group in within),
                 *([f"{name}={close}"] if close else []),
             ]
-            meant = f"; did you mean {near[0]}?" if near else ""
+            meant = f"; did you mean {likely[0]}?" if likely else ""
             yield Fault(
                 f"{name}={show(value)}",
                 f"no such option; {name} has"
                 f" {', '.join(groups.options(name)) or 'no options'}{meant}",
             )
     elif "/" in name and not override.is_hydra_override():
-        yield Fault(
-            f"{name}={show(_values(override)[0])}",
-            f"no such group{did_you_mean(name, groups.every())}",
-        )
+        shown = show(_values(override)[0])
+        near = did_you_mean(name, groups.every())
+        as_key = f"; for a value write {name.replace('/', '.')}={shown}"
+        yield Fault(f"{name}={shown}", f"no such group{near or as_key}")
 
 
 def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault | None:
@@ -111,18 +135,56 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     if isinstance(value, str) and groups.exists(as_group) and groups.has(as_group, value):
         return Fault(f"{name}={value}", f"{name} is a group; write {as_group}={value}")
     there = _exists(config, name)
+    if (
+        there
+        and merges(config, name)
+        and isinstance(value, dict)
+        and not (override.is_add() or override.is_force_add())
+    ):
+        absent = (f"{name}.{key}" for key in leaves(value) if not _exists(config, f"{name}.{key}"))
+        if key := next(absent, None):
+            return Fault(override.input_line or name, f"no such key: {key}")
+        return None
     if override.is_add() and there and not isinstance(value, (dict, list)):
         return Fault("", f"{override.input_line}: {name} is there already; leave out the +")
     if there or override.is_add() or override.is_force_add():
         return None
     if name in MOVED:
         return Fault(f"{name}={show(value)}", f"is {MOVED[name]} now")
+    where = f"{name}={show(value)}" if not override.is_delete() else f"~{name}"
+    if hint := in_words(name, lambda key: _exists(config, key)) or options_with(name, config):
+        return Fault(where, f"no such key{hint}")
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     choices = [*leaves(OmegaConf.to_container(task)), *groups.every()]  # type: ignore[arg-type]
-    return Fault(
-        f"{name}={show(value)}" if not override.is_delete() else f"~{name}",
-        f"no such key{did_you_mean(name, choices)}",
-    )
+    return Fault(where, f"no such key{did_you_mean(name, choices)}")
+
+
+def merges(config: DictConfig, name: str) -> bool:
+    """True where the config has keys and values under a name, which those of an override join."""
+    parent, _, last = name.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node._get_node(last), DictConfig)
+
+
+def options_with(name: str, config: DictConfig) -> str:
+    """The options of a group that have a key which the chosen one lacks: `kl.controller.target` is
+    there with kl/controller=adaptive."""
+    parent, _, last = name.rpartition(".")
+    node = OmegaConf.select(config, parent, throw_on_resolution_failure=False) if parent else None
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    chosen = BY_ADDRESS.get(str(target))
+    if chosen is None:
+        return ""
+    names = [piece.name for piece in pieces_at(parent) if last in piece.model_fields]
+    group = parent.replace(".", "/")
+    return f"; {group}={chosen.name} has none, {', '.join(names)} have" if names else ""
+
+
+def number_for_group(name: str, value: float) -> str:
+    """Why a group has no such option: `kl/coef=0.1` is meant as a value."""
+    key = name.replace("/", ".")
+    instead = f"; for a value write {key}={value}" if name == "kl/coef" else ""
+    return f"{name} chooses a file of settings by its name{instead}"
 
 
 def _exists(config: DictConfig, name: str) -> bool:

@@ -6,19 +6,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from rlhf.config import naming
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
-from rlhf.config.composition.hydra_internals import Hydra, grid_of, note_overrides
+from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
+from rlhf.config.composition.hydra_internals import Hydra, note_overrides
 from rlhf.config.composition.hydra_node import Judge
-from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse
+from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.hints.reserved import chosen_parts, reserved_faults, sweeper_params
 from rlhf.config.schema import Config
-from rlhf.config.validate import cautions, examine
+from rlhf.config.validate import Judged, cautions, examine
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Plan:
     jobs: list[PlannedJob] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
+    parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # Hydra's: option, class
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
@@ -44,7 +47,7 @@ def right_names(
     have filled."""
     fine, faults, spoiled = [], [], []
     for override in overrides:
-        wrong = list(group_faults(override, groups))
+        wrong = [*grid_faults(override, groups)] or [*group_faults(override, groups)]
         if override.is_hydra_override() and override.is_sweep_override():
             wrong.append(Fault("", f"{line_of(override)}: Hydra's own settings cannot be swept"))
         faults += wrong
@@ -55,12 +58,23 @@ def right_names(
     return fine, faults, tuple(spoiled)
 
 
-def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
-    """Reads, composes and checks all jobs of a command line."""
-    groups = Groups(hydra.config_loader)
-    composer = Composer(hydra, groups)
+def plan(
+    hydra: Hydra,
+    lines: Sequence[str],
+    *,
+    multirun: bool = False,
+    composer: Composer | None = None,
+) -> Plan:
+    """Reads, composes and checks all jobs of a command line.
+
+    Args:
+        composer: what earlier command lines have composed, for one that has the same choices.
+    """
+    composer = composer or Composer(hydra, Groups(hydra.config_loader))
+    groups = composer.groups
     parsed, faults = parse(lines, hydra)
     overrides, wrong, spoiled = right_names(parsed, groups)
+    spoiled += unread(faults)
     faults += wrong
     hydra_lines = tuple(line_of(o) for o in overrides if o.is_hydra_override())
     task = [o for o in overrides if not o.is_hydra_override()]
@@ -68,23 +82,24 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
     master = composer.base((*hydra_lines, *map(line_of, choices)), faults)
     judge = Judge(lines)
     faults += judge.faults(master, (), ("the command",))
+    faults += reserved_faults(master, overrides)
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
-    params = dict(master.hydra.sweeper.get("params") or {}) if planned.sweep else {}
+    planned.parts = chosen_parts(master)
+    params = sweeper_params(master) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
     grid, more = parse(swept, hydra)
     grid, wrong, more_spoiled = right_names(grid, groups)
     faults += more + wrong
     if not planned.sweep:
-        hint = "several values make a sweep; add -m (as one value: key=[a,b] or quotes)"
-        faults += [Fault("", f"{line_of(o)}: {hint}") for o in task if o.is_sweep_override()]
+        faults += map(unasked, filter(Override.is_sweep_override, task))
         task = [o for o in task if not o.is_sweep_override()]
-    jobs = _jobs([*grid, *task], hydra)
-    judged = _examine(
-        composer, jobs, hydra_lines, (*spoiled, *more_spoiled), params, planned, judge
-    )
-    if planned.composed is not None:
+    jobs, many = jobs_of([*grid, *task], hydra)
+    faults += many
+    spoiled += more_spoiled + unread(more)
+    judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
+    if planned.composed is not None and not faults and not judged:
         note_overrides(planned.composed, parsed)
-    if planned.sweep:
+    if planned.sweep and not judged and not faults:
         configs = [job.config for job in planned.jobs if job.config is not None]
         judged += goal_faults(master.hydra.sweeper, configs)
     planned.faults = list(dict.fromkeys([*map(str, faults), *judged]))
@@ -92,18 +107,6 @@ def plan(hydra: Hydra, lines: Sequence[str], *, multirun: bool = False) -> Plan:
         given = [line_of(o) for o in parsed if not o.is_hydra_override()]
         planned.name = naming.sweep_name(dict(first), [*given, *swept])
     return planned
-
-
-def _jobs(overrides: list[Override], hydra: Hydra) -> list[list[Override]]:
-    """The grid, as Hydra's basic sweeper makes it; of an interval (another sweeper's) its two
-    ends."""
-    lines = [
-        f"{override.get_key_element()}={value.start},{value.end}"
-        if isinstance(value := override.value(), IntervalSweep)
-        else line_of(override)
-        for override in overrides
-    ]
-    return [parse(job, hydra)[0] for job in grid_of(parse(lines, hydra)[0])]
 
 
 def _examine(
@@ -119,17 +122,23 @@ def _examine(
     it unless all do."""
     seen: dict[str, list[int]] = {}
     careful: dict[str, list[int]] = {}
+    judged: Judged = {}
     for index, overrides in enumerate(jobs):
-        config, faults = composer.compose(overrides, hydra_lines, spoiled)
+        config, faults = composer.compose(overrides, hydra_lines, spoiled, draft=planned.sweep)
         words = tuple(map(line_of, overrides))
         choices = tuple(line_of(o) for o in overrides if is_group(o, composer.groups))
         faults += judge.faults(config, words, choices)
-        if planned.sweep and {*(config.hydra.sweeper.get("params") or ())} - params.keys():
+        if planned.sweep and sweeper_params(config).keys() - params.keys():
             reason = "this experiment is a sweep of its own; give it alone"
             faults.append(Fault("", f"{' '.join(words)}: {reason}"))
         planned.composed = None if planned.sweep else config
         doubted = (*spoiled, *(fault.key for fault in faults))
-        typed, wrong = examine(config, doubted={key.partition(".")[0] for key in doubted})
+        typed, wrong = examine(
+            config,
+            doubted={key.partition(".")[0] for key in doubted},
+            settled=composer.settled(overrides, hydra_lines) if planned.sweep else None,
+            judged=judged,
+        )
         faults += [fault for fault in wrong if not below(fault.key, spoiled)]
         planned.jobs.append(PlannedJob(words, None if faults else typed))
         for text in dict.fromkeys(map(str, faults)):

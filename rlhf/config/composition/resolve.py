@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import reduce
 from operator import getitem
 from typing import Any
@@ -21,17 +22,32 @@ __all__ = ["Fault", "own_names", "register_resolvers", "resolve"]
 
 
 def resolve(
-    config: DictConfig, without: tuple[str, ...] = ("hydra",)
+    config: DictConfig,
+    without: tuple[str, ...] = ("hydra",),
+    settled: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[Fault]]:
     """The config as dicts, lists and scalars, and a fault for each `???` and each broken
-    interpolation. Secrets of the environment stay `${oc.env:KEY}`."""
+    interpolation. Secrets of the environment stay `${oc.env:KEY}`.
+
+    Args:
+        without: sections that are left out.
+        settled: plain values of sections that are known already.
+    """
     faults: list[Fault] = []
+    known = settled or {}
 
     def read(wrong: list[Fault]) -> dict[str, Any]:
         keys = [key for key in config if key not in without]
-        return {str(key): plain_value(config, key, str(key), wrong) for key in keys}
+        return {
+            str(key): known[str(key)] if key in known else plain_value(config, key, str(key), wrong)
+            for key in keys
+        }
 
-    plain = read_twice(lambda: read(faults), again=lambda: read([]))
+    before = _names.set((config, known, []))
+    try:
+        plain = read_twice(lambda: read(faults), again=lambda: read([]))
+    finally:
+        _names.reset(before)
     for where, name in own_names(config, plain).items():
         reduce(getitem, where, plain).setdefault("_name_", name)
     return plain, faults
@@ -59,12 +75,22 @@ def own_names(config: DictConfig, plain: Mapping[str, Any]) -> dict[tuple[str, .
     return names
 
 
+# The config that is being resolved, its settled sections, and its run's name once that is known:
+# `paths` asks for it more than once.
+_names: ContextVar[tuple[DictConfig, Mapping[str, Any], list[str]]] = ContextVar("names")
+
+
 def _run_name(*, _root_: DictConfig) -> str:
-    plain, _ = resolve(_root_, without=ASIDE)
-    try:
-        return naming.run_name(plain)
-    except (KeyError, TypeError):
-        return "unnamed"  # the config lacks what names it; validation says so
+    root, settled, names = _names.get((None, {}, []))
+    if root is not _root_:
+        settled, names = {}, []
+    if not names:
+        plain, _ = resolve(_root_, without=ASIDE, settled=settled)
+        try:
+            names.append(naming.run_name(plain))
+        except (KeyError, TypeError):
+            names.append("unnamed")  # the config lacks what names it; validation says so
+    return names[0]
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 MISSING = "???"
+_ABOUT = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def plain_value(node: Any, key: Any, where: str, faults: list[Fault]) -> Any:
     except InterpolationToMissingValueError:
         return MISSING
     except OmegaConfBaseException as error:
-        faults.append(Fault(where, str(error).splitlines()[0]))
+        faults.append(Fault(where, _ABOUT.sub("", str(error).splitlines()[0])))
         return MISSING
     if isinstance(value, DictConfig):
         return {k: plain_value(value, k, f"{where}.{k!s}", faults) for k in value}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,14 +27,51 @@ def duration(value: object) -> object:
     return value
 
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+SMALLEST, LARGEST = 1e-30, 1e30
+
+
+def _held(value: float) -> float:
+    """What is computed with is a number of 32 bits: 1e-300 would be 0 there, 1e300 infinite."""
+    if value and not SMALLEST <= abs(value) <= LARGEST:
+        raise ValueError(
+            f"expected a size from {SMALLEST:g} to {LARGEST:g}, which numbers of 32 bits hold"
+        )
+    return value
+
+
+# Upper limits are guards: far above all that is sane, below what would break a run or the machine.
+Number = Annotated[float, AfterValidator(_held)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Rate = Annotated[Number, Field(gt=0, le=100)]
+Weight = Annotated[Number, Field(ge=0, le=10**6)]
+Temperature = Annotated[float, Field(ge=1e-3, le=1000)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Size = Annotated[int, Field(ge=1, le=10**6)]  # of what lies in memory at once
+Rows = Annotated[int, Field(ge=1, le=10**7)]  # that are generated
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 Duration = Annotated[Any, BeforeValidator(duration)]
 KLUnit = Literal["sequence", "token"]
+
+
+def _place(value: str) -> str:
+    reasons = {
+        "is empty; name a path": not value.strip(),
+        "no path can have a NUL in it": "\0" in value,
+        "a name in it has more than 255 bytes": any(
+            len(part.encode(errors="replace")) > 255 for part in value.split("/")
+        ),
+        "has more than 2000 bytes": len(value.encode(errors="replace")) > 2000,
+    }
+    for reason, true in reasons.items():
+        if true:
+            raise ValueError(reason)
+    return value
+
+
+Place = Annotated[str, AfterValidator(_place)]  # a path of a file or a folder
 
 
 class Strict(BaseModel):

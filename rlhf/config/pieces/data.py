@@ -4,14 +4,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlhf.config.pieces.base import ByTarget, Count, Custom, OpenShare, Piece, Positive, Seed
+from rlhf.config.pieces.base import (
+    ByTarget,
+    Count,
+    Custom,
+    OpenShare,
+    Piece,
+    Place,
+    Rows,
+    Seed,
+    Size,
+    Temperature,
+)
 
 
 class Source(Piece):
     seed: Seed
-    pairs: Count
-    label_temperature: Positive
-    max_response_tokens: Count
+    pairs: Rows
+    label_temperature: Temperature
+    max_response_tokens: Size
     # configs that were kept from before there was a choice do not say it
     on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
 
@@ -19,30 +30,30 @@ class Source(Piece):
 class Texts(Source):
     prompt_words: Count
     heldout_fraction: OpenShare
-    vocabulary: Annotated[int, Field(ge=258)]  # BPE tokens; the bytes are 256 of them
+    vocabulary: Annotated[int, Field(ge=258, le=10**6)]  # BPE tokens; the bytes are 256 of them
 
 
 class Reviews(
     Source, name="reviews", at="rlhf.data.sources.reviews.Reviews", was="rlhf.data.reviews.Reviews"
 ):
-    demonstrations: Count
-    prompts: Annotated[int, Field(ge=2)]
+    demonstrations: Rows
+    prompts: Annotated[int, Field(ge=2, le=10**7)]
     heldout_fraction: OpenShare
 
 
 class Micro(Source, name="micro", at="rlhf.data.sources.micro.Micro", was="rlhf.data.micro.Micro"):
     vocabulary: Annotated[int, Field(ge=2, le=26)]
-    prompts: Count
-    demonstrations: Count
+    prompts: Rows
+    demonstrations: Rows
     max_response_tokens: Annotated[int, Field(ge=1, le=12)]
 
 
 class JsonLines(
     Texts, name="jsonl", at="rlhf.data.sources.jsonl.JsonLines", was="rlhf.data.jsonl.JsonLines"
 ):
-    demonstrations: str
-    preferences: str | None
-    prompts: str | None
+    demonstrations: Place
+    preferences: Place | None
+    prompts: Place | None
     gold: Literal["vader"] | None
 
 
@@ -52,8 +63,8 @@ class RTPolarity(
     at="rlhf.data.sources.rt_polarity.RTPolarity",
     was="rlhf.data.rt_polarity.RTPolarity",
 ):
-    path: str
-    prompts: Annotated[int, Field(ge=2)]
+    path: Place
+    prompts: Annotated[int, Field(ge=2, le=10**7)]
 
 
 Data = Annotated[Reviews | Micro | JsonLines | RTPolarity | Custom, ByTarget()]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlhf.config.pieces.base import ByTarget, Custom, NotNegative, Piece, Positive
+from rlhf.config.pieces.base import ByTarget, Custom, Piece, Positive, Rate, Weight
 
 Betas = Annotated[
     tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
@@ -13,19 +13,19 @@ Betas = Annotated[
 
 
 class Adam(Piece, name="adam", at="torch.optim.Adam"):
-    lr: Positive
+    lr: Rate
     betas: Betas
     eps: Positive
 
 
 class AdamW(Adam, name="adamw", at="torch.optim.AdamW"):
-    weight_decay: NotNegative
+    weight_decay: Weight
 
 
 class SGD(Piece, name="sgd", at="torch.optim.SGD"):
-    lr: Positive
+    lr: Rate
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: NotNegative
+    weight_decay: Weight
 
 
 Optimizer = Annotated[Adam | AdamW | SGD | Custom, ByTarget()]

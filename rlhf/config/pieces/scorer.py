@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from rlhf.config.pieces.base import ByTarget, Custom, Piece, Positive
+from pydantic import Field
+
+from rlhf.config.pieces.base import ByTarget, Custom, Number, Piece, Positive
 
 
 class Rules(Piece):
@@ -12,7 +14,7 @@ class Rules(Piece):
     needs_reward_model: ClassVar[bool] = False
     needs_gold: ClassVar[bool] = False
     missing_eos: Literal["none", "set", "subtract"]
-    missing_eos_value: float | None
+    missing_eos_value: Annotated[Number, Field(ge=-(10**6), le=10**6)] | None
     reward_clip: Positive | None
 
 

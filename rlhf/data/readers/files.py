@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ def missing(path: Path) -> str | None:
         return f"{path}: a folder, not a file" + (
             f" (it holds {', '.join(inside)})" if inside else ""
         )
+    if "$" in str(path) and (meant := os.path.expandvars(path)) != str(path):
+        return f"{path}: variables are read by the shell alone; write {meant}"
     folder = path.parent
     while not folder.is_dir():
         folder = folder.parent

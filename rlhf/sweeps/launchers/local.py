@@ -28,10 +28,10 @@ from rlhf.rundir.records import is_complete
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
 from rlhf.rundir.words import seconds_of
+from rlhf.runs.machine import cores
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
     at_once,
-    cores,
     limit_threads,
     preloads,
     prepare_tracking,
@@ -182,7 +182,8 @@ class LocalLauncher(Launcher):
                 f"hydra.launcher.jobs={jobs}: expected a whole number of at least 1, or null"
             )
         self.jobs = jobs
-        self.time_limit, self.grace = seconds_of(time_limit), seconds_of(grace) or GRACE
+        self.time_limit = _duration("time_limit", time_limit)
+        self.grace = _duration("grace", grace) or GRACE
         # configs that the command line has composed and checked already
         self.checked: dict[tuple[str, ...], Config | None] = {}
         self.outcomes: list[Outcome] = []
@@ -209,6 +210,13 @@ class LocalLauncher(Launcher):
         )
         self.outcomes += outcomes
         return [_job_return(outcome) for outcome in outcomes]
+
+
+def _duration(setting: str, value: object) -> float | None:
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise ValueError(f"hydra.launcher.{setting}={value}: {error}") from None
 
 
 def _job_return(outcome: Outcome) -> JobReturn:

@@ -72,11 +72,6 @@ def _prepare(uri: str, experiment: str) -> None:
         print(redact_message(say), file=sys.stderr)
 
 
-def cores() -> int:
-    """The number that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def at_once(asked: int | None, *, cores: int, threads: int, gpus: int) -> int:
     """Jobs at a time: what was asked for; else one a GPU; else half the cores, fewer where a job
     has more than two threads."""

@@ -32,8 +32,8 @@ WRONG = [
     (["+lrr=1"], ["lrr=1: no such key; did you mean sft.optimizer.lr?"]),
     (["++kl.betta=1"], ["kl.betta=1: no such key; kl has coef, controller"]),
     (
-        ["+sft.optimizer.wd=1"],
-        ["sft.optimizer.wd=1: no such key; sft.optimizer (adamw) has lr, betas"],
+        ["+sft.optimizer.zz=1"],
+        ["sft.optimizer.zz=1: no such key; sft.optimizer (adamw) has lr, betas"],
     ),
     (["+kl.coef=1"], ["+kl.coef=1: kl.coef is there already; leave out the +"]),
     (["~kl.coef"], ["kl.coef: is missing"]),

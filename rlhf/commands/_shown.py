@@ -1,0 +1,78 @@
+"""What `--help`, `--cfg`, `--info` and shell completion show, and how a command is refused."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from hydra.types import RunMode, TaskFunction
+from omegaconf import OmegaConf
+
+from rlhf.commands import summaries
+from rlhf.config.composition.composer import REFUSALS, reason
+from rlhf.config.composition.hydra_internals import register_plugin
+from rlhf.config.composition.hydra_node import HydraNodeRefused, guard
+from rlhf.config.composition.plan import Plan
+from rlhf.config.composition.resolve import register_resolvers
+from rlhf.config.composition.session import (
+    CONFIG_NAME,
+    VERSION_BASE,
+    conf_dir,
+    prefer_our_launchers,
+    session,
+)
+
+
+def refuse(faults: Sequence[str]) -> int:
+    count = "One thing is" if len(faults) == 1 else f"{len(faults)} things are"
+    print(
+        "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
+        file=sys.stderr,
+    )
+    return 2
+
+
+def shown(arguments: Sequence[str], args: argparse.Namespace, task: TaskFunction) -> int:
+    """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own. What it builds for
+    them (its logging) is judged first, as that of a run is."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    from rlhf.sweeps.launchers.local import LocalLauncher
+
+    try:
+        with session(args.config_dir) as own:
+            guard(own.compose_config(CONFIG_NAME, args.overrides, RunMode.RUN), args.overrides)
+    except FileNotFoundError as error:
+        return refuse([reason(error)])
+    except HydraNodeRefused as error:
+        return refuse(error.faults)
+    except REFUSALS:
+        pass  # Hydra says it
+    register_resolvers()
+    OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
+    register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
+    prefer_our_launchers()
+    GlobalHydra.instance().clear()
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
+        task
+    )()
+    return 0
+
+
+def first_job(planned: Plan, args: argparse.Namespace, task: TaskFunction) -> int:
+    """--cfg and --info of a sweep: those of its first job."""
+    words = planned.jobs[0].overrides
+    print(f"# job 1 of {len(planned.jobs)}: {' '.join(words)}", flush=True)
+    own = [word for word in args.overrides if word.lstrip("+~").startswith("hydra")]
+    args.overrides = [*words, *own, "hydra.mode=RUN"]
+    given = {
+        "--cfg": args.cfg,
+        "--info": args.info,
+        "--package": args.package,
+        "--config-dir": args.config_dir,
+    }
+    flags = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    return shown([*args.overrides, *flags, *(["--resolve"] if args.resolve else [])], args, task)

@@ -1,0 +1,171 @@
+"""Every leaf of every option of every group, with values that nobody should give: each is refused
+with a sentence, or it is harmless, which means that it is accepted and its pieces can be built."""
+
+import math
+import random
+
+import pytest
+import torch
+import yaml
+
+from rlhf.config.build import build
+from rlhf.config.composition.session import conf_dir
+from rlhf.rundir.errors import NonFinite
+
+# What is wrong with a value, and the values.
+MUTATIONS = {
+    "wrong type": ["[x]", "{a: 1}", "true"],
+    "negative": ["-3", "-0.5"],
+    "zero": ["0", "0.0"],
+    "huge": ["9999999967", "1e300", "1e30", "1000003"],
+    "tiny": ["1e-300", "1e-30"],
+    "not a number": ["nan", "inf"],
+    "empty": ["''", "[]"],
+    "null": ["null"],
+    "unknown name": ["zzz", "../up", "'a b'", "os._exit"],
+    "broken": ["${nowhere}", "???"],
+}
+VALUES = [value for values in MUTATIONS.values() for value in values]
+
+# What an option needs beside it to be chosen.
+COMPANIONS = {
+    "data=jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
+    "model=hf": ["model.path=some/model"],
+    "kl/estimator=exact": ["kl/placement=both"],
+    "kl/placement=both": ["kl/estimator=exact"],
+    "kl/placement=loss": ["kl/estimator=k3"],
+    "kl/placement=sequence_loss": ["kl/estimator=k2"],
+}
+
+
+def options():
+    """The command lines that choose each option, with the dotted place of its values."""
+    yield [], ""
+    for file in sorted(conf_dir().rglob("*.yaml")):
+        group, _, option = str(file.relative_to(conf_dir()).with_suffix("")).rpartition("/")
+        if not group or group.startswith(("hydra", "experiment")) or group == "kl/coef":
+            continue
+        if group == "optimizer":
+            yield [f"optimizer@ppo.optimizer={option}"], "ppo.optimizer."
+        else:
+            line = f"{group}={option}"
+            yield [line, *COMPANIONS.get(line, [])], f"{group.replace('/', '.')}."
+
+
+def leaves(plain, prefix=""):
+    for key, value in plain.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def cases(planned):
+    """(command line, leaf): each leaf of the config itself, and of each option that changes it."""
+    seen = set()
+    for lines, place in options():
+        (job,) = planned(*lines).jobs
+        plain = job.config.plain()
+        for leaf in leaves(plain):
+            node = yaml.safe_dump([leaf, plain[leaf.partition(".")[0]]])
+            if leaf.startswith(place) and node not in seen:
+                seen.add(node)
+                yield lines, leaf
+
+
+def judged(planned, lines, leaf):
+    """(accepted configs, number of refused values). A refusal is one line that names the key."""
+    given = [line for line in lines if not line.startswith(f"{leaf}=")]
+    found = planned(*given, f"{leaf}={','.join(VALUES)}", multirun=True)
+    assert len(found.jobs) == len(VALUES)
+    accepted = [job.config for job in found.jobs if job.config is not None]
+    refused = len(VALUES) - len(accepted)
+    assert bool(refused) == bool(found.faults)
+    for fault in found.faults:
+        assert "\n" not in fault and "Traceback" not in fault and len(fault) < 800, fault
+    assert not refused or leaf.rpartition(".")[2] in "\n".join(found.faults), (leaf, found.faults)
+    return accepted, refused
+
+
+def check_builds(config, leaf):
+    """The pieces of the leaf's section can be made, and a controller can take steps."""
+    section = leaf.partition(".")[0]
+    for stage in (config.sft, config.reward_model, config.ppo):
+        build(stage.optimizer, params=[torch.nn.Parameter(torch.zeros(1))]).step()
+    if section in ("data", "model", "algorithm", "advantage", "scorer", "trust_region"):
+        piece = getattr(config, section)
+        if section != "algorithm":  # a Lightning module, which takes a whole run
+            build(piece)
+    if section in ("kl", "ppo"):
+        kl = config.kl
+        controller = build(kl.controller, coef=kl.coef)
+        for nats in (0.0, 1e-6, 5.0, 1e6):
+            controller.update(
+                nats, config.ppo.rollout_size, unit=getattr(controller, "unit", "sequence")
+            )
+            assert math.isfinite(controller.coef), (leaf, controller.coef)
+        for piece in (kl.estimator, kl.placement, kl.reference):
+            build(piece)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_sample_of_the_leaves(planned, seed):
+    (job,) = planned().jobs
+    every = [*leaves(job.config.plain())]
+    for leaf in random.Random(seed).sample(every, 8):
+        accepted, _ = judged(planned, [], leaf)
+        for config in accepted:
+            check_builds(config, leaf)
+
+
+@pytest.mark.slow
+def test_every_leaf_of_every_option(planned, record_property):
+    accepted = refused = 0
+    places = [*cases(planned)]
+    for lines, leaf in places:
+        configs, number = judged(planned, lines, leaf)
+        for config in configs:
+            check_builds(config, leaf)
+        accepted, refused = accepted + len(configs), refused + number
+    said = f"{len(places)} leaves, {accepted + refused} values: {refused} refused, {accepted} built"
+    record_property("fuzz", said)
+    print(said)
+    # a leaf that takes anything, or an option that drops out of sight, would show here
+    assert len(places) > 250 and refused > 10 * accepted
+
+
+# accepted, and far from all that is sane: each trains, or fails by the name of the setting
+EXTREMES = [
+    "generation.temperature=0.001",
+    "generation.temperature=1000",
+    "ppo.policy_clip=1e30",
+    "ppo.optimizer.lr=100",
+    "ppo.value_coef=1000000",
+    "kl.coef=1000000",
+    "ppo.optimizer.eps=1e-30",
+    "ppo.grad_clip=1e-30",
+    "sft.batch_size=1000003",
+    "ppo.rollout_size=1",
+    "data.heldout_fraction=0.999999",
+    "data.label_temperature=0.001",
+    "evaluation.samples=1000000",
+    "scorer.reward_clip=1e-30",
+    "seed=9223372036854775807",
+    "kl/controller=linear kl.controller.final=1e30",
+    "trust_region=penalty trust_region.coef=1e30",
+    "kl/controller=pid kl.controller.kp=1e30",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", EXTREMES)
+def test_an_extreme_trains_or_fails_by_its_name(run_in, tmp_path, line):
+    words = line.split()
+    if "rollout_size" in line:
+        words.append("ppo.minibatch_size=1")
+    try:
+        summary = run_in(tmp_path / "run", *words)
+    except NonFinite as error:
+        assert words[-1].partition("=")[0] in str(error)
+    else:
+        assert summary["status"] == "finished"
