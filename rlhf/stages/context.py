@@ -198,6 +198,7 @@ class StageContext:
                 legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
             ),
         )
+        legs.check_records(directory, module.iteration)
 
     @contextmanager
     def tracked(self, directory: Path, stage: Stage, **shown: Any) -> Iterator[Tracker]:
