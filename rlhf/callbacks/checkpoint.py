@@ -21,7 +21,7 @@ from rlhf.digests import file_digest
 from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
 from rlhf.rundir.errors import NonFinite, RunFailed
 from rlhf.rundir.files import sync_directory, write_text
-from rlhf.rundir.records import missing_rows
+from rlhf.rundir.records import contents, missing_rows, unpacked
 
 log = logging.getLogger(__name__)
 
@@ -180,12 +180,17 @@ def why_not(path: Path) -> str:
         )
     if bad := nonfinite_in(checkpoint):
         return f"NaN or infinite are {in_words(bad)}"
-    lacking = {} if written else missing_rows(path.parents[1], iteration_of(path))
-    return "; ".join(
-        f"{name} lacks the row of iteration {', '.join(map(str, rows))}, of which a checkpoint of"
-        " an older version holds no copy"
-        for name, rows in lacking.items()
-    )
+    if "records" in checkpoint:
+        lacking = missing_rows(records_in(checkpoint), iteration_of(path))
+        return lacking and f"in its copy of the records {lacking}"
+    # one of the first format has no copy
+    return "" if written else missing_rows(contents(path.parents[1]), iteration_of(path))
+
+
+def records_in(checkpoint: Mapping[str, Any]) -> dict[str, bytes]:
+    """The run's record files as they were when it was saved."""
+    copy = checkpoint["records"].items()
+    return unpacked({name: data.cpu().numpy().tobytes() for name, data in copy})
 
 
 def last_checkpoint(directory: Path) -> Path | None:

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from rlhf.callbacks.checkpoint import checkpoint_path, prune
+from rlhf.callbacks.checkpoint import checkpoint_path, prune, records_in
 from rlhf.modules.base import StageModule
 from rlhf.modules.finite import check_record
 from rlhf.rundir import records
@@ -87,8 +87,7 @@ class Recorder(Checkpoint):
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
         if "records" in checkpoint:
-            copy = checkpoint["records"].items()
-            self.kept = records.unpacked({n: data.cpu().numpy().tobytes() for n, data in copy})
+            self.kept = records_in(checkpoint)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """The records as they were at the iteration that training goes on from."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ def _read(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def _contents(directory: Path) -> dict[str, bytes]:
+def contents(directory: Path) -> dict[str, bytes]:
+    """The record files as they are, by name; one that is not there is empty."""
     return {name: _read(directory / name) for name in FILES}
 
 
@@ -56,7 +58,7 @@ def _contents(directory: Path) -> dict[str, bytes]:
 
 def packed(directory: Path) -> dict[str, bytes]:
     """The record files as they are now, compressed, by name."""
-    return {name: zlib.compress(data) for name, data in _contents(directory).items()}
+    return {name: zlib.compress(data) for name, data in contents(directory).items()}
 
 
 def unpacked(copy: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -67,31 +69,31 @@ def unpacked(copy: Mapping[str, bytes]) -> dict[str, bytes]:
 def put_back(directory: Path, kept: Mapping[str, bytes]) -> list[str]:
     """Makes the record files what they were, so that later rows are dropped. Returns the names of
     those that had lost or changed something."""
-    now = _contents(directory)
+    now = contents(directory)
     for name, then in kept.items():
         if now[name] != then:
             write_bytes(directory / name, then)
     return [name for name, then in kept.items() if not now[name].startswith(then)]
 
 
-def without_evaluation(contents: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:
+def without_evaluation(files: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:
     """The record files of a run that goes on past its last iteration, as if that had not been
     evaluated. The row of iteration 0 is an evaluation and nothing else."""
-    rows = rows_of(contents[METRICS])
+    rows = rows_of(files[METRICS])
     evaluated = rows[0].keys() - {"iteration"} if rows else set()
     if not rows or rows[-1]["iteration"] != iteration or not evaluated & rows[-1].keys():
-        return dict(contents)
+        return dict(files)
     last = {key: value for key, value in rows[-1].items() if key not in evaluated}
     kept = {METRICS: [*rows[:-1], last]}
     for name in (SAMPLES, BY_PROMPT):
-        kept[name] = [r for r in rows_of(contents[name]) if r["iteration"] != iteration]
-    return {**contents, **{name: _lines(rows) for name, rows in kept.items()}}
+        kept[name] = [r for r in rows_of(files[name]) if r["iteration"] != iteration]
+    return {**files, **{name: _lines(rows) for name, rows in kept.items()}}
 
 
 def cut_back(directory: Path, iteration: int, *, evaluated: bool = True) -> None:
     """Drops the rows after `iteration`, where no copy says what they were; with `evaluated=False`
     also the evaluation of that iteration."""
-    now = _contents(directory)
+    now = contents(directory)
     kept = {
         name: _lines(row for row in rows_of(data) if row["iteration"] <= iteration)
         for name, data in now.items()
@@ -99,14 +101,15 @@ def cut_back(directory: Path, iteration: int, *, evaluated: bool = True) -> None
     put_back(directory, kept if evaluated else without_evaluation(kept, iteration))
 
 
-def missing_rows(directory: Path, iteration: int) -> dict[str, list[int]]:
+def missing_rows(files: Mapping[str, bytes], iteration: int) -> str:
     """The iterations up to this one that a file does not have exactly once, of the files that have
-    one row for each."""
-    lacking = {}
+    one row for each: `metrics.jsonl lacks iteration 3, 4`; empty where all are there."""
+    sentences = []
     for name in EACH_ITERATION:
-        there = [row["iteration"] for row in rows_of(_read(directory / name))]
-        lacking[name] = [i for i in range(iteration + 1) if there.count(i) != 1]
-    return {name: iterations for name, iterations in lacking.items() if iterations}
+        there = Counter(row["iteration"] for row in rows_of(files[name]))
+        if lacking := [str(i) for i in range(iteration + 1) if there[i] != 1]:
+            sentences.append(f"{name} lacks iteration {', '.join(lacking)}")
+    return "; ".join(sentences)
 
 
 def last_recorded(directory: Path) -> int:

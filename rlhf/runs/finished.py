@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from rlhf.callbacks.checkpoint import AtomicCheckpointIO, choose, tidy
+from rlhf.callbacks.checkpoint import AtomicCheckpointIO, choose, records_in, tidy
 from rlhf.rundir import records
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, write_json
@@ -47,7 +47,6 @@ def make_whole(directory: Path) -> None:
 
 def _put_back(directory: Path) -> None:
     last = choose(directory).path
-    copy = AtomicCheckpointIO().load_checkpoint(last, "cpu").get("records") if last else None
-    if copy:
-        packed = {name: data.numpy().tobytes() for name, data in copy.items()}
-        records.put_back(directory, records.unpacked(packed))
+    checkpoint = AtomicCheckpointIO().load_checkpoint(last, "cpu") if last else {}
+    if "records" in checkpoint:
+        records.put_back(directory, records_in(checkpoint))

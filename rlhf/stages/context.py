@@ -216,6 +216,7 @@ class StageContext:
             if far := unusual(flatten(self.plain)):
                 raise NonFinite(f"{error}. Far from usual: {', '.join(far)}") from error
             raise
+        legs.check_records(directory, module.iteration)
 
     @contextmanager
     def tracked(self, directory: Path, stage: Stage, **shown: Any) -> Iterator[Tracker]:

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from rlhf.callbacks.checkpoint import Start, choose, iteration_of, set_aside
+from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import last_recorded
+from rlhf.rundir.records import contents, last_recorded, missing_rows
 from rlhf.stages import manifest
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,15 @@ def begin(directory: Path, start: Start, *, config_hash: str, unit: str = "itera
         write_json(path, {**read_json(path), **provenance(legs)})
     if differing := differences(legs):
         log.warning("%s", sentence(directory, start.iteration, unit, differing))
+
+
+def check_records(directory: Path, iteration: int) -> None:
+    """Raises RunFailed where rows were lost while the training was at work."""
+    if lacking := missing_rows(contents(directory), iteration):
+        raise RunFailed(
+            f"{directory} lost records while it trained: {lacking}. The same command makes them"
+            " again, from a checkpoint that has them or from the beginning"
+        )
 
 
 def sentence(directory: Path, iteration: int, unit: str, differing: Sequence[str]) -> str:

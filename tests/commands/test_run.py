@@ -306,7 +306,12 @@ def test_a_sweep_from_the_command_line(tmp_path):
 def test_other_launchers_work_too(tmp_path):
     done = rlhf("-m", *TINY, "hydra/launcher=basic", "kl.coef=0,0.1", "sweep=s", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "sweeps" / "s").glob("kl*/summary.json"))) == 2
+    summaries = list((tmp_path / "sweeps" / "s").glob("kl*/summary.json"))
+    assert len(summaries) == 2
+    (summaries[0].parent / "samples.jsonl").unlink()
+    again = rlhf("-m", *TINY, "hydra/launcher=basic", "kl.coef=0,0.1", "sweep=s", cwd=tmp_path)
+    assert again.returncode == 1
+    assert f"{summaries[0].parent.name} is refused, its records were damaged" in again.stderr
 
 
 @pytest.mark.slow

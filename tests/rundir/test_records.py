@@ -80,11 +80,14 @@ def test_rows_are_cut_back_where_there_is_no_copy(run):
 
 
 def test_missing_rows(run):
-    assert records.missing_rows(run, 4) == {}
+    assert records.missing_rows(records.contents(run), 4) == ""
     (run / "metrics.jsonl").unlink()
     append_jsonl(run / "metrics.jsonl", [{"iteration": i} for i in (0, 2, 2, 4)])
-    assert records.missing_rows(run, 4) == {"metrics.jsonl": [1, 2, 3]}
-    assert records.missing_rows(run, 5) == {"metrics.jsonl": [1, 2, 3, 5], "timings.jsonl": [5]}
+    files = records.contents(run)
+    assert records.missing_rows(files, 4) == "metrics.jsonl lacks iteration 1, 2, 3"
+    assert records.missing_rows(files, 5) == (
+        "metrics.jsonl lacks iteration 1, 2, 3, 5; timings.jsonl lacks iteration 5"
+    )
     assert records.last_recorded(run) == 4 and records.last_recorded(run / "none") == -1
 
 

@@ -89,6 +89,28 @@ def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
     assert len(read_jsonl(directory / name)) == lines
 
 
+def test_rows_that_are_lost_while_it_trains_are_made_again(run_in, tmp_path, caplog, monkeypatch):
+    """Somebody empties the file at iteration 2: the later checkpoints have no whole copy."""
+    from rlhf.callbacks import recorder
+
+    directory, write = tmp_path / "run", recorder.write_status
+
+    def empty(where, **status):
+        write(where, **status)
+        if (status.get("stage"), status.get("iteration")) == ("ppo", 2):
+            (directory / "metrics.jsonl").write_bytes(b"")
+
+    run_in(tmp_path / "whole")
+    with monkeypatch.context() as somebody:
+        somebody.setattr(recorder, "write_status", empty)
+        with pytest.raises(RunFailed, match=r"metrics.jsonl lacks iteration 0, 1, 2\. The same"):
+            run_in(directory)
+    assert not (directory / "summary.json").exists()
+    assert run_in(directory)["status"] == "finished"
+    assert contents(directory) == contents(tmp_path / "whole")
+    assert any("its copy of the records metrics.jsonl lacks" in m for m in caplog.messages)
+
+
 def test_a_finished_run_that_kept_its_checkpoint_gets_its_records_back(run_in, tmp_path, caplog):
     directory = tmp_path / "run"
     summary, before = run_in(directory, KEEP), contents(directory)
