@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -121,5 +122,5 @@ def close() -> None:
     while _server:
         process, *_ = _server.pop()
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
-        process.wait(30)
+            os.killpg(process.pid, signal.SIGKILL)  # nothing of it is kept
+        process.wait()

@@ -177,6 +177,27 @@ def journal(path: Path) -> Path:
     return path.with_name(f"{path.name}-journal")
 
 
+CUT = """import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("pragma cache_size = 1")  # pages go to the file before the end
+rows = [(str(i), "x" * 1000) for i in range(500)]
+db.executemany("insert into experiment_tags (key, value, experiment_id) values (?, ?, 0)", rows)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_write_that_a_kill_cut_is_taken_back(store, tmp_path):
+    """sqlite leaves a journal, and refuses whoever opens the file for reading alone until somebody
+    has rolled the write back."""
+    path = tmp_path / "mlflow.db"
+    shutil.copy2(database(store), path)
+    subprocess.run([sys.executable, "-c", CUT, str(path)])
+    assert journal(path).stat().st_size
+    assert examine(path) == "ready"
+    assert column(path, "select count(*) from experiment_tags where key = '7'") == ["0"]
+    assert not journal(path).exists() and prepare_store(f"sqlite:///{path}", "unit")
+
+
 MAKE = "import sys; from rlhf.tracking.store import prepare_store; prepare_store(sys.argv[1], 'e')"
 
 
