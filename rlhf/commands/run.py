@@ -122,8 +122,9 @@ def _hydra_answers(arguments: Sequence[str], args: argparse.Namespace) -> int:
         return _refuse([reason(error)])
     except HydraNodeRefused as error:
         return _refuse(error.faults)
-    except REFUSALS:
-        pass  # Hydra says it
+    except REFUSALS as error:
+        if not args.shell_completion:  # whose words are no settings
+            return _refuse([reason(error)])
     register_resolvers()
     OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
     register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")

@@ -27,9 +27,12 @@ class Groups:
 
     loader: Any
     _options: dict[str, list[str]] = field(default_factory=dict)
+    _exist: dict[str, bool] = field(default_factory=dict)
 
     def exists(self, group: str) -> bool:
-        return bool(self.options(group) or self.loader.list_groups(group))
+        if group not in self._exist:
+            self._exist[group] = bool(self.options(group) or self.loader.list_groups(group))
+        return self._exist[group]
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
