@@ -9,6 +9,9 @@ import pytest
 from rlhf.commands import run as cli
 
 MINE = """
+import os
+from pathlib import Path
+
 import pytorch_lightning as pl
 
 class Scorer:
@@ -22,6 +25,10 @@ class Hook(pl.Callback):
 
     def on_train_start(self, trainer, module):
         print("the hook is", self.address)
+        for process in (os.getpid(), os.getppid()):  # what others see of a job
+            file = Path(f"/proc/{process}/cmdline")
+            if file.exists() and process != int(os.environ["CANARY_TEST"]):
+                Path(f"cmdline-{process}").write_bytes(file.read_bytes())
         if self.fails:
             raise RuntimeError(f"no answer from {self.address} with {self.token} {self.more}")
 """
@@ -53,6 +60,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path / "lib")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'lib'}:{Path(__file__).parents[2]}")
     monkeypatch.setenv("RLHF_ALLOW_TARGETS", "canary_of_mine")
+    monkeypatch.setenv("CANARY_TEST", str(os.getpid()))
     for name in ("KEY", "PW", "HOOK", "TOKEN"):
         monkeypatch.setenv(f"CANARY_{name}", f"c4nary{name}")
     monkeypatch.setenv("CANARY_MORE", "{token: c4naryMORE, n: 1}")

@@ -58,5 +58,6 @@ def test_a_variable_is_looked_up_when_it_is_connected(monkeypatch, tmp_path):
     assert whole_uri(uri) == "http://me:rotated5@h:5000"
     monkeypatch.setenv("PLACE", str(tmp_path))
     assert absolute_uri("sqlite:///${oc.env:PLACE}/m.db") == f"sqlite:///{tmp_path}/m.db"
+    assert page("${oc.env:NOBODY}") == "http://127.0.0.1:5000/"
     with pytest.raises(ValueError, match="NOBODY of the environment"):
         absolute_uri("http://${oc.env:NOBODY}@h")

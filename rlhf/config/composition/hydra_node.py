@@ -38,11 +38,14 @@ STREAMS = ("sys.stdout", "sys.stderr")
 COMMANDS = ("setup", "python", "runtime_env", "setup_commands", "initialization_commands")
 
 
-def hydra_faults(config: DictConfig, given: Collection[str] = ()) -> list[Fault]:
+def hydra_faults(
+    config: DictConfig, given: Collection[str] = (), job: Collection[str] = ()
+) -> list[Fault]:
     """What Hydra must not build of a composed config.
 
     Args:
         given: the words of the command line: some settings may stand there only, in no file.
+        job: the words of a job, of which some may come from the file of a sweep.
     """
     nodes, faults = _resolved(config)
     for path, target in targets(nodes):
@@ -53,6 +56,10 @@ def hydra_faults(config: DictConfig, given: Collection[str] = ()) -> list[Fault]
     for name in LOGGING:
         faults += _logging_faults(nodes[name], _directory(config), ("hydra", name))
     faults += _command_line_only(config, nodes, given)
+    overrides = config.hydra.overrides
+    if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given, *job}:
+        reason = "is what the command line says: no file may set it"
+        faults.append(Fault("hydra.overrides", reason))
     return faults
 
 
@@ -77,7 +84,7 @@ class Judge:
     ) -> list[Fault]:
         if choices in self._same:
             return self._same[choices]
-        faults = hydra_faults(config, {*self.given, *words})
+        faults = hydra_faults(config, self.given, words)
         written: Any = OmegaConf.to_container(config.hydra, resolve=False)
         if not any("${" in str(written[name]) for name in BUILT):
             self._same[choices] = faults
@@ -220,9 +227,6 @@ def _command_line_only(
     asked = OmegaConf.select(config, trust, default=False) and not _written(trust, given)
     if asked and not user_allowed(REMOTE_CODE):
         yield Fault(f"{trust}=true", f"{reason}, or --allow-targets=transformers_modules")
-    overrides = config.hydra.overrides
-    if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given}:
-        yield Fault("hydra.overrides", "is what the command line says: no file may set it")
 
 
 def _written(key: str, given: Collection[str]) -> bool:
