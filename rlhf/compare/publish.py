@@ -3,6 +3,8 @@ becomes a sentence."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -149,6 +151,8 @@ def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
         run.config.get("sweep") == sweep for run in runs if run.name in tracked
     ):
         links |= _views(uri, experiments[0], sweep, study)
+        if command and "runs" in links:  # it finds the store and the page by the directory
+            links["command"] = f"rlhf ui {shlex.quote(os.path.relpath(study.directory))}"
     # MLflow plots only metrics that all runs have
     whole = [run.name for run in runs if run.finished] or tracked
     ids = [str(tracked[name]["run_id"]) for name in whole if name in tracked]

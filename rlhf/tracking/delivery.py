@@ -74,8 +74,9 @@ class Delivery:
     @property
     def waiting(self) -> str:
         """How much of the run has arrived."""
-        rest = len(self._backlog)
-        return f"{self.state['delivered'] + 1} of {self.state['delivered'] + 1 + rest} iterations"
+        path = self.directory / "metrics.jsonl"
+        rows = path.read_bytes().count(b"\n") if path.is_file() else 0
+        return f"{self.state['delivered'] + 1} of {rows} iterations"
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on: its status becomes

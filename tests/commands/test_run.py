@@ -402,3 +402,17 @@ def test_a_run_with_a_piece_of_ones_own_goes_where_the_command_says(tmp_path, mo
     assert cli.main([*own, *TINY]) == 1
     assert "-calm-" in directories[0].name
     assert f"run in {directories[0]}" in capsys.readouterr().err
+
+
+def test_a_store_of_another_program_is_refused_before_anything_is_made(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.db").write_text("these are my notes\n" * 300)
+    before = (tmp_path / "notes.db").read_bytes()
+    for words in ([], ["-m", "kl.coef=0,0.1"]):
+        tracked = ["tracking=mlflow", "tracking.uri=sqlite:///notes.db"]
+        assert cli.main([*words, *TINY[:-1], *tracked]) == 2
+        assert "notes.db is no sqlite database" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.db"]
+    assert (tmp_path / "notes.db").read_bytes() == before

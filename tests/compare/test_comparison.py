@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from rlhf.compare import compare
 from rlhf.compare.read.runs import gather
 from rlhf.compare.result import NothingToCompare
 from rlhf.metrics import Z95
+from rlhf.tracking.links import tracked_place
 from rlhf.tracking.state import open_state
 from rlhf.tracking.store import prepare_store
 
@@ -287,7 +289,7 @@ def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path)
     )
 
 
-def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
+def test_a_whole_sweep_has_views(rundirs, store, tmp_path, monkeypatch):
     sweep = tmp_path / "whole"
     for coef in (0.0, 0.1):
         run = rundirs.make_run(sweep / f"c{coef}", coef=coef, config={"sweep": "whole"})
@@ -299,7 +301,10 @@ def test_a_whole_sweep_has_views(rundirs, store, tmp_path):
             params={"kl.coef": coef},
             tags={"stage": "ppo", "sweep": "whole"},
         )
-    assert {"runs", "charts", "samples"} <= compare(sweep).links.keys()
+    monkeypatch.chdir(tmp_path)
+    links = compare(sweep).links
+    assert {"runs", "charts", "samples"} <= links.keys()
+    assert links["command"] == "rlhf ui whole" and tracked_place(Path("whole"))[0] == store
 
 
 def test_a_dead_server_is_a_warning(rundirs, tmp_path):

@@ -45,7 +45,7 @@ def test_the_end_waits_as_long_as_somebody_makes_the_store(rundirs, tmp_path, ca
     assert tracker.finish("FINISHED", timeout=2.0) is None
     maker.join()
     assert not pending(tmp_path / "run")
-    assert f"waiting for MLflow at sqlite:///{path}: it has 0 of" in caplog.text
+    assert f"waiting for MLflow at sqlite:///{path}: it has 0 of 4 iterations of" in caplog.text
 
 
 def test_it_does_not_wait_for_a_holder_that_does_nothing(rundirs, tmp_path):

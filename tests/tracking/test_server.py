@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from rlhf.commands import ui
 from rlhf.commands.compare import main
 from rlhf.compare import compare
+from rlhf.rundir.files import read_jsonl
 from rlhf.tracking.lookup import run_directory
 from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
 from rlhf.tracking.state import open_state, read_state
@@ -19,13 +22,22 @@ from rlhf.tracking.store import connect, prepare_store
 pytestmark = pytest.mark.slow
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """MLflow's own, on a port of loopback that is free."""
-    place = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with served(tmp_path_factory.mktemp("server"), free_port()) as base:
+        yield base
+
+
+@contextmanager
+def served(place: Path, port: int) -> Iterator[str]:
+    place.mkdir(exist_ok=True)
     environment = {
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{place}/mlflow.db",
@@ -121,6 +133,31 @@ def test_runs_are_found_by_experiment_and_by_id(server, tracked, monkeypatch, ca
     assert "no experiment 'nobody'; it has Default, team" in capsys.readouterr().err
     assert main(["--mlflow", "0" * 32, "--tracking-uri", server]) == 2
     assert "is no run of rlhf in http://" in capsys.readouterr().err
+
+
+def test_a_server_that_was_down_gets_all_of_a_run_from_the_same_command(run_in, tmp_path):
+    """SFT, reward model and PPO: what waits on disk arrives when it is up, with its own times."""
+    port = free_port()
+    tracked = [
+        "tracking=mlflow",
+        f"tracking.uri=http://127.0.0.1:{port}",
+        "tracking.experiment=unit",
+        f"paths.artifacts={tmp_path / 'artifacts'}",
+    ]
+    run_in(tmp_path / "run", *tracked, without="tracking")
+    places = [tmp_path / "run", *(tmp_path / "artifacts").glob("*/*/tracking.json")]
+    places = [place if place.is_dir() else place.parent for place in places]
+    owing = [place for place in places if pending(place)]
+    assert len(owing) == 3
+    with served(tmp_path / "server", port) as base:
+        run_in(tmp_path / "run", *tracked, without="tracking")
+        assert not any(map(pending, owing))
+        for place in owing:
+            run_id = read_state(place)["run_id"]
+            history = connect(base).get_metric_history(run_id, "iteration")
+            rows = read_jsonl(place / "metrics.jsonl")
+            assert [point.step for point in history] == [row["iteration"] for row in rows]
+            assert connect(base).get_run(run_id).info.status == "FINISHED"
 
 
 def test_a_server_that_went_away_is_said_and_loses_nothing(rundirs, tmp_path, server, capsys):
