@@ -48,8 +48,9 @@ def shown(arguments: Sequence[str], args: argparse.Namespace, task: TaskFunction
         return refuse([reason(error)])
     except HydraNodeRefused as error:
         return refuse(error.faults)
-    except REFUSALS:
-        pass  # Hydra says it
+    except REFUSALS as error:
+        if not args.shell_completion:  # whose words are no settings
+            return refuse([reason(error)])
     register_resolvers()
     OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
     register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 ENVIRONMENT = "RLHF_ALLOW_TARGETS"
+REMOTE_CODE = "transformers_modules.code"  # where transformers puts code that comes with a model
 
 
 def allow(*packages: str) -> None:

@@ -13,7 +13,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.config.composition.resolve import resolve
+from rlhf.config.allow import REMOTE_CODE, user_allowed
+from rlhf.config.composition.resolve import Fault, resolve
 from rlhf.config.naming import deciding_config, run_hash
 from rlhf.config.schema import Config
 from rlhf.config.validate import examine
@@ -47,6 +48,10 @@ def kept_config(original: Original) -> Kept:
     recorded = summary.get("config_hash") or manifest.get("config_hash") or manifest.get("hash")
     name, edits = _edited({name: resolve(copy)[0] for name, copy in copies.items()}, str(recorded))
     typed, faults = examine(copies[name])
+    trusts = typed is not None and getattr(typed.model, "trust_remote_code", False)
+    if trusts and not user_allowed(REMOTE_CODE):
+        typed, reason = None, "the model's own code would run: --allow-targets=transformers_modules"
+        faults.append(Fault("model.trust_remote_code=true", reason))
     return Kept(original=original, config=typed, faults=list(map(str, faults)), edits=edits)
 
 

@@ -81,8 +81,9 @@ def redact_message(text: str) -> str:
 
 def _login(login: str) -> str:
     """`me:${oc.env:PW}` stays: what it holds of a secret is a variable's name."""
-    password = login.partition(":")[2] or login
-    return _hidden(login) if not VARIABLE.sub("", password) else HIDDEN
+    written = VARIABLE.sub("", login)
+    password = written.partition(":")[2] if ":" in written else written
+    return HIDDEN if password else _hidden(login)
 
 
 _known: set[str] = set()

@@ -23,9 +23,17 @@ MODE = "workflowType=machine_learning"
 BY_NAME = "tags.`mlflow.runName`"
 
 
+def _known(uri: str) -> str:
+    """The address with the variables of the environment that are set."""
+    try:
+        return looked_up(uri)
+    except ValueError:
+        return uri
+
+
 def page(uri: str) -> str:
     """The page's address: the server itself, or that at which `ui_command` serves a database."""
-    uri = redact_text(looked_up(uri))
+    uri = redact_text(_known(uri))
     return uri.rstrip("/") + "/" if uri.startswith("http") else LOCAL
 
 
@@ -35,7 +43,7 @@ def ui_command(uri: str) -> str | None:
     The address is left out where `rlhf ui` given here finds the store without it. A password in it
     is not printed.
     """
-    if looked_up(uri).startswith(("http", "databricks")):
+    if _known(uri).startswith(("http", "databricks")):
         return None
     try:
         default = absolute_uri(default_uri()) == absolute_uri(uri)

@@ -99,3 +99,50 @@ def test_where_it_was_started(kept, tmp_path):
     assert where_started(original, cfg) == tmp_path.resolve()
     kept.rename(tmp_path / "elsewhere")
     assert where_started(read_original(tmp_path / "elsewhere"), cfg) is None
+
+
+def test_a_secret_of_the_environment_is_asked_for_again(kept, monkeypatch):
+    monkeypatch.setenv("MINE", "https://me:s3cret-word@h/model")
+    plain = validate(compose(["model=hf", "model.path='${oc.env:MINE}'", "tracking=none"])).plain()
+    text = OmegaConf.to_yaml(OmegaConf.create(plain))
+    assert "s3cret" not in text and "${oc.env:MINE}" in text
+    (kept / "config.yaml").write_text(text)
+    manifest = read_json(kept / "manifest.json")
+    write_json(kept / "manifest.json", {**manifest, "hash": run_hash(plain), "config": plain})
+    found = kept_config(read_original(kept))
+    assert found.faults == [] and found.edits == []
+    assert found.config.model.path == "${oc.env:MINE}"
+    monkeypatch.delenv("MINE")
+    (fault,) = kept_config(read_original(kept)).faults
+    assert fault.startswith("model.path: ") and "'MINE' not found" in fault
+
+
+def test_a_secret_that_was_not_written_down_is_asked_for(kept):
+    change(kept, "config.yaml", "paths.outputs", "https://***@h/outputs")
+    assert kept_config(read_original(kept)).faults == [
+        "paths.outputs: was given as text and is not written down: put ${oc.env:NAME} there, and"
+        " NAME=... in the environment"
+    ]
+
+
+def test_a_kept_config_builds_nothing(kept, tmp_path):
+    """Of a folder from elsewhere: no class that is not allowed, no code that comes with a model."""
+    mark = tmp_path / "executed"
+    call = f"{{_target_: pathlib.Path.touch, self: {{_target_: pathlib.Path, _args_: [{mark}]}}}}"
+    change(kept, "config.yaml", "callbacks", {"x": f"${{oc.create:{call}}}"})
+    (fault, _) = kept_config(read_original(kept)).faults
+    assert "pathlib.Path.touch is not an allowed class" in fault
+    assert not mark.exists()
+
+
+def test_a_models_own_code_is_asked_for(kept, monkeypatch):
+    remote = compose(["model=hf", "model.path=x", "model.trust_remote_code=true"])
+    written = OmegaConf.load(kept / "config.yaml")
+    written.model = remote.model
+    (kept / "config.yaml").write_text(OmegaConf.to_yaml(written))
+    assert kept_config(read_original(kept)).faults == [
+        "model.trust_remote_code=true: the model's own code would run:"
+        " --allow-targets=transformers_modules"
+    ]
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "transformers_modules")
+    assert kept_config(read_original(kept)).faults == []

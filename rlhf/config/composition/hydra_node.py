@@ -1,5 +1,5 @@
 """What Hydra builds of its own node, judged before it does: callbacks, launcher, sweeper and the
-two logging dictionaries, with all interpolations followed."""
+two logging dictionaries, with all interpolations followed. And what no file may decide."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.config.allow import refusal, targets, user_allowed
+from rlhf.config.allow import REMOTE_CODE, refusal, targets, user_allowed
 from rlhf.config.build import user_class
 from rlhf.config.composition.walk import MISSING, Fault, plain_value, words_of
 from rlhf.config.pieces.base import Custom
@@ -38,11 +38,14 @@ STREAMS = ("sys.stdout", "sys.stderr")
 COMMANDS = ("setup", "python", "runtime_env", "setup_commands", "initialization_commands")
 
 
-def hydra_faults(config: DictConfig, given: Collection[str] = ()) -> list[Fault]:
+def hydra_faults(
+    config: DictConfig, given: Collection[str] = (), job: Collection[str] = ()
+) -> list[Fault]:
     """What Hydra must not build of a composed config.
 
     Args:
         given: the words of the command line: some settings may stand there only, in no file.
+        job: the words of a job, of which some may come from the file of a sweep.
     """
     nodes, faults = _resolved(config)
     for path, target in targets(nodes):
@@ -53,6 +56,10 @@ def hydra_faults(config: DictConfig, given: Collection[str] = ()) -> list[Fault]
     for name in LOGGING:
         faults += _logging_faults(nodes[name], _directory(config), ("hydra", name))
     faults += _command_line_only(config, nodes, given)
+    overrides = config.hydra.overrides
+    if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given, *job}:
+        reason = "is what the command line says: no file may set it"
+        faults.append(Fault("hydra.overrides", reason))
     return faults
 
 
@@ -77,7 +84,7 @@ class Judge:
     ) -> list[Fault]:
         if choices in self._same:
             return self._same[choices]
-        faults = hydra_faults(config, {*self.given, *words})
+        faults = hydra_faults(config, self.given, words)
         written: Any = OmegaConf.to_container(config.hydra, resolve=False)
         if not any("${" in str(written[name]) for name in BUILT):
             self._same[choices] = faults
@@ -205,21 +212,31 @@ def _logging_faults(node: Any, directory: Path, path: tuple[str, ...]) -> Iterat
 def _command_line_only(
     config: DictConfig, nodes: dict[str, Any], given: Collection[str]
 ) -> Iterator[Fault]:
-    def written(key: str) -> bool:
-        return any(word.lstrip("+").startswith((f"{key}=", f"{key}.")) for word in given)
-
     reason = "decides what is run: no file may set it; write it on the command line"
     for name in config.hydra.job.get("env_set") or ():
-        if not written("hydra.job.env_set"):
+        if not _written("hydra.job.env_set", given):
             yield Fault(f"hydra.job.env_set.{name}", f"{reason}, or {name}=... before rlhf")
     launcher = nodes["launcher"] if isinstance(nodes["launcher"], dict) else {}
-    if not user_allowed(launcher.get("_target_")):
-        for key, value in _leaves(launcher, "hydra.launcher"):
-            if value and key.rpartition(".")[2] in COMMANDS and not written(key):
-                yield Fault(key, f"{reason}, or --allow-targets={_package(launcher)}")
-    overrides = config.hydra.overrides
-    if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given}:
-        yield Fault("hydra.overrides", "is what the command line says: no file may set it")
+    target = str(launcher.get("_target_"))
+    for key, value in _leaves(launcher, "hydra.launcher"):
+        command = value and key.rpartition(".")[2] in COMMANDS
+        if command and not _written(key, given) and not user_allowed(target):
+            package = ".".join(target.split(".")[:2])
+            yield Fault(key, f"{reason}, or --allow-targets={package}")
+    trust = "model.trust_remote_code"
+    asked = OmegaConf.select(config, trust, default=False) and not _written(trust, given)
+    if asked and not user_allowed(REMOTE_CODE):
+        yield Fault(f"{trust}=true", f"{reason}, or --allow-targets=transformers_modules")
+
+
+def _written(key: str, given: Collection[str]) -> bool:
+    """Whether a word of the command line sets the key, a part of it, or the dict that it is in."""
+    for word in given:
+        name, _, value = word.lstrip("+").partition("=")
+        whole = value.startswith("{") and key.startswith(f"{name}.")
+        if whole or name == key or name.startswith(f"{key}."):
+            return True
+    return False
 
 
 def _leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -227,7 +244,3 @@ def _leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         yield f"{prefix}.{key}", value
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}.{key}")
-
-
-def _package(launcher: dict[str, Any]) -> str:
-    return ".".join(str(launcher.get("_target_")).split(".")[:2])

@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from rlhf.config.composition import hydra_internals as internals
 from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.session import CONFIG_NAME, session
+from rlhf.config.composition.walk import words_of
 
 ROOT = Path(__file__).resolve().parents[3]
 CALLS = []  # of the callback below, by name
@@ -58,6 +59,7 @@ class Remember(Callback):
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "tests")
     CALLS.clear()
     with session() as engine:
         yield engine
@@ -156,7 +158,8 @@ def test_a_sweeper_with_a_launcher_of_a_name_of_ours(engine, monkeypatch):
     internals.register_plugin(Nothing, "hydra_plugins.tests.Nothing")
     lines = ["hydra.launcher._target_=hydra_plugins.tests.Nothing", "sweep=s"]
     config = composed(engine, *lines, mode=RunMode.MULTIRUN)
-    with internals.sweeping(engine, config, task=lambda cfg: None) as sweeper:
+    given = [*words_of(config.hydra.overrides.hydra), *words_of(config.hydra.overrides.task)]
+    with internals.sweeping(engine, config, lambda cfg: None, given) as sweeper:
         assert internals.is_grid(sweeper) and type(sweeper.launcher) is Nothing
         assert sweeper.launcher.config is config
         sweeper.sweep(arguments=["no.such.key=1,2"])

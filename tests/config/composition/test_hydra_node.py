@@ -57,6 +57,7 @@ HOSTILE = {
     "by the time": "callbacks: {x: '${oc.select:hydra.spare.${now:%M},null}'}",
     "the environment of a job": "job: {env_set: {PATH: MARK}}",
     "a shell's command": "launcher: {setup: ['touch MARK']}",
+    "a sweep's parameter": "sweeper: {params: {+hydra.job.env_set.PATH: MARK}}\n  mode: MULTIRUN",
     "the command": "overrides: {hydra: ['hydra.searchpath=[pkg://mine]']}",
 }
 
@@ -89,8 +90,9 @@ def test_a_hostile_experiment_is_refused_before_anything_is_built(name, hostile)
         composed = hydra.config_loader.load_configuration(
             CONFIG_NAME, ["experiment=hostile"], RunMode.RUN
         )
-        with pytest.raises(HydraNodeRefused):
-            guard(composed, ["experiment=hostile"])
+        if name != "a sweep's parameter":  # which only the plan of its jobs knows
+            with pytest.raises(HydraNodeRefused):
+                guard(composed, ["experiment=hostile"])
     assert not mark.exists()
 
 
@@ -178,3 +180,23 @@ def test_a_target_that_is_no_name_is_refused_with_a_sentence(target, planned):
         faults = planned(f"{key}._target_={target}").faults
         assert len(faults) == 1
         assert "not an allowed class" in faults[0] or "expected a piece" in faults[0]
+
+
+def test_a_models_own_code_is_asked_for_on_the_command_line(tmp_path, monkeypatch):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "theirs.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /model: hf}]\n"
+        "model: {path: theirs, trust_remote_code: true}\n"
+    )
+    with session(tmp_path) as hydra:
+        words = ["experiment=theirs"]
+        assert plan(hydra, words).faults == [
+            "model.trust_remote_code=true: decides what is run: no file may set it; write it on the"
+            " command line, or --allow-targets=transformers_modules"
+        ]
+        assert plan(hydra, [*words, "model.trust_remote_code=true"]).faults == []
+        as_dict = "+model={trust_remote_code: true}"
+        assert plan(hydra, ["model=hf", "model.path=x", as_dict]).faults == []
+        assert plan(hydra, [*words, "model.trust_remote_code=false"]).faults == []
+        monkeypatch.setenv("RLHF_ALLOW_TARGETS", "transformers_modules")
+        assert plan(hydra, words).faults == []
