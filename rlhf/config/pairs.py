@@ -185,30 +185,43 @@ def _rewards(
         )
 
 
-def _tracking(tracking: Any) -> Iterator[Fault]:
-    if isinstance(tracking, MLflowTracker):
-        from rlhf.tracking.store import LONGEST_NAME, absolute_uri
+# of stores; `file` is answered with the database to use in its place
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
 
-        try:
-            absolute_uri(tracking.uri)
-        except ValueError as error:
-            yield Fault("", str(error))
-            return
-        try:
-            _ = urlsplit(tracking.uri).port
-        except ValueError as error:  # it does not repeat the address, which may hold a password
-            yield Fault("tracking.uri", str(error))
-        length = len(tracking.experiment)
-        if not tracking.experiment.strip():
-            yield Fault(
-                f"tracking.experiment={tracking.experiment!r}",
-                "an experiment of MLflow needs a name; it is the study's if it is not set",
-            )
-        elif length > LONGEST_NAME:
-            yield Fault(
-                f"tracking.experiment={tracking.experiment[:20]}...",
-                f"a name of {length} characters; MLflow takes at most {LONGEST_NAME}",
-            )
+
+def _tracking(tracking: Any) -> Iterator[Fault]:
+    """The address of a store; not repeated where it may hold a password."""
+    if not isinstance(tracking, MLflowTracker):
+        return
+    from rlhf.tracking.store import LONGEST_NAME, absolute_uri
+
+    try:
+        address = urlsplit(tracking.uri)
+        _ = address.port
+    except ValueError as error:
+        yield Fault("tracking.uri", str(error))
+        return
+    scheme = address.scheme.partition("+")[0]
+    if "://" in tracking.uri and scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES if name != "file")
+        yield Fault("tracking.uri", f"MLflow knows no {scheme}://; it knows {known}")
+        return
+    try:
+        absolute_uri(tracking.uri)
+    except ValueError as error:
+        yield Fault("", str(error))
+        return
+    length = len(tracking.experiment)
+    if not tracking.experiment.strip():
+        yield Fault(
+            f"tracking.experiment={tracking.experiment!r}",
+            "an experiment of MLflow needs a name; it is the study's if it is not set",
+        )
+    elif length > LONGEST_NAME:
+        yield Fault(
+            f"tracking.experiment={tracking.experiment[:20]}...",
+            f"a name of {length} characters; MLflow takes at most {LONGEST_NAME}",
+        )
 
 
 Check = Callable[..., Iterator[Fault]]

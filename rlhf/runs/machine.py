@@ -74,11 +74,13 @@ def folder_fault(key: str, path: Path) -> str | None:
     there = next(p for p in (path.absolute(), *path.absolute().parents) if os.path.lexists(p))
     if not there.is_dir():
         return f"{key}={path}: {there} is not a folder"
-    try:
-        os.rmdir(tempfile.mkdtemp(prefix=".rlhf-", dir=there))
-    except OSError as error:
-        return f"{key}={path}: nothing can be written in {there} ({error.strerror})"
-    return None
+    reason = "" if os.access(there, os.W_OK | os.X_OK) else "Permission denied"
+    if there != path.absolute():  # /proc and its like say yes and mean no
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=".rlhf-", dir=there))
+        except OSError as error:
+            reason = str(error.strerror)
+    return f"{key}={path}: nothing can be written in {there} ({reason})" if reason else None
 
 
 def _unread(path: str) -> str | None:

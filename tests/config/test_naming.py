@@ -145,3 +145,10 @@ def test_directories_of_another_version_of_the_hash_are_told_from_todays(tmp_pat
     assert "was made after version" in naming.other_version(tmp_path / "a-3")
     assert "(git revision not recorded)" in naming.other_version(tmp_path / "b-1")
     assert naming.other_version(tmp_path / "a-2") == naming.other_version(tmp_path / "a-4") == ""
+
+
+def test_a_numbers_name_is_bounded():
+    """1e-300 would be 302 characters, more than a folder's name may have."""
+    assert naming.number(1e-300) == "1e-300"
+    assert naming.number(1e300) == "1e300"
+    assert naming.number(0.0000000000000000001) == "0.0000000000000000001"  # as ever

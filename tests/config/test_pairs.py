@@ -47,3 +47,9 @@ def test_a_decay_that_takes_a_weight_away(planned, stage):
 def test_the_port_of_a_server(planned):
     (fault,) = planned("tracking.uri='http://user:word@host:99999'").faults
     assert fault.startswith("tracking.uri: Port out of range") and "word" not in fault
+
+
+def test_a_scheme_that_no_store_has(planned):
+    (fault,) = planned("tracking.uri='gopher://host/x'").faults
+    assert fault.startswith("tracking.uri: MLflow knows no gopher://; it knows sqlite://, http://,")
+    assert planned("tracking.uri='postgresql+psycopg2://host/db'").faults == []

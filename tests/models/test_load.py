@@ -9,6 +9,7 @@ from rlhf.models.load import (
     load_tokenizer,
     scalar_model_from,
 )
+from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
 
 
@@ -106,3 +107,13 @@ def test_a_configuration_is_had_without_weights(tokenizer, tmp_path):
     (tmp_path / "model.safetensors").unlink()
     piece = HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False)
     assert piece.config(tokenizer).n_positions == 1024
+
+
+@pytest.mark.parametrize("text", ["{not json", '{"model_type": "no_such_model"}'])
+def test_a_folder_that_holds_no_model_is_told_with_its_key(tokenizer, tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    piece = HFModel(path=str(tmp_path), revision=None, dtype="float32", trust_remote_code=False)
+    with pytest.raises(ModelError, match=f"model.path={tmp_path}: "):
+        piece.config(tokenizer)
+    with pytest.raises(ModelError, match=f"model.path={tmp_path}: "):
+        piece.tokenizer(lambda: tokenizer)

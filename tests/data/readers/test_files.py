@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,12 @@ def test_missing_file_names_the_nearest(tmp_path):
         == f"{tmp_path / 'data'}: a folder, not a file (it holds demonstrations.jsonl, unlike)"
     )
     assert missing(tmp_path / "data" / "unlike") is None
+
+
+def test_a_variable_that_came_in_quotes(monkeypatch):
+    monkeypatch.setenv("PLACE", "/data")
+    assert missing(Path("$PLACE/x.jsonl")) == (
+        "$PLACE/x.jsonl: variables are read by the shell alone; write /data/x.jsonl"
+    )
+    monkeypatch.delenv("PLACE")
+    assert missing(Path("$PLACE/x.jsonl")).startswith('$PLACE/x.jsonl: no "$PLACE" in ')

@@ -158,3 +158,11 @@ def test_its_file_says_how_each_job_ended(planned, tmp_path):
         ("finished", 0),
     ]
     assert [job.state for job in sweep_jobs(tmp_path / "s")] == ["failed", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("time_limit", "2x"), ("time_limit", -1), ("grace", "soon")]
+)
+def test_a_wrong_duration_is_told_with_its_key(setting, value):
+    with pytest.raises(ValueError, match=f"^hydra.launcher.{setting}={value}: .* is no duration"):
+        LocalLauncher(**{setting: value})
