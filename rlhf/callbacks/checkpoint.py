@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -14,12 +16,13 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from rlhf.digests import file_digest
 from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
-from rlhf.rundir.errors import NonFinite
+from rlhf.rundir.errors import NonFinite, RunFailed
 from rlhf.rundir.files import sync_directory, write_bytes, write_text
 
 log = logging.getLogger(__name__)
 
 KEPT = 2
+TODO = "Delete it, and the same command goes on from the checkpoint before it, or begins anew"
 TRAINING_STATE = ("state_dict", "optimizer_states", "rlhf")  # parts of a checkpoint
 
 
@@ -52,12 +55,36 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        """Raises RunFailed, and executes nothing, where the file holds more than tensors and plain
+        values, or cannot be read."""
+        try:
+            loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        except UnpicklingError as error:
+            raise RunFailed(holds_code(path, error)) from None
+        except (RuntimeError, EOFError, ValueError, KeyError) as error:
+            why = first_line(error)
+            raise RunFailed(f"{path} is no checkpoint that can be read ({why}). {TODO}") from error
         return loaded
 
     def remove_checkpoint(self, path: Any) -> None:
         digest_path(Path(path)).unlink(missing_ok=True)
         Path(path).unlink(missing_ok=True)
+
+
+def holds_code(path: Any, error: Exception) -> str:
+    """A pickle may name any function, which is called when it is loaded. Torch's own message says
+    how to have that done; this one does not."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    what = f"it names {named[1]}" if named else "it is no plain pickle of tensors"
+    return (
+        f"{path} is no checkpoint of rlhf's: a checkpoint holds tensors and plain values, and this"
+        f" file holds code ({what}). It was not loaded, and nothing in it was executed. Somebody"
+        f" else wrote or changed it. {TODO}"
+    )
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:100]
 
 
 def is_whole(path: Path) -> bool:

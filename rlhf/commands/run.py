@@ -40,6 +40,7 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
 from rlhf.runs.execute import directory_of, execute
+from rlhf.runs.room import unwritable
 from rlhf.sweeps.launchers.prepare import limit_threads
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     if faults or planned.faults:
         return _refuse([*faults, *planned.faults])
     configs = [job.config for job in planned.jobs if job.config is not None]
+    if closed := unwritable(configs, in_sweep=planned.composed is None):
+        return _refuse(closed)
     loaded, data_faults = _load(configs)
     if data_faults:
         return _refuse(data_faults)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.functional.sequences import last_index, positions
+from rlhf.models.weights import weights_bytes
+from rlhf.rundir.disk.space import writing
 from rlhf.types import Rollout
 
 
@@ -85,5 +87,6 @@ class ScalarModel(nn.Module):
         return self
 
     def save(self, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.model.save_pretrained(path)
-        tokenizer.save_pretrained(path)
+        with writing(path, weights_bytes(self.model)):
+            self.model.save_pretrained(path)
+            tokenizer.save_pretrained(path)

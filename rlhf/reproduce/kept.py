@@ -22,6 +22,8 @@ from rlhf.reproduce.differences import ABSENT, Difference
 from rlhf.reproduce.target import Original
 from rlhf.rundir.files import flatten
 
+UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
@@ -37,7 +39,7 @@ def kept_config(original: Original) -> Kept:
     path = original.directory / "config.yaml"
     try:
         written = OmegaConf.load(path)
-    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except UNREADABLE as error:
         return Kept(original=original, faults=[f"{path}: {' '.join(str(error).split())}"])
     if not isinstance(written, DictConfig) or "data" not in written:
         return Kept(original=original, faults=[f"{path}: holds no whole config"])

@@ -12,6 +12,7 @@ from rlhf.config.naming import run_directory
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
+from rlhf.rundir.disk.space import sentence as refusal
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
 
 if TYPE_CHECKING:
@@ -75,19 +76,20 @@ def execute(
         print(str(error), file=sys.stderr)
         return 1
     except Exception as error:
-        _tell(error, log)
+        print(refusal(error) or _told(error, log), file=sys.stderr)
         return 1
 
 
-def _tell(error: Exception, log: Path | None) -> None:
+def _told(error: Exception, log: Path | None) -> str:
+    """The error in a sentence, its traceback in the log; all of it where that takes nothing."""
+    trace = traceback.format_exc()
     if log is None:
-        traceback.print_exc()
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        traceback.print_exc(file=file)
+        return trace
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            file.write(trace)
+    except OSError as refused:
+        return f"{trace}({refusal(refused, log) or refused})"
     first = next(iter(str(error).splitlines()), "")
-    print(
-        f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}",
-        file=sys.stderr,
-    )
+    return f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}"

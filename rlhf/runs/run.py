@@ -13,10 +13,9 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.config.build import build
-from rlhf.config.naming import other_version
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
-from rlhf.config.validate import cautions
+from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import write_json, write_text
@@ -25,6 +24,8 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import handled
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import ready
+from rlhf.runs.begun import check_begun
+from rlhf.runs.room import check_room, unwritable
 from rlhf.runs.summary import (
     Summary,
     final_evaluation,
@@ -57,10 +58,12 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         Stopped: a signal came; the state is saved.
         RunFailed: the directory belongs to another run, or another process works in it.
     """
+    if faults := unwritable([] if is_finished(directory) else [cfg]):
+        raise ConfigError(faults)
     loaded = loaded or Loaded.of(build(cfg.data))
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
     with owned(directory), _stoppable(directory), _threads(cfg.trainer.threads):
-        _check_directory(context)
+        check_begun(directory, context)
         if is_finished(directory):
             return read_json(directory / "summary.json")
         with recorded_end(directory):
@@ -68,8 +71,9 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             ready.check_model(context)
             prints = fingerprints(context)
             ready.check_data(context, prints)
-            if not (directory / "manifest.json").exists():
+            if "hash" not in read_json(directory / "manifest.json"):
                 _write_manifest(context, {})
+            check_room(context, [s for s in prints if context.store.find(s, prints[s]) is None])
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             return _go_through_stages(context, prints)
@@ -118,26 +122,6 @@ def _train_here(
 def _written(context: StageContext, summary: Summary) -> Summary:
     write_json(context.run_directory / "summary.json", summary)
     return summary
-
-
-def _check_directory(context: StageContext) -> None:
-    """A directory that was begun, or finished, with other data or another config is refused."""
-    directory, now = context.run_directory, run_facts(context)["config_hash"]
-    if not (directory / "manifest.json").exists():
-        return
-    if reason := other_version(directory):
-        raise RunFailed(reason)
-    begun = read_json(directory / "manifest.json")
-    if begun["hash"] != now:
-        raise RunFailed(
-            f"{directory} belongs to another config (hash {begun['hash']}, now {now}): choose"
-            " another directory"
-        )
-    if begun["fingerprints"]["data"] != context.data.fingerprint:
-        raise RunFailed(
-            f"the data changed since {directory} was made: move it away to start anew, or restore"
-            " the data"
-        )
 
 
 def _write_manifest(context: StageContext, parents: Mapping[str, str]) -> None:
