@@ -18,6 +18,7 @@ from rlhf.digests import file_digest
 from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
 from rlhf.rundir.errors import NonFinite, RunFailed
 from rlhf.rundir.files import sync_directory, write_bytes, write_text
+from rlhf.rundir.read import read_text
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,9 @@ class AtomicCheckpointIO(CheckpointIO):
             loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
         except UnpicklingError as error:
             raise RunFailed(holds_code(path, error)) from None
-        except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # of a damaged file torch may raise anything
             why = first_line(error)
             raise RunFailed(f"{path} is no checkpoint that can be read ({why}). {TODO}") from error
         return loaded
@@ -88,8 +91,8 @@ def first_line(error: Exception) -> str:
 
 
 def is_whole(path: Path) -> bool:
-    digest = digest_path(path)
-    return digest.exists() and file_digest(path) == digest.read_text().strip()
+    digest = read_text(digest_path(path))
+    return digest is not None and path.is_file() and file_digest(path) == digest.strip()
 
 
 def nonfinite_in(checkpoint: Mapping[str, Any]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A model's folder that cannot be loaded, in a sentence."""
+"""A model's folder that cannot be loaded, or written, in a sentence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torch import nn
+
+from rlhf.models.weights import weights_bytes
+from rlhf.rundir.disk.space import DiskError, writing
 from rlhf.rundir.errors import ModelError, NonFinite
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -33,6 +37,31 @@ def loading(path: str | Path) -> Iterator[None]:
         raise ModelError(
             [f"{fault}; expected config.json, tokenizer.json and model.safetensors"]
         ) from error
+
+
+@contextmanager
+def saving(folder: Path, model: nn.Module) -> Iterator[None]:
+    """Whatever writes a model and its tokenizer into a folder. Where the disk refuses, the files
+    that it began are taken away again.
+
+    Raises:
+        DiskError: it does.
+    """
+    before = _times(folder)
+    try:
+        with writing(folder, weights_bytes(model)):
+            yield
+    except DiskError:
+        for path, time in _times(folder).items():
+            if before.get(path) != time:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _times(folder: Path) -> dict[Path, int]:
+    if not folder.is_dir():
+        return {}
+    return {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.is_file()}
 
 
 def pickled(folder: Path) -> str | None:

@@ -22,11 +22,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf.digests import file_digest
-from rlhf.models.folder import loading
+from rlhf.models.folder import loading, saving
 from rlhf.models.scalar import ScalarModel
-from rlhf.models.weights import check_weights, weights_bytes
+from rlhf.models.weights import check_weights
 from rlhf.randomness import generator, seeded_global_rng
-from rlhf.rundir.disk.space import writing
 
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
@@ -55,7 +54,7 @@ class ModelPiece(Protocol):
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path
     ) -> None:
         """Writes a directory that transformers loads."""
-        with writing(directory, weights_bytes(model)):
+        with saving(directory, model):
             model.save_pretrained(directory)
             tokenizer.save_pretrained(directory)
 

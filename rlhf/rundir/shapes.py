@@ -149,7 +149,8 @@ ORACLE = fields(
     *("frontier", "best_of_n"),
 )
 BEST_OF_N = fields({"points": each(fields({"n": WHOLE}, "n"))})
-ROW = fields({"iteration": WHOLE, "seconds": REAL, "time": REAL}, "iteration")
+ROW = fields({"iteration": WHOLE}, "iteration", rest=or_null(REAL))
+TIMING = fields({"iteration": WHOLE, "seconds": REAL, "time": REAL}, "iteration", "seconds")
 _EVERY_PROMPT = fields(
     {"iteration": WHOLE, "prompts": TEXT}, *("iteration", "prompts", "responses"), rest=_REALS
 )
@@ -176,7 +177,7 @@ SHAPES: dict[str, Rule] = {
     "best_of_n.json": BEST_OF_N,
     "oracle.json": ORACLE,
     "metrics.jsonl": ROW,
-    "timings.jsonl": ROW,
+    "timings.jsonl": TIMING,
     "samples.jsonl": SAMPLE,
     "by_prompt.jsonl": _by_prompt,
 }

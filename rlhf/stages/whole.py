@@ -15,9 +15,10 @@ from rlhf.rundir.read import name_odd, read_object
 FILES, SELF = "files", "manifest_sha256"  # keys of a manifest
 LATER = ("manifest.json", "status.json", "tracking.json")  # written after the files are listed
 # an added file of such a kind, or name, could change what transformers loads
-LOADED = tuple(
-    ".safetensors .bin .pt .py .jinja .model .gguf config.json index.json tokenizer.json"
-    " added_tokens.json special_tokens_map.json vocab.json vocab.txt merges.txt".split()
+LOADED = (
+    *(".safetensors", ".bin", ".pt", ".gguf", ".model", ".py", ".jinja", "config.json"),
+    *("index.json", "tokenizer.json", "added_tokens.json", "special_tokens_map.json"),
+    *("vocab.json", "vocab.txt", "merges.txt"),
 )
 _Seen = tuple[tuple[str, int, int, int], ...]
 _verdicts: dict[Path, tuple[_Seen, list[str]]] = {}
@@ -54,7 +55,7 @@ def damage(folder: Path) -> list[str]:
 
 def _look(folder: Path) -> Iterator[str]:
     manifest = read_object(folder / "manifest.json")
-    if manifest is None:
+    if manifest is None or not isinstance(manifest.get("metrics"), dict):
         yield "manifest.json cannot be read"
         return
     if FILES not in manifest and SELF not in manifest:

@@ -11,6 +11,7 @@ from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
+from rlhf.stages.whole import sealed
 
 CONTROLLERS = {
     "fixed": [],

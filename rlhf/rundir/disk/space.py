@@ -23,6 +23,7 @@ CAUSES = {
     errno.EISDIR: "a directory stands in its place",
     errno.ENOTDIR: "a file stands where its directory should be",
     errno.EEXIST: "a file stands where its directory should be",
+    errno.ELOOP: "a symbolic link stands in its place",
     errno.EIO: "its disk gave an error",
     errno.ESTALE: "its network disk no longer knows it",
     errno.ENAMETOOLONG: "its name is longer than file names may be",
@@ -75,7 +76,8 @@ def _bytes(path: Path, needed: int) -> str:
 
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
-    return next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
+    places = (path, *path.absolute().parents)
+    return next((p for p in places if os.path.exists(p)), Path("/"))  # noqa: PTH110 (no error)
 
 
 def amount(size: float) -> str:
