@@ -31,7 +31,8 @@ _named: set[tuple[str, str]] = set()
 def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`, as far as its values are of the types that such a file has; empty
     where there is no file or no whole JSON object."""
-    kept, faults = fitting(path.name, read_object(path) or {})
+    value = read_object(path)
+    kept, faults = fitting(path.name, value) if value is not None else ({}, [])
     if faults:
         name_odd(path, f"{_first(faults)}: left out")
     return kept or {}
@@ -88,7 +89,8 @@ def name_odd(path: Path, what: str) -> None:
 
 def last_row(path: Path) -> dict[str, Any]:
     """The last whole line of a JSON Lines file; empty where there is none."""
-    return _parsed(_end_of(path, 16384).rpartition("\n")[0].rpartition("\n")[2])[0] or {}
+    row, _ = _parsed(_end_of(path, 16384).rpartition("\n")[0].rpartition("\n")[2])
+    return fitting(path.name, row or {})[0] or {}
 
 
 def last_lines(path: Path, count: int) -> list[str]:

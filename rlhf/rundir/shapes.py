@@ -71,6 +71,12 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
+def _is_real(value: Any) -> bool:
+    """Also nan and inf, but no whole number beyond all floats."""
+    known = number(value)
+    return known is not None and (math.isfinite(known) or not isinstance(value, int))
+
+
 def _is_folder(value: Any) -> bool:
     return (
         isinstance(value, str)
@@ -87,14 +93,18 @@ def _shown(value: Any) -> str:
 
 TEXT = one("text", lambda value: isinstance(value, str))
 WHOLE = one("a whole number", _is_whole)
-REAL = one("a number", lambda value: number(value) is not None)
+REAL = one("a number", _is_real)
+SECONDS = one(
+    "a number of seconds",
+    lambda value: isinstance(value, (int, float)) and -1e12 < value < 1e12,
+)
 SWITCH = one("true or false", lambda value: isinstance(value, bool))
 FOLDER = one("the name of a folder", _is_folder)
 TEXTS, MAPPING = each(TEXT), fields({})
 NAMED_TEXTS = fields({}, rest=TEXT)
 _METRICS = fields({"warnings": TEXTS})
 
-OWNER = {"pid": WHOLE, "host": TEXT, "time": REAL}
+OWNER = {"pid": WHOLE, "host": TEXT, "time": SECONDS}
 STATUS = fields(
     {
         **OWNER,
@@ -106,7 +116,7 @@ STATUS = fields(
         "error": or_null(TEXT),
     }
 )
-LAUNCHED = {"state": TEXT, "exit_code": or_null(WHOLE), "seconds": REAL}
+LAUNCHED = {"state": TEXT, "exit_code": or_null(WHOLE), "seconds": SECONDS}
 LAUNCHER = fields({**OWNER, "working": SWITCH, "jobs": fields({}, rest=fields(LAUNCHED))})
 SWEEP = fields(
     {
@@ -135,7 +145,8 @@ SUMMARY = fields(
         **dict.fromkeys(("name", "config_hash", "status", "stage", "artifact"), TEXT),
         "fingerprints": NAMED_TEXTS,
         "warnings": TEXTS,
-        **dict.fromkeys(("kl.coef", "kl.coef_final", "objective", "wall_seconds"), REAL),
+        **dict.fromkeys(("kl.coef", "kl.coef_final", "objective"), REAL),
+        "wall_seconds": SECONDS,
         **dict.fromkeys(("seed", "iterations", "episodes"), WHOLE),
     }
 )
@@ -150,7 +161,7 @@ ORACLE = fields(
 )
 BEST_OF_N = fields({"points": each(fields({"n": WHOLE}, "n"))})
 ROW = fields({"iteration": WHOLE}, "iteration", rest=or_null(REAL))
-TIMING = fields({"iteration": WHOLE, "seconds": REAL, "time": REAL}, "iteration", "seconds")
+TIMING = fields({"iteration": WHOLE, "seconds": SECONDS, "time": SECONDS}, "iteration", "seconds")
 _EVERY_PROMPT = fields(
     {"iteration": WHOLE, "prompts": TEXT}, *("iteration", "prompts", "responses"), rest=_REALS
 )
