@@ -28,6 +28,7 @@ from rlhf.reproduce.screen import say, show_plan, show_results
 from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.reproduce.verdict import compare
 
+Left = tuple[Mapping[str, str], Mapping[str, str]]
 NOT_BEGUN = "it had not begun, there is nothing to compare with"
 
 
@@ -92,13 +93,7 @@ def _faults(target: Target, kept: Collection[Kept]) -> list[str]:
     ]
 
 
-def _go(
-    target: Target,
-    kept: Collection[Kept],
-    left: tuple[Mapping[str, str], Mapping[str, str]],
-    here: Path,
-    options: Namespace,
-) -> int:
+def _go(target: Target, kept: Collection[Kept], left: Left, here: Path, options: Namespace) -> int:
     """At work in the folder that the original was started in; `here` is where the command was
     given; `left`: why jobs of another version are left out, and those whose config cannot be read.
     Raises Refused, DataError, RunFailed."""

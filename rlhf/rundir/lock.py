@@ -31,4 +31,5 @@ def owned(directory: Path) -> Iterator[None]:
         ) from None
     with lock:
         clear_strays(directory)
+        clear_strays(directory / "checkpoints", alone=True)
         yield

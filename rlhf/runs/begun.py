@@ -37,7 +37,7 @@ def check_begun(directory: Path, context: StageContext) -> None:
                 f"the data changed since {directory} was made: move it away to start anew, or"
                 " restore the data"
             )
-    elif path.exists() or (directory / "checkpoints").is_dir():
+    elif path.exists() or [*directory.glob("checkpoints/iteration-*.ckpt")]:
         _ask_config(directory, now)
         aside = f", the damaged one set aside as {set_aside(path).name}" if path.exists() else ""
         log.warning(

@@ -69,7 +69,8 @@ class ArtifactStore:
             work = path.with_name(f"{fingerprint}.work")
             with writing(work):
                 work.mkdir(exist_ok=True)
-            clear_strays(work, alone=True)
+            for folder in (work, work / "checkpoints"):
+                clear_strays(folder, alone=True)
             _publish(make(work), work, path)
         return path
 

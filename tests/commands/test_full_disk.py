@@ -3,7 +3,6 @@
 import pytest
 
 from rlhf.__main__ import main
-from rlhf.rundir.status import read_status
 from tests.conftest import SMALL
 
 
@@ -43,8 +42,8 @@ def test_the_end_is_told_where_not_even_the_status_has_room(small_disk, monkeypa
     (disk / "filler").write_bytes(b"x" * 98_000)
     code, said = given(capfd, *SMALL)
     assert code == 1 and "Traceback" not in said
-    assert "config.yaml could not be written: no space is left" in said
-    assert "state" not in read_status(disk / "outputs")
+    assert "could not be written: no space is left on its disk (needed " in said
+    assert not [*disk.rglob("status.json")] and not [*disk.rglob(".*.tmp")]
 
 
 def test_a_read_only_folder_is_refused_before_anything_is_made(small_disk, monkeypatch, capfd):

@@ -27,11 +27,11 @@ def test_what_a_killed_writer_left_is_cleared_at_the_next_start(tmp_path):
         "with whole(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
     )
-    for name in ("status.json", "metrics.jsonl", "manifest.json", "config.yaml", "legs.json"):
+    for name in ("status.json", "metrics.jsonl", "manifest.json", "config.yaml", "checkpoints/a.ckpt"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
-    assert len([*tmp_path.glob(".*.tmp")]) == 5
+    assert len([*tmp_path.rglob(".*.tmp")]) == 5
     with owned(tmp_path):
-        assert not [*tmp_path.glob(".*.tmp")]
+        assert not [*tmp_path.rglob(".*.tmp")]
 
 
 def test_half_written_files_of_the_living_and_of_other_machines_stay(tmp_path):
