@@ -27,7 +27,13 @@ def test_what_a_killed_writer_left_is_cleared_at_the_next_start(tmp_path):
         "with whole(pathlib.Path(sys.argv[1])) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
     )
-    for name in ("status.json", "metrics.jsonl", "manifest.json", "config.yaml", "checkpoints/a.ckpt"):
+    for name in (
+        "status.json",
+        "metrics.jsonl",
+        "manifest.json",
+        "config.yaml",
+        "checkpoints/a.ckpt",
+    ):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=False)
     assert len([*tmp_path.rglob(".*.tmp")]) == 5
     with owned(tmp_path):
