@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rlhf import commands
+from rlhf.rundir.disk.space import sentence as refusal
 from rlhf.rundir.signals import leave_at_once
 from rlhf.rundir.streams import lost, secure
 
@@ -18,7 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     name, *arguments = ["run", *words] if settings else words
     names = commands.names()
     if name in names:
-        return int(import_module(f"rlhf.commands.{name}").main(arguments))
+        try:
+            return int(import_module(f"rlhf.commands.{name}").main(arguments))
+        except OSError as error:
+            if (refused := refusal(error)) is None:
+                raise
+            print(f"rlhf: {refused}", file=sys.stderr)
+            return 1
     from rlhf.config.messages import did_you_mean
 
     print(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -175,3 +176,23 @@ def reproduce(home, capfd):
         return code, said.out + said.err
 
     return go
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """small_disk("64k") -> a folder that is a disk of this size; "ro" makes it read-only."""
+    disks = []
+
+    def mount(size, *options):
+        disk = tmp_path / f"disk{len(disks)}"
+        disk.mkdir()
+        chosen = ",".join([f"size={size}", *options])
+        command = ["mount", "-t", "tmpfs", "-o", chosen, "rlhf-test", str(disk)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("this user may not mount a small disk")
+        disks.append(disk)
+        return disk
+
+    yield mount
+    for disk in disks:
+        subprocess.run(["umount", "-l", str(disk)], check=False)

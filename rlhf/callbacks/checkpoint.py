@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, BinaryIO, cast
 
 import torch
@@ -19,8 +19,11 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from rlhf.digests import file_digest
 from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
+from rlhf.rundir.disk import aside
+from rlhf.rundir.disk.space import writing
 from rlhf.rundir.errors import NonFinite, RunFailed
 from rlhf.rundir.files import sync_directory, write_text
+from rlhf.rundir.read import read_text
 from rlhf.rundir.records import contents, missing_rows, unpacked
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 # refused. 1: `format` itself, and a copy of the run's records; before, there was no number.
 FORMAT = 1
 KEPT = 2
+TODO = "Delete it, and the same command goes on from the checkpoint before it, or begins anew"
 TRAINING_STATE = ("state_dict", "optimizer_states", "rlhf")  # parts of a checkpoint
 ASIDE = ".damaged"
 
@@ -68,27 +72,25 @@ class HashedFile:
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[HashedFile]:
-    """A checkpoint that is whole or not there: written aside in the same directory, flushed to
-    disk, renamed. Its digest stands beside it first, so that a checkpoint without one was not left
-    by a kill."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    hashed = None
-    try:
-        with aside.open("wb") as file:
-            hashed = HashedFile(file)
-            yield hashed
-            hashed.flush()
-            os.fsync(file.fileno())
-        write_text(digest_path(path), hashed.sha256.hexdigest() + "\n")
-        os.replace(aside, path)
+    """A checkpoint that is whole or not there. Its digest stands beside it first, so that a
+    checkpoint without one was not left by a kill.
+
+    Raises:
+        DiskError: the disk refuses it.
+    """
+    with writing(path):
+        hashed = None
+        try:
+            with aside.whole(path) as file:
+                hashed = HashedFile(file)
+                yield hashed
+                hashed.flush()
+                write_text(digest_path(path), hashed.sha256.hexdigest() + "\n")
+        except RuntimeError:
+            if hashed is None or hashed.error is None:
+                raise
+            raise OSError(hashed.error.errno, hashed.error.strerror, str(path)) from None
         sync_directory(path.parent)
-    except RuntimeError:
-        if hashed is None or hashed.error is None:
-            raise
-        raise OSError(hashed.error.errno, hashed.error.strerror, str(path)) from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -107,7 +109,17 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        """Raises RunFailed, and executes nothing, where the file holds more than tensors and plain
+        values, or cannot be read."""
+        try:
+            loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        except UnpicklingError as error:
+            raise RunFailed(holds_code(path, error)) from None
+        except OSError:
+            raise
+        except Exception as error:  # of a damaged file torch may raise anything
+            why = first_line(error)
+            raise RunFailed(f"{path} is no checkpoint that can be read ({why}). {TODO}") from error
         return loaded
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -115,9 +127,25 @@ class AtomicCheckpointIO(CheckpointIO):
         digest_path(Path(path)).unlink(missing_ok=True)
 
 
+def holds_code(path: Any, error: Exception) -> str:
+    """A pickle may name any function, which is called when it is loaded. Torch's own message says
+    how to have that done; this one does not."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    what = f"it names {named[1]}" if named else "it is no plain pickle of tensors"
+    return (
+        f"{path} is no checkpoint of rlhf's: a checkpoint holds tensors and plain values, and this"
+        f" file holds code ({what}). It was not loaded, and nothing in it was executed. Somebody"
+        f" else wrote or changed it. {TODO}"
+    )
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:100]
+
+
 def is_whole(path: Path) -> bool:
-    digest = digest_path(path)
-    return digest.exists() and file_digest(path) == digest.read_text(errors="replace").strip()
+    digest = read_text(digest_path(path))
+    return digest is not None and path.is_file() and file_digest(path) == digest.strip()
 
 
 def nonfinite_in(checkpoint: Mapping[str, Any]) -> dict[str, int]:
@@ -199,21 +227,18 @@ def last_checkpoint(directory: Path) -> Path | None:
 
 def set_aside(path: Path) -> Path:
     """The damaged checkpoint's new name, beside the old: it is out of the way and not lost."""
-    names = (path.with_name(f"{path.name}{ASIDE}{n or ''}") for n in count())
-    aside = next(name for name in names if not name.exists())
-    path.rename(aside)
     digest_path(path).unlink(missing_ok=True)
-    return aside
+    return aside.set_aside(path)
 
 
 def prune(directory: Path, keep: int = KEPT) -> None:
-    """Keeps the last ones, and clears what a kill left half-written."""
+    """Keeps the last ones, and clears digests that a kill left alone."""
     folder = directory / "checkpoints"
     for path in sorted(folder.glob("iteration-*.ckpt"), reverse=True)[keep:]:
         AtomicCheckpointIO().remove_checkpoint(path)
-    lone = (d for d in folder.glob("iteration-*.sha256") if not d.with_suffix(".ckpt").exists())
-    for stray in (*folder.glob(".*.tmp"), *lone):
-        stray.unlink(missing_ok=True)
+    for digest in folder.glob("iteration-*.sha256"):
+        if not digest.with_suffix(".ckpt").exists():
+            digest.unlink(missing_ok=True)
 
 
 def tidy(directory: Path, after_finish: str) -> None:
@@ -223,5 +248,5 @@ def tidy(directory: Path, after_finish: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     prune(directory, keep=1)
-    for aside in folder.glob(f"*{ASIDE}*"):
-        aside.unlink(missing_ok=True)
+    for damaged in folder.glob(f"*{ASIDE}*"):
+        damaged.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf.digests import file_digest
+from rlhf.models.folder import loading, saving
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights
 from rlhf.randomness import generator, seeded_global_rng
@@ -55,8 +56,9 @@ class ModelPiece(Protocol):
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path
     ) -> None:
         """Writes a directory that transformers loads."""
-        model.save_pretrained(directory)
-        tokenizer.save_pretrained(directory)
+        with saving(directory, model):
+            model.save_pretrained(directory)
+            tokenizer.save_pretrained(directory)
 
 
 class TinyModel(ModelPiece):
@@ -134,7 +136,7 @@ class HFModel(ModelPiece):
             )
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-        with self._had():
+        with self._had(), loading(self.path):
             config: PreTrainedConfig = AutoConfig.from_pretrained(
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
@@ -148,6 +150,8 @@ class HFModel(ModelPiece):
         """
         try:
             yield
+        except ModelError:
+            raise
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError([f"model.path={self.path}: {reason}"]) from error
@@ -161,20 +165,33 @@ class HFModel(ModelPiece):
         )
 
 
+def parameter_count(config: PreTrainedConfig) -> int | None:
+    """The parameters of the causal LM of a configuration, which is not made for it; None where its
+    class is not one of transformers'."""
+    try:
+        with seeded_global_rng(0, "count"), torch.device("meta"):
+            return int(AutoModelForCausalLM.from_config(config).num_parameters())
+    except ValueError:  # code that comes with a model is not run for a count
+        return None
+
+
 def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), **kwargs)
+    with loading(path):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), **kwargs)
     return tokenizer
 
 
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
-    model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
+    with loading(path):
+        model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
     check_weights(model, path)
     return without_dropout(model)
 
 
 def load_scalar_model(path: str | Path) -> ScalarModel:
     """A reward model's directory, as `ScalarModel.save` wrote it."""
-    model = AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
+    with loading(path):
+        model = AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
     check_weights(model, path)
     return ScalarModel(without_dropout(model))
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.functional.sequences import last_index, positions
+from rlhf.models.folder import saving
 from rlhf.types import Rollout
 
 
@@ -85,5 +86,6 @@ class ScalarModel(nn.Module):
         return self
 
     def save(self, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.model.save_pretrained(path)
-        tokenizer.save_pretrained(path)
+        with saving(path, self.model):
+            self.model.save_pretrained(path)
+            tokenizer.save_pretrained(path)

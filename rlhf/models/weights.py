@@ -10,6 +10,11 @@ from rlhf.functional.finite import in_words, nonfinite_names
 from rlhf.rundir.errors import NonFinite
 
 
+def weights_bytes(model: nn.Module) -> int:
+    """The bytes of a model's weights, on the disk as in memory."""
+    return sum(p.numel() * p.element_size() for p in model.parameters())
+
+
 def check_weights(model: nn.Module, where: str | Path) -> None:
     """Raises NonFinite where a weight is NaN or infinite; it names each tensor."""
     if bad := nonfinite_names(model.named_parameters()):

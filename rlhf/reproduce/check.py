@@ -4,7 +4,7 @@ machine, data and stages, then and now."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -94,16 +94,17 @@ def check(copies: Iterable[Kept]) -> list[Job]:
             *differences.data(manifest, print_of_data, data_parts(loaded.data)),
             *differences.stages(original.fingerprints, prints),
         )
-        jobs.append(
-            Job(
-                original=original,
-                config=cfg,
-                root=where_started(original, cfg) or Path.cwd(),
-                differences=changes,
-                fingerprints=prints,
-                data=print_of_data,
-            )
+        job = Job(
+            original=original,
+            config=cfg,
+            root=where_started(original, cfg) or Path.cwd(),
+            differences=changes,
+            fingerprints=prints,
+            data=print_of_data,
         )
+        there = {stage: path for stage in prints if (path := job.artifact(stage))}
+        damaged = (d for stage in there for d in differences.damaged(stage, there[stage]))
+        jobs.append(replace(job, differences=(*changes, *damaged)))
     return jobs
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlhf.config.stages import STAGES
-from rlhf.stages import manifest
+from rlhf.stages import manifest, whole
 
 ABSENT = "(none)"
 UNKNOWN = "(not recorded)"
@@ -103,6 +104,14 @@ def data(
             note="; ".join(notes),
         )
     ]
+
+
+def damaged(stage: str, artifact: Path) -> list[Difference]:
+    """The original's artifact of a stage, where it is no longer what was published."""
+    faults = whole.damage(artifact)
+    note = f"{'; '.join(faults)}: a difference from it says nothing, and it is not taken over"
+    entry = Difference(kind="stage", name=stage, then="as published", now="damaged", note=note)
+    return [entry] if faults else []
 
 
 def stages(then: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:

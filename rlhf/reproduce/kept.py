@@ -22,6 +22,9 @@ from rlhf.digests import one_spelling
 from rlhf.reproduce.differences import ABSENT, Difference
 from rlhf.reproduce.target import Original
 from rlhf.rundir.files import flatten
+from rlhf.rundir.read import name_odd
+
+UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +33,25 @@ class Kept:
     config: Config | None = None  # None where it is no longer valid
     faults: list[str]
     edits: list[Difference] = field(default_factory=list)
+    readable: bool = True
 
 
 def kept_config(original: Original) -> Kept:
     """The edited copy if one was edited, as an edit is a wish; what was edited stands in
     `edits`."""
-    path = original.directory / "config.yaml"
-    try:
-        written = OmegaConf.load(path)
-    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
-        return Kept(original=original, faults=[f"{path}: {' '.join(str(error).split())}"])
-    if not isinstance(written, DictConfig) or "data" not in written:
-        return Kept(original=original, faults=[f"{path}: holds no whole config"])
-    copies, summary, manifest = {"config.yaml": written}, original.summary, original.manifest
+    path, manifest, summary = (
+        original.directory / "config.yaml",
+        original.manifest,
+        original.summary,
+    )
+    written, fault = _read(path)
+    copies = {} if written is None else {"config.yaml": written}
     if isinstance(manifest.get("config"), Mapping):
         copies["manifest.json"] = OmegaConf.create(dict(manifest["config"]))
+    if not copies:
+        return Kept(original=original, faults=[f"{path}: {fault}"], readable=False)
+    if fault:
+        name_odd(path, f"{fault}: the copy in manifest.json is taken")
     recorded = summary.get("config_hash") or manifest.get("config_hash") or manifest.get("hash")
     name, edits = _edited({name: resolve(copy)[0] for name, copy in copies.items()}, str(recorded))
     typed, faults = examine(copies[name])
@@ -55,16 +62,27 @@ def kept_config(original: Original) -> Kept:
     return Kept(original=original, config=typed, faults=list(map(str, faults)), edits=edits)
 
 
+def _read(path: Path) -> tuple[DictConfig | None, str]:
+    """The config in a file, or None and the reason."""
+    try:
+        written = OmegaConf.load(path)
+    except UNREADABLE as error:
+        return None, " ".join(str(error).split())[:200] or type(error).__name__
+    if not isinstance(written, DictConfig) or "data" not in written:
+        return None, "holds no whole config"
+    return written, ""
+
+
 def _edited(copies: Mapping[str, Mapping[str, Any]], recorded: str) -> tuple[str, list[Difference]]:
     """The copy to run, and what was edited in it."""
     hashes = {name: run_hash(copy) for name, copy in copies.items()}
     true = [name for name in copies if hashes[name] == recorded]
     edited = [name for name in copies if name not in true]
     if not edited:
-        return "config.yaml", []
+        return next(iter(copies)), []
     if not true:
         note = f"{' and '.join(copies)} edited since the run; what it was is not kept"
-        then, now = {"config_hash": recorded}, {"config_hash": hashes["config.yaml"]}
+        then, now = {"config_hash": recorded}, {"config_hash": hashes[edited[0]]}
     else:
         note = f"{edited[0]} was edited since the run"
         then, now = (flatten(deciding_config(copies[name])) for name in (true[0], edited[0]))

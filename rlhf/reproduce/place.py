@@ -17,6 +17,7 @@ from rlhf.reproduce.check import Job
 from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
+from rlhf.stages.whole import damage
 
 RECORD = "reproduction.json"
 DONE = "done"
@@ -110,7 +111,8 @@ def reusable(job: Job) -> dict[str, Path]:
         stage: artifact
         for stage in job.parents
         if (artifact := job.artifact(stage))
-        and job.original.fingerprints[stage] == job.fingerprints[stage]
+        and job.original.fingerprints.get(stage) == job.fingerprints[stage]
+        and not damage(artifact)
     }
 
 

@@ -71,14 +71,17 @@ def conclusion(
     jobs: Sequence[JobComparison],
     skipped: Sequence[str],
     other_version: Sequence[str] = (),
+    unreadable: Sequence[str] = (),
 ) -> str:
-    """The last sentence of the whole. `skipped`, `other_version`: jobs that had not begun, and that
-    were made under another version of the run hash."""
+    """The last sentence of the whole. `skipped`, `other_version`, `unreadable`: jobs that had not
+    begun, that were made under another version of the run hash, and whose config cannot be read."""
     if target.kind != "sweep":
         return sentence(jobs[0])
     left = f"; {plural(len(skipped), 'job')} of it had not begun" if skipped else ""
     if other_version:
         left += f"; left out {plural(len(other_version), 'job')} of another version of the run hash"
+    if unreadable:
+        left += f"; left out {plural(len(unreadable), 'job')} whose config cannot be read"
     failed = sum(not job.finished for job in jobs)
     off = sum(not job.equal for job in jobs) - failed
     if off or failed:

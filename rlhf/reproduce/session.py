@@ -28,6 +28,7 @@ from rlhf.reproduce.screen import say, show_plan, show_results
 from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.reproduce.verdict import compare
 
+Left = tuple[Mapping[str, str], Mapping[str, str]]
 NOT_BEGUN = "it had not begun, there is nothing to compare with"
 
 
@@ -49,6 +50,10 @@ def reproduce(target: Target, options: Namespace) -> int:
         if (reason := other_version(Path(shown(original.directory))))
     }
     kept = [kept_config(original) for original in begun if original.name not in old]
+    lost: dict[str, str] = {}
+    if any(copy.readable for copy in kept):
+        lost = {copy.original.name: copy.faults[0] for copy in kept if not copy.readable}
+        kept = [copy for copy in kept if copy.readable]
     if not kept:
         raise Refused(*list(old.values())[:1])
     if any(copy.faults for copy in kept):
@@ -62,7 +67,7 @@ def reproduce(target: Target, options: Namespace) -> int:
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     with chdir(root):
         try:
-            return _go(target, kept, old, here, options)
+            return _go(target, kept, (old, lost), here, options)
         except DataError as error:
             started = f" (relative paths start from {root}, where the original was started)"
             place = "" if root == here else started
@@ -88,11 +93,11 @@ def _faults(target: Target, kept: Collection[Kept]) -> list[str]:
     ]
 
 
-def _go(
-    target: Target, kept: Collection[Kept], old: Mapping[str, str], here: Path, options: Namespace
-) -> int:
+def _go(target: Target, kept: Collection[Kept], left: Left, here: Path, options: Namespace) -> int:
     """At work in the folder that the original was started in; `here` is where the command was
-    given; `old`: why jobs are left out. Raises Refused, DataError, RunFailed."""
+    given; `left`: why jobs of another version are left out, and those whose config cannot be read.
+    Raises Refused, DataError, RunFailed."""
+    old, why = left[0], {**left[0], **left[1]}
     reuse, name = bool(options.reuse_stages), partial(shown, here=here)
     jobs = [job for job in check(kept) if job.comparable]
     if not jobs:
@@ -101,7 +106,7 @@ def _go(
             " iteration."
         )
     names = {job.original.name for job in jobs}
-    left_out = {o.name: old.get(o.name, NOT_BEGUN) for o in target.jobs if o.name not in names}
+    left_out = {o.name: why.get(o.name, NOT_BEGUN) for o in target.jobs if o.name not in names}
     mark = work_digest(target, jobs, reuse=reuse)
     base = Path(jobs[0].config.paths.outputs).absolute() / "reproduced"
     place = choose(target, options.into and here / options.into, base, mark)
@@ -125,7 +130,7 @@ def _go(
         return code
     places = {directory_of(job, target, place): job for job in jobs}
     compared = compare(places, place.store, reuse=reuse)
-    sentence = conclusion(target, compared, [*left_out.keys() - old.keys()], [*old])
+    sentence = conclusion(target, compared, [*left_out.keys() - why.keys()], [*old], [*left[1]])
     equal = all(job.equal for job in compared)
     record(
         place,

@@ -10,20 +10,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.disk.aside import whole
+from rlhf.rundir.disk.space import writing
+from rlhf.rundir.read import Lines
+
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Atomic: a reader, or a kill at any moment, sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("wb") as file:
+    """Atomic: a reader, or a kill at any moment, sees the old file or the new one.
+
+    Raises:
+        DiskError: the disk is full, read-only or otherwise refuses; the old file is as it was.
+    """
+    with writing(path, len(data)), whole(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
+    """Atomic. Half a surrogate pair is no text, and becomes a question mark."""
+    write_bytes(path, text.encode(errors="replace"))
 
 
 def plain_number(value: Any) -> Any:
@@ -42,18 +46,24 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("a") as file:
-        file.writelines(json.dumps(plain_number(row), ensure_ascii=False) + "\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
+    """Adds whole lines, or none where the disk refuses (DiskError)."""
+    lines = [json.dumps(plain_number(row), ensure_ascii=False) + "\n" for row in rows]
+    data = "".join(lines).encode()
+    with writing(path, len(data)), path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            rest = memoryview(data)
+            while rest:  # a disk that fills up takes a part first
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            os.ftruncate(file.fileno(), before)
+            raise
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Whole lines only: one cut by a kill is left out."""
-    if not path.exists():
-        return []
-    # not str.splitlines: that also breaks at U+2028 and its like, which JSON leaves as they are
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    return Lines(path).read()
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

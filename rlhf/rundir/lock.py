@@ -8,22 +8,28 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rlhf.rundir.disk.aside import clear_strays
+from rlhf.rundir.disk.space import writing
 from rlhf.rundir.errors import RunFailed
 
 
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
-    """Makes the directory and holds its lock, which falls free when its owner dies.
+    """Makes the directory and holds its lock, which falls free when its owner dies. What a dead
+    one left half-written there is cleared.
 
     Raises:
-        RunFailed: another process is at work in it.
+        RunFailed: another process is at work in it, or the disk refuses (DiskError).
     """
-    directory.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(directory / ".lock").acquire(timeout=0)
+        with writing(directory / ".lock"):
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(directory / ".lock").acquire(timeout=0)
     except Timeout:
         raise RunFailed(
             f"another rlhf is at work in {directory}: wait for it, or stop it first"
         ) from None
     with lock:
+        clear_strays(directory)
+        clear_strays(directory / "checkpoints", alone=True)
         yield

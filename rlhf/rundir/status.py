@@ -15,19 +15,21 @@ One vocabulary wherever runs are listed: the tables of a sweep, `rlhf compare --
 
 from __future__ import annotations
 
-import os
-import socket
+import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rlhf.rundir.disk.owner import is_alive, this_process
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.redact import redact_message
+
+log = logging.getLogger(__name__)
 
 State = Literal[
     "not started", "waiting", "running", "finished", "failed", "time limit", "stopped", "cut"
@@ -43,56 +45,19 @@ def write_status(directory: Path, *, state: str, **details: Any) -> None:
     write_json(directory / "status.json", {**details, **this_process(), "time": time.time()})
 
 
-def this_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname()}
-
-
-def is_alive(written: Mapping[str, Any]) -> bool | None:
-    """Whether the process that wrote this (its `pid`, `host` and `time`) lives; None where that
-    cannot be seen from here.
-
-    A process that got the same number since began after the file was written.
-    """
-    pid = written.get("pid")
-    if written.get("host", socket.gethostname()) != socket.gethostname():
-        return None
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _began_after(pid, written.get("time"))
-
-
-def _began_after(pid: int, moment: Any) -> bool:
-    """From Linux's /proc: the process is a zombie, or began after the moment (unix seconds);
-    False where that is not known."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return False
-    age = uptime - float(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return fields[0] == "Z" or (
-        isinstance(moment, (int, float)) and time.time() - age > moment + 2.0
-    )
-
-
 @contextmanager
 def recorded_end(directory: Path) -> Iterator[None]:
     """Says in status.json how what happens inside ended: finished, stopped by a signal or a time
-    limit, or failed and why."""
+    limit, or failed and why. What ended it is raised, also where the disk takes no status any
+    more."""
     try:
         yield
     except (Stopped, KeyboardInterrupt) as stop:
         state = getattr(stop, "state", "stopped")
-        write_status(directory, state=state, exit_code=getattr(stop, "exit_code", 130))
+        _try_status(directory, state=state, exit_code=getattr(stop, "exit_code", 130))
         raise
     except Exception as error:
-        write_status(
+        _try_status(
             directory,
             state="failed",
             error=redact_message(f"{type(error).__name__}: {error}"),
@@ -100,6 +65,13 @@ def recorded_end(directory: Path) -> Iterator[None]:
         )
         raise
     write_status(directory, state="finished", exit_code=0)
+
+
+def _try_status(directory: Path, **status: Any) -> None:
+    try:
+        write_status(directory, **status)
+    except OSError as error:
+        log.error("%s", error)
 
 
 def read_status(directory: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
+from rlhf.rundir.disk.space import sentence
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
 from rlhf.rundir.redact import redact_message
 from rlhf.rundir.status import is_finished
@@ -108,20 +109,20 @@ def execute(
         print(str(error), file=sys.stderr)
         return 1
     except Exception as error:
-        _tell(error, log)
+        print(sentence(error) or _told(error, log), file=sys.stderr)
         return 1
 
 
-def _tell(error: Exception, log: Path | None) -> None:
-    steps = redact_message(traceback.format_exc())
+def _told(error: Exception, log: Path | None) -> str:
+    """The error in a sentence, its traceback in the log; all of it where that takes nothing."""
+    trace = redact_message(traceback.format_exc())
     if log is None:
-        print(steps, end="", file=sys.stderr)
-        return
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        file.write(steps)
+        return trace
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            file.write(trace)
+    except OSError as refused:
+        return f"{trace}({sentence(refused, log) or refused})"
     first = redact_message(next(iter(str(error).splitlines()), ""))
-    print(
-        f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}",
-        file=sys.stderr,
-    )
+    return f"the run failed: {type(error).__name__}: {first}\n  what happened, step by step: {log}"

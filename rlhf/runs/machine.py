@@ -15,6 +15,7 @@ from pathlib import Path
 from rlhf.config.naming import run_directory
 from rlhf.config.pieces.model import HFModel, TinyModel
 from rlhf.config.schema import Config
+from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.status import is_finished
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
@@ -71,16 +72,14 @@ def folder_fault(key: str, path: Path) -> str | None:
     """Why nothing can be written to a folder, which need not be there yet."""
     if meant := _unread(str(path)):
         return f"{key}={path}: ~ and $ are read by the shell alone; write {key}={meant}"
-    there = next(p for p in (path.absolute(), *path.absolute().parents) if os.path.lexists(p))
-    if not there.is_dir():
-        return f"{key}={path}: {there} is not a folder"
-    reason = "" if os.access(there, os.W_OK | os.X_OK) else "Permission denied"
-    if there != path.absolute():  # /proc and its like say yes and mean no
+    there = existing(path)
+    reason = refused(path)
+    if reason is None and there != path.absolute():  # /proc and its like say yes and mean no
         try:
             os.rmdir(tempfile.mkdtemp(prefix=".rlhf-", dir=there))
         except OSError as error:
-            reason = str(error.strerror)
-    return f"{key}={path}: nothing can be written in {there} ({reason})" if reason else None
+            reason = f"nothing can be written in {there} ({error.strerror})"
+    return f"{key}={path}: {reason}" if reason else None
 
 
 def _unread(path: str) -> str | None:

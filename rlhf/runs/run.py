@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
 from rlhf.config.build import build
-from rlhf.config.naming import other_version
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
@@ -23,7 +22,9 @@ from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
+from rlhf.runs.begun import check_begun
 from rlhf.runs.machine import machine_faults
+from rlhf.runs.room import check_room
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
     Summary,
@@ -66,7 +67,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     loaded = loaded or Loaded.of(build(cfg.data))
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
     with owned(directory), stoppable(directory, cfg.time_limit), _threads(cfg.trainer.threads):
-        _check_directory(context)
+        check_begun(directory, context)
         if is_finished(directory):
             finished.make_whole(directory)
             _deliver(directory)
@@ -76,8 +77,9 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             ready.check_model(context)
             prints = fingerprints(context)
             ready.check_data(context, prints)
-            if not (directory / "manifest.json").exists():
+            if "hash" not in read_json(directory / "manifest.json"):
                 _write_manifest(context)
+            check_room(context, [s for s in prints if context.store.find(s, prints[s]) is None])
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             summary = _go_through_stages(context, prints)
@@ -140,26 +142,6 @@ def _train_here(
 def _written(context: StageContext, summary: Summary) -> Summary:
     write_json(context.run_directory / "summary.json", summary)
     return summary
-
-
-def _check_directory(context: StageContext) -> None:
-    """A directory that was begun, or finished, with other data or another config is refused."""
-    directory, now = context.run_directory, run_facts(context)["config_hash"]
-    if not (directory / "manifest.json").exists():
-        return
-    if reason := other_version(directory):
-        raise RunFailed(reason)
-    begun = read_json(directory / "manifest.json")
-    if begun["hash"] != now:
-        raise RunFailed(
-            f"{directory} belongs to another config (hash {begun['hash']}, now {now}): choose"
-            " another directory"
-        )
-    if begun["fingerprints"]["data"] != context.data.fingerprint:
-        raise RunFailed(
-            f"the data changed since {directory} was made: move it away to start anew, or restore"
-            " the data"
-        )
 
 
 def _write_manifest(

@@ -14,6 +14,7 @@ from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
 from rlhf.kl.properties import descends
 from rlhf.rollout.counts import totals
+from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
@@ -45,6 +46,11 @@ def summarise_run(
     with."""
     directory = context.run_directory
     records = read_jsonl(directory / "metrics.jsonl")
+    if not records or not {"kl/coef", "episodes"} <= records[-1].keys():
+        raise RunFailed(
+            f"{directory / 'metrics.jsonl'} has lost the rows that the summary is made of: move"
+            f" {directory} away to start anew"
+        )
     first, last = records[0], records[-1]
     evaluation = final_evaluation(directory)
     baseline = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -11,8 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from rlhf.rundir.disk.aside import clear_strays, set_aside
+from rlhf.rundir.disk.space import writing
 from rlhf.rundir.files import sync_directory, write_json
 from rlhf.rundir.read import read_json
+from rlhf.stages import whole
+
+log = logging.getLogger(__name__)
 
 
 class ArtifactStore:
@@ -26,9 +32,10 @@ class ArtifactStore:
         self.root = root
 
     def find(self, stage: str, fingerprint: str) -> Path | None:
-        """The artifact, if it is complete."""
+        """The artifact, if it is complete and still what was published."""
         path = self.root / stage / fingerprint
-        return path if (path / "manifest.json").exists() else None
+        there = (path / "manifest.json").exists()
+        return path if there and not whole.damage(path) else None
 
     def get(
         self,
@@ -38,7 +45,8 @@ class ArtifactStore:
         *,
         waiting: Callable[[], None] = lambda: None,
     ) -> Path:
-        """The artifact's folder, made by `make(work_directory) -> manifest` if it is missing.
+        """The artifact's folder, made by `make(work_directory) -> manifest` if it is missing. A
+        damaged one is set aside and made again.
 
         The lock is the operating system's: it falls free when its owner dies. `waiting` is called
         once if another process holds it.
@@ -46,20 +54,24 @@ class ArtifactStore:
         if artifact := self.find(stage, fingerprint):
             return artifact
         path = self.root / stage / fingerprint
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
         try:
-            held = lock.acquire(timeout=0)
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held = lock.acquire(timeout=0)
         except Timeout:
             waiting()
             held = lock.acquire()
         with held:
             if artifact := self.find(stage, fingerprint):
                 return artifact
+            _set_aside(path)
             work = path.with_name(f"{fingerprint}.work")
-            work.mkdir(exist_ok=True)
-            write_json(work / "manifest.json", make(work))
-            _publish(work, path)
+            with writing(work):
+                work.mkdir(exist_ok=True)
+            for folder in (work, work / "checkpoints"):
+                clear_strays(folder, alone=True)
+            _publish(make(work), work, path)
         return path
 
     def put(
@@ -69,14 +81,26 @@ class ArtifactStore:
         linked, as they are big and nobody edits them."""
 
         def make(work: Path) -> dict[str, Any]:
-            shutil.copytree(files, work, copy_function=_link_weights, dirs_exist_ok=True)
+            with writing(work):
+                shutil.copytree(files, work, copy_function=_link_weights, dirs_exist_ok=True)
             return manifest()
 
         return self.get(stage, fingerprint, make)
 
 
-def _publish(work: Path, path: Path) -> None:
+def _set_aside(path: Path) -> None:
+    """Of an artifact that is not what was published, with a sentence that names its files."""
+    if path.is_dir() and (path / "manifest.json").exists() and (faults := whole.damage(path)):
+        log.warning(
+            "%s is damaged: %s. It is made again, and the damaged one is set aside as %s. Runs of"
+            " versions before 0.2.0, which did not look, may have used it",
+            *(path, "; ".join(faults), set_aside(path).name),
+        )
+
+
+def _publish(manifest: dict[str, Any], work: Path, path: Path) -> None:
     shutil.rmtree(work / "checkpoints", ignore_errors=True)
+    write_json(work / "manifest.json", whole.sealed(manifest, work))
     for file in filter(Path.is_file, work.rglob("*")):
         with file.open("rb") as handle:
             os.fsync(handle.fileno())

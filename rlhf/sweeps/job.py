@@ -13,6 +13,7 @@ from typing import Any, Literal
 from rlhf.config import naming
 from rlhf.config.schema import Config
 from rlhf.rundir import status
+from rlhf.rundir.disk.owner import this_process
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import last_lines, read_json
 from rlhf.rundir.redact import redact_override
@@ -158,7 +159,7 @@ class Ledger:
             write_json(
                 self.path,
                 {
-                    **status.this_process(),
+                    **this_process(),
                     "time": time.time(),
                     "working": working,
                     "jobs": self.jobs,

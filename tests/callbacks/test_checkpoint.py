@@ -1,5 +1,7 @@
 import errno
+import hashlib
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -234,3 +236,45 @@ def test_a_save_holds_no_second_copy(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert checkpoint_path(tmp_path, 1).stat().st_size > 204 * 2**20
     assert float(done.stdout) < 204 / 4
+
+
+class Bomb:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def test_a_file_that_holds_code_is_refused_and_nothing_in_it_is_executed(tmp_path):
+    """Torch's own message says how to have the code executed; ours does not."""
+    path, trace = checkpoint_path(tmp_path, 1), tmp_path / "executed"
+    path.parent.mkdir()
+    torch.save({"state_dict": Bomb(trace)}, path)
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(RunFailed) as error:
+        last_checkpoint(tmp_path)
+    assert str(error.value).startswith(
+        f"{path} is no checkpoint of rlhf's: a checkpoint holds tensors and plain values, and this"
+        " file holds code (it names posix.mkdir). It was not loaded, and nothing in it was executed"
+    )
+    assert "weights_only" not in str(error.value) and "Delete it" in str(error.value)
+    assert not trace.exists()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "a.ckpt"
+    for content in (b"", b"text", bytes(range(256)) * 8):
+        path.write_bytes(content)
+        with pytest.raises(RunFailed, match="a.ckpt is no checkpoint"):
+            AtomicCheckpointIO().load_checkpoint(path)
+
+
+def test_odd_digests_are_no_digests(tmp_path):
+    path = save(tmp_path, 5)
+    for damage in (b"", b"\xff\x00", b"0" * 64):
+        path.with_suffix(".sha256").write_bytes(damage)
+        assert not is_whole(path)
+    path.with_suffix(".sha256").unlink()
+    path.with_suffix(".sha256").mkdir()
+    assert not is_whole(path)

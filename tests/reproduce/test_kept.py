@@ -87,10 +87,27 @@ def test_every_fault_of_a_config_that_is_no_longer_valid(kept):
     )
     found = kept_config(read_original(kept))
     assert found.config is None and len(found.faults) == 2
-    (kept / "config.yaml").write_text("a: [")
-    assert "config.yaml" in kept_config(read_original(kept)).faults[0]
-    (kept / "config.yaml").write_text("stage: sft\n")
-    assert "holds no whole config" in kept_config(read_original(kept)).faults[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"a: [", "while parsing"),
+        (b"", "holds no whole config"),
+        (b"stage: sft\n", "holds no whole config"),
+        (b"\xff\x00", "can't decode"),
+        (b"[" * 9999, "recursion"),
+    ],
+)
+def test_a_config_that_cannot_be_read_has_a_copy(kept, caplog, content, why):
+    (kept / "config.yaml").write_bytes(content)
+    copy = kept_config(read_original(kept))
+    assert copy.config.kl.coef == 0.1 and not copy.edits and copy.readable
+    assert f"{kept / 'config.yaml'}: " in caplog.text and why in caplog.text
+    (kept / "manifest.json").write_text("{}")
+    copy = kept_config(read_original(kept))
+    assert why in copy.faults[0] and str(kept / "config.yaml") in copy.faults[0]
+    assert not copy.readable
 
 
 def test_where_it_was_started(kept, tmp_path):

@@ -9,8 +9,9 @@ import pytest
 
 from rlhf.compare.read.runs import load
 from rlhf.reproduce.target import read_original
+from rlhf.rundir.disk.owner import is_alive
 from rlhf.rundir.files import write_json
-from rlhf.rundir.status import is_alive, read_status, sweep_jobs, write_status
+from rlhf.rundir.status import read_status, sweep_jobs, write_status
 
 
 def test_status_keeps_what_is_not_said_again(tmp_path):

@@ -15,6 +15,7 @@ from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 from rlhf.runs import execute
+from rlhf.stages.whole import sealed
 from rlhf.tracking.mlflow import pending
 from rlhf.tracking.state import read_state
 
@@ -97,7 +98,7 @@ def test_its_policy_is_an_artifact(run_in, tmp_path, caplog):
     assert again["fingerprints"] == summary["fingerprints"]
     assert (artifact / "manifest.json").stat().st_mtime_ns == written
     assert "is left as it is" not in caplog.text
-    write_json(artifact / "manifest.json", {**made, "policy_sha256": "other"})
+    write_json(artifact / "manifest.json", sealed({**made, "policy_sha256": "other"}, artifact))
     run_in(tmp_path / "third", *store)
     (message,) = [text for text in caplog.messages if "is left as it is" in text]
     assert str(artifact) in message and "whose weights differ from this run's" in message

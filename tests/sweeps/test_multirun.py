@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.session import conf_dir
+from rlhf.rundir.disk.owner import is_alive
 from rlhf.rundir.files import read_jsonl
-from rlhf.rundir.status import is_alive, sweep_jobs
+from rlhf.rundir.status import sweep_jobs
 from rlhf.sweeps.job import JobFailed
 from rlhf.sweeps.multirun import job_task
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures.look import Look, config
+from rlhf.rundir.files import write_bytes
 
 if TYPE_CHECKING:
     import altair as alt
@@ -184,7 +185,7 @@ def save_png(chart: Spec, path: Path, *, scale: float = 2.0, widest: float = mat
     width = int.from_bytes(picture[16:20], "big")  # of the header
     if width > widest:
         picture = vl_convert.vegalite_to_png(chart, scale=scale * (widest - 1) / width)
-    path.write_bytes(picture)
+    write_bytes(path, picture)
 
 
 @cache

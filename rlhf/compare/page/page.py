@@ -14,6 +14,7 @@ from rlhf.compare.figures.style import swept, themes
 from rlhf.compare.page.section import Section, View
 from rlhf.compare.statistics import say
 from rlhf.compare.text.settings import bare
+from rlhf.rundir.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -61,8 +62,7 @@ def write(path: Path, view: View, sections: Sequence[Section]) -> None:
         script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
     )
-    # half a surrogate pair in a sample is no text
-    path.write_text(text, encoding="utf-8", errors="replace")
+    write_text(path, text)
 
 
 def ramp(view: View) -> list[tuple[str, str]]:

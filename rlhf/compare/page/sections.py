@@ -27,6 +27,7 @@ from rlhf.compare.text import report, results, searches
 from rlhf.compare.text.settings import differs
 from rlhf.compare.text.tables import plain
 from rlhf.metrics import VITALS, Shown
+from rlhf.rundir.files import write_text
 
 
 def _answer(view: View) -> Section:
@@ -222,4 +223,4 @@ FIRST = ("answer", "search", "frontier", "unfinished", "differs", "exact", "cont
 def write_markdown(path: Path, study: Study, sections: Sequence[Section]) -> None:
     order = sorted(sections, key=lambda s: FIRST.index(s.key) if s.key in FIRST else len(FIRST))
     parts = [f"# {plain(study.directory.name)}", *(s.markdown for s in order if s.markdown)]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="replace")
+    write_text(path, "\n\n".join(parts) + "\n")

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rlhf.config.naming import named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
-from rlhf.rundir.read import Lines, read_json
+from rlhf.rundir.read import Lines, read_json, read_yaml
 from rlhf.rundir.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
 
@@ -50,7 +49,7 @@ class Run:
 def load(directory: Path) -> list[Run]:
     """Every run in a sweep's directory, and the jobs of sweep.json that never began, by name."""
     jobs = {
-        str(job["name"]): tuple(map(str, job.get("overrides", ())))
+        job["name"]: tuple(job.get("overrides", ()))
         for job in read_json(directory / "sweep.json").get("jobs", ())
     }
     there = {path.name for path in directory.iterdir() if is_run(path)}
@@ -71,7 +70,7 @@ def load_run(
     """The run in a directory. `launcher`: read from the directory above where it is not given."""
     summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
     state = run_state(directory, launcher).state
-    flat = _config(directory / "config.yaml")
+    flat = flatten(read_yaml(directory / "config.yaml"))
     rows = Lines(directory / "by_prompt.jsonl").read()
     return Run(
         name=directory.name,
@@ -85,15 +84,6 @@ def load_run(
         overrides=overrides,
         by_prompt=(*rows[:1], *rows[-1:]),
     )
-
-
-def _config(path: Path) -> dict[str, Any]:
-    yaml: Any = import_module("yaml")  # it carries no types
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return flatten(tree) if isinstance(tree, Mapping) else {}
 
 
 def gather(places: Sequence[Path]) -> list[Run]:

@@ -23,9 +23,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.disk.owner import is_alive
 from rlhf.rundir.redact import Redacted
 from rlhf.rundir.signals import Stop, release, stop_signals
-from rlhf.rundir.status import is_alive, read_status, write_status
+from rlhf.rundir.status import read_status, write_status
 from rlhf.sweeps.job import Job, Outcome, Watch
 from rlhf.sweeps.launchers.prepare import least_used
 

@@ -1,0 +1,71 @@
+"""Half-written files, which lie beside the place they are meant for, and go when their writer is
+gone."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from rlhf.rundir.disk.owner import is_alive
+
+# .metrics.jsonl.4711@node7.tmp; versions before 0.2.0 wrote no host
+NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)(?:@(?P<host>.+))?\.tmp")
+
+
+def aside_of(path: Path) -> Path:
+    """The half-written file's place: in the same directory, named after its writer."""
+    return path.with_name(f".{path.name}.{os.getpid()}@{socket.gethostname()}.tmp")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which is at `path` when all of it is on the disk: a reader, or a kill at any
+    moment, sees the old file or the new one. An error leaves nothing behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = aside_of(path)
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+
+
+def clear_strays(folder: Path, *, alone: bool = False) -> list[Path]:
+    """Deletes the half-written files of processes that are gone, and returns them.
+
+    Those of another machine, where nobody can be asked, are left, unless the caller is `alone`:
+    nobody else writes in this folder while it holds some lock.
+    """
+    cleared = []
+    with suppress(OSError):
+        for path in sorted(folder.glob(".*.tmp")):
+            match = NAME.fullmatch(path.name)
+            if match and (alone and int(match["pid"]) != os.getpid() or _is_orphan(path, match)):
+                path.unlink(missing_ok=True)
+                cleared.append(path)
+    return cleared
+
+
+def set_aside(path: Path) -> Path:
+    """Renames what is damaged, beside its old place, and returns the new name: it is out of the way
+    and not lost."""
+    names = (path.with_name(f"{path.name}.damaged{n or ''}") for n in count())
+    aside = next(name for name in names if not (name.exists() or name.is_symlink()))
+    path.rename(aside)
+    return aside
+
+
+def _is_orphan(path: Path, match: re.Match[str]) -> bool:
+    writer = {"pid": int(match["pid"]), "host": match["host"] or socket.gethostname()}
+    return is_alive({**writer, "time": path.stat().st_mtime}) is False

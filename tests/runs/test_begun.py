@@ -1,0 +1,48 @@
+import logging
+
+import pytest
+
+from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.read import read_json
+
+CUT = ["ppo.iterations=2", "evaluation.every=1"]
+
+
+def cut(directory):
+    """As a kill after the last iteration leaves it."""
+    (directory / "summary.json").unlink()
+
+
+@pytest.fixture
+def begun(run_in, tmp_path):
+    directory = tmp_path / "run"
+    run_in(directory, *CUT)
+    cut(directory)
+    return directory
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\x00", None])
+def test_a_damaged_manifest_is_written_again_where_the_config_is_this_runs(
+    begun, run_in, caplog, content
+):
+    path = begun / "manifest.json"
+    before = read_json(path)
+    path.unlink() if content is None else path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert run_in(begun, *CUT)["status"] == "finished"
+    assert f"{path} is written again" in caplog.text
+    assert read_json(path)["hash"] == before["hash"]
+    assert (begun / "manifest.json.damaged").exists() == (content is not None)
+
+
+def test_without_manifest_and_config_nothing_says_whose_it_is(begun, run_in):
+    for name in ("manifest.json", "config.yaml"):
+        (begun / name).write_text("")
+    with pytest.raises(RunFailed, match="nothing says by which run: move it away to start anew"):
+        run_in(begun, *CUT)
+
+
+def test_the_config_of_another_run_is_refused(begun, run_in):
+    (begun / "manifest.json").write_text("")
+    with pytest.raises(RunFailed, match="belongs to another config"):
+        run_in(begun, *CUT, "kl.coef=0.3")

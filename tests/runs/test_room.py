@@ -1,0 +1,47 @@
+import logging
+
+import pytest
+
+from rlhf.config.compose import compose, validate
+from rlhf.config.validate import ConfigError
+from rlhf.models.load import TinyModel, parameter_count
+from rlhf.rundir.disk.space import DiskError
+from rlhf.rundir.status import read_status
+from rlhf.runs.machine import machine_faults
+from tests.conftest import SMALL
+
+
+def test_a_run_that_cannot_fit_is_refused_before_it_trains(run_in, small_disk):
+    disk = small_disk("60k")
+    with pytest.raises(DiskError, match="kB are free, and the run .*will write at least 120.0 kB"):
+        run_in(disk / "run", f"paths.artifacts={disk / 'artifacts'}")
+    assert not (disk / "artifacts").exists()
+    assert read_status(disk / "run")["state"] == "failed"
+
+
+def test_a_run_that_may_not_fit_is_warned_of(run_in, small_disk, caplog):
+    """It is told which file had no room, and goes on when there is."""
+    disk = small_disk("300k")
+    with caplog.at_level(logging.WARNING), pytest.raises(DiskError, match="no space is left"):
+        run_in(disk / "run", f"paths.artifacts={disk / 'artifacts'}", "model.hidden_size=24")
+    assert "with its checkpoints: it may fill up" in caplog.text
+    assert not [*disk.rglob(".*.tmp")]
+
+
+def test_folders_that_cannot_be_written_are_config_faults(small_disk, run_in, tmp_path):
+    disk = small_disk("1m", "ro")
+    cfg = validate(compose([*SMALL, f"paths.outputs={disk}/o", f"paths.sweeps={disk}/s"]))
+    closed = f"{disk} is on a file system that is read-only"
+    assert machine_faults([cfg]) == [f"paths.outputs={disk}/o: {closed}"]
+    assert machine_faults([cfg], sweep=True) == [
+        f"paths.sweeps={disk}/s: {closed}",
+        f"paths.outputs={disk}/o: {closed}",
+    ]
+    with pytest.raises(ConfigError, match="read-only"):
+        run_in(tmp_path / "run", f"paths.artifacts={disk}/a")
+
+
+def test_parameters_are_counted_without_the_model(tokenizer):
+    piece = TinyModel(architecture="llama", hidden_size=16, layers=2, heads=2, seed=0)
+    model = piece.causal_lm(tokenizer)
+    assert parameter_count(piece.config(tokenizer)) == model.num_parameters()
