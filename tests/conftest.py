@@ -156,7 +156,7 @@ def stop_at(monkeypatch):
 def home(tmp_path, monkeypatch):
     """Where the commands are given. The code counts as committed, whatever the repository that
     the tests run from is like."""
-    from rlhf.stages import manifest
+    from rlhf.stages.provenance import manifest
 
     monkeypatch.setattr(manifest, "git", lambda: {"revision": "b" * 40, "dirty": False})
     monkeypatch.chdir(tmp_path)

@@ -3,12 +3,10 @@ training goes on from."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,9 +18,8 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from rlhf.digests import file_digest
 from rlhf.functional.finite import in_words, nonfinite_names, tensors_of
 from rlhf.rundir.disk import aside
-from rlhf.rundir.disk.space import writing
+from rlhf.rundir.disk.hashed import hashed
 from rlhf.rundir.errors import NonFinite, RunFailed
-from rlhf.rundir.files import sync_directory, write_text
 from rlhf.rundir.read import read_text
 from rlhf.rundir.records import contents, missing_rows, unpacked
 
@@ -49,50 +46,6 @@ def digest_path(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
-class HashedFile:
-    """A file that is hashed as it is written: torch hands over each tensor's memory as it is, so
-    nothing is held twice."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.sha256 = file, hashlib.sha256()
-        self.error: OSError | None = None
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Keeps what the disk said: torch puts `unexpected pos` in its place."""
-        self.sha256.update(data)
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[HashedFile]:
-    """A checkpoint that is whole or not there. Its digest stands beside it first, so that a
-    checkpoint without one was not left by a kill.
-
-    Raises:
-        DiskError: the disk refuses it.
-    """
-    with writing(path):
-        hashed = None
-        try:
-            with aside.whole(path) as file:
-                hashed = HashedFile(file)
-                yield hashed
-                hashed.flush()
-                write_text(digest_path(path), hashed.sha256.hexdigest() + "\n")
-        except RuntimeError:
-            if hashed is None or hashed.error is None:
-                raise
-            raise OSError(hashed.error.errno, hashed.error.strerror, str(path)) from None
-        sync_directory(path.parent)
-
-
 class AtomicCheckpointIO(CheckpointIO):
     """Checkpoints with their format's number and, beside them, their sha256."""
 
@@ -103,7 +56,7 @@ class AtomicCheckpointIO(CheckpointIO):
         infinite."""
         if bad := nonfinite_in(checkpoint):
             raise NonFinite(f"{path} is not written: NaN or infinite are {in_words(bad)}")
-        with written_aside(Path(path)) as file:
+        with hashed(Path(path), digest_path(Path(path))) as file:
             torch.save({**checkpoint, "format": FORMAT}, cast("BinaryIO", file))
 
     def load_checkpoint(

@@ -35,9 +35,9 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
-from rlhf.runs.cluster import queue_again, several
 from rlhf.runs.execute import directory_of, execute, tracking_faults
-from rlhf.runs.machine import machine_faults
+from rlhf.runs.machine.cluster import queue_again, several
+from rlhf.runs.machine.faults import machine_faults
 from rlhf.sweeps.extras import ELSEWHERE, missing_extras
 from rlhf.sweeps.launchers.prepare import limit_threads
 

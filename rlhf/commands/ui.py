@@ -17,7 +17,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.signals import stop_signals
 from rlhf.tracking.database import examine
 from rlhf.tracking.links import newest_place, tracked_place

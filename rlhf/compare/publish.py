@@ -16,7 +16,7 @@ from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.metrics import GOLD
 from rlhf.rundir.read import read_json
-from rlhf.rundir.redact import redact_text, sentence
+from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command, view_link
 from rlhf.tracking.mlflow import deliver, pending
 from rlhf.tracking.state import original, read_own, read_state

@@ -139,8 +139,6 @@ class Config(Strict):
     stage: Literal[*STAGES]  # type: ignore[valid-type]
     seed: Seed
     rerun: bool
-    time_limit: Duration | None
-    requeue: bool
     data: Data
     model: Model
     sft: SFT
@@ -154,12 +152,14 @@ class Config(Strict):
     kl: KL
     trust_region: TrustRegion
     trainer: Trainer
-    # the one default: configs that were kept before there was this section decide the same
-    checkpoints: Checkpoints = Checkpoints(after_finish="none", take_over=True)
     best_of_n: BestOfN
     callbacks: dict[str, Callback]
     tracking: Tracking
     paths: Paths
+    # defaults, so that configs that were kept before there were these are still valid
+    time_limit: Duration | None = None
+    requeue: bool = False
+    checkpoints: Checkpoints = Checkpoints(after_finish="none", take_over=True)
 
     def plain(self) -> dict[str, Any]:
         """The config as plain YAML types, `_target_` keys included."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf.config.stages import decides
 from rlhf.rundir.read import read_json
-from rlhf.rundir.redact import redact_override
+from rlhf.rundir.secrets.redact import redact_override
 
 
 def varied(directory: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
 from rlhf.config.schema import Config
 from rlhf.kl.rules import cautions as sampling_cautions
-from rlhf.rundir.redact import HIDDEN, remember, secrets_in
+from rlhf.rundir.secrets.redact import HIDDEN, remember, secrets_in
 
 Judged = dict[tuple[Any, ...], list[Fault]]
 

@@ -21,7 +21,7 @@ from rlhf.reproduce.differences import Difference
 from rlhf.reproduce.kept import Kept, where_started
 from rlhf.reproduce.target import Original
 from rlhf.rundir.files import read_jsonl
-from rlhf.stages.manifest import data_parts
+from rlhf.stages.provenance.manifest import data_parts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.stages import STAGES
-from rlhf.stages import manifest, whole
+from rlhf.stages.provenance import manifest, whole
 
 ABSENT = "(none)"
 UNKNOWN = "(not recorded)"

@@ -17,7 +17,7 @@ from rlhf.reproduce.check import Job
 from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
-from rlhf.stages.whole import damage
+from rlhf.stages.provenance.whole import damage
 
 RECORD = "reproduction.json"
 DONE = "done"

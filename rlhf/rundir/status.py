@@ -27,7 +27,7 @@ from rlhf.rundir.disk.owner import is_alive, this_process
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
-from rlhf.rundir.redact import redact_message
+from rlhf.rundir.secrets.redact import redact_message
 
 log = logging.getLogger(__name__)
 

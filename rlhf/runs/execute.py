@@ -16,10 +16,10 @@ from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
 from rlhf.rundir.disk.space import sentence
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
-from rlhf.rundir.redact import redact_message
+from rlhf.rundir.secrets.redact import redact_message
 from rlhf.rundir.status import is_finished
 from rlhf.rundir.streams import spare
-from rlhf.runs.cluster import several
+from rlhf.runs.machine.cluster import several
 from rlhf.tracking.store import refusal
 
 if TYPE_CHECKING:

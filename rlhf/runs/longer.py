@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.callbacks.checkpoint import Start, checkpoint_path, choose, digest_path, written_aside
+from rlhf.callbacks.checkpoint import Start, checkpoint_path, choose, digest_path
 from rlhf.config.naming import HASH_VERSION, deciding_config, slug
 from rlhf.digests import one_spelling
 from rlhf.modules.base import warmup_steps
 from rlhf.rundir import records
+from rlhf.rundir.disk.hashed import hashed
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, write_json, write_text
 from rlhf.rundir.read import read_json
-from rlhf.stages import legs
 from rlhf.stages.context import StageContext
+from rlhf.stages.provenance import legs
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,6 @@ def copy_state(source: Source, directory: Path, *, every: int) -> None:
     reached = [leg for leg in before if leg["from_iteration"] < iteration]
     write_json(directory / legs.FILE, {"legs": reached})
     target = checkpoint_path(directory, iteration)
-    with written_aside(target) as copy, path.open("rb") as original:
+    with hashed(target, digest_path(target)) as copy, path.open("rb") as original:
         shutil.copyfileobj(original, copy)  # type: ignore[misc]
     write_text(digest_path(target), digest_path(path).read_text())

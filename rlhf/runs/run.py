@@ -23,8 +23,8 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
 from rlhf.runs.begun import check_begun
-from rlhf.runs.machine import machine_faults
-from rlhf.runs.room import check_room
+from rlhf.runs.machine.faults import machine_faults
+from rlhf.runs.machine.room import check_room
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
     Summary,
@@ -39,7 +39,7 @@ from rlhf.runs.summary import (
 from rlhf.stages import best_of_n, legs
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.manifest import manifest
+from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
 from rlhf.tracking.mlflow import deliver_all
 

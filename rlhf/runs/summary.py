@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from rlhf.rundir.files import flatten, read_jsonl
 from rlhf.rundir.read import last_row
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.legs import NUMERIC, provenance, read as legs_of
-from rlhf.stages.manifest import versions
+from rlhf.stages.provenance.legs import NUMERIC, provenance, read as legs_of
+from rlhf.stages.provenance.manifest import versions
 from rlhf.stages.table import stage_tags
 
 Summary = dict[str, Any]
@@ -81,15 +81,15 @@ def summarise_run(
         "exact_resume": made["exact_resume"],
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
-        "warnings": [
-            *cautions(context.cfg),
-            *filter(None, [context.fitted.warning]),
-            *parents_warnings(parents),
-            *resumed_under_others("it", made),
-            *totals(records),
-        ],
+        "warnings": [*cautions(context.cfg), *_warnings(context, parents, made), *totals(records)],
         "wall_seconds": _seconds(directory),
     }
+
+
+def _warnings(context: StageContext, parents: Parents, made: Mapping[str, Any]) -> Iterator[str]:
+    yield from filter(None, [context.fitted.warning])
+    yield from parents_warnings(parents)
+    yield from resumed_under_others("it", made)
 
 
 def parents_warnings(parents: Parents) -> list[str]:

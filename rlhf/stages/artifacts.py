@@ -16,7 +16,7 @@ from rlhf.rundir.disk.aside import clear_strays, set_aside
 from rlhf.rundir.disk.space import writing
 from rlhf.rundir.files import sync_directory, write_json
 from rlhf.rundir.read import read_json
-from rlhf.stages import whole
+from rlhf.stages.provenance import whole
 
 log = logging.getLogger(__name__)
 

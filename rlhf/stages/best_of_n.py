@@ -20,8 +20,8 @@ from rlhf.rollout.score import score_by
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext
-from rlhf.stages.manifest import manifest
 from rlhf.stages.ppo import judges_of
+from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.reward_model import SAMPLE_ROWS
 
 FILE = "best_of_n.json"

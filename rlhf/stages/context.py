@@ -30,12 +30,12 @@ from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import NonFinite, Stopped
 from rlhf.rundir.files import flatten
-from rlhf.rundir.redact import redact_value
+from rlhf.rundir.secrets.redact import redact_value
 from rlhf.rundir.status import recorded_end
-from rlhf.stages import legs
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
-from rlhf.stages.manifest import data_parts
+from rlhf.stages.provenance import legs
+from rlhf.stages.provenance.manifest import data_parts
 from rlhf.tracking.base import Dataset, Status, Tracker
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from rlhf.callbacks.recorder import Recorder
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
 from rlhf.rundir.errors import NonFinite
-from rlhf.stages.legs import starting_point
+from rlhf.stages.provenance.legs import starting_point
 from rlhf.tracking.base import Tracker
 
 log = logging.getLogger(__name__)

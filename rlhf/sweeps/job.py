@@ -16,7 +16,7 @@ from rlhf.rundir import status
 from rlhf.rundir.disk.owner import this_process
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import last_lines, read_json
-from rlhf.rundir.redact import redact_override
+from rlhf.rundir.secrets.redact import redact_override
 from rlhf.rundir.signals import STOPPING
 
 State = status.State | Literal["finished before"]  # under an earlier command

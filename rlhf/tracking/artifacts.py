@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf.metrics import MLFLOW_RESULTS
 from rlhf.rundir.read import Lines, read_json
-from rlhf.rundir.redact import redact_text, redacted_file
+from rlhf.rundir.secrets.redact import redact_text, redacted_file
 from rlhf.tracking.state import finite
 from rlhf.tracking.store import Client, StoredRun
 

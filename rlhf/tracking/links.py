@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from rlhf.rundir.redact import looked_up, redact_text
+from rlhf.rundir.secrets.redact import looked_up, redact_text
 from rlhf.tracking.database import column
 from rlhf.tracking.state import read_state
 from rlhf.tracking.store import Client, absolute_uri, database, default_uri

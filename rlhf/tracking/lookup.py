@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from rlhf.rundir.redact import redact_text, sentence
+from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.tracking.database import column
 from rlhf.tracking.store import absolute_uri, connect, database
 

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import Timeout
 
 from rlhf.rundir.read import read_json
-from rlhf.rundir.redact import redact_text, sentence
+from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.rundir.status import run_state
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery

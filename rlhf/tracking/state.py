@@ -16,7 +16,7 @@ from typing import Any
 
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import number, read_json
-from rlhf.rundir.redact import redact_text, redact_value
+from rlhf.rundir.secrets.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
 from rlhf.tracking.store import written_uri
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import FileLock
 
-from rlhf.rundir.environment import VARIABLE
-from rlhf.rundir.redact import HIDDEN, looked_up, redact_text
+from rlhf.rundir.secrets.environment import VARIABLE
+from rlhf.rundir.secrets.redact import HIDDEN, looked_up, redact_text
 from rlhf.tracking.database import StoreError, column, engine_uri, examine, make_ready
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from rlhf.rundir.files import write_json
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.artifacts import send_file
 from rlhf.tracking.links import NOTE_TAG, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG

@@ -1,6 +1,6 @@
 from rlhf.reproduce import differences
 from rlhf.reproduce.differences import Difference
-from rlhf.stages import manifest
+from rlhf.stages.provenance import manifest
 
 
 def test_packages():

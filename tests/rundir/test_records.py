@@ -22,7 +22,9 @@ def run(tmp_path):
         if evaluation:
             samples = [{"iteration": i, "response": r} for r in ("a\u2028b\x85", "c")]
             append_jsonl(tmp_path / "samples.jsonl", samples)
-            append_jsonl(tmp_path / "by_prompt.jsonl", [{"iteration": i, "x": [i]}])
+            append_jsonl(
+                tmp_path / "by_prompt.jsonl", [{"iteration": i, "prompts": "a", "responses": [i]}]
+            )
     return tmp_path
 
 

@@ -12,8 +12,8 @@ from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import FILES
-from rlhf.stages import manifest
-from rlhf.stages.legs import FILE as LEGS
+from rlhf.stages.provenance import manifest
+from rlhf.stages.provenance.legs import FILE as LEGS
 
 FIRST = Path(__file__).parents[1] / "stages" / "golden" / "first"
 KEEP = "checkpoints.after_finish=last"

@@ -15,7 +15,7 @@ from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 from rlhf.runs import execute
-from rlhf.stages.whole import sealed
+from rlhf.stages.provenance.whole import sealed
 from rlhf.tracking.mlflow import pending
 from rlhf.tracking.state import read_state
 

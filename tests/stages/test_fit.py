@@ -9,7 +9,7 @@ from rlhf.modules.base import StageModule, with_initial_lr
 from rlhf.rundir.errors import NonFinite
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.fit import fit
-from rlhf.stages.legs import starting_point
+from rlhf.stages.provenance.legs import starting_point
 from rlhf.tracking.base import NoTracker
 
 

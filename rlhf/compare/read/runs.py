@@ -14,7 +14,7 @@ from rlhf.config.naming import named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.read import Lines, read_json, read_yaml
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")

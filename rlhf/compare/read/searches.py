@@ -12,7 +12,7 @@ from rlhf.compare.read.curves import value
 from rlhf.compare.read.runs import Run, is_run
 from rlhf.metrics import KL, METRICS
 from rlhf.rundir.read import number, read_json
-from rlhf.rundir.redact import redact_text, redact_value
+from rlhf.rundir.secrets.redact import redact_text, redact_value
 
 CUT = "cut and asked for again"
 FAILED = "failed"

@@ -14,7 +14,7 @@ from rlhf.compare.statistics.means import NOTHING, Estimate, over_runs, same_thi
 from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, ENDED, GOLD, PROXY
 from rlhf.rundir.read import number, read_json
-from rlhf.rundir.redact import redact_value
+from rlhf.rundir.secrets.redact import redact_value
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"

@@ -15,7 +15,7 @@ from rlhf.compare.statistics import ABSENT, Study, order
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL, RUN_COLUMNS
 from rlhf.rundir.read import number, read_json
-from rlhf.rundir.redact import redact_override
+from rlhf.rundir.secrets.redact import redact_override
 
 FIRST = ("name", "status", "kl.coef", "kl.controller", "seed", "stage", *RUN_COLUMNS, "copy_of")
 

@@ -17,8 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from rlhf.config.pieces.base import BY_ADDRESS
-from rlhf.rundir.environment import VARIABLE, mark
-from rlhf.rundir.redact import (
+from rlhf.rundir.secrets.environment import VARIABLE, mark
+from rlhf.rundir.secrets.redact import (
     is_secret,
     looked_up,
     redact_override,

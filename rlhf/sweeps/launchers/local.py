@@ -28,7 +28,7 @@ from rlhf.rundir.records import is_complete
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
 from rlhf.rundir.words import seconds_of
-from rlhf.runs.machine import cores
+from rlhf.runs.machine.faults import cores
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
     at_once,

@@ -14,7 +14,7 @@ from threading import Thread
 
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
-from rlhf.rundir.redact import redact_message
+from rlhf.rundir.secrets.redact import redact_message
 from rlhf.tracking.store import prepare_store, quiet
 
 THREAD_LIMITS = (

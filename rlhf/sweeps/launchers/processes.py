@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.disk.owner import is_alive
-from rlhf.rundir.redact import Redacted
+from rlhf.rundir.secrets.redact import Redacted
 from rlhf.rundir.signals import Stop, release, stop_signals
 from rlhf.rundir.status import read_status, write_status
 from rlhf.sweeps.job import Job, Outcome, Watch

@@ -28,7 +28,7 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import examine
 from rlhf.rundir.lock import owned
 from rlhf.rundir.read import read_json
-from rlhf.rundir.redact import redact_text
+from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.status import is_finished
 from rlhf.sweeps.job import Job, JobFailed, job_of, write_sweep
 from rlhf.sweeps.launchers.local import LocalLauncher

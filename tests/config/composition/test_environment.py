@@ -9,7 +9,7 @@ from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.resolve import resolve
 from rlhf.config.naming import run_hash
 from rlhf.config.validate import ConfigError
-from rlhf.rundir.redact import redact_value
+from rlhf.rundir.secrets.redact import redact_value
 
 OWN = ["scorer._target_=scorers_of_mine.Scorer"]
 SCORER = """

@@ -5,7 +5,7 @@ import torch
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, Start, checkpoint_path
 from rlhf.rundir.files import append_jsonl, write_json
 from rlhf.rundir.read import read_json
-from rlhf.stages import legs
+from rlhf.stages.provenance import legs
 
 
 def leg(first, torch="2.9.1", **more):

@@ -5,7 +5,7 @@ import pytest
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_object
 from rlhf.stages.artifacts import ArtifactStore
-from rlhf.stages.whole import damage
+from rlhf.stages.provenance.whole import damage
 
 
 def published(root, content="weights"):

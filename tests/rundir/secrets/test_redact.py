@@ -2,9 +2,9 @@ import io
 
 import pytest
 
-from rlhf.rundir import redact
-from rlhf.rundir.environment import filled, mark
-from rlhf.rundir.redact import (
+from rlhf.rundir.secrets import redact
+from rlhf.rundir.secrets.environment import filled, mark
+from rlhf.rundir.secrets.redact import (
     Redacted,
     is_secret,
     looked_up,

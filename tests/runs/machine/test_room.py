@@ -7,7 +7,7 @@ from rlhf.config.validate import ConfigError
 from rlhf.models.load import TinyModel, parameter_count
 from rlhf.rundir.disk.space import DiskError
 from rlhf.rundir.status import read_status
-from rlhf.runs.machine import machine_faults
+from rlhf.runs.machine.faults import machine_faults
 from tests.conftest import SMALL
 
 

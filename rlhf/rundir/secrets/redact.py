@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from rlhf.rundir.environment import VARIABLE, filled, mark
+from rlhf.rundir.secrets.environment import VARIABLE, filled, mark
 
 HIDDEN = "***"
 _SECRET_KEY = re.compile(

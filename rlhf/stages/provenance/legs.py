@@ -20,7 +20,7 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import contents, last_recorded, missing_rows
-from rlhf.stages import manifest
+from rlhf.stages.provenance import manifest
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from rlhf.runs.cluster import queue_again, requeue, several
+from rlhf.runs.machine.cluster import queue_again, requeue, several
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_only_a_stopped_command_that_wants_it_asks(
 ):
     calls = scontrol()
     monkeypatch.setenv("SLURM_JOB_ID", "77")
-    monkeypatch.setattr("rlhf.runs.cluster.noted", signals)
+    monkeypatch.setattr("rlhf.runs.machine.cluster.noted", signals)
     assert queue_again(wanted, code) == code
     assert calls.exists() is asked
     assert capsys.readouterr().err == ("job 77 is queued again\n" if asked else "")

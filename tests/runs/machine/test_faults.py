@@ -6,7 +6,7 @@ import pytest
 
 from rlhf.config.compose import ConfigError, compose, validate
 from rlhf.runs import machine
-from rlhf.runs.machine import (
+from rlhf.runs.machine.faults import (
     folder_fault,
     machine_faults,
     memory_faults,

@@ -1,0 +1,1 @@
+"""What is secret: where it comes from, and how it is kept out of files."""

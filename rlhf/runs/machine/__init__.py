@@ -1,0 +1,1 @@
+"""The machine that a run is on: what it lacks, the room on its disk, the scheduler."""
