@@ -19,7 +19,7 @@ from rlhf.config.composition.hydra_internals import Hydra, set_value
 from rlhf.config.composition.overrides import Groups, is_group, key_fault
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.composition.session import CONFIG_NAME
-from rlhf.config.composition.walk import MISSING
+from rlhf.config.composition.walk import MISSING, plain_value
 
 Lines = tuple[str, ...]
 REFUSALS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
@@ -31,7 +31,7 @@ class Composer:
     groups: Groups
     _bases: dict[Lines, tuple[DictConfig, list[Fault]]] = field(default_factory=dict)
     _drafts: dict[tuple[Lines, Lines], DictConfig] = field(default_factory=dict)
-    _settled: dict[Lines, dict[str, Any]] = field(default_factory=dict)
+    _settled: dict[Lines, dict[str, tuple[Any, frozenset[str]]]] = field(default_factory=dict)
 
     def base(self, lines: Lines, faults: list[Fault]) -> DictConfig:
         """The config of these group choices; of those that Hydra refuses, a fault each and the
@@ -107,18 +107,59 @@ class Composer:
         )
 
     def settled(self, overrides: Sequence[Override], hydra_lines: Lines) -> dict[str, Any]:
-        """The sections that no override of a job touches and that refer to nothing else, as plain
+        """The sections that no override of a job touches, nor anything that they refer to, as plain
         values: all jobs of the same choices share them."""
         lines = (*hydra_lines, *self._chosen(overrides))
         if lines not in self._settled:
-            raw: Any = OmegaConf.to_container(self.base(lines, []), resolve=False)
-            self._settled[lines] = {
-                str(key): section
-                for key, section in raw.items()
-                if key != "hydra" and isinstance(section, dict) and not refers(section)
-            }
-        touched = {o.key_or_group.partition(".")[0] for o in overrides if line_of(o) not in lines}
-        return {k: value for k, value in self._settled[lines].items() if k not in touched}
+            self._settled[lines] = settled_sections(self.base(lines, []))
+        touched = [o.key_or_group.replace("/", ".") for o in overrides if line_of(o) not in lines]
+
+        def holds(on: str) -> bool:
+            return not any(below(each, (on,)) or below(on, (each,)) for each in touched)
+
+        known = self._settled[lines].items()
+        return {k: value for k, (value, refers) in known if all(map(holds, (k, *refers)))}
+
+
+def settled_sections(config: DictConfig) -> dict[str, tuple[Any, frozenset[str]]]:
+    """The sections whose values are known without a resolver, each with all keys that they refer
+    to."""
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    sections = {}
+    for key, section in raw.items():
+        refers = references(section, raw) if key != "hydra" and isinstance(section, dict) else None
+        faults: list[Fault] = []
+        value = plain_value(config, key, str(key), faults) if refers is not None else None
+        if refers is not None and not faults:
+            sections[str(key)] = (value, refers)
+    return sections
+
+
+def references(value: Any, raw: dict[str, Any], depth: int = 0) -> frozenset[str] | None:
+    """The dotted keys that a plain value's interpolations follow, by however many steps; None
+    where a resolver, a missing value or anything unusual is among them."""
+    if isinstance(value, (dict, list)):
+        values = value.values() if isinstance(value, dict) else value
+        inner = [references(each, raw, depth) for each in values]
+        known = [each for each in inner if each is not None]
+        return frozenset().union(*known) if len(known) == len(inner) else None
+    if not isinstance(value, str) or ("${" not in value and value != MISSING):
+        return frozenset()
+    names = re.findall(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}", value)
+    if value == MISSING or len(names) != value.count("${") or depth > 8:
+        return None
+    every = frozenset(names)
+    for name in names:
+        node: Any = raw
+        for part in name.split("."):
+            if not isinstance(node, dict) or part not in node:
+                return None
+            node = node[part]
+        further = references(node, raw, depth + 1)
+        if further is None:
+            return None
+        every |= further
+    return every
 
 
 def sets_leaf(override: Override, config: DictConfig) -> bool:
@@ -132,15 +173,6 @@ def sets_leaf(override: Override, config: DictConfig) -> bool:
         and last in node
         and not OmegaConf.is_config(node._get_node(last))
     )
-
-
-def refers(value: Any) -> bool:
-    """True if a plain value has an interpolation or a missing value in it, at any depth."""
-    if isinstance(value, dict):
-        return any(map(refers, value.values()))
-    if isinstance(value, list):
-        return any(map(refers, value))
-    return isinstance(value, str) and ("${" in value or value == MISSING)
 
 
 def reason(error: BaseException) -> str:
