@@ -15,7 +15,7 @@ from typing import NamedTuple
 import benchmarks.soak
 from benchmarks.soak import damage, disk, hostile, kills, server, sweeps
 from benchmarks.soak.scene import Scene
-from benchmarks.soak.tries import Try, check_page, markdown, put_into
+from benchmarks.soak.tries import Try, broken_lines, check_page, markdown, put_into
 
 
 class Kind(NamedTuple):
@@ -52,12 +52,14 @@ def soak(scene: Scene, wanted: dict[str, int], jobs: int = 1) -> list[Try]:
             tries += wave
             faults += sum(len(one.faults) for one in wave)
         seconds = time.monotonic() - began
-        broken = sum(bool(one.broken) for one in tries if one.kind == kind)
+        of_kind = [one for one in tries if one.kind == kind]
+        broken = sum(bool(one.broken) for one in of_kind)
         print(
             f"{kind}: {faults} faults in {number} tries, {broken} broke a promise, {seconds:.0f} s",
             file=sys.stderr,
             flush=True,
         )
+        print("\n".join(broken_lines(of_kind)), file=sys.stderr, flush=True)
     return tries
 
 

@@ -151,6 +151,7 @@ def work(
     with output.open("wb") as file, open(os.devnull, "rb") as nothing:
         for source, stream in ((file, 1), (file, 2), (nothing, 0)):
             os.dup2(source.fileno(), stream)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server holds them back
     for number in STOPS:
         handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, handler)

@@ -114,7 +114,8 @@ class Scene:
             if ended.code == 0 and "did not take all" not in ended.text:
                 break
         if "did not take all" in ended.text:
-            this.breaks(f"{AGAIN} times the same command did not deliver: {ended.last_words}")
+            (why,) = [line for line in ended.text.splitlines() if "did not take all" in line][:1]
+            this.breaks(f"{AGAIN} times the same command did not deliver: {why}")
         if ended.code:
             this.breaks(f"the same command again: exit code {ended.code}: {ended.last_words}")
         this.differs(compare(folder, reference, store=store))

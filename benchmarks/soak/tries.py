@@ -116,11 +116,12 @@ def markdown(tries: Sequence[Try], skipped: dict[str, str], command: str, second
         shown = ", ".join(f"{place} {count}" for place, count in places.most_common())
         lines += ["", f"How far the run was when a signal came: {shown}."]
     lines += ["", *(f"Skipped: {kind}: {why}." for kind, why in skipped.items())]
-    lines += broken(tries)
+    lines += broken_lines(tries)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def broken(tries: Iterable[Try]) -> list[str]:
+def broken_lines(tries: Iterable[Try]) -> list[str]:
+    """Each broken promise with its try's name, the first of every kind."""
     wrong = [one for one in tries if one.broken]
     if not wrong:
         return ["", "No promise was broken."]
