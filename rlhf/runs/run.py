@@ -36,9 +36,10 @@ from rlhf.runs.summary import (
     summarise_run,
     tracked_as,
 )
-from rlhf.stages import best_of_n, legs
+from rlhf.stages import best_of_n
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
 from rlhf.tracking.mlflow import deliver_all

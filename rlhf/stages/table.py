@@ -17,9 +17,10 @@ from rlhf.config.properties import needed_stages
 from rlhf.config.stages import Stage
 from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
+from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.provenance import legs, ppo, reward_model, sft
+from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.tracking.base import Tracker
 
