@@ -45,12 +45,7 @@ def summarise_run(
     """The last evaluation, the SFT policy's beside it (`sft/...`), and what they were reached
     with."""
     directory = context.run_directory
-    records = read_jsonl(directory / "metrics.jsonl")
-    if not records or not {"kl/coef", "episodes"} <= records[-1].keys():
-        raise RunFailed(
-            f"{directory / 'metrics.jsonl'} has lost the rows that the summary is made of: move"
-            f" {directory} away to start anew"
-        )
+    records = _records(directory)
     first, last = records[0], records[-1]
     evaluation = final_evaluation(directory)
     baseline = {
@@ -84,6 +79,17 @@ def summarise_run(
         "warnings": [*cautions(context.cfg), *_warnings(context, parents, made), *totals(records)],
         "wall_seconds": _seconds(directory),
     }
+
+
+def _records(directory: Path) -> list[dict[str, Any]]:
+    """Raises RunFailed where what the summary is made of is not among them."""
+    records = read_jsonl(directory / "metrics.jsonl")
+    if not records or not {"kl/coef", "episodes"} <= records[-1].keys():
+        raise RunFailed(
+            f"{directory / 'metrics.jsonl'} has lost the rows that the summary is made of: move"
+            f" {directory} away to start anew"
+        )
+    return records
 
 
 def _warnings(context: StageContext, parents: Parents, made: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from rlhf.compare.read.curves import value
 from rlhf.compare.read.runs import Run, is_run
 from rlhf.metrics import KL, METRICS
-from rlhf.rundir.read import number, read_json
+from rlhf.rundir.read import name_odd, number, read_json
 from rlhf.rundir.secrets.redact import redact_text, redact_value
 
 CUT = "cut and asked for again"
@@ -83,10 +83,18 @@ class Crossing:
 
 def searches(runs: Sequence[Run]) -> list[Search | Crossing]:
     """The searches of the directories whose runs are all here, those for a target first."""
-    return [
-        *(_crossing(*found) for found in _places(runs, "find.json", "points")),
-        *(_search(*found) for found in _places(runs, "optuna.json", "trials")),
-    ]
+    results: list[Search | Crossing] = []
+    for file, rows, make in (
+        ("find.json", "points", _crossing),
+        ("optuna.json", "trials", _search),
+    ):
+        for place, kept, there in _places(runs, file, rows):
+            try:
+                results.append(make(place, kept, there))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                what = f"{type(error).__name__}: {error}"
+                name_odd(place / file, f"it is not what a search writes ({what}): left out")
+    return results
 
 
 def named(objective: str) -> str:

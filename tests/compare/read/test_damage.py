@@ -7,6 +7,7 @@ import pytest
 
 from rlhf.commands.compare import main
 from rlhf.compare.read.runs import load
+from rlhf.compare.read.searches import searches
 
 WHOLE = ("config.yaml", "manifest.json", "status.json", "summary.json", "best_of_n.json")
 ROWS = ("metrics.jsonl", "samples.jsonl", "by_prompt.jsonl")
@@ -108,3 +109,12 @@ def test_a_job_is_never_looked_for_outside_of_its_sweep(tmp_path, rundirs, caplo
     rundirs.write(tmp_path / "s" / "sweep.json", {"jobs": jobs})
     assert [run.name for run in load(tmp_path / "s")] == ["good0", "never"]
     assert "jobs[0].name is '../outside', expected the name of a folder" in caplog.text
+
+
+@pytest.mark.parametrize("file", ["optuna.json", "find.json"])
+@pytest.mark.parametrize("rows", [[3], [{}], {"a": 1}, "x", [{"number": "x", "state": 3}]])
+def test_odd_results_of_a_search_are_named(tmp_path, rundirs, caplog, file, rows):
+    sweep_of(tmp_path, rundirs, ["good0", "good1"])
+    rundirs.write(tmp_path / file, {"trials": rows, "points": rows, "setting": "kl.coef"})
+    assert searches(load(tmp_path)) == []
+    assert f"{tmp_path / file}: it is not what a search writes" in caplog.text
