@@ -150,8 +150,8 @@ class HFModel(ModelPiece):
         """
         try:
             yield
-        except ModelError:
-            raise
+        except ModelError as error:
+            raise ModelError([f"model.path={fault}" for fault in error.faults]) from error
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError([f"model.path={self.path}: {reason}"]) from error

@@ -5,7 +5,7 @@ import pytest
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 
-CUT = ["ppo.iterations=2", "evaluation.every=1"]
+CUT = ["ppo.iterations=2", "evaluation.every=1", "checkpoints.after_finish=last"]
 
 
 def cut(directory):

@@ -14,6 +14,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.records import FILES
 from rlhf.stages.provenance import manifest
 from rlhf.stages.provenance.legs import FILE as LEGS
+from rlhf.stages.provenance.whole import sealed
 
 FIRST = Path(__file__).parents[1] / "stages" / "golden" / "first"
 KEEP = "checkpoints.after_finish=last"
@@ -162,7 +163,7 @@ def test_a_stage_of_other_packages_is_taken_and_said(run_in, tmp_path, caplog):
     assert made["exact_resume"] is True and [leg["from_iteration"] for leg in made["legs"]] == [0]
     assert summary["exact_resume"] is True
     versions = {**made["versions"], "torch": "2.4.0", "mlflow": "1.0"}
-    write_json(path, {**made, "versions": versions})
+    write_json(path, sealed({**made, "versions": versions}, path.parent))
     run_in(tmp_path / "run", store, "scorer=gold", "ppo.value_init=policy")
     (message,) = [m for m in caplog.messages if "is taken as it is" in m]
     assert f"was made with torch 2.4.0 (now {manifest.versions()['torch']}):" in message

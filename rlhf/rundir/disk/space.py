@@ -108,7 +108,7 @@ def writing(path: Path, needed: int = 0) -> Iterator[None]:
 
 def refused(folder: Path) -> str | None:
     """Why nothing can be written below a folder that may not be there yet; None where it can."""
-    place = existing(folder)
+    place = existing(folder.absolute())
     if not place.is_dir():
         return f"{place} is not a folder"
     if os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):

@@ -72,7 +72,7 @@ def folder_fault(key: str, path: Path) -> str | None:
     """Why nothing can be written to a folder, which need not be there yet."""
     if meant := _unread(str(path)):
         return f"{key}={path}: ~ and $ are read by the shell alone; write {key}={meant}"
-    there = existing(path)
+    there = existing(path.absolute())
     reason = refused(path)
     if reason is None and there != path.absolute():  # /proc and its like say yes and mean no
         try:

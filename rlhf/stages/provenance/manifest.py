@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import rlhf
 from rlhf.config.naming import HASH_VERSION
 from rlhf.data.records import TaskData
 from rlhf.digests import digest
@@ -41,12 +42,12 @@ def versions() -> dict[str, str]:
 def git() -> dict[str, Any]:
     """The source's revision, whether it had changes and their sha256; empty where the package
     does not run from a repository."""
-    here = Path(__file__).resolve().parent
+    root = Path(rlhf.__file__).resolve().parents[1]
 
     def ask(*args: str) -> str:
         return subprocess.run(
             ["git", *args],
-            cwd=here,
+            cwd=root,
             capture_output=True,
             text=True,
             errors="replace",
@@ -55,7 +56,7 @@ def git() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
-        if Path(ask("rev-parse", "--show-toplevel")) != here.parents[1]:
+        if Path(ask("rev-parse", "--show-toplevel")) != root:
             return {}
         dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
         changes = (

@@ -66,7 +66,7 @@ def steered(rundirs, tmp_path):
             )
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (directory / "Adaptive" / "oracle.json").write_text(
-        json.dumps({"target": {"kl": 2.0, "beta": 0.3}})
+        json.dumps({"target": {"kl": 2.0, "beta": 0.3}, "frontier": [], "best_of_n": []})
     )
     return directory
 

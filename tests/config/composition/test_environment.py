@@ -11,7 +11,7 @@ from rlhf.config.naming import run_hash
 from rlhf.config.validate import ConfigError
 from rlhf.rundir.secrets.redact import redact_value
 
-OWN = ["scorer._target_=scorers_of_mine.Scorer"]
+OWN = ["scorer._target_=scorers_of_environment.Scorer"]
 SCORER = """
 class Scorer:
     needs_reward_model = False
@@ -22,9 +22,9 @@ class Scorer:
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path, monkeypatch):
-    (tmp_path / "scorers_of_mine.py").write_text(SCORER)
+    (tmp_path / "scorers_of_environment.py").write_text(SCORER)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "scorers_of_mine")
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "scorers_of_environment")
     values = {
         "KEY": "k3y-of-mine",
         "PW": "pa55word",

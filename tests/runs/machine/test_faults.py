@@ -5,7 +5,7 @@ import os
 import pytest
 
 from rlhf.config.compose import ConfigError, compose, validate
-from rlhf.runs import machine
+from rlhf.runs.machine import faults as machine
 from rlhf.runs.machine.faults import (
     folder_fault,
     machine_faults,
