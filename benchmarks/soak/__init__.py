@@ -10,9 +10,9 @@ A try is a tiny run (SFT, reward model and PPO on `data=micro`, tracked by MLflo
 its own. Something goes wrong, at a moment drawn from the seed; then the same command is given again
 until it is done, and every row and weight is compared with those of a run that nothing happened
 to. Commands are forked from a process that has imported everything once, so that a try takes
-about a second; they run `rlhf`'s own `main`. Half of the moments are times, half are counted in
-the command's own operations on files (the 37th time that it opens one for writing, renames or
-removes one), which finds the places between two files.
+about a second; they run all that the command `rlhf` does. Half of the moments are times, half are
+counted in the command's own operations on files (the 37th time that it opens one for writing,
+renames or removes one), which finds the places between two files.
 
 The exit code is 0 only if no promise of docs/reliability.md was broken.
 """

@@ -144,7 +144,7 @@ class Server:
 def work(
     folder: Path, words: list[str], output: Path, fault: Fault, environment: dict[str, str]
 ) -> None:
-    """The child: `rlhf`'s own `main`, and the end of a process as Python would make it."""
+    """The child: all of a process that is `rlhf`, and its end as Python would make it."""
     os.setsid()
     os.chdir(folder)
     os.environ.update(environment)
@@ -158,10 +158,11 @@ def work(
     if fault.file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.file_limit, fault.file_limit))
     count = _count_operations(folder, fault)
-    from rlhf.__main__ import main
+    from rlhf.__main__ import process
 
+    sys.argv = ["rlhf", *words]
     try:
-        code = main(words)
+        code = process()
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
     except BaseException as error:

@@ -19,6 +19,7 @@ ROWS = ("metrics.jsonl", "samples.jsonl", "by_prompt.jsonl")
 WEIGHTS = ("*.safetensors", "tokenizer*.json", "config.json", "generation_config.json")
 # by the clock, by how often it was started, or for onlookers
 OTHER = ("*.lock", "log.txt", "launcher.json", "mlflow.db*", "mlartifacts", "checkpoints")
+ASIDE = "*.damaged*"  # what was damaged, kept for whoever wants to look
 STRAYS = ("*.tmp", "*.work", "*.incomplete-*", "hpc_ckpt*", "tmp*", "*.partial", "core*")
 CLOCK = ("wall_seconds", "seconds", "time", "begun", "legs", "warnings", "exact_resume")
 NOTHING: dict[str, Any] = {"runs": Counter(), "params": set(), "rows": Counter()}
@@ -62,14 +63,16 @@ def compare(folder: Path, reference: Path, *, store: bool = True) -> Difference:
             difference.divergences.append(f"{name} is there, and was not")
     difference.strays += stray_files(folder, checkpoints_only=True)
     if store:
-        compare_stores(difference, *(tracked(d / "outputs/mlflow.db") for d in (reference, folder)))
+        stores = (tracked(d / "outputs/mlflow.db") for d in (reference, folder))
+        compare_stores(difference, *stores, made_again(folder))
     return difference
 
 
 def kept(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not any(fnmatch(part, other) for part in parts for other in OTHER):
+        aside = any(fnmatch(part, other) for part in parts for other in (*OTHER, ASIDE))
+        if path.is_file() and not aside:
             yield path
 
 
@@ -118,12 +121,25 @@ def _iteration(line: bytes) -> Any:
         return line
 
 
+def made_again(folder: Path) -> Counter[str]:
+    """How often each stage was made again because its artifact was damaged, by the name of its
+    runs in MLflow: it has one more each time."""
+    aside = folder.glob(f"outputs/artifacts/*/{ASIDE}")
+    return Counter(f"{path.parent.name} {path.name[:8]}" for path in aside if path.is_dir())
+
+
 def compare_stores(
-    difference: Difference, reference: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]
+    difference: Difference,
+    reference: dict[str, dict[str, Any]],
+    now: dict[str, dict[str, Any]],
+    again: Counter[str] | None = None,
 ) -> None:
-    """Notes what MLflow lost or has twice, between two values of `tracked`."""
+    """Notes what MLflow lost or has twice, between two values of `tracked`. `again`: runs of which
+    there may be more, by `made_again`."""
     for name in reference | now:
         before, after = reference.get(name, NOTHING), now.get(name, NOTHING)
+        if times := (again or Counter())[name]:
+            before, after = (_once(run, before, times) for run in (before, after))
         difference.rows(f"MLflow {name}", before["rows"], after["rows"])
         if before["runs"] != after["runs"]:
             difference.divergences.append(
@@ -131,6 +147,16 @@ def compare_stores(
             )
         if missing := before["params"] - after["params"]:
             difference.divergences.append(f"MLflow {name}: {len(missing)} params missing")
+
+
+def _once(run: dict[str, Any], reference: dict[str, Any], times: int) -> dict[str, Any]:
+    """The run without what is there a second time, up to `times` more."""
+    counted = {}
+    for part in ("runs", "rows"):
+        allowed = {key: count * times for key, count in reference[part].items()}
+        more = run[part] - reference[part]
+        counted[part] = run[part] - Counter({k: min(n, allowed.get(k, 0)) for k, n in more.items()})
+    return {**run, **counted}
 
 
 def tracked(database: Path, experiment: str | None = None) -> dict[str, dict[str, Any]]:
