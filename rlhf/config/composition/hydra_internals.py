@@ -30,7 +30,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf.config.composition.hydra_node import guard
+from rlhf.config.composition.hydra_node import JudgedLoader, guard, guard_job
 from rlhf.config.composition.walk import words_of
 
 __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
@@ -106,9 +106,10 @@ def sweeping(
     guard(config, given)
     callbacks, name = Callbacks(config), config.hydra.job.config_name
     callbacks.on_multirun_start(config=config, config_name=name)
+    loader: Any = JudgedLoader(hydra.config_loader, tuple(given))
     sweeper: Any = Plugins.instance().instantiate_sweeper(
         config=config,
-        hydra_context=HydraContext(config_loader=hydra.config_loader, callbacks=callbacks),
+        hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
         task_function=task,
     )
     sweeper.validate_batch_is_legal = lambda batch: None
@@ -133,7 +134,7 @@ def run_composed(hydra: Hydra, config: DictConfig, task: TaskFunction) -> Any:
     if config.hydra.mode is None:
         config.hydra.mode = RunMode.RUN
     given = config.hydra.overrides
-    guard(config, [*words_of(given.hydra), *words_of(given.task)])
+    guard_job(config, [*words_of(given.hydra), *words_of(given.task)])
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     callbacks, name = Callbacks(config), config.hydra.job.config_name
     callbacks.on_run_start(config=config, config_name=name)

@@ -16,8 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.config.allow import REMOTE_CODE, refusal, targets, user_allowed
+from rlhf.config.allow import refusal, targets, user_allowed
 from rlhf.config.build import user_class
+from rlhf.config.composition.judged.commands import command_faults
+from rlhf.config.composition.judged.logs import logging_faults
 from rlhf.config.composition.walk import MISSING, Fault, plain_value, words_of
 from rlhf.config.pieces.base import Custom
 
@@ -25,17 +27,6 @@ from rlhf.config.pieces.base import Custom
 PLUGINS = ("hydra_plugins.", "hydra._internal.core_plugins.")
 LOGGING = ("job_logging", "hydra_logging")
 BUILT = ("callbacks", "launcher", "sweeper", *LOGGING)
-FORMATTERS = ("logging.Formatter", "colorlog.ColoredFormatter")
-STREAM_HANDLERS = ("logging.StreamHandler", "logging.NullHandler", "rich.logging.RichHandler")
-FILE_HANDLERS = (
-    "logging.FileHandler",
-    "logging.handlers.RotatingFileHandler",
-    "logging.handlers.TimedRotatingFileHandler",
-    "logging.handlers.WatchedFileHandler",
-)
-STREAMS = ("sys.stdout", "sys.stderr")
-# settings of launchers of other packages that are commands for a shell
-COMMANDS = ("setup", "python", "runtime_env", "setup_commands", "initialization_commands")
 
 
 def hydra_faults(
@@ -54,8 +45,8 @@ def hydra_faults(
             where = ".".join(("hydra", *path, "_target_"))
             faults.append(Fault(f"{where}={target}", refusal(target)))
     for name in LOGGING:
-        faults += _logging_faults(nodes[name], _directory(config), ("hydra", name))
-    faults += _command_line_only(config, nodes, given)
+        faults += logging_faults(nodes[name], _directory(config), ("hydra", name))
+    faults += command_faults(config, nodes["launcher"], given)
     overrides = config.hydra.overrides
     if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given, *job}:
         reason = "is what the command line says: no file may set it"
@@ -91,13 +82,13 @@ class Judge:
         return faults
 
 
-def guard(config: DictConfig, given: Collection[str] = ()) -> None:
+def guard(config: DictConfig, given: Collection[str] = (), job: Collection[str] = ()) -> None:
     """To be called right before Hydra builds anything of this config.
 
     Raises:
         HydraNodeRefused: there is something that it must not build.
     """
-    faults = hydra_faults(config, given)
+    faults = hydra_faults(config, given, job)
     for path, target in [] if faults else targets(_resolved(config)[0]):
         if not str(target).startswith(PLUGINS):
             try:
@@ -106,6 +97,51 @@ def guard(config: DictConfig, given: Collection[str] = ()) -> None:
                 faults.append(Fault(".".join(("hydra", *path)), str(error)))
     if faults:
         raise HydraNodeRefused(faults)
+
+
+def guard_job(config: DictConfig, given: Collection[str], job: Collection[str] = ()) -> None:
+    """The same of a job's config. Its logging, which Hydra makes later, is from now on what was
+    judged: a directory, a number of the job or a variable of the environment that it follows from
+    could be another by then.
+
+    Raises:
+        HydraNodeRefused: there is something that Hydra must not build.
+    """
+    guard(config, given, job)
+    logging = _resolved(config)[0]["job_logging"]
+    with read_write(config), open_dict(config):
+        config.hydra.job_logging = _literal(logging)
+
+
+def _literal(value: Any) -> Any:
+    """The value as a config has it in which nothing is followed."""
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return value.replace("${", r"\${") if isinstance(value, str) else value
+
+
+@dataclass
+class JudgedLoader:
+    """Hydra's loader of configs, as launchers get it: a job's config is judged where it is loaded,
+    which may be on another machine."""
+
+    loader: Any
+    given: tuple[str, ...]  # the words of the command line
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        config: DictConfig = self.loader.load_sweep_config(master_config, sweep_overrides)
+        own = words_of(master_config.hydra.overrides.hydra)  # its directory's name is among them
+        guard_job(config, self.given, [*own, *sweep_overrides])
+        return config
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "loader":  # pickle asks before there is one
+            raise AttributeError(name)
+        return getattr(self.loader, name)
 
 
 def _resolved(config: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
@@ -142,18 +178,16 @@ def _as_in_a_job(config: DictConfig) -> Iterator[None]:
     """The directory that Hydra fills in when a job starts is there, and `${hydra:...}` works."""
     singleton: Any = HydraConfig.instance()
     before, runtime = singleton.cfg, config.hydra.runtime
-    empty = OmegaConf.is_missing(runtime, "output_dir")
+    written = OmegaConf.to_container(runtime, resolve=False)["output_dir"]  # type: ignore[call-overload, index]
     try:
-        if empty:
-            with read_write(runtime), open_dict(runtime):
-                runtime.output_dir = str(_directory(config))
+        with read_write(runtime), open_dict(runtime):
+            runtime.output_dir = str(_directory(config))
         singleton.cfg = config
         yield
     finally:
         singleton.cfg = before
-        if empty:
-            with read_write(runtime), open_dict(runtime):
-                runtime.output_dir = MISSING
+        with read_write(runtime), open_dict(runtime):
+            runtime.output_dir = written
 
 
 def _directory(config: DictConfig) -> Path:
@@ -178,69 +212,3 @@ def _timeless() -> Iterator[None]:
         yield
     finally:
         setup_globals()  # Hydra's own resolvers again
-
-
-def _logging_faults(node: Any, directory: Path, path: tuple[str, ...]) -> Iterator[Fault]:
-    """logging.config calls `()`, makes an object of `class`, and imports what `ext://` names.
-
-    A file is written in the directory of the run only, and is a log: no other program reads it.
-    """
-    if isinstance(node, list):
-        node = dict(enumerate(node))
-    if not isinstance(node, dict):
-        text = str(node)
-        name = text.removeprefix("ext://")
-        if name != text and name not in STREAMS and not user_allowed(name):
-            yield Fault(f"{'.'.join(path)}={node}", refusal(name))
-        return
-    section = path[2] if len(path) == 4 else ""  # hydra.job_logging.handlers.<name>
-    ours = {"formatters": FORMATTERS, "handlers": (*STREAM_HANDLERS, *FILE_HANDLERS)}
-    for key, value in node.items():
-        if key not in ("()", "class"):
-            yield from _logging_faults(value, directory, (*path, str(key)))
-        elif not user_allowed(value) and (
-            value not in ours.get(section, ()) or (key == "()" and section == "handlers")
-        ):
-            yield Fault(f"{'.'.join((*path, key))}={value}", refusal(value))
-    name = str(node.get("filename", "a.log"))
-    inside = Path(os.path.abspath(name)).is_relative_to(directory)
-    if node.get("class") in FILE_HANDLERS and not (inside and name.endswith(".log")):
-        reason = f"expected a file *.log in the run's directory ({directory})"
-        yield Fault(f"{'.'.join(path)}.filename={name}", reason)
-
-
-def _command_line_only(
-    config: DictConfig, nodes: dict[str, Any], given: Collection[str]
-) -> Iterator[Fault]:
-    reason = "decides what is run: no file may set it; write it on the command line"
-    for name in config.hydra.job.get("env_set") or ():
-        if not _written("hydra.job.env_set", given):
-            yield Fault(f"hydra.job.env_set.{name}", f"{reason}, or {name}=... before rlhf")
-    launcher = nodes["launcher"] if isinstance(nodes["launcher"], dict) else {}
-    target = str(launcher.get("_target_"))
-    for key, value in _leaves(launcher, "hydra.launcher"):
-        command = value and key.rpartition(".")[2] in COMMANDS
-        if command and not _written(key, given) and not user_allowed(target):
-            package = ".".join(target.split(".")[:2])
-            yield Fault(key, f"{reason}, or --allow-targets={package}")
-    trust = "model.trust_remote_code"
-    asked = OmegaConf.select(config, trust, default=False) and not _written(trust, given)
-    if asked and not user_allowed(REMOTE_CODE):
-        yield Fault(f"{trust}=true", f"{reason}, or --allow-targets=transformers_modules")
-
-
-def _written(key: str, given: Collection[str]) -> bool:
-    """Whether a word of the command line sets the key, a part of it, or the dict that it is in."""
-    for word in given:
-        name, _, value = word.lstrip("+").partition("=")
-        whole = value.startswith("{") and key.startswith(f"{name}.")
-        if whole or name == key or name.startswith(f"{key}."):
-            return True
-    return False
-
-
-def _leaves(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        yield f"{prefix}.{key}", value
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}.{key}")

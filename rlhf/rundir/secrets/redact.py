@@ -15,7 +15,9 @@ from rlhf.rundir.secrets.environment import VARIABLE, filled, mark
 
 HIDDEN = "***"
 _SECRET_KEY = re.compile(
-    r"(^|_)(password|passwd|passphrase|secret|credentials?|auth|token|key)$", re.IGNORECASE
+    r"(^|_)(passwords?|passwd|pwd|passphrase|secrets?|credentials?|auth|authorization|bearer|cookie"
+    r"|token|key|(api|access|secret|private)_?keys?|(access|auth|api|bearer)_?tokens?)$",
+    re.IGNORECASE,
 )
 _SPECIAL_TOKEN = re.compile(
     r"(^|_)(bos|eos|pad|unk|sep|cls|mask|image|begin|start|stop|end)_token$", re.IGNORECASE
@@ -35,7 +37,7 @@ _INNER_KEY = re.compile(r"([\w.\-]+)[\\'\"\s]*:")
 def is_secret(key: str) -> bool:
     """Whether the last part of a dotted key names a secret (`hub.access_token`), and not a token
     of a vocabulary (`pad_token`) or a column of a table (`prompt_key`)."""
-    last = key.rsplit(".", 1)[-1].replace("-", "_")
+    last = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key.rsplit(".", 1)[-1]).replace("-", "_")
     harmless = _SPECIAL_TOKEN.search(last) or _COLUMN.search(last)
     return bool(_SECRET_KEY.search(last)) and not harmless
 

@@ -2,16 +2,20 @@
 
 import logging
 import os
+import pickle
 
 import pytest
-from hydra.types import RunMode
+from hydra._internal.callbacks import Callbacks
+from hydra.core.utils import run_job
+from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf, open_dict
 
 from rlhf.commands import run as cli
 from rlhf.config.compose import compose, validate
-from rlhf.config.composition.hydra_node import HydraNodeRefused, guard, hydra_faults
+from rlhf.config.composition.hydra_node import HydraNodeRefused, JudgedLoader, guard, hydra_faults
 from rlhf.config.composition.plan import plan
 from rlhf.config.composition.session import CONFIG_NAME, session
+from rlhf.config.composition.walk import words_of
 
 EVIL = "{_target_: pathlib.Path.touch, self: {_target_: pathlib.Path, _args_: [MARK]}}"
 LOG = "version: 1, root: {handlers: [h], level: INFO}, disable_existing_loggers: false"
@@ -54,9 +58,22 @@ HOSTILE = {
         f"job_logging: {{{LOG}, handlers: {{h: {{class: logging.FileHandler,"
         " filename: '${hydra.runtime.output_dir}/run.sh'}}}"
     ),
+    "an attribute of a handler": (
+        f"job_logging: {{{LOG}, handlers: {{h: {{class: logging.FileHandler, delay: true,"
+        " filename: '${hydra.runtime.output_dir}/a.log', '.': {baseFilename: MARK}}}}"
+    ),
+    "a file that follows": (
+        f"job_logging: {{{LOG}, x: {{log: MARK}}, handlers: {{h: {{class: logging.FileHandler,"
+        " filename: 'cfg://x.log'}}}\npaths: {run_dir: .}"
+    ),
     "by the time": "callbacks: {x: '${oc.select:hydra.spare.${now:%M},null}'}",
     "the environment of a job": "job: {env_set: {PATH: MARK}}",
     "a shell's command": "launcher: {setup: ['touch MARK']}",
+    "a command in a script": 'launcher: {comment: "x\\ntouch MARK #"}',
+    "a prolog": "launcher: {additional_parameters: {task_prolog: MARK}}",
+    "arguments of srun": "launcher: {srun_args: ['--task-prolog=MARK']}",
+    "a cluster's commands": "launcher: {ray: {nodes: [{head_setup_commands: ['touch MARK']}]}}",
+    "a part of a command": "launcher: {ray: {init: {runtime_env: {py_executable: MARK}}}}",
     "a sweep's parameter": "sweeper: {params: {+hydra.job.env_set.PATH: MARK}}\n  mode: MULTIRUN",
     "the command": "overrides: {hydra: ['hydra.searchpath=[pkg://mine]']}",
 }
@@ -72,7 +89,7 @@ def hostile(tmp_path, monkeypatch):
     def write(name):
         (tmp_path / "my" / "experiment").mkdir(parents=True, exist_ok=True)
         text = f"# @package _global_\nhydra:\n  {HOSTILE[name]}\n".replace("MARK", str(mark))
-        if name == "a shell's command":
+        if HOSTILE[name].startswith("launcher: {") and "_target_" not in text:
             text = text.replace("launcher: {", "launcher: {_target_: hydra_plugins.x.y.L, ")
         (tmp_path / "my" / "experiment" / "hostile.yaml").write_text(text)
         return tmp_path / "my", mark
@@ -200,3 +217,76 @@ def test_a_models_own_code_is_asked_for_on_the_command_line(tmp_path, monkeypatc
         assert plan(hydra, [*words, "model.trust_remote_code=false"]).faults == []
         monkeypatch.setenv("RLHF_ALLOW_TARGETS", "transformers_modules")
         assert plan(hydra, words).faults == []
+
+
+def test_a_word_of_the_command_line_speaks_for_itself_alone(monkeypatch):
+    """One variable on the command line allows no other one of a file."""
+    word = "+hydra.job.env_set.OMP_NUM_THREADS='1'"
+    config = composed(word, "model=hf", "model.path=mine", "hydra/launcher=ray")
+    with open_dict(config):
+        config.hydra.job.env_set.LD_PRELOAD = "theirs.so"
+        config.model.trust_remote_code = True
+        config.hydra.launcher.ray.init.runtime_env = {"working_dir": "mine", "py_executable": "x"}
+    beside = ["+hydra.launcher.ray.init.runtime_env.working_dir=mine", "model={path: mine}", word]
+    runtime_env = "hydra.launcher.ray.init.runtime_env.py_executable"
+    expected = ["hydra.job.env_set.LD_PRELOAD", runtime_env, "model.trust_remote_code=true"]
+    faults = hydra_faults(config, beside, composed_words(config))
+    assert [fault.where for fault in faults] == expected
+    whole = ["model={trust_remote_code: true}", "+hydra.job.env_set={LD_PRELOAD: theirs.so}"]
+    given = [*beside, *whole, "+hydra.launcher.ray.init={runtime_env: {py_executable: x}}"]
+    assert hydra_faults(config, given, composed_words(config)) == []
+
+
+def composed_words(config):
+    return [*words_of(config.hydra.overrides.hydra), *words_of(config.hydra.overrides.task)]
+
+
+LATER = """
+  SETTING
+  job_logging: {version: 1, spare: {safe: '${hydra.runtime.output_dir}/a.log', evil: MARK},
+    root: {handlers: [h], level: INFO}, disable_existing_loggers: false,
+    handlers: {h: {class: logging.FileHandler, filename: "${FOLLOWS}"}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "follows"),
+    [
+        (
+            "runtime: {output_dir: safe}",
+            "oc.select:hydra.job_logging.spare.${hydra.runtime.output_dir}",
+        ),
+        ("", "oc.select:hydra.job_logging.spare.${oc.select:hydra.job.num,safe}"),
+        ("", "oc.select:hydra.job_logging.spare.${oc.env:SET_IN_A_JOB,safe}"),
+    ],
+)
+def test_the_logging_of_a_job_is_what_was_judged(setting, follows, tmp_path, monkeypatch):
+    """What it follows from is another thing once the job begins."""
+    mark = tmp_path / "executed"
+    text = LATER.replace("SETTING", setting).replace("MARK", str(mark))
+    text = text.replace("FOLLOWS", f"{follows},${{hydra.job_logging.spare.evil}}")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "later.yaml").write_text(f"# @package _global_\nhydra:{text}")
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    with session(tmp_path) as hydra:
+        words = ["experiment=later"]
+        master = hydra.config_loader.load_configuration(
+            CONFIG_NAME, [*words, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN
+        )
+        given = (*words, "hydra.mode=MULTIRUN")
+        loader = pickle.loads(pickle.dumps(JudgedLoader(hydra.config_loader, given)))
+        try:
+            config = loader.load_sweep_config(master, ["experiment=later", "seed=1"])
+        except HydraNodeRefused:
+            return
+        monkeypatch.setenv("SET_IN_A_JOB", "evil")
+        with open_dict(config):
+            config.hydra.job.num = 0
+        context = HydraContext(config_loader=loader, callbacks=Callbacks())
+        run_job(
+            lambda _: logging.warning("x"), config, "hydra.sweep.dir", "hydra.sweep.subdir", context
+        )
+    assert not mark.exists()
+    assert next(tmp_path.glob("sweeps/*/*/a.log")).read_text()

@@ -25,6 +25,15 @@ def forgetful(monkeypatch):
 
 def test_secrets_by_name():
     secret = ["token", "hub.access_token", "api_key", "DB_PASSWORD", "client-secret", "key"]
+    secret += [
+        "apikey",
+        "apiKey",
+        "accessToken",
+        "headers.Authorization",
+        "pwd",
+        "api_keys",
+        "cookie",
+    ]
     plain = [
         "pad_token",
         "tokenizer",

@@ -1,0 +1,1 @@
+"""What a file may say of logging and of commands that are run."""
