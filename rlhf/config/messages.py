@@ -156,7 +156,9 @@ def _wrong_piece(error: ErrorDetails) -> Fault:
     target = value.get("_target_") if isinstance(value, Mapping) else None
     if target is None:
         named = get_origin(_bare(_expected(error["loc"][:-1])[0])) is dict
-        hint = "" if named else f"; {where.replace('.', '/')}=<option> chooses one"
+        # the one group that is chosen at several places
+        group = f"optimizer@{where}" if where.endswith(".optimizer") else where.replace(".", "/")
+        hint = "" if named else f"; {group}=<option> chooses one"
         return Fault(f"{where}={show(value)}", f"expected a piece with a _target_{hint}")
     meant = did_you_mean(str(target), members_of(_bare(_expected(error["loc"])[0])))
     return Fault(f"{where}._target_={target}", f"{refusal(target)}{meant}")

@@ -89,10 +89,11 @@ def absolute_uri(uri: str) -> str:
         return whole if whole.startswith(_SQLITE) else uri
     written_uri(uri)
     if not _SCHEMES.search(uri):
-        path = re.sub(r"^file:(//)?", "", uri)
+        path = re.sub(r"^file:(//)?", "", uri).rstrip("/")
+        file = path if path.endswith((".db", ".sqlite", ".sqlite3")) else f"{path}/mlflow.db"
         raise ValueError(
             f"tracking.uri={uri}: MLflow keeps runs in a database or a server; write"
-            f" sqlite:///{path.rstrip('/')}/mlflow.db"
+            f" sqlite:///{file}"
         )
     if not uri.startswith(_SQLITE):
         return uri

@@ -184,8 +184,12 @@ def reason(error: BaseException) -> str:
     internal = ("full_key:", "object_type=", "reference_type=")
     if lines and lines[0].startswith("Error merging override") and error.__cause__:
         lines = str(error.__cause__).splitlines()[:1]
-    if chosen := re.match(r"Multiple values for (\S+)\.", lines[0] if lines else ""):
+    text = " ".join(lines)
+    if chosen := re.match(r"Multiple values for (\S+)\.", text):
         return f"{chosen[1]} is chosen already; leave out the +"
+    meant = re.match(r"Could not override \S+\s*Did you mean to override (?:one of )?(.+?)\?", text)
+    if meant:  # of an option that is chosen at several places
+        return f"no such choice; here it is {meant[1]}=..."
     kept = (line.strip() for line in lines if not line.strip().startswith(internal))
     return " ".join(filter(None, kept)) or type(error).__name__
 

@@ -40,6 +40,11 @@ class Plan:
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
+def place_of(override: Override) -> str:
+    """The dotted key that it fills."""
+    return override.package or override.key_or_group.replace("/", ".")
+
+
 def right_names(
     overrides: list[Override], groups: Groups
 ) -> tuple[list[Override], list[Fault], Lines]:
@@ -52,7 +57,7 @@ def right_names(
             wrong.append(Fault("", f"{line_of(override)}: Hydra's own settings cannot be swept"))
         faults += wrong
         if wrong:
-            spoiled.append(override.package or override.key_or_group.replace("/", "."))
+            spoiled.append(place_of(override))
         else:
             fine.append(override)
     return fine, faults, tuple(spoiled)
@@ -92,6 +97,7 @@ def plan(
     faults += more + wrong
     if not planned.sweep:
         faults += map(unasked, filter(Override.is_sweep_override, task))
+        spoiled += tuple(place_of(o) for o in task if o.is_sweep_override())
         task = [o for o in task if not o.is_sweep_override()]
     jobs, many = jobs_of([*grid, *task], hydra)
     faults += many

@@ -46,7 +46,7 @@ TABLE = (
     ("*.epochs", "num_epochs num_train_epochs max_epochs epochs"),
     ("ppo.iterations", "num_epochs total_episodes num_episodes total_epochs total_training_steps"),
     ("ppo.iterations", "max_steps num_iterations iterations episodes steps"),
-    ("ppo.inner_epochs", "ppo_epochs num_ppo_epochs noptepochs inner_epochs"),
+    ("ppo.inner_epochs", "ppo_epochs num_ppo_epochs noptepochs inner_epochs epochs"),
     ("data.max_response_tokens", "max_new_tokens response_length generate_max_len max_tokens"),
     ("data.max_response_tokens", "max_response_length max_completion_length"),
     ("*.max_length", "max_length max_len max_seq_length max_seq_len model_max_length block_size"),

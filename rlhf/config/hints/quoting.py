@@ -38,9 +38,10 @@ def rewritten(line: str, read: Callable[[str], Override]) -> str:
         return f"write {shlex.quote(f'{key.strip()}={value.strip()}')}, without spaces"
     if value.startswith("~"):
         value = os.path.expanduser(value)
-    if NOT_TEXT.match(value) or "${" in value:
+    if NOT_TEXT.match(value):
         return ""
-    for word in (shlex.quote(f"{key}={value}"), as_text(key, value)):
+    plain = (shlex.quote(f"{key}={value}"), as_text(key, value))
+    for word in plain[1:] if "${" in value else plain:  # such a value is followed in a text too
         try:
             override = read(shlex.split(word)[0])
         except Exception:  # of several kinds, by the grammar's own words

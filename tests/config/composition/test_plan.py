@@ -53,8 +53,15 @@ WRONG = [
     (
         ["optimizer=adam"],
         [
-            "optimizer=adam: Could not override 'optimizer'. Did you mean to override one of"
-            " optimizer@ppo.optimizer"
+            "optimizer=adam: no such choice; here it is optimizer@ppo.optimizer,"
+            " optimizer@reward_model.optimizer, optimizer@sft.optimizer=..."
+        ],
+    ),
+    (
+        ["ppo.optimizer=sgd"],
+        [
+            "ppo.optimizer=sgd: expected a piece with a _target_; optimizer@ppo.optimizer=<option>"
+            " chooses one"
         ],
     ),
     (
@@ -145,6 +152,10 @@ WRONG = [
     (
         ["tracking.uri=./mlruns"],
         ["tracking.uri=./mlruns: MLflow keeps runs in a database or a server"],
+    ),
+    (
+        ["tracking.uri=my.db"],
+        ["tracking.uri=my.db: MLflow keeps runs in a database or a server; write sqlite:///my.db"],
     ),
     (["scorer._target_=os._exit"], ["scorer._target_=os._exit: os._exit is not an allowed class"]),
     (

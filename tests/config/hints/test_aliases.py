@@ -52,6 +52,7 @@ def test_what_a_word_means(exists, word, keys):
     ("word", "keys"),
     [
         ("ppo.lr", ["ppo.optimizer.lr"]),
+        ("ppo.epochs", ["ppo.inner_epochs"]),
         ("sft.learning-rate", ["sft.optimizer.lr"]),
         ("ppo.batch_size", ["ppo.rollout_size", "ppo.minibatch_size"]),
         ("kl.beta", ["kl.coef"]),

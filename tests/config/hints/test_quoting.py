@@ -46,6 +46,10 @@ def test_the_word_gives_this_very_text(text):
         ("kl.coef = 0.5", "write kl.coef=0.5, without spaces"),
         ("kl.coef", "write key=value, without spaces"),
         ("=3", "write key=value"),
+        (
+            "kl.coef=${oc.decode:${oc.env:COEF,0.1}}",
+            "write 'kl.coef=\"${oc.decode:${oc.env:COEF,0.1}}\"'",
+        ),
         # what is meant as something else than text is left to the parser's own words
         ("kl.coef=[1", ""),
         ("kl.coef=range(1,2", ""),
@@ -80,3 +84,16 @@ def test_no_second_fault_of_a_key_that_could_not_be_read(planned):
 def test_several_values_where_one_was_meant(planned, line, rest):
     lines = ["data=jsonl", "data.demonstrations=x", "data.gold=vader", line]
     assert planned(*lines).faults == [f"{line}: several values make a sweep; add -m{rest}"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["data.demonstrations=a,b", "data=jsonl", "data.gold=vader"],
+        ["kl/controller=adaptive,pid", "kl.controller.target=6"],
+    ],
+)
+def test_several_values_are_the_only_fault(planned, lines):
+    """The key is not told to lack a value, nor its group to have no such key."""
+    (fault,) = planned(*lines).faults
+    assert fault.startswith(f"{lines[0]}: several values make a sweep")
