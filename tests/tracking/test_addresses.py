@@ -61,3 +61,12 @@ def test_a_variable_is_looked_up_when_it_is_connected(monkeypatch, tmp_path):
     assert page("${oc.env:NOBODY}") == "http://127.0.0.1:5000/"
     with pytest.raises(ValueError, match="NOBODY of the environment"):
         absolute_uri("http://${oc.env:NOBODY}@h")
+
+
+@pytest.mark.parametrize(
+    ("uri", "instead"), [("my.db", "my.db"), ("./mlruns/", "./mlruns/mlflow.db")]
+)
+def test_the_address_to_write_for_a_path(uri, instead):
+    with pytest.raises(ValueError) as error:
+        absolute_uri(uri)
+    assert str(error.value).endswith(f"write sqlite:///{instead}")

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config.allow import refusal, targets, user_allowed
 from rlhf.config.build import user_class
-from rlhf.config.composition.judged.commands import command_faults
+from rlhf.config.composition.judged.commands import command_faults, trust_faults
 from rlhf.config.composition.judged.logs import logging_faults
 from rlhf.config.composition.walk import MISSING, Fault, plain_value, words_of
 from rlhf.config.pieces.base import Custom
@@ -38,6 +38,10 @@ def hydra_faults(
         given: the words of the command line: some settings may stand there only, in no file.
         job: the words of a job, of which some may come from the file of a sweep.
     """
+    return [*_node_faults(config, given, job), *trust_faults(config, given)]
+
+
+def _node_faults(config: DictConfig, given: Collection[str], job: Collection[str]) -> list[Fault]:
     nodes, faults = _resolved(config)
     for path, target in targets(nodes):
         plugin = path in (("launcher",), ("sweeper",)) and str(target).startswith(PLUGINS)
@@ -64,8 +68,8 @@ class HydraNodeRefused(HydraException):
 
 @dataclass
 class Judge:
-    """Judges the jobs of a command: those of the same choices of groups once, unless their own
-    settings have a part in it."""
+    """Judges the jobs of a command: Hydra's node of those of the same choices of groups once,
+    unless their own settings have a part in it."""
 
     given: Collection[str]  # the words of the command line
     _same: dict[tuple[str, ...], list[Fault]] = field(default_factory=dict)
@@ -73,13 +77,14 @@ class Judge:
     def faults(
         self, config: DictConfig, words: tuple[str, ...], choices: tuple[str, ...]
     ) -> list[Fault]:
+        trust = trust_faults(config, self.given)
         if choices in self._same:
-            return self._same[choices]
-        faults = hydra_faults(config, self.given, words)
+            return [*self._same[choices], *trust]
+        faults = _node_faults(config, self.given, words)
         written: Any = OmegaConf.to_container(config.hydra, resolve=False)
         if not any("${" in str(written[name]) for name in BUILT):
             self._same[choices] = faults
-        return faults
+        return [*faults, *trust]
 
 
 def guard(config: DictConfig, given: Collection[str] = (), job: Collection[str] = ()) -> None:

@@ -219,6 +219,23 @@ def test_a_models_own_code_is_asked_for_on_the_command_line(tmp_path, monkeypatc
         assert plan(hydra, words).faults == []
 
 
+@pytest.mark.parametrize(
+    ("params", "trust"),
+    [("model.trust_remote_code: 'false,true'", "false"), ("rerun: 'false,true'", "'${rerun}'")],
+)
+def test_every_job_of_a_sweep_is_asked_for_a_models_own_code(params, trust, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "theirs.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /model: hf}]\n"
+        f"hydra: {{mode: MULTIRUN, sweeper: {{params: {{{params}}}}}}}\n"
+        f"model: {{path: theirs, trust_remote_code: {trust}}}\n"
+    )
+    with session(tmp_path) as hydra:
+        (fault,) = plan(hydra, ["experiment=theirs"]).faults
+    assert fault.startswith("model.trust_remote_code=true: decides what is run")
+    assert "[1 of 2 jobs:" in fault
+
+
 def test_a_word_of_the_command_line_speaks_for_itself_alone(monkeypatch):
     """One variable on the command line allows no other one of a file."""
     word = "+hydra.job.env_set.OMP_NUM_THREADS='1'"

@@ -21,7 +21,7 @@ REASON = "decides what is run: no file may set it; write it on the command line"
 
 
 def command_faults(config: DictConfig, launcher: Any, given: Collection[str]) -> Iterator[Fault]:
-    """The settings of a composed config that only a command line may give, and no word of it does.
+    """The settings of Hydra's node that only a command line may give, and no word of it does.
 
     Args:
         launcher: Hydra's launcher, resolved.
@@ -40,6 +40,10 @@ def command_faults(config: DictConfig, launcher: Any, given: Collection[str]) ->
         )
         if command and any(values) and not written(".".join(key), given):
             yield Fault(".".join(key), f"{REASON}, or --allow-targets={package}")
+
+
+def trust_faults(config: DictConfig, given: Collection[str]) -> Iterator[Fault]:
+    """A model's own code runs by a word of the command line only."""
     trust = "model.trust_remote_code"
     asked = OmegaConf.select(config, trust, default=False) and not written(trust, given)
     if asked and not user_allowed(REMOTE_CODE):
