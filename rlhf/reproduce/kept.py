@@ -46,8 +46,10 @@ def kept_config(original: Original) -> Kept:
     )
     written, fault = _read(path)
     copies = {} if written is None else {"config.yaml": written}
-    if isinstance(manifest.get("config"), Mapping):
-        copies["manifest.json"] = OmegaConf.create(dict(manifest["config"]))
+    if "data" in (other := manifest.get("config") or {}):
+        copies["manifest.json"] = OmegaConf.create(dict(other))
+    elif other:
+        name_odd(path.with_name("manifest.json"), "its config is no whole one: it is not taken")
     if not copies:
         return Kept(original=original, faults=[f"{path}: {fault}"], readable=False)
     if fault:

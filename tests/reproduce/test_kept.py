@@ -163,3 +163,11 @@ def test_a_models_own_code_is_asked_for(kept, monkeypatch):
     ]
     monkeypatch.setenv("RLHF_ALLOW_TARGETS", "transformers_modules")
     assert kept_config(read_original(kept)).faults == []
+
+
+def test_a_manifest_without_a_whole_config_is_no_copy(kept, caplog):
+    made = read_json(kept / "manifest.json")
+    write_json(kept / "manifest.json", {**made, "config": {"seed": 3}})
+    copy = kept_config(read_original(kept))
+    assert copy.config.kl.coef == 0.1 and not copy.edits and not copy.faults
+    assert f"{kept / 'manifest.json'}: its config is no whole one: it is not taken" in caplog.text

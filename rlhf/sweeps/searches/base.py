@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from rlhf.config.composition.composer import Composer, reason
 from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import value_of
+from rlhf.config.composition.judged.commands import trust_faults
 from rlhf.config.composition.overrides import Groups, parse
 from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
@@ -131,10 +132,11 @@ class SearchSweeper(Sweeper):
     def _checked(self, lines: Sequence[str]) -> tuple[Config | None, list[str]]:
         """A job's config as the command line checks those of a grid, or what is wrong with it."""
         overrides, faults = parse(lines, self.composer.hydra)
-        config, more = self.composer.compose(
-            overrides, tuple(words_of(self.config.hydra.overrides.hydra))
-        )
+        given = self.config.hydra.overrides
+        hydra_words, words = words_of(given.hydra), words_of(given.task)
+        config, more = self.composer.compose(overrides, tuple(hydra_words))
         typed, wrong = examine(config)
+        wrong += trust_faults(config, [*hydra_words, *words])
         sentences = [str(fault) for fault in (*faults, *more, *wrong)]
         return (None if sentences else typed), sentences
 

@@ -8,16 +8,21 @@ import signal
 from pathlib import Path
 
 import pytest
+from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
 
 from rlhf.commands import run as cli
+from rlhf.config.composition.hydra_internals import register_plugin
 from rlhf.config.composition.plan import plan
-from rlhf.config.composition.session import session
+from rlhf.config.composition.session import CONFIG_NAME, session
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.lock import owned
+from rlhf.sweeps.launchers.local import LocalLauncher
 from rlhf.sweeps.multirun import sweep
+from rlhf.sweeps.searches.find import FindSweeper
 
 needs_optuna = pytest.mark.skipif(
     importlib.util.find_spec("optuna") is None, reason="hydra/sweeper=optuna is an extra"
@@ -346,3 +351,30 @@ def test_a_config_that_is_wrong_is_a_failed_trial(search):
 def test_optunas_settings_are_checked(setting, search):
     with pytest.raises(Exception, match="expected"):
         search(*OPTUNA, f"hydra.sweeper.{setting}")
+
+
+def test_every_trial_is_asked_for_a_models_own_code(tmp_path):
+    """A value between the ends, which the command line has not composed."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "theirs.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /model: hf}, {override /hydra/sweeper: find}]\n"
+        "hydra: {job_logging: {spare: {s5: true}}}\n"
+        "model: {path: theirs,"
+        " trust_remote_code: '${oc.select:hydra.job_logging.spare.s${seed},false}'}\n"
+    )
+    words = ["experiment=theirs", "seed=interval(0,10)"]
+    with session(tmp_path) as hydra:
+        register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
+        config = hydra.compose_config(
+            CONFIG_NAME,
+            [*words, "hydra.mode=MULTIRUN"],
+            run_mode=RunMode.MULTIRUN,
+            with_log_configuration=False,
+        )
+        sweeper = FindSweeper("kl/sequence_nats", target=5, tolerance=0.1, n_points=3)
+        context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
+        sweeper.setup(hydra_context=context, task_function=None, config=config)
+        _, wrong = sweeper._checked(["experiment=theirs", "seed=4"])
+        (trial,) = sweeper.run([["experiment=theirs", "seed=5"]])
+    assert wrong == []
+    assert trial.error.startswith("model.trust_remote_code=true: decides what is run")
