@@ -29,11 +29,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-SIZES = {  # hidden size, intermediate size, layers, heads, key-value heads, vocabulary
-    "toy": (64, 192, 2, 4, 2, 512),
-    "135m": (576, 1536, 30, 9, 3, 49_152),
-    "360m": (960, 2560, 32, 15, 5, 49_152),
-}
+SIZES = ("toy", "135m", "360m")
 PRECISIONS = ("32-true", "bf16-mixed")
 SMALL = (
     *("data.demonstrations=400", "data.pairs=270", "data.prompts=256", "sft.epochs=1"),
@@ -47,12 +43,12 @@ def save_model(size: str, folder: Path) -> None:
     """A Llama of this shape with random weights, and a tokenizer of words that fills its
     vocabulary: those of the reviews, then words that no review has."""
     import torch
+    from gpu_passes import config_of
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
     from rlhf.data.sources.reviews import Reviews
 
-    hidden, inner, layers, heads, kv_heads, vocabulary = SIZES[size]
     demonstrations = (
         Reviews(
             seed=0,
@@ -76,7 +72,7 @@ def save_model(size: str, folder: Path) -> None:
         }
     )
     tokens = ["<pad>", "<eos>", "<unk>", *words]
-    tokens += [f"word{index}" for index in range(vocabulary - len(tokens))]
+    tokens += [f"word{index}" for index in range(config_of(size).vocab_size - len(tokens))]
     word_level = Tokenizer(
         models.WordLevel({t: i for i, t in enumerate(tokens)}, unk_token="<unk>")
     )
@@ -85,21 +81,9 @@ def save_model(size: str, folder: Path) -> None:
         tokenizer_object=word_level, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>"
     ).save_pretrained(folder)
     torch.manual_seed(0)
-    LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=hidden,
-            intermediate_size=inner,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=kv_heads,
-            tie_word_embeddings=True,
-            max_position_embeddings=2048,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-        )
-    ).save_pretrained(folder)
+    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    config = config_of(size, max_position_embeddings=2048, **ids)
+    LlamaForCausalLM(config).save_pretrained(folder)
 
 
 # --- one size and precision, in a process of its own

@@ -39,21 +39,24 @@ SIZES = {  # hidden size, intermediate size, layers, heads, key-value heads, voc
 ROWS, SLOTS, FILLED = 64, 320, 256
 
 
-def model_of(size: str, dtype: torch.dtype, device: str) -> LlamaForCausalLM:
+def config_of(size: str, **more: Any) -> LlamaConfig:
     hidden, inner, layers, heads, kv_heads, vocabulary = SIZES[size]
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        tie_word_embeddings=True,
+        **more,
+    )
+
+
+def model_of(size: str, dtype: torch.dtype, device: str) -> LlamaForCausalLM:
     torch.manual_seed(0)
     with torch.device(device):
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=vocabulary,
-                hidden_size=hidden,
-                intermediate_size=inner,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                num_key_value_heads=kv_heads,
-                tie_word_embeddings=True,
-            )
-        )
+        model = LlamaForCausalLM(config_of(size))
     return model.to(dtype).eval()
 
 

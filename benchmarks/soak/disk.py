@@ -17,13 +17,14 @@ from benchmarks.soak.tries import Try
 
 PAGE = 4096  # bytes; tmpfs gives whole pages
 SMALLEST_LIMIT = 4096
+CHECKPOINT = 6  # times the weights: two networks and their moments
 WORDS = ("free", "space", "large", "read-only", "Read-only", "cannot write", "cannot be written")
 
 
 def disk(scene: Scene, this: Try) -> None:
     """A file system with less room than a run needs, one that is read-only, or a limit on the size
-    of a file: said with the path, exit code 1, nothing half-written left; with room again the same
-    command ends as ever."""
+    of a file: said with the path, exit code 1 (read-only: 2, at once), nothing half-written left;
+    with room again the same command ends as ever."""
     rng = scene.rng(this.kind, this.index)
     folder = scene.root / f"disk-{this.index}"
     kind = rng.choice(("full", "full", "full", "limit", "limit", "read-only"))
@@ -44,10 +45,11 @@ def disk(scene: Scene, this: Try) -> None:
         elif kind == "read-only":
             remount(folder, "ro")
             ended = scene.server.run(folder, EXPERIMENT)
-            _check(this, folder, ended, "a read-only file system")
+            _check(this, folder, ended, "a read-only file system", code=2)
             remount(folder, "rw")
         else:
-            biggest = max(path.stat().st_size for path in scene.reference()[0].rglob("*.ckpt*"))
+            weights = scene.reference()[0].rglob("*.safetensors")
+            biggest = CHECKPOINT * max(path.stat().st_size for path in weights)
             limit = round(SMALLEST_LIMIT * (biggest / SMALLEST_LIMIT) ** rng.random())
             fault = Fault(file_limit=limit)
             _check(this, folder, scene.server.run(folder, EXPERIMENT, fault), str(fault))
@@ -56,13 +58,13 @@ def disk(scene: Scene, this: Try) -> None:
     scene.done(folder)
 
 
-def _check(this: Try, folder: Path, ended: Ended, what: str) -> None:
+def _check(this: Try, folder: Path, ended: Ended, what: str, code: int = 1) -> None:
     this.saw(ended)
     if ended.code == 0 and "did not take all" not in ended.text:
         return  # there was room enough
     this.faults.append(what)
     if ended.code:
-        this.refused(ended, *WORDS, codes=(1,), timed=False)
+        this.refused(ended, *WORDS, codes=(code,), timed=False)
         if "outputs" not in ended.text:
             this.breaks(f"no path is named: {ended.last_words}")
     if strays := stray_files(folder):

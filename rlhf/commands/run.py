@@ -109,7 +109,8 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     elsewhere = planned.parts["launcher"][1].endswith(ELSEWHERE)
     wrong = missing_extras(planned.parts)
     wrong += machine_faults(configs, sweep=planned.sweep, elsewhere=planned.sweep and elsewhere)
-    wrong += tracking_faults(configs)
+    if not any(fault.startswith("paths.") for fault in wrong):  # the store is in one of them
+        wrong += tracking_faults(configs)
     loaded, more = _load(configs) if not wrong else (None, [])
     if wrong or more:
         return refuse([*wrong, *more])

@@ -71,7 +71,7 @@ def read_text(path: Path) -> str | None:
     """The text in `path`; None where there is no file, or none that can be read."""
     try:
         return path.read_bytes().decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError:
         name_odd(path, "it is no text: it counts as missing")

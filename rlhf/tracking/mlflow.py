@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -95,7 +96,7 @@ class MLflowTracker:
         if self._done:
             return None
         delivery.abandon(status)
-        why = sentence(self._error) if self._error else f"nothing moved for {timeout:g} s"
+        why = _reason(self._error) if self._error else f"nothing moved for {timeout:g} s"
         return (
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
             "Everything is in that directory; the same command again delivers the rest."
@@ -160,9 +161,19 @@ class MLflowTracker:
 
 
 def _busy(error: Exception) -> bool:
+    """Whether the store may take it a little later. MLflow calls a full disk unavailable for the
+    time being, too, and each try leaves traces on it that look like movement."""
+    if re.search("disk is full|disk I/O|readonly database", str(error)):
+        return False
     return isinstance(error, (Timeout, sqlite3.OperationalError)) or (
         getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
     )
+
+
+def _reason(error: Exception) -> str:
+    """The database's own words, where SQLAlchemy puts its advice before them."""
+    of_database = re.search(r"^\(sqlite3\.\w+\) (.+)$", str(error), re.MULTILINE)
+    return of_database[1] if of_database else sentence(error)
 
 
 def _work_of(thread: threading.Thread) -> int | None:
@@ -210,7 +221,7 @@ def deliver(directory: Path) -> str | None:
     except Exception as error:  # of any library below
         return (
             f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory}"
-            f" ({sentence(error)})."
+            f" ({_reason(error)})."
         )
     finally:
         delivery.release()

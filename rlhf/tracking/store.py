@@ -118,10 +118,12 @@ def quiet() -> None:
     called before MLflow is imported."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    for name in ("alembic", "urllib3.connectionpool"):
+    # what the last one has to say of an error, with its traceback, is raised too
+    talk = {"alembic": 40, "urllib3.connectionpool": 40, "mlflow.store.db.utils": 50}
+    for name, level in talk.items():
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(level)
 
 
 def connect(uri: str) -> Client:

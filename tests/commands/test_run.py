@@ -110,7 +110,10 @@ def test_answers_before_anything_heavy_is_imported(arguments, code, said, tmp_pa
         (["tracking=null"], "tracking=null: no such option; tracking has mlflow, none"),
         (["kl.coef=1e-300"], "kl.coef=1e-300: expected a size from 1e-30 to 1e+30"),
         (["paths.outputs=''"], "paths.outputs=: is empty; name a path"),
-        (["paths.outputs=/dev/null"], "paths.outputs=/dev/null: /dev/null is not a folder"),
+        (
+            ["paths.outputs=/dev/null"],
+            "One thing is wrong with this command:\n  paths.outputs=/dev/null: /dev/null is not a",
+        ),
         (["model=hf", "model.path=nowhere"], "model.path=nowhere: neither a folder here nor"),
         (["hydra.job.chdir=true"], "paths are relative to where the command is given"),
         (["ppo.rollout_size=9999999967"], "expected a whole number >= 1; it must be <= 1,000,000"),

@@ -1,5 +1,6 @@
 """The end of a run waits for what moves, and for nothing else."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -58,6 +59,18 @@ def test_it_does_not_wait_for_a_holder_that_does_nothing(rundirs, tmp_path):
     while deliver(tmp_path / "run") and time.monotonic() < deadline:  # the thread lets go
         time.sleep(0.1)
     assert not pending(tmp_path / "run")
+
+
+def test_a_full_disk_is_not_waited_for(rundirs, tmp_path, small_disk, capfd):
+    """Each try leaves a journal that comes and goes: nothing moves all the same."""
+    prepare_store(f"sqlite:///{tmp_path}/mlflow.db", "unit")
+    size = (tmp_path / "mlflow.db").stat().st_size
+    disk = small_disk(str(size + (1 << 14)))
+    shutil.copy(tmp_path / "mlflow.db", disk)
+    tracker = begun(rundirs, f"sqlite:///{disk}/mlflow.db", tmp_path / "run")
+    warning = tracker.finish("FINISHED", timeout=60.0)
+    assert "disk is full" in warning and pending(tmp_path / "run")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_run_that_is_stopped_waits_by_the_clock(rundirs, tmp_path):
