@@ -11,7 +11,7 @@ from rlhf.callbacks.checkpoint import checkpoint_path
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import FILES
+from rlhf.rundir.records import FILES, is_complete
 from rlhf.stages.provenance import manifest
 from rlhf.stages.provenance.legs import FILE as LEGS
 from rlhf.stages.provenance.whole import sealed
@@ -189,3 +189,38 @@ def test_a_checkpoint_of_the_first_format_is_gone_on_from(run_in, stop_at, tmp_p
     made = [read_jsonl(place / "metrics.jsonl") for place in (FIRST, directory)]
     assert made[1][:3] == made[0] and [row["iteration"] for row in made[1]] == [0, 1, 2, 3, 4]
     assert read_json(directory / "manifest.json")["legs"][-1]["from_iteration"] == 2
+
+
+@pytest.mark.parametrize("left", [(4,), (3,), ()])
+def test_records_come_back_from_the_last_iteration_alone(run_in, tmp_path, monkeypatch, left):
+    """Killed after the summary, while the checkpoints were removed, and a file emptied since: an
+    older checkpoint's copy is another file, and nothing is written."""
+
+    class Killed(BaseException):
+        pass
+
+    directory, rmtree = tmp_path / "run", shutil.rmtree
+
+    def kill(path, **kwargs):
+        if path == directory / "checkpoints":
+            raise Killed
+        rmtree(path, **kwargs)
+
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(shutil, "rmtree", kill)
+        run_in(directory)
+    assert not is_complete(directory)  # so that a sweep's next command comes to it
+    for path in (directory / "checkpoints").iterdir():
+        if not any(path.stem == f"iteration-{i:06d}" for i in left):
+            path.unlink()
+    before = contents(directory)
+    (directory / "by_prompt.jsonl").write_bytes(b"")
+    if left == (4,):
+        run_in(directory)
+    else:
+        with pytest.raises(RunFailed, match=r"has 0 of \d+ lines\. Nothing was changed\."):
+            run_in(directory)
+        assert contents(directory) == {**before, "by_prompt.jsonl": b""}
+        (directory / "by_prompt.jsonl").write_bytes(before["by_prompt.jsonl"])
+        run_in(directory)
+    assert contents(directory) == before and not (directory / "checkpoints").exists()
