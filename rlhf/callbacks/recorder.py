@@ -90,7 +90,20 @@ class Recorder(Checkpoint):
             self.kept = records_in(checkpoint)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """The records as they were at the iteration that training goes on from."""
+        self._restore_records(pl_module)
+        if pl_module.iteration == pl_module.iterations:
+            self._end(trainer, pl_module)
+
+    def _end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """What callbacks do at the end, which a kill after the last checkpoint may have cut: a fit
+        that has nothing to train ends without asking them. (This is the last one of them.)"""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if callback is not self:
+                callback.on_train_start(trainer, pl_module)
+                callback.on_train_end(trainer, pl_module)
+
+    def _restore_records(self, pl_module: Any) -> None:
+        """As they were at the iteration that training goes on from."""
         iteration = pl_module.iteration
         evaluated = not iteration or pl_module.evaluates_at(iteration)
         self.saved = iteration or -1
