@@ -165,9 +165,9 @@ def why_not(path: Path) -> str:
     try:
         if not is_whole(path):
             return "its content is not what its sha256 says: it was damaged"
+        checkpoint = AtomicCheckpointIO().load_checkpoint(path, "cpu")
     except OSError as error:  # a run that is at work removes its older ones
         return f"it cannot be read ({error.strerror})"
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path, "cpu")
     written = checkpoint.get("format", 0)
     if not isinstance(written, int) or written > FORMAT:
         raise RunFailed(
