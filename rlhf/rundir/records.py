@@ -67,9 +67,9 @@ def contents(directory: Path) -> dict[str, bytes]:
 # --- in checkpoints
 
 
-def packed(directory: Path) -> dict[str, bytes]:
-    """The record files as they are now, compressed, by name."""
-    return {name: zlib.compress(data) for name, data in contents(directory).items()}
+def packed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The record files, compressed, by name."""
+    return {name: zlib.compress(data) for name, data in files.items()}
 
 
 def unpacked(copy: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -84,7 +84,12 @@ def put_back(directory: Path, kept: Mapping[str, bytes]) -> list[str]:
     for name, then in kept.items():
         if now[name] != then:
             write_bytes(directory / name, then)
-    return [name for name, then in kept.items() if not now[name].startswith(then)]
+    return changed(kept, now)
+
+
+def changed(then: Mapping[str, bytes], now: Mapping[str, bytes]) -> list[str]:
+    """The names of the files that have not only grown."""
+    return [name for name, data in then.items() if not now[name].startswith(data)]
 
 
 def without_evaluation(files: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:

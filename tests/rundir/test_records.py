@@ -33,7 +33,7 @@ def content(directory):
 
 
 def test_rows_after_the_copy_are_dropped_and_no_loss(run):
-    kept, before = records.unpacked(records.packed(run)), content(run)
+    kept, before = records.unpacked(records.packed(records.contents(run))), content(run)
     for name in records.FILES:
         append_jsonl(run / name, [{"iteration": 5}])
     with (run / "metrics.jsonl").open("a") as file:
@@ -45,7 +45,11 @@ def test_rows_after_the_copy_are_dropped_and_no_loss(run):
 @pytest.mark.parametrize("name", records.FILES)
 @pytest.mark.parametrize("damage", ["empty", "gone", "row", "changed", "garbage"])
 def test_whatever_a_file_lost_is_put_back_and_said(run, name, damage):
-    kept, before, path = records.unpacked(records.packed(run)), content(run), run / name
+    kept, before, path = (
+        records.unpacked(records.packed(records.contents(run))),
+        content(run),
+        run / name,
+    )
     lines = path.read_bytes().splitlines(keepends=True)
     if damage == "gone":
         path.unlink()

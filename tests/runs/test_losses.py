@@ -90,8 +90,9 @@ def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
     assert len(read_jsonl(directory / name)) == lines
 
 
-def test_rows_that_are_lost_while_it_trains_are_made_again(run_in, tmp_path, caplog, monkeypatch):
-    """Somebody empties the file at iteration 2: the later checkpoints have no whole copy."""
+@pytest.mark.parametrize("name", SAME)
+def test_rows_that_are_lost_while_it_trains_come_back(run_in, tmp_path, caplog, monkeypatch, name):
+    """Somebody empties the file at iteration 2, which is not saved then."""
     from rlhf.callbacks import recorder
 
     directory, write = tmp_path / "run", recorder.write_status
@@ -99,17 +100,18 @@ def test_rows_that_are_lost_while_it_trains_are_made_again(run_in, tmp_path, cap
     def empty(where, **status):
         write(where, **status)
         if (status.get("stage"), status.get("iteration")) == ("ppo", 2):
-            (directory / "metrics.jsonl").write_bytes(b"")
+            (directory / name).write_bytes(b"")
 
     run_in(tmp_path / "whole")
     with monkeypatch.context() as somebody:
         somebody.setattr(recorder, "write_status", empty)
-        with pytest.raises(RunFailed, match=r"metrics.jsonl lacks iteration 0, 1, 2\. The same"):
+        with pytest.raises(RunFailed, match=f"{name} lost or changed rows while it trained"):
             run_in(directory)
     assert not (directory / "summary.json").exists()
     assert run_in(directory)["status"] == "finished"
     assert contents(directory) == contents(tmp_path / "whole")
-    assert any("its copy of the records metrics.jsonl lacks" in m for m in caplog.messages)
+    assert any(f"{name} had lost or changed rows up to iteration 1" in m for m in caplog.messages)
+    assert read_json(directory / "manifest.json")["legs"][-1]["from_iteration"] == 1
 
 
 def test_a_finished_run_that_kept_its_checkpoint_gets_its_records_back(run_in, tmp_path, caplog):
