@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,17 @@ def iteration_of(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
+def checkpoints(directory: Path) -> list[Path]:
+    """A directory's checkpoints, the newest first. Files that somebody gave a name of his own are
+    his."""
+    there = (directory / "checkpoints").glob("iteration-*.ckpt")
+    return sorted(filter(_is_named, there), key=iteration_of, reverse=True)
+
+
+def _is_named(path: Path) -> bool:
+    return re.fullmatch(r"iteration-\d{6,}", path.stem, re.ASCII) is not None
+
+
 def digest_path(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
@@ -65,7 +77,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """Raises RunFailed, and executes nothing, where the file holds more than tensors and plain
         values, or cannot be read."""
         try:
-            loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+            loaded: Any = torch.load(path, map_location=map_location, weights_only=True)
         except UnpicklingError as error:
             raise RunFailed(holds_code(path, error)) from None
         except OSError:
@@ -73,6 +85,8 @@ class AtomicCheckpointIO(CheckpointIO):
         except Exception as error:  # of a damaged file torch may raise anything
             why = first_line(error)
             raise RunFailed(f"{path} is no checkpoint that can be read ({why}). {TODO}") from error
+        if not isinstance(loaded, dict):
+            raise RunFailed(f"{path} is no checkpoint: it holds a {type(loaded).__name__}. {TODO}")
         return loaded
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -133,9 +147,8 @@ def choose(directory: Path, below: int | None = None) -> Start:
     Raises:
         RunFailed: the newest whole one is of a later format.
     """
-    paths = sorted((directory / "checkpoints").glob("iteration-*.ckpt"), reverse=True)
     refused: dict[Path, str] = {}
-    for path in paths:
+    for path in checkpoints(directory):
         if below is not None and iteration_of(path) >= below:
             continue
         reason = why_not(path)
@@ -149,9 +162,12 @@ def why_not(path: Path) -> str:
     """The reason why a checkpoint cannot be used; empty where it can."""
     if not digest_path(path).exists():
         return f"its {digest_path(path).name} is missing, so nothing says that it is whole"
-    if not is_whole(path):
-        return "its content is not what its sha256 says: it was damaged"
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path, "cpu")
+    try:
+        if not is_whole(path):
+            return "its content is not what its sha256 says: it was damaged"
+        checkpoint = AtomicCheckpointIO().load_checkpoint(path, "cpu")
+    except OSError as error:  # a run that is at work removes its older ones
+        return f"it cannot be read ({error.strerror})"
     written = checkpoint.get("format", 0)
     if not isinstance(written, int) or written > FORMAT:
         raise RunFailed(
@@ -162,7 +178,11 @@ def why_not(path: Path) -> str:
     if bad := nonfinite_in(checkpoint):
         return f"NaN or infinite are {in_words(bad)}"
     if "records" in checkpoint:
-        lacking = missing_rows(records_in(checkpoint), iteration_of(path))
+        try:
+            copy = records_in(checkpoint)
+        except (AttributeError, TypeError, zlib.error):
+            return "its copy of the records is none"
+        lacking = missing_rows(copy, iteration_of(path))
         return lacking and f"in its copy of the records {lacking}"
     # one of the first format has no copy
     return "" if written else missing_rows(contents(path.parents[1]), iteration_of(path))
@@ -187,10 +207,10 @@ def set_aside(path: Path) -> Path:
 def prune(directory: Path, keep: int = KEPT) -> None:
     """Keeps the last ones, and clears digests that a kill left alone."""
     folder = directory / "checkpoints"
-    for path in sorted(folder.glob("iteration-*.ckpt"), reverse=True)[keep:]:
+    for path in checkpoints(directory)[keep:]:
         AtomicCheckpointIO().remove_checkpoint(path)
     for digest in folder.glob("iteration-*.sha256"):
-        if not digest.with_suffix(".ckpt").exists():
+        if _is_named(digest) and not digest.with_suffix(".ckpt").exists():
             digest.unlink(missing_ok=True)
 
 

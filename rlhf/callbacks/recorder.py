@@ -18,7 +18,7 @@ from rlhf.callbacks.checkpoint import checkpoint_path, prune, records_in
 from rlhf.modules.base import StageModule
 from rlhf.modules.finite import check_record
 from rlhf.rundir import records
-from rlhf.rundir.errors import Stopped
+from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import append_jsonl
 from rlhf.rundir.signals import STOPPING, Stop, handled
 from rlhf.rundir.status import write_status
@@ -43,7 +43,7 @@ class Recorder(Checkpoint):
         self.directory, self.checkpoint_every = directory, checkpoint_every
         self.tracker, self.status_in = tracker, status_in
         self.saved = -1
-        self.kept: dict[str, bytes] | None = None  # the records that the checkpoint has a copy of
+        self.kept: dict[str, bytes] | None = None  # the records that the last checkpoint has
         self.stop = Stop()
         self.began = time.time()
         self._handlers = ExitStack()
@@ -78,9 +78,21 @@ class Recorder(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
+        """
+        Raises:
+            RunFailed: rows that the last checkpoint has a copy of are gone or changed.
+        """
+        now = records.contents(self.directory)
+        if damaged := records.changed(self.kept or {}, now):
+            raise RunFailed(
+                f"{self.directory}: {' and '.join(damaged)} lost or changed rows while it trained."
+                " The same command puts them back and goes on from its last checkpoint, or makes"
+                " them again"
+            )
+        self.kept = now
         checkpoint["records"] = {
             name: torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            for name, data in records.packed(self.directory).items()
+            for name, data in records.packed(now).items()
         }
 
     def on_load_checkpoint(
@@ -90,7 +102,20 @@ class Recorder(Checkpoint):
             self.kept = records_in(checkpoint)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """The records as they were at the iteration that training goes on from."""
+        self._restore_records(pl_module)
+        if pl_module.iteration == pl_module.iterations:
+            self._end(trainer, pl_module)
+
+    def _end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """What callbacks do at the end, which a kill after the last checkpoint may have cut: a fit
+        that has nothing to train ends without asking them. (This is the last one of them.)"""
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if callback is not self:
+                callback.on_train_start(trainer, pl_module)
+                callback.on_train_end(trainer, pl_module)
+
+    def _restore_records(self, pl_module: Any) -> None:
+        """As they were at the iteration that training goes on from."""
         iteration = pl_module.iteration
         evaluated = not iteration or pl_module.evaluates_at(iteration)
         self.saved = iteration or -1

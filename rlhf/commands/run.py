@@ -27,7 +27,7 @@ from rlhf.config.composition.plan import plan
 from rlhf.config.composition.session import (
     session,
 )
-from rlhf.config.naming import older_runs, other_version, slug
+from rlhf.config.naming import older_runs, other_version, run_hash, slug
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
 from rlhf.metrics import END_OF_RUN, Z95
@@ -150,7 +150,9 @@ def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
 
 def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | None) -> int:
     directory = directory_of(cfg)
-    if is_complete(directory):
+    # without a manifest, or with another run's, the run itself says what is wrong
+    own = read_json(directory / "manifest.json").get("hash") == run_hash(cfg.plain())
+    if own and is_complete(directory):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
         from rlhf.tracking.mlflow import deliver_all

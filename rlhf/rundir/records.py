@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhf.rundir.files import write_bytes
-from rlhf.rundir.read import read_json
+from rlhf.rundir.files import flatten, write_bytes
+from rlhf.rundir.read import name_odd, read_json
 from rlhf.rundir.status import is_finished
+from rlhf.rundir.words import few
 
 METRICS, TIMINGS, SAMPLES, BY_PROMPT = FILES = (
     "metrics.jsonl",
@@ -28,16 +29,26 @@ RESULTS = ("best_of_n.json", "oracle.json")  # written once; where the run makes
 EACH_ITERATION = (METRICS, TIMINGS)  # one row an iteration, 0 included
 
 
-def rows_of(data: bytes) -> list[dict[str, Any]]:
-    """The rows of a JSON Lines file; a line that a kill has cut, or that is none, is left out."""
-    rows = []
-    for line in data.split(b"\n")[:-1]:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        rows += [row] if isinstance(row, dict) and isinstance(row.get("iteration"), int) else []
+def rows_of(data: bytes, path: Path | None = None) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file. A line that a kill has cut is left out; so is one that is none
+    of its rows, and named where it is known which file (`path`) it is in."""
+    rows, odd = [], []
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        row = _row_of(line)
+        rows += [] if row is None else [row]
+        odd += [str(number)] if row is None and line.strip() else []
+    if odd and path is not None:
+        lines = f"line{'s' if len(odd) > 1 else ''} {few(odd)}"
+        name_odd(path, f"{lines}: no row of an iteration; left out")
     return rows
+
+
+def _row_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("iteration"), int) else None
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
@@ -56,9 +67,9 @@ def contents(directory: Path) -> dict[str, bytes]:
 # --- in checkpoints
 
 
-def packed(directory: Path) -> dict[str, bytes]:
-    """The record files as they are now, compressed, by name."""
-    return {name: zlib.compress(data) for name, data in contents(directory).items()}
+def packed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The record files, compressed, by name."""
+    return {name: zlib.compress(data) for name, data in files.items()}
 
 
 def unpacked(copy: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -73,7 +84,12 @@ def put_back(directory: Path, kept: Mapping[str, bytes]) -> list[str]:
     for name, then in kept.items():
         if now[name] != then:
             write_bytes(directory / name, then)
-    return [name for name, then in kept.items() if not now[name].startswith(then)]
+    return changed(kept, now)
+
+
+def changed(then: Mapping[str, bytes], now: Mapping[str, bytes]) -> list[str]:
+    """The names of the files that have not only grown."""
+    return [name for name, data in then.items() if not now[name].startswith(data)]
 
 
 def without_evaluation(files: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:
@@ -93,11 +109,10 @@ def without_evaluation(files: Mapping[str, bytes], iteration: int) -> dict[str, 
 def cut_back(directory: Path, iteration: int, *, evaluated: bool = True) -> None:
     """Drops the rows after `iteration`, where no copy says what they were; with `evaluated=False`
     also the evaluation of that iteration."""
-    now = contents(directory)
-    kept = {
-        name: _lines(row for row in rows_of(data) if row["iteration"] <= iteration)
-        for name, data in now.items()
-    }
+    kept = {}
+    for name, data in contents(directory).items():
+        rows = rows_of(data, directory / name)
+        kept[name] = _lines(row for row in rows if row["iteration"] <= iteration)
     put_back(directory, kept if evaluated else without_evaluation(kept, iteration))
 
 
@@ -106,15 +121,18 @@ def missing_rows(files: Mapping[str, bytes], iteration: int) -> str:
     one row for each: `metrics.jsonl lacks iteration 3, 4`; empty where all are there."""
     sentences = []
     for name in EACH_ITERATION:
-        there = Counter(row["iteration"] for row in rows_of(files[name]))
-        if lacking := [str(i) for i in range(iteration + 1) if there[i] != 1]:
-            sentences.append(f"{name} lacks iteration {', '.join(lacking)}")
+        there = Counter(row["iteration"] for row in rows_of(files.get(name, b"")))
+        if lacking := [str(i) for i in range(iteration + 1) if not there[i]]:
+            sentences.append(f"{name} lacks iteration {few(lacking)}")
+        if repeated := [str(i) for i in range(iteration + 1) if there[i] > 1]:
+            sentences.append(f"{name} repeats iteration {few(repeated)}")
     return "; ".join(sentences)
 
 
 def last_recorded(directory: Path) -> int:
     """The highest iteration of the metrics; -1 where there are none."""
-    return max((row["iteration"] for row in rows_of(_read(directory / METRICS))), default=-1)
+    path = directory / METRICS
+    return max((row["iteration"] for row in rows_of(_read(path), path)), default=-1)
 
 
 # --- of a finished run
@@ -130,24 +148,44 @@ def _digest(data: bytes) -> dict[str, Any]:
     return {"rows": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def losses(directory: Path) -> list[str]:
-    """What a finished run's records have lost since: `metrics.jsonl has 0 of 61 lines`. None of a
-    run of an older version, which did not note their digests."""
+def is_noted(directory: Path, name: str, data: bytes) -> bool:
+    """True if a finished run's file was this when the run ended."""
+    return _noted(directory).get(name) == _digest(data)
+
+
+def _noted(directory: Path) -> Mapping[str, Any]:
     noted = read_json(directory / "manifest.json").get("records")
-    sentences = []
-    for name, then in noted.items() if isinstance(noted, dict) else ():
+    return noted if isinstance(noted, dict) else {}
+
+
+def losses(directory: Path) -> dict[str, str]:
+    """What a finished run's records have lost since, by name: `metrics.jsonl has 0 of 61 lines`.
+    Nothing of a run of an older version, which did not note their digests."""
+    sentences = {}
+    for name, then in _noted(directory).items():
         path = directory / name
         now = _digest(path.read_bytes()) if path.is_file() else None
         if now is None:
-            sentences.append(f"{name} is gone")
+            sentences[name] = f"{name} is gone"
         elif now != then:
             lines = then.get("rows") if isinstance(then, dict) else None
             short = lines is not None and lines != now["rows"]
             words = f"has {now['rows']} of {lines} lines" if short else "is not what was written"
-            sentences.append(f"{name} {words}")
+            sentences[name] = f"{name} {words}"
     return sentences
 
 
+def has_undone(directory: Path) -> bool:
+    """True if a finished run has checkpoints yet that it did not wish to keep, as a kill while they
+    were removed leaves them."""
+    kept = flatten(read_json(directory / "manifest.json").get("config") or {})
+    wish, folder = kept.get("checkpoints.after_finish"), directory / "checkpoints"
+    if wish == "last":
+        return len([*folder.glob("iteration-*.sha256")]) > 1 or any(folder.glob("*.damaged*"))
+    return wish == "none" and folder.exists()
+
+
 def is_complete(directory: Path) -> bool:
-    """True if the directory holds a run that ended by itself, with all that it recorded."""
-    return is_finished(directory) and not losses(directory)
+    """True if the directory holds a run that ended by itself, with all that it recorded, and
+    nothing is left to do in it."""
+    return is_finished(directory) and not losses(directory) and not has_undone(directory)

@@ -114,7 +114,8 @@ def alarm_after(seconds: float | None) -> Iterator[bool]:
     """SIGALRM to this process once, after so many seconds inside; None: never. Yields False where
     it cannot be had: nobody of ours handles it, as in another than the main thread."""
     wanted = seconds is not None
-    armed = seconds is not None and signal.getsignal(signal.SIGALRM) in _ours
+    here = threading.current_thread() is threading.main_thread()
+    armed = here and seconds is not None and signal.getsignal(signal.SIGALRM) in _ours
     if seconds is not None and armed:
         signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST))
     try:

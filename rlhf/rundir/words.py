@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -45,6 +46,12 @@ def tail(text: str, width: int) -> str:
     """The text, or its end after an ellipsis where it is longer than `width`: names of runs differ
     at their ends."""
     return text if len(text) <= width else f"…{text[len(text) - max(width, 1) + 1 :]}"
+
+
+def few(names: Sequence[str], most: int = 6) -> str:
+    """a, b, c; of many the first: a, b, c and 40 more"""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def plural(count: int, word: str) -> str:

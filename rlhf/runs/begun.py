@@ -7,10 +7,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from rlhf.callbacks.checkpoint import checkpoints
 from rlhf.config.naming import other_version, run_hash
 from rlhf.rundir.disk.aside import set_aside
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json, read_yaml
+from rlhf.rundir.records import last_recorded
+from rlhf.rundir.status import is_finished
 from rlhf.runs.summary import run_facts
 from rlhf.stages.context import StageContext
 
@@ -37,7 +40,14 @@ def check_begun(directory: Path, context: StageContext) -> None:
                 f"the data changed since {directory} was made: move it away to start anew, or"
                 " restore the data"
             )
-    elif path.exists() or [*directory.glob("checkpoints/iteration-*.ckpt")]:
+    elif is_finished(directory):
+        _ask_config(directory, now)
+        log.warning(
+            "%s is lost or damaged: config.yaml is this run's. Whether the data is the same, and"
+            " whether its records are whole, is not known any more",
+            path,
+        )
+    elif path.exists() or checkpoints(directory) or last_recorded(directory) >= 0:
         _ask_config(directory, now)
         aside = f", the damaged one set aside as {set_aside(path).name}" if path.exists() else ""
         log.warning(

@@ -4,6 +4,7 @@ refused where they are not."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, choose, records_in, tidy
@@ -29,15 +30,17 @@ def make_whole(directory: Path) -> None:
         RunFailed: they cannot be.
     """
     if losses := records.losses(directory):
-        _put_back(directory)
-        if remaining := records.losses(directory):
+        copy = _copy_of(directory, losses)
+        if remaining := [sentence for name, sentence in losses.items() if name not in copy]:
             raise RunFailed(
                 f"{directory} was finished, but since then its records were damaged:"
                 f" {'; '.join(remaining)}. Nothing was changed. rerun=true makes the same run again"
                 " beside it; without its summary.json the same command makes it again in its place"
             )
+        records.put_back(directory, copy)
         log.warning(
-            "%s: %s; put back from the last checkpoint's copy", directory, "; ".join(losses)
+            "%s: %s; put back from the last checkpoint's copy",
+            *(directory, "; ".join(losses.values())),
         )
     kept = flatten(read_json(directory / "manifest.json").get("config") or {})
     wish = kept.get("checkpoints.after_finish")  # None: of an older version, which kept two
@@ -45,8 +48,10 @@ def make_whole(directory: Path) -> None:
         tidy(directory, str(wish))
 
 
-def _put_back(directory: Path) -> None:
+def _copy_of(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Those of the files that a checkpoint has as they were when the run ended. A kill may have
+    left one of an earlier iteration, when it came while the last one was removed."""
     last = choose(directory).path
     checkpoint = AtomicCheckpointIO().load_checkpoint(last, "cpu") if last else {}
-    if "records" in checkpoint:
-        records.put_back(directory, records_in(checkpoint))
+    copy = records_in(checkpoint) if "records" in checkpoint else {}
+    return {n: copy[n] for n in names if n in copy and records.is_noted(directory, n, copy[n])}

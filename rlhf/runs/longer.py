@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.callbacks.checkpoint import Start, checkpoint_path, choose, digest_path
+from rlhf.callbacks.checkpoint import Start, checkpoint_path, checkpoints, choose, digest_path
 from rlhf.config.naming import HASH_VERSION, deciding_config, slug
 from rlhf.digests import one_spelling
 from rlhf.modules.base import warmup_steps
@@ -18,7 +18,7 @@ from rlhf.rundir import records
 from rlhf.rundir.disk.hashed import hashed
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, write_json, write_text
-from rlhf.rundir.read import read_json
+from rlhf.rundir.read import name_odd, read_json
 from rlhf.stages.context import StageContext
 from rlhf.stages.provenance import legs
 
@@ -46,8 +46,7 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
         parents: the fingerprints of the stages that the run stands on.
     """
     directory, cfg = context.run_directory, context.cfg
-    begun = records.last_recorded(directory) >= 0 or (directory / "checkpoints").exists()
-    if begun or cfg.rerun or not cfg.checkpoints.take_over:
+    if has_begun(directory) or cfg.rerun or not cfg.checkpoints.take_over:
         return
     prints = {"data": context.data.fingerprint, **parents}
     sources = [
@@ -59,13 +58,20 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
         try:
             copy_state(source, directory, every=cfg.evaluation.every)
         except FileNotFoundError:  # somebody is at work there, and has a newer one
-            continue
+            continue  # nothing was written
         log.warning(
             "goes on from iteration %d of %s, the same run but for its length: its numbers are"
             " those of a run from the beginning (which checkpoints.take_over=false makes)",
             *(source.start.iteration, source.directory),
         )
         return
+
+
+def has_begun(directory: Path) -> bool:
+    """Whether the run has a state of its own. Records and legs that a kill left while they were
+    copied are none."""
+    own = any("run" not in leg for leg in legs.read(directory))
+    return bool(checkpoints(directory)) or own and records.last_recorded(directory) >= 0
 
 
 def alike(directory: Path, plain: Mapping[str, Any], prints: Mapping[str, str]) -> Iterator[Path]:
@@ -79,7 +85,11 @@ def alike(directory: Path, plain: Mapping[str, Any], prints: Mapping[str, str]) 
         if not isinstance(config, dict) or manifest.get("fingerprints") != prints:
             continue
         theirs = settings(config)
-        if rest(theirs) == rest(mine) and theirs[LENGTH] != mine[LENGTH]:
+        if rest(theirs) != rest(mine):
+            continue
+        if not all(isinstance(theirs.get(key), (int, float)) for key in RELATIVE[:2]):
+            name_odd(path, f"its config has no {' or no '.join(RELATIVE[:2])}: left alone")
+        elif theirs[LENGTH] != mine[LENGTH]:
             yield path.parent
 
 
@@ -107,7 +117,7 @@ def source_of(other: Path, plain: Mapping[str, Any]) -> Source | None:
         reasons.append(str(error))
     if any(reasons):
         log.warning(
-            "begins anew: %s, the same run but for its length, is not gone on with: %s",
+            "%s, the same run but for its length, is not gone on with: %s",
             *(other, "; ".join(filter(None, reasons))),
         )
         return None
@@ -147,17 +157,23 @@ def warm(flat: Flat) -> int:
 
 def copy_state(source: Source, directory: Path, *, every: int) -> None:
     """Records and legs first: the checkpoint makes them count. `every`: the iterations from one
-    evaluation to the next."""
+    evaluation to the next.
+
+    Raises:
+        FileNotFoundError: the checkpoint was removed; nothing is written.
+    """
     path, iteration = source.start.path, source.start.iteration
     assert path is not None
-    for name in records.FILES:
-        if (source.directory / name).exists():
-            shutil.copyfile(source.directory / name, directory / name)
-    records.cut_back(directory, iteration, evaluated=iteration % every == 0)
-    before = [{"run": source.directory.name, **leg} for leg in legs.read(source.directory)]
-    reached = [leg for leg in before if leg["from_iteration"] < iteration]
-    write_json(directory / legs.FILE, {"legs": reached})
-    target = checkpoint_path(directory, iteration)
-    with hashed(target, digest_path(target)) as copy, path.open("rb") as original:
-        shutil.copyfileobj(original, copy)  # type: ignore[misc]
-    write_text(digest_path(target), digest_path(path).read_text())
+    digest = digest_path(path).read_text()
+    with path.open("rb") as original:
+        for name in records.FILES:
+            if (source.directory / name).exists():
+                shutil.copyfile(source.directory / name, directory / name)
+        records.cut_back(directory, iteration, evaluated=iteration % every == 0)
+        before = [{"run": source.directory.name, **leg} for leg in legs.read(source.directory)]
+        reached = [leg for leg in before if leg["from_iteration"] < iteration]
+        write_json(directory / legs.FILE, {"legs": reached})
+        target = checkpoint_path(directory, iteration)
+        with hashed(target, digest_path(target)) as copy:
+            shutil.copyfileobj(original, copy)  # type: ignore[misc]
+    write_text(digest_path(target), digest)

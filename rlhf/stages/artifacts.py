@@ -71,7 +71,9 @@ class ArtifactStore:
                 work.mkdir(exist_ok=True)
             for folder in (work, work / "checkpoints"):
                 clear_strays(folder, alone=True)
-            _publish(make(work), work, path)
+            if not is_sealed(work):
+                _seal(make(work), work)
+            _publish(work, path)
         return path
 
     def put(
@@ -98,9 +100,19 @@ def _set_aside(path: Path) -> None:
         )
 
 
-def _publish(manifest: dict[str, Any], work: Path, path: Path) -> None:
-    shutil.rmtree(work / "checkpoints", ignore_errors=True)
+def is_sealed(work: Path) -> bool:
+    """Whether all was made, and a kill came before it was published."""
+    return (work / "manifest.json").exists() and not whole.damage(work)
+
+
+def _seal(manifest: dict[str, Any], work: Path) -> None:
+    """The manifest comes last. Only then may the checkpoints go: without both, a kill would have
+    all made again."""
     write_json(work / "manifest.json", whole.sealed(manifest, work))
+
+
+def _publish(work: Path, path: Path) -> None:
+    shutil.rmtree(work / "checkpoints", ignore_errors=True)
     for file in filter(Path.is_file, work.rglob("*")):
         with file.open("rb") as handle:
             os.fsync(handle.fileno())

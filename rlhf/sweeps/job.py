@@ -22,7 +22,7 @@ from rlhf.rundir.signals import STOPPING
 State = status.State | Literal["finished before"]  # under an earlier command
 GOOD = ("finished", "finished before")
 BAD = ("failed", "time limit", "stopped")
-STOP_CODES = (130, 143, *(-getattr(signal, name, 0) for name in STOPPING))
+STOP_CODES = (130, 143, *(-getattr(signal, name) for name in STOPPING if hasattr(signal, name)))
 
 
 @dataclass(frozen=True, kw_only=True)

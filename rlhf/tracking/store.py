@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import FileLock
 
+from rlhf.rundir.disk.aside import clear_strays
 from rlhf.rundir.secrets.environment import VARIABLE
 from rlhf.rundir.secrets.redact import HIDDEN, looked_up, redact_text
 from rlhf.tracking.database import StoreError, column, engine_uri, examine, make_ready
@@ -209,12 +210,16 @@ def prepare_store(uri: str, experiment: str) -> str:
 
 @contextmanager
 def making(path: Path) -> Iterator[None]:
-    """Around what one process at a time does to a sqlite store, which is made or mended first."""
+    """Around what one process at a time does to a sqlite store, which is made or mended first. What
+    a killed process left half-written beside it is cleared."""
     quiet()
     import mlflow  # before the lock: whoever holds that does nothing but write  # noqa: F401
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", poll_interval=0.2):
+        strays = (path.parent / "mlartifacts").rglob(".*.tmp")
+        for folder in {path.parent, *(stray.parent for stray in strays)}:
+            clear_strays(folder)
         make_ready(path)
         yield
 

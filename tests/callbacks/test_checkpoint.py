@@ -14,6 +14,7 @@ from rlhf.callbacks.checkpoint import (
     KEPT,
     AtomicCheckpointIO,
     checkpoint_path,
+    checkpoints,
     choose,
     digest_path,
     is_whole,
@@ -277,3 +278,51 @@ def test_odd_digests_are_no_digests(tmp_path):
     path.with_suffix(".sha256").unlink()
     path.with_suffix(".sha256").mkdir()
     assert not is_whole(path)
+
+
+def test_files_with_names_of_somebodys_own_are_left_alone(tmp_path):
+    """They are no checkpoints to go on from, to count or to remove; a million comes after all that
+    have six digits."""
+    paths = [checkpoint_path(tmp_path, i) for i in (5, 999_999, 1_000_000)]
+    for path in paths:
+        AtomicCheckpointIO().save_checkpoint({}, path)
+    own = [paths[0].with_name(f"iteration-{name}") for name in ("best.ckpt", "000005_x.ckpt")]
+    own += [paths[0].with_name("iteration-best.sha256")]
+    for path in own:
+        path.write_bytes(b"mine")
+    assert checkpoints(tmp_path) == paths[::-1]
+    prune(tmp_path, keep=2)
+    assert checkpoints(tmp_path) == paths[:0:-1] and all(path.exists() for path in own)
+
+
+@pytest.mark.parametrize(
+    "content", [{"records": [1]}, {"records": {"metrics.jsonl": torch.zeros(3, dtype=torch.uint8)}}]
+)
+def test_an_odd_copy_of_the_records_is_a_reason(tmp_path, content):
+    path = checkpoint_path(tmp_path, 1)
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    assert choose(tmp_path).refused == {path: "its copy of the records is none"}
+
+
+def test_a_tensor_is_no_checkpoint(tmp_path):
+    path = tmp_path / "x.ckpt"
+    torch.save(torch.zeros(2), path)
+    with pytest.raises(RunFailed, match=r"x.ckpt is no checkpoint: it holds a Tensor\. Delete it"):
+        AtomicCheckpointIO().load_checkpoint(path)
+
+
+def test_one_that_goes_while_it_is_looked_at_is_passed_over(tmp_path, monkeypatch):
+    """A run that is at work removes its older ones, while a longer run looks for a start."""
+    from rlhf.callbacks import checkpoint
+
+    paths = [checkpoint_path(tmp_path, i) for i in (1, 2)]
+    for path in paths:
+        AtomicCheckpointIO().save_checkpoint({"records": {}}, path)
+    digest = checkpoint.file_digest
+
+    def gone(path):
+        paths[1].unlink(missing_ok=True)
+        return digest(path)
+
+    monkeypatch.setattr(checkpoint, "file_digest", gone)
+    assert checkpoint.why_not(paths[1]) == "it cannot be read (No such file or directory)"

@@ -103,3 +103,22 @@ def test_a_problem_too_large_is_told_before_training(tmp_path):
             directory=tmp_path / "run",
         )
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_kill_after_the_last_checkpoint_does_not_cost_the_file(done, tmp_path):
+    """Nothing is left to train then, and the callbacks end all the same."""
+    import shutil
+
+    from rlhf.config.compose import compose, validate
+    from rlhf.runs.run import run
+
+    store, directory = done[0].parent / "artifacts", tmp_path / "run"
+    keep = "checkpoints.after_finish=last"
+    cfg = validate(compose([*SMALL, f"paths.artifacts={store}", keep]))
+    run(cfg, directory=directory)
+    for name in ("oracle.json", "summary.json"):
+        (directory / name).unlink()
+    shutil.rmtree(directory / "policy")
+    run(cfg, directory=directory)
+    assert (directory / "oracle.json").read_bytes() == (done[0] / "oracle.json").read_bytes()
+    assert len(read_jsonl(directory / "metrics.jsonl")) == 5

@@ -290,6 +290,8 @@ def test_one_run_then_finished_then_another(tmp_path):
     assert again.returncode == 0
     assert "finished before; rerun=true starts another" in again.stderr
     assert summary.stat().st_mtime_ns == before
+    other = rlhf(*TINY, "kl.coef=0.2", f"paths.run_dir={directory}", cwd=tmp_path)
+    assert other.returncode == 1 and "belongs to another config" in other.stderr
     rerun = rlhf(*TINY, "kl.coef=0.1", "rerun=true", cwd=tmp_path)
     assert rerun.returncode == 0, rerun.stderr
     other = directory.with_name(f"{directory.name}-rerun1")

@@ -33,7 +33,7 @@ def content(directory):
 
 
 def test_rows_after_the_copy_are_dropped_and_no_loss(run):
-    kept, before = records.unpacked(records.packed(run)), content(run)
+    kept, before = records.unpacked(records.packed(records.contents(run))), content(run)
     for name in records.FILES:
         append_jsonl(run / name, [{"iteration": 5}])
     with (run / "metrics.jsonl").open("a") as file:
@@ -45,7 +45,11 @@ def test_rows_after_the_copy_are_dropped_and_no_loss(run):
 @pytest.mark.parametrize("name", records.FILES)
 @pytest.mark.parametrize("damage", ["empty", "gone", "row", "changed", "garbage"])
 def test_whatever_a_file_lost_is_put_back_and_said(run, name, damage):
-    kept, before, path = records.unpacked(records.packed(run)), content(run), run / name
+    kept, before, path = (
+        records.unpacked(records.packed(records.contents(run))),
+        content(run),
+        run / name,
+    )
     lines = path.read_bytes().splitlines(keepends=True)
     if damage == "gone":
         path.unlink()
@@ -86,9 +90,12 @@ def test_missing_rows(run):
     (run / "metrics.jsonl").unlink()
     append_jsonl(run / "metrics.jsonl", [{"iteration": i} for i in (0, 2, 2, 4)])
     files = records.contents(run)
-    assert records.missing_rows(files, 4) == "metrics.jsonl lacks iteration 1, 2, 3"
+    assert records.missing_rows(files, 4) == (
+        "metrics.jsonl lacks iteration 1, 3; metrics.jsonl repeats iteration 2"
+    )
     assert records.missing_rows(files, 5) == (
-        "metrics.jsonl lacks iteration 1, 2, 3, 5; timings.jsonl lacks iteration 5"
+        "metrics.jsonl lacks iteration 1, 3, 5; metrics.jsonl repeats iteration 2;"
+        " timings.jsonl lacks iteration 5"
     )
     assert records.last_recorded(run) == 4 and records.last_recorded(run / "none") == -1
 
@@ -110,12 +117,12 @@ def test_a_finished_run_is_complete_while_its_records_are_what_was_written(run):
     write_json(run / "manifest.json", {"records": records.digests(run)})
     assert not records.is_complete(run)
     write_json(run / "summary.json", {"status": "finished"})
-    assert records.losses(run) == [] and records.is_complete(run)
+    assert not records.losses(run) and records.is_complete(run)
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines[:2]))
     (run / "samples.jsonl").unlink()
     write_json(run / "oracle.json", {"beta": 2})
-    assert records.losses(run) == [
+    assert [*records.losses(run).values()] == [
         "metrics.jsonl has 2 of 5 lines",
         "samples.jsonl is gone",
         "oracle.json is not what was written",
@@ -126,9 +133,47 @@ def test_a_finished_run_is_complete_while_its_records_are_what_was_written(run):
 @pytest.mark.parametrize("noted", [{}, {"records": None}, {"records": []}])
 def test_a_run_of_an_older_version_noted_no_digests(run, noted):
     write_json(run / "manifest.json", noted)
-    assert records.losses(run) == []
+    assert records.losses(run) == {}
 
 
 def test_an_odd_manifest_is_no_traceback(run):
     write_json(run / "manifest.json", {"records": {"metrics.jsonl": 5, "none.jsonl": "x"}})
-    assert records.losses(run) == ["metrics.jsonl is not what was written", "none.jsonl is gone"]
+    assert [*records.losses(run).values()] == [
+        "metrics.jsonl is not what was written",
+        "none.jsonl is gone",
+    ]
+
+
+def test_what_a_kill_left_to_do_at_the_end_makes_a_run_incomplete(run):
+    """The checkpoints that it did not wish to keep: none at all, or all but the last."""
+    write_json(run / "summary.json", {"status": "finished"})
+    folder = run / "checkpoints"
+    folder.mkdir()
+    for wish, complete in (("none", False), ("last", True), (None, True)):
+        config = {"checkpoints": {"after_finish": wish}} if wish else {}
+        write_json(run / "manifest.json", {"config": config})
+        assert records.is_complete(run) == complete
+    write_json(run / "manifest.json", {"config": {"checkpoints": {"after_finish": "last"}}})
+    (folder / "iteration-000004.sha256").touch()
+    assert records.is_complete(run)
+    (folder / "iteration-000003.sha256").touch()
+    assert not records.is_complete(run)
+
+
+def test_lines_that_are_no_rows_are_named_where_they_are_dropped(run, caplog):
+    path = run / "samples.jsonl"
+    with path.open("ab") as file:
+        file.write(b'\xff\n{"response": "x"}\n' + b"[" * 20000 + b'\n{"iteration": 4, "resp')
+    records.cut_back(run, 4)
+    (message,) = caplog.messages
+    assert message == f"{path}: lines 7, 8, 9: no row of an iteration; left out"
+    assert iterations(path) == [0, 0, 2, 2, 4, 4]
+
+
+def test_of_many_missing_rows_the_first_are_named(run):
+    files = {"metrics.jsonl": b"", "timings.jsonl": b'{"iteration": 0}\n' * 2}
+    assert records.missing_rows(files, 7) == (
+        "metrics.jsonl lacks iteration 0, 1, 2, 3, 4, 5 and 2 more;"
+        " timings.jsonl lacks iteration 1, 2, 3, 4, 5, 6 and 1 more;"
+        " timings.jsonl repeats iteration 0"
+    )

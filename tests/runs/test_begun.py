@@ -46,3 +46,21 @@ def test_the_config_of_another_run_is_refused(begun, run_in):
     (begun / "manifest.json").write_text("")
     with pytest.raises(RunFailed, match="belongs to another config"):
         run_in(begun, *CUT, "kl.coef=0.3")
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_finished_run_without_its_manifest_is_asked_for_its_config(
+    run_in, tmp_path, caplog, content
+):
+    """Each time: nothing is written."""
+    directory = tmp_path / "run"
+    summary, path = run_in(directory, *CUT), directory / "manifest.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    for _ in range(2):
+        caplog.clear()
+        assert run_in(directory, *CUT) == summary
+        assert f"{path} is lost or damaged: config.yaml is this run's" in caplog.messages[-1]
+        with pytest.raises(RunFailed, match="belongs to another config"):
+            run_in(directory, *CUT, "kl.coef=0.3")
+    assert path.exists() == (content is not None)
+    assert not (directory / "manifest.json.damaged").exists()

@@ -96,7 +96,7 @@ def test_where_the_numbers_would_be_others_it_begins_anew_and_says_why(at, caplo
     short, _ = at("one", "ppo.iterations=2")
     long, _ = at("one", "ppo.iterations=4")
     assert began(long) == 0
-    (message,) = [m for m in caplog.messages if m.startswith("begins anew")]
+    (message,) = [m for m in caplog.messages if "is not gone on with" in m]
     assert str(short) in message and "ppo.lr_warmup=0.125 is as long a warm-up" in message
     assert "it has no checkpoint before iteration 4 (checkpoints.after_finish=last keeps" in message
 
@@ -154,3 +154,44 @@ def test_other_data_or_stages_are_another_run(at):
     assert list(longer.alike(beside, made["config"], prints)) == []  # of the same length
     write_json(short / "manifest.json", {**made, "hash_version": 1})
     assert list(longer.alike(beside, plain, prints)) == []
+
+
+def test_a_neighbour_that_is_odd_stops_nobody(at, caplog):
+    short, _ = at("one", STEADY, KEEP, "ppo.iterations=2")
+    made = read_json(short / "manifest.json")
+    config, odd = made["config"], short.with_name(f"{short.name[:-8]}00000000")
+    odd.mkdir()
+    for ppo in ({**config["ppo"], "iterations": "x"}, {**config["ppo"], "lr_warmup": None}, {}, 5):
+        write_json(odd / "manifest.json", {**made, "config": {**config, "ppo": ppo}})
+        prints, plain = made["fingerprints"], {**config, "ppo": {**config["ppo"], "iterations": 3}}
+        assert list(longer.alike(short.with_name("new"), plain, prints)) == [short]
+    assert any("has no ppo.iterations or no ppo.lr_warmup" in m for m in caplog.messages)
+
+
+def test_a_kill_while_a_state_was_copied_is_made_up_for(at, monkeypatch, caplog):
+    """Records and legs are there, the checkpoint is not."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    short, _ = at("one", STEADY, KEEP, "ppo.iterations=2")
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(longer.shutil, "copyfileobj", kill)
+        at("one", STEADY, "ppo.iterations=3")
+    caplog.clear()
+    long, _ = at("one", STEADY, "ppo.iterations=3")
+    assert began(long) == 2 and len(read_json(long / "manifest.json")["legs"]) == 2
+    assert not any("begins again" in m for m in caplog.messages)
+
+
+def test_a_checkpoint_that_was_removed_meanwhile_leaves_nothing(at, tmp_path):
+    short, _ = at("one", STEADY, KEEP, "ppo.iterations=2")
+    source = longer.Source(directory=short, start=longer.choose(short))
+    source.start.path.unlink()
+    (tmp_path / "new").mkdir()
+    with pytest.raises(FileNotFoundError):
+        longer.copy_state(source, tmp_path / "new", every=2)
+    assert not [*(tmp_path / "new").iterdir()]

@@ -11,7 +11,7 @@ from rlhf.callbacks.checkpoint import checkpoint_path
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import FILES
+from rlhf.rundir.records import FILES, is_complete
 from rlhf.stages.provenance import manifest
 from rlhf.stages.provenance.legs import FILE as LEGS
 from rlhf.stages.provenance.whole import sealed
@@ -90,8 +90,9 @@ def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
     assert len(read_jsonl(directory / name)) == lines
 
 
-def test_rows_that_are_lost_while_it_trains_are_made_again(run_in, tmp_path, caplog, monkeypatch):
-    """Somebody empties the file at iteration 2: the later checkpoints have no whole copy."""
+@pytest.mark.parametrize("name", SAME)
+def test_rows_that_are_lost_while_it_trains_come_back(run_in, tmp_path, caplog, monkeypatch, name):
+    """Somebody empties the file at iteration 2, which is not saved then."""
     from rlhf.callbacks import recorder
 
     directory, write = tmp_path / "run", recorder.write_status
@@ -99,17 +100,18 @@ def test_rows_that_are_lost_while_it_trains_are_made_again(run_in, tmp_path, cap
     def empty(where, **status):
         write(where, **status)
         if (status.get("stage"), status.get("iteration")) == ("ppo", 2):
-            (directory / "metrics.jsonl").write_bytes(b"")
+            (directory / name).write_bytes(b"")
 
     run_in(tmp_path / "whole")
     with monkeypatch.context() as somebody:
         somebody.setattr(recorder, "write_status", empty)
-        with pytest.raises(RunFailed, match=r"metrics.jsonl lacks iteration 0, 1, 2\. The same"):
+        with pytest.raises(RunFailed, match=f"{name} lost or changed rows while it trained"):
             run_in(directory)
     assert not (directory / "summary.json").exists()
     assert run_in(directory)["status"] == "finished"
     assert contents(directory) == contents(tmp_path / "whole")
-    assert any("its copy of the records metrics.jsonl lacks" in m for m in caplog.messages)
+    assert any(f"{name} had lost or changed rows up to iteration 1" in m for m in caplog.messages)
+    assert read_json(directory / "manifest.json")["legs"][-1]["from_iteration"] == 1
 
 
 def test_a_finished_run_that_kept_its_checkpoint_gets_its_records_back(run_in, tmp_path, caplog):
@@ -189,3 +191,38 @@ def test_a_checkpoint_of_the_first_format_is_gone_on_from(run_in, stop_at, tmp_p
     made = [read_jsonl(place / "metrics.jsonl") for place in (FIRST, directory)]
     assert made[1][:3] == made[0] and [row["iteration"] for row in made[1]] == [0, 1, 2, 3, 4]
     assert read_json(directory / "manifest.json")["legs"][-1]["from_iteration"] == 2
+
+
+@pytest.mark.parametrize("left", [(4,), (3,), ()])
+def test_records_come_back_from_the_last_iteration_alone(run_in, tmp_path, monkeypatch, left):
+    """Killed after the summary, while the checkpoints were removed, and a file emptied since: an
+    older checkpoint's copy is another file, and nothing is written."""
+
+    class Killed(BaseException):
+        pass
+
+    directory, rmtree = tmp_path / "run", shutil.rmtree
+
+    def kill(path, **kwargs):
+        if path == directory / "checkpoints":
+            raise Killed
+        rmtree(path, **kwargs)
+
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(shutil, "rmtree", kill)
+        run_in(directory)
+    assert not is_complete(directory)  # so that a sweep's next command comes to it
+    for path in (directory / "checkpoints").iterdir():
+        if not any(path.stem == f"iteration-{i:06d}" for i in left):
+            path.unlink()
+    before = contents(directory)
+    (directory / "by_prompt.jsonl").write_bytes(b"")
+    if left == (4,):
+        run_in(directory)
+    else:
+        with pytest.raises(RunFailed, match=r"has 0 of \d+ lines\. Nothing was changed\."):
+            run_in(directory)
+        assert contents(directory) == {**before, "by_prompt.jsonl": b""}
+        (directory / "by_prompt.jsonl").write_bytes(before["by_prompt.jsonl"])
+        run_in(directory)
+    assert contents(directory) == before and not (directory / "checkpoints").exists()

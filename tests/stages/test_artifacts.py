@@ -1,11 +1,14 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 
 import pytest
 
+from rlhf.rundir.files import write_json
 from rlhf.stages.artifacts import ArtifactStore, manifest_of
+from rlhf.stages.provenance import whole
 
 
 def make(work):
@@ -95,3 +98,37 @@ def test_files_of_another_folder_become_an_artifact(tmp_path, monkeypatch, can_l
     (policy / "tokenizer.json").write_text("another")
     assert (path / "tokenizer.json").read_text() == "policy"
     assert store.put("ppo", "abc", tmp_path / "nowhere", dict) == path
+
+
+def test_a_kill_while_it_was_published_costs_nothing(tmp_path, monkeypatch):
+    """Its checkpoints are gone, but all is made: it is not made again."""
+
+    class Killed(BaseException):
+        pass
+
+    rmtree = shutil.rmtree
+
+    def kill_after(path, **kwargs):
+        rmtree(path, **kwargs)
+        raise Killed
+
+    def make_with_checkpoint(work):
+        (work / "checkpoints").mkdir()
+        (work / "checkpoints" / "iteration-000001.ckpt").write_text("c")
+        return make(work)
+
+    store, work = ArtifactStore(tmp_path), tmp_path / "sft" / "abc.work"
+    with monkeypatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(shutil, "rmtree", kill_after)
+        store.get("sft", "abc", make_with_checkpoint)
+    assert (work / "weights").exists() and not (tmp_path / "sft" / "abc").exists()
+    path = store.get("sft", "abc", lambda work: 1 / 0)
+    assert store.find("sft", "abc") == path and not (path / "checkpoints").exists()
+
+
+def test_what_is_damaged_before_it_is_published_is_made_again(tmp_path):
+    store, work = ArtifactStore(tmp_path), tmp_path / "sft" / "abc.work"
+    work.mkdir(parents=True)
+    write_json(work / "manifest.json", whole.sealed(make(work), work))
+    (work / "weights").write_text("x")
+    assert (store.get("sft", "abc", make) / "weights").read_text() == "w"

@@ -1,3 +1,4 @@
+import socket
 import subprocess
 import sys
 import time
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.tracking.database import schema
-from rlhf.tracking.store import StoreError, absolute_uri, database, prepare_store
+from rlhf.tracking.store import StoreError, absolute_uri, database, making, prepare_store
 from rlhf.tracking.summary import LONGEST_NOTE, linked, log_sweep_summary, note
 
 
@@ -21,6 +22,21 @@ def test_relative_paths_become_absolute(tmp_path, monkeypatch):
     assert absolute_uri("postgresql+psycopg2://u@h/db") == "postgresql+psycopg2://u@h/db"
     assert database("sqlite:///m.db?x=1") == tmp_path / "m.db"
     assert database("http://host") is None
+
+
+def test_what_a_killed_writer_left_half_written_beside_a_store_is_cleared(tmp_path):
+    """A process has one number only while it lives; that of another machine is not known."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    folders = (tmp_path, tmp_path / "mlartifacts" / "s" / "1" / "artifacts")
+    folders[1].mkdir(parents=True)
+    strays = [folder / f".x.{gone.pid}@{socket.gethostname()}.tmp" for folder in folders]
+    others = [folder / f".x.{gone.pid}@elsewhere.tmp" for folder in folders]
+    for path in (*strays, *others):
+        path.touch()
+    with making(tmp_path / "mlflow.db"):
+        assert not any(path.exists() for path in strays)
+    assert all(path.exists() for path in others)
 
 
 def test_a_ready_store_is_recognised_at_once(store, client):

@@ -20,7 +20,11 @@ NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)(?:@(?P<host>.+))?\.tmp")
 
 def aside_of(path: Path) -> Path:
     """The half-written file's place: in the same directory, named after its writer."""
-    return path.with_name(f".{path.name}.{os.getpid()}@{socket.gethostname()}.tmp")
+    return path.with_name(f".{path.name}{_own_end()}")
+
+
+def _own_end() -> str:
+    return f".{os.getpid()}@{socket.gethostname()}.tmp"
 
 
 @contextmanager
@@ -51,7 +55,9 @@ def clear_strays(folder: Path, *, alone: bool = False) -> list[Path]:
     with suppress(OSError):
         for path in sorted(folder.glob(".*.tmp")):
             match = NAME.fullmatch(path.name)
-            if match and (alone and int(match["pid"]) != os.getpid() or _is_orphan(path, match)):
+            # in containers most processes have the number 1, each on a host of its own
+            others = alone and not path.name.endswith(_own_end())
+            if match and (others or _is_orphan(path, match)):
                 path.unlink(missing_ok=True)
                 cleared.append(path)
     return cleared

@@ -115,7 +115,15 @@ def gpu_fault() -> str | None:
 def model_fault(path: str, revision: str | None) -> str | None:
     """Why a model cannot be had: `path` is neither a folder with a model nor in the cache, and
     cannot be fetched. Online a right name is left to the hub."""
-    start, folder = f"model.path={path}:", Path(path)
+    start = f"model.path={path}:"
+    try:
+        return _model_fault(start, path, revision)
+    except OSError as error:  # a folder that may not be looked into, a name that none may have
+        return f"{start} {error.strerror}"
+
+
+def _model_fault(start: str, path: str, revision: str | None) -> str | None:
+    folder = Path(path)
     if folder.is_dir():
         if (folder / "config.json").is_file():
             return None

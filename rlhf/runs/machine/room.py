@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,4 +96,8 @@ def _disk(folder: Path, known: Iterable[Path]) -> Path:
 def _held(home: Path, stage: str) -> int:
     """The bytes of the checkpoints that a run that was cut has already."""
     pattern = "checkpoints/*" if STAGES[stage].is_run else f"{stage}/*.work/checkpoints/*"
-    return sum(path.stat().st_size for path in home.glob(pattern))
+    size = 0
+    for path in home.glob(pattern):
+        with suppress(FileNotFoundError):  # a run that is at work removes its older ones
+            size += path.stat().st_size
+    return size

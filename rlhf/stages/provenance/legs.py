@@ -129,7 +129,10 @@ def differences(legs: Sequence[Leg]) -> list[str]:
     facts = [_facts(leg) for leg in counting(legs)]
     names = dict.fromkeys(name for each in facts for name in each)
     values = {n: list(dict.fromkeys(each[n] for each in facts if n in each)) for n in names}
-    return [f"{name} ({', then '.join(seen)})" for name, seen in values.items() if len(seen) > 1]
+    differing = [f"{n} ({', then '.join(seen)})" for n, seen in values.items() if len(seen) > 1]
+    if first := next((leg["from_iteration"] for leg in counting(legs)), 0):
+        differing.append(f"code or machine, perhaps: nothing tells what made the first {first}")
+    return differing
 
 
 def _facts(leg: Leg) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlhf.digests import digest, file_digest
 from rlhf.rundir.files import plain_number
-from rlhf.rundir.read import name_odd, read_object
+from rlhf.rundir.read import name_odd, read_json, read_object
 
 FILES, SELF = "files", "manifest_sha256"  # keys of a manifest
 LATER = ("manifest.json", "status.json", "tracking.json")  # written after the files are listed
@@ -67,8 +67,9 @@ def _look(folder: Path) -> Iterator[str]:
         return
     if manifest.get(SELF) != _own_digest(manifest):
         yield "manifest.json is not what was written"
-    listed = manifest.get(FILES) or {}
-    for name, then in listed.items() if isinstance(listed, dict) else ():
+    # as far as it is a listing
+    listed = read_json(folder / "manifest.json").get(FILES) or {}
+    for name, then in listed.items():
         path = folder / name
         if not path.is_file():
             yield f"{name} is gone"
@@ -83,10 +84,14 @@ def _look(folder: Path) -> Iterator[str]:
 
 
 def _published(folder: Path) -> list[Path]:
+    """Its files, without the checkpoints of one that is in the making."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in LATER and not path.name.startswith(".")
+        if path.is_file()
+        and path.name not in LATER
+        and not path.name.startswith(".")
+        and path.relative_to(folder).parts[0] != "checkpoints"
     )
 
 

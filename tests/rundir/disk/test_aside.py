@@ -48,6 +48,7 @@ def test_half_written_files_of_the_living_and_of_other_machines_stay(tmp_path):
         f".a.json.{DEAD}@{host}": False,
         f".a.json.{DEAD}.tmp": False,  # of a version that wrote no host
         f".a.json.{DEAD}@elsewhere.tmp": True,
+        f".a.json.{os.getpid()}@elsewhere.tmp": True,  # a container's number, and ours
         f".a.json.{os.getppid()}.tmp": True,
         ".lock": True,
         ".notes.tmp": True,

@@ -73,6 +73,10 @@ def test_what_only_a_shell_reads(here, monkeypatch):
     )
 
 
+def test_a_name_that_no_model_can_have(here):
+    assert model_fault("x" * 5000, None) == f"model.path={'x' * 5000}: File name too long"
+
+
 def test_a_gpu_that_is_not_there(here, monkeypatch):
     machine.gpu_fault.cache_clear()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -7,6 +7,7 @@ from rlhf.config.validate import ConfigError
 from rlhf.models.load import TinyModel, parameter_count
 from rlhf.rundir.disk.space import DiskError
 from rlhf.rundir.status import read_status
+from rlhf.runs.machine import room
 from rlhf.runs.machine.faults import machine_faults
 from tests.conftest import SMALL
 
@@ -45,3 +46,12 @@ def test_parameters_are_counted_without_the_model(tokenizer):
     piece = TinyModel(architecture="llama", hidden_size=16, layers=2, heads=2, seed=0)
     model = piece.causal_lm(tokenizer)
     assert parameter_count(piece.config(tokenizer)) == model.num_parameters()
+
+
+def test_a_checkpoint_that_is_removed_while_it_is_counted_counts_nothing(tmp_path):
+    """As another run at work does with its older ones: the name is there, the file is not."""
+    folder = tmp_path / "sft" / "abc.work" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "iteration-000002.ckpt").write_bytes(b"12345")
+    (folder / "iteration-000001.ckpt").symlink_to(folder / "gone")
+    assert room._held(tmp_path, "sft") == 5

@@ -133,3 +133,13 @@ def test_odd_legs_are_left_out(tmp_path):
     assert legs.read(tmp_path) == odd[3:] and legs.differences([leg(0), odd[3]]) == []
     write_json(tmp_path / legs.FILE, {"legs": 5})
     assert legs.read(tmp_path) == []
+
+
+def test_a_training_whose_beginning_is_lost_is_no_exact_one():
+    """Nothing says under which code iterations 1 to 3 were made."""
+    made = legs.provenance([leg(3)])
+    assert made["exact_resume"] is False
+    assert made["resumed_under_another"] == [
+        "code or machine, perhaps: nothing tells what made the first 3"
+    ]
+    assert legs.provenance([leg(3), leg(0)])["exact_resume"] is True

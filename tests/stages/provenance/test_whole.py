@@ -71,3 +71,15 @@ def test_an_artifact_of_an_older_version_is_taken_with_a_note(tmp_path, caplog):
         for _ in range(2):
             assert ArtifactStore(tmp_path).find("sft", "abc") == path
     assert caplog.text.count("lists no digests") == 1
+
+
+@pytest.mark.parametrize("files", [5, [1], {"model.safetensors": 5, "config.json": {"bytes": 2}}])
+def test_an_odd_listing_is_damage_and_no_traceback(tmp_path, files):
+    path = published(tmp_path)
+    odd = read_object(path / "manifest.json") | {"files": files}
+    write_json(path / "manifest.json", odd)
+    assert damage(path) == [
+        "manifest.json is not what was written",
+        "config.json was added later",
+        "model.safetensors was added later",
+    ]
