@@ -31,7 +31,8 @@ def harm(path, content):
 def made(tmp_path_factory):
     """A run of two iterations and its stages, cut before its summary."""
     home = tmp_path_factory.mktemp("made")
-    small = [*SMALL, "ppo.iterations=2", "evaluation.every=1"]
+    keep = "checkpoints.after_finish=last"
+    small = [*SMALL, "ppo.iterations=2", "evaluation.every=1", keep]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         cfg = validate(compose(small))
