@@ -68,7 +68,8 @@ class AtomicCheckpointIO(CheckpointIO):
         infinite."""
         if bad := nonfinite_in(checkpoint):
             raise NonFinite(f"{path} is not written: NaN or infinite are {in_words(bad)}")
-        with hashed(Path(path), digest_path(Path(path))) as file:
+        size = sum(tensor.nbytes for _, tensor in tensors_of(checkpoint))
+        with hashed(Path(path), digest_path(Path(path)), size) as file:
             torch.save({**checkpoint, "format": FORMAT}, cast("BinaryIO", file))
 
     def load_checkpoint(

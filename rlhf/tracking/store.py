@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from filelock import FileLock
 
 from rlhf.rundir.disk.aside import clear_strays
+from rlhf.rundir.disk.space import refused
 from rlhf.rundir.secrets.environment import VARIABLE
 from rlhf.rundir.secrets.redact import HIDDEN, looked_up, redact_text
 from rlhf.tracking.database import StoreError, column, engine_uri, examine, make_ready
@@ -152,19 +153,15 @@ def mlflow_uri(uri: str) -> str:
 
 
 def refusal(uri: str, experiment: str) -> str | None:
-    """Why runs cannot be written to this store, and what to do. Imports no MLflow, alters nothing,
-    asks no server.
-
-    None where nothing is known against it.
-    """
+    """Why runs cannot be written to this store, and what to do; None where nothing is known against
+    it. Imports no MLflow, alters nothing, asks no server."""
     path = database(uri)
     if path is None:
         return None
-    near = next(place for place in (path, *path.parents) if place.exists())
-    if near != path and not near.is_dir():
-        return f"{path}: {near} is no directory"
-    if not os.access(near, os.R_OK | os.W_OK):
-        return f"{path}: no permission to write to {near}"
+    if reason := refused(path.parent):
+        return f"{path}: {reason}"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return f"{path}: this user may not write to it"
     query = "select experiment_id from experiments where name = ? and lifecycle_stage = 'deleted'"
     try:
         if examine(path) != "none" and (deleted := column(path, query, experiment)):

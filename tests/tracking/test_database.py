@@ -284,7 +284,7 @@ def test_what_is_no_store_is_refused_and_left_as_it_is(tmp_path, make):
 def test_a_directory_and_a_file_as_a_folder_are_refused(tmp_path):
     (tmp_path / "file").touch()
     assert "is a directory" in refusal(f"sqlite:///{tmp_path}", "unit")
-    assert "file is no directory" in refusal(f"sqlite:///{tmp_path}/file/mlflow.db", "unit")
+    assert "file is not a folder" in refusal(f"sqlite:///{tmp_path}/file/mlflow.db", "unit")
     assert refusal(f"sqlite:///{tmp_path}/deep/er/mlflow.db", "unit") is None
     assert refusal("http://host", "unit") is None
 
@@ -294,7 +294,7 @@ def test_a_store_that_may_not_be_written_is_refused(tmp_path):
     path = tmp_path / "mlflow.db"
     path.touch()
     path.chmod(0o400)
-    assert "no permission to write" in refusal(f"sqlite:///{path}", "unit")
+    assert "this user may not write to it" in refusal(f"sqlite:///{path}", "unit")
 
 
 ODD = ["a%20b?c=d", *(pytest.param(name, marks=pytest.mark.slow) for name in ("a#b", "a b", "ü'"))]

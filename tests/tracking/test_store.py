@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.tracking.database import schema
 from rlhf.tracking.store import StoreError, absolute_uri, database, making, prepare_store
 from rlhf.tracking.summary import LONGEST_NOTE, linked, log_sweep_summary, note
 
@@ -57,36 +56,6 @@ def test_a_second_experiment_and_one_that_was_deleted(store, client):
     with pytest.raises(StoreError, match=f"in MLflow's trash.* restore -x {other}"):
         prepare_store(store, "other/one")
     assert client.get_experiment(other).lifecycle_stage == "deleted"
-
-
-OLDER = """
-import sys
-import sqlalchemy
-from alembic import command
-from alembic.script import ScriptDirectory
-from mlflow.store.db.utils import _get_alembic_config
-from mlflow.store.tracking.dbmodels.initial_models import Base
-engine = sqlalchemy.create_engine(sys.argv[1])
-Base.metadata.create_all(engine)
-config = _get_alembic_config(sys.argv[1])
-script = ScriptDirectory.from_config(config)
-with engine.begin() as connection:
-    config.attributes["connection"] = connection
-    command.upgrade(config, script.get_revision(script.get_current_head()).down_revision)
-"""
-
-
-@pytest.mark.slow
-def test_an_older_database_is_copied_and_migrated(store, tmp_path):
-    path = tmp_path / "mlflow.db"
-    subprocess.run(
-        [sys.executable, "-c", OLDER, f"sqlite:///{path}"], capture_output=True, check=True
-    )
-    older = schema(path)
-    assert older != schema(database(store))
-    prepare_store(f"sqlite:///{path}", "unit")
-    assert schema(path) == schema(database(store))
-    assert schema(tmp_path / f"mlflow.db.{older}.bak") == older
 
 
 def test_a_sweep_has_one_summary_run(store, client, tmp_path):

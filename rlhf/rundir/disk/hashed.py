@@ -35,14 +35,17 @@ class HashedFile:
 
 
 @contextmanager
-def hashed(path: Path, digest: Path) -> Iterator[HashedFile]:
+def hashed(path: Path, digest: Path, needed: int = 0) -> Iterator[HashedFile]:
     """A file to write with torch, which is whole or not there. Its sha256 stands in `digest` first,
     so that a file without one was not left by a kill.
+
+    Args:
+        needed: the bytes of it, about, for whoever has no room for them.
 
     Raises:
         DiskError: the disk refuses it.
     """
-    with writing(path):
+    with writing(path, needed):
         file = None
         try:
             with whole(path) as bytes_:
