@@ -1,6 +1,7 @@
 """No statement without a test or a reason, and the page that says so is current."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,3 +28,12 @@ def test_every_statement_has_a_test_or_a_reason_and_not_both():
 def test_the_page_is_current():
     made = load()
     assert made.PAGE.read_text() == made.page(), "run: python docs/correctness.py"
+
+
+def test_the_page_on_reliability_names_tests_that_exist():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+\.py)(?:::(test_\w+)…?)?`", page)
+    assert len(named) > 50
+    for file, test in named:
+        path = ROOT / "tests" / file
+        assert path.is_file() and test in path.read_text(encoding="utf-8"), f"{file}::{test}"
