@@ -152,7 +152,11 @@ def serve(uri: str, port: int, place: str) -> int:
             command(port),
             start_new_session=True,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "MLFLOW_BACKEND_STORE_URI": mlflow_uri(uri)},
+            env={
+                "PYTHONWARNINGS": "ignore",
+                **os.environ,
+                "MLFLOW_BACKEND_STORE_URI": mlflow_uri(uri),
+            },
         )
         try:
             print(f"MLflow on {redact_text(uri)} begins; it takes about half a minute", flush=True)

@@ -11,7 +11,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import rlhf
 from rlhf.config.naming import HASH_VERSION
 from rlhf.data.records import TaskData
 from rlhf.digests import digest
@@ -42,7 +41,7 @@ def versions() -> dict[str, str]:
 def git() -> dict[str, Any]:
     """The source's revision, whether it had changes and their sha256; empty where the package
     does not run from a repository."""
-    root = Path(rlhf.__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
 
     def ask(*args: str) -> str:
         return subprocess.run(
