@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf.rundir.disk.aside import strays
 from rlhf.rundir.files import flatten, write_bytes
 from rlhf.rundir.read import name_odd, read_json
 from rlhf.rundir.status import is_finished
@@ -177,7 +178,9 @@ def losses(directory: Path) -> dict[str, str]:
 
 def has_undone(directory: Path) -> bool:
     """True if a finished run has checkpoints yet that it did not wish to keep, as a kill while they
-    were removed leaves them."""
+    were removed leaves them, or half-written files."""
+    if strays(directory):
+        return True
     kept = flatten(read_json(directory / "manifest.json").get("config") or {})
     wish, folder = kept.get("checkpoints.after_finish"), directory / "checkpoints"
     if wish == "last":

@@ -158,6 +158,10 @@ def test_what_a_kill_left_to_do_at_the_end_makes_a_run_incomplete(run):
     assert records.is_complete(run)
     (folder / "iteration-000003.sha256").touch()
     assert not records.is_complete(run)
+    (folder / "iteration-000003.sha256").unlink()
+    assert records.is_complete(run)
+    (run / ".status.json.4194305.tmp").touch()  # no process has this number
+    assert not records.is_complete(run)
 
 
 def test_lines_that_are_no_rows_are_named_where_they_are_dropped(run, caplog):

@@ -45,21 +45,29 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def clear_strays(folder: Path, *, alone: bool = False) -> list[Path]:
-    """Deletes the half-written files of processes that are gone, and returns them.
+def strays(folder: Path, *, alone: bool = False) -> list[Path]:
+    """The half-written files of processes that are gone.
 
-    Those of another machine, where nobody can be asked, are left, unless the caller is `alone`:
+    Those of another machine, where nobody can be asked, are none, unless the caller is `alone`:
     nobody else writes in this folder while it holds some lock.
     """
-    cleared = []
+    orphans = []
     with suppress(OSError):
         for path in sorted(folder.glob(".*.tmp")):
             match = NAME.fullmatch(path.name)
             # in containers most processes have the number 1, each on a host of its own
             others = alone and not path.name.endswith(_own_end())
             if match and (others or _is_orphan(path, match)):
-                path.unlink(missing_ok=True)
-                cleared.append(path)
+                orphans.append(path)
+    return orphans
+
+
+def clear_strays(folder: Path, *, alone: bool = False) -> list[Path]:
+    """Deletes them, and returns them."""
+    cleared = strays(folder, alone=alone)
+    for path in cleared:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
     return cleared
 
 
