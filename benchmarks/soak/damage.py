@@ -58,9 +58,13 @@ def draw(rng: Random, folder: Path) -> Path:
 
 
 def candidates(folder: Path) -> Iterator[Path]:
+    """What can be damaged. A stage's artifact is looked at when it is used, and by a run that has
+    ended it is not used any more."""
+    ended = any(folder.glob("outputs/soak/*/summary.json"))
+    patterns = (*SPARED, "artifacts") if ended else SPARED
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        spared = any(fnmatch(part, pattern) for part in parts for pattern in SPARED)
+        spared = any(fnmatch(part, pattern) for part in parts for pattern in patterns)
         if path.is_file() and path.stat().st_size and not spared:
             yield path
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf.digests import file_digest
 from rlhf.rundir.disk.aside import strays
 from rlhf.rundir.files import flatten, write_bytes
 from rlhf.rundir.read import name_odd, read_json
@@ -27,6 +28,7 @@ METRICS, TIMINGS, SAMPLES, BY_PROMPT = FILES = (
     "by_prompt.jsonl",
 )
 RESULTS = ("best_of_n.json", "oracle.json")  # written once; where the run makes them
+POLICY = "policy"  # the folder of what it ended with
 EACH_ITERATION = (METRICS, TIMINGS)  # one row an iteration, 0 included
 
 
@@ -140,31 +142,55 @@ def last_recorded(directory: Path) -> int:
 
 
 def digests(directory: Path) -> dict[str, dict[str, Any]]:
-    """{"metrics.jsonl": {"rows": 61, "sha256": ...}, ...} of what the run recorded."""
+    """{"metrics.jsonl": {"rows": 61, "sha256": ...}, ...} of what the run recorded, and
+    {"policy/config.json": {"bytes": 713, "sha256": ..., "time": ...}, ...} of its policy."""
     there = [directory / name for name in (*FILES, *RESULTS)]
-    return {path.name: _digest(path.read_bytes()) for path in there if path.exists()}
+    rows = {path.name: _digest(path.read_bytes()) for path in there if path.exists()}
+    policy = sorted(path for path in (directory / POLICY).glob("*") if path.is_file())
+    return rows | {f"{POLICY}/{path.name}": _file_digest(path) for path in policy}
 
 
 def _digest(data: bytes) -> dict[str, Any]:
     return {"rows": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
 
 
+def _file_digest(path: Path) -> dict[str, Any]:
+    """The file's time spares reading large weights again."""
+    stat = path.stat()
+    return {"bytes": stat.st_size, "sha256": file_digest(path), "time": stat.st_mtime_ns}
+
+
+def is_policy_file(path: Path, then: Any) -> bool:
+    """Whether a file of a policy is what it was: by size and time, else by its content."""
+    if not path.is_file() or not isinstance(then, dict):
+        return False
+    stat = path.stat()
+    same = (then.get("bytes"), then.get("time")) == (stat.st_size, stat.st_mtime_ns)
+    return same or then.get("sha256") == file_digest(path)
+
+
 def is_noted(directory: Path, name: str, data: bytes) -> bool:
     """True if a finished run's file was this when the run ended."""
-    return _noted(directory).get(name) == _digest(data)
+    return noted(directory).get(name) == _digest(data)
 
 
-def _noted(directory: Path) -> Mapping[str, Any]:
-    noted = read_json(directory / "manifest.json").get("records")
-    return noted if isinstance(noted, dict) else {}
+def noted(directory: Path) -> Mapping[str, Any]:
+    """`digests` as they were when the run ended; empty where it did not note them."""
+    then = read_json(directory / "manifest.json").get("records")
+    return then if isinstance(then, dict) else {}
 
 
 def losses(directory: Path) -> dict[str, str]:
-    """What a finished run's records have lost since, by name: `metrics.jsonl has 0 of 61 lines`.
+    """What a finished run's records and policy have lost since, by name: `metrics.jsonl has 0 of 61
+    lines`.
     Nothing of a run of an older version, which did not note their digests."""
     sentences = {}
-    for name, then in _noted(directory).items():
+    for name, then in noted(directory).items():
         path = directory / name
+        if name.startswith(f"{POLICY}/"):
+            if not is_policy_file(path, then):
+                sentences[name] = f"{name} is {'not what was written' if path.exists() else 'gone'}"
+            continue
         now = _digest(path.read_bytes()) if path.is_file() else None
         if now is None:
             sentences[name] = f"{name} is gone"

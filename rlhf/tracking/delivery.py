@@ -178,6 +178,8 @@ class Delivery:
                 tags=state["tags"] | tags | above,
                 run_name=state["name"],
             )
+            if not run.info.run_id:  # whoever answers there is no MLflow
+                raise ValueError(f"{state['uri']} makes runs without an id")
         elif resume and run.info.status != "RUNNING":
             client.update_run(run.info.run_id, status="RUNNING")
         for key, value in above.items() - run.data.tags.items():
@@ -201,7 +203,7 @@ def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRu
     found by its key."""
     from mlflow.exceptions import MlflowException
 
-    if state["run_id"] is not None:
+    if state["run_id"]:
         try:
             run = client.get_run(state["run_id"])
         except MlflowException as error:

@@ -20,7 +20,7 @@ from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.rundir.status import run_state
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery
-from rlhf.tracking.state import open_state, read_own
+from rlhf.tracking.state import lost, open_state, read_own
 from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")
@@ -188,10 +188,10 @@ def _work_of(thread: threading.Thread) -> int | None:
 
 
 def pending(directory: Path) -> bool:
-    """Whether the directory was tracked and MLflow has not taken all of it. A copy owes nothing.
-    Imports no MLflow."""
+    """Whether the directory was tracked and MLflow has not taken all of it, or has it no longer. A
+    copy owes nothing. Imports no MLflow."""
     state = read_own(directory)
-    return bool(state) and state.get("closed") is None
+    return bool(state) and (state.get("closed") is None or lost(state))
 
 
 def deliver(directory: Path) -> str | None:
@@ -207,6 +207,9 @@ def deliver(directory: Path) -> str | None:
     if run.state == "running":
         return f"{directory} is still running."
     delivery = Delivery(directory, read_own(directory))
+    if delivery.state.get("closed"):
+        log.warning("%s has lost %s, which is delivered again", delivery.state["uri"], directory)
+        delivery.state["closed"] = None
     # by a signal that let it write nothing down
     killed = run.state == "failed" and int(run.exit_code or 0) < 0
     ended = delivery.state.get("ended") or {

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import socket
+import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ from rlhf.rundir.files import write_json
 from rlhf.rundir.read import number, read_json
 from rlhf.rundir.secrets.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
-from rlhf.tracking.store import written_uri
+from rlhf.tracking.database import column
+from rlhf.tracking.store import database, written_uri
 
 STATE = "tracking.json"
 LONGEST_TAG = 5000
@@ -60,6 +62,17 @@ def original(state: Mapping[str, Any]) -> Path | None:
     before = state.get("home")
     place = before.get("path") if isinstance(before, Mapping) else None
     return Path(place) if isinstance(place, str) else None
+
+
+def lost(state: Mapping[str, Any]) -> bool:
+    """Whether a sqlite file that took the whole run has it no longer: emptied, or replaced."""
+    path, run_id = database(state["uri"]), state.get("run_id")
+    if path is None or not path.is_file() or not run_id:
+        return False
+    try:
+        return not column(path, "select 1 from runs where run_uuid = ?", run_id)
+    except sqlite3.Error as error:
+        return "no such table" in str(error)
 
 
 def adopt(directory: Path) -> None:

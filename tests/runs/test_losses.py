@@ -90,6 +90,24 @@ def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
     assert len(read_jsonl(directory / name)) == lines
 
 
+def test_a_finished_runs_policy_is_put_back_from_its_artifact_or_missed(run_in, tmp_path, caplog):
+    directory = tmp_path / "run"
+    run_in(directory, f"paths.artifacts={tmp_path / 'artifacts'}")
+    (weights, config) = (directory / "policy" / n for n in ("model.safetensors", "config.json"))
+    before = weights.read_bytes(), config.read_bytes()
+    config.write_bytes(b"")
+    weights.unlink()  # it is one file with the artifact's
+    weights.write_bytes(b"x" * len(before[0]))
+    run_in(directory, f"paths.artifacts={tmp_path / 'artifacts'}")
+    assert (weights.read_bytes(), config.read_bytes()) == before
+    assert "put back from the policy's artifact" in caplog.text
+    (artifact,) = (tmp_path / "artifacts" / "ppo").glob("*/config.json")
+    for path in (config, artifact):
+        path.unlink()
+    with pytest.raises(RunFailed, match=r"policy/config.json is gone. Nothing was changed"):
+        run_in(directory, f"paths.artifacts={tmp_path / 'artifacts'}")
+
+
 @pytest.mark.parametrize("name", SAME)
 def test_rows_that_are_lost_while_it_trains_come_back(run_in, tmp_path, caplog, monkeypatch, name):
     """Somebody empties the file at iteration 2, which is not saved then."""

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import socket
 import subprocess
 import sys
@@ -8,10 +9,12 @@ import time
 import pytest
 
 from rlhf.tracking.base import Dataset, NoTracker
+from rlhf.tracking.database import column
 from rlhf.tracking.delivery import Delivery, batch
 from rlhf.tracking.links import compare_link, directory_links
 from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
 from rlhf.tracking.state import open_state, read_state
+from rlhf.tracking.store import database
 
 
 def history(client, directory, key):
@@ -199,6 +202,24 @@ def test_a_run_deleted_in_mlflow_is_made_again(store, client, rundirs, tmp_path)
     assert warning is None
     assert read_state(directory)["run_id"] != old
     assert len(history(client, directory, "iteration")) == 4
+
+
+def test_a_store_that_was_emptied_gets_its_runs_again(store, rundirs, tmp_path, caplog):
+    path = tmp_path / "mlflow.db"
+    shutil.copy(database(store), path)
+    run = rundirs.make_run(tmp_path / "run")
+    tracker = MLflowTracker(f"sqlite:///{path}", "unit")
+    tracker.begin(run, name="run", params={}, tags={"stage": "ppo"})
+    assert tracker.finish("FINISHED", timeout=60) is None
+    before = read_state(run)["run_id"]
+    ids = "select run_uuid from runs"
+    assert not pending(run) and before in column(path, ids)
+    path.write_bytes(b"")
+    assert pending(run) and deliver(run) is None and not pending(run)
+    assert "has lost" in caplog.text
+    (after,) = column(path, ids)
+    rows = "select step from metrics where run_uuid = ? and key = 'iteration' order by step"
+    assert after != before and column(path, rows, after) == ["0", "1", "2", "3"]
 
 
 def test_infinities_are_counted_and_nan_is_kept(store, client, rundirs, tmp_path):
