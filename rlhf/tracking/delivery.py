@@ -169,7 +169,7 @@ class Delivery:
         if run is None:
             tags = {
                 KEY_TAG: state["key"],
-                DIRECTORY_TAG: str(self.directory.absolute()),
+                DIRECTORY_TAG: str(self.directory.resolve()),
                 "mlflow.source.name": "rlhf",
             }
             run = client.create_run(
@@ -211,5 +211,8 @@ def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRu
                 raise
             return None
         return run if run.info.lifecycle_stage == "active" else None
-    runs = client.search_runs([experiment_id], with_tags({KEY_TAG: state["key"]}), max_results=1)
-    return next(iter(runs), None)
+    known = {KEY_TAG: state["key"]}
+    if state.get("damaged"):
+        known = {DIRECTORY_TAG: state["home"]["path"]}
+    # the newest first
+    return next(iter(client.search_runs([experiment_id], with_tags(known), max_results=1)), None)

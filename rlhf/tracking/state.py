@@ -110,6 +110,8 @@ def open_state(
             "experiment_id": None,
             "delivered": -1,
             "starts": 0,
+            # then only MLflow knows whether it has this run, by the directory
+            "damaged": (directory / STATE).is_file() and not read_state(directory),
         }
     )
     state.update(

@@ -193,6 +193,19 @@ def test_a_crash_between_creating_and_noting_makes_no_second_run(store, client, 
     assert len(history(client, directory, "final/objective")) == 1
 
 
+def test_a_damaged_state_finds_its_run_by_the_directory(store, client, rundirs, tmp_path):
+    directory = rundirs.make_run(tmp_path / "run")
+    follow(store, directory)
+    run_id = read_state(directory)["run_id"]
+    (directory / "tracking.json").write_text('{"key": "8f')
+    _, warning = follow(store, directory)
+    assert warning is None and read_state(directory)["run_id"] == run_id
+    assert [step for step, _, _ in history(client, directory, "iteration")] == [0, 1, 2, 3]
+    (directory / "tracking.json").unlink()  # begun anew
+    follow(store, directory)
+    assert read_state(directory)["run_id"] != run_id
+
+
 def test_a_run_deleted_in_mlflow_is_made_again(store, client, rundirs, tmp_path):
     directory = rundirs.make_run(tmp_path / "run")
     follow(store, directory)
