@@ -172,6 +172,10 @@ WRONG = [
         ["hydra.callbacks.x._target_=os._exit: os._exit is not an allowed class"],
     ),
     (["hydra.launcher._target_=os._exit"], ["hydra.launcher._target_=os._exit"]),
+    (
+        ["model=hf", "model.path=x", "model.trust_remote_code=${nowhere}"],
+        ["Interpolation key 'nowhere' not found"],
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from rlhf.config.allow import REMOTE_CODE, user_allowed
 from rlhf.config.composition.walk import Fault
@@ -45,7 +46,10 @@ def command_faults(config: DictConfig, launcher: Any, given: Collection[str]) ->
 def trust_faults(config: DictConfig, given: Collection[str]) -> Iterator[Fault]:
     """A model's own code runs by a word of the command line only."""
     trust = "model.trust_remote_code"
-    asked = OmegaConf.select(config, trust, default=False) and not written(trust, given)
+    try:
+        asked = OmegaConf.select(config, trust, default=False) and not written(trust, given)
+    except OmegaConfBaseException:  # what leads nowhere is refused with the rest of the config
+        return
     if asked and not user_allowed(REMOTE_CODE):
         yield Fault(f"{trust}=true", f"{REASON}, or --allow-targets=transformers_modules")
 
