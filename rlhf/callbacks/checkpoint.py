@@ -3,7 +3,6 @@ training goes on from."""
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 import zlib
@@ -24,13 +23,11 @@ from rlhf.rundir.errors import NonFinite, RunFailed
 from rlhf.rundir.read import read_text
 from rlhf.rundir.records import contents, missing_rows, unpacked
 
-log = logging.getLogger(__name__)
-
 # Raised when a checkpoint's layout changes: what was written before loads, what comes after is
 # refused. 1: `format` itself, and a copy of the run's records; before, there was no number.
 FORMAT = 1
 KEPT = 2
-TODO = "Delete it, and the same command goes on from the checkpoint before it, or begins anew"
+REMEDY = "Delete it, and the same command goes on from the checkpoint before it, or begins anew"
 TRAINING_STATE = ("state_dict", "optimizer_states", "rlhf")  # parts of a checkpoint
 ASIDE = ".damaged"
 
@@ -85,9 +82,13 @@ class AtomicCheckpointIO(CheckpointIO):
             raise
         except Exception as error:  # of a damaged file torch may raise anything
             why = first_line(error)
-            raise RunFailed(f"{path} is no checkpoint that can be read ({why}). {TODO}") from error
+            raise RunFailed(
+                f"{path} is no checkpoint that can be read ({why}). {REMEDY}"
+            ) from error
         if not isinstance(loaded, dict):
-            raise RunFailed(f"{path} is no checkpoint: it holds a {type(loaded).__name__}. {TODO}")
+            raise RunFailed(
+                f"{path} is no checkpoint: it holds a {type(loaded).__name__}. {REMEDY}"
+            )
         return loaded
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -103,7 +104,7 @@ def holds_code(path: Any, error: Exception) -> str:
     return (
         f"{path} is no checkpoint of rlhf's: a checkpoint holds tensors and plain values, and this"
         f" file holds code ({what}). It was not loaded, and nothing in it was executed. Somebody"
-        f" else wrote or changed it. {TODO}"
+        f" else wrote or changed it. {REMEDY}"
     )
 
 
