@@ -71,8 +71,8 @@ class Reader:
                         f"has the format {'+'.join(keys)}, but line {first[0]} has"
                         f" {'+'.join(first[1])}: one format a file"
                     )
-                parsed = parse(row, keys, purpose, self.prompt_words)
-                rows += [replace(parsed, file=file, line=line)] * times(raw, place.weight, self.seed)
+                parsed = replace(parse(row, keys, purpose, self.prompt_words), file=file, line=line)
+                rows += [parsed] * times(raw, place.weight, self.seed)
             except RowError as error:
                 self.bad_rows.append(f"{file}:{line}: {error}")
         self.seen.update(seen)

@@ -25,7 +25,9 @@ def read_place(place: str, faults: list[str], bad_rows: list[str]) -> Located:
         yield from ((place, number, row) for number, row in read_hub(place, faults))
         return
     for path in files_at(place, faults):
-        yield from ((str(path), number, row) for number, row in read_objects(path, faults, bad_rows))
+        yield from (
+            (str(path), number, row) for number, row in read_objects(path, faults, bad_rows)
+        )
 
 
 def files_at(place: str, faults: list[str]) -> list[Path]:
@@ -89,7 +91,7 @@ def _saved(folder: Path, faults: list[str]) -> list[Path]:
         return []
     if chosen_rows:
         faults.append(
-            f"{folder}: its rows are chosen by an index beside them (of an old version of datasets);"
+            f"{folder}: its rows are chosen by an index beside them (an old version of datasets);"
             " save it again after flatten_indices()"
         )
         return []

@@ -52,7 +52,7 @@ def read_csv(file: IO[bytes], delimiter: str) -> Numbered:
                     wrong = f"has {quoted(twice)} twice" if twice else "has a column without a name"
                     raise Unreadable(f"the line of names {wrong}", line)
             elif len(cells) != len(header):
-                yield line, f"has {len(cells)} cells, the line of names has {len(header)}"
+                yield line, f"has {len(cells)} of {len(header)} cells"
             else:
                 yield line, dict(zip(header, cells, strict=True))
 
