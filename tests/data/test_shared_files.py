@@ -89,8 +89,8 @@ def test_transcripts_become_turns():
         for row in rows
         for text in (row.completion, row.rejected, *(turn.content for turn in row.prompt))
     )
-    # in three rows the chosen answer is two turns of the assistant in a row, joined by a blank line;
-    # in one of them the assistant begins the second with "Human:" itself
+    # in three rows the chosen answer is two turns of the assistant in a row, a blank
+    # line between; in one of them the assistant begins the second with "Human:" itself
     empty = sum(not row.completion or not row.rejected for row in rows)
     unlike = sum(alternation_fault(row.prompt) is not None for row in rows)
     assert (ends, differ, markers, empty, unlike) == (1818, 1818, 1, 2, 4)
