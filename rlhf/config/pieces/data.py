@@ -35,6 +35,9 @@ class WeightedPlace(Strict):
     columns: Columns = {}
 
 
+SHAPE = "{path: ..., weight: ..., columns: ...}"
+
+
 def _places(value: Any) -> Any:
     """A path, a list of weighted places, or null; anything else is refused in one sentence."""
     if value is None:
@@ -43,7 +46,7 @@ def _places(value: Any) -> Any:
         _place({"path": value}, "")
         return value
     if not isinstance(value, (list, tuple)) or not value:
-        raise ValueError("expected a path, or a list of {path: ..., weight: ..., columns: ...}")
+        raise ValueError(f"expected a path, or a list of {SHAPE}")
     return [
         _place({"path": each} if isinstance(each, str) else each, f"{i}.")
         for i, each in enumerate(value)
@@ -58,8 +61,10 @@ def _place(value: Any, where: str) -> dict[str, Any]:
         key, reason = ".".join(map(str, faults[0]["loc"])), faults[0]["msg"]
         if faults[0]["type"] == "extra_forbidden":
             reason = f"no such key; a place has {', '.join(WeightedPlace.model_fields)}"
+        if not key:
+            reason = f"expected a path, or {SHAPE}"
         reason = reason.removeprefix("Value error, ").replace("Input should be", "expected")
-        raise ValueError(f"{where}{key}: {reason}" if where else reason) from None
+        raise ValueError(f"{(where + key).strip('.')}: {reason}" if where else reason) from None
 
 
 def _once(places: Any) -> Any:
