@@ -58,7 +58,7 @@ def _cut(
         ids=tuple(ids[:max_length]),
         answers=tuple((first, end) for first, end in moved if first < end),
         prompt_length=min(prompt_length - lost, max_length),
-        cut=len(row.ids) > max_length,
+        cut=len(ids) > max_length,
         long_prompt=long,
     )
 
