@@ -1,4 +1,4 @@
-"""What the config says of data: places of rows, columns, presets, and where classes lived before."""
+"""What the config says of data: places, columns, presets, and where classes lived before."""
 
 import pytest
 import yaml
@@ -8,9 +8,17 @@ from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.pieces.data import Files
 
 FILES = ["data=files", "data.demonstrations=d.jsonl", "data.preferences=p.jsonl"]
-PRESETS = (
-    "gsm8k gpteacher hh_rlhf ukp_convarg qa_feedback oasst self_instruct vicuna alpaca_eval_nc"
-).split()
+PRESETS = [
+    "gsm8k",
+    "gpteacher",
+    "hh_rlhf",
+    "ukp_convarg",
+    "qa_feedback",
+    "oasst",
+    "self_instruct",
+    "vicuna",
+    "alpaca_eval_nc",
+]
 
 
 @pytest.mark.parametrize(
