@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 from rlhf.arguments import missing_eos_fault
 from rlhf.config.build import build
+from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
-from rlhf.config.pieces.data import JsonLines
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
 from rlhf.config.pieces.scorer import Rules
 from rlhf.config.pieces.tracking import MLflowTracker
-from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
+from rlhf.config.properties import asks, kl_properties, trains_values
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
 
@@ -151,7 +151,7 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     try:
         wanted = asks(advantage, "needs_values", by_default=True)
         trained = trains_values(algorithm, advantage)
-    except ValueError:  # `_rewards` says it
+    except ValueError:  # `missing_parts` says it
         return
     if wanted and not trained:
         reason = f"needs a value model, and algorithm={algorithm.name} trains none"
@@ -159,30 +159,6 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     elif ppo.critic_warmup and not trained:
         reason = "there is no value model to train; set it to 0"
         yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
-
-
-def _rewards(
-    data: Any, scorer: Any, stage: str, ppo: PPO, algorithm: Any, advantage: Any
-) -> Iterator[Fault]:
-    try:
-        by_gold = asks(scorer, "needs_gold", by_default=False)
-        reads_model = needs_reward_model(scorer, ppo, algorithm, advantage)
-    except ValueError as error:
-        yield Fault("", str(error))
-        return
-    if not isinstance(data, JsonLines) or data.gold is not None:
-        return
-    if stage == "ppo" and by_gold:
-        yield Fault(
-            f"scorer={scorer.name}",
-            "the data has no gold reward; set data.gold=vader, or take scorer=reward_model",
-        )
-    if data.preferences is None and (stage == "reward_model" or (stage == "ppo" and reads_model)):
-        yield Fault(
-            "data.preferences=null",
-            "pairs would be sampled and labelled by gold, but data.gold=null; name a file, or set"
-            " data.gold=vader",
-        )
 
 
 # of stores; `file` is answered with the database to use in its place
@@ -236,6 +212,6 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),
-    (_rewards, ("data", "scorer", "stage", "ppo", "algorithm", "advantage")),
+    (missing_parts, SECTIONS),
     (_tracking, ("tracking",)),
 )

@@ -64,7 +64,7 @@ class Split(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskData:
-    demonstrations: Split[Demonstration]
+    demonstrations: Split[Demonstration] | None  # None: SFT is not trained on them
     # None: to be sampled from the SFT policy and labelled by gold
     preferences: Split[Preference] | None
     prompts: Split[str]

@@ -24,7 +24,7 @@ WORDS = r" ?[\p{L}\p{N}'-]+| ?[^\s\p{L}\p{N}'-]|\s"
 
 def training_texts(data: TaskData) -> Iterator[str]:
     """Prompts and completions of the training rows, apart, as a model will see them."""
-    for row in data.demonstrations.train:
+    for row in data.demonstrations.train if data.demonstrations else ():
         yield from (row.prompt, row.completion)
     for pair in data.preferences.train if data.preferences else ():
         yield from (pair.prompt, pair.chosen, pair.rejected)

@@ -22,10 +22,10 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rlhf.digests import file_digest
+from rlhf.digests import model_digests
 from rlhf.models.folder import loading, saving
 from rlhf.models.scalar import ScalarModel
-from rlhf.models.weights import check_weights
+from rlhf.models.weights import check_weights, check_whole
 from rlhf.randomness import generator, seeded_global_rng
 from rlhf.rundir.errors import ModelError
 
@@ -111,6 +111,8 @@ class HFModel(ModelPiece):
     """Any causal LM: a directory or a hub name. Code that comes with a model runs only where
     `trust_remote_code` says so."""
 
+    key = "model.path"  # of the config, that has its path
+
     def __init__(
         self, *, path: str, revision: str | None, dtype: str, trust_remote_code: bool
     ) -> None:
@@ -122,12 +124,7 @@ class HFModel(ModelPiece):
         folder = Path(self.path)
         if not folder.is_dir():
             return {"path": self.path, "revision": self.revision, "dtype": self.dtype}
-        files = sorted(
-            p
-            for p in folder.iterdir()
-            if p.suffix in {".json", ".safetensors", ".jinja", ".model", ".gguf", ".txt"}
-        )
-        return {"files": {p.name: file_digest(p) for p in files}, "dtype": self.dtype}
+        return {"files": model_digests(folder), "dtype": self.dtype}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         with self._had():
@@ -136,11 +133,10 @@ class HFModel(ModelPiece):
             )
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-        with self._had(), loading(self.path):
-            config: PreTrainedConfig = AutoConfig.from_pretrained(
+        with self._had():
+            return load_config(
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
-        return config
 
     @contextmanager
     def _had(self) -> Iterator[None]:
@@ -151,10 +147,10 @@ class HFModel(ModelPiece):
         try:
             yield
         except ModelError as error:
-            raise ModelError([f"model.path={fault}" for fault in error.faults]) from error
+            raise ModelError([f"{self.key}={fault}" for fault in error.faults]) from error
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise ModelError([f"model.path={self.path}: {reason}"]) from error
+            raise ModelError([f"{self.key}={self.path}: {reason}"]) from error
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         return load_causal_lm(
@@ -168,11 +164,20 @@ class HFModel(ModelPiece):
 def parameter_count(config: PreTrainedConfig) -> int | None:
     """The parameters of the causal LM of a configuration, which is not made for it; None where its
     class is not one of transformers'."""
+    model = outline(config)
+    return None if model is None else int(model.num_parameters())
+
+
+def outline(config: PreTrainedConfig, *, scalar: bool = False) -> PreTrainedModel | None:
+    """The causal LM of a configuration, or its sequence classifier, without weights; None where
+    transformers has no such class."""
+    auto = AutoModelForSequenceClassification if scalar else AutoModelForCausalLM
     try:
         with seeded_global_rng(0, "count"), torch.device("meta"):
-            return int(AutoModelForCausalLM.from_config(config).num_parameters())
+            model: PreTrainedModel = auto.from_config(config)  # type: ignore[no-untyped-call]
     except ValueError:  # code that comes with a model is not run for a count
         return None
+    return model
 
 
 def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
@@ -181,19 +186,34 @@ def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
+def load_config(path: str | Path, **kwargs: Any) -> PreTrainedConfig:
     with loading(path):
-        model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(str(path), **kwargs)
+    return config
+
+
+def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
+    return _loaded(AutoModelForCausalLM, path, **kwargs)
+
+
+def load_scalar_model(path: str | Path, **kwargs: Any) -> ScalarModel:
+    """A reward model's directory: as `ScalarModel.save` wrote it, or any other with one label."""
+    return ScalarModel(_loaded(AutoModelForSequenceClassification, path, **kwargs))
+
+
+def _loaded(auto: Any, path: str | Path, **kwargs: Any) -> PreTrainedModel:
+    """
+    Raises:
+        ModelError: the files lack weights of the model, which would be random ones.
+        NonFinite: a weight is NaN or infinite.
+    """
+    with loading(path):
+        model, report = auto.from_pretrained(
+            str(path), use_safetensors=True, output_loading_info=True, **kwargs
+        )
+    check_whole(model, report["missing_keys"], path)
     check_weights(model, path)
     return without_dropout(model)
-
-
-def load_scalar_model(path: str | Path) -> ScalarModel:
-    """A reward model's directory, as `ScalarModel.save` wrote it."""
-    with loading(path):
-        model = AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
-    check_weights(model, path)
-    return ScalarModel(without_dropout(model))
 
 
 def scalar_model_from(

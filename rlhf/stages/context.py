@@ -34,6 +34,7 @@ from rlhf.rundir.secrets.redact import redact_value
 from rlhf.rundir.status import recorded_end
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
+from rlhf.stages.outside import other_configs, policy_piece
 from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import data_parts
 from rlhf.tracking.base import Dataset, Status, Tracker
@@ -73,21 +74,27 @@ class StageContext:
         return piece
 
     @cached_property
+    def start(self) -> ModelPiece:
+        """The policy's beginning: `sft.path`, or conf/model."""
+        return policy_piece(self.cfg, self.model)
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
+        return self.start.tokenizer(lambda: self.source.tokenizer(self.data))
 
     @cached_property
     def model_config(self) -> PreTrainedConfig | None:
-        """The configuration of the run's models, without their weights. None: a piece of the user's
-        own does not tell."""
-        read = getattr(self.model, "config", None)
+        """The configuration of the policy, without its weights. None: a piece of the user's own
+        does not tell."""
+        read = getattr(self.start, "config", None)
         return None if read is None else read(self.tokenizer)
 
     @cached_property
     def positions(self) -> int | None:
-        """The most tokens that the models of the run read at once: policy, reference, reward model
-        and value model all have the architecture of conf/model. None: any number."""
-        return positions_of(self.model_config)
+        """The most tokens that all models of the run read at once: the policy and its reference,
+        the reward model and the value model. None: any number."""
+        configs = (self.model_config, *other_configs(self).values())
+        return min(filter(None, map(positions_of, configs)), default=None)
 
     def long_prompts(self, part: str) -> LongPrompts:
         """The rule for prompts without room for a response, in a part of the data."""
@@ -140,10 +147,10 @@ class StageContext:
         trusted = getattr(self.cfg.model, "trust_remote_code", False)
         return policy_of(load_causal_lm(path, trust_remote_code=trusted), self.tokenizer)
 
-    def initial_policy(self) -> PreTrainedModel:
-        """The causal LM before any training. Probed where the run goes on to draw its responses:
-        what cannot be sampled is not trained first."""
-        policy = policy_of(self.model.causal_lm(self.tokenizer), self.tokenizer)
+    def initial_policy(self, piece: ModelPiece | None = None) -> PreTrainedModel:
+        """The causal LM before any training, the policy's or another `piece`'s. Probed where the
+        run goes on to draw its responses: what cannot be sampled is not trained first."""
+        policy = policy_of((piece or self.start).causal_lm(self.tokenizer), self.tokenizer)
         if self.cfg.stage != "sft":
             self.engine(policy)
         return policy

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.build import build
+from rlhf.config.properties import is_trained
 from rlhf.data.collate import collate_demonstrations, pad_id
 from rlhf.data.loaders import ShuffledBatches, in_order
-from rlhf.data.records import Split
+from rlhf.data.records import DataError, Demonstration, Split
 from rlhf.digests import digest
 from rlhf.models.eos import ignored_eos_warning
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.outside import enter_policy
 from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
 
@@ -25,13 +27,23 @@ log = logging.getLogger(__name__)
 
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
-    """The model, the tokenizer and the demonstrations: beside its settings they decide it."""
+    """The model, the tokenizer and the demonstrations: beside its settings they decide it. Of a
+    policy that is taken as it is, the first two alone."""
+    model = {
+        "model": context.start.identity(),
+        "tokenizer": tokenizer_digest(context),
+    }
+    if not is_trained(context.cfg, "sft"):
+        return {**model, "settings": None, "trainer": None}
     return {
-        "model": context.model.identity(),
-        "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
+        **model,
         "demonstrations": digest(context.data.demonstrations),
         "on_long_prompt": context.long_prompts("demonstrations").rule,
     }
+
+
+def tokenizer_digest(context: StageContext) -> str:
+    return digest(context.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
 
 
 def train_sft(
@@ -42,10 +54,13 @@ def train_sft(
     warnings = ignored_eos_warning(policy, context.tokenizer)
     for warning in warnings:
         log.warning("%s", warning)
+    if not is_trained(context.cfg, "sft"):
+        enter_policy(context, policy, work)
+        return {"warnings": warnings}
     metrics = train_on_rows(
         context,
         "sft",
-        context.data.demonstrations,
+        demonstrations(context),
         make_module=partial(SFTModule, policy),
         collate=partial(
             collate_demonstrations, fill=fill, train_on_prompt=context.cfg.sft.train_on_prompt
@@ -55,6 +70,16 @@ def train_sft(
     )
     context.model.save(policy, context.tokenizer, work)
     return {**metrics, "warnings": warnings}
+
+
+def demonstrations(context: StageContext) -> Split[Demonstration]:
+    """
+    Raises:
+        DataError: there are none.
+    """
+    if (rows := context.data.demonstrations) is None:
+        raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
+    return rows
 
 
 def train_on_rows(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,11 @@ from rlhf.config.pieces.base import (
 
 
 class Source(Piece):
+    """`parts`: what it reads or writes itself. `has_gold`: whether responses can be labelled. A
+    user's own class may say `parts` too."""
+
+    parts: ClassVar[frozenset[str]] = frozenset({"demonstrations", "preferences", "prompts"})
+    has_gold: ClassVar[bool] = True
     seed: Seed
     pairs: Rows
     label_temperature: Temperature
@@ -51,10 +56,21 @@ class Micro(Source, name="micro", at="rlhf.data.sources.micro.Micro", was="rlhf.
 class JsonLines(
     Texts, name="jsonl", at="rlhf.data.sources.jsonl.JsonLines", was="rlhf.data.jsonl.JsonLines"
 ):
-    demonstrations: Place
+    demonstrations: Place | None
     preferences: Place | None
     prompts: Place | None
     gold: Literal["vader"] | None
+
+    @property
+    def parts(self) -> frozenset[str]:  # type: ignore[override]
+        """Without a file of prompts they are those of another file."""
+        files = {"demonstrations", "preferences", "prompts"}
+        named = {name for name in files if getattr(self, name) is not None}
+        return frozenset(named | {"prompts"} if named else named)
+
+    @property
+    def has_gold(self) -> bool:  # type: ignore[override]
+        return self.gold is not None
 
 
 class RTPolarity(
@@ -63,6 +79,7 @@ class RTPolarity(
     at="rlhf.data.sources.rt_polarity.RTPolarity",
     was="rlhf.data.rt_polarity.RTPolarity",
 ):
+    parts = frozenset({"demonstrations", "prompts"})
     path: Place
     prompts: Annotated[int, Field(ge=2, le=10**7)]
 

@@ -40,7 +40,7 @@ class JsonLines(BytePairs):
     def __init__(
         self,
         *,
-        demonstrations: str,
+        demonstrations: str | None,
         preferences: str | None,
         prompts: str | None,
         gold: str | None,
@@ -84,9 +84,14 @@ class JsonLines(BytePairs):
         }
         if faults:
             raise DataError(faults)
-        rows.setdefault("prompts", rows["demonstrations"])
+        if not rows:
+            raise DataError("data: names no file; set data.prompts, data.demonstrations, ...")
+        rows.setdefault("prompts", next(iter(rows.values())))
+        whose = {
+            part: getattr(self, part) or self.demonstrations or self.preferences for part in rows
+        }
         for part, each in rows.items():
-            file = getattr(self, part) or self.demonstrations
+            file = whose[part]
             for row in each:
                 self._lines.setdefault((part, row.prompt), f"{file}:{row.line}")
         held = hold_out(
@@ -94,21 +99,21 @@ class JsonLines(BytePairs):
             self.seed,
             self.heldout_fraction,
         )
-        demonstrations = (
+        shown = [
             Demonstration(prompt=row.prompt, completion=row.completion)
-            for row in rows["demonstrations"]
-        )
+            for row in rows.get("demonstrations", ())
+        ]
         pairs = [_preference(row) for row in rows["preferences"]] if "preferences" in rows else None
         data = TaskData(
-            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
+            demonstrations=divide(shown, held, lambda row: row.prompt) if shown else None,
             preferences=None if pairs is None else divide(pairs, held, lambda row: row.prompt),
             prompts=divide(dict.fromkeys(r.prompt for r in rows["prompts"]), held, str),
         )
         faults = [
-            f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of"
+            f"{whose[purpose]}: all its prompts are on one side of"
             " the split; give two different ones"
-            for purpose, split in vars(data).items()
-            if split is not None and not (split.train and split.heldout)
+            for purpose in rows
+            if (split := getattr(data, purpose)) is not None and not (split.train and split.heldout)
         ]
         if faults:
             raise DataError(dict.fromkeys(faults))
