@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     GPT2Config,
     LlamaConfig,
     PreTrainedConfig,
@@ -23,7 +24,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf.digests import model_digests
-from rlhf.models.folder import loading, saving
+from rlhf.models.eos import eos_ids
+from rlhf.models.folder import loading
+from rlhf.models.piece import ModelPiece as ModelPiece
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights, check_whole
 from rlhf.randomness import generator, seeded_global_rng
@@ -31,34 +34,6 @@ from rlhf.rundir.errors import ModelError
 
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
-
-
-class ModelPiece(Protocol):
-    """A piece of conf/model: where the policy comes from, what is trained of it, how it is kept."""
-
-    def identity(self) -> dict[str, Any]:
-        """All that decides the weights, for the fingerprint."""
-
-    def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
-        """The model's own, or what `train` makes of the data."""
-
-    def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig | None:
-        """The model's configuration, had without its weights; None: not known before they are."""
-        return None
-
-    def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-        """The model before any training, without dropout."""
-
-    def trainable_parameters(self, model: PreTrainedModel) -> list[nn.Parameter]:
-        return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-    def save(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path
-    ) -> None:
-        """Writes a directory that transformers loads."""
-        with saving(directory, model):
-            model.save_pretrained(directory)
-            tokenizer.save_pretrained(directory)
 
 
 class TinyModel(ModelPiece):
@@ -137,6 +112,15 @@ class HFModel(ModelPiece):
             return load_config(
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
+
+    def stop_ids(self) -> list[int]:
+        from_where = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        with self._had(), loading(self.path):
+            configs: list[Any] = [AutoConfig.from_pretrained(self.path, **from_where)]
+            with suppress(OSError):  # not every model has a generation_config.json
+                own = GenerationConfig.from_pretrained(self.path, revision=self.revision or "main")
+                configs.insert(0, own)
+        return eos_ids(*configs)
 
     @contextmanager
     def _had(self) -> Iterator[None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rlhf.data.rendering.choice import own_template, undated
 from rlhf.digests import digest
 from rlhf.models.checks import vocabulary_faults
 
@@ -16,10 +17,14 @@ SPECIAL = ("bos_token_id", "eos_token_id")  # a pad is masked: it may be another
 CUT = ("normalizer", "pre_tokenizer")
 
 
-def tokenizer_faults(policy: Any, other: Any) -> Iterator[str]:
+def tokenizer_faults(policy: Any, other: Any, templates: Sequence[str]) -> Iterator[str]:
     """A sentence for each difference between a policy's tokenizer and a reward model's that gives
     an id another meaning, or a text other ids: vocabulary, merges, how text is cut, BOS and EOS,
-    the chat template. Another pad is no difference."""
+    the chat template. Another pad is no difference, and no template is none.
+
+    Args:
+        templates: the spellings of the run's chat template.
+    """
     yield from _vocabulary_faults(policy, other)
     for part, (ours, theirs) in _cutting(policy, other).items():
         if ours != theirs:
@@ -31,11 +36,12 @@ def tokenizer_faults(policy: Any, other: Any) -> Iterator[str]:
         ours, theirs = getattr(policy, name), getattr(other, name)
         if ours != theirs:
             yield f"{name} is {_shown(other, theirs)}, the policy's is {_shown(policy, ours)}"
-    ours, theirs = policy.chat_template, other.chat_template
-    if ours and theirs and ours != theirs:
+    template = own_template(other)
+    if template is not None and undated(template) not in {*map(undated, templates)}:
         yield (
-            f"chat_template has the sha256 {digest(theirs)[:12]}, the policy's {digest(ours)[:12]}:"
-            " it would read conversations in a form that it was not trained on"
+            f"chat_template has the sha256 {digest(template)[:12]}, the run's"
+            f" {digest(templates[0])[:12]}: it would read conversations in a form that it was not"
+            " trained on (data.template chooses the run's)"
         )
 
 

@@ -18,7 +18,7 @@ from rlhf.config.validate import ConfigError
 from rlhf.models.checks import vocabulary_faults, vocabulary_size
 from rlhf.rundir.errors import ModelError
 from rlhf.stages.context import StageContext
-from rlhf.stages.outside import model_faults
+from rlhf.stages.outside.faults import model_faults
 from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
 

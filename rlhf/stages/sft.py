@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,29 +9,23 @@ from typing import Any, Literal
 
 from rlhf.config.build import build
 from rlhf.config.properties import is_trained
-from rlhf.data.collate import collate_demonstrations, pad_id
+from rlhf.data.collate import collate_demonstrations
 from rlhf.data.loaders import ShuffledBatches, in_order
-from rlhf.data.records import DataError, Demonstration, Split
+from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
-from rlhf.models.eos import ignored_eos_warning
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.outside import enter_policy
+from rlhf.stages.outside.take import enter_policy
 from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
 
-log = logging.getLogger(__name__)
-
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
-    """The model, the tokenizer and the demonstrations: beside its settings they decide it. Of a
-    policy that is taken as it is, the first two alone."""
-    model = {
-        "model": context.start.identity(),
-        "tokenizer": tokenizer_digest(context),
-    }
+    """The model, the tokenizer, the template and the demonstrations: they decide it beside its
+    settings. Of a policy that is taken as it is, the first three alone."""
+    model = {"model": context.start.identity(), **text_parts(context)}
     if not is_trained(context.cfg, "sft"):
         return {**model, "settings": None, "trainer": None}
     return {
@@ -42,44 +35,41 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     }
 
 
-def tokenizer_digest(context: StageContext) -> str:
-    return digest(context.tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+def text_parts(context: StageContext) -> dict[str, str]:
+    """How text becomes ids: the tokenizer and the template."""
+    return {
+        "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
+        "template": digest(context.rendering.template.text),
+    }
 
 
 def train_sft(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
-    policy, fill = context.initial_policy(), pad_id(context.tokenizer)
-    warnings = ignored_eos_warning(policy, context.tokenizer)
-    for warning in warnings:
-        log.warning("%s", warning)
+    settings, rows = context.cfg.sft, context.data.demonstrations
+    policy = context.initial_policy()
     if not is_trained(context.cfg, "sft"):
         enter_policy(context, policy, work)
-        return {"warnings": warnings}
+        return {}
+    if rows is None:
+        raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
     metrics = train_on_rows(
         context,
         "sft",
-        demonstrations(context),
+        rows,
         make_module=partial(SFTModule, policy),
         collate=partial(
-            collate_demonstrations, fill=fill, train_on_prompt=context.cfg.sft.train_on_prompt
+            collate_demonstrations,
+            fill=context.rendering.pad_id,
+            train_on_prompt=settings.train_on_prompt,
+            turns=settings.train_on_turns,
         ),
         work=work,
         tracker=tracker,
     )
-    context.model.save(policy, context.tokenizer, work)
-    return {**metrics, "warnings": warnings}
-
-
-def demonstrations(context: StageContext) -> Split[Demonstration]:
-    """
-    Raises:
-        DataError: there are none.
-    """
-    if (rows := context.data.demonstrations) is None:
-        raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
-    return rows
+    context.save_policy(policy, work)
+    return metrics
 
 
 def train_on_rows(

@@ -20,7 +20,7 @@ from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.outside import origin
+from rlhf.stages.outside.take import origin
 from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.tracking.base import Tracker

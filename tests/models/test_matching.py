@@ -8,8 +8,8 @@ from rlhf.models.matching import quantized, scalar_faults, tokenizer_faults
 from tests import outside
 
 
-def faults(policy, other):
-    return [*tokenizer_faults(policy, other)]
+def faults(policy, other, *templates):
+    return [*tokenizer_faults(policy, other, templates or ["plain"])]
 
 
 def test_equal_ones_and_another_pad():
@@ -58,7 +58,7 @@ def test_how_text_is_cut():
     )
 
 
-def test_special_ids_and_templates():
+def test_special_ids():
     policy, other = outside.bpe(), outside.bpe()
     other.eos_token = "a"
     policy.bos_token = "b"
@@ -67,12 +67,19 @@ def test_special_ids_and_templates():
         f"bos_token_id is none, the policy's is {number['b']} ('b')",
         f"eos_token_id is {number['a']} ('a'), the policy's is 1 ('<eos>')",
     ]
+
+
+def test_templates():
+    """The run's decides: in any of its spellings it is the same; none is none to compare."""
     policy, other = outside.bpe(), outside.bpe()
-    policy.chat_template = "{{ messages }}"
-    assert faults(policy, other) == []  # none is known of the other
+    assert faults(policy, other, "{{ messages }}") == []
     other.chat_template = "{{ messages }}!"
-    (fault,) = faults(policy, other)
-    assert fault.startswith(f"chat_template has the sha256 {digest('{{ messages }}!')[:12]}, the")
+    assert faults(policy, other, "{{ messages }}", "{{ messages }}!") == []
+    (fault,) = faults(policy, other, "{{ messages }}")
+    assert fault.startswith(
+        f"chat_template has the sha256 {digest('{{ messages }}!')[:12]}, the run's"
+        f" {digest('{{ messages }}')[:12]}: "
+    )
 
 
 @pytest.mark.parametrize("make", [outside.llama, outside.gpt2])

@@ -109,7 +109,7 @@ def test_ppo_from_an_untrained_policy_by_gold(go, files, tmp_path):
     }
     ((_, made),) = artifacts(tmp_path, "sft")
     assert made["origin"]["trained"] is False and "path" not in made["origin"]
-    assert made["metrics"] == {"warnings": []}
+    assert made["metrics"] == {}
     # settings of a training that is none decide nothing
     go("other", *files["prompts"], *by_gold, "sft.optimizer.lr=0.5")
     assert len(artifacts(tmp_path, "sft")) == 1
