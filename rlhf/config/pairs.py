@@ -13,6 +13,7 @@ from rlhf.config.build import build
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
+from rlhf.config.pieces.data import Files
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
@@ -161,6 +162,12 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
         yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
 
 
+def _rows(data: Any) -> Iterator[Fault]:
+    if isinstance(data, Files) and not (data.demonstrations or data.preferences or data.prompts):
+        reason = "no rows: name a file in it, in data.preferences or in data.prompts"
+        yield Fault("data.demonstrations=null", reason)
+
+
 # of stores; `file` is answered with the database to use in its place
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
 
@@ -212,6 +219,7 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),
+    (_rows, ("data",)),
     (missing_parts, SECTIONS),
     (_tracking, ("tracking",)),
 )

@@ -38,10 +38,7 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
             f"scorer={cfg.scorer.name}",
             "the data has no gold reward; set data.gold=vader, or take scorer=reward_model",
         )
-    if parts is None:
-        return
-    if not parts:
-        yield Fault("data", "names no file: set data.prompts=<file>, data.preferences=<file>, ...")
+    if not parts:  # not known, or there are none at all
         return
     if "sft" in stages and is_trained(cfg, "sft") and "demonstrations" not in parts:
         yield Fault("data.demonstrations=null", _without_demonstrations(cfg))

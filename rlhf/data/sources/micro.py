@@ -67,6 +67,7 @@ class Micro:
         label_temperature: float,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
     ) -> None:
         self.seed = seed
         self.vocabulary = vocabulary
@@ -77,6 +78,7 @@ class Micro:
         self.label_temperature = label_temperature
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
         self.judges: dict[str, Reward] = {}
         rng = random.Random(f"{seed}/gold")
         self.gold: MicroGold = MicroGold(

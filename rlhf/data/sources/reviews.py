@@ -39,6 +39,7 @@ class Reviews:
         heldout_fraction: float,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
     ) -> None:
         self.seed = seed
         self.demonstrations = demonstrations
@@ -48,6 +49,7 @@ class Reviews:
         self.heldout_fraction = heldout_fraction
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
         self.gold: ReviewGold = ReviewGold()
         self.judges: dict[str, Reward] = {}
 

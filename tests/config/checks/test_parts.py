@@ -17,7 +17,7 @@ BACKBONE = ["reward_model.init=model", "reward_model.normalize=false"]
 @pytest.mark.parametrize(
     ("lines", "keys"),
     [
-        (DATA, ["data: names no file"]),
+        (DATA, ["data.demonstrations=null"]),
         (PROMPTS, ["data.demonstrations=null", "data.preferences=null"]),
         ([*PROMPTS, "sft.path=p"], ["data.preferences=null"]),
         ([*PROMPTS, "sft=none"], ["data.preferences=null"]),
