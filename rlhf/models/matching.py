@@ -10,7 +10,6 @@ from typing import Any
 
 from rlhf.data.rendering.choice import own_template, undated
 from rlhf.digests import digest
-from rlhf.models.checks import vocabulary_faults
 
 SPECIAL = ("bos_token_id", "eos_token_id")  # a pad is masked: it may be another
 # of a fast tokenizer, how text is cut into tokens
@@ -79,20 +78,16 @@ def _model(written: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in written["model"].items() if key != "vocab"}
 
 
-def scalar_faults(config: Any, outline: Any, tokenizer: Any) -> Iterator[str]:
+def scalar_faults(config: Any, outline: Any) -> Iterator[str]:
     """A sentence for each reason why a sequence classifier cannot be a reward model here.
 
     Args:
         outline: the model of the config without weights; None where that is not known.
-        tokenizer: the policy's, whose ids it will read.
     """
     if (labels := config.num_labels) != 1:
         yield f"num_labels is {labels}, expected 1: a reward is one number"
     if quantized(config):
         yield quantized(config)
-    rows = getattr(config.get_text_config(), "vocab_size", None)
-    if rows is not None:
-        yield from vocabulary_faults(tokenizer, rows)
     if outline is None:
         return
     kind = type(outline).__name__

@@ -15,7 +15,7 @@ from rlhf.config.build import build
 from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
-from rlhf.models.checks import vocabulary_faults, vocabulary_size
+from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
 from rlhf.rundir.errors import ModelError
 from rlhf.stages.context import StageContext
 from rlhf.stages.outside.faults import model_faults
@@ -42,7 +42,9 @@ def check_model(context: StageContext) -> None:
     faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
     faults += model_faults(context)
     if not faults:
-        faults += length_faults(context.cfg, stages, context.positions)
+        # SFT reads the policy alone
+        faults += length_faults(context.cfg, stages & {"sft"}, positions_of(config))
+        faults += length_faults(context.cfg, stages - {"sft"}, context.positions)
     if faults:
         raise ModelError(faults)
 

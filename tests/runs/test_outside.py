@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.errors import ModelError, RunFailed
 from rlhf.rundir.read import read_json
 from tests import outside
 
@@ -49,7 +49,10 @@ def go(run_in, tmp_path):
 
     def run(name, *overrides):
         own = f"paths.artifacts={tmp_path / 'artifacts'}"
-        return run_in(tmp_path / name, own, *overrides, without="data.")
+        given = [word for word in overrides if word.startswith("model")]
+        return run_in(
+            tmp_path / name, own, *overrides, without=("data.", *("model.",) * bool(given))
+        )
 
     return run
 
@@ -178,3 +181,94 @@ def test_a_cut_run_goes_on_and_a_finished_one_is_reproduced(
     code, said = reproduce("run", "--into", "gone")
     assert code == 2 and "sft.path=" in said and "Traceback" not in said, said
     assert os.path.isdir("store")
+
+
+# --- refused before anything is trained
+
+
+@pytest.fixture
+def refused(go, tmp_path):
+    """refused(*overrides) -> the sentences; nothing was made."""
+
+    def ask(*overrides):
+        with pytest.raises(ModelError) as error:
+            go("refused", *overrides)
+        assert artifacts(tmp_path, "sft") == artifacts(tmp_path, "reward_model") == []
+        return error.value.faults
+
+    return ask
+
+
+def test_a_reward_model_with_a_tokenizer_of_its_own(refused, files, tmp_path, policy):
+    other = outside.bpe(290, ["quite other words, written by other people"])
+    config = outside.llama(other, num_labels=1)
+    folder = outside.saved(tmp_path / "other", config, other, scalar=True)
+    given = [*files["prompts"], f"sft.path={policy}", f"reward_model.path={folder}"]
+    faults = refused(*given)
+    assert all(fault.startswith(f"reward_model.path={folder}: ") for fault in faults)
+    assert f"the vocabulary has {len(other)} tokens, the policy's 300: " in faults[0]
+    assert f"scorer=classifier scorer.path={folder}" in faults[-1]
+
+
+def test_models_in_each_others_place(refused, files, tmp_path, words, policy, scores):
+    prompts = files["prompts"]
+    (fault,) = refused(*prompts, f"sft.path={scores}", "stage=sft")
+    assert fault == (
+        f"sft.path={scores}: is a LlamaForSequenceClassification, expected a causal LM; a reward"
+        " model is given by reward_model.path"
+    )
+    (fault,) = refused(*prompts, f"sft.path={policy}", f"reward_model.path={policy}")
+    assert fault.startswith(f"reward_model.path={policy}: is a LlamaForCausalLM, expected a model")
+    bare = outside.saved(tmp_path / "bare", outside.llama(words, num_labels=1), scalar=True)
+    (fault,) = refused(*prompts, f"sft.path={policy}", f"reward_model.path={bare}")
+    assert fault.startswith(f"reward_model.path={bare}: has no tokenizer that can be read")
+
+
+def test_two_labels_and_too_few_positions(refused, files, tmp_path, words, policy):
+    """6 tokens of a response leave no room in 6 positions."""
+    two = outside.llama(words, num_labels=2)
+    folder = outside.saved(tmp_path / "two", two, words, scalar=True)
+    given = [*files["prompts"], f"sft.path={policy}", f"reward_model.path={folder}"]
+    (fault,) = refused(*given)
+    assert (
+        fault == f"reward_model.path={folder}: num_labels is 2, expected 1: a reward is one number"
+    )
+    short = outside.llama(words, positions=6, num_labels=1)
+    folder = outside.saved(tmp_path / "shorter", short, words, scalar=True)
+    (fault,) = refused(*given[:-1], f"reward_model.path={folder}")
+    assert fault == (
+        f"reward_model.path={folder}: max_position_embeddings is 6, the policy's 256:"
+        " generation.max_new_tokens=6 leaves no room for a prompt; set it below 6"
+    )
+
+
+def test_a_backbone_with_other_ids_than_the_policy(refused, files, tmp_path, policy):
+    other = outside.bpe(290, ["quite other words, written by other people"])
+    folder = outside.saved(tmp_path / "base", outside.gpt2(other), other)
+    given = [*files["pairs"], f"sft.path={policy}", "reward_model.init=model", "model=hf"]
+    given = [*given, f"model.path={folder}", "stage=reward_model"]
+    faults = refused(*given)
+    assert faults[0].startswith(f"model.path={folder} (reward_model.init=model): the vocabulary")
+
+
+def test_an_embedding_without_room_for_the_policys_pad(refused, files, tmp_path, words, policy):
+    """The policy's pad is a token that the reward model's embedding does not have."""
+    config = outside.llama(words, num_labels=1)
+    folder = outside.saved(tmp_path / "scores", config, words, scalar=True)
+    padded = outside.bpe()
+    padded.add_special_tokens({"pad_token": "<|pad|>"})
+    larger = outside.saved(tmp_path / "larger", outside.llama(padded), padded)
+    given = [*files["prompts"], f"sft.path={larger}", f"reward_model.path={folder}"]
+    (fault,) = refused(*given)
+    assert fault.startswith(f"reward_model.path={folder}: the pad token <|pad|> has the id 300")
+
+
+def test_a_head_that_is_not_in_the_file(go, files, tmp_path, words, policy):
+    """transformers would make up a random one."""
+    folder = outside.saved(tmp_path / "headless", outside.llama(words, num_labels=1), words)
+    config = json.loads((folder / "config.json").read_text())
+    config["architectures"] = ["LlamaForSequenceClassification"]
+    (folder / "config.json").write_text(json.dumps(config))
+    given = [*files["prompts"], f"sft.path={policy}", f"reward_model.path={folder}"]
+    with pytest.raises(ModelError, match=r"has no weights for score\.weight of LlamaForSeq"):
+        go("run", *given)

@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 
 from rlhf.config.properties import needed_stages
 from rlhf.data.rendering.choice import MODEL, own_template
+from rlhf.models.checks import positions_of, vocabulary_faults
 from rlhf.models.load import HFModel, outline
 from rlhf.models.matching import quantized, scalar_faults, tokenizer_faults
 from rlhf.stages.outside.pieces import (
@@ -78,14 +79,33 @@ def _reward_model_faults(
             f"{start}: is a {kinds[0]}, expected a model for sequence classification with"
             " num_labels=1; a policy is given by sft.path"
         ]
-    reasons = [*scalar_faults(config, outline(config, scalar=True), policy)]
-    differences = [*tokenizer_faults(policy, reward_model_tokenizer(piece), templates_of(context))]
+    reasons = [
+        *scalar_faults(config, outline(config, scalar=True)),
+        *_position_faults(context, config),
+    ]
+    own = reward_model_tokenizer(piece)
+    differences = [*tokenizer_faults(policy, own, templates_of(context))]
     if differences:
         differences[-1] += (
             ". A reward model reads the ids that the policy writes; one with a tokenizer of its own"
             f" scores texts: scorer=classifier scorer.path={piece.path}"
         )
+    else:
+        rows = getattr(config.get_text_config(), "vocab_size", None)
+        differences += [] if rows is None else vocabulary_faults(policy, rows)
     return [f"{start}: {each}" for each in (*reasons, *differences)]
+
+
+def _position_faults(context: Inputs, config: PreTrainedConfig) -> Iterator[str]:
+    """Where a reward model reads fewer tokens than the policy, `data.on_long_prompt` is the rule
+    for prompts that are too long for it; none has room where a response alone fills it."""
+    there, most = positions_of(config), context.cfg.generation.max_new_tokens
+    if there is not None and most >= there:
+        yield (
+            f"max_position_embeddings is {there}, the policy's"
+            f" {positions_of(context.model_config) or 'without a limit'}:"
+            f" generation.max_new_tokens={most} leaves no room for a prompt; set it below {there}"
+        )
 
 
 def templates_of(context: Inputs) -> list[str]:
