@@ -4,6 +4,7 @@ the data alone that its stages need."""
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from rlhf.rundir.errors import ModelError, RunFailed
 from rlhf.rundir.read import read_json
 from tests import outside
 
+PARENTS = ("sft", "reward_model")
 JSONL = ["data=jsonl", "data.max_response_tokens=6", "data.vocabulary=300"]
 
 
@@ -181,6 +183,26 @@ def test_a_cut_run_goes_on_and_a_finished_one_is_reproduced(
     code, said = reproduce("run", "--into", "gone")
     assert code == 2 and "sft.path=" in said and "Traceback" not in said, said
     assert os.path.isdir("store")
+
+
+@pytest.mark.slow
+def test_our_own_artifacts_give_the_numbers_that_they_were_trained_for(run_in, tmp_path):
+    """Reviews, word-level tokenizer: the same policy, the same normalised scores, so the same
+    metrics to the last bit."""
+    summary = run_in(tmp_path / "trained")
+    artifacts = Path(
+        read_json(tmp_path / "trained" / "manifest.json")["config"]["paths"]["artifacts"]
+    )
+    paths = {stage: artifacts / stage / summary["fingerprints"][stage] for stage in PARENTS}
+    given = [f"{stage}.path={path}" for stage, path in paths.items()]
+    entered = run_in(tmp_path / "entered", *given, f"paths.artifacts={tmp_path / 'other'}")
+    first, second = (
+        (tmp_path / name / "metrics.jsonl").read_text() for name in ("trained", "entered")
+    )
+    assert first == second
+    assert entered["fingerprints"]["sft"] != summary["fingerprints"]["sft"]
+    made = read_json(tmp_path / "other" / "sft" / entered["fingerprints"]["sft"] / "manifest.json")
+    assert made["origin"]["artifact"] == f"sft-{summary['fingerprints']['sft']}"
 
 
 # --- refused before anything is trained
