@@ -37,6 +37,7 @@ from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
 from rlhf.runs.execute import directory_of, execute, tracking_faults
 from rlhf.runs.machine.cluster import queue_again, several
+from rlhf.runs.machine.entered import changes
 from rlhf.runs.machine.faults import machine_faults
 from rlhf.sweeps.extras import ELSEWHERE, missing_extras
 from rlhf.sweeps.launchers.prepare import limit_threads
@@ -152,7 +153,7 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
     directory = directory_of(cfg)
     # without a manifest, or with another run's, the run itself says what is wrong
     own = read_json(directory / "manifest.json").get("hash") == run_hash(cfg.plain())
-    if own and is_complete(directory):
+    if own and is_complete(directory) and not changes(directory, cfg):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
         from rlhf.tracking.mlflow import deliver_all

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from rlhf.arguments import missing_eos_fault
 from rlhf.config.build import build
+from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
 from rlhf.config.pieces.data import Files
@@ -18,7 +19,7 @@ from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
 from rlhf.config.pieces.scorer import Rules
 from rlhf.config.pieces.tracking import MLflowTracker
-from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
+from rlhf.config.properties import asks, kl_properties, trains_values
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
 
@@ -151,7 +152,7 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     try:
         wanted = asks(advantage, "needs_values", by_default=True)
         trained = trains_values(algorithm, advantage)
-    except ValueError:  # `_rewards` says it
+    except ValueError:  # `missing_parts` says it
         return
     if wanted and not trained:
         reason = f"needs a value model, and algorithm={algorithm.name} trains none"
@@ -165,30 +166,6 @@ def _rows(data: Any) -> Iterator[Fault]:
     if isinstance(data, Files) and not (data.demonstrations or data.preferences or data.prompts):
         reason = "no rows: name a file in it, in data.preferences or in data.prompts"
         yield Fault("data.demonstrations=null", reason)
-
-
-def _rewards(
-    data: Any, scorer: Any, stage: str, ppo: PPO, algorithm: Any, advantage: Any
-) -> Iterator[Fault]:
-    try:
-        by_gold = asks(scorer, "needs_gold", by_default=False)
-        reads_model = needs_reward_model(scorer, ppo, algorithm, advantage)
-    except ValueError as error:
-        yield Fault("", str(error))
-        return
-    if not isinstance(data, Files) or data.gold is not None:
-        return
-    if stage == "ppo" and by_gold:
-        yield Fault(
-            f"scorer={scorer.name}",
-            "the data has no gold reward; set data.gold=vader, or take scorer=reward_model",
-        )
-    if data.preferences is None and (stage == "reward_model" or (stage == "ppo" and reads_model)):
-        yield Fault(
-            "data.preferences=null",
-            "pairs would be sampled and labelled by gold, but data.gold=null; name a file, or set"
-            " data.gold=vader",
-        )
 
 
 # of stores; `file` is answered with the database to use in its place
@@ -243,6 +220,6 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_missing_eos, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),
     (_rows, ("data",)),
-    (_rewards, ("data", "scorer", "stage", "ppo", "algorithm", "advantage")),
+    (missing_parts, SECTIONS),
     (_tracking, ("tracking",)),
 )

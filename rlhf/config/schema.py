@@ -51,6 +51,8 @@ class Training(Strict):
 
 class Supervised(Training):
     seed: Seed
+    # of a result that is there already: a folder or a hub name; its stage trains nothing then
+    path: Place | None = None
     epochs: Count
     batch_size: Count
     max_length: Annotated[int, Field(ge=2, lt=2**31)]
@@ -58,6 +60,7 @@ class Supervised(Training):
 
 class SFT(Supervised):
     train_on_prompt: bool
+    train: bool = True  # False: the policy is the model as it is
     train_on_turns: Literal["all", "last"] = "all"
 
 
@@ -65,7 +68,7 @@ class RewardModel(Supervised):
     init: Literal["sft", "model"]
     margin: bool
     centering: Weight
-    normalize: bool
+    normalize: bool | Literal["auto"]
     normalize_samples: Annotated[int, Field(ge=2, le=10**6)]
 
 

@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from rlhf.config.build import build
-from rlhf.config.properties import needed_stages
+from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
-from rlhf.models.checks import vocabulary_faults, vocabulary_size
+from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
 from rlhf.rundir.errors import ModelError
 from rlhf.stages.context import StageContext
+from rlhf.stages.outside.faults import model_faults
+from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,11 @@ def check_model(context: StageContext) -> None:
     config = context.model_config
     rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
     faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
-    faults += length_faults(context.cfg, stages, context.positions)
+    faults += model_faults(context)
+    if not faults:
+        # SFT reads the policy alone
+        faults += length_faults(context.cfg, stages & {"sft"}, positions_of(config))
+        faults += length_faults(context.cfg, stages - {"sft"}, context.positions)
     if faults:
         raise ModelError(faults)
 
@@ -52,13 +58,18 @@ def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
     Raises:
         DataError: `data.on_long_prompt=error` and there are such prompts, or no row is left.
     """
-    if {"reward_model", "ppo"} & prints.keys() and context.fitted.warning:
+    if draws(context, prints) and context.fitted.warning:
         log.warning("%s", context.fitted.warning)
     for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
         rows = getattr(context.data, part)
         made = stage not in prints or context.store.find(stage, prints[stage]) is not None
-        if rows is not None and not made:
+        if rows is not None and not made and is_trained(context.cfg, stage):
             encoded_rows(context, stage, rows)
+
+
+def draws(context: StageContext, stages: Collection[str]) -> bool:
+    """True if the run draws responses to prompts."""
+    return "ppo" in stages or ("reward_model" in stages and samples_policy(context))
 
 
 def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -> list[str]:
@@ -69,7 +80,9 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
         f"{stage}.max_length={most} is more than the model's {positions} positions: set"
         f" {stage}.max_length={positions}"
         for stage in ("sft", "reward_model")
-        if stage in stages and (most := getattr(cfg, stage).max_length) > positions
+        if stage in stages
+        and is_trained(cfg, stage)
+        and (most := getattr(cfg, stage).max_length) > positions
     ]
     most = cfg.generation.max_new_tokens
     if {"reward_model", "ppo"} & {*stages} and most >= positions:

@@ -18,9 +18,11 @@ from rlhf.data.rendering.choice import AUTO, choose
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import TemplateError
 from rlhf.models.checks import positions_of
-from rlhf.models.load import ModelPiece
+from rlhf.models.piece import ModelPiece
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rundir.secrets.redact import redact_value
+from rlhf.stages.outside.faults import other_configs
+from rlhf.stages.outside.pieces import policy_piece
 from rlhf.stages.provenance.manifest import data_parts
 from rlhf.tracking.base import Dataset
 
@@ -49,8 +51,13 @@ class Inputs:
         return piece
 
     @cached_property
+    def start(self) -> ModelPiece:
+        """The policy's beginning: `sft.path`, or conf/model."""
+        return policy_piece(self.cfg, self.model)
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
+        return self.start.tokenizer(lambda: self.source.tokenizer(self.data))
 
     @cached_property
     def rendering(self) -> Rendering:
@@ -63,7 +70,7 @@ class Inputs:
         return Rendering(
             tokenizer=self.tokenizer,
             template=choose(choice, self.tokenizer, continues=self.data.continues),
-            model_stops=getattr(self.model, "stop_ids", list)(),
+            model_stops=getattr(self.start, "stop_ids", list)(),
         )
 
     @cached_property
@@ -83,16 +90,17 @@ class Inputs:
 
     @cached_property
     def model_config(self) -> PreTrainedConfig | None:
-        """The configuration of the run's models, without their weights. None: a piece of the user's
-        own does not tell."""
-        read = getattr(self.model, "config", None)
+        """The configuration of the policy, without its weights. None: a piece of the user's own
+        does not tell."""
+        read = getattr(self.start, "config", None)
         return None if read is None else read(self.tokenizer)
 
     @cached_property
     def positions(self) -> int | None:
-        """The most tokens that the models of the run read at once: policy, reference, reward model
-        and value model all have the architecture of conf/model. None: any number."""
-        return positions_of(self.model_config)
+        """The most tokens that all models of the run read at once: the policy and its reference,
+        the reward model and the value model. None: any number."""
+        configs = (self.model_config, *other_configs(self).values())
+        return min(filter(None, map(positions_of, configs)), default=None)
 
     def long_prompts(self, part: str) -> LongPrompts:
         """The rule for prompts without room for a response, in a part of the data."""

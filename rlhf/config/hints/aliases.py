@@ -70,7 +70,9 @@ TABLE = (
     ("generation.top_p", "top_p"),
     # where a run starts and where it goes
     ("model=hf model.path", "model_name_or_path model_path model_name pretrain base_model"),
-    ("model=hf model.path", "policy_model_name_or_path sft_model_path tokenizer tokenizer_name"),
+    ("model=hf model.path", "policy_model_name_or_path tokenizer tokenizer_name"),
+    ("sft.path", "sft_model_path sft_path policy_path actor_path"),
+    ("reward_model.path", "reward_model_path reward_model_name_or_path rm_path reward_pretrain"),
     ("trainer.precision", "torch_dtype dtype bf16 fp16 precision"),
     ("trainer=gpu", "device devices use_cuda cuda gpu gpus accelerator"),
     ("trainer.threads", "num_workers num_threads threads"),

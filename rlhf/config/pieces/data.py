@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -78,6 +78,11 @@ Places = Annotated[Any, AfterValidator(_places)]
 
 
 class Source(Piece):
+    """`parts`: what it reads or writes itself. `has_gold`: whether responses can be labelled. A
+    user's own class may say `parts` too."""
+
+    parts: ClassVar[frozenset[str]] = frozenset({"demonstrations", "preferences", "prompts"})
+    has_gold: ClassVar[bool] = True
     seed: Seed
     pairs: Rows
     label_temperature: Temperature
@@ -126,6 +131,17 @@ class Files(
         """Of the content: places are lists, columns a dict, and equal data is read once."""
         return hash(repr(self))
 
+    @property
+    def parts(self) -> frozenset[str]:  # type: ignore[override]
+        """Without a file of prompts they are those of another file."""
+        files = {"demonstrations", "preferences", "prompts"}
+        named = {name for name in files if getattr(self, name) is not None}
+        return frozenset(named | {"prompts"} if named else named)
+
+    @property
+    def has_gold(self) -> bool:  # type: ignore[override]
+        return self.gold is not None
+
 
 class RTPolarity(
     Texts,
@@ -133,6 +149,7 @@ class RTPolarity(
     at="rlhf.data.sources.rt_polarity.RTPolarity",
     was="rlhf.data.rt_polarity.RTPolarity",
 ):
+    parts = frozenset({"demonstrations", "prompts"})
     path: Place
     prompts: Annotated[int, Field(ge=2, le=10**7)]
 
