@@ -54,6 +54,7 @@ class Supervised(Training):
     epochs: Count
     batch_size: Count
     max_length: Annotated[int, Field(ge=2, lt=2**31)]
+    on_long: Literal["cut", "drop", "truncate_left", "error"] = "cut"
 
 
 class SFT(Supervised):
@@ -103,6 +104,7 @@ class Generation(Strict):
     temperature: Temperature
     top_k: Annotated[int, Field(ge=0, lt=2**31)]
     top_p: Annotated[Number, Field(gt=0, le=1)]
+    max_prompt_tokens: Size | None = None
 
 
 class KL(Strict):

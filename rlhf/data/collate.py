@@ -3,31 +3,35 @@ never from ids: pad == eos is harmless."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlhf.data.lengths import LongPrompts, shorten
-from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.lengths import Fate, Limit, shorten
+from rlhf.data.records import Demonstration, Preference
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
 
-Row = TypeVar("Row")
 Ending = tuple[str, bool]  # a completion, and whether it ended (EOS follows)
-DROP = LongPrompts()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One sequence and where its completion begins; `cut` where it was longer than allowed,
-    `long_prompt` where its prompt alone left no room for the completion."""
+    """One sequence and where its completion begins, after its limit; `fate` is that of its row, and
+    `whole` its tokens before the limit, `whole_prompt` of its prompt alone."""
 
     ids: tuple[int, ...]
     prompt_length: int
-    cut: bool = False
-    long_prompt: bool = False
+    fate: Fate
+    whole: int
+    whole_prompt: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether its end is lost."""
+        return len(self.ids) - self.prompt_length < self.whole - self.whole_prompt
 
 
 def eos_id(tokenizer: Any) -> int:
@@ -57,29 +61,24 @@ def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
 
 
 def encode_row(
-    tokenizer: Any, prompt: str, endings: Sequence[Ending], max_length: int, *, truncate: bool
+    tokenizer: Any, prompt: str, endings: Sequence[Ending], limit: Limit
 ) -> list[Encoded]:
-    """prompt + completion + EOS (where it ended) for each completion, cut on the right at
-    `max_length` tokens (then there is no EOS).
-
-    `truncate`: a prompt that alone fills `max_length` loses its left, so that the longest of the
-    completions has room, or all of the prompt but its last token.
-    """
+    """prompt + completion + EOS (where it ended) for each completion, made to fit the limit as its
+    rule says; one that lost its end has no EOS."""
     prompt_ids = encode_prompt(tokenizer, prompt)
     completions = [
         [*encode_text(tokenizer, text), *([eos_id(tokenizer)] if ended else [])]
         for text, ended in endings
     ]
-    long = len(prompt_ids) >= max_length
-    if long and truncate:
-        room = max(1, max_length - max(map(len, completions)))
-        prompt_ids = shorten(prompt_ids, room, tokenizer.bos_token_id)
+    head = int(prompt_ids[0] == tokenizer.bos_token_id)
+    fit = limit.fit(len(prompt_ids), [*map(len, completions)], head)
     return [
         Encoded(
-            ids=tuple([*prompt_ids, *completion][:max_length]),
-            prompt_length=min(len(prompt_ids), max_length),
-            cut=len(prompt_ids) + len(completion) > max_length,
-            long_prompt=long,
+            ids=tuple(fit([*prompt_ids, *completion])),
+            prompt_length=min(len(prompt_ids) - fit.left, limit.most),
+            fate=fit.fate,
+            whole=len(prompt_ids) + len(completion),
+            whole_prompt=len(prompt_ids),
         )
         for completion in completions
     ]
@@ -109,41 +108,10 @@ def collate_prompts(
 
 
 def encode_demonstrations(
-    tokenizer: Any, rows: Sequence[Demonstration], max_length: int, long: LongPrompts = DROP
+    tokenizer: Any, rows: Sequence[Demonstration], limit: Limit
 ) -> list[Encoded]:
-    """Rows whose prompt alone fills `max_length` are treated as `long` says: there is nothing of
-    the completion to learn.
-
-    Raises:
-        DataError: no row has a completion left, or the rule is `error`.
-    """
-    truncate = long.rule == "truncate_left"
-    encoded = [
-        encode_row(tokenizer, r.prompt, [(r.completion, True)], max_length, truncate=truncate)[0]
-        for r in rows
-    ]
-    _refuse(rows, encoded, max_length, long)
-    return _with_room(encoded, lambda row: row.prompt_length < len(row.ids), max_length)
-
-
-def _refuse(
-    rows: Sequence[Demonstration | Preference],
-    encoded: Sequence[Encoded],
-    max_length: int,
-    long: LongPrompts,
-) -> None:
-    prompts = [row.prompt for row, e in zip(rows, encoded, strict=True) if e.long_prompt]
-    long.refuse(prompts, f"its prompt alone fills max_length={max_length} tokens")
-
-
-def _with_room(rows: list[Row], has_room: Callable[[Row], bool], max_length: int) -> list[Row]:
-    kept = [row for row in rows if has_room(row)]
-    if rows and not kept:
-        raise DataError(
-            f"all {len(rows)} prompts are {max_length} tokens or longer, so nothing is left to"
-            " learn: raise max_length, or set data.on_long_prompt=truncate_left"
-        )
-    return kept
+    """Every row, with its fate."""
+    return [encode_row(tokenizer, r.prompt, [(r.completion, True)], limit)[0] for r in rows]
 
 
 def collate_demonstrations(
@@ -163,23 +131,28 @@ class EncodedPreference:
     rejected: Encoded
     margin: float
 
+    @property
+    def same(self) -> bool:
+        return self.chosen.ids == self.rejected.ids
+
+    @property
+    def fate(self) -> Fate:
+        return "dropped" if self.same else self.chosen.fate
+
 
 def encode_preferences(
-    tokenizer: Any, rows: Sequence[Preference], max_length: int, long: LongPrompts = DROP
+    tokenizer: Any, rows: Sequence[Preference], limit: Limit
 ) -> list[EncodedPreference]:
-    """Pairs that are the same after the cut at `max_length` are left out; DataError if all are. A
-    pair whose prompt alone fills it is treated as `long` says; both sides keep one prompt."""
+    """Every pair, with its fate: both sides keep one prompt, and a pair whose sides are the same
+    after the limit is dropped."""
     encoded = []
     for row in rows:
         endings = [(row.chosen, row.chosen_ended), (row.rejected, row.rejected_ended)]
-        chosen, rejected = encode_row(
-            tokenizer, row.prompt, endings, max_length, truncate=long.rule == "truncate_left"
-        )
+        chosen, rejected = encode_row(tokenizer, row.prompt, endings, limit)
         encoded.append(
             EncodedPreference(chosen=chosen, rejected=rejected, margin=row.margin or 0.0)
         )
-    _refuse(rows, [pair.chosen for pair in encoded], max_length, long)
-    return _with_room(encoded, lambda pair: pair.chosen.ids != pair.rejected.ids, max_length)
+    return encoded
 
 
 def collate_preferences(rows: Sequence[EncodedPreference], fill: int) -> PreferenceBatch:

@@ -86,7 +86,8 @@ class Source(Protocol):
     """A task. Everything a stage needs to know about its data, without torch.
 
     One may also say `on_long_prompt` (drop, truncate_left or error: rlhf.data.lengths; drop where
-    it does not) and `place(part, prompt)`, where a prompt stands (`file:line`, or None).
+    it does not), `max_lost` (the share of rows that may be lost to limits; 0.05) and
+    `place(part, prompt)`, where a prompt stands (`file:line`, or None).
     """
 
     max_response_tokens: int

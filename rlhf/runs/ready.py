@@ -71,11 +71,17 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
         for stage in ("sft", "reward_model")
         if stage in stages and (most := getattr(cfg, stage).max_length) > positions
     ]
-    most = cfg.generation.max_new_tokens
+    most, asked = cfg.generation.max_new_tokens, cfg.generation.max_prompt_tokens
     if {"reward_model", "ppo"} & {*stages} and most >= positions:
         faults.append(
             f"generation.max_new_tokens={most} leaves no room for a prompt in the model's"
             f" {positions} positions: set it below {positions}"
+        )
+    elif "ppo" in stages and asked is not None and asked + most > positions:
+        faults.append(
+            f"generation.max_prompt_tokens={asked} and a response of"
+            f" generation.max_new_tokens={most} are more than the model's {positions} positions:"
+            f" set generation.max_prompt_tokens={positions - most}, or null for whatever is left"
         )
     return faults
 

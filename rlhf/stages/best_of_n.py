@@ -13,7 +13,6 @@ from rlhf.config.build import build
 from rlhf.data.collate import collate_prompts
 from rlhf.oracle import best_of_n_mean, bon_kl
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rollout.score import score_by
@@ -69,7 +68,7 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
     if judges.reward_model is not None:
         judges.reward_model.to(context.device)
     engine = context.engine(policy)
-    sampling = Sampling(**dict(context.cfg.generation))
+    sampling = context.sampling
     heldout = list(dict.fromkeys(context.fitted.prompts.heldout))[: settings.prompts]
     texts = [text for text in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}

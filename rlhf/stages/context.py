@@ -19,13 +19,14 @@ from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
 from rlhf.data.collate import encode_prompt, eos_id, pad_id
-from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
+from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_prompts, quote
 from rlhf.data.records import Source, TaskData
 from rlhf.digests import digest, one_spelling
 from rlhf.models.checks import positions_of
 from rlhf.models.load import ModelPiece, load_causal_lm
 from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
+from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import NonFinite, Stopped
@@ -98,9 +99,23 @@ class StageContext:
             place=lambda prompt: place(part, prompt) or f"{name}, {quote(prompt)}",
         )
 
+    @property
+    def sampling(self) -> Sampling:
+        """How PPO and its evaluation draw responses."""
+        drawn = dict(self.cfg.generation)
+        return Sampling(**{name: drawn[name] for name in Sampling.__dataclass_fields__})
+
+    @property
+    def prompt_limit(self) -> PromptLimit:
+        """The most tokens of a prompt of PPO: what is set, or what the positions leave."""
+        drawn = self.cfg.generation
+        left = None if self.positions is None else self.positions - drawn.max_new_tokens
+        return PromptLimit(set=drawn.max_prompt_tokens, left=left)
+
     @cached_property
     def fitted(self) -> FittedPrompts:
-        """The prompts that responses are drawn to: prompt + response <= positions.
+        """The prompts that responses are drawn to: prompt + response <= positions, and
+        prompt <= generation.max_prompt_tokens.
 
         Raises:
             DataError: the data's rule for long prompts refuses some, or none is left.
@@ -108,7 +123,7 @@ class StageContext:
         return fit_prompts(
             self.data.prompts,
             lambda prompt: len(encode_prompt(self.tokenizer, prompt)),
-            None if self.positions is None else self.positions - self.cfg.generation.max_new_tokens,
+            self.prompt_limit,
             self.long_prompts("prompts"),
         )
 

@@ -26,7 +26,6 @@ from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.online import CollectedMinibatches, OnlineModule
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
-from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.score import Judges
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
@@ -47,7 +46,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
     settings = OnlineSettings(
         **{name: getattr(cfg.ppo, name) for name in names},
         evaluation=EvaluationSettings(**dict(cfg.evaluation)),
-        sampling=Sampling(**dict(cfg.generation)),
+        sampling=context.sampling,
         seed=cfg.seed,
     )
     module: OnlineModule = build(

@@ -51,6 +51,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "sampled": {
             "prompts": digest(context.fitted.prompts),
             "max_new_tokens": context.cfg.generation.max_new_tokens,
+            "limit": context.fitted.limit if context.fitted.truncated else None,
         },
     }
 

@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from rlhf.data.collate import (
@@ -10,8 +9,8 @@ from rlhf.data.collate import (
     encode_row,
     pad,
 )
-from rlhf.data.lengths import LongPrompts
-from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.lengths import Limit, LongPrompts
+from rlhf.data.records import Demonstration, Preference
 
 
 def test_pad_on_either_side():
@@ -24,7 +23,7 @@ def test_pad_on_either_side():
 
 
 def alone(tokenizer, prompt, completion, max_length):
-    return encode_row(tokenizer, prompt, [(completion, True)], max_length, truncate=False)[0]
+    return encode_row(tokenizer, prompt, [(completion, True)], Limit(most=max_length))[0]
 
 
 def test_a_sequence_is_prompt_completion_eos(tokenizer):
@@ -44,7 +43,7 @@ def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
         Demonstration(prompt="a b", completion=" c"),
         Demonstration(prompt="a", completion=" c d e"),
     ]
-    rows = encode_demonstrations(tokenizer, demonstrations, 10)
+    rows = encode_demonstrations(tokenizer, demonstrations, Limit(most=10))
     batch = collate_demonstrations(rows, tokenizer.pad_token_id, train_on_prompt=False)
     assert batch.loss_mask.tolist() == [
         [False, False, True, True, False],
@@ -59,7 +58,7 @@ def test_pad_equals_eos_leaves_the_real_eos_counted(tokenizer):
         Demonstration(prompt="a", completion=" b"),
         Demonstration(prompt="a", completion=" b c d"),
     ]
-    rows = encode_demonstrations(tokenizer, demonstrations, 10)
+    rows = encode_demonstrations(tokenizer, demonstrations, Limit(most=10))
     batch = collate_demonstrations(rows, tokenizer.eos_token_id, train_on_prompt=False)
     assert batch.loss_mask[0].tolist() == [False, True, True, False, False]
 
@@ -69,7 +68,9 @@ def test_preferences_keep_their_margin(tokenizer):
         Preference(prompt="a", chosen=" b", rejected=" c d", margin=0.5),
         Preference(prompt="a", chosen=" e", rejected=" f"),
     ]
-    batch = collate_preferences(encode_preferences(tokenizer, pairs, 10), tokenizer.pad_token_id)
+    batch = collate_preferences(
+        encode_preferences(tokenizer, pairs, Limit(most=10)), tokenizer.pad_token_id
+    )
     assert batch.margin.tolist() == [0.5, 0.0]
     assert batch.chosen_mask.sum(1).tolist() == [3, 3] and batch.rejected_mask.sum(1).tolist() == [
         4,
@@ -84,30 +85,40 @@ def test_an_empty_prompt_still_gives_the_model_a_token(tokenizer):
 
 
 def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
-    (row,) = encode_preferences(
-        tokenizer, [Preference(prompt="a", chosen=" b c", rejected=" d", chosen_ended=False)], 10
-    )
+    pair = Preference(prompt="a", chosen=" b c", rejected=" d", chosen_ended=False)
+    (row,) = encode_preferences(tokenizer, [pair], Limit(most=10))
     assert len(row.chosen.ids) == 3 and tokenizer.eos_token_id not in row.chosen.ids
     assert row.rejected.ids[-1] == tokenizer.eos_token_id
 
 
-def test_rows_with_nothing_to_learn_are_left_out_and_all_of_them_is_an_error(tokenizer):
+def fates(rows):
+    return [row.fate for row in rows]
+
+
+def test_rows_with_nothing_to_learn_are_dropped(tokenizer):
     long, short = (
         Demonstration(prompt="a b c d e", completion=" f"),
         Demonstration(prompt="a", completion=" b"),
     )
-    assert len(encode_demonstrations(tokenizer, [long, short], 4)) == 1
-    with pytest.raises(DataError, match="raise max_length"):
-        encode_demonstrations(tokenizer, [long], 4)
-    with pytest.raises(DataError, match="raise max_length"):
-        encode_preferences(
-            tokenizer, [Preference(prompt="a b c d e", chosen=" f", rejected=" g")], 4
-        )
+    rows = encode_demonstrations(tokenizer, [long, short], Limit(most=4))
+    assert fates(rows) == ["dropped", "whole"]
+    assert [(row.whole_prompt, row.whole) for row in rows] == [(5, 7), (1, 3)]
+
+
+def test_pairs_that_are_the_same_after_the_cut_are_dropped(tokenizer):
+    """Prompt 1 + answers of 3 and EOS: at 3 tokens both are "a b c", at 4 the one ends in d."""
+    pair = Preference(prompt="a", chosen=" b c d", rejected=" b c e")
+    (row,) = encode_preferences(tokenizer, [pair], Limit(most=3))
+    assert row.same and row.fate == "dropped"
+    (row,) = encode_preferences(tokenizer, [pair], Limit(most=4))
+    assert not row.same and row.fate == "cut" and row.chosen.cut and row.rejected.cut
 
 
 # --- prompts that leave no room for a completion
 
-END, ERROR = LongPrompts(rule="truncate_left"), LongPrompts(rule="error", place="d.jsonl:{}".format)
+
+def end(most):
+    return Limit(most=most, long=LongPrompts(rule="truncate_left"))
 
 
 def ids(tokenizer, text):
@@ -118,28 +129,25 @@ def test_one_length_rule_for_prompts_without_room(tokenizer):
     """Four tokens of prompt at max_length 4. Its end is kept: 4 - 2 tokens, as " f" and EOS are
     2."""
     short, long = (Demonstration(prompt=p, completion=" f") for p in ("a", "a b c d"))
-    assert len(encode_demonstrations(tokenizer, [short, long], 4)) == 1
-    _, row = encode_demonstrations(tokenizer, [short, long], 4, END)
+    assert fates(encode_demonstrations(tokenizer, [short, long], Limit(most=4))) == [
+        "whole",
+        "dropped",
+    ]
+    _, row = encode_demonstrations(tokenizer, [short, long], end(4))
     assert row.ids == (*ids(tokenizer, "a b c d f")[2:], tokenizer.eos_token_id)
-    assert row.long_prompt and row.prompt_length == 2 and not row.cut
-    with pytest.raises(DataError) as refusal:
-        encode_demonstrations(tokenizer, [short, long], 4, ERROR)
-    (fault,) = refusal.value.faults
-    assert fault.startswith("d.jsonl:a b c d: its prompt alone fills max_length=4 tokens")
-    assert "drop" in fault and "truncate_left" in fault
+    assert row.fate == "truncated" and row.prompt_length == 2 and not row.cut
 
 
 def test_a_completion_longer_than_all_leaves_the_prompts_last_token(tokenizer):
-    row = encode_row(tokenizer, "a b c d", [(" e f g h", True)], 4, truncate=True)[0]
+    row = encode_row(tokenizer, "a b c d", [(" e f g h", True)], end(4))[0]
     assert row.ids == ids(tokenizer, "a b c d e f g h")[3:7] and row.cut
 
 
 def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
     """The longer one, " e f" and EOS, needs 3 of 5."""
     pair = Preference(prompt="a b c d g", chosen=" e f", rejected=" h")
-    with pytest.raises(DataError, match="truncate_left"):
-        encode_preferences(tokenizer, [pair], 5)
-    (row,) = encode_preferences(tokenizer, [pair], 5, END)
+    assert fates(encode_preferences(tokenizer, [pair], Limit(most=5))) == ["dropped"]
+    (row,) = encode_preferences(tokenizer, [pair], end(5))
     for side, text in ((row.chosen, " e f"), (row.rejected, " h")):
         assert side.ids == (
             *ids(tokenizer, "a b c d g")[3:],

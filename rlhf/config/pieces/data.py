@@ -13,6 +13,7 @@ from rlhf.config.pieces.base import (
     Place,
     Rows,
     Seed,
+    Share,
     Size,
     Temperature,
 )
@@ -23,8 +24,9 @@ class Source(Piece):
     pairs: Rows
     label_temperature: Temperature
     max_response_tokens: Size
-    # configs that were kept from before there was a choice do not say it
+    # configs that were kept from before there was a choice do not say these
     on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
+    max_lost: Share = 0.05
 
 
 class Texts(Source):

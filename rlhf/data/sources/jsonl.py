@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlhf.data.gold import VaderGold
-from rlhf.data.lengths import OnLongPrompt
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.readers.files import read_objects
 from rlhf.data.readers.rows import FORMATS, Format, Purpose, Row, RowError, detect, parse
 from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
@@ -52,6 +52,7 @@ class JsonLines(BytePairs):
         vocabulary: int,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        max_lost: float = MAX_LOST,
     ) -> None:
         self.demonstrations = demonstrations
         self.preferences = preferences
@@ -64,6 +65,7 @@ class JsonLines(BytePairs):
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.max_lost = max_lost
         self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.data.gold import VaderGold
-from rlhf.data.lengths import OnLongPrompt
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.readers.files import kind, quoted, read_objects
 from rlhf.data.records import DataError, Demonstration, Reward, TaskData
 from rlhf.data.splits import cut, divide, hold_out
@@ -158,6 +158,7 @@ class RTPolarity(BytePairs):
         vocabulary: int,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        max_lost: float = MAX_LOST,
     ) -> None:
         self.path = path
         self.seed = seed
@@ -169,6 +170,7 @@ class RTPolarity(BytePairs):
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.max_lost = max_lost
         self.gold: VaderGold = VaderGold()
 
     @cached_property
