@@ -1,28 +1,28 @@
-"""Text to tensors. A sequence is prompt ids + completion ids + EOS. Masks come from lengths,
-never from ids: pad == eos is harmless."""
+"""Ids to tensors, rows cut to a length. Masks come from lengths, never from ids: pad == eos is
+harmless."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlhf.data.lengths import Fate, Limit, shorten
-from rlhf.data.records import Demonstration, Preference
+from rlhf.data.conversations import ASSISTANT, Prompt, Turn
+from rlhf.data.lengths import FATES, Fate, Limit, LongPrompts, shorten
+from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.rendering.rendering import Rendered, Rendering, TemplateError
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
-
-Ending = tuple[str, bool]  # a completion, and whether it ended (EOS follows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One sequence and where its completion begins, after its limit; `fate` is that of its row, and
-    `whole` its tokens before the limit, `whole_prompt` of its prompt alone."""
+    """One conversation and where its last answer begins, after its limit; `fate` is that of its
+    row, `whole` its tokens before the limit and `whole_prompt` those before its last answer."""
 
     ids: tuple[int, ...]
+    answers: tuple[tuple[int, int], ...]  # half-open ranges of the assistant's tokens
     prompt_length: int
     fate: Fate
     whole: int
@@ -34,54 +34,25 @@ class Encoded:
         return len(self.ids) - self.prompt_length < self.whole - self.whole_prompt
 
 
-def eos_id(tokenizer: Any) -> int:
-    if tokenizer.eos_token_id is None:
-        raise ValueError(
-            "the tokenizer has no EOS token: set eos_token before training, a response could"
-            " never end"
-        )
-    return int(tokenizer.eos_token_id)
+def encode_row(rendered: Sequence[Rendered], limit: Limit, bos: int | None = None) -> list[Encoded]:
+    """Conversations of one prompt, made to fit the limit as its rule says; a BOS at their head
+    stays there."""
+    longest = max(len(row.ids) - row.answers[-1][0] for row in rendered)
+    return [_fitted(row, limit, longest, bos) for row in rendered]
 
 
-def pad_id(tokenizer: Any) -> int:
-    """Any id will do for padding, since masks decide what counts: the pad token's, or EOS where
-    there is none."""
-    return int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else eos_id(tokenizer)
-
-
-def encode_text(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
-    """Prompt ids, after BOS where the tokenizer has one; an empty prompt is BOS, or EOS, alone:
-    a model needs something to go on."""
-    bos = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-    return bos + encode_text(tokenizer, prompt) or [eos_id(tokenizer)]
-
-
-def encode_row(
-    tokenizer: Any, prompt: str, endings: Sequence[Ending], limit: Limit
-) -> list[Encoded]:
-    """prompt + completion + EOS (where it ended) for each completion, made to fit the limit as its
-    rule says; one that lost its end has no EOS."""
-    prompt_ids = encode_prompt(tokenizer, prompt)
-    completions = [
-        [*encode_text(tokenizer, text), *([eos_id(tokenizer)] if ended else [])]
-        for text, ended in endings
-    ]
-    head = int(prompt_ids[0] == tokenizer.bos_token_id)
-    fit = limit.fit(len(prompt_ids), [*map(len, completions)], head)
-    return [
-        Encoded(
-            ids=tuple(fit([*prompt_ids, *completion])),
-            prompt_length=min(len(prompt_ids) - fit.left, limit.most),
-            fate=fit.fate,
-            whole=len(prompt_ids) + len(completion),
-            whole_prompt=len(prompt_ids),
-        )
-        for completion in completions
-    ]
+def _fitted(row: Rendered, limit: Limit, longest: int, bos: int | None) -> Encoded:
+    prompt = row.answers[-1][0]
+    fit = limit.fit(prompt, longest, head=int(bos is not None and row.ids[0] == bos))
+    moved = [fit.move(*answer) for answer in row.answers]
+    return Encoded(
+        ids=tuple(fit(row.ids)),
+        answers=tuple((first, end) for first, end in moved if first < end),
+        prompt_length=min(prompt - fit.left, limit.most),
+        fate=fit.fate,
+        whole=len(row.ids),
+        whole_prompt=prompt,
+    )
 
 
 def pad(rows: Sequence[Sequence[int]], fill: int, *, side: str = "right") -> tuple[Tensor, Tensor]:
@@ -97,31 +68,63 @@ def pad(rows: Sequence[Sequence[int]], fill: int, *, side: str = "right") -> tup
 
 
 def collate_prompts(
-    tokenizer: Any, prompts: Sequence[str], limit: int | None = None
+    rendering: Rendering, prompts: Sequence[Prompt], limit: int | None = None
 ) -> PromptBatch:
     """Of a prompt longer than `limit` tokens the last ones are read; its text stays whole."""
-    rows = [encode_prompt(tokenizer, prompt) for prompt in prompts]
+    rows = rendering.prompts([prompt.turns for prompt in prompts])
     if limit is not None:
-        rows = [shorten(row, limit, tokenizer.bos_token_id) for row in rows]
-    tokens, mask = pad(rows, pad_id(tokenizer), side="left")
-    return PromptBatch(tokens=tokens, mask=mask, texts=tuple(prompts))
+        rows = [shorten(row, limit, rendering.tokenizer.bos_token_id) for row in rows]
+    tokens, mask = pad(rows, rendering.pad_id, side="left")
+    return PromptBatch(tokens=tokens, mask=mask, prompts=tuple(prompts))
 
 
 def encode_demonstrations(
-    tokenizer: Any, rows: Sequence[Demonstration], limit: Limit
+    rendering: Rendering, rows: Sequence[Demonstration], limit: Limit
 ) -> list[Encoded]:
-    """Every row, with its fate."""
-    return [encode_row(tokenizer, r.prompt, [(r.completion, True)], limit)[0] for r in rows]
+    """Every row, with its fate.
+
+    Raises:
+        DataError: the template refuses a row.
+    """
+    rendered = _render(rendering, rows, [row.turns for row in rows], limit.long)
+    bos = rendering.tokenizer.bos_token_id
+    return [encode_row([row], limit, bos)[0] for row in rendered]
+
+
+def _render(
+    rendering: Rendering,
+    rows: Sequence[Demonstration | Preference],
+    conversations: Sequence[tuple[Turn, ...]],
+    long: LongPrompts,
+) -> list[Rendered]:
+    """Raises DataError with the place of each row that the template refuses."""
+    try:
+        return rendering.conversations(conversations)
+    except TemplateError:
+        faults: dict[str, None] = {}
+        for row, turns in zip(rows, conversations, strict=True):
+            try:
+                rendering.conversations([turns])
+            except TemplateError as error:
+                name = rendering.template.name
+                faults[f"{long.place(row.prompt)}: data.template={name} refuses it: {error}"] = None
+        raise DataError(faults) from None
 
 
 def collate_demonstrations(
-    rows: Sequence[Encoded], fill: int, *, train_on_prompt: bool
+    rows: Sequence[Encoded], fill: int, *, train_on_prompt: bool, turns: str = "all"
 ) -> DemonstrationBatch:
+    """The loss counts the tokens of the assistant, each answer's stop token among them.
+
+    Args:
+        train_on_prompt: it counts all others too.
+        turns: all, or only the last answer (last).
+    """
     tokens, attention = pad([row.ids for row in rows], fill)
-    loss_mask = attention.clone()
-    if not train_on_prompt:
-        for i, row in enumerate(rows):
-            loss_mask[i, : row.prompt_length] = False
+    loss_mask = attention.clone() if train_on_prompt else torch.zeros_like(attention)
+    for i, row in enumerate(rows):
+        for first, end in row.answers if turns == "all" else row.answers[-1:]:
+            loss_mask[i, first:end] = True
     return DemonstrationBatch(tokens=tokens, attention=attention, loss_mask=loss_mask)
 
 
@@ -137,22 +140,43 @@ class EncodedPreference:
 
     @property
     def fate(self) -> Fate:
-        return "dropped" if self.same else self.chosen.fate
+        fates = {self.chosen.fate, self.rejected.fate, *(["dropped"] if self.same else [])}
+        return max(fates, key=FATES.index)
 
 
 def encode_preferences(
-    tokenizer: Any, rows: Sequence[Preference], limit: Limit
+    rendering: Rendering, rows: Sequence[Preference], limit: Limit
 ) -> list[EncodedPreference]:
     """Every pair, with its fate: both sides keep one prompt, and a pair whose sides are the same
-    after the limit is dropped."""
-    encoded = []
-    for row in rows:
-        endings = [(row.chosen, row.chosen_ended), (row.rejected, row.rejected_ended)]
-        chosen, rejected = encode_row(tokenizer, row.prompt, endings, limit)
-        encoded.append(
-            EncodedPreference(chosen=chosen, rejected=rejected, margin=row.margin or 0.0)
-        )
+    after the limit is dropped.
+
+    Raises:
+        DataError: the template refuses a row.
+    """
+    sides = [
+        _render(rendering, rows, [_answered(row, side) for row in rows], limit.long)
+        for side in ("chosen", "rejected")
+    ]
+    bos, encoded = rendering.tokenizer.bos_token_id, []
+    for row, chosen, rejected in zip(rows, *sides, strict=True):
+        pair = [
+            whole if ended else _unended(whole)
+            for whole, ended in ((chosen, row.chosen_ended), (rejected, row.rejected_ended))
+        ]
+        first, second = encode_row(pair, limit, bos)
+        encoded.append(EncodedPreference(chosen=first, rejected=second, margin=row.margin or 0.0))
     return encoded
+
+
+def _answered(row: Preference, side: str) -> tuple[Turn, ...]:
+    return (*row.prompt, Turn(ASSISTANT, getattr(row, side)))
+
+
+def _unended(row: Rendered) -> Rendered:
+    """The conversation up to the end of its last answer's content: no stop token follows."""
+    end = row.ends[-1]
+    last = (row.answers[-1][0], end)
+    return Rendered(ids=row.ids[:end], answers=(*row.answers[:-1], last), ends=row.ends)
 
 
 def collate_preferences(rows: Sequence[EncodedPreference], fill: int) -> PreferenceBatch:

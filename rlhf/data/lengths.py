@@ -5,22 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+from rlhf.data.conversations import Prompt, Turns, shown
 from rlhf.data.records import DataError, Split
 
 Id = TypeVar("Id")
 OnLongPrompt = Literal["drop", "truncate_left", "error"]
 OnLong = Literal["cut", "drop", "truncate_left", "error"]
 Fate = Literal["whole", "cut", "truncated", "dropped"]  # of a row
+FATES: tuple[Fate, ...] = get_args(Fate)  # from the best to the worst
 NOT_LONG = "data.on_long_prompt=error; drop leaves such prompts out, truncate_left keeps their end"
 MAX_LOST = 0.05  # share of a stage's rows that may be cut, shortened or left out unasked
 NAMED = 3  # of the prompts that a warning counts
 
 
-def quote(prompt: str) -> str:
+def quote(prompt: Turns) -> str:
     """The beginning of a prompt, to know it by where no file and line are known."""
-    text = " ".join(prompt.split())
+    text = " ".join(shown(prompt).split())
     return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'
 
 
@@ -29,14 +31,14 @@ class LongPrompts:
     """The rule, and the place of a prompt in words: `prompts.jsonl:121`."""
 
     rule: OnLongPrompt = "drop"
-    place: Callable[[str], str] = quote
+    place: Callable[[Turns], str] = quote
 
-    def refuse(self, prompts: Sequence[str], why: str) -> None:
+    def refuse(self, prompts: Sequence[Turns], why: str) -> None:
         """Raises DataError that names each of the prompts where the rule is `error`."""
         if self.rule == "error" and prompts:
             raise_all(f"{self.place(prompt)}: {why} ({NOT_LONG})" for prompt in prompts)
 
-    def named(self, prompts: Sequence[str]) -> str:
+    def named(self, prompts: Sequence[Turns]) -> str:
         """The places of the first three: ` (a.jsonl:1, a.jsonl:7 and 5 more)`."""
         places = [self.place(prompt) for prompt in dict.fromkeys(prompts)]
         more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
@@ -61,19 +63,19 @@ class Limit:
     def setting(self) -> str:
         return f"{self.stage}.max_length".removeprefix(".")
 
-    def fit(self, prompt: int, answers: Sequence[int], head: int = 0) -> Fit:
-        """How a row is made to fit, by the tokens of its prompt and of each of its answers.
+    def fit(self, prompt: int, answer: int, head: int = 0) -> Fit:
+        """How a row is made to fit, by the tokens of its prompt and of its longest answer.
 
         Args:
             head: tokens at the beginning (a BOS) that stay where a prompt loses its left.
         """
-        if prompt + max(answers) <= self.most:
+        if prompt + answer <= self.most:
             return Fit()
         full = prompt >= self.most
         if self.rule == "truncate_left" or (
             full and self.rule == "cut" and self.long.rule == "truncate_left"
         ):
-            room = max(1, min(prompt, self.most - max(answers)))
+            room = max(1, min(prompt, self.most - answer))
             kept = head if room > head else 0
             return Fit(fate="truncated", most=self.most, left=prompt - room, head=kept)
         cut = self.rule == "cut" and not full
@@ -110,6 +112,12 @@ class Fit:
 
     def __call__(self, ids: Sequence[Id]) -> list[Id]:
         return [*ids[: self.head], *ids[self.head + self.left :]][: self.most]
+
+    def move(self, first: int, end: int) -> tuple[int, int]:
+        """Where a half-open range of ids stands afterwards; empty where nothing of it is left."""
+        most = end if self.most is None else self.most
+        low = self.head if self.left else 0
+        return max(first - self.left, low), min(end - self.left, most)
 
 
 def raise_all(faults: Iterable[str]) -> None:
@@ -154,7 +162,7 @@ class FittedPrompts:
     """The prompts that responses are drawn to, after the rule. `limit`: the most tokens of one
     (None: any); the texts of longer ones are kept whole for judges, models read their end."""
 
-    prompts: Split[str]
+    prompts: Split[Prompt]
     limit: int | None = None
     dropped: int = 0
     truncated: int = 0
@@ -166,7 +174,10 @@ class FittedPrompts:
 
 
 def fit_prompts(
-    prompts: Split[str], length: Callable[[str], int], bound: PromptLimit, long: LongPrompts
+    prompts: Split[Prompt],
+    lengths_of: Callable[[Sequence[Turns]], Sequence[int]],
+    bound: PromptLimit,
+    long: LongPrompts,
 ) -> FittedPrompts:
     """The rule applied to prompts of more tokens than their limit.
 
@@ -177,8 +188,8 @@ def fit_prompts(
     if limit is None:
         return FittedPrompts(prompts=prompts)
     every = [*prompts.train, *prompts.heldout]
-    lengths = {prompt: length(prompt) for prompt in every}
-    over = [prompt for prompt in every if lengths[prompt] > limit]
+    lengths = dict(zip(every, lengths_of([prompt.turns for prompt in every]), strict=True))
+    over = [prompt.turns for prompt in every if lengths[prompt] > limit]
     if not over:
         return FittedPrompts(prompts=prompts, limit=limit)
     why = f"longer than {bound.words}"

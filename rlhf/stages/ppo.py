@@ -70,7 +70,7 @@ def online_parts(
 ) -> OnlineParts:
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
     cfg, data = context.cfg, context.fitted.prompts
-    collate = partial(collate_prompts, context.tokenizer, limit=context.fitted.limit)
+    collate = partial(collate_prompts, context.rendering, limit=context.fitted.limit)
     policy = context.load_policy(sft)
     start = PolicyReader(
         model=context.load_policy(sft).requires_grad_(False),
@@ -99,6 +99,7 @@ def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
     model = load_scalar_model(reward_model).eval().requires_grad_(False) if reward_model else None
     return Judges(
         tokenizer=context.tokenizer,
+        stops=context.stops,
         reward_model=model,
         gold=context.source.gold,
         others=context.source.judges,
@@ -160,5 +161,5 @@ def train_ppo(
     )
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
-    context.model.save(module.policy, context.tokenizer, directory / "policy")
+    context.save_policy(module.policy, directory / "policy")
     return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

@@ -80,7 +80,7 @@ def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> Encoded
 
 def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     limit, encode = limit_of(context, stage), ENCODE[stage][1]
-    every = [encode(context.tokenizer, side, limit) for side in (rows.train, rows.heldout)]
+    every = [encode(context.rendering, side, limit) for side in (rows.train, rows.heldout)]
     both = zip([*rows.train, *rows.heldout], chain(*every), strict=True)
     limit.refuse([_measured(limit, *pair) for pair in both])
     train, heldout = ([row for row in side if row.fate != "dropped"] for side in every)

@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 
 from rlhf.data.conversations import (
     ASSISTANT,
+    Prompt,
     Turn,
     Turns,
     alternation_fault,
-    asked,
     same_key,
     split_key,
 )
 from rlhf.data.records import Demonstration, Preference, Split
 from rlhf.data.report.values import Limited, Part, Spread, ranked
 
+Record = Demonstration | Preference | Prompt
 T = TypeVar("T")
 MOST_MEASURED = 4000  # rows of a part whose tokens are counted
 
@@ -46,19 +47,13 @@ class Measured:
     same: bool = False
 
 
-def conversation(record: Any) -> Conversation:
+def conversation(record: Record) -> Conversation:
     """The record as the report sees it."""
-    turns = _turns(record)
+    if isinstance(record, Prompt):
+        return Conversation(turns=record.turns)
     if isinstance(record, Demonstration):
-        return Conversation(turns=turns, answers=(record.completion,))
-    if isinstance(record, Preference):
-        return Conversation(turns=turns, answers=(record.chosen, record.rejected))
-    return Conversation(turns=turns)
-
-
-def _turns(record: Any) -> Turns:
-    prompt = getattr(record, "turns", None) or getattr(record, "prompt", record)
-    return asked(prompt) if isinstance(prompt, str) else prompt
+        return Conversation(turns=record.prompt, answers=(record.completion,))
+    return Conversation(turns=record.prompt, answers=(record.chosen, record.rejected))
 
 
 def sample(rows: Sequence[T], most: int = MOST_MEASURED) -> list[T]:
@@ -136,9 +131,7 @@ def sides(parts: Mapping[str, Split[Any]]) -> tuple[dict[str, int], dict[str, in
     key that decides its side."""
     train = {name: _keys(split.train) for name, split in parts.items()}
     held = {name: _keys(split.heldout) for name, split in parts.items()}
-    both = {
-        (a if a == b else f"{a}, {b}"): len(train[a] & held[b]) for a in parts for b in parts
-    }
+    both = {(a if a == b else f"{a}, {b}"): len(train[a] & held[b]) for a in parts for b in parts}
     shared = {
         f"{a}, {b}": len((train[a] | held[a]) & (train[b] | held[b]))
         for a, b in combinations(parts, 2)
@@ -147,4 +140,4 @@ def sides(parts: Mapping[str, Split[Any]]) -> tuple[dict[str, int], dict[str, in
 
 
 def _keys(records: Iterable[Any]) -> set[str]:
-    return {split_key(_turns(record)) for record in records}
+    return {split_key(conversation(record).turns) for record in records}
