@@ -140,8 +140,9 @@ class EncodedPreference:
 
     @property
     def fate(self) -> Fate:
-        fates = {self.chosen.fate, self.rejected.fate, *(["dropped"] if self.same else [])}
-        return max(fates, key=FATES.index)
+        if self.same:
+            return "dropped"
+        return max(self.chosen.fate, self.rejected.fate, key=FATES.index)
 
 
 def encode_preferences(

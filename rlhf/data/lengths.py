@@ -81,14 +81,14 @@ class Limit:
         cut = self.rule == "cut" and not full
         return Fit(fate="cut" if cut else "dropped", most=self.most)
 
-    def refuse(self, rows: Sequence[tuple[str, int, int]]) -> None:
+    def refuse(self, rows: Iterable[tuple[str, int, int]]) -> None:
         """Raises DataError that names each row (its place, tokens of its prompt, tokens of all)
         that the rules refuse."""
         if self.rule == "error":
-            rest = "cut, drop and truncate_left go on without them"
             raise_all(
                 f"{place}: its {whole} tokens are more than {self.setting}={self.most}"
-                f" ({self.stage}.on_long=error; {rest})"
+                f" ({self.stage}.on_long=error; cut takes off its end, drop leaves it out,"
+                " truncate_left takes off the beginning of its prompt)"
                 for place, _, whole in rows
                 if whole > self.most
             )
@@ -152,6 +152,8 @@ class PromptLimit:
 
     @property
     def words(self) -> str:
+        if self.most is None:
+            return "any number of tokens"
         if self.most == self.set:
             return f"generation.max_prompt_tokens={self.set}"
         return f"the {self.left} tokens that the model's positions leave beside a response"

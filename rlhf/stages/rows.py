@@ -79,10 +79,11 @@ def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> Encoded
 
 
 def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
-    limit, encode = limit_of(context, stage), ENCODE[stage][1]
+    limit, (part, encode) = limit_of(context, stage), ENCODE[stage]
     every = [encode(context.rendering, side, limit) for side in (rows.train, rows.heldout)]
     both = zip([*rows.train, *rows.heldout], chain(*every), strict=True)
-    limit.refuse([_measured(limit, *pair) for pair in both])
+    place = context.row_place(part)
+    limit.refuse(_measured(place(row), encoded) for row, encoded in both)
     train, heldout = ([row for row in side if row.fate != "dropped"] for side in every)
     for before, after in zip(every, (train, heldout), strict=True):
         if before and not after:
@@ -104,9 +105,9 @@ def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     return encoded_both
 
 
-def _measured(limit: Limit, row: Any, encoded: Row) -> tuple[str, int, int]:
-    lengths = [side.whole for side in sides(encoded)]
-    return limit.long.place(row.prompt), sides(encoded)[0].whole_prompt, max(lengths)
+def _measured(place: str, encoded: Row) -> tuple[str, int, int]:
+    both = sides(encoded)
+    return place, both[0].whole_prompt, max(side.whole for side in both)
 
 
 def _none_left(limit: Limit, rows: Sequence[Row]) -> str:

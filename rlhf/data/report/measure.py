@@ -16,10 +16,9 @@ from rlhf.data.conversations import (
     same_key,
     split_key,
 )
-from rlhf.data.records import Demonstration, Preference, Split
+from rlhf.data.records import Record, Split
 from rlhf.data.report.values import Limited, Part, Spread, ranked
 
-Record = Demonstration | Preference | Prompt
 T = TypeVar("T")
 MOST_MEASURED = 4000  # rows of a part whose tokens are counted
 
@@ -51,9 +50,7 @@ def conversation(record: Record) -> Conversation:
     """The record as the report sees it."""
     if isinstance(record, Prompt):
         return Conversation(turns=record.turns)
-    if isinstance(record, Demonstration):
-        return Conversation(turns=record.prompt, answers=(record.completion,))
-    return Conversation(turns=record.prompt, answers=(record.chosen, record.rejected))
+    return Conversation(turns=record.prompt, answers=record.answers)
 
 
 def sample(rows: Sequence[T], most: int = MOST_MEASURED) -> list[T]:
@@ -101,7 +98,7 @@ def count_limit(
     part: str,
     measured: Sequence[Measured],
     *,
-    setting: str,
+    bound: str,
     limit: int | None,
     rule: str,
     max_lost: float,
@@ -112,7 +109,7 @@ def count_limit(
     return Limited(
         stage=stage,
         part=part,
-        setting=setting,
+        bound=bound,
         limit=limit,
         rule=rule,
         rows=len(measured),

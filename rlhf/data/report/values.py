@@ -65,7 +65,7 @@ class Limited:
 
     stage: str
     part: str
-    setting: str  # of the config, with its value where it is the config's
+    bound: str  # the limit in words: sft.max_length=64
     limit: int | None
     rule: str
     rows: int  # that were measured
@@ -114,6 +114,7 @@ class Report:
     by the parts' names; `shared`: prompts that two parts have in common."""
 
     data: str
+    template: str
     parts: tuple[Part, ...]
     limits: tuple[Limited, ...]
     both_sides: Mapping[str, int]

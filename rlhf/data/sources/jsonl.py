@@ -70,11 +70,15 @@ class JsonLines(BytePairs):
         self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}
-        self._lines: dict[tuple[str, str], str] = {}
+        self._lines: dict[tuple[str, ...], str] = {}
 
     def place(self, part: str, turns: Turns) -> str | None:
         """`file:line` of the first row with this prompt in a part of the data."""
         return self._lines.get((part, shown(turns)))
+
+    def row_place(self, part: str, record: Demonstration | Preference) -> str | None:
+        """`file:line` of the first row with this record's prompt and answers."""
+        return self._lines.get((part, shown(record.prompt), *record.answers))
 
     def load(self) -> TaskData:
         faults: list[str] = []
@@ -91,7 +95,10 @@ class JsonLines(BytePairs):
         for part, each in rows.items():
             file = getattr(self, part) or self.demonstrations
             for row in each:
-                self._lines.setdefault((part, row.prompt), f"{file}:{row.line}")
+                place = f"{file}:{row.line}"
+                self._lines.setdefault((part, row.prompt), place)
+                answers = (row.completion, row.rejected)[: 1 + (part == "preferences")]
+                self._lines.setdefault((part, row.prompt, *map(str, answers)), place)
         held = hold_out(
             [{split_key(asked(row.prompt)) for row in each} for each in rows.values()],
             self.seed,
