@@ -5,6 +5,7 @@ long."""
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,9 +16,14 @@ from rlhf.config.build import build
 from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
+from rlhf.data.records import DataError
+from rlhf.data.report.refusal import refusals
+from rlhf.data.report.show import short
 from rlhf.models.checks import vocabulary_faults, vocabulary_size
 from rlhf.rundir.errors import ModelError
+from rlhf.rundir.files import write_json
 from rlhf.stages.context import StageContext
+from rlhf.stages.report import REPORT, data_report
 from rlhf.stages.rows import encoded_rows
 
 log = logging.getLogger(__name__)
@@ -41,6 +47,25 @@ def check_model(context: StageContext) -> None:
     faults += length_faults(context.cfg, stages, context.positions)
     if faults:
         raise ModelError(faults)
+
+
+def check_lost(context: StageContext) -> None:
+    """Reports on the data, in a few lines and as data_report.json.
+
+    Raises:
+        DataError: a stage would lose more of its rows to its limit than `data.max_lost`.
+    """
+    report = data_report(context)
+    write_json(context.run_directory / REPORT, report.plain())
+    print("\n".join(short(report)), file=sys.stderr, flush=True)
+    if wrong := refusals(report, new_tokens=context.cfg.generation.max_new_tokens):
+        raise DataError(wrong)
+    if report.leaks:
+        log.warning(
+            "%d prompts are on both sides of the split: what is measured on held-out rows is not"
+            " new to the model (%s)",
+            *(report.leaks, REPORT),
+        )
 
 
 def check_data(context: StageContext, prints: Mapping[str, str]) -> None:

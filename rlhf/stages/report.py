@@ -13,6 +13,7 @@ from rlhf.data.report.values import Limited, Report
 from rlhf.stages.context import StageContext
 from rlhf.stages.rows import ENCODE, limit_of, sides as sequences_of
 
+REPORT = "data_report.json"
 PARTS = ("demonstrations", "preferences", "prompts")
 
 

@@ -3,14 +3,14 @@ import torch
 from rlhf.data.collate import (
     collate_demonstrations,
     collate_preferences,
-    collate_prompts,
     encode_demonstrations,
     encode_preferences,
     encode_row,
     pad,
 )
 from rlhf.data.lengths import Limit, LongPrompts
-from rlhf.data.records import Demonstration, Preference
+from rlhf.data.rendering.rendering import Rendered
+from tests.turns import demonstration, preference, prompt_batch, rendering
 
 
 def test_pad_on_either_side():
@@ -22,8 +22,9 @@ def test_pad_on_either_side():
     assert mask.tolist() == [[True, True, True], [False, False, True]]
 
 
-def alone(tokenizer, prompt, completion, max_length):
-    return encode_row(tokenizer, prompt, [(completion, True)], Limit(most=max_length))[0]
+def alone(tokenizer, prompt, completion, max_length, rule="cut"):
+    rendered = rendering(tokenizer).conversations([demonstration(prompt, completion).turns])
+    return encode_row(rendered, Limit(most=max_length, rule=rule))[0]
 
 
 def test_a_sequence_is_prompt_completion_eos(tokenizer):
@@ -40,10 +41,10 @@ def test_a_long_row_is_cut_and_says_so_and_has_no_eos(tokenizer):
 
 def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
     demonstrations = [
-        Demonstration(prompt="a b", completion=" c"),
-        Demonstration(prompt="a", completion=" c d e"),
+        demonstration("a b", " c"),
+        demonstration("a", " c d e"),
     ]
-    rows = encode_demonstrations(tokenizer, demonstrations, Limit(most=10))
+    rows = encode_demonstrations(rendering(tokenizer), demonstrations, Limit(most=10))
     batch = collate_demonstrations(rows, tokenizer.pad_token_id, train_on_prompt=False)
     assert batch.loss_mask.tolist() == [
         [False, False, True, True, False],
@@ -55,21 +56,21 @@ def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
 
 def test_pad_equals_eos_leaves_the_real_eos_counted(tokenizer):
     demonstrations = [
-        Demonstration(prompt="a", completion=" b"),
-        Demonstration(prompt="a", completion=" b c d"),
+        demonstration("a", " b"),
+        demonstration("a", " b c d"),
     ]
-    rows = encode_demonstrations(tokenizer, demonstrations, Limit(most=10))
+    rows = encode_demonstrations(rendering(tokenizer), demonstrations, Limit(most=10))
     batch = collate_demonstrations(rows, tokenizer.eos_token_id, train_on_prompt=False)
     assert batch.loss_mask[0].tolist() == [False, True, True, False, False]
 
 
 def test_preferences_keep_their_margin(tokenizer):
     pairs = [
-        Preference(prompt="a", chosen=" b", rejected=" c d", margin=0.5),
-        Preference(prompt="a", chosen=" e", rejected=" f"),
+        preference("a", " b", " c d", margin=0.5),
+        preference("a", " e", " f"),
     ]
     batch = collate_preferences(
-        encode_preferences(tokenizer, pairs, Limit(most=10)), tokenizer.pad_token_id
+        encode_preferences(rendering(tokenizer), pairs, Limit(most=10)), tokenizer.pad_token_id
     )
     assert batch.margin.tolist() == [0.5, 0.0]
     assert batch.chosen_mask.sum(1).tolist() == [3, 3] and batch.rejected_mask.sum(1).tolist() == [
@@ -79,14 +80,15 @@ def test_preferences_keep_their_margin(tokenizer):
 
 
 def test_an_empty_prompt_still_gives_the_model_a_token(tokenizer):
-    batch = collate_prompts(tokenizer, ["", "a b"])
+    batch = prompt_batch(tokenizer, ["", "a b"])
     assert batch.mask.tolist() == [[False, True], [True, True]]
     assert batch.tokens[0, 1] == tokenizer.eos_token_id
 
 
 def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
-    pair = Preference(prompt="a", chosen=" b c", rejected=" d", chosen_ended=False)
-    (row,) = encode_preferences(tokenizer, [pair], Limit(most=10))
+    (row,) = encode_preferences(
+        rendering(tokenizer), [preference("a", " b c", " d", chosen_ended=False)], Limit(most=10)
+    )
     assert len(row.chosen.ids) == 3 and tokenizer.eos_token_id not in row.chosen.ids
     assert row.rejected.ids[-1] == tokenizer.eos_token_id
 
@@ -96,22 +98,39 @@ def fates(rows):
 
 
 def test_rows_with_nothing_to_learn_are_dropped(tokenizer):
-    long, short = (
-        Demonstration(prompt="a b c d e", completion=" f"),
-        Demonstration(prompt="a", completion=" b"),
-    )
-    rows = encode_demonstrations(tokenizer, [long, short], Limit(most=4))
+    long, short = demonstration("a b c d e", " f"), demonstration("a", " b")
+    rows = encode_demonstrations(rendering(tokenizer), [long, short], Limit(most=4))
     assert fates(rows) == ["dropped", "whole"]
     assert [(row.whole_prompt, row.whole) for row in rows] == [(5, 7), (1, 3)]
 
 
 def test_pairs_that_are_the_same_after_the_cut_are_dropped(tokenizer):
     """Prompt 1 + answers of 3 and EOS: at 3 tokens both are "a b c", at 4 the one ends in d."""
-    pair = Preference(prompt="a", chosen=" b c d", rejected=" b c e")
-    (row,) = encode_preferences(tokenizer, [pair], Limit(most=3))
+    pair = preference("a", " b c d", " b c e")
+    (row,) = encode_preferences(rendering(tokenizer), [pair], Limit(most=3))
     assert row.same and row.fate == "dropped"
-    (row,) = encode_preferences(tokenizer, [pair], Limit(most=4))
+    (row,) = encode_preferences(rendering(tokenizer), [pair], Limit(most=4))
     assert not row.same and row.fate == "cut" and row.chosen.cut and row.rejected.cut
+
+
+def test_a_pair_is_cut_where_one_of_its_sides_is(tokenizer):
+    (row,) = encode_preferences(
+        rendering(tokenizer), [preference("a", " b", " b c d")], Limit(most=4)
+    )
+    assert row.fate == "cut" and not row.chosen.cut and row.rejected.cut
+
+
+def test_earlier_answers_move_with_a_prompt_that_loses_its_beginning():
+    """Ids 10 to 15: a question, an answer of 2 tokens, a question, an answer of 2."""
+    rendered = [Rendered(ids=[*range(10, 16)], answers=((1, 3), (4, 6)), ends=(2, 5))]
+    at = {
+        (most, bos): encode_row(rendered, Limit(most=most, rule="truncate_left"), bos)[0]
+        for most, bos in ((5, None), (3, None), (5, 10))
+    }
+    assert at[5, None].ids == (11, 12, 13, 14, 15) and at[5, None].answers == ((0, 2), (3, 5))
+    assert at[3, None].ids == (13, 14, 15) and at[3, None].answers == ((1, 3),)
+    # 10 is BOS: it stays, the first token of the first answer goes
+    assert at[5, 10].ids == (10, 12, 13, 14, 15) and at[5, 10].answers == ((1, 2), (3, 5))
 
 
 # --- prompts that leave no room for a completion
@@ -128,26 +147,25 @@ def ids(tokenizer, text):
 def test_one_length_rule_for_prompts_without_room(tokenizer):
     """Four tokens of prompt at max_length 4. Its end is kept: 4 - 2 tokens, as " f" and EOS are
     2."""
-    short, long = (Demonstration(prompt=p, completion=" f") for p in ("a", "a b c d"))
-    assert fates(encode_demonstrations(tokenizer, [short, long], Limit(most=4))) == [
-        "whole",
-        "dropped",
-    ]
-    _, row = encode_demonstrations(tokenizer, [short, long], end(4))
+    short, long = (demonstration(p, " f") for p in ("a", "a b c d"))
+    rows = encode_demonstrations(rendering(tokenizer), [short, long], Limit(most=4))
+    assert fates(rows) == ["whole", "dropped"]
+    _, row = encode_demonstrations(rendering(tokenizer), [short, long], end(4))
     assert row.ids == (*ids(tokenizer, "a b c d f")[2:], tokenizer.eos_token_id)
     assert row.fate == "truncated" and row.prompt_length == 2 and not row.cut
 
 
 def test_a_completion_longer_than_all_leaves_the_prompts_last_token(tokenizer):
-    row = encode_row(tokenizer, "a b c d", [(" e f g h", True)], end(4))[0]
+    row = alone(tokenizer, "a b c d", " e f g h", 4, "truncate_left")
     assert row.ids == ids(tokenizer, "a b c d e f g h")[3:7] and row.cut
 
 
 def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
     """The longer one, " e f" and EOS, needs 3 of 5."""
-    pair = Preference(prompt="a b c d g", chosen=" e f", rejected=" h")
-    assert fates(encode_preferences(tokenizer, [pair], Limit(most=5))) == ["dropped"]
-    (row,) = encode_preferences(tokenizer, [pair], end(5))
+    pair = preference("a b c d g", " e f", " h")
+    rows = encode_preferences(rendering(tokenizer), [pair], Limit(most=5))
+    assert fates(rows) == ["dropped"]
+    (row,) = encode_preferences(rendering(tokenizer), [pair], end(5))
     for side, text in ((row.chosen, " e f"), (row.rejected, " h")):
         assert side.ids == (
             *ids(tokenizer, "a b c d g")[3:],
@@ -157,7 +175,7 @@ def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
 
 
 def test_prompts_are_read_from_their_end(tokenizer):
-    batch = collate_prompts(tokenizer, ["a b c d", "e"], 2)
+    batch = prompt_batch(tokenizer, ["a b c d", "e"], 2)
     assert batch.tokens[0].tolist() == list(ids(tokenizer, "a b c d")[2:])
     assert batch.mask.tolist() == [[True, True], [False, True]]
     assert batch.texts == ("a b c d", "e")

@@ -1,5 +1,6 @@
 import pytest
 
+from rlhf.data.conversations import asked, shown
 from rlhf.data.lengths import (
     Fit,
     Limit,
@@ -10,16 +11,18 @@ from rlhf.data.lengths import (
     shorten,
 )
 from rlhf.data.records import DataError, Split
+from tests.turns import prompts
 
-PROMPTS = Split(train=("a", "b b b", "c c"), heldout=("d", "e e e e"))
-
-
-def words(prompt):
-    return len(prompt.split())
+PROMPTS = Split(train=prompts("a", "b b b", "c c"), heldout=prompts("d", "e e e e"))
 
 
-def place(prompt):
-    return f"p.jsonl:{1 + [*PROMPTS.train, *PROMPTS.heldout].index(prompt)}"
+def words(every):
+    return [len(shown(turns).split()) for turns in every]
+
+
+def place(turns):
+    every = [prompt.turns for prompt in (*PROMPTS.train, *PROMPTS.heldout)]
+    return f"p.jsonl:{1 + every.index(turns)}"
 
 
 def fitted(rule, limit=2, prompts=PROMPTS, **bound):
@@ -29,7 +32,7 @@ def fitted(rule, limit=2, prompts=PROMPTS, **bound):
 
 def test_one_length_rule_drop_leaves_out_counts_and_names():
     kept = fitted("drop")
-    assert kept.prompts == Split(train=("a", "c c"), heldout=("d",))
+    assert kept.prompts == Split(train=prompts("a", "c c"), heldout=prompts("d"))
     assert kept.counts == {"prompts_dropped": 2, "prompts_truncated": 0}
     assert kept.warning == (
         "2 of 5 prompts are longer than the 2 tokens that the model's positions leave beside a"
@@ -52,7 +55,7 @@ def test_one_length_rule_error_names_each():
 
 def test_a_side_without_prompts_is_refused():
     with pytest.raises(DataError, match=r"p.jsonl:5\): none is left to evaluate on; lower gen"):
-        fitted("drop", prompts=Split(train=("a",), heldout=("e e e e",)))
+        fitted("drop", prompts=Split(train=prompts("a"), heldout=prompts("e e e e")))
 
 
 @pytest.mark.parametrize("limit", [None, 4])
@@ -71,8 +74,8 @@ def test_the_end_is_kept_after_bos():
 
 
 def test_a_prompt_is_known_by_its_beginning():
-    assert quote("a  b\nc") == '"a b c"'
-    assert quote("x" * 50) == f'"{"x" * 37}..."'
+    assert quote(asked("a  b\nc")) == '"a b c"'
+    assert quote(asked("x" * 50)) == f'"{"x" * 37}..."'
 
 
 def test_a_limit_of_prompts_of_their_own_is_named_where_it_is_the_smaller_one():
@@ -84,7 +87,7 @@ def test_a_limit_of_prompts_of_their_own_is_named_where_it_is_the_smaller_one():
     assert fitted("drop", set=3, left=2).warning == fitted("drop").warning
     assert fitted("drop", set=None, left=None).limit is None
     with pytest.raises(DataError, match="none is left to evaluate on; raise it, or set"):
-        fitted("drop", set=2, prompts=Split(train=("a",), heldout=("e e e e",)))
+        fitted("drop", set=2, prompts=Split(train=prompts("a"), heldout=prompts("e e e e")))
 
 
 # --- rows of a stage: 6 tokens at most, a prompt of p tokens, answers of a tokens each
@@ -98,25 +101,23 @@ def limit(rule, long="drop", most=6):
 
 @pytest.mark.parametrize("rule", ["cut", "drop", "truncate_left", "error"])
 def test_a_row_that_fits_is_whole_under_every_rule(rule):
-    assert limit(rule).fit(3, [3, 1]) == Fit()
+    assert limit(rule).fit(3, 3) == Fit()
     assert Fit()(IDS) == IDS
 
 
 @pytest.mark.parametrize(
-    ("rule", "prompt", "answers", "fate", "kept"),
+    ("rule", "prompt", "answer", "fate", "kept"),
     [
-        ("cut", 5, [3], "cut", "pqrsta"),  # the end of the answer goes
-        ("cut", 5, [1, 3], "cut", "pqrsta"),  # of a pair one is too long
-        ("cut", 6, [1], "dropped", None),  # the prompt alone fills 6
-        ("drop", 5, [3], "dropped", None),
-        ("truncate_left", 5, [3], "truncated", "rstabc"),  # 2 of the prompt go
-        ("truncate_left", 5, [1, 3], "truncated", "rstabc"),  # room for the longer side
-        ("truncate_left", 5, [6], "truncated", "tabcde"),  # its last token stays; the end goes
-        ("error", 5, [3], "dropped", None),
+        ("cut", 5, 3, "cut", "pqrsta"),  # the end of the answer goes
+        ("cut", 6, 1, "dropped", None),  # the prompt alone fills 6
+        ("drop", 5, 3, "dropped", None),
+        ("truncate_left", 5, 3, "truncated", "rstabc"),  # 2 of the prompt go
+        ("truncate_left", 5, 6, "truncated", "tabcde"),  # its last token stays; the end goes
+        ("error", 5, 3, "dropped", None),
     ],
 )
-def test_policies_of_long_rows(rule, prompt, answers, fate, kept):
-    fit = limit(rule).fit(prompt, answers)
+def test_policies_of_long_rows(rule, prompt, answer, fate, kept):
+    fit = limit(rule).fit(prompt, answer)
     assert fit.fate == fate
     if kept:
         assert "".join(fit(IDS)) == kept
@@ -124,14 +125,14 @@ def test_policies_of_long_rows(rule, prompt, answers, fate, kept):
 
 def test_a_bos_stays_at_the_head_while_there_is_room_for_more():
     """Of BOS + 4 tokens and an answer of 3, six fit: BOS, 2 of the prompt, the answer."""
-    fit = limit("truncate_left").fit(5, [3], head=1)
+    fit = limit("truncate_left").fit(5, 3, head=1)
     assert "".join(fit(IDS)) == "pstabc"
-    assert "".join(limit("truncate_left").fit(5, [6], head=1)(IDS)) == "tabcde"
+    assert "".join(limit("truncate_left").fit(5, 6, head=1)(IDS)) == "tabcde"
 
 
 def test_under_cut_a_full_prompt_is_a_matter_of_on_long_prompt():
-    assert limit("cut", "truncate_left", 5).fit(5, [2]) == Fit(fate="truncated", most=5, left=2)
-    assert limit("cut", "drop", 5).fit(5, [2]).fate == "dropped"
+    assert limit("cut", "truncate_left", 5).fit(5, 2) == Fit(fate="truncated", most=5, left=2)
+    assert limit("cut", "drop", 5).fit(5, 2).fate == "dropped"
 
 
 def test_error_names_each_row_with_its_length():
@@ -139,10 +140,10 @@ def test_error_names_each_row_with_its_length():
     with pytest.raises(DataError) as refusal:
         limit("error").refuse(rows)
     assert refusal.value.faults == [
-        "d.jsonl:2: its 9 tokens are more than sft.max_length=6 (sft.on_long=error; cut, drop and"
-        " truncate_left go on without them)",
-        "d.jsonl:7: its 8 tokens are more than sft.max_length=6 (sft.on_long=error; cut, drop and"
-        " truncate_left go on without them)",
+        f"d.jsonl:{line}: its {tokens} tokens are more than sft.max_length=6 (sft.on_long=error;"
+        " cut takes off its end, drop leaves it out, truncate_left takes off the beginning of its"
+        " prompt)"
+        for line, tokens in ((2, 9), (7, 8))
     ]
     with pytest.raises(DataError, match=r"^d.jsonl:7: its prompt alone fills sft.max_length=6"):
         limit("cut", "error").refuse(rows)

@@ -6,19 +6,19 @@ import torch
 
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.loaders import in_order
-from rlhf.data.records import Demonstration
 from rlhf.modules.sft import SFTModule
 from tests.training import fit
+from tests.turns import demonstration, rendering
 
 ROWS = [
-    Demonstration(prompt="a b", completion=" c"),
-    Demonstration(prompt="a", completion=" c d e f"),
+    demonstration("a b", " c"),
+    demonstration("a", " c d e f"),
 ]
 
 
 def make(policy, tokenizer, rows=ROWS, size=2, train_on_prompt=False):
     collate = partial(collate_demonstrations, fill=0, train_on_prompt=train_on_prompt)
-    encoded = encode_demonstrations(tokenizer, rows, 20)
+    encoded = encode_demonstrations(rendering(tokenizer), rows, 20)
     module = SFTModule(
         policy,
         make_optimizer=torch.optim.SGD,

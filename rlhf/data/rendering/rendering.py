@@ -13,7 +13,6 @@ from rlhf.data.records import DataError
 from rlhf.data.rendering.choice import Template
 from rlhf.data.rendering.spans import Answer, Skeleton, answers, contents, marked, skeleton
 
-PROBE = (Turn(USER, "What?"), Turn(ASSISTANT, "That."))
 END_WITH_EOS = (
     "{%- if messages[-1].role == 'assistant' and not add_generation_prompt -%}"
     "{{- eos_token -}}{%- endif -%}"
@@ -80,17 +79,22 @@ class Rendering:
     @cached_property
     def opening(self) -> str:
         """The generation prompt: what stands between a question and its answer."""
-        asked, open_ = (self._text(PROBE[:1], generation=flag) for flag in (False, True))
+        asked, open_ = (self._text(self._probe[:1], generation=flag) for flag in (False, True))
         return open_[len(asked) :] if open_.startswith(asked) else ""
 
     def _end(self) -> tuple[int, tuple[int, ...]] | None:
         """The special token that the template writes after the last answer, and what follows it."""
-        ids, (_, after), (end,) = self._probe()
-        return None if after == end else (ids[after - 1], tuple(ids[after:]))
+        whole = self.conversations([self._probe])[0]
+        (_, after), end = whole.answers[-1], whole.ends[-1]
+        return None if after == end else (whole.ids[after - 1], tuple(whole.ids[after:]))
 
-    def _probe(self) -> tuple[list[int], tuple[int, int], tuple[int, ...]]:
-        rendered = self.conversations([PROBE])[0]
-        return rendered.ids, rendered.answers[-1], rendered.ends
+    @cached_property
+    def _probe(self) -> Turns:
+        """A question and an answer of one word that the tokenizer knows."""
+        ordinary = sorted({*self.tokenizer.get_vocab().values()} - self._special_ids)
+        words = (self.tokenizer.decode([i]).strip() for i in ordinary)
+        word = next((word for word in words if word.isalnum()), "a")
+        return (Turn(USER, word), Turn(ASSISTANT, word))
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:

@@ -185,4 +185,5 @@ def _accuracy(measured: Accuracy | None) -> str:
     if measured is None:
         return "-"
     se = "" if measured.se is None else f" ± {measured.se:.1%}"
-    return f"{measured.accuracy:.1%}{se} of {measured.pairs:,} held-out pairs, {measured.prompts:,} prompts"
+    of = f"{measured.pairs:,} held-out pairs, {measured.prompts:,} prompts"
+    return f"{measured.accuracy:.1%}{se} of {of}"

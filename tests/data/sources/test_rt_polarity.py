@@ -3,8 +3,9 @@ import math
 
 import pytest
 
-from rlhf.data.records import DataError, Demonstration
+from rlhf.data.records import DataError
 from rlhf.data.sources.rt_polarity import RTPolarity, read
+from tests.turns import demonstration
 
 GOOD, BAD = ("funny", "warm", "moving", "superb"), ("dull", "lazy", "awful", "thin")
 NOUNS = ("plot", "cast", "music", "script", "ending", "humor", "pacing", "story", "film", "drama")
@@ -59,7 +60,7 @@ def test_split_by_prompt_and_no_preferences(folder):
     assert len(data.prompts.train + data.prompts.heldout) == 16 and data.prompts.heldout
     assert data.preferences is None
     assert (
-        Demonstration(prompt="the plot", completion=" is a very funny thing .")
+        demonstration("the plot", " is a very funny thing .")
         in data.demonstrations.train + data.demonstrations.heldout
     )
 
