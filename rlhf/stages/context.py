@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -19,9 +19,9 @@ from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
-from rlhf.data.conversations import Prompt, Turns
+from rlhf.data.conversations import Turns
 from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_prompts, quote
-from rlhf.data.records import DataError, Record, Source, TaskData
+from rlhf.data.records import DataError, Source, TaskData
 from rlhf.data.rendering.choice import AUTO, choose
 from rlhf.data.rendering.rendering import Rendering, TemplateError
 from rlhf.digests import digest, one_spelling
@@ -79,17 +79,6 @@ class StageContext:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
-
-    def row_place(self, part: str) -> Callable[[Record], str]:
-        """Where a row of a part of the data stands, in words."""
-        exact = getattr(self.source, "row_place", lambda part, record: None)
-
-        def place(record: Record) -> str:
-            if isinstance(record, Prompt):
-                return self.long_prompts(part).place(record.turns)
-            return exact(part, record) or self.long_prompts(part).place(record.prompt)
-
-        return place
 
     @cached_property
     def rendering(self) -> Rendering:

@@ -11,7 +11,7 @@ from rlhf.data.report.baselines import length_bias, with_tfidf
 from rlhf.data.report.measure import Measured, count_limit, count_part, sample, sides
 from rlhf.data.report.values import Limited, Report
 from rlhf.stages.context import StageContext
-from rlhf.stages.rows import ENCODE, limit_of, sides as sequences_of
+from rlhf.stages.rows import ENCODE, limit_of, row_place, sides as sequences_of
 
 REPORT = "data_report.json"
 PARTS = ("demonstrations", "preferences", "prompts")
@@ -36,7 +36,7 @@ def data_report(context: StageContext, *, baselines: bool = False) -> Report:
         data=context.cfg.data.name,
         template=context.rendering.template.name,
         parts=tuple(
-            count_part(name, rows, measured[name], context.row_place(name))
+            count_part(name, rows, measured[name], row_place(context, name))
             for name, rows in parts.items()
         ),
         limits=tuple(_limits(context, measured)),

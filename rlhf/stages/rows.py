@@ -14,8 +14,9 @@ from rlhf.data.collate import (
     encode_demonstrations,
     encode_preferences,
 )
+from rlhf.data.conversations import Prompt
 from rlhf.data.lengths import Limit
-from rlhf.data.records import DataError, Split
+from rlhf.data.records import DataError, Record, Split
 from rlhf.stages.context import StageContext
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,18 @@ def limit_of(context: StageContext, stage: str) -> Limit:
     )
 
 
+def row_place(context: StageContext, part: str) -> Callable[[Record], str]:
+    """Where a row of a part of the data stands, in words."""
+    exact, prompts = getattr(context.source, "row_place", None), context.long_prompts(part)
+
+    def place(record: Record) -> str:
+        if isinstance(record, Prompt):
+            return prompts.place(record.turns)
+        return (exact and exact(part, record)) or prompts.place(record.prompt)
+
+    return place
+
+
 def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     """The stage's rows, at most `<stage>.max_length` tokens each, encoded once a run.
 
@@ -82,7 +95,7 @@ def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     limit, (part, encode) = limit_of(context, stage), ENCODE[stage]
     every = [encode(context.rendering, side, limit) for side in (rows.train, rows.heldout)]
     both = zip([*rows.train, *rows.heldout], chain(*every), strict=True)
-    place = context.row_place(part)
+    place = row_place(context, part)
     limit.refuse(_measured(place(row), encoded) for row, encoded in both)
     train, heldout = ([row for row in side if row.fate != "dropped"] for side in every)
     for before, after in zip(every, (train, heldout), strict=True):

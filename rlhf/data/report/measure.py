@@ -20,7 +20,7 @@ from rlhf.data.records import Record, Split
 from rlhf.data.report.values import Limited, Part, Spread, ranked
 
 T = TypeVar("T")
-MOST_MEASURED = 4000  # rows of a part whose tokens are counted
+MOST_MEASURED = 2_000  # rows of a part whose tokens a run counts
 
 
 @dataclass(frozen=True, kw_only=True)
