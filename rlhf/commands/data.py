@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.commands._shown import refuse
@@ -74,11 +73,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _report(cfg: Config) -> Report:
     loaded = Loaded.of(build(cfg.data))
-    from rlhf.stages.context import StageContext
+    from rlhf.stages.inputs import Inputs
     from rlhf.stages.report import data_report
 
-    context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=Path(cfg.paths.run_dir))
-    return data_report(context, baselines=True)
+    return data_report(Inputs(cfg=cfg, **loaded._asdict()), thorough=True)
 
 
 def _draw(report: Report, wrong: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from rlhf.data.conversations import ASSISTANT, Prompt, Turn
 from rlhf.data.lengths import FATES, Fate, Limit, LongPrompts, shorten
 from rlhf.data.records import DataError, Demonstration, Preference
-from rlhf.data.rendering.rendering import Rendered, Rendering, TemplateError
+from rlhf.data.rendering.rendering import Rendering
+from rlhf.data.rendering.spans import Rendered, TemplateError
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
 
 

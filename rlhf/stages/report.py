@@ -10,26 +10,28 @@ from rlhf.data.records import Split
 from rlhf.data.report.baselines import length_bias, with_tfidf
 from rlhf.data.report.measure import Measured, count_limit, count_part, sample, sides
 from rlhf.data.report.values import Limited, Report
-from rlhf.stages.context import StageContext
+from rlhf.stages.inputs import Inputs
 from rlhf.stages.rows import ENCODE, limit_of, row_place, sides as sequences_of
 
 REPORT = "data_report.json"
+MOST_MEASURED, MOST_IN_A_RUN = 20_000, 2_000  # rows of a part whose tokens are counted
 PARTS = ("demonstrations", "preferences", "prompts")
 
 
-def data_report(context: StageContext, *, baselines: bool = False) -> Report:
+def data_report(context: Inputs, *, thorough: bool = False) -> Report:
     """Counts what is in the data and what the limits of the run's stages do to it.
 
     Args:
-        baselines: also fit the linear rule on words, which takes seconds to minutes.
+        thorough: count the tokens of ten times as many rows, and fit the linear rule on words.
 
     Raises:
         DataError: the template refuses a row.
     """
     parts = {name: rows for name in PARTS if (rows := getattr(context.data, name)) is not None}
-    measured = {name: _measure(context, name, rows) for name, rows in parts.items()}
+    most = MOST_MEASURED if thorough else MOST_IN_A_RUN
+    measured = {name: _measure(context, name, rows, most) for name, rows in parts.items()}
     pairs = length_bias(parts["preferences"]) if "preferences" in parts else None
-    if pairs is not None and baselines:
+    if pairs is not None and thorough:
         pairs = with_tfidf(pairs, parts["preferences"])
     both, shared = sides(parts)
     return Report(
@@ -48,22 +50,22 @@ def data_report(context: StageContext, *, baselines: bool = False) -> Report:
     )
 
 
-def max_lost(context: StageContext) -> float:
+def max_lost(context: Inputs) -> float:
     return float(getattr(context.source, "max_lost", MAX_LOST))
 
 
-def _measure(context: StageContext, part: str, split: Split[Any]) -> list[Measured]:
-    """The tokens of at most `MOST_MEASURED` rows, and what becomes of them at their limit."""
-    rows = sample([*split.train, *split.heldout])
+def _measure(context: Inputs, part: str, split: Split[Any], most: int) -> list[Measured]:
+    """The tokens of at most `most` rows, and what becomes of them at their limit."""
+    rows = sample([*split.train, *split.heldout], most)
     if part == "prompts":
-        most, rule = context.prompt_limit.most, context.long_prompts(part).rule
+        limit, rule = context.prompt_limit.most, context.long_prompts(part).rule
         lost = "truncated" if rule == "truncate_left" else "dropped"
         lengths = context.prompt_lengths([prompt.turns for prompt in rows])
         return [
             Measured(
                 prompt=length,
                 sequences=(length,),
-                fate="whole" if most is None or length <= most else lost,
+                fate="whole" if limit is None or length <= limit else lost,
             )
             for length in lengths
         ]
@@ -79,7 +81,7 @@ def _measure(context: StageContext, part: str, split: Split[Any]) -> list[Measur
     ]
 
 
-def _limits(context: StageContext, measured: dict[str, list[Measured]]) -> list[Limited]:
+def _limits(context: Inputs, measured: dict[str, list[Measured]]) -> list[Limited]:
     """Of the stages that the run goes through, each with its own rows."""
     limits = []
     for stage in needed_stages(context.cfg):

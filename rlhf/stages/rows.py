@@ -18,6 +18,7 @@ from rlhf.data.conversations import Prompt
 from rlhf.data.lengths import Limit
 from rlhf.data.records import DataError, Record, Split
 from rlhf.stages.context import StageContext
+from rlhf.stages.inputs import Inputs
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class EncodedRows:
         }
 
 
-def limit_of(context: StageContext, stage: str) -> Limit:
+def limit_of(context: Inputs, stage: str) -> Limit:
     """The limit of a stage's rows."""
     settings = getattr(context.cfg, stage)
     return Limit(
@@ -67,7 +68,7 @@ def limit_of(context: StageContext, stage: str) -> Limit:
     )
 
 
-def row_place(context: StageContext, part: str) -> Callable[[Record], str]:
+def row_place(context: Inputs, part: str) -> Callable[[Record], str]:
     """Where a row of a part of the data stands, in words."""
     exact, prompts = getattr(context.source, "row_place", None), context.long_prompts(part)
 

@@ -9,7 +9,7 @@ from rlhf.data.collate import (
     pad,
 )
 from rlhf.data.lengths import Limit, LongPrompts
-from rlhf.data.rendering.rendering import Rendered
+from rlhf.data.rendering.spans import Rendered
 from tests.turns import demonstration, preference, prompt_batch, rendering
 
 

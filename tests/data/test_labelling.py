@@ -20,7 +20,7 @@ def test_preferred_is_the_logistic_function():
 
 
 def test_at_temperature_zero_the_better_is_always_taken():
-    pairs = label_pairs(["p", "p"], ["a", "aaa"], ["aa", "a"], length, temperature=0, seed=0)
+    pairs = label_pairs([asked("p")] * 2, ["a", "aaa"], ["aa", "a"], length, temperature=0, seed=0)
     assert pairs == (
         preference("p", "aa", "a"),
         preference("p", "aaa", "a"),
@@ -47,7 +47,7 @@ def test_equal_responses_are_left_out_and_other_labels_stay():
 
 def test_a_response_that_was_cut_off_keeps_that():
     (pair,) = label_pairs(
-        ["p"], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0
+        [asked("p")], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0
     )
     assert (pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended) == (
         "aa",
@@ -64,7 +64,13 @@ def test_ties_are_coin_flips_or_left_out():
     assert 60 < sum(pair.chosen == "a" for pair in pairs) < 140
     assert (
         label_pairs(
-            ["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0, ties=False
+            [asked("p")] * 200,
+            ["a"] * 200,
+            ["b"] * 200,
+            length,
+            temperature=0.1,
+            seed=0,
+            ties=False,
         )
         == ()
     )

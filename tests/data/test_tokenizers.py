@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from rlhf.data.records import Split, TaskData
 from rlhf.data.sources.grammar import all_prompts, complete
 from rlhf.data.tokenizers import byte_level_bpe, symbols, training_texts, word_level
-from tests.turns import demonstration, preference
+from tests.turns import demonstration, preference, prompts
 
 RNG = random.Random(0)
 PROMPTS = RNG.choices(all_prompts(), k=400)
@@ -135,6 +135,6 @@ def test_training_texts_are_those_of_the_training_side():
             train=(preference("a", " c", " d"),),
             heldout=(preference("x", " y", " z"),),
         ),
-        prompts=Split(train=("e",), heldout=("x",)),
+        prompts=Split(train=prompts("e"), heldout=prompts("x")),
     )
     assert list(training_texts(data)) == ["a", " b", "a", " c", " d", "e"]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf.data.collate import collate_preferences, encode_preferences
+from rlhf.data.conversations import asked
 from rlhf.data.loaders import in_order
 from rlhf.data.records import Preference
 from rlhf.models.load import scalar_model_from
@@ -74,7 +75,7 @@ def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
     words = "abcdefgh"
     pairs = [
         Preference(
-            prompt=words[i % 8],
+            prompt=asked(words[i % 8]),
             chosen=f" {words[i * 3 % 8]}",
             rejected=f" {words[-1 - i % 8]} {words[i % 5]}",
         )

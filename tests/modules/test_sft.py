@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
+from rlhf.data.conversations import shown
 from rlhf.data.loaders import in_order
 from rlhf.modules.sft import SFTModule
 from tests.training import fit
@@ -29,10 +30,14 @@ def make(policy, tokenizer, rows=ROWS, size=2, train_on_prompt=False):
 
 
 def nll_by_hand(policy, tokenizer, row, *, prompt_too):
-    ids = tokenizer(row.prompt + row.completion, add_special_tokens=False)["input_ids"] + [
+    ids = tokenizer(shown(row.prompt) + row.completion, add_special_tokens=False)["input_ids"] + [
         tokenizer.eos_token_id
     ]
-    start = 1 if prompt_too else len(tokenizer(row.prompt, add_special_tokens=False)["input_ids"])
+    start = (
+        1
+        if prompt_too
+        else len(tokenizer(shown(row.prompt), add_special_tokens=False)["input_ids"])
+    )
     logp = policy(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     return [-float(logp[i - 1, ids[i]].detach()) for i in range(start, len(ids))]
 

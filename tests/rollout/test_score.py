@@ -79,7 +79,10 @@ def test_score_position(policy, tokenizer):
 def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     judges = Judges(
-        tokenizer=tokenizer, gold=length_gold, others={"other": lambda p, r: [1.0] * len(r)}
+        tokenizer=tokenizer,
+        stops=stops(tokenizer),
+        gold=length_gold,
+        others={"other": lambda p, r: [1.0] * len(r)},
     )
     kept = [
         row[mask & (row != tokenizer.eos_token_id)]

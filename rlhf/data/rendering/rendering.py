@@ -11,28 +11,22 @@ from typing import Any
 from rlhf.data.conversations import ASSISTANT, USER, Turn, Turns
 from rlhf.data.records import DataError
 from rlhf.data.rendering.choice import Template
-from rlhf.data.rendering.spans import Answer, Skeleton, answers, contents, marked, skeleton
+from rlhf.data.rendering.spans import (
+    Rendered,
+    Skeleton,
+    TemplateError,
+    answers,
+    contents,
+    marked,
+    skeleton,
+    tokens_of,
+)
 
 END_WITH_EOS = (
     "{%- if messages[-1].role == 'assistant' and not add_generation_prompt -%}"
     "{{- eos_token -}}{%- endif -%}"
 )
 BATCH = 256  # conversations that are rendered and tokenized together
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rendered:
-    """A conversation as ids. `answers`: half-open ranges of the assistant's tokens, a stop token
-    after each among them; `ends`: of each the index after its content, before the stop token."""
-
-    ids: list[int]
-    answers: tuple[tuple[int, int], ...]
-    ends: tuple[int, ...]
-
-
-class TemplateError(ValueError):
-    """The template refuses a conversation, or nothing says which of its tokens the assistant
-    wrote."""
 
 
 @dataclass
@@ -94,7 +88,7 @@ class Rendering:
         ordinary = sorted({*self.tokenizer.get_vocab().values()} - self._special_ids)
         words = (self.tokenizer.decode([i]).strip() for i in ordinary)
         word = next((word for word in words if word.isalnum()), "a")
-        return (Turn(USER, word), Turn(ASSISTANT, word))
+        return (Turn(USER, word), Turn(ASSISTANT, f" {word}"))
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:
@@ -211,7 +205,7 @@ class Rendering:
         starts = [start for start, _ in offsets]
         ranges, ends = [], []
         for answer in answers(text, spans, turns, self.opening):
-            first, end = _tokens(answer, starts)
+            first, end = tokens_of(answer, starts)
             ranges.append((first, self._after_stop(ids, end)))
             ends.append(end)
         return Rendered(ids=list(ids), answers=tuple(ranges), ends=tuple(ends))
@@ -243,12 +237,3 @@ class Rendering:
             ranges.append((len(before), after))
             ends.append(after - 1)
         return Rendered(ids=ids, answers=tuple(ranges), ends=tuple(ends))
-
-
-def _tokens(answer: Answer, starts: Sequence[int]) -> tuple[int, int]:
-    """The half-open range of the tokens that begin within an answer's characters."""
-    inside = [i for i, start in enumerate(starts) if answer.start <= start < answer.end]
-    if inside:
-        return inside[0], inside[-1] + 1
-    at = next((i for i, start in enumerate(starts) if start >= answer.start), len(starts))
-    return at, at

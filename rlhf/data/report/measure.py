@@ -20,7 +20,6 @@ from rlhf.data.records import Record, Split
 from rlhf.data.report.values import Limited, Part, Spread, ranked
 
 T = TypeVar("T")
-MOST_MEASURED = 2_000  # rows of a part whose tokens a run counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ def conversation(record: Record) -> Conversation:
     return Conversation(turns=record.prompt, answers=record.answers)
 
 
-def sample(rows: Sequence[T], most: int = MOST_MEASURED) -> list[T]:
+def sample(rows: Sequence[T], most: int) -> list[T]:
     """At most so many rows, evenly spaced over all."""
     if len(rows) <= most:
         return [*rows]

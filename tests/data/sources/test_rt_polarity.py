@@ -56,7 +56,8 @@ def test_split_by_prompt_and_no_preferences(folder):
     train = {row.prompt for row in data.demonstrations.train}
     heldout = {row.prompt for row in data.demonstrations.heldout}
     assert not train & heldout and len(train | heldout) == 20
-    assert set(data.prompts.train) <= train and set(data.prompts.heldout) <= heldout
+    assert {p.turns for p in data.prompts.train} <= train
+    assert {p.turns for p in data.prompts.heldout} <= heldout
     assert len(data.prompts.train + data.prompts.heldout) == 16 and data.prompts.heldout
     assert data.preferences is None
     assert (
