@@ -19,7 +19,8 @@ PARTS = ("demonstrations", "preferences", "prompts")
 
 
 def data_report(context: Inputs, *, thorough: bool = False) -> Report:
-    """Counts what is in the data and what the limits of the run's stages do to it.
+    """Counts what is in the data and what the limits of the run's stages do to it; tokens
+    of the parts that those read.
 
     Args:
         thorough: count the tokens of ten times as many rows, and fit the linear rule on words.
@@ -29,7 +30,11 @@ def data_report(context: Inputs, *, thorough: bool = False) -> Report:
     """
     parts = {name: rows for name in PARTS if (rows := getattr(context.data, name)) is not None}
     most = MOST_MEASURED if thorough else MOST_IN_A_RUN
-    measured = {name: _measure(context, name, rows, most) for name, rows in parts.items()}
+    read = {part for stage in needed_stages(context.cfg) for part in stage.data}
+    measured = {
+        name: _measure(context, name, rows, most) if name in read else []
+        for name, rows in parts.items()
+    }
     pairs = length_bias(parts["preferences"]) if "preferences" in parts else None
     if pairs is not None and thorough:
         pairs = with_tfidf(pairs, parts["preferences"])

@@ -31,7 +31,7 @@ def _sentence(limited: Limited, report: Report, new_tokens: int) -> str:
     seen = "" if part.measured == part.all else f" (evenly spaced among {part.all:,})"
     return (
         f"{limited.stage}: {limited.share:.1%} of its {limited.part} do not fit {limited.bound}"
-        f" (data.max_lost={report.max_lost:g} at most may not): of {limited.rows:,} rows{seen}"
+        f" (allowed: data.max_lost={report.max_lost:g}): of {limited.rows:,} rows{seen}"
         f" {what}{same}. Their tokens: median {tokens.median:,}, 95 % at most {tokens.p95:,},"
         f" longest {tokens.most:,}. {_remedy(limited, report, new_tokens)}; or allow it:"
         " data.max_lost=1"
@@ -50,8 +50,10 @@ def _remedy(limited: Limited, report: Report, new_tokens: int) -> str:
     if room is not None and limited.enough > room:
         return f"Set {setting}={room}: {limited.enough:,} would do, but the model reads no more"
     every = most if room is None else min(most, room)
+    # a round number has some room: a run looks at fewer rows than `rlhf data`
+    enough = min(-(-limited.enough // 16) * 16, every)
     more = f" ({every} for {'every row' if every == most else 'all that the model reads'})"
-    return f"Set {setting}={limited.enough}{more if every > limited.enough else ''}"
+    return f"Set {setting}={enough}{more if every > enough else ''}"
 
 
 def _fewer_new_tokens(limited: Limited, report: Report) -> str:
