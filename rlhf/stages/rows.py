@@ -99,9 +99,10 @@ def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     place = row_place(context, part)
     limit.refuse(_measured(place(row), encoded) for row, encoded in both)
     train, heldout = ([row for row in side if row.fate != "dropped"] for side in every)
-    for before, after in zip(every, (train, heldout), strict=True):
+    kept = {"rows to train on": (every[0], train), "held-out rows": (every[1], heldout)}
+    for name, (before, after) in kept.items():
         if before and not after:
-            raise DataError(_none_left(limit, before))
+            raise DataError(_none_left(limit, before, name))
     encoded_both = EncodedRows(
         train=train,
         heldout=heldout,
@@ -124,10 +125,10 @@ def _measured(place: str, encoded: Row) -> tuple[str, int, int]:
     return place, both[0].whole_prompt, max(side.whole for side in both)
 
 
-def _none_left(limit: Limit, rows: Sequence[Row]) -> str:
+def _none_left(limit: Limit, rows: Sequence[Row], name: str) -> str:
     shortest = min(max(side.whole for side in sides(row)) for row in rows)
     return (
-        f"none of {len(rows)} rows has anything left to learn at {limit.setting}={limit.most}"
-        f" tokens: raise {limit.setting} (the shortest row has {shortest} tokens), or set"
+        f"of {len(rows)} {name} none has anything left to learn at {limit.setting}={limit.most}"
+        f" tokens: raise {limit.setting} (the shortest has {shortest}), or set"
         f" {limit.stage}.on_long=truncate_left"
     )
