@@ -1,4 +1,4 @@
-"""rlhf data data=jsonl data.demonstrations=a.jsonl: what is in a run's data; --json, --markdown
+"""rlhf data [key=value ...]: what is in a run's data, before anything is trained
 
 The settings are those of a run: its tokenizer, template and limits decide what is counted."""
 
