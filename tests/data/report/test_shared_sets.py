@@ -66,9 +66,10 @@ def test_a_limit_of_64_loses_nearly_all_of_two_sets(tmp_path):
 
     data = load(HH)
     demonstrations, pairs = data.demonstrations.train[:300], data.preferences.train[:300]
-    words = [turn.content for row in demonstrations for turn in row.turns]
-    words += [text for row in pairs for text in (row.prompt[0].content, row.chosen, row.rejected)]
-    turns = rendering(word_level(words))
+    asked = [turn for row in (*demonstrations, *pairs) for turn in row.prompt]
+    words = [turn.content for turn in asked]
+    words += [answer for row in (*demonstrations, *pairs) for answer in row.answers]
+    turns = rendering(word_level(words), "transcript")
     fates = [row.fate for row in encode_demonstrations(turns, demonstrations, Limit(most=64))]
     assert fates.count("whole") < 0.05 * len(fates)
     rows = encode_preferences(turns, pairs, Limit(most=64))
