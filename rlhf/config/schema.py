@@ -56,6 +56,7 @@ class Supervised(Training):
     epochs: Count
     batch_size: Count
     max_length: Annotated[int, Field(ge=2, lt=2**31)]
+    on_long: Literal["cut", "drop", "truncate_left", "error"] = "cut"
 
 
 class SFT(Supervised):
@@ -107,6 +108,7 @@ class Generation(Strict):
     temperature: Temperature
     top_k: Annotated[int, Field(ge=0, lt=2**31)]
     top_p: Annotated[Number, Field(gt=0, le=1)]
+    max_prompt_tokens: Size | None = None
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
 
 

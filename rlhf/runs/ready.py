@@ -5,6 +5,7 @@ long."""
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,10 +16,15 @@ from rlhf.config.build import build
 from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
+from rlhf.data.records import DataError
+from rlhf.data.report.refusal import refusals
+from rlhf.data.report.show import short
 from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
 from rlhf.rundir.errors import ModelError
+from rlhf.rundir.files import write_json
 from rlhf.stages.context import StageContext
 from rlhf.stages.outside.faults import model_faults
+from rlhf.stages.report import REPORT, data_report
 from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
 
@@ -47,6 +53,25 @@ def check_model(context: StageContext) -> None:
         faults += length_faults(context.cfg, stages - {"sft"}, context.positions)
     if faults:
         raise ModelError(faults)
+
+
+def check_lost(context: StageContext) -> None:
+    """Reports on the data, in a few lines and as data_report.json.
+
+    Raises:
+        DataError: a stage would lose more of its rows to its limit than `data.max_lost`.
+    """
+    report = data_report(context)
+    write_json(context.run_directory / REPORT, report.plain())
+    print("\n".join(short(report)), file=sys.stderr, flush=True)
+    if wrong := refusals(report, new_tokens=context.cfg.generation.max_new_tokens):
+        raise DataError(wrong)
+    if report.leaks:
+        log.warning(
+            "%d prompts are on both sides of the split: what is measured on held-out rows is not"
+            " new to the model (%s)",
+            *(report.leaks, REPORT),
+        )
 
 
 def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
@@ -84,11 +109,17 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
         and is_trained(cfg, stage)
         and (most := getattr(cfg, stage).max_length) > positions
     ]
-    most = cfg.generation.max_new_tokens
+    most, asked = cfg.generation.max_new_tokens, cfg.generation.max_prompt_tokens
     if {"reward_model", "ppo"} & {*stages} and most >= positions:
         faults.append(
             f"generation.max_new_tokens={most} leaves no room for a prompt in the model's"
             f" {positions} positions: set it below {positions}"
+        )
+    elif "ppo" in stages and asked is not None and asked + most > positions:
+        faults.append(
+            f"generation.max_prompt_tokens={asked} and a response of"
+            f" generation.max_new_tokens={most} are more than the model's {positions} positions:"
+            f" set generation.max_prompt_tokens={positions - most}, or null for whatever is left"
         )
     return faults
 

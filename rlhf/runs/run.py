@@ -78,6 +78,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
             ready.check_model(context)
+            ready.check_lost(context)
             prints = fingerprints(context)
             ready.check_data(context, prints)
             if "hash" not in read_json(directory / "manifest.json"):

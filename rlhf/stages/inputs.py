@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from rlhf.config.build import build
 from rlhf.config.schema import Config
 from rlhf.data.conversations import Turns
-from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
+from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_prompts, quote
 from rlhf.data.records import DataError, Source, TaskData
 from rlhf.data.rendering.choice import AUTO, choose
 from rlhf.data.rendering.rendering import Rendering
@@ -113,26 +114,40 @@ class Inputs:
 
     @cached_property
     def fitted(self) -> FittedPrompts:
-        """The prompts that responses are drawn to: prompt + response <= positions.
+        """The prompts that responses are drawn to: prompt + response <= positions, and
+        prompt <= generation.max_prompt_tokens.
 
         Raises:
             DataError: the data's rule for long prompts refuses some, or none is left.
         """
         return fit_prompts(
             self.data.prompts,
-            self.prompt_length,
-            None if self.positions is None else self.positions - self.cfg.generation.max_new_tokens,
+            self.prompt_lengths,
+            self.prompt_limit,
             self.long_prompts("prompts"),
         )
 
-    def prompt_length(self, turns: Turns) -> int:
-        """In tokens. Raises DataError where the template refuses the prompt."""
+    @property
+    def prompt_limit(self) -> PromptLimit:
+        """The most tokens of a prompt of PPO: what is set, or what the positions leave."""
+        drawn = self.cfg.generation
+        left = None if self.positions is None else self.positions - drawn.max_new_tokens
+        return PromptLimit(set=drawn.max_prompt_tokens, left=left)
+
+    def prompt_lengths(self, prompts: Sequence[Turns]) -> list[int]:
+        """In tokens. Raises DataError with the place of each prompt that the template refuses."""
         try:
-            return len(self.rendering.prompt(turns))
+            return [len(row) for row in self.rendering.prompts(prompts)]
+        except TemplateError:
+            raise DataError(filter(None, dict.fromkeys(map(self._refusal, prompts)))) from None
+
+    def _refusal(self, turns: Turns) -> str:
+        try:
+            self.rendering.prompt(turns)
         except TemplateError as error:
-            where = self.long_prompts("prompts").place(turns)
-            name = self.rendering.template.name
-            raise DataError(f"{where}: data.template={name} refuses it: {error}") from None
+            where, name = self.long_prompts("prompts").place(turns), self.rendering.template.name
+            return f"{where}: data.template={name} refuses it: {error}"
+        return ""
 
     @cached_property
     def data_parts(self) -> dict[str, dict[str, Any]]:

@@ -46,6 +46,8 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         {
             "prompts": digest(context.fitted.prompts),
             "max_new_tokens": cfg.generation.max_new_tokens,
+            "stop": list(cfg.generation.stop),
+            "limit": context.fitted.limit if context.fitted.truncated else None,
         }
         if samples_policy(context)
         else None

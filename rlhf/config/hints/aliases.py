@@ -48,6 +48,7 @@ TABLE = (
     ("ppo.iterations", "max_steps num_iterations iterations episodes steps"),
     ("ppo.inner_epochs", "ppo_epochs num_ppo_epochs noptepochs inner_epochs epochs"),
     ("data.max_response_tokens", "max_new_tokens response_length generate_max_len max_tokens"),
+    ("generation.max_prompt_tokens", "max_prompt_length max_prompt_len prompt_max_len"),
     ("data.max_response_tokens", "max_response_length max_completion_length"),
     ("*.max_length", "max_length max_len max_seq_length max_seq_len model_max_length block_size"),
     # PPO

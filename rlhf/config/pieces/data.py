@@ -13,6 +13,7 @@ from rlhf.config.pieces.base import (
     Place,
     Rows,
     Seed,
+    Share,
     Size,
     Strict,
     Temperature,
@@ -87,9 +88,10 @@ class Source(Piece):
     pairs: Rows
     label_temperature: Temperature
     max_response_tokens: Size
-    # configs that were kept from before there was a choice do not say it
+    # configs that were kept from before there was a choice do not say these
     on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
     template: Annotated[str, Field(min_length=1, max_length=2000)] = "auto"
+    max_lost: Share = 0.05
 
 
 class Texts(Source):

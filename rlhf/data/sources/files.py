@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from rlhf.data.conversations import Prompt, Turns, same_key
 from rlhf.data.gold import VaderGold
-from rlhf.data.lengths import OnLongPrompt
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.readers.formats import FORMATS
 from rlhf.data.readers.parts import Columns, Place, Reader, columns_fault, unseen
 from rlhf.data.readers.rows import Row
@@ -45,6 +45,7 @@ class Files(BytePairs):
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
         template: str = "auto",
+        max_lost: float = MAX_LOST,
         columns: Columns | None = None,
         on_bad_row: Literal["error", "skip"] = "error",
     ) -> None:
@@ -63,24 +64,31 @@ class Files(BytePairs):
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
         self.template = template
+        self.max_lost = max_lost
         self.columns = dict(columns or {})
         self.on_bad_row = on_bad_row
         self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}
         self.skipped: list[str] = []  # bad rows that `load` left out, `file:line: reason`
-        self._lines: dict[tuple[str, Turns], str] = {}
+        self._lines: dict[tuple[Any, ...], str] = {}
 
     def place(self, part: str, turns: Turns) -> str | None:
         """`file:line` of the first row with this prompt in a part of the data."""
         return self._lines.get((part, turns))
+
+    def row_place(self, part: str, record: Demonstration | Preference) -> str | None:
+        """`file:line` of the first row with this record's prompt and answers."""
+        return self._lines.get((part, record.prompt, *record.answers))
 
     def load(self) -> TaskData:
         rows = self._read()
         origin = next(part for part in ("prompts", "demonstrations", "preferences") if part in rows)
         for part, each in [*rows.items(), ("prompts", rows[origin])]:
             for row in each:
+                answers = (row.completion, row.rejected)[: 1 + (part == "preferences")]
                 self._lines.setdefault((part, row.prompt), row.place)
+                self._lines.setdefault((part, row.prompt, *answers), row.place)
         prompts: dict[Any, Row] = {}  # each once, the first row with it
         for row in rows[origin]:
             prompts.setdefault(same_key(row.prompt), row)

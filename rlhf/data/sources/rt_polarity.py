@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.gold import VaderGold
-from rlhf.data.lengths import OnLongPrompt
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.readers.files import read_objects
 from rlhf.data.readers.values import kind, quoted
 from rlhf.data.records import DataError, Demonstration, Reward, TaskData
@@ -161,6 +161,7 @@ class RTPolarity(BytePairs):
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
         template: str = "auto",
+        max_lost: float = MAX_LOST,
     ) -> None:
         self.path = path
         self.seed = seed
@@ -173,6 +174,7 @@ class RTPolarity(BytePairs):
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
         self.template = template
+        self.max_lost = max_lost
         self.gold: VaderGold = VaderGold()
 
     @cached_property
