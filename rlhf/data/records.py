@@ -89,7 +89,7 @@ class Source(Protocol):
     it does not) and `place(part, prompt)`, where a prompt stands (`file:line`, or None).
     """
 
-    max_response_tokens: int
+    max_response_tokens: int | None  # None: conf/generation says it
     pairs: int  # preference pairs to sample where `load` gives none
     # P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)
     label_temperature: float

@@ -54,6 +54,7 @@ class JsonLines(
     demonstrations: Place
     preferences: Place | None
     prompts: Place | None
+    max_response_tokens: Size | None  # None: conf/generation says it
     gold: Literal["vader"] | None
 
 

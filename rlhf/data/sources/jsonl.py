@@ -50,7 +50,7 @@ class JsonLines(BytePairs):
         heldout_fraction: float,
         seed: int,
         vocabulary: int,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
     ) -> None:
         self.demonstrations = demonstrations
