@@ -24,6 +24,7 @@ from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
 from rlhf.runs.begun import check_begun
 from rlhf.runs.machine.faults import machine_faults
+from rlhf.runs.machine.fits import check_memory
 from rlhf.runs.machine.room import check_room
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
@@ -80,7 +81,9 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             ready.check_data(context, prints)
             if "hash" not in read_json(directory / "manifest.json"):
                 _write_manifest(context)
-            check_room(context, [s for s in prints if context.store.find(s, prints[s]) is None])
+            missing = [s for s in prints if context.store.find(s, prints[s]) is None]
+            check_room(context, missing)
+            check_memory(context, missing)
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             summary = _go_through_stages(context, prints)

@@ -28,9 +28,9 @@ def test_model_hf_brings_its_own(planned):
     cfg = job.config
     rates = tuple(s.optimizer.lr for s in (cfg.sft, cfg.reward_model, cfg.ppo))
     assert rates == PRETRAINED
-    assert (cfg.sft.epochs, cfg.sft.batch_size, cfg.sft.max_length) == (2, 16, 512)
-    assert (cfg.reward_model.epochs, cfg.reward_model.max_length) == (1, 640)
-    assert (cfg.ppo.rollout_size, cfg.ppo.minibatch_size, cfg.ppo.micro_batch_size) == (64, 32, 8)
+    assert (cfg.sft.epochs, cfg.sft.batch_size, cfg.sft.max_length) == (2, 8, 512)
+    assert (cfg.reward_model.epochs, cfg.reward_model.max_length) == (1, 512)
+    assert (cfg.ppo.rollout_size, cfg.ppo.minibatch_size, cfg.ppo.micro_batch_size) == (64, 32, 4)
     assert (cfg.ppo.lr_warmup, cfg.ppo.value_lr) == (0.1, 9e-6)
     assert (cfg.evaluation.every, cfg.evaluation.prompts) == (10, 64)
     assert cfg.best_of_n.samples == 0

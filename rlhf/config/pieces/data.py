@@ -22,7 +22,7 @@ class Source(Piece):
     seed: Seed
     pairs: Rows
     label_temperature: Temperature
-    max_response_tokens: Size
+    max_response_tokens: Size | None  # None: conf/generation says it
     # configs that were kept from before there was a choice do not say it
     on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
 
@@ -45,7 +45,7 @@ class Micro(Source, name="micro", at="rlhf.data.sources.micro.Micro", was="rlhf.
     vocabulary: Annotated[int, Field(ge=2, le=26)]
     prompts: Rows
     demonstrations: Rows
-    max_response_tokens: Annotated[int, Field(ge=1, le=12)]
+    max_response_tokens: Annotated[int, Field(ge=1, le=12)]  # type: ignore[assignment]
 
 
 class JsonLines(
@@ -54,7 +54,6 @@ class JsonLines(
     demonstrations: Place
     preferences: Place | None
     prompts: Place | None
-    max_response_tokens: Size | None  # None: conf/generation says it
     gold: Literal["vader"] | None
 
 

@@ -156,7 +156,7 @@ class RTPolarity(BytePairs):
         label_temperature: float,
         heldout_fraction: float,
         vocabulary: int,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
     ) -> None:
         self.path = path
