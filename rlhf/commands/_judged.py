@@ -31,8 +31,8 @@ class Judged:
 
 
 def judge(planned: Plan) -> Judged:
-    """The faults of the machine, of folders and stores; where there are none, of the data; then
-    those of memory and disk."""
+    """The faults of the machine, of folders and stores, of the data, and those of memory and disk
+    where the data are known."""
     judged = Judged([job.config for job in planned.jobs if job.config is not None])
     configs = judged.configs
     elsewhere = planned.sweep and planned.parts["launcher"][1].endswith(ELSEWHERE)
@@ -41,12 +41,11 @@ def judge(planned: Plan) -> Judged:
     if not any(fault.startswith("paths.") for fault in faults):  # the store is in one of them
         faults += tracking_faults(configs)
     sizes: dict[Any, DataSize] = {}
-    if not faults:
-        judged.loaded, faults = _load(configs, sizes)
-    if not faults and not elsewhere:
+    judged.loaded, wrong = _load(configs, sizes)
+    if not wrong and not elsewhere:
         judged.fits = _fits(configs, sizes, planned)
-        faults = judged.fits.faults()
-    judged.faults = faults
+        wrong = judged.fits.faults()
+    judged.faults = [*faults, *wrong]
     return judged
 
 

@@ -148,11 +148,11 @@ def test_within_the_factor_of_a_run_on_a_cpu(tmp_path):
     activations."""
     from rlhf.config.build import build
     from rlhf.config.compose import compose, validate
+    from rlhf.data.collate import encode_demonstrations
     from rlhf.data.records import Loaded
     from rlhf.estimates.plan import Estimate
     from rlhf.estimates.rows import DataSize, PartSize
     from rlhf.estimates.saved import shape_in
-    from rlhf.data.collate import encode_demonstrations
 
     words = [
         *("stage=sft", "model.hidden_size=256", "model.layers=4", "sft.batch_size=512"),

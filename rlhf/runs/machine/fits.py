@@ -20,7 +20,7 @@ from rlhf.estimates.saved import shape_in
 from rlhf.estimates.shape import shape_of
 from rlhf.estimates.time import LEAST, seconds
 from rlhf.rundir.disk.space import amount
-from rlhf.rundir.words import duration
+from rlhf.rundir.words import about
 from rlhf.runs.machine import devices
 from rlhf.runs.machine.room import DiskNeed, disk_fault, disk_needs, weights_size
 
@@ -118,9 +118,9 @@ class Fit:
             parts = ", ".join(f"{count:,} {purpose}" for purpose, count in counts.items())
             yield f"drawn    {sum(counts.values()):,} responses: {parts}"
         if self.seconds:
-            least, most = (duration(sum(each)) for each in zip(*self.seconds.values(), strict=True))
+            least, most = (about(sum(each)) for each in zip(*self.seconds.values(), strict=True))
             parts = ", ".join(
-                f"{stage} {duration(low)} to {duration(high)}"
+                f"{stage} {about(low)} to {about(high)}"
                 for stage, (low, high) in self.seconds.items()
             )
             yield f"time     {least} to {most}, roughly: {parts}; stages that are there take none"
