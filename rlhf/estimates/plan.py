@@ -38,10 +38,13 @@ class Estimate:
 
     # --- lengths
 
-    def tokens(self, stage: str, part: PartSize | None) -> int:
-        """The longest row of a supervised stage."""
-        most = int(getattr(self.cfg, stage).max_length)
-        return most if part is None else part.longest_tokens(most)
+    def batch(self, stage: str, part: PartSize | None) -> Rows:
+        """Of a supervised stage, where all rows are as long as the longest."""
+        settings = getattr(self.cfg, stage)
+        count, tokens = settings.batch_size, settings.max_length
+        if part is not None:
+            count, tokens = min(count, part.train), part.longest_tokens(tokens)
+        return Rows(count=count, tokens=tokens, response=tokens)
 
     @cached_property
     def response(self) -> int:
@@ -134,17 +137,13 @@ def moments(optimizer: Any) -> int:
 
 
 def _sft(it: Estimate) -> Peak:
-    settings = it.cfg.sft
-    tokens = it.tokens("sft", it.data.demonstrations)
-    rows = Rows(count=settings.batch_size, tokens=tokens, response=tokens)
-    return memory.sft(it.shape, rows, moments=moments(settings.optimizer), half=it.half)
+    rows = it.batch("sft", it.data.demonstrations)
+    return memory.sft(it.shape, rows, moments=moments(it.cfg.sft.optimizer), half=it.half)
 
 
 def _reward_model(it: Estimate) -> Peak:
     settings = it.cfg.reward_model
-    pairs = Rows(
-        count=settings.batch_size, tokens=it.tokens("reward_model", it.data.preferences), response=0
-    )
+    pairs = it.batch("reward_model", it.data.preferences)
     drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples)) if settings.normalize else None
     return memory.reward_model(
         it.shape, pairs, drawn, moments=moments(settings.optimizer), half=it.half

@@ -72,6 +72,11 @@ def test_data_that_nobody_has_read_count_as_the_longest():
     assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 64 * 64 * 160
 
 
+def test_a_batch_has_no_more_rows_than_there_are():
+    sft, *_ = estimate("sft.batch_size=1000").peaks
+    assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 100 * 20 * 160
+
+
 def test_optimizers_and_networks():
     sgd = estimate("optimizer@sft.optimizer=sgd", "stage=sft").peaks[0]
     assert {t.name: t.size for t in sgd.terms}["the optimizer's moments"] == 1520  # momentum

@@ -21,6 +21,18 @@ class GPU:
     memory: int  # bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What networks may fill, in bytes; None: not known."""
+
+    memory: int | None
+    gpu_memory: int | None  # of the smallest GPU
+
+
+def this_machine() -> Machine:
+    return Machine(memory=memory(), gpu_memory=min((gpu.memory for gpu in gpus()), default=None))
+
+
 def memory() -> int | None:
     """The bytes that a process may have: the machine's, or less where its control group says so.
     None: it does not tell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from rlhf.estimates.shape import shape_of
 from rlhf.estimates.time import LEAST, seconds
 from rlhf.rundir.disk.space import amount
 from rlhf.rundir.words import about
-from rlhf.runs.machine import devices
+from rlhf.runs.machine.devices import Machine, rate, this_machine
 from rlhf.runs.machine.room import DiskNeed, disk_fault, disk_needs, weights_size
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Fit:
     estimate: Estimate
     directory: Path  # of the run
     stages: tuple[str, ...]  # that will be trained
+    machine: Machine = field(default_factory=this_machine)
 
     @property
     def cfg(self) -> Config:
@@ -46,12 +47,10 @@ class Fit:
     def on_gpu(self) -> bool:
         return self.cfg.trainer.accelerator == "cuda"
 
-    @cached_property
+    @property
     def limit(self) -> int | None:
         """Bytes of memory that the networks have."""
-        if not self.on_gpu:
-            return devices.memory()
-        return min((gpu.memory for gpu in devices.gpus()), default=None)
+        return self.machine.gpu_memory if self.on_gpu else self.machine.memory
 
     @cached_property
     def every_peak(self) -> list[Peak]:
@@ -76,8 +75,8 @@ class Fit:
         operations = self.estimate.operations
         if self.on_gpu or sum(operations.values()) < LEAST:
             return {}
-        rate = devices.rate(self.cfg.trainer.threads)
-        return {} if rate is None else {k: seconds(n, rate) for k, n in operations.items()}
+        best = rate(self.cfg.trainer.threads)
+        return {} if best is None else {k: seconds(n, best) for k, n in operations.items()}
 
     def memory_faults(self) -> Iterator[str]:
         """A sentence for each stage that cannot fit, even where the estimate is off by the factor
