@@ -107,7 +107,7 @@ class Source(Protocol):
     stands (`file:line`, or None); and `row_place(part, record)`, where that very row does.
     """
 
-    max_response_tokens: int
+    max_response_tokens: int | None  # None: conf/generation says it
     pairs: int  # preference pairs to sample where `load` gives none
     # P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)
     label_temperature: float

@@ -26,6 +26,7 @@ from rlhf.runs import finished, longer, ready
 from rlhf.runs.begun import check_begun
 from rlhf.runs.machine.entered import KEY, entered_with
 from rlhf.runs.machine.faults import machine_faults
+from rlhf.runs.machine.fits import check_memory
 from rlhf.runs.machine.room import check_room
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
@@ -84,7 +85,9 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             if "hash" not in read_json(directory / "manifest.json"):
                 _write_manifest(context)
             missing = [s for s in prints if context.store.find(s, prints[s]) is None]
-            check_room(context, [s for s in missing if is_trained(cfg, s)])
+            trained = [s for s in missing if is_trained(cfg, s)]
+            check_room(context, trained)
+            check_memory(context, trained)
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             summary = _go_through_stages(context, prints)

@@ -107,6 +107,12 @@ def _sweep_name(*, _root_: DictConfig) -> str:
     return str(cache["name"])
 
 
+def _first(*values: Any) -> Any:
+    """The first value that is not null."""
+    return next((value for value in values if value is not None), None)
+
+
 def register_resolvers() -> None:
+    OmegaConf.register_new_resolver("rlhf.first", _first, replace=True)
     OmegaConf.register_new_resolver("rlhf.run_name", _run_name, replace=True)
     OmegaConf.register_new_resolver("rlhf.sweep_name", _sweep_name, replace=True)

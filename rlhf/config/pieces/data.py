@@ -87,7 +87,7 @@ class Source(Piece):
     seed: Seed
     pairs: Rows
     label_temperature: Temperature
-    max_response_tokens: Size
+    max_response_tokens: Size | None  # None: conf/generation says it
     # configs that were kept from before there was a choice do not say these
     on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
     template: Annotated[str, Field(min_length=1, max_length=2000)] = "auto"
@@ -112,7 +112,7 @@ class Micro(Source, name="micro", at="rlhf.data.sources.micro.Micro", was="rlhf.
     vocabulary: Annotated[int, Field(ge=2, le=26)]
     prompts: Rows
     demonstrations: Rows
-    max_response_tokens: Annotated[int, Field(ge=1, le=12)]
+    max_response_tokens: Annotated[int, Field(ge=1, le=12)]  # type: ignore[assignment]
     template: Literal["auto", "plain"] = "auto"  # its tokenizer knows letters alone
 
 

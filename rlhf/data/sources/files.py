@@ -42,7 +42,7 @@ class Files(BytePairs):
         heldout_fraction: float,
         seed: int,
         vocabulary: int,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
         template: str = "auto",
         max_lost: float = MAX_LOST,

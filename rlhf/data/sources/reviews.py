@@ -37,7 +37,7 @@ class Reviews:
         label_temperature: float,
         prompts: int,
         heldout_fraction: float,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
         template: str = "auto",
         max_lost: float = MAX_LOST,

@@ -158,7 +158,7 @@ class RTPolarity(BytePairs):
         label_temperature: float,
         heldout_fraction: float,
         vocabulary: int,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
         template: str = "auto",
         max_lost: float = MAX_LOST,

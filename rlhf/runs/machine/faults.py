@@ -17,6 +17,7 @@ from rlhf.config.pieces.model import HFModel, TinyModel
 from rlhf.config.schema import Config
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.status import is_finished
+from rlhf.runs.machine.devices import memory
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/proc/driver/nvidia/version",
@@ -190,14 +191,6 @@ def thread_faults(threads: int, cores: int) -> Iterator[str]:
             f"trainer.threads={threads}: this machine has {cores} cores; at most"
             f" {CROWDED * cores} threads come on here"
         )
-
-
-def memory() -> int | None:
-    """The machine's memory in bytes, None where it does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def memory_faults(cfg: Config, there: int | None) -> Iterator[str]:
