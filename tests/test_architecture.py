@@ -57,6 +57,7 @@ LAYERS = [
     {"data"},
     {"models"},
     {"rollout"},
+    {"rewards"},
     {"modules"},
     {"tracking"},
     {"callbacks"},

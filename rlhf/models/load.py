@@ -22,8 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rlhf.digests import file_digest
-from rlhf.models.folder import loading, saving
+from rlhf.models.folder import folder_identity, loading, saving
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights
 from rlhf.randomness import generator, seeded_global_rng
@@ -119,15 +118,10 @@ class HFModel(ModelPiece):
 
     def identity(self) -> dict[str, Any]:
         """A local directory is known by its files' content, a hub model by name and revision."""
-        folder = Path(self.path)
-        if not folder.is_dir():
+        files = folder_identity(self.path)
+        if files is None:
             return {"path": self.path, "revision": self.revision, "dtype": self.dtype}
-        files = sorted(
-            p
-            for p in folder.iterdir()
-            if p.suffix in {".json", ".safetensors", ".jinja", ".model", ".gguf", ".txt"}
-        )
-        return {"files": {p.name: file_digest(p) for p in files}, "dtype": self.dtype}
+        return {"files": files, "dtype": self.dtype}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         with self._had():
@@ -136,11 +130,10 @@ class HFModel(ModelPiece):
             )
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-        with self._had(), loading(self.path):
-            config: PreTrainedConfig = AutoConfig.from_pretrained(
+        with self._had():
+            return load_config(
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
-        return config
 
     @contextmanager
     def _had(self) -> Iterator[None]:
@@ -175,6 +168,12 @@ def parameter_count(config: PreTrainedConfig) -> int | None:
         return None
 
 
+def load_config(path: str | Path, **kwargs: Any) -> PreTrainedConfig:
+    with loading(path):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(str(path), **kwargs)
+    return config
+
+
 def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
     with loading(path):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), **kwargs)
@@ -184,6 +183,22 @@ def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
     with loading(path):
         model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
+    check_weights(model, path)
+    return without_dropout(model)
+
+
+def load_classifier(path: str | Path) -> PreTrainedModel:
+    """A sequence classifier.
+
+    Raises:
+        ModelError: the folder lacks weights, a head's say, which would be drawn at random.
+    """
+    with loading(path):
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            str(path), use_safetensors=True, output_loading_info=True
+        )
+    if missing := sorted(loaded["missing_keys"]):
+        raise ModelError([f"{path} is no classifier: it has no weights {', '.join(missing[:3])}"])
     check_weights(model, path)
     return without_dropout(model)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from rlhf.arguments import missing_eos_fault, positive
+from rlhf.data.conversations import Turns, asked
 from rlhf.data.records import Reward
 from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import decode
 from rlhf.rundir.errors import RunFailed
 from rlhf.types import Rollout
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +29,25 @@ class Responses:
     tokenizer: Any
     # [B] on the rollout's device by the metric's name: `proxy`, `gold` and the others'
     scores: dict[str, Tensor] = field(default_factory=dict)
+    # [N, B] of all reward models of an ensemble, the first one `proxy`; None where there is one
+    members: Tensor | None = None
+    computed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # by `once`
 
     @property
     def prompts(self) -> tuple[str, ...]:
         return self.rollout.prompt.texts
+
+    @property
+    def references(self) -> tuple[str | None, ...]:
+        """The answers that the data has beside its prompts; None where it has none."""
+        known: tuple[str | None, ...] = getattr(self.rollout.prompt, "references", ())
+        return known or (None,) * len(self.prompts)
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        """The prompts as conversations."""
+        known: tuple[Turns, ...] = getattr(self.rollout.prompt, "turns", ())
+        return known or tuple(map(asked, self.prompts))
 
     @cached_property
     def texts(self) -> list[str]:
@@ -38,30 +56,56 @@ class Responses:
 
     def rows(self, index: Tensor) -> Responses:
         """The responses `index` [N], in that order."""
+        members = self.members
+        if members is not None:
+            members = members[:, index.to(members.device)]
         return Responses(
             rollout=self.rollout.rows(index),
             tokenizer=self.tokenizer,
             scores={name: score[index.to(score.device)] for name, score in self.scores.items()},
+            members=members,
         )
+
+    def once(self, who: Any, make: Callable[[Responses], T]) -> T:
+        """What `make` gives of these responses, computed once for each `who`."""
+        if who not in self.computed:
+            self.computed[who] = make(self)
+        result: T = self.computed[who]
+        return result
+
+    def with_scores(self, scores: Mapping[str, Tensor]) -> Responses:
+        """The same responses with further scores; of one name the later counts."""
+        more = replace(self, scores={**self.scores, **scores})
+        vars(more).update({"texts": self.texts} if "texts" in vars(self) else {})
+        return more
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judges:
     """Everyone who can score a response. Our scorers maximise `reward_model` or `gold`; the
-    `others` are measured beside them."""
+    `others` are measured beside them. `members`: the further reward models of an ensemble."""
 
     tokenizer: Any
     reward_model: ScalarModel | None = None
+    members: tuple[ScalarModel, ...] = ()
     gold: Reward | None = None
     others: Mapping[str, Reward] = field(default_factory=dict)
+
+    @property
+    def reward_models(self) -> tuple[ScalarModel, ...]:
+        return () if self.reward_model is None else (self.reward_model, *self.members)
 
     @torch.no_grad()
     def read(self, rollout: Rollout) -> Responses:
         """The responses with every judge's score."""
-        responses = Responses(rollout=rollout, tokenizer=self.tokenizer)
+        by_model = [m.score(rollout.sequence, rollout.attention) for m in self.reward_models]
+        responses = Responses(
+            rollout=rollout,
+            tokenizer=self.tokenizer,
+            scores={"proxy": by_model[0]} if by_model else {},
+            members=torch.stack(by_model) if self.members else None,
+        )
         scores, device = responses.scores, rollout.tokens.device
-        if self.reward_model is not None:
-            scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
         for name, judge in {"gold": self.gold, **self.others}.items():
             if judge is not None:
                 given = torch.tensor(
@@ -69,6 +113,18 @@ class Judges:
                 )
                 scores[name] = one_each(given, responses, f"the judge {name}")
         return responses
+
+
+@torch.no_grad()
+def judged(scorer: Any, responses: Responses) -> tuple[Responses, Tensor]:
+    """The responses with the named scores that the scorer is made of, and its score [B].
+
+    Raises:
+        RunFailed: it gives anything but one number a response.
+    """
+    measures = getattr(scorer, "measures", None)
+    responses = responses.with_scores({} if measures is None else measures(responses))
+    return responses, score_by(scorer, responses)
 
 
 def score_by(scorer: Any, responses: Responses) -> Tensor:
@@ -94,6 +150,8 @@ def one_each(given: Tensor, responses: Responses, who: str) -> Tensor:
 class Scorer:
     """The score that training maximises. One of your own says in `score` what a response is worth.
 
+    One that is made of named scores gives them by `measures`: they are shown as `reward/<name>`.
+
     It may be any object with `needs_reward_model` (the run trains one, and `scores["proxy"]` is
     there), `needs_gold` (the data must have a gold reward), `scorer(responses) -> [B]`, the score
     that evaluations show, and `clip(score) -> [B]`, which makes the training reward of it.
@@ -109,6 +167,7 @@ class Scorer:
 
     needs_reward_model = False
     needs_gold = False
+    measured: tuple[str, ...] = ()  # the names of what `measures` gives
 
     def __init__(
         self,
@@ -124,6 +183,17 @@ class Scorer:
     def score(self, responses: Responses) -> Tensor:
         """[B] by the responses alone."""
         raise NotImplementedError
+
+    def measures(self, responses: Responses) -> dict[str, Tensor]:
+        """[B] each: the named scores that this one is made of, beside those of the judges."""
+        return {}
+
+    def identity(self) -> Any:
+        """What decides the scores beside the arguments, as plain values; None: nothing."""
+        return None
+
+    def prepare(self) -> None:
+        """Reads what scoring will need: what cannot be had is refused before any training."""
 
     def __call__(self, responses: Responses) -> Tensor:
         """[B] after the rule for responses that never ended."""
