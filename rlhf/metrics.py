@@ -153,10 +153,17 @@ def with_rewards(columns: Sequence[Shown], *records: Mapping[str, Any]) -> tuple
     known = {key for column in columns for key in column.keys}
     names = {key.removeprefix("eval/") for record in records for key in record}
     others = sorted(
-        key for key in names - known if key.startswith("reward/") and not key.endswith("_se")
+        (key for key in names - known if key.startswith("reward/") and not key.endswith("_se")),
+        key=lambda key: (key != COMBINED, key),
     )
-    mine = (Shown(label=k.partition("/")[2], keys=(k, f"eval/{k}"), form="+.3f") for k in others)
+    mine = (
+        Shown(label=k.removeprefix("reward/"), keys=(k, f"eval/{k}"), form=_form(k)) for k in others
+    )
     return (*columns[:2], *mine, *columns[2:])
+
+
+def _form(name: str) -> str:
+    return METRICS[name].form if name in METRICS else "+.3f"
 
 
 def maximised(config: Mapping[str, Any]) -> list[str]:

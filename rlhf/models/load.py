@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     GPT2Config,
     LlamaConfig,
     PreTrainedConfig,
@@ -22,6 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from rlhf.models.eos import eos_ids
 from rlhf.models.folder import folder_identity, loading, saving
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights
@@ -44,6 +46,10 @@ class ModelPiece(Protocol):
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig | None:
         """The model's configuration, had without its weights; None: not known before they are."""
         return None
+
+    def stop_ids(self) -> list[int]:
+        """Ids that end a response by the model's own files, beside the tokenizer's EOS."""
+        return []
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """The model before any training, without dropout."""
@@ -135,6 +141,15 @@ class HFModel(ModelPiece):
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
 
+    def stop_ids(self) -> list[int]:
+        from_where = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        with self._had(), loading(self.path):
+            configs: list[Any] = [AutoConfig.from_pretrained(self.path, **from_where)]
+            with suppress(OSError):  # not every model has a generation_config.json
+                own = GenerationConfig.from_pretrained(self.path, revision=self.revision or "main")
+                configs.insert(0, own)
+        return eos_ids(*configs)
+
     @contextmanager
     def _had(self) -> Iterator[None]:
         """
@@ -183,22 +198,6 @@ def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
     with loading(path):
         model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
-    check_weights(model, path)
-    return without_dropout(model)
-
-
-def load_classifier(path: str | Path) -> PreTrainedModel:
-    """A sequence classifier.
-
-    Raises:
-        ModelError: the folder lacks weights, a head's say, which would be drawn at random.
-    """
-    with loading(path):
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
-            str(path), use_safetensors=True, output_loading_info=True
-        )
-    if missing := sorted(loaded["missing_keys"]):
-        raise ModelError([f"{path} is no classifier: it has no weights {', '.join(missing[:3])}"])
     check_weights(model, path)
     return without_dropout(model)
 

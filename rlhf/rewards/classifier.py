@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,8 +17,9 @@ from rlhf.arguments import one_of
 from rlhf.data.collate import pad
 from rlhf.data.lengths import shorten
 from rlhf.models.checks import positions_of
+from rlhf.models.classifier import load_classifier
 from rlhf.models.folder import folder_identity
-from rlhf.models.load import load_classifier, load_config, load_tokenizer
+from rlhf.models.load import load_config, load_tokenizer
 from rlhf.rewards.checks import name_fault, text_fault
 from rlhf.rewards.texts import Row, TextScorer
 from rlhf.rundir.errors import ModelError
@@ -64,11 +66,14 @@ class ClassifierScorer(TextScorer):
             if reason is not None:
                 raise ValueError(reason)
         self.path, self.text = path, text
+        local = Path(path).is_absolute() or path.startswith(".") or path.count("/") > 1
+        if local and not Path(path).is_dir():
+            raise ModelError([f"path={path}: there is no such folder"])
         try:
             self.config, self.tokenizer = load_config(path), load_tokenizer(path)
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise ModelError([f"path={path}: {reason}"]) from error
+            raise ModelError([f"path={path}: {reason}"]) from None
         self.label = label_index(dict(self.config.id2label or {}), label, path)
         known = (max_length, self.tokenizer.model_max_length, positions_of(self.config))
         self.max_length = min(limit for limit in known if limit is not None)

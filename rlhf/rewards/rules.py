@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlhf.arguments import one_of, positive
 from rlhf.data.gold import compound
+from rlhf.functional.sequences import last_index
 from rlhf.rewards.answers import equal
 from rlhf.rewards.checks import compiled
 from rlhf.rewards.texts import NamedScorer, Row, Rule
@@ -66,7 +67,7 @@ class LengthScorer(NamedScorer):
     """- penalty * |length - target|, of the side that is penalised; 0 on the other.
 
     Args:
-        unit: `tokens` (without EOS), `words` (between spaces) or `characters`.
+        unit: `tokens` (without the one that stops), `words` (between spaces) or `characters`.
         side: `both`, `above` (longer ones are penalised) or `below`.
     """
 
@@ -86,7 +87,9 @@ class LengthScorer(NamedScorer):
     def lengths(self, responses: Responses) -> Tensor:
         rollout = responses.rollout
         if self.unit == "tokens":
-            return rollout.mask.sum(1) - rollout.ended.long()
+            last = rollout.tokens.gather(1, last_index(rollout.mask)[:, None])
+            stopped = torch.isin(last, torch.tensor(responses.stops.ids).to(last)).squeeze(1)
+            return rollout.mask.sum(1) - (stopped & rollout.ended).long()
         texts = responses.texts
         counts = [len(text.split() if self.unit == "words" else text) for text in texts]
         return torch.tensor(counts, device=rollout.tokens.device)

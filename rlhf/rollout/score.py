@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rlhf.arguments import missing_eos_fault, positive
-from rlhf.data.conversations import Turns, asked
+from rlhf.data.conversations import Turns
 from rlhf.data.records import Reward
 from rlhf.models.scalar import ScalarModel
-from rlhf.rollout.engines.base import decode
+from rlhf.rollout.engines.base import Stops, closed, decode
 from rlhf.rundir.errors import RunFailed
 from rlhf.types import Rollout
 
@@ -27,6 +27,7 @@ class Responses:
 
     rollout: Rollout
     tokenizer: Any
+    stops: Stops
     # [B] on the rollout's device by the metric's name: `proxy`, `gold` and the others'
     scores: dict[str, Tensor] = field(default_factory=dict)
     # [N, B] of all reward models of an ensemble, the first one `proxy`; None where there is one
@@ -37,22 +38,19 @@ class Responses:
     def prompts(self) -> tuple[str, ...]:
         return self.rollout.prompt.texts
 
+    @cached_property
+    def texts(self) -> list[str]:
+        """Without what ended them; decoded once, when somebody asks."""
+        return decode(self.rollout, self.tokenizer, self.stops)
+
     @property
     def references(self) -> tuple[str | None, ...]:
-        """The answers that the data has beside its prompts; None where it has none."""
-        known: tuple[str | None, ...] = getattr(self.rollout.prompt, "references", ())
-        return known or (None,) * len(self.prompts)
+        return self.rollout.prompt.references
 
     @property
     def turns(self) -> tuple[Turns, ...]:
-        """The prompts as conversations."""
-        known: tuple[Turns, ...] = getattr(self.rollout.prompt, "turns", ())
-        return known or tuple(map(asked, self.prompts))
-
-    @cached_property
-    def texts(self) -> list[str]:
-        """Without EOS; decoded once, when somebody asks."""
-        return decode(self.rollout, self.tokenizer)
+        """The turns that each answers."""
+        return tuple(prompt.turns for prompt in self.rollout.prompt.prompts)
 
     def rows(self, index: Tensor) -> Responses:
         """The responses `index` [N], in that order."""
@@ -62,6 +60,7 @@ class Responses:
         return Responses(
             rollout=self.rollout.rows(index),
             tokenizer=self.tokenizer,
+            stops=self.stops,
             scores={name: score[index.to(score.device)] for name, score in self.scores.items()},
             members=members,
         )
@@ -86,6 +85,7 @@ class Judges:
     `others` are measured beside them. `members`: the further reward models of an ensemble."""
 
     tokenizer: Any
+    stops: Stops
     reward_model: ScalarModel | None = None
     members: tuple[ScalarModel, ...] = ()
     gold: Reward | None = None
@@ -98,10 +98,11 @@ class Judges:
     @torch.no_grad()
     def read(self, rollout: Rollout) -> Responses:
         """The responses with every judge's score."""
-        by_model = [m.score(rollout.sequence, rollout.attention) for m in self.reward_models]
+        by_model = [m.score(*closed(rollout, self.stops)) for m in self.reward_models]
         responses = Responses(
             rollout=rollout,
             tokenizer=self.tokenizer,
+            stops=self.stops,
             scores={"proxy": by_model[0]} if by_model else {},
             members=torch.stack(by_model) if self.members else None,
         )

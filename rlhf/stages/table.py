@@ -86,7 +86,7 @@ def _with_reward_seed(context: StageContext, seed: int) -> StageContext:
     # pairs that are sampled are others with another seed
     rows = {} if context.data.preferences is None else context.rows
     other = replace(context, cfg=cfg, rows=rows, members=[])
-    shared = ("model", "tokenizer", "model_config", "positions", "fitted", "data_parts", "store")
+    shared = ("model", "tokenizer", "rendering", "stops", "model_config", "positions", "fitted")
     vars(other).update({name: vars(context)[name] for name in shared if name in vars(context)})
     return other
 

@@ -1,12 +1,15 @@
-"""Drawing responses: the settings, and what draws them."""
+"""Drawing responses: the settings, what ends them, and what draws them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
+from rlhf.functional.sequences import last_index
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -25,6 +28,20 @@ class Sampling:
         return Sampling(max_new_tokens=self.max_new_tokens)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stops:
+    """What ends a response."""
+
+    ids: tuple[int, ...]  # each ends it; the first is the one that the run's template writes
+    texts: tuple[str, ...] = ()  # strings that end it too
+    closing: tuple[int, ...] = ()  # ids that the template writes after the first stop id
+
+    def after(self, last: int) -> tuple[int, ...]:
+        """The ids that the template would write after a response that ended with the id `last`; one
+        that a string ended has no stop token yet."""
+        return self.closing if last in self.ids else (self.ids[0], *self.closing)
+
+
 class Engine(Protocol):
     """Draws responses from the policy as it is at the moment of the call."""
 
@@ -34,11 +51,35 @@ class Engine(Protocol):
         """One response to each prompt, every draw from `generator`; T is the longest of them."""
 
 
-def decode(rollout: Rollout, tokenizer: Any) -> list[str]:
-    """Each response's text, without its EOS and whatever stands after it."""
-    lengths = (rollout.mask.sum(1) - rollout.ended.long()).tolist()
-    rows = rollout.tokens.tolist()
-    return [
-        tokenizer.decode(row[:n], skip_special_tokens=True)
-        for row, n in zip(rows, lengths, strict=True)
+def decode(rollout: Rollout, tokenizer: Any, stops: Stops) -> list[str]:
+    """Each response's text, without what ended it and whatever stands after that."""
+    texts = []
+    for row, counted in zip(rollout.tokens.tolist(), rollout.mask.sum(1).tolist(), strict=True):
+        last = counted and row[counted - 1] in stops.ids
+        text = tokenizer.decode(row[: counted - int(last)], skip_special_tokens=True)
+        texts.append(before_stop(text, stops.texts))
+    return texts
+
+
+def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
+    """tokens, mask [B, L + C]: prompt and response as the template writes a whole conversation, so
+    what it writes after an answer stands after each that ended."""
+    tokens, mask = rollout.sequence, rollout.attention
+    last = rollout.tokens.gather(1, last_index(rollout.mask)[:, None]).squeeze(1).tolist()
+    after = [
+        stops.after(token) if ended else ()
+        for token, ended in zip(last, rollout.ended.tolist(), strict=True)
     ]
+    if not (width := max(map(len, after))):
+        return tokens, mask
+    extra, counted = (
+        torch.zeros(len(after), width, dtype=kind) for kind in (torch.long, torch.bool)
+    )
+    for row, ids in enumerate(after):
+        extra[row, : len(ids)], counted[row, : len(ids)] = torch.tensor(ids), True
+    return torch.cat([tokens, extra.to(tokens)], 1), torch.cat([mask, counted.to(mask)], 1)
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first of the stop strings."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
