@@ -63,6 +63,8 @@ def _own(target: str, kind: str) -> Any:
         raise ValueError(f"{target} cannot be imported: {error.value!r}") from None
     if located is None:
         raise ValueError(f"{target} cannot be imported: there is no such module or {kind}")
+    if not callable(located):
+        raise ValueError(f"{target} is of the type {type(located).__name__}; expected a {kind}")
     # a user's package must not lend its name to a function that lives elsewhere (mine.os.system)
     origin = f"{getattr(located, '__module__', None)}.{getattr(located, '__qualname__', '')}"
     if not user_allowed(origin):

@@ -18,7 +18,7 @@ def function_fault(function: Any, arguments: Mapping[str, Any]) -> str | None:
     """Why a function cannot be called with the names of `TAKES` that its signature has and with the
     `arguments`; None where it can."""
     if isinstance(function, type) or not callable(function):
-        kind = "a class" if isinstance(function, type) else f"a {type(function).__name__}"
+        kind = "a class" if isinstance(function, type) else f"of the type {type(function).__name__}"
         return f"is {kind}; expected a function of texts that gives a number a response"
     if inspect.iscoroutinefunction(function):
         return "is async; expected a plain function"

@@ -77,6 +77,7 @@ class ClassifierScorer(TextScorer):
         self.label = label_index(dict(self.config.id2label or {}), label, path)
         known = (max_length, self.tokenizer.model_max_length, positions_of(self.config))
         self.max_length = min(limit for limit in known if limit is not None)
+        self.pad_id = getattr(self.config.get_text_config(), "pad_token_id", None)
         self.warned = False
 
     @cached_property
@@ -126,21 +127,18 @@ class ClassifierScorer(TextScorer):
     def numbers(self, rows: Sequence[Row], device: torch.device) -> list[float]:
         model, texts = self.model.to(device), self.texts(rows)
         scores: dict[int, float] = {}
-        for group in self._groups(texts):
-            tokens, mask = pad([texts[i] for i in group], self.config.pad_token_id or 0)
+        for group in self._groups(len(texts)):
+            tokens, mask = pad([texts[i] for i in group], self.pad_id or 0)
             out = model(input_ids=tokens.to(device), attention_mask=mask.long().to(device))
             scores |= dict(zip(group, self._chosen(out.logits.float()), strict=True))
         return [scores[i] for i in range(len(rows))]
 
-    def _groups(self, texts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Rows that are read together: all, or those of one length where the model names no id to
-        pad with."""
-        if self.config.pad_token_id is not None:
-            return [[*range(len(texts))]]
-        lengths: dict[int, list[int]] = {}
-        for i, ids in enumerate(texts):
-            lengths.setdefault(len(ids), []).append(i)
-        return [*lengths.values()]
+    def _groups(self, count: int) -> list[list[int]]:
+        """The rows that are read together: all, or one by one where the model has no id to pad
+        with."""
+        if self.pad_id is not None:
+            return [[*range(count)]]
+        return [[row] for row in range(count)]
 
     def _chosen(self, logits: Tensor) -> list[float]:
         apart = logits.shape[1] == 1 or self.config.problem_type == "multi_label_classification"

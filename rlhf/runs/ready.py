@@ -123,7 +123,8 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
                     length=cfg.generation.max_new_tokens,
                     prompts=len(context.data.prompts.train),
                 )
-        except Exception as error:  # Hydra wraps what a nested constructor raised
-            faults.append(f"{key}={piece.name or piece.class_path}: {error.__cause__ or error}")
+        except Exception as error:  # a class of the user's own may raise anything
+            reason = error if isinstance(error, ModelError) else error.__cause__ or error
+            faults.append(f"{key}={piece.name or piece.class_path}: {reason}")
     if faults:
         raise ConfigError(faults)
