@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import regex  # type: ignore[import-untyped]
+import regex
 
 TAKES = ("prompts", "responses", "references", "turns")  # what a function is called with, by name
 RESERVED = ("proxy", "gold", "disagreement", "combined")  # names that rewards of other kinds have

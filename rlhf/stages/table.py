@@ -70,7 +70,7 @@ def _ensemble(
     context: StageContext, prints: Mapping[str, str], paths: Mapping[str, Path]
 ) -> Iterator[Path]:
     """The further reward models of the scorer's ensemble: the stage's artifacts with the seeds
-    after its own (docs/decisions/0017)."""
+    after its own (docs/decisions/0018)."""
     stage, first = STAGES["reward_model"], context.cfg.reward_model.seed
     for seed in range(first + 1, first + ensemble_members(context.cfg.scorer)):
         other = _with_reward_seed(context, seed)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import needed_stages, trains_values
 from rlhf.config.stages import STAGES
 from rlhf.rundir.disk.space import DiskError, amount, existing
@@ -81,7 +82,9 @@ def _by_disk(
         home = context.run_directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
         models = 1 + (STAGES[name].is_run and trains_values(cfg.algorithm, cfg.advantage))
         disk = _disk(home, [*most])
-        left[disk] = left.get(disk, 0) + size
+        # an ensemble's reward models stay side by side
+        copies = max(1, ensemble_members(cfg.scorer)) if name == "reward_model" else 1
+        left[disk] = left.get(disk, 0) + copies * size
         need = left[disk] + checkpoints * state * models * size - _held(home, name)
         most[disk] = max(most.get(disk, 0), need)
     yield from most.items()
