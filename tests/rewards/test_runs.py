@@ -43,7 +43,8 @@ def test_parts_are_measured_everywhere(own, run_in, tmp_path):
     function = ["scorer.parts.long.function=own_rewards.letters", "+scorer.weights.mood=0.5"]
     function += ["+scorer.parts.long.arguments.per=10"]
     best = ["best_of_n=default", "best_of_n.samples=2", "best_of_n.prompts=4"]
-    lines = ("scorer=combined", *parts, *function, *best, *LINES)
+    artifacts = f"paths.artifacts={tmp_path / 'artifacts'}"
+    lines = ("scorer=combined", *parts, *function, *best, *LINES, artifacts)
     summary = run_in(tmp_path / "run", *lines, without="best_of_n")
 
     def total(row, prefix="reward/"):
