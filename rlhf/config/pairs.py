@@ -8,16 +8,15 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-from rlhf.arguments import missing_eos_fault
 from rlhf.config.build import build
 from rlhf.config.checks.parts import SECTIONS, missing_parts
+from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
 from rlhf.config.pieces.data import Files
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
-from rlhf.config.pieces.scorer import Rules
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import asks, kl_properties, trains_values
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
@@ -141,13 +140,6 @@ def _model(model: Any) -> Iterator[Fault]:
         yield Fault(where, f"a llama head needs an even size; here it is {head_size}")
 
 
-def _missing_eos(scorer: Any) -> Iterator[Fault]:
-    if isinstance(scorer, Rules) and (
-        fault := missing_eos_fault(scorer.missing_eos, scorer.missing_eos_value)
-    ):
-        yield Fault(f"scorer={scorer.name}", fault)
-
-
 def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     try:
         wanted = asks(advantage, "needs_values", by_default=True)
@@ -217,7 +209,7 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_batches, ("ppo",)),
     (_decay, ("sft", "reward_model", "ppo")),
     (_model, ("model",)),
-    (_missing_eos, ("scorer",)),
+    (scorer_faults, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),
     (_rows, ("data",)),
     (missing_parts, SECTIONS),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from rlhf.config.build import user_class
 from rlhf.config.pieces.base import Custom, Piece
+from rlhf.config.pieces.scorer import CombinedScorer
 from rlhf.config.schema import KL, PPO, Config, RewardModel
 from rlhf.config.stages import STAGES, Stage, lineage
 from rlhf.kl import properties as kl
@@ -49,6 +50,8 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
+    if isinstance(piece, CombinedScorer):
+        return any(asks(part, need, by_default=by_default) for part in piece.parts.values())
     owner = user_class(piece) if isinstance(piece, Custom) else type(piece)
     return bool(getattr(owner, need, by_default))
 

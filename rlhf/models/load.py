@@ -13,7 +13,6 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     GenerationConfig,
     GPT2Config,
     LlamaConfig,
@@ -23,9 +22,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rlhf.digests import model_digests
 from rlhf.models.eos import eos_ids
-from rlhf.models.folder import loading
+from rlhf.models.folder import folder_identity, loading
 from rlhf.models.piece import ModelPiece as ModelPiece
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights, check_whole
@@ -96,10 +94,10 @@ class HFModel(ModelPiece):
 
     def identity(self) -> dict[str, Any]:
         """A local directory is known by its files' content, a hub model by name and revision."""
-        folder = Path(self.path)
-        if not folder.is_dir():
+        files = folder_identity(self.path)
+        if files is None:
             return {"path": self.path, "revision": self.revision, "dtype": self.dtype}
-        return {"files": model_digests(folder), "dtype": self.dtype}
+        return {"files": files, "dtype": self.dtype}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         with self._had():
@@ -162,12 +160,6 @@ def outline(config: PreTrainedConfig, *, scalar: bool = False) -> PreTrainedMode
     except ValueError:  # code that comes with a model is not run for a count
         return None
     return model
-
-
-def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
-    with loading(path):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), **kwargs)
-    return tokenizer
 
 
 def load_config(path: str | Path, **kwargs: Any) -> PreTrainedConfig:

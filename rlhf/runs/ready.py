@@ -20,6 +20,7 @@ from rlhf.data.records import DataError
 from rlhf.data.report.refusal import refusals
 from rlhf.data.report.show import short
 from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
+from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import write_json
 from rlhf.stages.context import StageContext
@@ -124,6 +125,19 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
     return faults
 
 
+def scorer_faults(context: StageContext, scorer: Any) -> list[str]:
+    """What does not fit between the scorer and the run's data. A model that it reads is read once,
+    to be sure that it can be."""
+    getattr(scorer, "prepare", lambda: None)()
+    prompts = context.data.prompts
+    return run_faults(
+        getattr(scorer, "measured", ()),
+        context.source.judges,
+        [*prompts.train, *prompts.heldout],
+        compares=getattr(scorer, "needs_references", False),
+    )
+
+
 def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     """The pieces that need nothing of a trained stage, built and thrown away: a class of the user's
     own that refuses its arguments must not be found out after SFT was trained. A callback that has
@@ -145,13 +159,16 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     for key, piece in pieces.items():
         try:
             built = build(piece, **live.get(key, {}))
+            if key == "scorer":
+                faults += [f"{key}={piece.name or key}: {f}" for f in scorer_faults(context, built)]
             if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check_run"):
                 built.check_run(
                     vocabulary=vocabulary_size(context.tokenizer),
                     length=cfg.generation.max_new_tokens,
                     prompts=len(context.data.prompts.train),
                 )
-        except Exception as error:  # Hydra wraps what a nested constructor raised
-            faults.append(f"{key}={piece.name or piece.class_path}: {error.__cause__ or error}")
+        except Exception as error:  # a class of the user's own may raise anything
+            reason = error if isinstance(error, ModelError) else error.__cause__ or error
+            faults.append(f"{key}={piece.name or piece.class_path}: {reason}")
     if faults:
         raise ConfigError(faults)

@@ -49,6 +49,8 @@ class StageContext(Inputs):
     run_directory: Path
     probed: list[str] = field(default_factory=list)  # the model type, once it was asked
     rows: dict[str, Any] = field(default_factory=dict)  # by stage, once they were encoded
+    # the further reward models of an ensemble, once they are there
+    members: list[Path] = field(default_factory=list)
 
     @cached_property
     def store(self) -> ArtifactStore:

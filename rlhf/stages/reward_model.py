@@ -23,9 +23,8 @@ from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
-from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.base import Sampling, closed, decode
 from rlhf.rollout.finite import judge_sources, require_finite
-from rlhf.rollout.score import closed
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece

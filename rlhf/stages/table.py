@@ -4,7 +4,7 @@ the function that trains it. A new stage is an entry there and one here."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from rlhf.config.naming import run_hash
+from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import is_trained, needed_stages, parents as stands_on
-from rlhf.config.stages import Stage
+from rlhf.config.stages import STAGES, Stage
 from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
@@ -64,7 +65,35 @@ def artifacts(context: StageContext, prints: Mapping[str, str]) -> dict[str, Pat
     for stage in needed_stages(context.cfg):
         if not stage.is_run:
             paths[stage.name] = artifact(context, stage, prints, paths)
+    context.members[:] = _ensemble(context, prints, paths)
     return paths
+
+
+def _ensemble(
+    context: StageContext, prints: Mapping[str, str], paths: Mapping[str, Path]
+) -> Iterator[Path]:
+    """The further reward models of the scorer's ensemble: the stage's artifacts with the seeds
+    after its own (docs/decisions/0018)."""
+    stage, first = STAGES["reward_model"], context.cfg.reward_model.seed
+    for seed in range(first + 1, first + ensemble_members(context.cfg.scorer)):
+        other = _with_reward_seed(context, seed)
+        parts = _parents(other, stage, prints) | RECIPES[stage.name].parts(other)
+        own = {**prints, stage.name: other.fingerprint(stage.name, **parts)}
+        yield artifact(
+            other, stage, own, {name: paths[name] for name in stage.parents if name in paths}
+        )
+
+
+def _with_reward_seed(context: StageContext, seed: int) -> StageContext:
+    """The same context with another seed of the reward model."""
+    settings = context.cfg.reward_model.model_copy(update={"seed": seed})
+    cfg = context.cfg.model_copy(update={"reward_model": settings})
+    # pairs that are sampled are others with another seed
+    rows = {} if context.data.preferences is None else context.rows
+    other = replace(context, cfg=cfg, rows=rows, members=[])
+    shared = ("model", "tokenizer", "rendering", "stops", "model_config", "positions", "fitted")
+    vars(other).update({name: vars(context)[name] for name in shared if name in vars(context)})
+    return other
 
 
 def artifact(

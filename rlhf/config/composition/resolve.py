@@ -14,6 +14,7 @@ from rlhf.config import naming
 from rlhf.config.allow import targets
 from rlhf.config.composition.environment import read_twice
 from rlhf.config.composition.hydra_internals import class_in_file
+from rlhf.config.composition.judged.code import write_code
 from rlhf.config.composition.walk import Fault, plain_value, words_of
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
@@ -50,6 +51,7 @@ def resolve(
         _names.reset(before)
     for where, name in own_names(config, plain).items():
         reduce(getitem, where, plain).setdefault("_name_", name)
+    write_code(plain)
     return plain, faults
 
 

@@ -65,6 +65,8 @@ TABLE = (
     ("advantage=gae", "adv_estimator advantage_estimator"),
     ("scorer.reward_clip", "reward_clip reward_clip_range cliprange_reward"),
     ("scorer.missing_eos_value", "missing_eos_penalty penalty_reward_value non_eos_penalty"),
+    ("scorer=function scorer.function", "reward_funcs reward_func reward_fn reward_function"),
+    ("scorer=function scorer.function", "custom_reward_function reward_functions"),
     # sampling
     ("generation.temperature", "temperature"),
     ("generation.top_k", "top_k"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import needed_stages, trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
@@ -120,7 +121,9 @@ def _by_disk(
         home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
         models = 1 + (STAGES[name].is_run and trains_values(cfg.algorithm, cfg.advantage))
         disk = _disk(home, [*most])
-        left[disk] = left.get(disk, 0) + size
+        # an ensemble's reward models stay side by side
+        copies = max(1, ensemble_members(cfg.scorer)) if name == "reward_model" else 1
+        left[disk] = left.get(disk, 0) + copies * size
         need = left[disk] + checkpoints * state * models * size - _held(home, name)
         most[disk] = max(most.get(disk, 0), need)
     return most
