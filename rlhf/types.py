@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from rlhf.data.conversations import Prompt
 
 
 class Batch:
@@ -50,22 +53,32 @@ class Batch:
 class PromptBatch(Batch):
     tokens: Tensor  # [B, P] long, padded left
     mask: Tensor  # [B, P] bool
-    texts: tuple[str, ...]  # B
+    prompts: tuple[Prompt, ...]  # B
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """As people and judges of text read them."""
+        return tuple(prompt.text for prompt in self.prompts)
+
+    @property
+    def references(self) -> tuple[str | None, ...]:
+        """The answers that rules compare with, where the data has them."""
+        return tuple(prompt.reference for prompt in self.prompts)
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.prompts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Batch):
-    """Responses of the policy. `mask` is True up to and including the first EOS."""
+    """Responses of the policy. `mask` is True up to and including the first stop token."""
 
     prompt: PromptBatch
     tokens: Tensor  # [B, T] long, padded right
     mask: Tensor  # [B, T] bool
     # [B, T] the sampler's log-probabilities (of the warped distribution), 0 where masked
     logp: Tensor
-    ended: Tensor  # [B] bool: an EOS came before the length ran out
+    ended: Tensor  # [B] bool: a stop came before the length ran out
 
     @property
     def sequence(self) -> Tensor:

@@ -58,6 +58,7 @@ class Supervised(Training):
 
 class SFT(Supervised):
     train_on_prompt: bool
+    train_on_turns: Literal["all", "last"] = "all"
 
 
 class RewardModel(Supervised):
@@ -103,6 +104,7 @@ class Generation(Strict):
     temperature: Temperature
     top_k: Annotated[int, Field(ge=0, lt=2**31)]
     top_p: Annotated[Number, Field(gt=0, le=1)]
+    stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
 
 
 class KL(Strict):

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from rlhf.data.conversations import Turns, asked, shown
 from rlhf.data.records import DataError, Demonstration, Preference, Reward
 
 
@@ -33,8 +34,8 @@ def write_rows(
     demonstrations as they are.
     """
     rng = random.Random(f"{seed}/demonstrations")
-    shown = [
-        Demonstration(prompt=prompt, completion=complete(prompt, rng))
+    demonstrated = [
+        Demonstration(prompt=asked(prompt), completion=complete(prompt, rng))
         for prompt in rng.choices(prompts, k=demonstrations)
     ]
     rng = random.Random(f"{seed}/preferences")
@@ -47,11 +48,13 @@ def write_rows(
         return other
 
     second = [another(prompt, text) for prompt, text in zip(drawn, first, strict=True)]
-    return shown, label_pairs(drawn, first, second, gold, temperature=temperature, seed=seed)
+    asked_for = [*map(asked, drawn)]
+    labelled = label_pairs(asked_for, first, second, gold, temperature=temperature, seed=seed)
+    return demonstrated, labelled
 
 
 def label_pairs(
-    prompts: Sequence[str],
+    prompts: Sequence[Turns],
     first: Sequence[Response | str],
     second: Sequence[Response | str],
     gold: Reward,
@@ -74,11 +77,12 @@ def label_pairs(
         [Response(item) if isinstance(item, str) else item for item in side]
         for side in (first, second)
     ]
-    scores = [gold(prompts, [response.text for response in side]) for side in sides]
+    texts = [*map(shown, prompts)]
+    scores = [gold(texts, [response.text for response in side]) for side in sides]
     if faults := [
-        f"the gold reward of {response.text!r} to {prompt!r} is {score}: expected a finite number"
+        f"the gold reward of {response.text!r} to {text!r} is {score}: expected a finite number"
         for side, of_side in zip(sides, scores, strict=True)
-        for prompt, response, score in zip(prompts, side, of_side, strict=True)
+        for text, response, score in zip(texts, side, of_side, strict=True)
         if not math.isfinite(score)
     ]:
         raise DataError(faults)

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlhf.data.conversations import Prompt, Turns, shown
 from rlhf.data.records import DataError, Split
 
 OnLongPrompt = Literal["drop", "truncate_left", "error"]
 NAMED = 3  # of the prompts that a warning counts
 
 
-def quote(prompt: str) -> str:
+def quote(prompt: Turns) -> str:
     """The beginning of a prompt, to know it by where no file and line are known."""
-    text = " ".join(prompt.split())
+    text = " ".join(shown(prompt).split())
     return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'
 
 
@@ -23,9 +24,9 @@ class LongPrompts:
     """The rule, and the place of a prompt in words: `prompts.jsonl:121`."""
 
     rule: OnLongPrompt = "drop"
-    place: Callable[[str], str] = quote
+    place: Callable[[Turns], str] = quote
 
-    def refuse(self, prompts: Sequence[str], why: str) -> None:
+    def refuse(self, prompts: Sequence[Turns], why: str) -> None:
         """Raises DataError that names each of the prompts where the rule is `error`."""
         if self.rule == "error" and prompts:
             raise DataError(
@@ -34,7 +35,7 @@ class LongPrompts:
                 for prompt in dict.fromkeys(prompts)
             )
 
-    def named(self, prompts: Sequence[str]) -> str:
+    def named(self, prompts: Sequence[Turns]) -> str:
         """The places of the first three: ` (a.jsonl:1, a.jsonl:7 and 5 more)`."""
         places = [self.place(prompt) for prompt in dict.fromkeys(prompts)]
         more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
@@ -55,7 +56,7 @@ class FittedPrompts:
     """The prompts that responses are drawn to, after the rule. `limit`: the most tokens of one
     (None: any); the texts of longer ones are kept whole for judges, models read their end."""
 
-    prompts: Split[str]
+    prompts: Split[Prompt]
     limit: int | None = None
     dropped: int = 0
     truncated: int = 0
@@ -67,7 +68,7 @@ class FittedPrompts:
 
 
 def fit_prompts(
-    prompts: Split[str], length: Callable[[str], int], limit: int | None, long: LongPrompts
+    prompts: Split[Prompt], length: Callable[[Turns], int], limit: int | None, long: LongPrompts
 ) -> FittedPrompts:
     """The rule applied to prompts of more than `limit` tokens.
 
@@ -77,8 +78,8 @@ def fit_prompts(
     if limit is None:
         return FittedPrompts(prompts=prompts)
     every = [*prompts.train, *prompts.heldout]
-    lengths = {prompt: length(prompt) for prompt in every}
-    over = [prompt for prompt in every if lengths[prompt] > limit]
+    lengths = {prompt: length(prompt.turns) for prompt in every}
+    over = [prompt.turns for prompt in every if lengths[prompt] > limit]
     if not over:
         return FittedPrompts(prompts=prompts, limit=limit)
     why = f"longer than the {limit} tokens that the model's positions leave beside a response"

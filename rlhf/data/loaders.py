@@ -56,11 +56,11 @@ def in_order(
         yield collate(rows[start : start + size])
 
 
-def draw_prompts(prompts: Sequence[str], count: int, seed: int, iteration: int) -> list[str]:
+def draw_prompts(prompts: Sequence[Row], count: int, seed: int, iteration: int) -> list[Row]:
     """`count` prompts for rollout `iteration` >= 1: passes over permutations of all prompts,
     continued from rollout to rollout."""
     first = (iteration - 1) * count
-    drawn: list[str] = []
+    drawn: list[Row] = []
     while len(drawn) < count:
         epoch, offset = divmod(first + len(drawn), len(prompts))
         order = torch.randperm(

@@ -1,9 +1,8 @@
 """The records that a data source gives: demonstrations, preferences, prompts and, where there is
 one, a gold reward. No torch here.
 
-The text of a sequence is tokenizer(prompt) + tokenizer(completion) + [eos]. Prompt and completion
-are encoded apart, so a completion that goes on in the same line begins with a space. A gold reward
-sees the response without EOS.
+They are turns: `rlhf.data.rendering` makes ids of them. A gold reward sees the texts of prompts
+and responses, without what a template writes around them.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
+from rlhf.data.conversations import ASSISTANT, Prompt, Turn, Turns
 from rlhf.digests import digest
 
 if TYPE_CHECKING:
@@ -40,13 +40,17 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Demonstration:
-    prompt: str
+    prompt: Turns
     completion: str
+
+    @property
+    def turns(self) -> Turns:
+        return (*self.prompt, Turn(ASSISTANT, self.completion))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
-    prompt: str
+    prompt: Turns
     chosen: str
     rejected: str
     margin: float | None = None  # how much better, in the labeller's unit; None where nobody said
@@ -64,10 +68,11 @@ class Split(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskData:
-    demonstrations: Split[Demonstration]
+    demonstrations: Split[Demonstration] | None  # None: there are none to learn from
     # None: to be sampled from the SFT policy and labelled by gold
     preferences: Split[Preference] | None
-    prompts: Split[str]
+    prompts: Split[Prompt]
+    continues: bool = False  # the rows are text that goes on, not conversations
 
     @cached_property
     def fingerprint(self) -> str:
@@ -86,7 +91,8 @@ class Source(Protocol):
     """A task. Everything a stage needs to know about its data, without torch.
 
     One may also say `on_long_prompt` (drop, truncate_left or error: rlhf.data.lengths; drop where
-    it does not) and `place(part, prompt)`, where a prompt stands (`file:line`, or None).
+    it does not), `template` (rlhf.data.rendering.choice; auto where it does not) and `place(part,
+    turns)`, where a prompt stands (`file:line`, or None).
     """
 
     max_response_tokens: int

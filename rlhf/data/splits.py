@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from rlhf.data.records import Split
+from rlhf.data.conversations import Prompt, split_key
+from rlhf.data.records import Demonstration, Preference, Split
 
 T = TypeVar("T")
 
@@ -19,10 +20,10 @@ def position(prompt: str, seed: int) -> float:
 
 
 def hold_out(groups: Iterable[Collection[str]], seed: int, fraction: float) -> frozenset[str]:
-    """The prompts to hold out: those whose position is below `fraction`, whatever their order and
+    """The keys to hold out: those whose position is below `fraction`, whatever their order and
     their neighbours.
 
-    Each group (the prompts of one file) gets at least one prompt on each side where it has two or
+    Each group (the keys of one file's prompts) gets at least one on each side where it has two or
     more: one with none held out gives its lowest, one with none left takes its highest back. An
     empty side can remain only where groups pull in two directions.
     """
@@ -39,9 +40,14 @@ def hold_out(groups: Iterable[Collection[str]], seed: int, fraction: float) -> f
     return frozenset(held)
 
 
-def divide(rows: Iterable[T], held: Collection[str], prompt_of: Callable[[T], str]) -> Split[T]:
-    """Rows in their order, on the side of their prompt."""
-    sides = [(row, prompt_of(row) in held) for row in rows]
+def key_of(row: Demonstration | Preference | Prompt) -> str:
+    """The key by which a row is split: that of the turns that are answered."""
+    return split_key(row.turns if isinstance(row, Prompt) else row.prompt)
+
+
+def divide(rows: Iterable[T], held: Collection[str], by: Callable[[Any], str] = key_of) -> Split[T]:
+    """Rows in their order, on the side of their key."""
+    sides = [(row, by(row) in held) for row in rows]
     return Split(
         train=tuple(row for row, out in sides if not out),
         heldout=tuple(row for row, out in sides if out),

@@ -23,12 +23,14 @@ WORDS = r" ?[\p{L}\p{N}'-]+| ?[^\s\p{L}\p{N}'-]|\s"
 
 
 def training_texts(data: TaskData) -> Iterator[str]:
-    """Prompts and completions of the training rows, apart, as a model will see them."""
-    for row in data.demonstrations.train:
-        yield from (row.prompt, row.completion)
+    """The contents of all turns of the training rows, apart."""
+    for row in data.demonstrations.train if data.demonstrations else ():
+        yield from (turn.content for turn in row.turns)
     for pair in data.preferences.train if data.preferences else ():
-        yield from (pair.prompt, pair.chosen, pair.rejected)
-    yield from data.prompts.train
+        yield from (turn.content for turn in pair.prompt)
+        yield from (pair.chosen, pair.rejected)
+    for prompt in data.prompts.train:
+        yield from (turn.content for turn in prompt.turns)
 
 
 def word_level(texts: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -98,6 +100,5 @@ def _wrap(tokenizer: tokenizers.Tokenizer, **special: str) -> PreTrainedTokenize
         pad_token=PAD,
         eos_token=EOS,
         clean_up_tokenization_spaces=False,
-        split_special_tokens=True,  # "<eos>" in a user's text is text
         **special,
     )

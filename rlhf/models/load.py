@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     GPT2Config,
     LlamaConfig,
     PreTrainedConfig,
@@ -23,6 +24,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf.digests import file_digest
+from rlhf.models.eos import eos_ids
 from rlhf.models.folder import loading, saving
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.weights import check_weights
@@ -45,6 +47,10 @@ class ModelPiece(Protocol):
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig | None:
         """The model's configuration, had without its weights; None: not known before they are."""
         return None
+
+    def stop_ids(self) -> list[int]:
+        """Ids that end a response by the model's own files, beside the tokenizer's EOS."""
+        return []
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         """The model before any training, without dropout."""
@@ -141,6 +147,15 @@ class HFModel(ModelPiece):
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
         return config
+
+    def stop_ids(self) -> list[int]:
+        from_where = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        with self._had(), loading(self.path):
+            configs: list[Any] = [AutoConfig.from_pretrained(self.path, **from_where)]
+            with suppress(OSError):  # not every model has a generation_config.json
+                own = GenerationConfig.from_pretrained(self.path, revision=self.revision or "main")
+                configs.insert(0, own)
+        return eos_ids(*configs)
 
     @contextmanager
     def _had(self) -> Iterator[None]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlhf.data.collate import eos_id
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.models.checks import vocabulary_size
@@ -26,10 +25,13 @@ class ExactView:
 
     def __init__(self, module: OnlineModule, prompts: PromptBatch) -> None:
         self.module, self.prompts = module, prompts
+        stop, *others = module.parts.judges.stops.ids
+        if others:
+            raise ValueError(f"responses end with one of {1 + len(others)} ids: no list holds them")
         self.rollout = enumerate_rollout(
             prompts,
             vocabulary_size(module.parts.judges.tokenizer),
-            eos_id(module.parts.judges.tokenizer),
+            stop,
             module.settings.sampling.max_new_tokens,
         ).to(module.device)
 

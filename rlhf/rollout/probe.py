@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rlhf.data.conversations import Prompt, asked
 from rlhf.models.checks import positions_of
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
@@ -32,7 +33,7 @@ def probe_prompts(ids: Tensor, positions: int | None) -> PromptBatch:
     lengths = [min(length, room) for length in LENGTHS]
     tokens = ids[torch.randint(len(ids), (len(lengths), room), generator=generator(0, "probe"))]
     mask = torch.arange(room) >= room - torch.tensor(lengths)[:, None]
-    return PromptBatch(tokens=tokens, mask=mask, texts=tuple("" for _ in lengths))
+    return PromptBatch(tokens=tokens, mask=mask, prompts=(Prompt(turns=asked("")),) * len(lengths))
 
 
 @torch.no_grad()
@@ -59,7 +60,7 @@ def _unpadded(row: Rollout) -> Rollout:
     prompt = PromptBatch(
         tokens=row.prompt.tokens[:, counted],
         mask=row.prompt.mask[:, counted],
-        texts=row.prompt.texts,
+        prompts=row.prompt.prompts,
     )
     return Rollout(prompt=prompt, tokens=row.tokens, mask=row.mask, logp=row.logp, ended=row.ended)
 

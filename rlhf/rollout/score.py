@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from rlhf.arguments import missing_eos_fault, positive
+from rlhf.data.conversations import Turns
 from rlhf.data.records import Reward
+from rlhf.functional.sequences import last_index
 from rlhf.models.scalar import ScalarModel
-from rlhf.rollout.engines.base import decode
+from rlhf.rollout.engines.base import Stops, decode
 from rlhf.rundir.errors import RunFailed
 from rlhf.types import Rollout
 
@@ -24,6 +26,7 @@ class Responses:
 
     rollout: Rollout
     tokenizer: Any
+    stops: Stops
     # [B] on the rollout's device by the metric's name: `proxy`, `gold` and the others'
     scores: dict[str, Tensor] = field(default_factory=dict)
 
@@ -33,14 +36,24 @@ class Responses:
 
     @cached_property
     def texts(self) -> list[str]:
-        """Without EOS; decoded once, when somebody asks."""
-        return decode(self.rollout, self.tokenizer)
+        """Without what ended them; decoded once, when somebody asks."""
+        return decode(self.rollout, self.tokenizer, self.stops)
+
+    @property
+    def references(self) -> tuple[str | None, ...]:
+        return self.rollout.prompt.references
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        """The turns that each answers."""
+        return tuple(prompt.turns for prompt in self.rollout.prompt.prompts)
 
     def rows(self, index: Tensor) -> Responses:
         """The responses `index` [N], in that order."""
         return Responses(
             rollout=self.rollout.rows(index),
             tokenizer=self.tokenizer,
+            stops=self.stops,
             scores={name: score[index.to(score.device)] for name, score in self.scores.items()},
         )
 
@@ -51,6 +64,7 @@ class Judges:
     `others` are measured beside them."""
 
     tokenizer: Any
+    stops: Stops
     reward_model: ScalarModel | None = None
     gold: Reward | None = None
     others: Mapping[str, Reward] = field(default_factory=dict)
@@ -58,10 +72,10 @@ class Judges:
     @torch.no_grad()
     def read(self, rollout: Rollout) -> Responses:
         """The responses with every judge's score."""
-        responses = Responses(rollout=rollout, tokenizer=self.tokenizer)
+        responses = Responses(rollout=rollout, tokenizer=self.tokenizer, stops=self.stops)
         scores, device = responses.scores, rollout.tokens.device
         if self.reward_model is not None:
-            scores["proxy"] = self.reward_model.score(rollout.sequence, rollout.attention)
+            scores["proxy"] = self.reward_model.score(*closed(rollout, self.stops))
         for name, judge in {"gold": self.gold, **self.others}.items():
             if judge is not None:
                 given = torch.tensor(
@@ -69,6 +83,25 @@ class Judges:
                 )
                 scores[name] = one_each(given, responses, f"the judge {name}")
         return responses
+
+
+def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
+    """tokens, mask [B, L + C]: prompt and response as the template writes a whole conversation, so
+    what it writes after an answer stands after each that ended."""
+    tokens, mask = rollout.sequence, rollout.attention
+    last = rollout.tokens.gather(1, last_index(rollout.mask)[:, None]).squeeze(1).tolist()
+    after = [
+        stops.after(token) if ended else ()
+        for token, ended in zip(last, rollout.ended.tolist(), strict=True)
+    ]
+    if not (width := max(map(len, after))):
+        return tokens, mask
+    extra, counted = (
+        torch.zeros(len(after), width, dtype=kind) for kind in (torch.long, torch.bool)
+    )
+    for row, ids in enumerate(after):
+        extra[row, : len(ids)], counted[row, : len(ids)] = torch.tensor(ids), True
+    return torch.cat([tokens, extra.to(tokens)], 1), torch.cat([mask, counted.to(mask)], 1)
 
 
 def score_by(scorer: Any, responses: Responses) -> Tensor:

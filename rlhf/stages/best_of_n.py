@@ -13,7 +13,6 @@ from rlhf.config.build import build
 from rlhf.data.collate import collate_prompts
 from rlhf.oracle import best_of_n_mean, bon_kl
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rollout.score import score_by
@@ -69,15 +68,14 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
     if judges.reward_model is not None:
         judges.reward_model.to(context.device)
     engine = context.engine(policy)
-    sampling = Sampling(**dict(context.cfg.generation))
     heldout = list(dict.fromkeys(context.fitted.prompts.heldout))[: settings.prompts]
-    texts = [text for text in heldout for _ in range(settings.samples)]
+    prompts = [prompt for prompt in heldout for _ in range(settings.samples)]
     parts: dict[str, list[Tensor]] = {}
-    for start in range(0, len(texts), SAMPLE_ROWS):
-        rows = texts[start : start + SAMPLE_ROWS]
-        batch = collate_prompts(context.tokenizer, rows, context.fitted.limit)
+    for start in range(0, len(prompts), SAMPLE_ROWS):
+        rows = prompts[start : start + SAMPLE_ROWS]
+        batch = collate_prompts(context.rendering, rows, context.fitted.limit)
         draws = generator(settings.seed, "best_of_n", "responses", start, device=context.device)
-        responses = judges.read(engine.respond(batch.to(context.device), sampling, draws))
+        responses = judges.read(engine.respond(batch.to(context.device), context.sampling, draws))
         rank_by, rollout = score_by(scorer, responses), responses.rollout
         sources = {
             "log-probabilities of the SFT policy": rollout.logp,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +19,17 @@ from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Config, Training
 from rlhf.config.stages import Stage
-from rlhf.data.collate import encode_prompt, eos_id, pad_id
+from rlhf.data.conversations import Turns
 from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
-from rlhf.data.records import Source, TaskData
+from rlhf.data.records import DataError, Source, TaskData
+from rlhf.data.rendering.choice import AUTO, choose
+from rlhf.data.rendering.rendering import Rendering, TemplateError
 from rlhf.digests import digest, one_spelling
 from rlhf.models.checks import positions_of
 from rlhf.models.load import ModelPiece, load_causal_lm
 from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
+from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import NonFinite, Stopped
@@ -42,7 +46,7 @@ log = logging.getLogger(__name__)
 
 # Raised when the code of a stage changes what the same config gives: artifacts of older code are
 # then no longer found.
-CODE_VERSION = 2
+CODE_VERSION = 3
 Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
 
 
@@ -77,6 +81,35 @@ class StageContext:
         return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
 
     @cached_property
+    def rendering(self) -> Rendering:
+        """The run's way from turns to ids.
+
+        Raises:
+            DataError: `data.template` cannot be used with the model's tokenizer.
+        """
+        choice = getattr(self.source, "template", AUTO)
+        return Rendering(
+            tokenizer=self.tokenizer,
+            template=choose(choice, self.tokenizer, continues=self.data.continues),
+            model_stops=getattr(self.model, "stop_ids", list)(),
+        )
+
+    @cached_property
+    def stops(self) -> Stops:
+        """What ends a response."""
+        return Stops(
+            ids=self.rendering.stop_ids,
+            texts=tuple(self.cfg.generation.stop),
+            closing=self.rendering.closing,
+        )
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """How the run's responses are drawn."""
+        drawn = self.cfg.generation
+        return Sampling(**{name: getattr(drawn, name) for name in Sampling.__dataclass_fields__})
+
+    @cached_property
     def model_config(self) -> PreTrainedConfig | None:
         """The configuration of the run's models, without their weights. None: a piece of the user's
         own does not tell."""
@@ -95,7 +128,7 @@ class StageContext:
         name = f"{part} of data={self.cfg.data.name}"
         return LongPrompts(
             rule=getattr(self.source, "on_long_prompt", "drop"),
-            place=lambda prompt: place(part, prompt) or f"{name}, {quote(prompt)}",
+            place=lambda turns: place(part, turns) or f"{name}, {quote(turns)}",
         )
 
     @cached_property
@@ -107,10 +140,19 @@ class StageContext:
         """
         return fit_prompts(
             self.data.prompts,
-            lambda prompt: len(encode_prompt(self.tokenizer, prompt)),
+            self.prompt_length,
             None if self.positions is None else self.positions - self.cfg.generation.max_new_tokens,
             self.long_prompts("prompts"),
         )
+
+    def prompt_length(self, turns: Turns) -> int:
+        """In tokens. Raises DataError where the template refuses the prompt."""
+        try:
+            return len(self.rendering.prompt(turns))
+        except TemplateError as error:
+            where = self.long_prompts("prompts").place(turns)
+            name = self.rendering.template.name
+            raise DataError(f"{where}: data.template={name} refuses it: {error}") from None
 
     @cached_property
     def data_parts(self) -> dict[str, dict[str, Any]]:
@@ -140,6 +182,20 @@ class StageContext:
         trusted = getattr(self.cfg.model, "trust_remote_code", False)
         return policy_of(load_causal_lm(path, trust_remote_code=trusted), self.tokenizer)
 
+    def save_policy(self, policy: PreTrainedModel, directory: Path) -> None:
+        """Writes a directory that transformers loads, with the run's template and all ids that end
+        a response."""
+        if policy.generation_config is not None:
+            policy.generation_config.eos_token_id = list(self.stops.ids)
+        self.model.save(policy, self.written_tokenizer, directory)
+
+    @cached_property
+    def written_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer with the run's template, as models are saved with it."""
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.chat_template = self.rendering.template.text
+        return tokenizer
+
     def initial_policy(self) -> PreTrainedModel:
         """The causal LM before any training. Probed where the run goes on to draw its responses:
         what cannot be sampled is not trained first."""
@@ -154,7 +210,7 @@ class StageContext:
         Raises:
             ModelError: its responses are drawn with other log-probabilities than training computes.
         """
-        engine = TorchEngine(policy, eos_id(self.tokenizer), pad_id(self.tokenizer))
+        engine = TorchEngine(policy, self.stops, self.rendering.pad_id, self.tokenizer)
         if not self.probed:
             special = torch.tensor(self.tokenizer.all_special_ids)
             ids = torch.tensor(sorted(self.tokenizer.get_vocab().values()))

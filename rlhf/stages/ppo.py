@@ -26,7 +26,6 @@ from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.online import CollectedMinibatches, OnlineModule
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
-from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.score import Judges
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
@@ -47,7 +46,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
     settings = OnlineSettings(
         **{name: getattr(cfg.ppo, name) for name in names},
         evaluation=EvaluationSettings(**dict(cfg.evaluation)),
-        sampling=Sampling(**dict(cfg.generation)),
+        sampling=context.sampling,
         seed=cfg.seed,
     )
     module: OnlineModule = build(
@@ -71,7 +70,7 @@ def online_parts(
 ) -> OnlineParts:
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
     cfg, data = context.cfg, context.fitted.prompts
-    collate = partial(collate_prompts, context.tokenizer, limit=context.fitted.limit)
+    collate = partial(collate_prompts, context.rendering, limit=context.fitted.limit)
     policy = context.load_policy(sft)
     start = PolicyReader(
         model=context.load_policy(sft).requires_grad_(False),
@@ -100,6 +99,7 @@ def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
     model = load_scalar_model(reward_model).eval().requires_grad_(False) if reward_model else None
     return Judges(
         tokenizer=context.tokenizer,
+        stops=context.stops,
         reward_model=model,
         gold=context.source.gold,
         others=context.source.judges,
@@ -161,5 +161,5 @@ def train_ppo(
     )
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
-    context.model.save(module.policy, context.tokenizer, directory / "policy")
+    context.save_policy(module.policy, directory / "policy")
     return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}

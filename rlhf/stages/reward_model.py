@@ -12,11 +12,8 @@ from typing import Any
 
 import torch
 
-from rlhf.data.collate import (
-    collate_preferences,
-    collate_prompts,
-    pad_id,
-)
+from rlhf.data.collate import collate_preferences, collate_prompts
+from rlhf.data.conversations import Prompt
 from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
@@ -27,6 +24,7 @@ from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, decode
 from rlhf.rollout.finite import judge_sources, require_finite
+from rlhf.rollout.score import closed
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.sft import train_on_rows
@@ -69,13 +67,13 @@ def train_reward_model(
         make_module=partial(
             RewardModule, model, margin=settings.margin, centering=settings.centering
         ),
-        collate=partial(collate_preferences, fill=pad_id(context.tokenizer)),
+        collate=partial(collate_preferences, fill=context.rendering.pad_id),
         work=work,
         tracker=tracker,
     )
     if settings.normalize:
         metrics |= normalize(context, model, sft, settings.normalize_samples)
-    model.save(work, context.tokenizer)
+    model.save(work, context.written_tokenizer)
     warnings = chance_warning(metrics)
     for warning in warnings:
         log.warning("%s", warning)
@@ -102,7 +100,7 @@ def normalize(
     parts = sample_responses(context, sft, samples, "normalize", context.fitted.prompts.train)
     model.to(context.device)
     with torch.no_grad():
-        scores = [model.score(part.sequence, part.attention) for part in parts]
+        scores = [model.score(*closed(part, context.stops)) for part in parts]
     for part, score in zip(parts, scores, strict=True):
         where = "reward_model, reward_model.normalize"
         require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)
@@ -114,7 +112,7 @@ def normalize(
 
 
 def sample_responses(
-    context: StageContext, sft: Path, count: int, purpose: str, prompts: Sequence[str]
+    context: StageContext, sft: Path, count: int, purpose: str, prompts: Sequence[Prompt]
 ) -> list[Rollout]:
     """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the
     prompts in random order."""
@@ -125,7 +123,7 @@ def sample_responses(
     drawn = draw_prompts(prompts, count, seed, 1)
     for start in range(0, count, SAMPLE_ROWS):
         batch = collate_prompts(
-            context.tokenizer, drawn[start : start + SAMPLE_ROWS], context.fitted.limit
+            context.rendering, drawn[start : start + SAMPLE_ROWS], context.fitted.limit
         )
         draws = generator(seed, "reward_model", purpose, start, device=context.device)
         part = engine.respond(batch.to(context.device), sampling, draws)
@@ -146,7 +144,7 @@ def sample_preferences(context: StageContext, sft: Path) -> Split[Preference]:
 
 
 def _labelled(
-    context: StageContext, sft: Path, count: int, side: str, prompts: Sequence[str]
+    context: StageContext, sft: Path, count: int, side: str, prompts: Sequence[Prompt]
 ) -> tuple[Preference, ...]:
     gold = context.source.gold
     if gold is None:
@@ -161,12 +159,14 @@ def _labelled(
         [
             Response(*pair)
             for part in parts
-            for pair in zip(decode(part, context.tokenizer), part.ended.tolist(), strict=True)
+            for pair in zip(
+                decode(part, context.tokenizer, context.stops), part.ended.tolist(), strict=True
+            )
         ]
         for parts in sampled
     )
     return label_pairs(
-        [text for part in sampled[0] for text in part.prompt.texts],
+        [prompt.turns for part in sampled[0] for prompt in part.prompt.prompts],
         first,
         second,
         gold,

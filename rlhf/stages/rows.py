@@ -67,7 +67,7 @@ def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     part, encode = ENCODE[stage]
     most, long = getattr(context.cfg, stage).max_length, context.long_prompts(part)
     train, heldout = (
-        encode(context.tokenizer, side, most, long) for side in (rows.train, rows.heldout)
+        encode(context.rendering, side, most, long) for side in (rows.train, rows.heldout)
     )
     encoded = EncodedRows(
         train=train,

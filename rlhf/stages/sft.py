@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.build import build
-from rlhf.data.collate import collate_demonstrations, pad_id
+from rlhf.data.collate import collate_demonstrations
 from rlhf.data.loaders import ShuffledBatches, in_order
-from rlhf.data.records import Split
+from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
-from rlhf.models.eos import ignored_eos_warning
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
@@ -21,14 +19,14 @@ from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
 
-log = logging.getLogger(__name__)
-
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
-    """The model, the tokenizer and the demonstrations: beside its settings they decide it."""
+    """The model, the tokenizer, the template and the demonstrations: they decide it beside its
+    settings."""
     return {
         "model": context.model.identity(),
         "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
+        "template": digest(context.rendering.template.text),
         "demonstrations": digest(context.data.demonstrations),
         "on_long_prompt": context.long_prompts("demonstrations").rule,
     }
@@ -38,23 +36,26 @@ def train_sft(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
-    policy, fill = context.initial_policy(), pad_id(context.tokenizer)
-    warnings = ignored_eos_warning(policy, context.tokenizer)
-    for warning in warnings:
-        log.warning("%s", warning)
+    settings, rows = context.cfg.sft, context.data.demonstrations
+    if rows is None:
+        raise DataError("there are no demonstrations to learn from: set data.demonstrations")
+    policy = context.initial_policy()
     metrics = train_on_rows(
         context,
         "sft",
-        context.data.demonstrations,
+        rows,
         make_module=partial(SFTModule, policy),
         collate=partial(
-            collate_demonstrations, fill=fill, train_on_prompt=context.cfg.sft.train_on_prompt
+            collate_demonstrations,
+            fill=context.rendering.pad_id,
+            train_on_prompt=settings.train_on_prompt,
+            turns=settings.train_on_turns,
         ),
         work=work,
         tracker=tracker,
     )
-    context.model.save(policy, context.tokenizer, work)
-    return {**metrics, "warnings": warnings}
+    context.save_policy(policy, work)
+    return metrics
 
 
 def train_on_rows(

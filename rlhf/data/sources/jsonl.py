@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rlhf.data.conversations import Prompt, Turns, asked, shown, split_key
 from rlhf.data.gold import VaderGold
 from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.readers.files import read_objects
 from rlhf.data.readers.rows import FORMATS, Format, Purpose, Row, RowError, detect, parse
-from rlhf.data.records import DataError, Demonstration, Preference, Reward, TaskData
+from rlhf.data.records import DataError, Demonstration, Preference, Reward, Split, TaskData
 from rlhf.data.splits import divide, hold_out
 from rlhf.data.tokenizers import BytePairs
 
@@ -69,9 +70,9 @@ class JsonLines(BytePairs):
         self.judges: dict[str, Reward] = {}
         self._lines: dict[tuple[str, str], str] = {}
 
-    def place(self, part: str, prompt: str) -> str | None:
+    def place(self, part: str, turns: Turns) -> str | None:
         """`file:line` of the first row with this prompt in a part of the data."""
-        return self._lines.get((part, prompt))
+        return self._lines.get((part, shown(turns)))
 
     def load(self) -> TaskData:
         faults: list[str] = []
@@ -90,25 +91,32 @@ class JsonLines(BytePairs):
             for row in each:
                 self._lines.setdefault((part, row.prompt), f"{file}:{row.line}")
         held = hold_out(
-            [{row.prompt for row in each} for each in rows.values()],
+            [{split_key(asked(row.prompt)) for row in each} for each in rows.values()],
             self.seed,
             self.heldout_fraction,
         )
         demonstrations = (
-            Demonstration(prompt=row.prompt, completion=row.completion)
+            Demonstration(prompt=asked(row.prompt), completion=row.completion)
             for row in rows["demonstrations"]
         )
         pairs = [_preference(row) for row in rows["preferences"]] if "preferences" in rows else None
         data = TaskData(
-            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
-            preferences=None if pairs is None else divide(pairs, held, lambda row: row.prompt),
-            prompts=divide(dict.fromkeys(r.prompt for r in rows["prompts"]), held, str),
+            demonstrations=divide(demonstrations, held),
+            preferences=None if pairs is None else divide(pairs, held),
+            prompts=divide(
+                [
+                    Prompt(turns=asked(text))
+                    for text in dict.fromkeys(r.prompt for r in rows["prompts"])
+                ],
+                held,
+            ),
+            continues=True,
         )
         faults = [
             f"{getattr(self, purpose) or self.demonstrations}: all its prompts are on one side of"
             " the split; give two different ones"
             for purpose, split in vars(data).items()
-            if split is not None and not (split.train and split.heldout)
+            if isinstance(split, Split) and not (split.train and split.heldout)
         ]
         if faults:
             raise DataError(dict.fromkeys(faults))
@@ -118,5 +126,5 @@ class JsonLines(BytePairs):
 def _preference(row: Row) -> Preference:
     assert row.rejected is not None
     return Preference(
-        prompt=row.prompt, chosen=row.completion, rejected=row.rejected, margin=row.margin
+        prompt=asked(row.prompt), chosen=row.completion, rejected=row.rejected, margin=row.margin
     )

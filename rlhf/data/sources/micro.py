@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from rlhf.data.conversations import Prompt, asked
 from rlhf.data.labelling import write_rows
 from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.records import DataError, Reward, TaskData
@@ -112,9 +113,10 @@ class Micro:
             seed=self.seed,
         )
         return TaskData(
-            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
-            preferences=divide(preferences, held, lambda row: row.prompt),
-            prompts=divide(prompts, held, str),
+            demonstrations=divide(demonstrations, held),
+            preferences=divide(preferences, held),
+            prompts=divide([Prompt(turns=asked(text)) for text in prompts], held),
+            continues=True,
         )
 
     def _prompts(self) -> list[str]:

@@ -14,12 +14,13 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from rlhf.data.conversations import Prompt, asked
 from rlhf.data.gold import ReviewGold
 from rlhf.data.labelling import write_rows
 from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.sources.grammar import all_prompts, complete
-from rlhf.data.splits import divide, hold_out
+from rlhf.data.splits import divide, hold_out, key_of
 from rlhf.data.tokenizers import training_texts, word_level
 
 if TYPE_CHECKING:
@@ -67,16 +68,14 @@ class Reviews:
             temperature=self.label_temperature,
             seed=self.seed,
         )
-        groups = [
-            prompts,
-            {row.prompt for row in demonstrations},
-            {row.prompt for row in preferences},
-        ]
+        rows = ([*(Prompt(turns=asked(text)) for text in prompts)], demonstrations, preferences)
+        groups = [{*map(key_of, each)} for each in rows]
         held = hold_out(groups, self.seed, self.heldout_fraction)
         return TaskData(
-            demonstrations=divide(demonstrations, held, lambda row: row.prompt),
-            preferences=divide(preferences, held, lambda row: row.prompt),
-            prompts=divide(prompts, held, str),
+            demonstrations=divide(demonstrations, held),
+            preferences=divide(preferences, held),
+            prompts=divide(rows[0], held),
+            continues=True,
         )
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlhf.data.conversations import Prompt, asked
 from rlhf.data.gold import VaderGold
 from rlhf.data.lengths import OnLongPrompt
 from rlhf.data.readers.files import kind, quoted, read_objects
@@ -199,18 +200,20 @@ class RTPolarity(BytePairs):
 
     def load(self) -> TaskData:
         rows = (
-            Demonstration(prompt=row.prompt, completion=row.completion) for row in self._sentences
+            Demonstration(prompt=asked(row.prompt), completion=row.completion)
+            for row in self._sentences
         )
         return TaskData(
-            demonstrations=divide(rows, self._held, lambda row: row.prompt),
+            demonstrations=divide(rows, self._held),
             preferences=None,
-            prompts=divide(self._prompts, self._held, str),
+            prompts=divide([Prompt(turns=asked(text)) for text in self._prompts], self._held),
+            continues=True,
         )
 
     @cached_property
     def classifier(self) -> SentimentClassifier:
         """Fitted on the human labels of the training sentences."""
-        split = divide(self._sentences, self._held, lambda row: row.prompt)
+        split = divide(self._sentences, self._held, by=lambda row: row.prompt)
         train, heldout = (
             [(row.prompt + row.completion, row.label) for row in side]
             for side in (split.train, split.heldout)

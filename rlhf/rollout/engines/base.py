@@ -1,7 +1,8 @@
-"""Drawing responses: the settings, and what draws them."""
+"""Drawing responses: the settings, what ends them, and what draws them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,20 @@ class Sampling:
         return Sampling(max_new_tokens=self.max_new_tokens)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stops:
+    """What ends a response."""
+
+    ids: tuple[int, ...]  # each ends it; the first is the one that the run's template writes
+    texts: tuple[str, ...] = ()  # strings that end it too
+    closing: tuple[int, ...] = ()  # ids that the template writes after the first stop id
+
+    def after(self, last: int) -> tuple[int, ...]:
+        """The ids that the template would write after a response that ended with the id `last`; one
+        that a string ended has no stop token yet."""
+        return self.closing if last in self.ids else (self.ids[0], *self.closing)
+
+
 class Engine(Protocol):
     """Draws responses from the policy as it is at the moment of the call."""
 
@@ -34,11 +49,16 @@ class Engine(Protocol):
         """One response to each prompt, every draw from `generator`; T is the longest of them."""
 
 
-def decode(rollout: Rollout, tokenizer: Any) -> list[str]:
-    """Each response's text, without its EOS and whatever stands after it."""
-    lengths = (rollout.mask.sum(1) - rollout.ended.long()).tolist()
-    rows = rollout.tokens.tolist()
-    return [
-        tokenizer.decode(row[:n], skip_special_tokens=True)
-        for row, n in zip(rows, lengths, strict=True)
-    ]
+def decode(rollout: Rollout, tokenizer: Any, stops: Stops) -> list[str]:
+    """Each response's text, without what ended it and whatever stands after that."""
+    texts = []
+    for row, counted in zip(rollout.tokens.tolist(), rollout.mask.sum(1).tolist(), strict=True):
+        last = counted and row[counted - 1] in stops.ids
+        text = tokenizer.decode(row[: counted - int(last)], skip_special_tokens=True)
+        texts.append(before_stop(text, stops.texts))
+    return texts
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """The text up to the first of the stop strings."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]

@@ -7,13 +7,14 @@ passed in, and top-k is off unless asked for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from rlhf.functional.sequences import positions
-from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -51,8 +52,21 @@ class TorchEngine:
     """Draws from a model in this process, with a cache of its keys and values."""
 
     model: PreTrainedModel
-    eos: int
+    stops: Stops
     pad: int
+    tokenizer: Any = None  # reads responses for strings that stop them
+
+    def _stopped(self, tokens: list[Tensor], alive: Tensor) -> Tensor:
+        """[B]: a stop string is complete in the response so far. A token has a character at least,
+        but for parts of one: a string of n characters lies in the last n + 4 tokens."""
+        tail = max(map(len, self.stops.texts)) + 4
+        rows = torch.stack(tokens[-tail:], dim=1).tolist()
+        texts = [
+            self.tokenizer.decode(row, skip_special_tokens=True) if going else ""
+            for row, going in zip(rows, alive.tolist(), strict=True)
+        ]
+        ended = [any(stop in text for stop in self.stops.texts) for text in texts]
+        return torch.tensor(ended, device=alive.device)
 
     @torch.no_grad()
     def respond(
@@ -63,6 +77,7 @@ class TorchEngine:
         step_tokens, step_positions = prompts.tokens, positions(prompts.mask)
         alive = torch.ones(len(prompts), dtype=torch.bool, device=attention.device)
         tokens, masks, logps = [], [], []
+        stop_ids = torch.tensor(self.stops.ids, device=attention.device)
         for _ in range(sampling.max_new_tokens):
             logits = self.model(
                 input_ids=step_tokens,
@@ -79,7 +94,9 @@ class TorchEngine:
             logps.append(torch.where(alive, logp.gather(1, drawn[:, None]).squeeze(1), 0.0))
             attention = torch.cat([attention, alive[:, None]], dim=1)
             step_tokens, step_positions = tokens[-1][:, None], step_positions[:, -1:] + 1
-            alive = alive & (drawn != self.eos)
+            alive = alive & ~torch.isin(drawn, stop_ids)
+            if self.stops.texts:
+                alive = alive & ~self._stopped(tokens, alive)
             if not alive.any():
                 break
         return Rollout(
