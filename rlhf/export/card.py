@@ -13,18 +13,18 @@ from rlhf.export import facts
 from rlhf.export.made import Made, What
 from rlhf.metrics import KL
 from rlhf.rundir.files import flatten
+from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_message
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = "README.md"
 
 
-def card(made: Made, what: What, *, name: str, template: bool) -> str:
+def card(made: Made, what: What, *, name: str) -> str:
     """The card as markdown, opened by the YAML that the hub reads; without secrets.
 
     Args:
         name: what the model is loaded by: its directory, or its name on a hub.
-        template: its tokenizer has a chat template.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -35,7 +35,7 @@ def card(made: Made, what: What, *, name: str, template: bool) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = cell
-    values = {**_values(made, what), "name": name, "template": template}
+    values = {**_values(made, what), "name": name}
     text = environment.get_template(f"{what}.md").render(values)
     front = yaml.safe_dump(front_matter(made, what), sort_keys=False, allow_unicode=True)
     return redact_message(f"---\n{front}---\n\n{text}")
@@ -77,7 +77,8 @@ def _values(made: Made, what: What) -> dict[str, Any]:
         "overrides": shlex.join(facts.overrides(made)),
         "versions": made.manifest.get("versions") or {},
         "revision": str((made.manifest.get("git") or {}).get("revision") or "not recorded")[:12],
-        "generation": flatten(generation),
+        "generation": {k: v for k, v in flatten(generation).items() if k != "stop"},
+        "stop": generation.get("stop"),
         "warnings": [str(w) for w in summary.get("warnings") or _own_warnings(made)],
         "metrics": _reward_model_metrics(made) if what == "reward_model" else {},
     }
@@ -91,7 +92,7 @@ def _reward_model_metrics(made: Made) -> dict[str, Any]:
     place = made.artifact("reward_model")
     if place is None:
         return {}
-    metrics = facts.read_json(place / "manifest.json").get("metrics") or {}
+    metrics = read_json(place / "manifest.json").get("metrics") or {}
     return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
 
 

@@ -1,5 +1,5 @@
-"""The models that a run's directory or a stage's artifact holds, and what they were made from. Reads
-files only; no torch."""
+"""The models that a run's directory or a stage's artifact holds, and what they were made from.
+Reads files only; no torch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ ARTIFACT_PLACES = "outputs/artifacts/<stage>/<fingerprint>"
 
 class NoModel(ValueError):
     """There is no such model. The message says why, and what there is."""
+
+
+class Taken(ValueError):
+    """Something is in the place where a directory is to be written."""
+
+
+def check_free(to: Path) -> None:
+    """Raises Taken where something would be lost."""
+    if to.is_file() or (to.is_dir() and any(to.iterdir())):
+        kind = "a file" if to.is_file() else "a folder that is not empty"
+        raise Taken(f"{to} is {kind}: name another place with --to")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,9 +163,7 @@ def find(argument: str | Path) -> Made:
         raise NoModel(f"{path} is no run and no artifact: it has no manifest.json.{_meant(below)}")
     made = Made(directory=path, manifest=manifest, summary=read_json(path / "summary.json"))
     if made.is_artifact and made.run is not None:
-        return Made(
-            directory=path, manifest=manifest, summary=read_json(made.run / "summary.json")
-        )
+        return Made(directory=path, manifest=manifest, summary=read_json(made.run / "summary.json"))
     if not made.is_artifact and (artifact := made.summary.get("artifact")):
         place = made.resolved(str(artifact))
         if place is None:
@@ -172,7 +181,9 @@ def _near(path: Path) -> list[str]:
     """Up to three runs or artifacts with a name like this one, in its folder or where they lie by
     default."""
     folders = (path.parent, Path("sweeps"), Path("outputs"))
-    places = {place.resolve(): str(place) for folder in folders for place in _runs(folder)}
+    sweeps = (p.parent for folder in folders for p in sorted(folder.glob("*/sweep.json")))
+    every = [*sweeps, *(place for folder in folders for place in _runs(folder))]
+    places = {place.resolve(): str(place) for place in every}
     ratio = difflib.SequenceMatcher
     likeness = {name: ratio(None, Path(name).name, path.name).ratio() for name in places.values()}
     return sorted((n for n in likeness if likeness[n] > 0.5), key=lambda n: -likeness[n])[:3]
@@ -181,4 +192,6 @@ def _near(path: Path) -> list[str]:
 def _meant(near: list[str]) -> str:
     if near:
         return f" Did you mean {' or '.join(near)}?"
-    return f" Runs are in outputs/<study>/<run> or sweeps/<sweep>/<run>, stages in {ARTIFACT_PLACES}."
+    return (
+        f" Runs are in outputs/<study>/<run> or sweeps/<sweep>/<run>, stages in {ARTIFACT_PLACES}."
+    )

@@ -73,7 +73,7 @@ def train_reward_model(
     )
     if settings.normalize:
         metrics |= normalize(context, model, sft, settings.normalize_samples)
-    model.save(work, context.written_tokenizer)
+    model.save(work, context.written_tokenizer, stop_ids=context.stops.ids)
     warnings = chance_warning(metrics)
     for warning in warnings:
         log.warning("%s", warning)
