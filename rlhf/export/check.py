@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from transformers import PreTrainedModel
@@ -32,12 +32,14 @@ TOLERANCE: dict[What, float] = {"policy": 1e-5, "reward_model": 1e-4}
 NARROW = 0.1
 CONVERSATION = (Turn(USER, "What?"), Turn(ASSISTANT, "That."))
 SECONDS = 900
+Rows = Sequence[Sequence[int]]
+Readable: TypeAlias = PreTrainedModel | ScalarModel
 
 
-def rows_of(rendering: Rendering, positions: int | None) -> list[list[int]]:
+def rows_of(rendering: Rendering, model: Readable) -> list[list[int]]:
     """Ten rows of ids, the same for the same tokenizer: a conversation as the template writes it,
     and random text of 3 to 24 tokens, every second row with what ends a response."""
-    tokenizer = rendering.tokenizer
+    tokenizer, positions = rendering.tokenizer, positions_of(inner(model).config)
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     text = torch.tensor(sorted({*tokenizer.get_vocab().values()} - special))
     end = [rendering.stop_ids[0], *rendering.closing]
@@ -52,11 +54,11 @@ def rows_of(rendering: Rendering, positions: int | None) -> list[list[int]]:
 
 
 @torch.no_grad()
-def expected(model: PreTrainedModel | ScalarModel, rendering: Rendering) -> list[float]:
+def expected(model: Readable, rows: Rows) -> list[float]:
     """Our number for each row, read alone: the reward model's score, or the policy's mean
     log-probability of its tokens but the first."""
     values = []
-    for row in rows_of(rendering, positions_of(inner(model).config)):
+    for row in rows:
         ids = torch.tensor([row])
         mask = torch.ones_like(ids).bool()
         if isinstance(model, ScalarModel):
@@ -68,14 +70,15 @@ def expected(model: PreTrainedModel | ScalarModel, rendering: Rendering) -> list
     return values
 
 
-def inner(model: PreTrainedModel | ScalarModel) -> PreTrainedModel:
+def inner(model: Readable) -> PreTrainedModel:
     return model.model if isinstance(model, ScalarModel) else model
 
 
 def check(
     folder: Path,
-    model: PreTrainedModel | ScalarModel,
+    model: Readable,
     rendering: Rendering,
+    rows: Rows,
     ours: Sequence[float],
     *,
     own_code: bool = False,
@@ -83,16 +86,15 @@ def check(
     """A sentence that says how far apart ours and transformers' numbers are.
 
     Args:
-        ours: what we read in `model` before the directory was written.
+        ours: what we read of the rows before the directory was written.
 
     Raises:
         RunFailed: further than `TOLERANCE`, or the template there gives other ids.
     """
     what: What = "reward_model" if isinstance(model, ScalarModel) else "policy"
-    rows = rows_of(rendering, positions_of(inner(model).config))
     turns = [turn._asdict() for turn in CONVERSATION]
     theirs = in_a_fresh_process(
-        folder, {"what": what, "rows": rows, "conversations": [turns], "own_code": own_code}
+        folder, {"what": what, "rows": [*rows], "conversations": [turns], "own_code": own_code}
     )
     if theirs["turns"][0] != rendering.conversations([CONVERSATION])[0].ids:
         raise RunFailed(

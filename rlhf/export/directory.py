@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig
 
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.export import card
-from rlhf.export.check import check, expected
+from rlhf.export.check import Readable, check, expected, rows_of
 from rlhf.export.kept import policy, rendering_of, trusts
 from rlhf.export.made import Made, What, check_free
 from rlhf.models.checks import textless_ids, vocabulary_size
@@ -50,11 +50,12 @@ def export(
         aside.mkdir()
     try:
         model = loaded(made, what, rendering, dtype)
-        ours = expected(model, rendering)
+        rows = rows_of(rendering, model)
+        ours = expected(model, rows)
         write(made, model, aside, rendering)
         text = card.card(made, what, name=name or to.name)
         write_text(aside / card.NAME, text)
-        sentence = check(aside, model, rendering, ours, own_code=own_code)
+        sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
         if to.is_dir():
             to.rmdir()  # it is empty
         os.rename(aside, to)
@@ -72,21 +73,17 @@ def clear_strays_of(to: Path) -> None:
             shutil.rmtree(stray, ignore_errors=True)
 
 
-def loaded(
-    made: Made, what: What, rendering: Rendering, dtype: str | None
-) -> PreTrainedModel | ScalarModel:
+def loaded(made: Made, what: What, rendering: Rendering, dtype: str | None) -> Readable:
     """The model as we read it, in the type that is asked for."""
     if what == "policy":
-        model: PreTrainedModel | ScalarModel = policy(made, rendering.tokenizer)
+        model: Readable = policy(made, rendering.tokenizer)
     else:
         model = load_scalar_model(made.folder(what))
         model.fold()  # before a rounding
     return model if dtype is None else model.to(getattr(torch, dtype))
 
 
-def write(
-    made: Made, model: PreTrainedModel | ScalarModel, folder: Path, rendering: Rendering
-) -> None:
+def write(made: Made, model: Readable, folder: Path, rendering: Rendering) -> None:
     """Weights, configurations and tokenizer, with the template that was trained.
 
     A policy's head with more rows than the tokenizer has ids loses them: training leaves them out
