@@ -66,6 +66,7 @@ LAYERS = [
     {"callbacks"},
     {"config"},
     {"export"},
+    {"chat"},
     {"compare"},
     {"stages"},
     {"runs"},

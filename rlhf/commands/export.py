@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rlhf.config.allow import allow
 from rlhf.export.hub import NoHub, check_login, check_name, push
 from rlhf.export.made import Made, NoModel, Taken, What, check_free, find
 
@@ -45,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--dtype", choices=DTYPES, help="of the weights; by default as they were trained")
     option("--push", metavar="NAME", help="send it to the Hugging Face hub: owner/name")
+    option(
+        "--allow-targets",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="transformers_modules: code that comes with the model may run",
+    )
     option("--public", action="store_true", help="whoever wants may read what is pushed")
     return parser
 
@@ -53,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done; 1 it does not mean the same elsewhere, or no hub answers; 2 no such
     model."""
     args = _parser().parse_args(argv)
+    allow(*args.allow_targets)
     try:
         if args.push:
             check_name(args.push)

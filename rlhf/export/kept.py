@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.config.allow import REMOTE_CODE, user_allowed
 from rlhf.data.rendering.choice import AUTO, MODEL, Template, choose
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.export.made import Made, NoModel
@@ -19,9 +20,18 @@ from rlhf.rundir.read import read_object
 
 
 def trusts(made: Made) -> dict[str, bool]:
-    """Whether code that comes with the model runs: as its config allowed it."""
-    allowed = bool((made.config.get("model") or {}).get("trust_remote_code"))
-    return {"trust_remote_code": allowed}
+    """Whether code that comes with the model runs: where its config and this command allow it.
+
+    Raises:
+        NoModel: the config does, this command does not: the config may have come from others.
+    """
+    wanted = bool((made.config.get("model") or {}).get("trust_remote_code"))
+    if wanted and not user_allowed(REMOTE_CODE):
+        raise NoModel(
+            f"{made.directory}: the model's own code would run:"
+            " --allow-targets=transformers_modules allows it"
+        )
+    return {"trust_remote_code": wanted}
 
 
 def policy(made: Made, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

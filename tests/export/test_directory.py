@@ -28,22 +28,7 @@ def chat_model(tmp_path_factory):
     """A chat model whose tokenizer pads with its EOS, with another stop id in generation_config,
     a template of its own and a head of more rows than there are ids."""
     folder = tmp_path_factory.mktemp("chat")
-    words = [
-        "i",
-        "we",
-        "felt",
-        "the",
-        "pacing",
-        "of",
-        "this",
-        "drama",
-        "was",
-        "dull",
-        "great",
-        "movie",
-        "acting",
-        "plot",
-    ]
+    words = ["we", "felt", "the", "pacing", "of", "this", "drama", "was", "dull", "movie"]
     tokenizer = word_level([*words, *(f"a {word}" for word in words), "c user assistant a a a"])
     marks = ["<|im_start|>", "<|im_end|>"]
     tokenizer.add_special_tokens({"additional_special_tokens": marks})
