@@ -1,13 +1,14 @@
 import torch
 
 from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+from tests.turns import prompts
 
 
 def test_rows_of_everything_nested():
     prompt = PromptBatch(
         tokens=torch.arange(6).reshape(3, 2),
         mask=torch.ones(3, 2, dtype=torch.bool),
-        texts=("a", "b", "c"),
+        prompts=prompts(*("a", "b", "c")),
     )
     x = torch.arange(3.0)[:, None]
     rollout = Rollout(

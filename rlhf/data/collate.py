@@ -13,7 +13,8 @@ from torch import Tensor
 from rlhf.data.conversations import ASSISTANT, Prompt, Turn
 from rlhf.data.lengths import LongPrompts, shorten
 from rlhf.data.records import DataError, Demonstration, Preference
-from rlhf.data.rendering.rendering import Rendered, Rendering, TemplateError
+from rlhf.data.rendering.rendering import Rendering
+from rlhf.data.rendering.spans import Rendered, TemplateError
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
 
 Row = TypeVar("Row")
@@ -58,7 +59,7 @@ def _cut(
         ids=tuple(ids[:max_length]),
         answers=tuple((first, end) for first, end in moved if first < end),
         prompt_length=min(prompt_length - lost, max_length),
-        cut=len(row.ids) > max_length,
+        cut=len(ids) > max_length,
         long_prompt=long,
     )
 

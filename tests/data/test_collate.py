@@ -4,14 +4,15 @@ import torch
 from rlhf.data.collate import (
     collate_demonstrations,
     collate_preferences,
-    collate_prompts,
     encode_demonstrations,
     encode_preferences,
     encode_row,
     pad,
 )
+from rlhf.data.conversations import shown
 from rlhf.data.lengths import LongPrompts
-from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.records import DataError
+from tests.turns import demonstration, preference, prompt_batch, rendering
 
 
 def test_pad_on_either_side():
@@ -23,8 +24,9 @@ def test_pad_on_either_side():
     assert mask.tolist() == [[True, True, True], [False, False, True]]
 
 
-def alone(tokenizer, prompt, completion, max_length):
-    return encode_row(tokenizer, prompt, [(completion, True)], max_length, truncate=False)[0]
+def alone(tokenizer, prompt, completion, max_length, truncate=False):
+    rendered = rendering(tokenizer).conversations([demonstration(prompt, completion).turns])
+    return encode_row(rendered, max_length, truncate=truncate)[0]
 
 
 def test_a_sequence_is_prompt_completion_eos(tokenizer):
@@ -41,10 +43,10 @@ def test_a_long_row_is_cut_and_says_so_and_has_no_eos(tokenizer):
 
 def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
     demonstrations = [
-        Demonstration(prompt="a b", completion=" c"),
-        Demonstration(prompt="a", completion=" c d e"),
+        demonstration("a b", " c"),
+        demonstration("a", " c d e"),
     ]
-    rows = encode_demonstrations(tokenizer, demonstrations, 10)
+    rows = encode_demonstrations(rendering(tokenizer), demonstrations, 10)
     batch = collate_demonstrations(rows, tokenizer.pad_token_id, train_on_prompt=False)
     assert batch.loss_mask.tolist() == [
         [False, False, True, True, False],
@@ -56,20 +58,22 @@ def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
 
 def test_pad_equals_eos_leaves_the_real_eos_counted(tokenizer):
     demonstrations = [
-        Demonstration(prompt="a", completion=" b"),
-        Demonstration(prompt="a", completion=" b c d"),
+        demonstration("a", " b"),
+        demonstration("a", " b c d"),
     ]
-    rows = encode_demonstrations(tokenizer, demonstrations, 10)
+    rows = encode_demonstrations(rendering(tokenizer), demonstrations, 10)
     batch = collate_demonstrations(rows, tokenizer.eos_token_id, train_on_prompt=False)
     assert batch.loss_mask[0].tolist() == [False, True, True, False, False]
 
 
 def test_preferences_keep_their_margin(tokenizer):
     pairs = [
-        Preference(prompt="a", chosen=" b", rejected=" c d", margin=0.5),
-        Preference(prompt="a", chosen=" e", rejected=" f"),
+        preference("a", " b", " c d", margin=0.5),
+        preference("a", " e", " f"),
     ]
-    batch = collate_preferences(encode_preferences(tokenizer, pairs, 10), tokenizer.pad_token_id)
+    batch = collate_preferences(
+        encode_preferences(rendering(tokenizer), pairs, 10), tokenizer.pad_token_id
+    )
     assert batch.margin.tolist() == [0.5, 0.0]
     assert batch.chosen_mask.sum(1).tolist() == [3, 3] and batch.rejected_mask.sum(1).tolist() == [
         4,
@@ -78,14 +82,14 @@ def test_preferences_keep_their_margin(tokenizer):
 
 
 def test_an_empty_prompt_still_gives_the_model_a_token(tokenizer):
-    batch = collate_prompts(tokenizer, ["", "a b"])
+    batch = prompt_batch(tokenizer, ["", "a b"])
     assert batch.mask.tolist() == [[False, True], [True, True]]
     assert batch.tokens[0, 1] == tokenizer.eos_token_id
 
 
 def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
     (row,) = encode_preferences(
-        tokenizer, [Preference(prompt="a", chosen=" b c", rejected=" d", chosen_ended=False)], 10
+        rendering(tokenizer), [preference("a", " b c", " d", chosen_ended=False)], 10
     )
     assert len(row.chosen.ids) == 3 and tokenizer.eos_token_id not in row.chosen.ids
     assert row.rejected.ids[-1] == tokenizer.eos_token_id
@@ -93,21 +97,20 @@ def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
 
 def test_rows_with_nothing_to_learn_are_left_out_and_all_of_them_is_an_error(tokenizer):
     long, short = (
-        Demonstration(prompt="a b c d e", completion=" f"),
-        Demonstration(prompt="a", completion=" b"),
+        demonstration("a b c d e", " f"),
+        demonstration("a", " b"),
     )
-    assert len(encode_demonstrations(tokenizer, [long, short], 4)) == 1
+    assert len(encode_demonstrations(rendering(tokenizer), [long, short], 4)) == 1
     with pytest.raises(DataError, match="raise max_length"):
-        encode_demonstrations(tokenizer, [long], 4)
+        encode_demonstrations(rendering(tokenizer), [long], 4)
     with pytest.raises(DataError, match="raise max_length"):
-        encode_preferences(
-            tokenizer, [Preference(prompt="a b c d e", chosen=" f", rejected=" g")], 4
-        )
+        encode_preferences(rendering(tokenizer), [preference("a b c d e", " f", " g")], 4)
 
 
 # --- prompts that leave no room for a completion
 
-END, ERROR = LongPrompts(rule="truncate_left"), LongPrompts(rule="error", place="d.jsonl:{}".format)
+END = LongPrompts(rule="truncate_left")
+ERROR = LongPrompts(rule="error", place=lambda turns: f"d.jsonl:{shown(turns)}")
 
 
 def ids(tokenizer, text):
@@ -117,29 +120,29 @@ def ids(tokenizer, text):
 def test_one_length_rule_for_prompts_without_room(tokenizer):
     """Four tokens of prompt at max_length 4. Its end is kept: 4 - 2 tokens, as " f" and EOS are
     2."""
-    short, long = (Demonstration(prompt=p, completion=" f") for p in ("a", "a b c d"))
-    assert len(encode_demonstrations(tokenizer, [short, long], 4)) == 1
-    _, row = encode_demonstrations(tokenizer, [short, long], 4, END)
+    short, long = (demonstration(p, " f") for p in ("a", "a b c d"))
+    assert len(encode_demonstrations(rendering(tokenizer), [short, long], 4)) == 1
+    _, row = encode_demonstrations(rendering(tokenizer), [short, long], 4, END)
     assert row.ids == (*ids(tokenizer, "a b c d f")[2:], tokenizer.eos_token_id)
     assert row.long_prompt and row.prompt_length == 2 and not row.cut
     with pytest.raises(DataError) as refusal:
-        encode_demonstrations(tokenizer, [short, long], 4, ERROR)
+        encode_demonstrations(rendering(tokenizer), [short, long], 4, ERROR)
     (fault,) = refusal.value.faults
     assert fault.startswith("d.jsonl:a b c d: its prompt alone fills max_length=4 tokens")
     assert "drop" in fault and "truncate_left" in fault
 
 
 def test_a_completion_longer_than_all_leaves_the_prompts_last_token(tokenizer):
-    row = encode_row(tokenizer, "a b c d", [(" e f g h", True)], 4, truncate=True)[0]
+    row = alone(tokenizer, "a b c d", " e f g h", 4, truncate=True)
     assert row.ids == ids(tokenizer, "a b c d e f g h")[3:7] and row.cut
 
 
 def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
     """The longer one, " e f" and EOS, needs 3 of 5."""
-    pair = Preference(prompt="a b c d g", chosen=" e f", rejected=" h")
+    pair = preference("a b c d g", " e f", " h")
     with pytest.raises(DataError, match="truncate_left"):
-        encode_preferences(tokenizer, [pair], 5)
-    (row,) = encode_preferences(tokenizer, [pair], 5, END)
+        encode_preferences(rendering(tokenizer), [pair], 5)
+    (row,) = encode_preferences(rendering(tokenizer), [pair], 5, END)
     for side, text in ((row.chosen, " e f"), (row.rejected, " h")):
         assert side.ids == (
             *ids(tokenizer, "a b c d g")[3:],
@@ -149,7 +152,7 @@ def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
 
 
 def test_prompts_are_read_from_their_end(tokenizer):
-    batch = collate_prompts(tokenizer, ["a b c d", "e"], 2)
+    batch = prompt_batch(tokenizer, ["a b c d", "e"], 2)
     assert batch.tokens[0].tolist() == list(ids(tokenizer, "a b c d")[2:])
     assert batch.mask.tolist() == [[True, True], [False, True]]
     assert batch.texts == ("a b c d", "e")

@@ -2,8 +2,10 @@ import math
 
 import pytest
 
+from rlhf.data.conversations import asked
 from rlhf.data.labelling import Response, label_pairs, preferred
-from rlhf.data.records import DataError, Preference
+from rlhf.data.records import DataError
+from tests.turns import preference
 
 
 def length(prompts, responses):
@@ -18,16 +20,16 @@ def test_preferred_is_the_logistic_function():
 
 
 def test_at_temperature_zero_the_better_is_always_taken():
-    pairs = label_pairs(["p", "p"], ["a", "aaa"], ["aa", "a"], length, temperature=0, seed=0)
+    pairs = label_pairs([asked("p")] * 2, ["a", "aaa"], ["aa", "a"], length, temperature=0, seed=0)
     assert pairs == (
-        Preference(prompt="p", chosen="aa", rejected="a"),
-        Preference(prompt="p", chosen="aaa", rejected="a"),
+        preference("p", "aa", "a"),
+        preference("p", "aaa", "a"),
     )
 
 
 def test_share_of_the_better_is_that_of_bradley_terry():
     n = 4000
-    pairs = label_pairs(["p"] * n, ["a"] * n, ["aa"] * n, length, temperature=1.0, seed=0)
+    pairs = label_pairs([asked("p")] * n, ["a"] * n, ["aa"] * n, length, temperature=1.0, seed=0)
     share = sum(pair.chosen == "aa" for pair in pairs) / n
     p = 1 / (1 + math.exp(-1.0))
     assert abs(share - p) < 4 * math.sqrt(p * (1 - p) / n)
@@ -35,17 +37,17 @@ def test_share_of_the_better_is_that_of_bradley_terry():
 
 def test_equal_responses_are_left_out_and_other_labels_stay():
     first, second = ["a", "x", "aa"] * 50, ["aa", "x", "a"] * 50
-    pairs = label_pairs(["p"] * 150, first, second, length, temperature=1.0, seed=3)
+    pairs = label_pairs([asked("p")] * 150, first, second, length, temperature=1.0, seed=3)
     second[1] = "y"
-    more = label_pairs(["p"] * 150, first, second, length, temperature=1.0, seed=3)
+    more = label_pairs([asked("p")] * 150, first, second, length, temperature=1.0, seed=3)
     assert len(pairs) == 100
     assert [pair for pair in more if pair.chosen in ("a", "aa")] == list(pairs)
-    assert label_pairs(["p"] * 150, first, second, length, temperature=1.0, seed=4) != more
+    assert label_pairs([asked("p")] * 150, first, second, length, temperature=1.0, seed=4) != more
 
 
 def test_a_response_that_was_cut_off_keeps_that():
     (pair,) = label_pairs(
-        ["p"], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0
+        [asked("p")], [Response("a", ended=False)], ["aa"], length, temperature=0, seed=0
     )
     assert (pair.chosen, pair.chosen_ended, pair.rejected, pair.rejected_ended) == (
         "aa",
@@ -56,11 +58,19 @@ def test_a_response_that_was_cut_off_keeps_that():
 
 
 def test_ties_are_coin_flips_or_left_out():
-    pairs = label_pairs(["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0)
+    pairs = label_pairs(
+        [asked("p")] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0
+    )
     assert 60 < sum(pair.chosen == "a" for pair in pairs) < 140
     assert (
         label_pairs(
-            ["p"] * 200, ["a"] * 200, ["b"] * 200, length, temperature=0.1, seed=0, ties=False
+            [asked("p")] * 200,
+            ["a"] * 200,
+            ["b"] * 200,
+            length,
+            temperature=0.1,
+            seed=0,
+            ties=False,
         )
         == ()
     )
@@ -71,7 +81,9 @@ def test_a_gold_reward_that_is_no_number_labels_nothing():
         return [math.nan if r == "b" else math.inf if r == "c" else 0.0 for r in responses]
 
     with pytest.raises(DataError) as error:
-        label_pairs(["p", "q"], ["a", "b"], ["c", "a"], gold, temperature=1.0, seed=0)
+        label_pairs(
+            [asked(x) for x in ["p", "q"]], ["a", "b"], ["c", "a"], gold, temperature=1.0, seed=0
+        )
     assert error.value.faults == [
         "the gold reward of 'b' to 'q' is nan: expected a finite number",
         "the gold reward of 'c' to 'p' is inf: expected a finite number",

@@ -1,17 +1,20 @@
 import pytest
 
+from rlhf.data.conversations import asked, shown
 from rlhf.data.lengths import LongPrompts, fit_prompts, quote, shorten
 from rlhf.data.records import DataError, Split
+from tests.turns import prompts as questions
 
-PROMPTS = Split(train=("a", "b b b", "c c"), heldout=("d", "e e e e"))
-
-
-def words(prompt):
-    return len(prompt.split())
+PROMPTS = Split(train=questions("a", "b b b", "c c"), heldout=questions("d", "e e e e"))
 
 
-def place(prompt):
-    return f"p.jsonl:{1 + [*PROMPTS.train, *PROMPTS.heldout].index(prompt)}"
+def words(turns):
+    return len(shown(turns).split())
+
+
+def place(turns):
+    every = [prompt.turns for prompt in (*PROMPTS.train, *PROMPTS.heldout)]
+    return f"p.jsonl:{1 + every.index(turns)}"
 
 
 def fitted(rule, limit=2, prompts=PROMPTS):
@@ -20,7 +23,7 @@ def fitted(rule, limit=2, prompts=PROMPTS):
 
 def test_one_length_rule_drop_leaves_out_counts_and_names():
     kept = fitted("drop")
-    assert kept.prompts == Split(train=("a", "c c"), heldout=("d",))
+    assert kept.prompts == Split(train=questions(*("a", "c c")), heldout=questions(*("d",)))
     assert kept.counts == {"prompts_dropped": 2, "prompts_truncated": 0}
     assert kept.warning == (
         "2 of 5 prompts are longer than the 2 tokens that the model's positions leave beside a"
@@ -43,7 +46,7 @@ def test_one_length_rule_error_names_each():
 
 def test_a_side_without_prompts_is_refused():
     with pytest.raises(DataError, match=r"p.jsonl:5\): none is left to evaluate on; lower gen"):
-        fitted("drop", prompts=Split(train=("a",), heldout=("e e e e",)))
+        fitted("drop", prompts=Split(train=questions(*("a",)), heldout=questions(*("e e e e",))))
 
 
 @pytest.mark.parametrize("limit", [None, 4])
@@ -62,5 +65,5 @@ def test_the_end_is_kept_after_bos():
 
 
 def test_a_prompt_is_known_by_its_beginning():
-    assert quote("a  b\nc") == '"a b c"'
-    assert quote("x" * 50) == f'"{"x" * 37}..."'
+    assert quote(asked("a  b\nc")) == '"a b c"'
+    assert quote(asked("x" * 50)) == f'"{"x" * 37}..."'

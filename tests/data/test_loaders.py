@@ -3,12 +3,13 @@ import torch
 
 from rlhf.data.loaders import ShuffledBatches, draw_prompts, in_order
 from rlhf.types import PromptBatch
+from tests.turns import prompts
 
 
 def collate(rows):
     mask = torch.ones(len(rows), 1, dtype=torch.bool)
     return PromptBatch(
-        tokens=torch.tensor([[r] for r in rows]), mask=mask, texts=tuple(map(str, rows))
+        tokens=torch.tensor([[r] for r in rows]), mask=mask, prompts=prompts(*map(str, rows))
     )
 
 

@@ -3,28 +3,29 @@ import pickle
 
 import pytest
 
-from rlhf.data.records import DataError, Demonstration, Loaded, Preference, Split, TaskData
+from rlhf.data.records import DataError, Loaded, Split, TaskData
+from tests.turns import demonstration, preference, prompts as questions
 
 
 def task(completion=" b", margin=None, prompts=("a",)):
     return TaskData(
-        demonstrations=Split(train=(Demonstration(prompt="a", completion=completion),), heldout=()),
-        preferences=Split(
-            train=(Preference(prompt="a", chosen=" b", rejected=" c", margin=margin),), heldout=()
-        ),
-        prompts=Split(train=prompts, heldout=()),
+        demonstrations=Split(train=(demonstration("a", completion),), heldout=()),
+        preferences=Split(train=(preference("a", " b", " c", margin=margin),), heldout=()),
+        prompts=Split(train=questions(*prompts), heldout=()),
     )
 
 
 def test_fingerprint_is_sha256_of_canonical_json():
     data = TaskData(
-        demonstrations=Split(train=(Demonstration(prompt="a", completion="\u00e9"),), heldout=()),
+        demonstrations=Split(train=(demonstration("a", "\u00e9"),), heldout=()),
         preferences=None,
-        prompts=Split(train=("a",), heldout=("b",)),
+        prompts=Split(train=questions("a"), heldout=questions("b")),
     )
     text = (
-        '{"demonstrations":{"heldout":[],"train":[{"completion":"\\u00e9","prompt":"a"}]},'
-        '"preferences":null,"prompts":{"heldout":["b"],"train":["a"]}}'
+        '{"continues":false,"demonstrations":{"heldout":[],'
+        '"train":[{"completion":"\\u00e9","prompt":[["user","a"]]}]},"preferences":null,'
+        '"prompts":{"heldout":[{"reference":null,"turns":[["user","b"]]}],'
+        '"train":[{"reference":null,"turns":[["user","a"]]}]}}'
     )
     assert data.fingerprint == hashlib.sha256(text.encode()).hexdigest()
 
@@ -40,7 +41,7 @@ def test_fingerprint_changes_with_every_part_of_the_content():
         TaskData(
             demonstrations=task().demonstrations,
             preferences=task().preferences,
-            prompts=Split(train=(), heldout=("a",)),
+            prompts=Split(train=(), heldout=questions("a")),
         ),
     ]
     assert len({same, *(other.fingerprint for other in others)}) == 6

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from transformers import AutoTokenizer
 
-from rlhf.data.records import Demonstration, Preference, Split, TaskData
+from rlhf.data.records import Split, TaskData
 from rlhf.data.sources.grammar import all_prompts, complete
 from rlhf.data.tokenizers import byte_level_bpe, symbols, training_texts, word_level
+from tests.turns import demonstration, preference, prompts
 
 RNG = random.Random(0)
 PROMPTS = RNG.choices(all_prompts(), k=400)
@@ -91,12 +92,6 @@ def test_bytes_give_every_text_back(text):
     assert tokenizer.decode(encode(tokenizer, text)) == text
 
 
-def test_the_name_of_a_special_token_in_a_text_is_text(pieces):
-    ids = encode(pieces, "a <eos> b<pad>")
-    assert 0 not in ids and 1 not in ids
-    assert pieces.decode(ids, skip_special_tokens=True) == "a <eos> b<pad>"
-
-
 def test_bpe_is_the_same_in_another_process():
     code = (
         "import hashlib, random; from rlhf.data.sources.grammar import all_prompts, complete; from"
@@ -133,13 +128,13 @@ def test_symbols():
 def test_training_texts_are_those_of_the_training_side():
     data = TaskData(
         demonstrations=Split(
-            train=(Demonstration(prompt="a", completion=" b"),),
-            heldout=(Demonstration(prompt="x", completion=" y"),),
+            train=(demonstration("a", " b"),),
+            heldout=(demonstration("x", " y"),),
         ),
         preferences=Split(
-            train=(Preference(prompt="a", chosen=" c", rejected=" d"),),
-            heldout=(Preference(prompt="x", chosen=" y", rejected=" z"),),
+            train=(preference("a", " c", " d"),),
+            heldout=(preference("x", " y", " z"),),
         ),
-        prompts=Split(train=("e",), heldout=("x",)),
+        prompts=Split(train=prompts("e"), heldout=prompts("x")),
     )
     assert list(training_texts(data)) == ["a", " b", "a", " c", " d", "e"]

@@ -1,17 +1,10 @@
-from rlhf.models.eos import ignored_eos, ignored_eos_warning
-from rlhf.models.load import load_causal_lm
-from tests.conftest import tiny
+from types import SimpleNamespace
+
+from rlhf.models.eos import eos_ids
 
 
-def test_ids_beside_the_tokenizers_own_are_named(tokenizer, tmp_path):
-    """As a chat model's generation_config ends a turn by a second token; the list survives saving
-    and loading."""
-    model, own = tiny(tokenizer), tokenizer.eos_token_id
-    assert ignored_eos(model, tokenizer) == {} and ignored_eos_warning(model, tokenizer) == []
-    other = tokenizer.convert_tokens_to_ids("b")
-    model.generation_config.eos_token_id = [own, other]
-    model.save_pretrained(tmp_path)
-    loaded = load_causal_lm(tmp_path)
-    assert ignored_eos(loaded, tokenizer) == {"b": other}
-    (warning,) = ignored_eos_warning(loaded, tokenizer)
-    assert f"'b' (id {other}) too: these ids are ignored" in warning and f"(id {own})" in warning
+def test_the_ids_of_all_configurations_each_once():
+    """A chat model: a turn ends with 4, by generation_config; a text with 1, by config."""
+    generation, config = (SimpleNamespace(eos_token_id=ids) for ids in ([1, 4], 1))
+    assert eos_ids(generation, config) == [1, 4]
+    assert eos_ids(SimpleNamespace(eos_token_id=None), SimpleNamespace()) == []

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from rlhf.data.collate import collate_prompts
 from rlhf.data.tokenizers import word_level
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy, token_logp
@@ -12,10 +11,10 @@ from rlhf.models.policy import PolicyReader, policy_of, response_logits
 from rlhf.oracle import enumerate_rollout
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rundir.errors import ModelError
 from rlhf.types import PromptBatch
 from tests.conftest import tiny
+from tests.turns import engine as engine_of, prompt_batch, prompts
 
 
 def test_pad_side(tokenizer, architecture):
@@ -41,7 +40,9 @@ def test_logits_predict_the_response_from_what_stands_before(policy):
 def listed():
     """All 13 responses of three tokens at most to one prompt, vocabulary 3."""
     ids = torch.tensor([[2, 1]])
-    prompt = PromptBatch(tokens=ids, mask=torch.ones_like(ids, dtype=torch.bool), texts=("c b",))
+    prompt = PromptBatch(
+        tokens=ids, mask=torch.ones_like(ids, dtype=torch.bool), prompts=prompts(*("c b",))
+    )
     return enumerate_rollout(prompt, 3, 0, 3)
 
 
@@ -107,8 +108,8 @@ def test_ids_without_text_are_no_part_of_a_policy(tokenizer):
     ids = torch.tensor([[3, 3, 3]])
     logits = response_logits(model, ids, torch.ones_like(ids, dtype=torch.bool), 2)
     assert logits.shape == (1, 2, len(words))
-    engine = TorchEngine(model, words.eos_token_id, words.pad_token_id)
-    prompts = collate_prompts(words, ["a"] * 64)
+    engine = engine_of(model, words)
+    prompts = prompt_batch(words, ["a"] * 64)
     rollout = engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "test"))
     assert int(rollout.tokens.max()) < len(words)
     reader = PolicyReader(model=model, temperature=1.0, rows=64)

@@ -9,7 +9,6 @@ import torch
 
 from rlhf.config.build import build
 from rlhf.config.compose import compose
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.data.tokenizers import symbols
 from rlhf.functional.logprobs import token_logp
 from rlhf.kl.controller import Fixed
@@ -26,10 +25,10 @@ from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import Unlimited
 from rlhf.oracle import exact_sequence_kl, expected
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rundir.errors import NonFinite
 from tests.conftest import tiny
+from tests.turns import engine as engine_of, prompt_batch, stops
 
 SETTINGS = {
     "iterations": 2,
@@ -72,7 +71,7 @@ def make(
         tiny(tokenizer, "gpt2").double(),
         tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False),
     )
-    prompts = collate_prompts(tokenizer, PROMPTS)
+    prompts = prompt_batch(tokenizer, PROMPTS)
     reader = PolicyReader(model=reference, temperature=temperature, rows=64)
     module = PPOModule(
         parts=OnlineParts(
@@ -80,8 +79,8 @@ def make(
             value_model=scalar_model_from(policy, seed=0).double(),
             reference=reader,
             start=reader,
-            engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
-            judges=Judges(tokenizer=tokenizer, gold=likes_repeats),
+            engine=engine_of(policy, tokenizer),
+            judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=likes_repeats),
             scorer=GoldScorer(),
             prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
             make_optimizer=lambda *models: pytest.fail("nothing is trained here"),
@@ -125,7 +124,7 @@ def test_the_sampler_agrees_with_the_tables():
     """4,000 sampled responses: mean KL and mean reward within 4 standard errors of the exact
     ones."""
     module, view = make()
-    prompts = collate_prompts(module.parts.judges.tokenizer, PROMPTS * 2000)
+    prompts = prompt_batch(module.parts.judges.tokenizer, PROMPTS * 2000)
     scored = module.score(module.respond(prompts, "rollout", 1))
     logp, ref_logp, reward = view.tables()
     kl = ((scored.logp - scored.ref_logp) * scored.rollout.mask).sum(1)

@@ -15,6 +15,7 @@ from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rundir.errors import NonFinite
 from tests.modules.test_ppo import fewer_letters, first_step, gradients, make, train
+from tests.turns import stops
 
 ROW = 5  # of 16
 
@@ -49,7 +50,12 @@ class Without:
 
 def judged_by(module, gold):
     module.parts = replace(
-        module.parts, judges=Judges(tokenizer=module.parts.judges.tokenizer, gold=gold)
+        module.parts,
+        judges=Judges(
+            tokenizer=module.parts.judges.tokenizer,
+            stops=stops(module.parts.judges.tokenizer),
+            gold=gold,
+        ),
     )
     return module
 
@@ -213,7 +219,7 @@ def test_a_row_of_nan_is_drawn_without_touching_the_others(tokenizer):
             return output
 
     engine = module.parts.engine
-    odd = TorchEngine(Odd(module.policy), engine.eos, engine.pad)
+    odd = TorchEngine(Odd(module.policy), engine.stops, engine.pad)
     prompts, sampling = module.parts.prompts.heldout, module.settings.sampling
     rollout = odd.respond(prompts, sampling, torch.Generator().manual_seed(0))
     bad = torch.isnan(rollout.logp).any(1)

@@ -9,7 +9,6 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.functional.masking import masked_mean
 from rlhf.kl.controller import Adaptive, Fixed, Linear
 from rlhf.kl.estimator import K1, K2, K3, Exact
@@ -24,9 +23,9 @@ from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, 
 from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited
 from rlhf.rollout.engines.base import Sampling
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
 from tests.conftest import tiny
+from tests.turns import engine as engine_of, prompt_batch, stops
 
 DEFAULTS = {
     "iterations": 2,
@@ -81,13 +80,13 @@ def make(
             value_model=scalar_model_from(policy, seed=0) if valued else None,
             reference=reader,
             start=reader if start is None else replace(reader, model=start),
-            engine=TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer)),
-            judges=Judges(tokenizer=tokenizer, gold=fewer_letters),
+            engine=engine_of(policy, tokenizer),
+            judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=fewer_letters),
             scorer=scorer or GoldScorer(),
             prompts=PromptSource(
-                draw=lambda i: collate_prompts(tokenizer, prompts),
-                heldout=collate_prompts(tokenizer, prompts[:4]),
-                training=lambda: collate_prompts(tokenizer, prompts[:4]),
+                draw=lambda i: prompt_batch(tokenizer, prompts),
+                heldout=prompt_batch(tokenizer, prompts[:4]),
+                training=lambda: prompt_batch(tokenizer, prompts[:4]),
             ),
             make_optimizer=partial(optimizer, lr=lr),
         ),

@@ -4,16 +4,18 @@ import pytest
 import torch
 
 from rlhf.data.collate import collate_preferences, encode_preferences
+from rlhf.data.conversations import asked
 from rlhf.data.loaders import in_order
 from rlhf.data.records import Preference
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.reward_model import RewardModule, calibration_error
 from tests.training import fit
+from tests.turns import preference, rendering
 
 PAIRS = [
-    Preference(prompt="a b", chosen=" c", rejected=" d e", margin=0.5),
-    Preference(prompt="a", chosen=" c d e f", rejected=" g"),
-    Preference(prompt="h", chosen=" c", rejected=" g"),
+    preference("a b", " c", " d e", margin=0.5),
+    preference("a", " c d e f", " g"),
+    preference("h", " c", " g"),
 ]
 
 
@@ -21,7 +23,7 @@ def make(policy, tokenizer, size=3, **settings):
     def collate(rows):
         return collate_preferences(rows, 0)
 
-    encoded = encode_preferences(tokenizer, PAIRS, 20)
+    encoded = encode_preferences(rendering(tokenizer), PAIRS, 20)
     module = RewardModule(
         scalar_model_from(policy, seed=0),
         make_optimizer=torch.optim.SGD,
@@ -73,13 +75,13 @@ def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
     words = "abcdefgh"
     pairs = [
         Preference(
-            prompt=words[i % 8],
+            prompt=asked(words[i % 8]),
             chosen=f" {words[i * 3 % 8]}",
             rejected=f" {words[-1 - i % 8]} {words[i % 5]}",
         )
         for i in range(17)
     ]
-    encoded = encode_preferences(tokenizer, pairs, 20)
+    encoded = encode_preferences(rendering(tokenizer), pairs, 20)
     module, _ = make(policy, tokenizer)
     module.make_optimizer = lambda params: torch.optim.SGD(params, lr=0.0)
     batches = [collate_preferences(part, 0) for part in (encoded[:16], encoded[16:])]

@@ -3,6 +3,7 @@ import torch
 
 from rlhf.oracle import count_responses, enumerate_responses, enumerate_rollout
 from rlhf.types import PromptBatch
+from tests.turns import prompts as questions
 
 
 def test_all_responses_by_hand() -> None:
@@ -34,7 +35,7 @@ def test_every_response_to_every_prompt() -> None:
     prompts = PromptBatch(
         tokens=torch.tensor([[0, 1], [1, 0]]),
         mask=torch.tensor([[False, True], [True, True]]),
-        texts=("b", "b a"),
+        prompts=questions(*("b", "b a")),
     )
     rollout = enumerate_rollout(prompts, 3, 2, 2)
     n = count_responses(3, 2)
@@ -48,7 +49,9 @@ def test_every_response_to_every_prompt() -> None:
 
 def test_the_limit_holds_for_all_prompts_together() -> None:
     prompts = PromptBatch(
-        tokens=torch.zeros(100, 1).long(), mask=torch.ones(100, 1).bool(), texts=("a",) * 100
+        tokens=torch.zeros(100, 1).long(),
+        mask=torch.ones(100, 1).bool(),
+        prompts=questions("a") * 100,
     )
     with pytest.raises(ValueError, match="to 100 prompts are too many"):
         enumerate_rollout(prompts, 12, 0, 4)

@@ -5,6 +5,7 @@ import torch
 
 from rlhf.rollout.counts import FirstWarning, largest_reward, rollout_counts, totals
 from rlhf.types import PromptBatch, Rollout, ScoredRollout
+from tests.turns import prompts
 
 
 def scored(scores, lengths, ended):
@@ -14,7 +15,7 @@ def scored(scores, lengths, ended):
     prompt = PromptBatch(
         tokens=torch.zeros(len(scores), 1, dtype=torch.long),
         mask=torch.ones(len(scores), 1, dtype=torch.bool),
-        texts=("p",) * len(scores),
+        prompts=prompts("p") * len(scores),
     )
     rollout = Rollout(
         prompt=prompt, tokens=zeros.long(), mask=mask, logp=zeros, ended=torch.tensor(ended)

@@ -5,20 +5,19 @@ import math
 import pytest
 import torch
 
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, decode
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics, mean_and_se
 from rlhf.rollout.score import GoldScorer, Judges
 from tests.conftest import tiny
+from tests.turns import engine as engine_of, prompt_batch, stops
 
 
 def rollout_of(policy, tokenizer, count=16):
-    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
-    prompts = collate_prompts(tokenizer, ["a b", "c", "d e f", "g"] * (count // 4))
+    engine = engine_of(policy, tokenizer)
+    prompts = prompt_batch(tokenizer, ["a b", "c", "d e f", "g"] * (count // 4))
     return engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "collect"))
 
 
@@ -136,17 +135,19 @@ def test_mean_and_se_by_hand():
 def test_evaluation_shows_the_first_responses_with_their_numbers(policy, other_policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     view = viewed(policy, other_policy, rollout, rows=16)
-    judges = Judges(tokenizer=tokenizer, gold=lambda p, r: [float(len(x)) for x in r])
+    judges = Judges(
+        tokenizer=tokenizer, stops=stops(tokenizer), gold=lambda p, r: [float(len(x)) for x in r]
+    )
     responses = judges.read(rollout)
     metrics, table = evaluate(responses, view, GoldScorer()(responses), samples=3)
     assert all(name.startswith("eval/") for name in metrics) and len(table) == 3
     assert metrics["eval/reward/gold"] == pytest.approx(
-        sum(len(x) for x in decode(rollout, tokenizer)) / 16
+        sum(len(x) for x in decode(rollout, tokenizer, stops(tokenizer))) / 16
     )
     assert metrics["eval/ppo/score"] == metrics["eval/reward/gold"]
     assert [row["prompt"] for row in table] == ["a b", "c", "d e f"]
     assert [row["reward/gold"] for row in table] == [
-        float(len(x)) for x in decode(rollout, tokenizer)[:3]
+        float(len(x)) for x in decode(rollout, tokenizer, stops(tokenizer))[:3]
     ]
     for i, row in enumerate(table):
         ids = rollout.tokens[i][rollout.mask[i]].tolist()
@@ -162,12 +163,14 @@ def test_values_by_prompt_make_the_metrics(policy, other_policy, tokenizer):
     evaluation's."""
     rollout = rollout_of(policy, tokenizer)
     view = viewed(policy, other_policy, rollout, rows=16)
-    judges = Judges(tokenizer=tokenizer, gold=lambda p, r: [float(len(x)) for x in r])
+    judges = Judges(
+        tokenizer=tokenizer, stops=stops(tokenizer), gold=lambda p, r: [float(len(x)) for x in r]
+    )
     responses = judges.read(rollout)
     metrics, _ = evaluate(responses, view, GoldScorer()(responses), samples=0)
     row = by_prompt(responses, view)
     assert row["responses"] == [4, 4, 4, 4] and len(row["prompts"]) == 16
-    lengths = [len(x) for x in decode(rollout, tokenizer)]
+    lengths = [len(x) for x in decode(rollout, tokenizer, stops(tokenizer))]
     assert row["reward/gold"] == [sum(lengths[i::4]) / 4 for i in range(4)]
     for key in ("reward/gold", "kl/sequence_nats"):
         assert sum(row[key]) / 4 == pytest.approx(metrics[f"eval/{key}"], rel=1e-5)

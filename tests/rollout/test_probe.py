@@ -5,16 +5,16 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.models.load import without_dropout
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
 from rlhf.rollout.counts import FirstWarning
-from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import logp_gap, probe, probe_prompts, sampler_gaps
 from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
+from tests.turns import engine as engine_of, prompt_batch
 
 VOCABULARY = 40
 IDS = torch.arange(3, VOCABULARY)
@@ -51,15 +51,15 @@ def model_of(kind, settings, scale=4.0):
 @pytest.mark.parametrize("kind", SOUND)
 def test_sampler_is_policy_of_models_that_are_accepted(kind):
     model = model_of(kind, SOUND[kind])
-    assert max(sampler_gaps(TorchEngine(model, 1, 0), model, IDS)) < 1e-5
-    probe(TorchEngine(model, 1, 0), model, IDS)
+    assert max(sampler_gaps(TorchEngine(model, Stops(ids=(1,)), 0), model, IDS)) < 1e-5
+    probe(TorchEngine(model, Stops(ids=(1,)), 0), model, IDS)
 
 
 @pytest.mark.parametrize("kind", UNSOUND)
 def test_sampler_is_policy_or_the_model_is_refused_with_the_difference(kind):
     model = model_of(kind, UNSOUND[kind])
     with pytest.raises(ModelError, match=rf"type {kind} .* by up to [\d.]+ nats a token"):
-        probe(TorchEngine(model, 1, 0), model, IDS)
+        probe(TorchEngine(model, Stops(ids=(1,)), 0), model, IDS)
 
 
 def test_a_model_that_cannot_be_sampled_at_all(policy):
@@ -78,7 +78,7 @@ def test_a_prompts_padding_is_asked_too(tokenizer):
     model.register_forward_pre_hook(
         lambda module, args, kwargs: (args, {**kwargs, "position_ids": None}), with_kwargs=True
     )
-    engine = TorchEngine(model, eos_id(tokenizer), pad_id(tokenizer))
+    engine = engine_of(model, tokenizer)
     with pytest.raises(ModelError, match="otherwise when it is padded on the left"):
         probe(engine, model, torch.arange(3, len(tokenizer)))
 
@@ -92,13 +92,13 @@ def test_prompts_of_the_probe_fit_the_model():
 
 def test_the_probe_of_a_model_with_few_positions():
     model = model_of("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 4})
-    probe(TorchEngine(model, 1, 0), model, IDS)
+    probe(TorchEngine(model, Stops(ids=(1,)), 0), model, IDS)
 
 
 def drawn(policy, tokenizer, **settings):
     sampling = Sampling(max_new_tokens=6, **settings)
-    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
-    prompts = collate_prompts(tokenizer, ["a b c", "d"])
+    engine = engine_of(policy, tokenizer)
+    prompts = prompt_batch(tokenizer, ["a b c", "d"])
     rollout = engine.respond(prompts, sampling, generator(0, "test"))
     reader = PolicyReader(model=policy, temperature=sampling.temperature, rows=2)
     return rollout, reader.logp(rollout), sampling

@@ -1,11 +1,9 @@
 import pytest
 import torch
 
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.models.load import scalar_model_from
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, decode
-from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import (
     GoldScorer,
     Judges,
@@ -16,6 +14,7 @@ from rlhf.rollout.score import (
     score_by,
 )
 from rlhf.rundir.errors import RunFailed
+from tests.turns import engine as engine_of, prompt_batch, stops
 
 
 def length_gold(prompts, responses):
@@ -23,8 +22,8 @@ def length_gold(prompts, responses):
 
 
 def rollout_of(policy, tokenizer):
-    engine = TorchEngine(policy, eos_id(tokenizer), pad_id(tokenizer))
-    prompts = collate_prompts(tokenizer, ["a b", "c"] * 4)
+    engine = engine_of(policy, tokenizer)
+    prompts = prompt_batch(tokenizer, ["a b", "c"] * 4)
     return engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "score"))
 
 
@@ -49,7 +48,11 @@ def test_reward_clip():
 
 def test_the_reward_model_scores_whole_rows_at_their_last_token(policy, tokenizer):
     rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
-    scores = Judges(tokenizer=tokenizer, reward_model=scalar).read(rollout).scores["proxy"]
+    scores = (
+        Judges(tokenizer=tokenizer, stops=stops(tokenizer), reward_model=scalar)
+        .read(rollout)
+        .scores["proxy"]
+    )
     for i in range(len(scores)):
         ids = torch.cat(
             [rollout.prompt.tokens[i][rollout.prompt.mask[i]], rollout.tokens[i][rollout.mask[i]]]
@@ -62,7 +65,7 @@ def test_the_reward_model_scores_whole_rows_at_their_last_token(policy, tokenize
 def test_score_position(policy, tokenizer):
     """What stands after EOS moves no score, whether it is pad, EOS or anything else."""
     rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
-    judges = Judges(tokenizer=tokenizer, reward_model=scalar)
+    judges = Judges(tokenizer=tokenizer, stops=stops(tokenizer), reward_model=scalar)
     changed = type(rollout)(
         prompt=rollout.prompt,
         mask=rollout.mask,
@@ -76,7 +79,10 @@ def test_score_position(policy, tokenizer):
 def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     judges = Judges(
-        tokenizer=tokenizer, gold=length_gold, others={"other": lambda p, r: [1.0] * len(r)}
+        tokenizer=tokenizer,
+        stops=stops(tokenizer),
+        gold=length_gold,
+        others={"other": lambda p, r: [1.0] * len(r)},
     )
     kept = [
         row[mask & (row != tokenizer.eos_token_id)]
@@ -91,12 +97,14 @@ def test_gold_sees_prompts_and_responses_without_eos(policy, tokenizer):
 def test_a_scorer_without_its_judge_says_so(policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     scores = {"proxy": torch.ones(8), "gold": torch.zeros(8)}
-    responses = Responses(rollout=rollout, tokenizer=tokenizer, scores=scores)
+    responses = Responses(
+        rollout=rollout, tokenizer=tokenizer, stops=stops(tokenizer), scores=scores
+    )
     assert RewardModelScorer()(responses) is scores["proxy"]
     assert GoldScorer()(responses) is scores["gold"]
     for scorer in (RewardModelScorer(), GoldScorer()):
         with pytest.raises(ValueError, match="needs"):
-            scorer(Judges(tokenizer=tokenizer).read(rollout))
+            scorer(Judges(tokenizer=tokenizer, stops=stops(tokenizer)).read(rollout))
 
 
 class Wordy(Scorer):
@@ -111,8 +119,8 @@ class Wordy(Scorer):
 
 def test_a_scorer_sees_texts_and_ids_and_has_the_rules(policy, tokenizer):
     rollout = rollout_of(policy, tokenizer)
-    responses = Judges(tokenizer=tokenizer).read(rollout)
-    texts = decode(rollout, tokenizer)
+    responses = Judges(tokenizer=tokenizer, stops=stops(tokenizer)).read(rollout)
+    texts = decode(rollout, tokenizer, stops(tokenizer))
     assert responses.texts == texts and responses.texts is responses.texts  # decoded once
     plain = Wordy()(responses)
     by_hand = [
@@ -141,7 +149,9 @@ def test_a_scorer_refuses_what_the_config_refuses(rules, reason):
     "scores", [torch.arange(8), torch.arange(8.0).double().requires_grad_(), list(range(8))]
 )
 def test_a_scorer_of_ones_own_may_give_any_kind_of_number(policy, tokenizer, scores):
-    responses = Judges(tokenizer=tokenizer).read(rollout_of(policy, tokenizer))
+    responses = Judges(tokenizer=tokenizer, stops=stops(tokenizer)).read(
+        rollout_of(policy, tokenizer)
+    )
     given = score_by(lambda responses: scores, responses)
     assert given.dtype == torch.float32 and not given.requires_grad
     assert given.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -150,9 +160,11 @@ def test_a_scorer_of_ones_own_may_give_any_kind_of_number(policy, tokenizer, sco
 @pytest.mark.parametrize("shape", [(), (7,), (8, 1)])
 def test_anything_but_one_number_a_response_is_refused(policy, tokenizer, shape):
     rollout = rollout_of(policy, tokenizer)
-    responses = Judges(tokenizer=tokenizer).read(rollout)
+    responses = Judges(tokenizer=tokenizer, stops=stops(tokenizer)).read(rollout)
     with pytest.raises(RunFailed, match=r"the scorer gave .* for 8 responses: expected one each"):
         score_by(lambda responses: torch.zeros(shape), responses)
     with pytest.raises(RunFailed, match="the judge gold gave numbers of the shape"):
         judge = torch.zeros(shape).tolist()
-        Judges(tokenizer=tokenizer, gold=lambda prompts, texts: judge).read(rollout)
+        Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=lambda prompts, texts: judge).read(
+            rollout
+        )

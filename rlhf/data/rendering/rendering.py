@@ -11,29 +11,22 @@ from typing import Any
 from rlhf.data.conversations import ASSISTANT, USER, Turn, Turns
 from rlhf.data.records import DataError
 from rlhf.data.rendering.choice import Template
-from rlhf.data.rendering.spans import Answer, Skeleton, answers, contents, marked, skeleton
+from rlhf.data.rendering.spans import (
+    Rendered,
+    Skeleton,
+    TemplateError,
+    answers,
+    contents,
+    marked,
+    skeleton,
+    tokens_of,
+)
 
-PROBE = (Turn(USER, "What?"), Turn(ASSISTANT, "That."))
 END_WITH_EOS = (
     "{%- if messages[-1].role == 'assistant' and not add_generation_prompt -%}"
     "{{- eos_token -}}{%- endif -%}"
 )
 BATCH = 256  # conversations that are rendered and tokenized together
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rendered:
-    """A conversation as ids. `answers`: half-open ranges of the assistant's tokens, a stop token
-    after each among them; `ends`: of each the index after its content, before the stop token."""
-
-    ids: list[int]
-    answers: tuple[tuple[int, int], ...]
-    ends: tuple[int, ...]
-
-
-class TemplateError(ValueError):
-    """The template refuses a conversation, or nothing says which of its tokens the assistant
-    wrote."""
 
 
 @dataclass
@@ -80,17 +73,22 @@ class Rendering:
     @cached_property
     def opening(self) -> str:
         """The generation prompt: what stands between a question and its answer."""
-        asked, open_ = (self._text(PROBE[:1], generation=flag) for flag in (False, True))
+        asked, open_ = (self._text(self._probe[:1], generation=flag) for flag in (False, True))
         return open_[len(asked) :] if open_.startswith(asked) else ""
 
     def _end(self) -> tuple[int, tuple[int, ...]] | None:
         """The special token that the template writes after the last answer, and what follows it."""
-        ids, (_, after), (end,) = self._probe()
-        return None if after == end else (ids[after - 1], tuple(ids[after:]))
+        whole = self.conversations([self._probe])[0]
+        (_, after), end = whole.answers[-1], whole.ends[-1]
+        return None if after == end else (whole.ids[after - 1], tuple(whole.ids[after:]))
 
-    def _probe(self) -> tuple[list[int], tuple[int, int], tuple[int, ...]]:
-        rendered = self.conversations([PROBE])[0]
-        return rendered.ids, rendered.answers[-1], rendered.ends
+    @cached_property
+    def _probe(self) -> Turns:
+        """A question and an answer of one word that the tokenizer knows."""
+        ordinary = sorted({*self.tokenizer.get_vocab().values()} - self._special_ids)
+        words = (self.tokenizer.decode([i]).strip() for i in ordinary)
+        word = next((word for word in words if word.isalnum()), "a")
+        return (Turn(USER, word), Turn(ASSISTANT, f" {word}"))
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:
@@ -207,7 +205,7 @@ class Rendering:
         starts = [start for start, _ in offsets]
         ranges, ends = [], []
         for answer in answers(text, spans, turns, self.opening):
-            first, end = _tokens(answer, starts)
+            first, end = tokens_of(answer, starts)
             ranges.append((first, self._after_stop(ids, end)))
             ends.append(end)
         return Rendered(ids=list(ids), answers=tuple(ranges), ends=tuple(ends))
@@ -239,12 +237,3 @@ class Rendering:
             ranges.append((len(before), after))
             ends.append(after - 1)
         return Rendered(ids=ids, answers=tuple(ranges), ends=tuple(ends))
-
-
-def _tokens(answer: Answer, starts: Sequence[int]) -> tuple[int, int]:
-    """The half-open range of the tokens that begin within an answer's characters."""
-    inside = [i for i, start in enumerate(starts) if answer.start <= start < answer.end]
-    if inside:
-        return inside[0], inside[-1] + 1
-    at = next((i for i, start in enumerate(starts) if start >= answer.start), len(starts))
-    return at, at

@@ -1,10 +1,11 @@
-"""The characters of a rendered conversation that are its contents, and those that the assistant
-wrote. Pure; no torch."""
+"""Which characters of a rendered conversation are its contents, which the assistant wrote, and
+which tokens those are. Pure; no torch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rlhf.data.conversations import ASSISTANT, Turn, Turns
@@ -22,6 +23,21 @@ TRIMS: tuple[Callable[[str], str], ...] = (
     lambda text: text.rstrip("\n"),
 )
 Skeleton = list[str]  # literal, index of a turn, literal, index, ..., literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """A conversation as ids. `answers`: half-open ranges of the assistant's tokens, a stop token
+    after each among them; `ends`: of each the index after its content, before the stop token."""
+
+    ids: list[int]
+    answers: tuple[tuple[int, int], ...]
+    ends: tuple[int, ...]
+
+
+class TemplateError(ValueError):
+    """The template refuses a conversation, or nothing says which of its tokens the assistant
+    wrote."""
 
 
 class Answer(NamedTuple):
@@ -73,3 +89,12 @@ def answers(
             ranges.append(Answer(start if opened < 0 else opened + len(opening), end))
         before = end
     return ranges
+
+
+def tokens_of(answer: Answer, starts: Sequence[int]) -> tuple[int, int]:
+    """The half-open range of the tokens that begin within an answer's characters."""
+    inside = [i for i, start in enumerate(starts) if answer.start <= start < answer.end]
+    if inside:
+        return inside[0], inside[-1] + 1
+    at = next((i for i, start in enumerate(starts) if start >= answer.start), len(starts))
+    return at, at

@@ -134,7 +134,7 @@ class Micro:
             letters += rng.choices(self.letters, self._chain[letters[-1]])
             if rng.random() < STOP:
                 break
-        return " ".join(letters[1:])
+        return "".join(f" {letter}" for letter in letters[1:])
 
     def tokenizer(self, data: TaskData) -> PreTrainedTokenizerFast:
         """One token a letter, whatever letters `data` holds."""

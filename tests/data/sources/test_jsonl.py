@@ -4,8 +4,9 @@ import json
 import pytest
 
 from rlhf.data.gold import VaderGold
-from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.records import DataError
 from rlhf.data.sources.jsonl import JsonLines
+from tests.turns import demonstration, preference
 
 SETTINGS = {
     "preferences": None,
@@ -55,7 +56,7 @@ def test_rows_arrive_and_no_prompt_is_on_both_sides_of_any_file(tmp_path):
         row.completion for row in data.demonstrations.train + data.demonstrations.heldout
     ) == sorted(row["completion"] for row in DEMONSTRATIONS)
     assert (
-        Preference(prompt="question 0", chosen=" good 0", rejected=" bad 0")
+        preference("question 0", " good 0", " bad 0")
         in data.preferences.train + data.preferences.heldout
     )
     assert len(data.prompts.train + data.prompts.heldout) == 40
@@ -92,7 +93,7 @@ def test_text_rows_are_cut_after_prompt_words(tmp_path):
     rows = [{"text": f"film {i} is a fine one ."} for i in range(20)]
     data = load(write(tmp_path / "d.jsonl", rows), gold="vader", prompt_words=3)
     assert (
-        Demonstration(prompt="film 3 is", completion=" a fine one .")
+        demonstration("film 3 is", " a fine one .")
         in data.demonstrations.train + data.demonstrations.heldout
     )
 

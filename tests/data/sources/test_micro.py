@@ -55,12 +55,12 @@ def test_prompts_and_split():
     for seed in range(5):
         data = source(seed=seed).load()
         assert (len(data.prompts.train), len(data.prompts.heldout)) == (3, 1)
-        prompts = data.prompts.train + data.prompts.heldout
+        prompts = [p.text for p in data.prompts.train + data.prompts.heldout]
         assert len(set(prompts)) == 4
         assert sorted(len(prompt.split()) for prompt in prompts) == [1, 1, 2, 2]
         for split in (data.demonstrations, data.preferences):
-            assert {row.prompt for row in split.train} == set(data.prompts.train)
-            assert {row.prompt for row in split.heldout} == set(data.prompts.heldout)
+            assert {row.prompt for row in split.train} == {p.turns for p in data.prompts.train}
+            assert {row.prompt for row in split.heldout} == {p.turns for p in data.prompts.heldout}
         assert len(data.demonstrations.train) + len(data.demonstrations.heldout) == 2000
 
 
@@ -68,9 +68,9 @@ def test_corpus_fits_and_is_peaked():
     data = source().load()
     lengths = Counter(len(row.completion.split()) for row in data.demonstrations.train)
     assert set(lengths) == {1, 2, 3}
-    after = Counter((row.prompt, row.completion[0]) for row in data.demonstrations.train)
+    after = Counter((row.prompt, row.completion.split()[0]) for row in data.demonstrations.train)
     for prompt in data.prompts.train:
-        counts = sorted((after[prompt, letter] for letter in "abcd"), reverse=True)
+        counts = sorted((after[prompt.turns, letter] for letter in "abcd"), reverse=True)
         assert counts[0] > 0.35 * sum(counts)
 
 
@@ -112,5 +112,12 @@ def test_smallest_and_fullest():
     data = source(
         vocabulary=2, prompts=6, max_response_tokens=2, demonstrations=50, pairs=20
     ).load()
-    assert set(data.prompts.train + data.prompts.heldout) == {"a", "b", "a a", "a b", "b a", "b b"}
-    assert {row.completion for row in data.demonstrations.train} == {"a", "b"}
+    assert {p.text for p in data.prompts.train + data.prompts.heldout} == {
+        "a",
+        "b",
+        "a a",
+        "a b",
+        "b a",
+        "b b",
+    }
+    assert {row.completion for row in data.demonstrations.train} == {" a", " b"}

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from rlhf.data.conversations import shown
 from rlhf.data.gold import ReviewGold
 from rlhf.data.records import DataError
 from rlhf.data.sources.grammar import WORD, breaks
@@ -32,13 +33,13 @@ def test_counts_and_split_by_prompt(data):
     assert len(data.demonstrations.train) + len(data.demonstrations.heldout) == 600
     assert len(data.preferences.train) + len(data.preferences.heldout) == 400
     assert len(data.prompts.train) + len(data.prompts.heldout) == 200
-    train, heldout = set(data.prompts.train), set(data.prompts.heldout)
+    train, heldout = ({p.text for p in side} for side in (data.prompts.train, data.prompts.heldout))
     assert 20 <= len(heldout) <= 60 and not train & heldout
     for split in (data.demonstrations, data.preferences):
-        assert {row.prompt for row in split.train} <= train
-        assert {row.prompt for row in split.heldout} <= heldout
+        assert {shown(row.prompt) for row in split.train} <= train
+        assert {shown(row.prompt) for row in split.heldout} <= heldout
         assert split.heldout
-    texts = [row.prompt + row.completion for row in data.demonstrations.train]
+    texts = [shown(row.prompt) + row.completion for row in data.demonstrations.train]
     assert not any(text.startswith(prompt + " ") for text in texts for prompt in heldout)
 
 
@@ -68,11 +69,15 @@ def test_pairs_are_two_grammatical_completions_and_the_better_one_wins_more_ofte
         assert pair.chosen != pair.rejected and pair.margin is None
         assert breaks(WORD.findall(pair.chosen)) == breaks(WORD.findall(pair.rejected)) == 0
     right = sum(
-        gold.score(p.prompt, p.chosen) > gold.score(p.prompt, p.rejected) for p in pairs
+        gold.score(shown(p.prompt), p.chosen) > gold.score(shown(p.prompt), p.rejected)
+        for p in pairs
     ) / len(pairs)
     assert 0.65 < right < 0.85
     sharp = source(label_temperature=0.0).load().preferences.train
-    assert all(gold.score(p.prompt, p.chosen) >= gold.score(p.prompt, p.rejected) for p in sharp)
+    assert all(
+        gold.score(shown(p.prompt), p.chosen) >= gold.score(shown(p.prompt), p.rejected)
+        for p in sharp
+    )
 
 
 def test_a_bag_of_words_reward_is_fooled_by_praise():
@@ -104,7 +109,7 @@ def test_a_bag_of_words_reward_is_fooled_by_praise():
         [(bag(p.chosen) - bag(p.rejected)) @ weights > 0 for p in data.preferences.heldout]
     )
     assert correct > 0.65
-    texts = [(row.prompt, row.completion) for row in data.demonstrations.train]
+    texts = [(shown(row.prompt), row.completion) for row in data.demonstrations.train]
     proxy = [bag(text) @ weights for _, text in texts]
     gold = ReviewGold()(*zip(*texts, strict=True))
     pile = f" {words[int(np.argmax(weights))]}" * 19

@@ -3,8 +3,9 @@ import math
 
 import pytest
 
-from rlhf.data.records import DataError, Demonstration
+from rlhf.data.records import DataError
 from rlhf.data.sources.rt_polarity import RTPolarity, read
+from tests.turns import demonstration
 
 GOOD, BAD = ("funny", "warm", "moving", "superb"), ("dull", "lazy", "awful", "thin")
 NOUNS = ("plot", "cast", "music", "script", "ending", "humor", "pacing", "story", "film", "drama")
@@ -55,11 +56,12 @@ def test_split_by_prompt_and_no_preferences(folder):
     train = {row.prompt for row in data.demonstrations.train}
     heldout = {row.prompt for row in data.demonstrations.heldout}
     assert not train & heldout and len(train | heldout) == 20
-    assert set(data.prompts.train) <= train and set(data.prompts.heldout) <= heldout
+    assert {p.turns for p in data.prompts.train} <= train
+    assert {p.turns for p in data.prompts.heldout} <= heldout
     assert len(data.prompts.train + data.prompts.heldout) == 16 and data.prompts.heldout
     assert data.preferences is None
     assert (
-        Demonstration(prompt="the plot", completion=" is a very funny thing .")
+        demonstration("the plot", " is a very funny thing .")
         in data.demonstrations.train + data.demonstrations.heldout
     )
 

@@ -1,20 +1,19 @@
 import pytest
 import torch
 
-from rlhf.data.collate import collate_prompts, eos_id, pad_id
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import response_mask
 from rlhf.models.policy import response_logits
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.base import Sampling, Stops, decode
 from rlhf.rollout.engines.torch import TorchEngine, warp
 from tests.conftest import tiny
+from tests.turns import engine as engine_of, prompt_batch, stops
 
 
 def respond(model, tokenizer, *, seed=0, pad=None, prompts=("a b c", "d", "e f"), **sampling):
-    engine = TorchEngine(model, eos_id(tokenizer), pad_id(tokenizer) if pad is None else pad)
-    batch, settings = collate_prompts(tokenizer, prompts), Sampling(max_new_tokens=8, **sampling)
-    return engine.respond(batch, settings, generator(seed, "test"))
+    batch, settings = prompt_batch(tokenizer, prompts), Sampling(max_new_tokens=8, **sampling)
+    return engine_of(model, tokenizer, pad).respond(batch, settings, generator(seed, "test"))
 
 
 def test_sampler_consistency(tokenizer, architecture):
@@ -45,7 +44,7 @@ def test_pad_equals_eos(policy, tokenizer):
         and torch.equal(one.ended, two.ended)
     )
     assert torch.equal(one.tokens[one.mask], two.tokens[two.mask])
-    assert decode(one, tokenizer) == decode(two, tokenizer)
+    assert decode(one, tokenizer, stops(tokenizer)) == decode(two, tokenizer, stops(tokenizer))
 
 
 def test_draws_come_from_the_generator_alone(policy, tokenizer):
@@ -76,7 +75,7 @@ def test_samples_follow_the_policy(tokenizer):
     bound."""
     model = tiny(tokenizer)
     rollout = respond(model, tokenizer, prompts=["a b"] * 4000)
-    prompt = collate_prompts(tokenizer, ["a b"])
+    prompt = prompt_batch(tokenizer, ["a b"])
     expected = model(input_ids=prompt.tokens).logits[0, -1].softmax(-1) * 4000
     seen = torch.bincount(rollout.tokens[:, 0], minlength=len(expected)).float()
     big = expected > 5
@@ -87,7 +86,51 @@ def test_samples_follow_the_policy(tokenizer):
 def test_decoded_text_has_no_eos_and_nothing_after_it(policy, tokenizer):
     rollout = respond(policy, tokenizer, prompts=["a"] * 16)
     for text, row, mask, ended in zip(
-        decode(rollout, tokenizer), rollout.tokens, rollout.mask, rollout.ended, strict=True
+        decode(rollout, tokenizer, stops(tokenizer)),
+        rollout.tokens,
+        rollout.mask,
+        rollout.ended,
+        strict=True,
     ):
         assert len(text.split()) <= int(mask.sum()) - int(ended)
         assert tokenizer.eos_token not in text or tokenizer.eos_token_id not in row[mask]
+
+
+def test_any_of_several_ids_ends_a_response(policy, tokenizer):
+    """The ids of " b" and " c" beside EOS: whichever comes first is the last that counts."""
+    ids = (tokenizer.eos_token_id, *(tokenizer.convert_tokens_to_ids(t) for t in (" b", " c")))
+    batch = prompt_batch(tokenizer, ["a", "d"] * 16)
+    engine = TorchEngine(policy, Stops(ids=ids), tokenizer.pad_token_id)
+    rollout = engine.respond(batch, Sampling(max_new_tokens=8), generator(0, "test"))
+    assert torch.equal(rollout.mask, response_mask(rollout.tokens, ids))
+    last = rollout.tokens.gather(1, rollout.mask.sum(1, keepdim=True) - 1).squeeze(1)
+    assert torch.equal(rollout.ended, torch.isin(last, torch.tensor(ids)))
+    assert {*last[rollout.ended].tolist()} == {*ids}
+    for text in decode(rollout, tokenizer, engine.stops):
+        assert " b" not in text and " c" not in text
+
+
+def test_a_string_ends_a_response_and_is_no_part_of_its_text(policy, tokenizer):
+    """Rows whose text has ` b c` in it end with the token that completes it; all others are as
+    they are without it."""
+    batch, settings = prompt_batch(tokenizer, ["a b", "c"] * 64), Sampling(max_new_tokens=8)
+    stopping = Stops(ids=(tokenizer.eos_token_id,), texts=("b c",))
+    free = engine_of(policy, tokenizer)
+    held = TorchEngine(policy, stopping, tokenizer.pad_token_id, tokenizer)
+    one, two = (e.respond(batch, settings, generator(0, "test")) for e in (free, held))
+    texts = decode(one, tokenizer, free.stops)
+    hit = torch.tensor(["b c" in text for text in texts])
+    assert hit.any() and not hit.all()
+    assert two.ended[hit].all()
+    for text, cut, row, mask in zip(
+        texts, decode(two, tokenizer, stopping), two.tokens, two.mask, strict=True
+    ):
+        assert cut == text.partition("b c")[0]
+        if "b c" in text:
+            assert tokenizer.decode(row[mask]).endswith("b c")
+
+
+def test_the_template_goes_on_after_what_ended_a_response():
+    stops = Stops(ids=(2, 7), closing=(9,))
+    assert stops.after(2) == stops.after(7) == (9,)
+    assert stops.after(5) == (2, 9)  # a string ended it: the stop token comes first

@@ -1,0 +1,148 @@
+"""What a run is made from: its config, its data, and how text becomes ids."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from rlhf.config.build import build
+from rlhf.config.schema import Config
+from rlhf.data.conversations import Turns
+from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
+from rlhf.data.records import DataError, Source, TaskData
+from rlhf.data.rendering.choice import AUTO, choose
+from rlhf.data.rendering.rendering import Rendering
+from rlhf.data.rendering.spans import TemplateError
+from rlhf.models.checks import positions_of
+from rlhf.models.load import ModelPiece
+from rlhf.rollout.engines.base import Sampling, Stops
+from rlhf.rundir.secrets.redact import redact_value
+from rlhf.stages.provenance.manifest import data_parts
+from rlhf.tracking.base import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """A run's config and data, and what is read off them before any model is loaded."""
+
+    cfg: Config
+    source: Source
+    data: TaskData
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        return self.cfg.plain()
+
+    @cached_property
+    def written(self) -> dict[str, Any]:
+        """The same for files: without its secrets."""
+        clean: dict[str, Any] = redact_value("", self.plain)
+        return clean
+
+    @cached_property
+    def model(self) -> ModelPiece:
+        piece: ModelPiece = build(self.cfg.model)
+        return piece
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """The run's way from turns to ids.
+
+        Raises:
+            DataError: `data.template` cannot be used with the model's tokenizer.
+        """
+        choice = getattr(self.source, "template", AUTO)
+        return Rendering(
+            tokenizer=self.tokenizer,
+            template=choose(choice, self.tokenizer, continues=self.data.continues),
+            model_stops=getattr(self.model, "stop_ids", list)(),
+        )
+
+    @cached_property
+    def stops(self) -> Stops:
+        """What ends a response."""
+        return Stops(
+            ids=self.rendering.stop_ids,
+            texts=tuple(self.cfg.generation.stop),
+            closing=self.rendering.closing,
+        )
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """How the run's responses are drawn."""
+        drawn = self.cfg.generation
+        return Sampling(**{name: getattr(drawn, name) for name in Sampling.__dataclass_fields__})
+
+    @cached_property
+    def model_config(self) -> PreTrainedConfig | None:
+        """The configuration of the run's models, without their weights. None: a piece of the user's
+        own does not tell."""
+        read = getattr(self.model, "config", None)
+        return None if read is None else read(self.tokenizer)
+
+    @cached_property
+    def positions(self) -> int | None:
+        """The most tokens that the models of the run read at once: policy, reference, reward model
+        and value model all have the architecture of conf/model. None: any number."""
+        return positions_of(self.model_config)
+
+    def long_prompts(self, part: str) -> LongPrompts:
+        """The rule for prompts without room for a response, in a part of the data."""
+        place = getattr(self.source, "place", lambda part, prompt: None)
+        name = f"{part} of data={self.cfg.data.name}"
+        return LongPrompts(
+            rule=getattr(self.source, "on_long_prompt", "drop"),
+            place=lambda turns: place(part, turns) or f"{name}, {quote(turns)}",
+        )
+
+    @cached_property
+    def fitted(self) -> FittedPrompts:
+        """The prompts that responses are drawn to: prompt + response <= positions.
+
+        Raises:
+            DataError: the data's rule for long prompts refuses some, or none is left.
+        """
+        return fit_prompts(
+            self.data.prompts,
+            self.prompt_length,
+            None if self.positions is None else self.positions - self.cfg.generation.max_new_tokens,
+            self.long_prompts("prompts"),
+        )
+
+    def prompt_length(self, turns: Turns) -> int:
+        """In tokens. Raises DataError where the template refuses the prompt."""
+        try:
+            return len(self.rendering.prompt(turns))
+        except TemplateError as error:
+            where = self.long_prompts("prompts").place(turns)
+            name = self.rendering.template.name
+            raise DataError(f"{where}: data.template={name} refuses it: {error}") from None
+
+    @cached_property
+    def data_parts(self) -> dict[str, dict[str, Any]]:
+        return data_parts(self.data)
+
+    def datasets(self, *parts: str) -> list[Dataset]:
+        """The data that a stage learns from, for the tracker: those of `demonstrations`,
+        `preferences` and `prompts` that there are."""
+        kind, source = self.cfg.data.name, self.plain["data"]
+        return [
+            Dataset(name=f"{kind} {name}", digest=part["sha256"], rows=part["rows"], source=source)
+            for name, part in self.data_parts.items()
+            if name in parts
+        ]
+
+    @cached_property
+    def written_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer with the run's template, as models are saved with it."""
+        tokenizer = copy.deepcopy(self.tokenizer)
+        tokenizer.chat_template = self.rendering.template.text
+        return tokenizer
