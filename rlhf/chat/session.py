@@ -12,7 +12,8 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.data.collate import collate_prompts
 from rlhf.data.conversations import ASSISTANT, USER, Prompt, Turn, Turns
-from rlhf.data.rendering.rendering import Rendering, TemplateError
+from rlhf.data.rendering.rendering import Rendering
+from rlhf.data.rendering.spans import TemplateError
 from rlhf.export.kept import policy, reference_folder, rendering_of, trusts
 from rlhf.export.made import Made
 from rlhf.metrics import SCORE

@@ -114,7 +114,7 @@ def _answer(session: Session, prompts: Sequence[Turns], args: argparse.Namespace
 
     from rlhf.chat.session import ROWS
     from rlhf.data.conversations import Turn
-    from rlhf.data.rendering.rendering import TemplateError
+    from rlhf.data.rendering.spans import TemplateError
     from rlhf.rundir.files import write_text
 
     system = [Turn("system", args.system)] if args.system else []
@@ -145,7 +145,7 @@ def _talk(session: Session, args: argparse.Namespace) -> int:
 
     from rlhf.chat.screen import beside, legend
     from rlhf.chat.session import Talk
-    from rlhf.data.rendering.rendering import TemplateError
+    from rlhf.data.rendering.spans import TemplateError
 
     console, talk = Console(), Talk(session=session, system=args.system)
     legend(console)

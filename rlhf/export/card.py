@@ -20,11 +20,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 NAME = "README.md"
 
 
-def card(made: Made, what: What, *, name: str) -> str:
+def card(made: Made, what: What, *, name: str, exported: bool = True) -> str:
     """The card as markdown, opened by the YAML that the hub reads; without secrets.
 
     Args:
         name: what the model is loaded by: its directory, or its name on a hub.
+        exported: False where it has yet to be written there.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -35,7 +36,7 @@ def card(made: Made, what: What, *, name: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = cell
-    values = {**_values(made, what), "name": name}
+    values = {**_values(made, what), "name": name, "exported": exported}
     text = environment.get_template(f"{what}.md").render(values)
     front = yaml.safe_dump(front_matter(made, what), sort_keys=False, allow_unicode=True)
     return redact_message(f"---\n{front}---\n\n{text}")
@@ -73,6 +74,7 @@ def _values(made: Made, what: What) -> dict[str, Any]:
         "siblings": rows,
         "reward_names": list(dict.fromkeys(key for row in rows for key in row["rewards"])),
         "sweep": made.config.get("sweep") or (place.parent.name if rows else None),
+        "place": shlex.quote(_shown(made.directory)),
         "reproduce": f"rlhf reproduce {shlex.quote(_shown(place))}",
         "overrides": shlex.join(facts.overrides(made)),
         "versions": made.manifest.get("versions") or {},
