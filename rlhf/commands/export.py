@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
+    from rlhf.data.records import DataError
     from rlhf.export.directory import export
     from rlhf.rundir.errors import ModelError, RunFailed
 
@@ -93,7 +94,7 @@ def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
         print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)
         if args.push:
             print(push(to, args.push, private=not args.public))
-    except (NoModel, Taken, ModelError) as error:
+    except (NoModel, Taken, ModelError, DataError) as error:
         return _refuse(error, 2)
     except (RunFailed, NoHub) as error:
         return _refuse(error, 1)

@@ -53,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 done; 2 no policy there, or the arguments or prompts are wrong."""
+    """Exit codes: 0 done; 1 a number is not finite, or a judge fails; 2 no policy there, or the
+    arguments or prompts are wrong."""
     args = _parser().parse_args(argv)
     allow(*args.allow_targets)
     try:
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rlhf.chat.prompts import read_prompts
     from rlhf.config.validate import ConfigError
     from rlhf.data.records import DataError
-    from rlhf.rundir.errors import ModelError
+    from rlhf.rundir.errors import ModelError, RunFailed
 
     try:
         prompts = read_prompts(args.prompts) if args.prompts else []
@@ -80,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse([str(error)])
     except (ConfigError, DataError, ModelError) as error:
         return _refuse(error.faults)
+    except RunFailed as error:
+        return _refuse([str(error)], 1)
 
 
 def _fault(args: argparse.Namespace) -> str | None:
@@ -161,6 +164,8 @@ def _talk(session: Session, args: argparse.Namespace) -> int:
         elif line.strip() or args.prompt is not None:
             try:
                 console.print(beside(talk.say(line)))
+                if cut := session.cut(tuple(talk.turns[:-1])):
+                    console.print(f"{cut} tokens at the conversation's beginning were too many")
             except TemplateError as error:
                 return _refuse([f"the template refuses this: {error}"])
         if args.prompt is not None:
@@ -175,6 +180,6 @@ def _line() -> str | None:
         return None
 
 
-def _refuse(faults: Sequence[str]) -> int:
+def _refuse(faults: Sequence[str], code: int = 2) -> int:
     print("\n".join(f"rlhf sample: {fault}" for fault in faults), file=sys.stderr)
-    return 2
+    return code

@@ -78,12 +78,18 @@ def _values(made: Made, what: What) -> dict[str, Any]:
         "reproduce": f"rlhf reproduce {shlex.quote(_shown(place))}",
         "overrides": shlex.join(facts.overrides(made)),
         "versions": made.manifest.get("versions") or {},
-        "revision": str((made.manifest.get("git") or {}).get("revision") or "not recorded")[:12],
+        "revision": _revision(made),
         "generation": {k: v for k, v in flatten(generation).items() if k != "stop"},
         "stop": generation.get("stop"),
         "warnings": [str(w) for w in summary.get("warnings") or _own_warnings(made)],
         "metrics": _reward_model_metrics(made) if what == "reward_model" else {},
     }
+
+
+def _revision(made: Made) -> str:
+    git = made.manifest.get("git") or {}
+    changed = " with changes" if git.get("dirty") else ""
+    return str(git.get("revision") or "not recorded")[:12] + changed
 
 
 def _own_warnings(made: Made) -> list[Any]:

@@ -13,7 +13,7 @@ from rlhf.data.rendering.rendering import Rendering
 from rlhf.export import card
 from rlhf.export.check import Readable, check, expected, rows_of
 from rlhf.export.kept import policy, rendering_of, trusts
-from rlhf.export.made import Made, What, check_free
+from rlhf.export.made import Made, What, check_free, find
 from rlhf.models.checks import textless_ids, vocabulary_size
 from rlhf.models.folder import saving
 from rlhf.models.load import load_scalar_model
@@ -53,7 +53,9 @@ def export(
         rows = rows_of(rendering, model)
         ours = expected(model, rows)
         write(made, model, aside, rendering)
-        text = card.card(made, what, name=name or to.name)
+        # a reward model that a run stands on has a manifest of its own
+        own = find(source) if what == "reward_model" else made
+        text = card.card(own, what, name=name or to.absolute().name)
         write_text(aside / card.NAME, text)
         sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
         if to.is_dir():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,13 @@ def test_one_question_at_a_time_where_it_does_not(run):
     talk.say(ASKED)
     talk.say("why")
     assert [turn.content for turn in talk.turns][:1] == ["why"] and len(talk.turns) == 2
+
+
+def test_tokens_for_which_there_is_no_room_are_counted(run):
+    """Four words, room for three, then for all."""
+    session = open_session(find(run), seed=0)
+    assert replace(session, limit=3).cut(asked(ASKED)) == 1
+    assert session.cut(asked(ASKED)) == replace(session, limit=None).cut(asked(ASKED)) == 0
 
 
 def test_what_cannot_be_asked_is_a_sentence(run, tmp_path, capsys):
