@@ -168,6 +168,12 @@ def load_config(path: str | Path, **kwargs: Any) -> PreTrainedConfig:
     return config
 
 
+def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
+    with loading(path):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(path), **kwargs)
+    return tokenizer
+
+
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
     return _loaded(AutoModelForCausalLM, path, **kwargs)
 

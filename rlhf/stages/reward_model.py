@@ -102,7 +102,7 @@ def train_reward_model(
     )
     if normalizes(settings):
         metrics |= normalize(context, model, parents["sft"], settings.normalize_samples)
-    model.save(work, context.written_tokenizer)
+    model.save(work, context.written_tokenizer, stop_ids=context.stops.ids)
     warnings = chance_warning(metrics)
     for warning in warnings:
         log.warning("%s", warning)
@@ -143,9 +143,8 @@ def normalize(
     for part, score in zip(parts, scores, strict=True):
         where = "reward_model, reward_model.normalize"
         require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)
-    model.normalize(torch.cat(scores))
+    mean, std = model.normalize(torch.cat(scores))
     model.cpu()
-    mean, std = model.normalization
     if not (math.isfinite(mean) and math.isfinite(std)):
         raise NonFinite(f"reward_model: its scores have mean {mean} and std {std}: they overflow")
     return {"score_mean": mean, "score_std": std}
