@@ -16,6 +16,7 @@ from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
 from rlhf.models.checks import vocabulary_faults, vocabulary_size
+from rlhf.models.partial import layer_count, part_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.stages.context import StageContext
 from rlhf.stages.rows import encoded_rows
@@ -39,6 +40,8 @@ def check_model(context: StageContext) -> None:
     rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
     faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
     faults += length_faults(context.cfg, stages, context.positions)
+    for stage in stages & {"sft", "reward_model"}:
+        faults += part_faults(stage, getattr(context.cfg, stage).trained, layer_count(config))
     if faults:
         raise ModelError(faults)
 

@@ -21,7 +21,9 @@ from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
+from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
+from rlhf.models.partial import train_only
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
@@ -29,6 +31,7 @@ from rlhf.rollout.engines.base import Sampling, decode
 from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.rows import encoded_rows
 from rlhf.stages.sft import train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -62,12 +65,18 @@ def train_reward_model(
     settings, sft = context.cfg.reward_model, parents["sft"]
     backbone = context.load_policy(sft) if settings.init == "sft" else context.initial_policy()
     model = scalar_model_from(backbone, seed=settings.seed)
+    train_only(model.model, settings.trained)
+    pairs = context.data.preferences or sample_preferences(context, sft)
     metrics = train_on_rows(
         context,
         "reward_model",
-        context.data.preferences or sample_preferences(context, sft),
+        pairs,
         make_module=partial(
-            RewardModule, model, margin=settings.margin, centering=settings.centering
+            RewardModule,
+            model,
+            margin=settings.margin,
+            centering=settings.centering,
+            features=features_of(context, model, pairs) if settings.trained == "head" else None,
         ),
         collate=partial(collate_preferences, fill=pad_id(context.tokenizer)),
         work=work,
@@ -80,6 +89,22 @@ def train_reward_model(
     for warning in warnings:
         log.warning("%s", warning)
     return {**metrics, "warnings": warnings}
+
+
+def features_of(context: StageContext, model: ScalarModel, pairs: Split[Preference]) -> Features:
+    """What the frozen backbone makes of all texts of the pairs."""
+    rows = encoded_rows(context, "reward_model", pairs)
+    texts = [
+        side.ids for pair in (*rows.train, *rows.heldout) for side in (pair.chosen, pair.rejected)
+    ]
+    features = Features(
+        model, texts, rows=context.cfg.reward_model.batch_size, device=context.device
+    )
+    log.info(
+        "reward_model: the frozen backbone has read the %d texts that differ, of %d",
+        *(len(features), len(texts)),
+    )
+    return features
 
 
 def chance_warning(metrics: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from rlhf.data.collate import (
     Encoded,
     EncodedPreference,
@@ -14,6 +16,7 @@ from rlhf.data.collate import (
     encode_preferences,
 )
 from rlhf.data.records import Split
+from rlhf.randomness import generator
 from rlhf.stages.context import StageContext
 
 log = logging.getLogger(__name__)
@@ -63,23 +66,35 @@ def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> Encoded
     return encoded
 
 
+def drawn_rows(rows: Sequence[Any], most: int | None, stage: str, seed: int) -> Sequence[Any]:
+    """At most so many of the rows, drawn by the stage's seed, in the order that they had."""
+    if most is None or most >= len(rows):
+        return rows
+    order = torch.randperm(len(rows), generator=generator(seed, stage, "rows"))
+    return [rows[i] for i in sorted(order[:most].tolist())]
+
+
 def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     part, encode = ENCODE[stage]
-    most, long = getattr(context.cfg, stage).max_length, context.long_prompts(part)
+    settings, long = getattr(context.cfg, stage), context.long_prompts(part)
+    most, chosen = (
+        settings.max_length,
+        drawn_rows(rows.train, settings.max_rows, stage, settings.seed),
+    )
     train, heldout = (
-        encode(context.tokenizer, side, most, long) for side in (rows.train, rows.heldout)
+        encode(context.tokenizer, side, most, long) for side in (chosen, rows.heldout)
     )
     encoded = EncodedRows(
         train=train,
         heldout=heldout,
         cut=sum(any(side.cut for side in _sides(row)) for row in train),
         truncated=sum(_sides(row)[0].long_prompt for row in train),
-        dropped=len(rows.train) - len(train),
+        dropped=len(chosen) - len(train),
     )
     if encoded.cut or encoded.truncated or encoded.dropped:
         log.warning(
             "%s: of %d rows %d are cut at %s.max_length=%d, %d have lost the left of their prompt"
             " and %d are left out (nothing to learn is left of them)",
-            *(stage, len(rows.train), encoded.cut, stage, most, encoded.truncated, encoded.dropped),
+            *(stage, len(chosen), encoded.cut, stage, most, encoded.truncated, encoded.dropped),
         )
     return encoded

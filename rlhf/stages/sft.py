@@ -14,6 +14,7 @@ from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import Split
 from rlhf.digests import digest
 from rlhf.models.eos import ignored_eos_warning
+from rlhf.models.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
@@ -42,6 +43,7 @@ def train_sft(
     warnings = ignored_eos_warning(policy, context.tokenizer)
     for warning in warnings:
         log.warning("%s", warning)
+    train_only(policy, context.cfg.sft.trained)
     metrics = train_on_rows(
         context,
         "sft",
