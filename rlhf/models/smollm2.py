@@ -140,6 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help=f"default: {FOLDER}")
     folder = parser.parse_args(arguments).folder
     try:
+        if not folder.exists():
+            gguf_file()  # refused before anything is written
         made = made_once(folder, convert, needed=WEIGHTS)
     except (ModelError, DiskError) as error:
         print(f"error: {error}", file=sys.stderr)
