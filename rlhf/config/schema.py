@@ -32,6 +32,7 @@ from rlhf.config.pieces.model import Model
 from rlhf.config.pieces.optimizer import Optimizer
 from rlhf.config.pieces.scorer import Scorer
 from rlhf.config.pieces.tracking import Tracking
+from rlhf.config.pieces.trained import Trained, TrainedLayers
 from rlhf.config.pieces.trust_region import TrustRegion
 from rlhf.config.stages import STAGES
 
@@ -57,18 +58,21 @@ class Supervised(Training):
     batch_size: Count
     max_length: Annotated[int, Field(ge=2, lt=2**31)]
     on_long: Literal["cut", "drop", "truncate_left", "error"] = "cut"
+    max_rows: Count | None = None
 
 
 class SFT(Supervised):
     train_on_prompt: bool
     train: bool = True  # False: the policy is the model as it is
     train_on_turns: Literal["all", "last"] = "all"
+    trained: TrainedLayers = "all"
 
 
 class RewardModel(Supervised):
     init: Literal["sft", "model"]
     margin: bool
     centering: Weight
+    trained: Trained = "all"
     normalize: bool | Literal["auto"]
     normalize_samples: Annotated[int, Field(ge=2, le=10**6)]
 

@@ -37,19 +37,32 @@ class ScalarModel(nn.Module):
 
     def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """tokens, attention [B, L] -> [B, L], float32."""
-        hidden = self.model.base_model(
+        return self.read(self.states(tokens, attention))
+
+    def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
+        """tokens, attention [B, L] -> the backbone's states [B, L, hidden]."""
+        states: Tensor = self.model.base_model(
             input_ids=tokens,
             attention_mask=attention.long(),
             position_ids=positions(attention),
             use_cache=False,
         ).last_hidden_state
+        return states
+
+    def read(self, states: Tensor) -> Tensor:
+        """The head's reading of states [..., hidden] -> [...], normalised, float32."""
         mean, std = self.normalization
-        raw: Tensor = self.head(hidden).squeeze(-1).float()
+        raw: Tensor = self.head(states).squeeze(-1).float()
         return (raw - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """[B, L] -> [B]: the scalar at each row's last counted token, whichever side is padded."""
         return self.forward(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)
+
+    def last_states(self, tokens: Tensor, attention: Tensor) -> Tensor:
+        """[B, L] -> [B, hidden]: the states that `score` reads."""
+        rows = torch.arange(len(tokens), device=tokens.device)
+        return self.states(tokens, attention)[rows, last_index(attention)]
 
     def values(self, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
         """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state

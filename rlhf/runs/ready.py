@@ -20,6 +20,7 @@ from rlhf.data.records import DataError
 from rlhf.data.report.refusal import refusals
 from rlhf.data.report.show import short
 from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
+from rlhf.models.partial import layer_count, part_faults
 from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import write_json
@@ -52,6 +53,8 @@ def check_model(context: StageContext) -> None:
         # SFT reads the policy alone
         faults += length_faults(context.cfg, stages & {"sft"}, positions_of(config))
         faults += length_faults(context.cfg, stages - {"sft"}, context.positions)
+    for stage in stages & {"sft", "reward_model"}:
+        faults += part_faults(stage, getattr(context.cfg, stage).trained, layer_count(config))
     if faults:
         raise ModelError(faults)
 

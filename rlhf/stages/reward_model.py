@@ -19,7 +19,9 @@ from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
+from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
+from rlhf.models.partial import train_only
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
@@ -29,6 +31,7 @@ from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece
 from rlhf.stages.outside.take import enter_reward_model, given_reward_model
+from rlhf.stages.rows import encoded_rows
 from rlhf.stages.sft import text_parts, train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -89,12 +92,18 @@ def train_reward_model(
         context.load_policy(parents["sft"]) if from_sft else context.initial_policy(context.model)
     )
     model = scalar_model_from(backbone, seed=settings.seed)
+    train_only(model.model, settings.trained)
+    pairs = context.data.preferences or sample_preferences(context, parents["sft"])
     metrics = train_on_rows(
         context,
         "reward_model",
-        context.data.preferences or sample_preferences(context, parents["sft"]),
+        pairs,
         make_module=partial(
-            RewardModule, model, margin=settings.margin, centering=settings.centering
+            RewardModule,
+            model,
+            margin=settings.margin,
+            centering=settings.centering,
+            features=features_of(context, model, pairs) if settings.trained == "head" else None,
         ),
         collate=partial(collate_preferences, fill=context.rendering.pad_id),
         work=work,
@@ -117,6 +126,22 @@ def take_reward_model(context: StageContext, parents: Parents, work: Path) -> di
         metrics = normalize(context, model, parents["sft"], settings.normalize_samples)
     enter_reward_model(context, model, work)
     return {**metrics, "warnings": []}
+
+
+def features_of(context: StageContext, model: ScalarModel, pairs: Split[Preference]) -> Features:
+    """What the frozen backbone makes of all texts of the pairs."""
+    rows = encoded_rows(context, "reward_model", pairs)
+    texts = [
+        side.ids for pair in (*rows.train, *rows.heldout) for side in (pair.chosen, pair.rejected)
+    ]
+    features = Features(
+        model, texts, rows=context.cfg.reward_model.batch_size, device=context.device
+    )
+    log.info(
+        "reward_model: the frozen backbone has read the %d texts that differ, of %d",
+        *(len(features), len(texts)),
+    )
+    return features
 
 
 def chance_warning(metrics: Mapping[str, Any]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
+
+import torch
 
 from rlhf.data.collate import (
     Encoded,
@@ -17,6 +19,7 @@ from rlhf.data.collate import (
 from rlhf.data.conversations import Prompt
 from rlhf.data.lengths import Limit
 from rlhf.data.records import DataError, Record, Split
+from rlhf.randomness import generator
 from rlhf.stages.context import StageContext
 from rlhf.stages.inputs import Inputs
 
@@ -92,7 +95,17 @@ def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> Encoded
     return encoded
 
 
+def drawn_rows(rows: tuple[Any, ...], most: int | None, stage: str, seed: int) -> tuple[Any, ...]:
+    """At most so many of the rows, drawn by the stage's seed, in the order that they had."""
+    if most is None or most >= len(rows):
+        return rows
+    order = torch.randperm(len(rows), generator=generator(seed, stage, "rows"))
+    return tuple(rows[i] for i in sorted(order[:most].tolist()))
+
+
 def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
+    settings = getattr(context.cfg, stage)
+    rows = replace(rows, train=drawn_rows(rows.train, settings.max_rows, stage, settings.seed))
     limit, (part, encode) = limit_of(context, stage), ENCODE[stage]
     every = [encode(context.rendering, side, limit) for side in (rows.train, rows.heldout)]
     both = zip([*rows.train, *rows.heldout], chain(*every), strict=True)

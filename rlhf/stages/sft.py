@@ -13,6 +13,7 @@ from rlhf.data.collate import collate_demonstrations
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
+from rlhf.models.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
@@ -54,6 +55,7 @@ def train_sft(
         return {}
     if rows is None:
         raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
+    train_only(policy, settings.trained)
     metrics = train_on_rows(
         context,
         "sft",

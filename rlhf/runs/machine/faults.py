@@ -25,6 +25,7 @@ DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/dev/dxg",
     "/dev/kfd",
 )
+MADE_HERE = {"outputs/models/smollm2": "`make smollm2` makes it"}
 CROWDED = 16  # threads a core: ten times slower than one
 BYTES = 8  # of a token's number
 
@@ -171,7 +172,9 @@ def _offline() -> bool:
 
 
 def _near(folder: Path) -> str:
-    """The folder that was probably meant."""
+    """The command that makes the folder, or the folder that was probably meant."""
+    if how := MADE_HERE.get(str(folder)):
+        return f"; {how}"
     parent = next(p for p in folder.absolute().parents if p.is_dir())
     part = folder.absolute().relative_to(parent).parts[0]
     names = [each.name for each in parent.iterdir() if each.is_dir()]

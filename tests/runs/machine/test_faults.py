@@ -104,6 +104,10 @@ def test_models(here):
         f"model.path=./models/mne: no such folder; did you mean {here}/models/mine?"
     )
     assert model_fault("a b", None) == "model.path=a b: no such folder"
+    smollm2 = compose(["model=smollm2"]).model.path
+    assert model_fault(smollm2, None) == (
+        "model.path=outputs/models/smollm2: no such folder; `make smollm2` makes it"
+    )
 
 
 def test_a_model_of_the_hub(here, monkeypatch, tmp_path):
