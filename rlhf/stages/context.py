@@ -72,7 +72,8 @@ class StageContext(Inputs):
     def ended(self, policy: PreTrainedModel) -> PreTrainedModel:
         """The policy, whose generation_config says all ids that end a response."""
         if policy.generation_config is not None:
-            policy.generation_config.eos_token_id = list(self.stops.ids)
+            first, *others = self.stops.ids
+            policy.generation_config.eos_token_id = [first, *others] if others else first
         return policy
 
     def initial_policy(self, piece: ModelPiece | None = None) -> PreTrainedModel:
