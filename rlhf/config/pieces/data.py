@@ -127,6 +127,10 @@ class Files(
     columns: Columns | None = None
     on_bad_row: Literal["error", "skip"] = "error"
 
+    def __hash__(self) -> int:
+        """Of the content: places are lists, columns a dict, and equal data is read once."""
+        return hash(repr(self))
+
     @property
     def parts(self) -> frozenset[str]:  # type: ignore[override]
         """Without a file of prompts they are those of another file."""

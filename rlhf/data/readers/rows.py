@@ -171,7 +171,8 @@ def _holds_the_prompt(row: Mapping[str, Any]) -> bool:
     value = row["prompt"]
     if isinstance(value, str):
         return value.strip() in (each.content.strip() for each in whole)
-    return turns(row, "prompt") == whole[: len(value)]
+    asking = turns(row, "prompt")
+    return asking == whole[: len(asking)]
 
 
 def _whole(row: Mapping[str, Any]) -> Row:

@@ -28,7 +28,7 @@ ALIASES = {
 }
 SHAPES = (("role", "content"), ("from", "value"))
 SPEAKERS = {"Human": USER, "Assistant": ASSISTANT, "System": SYSTEM}
-SPOKEN = re.compile(rf"\n\n({'|'.join(SPEAKERS)}):")
+SPOKEN = re.compile(rf"(?:\A\s*|\n\n)({'|'.join(SPEAKERS)}):")
 
 
 def turn(value: object) -> Turn:
@@ -74,7 +74,11 @@ def turns(row: Mapping[str, Any], key: str) -> Turns:
 
 
 def is_transcript(value: object) -> bool:
-    return isinstance(value, str) and SPOKEN.match(value) is not None
+    """True for a text that begins with a speaker, after a blank line, or with an assistant's turn
+    further on."""
+    if not isinstance(value, str) or not SPOKEN.match(value):
+        return False
+    return value.startswith("\n\n") or "\n\nAssistant:" in value
 
 
 def transcript(whole: str) -> Turns:

@@ -103,6 +103,13 @@ def test_a_config_that_was_kept_finds_the_class_where_it_lives_now():
         assert piece.class_path == "rlhf.data.sources.files.Files"
 
 
+def test_equal_data_is_one_key(planned):
+    lines = ["data.demonstrations=[a,{path: b, weight: 2}]", "data.columns={instruction: q}"]
+    one, two = (planned(*FILES, *lines, f"seed={seed}").jobs[0].config.data for seed in (0, 1))
+    other = planned(*FILES, lines[0]).jobs[0].config.data
+    assert len({one, two, other}) == 2
+
+
 def test_jsonl_is_files_by_its_older_name(planned):
     jsonl = planned("data=jsonl", *FILES[1:]).jobs[0].config
     assert jsonl.data == planned(*FILES).jobs[0].config.data

@@ -113,6 +113,10 @@ PAIRS = {
         {"prompt": [USER], "chosen": [USER, BOT], "rejected": [USER, OTHER]},
         PAIR,
     ),
+    "conversations and one turn again": (
+        {"prompt": USER, "chosen": [USER, BOT], "rejected": [USER, OTHER]},
+        PAIR,
+    ),
     "instruction": (
         {"instruction": "Add.", "input": "1 2", "chosen": "3", "rejected": "4"},
         Row(prompt=asked("Add.\n\n1 2"), completion="3", rejected="4"),
@@ -128,6 +132,14 @@ PAIRS = {
     "transcripts": (
         {"chosen": HH + " Yes.", "rejected": HH + " No."},
         Row(prompt=LONGER, completion="Yes.", rejected="No."),
+    ),
+    "transcripts without the blank line at their head": (
+        {"chosen": HH.strip() + " Yes.", "rejected": HH.strip() + " No."},
+        Row(prompt=LONGER, completion="Yes.", rejected="No."),
+    ),
+    "texts that only begin like one": (
+        {"prompt": "Human: a film", "chosen": "So.", "rejected": "No."},
+        Row(prompt=asked("Human: a film"), completion="So.", rejected="No."),
     ),
     "transcripts, an empty answer": (
         {"chosen": HH, "rejected": HH + " No."},
