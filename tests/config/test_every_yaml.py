@@ -16,7 +16,8 @@ FILES = sorted(
 COMPANIONS = {
     "data/files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     "data/jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
-    **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct", "vicuna")},
+    **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct")},
+    "data/vicuna": ["data.gold=vader", "sft=none"],  # prompts alone
     "model/hf": ["model.path=some/model"],
     "scorer/classifier": ["scorer.path=some/model"],
     "scorer/combined": ["+scorer@scorer.parts.sentiment=vader"],
