@@ -67,7 +67,8 @@ class StageContext(Inputs):
         """Writes a directory that transformers loads, with the run's template and all ids that end
         a response."""
         if policy.generation_config is not None:
-            policy.generation_config.eos_token_id = list(self.stops.ids)
+            first, *others = self.stops.ids
+            policy.generation_config.eos_token_id = [first, *others] if others else first
         self.model.save(policy, self.written_tokenizer, directory)
 
     def initial_policy(self) -> PreTrainedModel:

@@ -33,11 +33,8 @@ def nll_by_hand(policy, tokenizer, row, *, prompt_too):
     ids = tokenizer(shown(row.prompt) + row.completion, add_special_tokens=False)["input_ids"] + [
         tokenizer.eos_token_id
     ]
-    start = (
-        1
-        if prompt_too
-        else len(tokenizer(shown(row.prompt), add_special_tokens=False)["input_ids"])
-    )
+    prompt = tokenizer(shown(row.prompt), add_special_tokens=False)["input_ids"]
+    start = 1 if prompt_too else len(prompt)
     logp = policy(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     return [-float(logp[i - 1, ids[i]].detach()) for i in range(start, len(ids))]
 

@@ -143,18 +143,15 @@ def test_a_reward_model_at_chance_is_told_by_its_maker_and_its_users(run_in, tmp
     assert read_json(tmp_path / "run" / "summary.json")["warnings"] == used["warnings"]
 
 
-def test_eos_ids_that_are_ignored_are_told_before_training(run_in, tmp_path, caplog):
+def test_every_eos_id_of_the_model_ends_a_response(run_in, tmp_path):
     own = f"paths.artifacts={tmp_path / 'artifacts'}"
     base = tmp_path / "model"
     os.rename(run_in(tmp_path / "sft", own, "stage=sft")["artifact"], base)
     (base / "manifest.json").unlink()
     config = read_json(base / "generation_config.json")
-    config["eos_token_id"] = [config["eos_token_id"], 7]
-    import json
-
-    (base / "generation_config.json").write_text(json.dumps(config))
+    stop = config["eos_token_id"]
+    write_json(base / "generation_config.json", {**config, "eos_token_id": [stop, 7]})
     hf = [own, "model=hf", f"model.path={base}"]
     made = run_in(tmp_path / "again", *hf, "stage=sft", without="model.")
-    (warning,) = made["warnings"]
-    assert "(id 7) too: these ids are ignored" in warning
-    assert caplog.text.count("these ids are ignored") == 1
+    written = read_json(Path(made["artifact"]) / "generation_config.json")
+    assert written["eos_token_id"] == [stop, 7]
