@@ -133,6 +133,21 @@ class Rendering:
         return frozenset(ends | {i for i, token in own.items() if token.special})
 
     @cached_property
+    def _last_ends(self) -> frozenset[int]:
+        """The special tokens that can end a last answer: all but those that no text ends with."""
+        own = {self.tokenizer.bos_token_id, self.tokenizer.unk_token_id}
+        return self._special_ids - (own - {int(self.tokenizer.eos_token_id), *self.model_stops})
+
+    @cached_property
+    def _turn_ends(self) -> frozenset[int]:
+        """The tokens that can end an answer before others, where the next turn's first token may be
+        special too: those that end a response, and the one that ends a question."""
+        literal = self._writer.asks(self._probe[:1])[-1]
+        ids = self.tokenizer(literal, add_special_tokens=False)["input_ids"]
+        question = [i for i in ids if i in self._last_ends][:1]
+        return frozenset({*self.stop_ids, *question})
+
+    @cached_property
     def _special(self) -> re.Pattern[str]:
         own = self.tokenizer.added_tokens_decoder.values()
         names = [re.escape(token.content) for token in own if token.special]
@@ -211,9 +226,13 @@ class Rendering:
     ) -> Rendered:
         ranges, ends = [], []
         spots = [self._spot(text, *each) for each in zip(ids, offsets, strict=True)]
-        for answer in self._writer.answers(turns, text):
+        wrote = self._writer.answers(turns, text)
+        for i, answer in enumerate(wrote, 1):
             first, end = tokens_of(answer, spots)
-            ranges.append((first, self._after_stop(ids, end)))
+            after = next((j for j, (at, _) in enumerate(spots) if at >= answer.after), len(ids))
+            by = self._last_ends if i == len(wrote) else self._turn_ends
+            stop = next((j + 1 for j in range(end, after) if ids[j] in by), end)
+            ranges.append((first, stop))
             ends.append(end)
         return Rendered(ids=ids, answers=tuple(ranges), ends=tuple(ends))
 
@@ -225,11 +244,3 @@ class Rendering:
         name = self.tokenizer.convert_ids_to_tokens(token)
         at = text.find(name, *offset)
         return offset if at < 0 else (at, at + len(name))
-
-    def _after_stop(self, ids: Sequence[int], end: int) -> int:
-        """The index after the special token that ends an answer, blanks before it passed over;
-        `end` where none does."""
-        at = end
-        while at < len(ids) and not self.tokenizer.decode([ids[at]]).strip():
-            at += 1
-        return at + 1 if at < len(ids) and ids[at] in self._special_ids else end

@@ -42,11 +42,12 @@ class TemplateError(ValueError):
 
 
 class Answer(NamedTuple):
-    """Half-open range of characters: all that the assistant writes of a turn, but its stop token.
-    It begins where the template's generation prompt ends."""
+    """Half-open range of characters: all that the assistant writes of a turn, but what ends it. It
+    begins where the template's generation prompt ends. `after`: where the next content begins."""
 
     start: int
     end: int
+    after: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +113,13 @@ def contents(text: str, bones: Skeleton, turns: Turns) -> list[tuple[int, int, i
 
 
 def answers(
-    spans: Sequence[tuple[int, int, int]], turns: Turns, leads: Mapping[int, str]
+    text: str, spans: Sequence[tuple[int, int, int]], turns: Turns, leads: Mapping[int, str]
 ) -> list[Answer]:
     """Of each turn of the assistant, by the spans of all contents."""
+    nexts = [*(start for _, start, _ in spans[1:]), len(text)]
     return [
-        Answer(start - len(leads[turn]), end)
-        for turn, start, end in spans
+        Answer(start - len(leads[turn]), end, after)
+        for (turn, start, end), after in zip(spans, nexts, strict=True)
         if turns[turn].role == ASSISTANT
     ]
 
@@ -126,7 +128,7 @@ def tokens_of(answer: Answer, offsets: Sequence[Span]) -> Span:
     """The half-open range of the tokens that hold a character of the answer. One that began before
     it (a space that the template wrote) is in it; so is a blank that a tokenizer trimmed to
     nothing at its end."""
-    start, end = answer
+    start, end, _ = answer
     inside = [i for i, (a, b) in enumerate(offsets) if start < b and (a < end or a == b == end)]
     if inside:
         return inside[0], inside[-1] + 1

@@ -90,7 +90,11 @@ class Writer:
         """Where each answer stands in the conversation's text."""
         frame = self.frame(turns)
         spans = contents(text, frame.bones, turns)
-        return self._altered(turns, text) if spans is None else answers(spans, turns, frame.leads)
+        return (
+            self._altered(turns, text)
+            if spans is None
+            else answers(text, spans, turns, frame.leads)
+        )
 
     def _altered(self, turns: Turns, text: str) -> list[Answer]:
         """The same where the template changes contents (it takes old thoughts away): an answer
@@ -99,13 +103,14 @@ class Writer:
         bones, wrote = self.frame(turns).bones, []
         for i in by_assistant(turns):
             before, at = self.text(turns[:i], generation=True), bones.index(str(i), 1) + 1
-            if at + 1 < len(bones):
-                end = text.find(bones[at] + turns[int(bones[at + 1])].content, len(before))
+            literal, later = bones[at], at + 1 < len(bones)
+            if later:
+                end = text.find(literal + turns[int(bones[at + 1])].content, len(before))
             else:
-                end = len(text) - len(bones[at]) if text.endswith(bones[at]) else -1
+                end = len(text) - len(literal) if text.endswith(literal) else -1
             if not text.startswith(before) or end < len(before):
                 raise TemplateError(ALTERED)
-            wrote.append(Answer(len(before), end))
+            wrote.append(Answer(len(before), end, end + len(literal)))
         return wrote
 
 
