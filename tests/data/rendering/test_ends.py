@@ -23,10 +23,10 @@ def test_answers_that_end_with_another_token_than_eos():
 
 
 def test_a_template_that_ends_no_answer_gets_eos_after_the_last(tokenizer):
-    made = of(tokenizer, "{% for m in messages %}{{ m.content + ' h\n' }}{% endfor %}")
+    made = of(tokenizer, "{% for m in messages %}{{ ' h ' + m.content }}{% endfor %}")
     assert made.stop_ids == (tokenizer.eos_token_id,) and made.closing == ()
-    assert tokenizer.decode(made.conversations([TWO])[0].ids) == "a b h\nc h\nd h\ne f h\n<eos>"
-    assert tokenizer.decode(made.prompt(TWO[:3])) == "a b h\nc h\nd h\n"
+    assert tokenizer.decode(made.conversations([TWO])[0].ids) == " h a b h c h d h e f<eos>"
+    assert tokenizer.decode(made.prompt(TWO[:3])) == " h a b h c h d"
     again = of(tokenizer, made.template.text)
     assert again.template == made.template  # as it is kept with the model
 
@@ -112,10 +112,10 @@ def test_a_template_that_rewrites_what_was_asked_is_refused(tokenizer):
 
 def test_an_answer_that_the_template_rewrites_is_still_the_assistants(tokenizer):
     content = "'g' if m.content == 'c' else m.content"
-    template = f"{{% for m in messages %}}{{{{ {content} }}}}\n{{% endfor %}}"
+    template = f"{{% for m in messages %}}{{{{ ' ' + ({content}) }}}}{{% endfor %}}"
     rendered = of(tokenizer, template).conversations([TWO])[0]
-    assert tokenizer.decode(rendered.ids) == "a b\ng\nd\ne f\n<eos>"
+    assert tokenizer.decode(rendered.ids) == " a b g d e f<eos>"
     assert [tokenizer.decode(rendered.ids[a:b]) for a, b in rendered.answers] == [
-        "g",
-        "e f\n<eos>",
+        " g",
+        " e f<eos>",
     ]
