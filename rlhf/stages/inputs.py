@@ -81,6 +81,8 @@ class Inputs:
             ids=self.rendering.stop_ids,
             texts=tuple(self.cfg.generation.stop),
             closing=self.rendering.closing,
+            lead=self.rendering.lead,
+            anchor=self.rendering.anchor,
         )
 
     @cached_property

@@ -13,7 +13,7 @@ AUTO, MODEL, PLAIN, TRANSCRIPT = "auto", "model", "plain", "transcript"
 FOLDER = Path(__file__).parent / "templates"
 # a template that writes today's date would give the same rows other ids tomorrow
 DATED = re.compile(r"\bstrftime_now\b")
-SOME_DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}\n"
+SOME_DAY = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
 
 
 class Template(NamedTuple):
@@ -49,8 +49,7 @@ def choose(choice: str, tokenizer: Any, *, continues: bool) -> Template:
         return Template(MODEL, undated(own))
     if choice in built_in():
         text = (FOLDER / f"{choice}.jinja").read_text(encoding="utf-8")
-        prefix = "bos_token" if adds_bos(tokenizer) else "''"
-        return Template(choice, f"{{%- set prefix = {prefix} -%}}\n{text}")
+        return Template(choice, f"{{%- set prefix = {prefix(choice, tokenizer)} -%}}\n{text}")
     return Template(choice, undated(_file(choice)))
 
 
@@ -83,6 +82,21 @@ def own_template(tokenizer: Any) -> str | None:
 def undated(text: str) -> str:
     """The template with one fixed day wherever it asks for today's."""
     return SOME_DAY + text if DATED.search(text) and SOME_DAY not in text else text
+
+
+def prefix(choice: str, tokenizer: Any) -> str:
+    """What one of our templates begins with, in jinja: the BOS where the tokenizer adds one. In
+    plain a text gets the ids that the tokenizer itself gives it, so also the space that some put
+    before its first word, though not after a BOS that is written out."""
+    if not adds_bos(tokenizer):
+        return "''"
+    bos, whole = tokenizer.bos_token, tokenizer("a")["input_ids"]
+    written, spaced = (
+        tokenizer(f"{bos}{text}", add_special_tokens=False)["input_ids"] for text in ("a", " a")
+    )
+    if choice == PLAIN and written != whole and spaced == whole:
+        return "bos_token ~ ('' if messages[0].content[:1] in ('', ' ') else ' ')"
+    return "bos_token"
 
 
 def adds_bos(tokenizer: Any) -> bool:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from rlhf.data.conversations import ASSISTANT, USER, Turn, Turns
 from rlhf.data.records import DataError
+from rlhf.data.rendering import spelled
 from rlhf.data.rendering.choice import Template
-from rlhf.data.rendering.spans import (
-    Rendered,
-    Skeleton,
-    TemplateError,
-    answers,
-    contents,
-    marked,
-    skeleton,
-    tokens_of,
-)
+from rlhf.data.rendering.spans import Rendered, Span, TemplateError, tokens_of
+from rlhf.data.rendering.writer import Writer
 
 END_WITH_EOS = (
     "{%- if messages[-1].role == 'assistant' and not add_generation_prompt -%}"
     "{{- eos_token -}}{%- endif -%}"
 )
+TRIED = 1000  # words, to see how a tokenizer decodes a second one
 BATCH = 256  # conversations that are rendered and tokenized together
 
 
@@ -46,7 +41,7 @@ class Rendering:
     tokenizer: Any
     template: Template
     model_stops: Sequence[int] = ()
-    _skeletons: dict[tuple[str, ...], Skeleton] = field(default_factory=dict, repr=False)
+    _writer: Writer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.tokenizer.eos_token_id is None:
@@ -59,10 +54,11 @@ class Rendering:
                 f"the tokenizer {type(self.tokenizer).__name__} does not tell where its tokens"
                 " stand in a text: save it with tokenizer.json"
             )
+        self._writer = Writer(self.tokenizer, self.template.text)
         try:
             if self._end() is None:
                 self.template = self.template._replace(text=self.template.text + END_WITH_EOS)
-                self._skeletons.clear()
+                self._writer = Writer(self.tokenizer, self.template.text)
             if self._end() is None:
                 raise TemplateError("it writes no special token after an answer, not even EOS")
         except TemplateError as error:
@@ -70,25 +66,41 @@ class Rendering:
 
     # --- what the template says
 
-    @cached_property
-    def opening(self) -> str:
-        """The generation prompt: what stands between a question and its answer."""
-        asked, open_ = (self._text(self._probe[:1], generation=flag) for flag in (False, True))
-        return open_[len(asked) :] if open_.startswith(asked) else ""
-
     def _end(self) -> tuple[int, tuple[int, ...]] | None:
         """The special token that the template writes after the last answer, and what follows it."""
         whole = self.conversations([self._probe])[0]
         (_, after), end = whole.answers[-1], whole.ends[-1]
         return None if after == end else (whole.ids[after - 1], tuple(whole.ids[after:]))
 
-    @cached_property
-    def _probe(self) -> Turns:
-        """A question and an answer of one word that the tokenizer knows."""
+    def _words(self) -> Iterator[str]:
+        """Words that the tokenizer knows, in the order of their ids."""
         ordinary = sorted({*self.tokenizer.get_vocab().values()} - self._special_ids)
         words = (self.tokenizer.decode([i]).strip() for i in ordinary)
-        word = next((word for word in words if word.isalnum()), "a")
+        return (word for word in words if word.isalnum())
+
+    @cached_property
+    def _probe(self) -> Turns:
+        """A question and an answer of one word."""
+        word = next(self._words(), "a")
         return (Turn(USER, word), Turn(ASSISTANT, f" {word}"))
+
+    @cached_property
+    def lead(self) -> str:
+        """What the template writes between the generation prompt and the last answer's content, as
+        a response's text has it: without special tokens."""
+        written = self._writer.frame(self._probe).leads[1]
+        return self._special.sub("", written)
+
+    @cached_property
+    def anchor(self) -> tuple[int, ...]:
+        """A token of text to decode a response after, where the tokenizer drops the space that a
+        text begins with or puts one between tokens; empty where a part decodes as in the whole."""
+        for word in islice(self._words(), TRIED):
+            ids = self.tokenizer(f"{word} {word}", add_special_tokens=False)["input_ids"]
+            if len(ids) == 2:
+                whole, first, second = map(self.tokenizer.decode, (ids, ids[:1], ids[1:]))
+                return () if whole == first + second else (int(ids[0]),)
+        return ()
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:
@@ -112,38 +124,7 @@ class Rendering:
         own = self.tokenizer.pad_token_id
         return int(self.tokenizer.eos_token_id if own is None else own)
 
-    # --- text
-
-    def _texts(self, conversations: Sequence[Turns], *, generation: bool) -> list[str]:
-        import jinja2
-
-        try:
-            rendered: list[str] = self.tokenizer.apply_chat_template(
-                [[turn._asdict() for turn in turns] for turns in conversations],
-                chat_template=self.template.text,
-                add_generation_prompt=generation,
-                tokenize=False,
-            )
-        except jinja2.exceptions.TemplateError as error:
-            raise TemplateError(str(error)) from None
-        return rendered
-
-    def _text(self, turns: Turns, *, generation: bool) -> str:
-        return self._texts([turns], generation=generation)[0]
-
-    def _skeleton(self, turns: Turns) -> Skeleton:
-        roles = tuple(turn.role for turn in turns)
-        if roles not in self._skeletons:
-            self._skeletons[roles] = skeleton(self._text(marked(turns), generation=False))
-        return self._skeletons[roles]
-
     # --- ids
-
-    @cached_property
-    def _special(self) -> re.Pattern[str]:
-        """Tokens that a tokenizer finds in a text before all others, the longest first."""
-        longest = sorted(map(str, self.tokenizer.added_tokens_encoder), key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
     @cached_property
     def _special_ids(self) -> frozenset[int]:
@@ -151,19 +132,47 @@ class Rendering:
         ends = {int(self.tokenizer.eos_token_id), *self.model_stops}
         return frozenset(ends | {i for i, token in own.items() if token.special})
 
-    def _spelled(self, turns: Turns) -> bool:
+    @cached_property
+    def _last_ends(self) -> frozenset[int]:
+        """The special tokens that can end a last answer: all but those that no text ends with."""
+        own = {self.tokenizer.bos_token_id, self.tokenizer.unk_token_id}
+        return self._special_ids - (own - {int(self.tokenizer.eos_token_id), *self.model_stops})
+
+    @cached_property
+    def _turn_ends(self) -> frozenset[int]:
+        """The tokens that can end an answer before others, where the next turn's first token may be
+        special too: those that end a response, and the one that ends a question."""
+        literal = self._writer.asks(self._probe[:1])[-1]
+        ids = self.tokenizer(literal, add_special_tokens=False)["input_ids"]
+        question = [i for i in ids if i in self._last_ends][:1]
+        return frozenset({*self.stop_ids, *question})
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        own = self.tokenizer.added_tokens_decoder.values()
+        names = [re.escape(token.content) for token in own if token.special]
+        return re.compile("|".join(names) or "(?!)")
+
+    @cached_property
+    def _control(self) -> re.Pattern[str]:
+        return spelled.control_tokens(self.tokenizer, self.template.text)
+
+    def _spells(self, turns: Turns) -> bool:
         """True if a content spells out a special token."""
         return any(self._special.search(turn.content) for turn in turns)
 
     def _as_text(self, turns: Turns, *, generation: bool) -> list[int]:
         """Ids of a conversation whose contents spell out special tokens: those are text."""
-        ids: list[int] = self.tokenizer.apply_chat_template(
-            [turn._asdict() for turn in turns],
-            chat_template=self.template.text,
-            add_generation_prompt=generation,
-            sanitize_control_tokens=True,
-            return_dict=False,
-        )
+        try:
+            ids: list[int] = self.tokenizer.apply_chat_template(
+                [turn._asdict() for turn in turns],
+                chat_template=self.template.text,
+                add_generation_prompt=generation,
+                sanitize_control_tokens=True,
+                return_dict=False,
+            )
+        except ValueError as error:
+            raise TemplateError(str(error)) from None
         return list(ids)
 
     def prompt(self, turns: Turns) -> list[int]:
@@ -175,10 +184,12 @@ class Rendering:
         rows: list[list[int]] = []
         for start in range(0, len(every), BATCH):
             batch = every[start : start + BATCH]
-            texts = self._texts(batch, generation=True)
+            for turns in batch:
+                self._writer.asks(turns)
+            texts = self._writer.texts(batch, generation=True)
             ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
             rows += [
-                self._as_text(turns, generation=True) if self._spelled(turns) else list(row)
+                self._as_text(turns, generation=True) if self._spells(turns) else list(row)
                 for turns, row in zip(batch, ids, strict=True)
             ]
         return rows
@@ -188,52 +199,48 @@ class Rendering:
         rows: list[Rendered] = []
         for start in range(0, len(every), BATCH):
             batch = every[start : start + BATCH]
-            texts = self._texts(batch, generation=False)
+            texts = self._writer.texts(batch, generation=False)
             encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
             columns = zip(
                 batch, texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
             )
-            rows += [self._rendered(*row) for row in columns]
+            rows += [
+                self._spelling(turns)
+                if self._spells(turns)
+                else self._rendered(turns, text, list(ids), offsets)
+                for turns, text, ids, offsets in columns
+            ]
         return rows
 
+    def _spelling(self, turns: Turns) -> Rendered:
+        """A conversation whose contents spell out special tokens."""
+        turns = spelled.clean(turns)
+        rendered = self._writer.text(spelled.mark(turns, self._control))
+        text, ids, offsets = spelled.encode(self.tokenizer, rendered, self._control)
+        if ids != self._as_text(turns, generation=False):
+            raise TemplateError("it changes contents that spell out special tokens")
+        return self._rendered(turns, text, ids, offsets)
+
     def _rendered(
-        self, turns: Turns, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
+        self, turns: Turns, text: str, ids: list[int], offsets: Sequence[Span]
     ) -> Rendered:
-        spans = contents(text, self._skeleton(turns), turns)
-        if spans is None or self._spelled(turns):
-            return self._by_prefixes(turns)
-        starts = [start for start, _ in offsets]
         ranges, ends = [], []
-        for answer in answers(text, spans, turns, self.opening):
-            first, end = tokens_of(answer, starts)
-            ranges.append((first, self._after_stop(ids, end)))
+        spots = [self._spot(text, *each) for each in zip(ids, offsets, strict=True)]
+        wrote = self._writer.answers(turns, text)
+        for i, answer in enumerate(wrote, 1):
+            first, end = tokens_of(answer, spots)
+            after = next((j for j, (at, _) in enumerate(spots) if at >= answer.after), len(ids))
+            by = self._last_ends if i == len(wrote) else self._turn_ends
+            stop = next((j + 1 for j in range(end, after) if ids[j] in by), end)
+            ranges.append((first, stop))
             ends.append(end)
-        return Rendered(ids=list(ids), answers=tuple(ranges), ends=tuple(ends))
-
-    def _after_stop(self, ids: Sequence[int], end: int) -> int:
-        """The index after the special token that ends an answer, blanks before it passed over;
-        `end` where none does."""
-        at = end
-        while at < len(ids) and not self.tokenizer.decode([ids[at]]).strip():
-            at += 1
-        return at + 1 if at < len(ids) and ids[at] in self._special_ids else end
-
-    def _by_prefixes(self, turns: Turns) -> Rendered:
-        """The same where characters do not tell: an answer begins where the conversation before it,
-        ready to be answered, ends."""
-        ids = self._as_text(turns, generation=False)
-        ranges, ends = [], []
-        for i, turn in enumerate(turns):
-            if turn.role != ASSISTANT:
-                continue
-            before = self._as_text(turns[:i], generation=True)
-            upto = self._as_text(turns[: i + 1], generation=False)
-            if ids[: len(before)] != before or (i + 1 < len(turns) and ids[: len(upto)] != upto):
-                raise TemplateError(
-                    "the template changes contents, so nothing tells which tokens are the"
-                    " assistant's"
-                )
-            after = len(upto) - len(self.closing)
-            ranges.append((len(before), after))
-            ends.append(after - 1)
         return Rendered(ids=ids, answers=tuple(ranges), ends=tuple(ends))
+
+    def _spot(self, text: str, token: int, offset: Span) -> Span:
+        """Where a token stands: a special one may swallow the blanks beside it, which are none of
+        its own."""
+        if token not in self._special_ids:
+            return offset
+        name = self.tokenizer.convert_ids_to_tokens(token)
+        at = text.find(name, *offset)
+        return offset if at < 0 else (at, at + len(name))

@@ -4,7 +4,7 @@ which tokens those are. Pure; no torch."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ TRIMS: tuple[Callable[[str], str], ...] = (
     lambda text: text.rstrip("\n"),
 )
 Skeleton = list[str]  # literal, index of a turn, literal, index, ..., literal
+Span = tuple[int, int]  # half-open
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Rendered:
     after each among them; `ends`: of each the index after its content, before the stop token."""
 
     ids: list[int]
-    answers: tuple[tuple[int, int], ...]
+    answers: tuple[Span, ...]
     ends: tuple[int, ...]
 
 
@@ -41,11 +42,22 @@ class TemplateError(ValueError):
 
 
 class Answer(NamedTuple):
-    """Half-open range of characters: all that the assistant writes of a turn, but its stop token.
-    It begins where the template's generation prompt ends."""
+    """Half-open range of characters: all that the assistant writes of a turn, but what ends it. It
+    begins where the template's generation prompt ends. `after`: where the next content begins."""
 
     start: int
     end: int
+    after: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What a template writes around the contents of turns with certain roles. `leads`: by turn,
+    what it writes between the generation prompt and the answer's content (a space, an empty block
+    of thoughts)."""
+
+    bones: Skeleton
+    leads: Mapping[int, str]
 
 
 def marked(turns: Turns) -> Turns:
@@ -53,9 +65,32 @@ def marked(turns: Turns) -> Turns:
     return tuple(Turn(turn.role, MARK.format(i)) for i, turn in enumerate(turns))
 
 
-def skeleton(rendered: str) -> Skeleton:
-    """What a template writes around the contents: `rendered` is that of marked turns."""
-    return MARKED.split(rendered)
+def skeleton(rendered: str, turns: Turns) -> Skeleton:
+    """What a template writes around the contents: `rendered` is that of marked turns.
+
+    Raises:
+        TemplateError: it leaves out a turn.
+    """
+    bones = MARKED.split(rendered)
+    kept = set(map(int, bones[1::2]))
+    for i, turn in enumerate(turns):
+        if i not in kept:
+            raise TemplateError(f"it leaves out turn {i + 1}, the {turn.role}'s")
+    return bones
+
+
+def lead(bones: Skeleton, turn: int, before: str, opening: str) -> str:
+    """What stands between the generation prompt and the content of an answer.
+
+    Args:
+        before: the last literal of the conversation up to the answer, ready to be answered.
+        opening: the generation prompt of a first question, where that literal is another.
+    """
+    literal = bones[bones.index(str(turn), 1) - 1]
+    if literal.startswith(before):
+        return literal[len(before) :]
+    at = literal.rfind(opening) if opening else -1
+    return "" if at < 0 or before.startswith(literal) else literal[at + len(opening) :]
 
 
 def contents(text: str, bones: Skeleton, turns: Turns) -> list[tuple[int, int, int]] | None:
@@ -78,23 +113,24 @@ def contents(text: str, bones: Skeleton, turns: Turns) -> list[tuple[int, int, i
 
 
 def answers(
-    text: str, spans: Sequence[tuple[int, int, int]], turns: Turns, opening: str
+    text: str, spans: Sequence[tuple[int, int, int]], turns: Turns, leads: Mapping[int, str]
 ) -> list[Answer]:
-    """Of each turn of the assistant. `opening`: the generation prompt, after which it begins: a
-    template may write more before the content (an empty block of thoughts)."""
-    ranges, before = [], 0
-    for turn, start, end in spans:
-        if turns[turn].role == ASSISTANT:
-            opened = text.rfind(opening, before, start) if opening else -1
-            ranges.append(Answer(start if opened < 0 else opened + len(opening), end))
-        before = end
-    return ranges
+    """Of each turn of the assistant, by the spans of all contents."""
+    nexts = [*(start for _, start, _ in spans[1:]), len(text)]
+    return [
+        Answer(start - len(leads[turn]), end, after)
+        for (turn, start, end), after in zip(spans, nexts, strict=True)
+        if turns[turn].role == ASSISTANT
+    ]
 
 
-def tokens_of(answer: Answer, starts: Sequence[int]) -> tuple[int, int]:
-    """The half-open range of the tokens that begin within an answer's characters."""
-    inside = [i for i, start in enumerate(starts) if answer.start <= start < answer.end]
+def tokens_of(answer: Answer, offsets: Sequence[Span]) -> Span:
+    """The half-open range of the tokens that hold a character of the answer. One that began before
+    it (a space that the template wrote) is in it; so is a blank that a tokenizer trimmed to
+    nothing at its end."""
+    start, end, _ = answer
+    inside = [i for i, (a, b) in enumerate(offsets) if start < b and (a < end or a == b == end)]
     if inside:
         return inside[0], inside[-1] + 1
-    at = next((i for i, start in enumerate(starts) if start >= answer.start), len(starts))
+    at = next((i for i, (a, _) in enumerate(offsets) if a >= start), len(offsets))
     return at, at

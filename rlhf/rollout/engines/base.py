@@ -30,11 +30,13 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class Stops:
-    """What ends a response."""
+    """What ends a response, and where its own text begins."""
 
     ids: tuple[int, ...]  # each ends it; the first is the one that the run's template writes
     texts: tuple[str, ...] = ()  # strings that end it too
     closing: tuple[int, ...] = ()  # ids that the template writes after the first stop id
+    lead: str = ""  # what the template writes before an answer's content (a space)
+    anchor: tuple[int, ...] = ()  # a token to decode after, where a text's first space gets lost
 
     def after(self, last: int) -> tuple[int, ...]:
         """The ids that the template would write after a response that ended with the id `last`; one
@@ -52,12 +54,13 @@ class Engine(Protocol):
 
 
 def decode(rollout: Rollout, tokenizer: Any, stops: Stops) -> list[str]:
-    """Each response's text, without what ended it and whatever stands after that."""
+    """Each response's text, without what ended it and whatever stands after that: the content that
+    the template would write as these tokens, so without what it writes before a content."""
     texts = []
     for row, counted in zip(rollout.tokens.tolist(), rollout.mask.sum(1).tolist(), strict=True):
         last = counted and row[counted - 1] in stops.ids
-        text = tokenizer.decode(row[: counted - int(last)], skip_special_tokens=True)
-        texts.append(before_stop(text, stops.texts))
+        text = in_context(row[: counted - int(last)], tokenizer, stops.anchor)
+        texts.append(before_stop(text, stops.texts).removeprefix(stops.lead))
     return texts
 
 
@@ -78,6 +81,13 @@ def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
     for row, ids in enumerate(after):
         extra[row, : len(ids)], counted[row, : len(ids)] = torch.tensor(ids), True
     return torch.cat([tokens, extra.to(tokens)], 1), torch.cat([mask, counted.to(mask)], 1)
+
+
+def in_context(ids: Sequence[int], tokenizer: Any, anchor: Sequence[int]) -> str:
+    """The text of tokens that stand after others, `anchor` among them."""
+    before: str = tokenizer.decode(list(anchor), skip_special_tokens=True) if anchor else ""
+    whole: str = tokenizer.decode([*anchor, *ids], skip_special_tokens=True)
+    return whole.removeprefix(before)
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str:

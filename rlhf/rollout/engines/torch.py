@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from rlhf.functional.sequences import positions
-from rlhf.rollout.engines.base import Sampling, Stops
+from rlhf.rollout.engines.base import Sampling, Stops, in_context
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -62,7 +62,7 @@ class TorchEngine:
         tail = max(map(len, self.stops.texts)) + 4
         rows = torch.stack(tokens[-tail:], dim=1).tolist()
         texts = [
-            self.tokenizer.decode(row, skip_special_tokens=True) if going else ""
+            in_context(row, self.tokenizer, self.stops.anchor) if going else ""
             for row, going in zip(rows, alive.tolist(), strict=True)
         ]
         ended = [any(stop in text for stop in self.stops.texts) for text in texts]
