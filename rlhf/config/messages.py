@@ -76,7 +76,7 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
     if origin is tuple:
         return f"a list of {len(get_args(annotation))} values"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if origin is dict or isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys and values"
     if annotation is str and any(getattr(item, "pattern", None) for item in metadata):
         return "a name of letters, digits, '_', '-' and '.'"

@@ -12,7 +12,7 @@ from rlhf.arguments import missing_eos_fault
 from rlhf.config.build import build
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
-from rlhf.config.pieces.data import JsonLines
+from rlhf.config.pieces.data import Files
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
@@ -161,6 +161,12 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
         yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
 
 
+def _rows(data: Any) -> Iterator[Fault]:
+    if isinstance(data, Files) and not (data.demonstrations or data.preferences or data.prompts):
+        reason = "no rows: name a file in it, in data.preferences or in data.prompts"
+        yield Fault("data.demonstrations=null", reason)
+
+
 def _rewards(
     data: Any, scorer: Any, stage: str, ppo: PPO, algorithm: Any, advantage: Any
 ) -> Iterator[Fault]:
@@ -170,7 +176,7 @@ def _rewards(
     except ValueError as error:
         yield Fault("", str(error))
         return
-    if not isinstance(data, JsonLines) or data.gold is not None:
+    if not isinstance(data, Files) or data.gold is not None:
         return
     if stage == "ppo" and by_gold:
         yield Fault(
@@ -236,6 +242,7 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_model, ("model",)),
     (_missing_eos, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),
+    (_rows, ("data",)),
     (_rewards, ("data", "scorer", "stage", "ppo", "algorithm", "advantage")),
     (_tracking, ("tracking",)),
 )

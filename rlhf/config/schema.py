@@ -135,6 +135,7 @@ class Paths(Strict):
     run_name: FolderName
     run_dir: Place
     sweep_dir: Place
+    data: Place = "../shared/data"
 
 
 class Config(Strict):

@@ -14,7 +14,9 @@ FILES = sorted(
 
 # What an option needs beside it to make sense, or where the user must fill in a value.
 COMPANIONS = {
+    "data/files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     "data/jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
+    **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct", "vicuna")},
     "model/hf": ["model.path=some/model"],
     "kl/estimator/exact": ["kl/placement=both"],
     "kl/placement/both": ["kl/estimator=exact"],

@@ -99,9 +99,12 @@ class Piece(Strict):
     looks_up: ClassVar[bool] = False
     class_path: str = Field(alias="_target_")
 
-    def __init_subclass__(cls, name: str = "", at: str = "", was: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, name: str = "", at: str = "", was: str | tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.name, cls.addresses = name, tuple(filter(None, (at, was)))
+        before = (was,) if isinstance(was, str) else was
+        cls.name, cls.addresses = name, tuple(filter(None, (at, *before)))
         BY_ADDRESS.update(dict.fromkeys(cls.addresses, cls))
 
     @field_validator("class_path")

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from rlhf.config.pieces.base import (
     ByTarget,
@@ -15,8 +15,67 @@ from rlhf.config.pieces.base import (
     Seed,
     Share,
     Size,
+    Strict,
     Temperature,
 )
+from rlhf.data.readers.parts import columns_fault
+
+
+def _known(columns: dict[str, str | None]) -> dict[str, str | None]:
+    if fault := columns_fault(columns):
+        raise ValueError(fault)
+    return columns
+
+
+Columns = Annotated[dict[str, str | None], AfterValidator(_known)]
+
+
+class WeightedPlace(Strict):
+    path: Place
+    weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+    columns: Columns = {}
+
+
+SHAPE = "{path: ..., weight: ..., columns: ...}"
+
+
+def _places(value: Any) -> Any:
+    """A path, a list of weighted places, or null; anything else is refused in one sentence."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        _place({"path": value}, "")
+        return value
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"expected a path, or a list of {SHAPE}")
+    return [
+        _place({"path": each} if isinstance(each, str) else each, f"{i}.")
+        for i, each in enumerate(value)
+    ]
+
+
+def _place(value: Any, where: str) -> dict[str, Any]:
+    try:
+        return WeightedPlace.model_validate(value).model_dump()
+    except ValidationError as error:
+        faults = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        key, reason = ".".join(map(str, faults[0]["loc"])), faults[0]["msg"]
+        if faults[0]["type"] == "extra_forbidden":
+            reason = f"no such key; a place has {', '.join(WeightedPlace.model_fields)}"
+        if not key:
+            reason = f"expected a path, or {SHAPE}"
+        reason = reason.removeprefix("Value error, ").replace("Input should be", "expected")
+        raise ValueError(f"{(where + key).strip('.')}: {reason}" if where else reason) from None
+
+
+def _once(places: Any) -> Any:
+    heavy = [place["weight"] for place in places or () if not isinstance(place, str)]
+    if any(weight > 1 for weight in heavy):
+        raise ValueError(f"weight {max(heavy):g}: a prompt is taken once; give at most 1")
+    return places
+
+
+Places = Annotated[Any, AfterValidator(_places)]
 
 
 class Source(Piece):
@@ -26,6 +85,7 @@ class Source(Piece):
     max_response_tokens: Size
     # configs that were kept from before there was a choice do not say these
     on_long_prompt: Literal["drop", "truncate_left", "error"] = "drop"
+    template: Annotated[str, Field(min_length=1, max_length=2000)] = "auto"
     max_lost: Share = 0.05
 
 
@@ -48,15 +108,25 @@ class Micro(Source, name="micro", at="rlhf.data.sources.micro.Micro", was="rlhf.
     prompts: Rows
     demonstrations: Rows
     max_response_tokens: Annotated[int, Field(ge=1, le=12)]
+    template: Literal["auto", "plain"] = "auto"  # its tokenizer knows letters alone
 
 
-class JsonLines(
-    Texts, name="jsonl", at="rlhf.data.sources.jsonl.JsonLines", was="rlhf.data.jsonl.JsonLines"
+class Files(
+    Texts,
+    name="files",
+    at="rlhf.data.sources.files.Files",
+    was=("rlhf.data.sources.jsonl.JsonLines", "rlhf.data.jsonl.JsonLines"),
 ):
-    demonstrations: Place
-    preferences: Place | None
-    prompts: Place | None
+    demonstrations: Places
+    preferences: Places
+    prompts: Annotated[Places, AfterValidator(_once)]
     gold: Literal["vader"] | None
+    columns: Columns | None = None
+    on_bad_row: Literal["error", "skip"] = "error"
+
+    def __hash__(self) -> int:
+        """Of the content: places are lists, columns a dict, and equal data is read once."""
+        return hash(repr(self))
 
 
 class RTPolarity(
@@ -69,4 +139,4 @@ class RTPolarity(
     prompts: Annotated[int, Field(ge=2, le=10**7)]
 
 
-Data = Annotated[Reviews | Micro | JsonLines | RTPolarity | Custom, ByTarget()]
+Data = Annotated[Reviews | Micro | Files | RTPolarity | Custom, ByTarget()]

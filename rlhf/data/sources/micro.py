@@ -67,6 +67,7 @@ class Micro:
         label_temperature: float,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
         max_lost: float = MAX_LOST,
     ) -> None:
         self.seed = seed
@@ -78,6 +79,7 @@ class Micro:
         self.label_temperature = label_temperature
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
         self.max_lost = max_lost
         self.judges: dict[str, Reward] = {}
         rng = random.Random(f"{seed}/gold")

@@ -39,6 +39,7 @@ class Reviews:
         heldout_fraction: float,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
         max_lost: float = MAX_LOST,
     ) -> None:
         self.seed = seed
@@ -49,6 +50,7 @@ class Reviews:
         self.heldout_fraction = heldout_fraction
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
         self.max_lost = max_lost
         self.gold: ReviewGold = ReviewGold()
         self.judges: dict[str, Reward] = {}

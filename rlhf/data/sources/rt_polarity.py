@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.gold import VaderGold
 from rlhf.data.lengths import MAX_LOST, OnLongPrompt
-from rlhf.data.readers.files import kind, quoted, read_objects
+from rlhf.data.readers.files import read_objects
+from rlhf.data.readers.values import kind, quoted
 from rlhf.data.records import DataError, Demonstration, Reward, TaskData
 from rlhf.data.splits import cut, divide, hold_out
 from rlhf.data.tokenizers import BytePairs
@@ -159,6 +160,7 @@ class RTPolarity(BytePairs):
         vocabulary: int,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
         max_lost: float = MAX_LOST,
     ) -> None:
         self.path = path
@@ -171,6 +173,7 @@ class RTPolarity(BytePairs):
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
         self.max_lost = max_lost
         self.gold: VaderGold = VaderGold()
 

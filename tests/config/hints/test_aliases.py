@@ -79,7 +79,7 @@ def test_every_target_is_there(planned):
             lines = [choice] if choice else []
             if "model=hf" in lines:
                 lines.append("model.path=some/model")
-            if "data=jsonl" in lines:
+            if "data=files" in lines:
                 lines += ["data.demonstrations=a.jsonl", "data.preferences=b.jsonl"]
             if "=" in key:
                 lines.append(key)

@@ -138,7 +138,7 @@ CHOICES = {
         "loss": ["kl/estimator=k3"],
         "sequence_loss": ["kl/estimator=k2"],
     },
-    "data": {"jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]},
+    "data": {"files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]},
     "model": {"hf": ["model.path=some/model"]},
 }
 
