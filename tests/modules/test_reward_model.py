@@ -5,6 +5,7 @@ import torch
 
 from rlhf.data.collate import collate_preferences, encode_preferences
 from rlhf.data.conversations import asked
+from rlhf.data.lengths import Limit
 from rlhf.data.loaders import in_order
 from rlhf.data.records import Preference
 from rlhf.models.features import Features
@@ -25,7 +26,7 @@ def make(policy, tokenizer, size=3, **settings):
     def collate(rows):
         return collate_preferences(rows, 0)
 
-    encoded = encode_preferences(rendering(tokenizer), PAIRS, 20)
+    encoded = encode_preferences(rendering(tokenizer), PAIRS, Limit(most=20))
     module = RewardModule(
         scalar_model_from(policy, seed=0),
         make_optimizer=torch.optim.SGD,
@@ -83,7 +84,7 @@ def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
         )
         for i in range(17)
     ]
-    encoded = encode_preferences(rendering(tokenizer), pairs, 20)
+    encoded = encode_preferences(rendering(tokenizer), pairs, Limit(most=20))
     module, _ = make(policy, tokenizer)
     module.make_optimizer = lambda params: torch.optim.SGD(params, lr=0.0)
     batches = [collate_preferences(part, 0) for part in (encoded[:16], encoded[16:])]

@@ -44,8 +44,8 @@ class Files(BytePairs):
         vocabulary: int,
         max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
-        template: str = "auto",
         max_lost: float = MAX_LOST,
+        template: str = "auto",
         columns: Columns | None = None,
         on_bad_row: Literal["error", "skip"] = "error",
     ) -> None:
@@ -63,32 +63,31 @@ class Files(BytePairs):
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
-        self.template = template
         self.max_lost = max_lost
+        self.template = template
         self.columns = dict(columns or {})
         self.on_bad_row = on_bad_row
         self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}
         self.skipped: list[str] = []  # bad rows that `load` left out, `file:line: reason`
-        self._lines: dict[tuple[Any, ...], str] = {}
+        self._lines: dict[tuple[str, Turns], str] = {}
+        self._rows: dict[tuple[str, Demonstration | Preference], str] = {}
 
     def place(self, part: str, turns: Turns) -> str | None:
         """`file:line` of the first row with this prompt in a part of the data."""
         return self._lines.get((part, turns))
 
     def row_place(self, part: str, record: Demonstration | Preference) -> str | None:
-        """`file:line` of the first row with this record's prompt and answers."""
-        return self._lines.get((part, record.prompt, *record.answers))
+        """`file:line` of the first row that is this record."""
+        return self._rows.get((part, record))
 
     def load(self) -> TaskData:
         rows = self._read()
         origin = next(part for part in ("prompts", "demonstrations", "preferences") if part in rows)
         for part, each in [*rows.items(), ("prompts", rows[origin])]:
             for row in each:
-                answers = (row.completion, row.rejected)[: 1 + (part == "preferences")]
                 self._lines.setdefault((part, row.prompt), row.place)
-                self._lines.setdefault((part, row.prompt, *answers), row.place)
         prompts: dict[Any, Row] = {}  # each once, the first row with it
         for row in rows[origin]:
             prompts.setdefault(same_key(row.prompt), row)
@@ -99,6 +98,9 @@ class Files(BytePairs):
                 Prompt(turns=row.prompt, reference=row.reference) for row in prompts.values()
             ],
         }
+        for part in rows.keys() - {"prompts"}:
+            for row, record in zip(rows[part], parts[part], strict=True):
+                self._rows.setdefault((part, record), row.place)
         groups = [{*map(key_of, each)} for each in parts.values()]
         held = hold_out(groups, self.seed, self.heldout_fraction)
         splits: dict[str, Any] = {

@@ -4,10 +4,10 @@ offensive."""
 from pathlib import Path
 
 import pytest
-from rlhf.data.sources.jsonl import JsonLines
 
 from rlhf.data.report.baselines import length_bias, with_tfidf
 from rlhf.data.report.measure import sides
+from rlhf.data.sources.files import Files
 from rlhf.data.tokenizers import word_level
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -32,13 +32,25 @@ def path(name):
 
 
 def load(preferences, demonstrations="gsm8k/sft_train.jsonl.gz", prompts=None):
-    return JsonLines(
+    return Files(
         demonstrations=path(demonstrations),
         preferences=path(preferences),
         prompts=prompts and path(prompts),
         **{"gold": None, "prompt_words": 4, "pairs": 10, "label_temperature": 0.25},
         **{"heldout_fraction": 0.1, "seed": 0, "vocabulary": 300, "max_response_tokens": 8},
     ).load()
+
+
+def test_a_question_is_on_one_side_in_whatever_file_and_format_it_is():
+    """Word problems are `instruction` here and `prompt` there; contexts are messages here and a
+    question there."""
+    problems = load("gsm8k/preference_correctness.jsonl.gz")
+    parts = {"demonstrations": problems.demonstrations, "preferences": problems.preferences}
+    both, shared = sides(parts)
+    assert (sum(both.values()), shared) == (0, {"demonstrations, preferences": 0})
+    talks = load("oasst/preference_pairs.jsonl.gz", prompts="prompts/oasst_prompts.jsonl")
+    both, shared = sides({"preferences": talks.preferences, "prompts": talks.prompts})
+    assert (sum(both.values()), shared) == (0, {"preferences, prompts": 78})
 
 
 @pytest.mark.parametrize("name", BIAS)
