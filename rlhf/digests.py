@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,35 @@ def one_spelling(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+# of a model's folder: what decides what the model and its tokenizer give
+DECIDING = (".safetensors", ".safetensors.index.json", ".jinja", ".model", ".gguf", ".txt")
+DECIDING_JSON = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "chat_template.json"),
+)
+
+
+def model_digests(folder: Path) -> dict[str, str]:
+    """File -> sha256 (hex) of a model's folder: of weights, configuration and tokenizer, not of
+    what tells who made them."""
+    files = (
+        path
+        for path in folder.iterdir()
+        if path.is_file() and (path.name.endswith(DECIDING) or path.name in DECIDING_JSON)
+    )
+    stats = ((path, path.stat()) for path in sorted(files))
+    return {
+        path.name: _digest_once(path.resolve(), s.st_size, s.st_mtime_ns, s.st_ino)
+        for path, s in stats
+    }
+
+
+@cache
+def _digest_once(path: Path, size: int, changed: int, inode: int) -> str:
+    """Weights are big and asked for by every stage: read once as long as they look the same."""
+    return file_digest(path)
 
 
 def file_digest(path: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 SCORE = "ppo/score"
 PROXY, GOLD, OBJECTIVE = "reward/proxy", "reward/gold", "objective"
+DISAGREEMENT, COMBINED = "reward/disagreement", "reward/combined"
 KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
 MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
@@ -63,6 +64,19 @@ METRICS = {
             title="Gold reward: what the task wants",
             better="more",
             label="gold",
+            form="+.3f",
+        ),
+        Metric(
+            name=DISAGREEMENT,
+            title="Disagreement of the reward models: their standard deviation",
+            label="disagreement",
+            form=".3f",
+        ),
+        Metric(
+            name=COMBINED,
+            title="Combined reward: the sum or product that PPO maximises",
+            better="more",
+            label="combined",
             form="+.3f",
         ),
         Metric(
@@ -133,6 +147,40 @@ def _cell(name: str, *keys: str) -> Shown:
     return Shown(label=metric.label, keys=keys or metric.keys, form=metric.form)
 
 
+def with_rewards(columns: Sequence[Shown], *records: Mapping[str, Any]) -> tuple[Shown, ...]:
+    """The columns, and after those of proxy and gold one for each other reward that the records
+    have, by name: a scorer's, its parts, a judge's."""
+    known = {key for column in columns for key in column.keys}
+    names = {key.removeprefix("eval/") for record in records for key in record}
+    others = sorted(
+        (key for key in names - known if key.startswith("reward/") and not key.endswith("_se")),
+        key=lambda key: (key != COMBINED, key),
+    )
+    mine = (
+        Shown(label=k.removeprefix("reward/"), keys=(k, f"eval/{k}"), form=_form(k)) for k in others
+    )
+    return (*columns[:2], *mine, *columns[2:])
+
+
+def _form(name: str) -> str:
+    return METRICS[name].form if name in METRICS else "+.3f"
+
+
+def maximised(config: Mapping[str, Any]) -> list[str]:
+    """The rewards that a run's PPO maximises beside proxy and gold, the whole before its parts.
+
+    Args:
+        config: its config with dotted keys, pieces by name (`scorer`: vader).
+    """
+    scorer = str(config.get("scorer", ""))
+    names = [key.split(".")[2] for key in config if key.startswith("scorer.parts.")]
+    if scorer == "combined":
+        return [COMBINED, *(f"reward/{name}" for name in dict.fromkeys(names))]
+    own = config.get("scorer.metric") or str(config.get("scorer.function", "")).rpartition(".")[2]
+    named = own or scorer
+    return [] if named in ("", "reward_model", "gold", "ensemble") else [f"reward/{named}"]
+
+
 PROGRESS = (  # the line of a stage while it trains
     *map(_cell, (PROXY, GOLD, KL, COEF, "train/loss", "val/perplexity", "val/accuracy")),
 )
@@ -165,7 +213,7 @@ RUN_COLUMNS = (
 # MLflow: lines by iteration below the rewards; the metric that its page opens on, the first that a
 # run logged; results without a `/` in their name
 MLFLOW_LINES = (f"eval/{KL}", COEF, f"eval/{LENGTH}", f"eval/{ENTROPY}")
-MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", "val/loss")
+MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", f"eval/{SCORE}", "val/loss")
 MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS)
 
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "omegaconf": {"config", "commands", "sweeps", "stages", "runs", "reproduce", "__init__.py"},
     "altair": {"compare"},
     "vl_convert": {"compare"},
-    "transformers": {"models", "data", "rollout", "modules", "stages"},
+    "transformers": {"models", "data", "rollout", "modules", "stages", "export"},
 }
 TORCH_ONLY = ("functional", "oracle", "types.py", "randomness.py", "arguments.py", "kl")
 # parts that must answer in about a second: nothing heavy when they are imported
@@ -31,7 +31,12 @@ LIGHT = (
     "compare",
     "reproduce",
     "tracking",
+    "estimates",
     "metrics.py",
+    "export/made.py",
+    "export/facts.py",
+    "export/card.py",
+    "export/hub.py",
     "kl/rules.py",
     "kl/controller.py",
     "kl/__init__.py",
@@ -57,10 +62,14 @@ LAYERS = [
     {"data"},
     {"models"},
     {"rollout"},
+    {"rewards"},
     {"modules"},
     {"tracking"},
     {"callbacks"},
     {"config"},
+    {"estimates"},
+    {"export"},
+    {"chat"},
     {"compare"},
     {"stages"},
     {"runs"},
@@ -135,7 +144,7 @@ def test_imports_point_down():
             )
 
 
-def test_models_are_made_in_one_file():
+def test_models_are_made_in_few_files():
     for path in FILES:
         makers = {
             "AutoModelForCausalLM",
@@ -150,7 +159,9 @@ def test_models_are_made_in_one_file():
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
-        if str(path.relative_to(ROOT)) != "models/load.py":
+        # the last reads a directory as somebody without us does
+        makers_of = ("models/load.py", "models/classifier.py", "export/plain.py")
+        if str(path.relative_to(ROOT)) not in makers_of:
             assert not named & makers, path
 
 

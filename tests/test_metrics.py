@@ -17,6 +17,42 @@ def test_the_line_of_a_stage_while_it_trains():
     assert (shown["proxy"], shown["gold"]) == ("", "+0.100")
 
 
+def test_other_rewards_have_columns_of_their_own():
+    """A scorer's, the whole before its parts, and those that training has no number of yet."""
+    record = {KL: 1.0, "reward/mood": 0.5, "reward/mood_se": 0.1, "eval/reward/combined": 2.0}
+    columns = metrics.with_rewards(metrics.LIVE, record, {"reward/disagreement": 0.25})
+    assert [column.label for column in columns] == [
+        *("proxy", "gold", "combined", "disagreement", "mood", "KL", "coef"),
+    ]
+    assert metrics.cells(record, columns)["combined"] == "+2.000"
+    assert metrics.cells({"reward/disagreement": 0.25}, columns)["disagreement"] == "0.250"
+    assert metrics.with_rewards(metrics.LIVE, {PROXY: 1.0, "val/loss": 2.0}) == metrics.LIVE
+
+
+@pytest.mark.parametrize(
+    ("config", "rewards"),
+    [
+        ({"scorer": "vader"}, ["reward/vader"]),
+        ({"scorer": "function", "scorer.function": "a.b.helpful"}, ["reward/helpful"]),
+        (
+            {"scorer": "function", "scorer.function": "a.b", "scorer.metric": "mine"},
+            ["reward/mine"],
+        ),
+        ({"scorer": "classifier", "scorer.metric": "classifier"}, ["reward/classifier"]),
+        (
+            {"scorer": "combined", "scorer.parts.b": "vader", "scorer.parts.b.reward_clip": 1},
+            ["reward/combined", "reward/b"],
+        ),
+        ({"scorer": "reward_model"}, []),
+        ({"scorer": "ensemble"}, []),
+        ({"scorer": "gold"}, []),
+        ({}, []),
+    ],
+)
+def test_what_a_run_maximises_beside_proxy_and_gold(config, rewards):
+    assert metrics.maximised(config) == rewards
+
+
 def test_what_is_no_number_is_shown_as_it_is():
     assert metrics.cells({f"eval/{PROXY}": "nan", KL: math.nan}, metrics.LIVE) == {
         **{"proxy": "nan", "gold": "", "KL": "nan", "coef": ""},

@@ -29,7 +29,8 @@ PLAIN_EVERY = 5.0  # seconds between plain lines
 
 def describe(record: Metrics) -> str:
     """The record's main numbers, e.g. `proxy +0.512  KL 1.93  coef 0.05`."""
-    numbers = metrics.cells(record, metrics.PROGRESS).items()
+    columns = metrics.with_rewards(metrics.PROGRESS, record)
+    numbers = metrics.cells(record, columns).items()
     return "  ".join(f"{label} {text}" for label, text in numbers if text)
 
 

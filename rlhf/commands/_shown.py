@@ -33,6 +33,11 @@ def refuse(faults: Sequence[str]) -> int:
     return 2
 
 
+def say(lines: Sequence[str]) -> None:
+    """Lines to stderr, which a run's own output follows."""
+    print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr, flush=True)
+
+
 def shown(arguments: Sequence[str], args: argparse.Namespace, task: TaskFunction) -> int:
     """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own. What it builds for
     them (its logging) is judged first, as that of a run is."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import open_dict
 
 from rlhf import __version__
-from rlhf.commands._shown import first_job, refuse, shown
+from rlhf.commands._judged import Judged, judge, needs
+from rlhf.commands._shown import first_job, refuse, say, shown
 from rlhf.config.allow import allow
-from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
     get_args_parser,
@@ -28,17 +28,14 @@ from rlhf.config.composition.session import (
     session,
 )
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
-from rlhf.config.schema import Config
-from rlhf.data.records import DataError, Loaded
 from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
-from rlhf.runs.execute import directory_of, execute, tracking_faults
+from rlhf.runs.execute import directory_of, execute
 from rlhf.runs.machine.cluster import queue_again, several
-from rlhf.runs.machine.faults import machine_faults
-from rlhf.sweeps.extras import ELSEWHERE, missing_extras
+from rlhf.runs.machine.entered import changes
 from rlhf.sweeps.launchers.prepare import limit_threads
 
 if TYPE_CHECKING:
@@ -105,21 +102,16 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
         return refuse([*faults, *planned.faults])
     if args.cfg or args.info is not None:
         return first_job(planned, args, task)
-    configs = [job.config for job in planned.jobs if job.config is not None]
-    elsewhere = planned.parts["launcher"][1].endswith(ELSEWHERE)
-    wrong = missing_extras(planned.parts)
-    wrong += machine_faults(configs, sweep=planned.sweep, elsewhere=planned.sweep and elsewhere)
-    if not any(fault.startswith("paths.") for fault in wrong):  # the store is in one of them
-        wrong += tracking_faults(configs)
-    loaded, more = _load(configs) if not wrong else (None, [])
-    if wrong or more:
-        return refuse([*wrong, *more])
+    judged = judge(planned)
+    if judged.faults:
+        return refuse(judged.faults)
+    configs = judged.configs
     again = any(cfg.requeue for cfg in configs)
     if planned.composed is not None:
-        return queue_again(again, _single(hydra, planned.composed, configs[0], loaded))
+        return queue_again(again, _single(hydra, planned.composed, judged))
     # a single run says it itself
-    warnings = "".join(f"warning: {warning}\n" for warning in planned.warnings)
-    print(warnings, end="", file=sys.stderr, flush=True)
+    warnings = [f"warning: {warning}" for warning in planned.warnings]
+    say([*warnings, *needs(judged.fits)])
     from rlhf.compare import compare
     from rlhf.compare.terminal import wide_console
     from rlhf.sweeps.multirun import sweep
@@ -136,23 +128,12 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
     return code
 
 
-def _load(configs: Iterable[Config]) -> tuple[Loaded | None, list[str]]:
-    """Reads the data of runs that are not finished: cheap, and a wrong row must be told before
-    any model is built. Returns the last data and all faults."""
-    loaded, faults = None, []
-    for piece in {cfg.data: None for cfg in configs if not is_complete(directory_of(cfg))}:
-        try:
-            loaded = Loaded.of(build(piece))
-        except DataError as error:
-            faults += error.faults
-    return loaded, list(dict.fromkeys(faults))
-
-
-def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | None) -> int:
+def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
+    cfg, loaded = judged.configs[0], judged.loaded
     directory = directory_of(cfg)
     # without a manifest, or with another run's, the run itself says what is wrong
     own = read_json(directory / "manifest.json").get("hash") == run_hash(cfg.plain())
-    if own and is_complete(directory):
+    if own and is_complete(directory) and not changes(directory, cfg):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
         from rlhf.tracking.mlflow import deliver_all
@@ -163,7 +144,7 @@ def _single(hydra: Hydra, composed: DictConfig, cfg: Config, loaded: Loaded | No
         older = older_runs(directory.parent, f"{slug(cfg.plain())}-*")
         for old in filterfalse(is_finished, older):
             print(f"left as it is: {other_version(old)}", file=sys.stderr)
-        print(f"{cfg.stage} run in {directory}", file=sys.stderr, flush=True)
+        say([f"{cfg.stage} run in {directory}", *needs(judged.fits)])
         limit_threads(cfg.trainer.threads)
         if code := run_composed(
             hydra,

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rlhf.compare.best import publish_best
 from rlhf.compare.figures import vega
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Study
@@ -92,7 +93,8 @@ def attach(
                 files=files,
                 pictures=_small(pictures, Path(folder)),
             )
-        return _links(uri, name, run_id, study), late
+        models, lost = _models(uri, name, run_id, study)
+        return _links(uri, name, run_id, study) | models, late + lost
     except Exception as error:  # of MLflow or any library below it
         return {}, [
             f"The comparison was not attached: MLflow at {redact_text(uri)} says {sentence(error)}"
@@ -159,6 +161,17 @@ def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
     if len(ids) <= MOST_BY_SIDE:
         links["side by side"] = compare_link(uri, experiments, ids)
     return links
+
+
+def _models(uri: str, sweep: str, run_id: str, study: Study) -> tuple[dict[str, str], list[str]]:
+    """The link to the best policy's page, or a sentence where MLflow does not take it: the
+    comparison is there all the same."""
+    try:
+        return publish_best(uri, study, sweep=sweep, summary_run=run_id), []
+    except Exception as error:  # of MLflow or any library below it
+        return {}, [
+            f"The best policy is no model in MLflow at {redact_text(uri)}: {sentence(error)}"
+        ]
 
 
 def _views(uri: str, experiment_id: str, sweep: str, study: Study) -> dict[str, str]:

@@ -37,8 +37,9 @@ def targets(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             yield from targets(value, (*path, str(key)))
 
 
-def refusal(target: object) -> str:
+def refusal(target: object, kind: str = "class") -> str:
+    several = {"class": "Classes", "function": "Functions"}[kind]
     return (
-        f"{target} is not an allowed class. Classes of your own need --allow-targets=<package> "
+        f"{target} is not an allowed {kind}. {several} of your own need --allow-targets=<package> "
         f"(or {ENVIRONMENT}=<package>) on the command line"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from pydoc import ErrorDuringImport, locate
 from typing import Any
 
@@ -12,6 +14,7 @@ from pydantic import BaseModel
 from rlhf.config import schema  # noqa: F401  (it makes every piece known)
 from rlhf.config.allow import refusal, targets, user_allowed
 from rlhf.config.composition.environment import RESERVED, decoded
+from rlhf.config.composition.judged.code import code_of
 from rlhf.config.pieces.base import BY_ADDRESS, Custom
 
 
@@ -26,20 +29,47 @@ def user_class(piece: Custom) -> Any:
     Raises:
         ValueError: it is not allowed, or cannot be imported.
     """
-    target = piece.class_path
+    return _own(piece.class_path, "class")
+
+
+def user_function(address: str) -> Any:
+    """A function of the user's own, from a module on Python's path or in the working directory.
+
+    Raises:
+        ValueError: it is not allowed or cannot be imported, or its file is not what was imported.
+    """
+    if not user_allowed(address):
+        raise ValueError(refusal(address, "function"))
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, so that nothing there hides a package
+    function = _own(address, "function")
+    code = code_of([address])
+    if _imported.setdefault(address, code) != code:
+        raise ValueError(
+            f"{address} was imported and its code has changed since: start Python again"
+        )
+    return function
+
+
+_imported: dict[str, str] = {}  # the code of a function when it was first imported
+
+
+def _own(target: str, kind: str) -> Any:
     if not user_allowed(target):
-        raise ValueError(refusal(target))
+        raise ValueError(refusal(target, kind))
     try:
-        cls = locate(target)
+        located = locate(target)
     except ErrorDuringImport as error:
         raise ValueError(f"{target} cannot be imported: {error.value!r}") from None
-    if cls is None:
-        raise ValueError(f"{target} cannot be imported: there is no such module or class")
+    if located is None:
+        raise ValueError(f"{target} cannot be imported: there is no such module or {kind}")
+    if not callable(located):
+        raise ValueError(f"{target} is of the type {type(located).__name__}; expected a {kind}")
     # a user's package must not lend its name to a function that lives elsewhere (mine.os.system)
-    origin = f"{getattr(cls, '__module__', None)}.{getattr(cls, '__qualname__', '')}"
+    origin = f"{getattr(located, '__module__', None)}.{getattr(located, '__qualname__', '')}"
     if not user_allowed(origin):
-        raise ValueError(f"{target} is really {origin}, which is not an allowed class")
-    return cls
+        raise ValueError(f"{target} is really {origin}, which is not an allowed {kind}")
+    return located
 
 
 def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
@@ -80,6 +110,8 @@ def _made(node: Any, classes: Mapping[str, Any], live: Mapping[str, Any] | None 
     given = {key: value for key, value in node.items() if key not in RESERVED}
     if inner:
         given = {key: _made(value, inner) for key, value in given.items()}
+    ours = BY_ADDRESS.get(node["_target_"])
+    given |= {name: user_function(given[name]) for name in (ours.callables if ours else ())}
     positional = _made(list(node.get("_args_", ())), classes)
     call = partial(classes[node["_target_"]], *positional, **{**given, **(live or {})})
     return call if node.get("_partial_") else call()

@@ -76,7 +76,7 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
     if origin is tuple:
         return f"a list of {len(get_args(annotation))} values"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if origin is dict or isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys and values"
     if annotation is str and any(getattr(item, "pattern", None) for item in metadata):
         return "a name of letters, digits, '_', '-' and '.'"
@@ -128,7 +128,7 @@ def leaves(plain: Mapping[str, Any], prefix: str = "") -> list[str]:
     for key, value in plain.items():
         inner = leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else ()
         keys += [f"{prefix}{key}", *inner]
-    return [name for name in keys if not name.endswith(("_target_", "_name_"))]
+    return [name for name in keys if not name.endswith(("_target_", "_name_", "_code_"))]
 
 
 def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
@@ -138,7 +138,7 @@ def _unknown_key(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     node = _bare(_expected(location[:-1])[0])
     if where in MOVED:
         return Fault(f"{where}={show(error['input'])}", f"is {MOVED[where]} now")
-    own = [name for name in node.model_fields if name != "class_path"]
+    own = [name for name, field in node.model_fields.items() if field.alias is None]
     if hint := in_words(where, {*leaves(plain)}.__contains__):
         return Fault(f"{where}={show(error['input'])}", f"no such key{hint}")
     if meant := nearest(last, own):

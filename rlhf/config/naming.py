@@ -35,6 +35,9 @@ MOVED = {
     "ppo.whiten_rewards": "advantage.whiten_rewards",
 }
 
+# Keys that older configs do not have, at the value that changes nothing.
+UNSET = [("sft.path", None), ("sft.train", True), ("reward_model.path", None)]
+
 # Pieces that a config of version 0.1 could not choose, and did not name.
 IMPLIED = {"algorithm": "ppo", "advantage": "gae"}
 
@@ -81,7 +84,18 @@ def deciding(name: str, section: Any) -> Any:
     """The same of a section: without its keys that decide nothing."""
     if not isinstance(section, Mapping):
         return section
-    return named({k: value for k, value in section.items() if f"{name}.{k}" not in ASIDE_KEYS})
+    return named(
+        {k: v for k, v in _as_before(name, section).items() if f"{name}.{k}" not in ASIDE_KEYS}
+    )
+
+
+def _as_before(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section as configs wrote it before its stage could be entered from outside, where it is
+    not: the same run keeps its hash."""
+    plain = {k: v for k, v in section.items() if (f"{name}.{k}", v) not in UNSET}
+    if f"{name}.{plain.get('normalize')}" == "reward_model.auto":
+        plain["normalize"] = "path" not in plain
+    return plain
 
 
 def run_hash(plain: Mapping[str, Any]) -> str:

@@ -8,17 +8,17 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-from rlhf.arguments import missing_eos_fault
 from rlhf.config.build import build
+from rlhf.config.checks.parts import SECTIONS, missing_parts
+from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
-from rlhf.config.pieces.data import JsonLines
+from rlhf.config.pieces.data import Files
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
-from rlhf.config.pieces.scorer import Rules
 from rlhf.config.pieces.tracking import MLflowTracker
-from rlhf.config.properties import asks, kl_properties, needs_reward_model, trains_values
+from rlhf.config.properties import asks, kl_properties, trains_values
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
 
@@ -140,18 +140,11 @@ def _model(model: Any) -> Iterator[Fault]:
         yield Fault(where, f"a llama head needs an even size; here it is {head_size}")
 
 
-def _missing_eos(scorer: Any) -> Iterator[Fault]:
-    if isinstance(scorer, Rules) and (
-        fault := missing_eos_fault(scorer.missing_eos, scorer.missing_eos_value)
-    ):
-        yield Fault(f"scorer={scorer.name}", fault)
-
-
 def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     try:
         wanted = asks(advantage, "needs_values", by_default=True)
         trained = trains_values(algorithm, advantage)
-    except ValueError:  # `_rewards` says it
+    except ValueError:  # `missing_parts` says it
         return
     if wanted and not trained:
         reason = f"needs a value model, and algorithm={algorithm.name} trains none"
@@ -161,28 +154,10 @@ def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
         yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
 
 
-def _rewards(
-    data: Any, scorer: Any, stage: str, ppo: PPO, algorithm: Any, advantage: Any
-) -> Iterator[Fault]:
-    try:
-        by_gold = asks(scorer, "needs_gold", by_default=False)
-        reads_model = needs_reward_model(scorer, ppo, algorithm, advantage)
-    except ValueError as error:
-        yield Fault("", str(error))
-        return
-    if not isinstance(data, JsonLines) or data.gold is not None:
-        return
-    if stage == "ppo" and by_gold:
-        yield Fault(
-            f"scorer={scorer.name}",
-            "the data has no gold reward; set data.gold=vader, or take scorer=reward_model",
-        )
-    if data.preferences is None and (stage == "reward_model" or (stage == "ppo" and reads_model)):
-        yield Fault(
-            "data.preferences=null",
-            "pairs would be sampled and labelled by gold, but data.gold=null; name a file, or set"
-            " data.gold=vader",
-        )
+def _rows(data: Any) -> Iterator[Fault]:
+    if isinstance(data, Files) and not (data.demonstrations or data.preferences or data.prompts):
+        reason = "no rows: name a file in it, in data.preferences or in data.prompts"
+        yield Fault("data.demonstrations=null", reason)
 
 
 # of stores; `file` is answered with the database to use in its place
@@ -234,8 +209,9 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_batches, ("ppo",)),
     (_decay, ("sft", "reward_model", "ppo")),
     (_model, ("model",)),
-    (_missing_eos, ("scorer",)),
+    (scorer_faults, ("scorer",)),
     (_values, ("algorithm", "advantage", "ppo")),
-    (_rewards, ("data", "scorer", "stage", "ppo", "algorithm", "advantage")),
+    (_rows, ("data",)),
+    (missing_parts, SECTIONS),
     (_tracking, ("tracking",)),
 )

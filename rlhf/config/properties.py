@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from rlhf.config.build import user_class
 from rlhf.config.pieces.base import Custom, Piece
-from rlhf.config.schema import KL, PPO, Config
-from rlhf.config.stages import Stage, lineage
+from rlhf.config.pieces.scorer import CombinedScorer
+from rlhf.config.schema import KL, PPO, Config, RewardModel
+from rlhf.config.stages import STAGES, Stage, lineage
 from rlhf.kl import properties as kl
 
 P = TypeVar("P")
@@ -49,6 +50,8 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
+    if isinstance(piece, CombinedScorer):
+        return any(asks(part, need, by_default=by_default) for part in piece.parts.values())
     owner = user_class(piece) if isinstance(piece, Custom) else type(piece)
     return bool(getattr(owner, need, by_default))
 
@@ -75,12 +78,66 @@ def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) ->
     )
 
 
-# stages that others stand on only where a config asks for them
-ASKED_FOR: dict[str, Callable[[Config], bool]] = {
-    "reward_model": lambda cfg: needs_reward_model(
+def is_trained(cfg: Config, stage: str) -> bool:
+    """False of a stage whose result is there already: `<stage>.path`, or `sft=none`."""
+    settings = getattr(cfg, stage)
+    return getattr(settings, "path", None) is None and getattr(settings, "train", True)
+
+
+def normalizes(reward_model: RewardModel) -> bool:
+    """True if scores are normalised on samples of the SFT policy. `auto`: those of a reward model
+    that is trained here; one that is given by its path keeps what it has recorded."""
+    wish = reward_model.normalize
+    return reward_model.path is None if wish == "auto" else wish
+
+
+def given_parts(data: Any) -> frozenset[str] | None:
+    """The parts of the data that a source reads or writes itself; None where a class of the user's
+    own does not say it (`parts`).
+
+    Raises:
+        ValueError: it cannot be had.
+    """
+    if not isinstance(data, Custom):
+        parts: frozenset[str] = data.parts
+        return parts
+    named = getattr(user_class(data), "parts", None)
+    return None if named is None else frozenset(named)
+
+
+def reads_sft(cfg: Config) -> bool:
+    """True if the reward model needs the SFT policy: as its backbone, or for samples of it, which
+    its scores are normalised on or its pairs are made of.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    settings = cfg.reward_model
+    if settings.path is not None or normalizes(settings):
+        return normalizes(settings)
+    return settings.init == "sft" or "preferences" not in (given_parts(cfg.data) or ())
+
+
+# (stage, parent) -> whether the one stands on the other; on its other parents it always does
+ASKED_FOR: dict[tuple[str, str], Callable[[Config], bool]] = {
+    ("reward_model", "sft"): reads_sft,
+    ("ppo", "reward_model"): lambda cfg: needs_reward_model(
         cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage
-    )
+    ),
 }
+
+
+def parents(cfg: Config, stage: str) -> tuple[str, ...]:
+    """The stages that a stage stands on, as the config asks.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    return tuple(
+        name
+        for name in STAGES[stage].parents
+        if (stage, name) not in ASKED_FOR or ASKED_FOR[stage, name](cfg)
+    )
 
 
 def needed_stages(cfg: Config) -> list[Stage]:
@@ -89,8 +146,8 @@ def needed_stages(cfg: Config) -> list[Stage]:
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    return [
-        stage
-        for stage in lineage(cfg.stage)
-        if stage.name == cfg.stage or stage.name not in ASKED_FOR or ASKED_FOR[stage.name](cfg)
-    ]
+    needed = {cfg.stage}
+    for stage in reversed(lineage(cfg.stage)):
+        if stage.name in needed:
+            needed |= {*parents(cfg, stage.name)}
+    return [stage for stage in lineage(cfg.stage) if stage.name in needed]

@@ -32,6 +32,7 @@ from rlhf.config.pieces.model import Model
 from rlhf.config.pieces.optimizer import Optimizer
 from rlhf.config.pieces.scorer import Scorer
 from rlhf.config.pieces.tracking import Tracking
+from rlhf.config.pieces.trained import Trained, TrainedLayers
 from rlhf.config.pieces.trust_region import TrustRegion
 from rlhf.config.stages import STAGES
 
@@ -51,21 +52,28 @@ class Training(Strict):
 
 class Supervised(Training):
     seed: Seed
+    # of a result that is there already: a folder or a hub name; its stage trains nothing then
+    path: Place | None = None
     epochs: Count
     batch_size: Count
     max_length: Annotated[int, Field(ge=2, lt=2**31)]
+    on_long: Literal["cut", "drop", "truncate_left", "error"] = "cut"
+    max_rows: Count | None = None
 
 
 class SFT(Supervised):
     train_on_prompt: bool
+    train: bool = True  # False: the policy is the model as it is
     train_on_turns: Literal["all", "last"] = "all"
+    trained: TrainedLayers = "all"
 
 
 class RewardModel(Supervised):
     init: Literal["sft", "model"]
     margin: bool
     centering: Weight
-    normalize: bool
+    trained: Trained = "all"
+    normalize: bool | Literal["auto"]
     normalize_samples: Annotated[int, Field(ge=2, le=10**6)]
 
 
@@ -104,6 +112,7 @@ class Generation(Strict):
     temperature: Temperature
     top_k: Annotated[int, Field(ge=0, lt=2**31)]
     top_p: Annotated[Number, Field(gt=0, le=1)]
+    max_prompt_tokens: Size | None = None
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
 
 
@@ -133,6 +142,7 @@ class Paths(Strict):
     run_name: FolderName
     run_dir: Place
     sweep_dir: Place
+    data: Place = "../shared/data"
 
 
 class Config(Strict):

@@ -69,6 +69,7 @@ ASIDE = (
 ASIDE_KEYS = (
     *(f"{stage.name}.{key}" for stage in STAGES.values() for key in stage.bookkeeping),
     "evaluation.samples",
+    "data.max_lost",
 )
 
 

@@ -13,9 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 from rlhf.config.allow import refusal, targets
 from rlhf.config.build import is_allowed
 from rlhf.config.composition.resolve import Fault, resolve
+from rlhf.config.hints.usual import wrecking_rates
 from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
+from rlhf.config.pieces.model import HFModel
+from rlhf.config.pieces.optimizer import Adam
 from rlhf.config.schema import Config
+from rlhf.config.stages import lineage
 from rlhf.kl.rules import cautions as sampling_cautions
 from rlhf.rundir.secrets.redact import HIDDEN, remember, secrets_in
 
@@ -127,9 +131,13 @@ def validate(config: DictConfig | Mapping[str, Any]) -> Config:
 def cautions(cfg: Config) -> list[str]:
     """A sentence for each reason why some of a run's numbers need care although nothing is wrong
     with its config."""
-    drawn = cfg.generation
-    return (
-        sampling_cautions(temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p)
-        if cfg.stage == "ppo"
-        else []
-    )
+    drawn, sentences = cfg.generation, []
+    if cfg.stage == "ppo":
+        sentences += sampling_cautions(
+            temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p
+        )
+    if isinstance(cfg.model, HFModel):
+        pieces = {stage.name: getattr(cfg, stage.name).optimizer for stage in lineage(cfg.stage)}
+        rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
+        sentences += wrecking_rates(rates)
+    return sentences

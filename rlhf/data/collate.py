@@ -3,64 +3,56 @@ harmless."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from rlhf.data.conversations import ASSISTANT, Prompt, Turn
-from rlhf.data.lengths import LongPrompts, shorten
+from rlhf.data.lengths import FATES, Fate, Limit, LongPrompts, shorten
 from rlhf.data.records import DataError, Demonstration, Preference
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import Rendered, TemplateError
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
 
-Row = TypeVar("Row")
-DROP = LongPrompts()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """One conversation and where its last answer begins; `cut` where it was longer than allowed,
-    `long_prompt` where its prompt alone left no room for the answer."""
+    """One conversation and where its last answer begins, after its limit; `fate` is that of its
+    row, `whole` its tokens before the limit and `whole_prompt` those before its last answer."""
 
     ids: tuple[int, ...]
     answers: tuple[tuple[int, int], ...]  # half-open ranges of the assistant's tokens
     prompt_length: int
-    cut: bool = False
-    long_prompt: bool = False
+    fate: Fate
+    whole: int
+    whole_prompt: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether its end is lost."""
+        return len(self.ids) - self.prompt_length < self.whole - self.whole_prompt
 
 
-def encode_row(
-    rendered: Sequence[Rendered], max_length: int, bos: int | None = None, *, truncate: bool
-) -> list[Encoded]:
-    """Conversations of one prompt, cut on the right at `max_length` tokens.
-
-    `truncate`: a prompt that alone fills `max_length` loses its left (BOS aside), so that the
-    longest of the answers has room, or all of the prompt but its last token.
-    """
+def encode_row(rendered: Sequence[Rendered], limit: Limit, bos: int | None = None) -> list[Encoded]:
+    """Conversations of one prompt, made to fit the limit as its rule says; a BOS at their head
+    stays there."""
     longest = max(len(row.ids) - row.answers[-1][0] for row in rendered)
-    return [_cut(row, max_length, longest, bos, truncate=truncate) for row in rendered]
+    return [_fitted(row, limit, longest, bos) for row in rendered]
 
 
-def _cut(
-    row: Rendered, max_length: int, longest: int, bos: int | None, *, truncate: bool
-) -> Encoded:
-    ids, prompt_length = row.ids, row.answers[-1][0]
-    long, lost = prompt_length >= max_length, 0
-    if long and truncate:
-        prompt = shorten(ids[:prompt_length], max(1, max_length - longest), bos)
-        lost = prompt_length - len(prompt)
-        ids = [*prompt, *ids[prompt_length:]]
-    moved = ((max(first - lost, 0), min(end - lost, max_length)) for first, end in row.answers)
+def _fitted(row: Rendered, limit: Limit, longest: int, bos: int | None) -> Encoded:
+    prompt = row.answers[-1][0]
+    fit = limit.fit(prompt, longest, head=int(bos is not None and row.ids[0] == bos))
+    moved = [fit.move(*answer) for answer in row.answers]
     return Encoded(
-        ids=tuple(ids[:max_length]),
+        ids=tuple(fit(row.ids)),
         answers=tuple((first, end) for first, end in moved if first < end),
-        prompt_length=min(prompt_length - lost, max_length),
-        cut=len(ids) > max_length,
-        long_prompt=long,
+        prompt_length=min(prompt - fit.left, limit.most),
+        fate=fit.fate,
+        whole=len(row.ids),
+        whole_prompt=prompt,
     )
 
 
@@ -88,19 +80,16 @@ def collate_prompts(
 
 
 def encode_demonstrations(
-    rendering: Rendering, rows: Sequence[Demonstration], max_length: int, long: LongPrompts = DROP
+    rendering: Rendering, rows: Sequence[Demonstration], limit: Limit
 ) -> list[Encoded]:
-    """Rows whose prompt alone fills `max_length` are treated as `long` says: there is nothing of
-    the completion to learn.
+    """Every row, with its fate.
 
     Raises:
-        DataError: the template refuses a row, no row has a completion left, or the rule is `error`.
+        DataError: the template refuses a row.
     """
-    rendered = _render(rendering, rows, [row.turns for row in rows], long)
-    bos, truncate = rendering.tokenizer.bos_token_id, long.rule == "truncate_left"
-    encoded = [encode_row([row], max_length, bos, truncate=truncate)[0] for row in rendered]
-    _refuse(rows, encoded, max_length, long)
-    return _with_room(encoded, lambda row: row.prompt_length < len(row.ids), max_length)
+    rendered = _render(rendering, rows, [row.turns for row in rows], limit.long)
+    bos = rendering.tokenizer.bos_token_id
+    return [encode_row([row], limit, bos)[0] for row in rendered]
 
 
 def _render(
@@ -121,26 +110,6 @@ def _render(
                 name = rendering.template.name
                 faults[f"{long.place(row.prompt)}: data.template={name} refuses it: {error}"] = None
         raise DataError(faults) from None
-
-
-def _refuse(
-    rows: Sequence[Demonstration | Preference],
-    encoded: Sequence[Encoded],
-    max_length: int,
-    long: LongPrompts,
-) -> None:
-    prompts = [row.prompt for row, e in zip(rows, encoded, strict=True) if e.long_prompt]
-    long.refuse(prompts, f"its prompt alone fills max_length={max_length} tokens")
-
-
-def _with_room(rows: list[Row], has_room: Callable[[Row], bool], max_length: int) -> list[Row]:
-    kept = [row for row in rows if has_room(row)]
-    if rows and not kept:
-        raise DataError(
-            f"all {len(rows)} prompts are {max_length} tokens or longer, so nothing is left to"
-            " learn: raise max_length, or set data.on_long_prompt=truncate_left"
-        )
-    return kept
 
 
 def collate_demonstrations(
@@ -166,27 +135,39 @@ class EncodedPreference:
     rejected: Encoded
     margin: float
 
+    @property
+    def same(self) -> bool:
+        return self.chosen.ids == self.rejected.ids
+
+    @property
+    def fate(self) -> Fate:
+        if self.same:
+            return "dropped"
+        return max(self.chosen.fate, self.rejected.fate, key=FATES.index)
+
 
 def encode_preferences(
-    rendering: Rendering, rows: Sequence[Preference], max_length: int, long: LongPrompts = DROP
+    rendering: Rendering, rows: Sequence[Preference], limit: Limit
 ) -> list[EncodedPreference]:
-    """Pairs that are the same after the cut at `max_length` are left out; DataError if all are. A
-    pair whose prompt alone fills it is treated as `long` says; both sides keep one prompt."""
+    """Every pair, with its fate: both sides keep one prompt, and a pair whose sides are the same
+    after the limit is dropped.
+
+    Raises:
+        DataError: the template refuses a row.
+    """
     sides = [
-        _render(rendering, rows, [_answered(row, side) for row in rows], long)
+        _render(rendering, rows, [_answered(row, side) for row in rows], limit.long)
         for side in ("chosen", "rejected")
     ]
-    bos, truncate = rendering.tokenizer.bos_token_id, long.rule == "truncate_left"
-    encoded = []
+    bos, encoded = rendering.tokenizer.bos_token_id, []
     for row, chosen, rejected in zip(rows, *sides, strict=True):
         pair = [
             whole if ended else _unended(whole)
             for whole, ended in ((chosen, row.chosen_ended), (rejected, row.rejected_ended))
         ]
-        first, second = encode_row(pair, max_length, bos, truncate=truncate)
+        first, second = encode_row(pair, limit, bos)
         encoded.append(EncodedPreference(chosen=first, rejected=second, margin=row.margin or 0.0))
-    _refuse(rows, [pair.chosen for pair in encoded], max_length, long)
-    return _with_room(encoded, lambda pair: pair.chosen.ids != pair.rejected.ids, max_length)
+    return encoded
 
 
 def _answered(row: Preference, side: str) -> tuple[Turn, ...]:

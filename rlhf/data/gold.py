@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache
 from typing import Any
 
 from rlhf.data.sources.grammar import AMPLIFIERS, CONTENT, SOFTENERS, WEIGHTS, WORD, breaks
@@ -88,14 +88,18 @@ class VaderGold:
 
     scale = 2.0
 
-    @cached_property
-    def _analyzer(self) -> Any:
-        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
-        return SentimentIntensityAnalyzer()
-
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-        return [
-            self.scale * float(self._analyzer.polarity_scores(text)["compound"]) for text in texts
-        ]
+        return [self.scale * compound(text) for text in texts]
+
+
+def compound(text: str) -> float:
+    """VADER's compound sentiment of a text, from -1 to 1."""
+    return float(_analyzer().polarity_scores(text)["compound"])
+
+
+@cache
+def _analyzer() -> Any:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return SentimentIntensityAnalyzer()

@@ -47,6 +47,10 @@ class Demonstration:
     def turns(self) -> Turns:
         return (*self.prompt, Turn(ASSISTANT, self.completion))
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return (self.completion,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preference:
@@ -56,6 +60,13 @@ class Preference:
     margin: float | None = None  # how much better, in the labeller's unit; None where nobody said
     chosen_ended: bool = True  # False: cut off at the length, no EOS follows it
     rejected_ended: bool = True
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        return (self.chosen, self.rejected)
+
+
+Record = Demonstration | Preference | Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +102,12 @@ class Source(Protocol):
     """A task. Everything a stage needs to know about its data, without torch.
 
     One may also say `on_long_prompt` (drop, truncate_left or error: rlhf.data.lengths; drop where
-    it does not), `template` (rlhf.data.rendering.choice; auto where it does not) and `place(part,
-    turns)`, where a prompt stands (`file:line`, or None).
+    it does not), `max_lost` (the share of rows that may be lost to limits; 0.05), `template`
+    (rlhf.data.rendering.choice; auto where it does not) and `place(part, turns)`, where a prompt
+    stands (`file:line`, or None); and `row_place(part, record)`, where that very row does.
     """
 
-    max_response_tokens: int
+    max_response_tokens: int | None  # None: conf/generation says it
     pairs: int  # preference pairs to sample where `load` gives none
     # P(a preferred to b) = sigmoid((gold(a) - gold(b)) / label_temperature)
     label_temperature: float

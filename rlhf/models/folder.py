@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from rlhf.digests import model_digests
 from rlhf.models.weights import weights_bytes
 from rlhf.rundir.disk.space import DiskError, writing
 from rlhf.rundir.errors import ModelError, NonFinite
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+
+def folder_identity(path: str | Path) -> Any:
+    """The sha256 of each file of a model's folder that decides what is loaded; of a name on the hub
+    None."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return None
+    return model_digests(folder)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,48 +23,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rlhf.digests import file_digest
 from rlhf.models.eos import eos_ids
-from rlhf.models.folder import loading, saving
+from rlhf.models.folder import folder_identity, loading
+from rlhf.models.piece import ModelPiece as ModelPiece
 from rlhf.models.scalar import ScalarModel
-from rlhf.models.weights import check_weights
+from rlhf.models.weights import check_weights, check_whole
 from rlhf.randomness import generator, seeded_global_rng
 from rlhf.rundir.errors import ModelError
 
 transformers_logging.disable_progress_bar()
 transformers_logging.set_verbosity_error()
-
-
-class ModelPiece(Protocol):
-    """A piece of conf/model: where the policy comes from, what is trained of it, how it is kept."""
-
-    def identity(self) -> dict[str, Any]:
-        """All that decides the weights, for the fingerprint."""
-
-    def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
-        """The model's own, or what `train` makes of the data."""
-
-    def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig | None:
-        """The model's configuration, had without its weights; None: not known before they are."""
-        return None
-
-    def stop_ids(self) -> list[int]:
-        """Ids that end a response by the model's own files, beside the tokenizer's EOS."""
-        return []
-
-    def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-        """The model before any training, without dropout."""
-
-    def trainable_parameters(self, model: PreTrainedModel) -> list[nn.Parameter]:
-        return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-    def save(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path
-    ) -> None:
-        """Writes a directory that transformers loads."""
-        with saving(directory, model):
-            model.save_pretrained(directory)
-            tokenizer.save_pretrained(directory)
 
 
 class TinyModel(ModelPiece):
@@ -117,6 +85,8 @@ class HFModel(ModelPiece):
     """Any causal LM: a directory or a hub name. Code that comes with a model runs only where
     `trust_remote_code` says so."""
 
+    key = "model.path"  # of the config, that has its path
+
     def __init__(
         self, *, path: str, revision: str | None, dtype: str, trust_remote_code: bool
     ) -> None:
@@ -125,15 +95,10 @@ class HFModel(ModelPiece):
 
     def identity(self) -> dict[str, Any]:
         """A local directory is known by its files' content, a hub model by name and revision."""
-        folder = Path(self.path)
-        if not folder.is_dir():
+        files = folder_identity(self.path)
+        if files is None:
             return {"path": self.path, "revision": self.revision, "dtype": self.dtype}
-        files = sorted(
-            p
-            for p in folder.iterdir()
-            if p.suffix in {".json", ".safetensors", ".jinja", ".model", ".gguf", ".txt"}
-        )
-        return {"files": {p.name: file_digest(p) for p in files}, "dtype": self.dtype}
+        return {"files": files, "dtype": self.dtype}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         with self._had():
@@ -142,11 +107,10 @@ class HFModel(ModelPiece):
             )
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-        with self._had(), loading(self.path):
-            config: PreTrainedConfig = AutoConfig.from_pretrained(
+        with self._had():
+            return load_config(
                 self.path, revision=self.revision, trust_remote_code=self.trust_remote_code
             )
-        return config
 
     def stop_ids(self) -> list[int]:
         from_where = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
@@ -166,10 +130,10 @@ class HFModel(ModelPiece):
         try:
             yield
         except ModelError as error:
-            raise ModelError([f"model.path={fault}" for fault in error.faults]) from error
+            raise ModelError([f"{self.key}={fault}" for fault in error.faults]) from error
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise ModelError([f"model.path={self.path}: {reason}"]) from error
+            raise ModelError([f"{self.key}={self.path}: {reason}"]) from error
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         return load_causal_lm(
@@ -183,11 +147,26 @@ class HFModel(ModelPiece):
 def parameter_count(config: PreTrainedConfig) -> int | None:
     """The parameters of the causal LM of a configuration, which is not made for it; None where its
     class is not one of transformers'."""
+    model = outline(config)
+    return None if model is None else int(model.num_parameters())
+
+
+def outline(config: PreTrainedConfig, *, scalar: bool = False) -> PreTrainedModel | None:
+    """The causal LM of a configuration, or its sequence classifier, without weights; None where
+    transformers has no such class."""
+    auto = AutoModelForSequenceClassification if scalar else AutoModelForCausalLM
     try:
         with seeded_global_rng(0, "count"), torch.device("meta"):
-            return int(AutoModelForCausalLM.from_config(config).num_parameters())
+            model: PreTrainedModel = auto.from_config(config)  # type: ignore[no-untyped-call]
     except ValueError:  # code that comes with a model is not run for a count
         return None
+    return model
+
+
+def load_config(path: str | Path, **kwargs: Any) -> PreTrainedConfig:
+    with loading(path):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(str(path), **kwargs)
+    return config
 
 
 def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
@@ -197,18 +176,27 @@ def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
 
 
 def load_causal_lm(path: str | Path, **kwargs: Any) -> PreTrainedModel:
+    return _loaded(AutoModelForCausalLM, path, **kwargs)
+
+
+def load_scalar_model(path: str | Path, **kwargs: Any) -> ScalarModel:
+    """A reward model's directory: as `ScalarModel.save` wrote it, or any other with one label."""
+    return ScalarModel(_loaded(AutoModelForSequenceClassification, path, **kwargs))
+
+
+def _loaded(auto: Any, path: str | Path, **kwargs: Any) -> PreTrainedModel:
+    """
+    Raises:
+        ModelError: the files lack weights of the model, which would be random ones.
+        NonFinite: a weight is NaN or infinite.
+    """
     with loading(path):
-        model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **kwargs)
+        model, report = auto.from_pretrained(
+            str(path), use_safetensors=True, output_loading_info=True, **kwargs
+        )
+    check_whole(model, report["missing_keys"], path)
     check_weights(model, path)
     return without_dropout(model)
-
-
-def load_scalar_model(path: str | Path) -> ScalarModel:
-    """A reward model's directory, as `ScalarModel.save` wrote it."""
-    with loading(path):
-        model = AutoModelForSequenceClassification.from_pretrained(str(path), use_safetensors=True)
-    check_weights(model, path)
-    return ScalarModel(without_dropout(model))
 
 
 def scalar_model_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.functional.sequences import last_index, positions
 from rlhf.models.folder import saving
+from rlhf.models.padding import for_scores
 from rlhf.types import Rollout
 
 
@@ -18,9 +20,11 @@ class ScalarModel(nn.Module):
     """A scalar at every position, over Hugging Face's sequence-classification layout
     (`num_labels=1`), which is what it saves.
 
-    Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv
-    1909.08593, section 2.1) that the model's config records (0 and 1 until `normalize`). So a value
-    model that begins as a copy of the reward model has its scale.
+    Every output is head - score_mean, the normalisation of Ziegler et al. 2019 (arXiv 1909.08593,
+    section 2.1): its scale is in the head's weight, its mean in the model's config (0 until
+    `normalize`). So whoever loads the directory with transformers has this scale, and a value model
+    that begins as a copy of the reward model too. Directories of versions before 0.2.0 have a
+    score_std in their config, by which the difference is divided.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -33,19 +37,32 @@ class ScalarModel(nn.Module):
 
     def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """tokens, attention [B, L] -> [B, L], float32."""
-        hidden = self.model.base_model(
+        return self.read(self.states(tokens, attention))
+
+    def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
+        """tokens, attention [B, L] -> the backbone's states [B, L, hidden]."""
+        states: Tensor = self.model.base_model(
             input_ids=tokens,
             attention_mask=attention.long(),
             position_ids=positions(attention),
             use_cache=False,
         ).last_hidden_state
+        return states
+
+    def read(self, states: Tensor) -> Tensor:
+        """The head's reading of states [..., hidden] -> [...], normalised, float32."""
         mean, std = self.normalization
-        raw: Tensor = self.head(hidden).squeeze(-1).float()
+        raw: Tensor = self.head(states).squeeze(-1).float()
         return (raw - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """[B, L] -> [B]: the scalar at each row's last counted token, whichever side is padded."""
         return self.forward(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)
+
+    def last_states(self, tokens: Tensor, attention: Tensor) -> Tensor:
+        """[B, L] -> [B, hidden]: the states that `score` reads."""
+        rows = torch.arange(len(tokens), device=tokens.device)
+        return self.states(tokens, attention)[rows, last_index(attention)]
 
     def values(self, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
         """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state
@@ -64,17 +81,32 @@ class ScalarModel(nn.Module):
 
     @property
     def normalization(self) -> tuple[float, float]:
-        return getattr(self.model.config, "score_mean", 0.0), getattr(
-            self.model.config, "score_std", 1.0
-        )
+        """score_mean and score_std; the second is 1 but in directories of before 0.2.0."""
+        config = self.model.config
+        return getattr(config, "score_mean", 0.0), getattr(config, "score_std", 1.0)
 
-    def normalize(self, scores: Tensor) -> None:
+    def normalize(self, scores: Tensor) -> tuple[float, float]:
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
-        all scores equal, is left alone)."""
+        all scores equal, is left alone). Returns the mean and the std that they have."""
+        self.fold()
+        mean, std = float(scores.mean()), float(scores.std(correction=0))
+        self.model.config.score_mean += mean
+        self._divide(std if std > 1e-6 else 1.0)
+        return mean, std
+
+    def fold(self) -> None:
+        """Brings a score_std into the head's weight; no output changes."""
         mean, std = self.normalization
-        deviation = float(scores.std(correction=0))
-        self.model.config.score_mean = mean + std * float(scores.mean())
-        self.model.config.score_std = std * (deviation if deviation > 1e-6 else 1.0)
+        self.model.config.score_mean = mean
+        self._divide(std)
+        if hasattr(self.model.config, "score_std"):
+            del self.model.config.score_std
+
+    @torch.no_grad()
+    def _divide(self, std: float) -> None:
+        for parameter in self.head.parameters():
+            parameter.div_(std)
+        self.model.config.score_mean /= std
 
     def with_zero_head(self) -> ScalarModel:
         """This model, after its head was set to zeros and its normalisation dropped: every output
@@ -82,10 +114,18 @@ class ScalarModel(nn.Module):
         with torch.no_grad():
             for parameter in self.head.parameters():
                 parameter.zero_()
-        self.model.config.score_mean, self.model.config.score_std = 0.0, 1.0
+        self.fold()
+        self.model.config.score_mean = 0.0
         return self
 
-    def save(self, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    def save(
+        self, path: Path, tokenizer: PreTrainedTokenizerBase, *, stop_ids: Collection[int] = ()
+    ) -> None:
+        """Writes a directory that transformers reads the same: it takes the last token that is not
+        the pad, so the pad there is one that no text and no template has. `stop_ids`: those that
+        end a response, beside the tokenizer's EOS."""
+        self.fold()
+        own = for_scores(self.model, tokenizer, stop_ids)
         with saving(path, self.model):
             self.model.save_pretrained(path)
-            tokenizer.save_pretrained(path)
+            own.save_pretrained(path)

@@ -159,7 +159,8 @@ class SupervisedModule(StageModule):
         self.model, self.make_optimizer, self.heldout = model, make_optimizer, heldout
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return with_initial_lr(self.make_optimizer(self.model.parameters()))
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        return with_initial_lr(self.make_optimizer(trained))
 
     def finish_iteration(self) -> Metrics:
         means = {f"train/{name}": mean for name, mean in self.step_means().items()}

@@ -24,7 +24,7 @@ from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_coefficient, check_experience
 from rlhf.rollout.probe import logp_gap
-from rlhf.rollout.score import score_by
+from rlhf.rollout.score import judged
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
@@ -76,8 +76,7 @@ class OnlineModule(PolicyModule):
         """The rollout read by policy, reference and value model, and scored by the judges. The KL
         is estimated here and not yet in the score."""
         view = self.reader.view(self.parts.reference, rollout)
-        responses = self.parts.judges.read(rollout)
-        raw_score = score_by(self.parts.scorer, responses)
+        responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
             values = self.value_model.predict(rollout, rows=self.settings.forward_rows)

@@ -19,7 +19,7 @@ from rlhf.rollout.counts import NONFINITE
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics
 from rlhf.rollout.finite import FiniteResponses
-from rlhf.rollout.score import score_by
+from rlhf.rollout.score import judged
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -43,7 +43,7 @@ class PolicyModule(StageModule):
 
     def on_fit_start(self) -> None:
         parts = self.parts
-        frozen = (parts.reference.model, parts.start.model, parts.judges.reward_model)
+        frozen = (parts.reference.model, parts.start.model, *parts.judges.reward_models)
         for model in (*self.children(), *frozen):
             if model is not None:
                 model.eval().to(self.device)  # dropout off, in rollouts and in updates
@@ -94,10 +94,8 @@ class PolicyModule(StageModule):
         with self.precision():
             rollout = self.respond(heldout, "evaluation", 0)
             view = self.reader.view(parts.start, rollout)
-            read = parts.judges.read(rollout)
-            responses, view, score = self.finite.of_evaluation(
-                read, view, score_by(parts.scorer, read), self.where()
-            )
+            read, score = judged(parts.scorer, parts.judges.read(rollout))
+            responses, view, score = self.finite.of_evaluation(read, view, score, self.where())
             samples = self.settings.evaluation.samples
             metrics, self.samples = evaluate(responses, view, score, samples=samples)
             self.by_prompt = [by_prompt(responses, view)]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rlhf.functional.losses import bradley_terry
 from rlhf.functional.pooling import Mean, pooled
+from rlhf.models.features import Features
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import PreferenceBatch
@@ -25,16 +26,28 @@ class RewardModule(SupervisedModule):
     model: ScalarModel
 
     def __init__(
-        self, model: ScalarModel, *, margin: bool = False, centering: float = 0.0, **training: Any
+        self,
+        model: ScalarModel,
+        *,
+        margin: bool = False,
+        centering: float = 0.0,
+        features: Features | None = None,
+        **training: Any,
     ) -> None:
-        """`training`: the other arguments of a `SupervisedModule`."""
+        """`features`: what a frozen backbone makes of all texts, in place of reading them anew.
+        `training`: the other arguments of a `SupervisedModule`."""
         super().__init__(model, **training)
-        self.margin, self.centering = margin, centering
+        self.margin, self.centering, self.features = margin, centering, features
 
     def scores(self, batch: PreferenceBatch) -> tuple[Tensor, Tensor]:
-        return self.model.score(batch.chosen, batch.chosen_mask), self.model.score(
+        return self._score(batch.chosen, batch.chosen_mask), self._score(
             batch.rejected, batch.rejected_mask
         )
+
+    def _score(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        if self.features is None:
+            return self.model.score(tokens, mask)
+        return self.model.read(self.features.of(tokens, mask))
 
     def loss(self, chosen: Tensor, rejected: Tensor, batch: PreferenceBatch) -> Tensor:
         return bradley_terry(

@@ -79,11 +79,10 @@ def check(copies: Iterable[Kept]) -> list[Job]:
         assert cfg is not None
         loaded = load(cfg.data)
         # stages that are artifacts do not depend on what comes after them
-        last = [stage.name for stage in needed_stages(cfg) if not stage.is_run][-1]
-        until = cfg.model_copy(update={"stage": last})
-        key = digest(deciding_config(until.plain()))
-        context = StageContext(cfg=until, **loaded._asdict(), run_directory=Path())
-        prints = known[key] = known.get(key) or fingerprints(context)
+        made = [stage.name for stage in needed_stages(cfg) if not stage.is_run]
+        key = digest([made, deciding_config({**cfg.plain(), "stage": made[-1]})])
+        context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=Path())
+        prints = known[key] = known.get(key) or fingerprints(context, runs=False)
         print_of_data = loaded.data.fingerprint
         changes = (
             *kept.edits,

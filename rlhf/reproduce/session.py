@@ -27,6 +27,8 @@ from rlhf.reproduce.report import conclusion, differences, of_job
 from rlhf.reproduce.screen import say, show_plan, show_results
 from rlhf.reproduce.target import Refused, Target, shown
 from rlhf.reproduce.verdict import compare
+from rlhf.rundir.errors import ModelError
+from rlhf.runs.machine.faults import model_fault, models_of
 
 Left = tuple[Mapping[str, str], Mapping[str, str]]
 NOT_BEGUN = "it had not begun, there is nothing to compare with"
@@ -67,11 +69,15 @@ def reproduce(target: Target, options: Namespace) -> int:
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     with chdir(root):
         try:
+            models = dict.fromkeys(model for cfg in configs for model in models_of(cfg))
+            if lacking := [fault for model in models if (fault := model_fault(*model))]:
+                raise ModelError(lacking)
             return _go(target, kept, (old, lost), here, options)
-        except DataError as error:
+        except (DataError, ModelError) as error:
             started = f" (relative paths start from {root}, where the original was started)"
             place = "" if root == here else started
-            raise Refused(f"the data is wrong{place}:", *error.faults) from None
+            what = "data" if isinstance(error, DataError) else "model"
+            raise Refused(f"the {what} is wrong{place}:", *error.faults) from None
 
 
 def _faults(target: Target, kept: Collection[Kept]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,11 +13,12 @@ from torch import Tensor
 from rlhf.arguments import missing_eos_fault, positive
 from rlhf.data.conversations import Turns
 from rlhf.data.records import Reward
-from rlhf.functional.sequences import last_index
 from rlhf.models.scalar import ScalarModel
-from rlhf.rollout.engines.base import Stops, decode
+from rlhf.rollout.engines.base import Stops, closed, decode
 from rlhf.rundir.errors import RunFailed
 from rlhf.types import Rollout
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,9 @@ class Responses:
     stops: Stops
     # [B] on the rollout's device by the metric's name: `proxy`, `gold` and the others'
     scores: dict[str, Tensor] = field(default_factory=dict)
+    # [N, B] of all reward models of an ensemble, the first one `proxy`; None where there is one
+    members: Tensor | None = None
+    computed: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)  # by `once`
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -50,32 +54,59 @@ class Responses:
 
     def rows(self, index: Tensor) -> Responses:
         """The responses `index` [N], in that order."""
+        members = self.members
+        if members is not None:
+            members = members[:, index.to(members.device)]
         return Responses(
             rollout=self.rollout.rows(index),
             tokenizer=self.tokenizer,
             stops=self.stops,
             scores={name: score[index.to(score.device)] for name, score in self.scores.items()},
+            members=members,
         )
+
+    def once(self, who: Any, make: Callable[[Responses], T]) -> T:
+        """What `make` gives of these responses, computed once for each `who`."""
+        if who not in self.computed:
+            self.computed[who] = make(self)
+        result: T = self.computed[who]
+        return result
+
+    def with_scores(self, scores: Mapping[str, Tensor]) -> Responses:
+        """The same responses with further scores; of one name the later counts."""
+        more = replace(self, scores={**self.scores, **scores})
+        vars(more).update({"texts": self.texts} if "texts" in vars(self) else {})
+        return more
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judges:
     """Everyone who can score a response. Our scorers maximise `reward_model` or `gold`; the
-    `others` are measured beside them."""
+    `others` are measured beside them. `members`: the further reward models of an ensemble."""
 
     tokenizer: Any
     stops: Stops
     reward_model: ScalarModel | None = None
+    members: tuple[ScalarModel, ...] = ()
     gold: Reward | None = None
     others: Mapping[str, Reward] = field(default_factory=dict)
+
+    @property
+    def reward_models(self) -> tuple[ScalarModel, ...]:
+        return () if self.reward_model is None else (self.reward_model, *self.members)
 
     @torch.no_grad()
     def read(self, rollout: Rollout) -> Responses:
         """The responses with every judge's score."""
-        responses = Responses(rollout=rollout, tokenizer=self.tokenizer, stops=self.stops)
+        by_model = [m.score(*closed(rollout, self.stops)) for m in self.reward_models]
+        responses = Responses(
+            rollout=rollout,
+            tokenizer=self.tokenizer,
+            stops=self.stops,
+            scores={"proxy": by_model[0]} if by_model else {},
+            members=torch.stack(by_model) if self.members else None,
+        )
         scores, device = responses.scores, rollout.tokens.device
-        if self.reward_model is not None:
-            scores["proxy"] = self.reward_model.score(*closed(rollout, self.stops))
         for name, judge in {"gold": self.gold, **self.others}.items():
             if judge is not None:
                 given = torch.tensor(
@@ -85,23 +116,16 @@ class Judges:
         return responses
 
 
-def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
-    """tokens, mask [B, L + C]: prompt and response as the template writes a whole conversation, so
-    what it writes after an answer stands after each that ended."""
-    tokens, mask = rollout.sequence, rollout.attention
-    last = rollout.tokens.gather(1, last_index(rollout.mask)[:, None]).squeeze(1).tolist()
-    after = [
-        stops.after(token) if ended else ()
-        for token, ended in zip(last, rollout.ended.tolist(), strict=True)
-    ]
-    if not (width := max(map(len, after))):
-        return tokens, mask
-    extra, counted = (
-        torch.zeros(len(after), width, dtype=kind) for kind in (torch.long, torch.bool)
-    )
-    for row, ids in enumerate(after):
-        extra[row, : len(ids)], counted[row, : len(ids)] = torch.tensor(ids), True
-    return torch.cat([tokens, extra.to(tokens)], 1), torch.cat([mask, counted.to(mask)], 1)
+@torch.no_grad()
+def judged(scorer: Any, responses: Responses) -> tuple[Responses, Tensor]:
+    """The responses with the named scores that the scorer is made of, and its score [B].
+
+    Raises:
+        RunFailed: it gives anything but one number a response.
+    """
+    measures = getattr(scorer, "measures", None)
+    responses = responses.with_scores({} if measures is None else measures(responses))
+    return responses, score_by(scorer, responses)
 
 
 def score_by(scorer: Any, responses: Responses) -> Tensor:
@@ -127,6 +151,8 @@ def one_each(given: Tensor, responses: Responses, who: str) -> Tensor:
 class Scorer:
     """The score that training maximises. One of your own says in `score` what a response is worth.
 
+    One that is made of named scores gives them by `measures`: they are shown as `reward/<name>`.
+
     It may be any object with `needs_reward_model` (the run trains one, and `scores["proxy"]` is
     there), `needs_gold` (the data must have a gold reward), `scorer(responses) -> [B]`, the score
     that evaluations show, and `clip(score) -> [B]`, which makes the training reward of it.
@@ -142,6 +168,7 @@ class Scorer:
 
     needs_reward_model = False
     needs_gold = False
+    measured: tuple[str, ...] = ()  # the names of what `measures` gives
 
     def __init__(
         self,
@@ -157,6 +184,17 @@ class Scorer:
     def score(self, responses: Responses) -> Tensor:
         """[B] by the responses alone."""
         raise NotImplementedError
+
+    def measures(self, responses: Responses) -> dict[str, Tensor]:
+        """[B] each: the named scores that this one is made of, beside those of the judges."""
+        return {}
+
+    def identity(self) -> Any:
+        """What decides the scores beside the arguments, as plain values; None: nothing."""
+        return None
+
+    def prepare(self) -> None:
+        """Reads what scoring will need: what cannot be had is refused before any training."""
 
     def __call__(self, responses: Responses) -> Tensor:
         """[B] after the rule for responses that never ended."""

@@ -18,6 +18,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def about(seconds: float) -> str:
+    """40 s, 25 min, 7 h, 3 days: of a duration that is not known better."""
+    for unit, size, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < below * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
 def seconds_of(value: object) -> float | None:
     """A duration: `90s`, `30m`, `2h`, `1h30m`, `1d`; a plain number is minutes; None is none.
 

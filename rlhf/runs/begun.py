@@ -14,6 +14,7 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json, read_yaml
 from rlhf.rundir.records import last_recorded
 from rlhf.rundir.status import is_finished
+from rlhf.runs.machine.entered import changes
 from rlhf.runs.summary import run_facts
 from rlhf.stages.context import StageContext
 
@@ -40,6 +41,8 @@ def check_begun(directory: Path, context: StageContext) -> None:
                 f"the data changed since {directory} was made: move it away to start anew, or"
                 " restore the data"
             )
+        if other := changes(directory, context.cfg):
+            raise RunFailed(other)
     elif is_finished(directory):
         _ask_config(directory, now)
         log.warning(

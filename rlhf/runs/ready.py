@@ -5,6 +5,7 @@ long."""
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,12 +13,21 @@ import torch
 from torch import nn
 
 from rlhf.config.build import build
-from rlhf.config.properties import needed_stages
+from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
-from rlhf.models.checks import vocabulary_faults, vocabulary_size
+from rlhf.data.records import DataError
+from rlhf.data.report.refusal import refusals
+from rlhf.data.report.show import short
+from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
+from rlhf.models.partial import layer_count, part_faults
+from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
+from rlhf.rundir.files import write_json
 from rlhf.stages.context import StageContext
+from rlhf.stages.outside.faults import model_faults
+from rlhf.stages.report import REPORT, data_report
+from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
 
 log = logging.getLogger(__name__)
@@ -38,9 +48,34 @@ def check_model(context: StageContext) -> None:
     config = context.model_config
     rows = None if config is None else getattr(config.get_text_config(), "vocab_size", None)
     faults = [] if rows is None else vocabulary_faults(context.tokenizer, rows)
-    faults += length_faults(context.cfg, stages, context.positions)
+    faults += model_faults(context)
+    if not faults:
+        # SFT reads the policy alone
+        faults += length_faults(context.cfg, stages & {"sft"}, positions_of(config))
+        faults += length_faults(context.cfg, stages - {"sft"}, context.positions)
+    for stage in stages & {"sft", "reward_model"}:
+        faults += part_faults(stage, getattr(context.cfg, stage).trained, layer_count(config))
     if faults:
         raise ModelError(faults)
+
+
+def check_lost(context: StageContext) -> None:
+    """Reports on the data, in a few lines and as data_report.json.
+
+    Raises:
+        DataError: a stage would lose more of its rows to its limit than `data.max_lost`.
+    """
+    report = data_report(context)
+    write_json(context.run_directory / REPORT, report.plain())
+    print("\n".join(short(report)), file=sys.stderr, flush=True)
+    if wrong := refusals(report, new_tokens=context.cfg.generation.max_new_tokens):
+        raise DataError(wrong)
+    if report.leaks:
+        log.warning(
+            "%d prompts are on both sides of the split: what is measured on held-out rows is not"
+            " new to the model (%s)",
+            *(report.leaks, REPORT),
+        )
 
 
 def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
@@ -52,13 +87,18 @@ def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
     Raises:
         DataError: `data.on_long_prompt=error` and there are such prompts, or no row is left.
     """
-    if {"reward_model", "ppo"} & prints.keys() and context.fitted.warning:
+    if draws(context, prints) and context.fitted.warning:
         log.warning("%s", context.fitted.warning)
     for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
         rows = getattr(context.data, part)
         made = stage not in prints or context.store.find(stage, prints[stage]) is not None
-        if rows is not None and not made:
+        if rows is not None and not made and is_trained(context.cfg, stage):
             encoded_rows(context, stage, rows)
+
+
+def draws(context: StageContext, stages: Collection[str]) -> bool:
+    """True if the run draws responses to prompts."""
+    return "ppo" in stages or ("reward_model" in stages and samples_policy(context))
 
 
 def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -> list[str]:
@@ -69,15 +109,36 @@ def length_faults(cfg: Config, stages: Collection[str], positions: int | None) -
         f"{stage}.max_length={most} is more than the model's {positions} positions: set"
         f" {stage}.max_length={positions}"
         for stage in ("sft", "reward_model")
-        if stage in stages and (most := getattr(cfg, stage).max_length) > positions
+        if stage in stages
+        and is_trained(cfg, stage)
+        and (most := getattr(cfg, stage).max_length) > positions
     ]
-    most = cfg.generation.max_new_tokens
+    most, asked = cfg.generation.max_new_tokens, cfg.generation.max_prompt_tokens
     if {"reward_model", "ppo"} & {*stages} and most >= positions:
         faults.append(
             f"generation.max_new_tokens={most} leaves no room for a prompt in the model's"
             f" {positions} positions: set it below {positions}"
         )
+    elif "ppo" in stages and asked is not None and asked + most > positions:
+        faults.append(
+            f"generation.max_prompt_tokens={asked} and a response of"
+            f" generation.max_new_tokens={most} are more than the model's {positions} positions:"
+            f" set generation.max_prompt_tokens={positions - most}, or null for whatever is left"
+        )
     return faults
+
+
+def scorer_faults(context: StageContext, scorer: Any) -> list[str]:
+    """What does not fit between the scorer and the run's data. A model that it reads is read once,
+    to be sure that it can be."""
+    getattr(scorer, "prepare", lambda: None)()
+    prompts = context.data.prompts
+    return run_faults(
+        getattr(scorer, "measured", ()),
+        context.source.judges,
+        [*prompts.train, *prompts.heldout],
+        compares=getattr(scorer, "needs_references", False),
+    )
 
 
 def build_pieces(context: StageContext, stages: Collection[str]) -> None:
@@ -101,13 +162,16 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     for key, piece in pieces.items():
         try:
             built = build(piece, **live.get(key, {}))
+            if key == "scorer":
+                faults += [f"{key}={piece.name or key}: {f}" for f in scorer_faults(context, built)]
             if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check_run"):
                 built.check_run(
                     vocabulary=vocabulary_size(context.tokenizer),
                     length=cfg.generation.max_new_tokens,
                     prompts=len(context.data.prompts.train),
                 )
-        except Exception as error:  # Hydra wraps what a nested constructor raised
-            faults.append(f"{key}={piece.name or piece.class_path}: {error.__cause__ or error}")
+        except Exception as error:  # a class of the user's own may raise anything
+            reason = error if isinstance(error, ModelError) else error.__cause__ or error
+            faults.append(f"{key}={piece.name or piece.class_path}: {reason}")
     if faults:
         raise ConfigError(faults)

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
 from rlhf.config.build import build
+from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
@@ -23,7 +24,9 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
 from rlhf.runs.begun import check_begun
+from rlhf.runs.machine.entered import KEY, entered_with
 from rlhf.runs.machine.faults import machine_faults
+from rlhf.runs.machine.fits import check_memory
 from rlhf.runs.machine.room import check_room
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
@@ -76,11 +79,15 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
             ready.check_model(context)
+            ready.check_lost(context)
             prints = fingerprints(context)
             ready.check_data(context, prints)
             if "hash" not in read_json(directory / "manifest.json"):
                 _write_manifest(context)
-            check_room(context, [s for s in prints if context.store.find(s, prints[s]) is None])
+            missing = [s for s in prints if context.store.find(s, prints[s]) is None]
+            trained = [s for s in missing if is_trained(cfg, s)]
+            check_room(context, trained)
+            check_memory(context, trained)
             for caution in cautions(cfg):
                 log.warning("%s", caution)
             summary = _go_through_stages(context, prints)
@@ -168,7 +175,12 @@ def _write_manifest(
         parents_made_with=made_with,
         data=context.data_parts,
         config=context.written,
-        **(context.fitted.counts if context.cfg.stage != "sft" else {}),
+        **(
+            context.fitted.counts
+            if ready.draws(context, [s.name for s in needed_stages(context.cfg)])
+            else {}
+        ),
+        **({KEY: entered} if (entered := entered_with(context.cfg)) else {}),
     )
     # what it began with stays: a leg that differs is added, nothing is written over
     write_json(directory / "manifest.json", content | legs.provenance(legs.read(directory)))

@@ -84,7 +84,7 @@ class ArtifactStore:
 
         def make(work: Path) -> dict[str, Any]:
             with writing(work):
-                shutil.copytree(files, work, copy_function=_link_weights, dirs_exist_ok=True)
+                shutil.copytree(files, work, copy_function=link_weights, dirs_exist_ok=True)
             return manifest()
 
         return self.get(stage, fingerprint, make)
@@ -122,7 +122,7 @@ def _publish(work: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
-def _link_weights(source: str, target: str) -> None:
+def link_weights(source: str, target: str) -> None:
     """Copies a file; weights become a second name of the same file where the disk can do that."""
     Path(target).unlink(missing_ok=True)
     if source.endswith(".safetensors"):

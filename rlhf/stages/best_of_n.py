@@ -15,11 +15,11 @@ from rlhf.oracle import best_of_n_mean, bon_kl
 from rlhf.randomness import generator
 from rlhf.rollout.evaluate import mean_and_se
 from rlhf.rollout.finite import judge_sources, require_finite
-from rlhf.rollout.score import score_by
+from rlhf.rollout.score import judged
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext
-from rlhf.stages.ppo import judges_of
+from rlhf.stages.ppo import judges_of, scorer_files
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.reward_model import SAMPLE_ROWS
 
@@ -39,6 +39,7 @@ def best_of_n_curve(
         "generation": context.cfg.generation.model_dump(mode="json"),
         "data": context.data.fingerprint,
         "judges": context.deciding("data", without=("path",)),
+        **scorer_files(context),
     }
     own = context.fingerprint("best_of_n", **parts)
 
@@ -65,8 +66,8 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
     settings = context.cfg.best_of_n
     policy = context.load_policy(sft).eval().to(context.device)  # type: ignore[arg-type]
     judges, scorer = judges_of(context, reward_model), build(context.cfg.scorer)
-    if judges.reward_model is not None:
-        judges.reward_model.to(context.device)
+    for model in judges.reward_models:
+        model.to(context.device)
     engine = context.engine(policy)
     heldout = list(dict.fromkeys(context.fitted.prompts.heldout))[: settings.prompts]
     prompts = [prompt for prompt in heldout for _ in range(settings.samples)]
@@ -75,8 +76,9 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
         rows = prompts[start : start + SAMPLE_ROWS]
         batch = collate_prompts(context.rendering, rows, context.fitted.limit)
         draws = generator(settings.seed, "best_of_n", "responses", start, device=context.device)
-        responses = judges.read(engine.respond(batch.to(context.device), context.sampling, draws))
-        rank_by, rollout = score_by(scorer, responses), responses.rollout
+        read = judges.read(engine.respond(batch.to(context.device), context.sampling, draws))
+        responses, rank_by = judged(scorer, read)
+        rollout = responses.rollout
         sources = {
             "log-probabilities of the SFT policy": rollout.logp,
             **judge_sources(responses.scores),

@@ -20,6 +20,7 @@ from rlhf.config.schema import Training
 from rlhf.config.stages import Stage
 from rlhf.digests import digest, one_spelling
 from rlhf.models.load import load_causal_lm
+from rlhf.models.piece import ModelPiece
 from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
@@ -48,6 +49,8 @@ class StageContext(Inputs):
     run_directory: Path
     probed: list[str] = field(default_factory=list)  # the model type, once it was asked
     rows: dict[str, Any] = field(default_factory=dict)  # by stage, once they were encoded
+    # the further reward models of an ensemble, once they are there
+    members: list[Path] = field(default_factory=list)
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -66,15 +69,19 @@ class StageContext(Inputs):
     def save_policy(self, policy: PreTrainedModel, directory: Path) -> None:
         """Writes a directory that transformers loads, with the run's template and all ids that end
         a response."""
+        self.model.save(self.ended(policy), self.written_tokenizer, directory)
+
+    def ended(self, policy: PreTrainedModel) -> PreTrainedModel:
+        """The policy, whose generation_config says all ids that end a response."""
         if policy.generation_config is not None:
             first, *others = self.stops.ids
             policy.generation_config.eos_token_id = [first, *others] if others else first
-        self.model.save(policy, self.written_tokenizer, directory)
+        return policy
 
-    def initial_policy(self) -> PreTrainedModel:
-        """The causal LM before any training. Probed where the run goes on to draw its responses:
-        what cannot be sampled is not trained first."""
-        policy = policy_of(self.model.causal_lm(self.tokenizer), self.tokenizer)
+    def initial_policy(self, piece: ModelPiece | None = None) -> PreTrainedModel:
+        """The causal LM before any training, the policy's or another `piece`'s. Probed where the
+        run goes on to draw its responses: what cannot be sampled is not trained first."""
+        policy = policy_of((piece or self.start).causal_lm(self.tokenizer), self.tokenizer)
         if self.cfg.stage != "sft":
             self.engine(policy)
         return policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,15 +13,17 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from rlhf.config.build import build
 from rlhf.config.schema import Config
 from rlhf.data.conversations import Turns
-from rlhf.data.lengths import FittedPrompts, LongPrompts, fit_prompts, quote
+from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_prompts, quote
 from rlhf.data.records import DataError, Source, TaskData
 from rlhf.data.rendering.choice import AUTO, choose
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import TemplateError
 from rlhf.models.checks import positions_of
-from rlhf.models.load import ModelPiece
+from rlhf.models.piece import ModelPiece
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rundir.secrets.redact import redact_value
+from rlhf.stages.outside.faults import other_configs
+from rlhf.stages.outside.pieces import policy_piece
 from rlhf.stages.provenance.manifest import data_parts
 from rlhf.tracking.base import Dataset
 
@@ -49,8 +52,13 @@ class Inputs:
         return piece
 
     @cached_property
+    def start(self) -> ModelPiece:
+        """The policy's beginning: `sft.path`, or conf/model."""
+        return policy_piece(self.cfg, self.model)
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self.model.tokenizer(lambda: self.source.tokenizer(self.data))
+        return self.start.tokenizer(lambda: self.source.tokenizer(self.data))
 
     @cached_property
     def rendering(self) -> Rendering:
@@ -63,7 +71,7 @@ class Inputs:
         return Rendering(
             tokenizer=self.tokenizer,
             template=choose(choice, self.tokenizer, continues=self.data.continues),
-            model_stops=getattr(self.model, "stop_ids", list)(),
+            model_stops=getattr(self.start, "stop_ids", list)(),
         )
 
     @cached_property
@@ -85,16 +93,17 @@ class Inputs:
 
     @cached_property
     def model_config(self) -> PreTrainedConfig | None:
-        """The configuration of the run's models, without their weights. None: a piece of the user's
-        own does not tell."""
-        read = getattr(self.model, "config", None)
+        """The configuration of the policy, without its weights. None: a piece of the user's own
+        does not tell."""
+        read = getattr(self.start, "config", None)
         return None if read is None else read(self.tokenizer)
 
     @cached_property
     def positions(self) -> int | None:
-        """The most tokens that the models of the run read at once: policy, reference, reward model
-        and value model all have the architecture of conf/model. None: any number."""
-        return positions_of(self.model_config)
+        """The most tokens that all models of the run read at once: the policy and its reference,
+        the reward model and the value model. None: any number."""
+        configs = (self.model_config, *other_configs(self).values())
+        return min(filter(None, map(positions_of, configs)), default=None)
 
     def long_prompts(self, part: str) -> LongPrompts:
         """The rule for prompts without room for a response, in a part of the data."""
@@ -107,26 +116,40 @@ class Inputs:
 
     @cached_property
     def fitted(self) -> FittedPrompts:
-        """The prompts that responses are drawn to: prompt + response <= positions.
+        """The prompts that responses are drawn to: prompt + response <= positions, and
+        prompt <= generation.max_prompt_tokens.
 
         Raises:
             DataError: the data's rule for long prompts refuses some, or none is left.
         """
         return fit_prompts(
             self.data.prompts,
-            self.prompt_length,
-            None if self.positions is None else self.positions - self.cfg.generation.max_new_tokens,
+            self.prompt_lengths,
+            self.prompt_limit,
             self.long_prompts("prompts"),
         )
 
-    def prompt_length(self, turns: Turns) -> int:
-        """In tokens. Raises DataError where the template refuses the prompt."""
+    @property
+    def prompt_limit(self) -> PromptLimit:
+        """The most tokens of a prompt of PPO: what is set, or what the positions leave."""
+        drawn = self.cfg.generation
+        left = None if self.positions is None else self.positions - drawn.max_new_tokens
+        return PromptLimit(set=drawn.max_prompt_tokens, left=left)
+
+    def prompt_lengths(self, prompts: Sequence[Turns]) -> list[int]:
+        """In tokens. Raises DataError with the place of each prompt that the template refuses."""
         try:
-            return len(self.rendering.prompt(turns))
+            return [len(row) for row in self.rendering.prompts(prompts)]
+        except TemplateError:
+            raise DataError(filter(None, dict.fromkeys(map(self._refusal, prompts)))) from None
+
+    def _refusal(self, turns: Turns) -> str:
+        try:
+            self.rendering.prompt(turns)
         except TemplateError as error:
-            where = self.long_prompts("prompts").place(turns)
-            name = self.rendering.template.name
-            raise DataError(f"{where}: data.template={name} refuses it: {error}") from None
+            where, name = self.long_prompts("prompts").place(turns), self.rendering.template.name
+            return f"{where}: data.template={name} refuses it: {error}"
+        return ""
 
     @cached_property
     def data_parts(self) -> dict[str, dict[str, Any]]:

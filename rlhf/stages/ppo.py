@@ -96,11 +96,13 @@ def online_parts(
 
 
 def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
-    model = load_scalar_model(reward_model).eval().requires_grad_(False) if reward_model else None
+    every = [reward_model, *context.members] if reward_model else []
+    models = [load_scalar_model(path).eval().requires_grad_(False) for path in every]
     return Judges(
         tokenizer=context.tokenizer,
         stops=context.stops,
-        reward_model=model,
+        reward_model=next(iter(models), None),
+        members=tuple(models[1:]),
         gold=context.source.gold,
         others=context.source.judges,
     )
@@ -142,7 +144,14 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "sections": sections,
         "prompts": digest(context.fitted.prompts),
         "judges": context.deciding("data", without=("path",)),
+        **scorer_files(context),
     }
+
+
+def scorer_files(context: StageContext) -> dict[str, Any]:
+    """What decides the scores beside the scorer's settings: the files of a classifier, say."""
+    identity = getattr(build(context.cfg.scorer), "identity", lambda: None)()
+    return {} if identity is None else {"scorer_files": identity}
 
 
 def train_ppo(

@@ -12,22 +12,27 @@ from typing import Any
 
 import torch
 
+from rlhf.config.properties import is_trained, normalizes, reads_sft
 from rlhf.data.collate import collate_preferences, collate_prompts
 from rlhf.data.conversations import Prompt
 from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
+from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
+from rlhf.models.partial import train_only
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
-from rlhf.rollout.engines.base import Sampling, decode
+from rlhf.rollout.engines.base import Sampling, closed, decode
 from rlhf.rollout.finite import judge_sources, require_finite
-from rlhf.rollout.score import closed
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.sft import train_on_rows
+from rlhf.stages.outside.pieces import reward_model_piece
+from rlhf.stages.outside.take import enter_reward_model, given_reward_model
+from rlhf.stages.rows import encoded_rows
+from rlhf.stages.sft import text_parts, train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
 
@@ -38,46 +43,105 @@ SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The pairs, or what they are sampled from, and what the scores are normalised on."""
+    cfg, settings = context.cfg, context.cfg.reward_model
+    sampled = (
+        {
+            "prompts": digest(context.fitted.prompts),
+            "max_new_tokens": cfg.generation.max_new_tokens,
+            "stop": list(cfg.generation.stop),
+            "limit": context.fitted.limit if context.fitted.truncated else None,
+        }
+        if samples_policy(context)
+        else None
+    )
+    if piece := reward_model_piece(cfg):
+        own = {"model": piece.identity(), "sampled": sampled}
+        drawn = {"seed": settings.seed, "samples": settings.normalize_samples}
+        return {**own, "settings": drawn} if sampled else {**own, "settings": None, "trainer": None}
     pairs = (
         # sampled from the SFT policy, labelled by gold: the source's own settings decide both
         context.deciding("data", without=("path",))
         if context.data.preferences is None
         else digest(context.data.preferences)
     )
+    apart = settings.init == "model" and (
+        context.start is not context.model or not reads_sft(cfg)  # else SFT's covers the model
+    )
     return {
         "pairs": pairs,
-        "sampled": {
-            "prompts": digest(context.fitted.prompts),
-            "max_new_tokens": context.cfg.generation.max_new_tokens,
-        },
+        "sampled": sampled,
+        **({"model": context.model.identity(), **text_parts(context)} if apart else {}),
     }
+
+
+def samples_policy(context: StageContext) -> bool:
+    """True if responses of the SFT policy are drawn: to normalise the scores on, or for pairs."""
+    settings = context.cfg.reward_model
+    return normalizes(settings) or (settings.path is None and context.data.preferences is None)
 
 
 def train_reward_model(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the reward model in `work`; returns its metrics."""
-    settings, sft = context.cfg.reward_model, parents["sft"]
-    backbone = context.load_policy(sft) if settings.init == "sft" else context.initial_policy()
+    settings = context.cfg.reward_model
+    if not is_trained(context.cfg, "reward_model"):
+        return take_reward_model(context, parents, work)
+    from_sft = settings.init == "sft"
+    backbone = (
+        context.load_policy(parents["sft"]) if from_sft else context.initial_policy(context.model)
+    )
     model = scalar_model_from(backbone, seed=settings.seed)
+    train_only(model.model, settings.trained)
+    pairs = context.data.preferences or sample_preferences(context, parents["sft"])
     metrics = train_on_rows(
         context,
         "reward_model",
-        context.data.preferences or sample_preferences(context, sft),
+        pairs,
         make_module=partial(
-            RewardModule, model, margin=settings.margin, centering=settings.centering
+            RewardModule,
+            model,
+            margin=settings.margin,
+            centering=settings.centering,
+            features=features_of(context, model, pairs) if settings.trained == "head" else None,
         ),
         collate=partial(collate_preferences, fill=context.rendering.pad_id),
         work=work,
         tracker=tracker,
     )
-    if settings.normalize:
-        metrics |= normalize(context, model, sft, settings.normalize_samples)
-    model.save(work, context.written_tokenizer)
+    if normalizes(settings):
+        metrics |= normalize(context, model, parents["sft"], settings.normalize_samples)
+    model.save(work, context.written_tokenizer, stop_ids=context.stops.ids)
     warnings = chance_warning(metrics)
     for warning in warnings:
         log.warning("%s", warning)
     return {**metrics, "warnings": warnings}
+
+
+def take_reward_model(context: StageContext, parents: Parents, work: Path) -> dict[str, Any]:
+    """Ends with the reward model of `reward_model.path` in `work`, normalised anew where the config
+    asks for it; returns its metrics."""
+    model, settings, metrics = given_reward_model(context), context.cfg.reward_model, {}
+    if normalizes(settings):
+        metrics = normalize(context, model, parents["sft"], settings.normalize_samples)
+    enter_reward_model(context, model, work)
+    return {**metrics, "warnings": []}
+
+
+def features_of(context: StageContext, model: ScalarModel, pairs: Split[Preference]) -> Features:
+    """What the frozen backbone makes of all texts of the pairs."""
+    rows = encoded_rows(context, "reward_model", pairs)
+    texts = [
+        side.ids for pair in (*rows.train, *rows.heldout) for side in (pair.chosen, pair.rejected)
+    ]
+    features = Features(
+        model, texts, rows=context.cfg.reward_model.batch_size, device=context.device
+    )
+    log.info(
+        "reward_model: the frozen backbone has read the %d texts that differ, of %d",
+        *(len(features), len(texts)),
+    )
+    return features
 
 
 def chance_warning(metrics: Mapping[str, Any]) -> list[str]:
@@ -104,9 +168,8 @@ def normalize(
     for part, score in zip(parts, scores, strict=True):
         where = "reward_model, reward_model.normalize"
         require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)
-    model.normalize(torch.cat(scores))
+    mean, std = model.normalize(torch.cat(scores))
     model.cpu()
-    mean, std = model.normalization
     if not (math.isfinite(mean) and math.isfinite(std)):
         raise NonFinite(f"reward_model: its scores have mean {mean} and std {std}: they overflow")
     return {"score_mean": mean, "score_std": std}

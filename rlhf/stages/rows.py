@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
+
+import torch
 
 from rlhf.data.collate import (
     Encoded,
@@ -13,21 +16,27 @@ from rlhf.data.collate import (
     encode_demonstrations,
     encode_preferences,
 )
-from rlhf.data.records import Split
+from rlhf.data.conversations import Prompt
+from rlhf.data.lengths import Limit
+from rlhf.data.records import DataError, Record, Split
+from rlhf.randomness import generator
 from rlhf.stages.context import StageContext
+from rlhf.stages.inputs import Inputs
 
 log = logging.getLogger(__name__)
 
 
-def _sides(row: Encoded | EncodedPreference) -> tuple[Encoded, ...]:
-    return (row,) if isinstance(row, Encoded) else (row.chosen, row.rejected)
-
+Row = Encoded | EncodedPreference
 
 # stage -> the part of the data and how it is encoded
 ENCODE: dict[str, tuple[str, Callable[..., list[Any]]]] = {
     "sft": ("demonstrations", encode_demonstrations),
     "reward_model": ("preferences", encode_preferences),
 }
+
+
+def sides(row: Row) -> tuple[Encoded, ...]:
+    return (row,) if isinstance(row, Encoded) else (row.chosen, row.rejected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +60,34 @@ class EncodedRows:
         }
 
 
+def limit_of(context: Inputs, stage: str) -> Limit:
+    """The limit of a stage's rows."""
+    settings = getattr(context.cfg, stage)
+    return Limit(
+        most=settings.max_length,
+        rule=settings.on_long,
+        long=context.long_prompts(ENCODE[stage][0]),
+        stage=stage,
+    )
+
+
+def row_place(context: Inputs, part: str) -> Callable[[Record], str]:
+    """Where a row of a part of the data stands, in words."""
+    exact, prompts = getattr(context.source, "row_place", None), context.long_prompts(part)
+
+    def place(record: Record) -> str:
+        if isinstance(record, Prompt):
+            return prompts.place(record.turns)
+        return (exact and exact(part, record)) or prompts.place(record.prompt)
+
+    return place
+
+
 def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
     """The stage's rows, at most `<stage>.max_length` tokens each, encoded once a run.
 
     Raises:
-        DataError: the rule for long prompts is `error` and there are some, or no row is left.
+        DataError: a rule is `error` and there are rows that are too long, or no row is left.
     """
     if stage not in context.rows:
         context.rows[stage] = _encode(context, stage, rows)
@@ -63,23 +95,53 @@ def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> Encoded
     return encoded
 
 
+def drawn_rows(rows: tuple[Any, ...], most: int | None, stage: str, seed: int) -> tuple[Any, ...]:
+    """At most so many of the rows, drawn by the stage's seed, in the order that they had."""
+    if most is None or most >= len(rows):
+        return rows
+    order = torch.randperm(len(rows), generator=generator(seed, stage, "rows"))
+    return tuple(rows[i] for i in sorted(order[:most].tolist()))
+
+
 def _encode(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:
-    part, encode = ENCODE[stage]
-    most, long = getattr(context.cfg, stage).max_length, context.long_prompts(part)
-    train, heldout = (
-        encode(context.rendering, side, most, long) for side in (rows.train, rows.heldout)
-    )
-    encoded = EncodedRows(
+    settings = getattr(context.cfg, stage)
+    rows = replace(rows, train=drawn_rows(rows.train, settings.max_rows, stage, settings.seed))
+    limit, (part, encode) = limit_of(context, stage), ENCODE[stage]
+    every = [encode(context.rendering, side, limit) for side in (rows.train, rows.heldout)]
+    both = zip([*rows.train, *rows.heldout], chain(*every), strict=True)
+    place = row_place(context, part)
+    limit.refuse(_measured(place(row), encoded) for row, encoded in both)
+    train, heldout = ([row for row in side if row.fate != "dropped"] for side in every)
+    kept = {"rows to train on": (every[0], train), "held-out rows": (every[1], heldout)}
+    for name, (before, after) in kept.items():
+        if before and not after:
+            raise DataError(_none_left(limit, before, name))
+    encoded_both = EncodedRows(
         train=train,
         heldout=heldout,
-        cut=sum(any(side.cut for side in _sides(row)) for row in train),
-        truncated=sum(_sides(row)[0].long_prompt for row in train),
+        cut=sum(any(side.cut for side in sides(row)) for row in train),
+        truncated=sum(row.fate == "truncated" for row in train),
         dropped=len(rows.train) - len(train),
     )
-    if encoded.cut or encoded.truncated or encoded.dropped:
+    if encoded_both.cut or encoded_both.truncated or encoded_both.dropped:
         log.warning(
-            "%s: of %d rows %d are cut at %s.max_length=%d, %d have lost the left of their prompt"
-            " and %d are left out (nothing to learn is left of them)",
-            *(stage, len(rows.train), encoded.cut, stage, most, encoded.truncated, encoded.dropped),
+            "%s: of %d rows %d are cut at %s=%d, %d have lost the left of their prompt"
+            " and %d are left out (too long, or nothing to learn is left of them)",
+            *(stage, len(rows.train), encoded_both.cut, limit.setting, limit.most),
+            *(encoded_both.truncated, encoded_both.dropped),
         )
-    return encoded
+    return encoded_both
+
+
+def _measured(place: str, encoded: Row) -> tuple[str, int, int]:
+    both = sides(encoded)
+    return place, both[0].whole_prompt, max(side.whole for side in both)
+
+
+def _none_left(limit: Limit, rows: Sequence[Row], name: str) -> str:
+    shortest = min(max(side.whole for side in sides(row)) for row in rows)
+    return (
+        f"of {len(rows)} {name} none has anything left to learn at {limit.setting}={limit.most}"
+        f" tokens: raise {limit.setting} (the shortest has {shortest}), or set"
+        f" {limit.stage}.on_long=truncate_left"
+    )

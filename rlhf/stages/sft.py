@@ -8,27 +8,39 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.build import build
+from rlhf.config.properties import is_trained
 from rlhf.data.collate import collate_demonstrations
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
+from rlhf.models.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.outside.take import enter_policy
 from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
 
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The model, the tokenizer, the template and the demonstrations: they decide it beside its
-    settings."""
+    settings. Of a policy that is taken as it is, the first three alone."""
+    model = {"model": context.start.identity(), **text_parts(context)}
+    if not is_trained(context.cfg, "sft"):
+        return {**model, "settings": None, "trainer": None}
     return {
-        "model": context.model.identity(),
-        "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
-        "template": digest(context.rendering.template.text),
+        **model,
         "demonstrations": digest(context.data.demonstrations),
         "on_long_prompt": context.long_prompts("demonstrations").rule,
+    }
+
+
+def text_parts(context: StageContext) -> dict[str, str]:
+    """How text becomes ids: the tokenizer and the template."""
+    return {
+        "tokenizer": digest(context.tokenizer.backend_tokenizer.to_str()),  # type: ignore[attr-defined]
+        "template": digest(context.rendering.template.text),
     }
 
 
@@ -37,9 +49,13 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     settings, rows = context.cfg.sft, context.data.demonstrations
-    if rows is None:
-        raise DataError("there are no demonstrations to learn from: set data.demonstrations")
     policy = context.initial_policy()
+    if not is_trained(context.cfg, "sft"):
+        enter_policy(context, policy, work)
+        return {}
+    if rows is None:
+        raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
+    train_only(policy, settings.trained)
     metrics = train_on_rows(
         context,
         "sft",

@@ -4,8 +4,8 @@ the function that trains it. A new stage is an entry there and one here."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from rlhf.config.naming import run_hash
-from rlhf.config.properties import needed_stages
-from rlhf.config.stages import Stage
+from rlhf.config.pieces.scorer import ensemble_members
+from rlhf.config.properties import is_trained, needed_stages, parents as stands_on
+from rlhf.config.stages import STAGES, Stage
 from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
 from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.outside.take import origin
 from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.tracking.base import Tracker
@@ -44,13 +46,15 @@ RECIPES = {
 }
 
 
-def fingerprints(context: StageContext) -> dict[str, str]:
-    """Of the stages that the context's run goes through, by name. Each covers its parents'."""
+def fingerprints(context: StageContext, *, runs: bool = True) -> dict[str, str]:
+    """Of the stages that the context's run goes through, by name; without `runs` of those alone
+    that are artifacts. Each covers its parents'."""
     prints: dict[str, str] = {}
     for stage in needed_stages(context.cfg):
-        prints[stage.name] = context.fingerprint(
-            stage.name, **_parents(stage, prints), **RECIPES[stage.name].parts(context)
-        )
+        if runs or not stage.is_run:
+            prints[stage.name] = context.fingerprint(
+                stage.name, **_parents(context, stage, prints), **RECIPES[stage.name].parts(context)
+            )
     return prints
 
 
@@ -61,7 +65,35 @@ def artifacts(context: StageContext, prints: Mapping[str, str]) -> dict[str, Pat
     for stage in needed_stages(context.cfg):
         if not stage.is_run:
             paths[stage.name] = artifact(context, stage, prints, paths)
+    context.members[:] = _ensemble(context, prints, paths)
     return paths
+
+
+def _ensemble(
+    context: StageContext, prints: Mapping[str, str], paths: Mapping[str, Path]
+) -> Iterator[Path]:
+    """The further reward models of the scorer's ensemble: the stage's artifacts with the seeds
+    after its own (docs/decisions/0018)."""
+    stage, first = STAGES["reward_model"], context.cfg.reward_model.seed
+    for seed in range(first + 1, first + ensemble_members(context.cfg.scorer)):
+        other = _with_reward_seed(context, seed)
+        parts = _parents(other, stage, prints) | RECIPES[stage.name].parts(other)
+        own = {**prints, stage.name: other.fingerprint(stage.name, **parts)}
+        yield artifact(
+            other, stage, own, {name: paths[name] for name in stage.parents if name in paths}
+        )
+
+
+def _with_reward_seed(context: StageContext, seed: int) -> StageContext:
+    """The same context with another seed of the reward model."""
+    settings = context.cfg.reward_model.model_copy(update={"seed": seed})
+    cfg = context.cfg.model_copy(update={"reward_model": settings})
+    # pairs that are sampled are others with another seed
+    rows = {} if context.data.preferences is None else context.rows
+    other = replace(context, cfg=cfg, rows=rows, members=[])
+    shared = ("model", "tokenizer", "rendering", "stops", "model_config", "positions", "fitted")
+    vars(other).update({name: vars(context)[name] for name in shared if name in vars(context)})
+    return other
 
 
 def artifact(
@@ -75,10 +107,14 @@ def artifact(
         )
         own, params = prints[stage.name], flatten(context.deciding(stage.name))
         tags = {**stage_tags(context, stage, prints), "fingerprint": own}
-        name = f"{stage.name} {own[:8]}"
-        with context.tracked(work, stage, name=name, params=params, tags=tags) as tracker:
+        name, shown, facts = f"{stage.name} {own[:8]}", stage, {}
+        if not is_trained(context.cfg, stage.name):
+            facts = {"origin": origin(context, stage.name)}
+            came = flatten(facts["origin"])
+            name, params, shown = f"{name} taken over", came, replace(stage, data=())
+        with context.tracked(work, shown, name=name, params=params, tags=tags) as tracker:
             metrics = RECIPES[stage.name].train(context, parents, work, tracker)
-        return artifact_manifest(context, stage, prints, trained_in=work, metrics=metrics)
+        return artifact_manifest(context, stage, prints, trained_in=work, metrics=metrics, **facts)
 
     waiting = partial(
         write_status,
@@ -128,7 +164,7 @@ def stage_tags(context: StageContext, stage: Stage, prints: Mapping[str, str]) -
     return {
         "stage": stage.name,
         "study": context.cfg.study,
-        **{f"parent.{name}": value for name, value in _parents(stage, prints).items()},
+        **{f"parent.{name}": value for name, value in _parents(context, stage, prints).items()},
     }
 
 
@@ -149,7 +185,7 @@ def artifact_manifest(
         hash=own,
         name=f"{stage.name}-{own}",
         seed=flatten(plain)[stage.seed],
-        fingerprints={"data": context.data.fingerprint, **_parents(stage, prints)},
+        fingerprints={"data": context.data.fingerprint, **_parents(context, stage, prints)},
         data=context.data_parts,
         config={**context.written, "stage": stage.name},
         config_hash=run_hash(plain),
@@ -158,5 +194,5 @@ def artifact_manifest(
     return content | legs.provenance(legs.read(trained_in))
 
 
-def _parents(stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
-    return {name: prints[name] for name in stage.parents if name in prints}
+def _parents(context: StageContext, stage: Stage, prints: Mapping[str, str]) -> dict[str, str]:
+    return {name: prints[name] for name in stands_on(context.cfg, stage.name) if name in prints}

@@ -14,7 +14,7 @@ from rlhf.rundir.secrets.redact import redact_text, redacted_file
 from rlhf.tracking.state import finite
 from rlhf.tracking.store import Client, StoredRun
 
-FILES = ("manifest.json", "summary.json", "report.md", "frontier.png")
+FILES = ("manifest.json", "summary.json", "data_report.json", "report.md", "frontier.png")
 TABLE = "samples.json"
 PER_REQUEST = 100  # params or tags
 

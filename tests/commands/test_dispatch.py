@@ -31,8 +31,8 @@ def test_a_later_subcommand_is_one_file(folder, capsys):
 def test_a_word_that_is_none(capsys):
     assert __main__.main(["reproduc", "sweeps/s"]) == 2
     assert capsys.readouterr().err == (
-        "rlhf: reproduc is no subcommand; did you mean reproduce? (compare, reproduce, run, ui);"
-        " a setting is written key=value\n"
+        "rlhf: reproduc is no subcommand; did you mean reproduce?"
+        f" ({', '.join(commands.names())}); a setting is written key=value\n"
     )
 
 

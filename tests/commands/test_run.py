@@ -106,6 +106,11 @@ def test_answers_before_anything_heavy_is_imported(arguments, code, said, tmp_pa
         (["--config-dir", "nowhere"], "--config-dir=nowhere: no such folder"),
         (["--lr=1", "modle=hf"], "2 things are wrong"),
         (["data=jsonl", "data.demonstrations=nowhere.jsonl", "data.gold=vader"], "nowhere.jsonl"),
+        (
+            ["data=files", "data.demonstrations=[{path: nowhere.csv}]", "data.gold=vader"]
+            + ["data.columns={instruction: question}"],
+            "nowhere.csv",
+        ),
         (["beta=0.1"], "beta=0.1: no such key; here it is kl.coef"),
         (["tracking=null"], "tracking=null: no such option; tracking has mlflow, none"),
         (["kl.coef=1e-300"], "kl.coef=1e-300: expected a size from 1e-30 to 1e+30"),

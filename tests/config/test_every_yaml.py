@@ -14,8 +14,15 @@ FILES = sorted(
 
 # What an option needs beside it to make sense, or where the user must fill in a value.
 COMPANIONS = {
+    "data/files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     "data/jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
+    **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct")},
+    "data/vicuna": ["data.gold=vader", "sft=none"],  # prompts alone
     "model/hf": ["model.path=some/model"],
+    "scorer/classifier": ["scorer.path=some/model"],
+    "scorer/combined": ["+scorer@scorer.parts.sentiment=vader"],
+    "scorer/function": ["scorer.function=tests.rewards.test_function.length"],
+    "scorer/regex": ["scorer.pattern=a"],
     "kl/estimator/exact": ["kl/placement=both"],
     "kl/placement/both": ["kl/estimator=exact"],
     "kl/placement/loss": ["kl/estimator=k3"],
@@ -80,7 +87,8 @@ def built(config):
         build(kl.controller, coef=kl.coef),
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),
         build(config.trust_region),
-        build(config.scorer),
+        # one asks for a model's files
+        config.scorer if config.scorer.name == "classifier" else build(config.scorer),
         build(config.advantage),
         build(config.tracking),
         *(build(piece) for piece in config.callbacks.values()),
@@ -88,7 +96,8 @@ def built(config):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_composes_validates_and_builds(planned, file):
+def test_composes_validates_and_builds(planned, file, monkeypatch):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "tests")
     for lines, place in overrides(file):
         found = planned(*lines)
         assert found.faults == []

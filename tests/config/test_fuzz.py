@@ -29,7 +29,9 @@ VALUES = [value for values in MUTATIONS.values() for value in values]
 
 # What an option needs beside it to be chosen.
 COMPANIONS = {
+    "data=files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     "data=jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
+    **{f"data={name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct", "vicuna")},
     "model=hf": ["model.path=some/model"],
     "kl/estimator=exact": ["kl/placement=both"],
     "kl/placement=both": ["kl/estimator=exact"],

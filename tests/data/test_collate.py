@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from rlhf.data.collate import (
@@ -9,9 +8,8 @@ from rlhf.data.collate import (
     encode_row,
     pad,
 )
-from rlhf.data.conversations import shown
-from rlhf.data.lengths import LongPrompts
-from rlhf.data.records import DataError
+from rlhf.data.lengths import Limit, LongPrompts
+from rlhf.data.rendering.spans import Rendered
 from tests.turns import demonstration, preference, prompt_batch, rendering
 
 
@@ -24,9 +22,9 @@ def test_pad_on_either_side():
     assert mask.tolist() == [[True, True, True], [False, False, True]]
 
 
-def alone(tokenizer, prompt, completion, max_length, truncate=False):
+def alone(tokenizer, prompt, completion, max_length, rule="cut"):
     rendered = rendering(tokenizer).conversations([demonstration(prompt, completion).turns])
-    return encode_row(rendered, max_length, truncate=truncate)[0]
+    return encode_row(rendered, Limit(most=max_length, rule=rule))[0]
 
 
 def test_a_sequence_is_prompt_completion_eos(tokenizer):
@@ -46,7 +44,7 @@ def test_the_loss_counts_the_completion_and_its_eos_only(tokenizer):
         demonstration("a b", " c"),
         demonstration("a", " c d e"),
     ]
-    rows = encode_demonstrations(rendering(tokenizer), demonstrations, 10)
+    rows = encode_demonstrations(rendering(tokenizer), demonstrations, Limit(most=10))
     batch = collate_demonstrations(rows, tokenizer.pad_token_id, train_on_prompt=False)
     assert batch.loss_mask.tolist() == [
         [False, False, True, True, False],
@@ -61,7 +59,7 @@ def test_pad_equals_eos_leaves_the_real_eos_counted(tokenizer):
         demonstration("a", " b"),
         demonstration("a", " b c d"),
     ]
-    rows = encode_demonstrations(rendering(tokenizer), demonstrations, 10)
+    rows = encode_demonstrations(rendering(tokenizer), demonstrations, Limit(most=10))
     batch = collate_demonstrations(rows, tokenizer.eos_token_id, train_on_prompt=False)
     assert batch.loss_mask[0].tolist() == [False, True, True, False, False]
 
@@ -72,7 +70,7 @@ def test_preferences_keep_their_margin(tokenizer):
         preference("a", " e", " f"),
     ]
     batch = collate_preferences(
-        encode_preferences(rendering(tokenizer), pairs, 10), tokenizer.pad_token_id
+        encode_preferences(rendering(tokenizer), pairs, Limit(most=10)), tokenizer.pad_token_id
     )
     assert batch.margin.tolist() == [0.5, 0.0]
     assert batch.chosen_mask.sum(1).tolist() == [3, 3] and batch.rejected_mask.sum(1).tolist() == [
@@ -89,28 +87,57 @@ def test_an_empty_prompt_still_gives_the_model_a_token(tokenizer):
 
 def test_a_response_that_was_cut_off_has_no_eos(tokenizer):
     (row,) = encode_preferences(
-        rendering(tokenizer), [preference("a", " b c", " d", chosen_ended=False)], 10
+        rendering(tokenizer), [preference("a", " b c", " d", chosen_ended=False)], Limit(most=10)
     )
     assert len(row.chosen.ids) == 3 and tokenizer.eos_token_id not in row.chosen.ids
     assert row.rejected.ids[-1] == tokenizer.eos_token_id
 
 
-def test_rows_with_nothing_to_learn_are_left_out_and_all_of_them_is_an_error(tokenizer):
-    long, short = (
-        demonstration("a b c d e", " f"),
-        demonstration("a", " b"),
+def fates(rows):
+    return [row.fate for row in rows]
+
+
+def test_rows_with_nothing_to_learn_are_dropped(tokenizer):
+    long, short = demonstration("a b c d e", " f"), demonstration("a", " b")
+    rows = encode_demonstrations(rendering(tokenizer), [long, short], Limit(most=4))
+    assert fates(rows) == ["dropped", "whole"]
+    assert [(row.whole_prompt, row.whole) for row in rows] == [(5, 7), (1, 3)]
+
+
+def test_pairs_that_are_the_same_after_the_cut_are_dropped(tokenizer):
+    """Prompt 1 + answers of 3 and EOS: at 3 tokens both are "a b c", at 4 the one ends in d."""
+    pair = preference("a", " b c d", " b c e")
+    (row,) = encode_preferences(rendering(tokenizer), [pair], Limit(most=3))
+    assert row.same and row.fate == "dropped"
+    (row,) = encode_preferences(rendering(tokenizer), [pair], Limit(most=4))
+    assert not row.same and row.fate == "cut" and row.chosen.cut and row.rejected.cut
+
+
+def test_a_pair_is_cut_where_one_of_its_sides_is(tokenizer):
+    (row,) = encode_preferences(
+        rendering(tokenizer), [preference("a", " b", " b c d")], Limit(most=4)
     )
-    assert len(encode_demonstrations(rendering(tokenizer), [long, short], 4)) == 1
-    with pytest.raises(DataError, match="raise max_length"):
-        encode_demonstrations(rendering(tokenizer), [long], 4)
-    with pytest.raises(DataError, match="raise max_length"):
-        encode_preferences(rendering(tokenizer), [preference("a b c d e", " f", " g")], 4)
+    assert row.fate == "cut" and not row.chosen.cut and row.rejected.cut
+
+
+def test_earlier_answers_move_with_a_prompt_that_loses_its_beginning():
+    """Ids 10 to 15: a question, an answer of 2 tokens, a question, an answer of 2."""
+    rendered = [Rendered(ids=[*range(10, 16)], answers=((1, 3), (4, 6)), ends=(2, 5))]
+    at = {
+        (most, bos): encode_row(rendered, Limit(most=most, rule="truncate_left"), bos)[0]
+        for most, bos in ((5, None), (3, None), (5, 10))
+    }
+    assert at[5, None].ids == (11, 12, 13, 14, 15) and at[5, None].answers == ((0, 2), (3, 5))
+    assert at[3, None].ids == (13, 14, 15) and at[3, None].answers == ((1, 3),)
+    # 10 is BOS: it stays, the first token of the first answer goes
+    assert at[5, 10].ids == (10, 12, 13, 14, 15) and at[5, 10].answers == ((1, 2), (3, 5))
 
 
 # --- prompts that leave no room for a completion
 
-END = LongPrompts(rule="truncate_left")
-ERROR = LongPrompts(rule="error", place=lambda turns: f"d.jsonl:{shown(turns)}")
+
+def end(most):
+    return Limit(most=most, long=LongPrompts(rule="truncate_left"))
 
 
 def ids(tokenizer, text):
@@ -121,28 +148,24 @@ def test_one_length_rule_for_prompts_without_room(tokenizer):
     """Four tokens of prompt at max_length 4. Its end is kept: 4 - 2 tokens, as " f" and EOS are
     2."""
     short, long = (demonstration(p, " f") for p in ("a", "a b c d"))
-    assert len(encode_demonstrations(rendering(tokenizer), [short, long], 4)) == 1
-    _, row = encode_demonstrations(rendering(tokenizer), [short, long], 4, END)
+    rows = encode_demonstrations(rendering(tokenizer), [short, long], Limit(most=4))
+    assert fates(rows) == ["whole", "dropped"]
+    _, row = encode_demonstrations(rendering(tokenizer), [short, long], end(4))
     assert row.ids == (*ids(tokenizer, "a b c d f")[2:], tokenizer.eos_token_id)
-    assert row.long_prompt and row.prompt_length == 2 and not row.cut
-    with pytest.raises(DataError) as refusal:
-        encode_demonstrations(rendering(tokenizer), [short, long], 4, ERROR)
-    (fault,) = refusal.value.faults
-    assert fault.startswith("d.jsonl:a b c d: its prompt alone fills max_length=4 tokens")
-    assert "drop" in fault and "truncate_left" in fault
+    assert row.fate == "truncated" and row.prompt_length == 2 and not row.cut
 
 
 def test_a_completion_longer_than_all_leaves_the_prompts_last_token(tokenizer):
-    row = alone(tokenizer, "a b c d", " e f g h", 4, truncate=True)
+    row = alone(tokenizer, "a b c d", " e f g h", 4, "truncate_left")
     assert row.ids == ids(tokenizer, "a b c d e f g h")[3:7] and row.cut
 
 
 def test_both_sides_of_a_pair_keep_the_same_prompt(tokenizer):
     """The longer one, " e f" and EOS, needs 3 of 5."""
     pair = preference("a b c d g", " e f", " h")
-    with pytest.raises(DataError, match="truncate_left"):
-        encode_preferences(rendering(tokenizer), [pair], 5)
-    (row,) = encode_preferences(rendering(tokenizer), [pair], 5, END)
+    rows = encode_preferences(rendering(tokenizer), [pair], Limit(most=5))
+    assert fates(rows) == ["dropped"]
+    (row,) = encode_preferences(rendering(tokenizer), [pair], end(5))
     for side, text in ((row.chosen, " e f"), (row.rejected, " h")):
         assert side.ids == (
             *ids(tokenizer, "a b c d g")[3:],

@@ -1,83 +1,120 @@
-"""The readers on real files, where they lie beside the repository. Failures must not show rows:
-some of them are offensive."""
+"""The readers and the presets on real files, where they lie beside the repository. Failures must
+not show rows: some of them are offensive."""
 
 from pathlib import Path
 
 import pytest
 
-from rlhf.data.sources.jsonl import JsonLines, read_rows
+from rlhf.config.build import build
+from rlhf.config.compose import compose
+from rlhf.config.validate import validate
+from rlhf.data.conversations import alternation_fault
+from rlhf.data.readers.parts import Place, Reader
 from rlhf.data.sources.rt_polarity import RTPolarity
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")
 
-FILES = [
-    ("gsm8k/sft_train.jsonl.gz", "demonstrations", 7473),
-    ("gpteacher/sft_code.jsonl.gz", "demonstrations", 4283),
-    ("gpteacher/sft_roleplay.jsonl.gz", "demonstrations", 1835),
-    ("gsm8k/preference_correctness.jsonl.gz", "preferences", 1701),
-    ("ukp_convarg/preference_pairs.jsonl.gz", "preferences", 8286),
-    ("qa_feedback/preference_pairs.jsonl.gz", "preferences", 2027),
-    ("oasst/preference_pairs.jsonl.gz", "preferences", 607),
-    ("hh_rlhf/harmless_base_test_subset.jsonl.gz", "preferences", 1818),
-    ("prompts/oasst_prompts.jsonl", "prompts", 288),
-    ("prompts/vicuna_80.jsonl", "prompts", 80),
-    ("prompts/self_instruct_seed.jsonl", "prompts", 173),
-    ("prompts/self_instruct_seed.jsonl", "demonstrations", 173),
-    ("prompts/self_instruct_user_oriented.jsonl", "prompts", 250),
-]
+# rows as the README of the sets counts them; prompts where the preset has a file of them
+PRESETS = {
+    "gsm8k": {"demonstrations": 7473, "preferences": 1701},
+    "gpteacher": {"demonstrations": 4283 + 1835},
+    "hh_rlhf": {"demonstrations": 1818, "preferences": 1818},
+    "ukp_convarg": {"demonstrations": 8286, "preferences": 8286},
+    "qa_feedback": {"demonstrations": 2027, "preferences": 2027},
+    "oasst": {"demonstrations": 607, "preferences": 607, "prompts": 288},
+    "self_instruct": {"demonstrations": 173 + 250},
+    "vicuna": {"prompts": 80},
+    "alpaca_eval_nc": {"demonstrations": 6524, "preferences": 6524},
+}
 
 
-def found(name):
+def existing(name):
     path = DATA / name
-    if not path.is_file():
+    if not path.exists():
         pytest.skip(f"no {name} in ../shared/data")
     return path
 
 
-@pytest.mark.parametrize(("name", "purpose", "rows"), FILES)
-def test_every_row_is_read(name, purpose, rows):
-    faults = []
-    count = len(read_rows(found(name), purpose, 4, faults))
-    problems = len(faults)
-    assert (count, problems) == (rows, 0)
+def read(name, purpose):
+    reader = Reader(prompt_words=4, seed=0)
+    rows = reader.read([Place(path=str(existing(name)))], purpose)
+    problems = len(reader.faults) + len(reader.bad_rows)
+    assert problems == 0
+    return rows
 
 
-def test_transcripts_become_pairs_that_end_where_the_answer_begins():
-    rows = read_rows(found("hh_rlhf/harmless_base_test_subset.jsonl.gz"), "preferences", 4, [])
-    ends = sum(row.prompt.endswith("\n\nAssistant:") for row in rows)
+def loaded(preset):
+    lines = [f"data={preset}", f"paths.data={DATA}", "data.gold=vader"]
+    source = build(validate(compose(lines)).data)
+    for place in (place for part in source.parts.values() for place in part):
+        if "*" not in place.path:
+            existing(Path(place.path).relative_to(DATA))
+    return source.load()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_gives_the_rows_that_its_set_has(preset):
+    data = loaded(preset)
+    counts = {
+        part: len(split.train) + len(split.heldout)
+        for part in ("demonstrations", "preferences", "prompts")
+        if (split := getattr(data, part)) is not None
+    }
+    expected = PRESETS[preset]
+    assert {part: counts[part] for part in expected} == expected
+    assert set(counts) == {*expected, "prompts"}
+    assert not data.continues
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_first_question_of_a_set_is_on_both_sides(preset):
+    data = loaded(preset)
+    sides = []
+    for side in ("train", "heldout"):
+        parts = [getattr(part, side) for part in (data.demonstrations, data.preferences) if part]
+        turns = [row.prompt for part in parts for row in part]
+        turns += [prompt.turns for prompt in getattr(data.prompts, side)]
+        first = (next(t for t in each if t.role == "user") for each in turns)
+        sides.append({" ".join(turn.content.split()) for turn in first})
+    assert len(sides[0] & sides[1]) == 0 and len(sides[1]) > 0
+
+
+def test_transcripts_become_turns():
+    rows = read("hh_rlhf/harmless_base_test_subset.jsonl.gz", "preferences")
+    ends = sum(row.prompt[-1].role == "user" for row in rows)
     differ = sum(row.completion != row.rejected for row in rows)
-    whole = sum("\n\nAssistant:" not in row.completion + row.rejected for row in rows)
-    assert (ends, differ) == (1818, 1818)
-    assert whole == 1815  # in three rows the transcripts part in an earlier answer
-
-
-def test_pairs_and_demonstrations_split_by_prompt_though_prompts_repeat():
-    source = JsonLines(
-        demonstrations=str(found("gsm8k/sft_train.jsonl.gz")),
-        preferences=str(found("qa_feedback/preference_pairs.jsonl.gz")),
-        prompts=str(found("prompts/vicuna_80.jsonl")),
-        gold=None,
-        prompt_words=4,
-        pairs=0,
-        label_temperature=1.0,
-        heldout_fraction=0.1,
-        seed=0,
-        vocabulary=2000,
-        max_response_tokens=32,
+    markers = sum(
+        "\n\nAssistant:" in text or "\n\nHuman:" in text
+        for row in rows
+        for text in (row.completion, row.rejected, *(turn.content for turn in row.prompt))
     )
-    data = source.load()
-    for split in (data.demonstrations, data.preferences):
-        train, heldout = {row.prompt for row in split.train}, {row.prompt for row in split.heldout}
-        assert len(train & heldout) == 0
-        assert 0.05 < len(heldout) / len(train | heldout) < 0.15
-    assert len(data.preferences.train) + len(data.preferences.heldout) == 2027
-    assert data.prompts.heldout
+    # in three rows the chosen answer is two turns of the assistant in a row, a blank
+    # line between; in one of them the assistant begins the second with "Human:" itself
+    empty = sum(not row.completion or not row.rejected for row in rows)
+    unlike = sum(alternation_fault(row.prompt) is not None for row in rows)
+    assert (ends, differ, markers, empty, unlike) == (1818, 1818, 1, 2, 4)
+
+
+def test_votes_are_margins_and_gold_answers_references():
+    margins = [row.margin for row in read("ukp_convarg/preference_pairs.jsonl.gz", "preferences")]
+    assert sum(margin < 0 for margin in margins) == 806  # votes_chosen is under half
+    references = [row.reference for row in read("gsm8k/sft_train.jsonl.gz", "demonstrations")]
+    assert references[0] == "72" and None not in references
+    assert None not in [
+        row.reference for row in read("qa_feedback/preference_pairs.jsonl.gz", "preferences")
+    ]
+
+
+def test_the_prompts_of_instructions_have_their_input():
+    rows = read("gpteacher", "demonstrations")
+    assert rows[0].prompt[0].content.endswith("\n\nwidth: 5, height: 8")
+    assert {len(row.prompt) for row in rows} == {1}
 
 
 def test_film_reviews():
     source = RTPolarity(
-        path=str(found("rt_polarity/snippets.jsonl.gz").parent),
+        path=str(existing("rt_polarity/snippets.jsonl.gz").parent),
         seed=0,
         prompt_words=4,
         prompts=1024,
@@ -97,7 +134,7 @@ def test_film_reviews():
     assert len(data.demonstrations.train) + len(data.demonstrations.heldout) == 10129
     assert len(data.prompts.train) + len(data.prompts.heldout) == 1024
     gold = source.gold(
-        [row.prompt for row in data.demonstrations.heldout],
+        [row.prompt[0].content for row in data.demonstrations.heldout],
         [row.completion for row in data.demonstrations.heldout],
     )
     mean = sum(gold) / len(gold)

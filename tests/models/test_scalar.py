@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from rlhf.models.load import scalar_model_from
@@ -34,6 +35,28 @@ def test_equal_scores_are_not_divided_by_nothing(policy):
     scalar = scalar_model_from(policy, seed=0)
     scalar.normalize(torch.tensor([2.0, 2.0, 2.0]))
     assert scalar.normalization == (2.0, 1.0)
+
+
+def test_the_scale_is_in_the_head_and_the_mean_declared(policy):
+    """Scores 1, 2, 6: mean 3, std sqrt(14/3); the head is divided by it, and so is the mean."""
+    scalar = scalar_model_from(policy, seed=0)
+    before, std = scalar.head.weight.clone(), (14 / 3) ** 0.5
+    assert scalar.normalize(torch.tensor([1.0, 2.0, 6.0])) == pytest.approx((3.0, std))
+    assert torch.allclose(scalar.head.weight, before / std)
+    assert scalar.normalization == pytest.approx((3 / std, 1.0))
+    assert not hasattr(scalar.model.config, "score_std")
+
+
+def test_a_score_std_of_before_is_read_and_folded_without_changing_an_output(policy):
+    scalar = scalar_model_from(policy, seed=0)
+    ids, mask = torch.arange(1, 9).reshape(4, 2), torch.ones(4, 2, dtype=torch.bool)
+    raw = scalar(ids, mask)
+    scalar.model.config.score_mean, scalar.model.config.score_std = 0.5, 4.0
+    of_before = scalar(ids, mask)
+    assert torch.allclose(of_before, (raw - 0.5) / 4)
+    scalar.fold()
+    assert scalar.normalization == (0.125, 1.0)
+    assert torch.allclose(scalar(ids, mask), of_before, atol=1e-6)
 
 
 def test_value_alignment(policy):

@@ -5,9 +5,12 @@ import torch
 
 from rlhf.data.collate import collate_preferences, encode_preferences
 from rlhf.data.conversations import asked
+from rlhf.data.lengths import Limit
 from rlhf.data.loaders import in_order
 from rlhf.data.records import Preference
+from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
+from rlhf.models.partial import train_only
 from rlhf.modules.reward_model import RewardModule, calibration_error
 from tests.training import fit
 from tests.turns import preference, rendering
@@ -23,7 +26,7 @@ def make(policy, tokenizer, size=3, **settings):
     def collate(rows):
         return collate_preferences(rows, 0)
 
-    encoded = encode_preferences(rendering(tokenizer), PAIRS, 20)
+    encoded = encode_preferences(rendering(tokenizer), PAIRS, Limit(most=20))
     module = RewardModule(
         scalar_model_from(policy, seed=0),
         make_optimizer=torch.optim.SGD,
@@ -81,7 +84,7 @@ def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
         )
         for i in range(17)
     ]
-    encoded = encode_preferences(rendering(tokenizer), pairs, 20)
+    encoded = encode_preferences(rendering(tokenizer), pairs, Limit(most=20))
     module, _ = make(policy, tokenizer)
     module.make_optimizer = lambda params: torch.optim.SGD(params, lr=0.0)
     batches = [collate_preferences(part, 0) for part in (encoded[:16], encoded[16:])]
@@ -92,3 +95,23 @@ def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
     assert module.record["train/accuracy"] == pytest.approx(right / 17)
     expected = float(module.loss(chosen, rejected, batches[0]))
     assert module.record["train/loss"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_head_on_a_frozen_backbone_reads_the_same_from_features(policy, tokenizer):
+    """Loss, gradient of the head and a trained epoch are those of reading every text anew."""
+    rows = encode_preferences(tokenizer, PAIRS, 20)
+    texts = [side.ids for pair in rows for side in (pair.chosen, pair.rejected)]
+    modules = []
+    for kept in (False, True):
+        module, batch = make(policy, tokenizer)
+        train_only(module.model.model, "head")
+        module.features = Features(module.model, texts, rows=2) if kept else None
+        before = [p.detach().clone() for p in module.model.model.base_model.parameters()]
+        fit(module, [batch, batch])
+        for old, new in zip(before, module.model.model.base_model.parameters(), strict=True):
+            assert torch.equal(old, new)
+        modules.append(module)
+    anew, read = modules
+    assert torch.allclose(anew.model.head.weight, read.model.head.weight, atol=1e-6)
+    assert not torch.equal(read.model.head.weight, make(policy, tokenizer)[0].model.head.weight)
+    assert anew.record["val/loss"] == pytest.approx(read.record["val/loss"], abs=1e-5)

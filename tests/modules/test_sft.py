@@ -6,6 +6,7 @@ import torch
 
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
+from rlhf.data.lengths import Limit
 from rlhf.data.loaders import in_order
 from rlhf.modules.sft import SFTModule
 from tests.training import fit
@@ -19,7 +20,7 @@ ROWS = [
 
 def make(policy, tokenizer, rows=ROWS, size=2, train_on_prompt=False):
     collate = partial(collate_demonstrations, fill=0, train_on_prompt=train_on_prompt)
-    encoded = encode_demonstrations(rendering(tokenizer), rows, 20)
+    encoded = encode_demonstrations(rendering(tokenizer), rows, Limit(most=20))
     module = SFTModule(
         policy,
         make_optimizer=torch.optim.SGD,

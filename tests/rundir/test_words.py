@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.rundir.words import duration, plural, seconds_of
+from rlhf.rundir.words import about, duration, plural, seconds_of
 
 
 def test_durations():
@@ -26,3 +26,9 @@ def test_seconds_of_a_duration(text, seconds):
 def test_no_durations(text):
     with pytest.raises(ValueError, match="duration"):
         seconds_of(text)
+
+
+def test_about():
+    seconds = (0.2, 40, 89, 90, 5399, 5400, 172_799, 172_800, 1_000_000)
+    words = "0 s, 40 s, 89 s, 2 min, 90 min, 2 h, 48 h, 2 days, 12 days"
+    assert [*map(about, seconds)] == words.split(", ")

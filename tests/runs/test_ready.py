@@ -66,6 +66,7 @@ def go(run_in, tmp_path, words):
             f"model.path={path}",
             "sft.max_length=12",
             "reward_model.max_length=12",
+            "data.max_lost=0.2",
             *overrides,
             without=("model.", "data."),
         )
@@ -95,6 +96,99 @@ def test_one_length_rule_refuses_before_anything_is_trained(go, tmp_path):
         go("data.on_long_prompt=error", f"paths.artifacts={store}")
     assert not store.exists()
     assert read_json(tmp_path / "run" / "status.json")["exit_code"] == 2
+
+
+def test_prompts_have_a_limit_of_their_own(go, tmp_path, caplog):
+    """Of ten prompts five have two tokens or more; the model would read 8."""
+    with caplog.at_level(logging.WARNING):
+        summary = go("generation.max_prompt_tokens=1", "data.max_lost=1")
+    assert "5 of 10 prompts are longer than generation.max_prompt_tokens=1" in caplog.text
+    assert summary["prompts_dropped"] == 5
+    with pytest.raises(ModelError, match="set generation.max_prompt_tokens=8, or null for"):
+        go("generation.max_prompt_tokens=9", where="wide")
+
+
+# --- a run that would lose too much
+
+
+def test_a_run_that_loses_too_much_is_refused_before_anything_is_trained(go, tmp_path, capsys):
+    """Of 18 rows of SFT, of 3 or 4 tokens with the answer and EOS, 8 do not fit 3."""
+    store = tmp_path / "store"
+    with pytest.raises(DataError) as refusal:
+        go("sft.max_length=3", f"paths.artifacts={store}")
+    (fault,) = refusal.value.faults
+    assert fault.startswith("sft: 44.4% of its demonstrations do not fit sft.max_length=3")
+    assert "Set sft.max_length=4; or allow it: data.max_lost=1" in fault
+    assert not store.exists()
+    assert read_json(tmp_path / "run" / "status.json")["exit_code"] == 2
+    report = read_json(tmp_path / "run" / "data_report.json")
+    assert [limit["lost_share"] for limit in report["limits"]] == [8 / 18, 0.0, 0.1]
+    assert (
+        "data: cut, shortened or left out: sft 44.4% of sft.max_length=3" in capsys.readouterr().err
+    )
+
+
+def test_too_many_long_prompts_are_refused_too(go):
+    with pytest.raises(DataError, match=r"^ppo: 10.0% of its prompts do not fit the 8 tokens that"):
+        go("data.max_lost=0.05")
+
+
+def test_a_run_that_may_lose_it_goes_on_and_has_the_report(go, tmp_path):
+    assert go("sft.max_length=3", "data.max_lost=1")["status"] == "finished"
+    report = read_json(tmp_path / "run" / "data_report.json")
+    assert [part["name"] for part in report["parts"]] == [
+        "demonstrations",
+        "preferences",
+        "prompts",
+    ]
+    assert set(report["both_sides"].values()) == {0}
+
+
+def test_the_share_that_is_allowed_decides_nothing(go, tmp_path):
+    """The same run, the same artifacts."""
+    first, second = (
+        go("stage=sft", f"data.max_lost={share}", where=f"run{share}") for share in (0.2, 1)
+    )
+    assert first["fingerprints"] == second["fingerprints"]
+    assert first["config_hash"] == second["config_hash"]
+
+
+def test_a_side_that_loses_all_its_rows_is_refused(go):
+    """One prompt of two words is held out, and its rows are dropped."""
+    with pytest.raises(DataError, match=r"^of 2 held-out rows none .* \(the shortest has 4\)"):
+        go(
+            *("stage=sft", "sft.max_length=3", "sft.on_long=drop", "data.max_lost=1"),
+            "data.heldout_fraction=0.01",
+        )
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts"),
+    [
+        ("cut", {"rows_cut": 6, "rows_dropped": 0, "prompts_truncated": 0}),
+        ("drop", {"rows_cut": 0, "rows_dropped": 6, "prompts_truncated": 0}),
+        ("truncate_left", {"rows_cut": 0, "rows_dropped": 0, "prompts_truncated": 6}),
+    ],
+)
+def test_length_policies_of_a_stage(go, policy, counts):
+    """Every row whose prompt has two words is one token too long at 3: two of each of four prompts,
+    of which one is held out."""
+    summary = go(
+        *("stage=sft", "sft.max_length=3", f"sft.on_long={policy}", "data.max_lost=1"),
+        where=policy,
+    )
+    assert {name: summary[name] for name in counts} == counts
+
+
+def test_error_names_each_row_by_file_and_line(go, tmp_path):
+    with pytest.raises(DataError) as refusal:
+        go("sft.max_length=3", "sft.on_long=error")
+    assert {fault.split(": ")[0] for fault in refusal.value.faults} == {
+        f"{tmp_path}/d.jsonl:{line}" for line in range(11, 19)
+    }
+    assert "its 4 tokens are more than sft.max_length=3" in refusal.value.faults[0]
+    with pytest.raises(DataError, match=r"p.jsonl:6: its 4 tokens .* reward_model.max_length=3"):
+        go("reward_model.max_length=3", "reward_model.on_long=error")
 
 
 def test_one_length_rule_of_the_config(go):

@@ -48,6 +48,7 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
         {"iteration": 0, "prompt": "a", "response": "b", "reward/proxy": 1.0},
         {"iteration": 3, "prompt": "a", "response": "c", "ended": True},
     )
+    rundirs.write(directory / "data_report.json", {"data": "reviews"})
     tags = {"stage": "ppo", "sweep": "s", "study": "unit", "kl.controller": "fixed"}
     tracker, warning = follow(
         store,
@@ -70,7 +71,10 @@ def test_a_finished_run_arrives_whole(store, client, rundirs, tmp_path):
     assert "final/reward/proxy_se" not in run.data.metrics
     assert next(iter(run.data.metrics)) == "eval/reward/gold"  # what the compare page opens on
     files = {f.path for f in client.list_artifacts(run.info.run_id)}
-    assert files == {"config.yaml", "manifest.json", "summary.json", "samples.json"}
+    assert files == {
+        *("config.yaml", "manifest.json", "summary.json", "samples.json"),
+        "data_report.json",
+    }
     table = json.loads(_text(client, run, "samples.json"))
     assert table["columns"] == ["prompt", "response", "iteration", "ended", "reward/proxy"]
     assert table["data"] == [["a", "c", 3, True, None], ["a", "b", 0, None, 1.0]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rlhf.compare.figures.style import COEF, Styles, families, styles_of
 from rlhf.compare.read import Run, evaluations, final, final_se
 from rlhf.compare.statistics import Estimate, Interval, Setting, Study, setting_interval
-from rlhf.metrics import GOLD, KL, METRICS
+from rlhf.metrics import GOLD, KL, METRICS, maximised
 
 Point = tuple[float, float]  # KL in nats per response, reward
 
@@ -86,6 +86,15 @@ def frontiers(study: Study) -> list[FrontierData]:
     return [data for data in every if data.drawn]
 
 
+def _title(study: Study, key: str) -> str:
+    if key in METRICS:
+        return METRICS[key].title
+    name = key.removeprefix("reward/")
+    if any(key in maximised(run.config) for s in study.settings for run in s.runs):
+        return f"Reward {name}: seen by PPO"
+    return f"Judge {name}: not seen by PPO"
+
+
 def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
     findings = study.findings
     marks = {s.label: _mark(s, key, styles) for s in study.settings}
@@ -96,9 +105,7 @@ def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:
     levels = (s.sft[key].mean for s in study.settings if key in s.sft)
     return FrontierData(
         key=key,
-        title=METRICS[key].title
-        if key in METRICS
-        else f"Judge {key.removeprefix('reward/')}: not seen by PPO",
+        title=_title(study, key),
         marks=list(marks.values()),
         lines=_lines(study.settings, marks),
         sft=next(filter(math.isfinite, levels), None) if len(study.starts) == 1 else None,

@@ -184,10 +184,14 @@ def column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
 
 
 def _comes_with(key: str, table: dict[str, dict[str, Any]], pieces: frozenset[str]) -> bool:
-    for piece in sorted(pieces & table.keys()):
-        if key.startswith(f"{piece}."):
-            pairs = {(_plain(name), _plain(table[key][run])) for run, name in table[piece].items()}
-            return len(pairs) == len({name for name, _ in pairs})
+    """Whether a key has one value for each piece that it belongs to; a function's code for each
+    function."""
+    node, _, last = key.rpartition(".")
+    owners = [piece for piece in sorted(pieces & table.keys()) if key.startswith(f"{piece}.")]
+    owners += [f"{node}.function"] if last == "_code_" and f"{node}.function" in table else []
+    for owner in owners[-1:] if last == "_code_" else owners[:1]:
+        pairs = {(_plain(name), _plain(table[key][run])) for run, name in table[owner].items()}
+        return len(pairs) == len({name for name, _ in pairs})
     return False
 
 

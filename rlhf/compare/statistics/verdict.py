@@ -20,7 +20,7 @@ from rlhf.compare.statistics.estimates import (
 )
 from rlhf.compare.statistics.intervals import answers, mixed_half, of_prompts, prompt_variance
 from rlhf.compare.statistics.settings import Setting, column
-from rlhf.metrics import GOLD, PROXY
+from rlhf.metrics import GOLD, PROXY, maximised
 
 Claim = Literal["best", "tied", "order", "alone"]
 
@@ -47,7 +47,7 @@ class Verdict:
     run, so nothing says what another seed would give; `alone`, there is no other.
     """
 
-    key: str  # gold, or proxy where there is no gold
+    key: str  # gold, or what PPO maximised where there is no gold
     leader: Setting
     margins: tuple[Margin, ...]  # of every other with a finite mean, the highest first
     claim: Claim
@@ -63,12 +63,14 @@ class Verdict:
 
 
 def judge(settings: Sequence[Setting]) -> Verdict | None:
-    """The verdict by gold, or by proxy where no setting has gold; None where none has either.
+    """The verdict by gold; where no setting has gold, by the reward that PPO maximised in all; None
+    where there is neither.
 
     Simultaneous intervals by the studentized range, with the pooled variance or the pair's own
     (`seed_error`); with two settings that is Welch's t. Why so: docs/decisions/0012-intervals.md.
     """
-    key = next((key for key in (GOLD, PROXY) if highest(settings, key) is not None), None)
+    keys = (GOLD, *shared_rewards(settings), PROXY)
+    key = next((key for key in keys if highest(settings, key) is not None), None)
     if key is None:
         return None
     ranked = sorted((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: -s[key].mean)
@@ -76,6 +78,12 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
     samples = [_values(s, key) for s in ranked]
     margins = tuple(_margin(leader, s, key, samples) for s in others)
     return Verdict(key=key, leader=leader, margins=margins, claim=_claim(leader, key, margins))
+
+
+def shared_rewards(settings: Sequence[Setting]) -> list[str]:
+    """The rewards beside proxy and gold that every run's PPO maximised, the whole first."""
+    each = [maximised(run.config) for s in settings for run in s.runs]
+    return [key for key in each[0] if all(key in rewards for rewards in each)] if each else []
 
 
 def highest(settings: Sequence[Setting], key: str) -> Setting | None:

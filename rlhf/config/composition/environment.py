@@ -27,7 +27,7 @@ from rlhf.rundir.secrets.redact import (
     remember,
 )
 
-RESERVED = ("_target_", "_args_", "_partial_", "_convert_", "_recursive_", "_name_")
+RESERVED = ("_target_", "_args_", "_partial_", "_convert_", "_recursive_", "_name_", "_code_")
 _ADDRESS = re.compile(r"(?!sqlite:|file:)[\w+]+://")
 
 _marking: ContextVar[bool] = ContextVar("marking", default=False)

@@ -177,7 +177,8 @@ def options_with(name: str, config: DictConfig) -> str:
         return ""
     names = [piece.name for piece in pieces_at(parent) if last in piece.model_fields]
     group = parent.replace(".", "/")
-    return f"; {group}={chosen.name} has none, {', '.join(names)} have" if names else ""
+    have = "have" if len(names) > 1 else "has"
+    return f"; {group}={chosen.name} has none, {', '.join(names)} {have}" if names else ""
 
 
 def number_for_group(name: str, value: float) -> str:

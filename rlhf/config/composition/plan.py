@@ -37,6 +37,7 @@ class Plan:
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # Hydra's: option, class
+    at_once: int | None = None  # jobs, where the launcher is asked for so many
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
@@ -89,7 +90,7 @@ def plan(
     faults += judge.faults(master, (), ("the command",))
     faults += reserved_faults(master, overrides)
     planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
-    planned.parts = chosen_parts(master)
+    planned.parts, planned.at_once = chosen_parts(master), _asked_at_once(master)
     params = sweeper_params(master) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
     grid, more = parse(swept, hydra)
@@ -113,6 +114,11 @@ def plan(
         given = [line_of(o) for o in parsed if not o.is_hydra_override()]
         planned.name = naming.sweep_name(dict(first), [*given, *swept])
     return planned
+
+
+def _asked_at_once(master: DictConfig) -> int | None:
+    jobs = master.hydra.launcher.get("jobs")
+    return jobs if isinstance(jobs, int) else None
 
 
 def _examine(

@@ -14,6 +14,7 @@ from rlhf.config import naming
 from rlhf.config.allow import targets
 from rlhf.config.composition.environment import read_twice
 from rlhf.config.composition.hydra_internals import class_in_file
+from rlhf.config.composition.judged.code import write_code
 from rlhf.config.composition.walk import Fault, plain_value, words_of
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
@@ -50,6 +51,7 @@ def resolve(
         _names.reset(before)
     for where, name in own_names(config, plain).items():
         reduce(getitem, where, plain).setdefault("_name_", name)
+    write_code(plain)
     return plain, faults
 
 
@@ -107,6 +109,12 @@ def _sweep_name(*, _root_: DictConfig) -> str:
     return str(cache["name"])
 
 
+def _first(*values: Any) -> Any:
+    """The first value that is not null."""
+    return next((value for value in values if value is not None), None)
+
+
 def register_resolvers() -> None:
+    OmegaConf.register_new_resolver("rlhf.first", _first, replace=True)
     OmegaConf.register_new_resolver("rlhf.run_name", _run_name, replace=True)
     OmegaConf.register_new_resolver("rlhf.sweep_name", _sweep_name, replace=True)

@@ -27,6 +27,22 @@ USUAL: dict[str, tuple[float, float]] = {
     "trust_region.coef": (0, 100),
 }
 
+WRECKS = 2e-4  # Adam's steps of this size do away with what a model knows
+
+
+def wrecking_rates(rates: Mapping[str, float]) -> list[str]:
+    """A sentence for each learning rate of Adam's that is fit for a model from scratch alone.
+
+    Args:
+        rates: by dotted key, those that a pretrained model will be trained at.
+    """
+    return [
+        f"{key}={rate:g}: a pretrained model loses what it knows at such a rate; 1e-6 to 5e-5 are"
+        " usual (model=hf brings them, where an experiment or the command does not say otherwise)"
+        for key, rate in rates.items()
+        if rate > WRECKS
+    ]
+
 
 def unusual(flat: Mapping[str, Any]) -> list[str]:
     """The settings that are far from usual: `ppo.optimizer.lr=100 (usual: 1e-08 to 0.1)`.

@@ -97,11 +97,16 @@ class Piece(Strict):
     addresses: ClassVar[tuple[str, ...]]
     # its class takes `${oc.env:KEY}` as it is written, and looks it up where the value is needed
     looks_up: ClassVar[bool] = False
+    # fields with the dotted path of a function of the user's own, which its class gets in its place
+    callables: ClassVar[tuple[str, ...]] = ()
     class_path: str = Field(alias="_target_")
 
-    def __init_subclass__(cls, name: str = "", at: str = "", was: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, name: str = "", at: str = "", was: str | tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.name, cls.addresses = name, tuple(filter(None, (at, was)))
+        before = (was,) if isinstance(was, str) else was
+        cls.name, cls.addresses = name, tuple(filter(None, (at, *before)))
         BY_ADDRESS.update(dict.fromkeys(cls.addresses, cls))
 
     @field_validator("class_path")
@@ -159,7 +164,7 @@ def members_of(union: Any) -> dict[str, type[Piece]]:
 
 def arguments(piece: Piece | Custom) -> dict[str, Any]:
     """The arguments that the piece's class is called with."""
-    return piece.model_dump(exclude={"class_path", "name"})
+    return piece.model_dump(exclude={"class_path", "name", "code"})
 
 
 def piece_name(node: Mapping[str, Any]) -> str:

@@ -2,9 +2,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rlhf.config.pieces.base import ByTarget, Custom, Piece, Place, Seed
+
+
+def _named(path: object) -> object:
+    if path is None:
+        raise ValueError(
+            "needs a value: write model.path=... (or sft.path=..., where an SFT policy is there)"
+        )
+    return path
 
 
 class TinyModel(Piece, name="tiny", at="rlhf.models.load.TinyModel"):
@@ -16,7 +24,7 @@ class TinyModel(Piece, name="tiny", at="rlhf.models.load.TinyModel"):
 
 
 class HFModel(Piece, name="hf", at="rlhf.models.load.HFModel"):
-    path: Place
+    path: Annotated[Place, BeforeValidator(_named)]
     revision: str | None
     dtype: Literal["float32"]  # of the weights that are trained, whatever the saved ones have
     trust_remote_code: bool

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.labelling import write_rows
-from rlhf.data.lengths import OnLongPrompt
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.splits import divide
 from rlhf.data.tokenizers import symbols
@@ -67,6 +67,8 @@ class Micro:
         label_temperature: float,
         max_response_tokens: int,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
+        max_lost: float = MAX_LOST,
     ) -> None:
         self.seed = seed
         self.vocabulary = vocabulary
@@ -77,6 +79,8 @@ class Micro:
         self.label_temperature = label_temperature
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
+        self.max_lost = max_lost
         self.judges: dict[str, Reward] = {}
         rng = random.Random(f"{seed}/gold")
         self.gold: MicroGold = MicroGold(

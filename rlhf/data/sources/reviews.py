@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.gold import ReviewGold
 from rlhf.data.labelling import write_rows
-from rlhf.data.lengths import OnLongPrompt
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.records import DataError, Reward, TaskData
 from rlhf.data.sources.grammar import all_prompts, complete
 from rlhf.data.splits import divide, hold_out, key_of
@@ -37,8 +37,10 @@ class Reviews:
         label_temperature: float,
         prompts: int,
         heldout_fraction: float,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
+        max_lost: float = MAX_LOST,
     ) -> None:
         self.seed = seed
         self.demonstrations = demonstrations
@@ -48,6 +50,8 @@ class Reviews:
         self.heldout_fraction = heldout_fraction
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
+        self.max_lost = max_lost
         self.gold: ReviewGold = ReviewGold()
         self.judges: dict[str, Reward] = {}
 

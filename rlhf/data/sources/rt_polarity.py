@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.gold import VaderGold
-from rlhf.data.lengths import OnLongPrompt
-from rlhf.data.readers.files import kind, quoted, read_objects
+from rlhf.data.lengths import MAX_LOST, OnLongPrompt
+from rlhf.data.readers.files import read_objects
+from rlhf.data.readers.values import kind, quoted
 from rlhf.data.records import DataError, Demonstration, Reward, TaskData
 from rlhf.data.splits import cut, divide, hold_out
 from rlhf.data.tokenizers import BytePairs
@@ -157,8 +158,10 @@ class RTPolarity(BytePairs):
         label_temperature: float,
         heldout_fraction: float,
         vocabulary: int,
-        max_response_tokens: int,
+        max_response_tokens: int | None,
         on_long_prompt: OnLongPrompt = "drop",
+        template: str = "auto",
+        max_lost: float = MAX_LOST,
     ) -> None:
         self.path = path
         self.seed = seed
@@ -170,6 +173,8 @@ class RTPolarity(BytePairs):
         self.vocabulary = vocabulary
         self.max_response_tokens = max_response_tokens
         self.on_long_prompt: OnLongPrompt = on_long_prompt
+        self.template = template
+        self.max_lost = max_lost
         self.gold: VaderGold = VaderGold()
 
     @cached_property

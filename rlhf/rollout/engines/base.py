@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
+from rlhf.functional.sequences import last_index
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -60,6 +62,25 @@ def decode(rollout: Rollout, tokenizer: Any, stops: Stops) -> list[str]:
         text = in_context(row[: counted - int(last)], tokenizer, stops.anchor)
         texts.append(before_stop(text, stops.texts).removeprefix(stops.lead))
     return texts
+
+
+def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
+    """tokens, mask [B, L + C]: prompt and response as the template writes a whole conversation, so
+    what it writes after an answer stands after each that ended."""
+    tokens, mask = rollout.sequence, rollout.attention
+    last = rollout.tokens.gather(1, last_index(rollout.mask)[:, None]).squeeze(1).tolist()
+    after = [
+        stops.after(token) if ended else ()
+        for token, ended in zip(last, rollout.ended.tolist(), strict=True)
+    ]
+    if not (width := max(map(len, after))):
+        return tokens, mask
+    extra, counted = (
+        torch.zeros(len(after), width, dtype=kind) for kind in (torch.long, torch.bool)
+    )
+    for row, ids in enumerate(after):
+        extra[row, : len(ids)], counted[row, : len(ids)] = torch.tensor(ids), True
+    return torch.cat([tokens, extra.to(tokens)], 1), torch.cat([mask, counted.to(mask)], 1)
 
 
 def in_context(ids: Sequence[int], tokenizer: Any, anchor: Sequence[int]) -> str:

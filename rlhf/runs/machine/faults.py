@@ -17,6 +17,7 @@ from rlhf.config.pieces.model import HFModel, TinyModel
 from rlhf.config.schema import Config
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.status import is_finished
+from rlhf.runs.machine.devices import memory
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/proc/driver/nvidia/version",
@@ -24,6 +25,7 @@ DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/dev/dxg",
     "/dev/kfd",
 )
+MADE_HERE = {"outputs/models/smollm2": "`make smollm2` makes it"}
 CROWDED = 16  # threads a core: ten times slower than one
 BYTES = 8  # of a token's number
 
@@ -46,8 +48,8 @@ def machine_faults(
     ]
     folders = [each for cfg in missing for each in folders_of(cfg, own)]
     faults = [each for key, path in dict.fromkeys(folders) if (each := folder_fault(key, path))]
-    models = dict.fromkeys(cfg.model for cfg in missing if isinstance(cfg.model, HFModel))
-    faults += filter(None, (model_fault(model.path, model.revision) for model in models))
+    models = dict.fromkeys(each for cfg in missing for each in models_of(cfg))
+    faults += filter(None, (model_fault(*model) for model in models))
     if not elsewhere:
         if any(cfg.trainer.accelerator == "cuda" for cfg in missing):
             faults += filter(None, [gpu_fault()])
@@ -112,27 +114,40 @@ def gpu_fault() -> str | None:
     return f"{start} torch {torch.__version__} sees no GPU; nvidia-smi tells more{end}"
 
 
-def model_fault(path: str, revision: str | None) -> str | None:
+def models_of(cfg: Config) -> Iterator[tuple[str, str | None, str]]:
+    """Path, revision and key of each saved model that a run reads."""
+    own = cfg.model
+    begins = cfg.sft.path
+    if isinstance(own, HFModel) and (begins is None or cfg.reward_model.init == "model"):
+        yield own.path, own.revision, "model.path"
+    for stage in ("sft", "reward_model"):
+        if (path := getattr(cfg, stage).path) is not None:
+            yield path, None, f"{stage}.path"
+
+
+def model_fault(path: str, revision: str | None, key: str = "model.path") -> str | None:
     """Why a model cannot be had: `path` is neither a folder with a model nor in the cache, and
     cannot be fetched. Online a right name is left to the hub."""
-    start = f"model.path={path}:"
+    start = f"{key}={path}:"
     try:
-        return _model_fault(start, path, revision)
+        return _model_fault(start, path, revision, key)
     except OSError as error:  # a folder that may not be looked into, a name that none may have
         return f"{start} {error.strerror}"
 
 
-def _model_fault(start: str, path: str, revision: str | None) -> str | None:
+def _model_fault(start: str, path: str, revision: str | None, key: str) -> str | None:
     folder = Path(path)
     if folder.is_dir():
         if (folder / "config.json").is_file():
             return None
+        if (folder / "policy" / "config.json").is_file():
+            return f"{start} a run's folder; its policy is {key}={folder / 'policy'}"
         inside = ", ".join(sorted(each.name for each in folder.iterdir())[:5])
         return f"{start} a folder without config.json; it holds {inside or 'nothing'}"
     if folder.exists():
         return f"{start} a file; give the folder of the model"
     if meant := _unread(path):
-        return f"{start} ~ and $ are read by the shell alone; write model.path={meant}"
+        return f"{start} ~ and $ are read by the shell alone; write {key}={meant}"
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
@@ -157,7 +172,9 @@ def _offline() -> bool:
 
 
 def _near(folder: Path) -> str:
-    """The folder that was probably meant."""
+    """The command that makes the folder, or the folder that was probably meant."""
+    if how := MADE_HERE.get(str(folder)):
+        return f"; {how}"
     parent = next(p for p in folder.absolute().parents if p.is_dir())
     part = folder.absolute().relative_to(parent).parts[0]
     names = [each.name for each in parent.iterdir() if each.is_dir()]
@@ -177,14 +194,6 @@ def thread_faults(threads: int, cores: int) -> Iterator[str]:
             f"trainer.threads={threads}: this machine has {cores} cores; at most"
             f" {CROWDED * cores} threads come on here"
         )
-
-
-def memory() -> int | None:
-    """The machine's memory in bytes, None where it does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def memory_faults(cfg: Config, there: int | None) -> Iterator[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import needed_stages, trains_values
+from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.rundir.disk.space import DiskError, amount, existing
 
@@ -21,6 +24,16 @@ log = logging.getLogger(__name__)
 WEIGHT = 4  # bytes: what is trained has 32 bits
 ADAM = 3  # times the weights: they and two moments
 CHECKPOINTS = 3  # two are kept while the next one is written
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskNeed:
+    """What stages will write to one disk, in bytes."""
+
+    place: Path  # a folder on it that is there
+    free: int
+    least: int  # their weights, and one checkpoint that holds no more than them
+    most: int  # at one time, with checkpoints of optimizers like Adam
 
 
 def check_room(context: StageContext, missing: Collection[str]) -> None:
@@ -37,26 +50,48 @@ def check_room(context: StageContext, missing: Collection[str]) -> None:
     if size is None:
         return
     stages = [stage.name for stage in needed_stages(context.cfg) if stage.name in missing]
-    needs = [
-        *_by_disk(context, stages, size, 1, 1),
-        *_by_disk(context, stages, size, ADAM, CHECKPOINTS),
-    ]
-    for number, (place, need) in enumerate(needs):
-        free = shutil.disk_usage(place).free
-        if need <= free:
-            continue
-        words = (
-            f"{place}: {amount(free)} are free, and the run ({', '.join(stages)}, of a model with"
-            f" {amount(size)} of weights) will write"
-        )
-        if number < len(needs) // 2:
-            raise DiskError(
-                f"{words} at least {amount(need)}: make room, or choose a folder on another disk"
-                " with paths.outputs=<folder>. Nothing was trained"
+    needs = disk_needs(context.cfg, context.run_directory, stages, size)
+    for fault in filter(None, (disk_fault(need, stages, size) for need in needs)):
+        raise DiskError(f"{fault}. Nothing was trained")
+    for need in needs:
+        if need.most > need.free:
+            log.warning(
+                "%s up to %s at a time with its checkpoints: it may fill up",
+                _start(need, stages, size),
+                amount(need.most),
             )
-        log.warning(
-            "%s up to %s at a time with its checkpoints: it may fill up", words, amount(need)
-        )
+
+
+def disk_fault(need: DiskNeed, stages: Sequence[str], size: int) -> str | None:
+    """Why a disk has no room for stages of a model with `size` bytes of weights."""
+    if need.least <= need.free:
+        return None
+    return (
+        f"{_start(need, stages, size)} at least {amount(need.least)}: make room, or choose a folder"
+        " on another disk with paths.outputs=<folder>"
+    )
+
+
+def _start(need: DiskNeed, stages: Sequence[str], size: int) -> str:
+    return (
+        f"{need.place}: {amount(need.free)} are free, and the run ({', '.join(stages)}, of a model"
+        f" with {amount(size)} of weights) will write"
+    )
+
+
+def disk_needs(cfg: Config, directory: Path, stages: Sequence[str], size: int) -> list[DiskNeed]:
+    """What stages write, by disk.
+
+    Args:
+        directory: the run's own.
+        size: bytes of the policy's weights.
+    """
+    least = _by_disk(cfg, directory, stages, size, 1, 1)
+    most = _by_disk(cfg, directory, stages, size, ADAM, CHECKPOINTS)
+    return [
+        DiskNeed(place=place, free=shutil.disk_usage(place).free, least=need, most=most[place])
+        for place, need in least.items()
+    ]
 
 
 def weights_size(context: StageContext) -> int | None:
@@ -71,20 +106,27 @@ def weights_size(context: StageContext) -> int | None:
 
 
 def _by_disk(
-    context: StageContext, stages: Iterable[str], size: int, state: int, checkpoints: int
-) -> Iterator[tuple[Path, int]]:
+    cfg: Config,
+    directory: Path,
+    stages: Iterable[str],
+    size: int,
+    state: int,
+    checkpoints: int,
+) -> dict[Path, int]:
     """For each disk a folder on it that is there, and the most bytes that are there at one time:
     every stage leaves its weights, and has its checkpoints, of `state` times what is trained,
     beside them while it is trained."""
-    cfg, most, left = context.cfg, dict[Path, int](), dict[Path, int]()
+    most, left = dict[Path, int](), dict[Path, int]()
     for name in stages:
-        home = context.run_directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
+        home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
         models = 1 + (STAGES[name].is_run and trains_values(cfg.algorithm, cfg.advantage))
         disk = _disk(home, [*most])
-        left[disk] = left.get(disk, 0) + size
+        # an ensemble's reward models stay side by side
+        copies = max(1, ensemble_members(cfg.scorer)) if name == "reward_model" else 1
+        left[disk] = left.get(disk, 0) + copies * size
         need = left[disk] + checkpoints * state * models * size - _held(home, name)
         most[disk] = max(most.get(disk, 0), need)
-    yield from most.items()
+    return most
 
 
 def _disk(folder: Path, known: Iterable[Path]) -> Path:

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rlhf.metrics import LIVE, cells
+from rlhf.metrics import LIVE, cells, with_rewards
 from rlhf.rundir.read import last_row
 from rlhf.rundir.status import ENDED, RunState, read_status, sweep_jobs
 from rlhf.rundir.words import duration, plural
 from rlhf.sweeps.job import BAD, GOOD, Job, Outcome, State
-from rlhf.sweeps.screen.table import PROGRESS, Row, jobs_table, progress, say
+from rlhf.sweeps.screen.table import Row, jobs_table, progress, progress_columns, say
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
 URGENT = ("running", *BAD)  # the first to get a row where there is no room for all
@@ -81,9 +81,10 @@ class SweepWatcher:
         """`rows` of them at most: rich would cut a table that is higher than the terminal, the
         jobs that run among them."""
         shown, rest = fitting(outcomes, rows)
+        lines = [self._row(outcome) for outcome in shown]
         return jobs_table(
-            map(self._row, shown),
-            *PROGRESS,
+            lines,
+            *progress_columns(lines),
             "left",
             width=self.console.width,
             rest=rest,
@@ -135,7 +136,8 @@ class SweepWatcher:
         if self.printed.get(name) == now:
             return
         self.printed[name] = now
-        metrics = cells(last_row(directory / "metrics.jsonl"), LIVE)
+        last = last_row(directory / "metrics.jsonl")
+        metrics = cells(last, with_rewards(LIVE, last))
         shown = " ".join(f"{label} {text}" for label, text in metrics.items() if text)
         if outcome.state != "running":
             code = f" ({outcome.ended})" if outcome.state in ("failed", "time limit") else ""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlhf.metrics import LIVE, cells
+from rlhf.metrics import LIVE, cells, with_rewards
 from rlhf.rundir.read import last_lines, last_row
 from rlhf.rundir.status import RunState, read_launcher, sweep_jobs
 from rlhf.rundir.words import duration, tail
@@ -77,12 +77,23 @@ def progress(directory: Path, status: Mapping[str, Any]) -> dict[str, str]:
     without a status."""
     if not status:
         return {}
-    total = status.get("iterations")
+    total, last = status.get("iterations"), last_row(directory / "metrics.jsonl")
     return {
         "stage": str(status.get("stage") or ""),
         "iteration": f"{status.get('iteration', 0)}/{total}" if total else "",
-        **cells(last_row(directory / "metrics.jsonl"), LIVE),
+        **cells(last, with_rewards(LIVE, last)),
     }
+
+
+def progress_columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """`PROGRESS` with the other rewards that jobs have, after gold; then proxy and gold only where
+    a job has them."""
+    known = ("job", "state", "exit", "seen", "left", *PROGRESS)
+    others = sorted({column for row in rows for column in row if column not in known})
+    empty = [c for c in ("proxy", "gold") if others and not any(row.get(c) for row in rows)]
+    shown = [column for column in PROGRESS if column not in empty]
+    place = shown.index("KL")
+    return (*shown[:place], *others, *shown[place:])
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -108,8 +119,9 @@ def print_state(console: Console, directory: Path) -> None:
     and its path."""
     launcher = read_launcher(directory)
     jobs = sweep_jobs(directory, launcher)
-    columns = ("exit", *PROGRESS, "seen")
-    console.print(jobs_table(map(_row, jobs), *columns, width=console.width))
+    rows = [_row(job) for job in jobs]
+    columns = ("exit", *progress_columns(rows), "seen")
+    console.print(jobs_table(rows, *columns, width=console.width))
     for job in jobs:
         if job.state in ("running", "cut", *BAD):
             lines = last_lines(job.log, 1 if job.state == "running" else 3)

@@ -78,3 +78,14 @@ def test_a_kl_below_zero_is_noise(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", kl=-0.01)
     (setting,) = group(load(tmp_path))
     assert setting["kl/sequence_nats"].mean == 0.0
+
+
+def test_functions_are_told_apart_by_name_before_their_code(rundirs, tmp_path):
+    """By the code where it alone differs."""
+    for name, function, code in (("a", "m.one", "01"), ("b", "n.two", "02"), ("c", "n.two", "03")):
+        scorer = {"_target_": "rlhf.rewards.function.FunctionScorer"}
+        scorer |= {"function": function, "_code_": code}
+        rundirs.make_run(tmp_path / name, config={"scorer": scorer})
+    runs = load(tmp_path)
+    assert [*differing(runs[:2])] == ["scorer.function"]
+    assert [*differing(runs[1:])] == ["scorer._code_"]

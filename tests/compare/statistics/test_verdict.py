@@ -130,3 +130,16 @@ def test_a_margin_at_prompts_like_these_by_hand(rundirs, tmp_path):
     assert margin.difference.half == pytest.approx(4.302653 * math.sqrt(5 / 4))
     assert margin.like.half == pytest.approx(4.302653 * math.sqrt(5 / 4 + 11 / 3))
     assert (margin.like.source, margin.like.prompts) == (SEEDS, LIKE)
+
+
+def test_without_gold_the_reward_that_ppo_maximised_decides(rundirs, tmp_path):
+    """Not proxy, which a reward model has that only the values began with."""
+    scorer = {"scorer": {"_target_": "rlhf.rewards.rules.VaderScorer"}}
+    for coef, mood, proxy in ((0.1, 0.2, 3.0), (0.2, 0.8, 1.0)):
+        run = rundirs.make_run(
+            tmp_path / f"{coef}", coef=coef, gold=None, proxy=proxy, config=scorer
+        )
+        path = run / "summary.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "reward/vader": mood}))
+    verdict = judge(group(load(tmp_path)))
+    assert (verdict.key, verdict.leader.label) == ("reward/vader", "kl.coef=0.2")

@@ -39,7 +39,13 @@ WRONG = [
     (["~kl.coef"], ["kl.coef: is missing"]),
     (["~kl"], ["kl: is missing"]),
     (["~kl.foo"], ["~kl.foo: no such key"]),
-    (["model=hf"], ["model.path: needs a value: write model.path=..."]),
+    (
+        ["model=hf"],
+        [
+            "model.path=null: needs a value: write model.path=... (or sft.path=..., where an SFT"
+            " policy is there)"
+        ],
+    ),
     (
         ["kl/controller=adaptve"],
         ["kl/controller=adaptve: no such option", "did you mean kl/controller=adaptive?"],

@@ -71,7 +71,7 @@ def test_in_words(exists):
     assert in_words("zebra", exists) == ""
 
 
-def test_every_target_is_there(planned):
+def test_every_target_is_there(planned, monkeypatch):
     """A target that the config does not have would send people to a second fault."""
     for target, _ in TABLE:
         for line in {target.replace("*", stage) for stage in STAGES} if "*" in target else {target}:
@@ -79,8 +79,11 @@ def test_every_target_is_there(planned):
             lines = [choice] if choice else []
             if "model=hf" in lines:
                 lines.append("model.path=some/model")
-            if "data=jsonl" in lines:
+            if "data=files" in lines:
                 lines += ["data.demonstrations=a.jsonl", "data.preferences=b.jsonl"]
+            if "scorer=function" in lines:
+                monkeypatch.setenv("RLHF_ALLOW_TARGETS", "tests")
+                lines.append("scorer.function=tests.rewards.test_function.length")
             if "=" in key:
                 lines.append(key)
             elif "*" not in target and not key.startswith("hydra."):

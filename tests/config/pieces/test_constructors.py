@@ -27,12 +27,14 @@ PLACES = {
     "rlhf.modules.trust_region": "trust_region",
     "rlhf.modules.advantage": "advantage",
     "rlhf.rollout.score": "scorer",
+    "rlhf.rewards": "scorer",
     "rlhf.data.sources": "data",
     "rlhf.models.load": "model",
     "rlhf.tracking": "tracking",
     "torch.optim": "ppo.optimizer",
 }
-WITHOUT = {"PPO"}  # it is made of live objects alone
+# made of live objects alone; asks for a function or a model's files: tests/rewards
+WITHOUT = {"PPO", "FunctionScorer", "ClassifierScorer"}
 
 
 def place_of(piece):
@@ -138,8 +140,12 @@ CHOICES = {
         "loss": ["kl/estimator=k3"],
         "sequence_loss": ["kl/estimator=k2"],
     },
-    "data": {"jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]},
+    "data": {"files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]},
     "model": {"hf": ["model.path=some/model"]},
+    "scorer": {
+        "regex": ["scorer.pattern=a"],
+        "combined": ["+scorer@scorer.parts.sentiment=vader"],
+    },
 }
 
 

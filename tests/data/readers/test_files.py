@@ -90,3 +90,123 @@ def test_a_variable_that_came_in_quotes(monkeypatch):
     )
     monkeypatch.delenv("PLACE")
     assert missing(Path("$PLACE/x.jsonl")).startswith('$PLACE/x.jsonl: no "$PLACE" in ')
+
+
+def test_an_array_gives_the_line_where_each_row_begins(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('\ufeff\n[{"a": 1},\n {"a":\n  "two\\n"}, 3,\n\n {"a": 4}\n]\n', "utf-8")
+    rows, faults = read(path)
+    assert rows == [(2, {"a": 1}), (3, {"a": "two\n"}), (6, {"a": 4})]
+    assert faults == [f"{path}:4: a number, not an object"]
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert read(tmp_path / "x.json.gz")[0] == rows
+    (tmp_path / "unnamed").write_bytes(path.read_bytes())
+    assert read(tmp_path / "unnamed")[0] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "fault"),
+    [
+        ("[]", [], ": empty, no row in it"),
+        (
+            '[{"a": 1}\n{"a": 2}]',
+            [(1, {"a": 1})],
+            ":2: not a JSON array: expected ',' or ']' after a row",
+        ),
+        ('[{"a": 1},\n', [(1, {"a": 1})], ":2: not JSON at column 1: Expecting value"),
+        ('[{"a": 1},\n{"a" 2}]', [(1, {"a": 1})], ":2: not JSON at column 6: Expecting ':' delim"),
+        ('[{"a": 1}]\n{}', [(1, {"a": 1})], ":1: not a JSON array: there is more after its ']'"),
+        ("[" * 100_000, [], ":1: not JSON that can be read: nested too deeply"),
+        (f"[{'1' * 5000}]", [], ":1: not JSON that can be read: "),
+    ],
+)
+def test_broken_arrays(tmp_path, text, rows, fault):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    found, faults = read(path)
+    assert found == rows
+    assert len(faults) == 1 and faults[0].startswith(f"{path}{fault}")
+
+
+def test_csv_gives_text_by_the_names_of_its_first_line(tmp_path):
+    raw = '\ufeffprompt, chosen\r\n"a\r\nb",é\r\n\r\n"say ""c""",\r\n'.encode()
+    (tmp_path / "x.csv").write_bytes(raw)
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress(raw))
+    (tmp_path / "x.tsv").write_bytes(raw.replace(b",", b"\t"))
+    # the first row begins in line 2 and has a line end in it
+    rows = [
+        (2, {"prompt": "a\r\nb", "chosen": "é"}),
+        (5, {"prompt": 'say "c"', "chosen": ""}),
+    ]
+    for name in ("x.csv", "x.csv.gz", "x.tsv"):
+        assert read(tmp_path / name) == (rows, [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines", "fault"),
+    [
+        (b"a,b\n1,2\n3\n4,5\n", [2, 4], ":3: has 1 of 2 cells"),
+        (b"a,b\n1,2\n3,4,5\n", [2], ":3: has 3 of 2 cells"),
+        (b"a,a\n1,2\n", [], ':1: the line of names has "a" twice'),
+        (b"a,\n1,2\n", [], ":1: the line of names has a column without a name"),
+        (b'a,b\n1,2\n3,"4\n5,6\n', [2], ":3: not CSV: unexpected end of data"),
+        (b"a,b\n1,2\n3,\xff\n", [2], ":3: not UTF-8 at byte 3"),
+        (b"a,b\n", [], ": empty, no row in it"),
+    ],
+)
+def test_broken_csv(tmp_path, raw, lines, fault):
+    path = tmp_path / "x.csv"
+    path.write_bytes(raw)
+    rows, faults = read(path)
+    assert ([line for line, _ in rows], faults) == (lines, [f"{path}{fault}"])
+
+
+def test_a_long_cell(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a\n" + "x" * 200_000 + "\n")
+    assert read(path) == ([(2, {"a": "x" * 200_000})], [])
+
+
+ROWS = [
+    {"prompt": [{"role": "user", "content": "a"}], "chosen": "b", "n": 1},
+    {"prompt": [{"role": "user", "content": "é"}], "chosen": None, "n": None},
+]
+
+
+def test_parquet_and_arrow_give_rows_by_number(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(ROWS)
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pa.ipc.new_stream(tmp_path / "stream.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pa.ipc.new_file(tmp_path / "file.arrow", table.schema) as writer:
+        writer.write_table(table)
+    for name in ("x.parquet", "stream.arrow", "file.arrow"):
+        assert read(tmp_path / name) == ([*enumerate(ROWS, start=1)], [])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.parquet", "a parquet"), ("x.arrow", "an arrow")])
+def test_broken_tables(tmp_path, name, kind):
+    path = tmp_path / name
+    path.write_bytes(b"not one")
+    rows, faults = read(path)
+    assert rows == []
+    assert len(faults) == 1 and faults[0].startswith(f"{path}: not {kind} file that can be read (")
+
+
+def test_a_spreadsheet_is_no_file_of_rows(tmp_path):
+    path = tmp_path / "x.xlsx"
+    path.write_bytes(b"PK\x03\x04...")
+    reason = "a zip archive (or a spreadsheet), no rows; unpack it, or save it as CSV"
+    assert read(path) == ([], [f"{path}: {reason}"])
+
+
+def test_bad_rows_and_broken_files_are_told_apart(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text('[1,\n{"a": 1},\n{"a" 2}]')
+    faults, bad_rows = [], []
+    assert list(read_objects(path, faults, bad_rows)) == [(2, {"a": 1})]
+    assert bad_rows == [f"{path}:1: a number, not an object"]
+    assert faults == [f"{path}:3: not JSON at column 6: Expecting ':' delimiter"]

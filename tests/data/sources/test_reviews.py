@@ -130,7 +130,7 @@ def test_loading_imports_nothing_heavy():
 import sys
 from rlhf.data.sources.reviews import Reviews
 Reviews(**{SETTINGS!r}).load()
-import rlhf.data.sources.micro, rlhf.data.sources.jsonl, rlhf.data.sources.rt_polarity
+import rlhf.data.sources.micro, rlhf.data.sources.files, rlhf.data.sources.rt_polarity
 import rlhf.data.tokenizers
 names = "torch transformers tokenizers sklearn numpy vaderSentiment pytorch_lightning mlflow"
 heavy = set(names.split()) & set(sys.modules)

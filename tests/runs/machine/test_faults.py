@@ -104,6 +104,10 @@ def test_models(here):
         f"model.path=./models/mne: no such folder; did you mean {here}/models/mine?"
     )
     assert model_fault("a b", None) == "model.path=a b: no such folder"
+    smollm2 = compose(["model=smollm2"]).model.path
+    assert model_fault(smollm2, None) == (
+        "model.path=outputs/models/smollm2: no such folder; `make smollm2` makes it"
+    )
 
 
 def test_a_model_of_the_hub(here, monkeypatch, tmp_path):
@@ -160,3 +164,26 @@ def test_of_a_finished_run_nothing_is_asked(here):
     place.mkdir(parents=True)
     (place / "summary.json").write_text('{"status": "finished"}')
     assert machine_faults([cfg]) == []
+
+
+def test_the_models_of_a_run_by_the_keys_that_name_them(tmp_path, monkeypatch):
+    """model.path is read where the policy, or the reward model's backbone, is conf/model's."""
+    from rlhf.config.compose import compose, validate
+    from rlhf.runs.machine.faults import models_of
+
+    def of(*lines):
+        return [*models_of(validate(compose(lines)))]
+
+    assert of() == []
+    assert of("model=hf", "model.path=m") == [("m", None, "model.path")]
+    entered = ["sft.path=p", "reward_model.path=r"]
+    named = [("p", None, "sft.path"), ("r", None, "reward_model.path")]
+    assert of(*entered) == of("model=hf", "model.path=m", *entered) == named
+    own = of("model=hf", "model.path=m", "sft.path=p", "reward_model.init=model")
+    assert own == [("m", None, "model.path"), ("p", None, "sft.path")]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "policy").mkdir(parents=True)
+    (tmp_path / "run" / "policy" / "config.json").write_text("{}")
+    assert model_fault("run", None, "sft.path") == (
+        "sft.path=run: a run's folder; its policy is sft.path=run/policy"
+    )

@@ -3,7 +3,13 @@ import io
 from rich.console import Console
 
 from rlhf.sweeps.job import Job, Outcome
-from rlhf.sweeps.screen.table import PROGRESS, jobs_table, print_outcomes, print_state
+from rlhf.sweeps.screen.table import (
+    PROGRESS,
+    jobs_table,
+    print_outcomes,
+    print_state,
+    progress_columns,
+)
 
 
 def test_the_end_says_why_and_where(tmp_path):
@@ -50,6 +56,18 @@ def test_a_sweep_at_rest_says_how_to_go_on(write, tmp_path):
         out.getvalue()
         .splitlines()[-1]
         .endswith("1 failed; nobody is at work on them; the same command runs what is missing")
+    )
+
+
+def test_columns_of_other_rewards():
+    """Those of the jobs, in the place of proxy and gold where no job has these."""
+    row = {"job": "a", "state": "running", "stage": "ppo", "proxy": "", "gold": "", "KL": "1.0"}
+    assert progress_columns([row]) == PROGRESS
+    assert progress_columns([row, {**row, "mood": "+0.1"}]) == (
+        *("stage", "iteration", "mood", "KL", "coef"),
+    )
+    assert progress_columns([{**row, "gold": "+1", "mood": "+0.1"}]) == (
+        *("stage", "iteration", "gold", "mood", "KL", "coef"),
     )
 
 

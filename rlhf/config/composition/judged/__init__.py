@@ -1,1 +1,2 @@
-"""What a file may say of logging and of commands that are run."""
+"""What a file may say of logging, of commands that are run and of rewards, and the code of the
+functions that it names."""

@@ -1,0 +1,190 @@
+"""Policy and reference side by side: each answers, and both of their answers are read by both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf.config.build import build
+from rlhf.config.schema import Config
+from rlhf.config.validate import validate
+from rlhf.data.collate import collate_prompts
+from rlhf.data.conversations import ASSISTANT, USER, Prompt, Turn, Turns
+from rlhf.data.rendering.rendering import Rendering
+from rlhf.data.rendering.spans import TemplateError
+from rlhf.export.kept import policy, reference_folder, rendering_of, trusts
+from rlhf.export.made import Made
+from rlhf.metrics import SCORE
+from rlhf.models.checks import positions_of
+from rlhf.models.load import load_causal_lm, load_scalar_model
+from rlhf.models.policy import PolicyReader, policy_of
+from rlhf.randomness import generator
+from rlhf.rollout.engines.base import Sampling, Stops
+from rlhf.rollout.engines.torch import TorchEngine
+from rlhf.rollout.evaluate import sample
+from rlhf.rollout.score import Judges, score_by
+from rlhf.rundir.errors import ModelError
+
+log = logging.getLogger(__name__)
+POLICY, REFERENCE = "policy", "reference"
+SIDES = (POLICY, REFERENCE)
+ROWS = 16  # prompts that are answered together
+Reply = dict[str, Any]  # as `rlhf.rollout.evaluate.sample` gives it, without its prompt
+LONGER = (Turn(USER, "What?"), Turn(ASSISTANT, "That."), Turn(USER, "Why?"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Two models with one rendering, and whoever judges their answers."""
+
+    engines: dict[str, TorchEngine]
+    readers: dict[str, PolicyReader]
+    judges: Judges
+    scorer: Any  # that training maximised; None of a policy that was not trained on rewards
+    rendering: Rendering
+    stops: Stops
+    sampling: Sampling
+    seed: int
+    limit: int | None  # the most tokens of a prompt
+
+    def answer(self, prompts: Sequence[Turns], *, draw: int) -> list[dict[str, Reply]]:
+        """What each side answers to each prompt: the response, its rewards, the score that training
+        maximised, and its KL, the sum
+        over its tokens of log pi - log pi_ref in nats, whoever wrote it.
+
+        Args:
+            draw: counts the calls of a conversation; the same seed, prompts and draw give the same
+                answers.
+
+        Raises:
+            TemplateError: the template refuses a prompt.
+        """
+        batch = collate_prompts(
+            self.rendering, [Prompt(turns=turns) for turns in prompts], self.limit
+        )
+        replies: list[dict[str, Reply]] = [{} for _ in prompts]
+        for side in SIDES:
+            draws = generator(self.seed, "sample", side, draw)
+            rollout = self.engines[side].respond(batch, self.sampling, draws)
+            responses = self.judges.read(rollout)
+            view = self.readers[POLICY].view(self.readers[REFERENCE], rollout)
+            for row, reply in enumerate(replies):
+                shown = sample(responses, view, row)
+                reply[side] = {key: shown[key] for key in shown if key != "prompt"}
+            if self.scorer is not None:
+                for reply, score in zip(replies, score_by(self.scorer, responses), strict=True):
+                    reply[side][SCORE] = round(float(score), 4)
+        return replies
+
+    @property
+    def takes_turns(self) -> bool:
+        """True if the template takes more than one question."""
+        try:
+            self.rendering.prompt(LONGER)
+        except TemplateError:
+            return False
+        return True
+
+    def cut(self, turns: Turns) -> int:
+        """How many tokens of a prompt are too many, and are left out at its beginning."""
+        length = len(self.rendering.prompt(turns))
+        return max(0, length - self.limit) if self.limit is not None else 0
+
+
+@dataclass
+class Talk:
+    """A conversation that is under way: the policy's answers go on in it."""
+
+    session: Session
+    system: str | None = None
+    turns: list[Turn] = field(default_factory=list)
+    draws: int = 0
+
+    def say(self, text: str) -> dict[str, Reply]:
+        """Both sides' answers to the next question. The policy's becomes a turn; where the template
+        takes one question alone, each begins anew."""
+        if not self.turns or not self.session.takes_turns:
+            self.reset()
+        asked = (*self.turns, Turn(USER, text))
+        replies = self.session.answer([asked], draw=self.draws)[0]
+        self.draws += 1
+        self.turns = [*asked, Turn(ASSISTANT, replies[POLICY]["response"])]
+        return replies
+
+    def reset(self) -> None:
+        self.turns = [Turn("system", self.system)] if self.system else []
+
+
+def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
+    """The session of a run or artifact, as its config draws, but for what `sampling` names.
+
+    Raises:
+        NoModel: it holds no policy, or its reference is not on this disk.
+        ConfigError: its config is none for this version.
+        ModelError: the model leaves no room for a prompt.
+    """
+    cfg = validate(made.config)
+    folder = made.folder("policy")
+    rendering = rendering_of(folder, made)
+    stops = Stops(
+        ids=rendering.stop_ids,
+        texts=tuple(getattr(cfg.generation, "stop", ())),
+        closing=rendering.closing,
+    )
+    drawn = {name: getattr(cfg.generation, name) for name in Sampling.__dataclass_fields__}
+    settings = Sampling(**{**drawn, **sampling})
+    models = {
+        POLICY: policy(made, rendering.tokenizer),
+        REFERENCE: _reference(made, cfg, rendering),
+    }
+    positions = positions_of(models[POLICY].config)
+    if positions is not None and settings.max_new_tokens >= positions:
+        raise ModelError(
+            [
+                f"--max-tokens {settings.max_new_tokens} leaves no room for a prompt in the model's"
+                f" {positions} positions"
+            ]
+        )
+    return Session(
+        engines={
+            side: TorchEngine(model, stops, rendering.pad_id, rendering.tokenizer)
+            for side, model in models.items()
+        },
+        readers={
+            side: PolicyReader(model=model, temperature=settings.temperature, rows=ROWS)
+            for side, model in models.items()
+        },
+        judges=_judges(made, cfg, rendering, stops),
+        scorer=build(cfg.scorer) if made.stage == "ppo" else None,
+        rendering=rendering,
+        stops=stops,
+        sampling=settings,
+        seed=seed,
+        limit=None if positions is None else positions - settings.max_new_tokens,
+    )
+
+
+def _reference(made: Made, cfg: Config, rendering: Rendering) -> Any:
+    """The SFT policy; of an SFT policy the model before it."""
+    if made.stage == "sft":
+        model = build(cfg.model).causal_lm(rendering.tokenizer).requires_grad_(False)
+    else:
+        model = load_causal_lm(reference_folder(made), **trusts(made)).requires_grad_(False)
+    return policy_of(model, rendering.tokenizer)
+
+
+def _judges(made: Made, cfg: Config, rendering: Rendering, stops: Stops) -> Judges:
+    """The run's reward model, where it has one on this disk, and its data's own rewards."""
+    place = made.artifact("reward_model")
+    model = load_scalar_model(place).eval().requires_grad_(False) if place else None
+    gold, others = None, {}
+    try:
+        source = build(cfg.data)
+        gold, others = source.gold, source.judges
+    except Exception as error:  # files that are gone, or a class of the user's own
+        log.warning("the data's own rewards cannot be had here: %s", error)
+    return Judges(
+        tokenizer=rendering.tokenizer, stops=stops, reward_model=model, gold=gold, others=others
+    )

@@ -1,0 +1,97 @@
+"""rlhf data [key=value ...]: what is in a run's data, before anything is trained
+
+The settings are those of a run: its tokenizer, template and limits decide what is counted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rlhf.commands._shown import refuse
+from rlhf.config.build import build
+from rlhf.config.composition.composer import REFUSALS, reason
+from rlhf.config.composition.plan import plan
+from rlhf.config.composition.session import session
+from rlhf.config.schema import Config
+from rlhf.config.validate import ConfigError
+from rlhf.data.records import DataError, Loaded
+from rlhf.data.report.refusal import refusals
+from rlhf.data.report.show import markdown, tables
+from rlhf.rundir.errors import ModelError
+
+if TYPE_CHECKING:
+    from rlhf.data.report.values import Report
+
+DESCRIPTION = """
+Says what is in the data of a run before anything is trained: rows, turns, lengths in tokens, what
+the limits of the stages cut or leave out, duplicates, prompts on both sides of the split, length
+bias of the preferences, and what rules without a model make of held-out pairs. Nothing is trained
+and no weights are loaded."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rlhf data", description=DESCRIPTION)
+    parser.add_argument(
+        "settings", nargs="*", metavar="key=value", help="as of a run: data=jsonl model=hf ..."
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the report as JSON")
+    form.add_argument("--markdown", action="store_true", help="print the report as markdown")
+    parser.add_argument("--config-dir", help="a folder with groups of your own")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit codes: 0 done, also where a run would be refused; 2 the config, the data or the model is
+    wrong."""
+    args = _parser().parse_intermixed_args(argv)
+    try:
+        with session(args.config_dir) as hydra:
+            planned = plan(hydra, args.settings)
+        if planned.faults:
+            return refuse(planned.faults)
+        cfg = planned.jobs[0].config
+        assert cfg is not None
+        report = _report(cfg)
+    except (FileNotFoundError, *REFUSALS) as error:
+        return refuse([reason(error)])
+    except (ConfigError, DataError, ModelError) as error:
+        return refuse(error.faults)
+    wrong = refusals(report, new_tokens=cfg.generation.max_new_tokens)
+    if args.json:
+        import json
+
+        print(json.dumps({**report.plain(), "refusals": wrong}, indent=2, ensure_ascii=False))
+    elif args.markdown:
+        print(markdown(report, wrong), end="")
+    else:
+        _draw(report, wrong)
+    return 0
+
+
+def _report(cfg: Config) -> Report:
+    loaded = Loaded.of(build(cfg.data))
+    from rlhf.stages.inputs import Inputs
+    from rlhf.stages.report import data_report
+
+    return data_report(Inputs(cfg=cfg, **loaded._asdict()), thorough=True)
+
+
+def _draw(report: Report, wrong: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"data={report.data}, template {report.template}", highlight=False)
+    for table in tables(report):
+        drawn = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+        for i, column in enumerate(table.columns):
+            drawn.add_column(column, justify="right" if i else "left", overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*row)
+        console.print()
+        console.print(drawn, highlight=False, markup=False)
+    for sentence in wrong:
+        print(f"\na run would be refused: {sentence}", file=sys.stderr)

@@ -1,0 +1,113 @@
+"""rlhf export sweeps/quickstart/kl0.05-...: a policy or reward model as an ordinary directory
+
+With a model card, read back with transformers alone before it is there."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rlhf.config.allow import allow
+from rlhf.export.hub import NoHub, check_login, check_name, push
+from rlhf.export.made import Made, NoModel, Taken, What, check_free, find
+
+DESCRIPTION = """
+Writes the policy of a run, or its reward model, as a directory that transformers loads: weights,
+tokenizer with the chat template that was trained, every id that ends a response, the run's
+sampling, and a model card made from the manifest. It is read back in a process of its own with
+transformers alone, and is not there where the numbers differ."""
+EXIT_CODES = """
+Exit codes: 0 done; 1 transformers alone reads other numbers, the disk refuses, or no hub answers; 2
+there is no such model, or something is in the place."""
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rlhf export", description=DESCRIPTION, epilog=EXIT_CODES)
+    option = parser.add_argument
+    option(
+        "source",
+        metavar="run",
+        help="a run's directory, a point of a sweep, or outputs/artifacts/<stage>/<fingerprint>",
+    )
+    option(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="the new directory; by default outputs/exported/<name>, and none with --push",
+    )
+    option(
+        "--what",
+        choices=("policy", "reward_model"),
+        help="by default what is there: of a run its policy",
+    )
+    option("--dtype", choices=DTYPES, help="of the weights; by default as they were trained")
+    option("--push", metavar="NAME", help="send it to the Hugging Face hub: owner/name")
+    option(
+        "--allow-targets",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="transformers_modules: code that comes with the model may run",
+    )
+    option("--public", action="store_true", help="whoever wants may read what is pushed")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done; 1 it does not mean the same elsewhere, or no hub answers; 2 no such
+    model."""
+    args = _parser().parse_args(argv)
+    allow(*args.allow_targets)
+    try:
+        if args.push:
+            check_name(args.push)
+        made = find(args.source)
+        what: What = args.what or made.holds
+        made.folder(what)
+        to = args.to or (None if args.push else _default(made, what))
+        if to is not None:
+            check_free(to)
+        if args.push:
+            check_login()
+    except (NoModel, Taken) as error:
+        return _refuse(error, 2)
+    except NoHub as error:
+        return _refuse(error, error.exit_code)
+    if to is not None:
+        return _export(made, what, to, args)
+    with TemporaryDirectory() as aside:
+        return _export(made, what, Path(aside) / args.push.rpartition("/")[2], args)
+
+
+def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
+    from rlhf.data.records import DataError
+    from rlhf.export.directory import export
+    from rlhf.rundir.errors import ModelError, RunFailed
+
+    print(f"{what.replace('_', ' ')}: {made.folder(what)}", flush=True)
+    try:
+        sentence = export(made, what, to, name=args.push, dtype=args.dtype)
+        print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)
+        if args.push:
+            print(push(to, args.push, private=not args.public))
+    except (NoModel, Taken, ModelError, DataError) as error:
+        return _refuse(error, 2)
+    except (RunFailed, NoHub) as error:
+        return _refuse(error, 1)
+    return 0
+
+
+def _default(made: Made, what: What) -> Path:
+    """outputs/exported/<run>-policy, or <stage>-<fingerprint>."""
+    name = made.directory.resolve().name
+    own = f"{made.stage}-{name}" if made.is_artifact else f"{name}-{what}"
+    return Path("outputs/exported") / own
+
+
+def _refuse(reason: object, code: int) -> int:
+    print(f"rlhf export: {reason}", file=sys.stderr)
+    return code

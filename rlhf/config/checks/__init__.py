@@ -1,0 +1,1 @@
+"""Checks of settings that stand in several sections: `rlhf.config.pairs` lists them."""

@@ -1,0 +1,24 @@
+"""Which part of a network a supervised stage trains."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from rlhf.arguments import layers_of
+
+
+def _part(value: str) -> str:
+    layers_of(value)
+    return value
+
+
+def _layers(value: str) -> str:
+    if layers_of(value) == 0:
+        raise ValueError("the head of many policies is their embedding too: take all or last:N")
+    return value
+
+
+Trained = Annotated[str, AfterValidator(_part)]  # all, head, last:N
+TrainedLayers = Annotated[str, AfterValidator(_layers)]  # all, last:N

@@ -1,0 +1,206 @@
+"""The estimate of a config: of each stage its peak of memory and its arithmetic, and of the run
+the responses that it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from rlhf.config.pieces.optimizer import SGD
+from rlhf.config.properties import kl_properties, needed_stages, needs_reward_model, trains_values
+from rlhf.config.schema import Config
+from rlhf.estimates import memory
+from rlhf.estimates.memory import Peak, Rows
+from rlhf.estimates.rows import DataSize, PartSize
+from rlhf.estimates.shape import ModelShape
+
+SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
+FORWARD, UPDATE = 2, 6  # operations a parameter and token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a config needs, where all of its stages have to be trained."""
+
+    cfg: Config
+    shape: ModelShape
+    data: DataSize
+
+    @cached_property
+    def stages(self) -> list[str]:
+        return [stage.name for stage in needed_stages(self.cfg)]
+
+    @cached_property
+    def half(self) -> bool:
+        return self.cfg.trainer.precision == "bf16-mixed"
+
+    # --- lengths
+
+    def batch(self, stage: str, part: PartSize | None) -> Rows:
+        """Of a supervised stage, where all rows are as long as the longest."""
+        settings = getattr(self.cfg, stage)
+        count, tokens = settings.batch_size, settings.max_length
+        if part is not None:
+            count, tokens = min(count, part.train), part.longest_tokens(tokens)
+        return Rows(count=count, tokens=tokens, response=tokens)
+
+    @cached_property
+    def response(self) -> int:
+        return self.cfg.generation.max_new_tokens
+
+    @cached_property
+    def prompt(self) -> int:
+        """The longest prompt that responses are drawn to; unread data count as the reward model's
+        length less a response."""
+        most = max(2, (self.shape.positions or 10**9) - self.response)
+        if self.data.prompts is not None:
+            return self.data.prompts.longest_tokens(most)
+        return min(most, max(2, self.cfg.reward_model.max_length - self.response))
+
+    def drawn(self, count: int) -> Rows:
+        return Rows(count=count, tokens=self.prompt + self.response, response=self.response)
+
+    # --- memory
+
+    @cached_property
+    def peaks(self) -> list[Peak]:
+        """Of the stages that are known here, in their order."""
+        return [PEAKS[name](self) for name in self.stages if name in PEAKS]
+
+    @cached_property
+    def peak(self) -> Peak:
+        return max(self.peaks, key=lambda peak: peak.size)
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the policy's."""
+        return memory.BYTES * self.shape.parameters
+
+    # --- responses
+
+    @cached_property
+    def responses(self) -> dict[str, int]:
+        """Responses that are drawn, by what for; those of which there are none left out."""
+        cfg, counts = self.cfg, {}
+        if "ppo" in self.stages:
+            every, last = cfg.evaluation.every, cfg.ppo.iterations
+            times = 1 + -(-last // every)  # before the first iteration, and after the last
+            drawn = cfg.generation
+            plain = drawn.temperature == 1 and drawn.top_k == 0 and drawn.top_p == 1
+            held = self.data.prompts.heldout if self.data.prompts else cfg.best_of_n.prompts
+            counts = {
+                "training": last * cfg.ppo.rollout_size,
+                "evaluations": times * cfg.evaluation.prompts * (1 if plain else 2),
+                "best of n": cfg.best_of_n.samples * min(cfg.best_of_n.prompts, held),
+            }
+        if "reward_model" in self.stages:
+            settings, pairs = cfg.reward_model, int(getattr(cfg.data, "pairs", 0))
+            sampled = self.data.prompts is not None and self.data.preferences is None
+            counts["normalisation"] = settings.normalize_samples if settings.normalize else 0
+            counts["pairs"] = 2 * (pairs + max(1, pairs // 10)) if sampled else 0
+        return {purpose: count for purpose, count in counts.items() if count}
+
+    # --- arithmetic
+
+    @cached_property
+    def operations(self) -> dict[str, float]:
+        """Floating-point operations of each stage: 2 N a token that is read or drawn, 6 N one that
+        is learned from (Kaplan et al. 2020, arXiv 2001.08361). Attention over earlier tokens is
+        left out, which is small for lengths below 6 h. Empty where the data is not known."""
+        known = {"sft": self.data.demonstrations, "reward_model": self.data, "ppo": self.data}
+        return {
+            name: WORK[name](self)
+            for name in self.stages
+            if name in WORK and known[name] not in (None, DataSize())
+        }
+
+    def supervised(self, stage: str, part: PartSize, texts: int) -> float:
+        settings: Any = getattr(self.cfg, stage)
+        a_pass = texts * part.mean_tokens(settings.max_length) * self.shape.parameters
+        epochs: int = settings.epochs
+        return a_pass * (UPDATE * epochs * part.train + FORWARD * (epochs + 1) * part.heldout)
+
+    @cached_property
+    def a_response(self) -> float:
+        """Tokens times parameters of one response that runs to its full length."""
+        part = self.data.prompts
+        most = max(2, (self.shape.positions or 10**9) - self.response)
+        prompt = self.prompt if part is None else part.mean_tokens(most)
+        return (prompt + self.response) * self.shape.parameters
+
+
+def moments(optimizer: Any) -> int:
+    """Numbers that an optimizer keeps for each parameter."""
+    return int(optimizer.momentum > 0) if isinstance(optimizer, SGD) else 2
+
+
+def _sft(it: Estimate) -> Peak:
+    rows = it.batch("sft", it.data.demonstrations)
+    return memory.sft(it.shape, rows, moments=moments(it.cfg.sft.optimizer), half=it.half)
+
+
+def _reward_model(it: Estimate) -> Peak:
+    settings = it.cfg.reward_model
+    pairs = it.batch("reward_model", it.data.preferences)
+    drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples)) if settings.normalize else None
+    return memory.reward_model(
+        it.shape, pairs, drawn, moments=moments(settings.optimizer), half=it.half
+    )
+
+
+def _ppo(it: Estimate) -> Peak:
+    cfg = it.cfg
+    return memory.ppo(
+        it.shape,
+        update=it.drawn(cfg.ppo.micro_batch_size or cfg.ppo.minibatch_size),
+        rollout=it.drawn(cfg.ppo.rollout_size),
+        evaluation=it.drawn(cfg.evaluation.prompts),
+        references=2 if kl_properties(cfg.kl)["reference"].moves else 1,
+        reward_model=_judged(cfg),
+        value_model=trains_values(cfg.algorithm, cfg.advantage),
+        moments=moments(cfg.ppo.optimizer),
+        half=it.half,
+    )
+
+
+def _judged(cfg: Config) -> bool:
+    return needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
+
+
+def _ppo_work(it: Estimate) -> float:
+    """A training response is drawn, read by policy, reference, reward model and value model, and
+    learned from in each inner epoch by policy and value model; others are drawn, and read by all
+    but the value model."""
+    cfg = it.cfg
+    values, judged = trains_values(cfg.algorithm, cfg.advantage), _judged(cfg)
+    training = it.responses["training"]
+    others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n"))
+    reads = training * (3 + judged + values) + others * (3 + judged)
+    learns = training * cfg.ppo.inner_epochs * (1 + values)
+    return (FORWARD * reads + UPDATE * learns) * it.a_response
+
+
+def _reward_work(it: Estimate) -> float:
+    drawn = sum(it.responses.get(name, 0) for name in ("normalisation", "pairs"))
+    part = it.data.preferences
+    rows = 0.0 if part is None else it.supervised("reward_model", part, 2)
+    return rows + FORWARD * 2 * drawn * it.a_response
+
+
+def _sft_work(it: Estimate) -> float:
+    part = it.data.demonstrations
+    return 0.0 if part is None else it.supervised("sft", part, 1)
+
+
+PEAKS: dict[str, Callable[[Estimate], Peak]] = {
+    "sft": _sft,
+    "reward_model": _reward_model,
+    "ppo": _ppo,
+}
+WORK: dict[str, Callable[[Estimate], float]] = {
+    "sft": _sft_work,
+    "reward_model": _reward_work,
+    "ppo": _ppo_work,
+}

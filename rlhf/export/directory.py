@@ -1,0 +1,124 @@
+"""Writes a policy or reward model as an ordinary Hugging Face directory, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig
+
+from rlhf.data.rendering.rendering import Rendering
+from rlhf.export import card
+from rlhf.export.check import Readable, check, expected, rows_of
+from rlhf.export.kept import policy, rendering_of, trusts
+from rlhf.export.made import Made, What, check_free, find
+from rlhf.models.checks import textless_ids, vocabulary_size
+from rlhf.models.folder import saving
+from rlhf.models.load import load_scalar_model
+from rlhf.models.padding import embedding_rows
+from rlhf.models.scalar import ScalarModel
+from rlhf.rundir.disk.aside import aside_of, strays
+from rlhf.rundir.disk.space import writing
+from rlhf.rundir.files import sync_directory, write_text
+
+SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
+
+
+def export(
+    made: Made, what: What, to: Path, *, name: str | None = None, dtype: str | None = None
+) -> str:
+    """Writes the directory and reads it back in a fresh process; returns a sentence on that.
+
+    Args:
+        name: what the card calls it, by default the directory's own name.
+        dtype: of the weights there, such as bfloat16; by default as they are.
+
+    Raises:
+        Taken: the directory is there and not empty.
+        NoModel: there is no such model.
+        RunFailed: transformers alone reads other numbers; or the disk refused. Nothing is left.
+    """
+    check_free(to)
+    source, own_code = made.folder(what), trusts(made)["trust_remote_code"]
+    rendering = rendering_of(source, made)
+    aside = aside_of(to.absolute())
+    with writing(to):
+        to.absolute().parent.mkdir(parents=True, exist_ok=True)
+        clear_strays_of(to)
+        aside.mkdir()
+    try:
+        model = loaded(made, what, rendering, dtype)
+        rows = rows_of(rendering, model)
+        ours = expected(model, rows)
+        write(made, model, aside, rendering)
+        # a reward model that a run stands on has a manifest of its own
+        own = find(source) if what == "reward_model" else made
+        text = card.card(own, what, name=name or to.absolute().name)
+        write_text(aside / card.NAME, text)
+        sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
+        if to.is_dir():
+            to.rmdir()  # it is empty
+        os.rename(aside, to)
+        sync_directory(to.absolute().parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return sentence
+
+
+def clear_strays_of(to: Path) -> None:
+    """Deletes what a killed export left beside this place."""
+    for stray in strays(to.absolute().parent):
+        if stray.name.startswith(f".{to.name}.") and stray.is_dir():
+            shutil.rmtree(stray, ignore_errors=True)
+
+
+def loaded(made: Made, what: What, rendering: Rendering, dtype: str | None) -> Readable:
+    """The model as we read it, in the type that is asked for."""
+    if what == "policy":
+        model: Readable = policy(made, rendering.tokenizer)
+    else:
+        model = load_scalar_model(made.folder(what))
+        model.fold()  # before a rounding
+    return model if dtype is None else model.to(getattr(torch, dtype))
+
+
+def write(made: Made, model: Readable, folder: Path, rendering: Rendering) -> None:
+    """Weights, configurations and tokenizer, with the template that was trained.
+
+    A policy's head with more rows than the tokenizer has ids loses them: training leaves them out
+    of the distribution, and transformers alone would not. A reward model's directory of before
+    0.2.0 gets a pad that ends no text.
+    """
+    tokenizer = rendering.tokenizer
+    tokenizer.chat_template = rendering.template.text
+    if isinstance(model, ScalarModel):
+        model.save(folder, tokenizer, stop_ids=rendering.stop_ids)
+        return
+    size = vocabulary_size(tokenizer)
+    if size < embedding_rows(model):
+        model.resize_token_embeddings(size)
+    model.generation_config = generation(made, rendering)
+    tokenizer.padding_side = "left"  # as responses are drawn
+    with saving(folder, model):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def generation(made: Made, rendering: Rendering) -> GenerationConfig:
+    """Every id that ends a response, and the run's sampling. Ids that no text has are not drawn."""
+    drawn = made.config.get("generation") or {}
+    sampling = {key: drawn[key] for key in SAMPLING if key in drawn}
+    texts = [str(text) for text in drawn.get("stop") or ()]
+    gaps = textless_ids(rendering.tokenizer)
+    return GenerationConfig(
+        do_sample=True,
+        bos_token_id=rendering.tokenizer.bos_token_id,
+        eos_token_id=list(rendering.stop_ids),
+        pad_token_id=rendering.pad_id,
+        **sampling,
+        **({"stop_strings": texts} if texts else {}),
+        **({"suppress_tokens": gaps} if gaps else {}),
+    )

@@ -1,0 +1,183 @@
+"""What a model card says, of the manifest and the summary: plain values, without secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlhf.config.naming import named_flat
+from rlhf.config.pieces.base import piece_name
+from rlhf.config.titles import setting, varied
+from rlhf.export.made import Made
+from rlhf.metrics import KL
+from rlhf.rundir.files import flatten
+from rlhf.rundir.read import number, read_json, read_text
+from rlhf.rundir.secrets.redact import redact_override, redact_text
+
+UNDECLARED = "not declared"
+TITLES = {"sft": "SFT", "reward_model": "reward model", "ppo": "PPO"}
+_FRONT = re.compile(r"\A---\n(.*?)\n---\s", re.DOTALL)
+
+
+def front_matter(folder: Path) -> dict[str, Any]:
+    """The YAML that the README.md of a model's folder opens with; empty where there is none."""
+    match = _FRONT.match(read_text(folder / "README.md") or "")
+    try:
+        value = yaml.safe_load(match[1]) if match else None
+    except yaml.YAMLError:
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
+def base_model(made: Made) -> dict[str, Any]:
+    """The model that everything began from: `name`, `hub` (its name there, as far as known), its
+    `license`. Of a folder of this computer its README tells, and only its last name is shown."""
+    model = made.config.get("model") or {}
+    path = model.get("path")
+    if not path:
+        about = ", ".join(f"{k} {v}" for k, v in model.items() if not k.startswith("_"))
+        return {"name": f"random weights ({about})", "hub": None, "license": UNDECLARED}
+    front = front_matter(Path(str(path)))
+    local = Path(str(path)).is_dir() or Path(str(path)).is_absolute()
+    hub = front.get("base_model") if local else str(path)
+    hub = str(hub[0] if isinstance(hub, list) and hub else hub) if hub else None
+    revision = f" ({model['revision']})" if model.get("revision") else ""
+    return {
+        "name": redact_text(f"{Path(str(path)).name if local else path}{revision}"),
+        "hub": hub,
+        "license": str(front.get("license") or UNDECLARED),
+    }
+
+
+def data_sources(made: Made) -> list[dict[str, str]]:
+    """Each source of the data: its name, where it came from and its licence, as the data's config
+    declares them."""
+    data = made.config.get("data") or {}
+    name = piece_name(data) if "_target_" in data else "data"
+    declared = [*_declared(data, name)]
+    return declared or [{"name": name, "source": UNDECLARED, "license": UNDECLARED}]
+
+
+def _declared(node: Any, name: str) -> Iterator[dict[str, str]]:
+    if isinstance(node, Mapping):
+        licence, source = node.get("license"), node.get("source")
+        if isinstance(licence, str) or isinstance(source, str):
+            yield {
+                "name": str(node.get("name") or name),
+                "source": redact_text(str(source)) if isinstance(source, str) else UNDECLARED,
+                "license": str(licence) if isinstance(licence, str) else UNDECLARED,
+            }
+        for key, value in node.items():
+            yield from _declared(value, f"{name}.{key}")
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            yield from _declared(value, f"{name}.{i}")
+
+
+def data_parts(made: Made) -> list[dict[str, Any]]:
+    """Rows and sha256 of each part of the data that the model's stages learned from."""
+    parts = made.manifest.get("data") or {}
+    return [
+        {"name": name, "rows": part.get("rows"), "sha256": str(part.get("sha256"))[:16]}
+        for name, part in parts.items()
+        if isinstance(part, Mapping)
+    ]
+
+
+def lineage(made: Made) -> list[dict[str, str]]:
+    """Base model, SFT, reward model, PPO: the fingerprint of each, and what it came to."""
+    base = base_model(made)
+    rows = [{"stage": "model", "name": base["name"], "result": f"licence: {base['license']}"}]
+    for stage, own in made.prints.items():
+        place = made.artifact(stage)
+        metrics = read_json(place / "manifest.json").get("metrics", {}) if place else {}
+        given = (made.config.get(stage) or {}).get("path")
+        rows.append(
+            {
+                "stage": TITLES[stage],
+                "name": f"`{own}`" + (f" (given: {Path(str(given)).name})" if given else ""),
+                "result": _result(stage, metrics, made),
+            }
+        )
+    return rows
+
+
+def _result(stage: str, metrics: Mapping[str, Any], made: Made) -> str:
+    if stage == "sft":
+        value = number(metrics.get("val/perplexity", made.summary.get("sft/perplexity")))
+        return "" if value is None else f"perplexity {value:.4g} on held-out rows"
+    if stage == "reward_model":
+        value = number(metrics.get("val/accuracy", made.summary.get("reward_model/accuracy")))
+        pairs = metrics.get("val/pairs")
+        of = f" {pairs}" if pairs else ""
+        return "" if value is None else f"accuracy {value:.1%} of{of} held-out pairs"
+    episodes, iterations = made.summary.get("episodes"), made.summary.get("iterations")
+    return "" if episodes is None else f"{iterations} iterations, {episodes} responses"
+
+
+def with_error(facts: Mapping[str, Any], key: str) -> str:
+    """`0.336 ± 0.041`, the number and its standard error; empty where it is not known."""
+    value, error = number(facts.get(key)), number(facts.get(f"{key}_se"))
+    if value is None:
+        return ""
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
+
+
+def rewards(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every reward of the last evaluation, with that of the SFT policy on the same prompts."""
+    keys = [k for k in summary if k.startswith("reward/") and not k.endswith("_se")]
+    return [
+        {"name": k, "policy": with_error(summary, k), "sft": with_error(summary, f"sft/{k}")}
+        for k in keys
+    ]
+
+
+def siblings(made: Made) -> list[dict[str, Any]]:
+    """The points of the sweep that the run is a job of, itself among them; empty where it is
+    none."""
+    if made.run is None or not (made.run.parent / "sweep.json").is_file():
+        return []
+    jobs = read_json(made.run.parent / "sweep.json").get("jobs", ())
+    rows = []
+    for job in jobs:
+        place = made.run.parent / str(job["name"])
+        summary = read_json(place / "summary.json")
+        config = read_json(place / "manifest.json").get("config") or {}
+        rows.append(
+            {
+                "name": str(job["name"]),
+                "setting": _setting(place, config) or str(job["name"]),
+                "seed": config.get("seed", ""),
+                "kl": with_error(summary, KL),
+                "rewards": {row["name"]: row["policy"] for row in rewards(summary)},
+                "own": place.name == made.run.name,
+            }
+        )
+    return rows
+
+
+def _setting(place: Path, config: Mapping[str, Any]) -> str:
+    flat = named_flat(flatten(config))
+    return setting(flat, varied(place)) if {"kl.controller", "kl.coef"} <= flat.keys() else ""
+
+
+def overrides(made: Made) -> list[str]:
+    """The words of the job's command, where it is a job of a sweep."""
+    if made.run is None:
+        return []
+    jobs = read_json(made.run.parent / "sweep.json").get("jobs", ())
+    words = next((job["overrides"] for job in jobs if job["name"] == made.run.name), ())
+    return [redact_override(str(word)) for word in words]
+
+
+def settings(made: Made) -> dict[str, Any]:
+    """The settings that say how hard and from whom the policy was held, by their keys."""
+    flat = named_flat(flatten(made.config))
+    keys = ("kl.coef", "kl.controller", "kl.estimator", "kl.placement", "kl.reference")
+    known = {key: flat[key] for key in (*keys, "algorithm", "scorer", "seed") if key in flat}
+    final = made.summary.get("kl.coef_final")
+    return known if final is None else {**known, "kl.coef at the end": f"{final:.4g}"}

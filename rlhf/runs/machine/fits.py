@@ -1,0 +1,228 @@
+"""Whether this machine has the memory and the disk that a run is estimated to need, and the few
+lines that say what it needs. Torch-free."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlhf.config.pieces.model import TinyModel
+from rlhf.config.schema import Config
+from rlhf.config.stages import STAGES
+from rlhf.config.validate import ConfigError
+from rlhf.estimates.memory import BYTES, FACTOR, LIBRARIES, Peak, Term
+from rlhf.estimates.plan import Estimate
+from rlhf.estimates.rows import DataSize, size_of
+from rlhf.estimates.saved import shape_in
+from rlhf.estimates.shape import shape_of
+from rlhf.estimates.time import LEAST, seconds
+from rlhf.rundir.disk.space import amount
+from rlhf.rundir.words import about
+from rlhf.runs.machine.devices import Machine, rate, this_machine
+from rlhf.runs.machine.room import DiskNeed, disk_fault, disk_needs, weights_size
+
+if TYPE_CHECKING:
+    from rlhf.stages.context import StageContext
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """An estimate beside this machine."""
+
+    estimate: Estimate
+    directory: Path  # of the run
+    stages: tuple[str, ...]  # that will be trained
+    machine: Machine = field(default_factory=this_machine)
+
+    @property
+    def cfg(self) -> Config:
+        return self.estimate.cfg
+
+    @cached_property
+    def on_gpu(self) -> bool:
+        return self.cfg.trainer.accelerator == "cuda"
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes of memory that the networks have."""
+        return self.machine.gpu_memory if self.on_gpu else self.machine.memory
+
+    @cached_property
+    def every_peak(self) -> list[Peak]:
+        """Of all stages, with what the libraries take beside the networks."""
+        more = () if self.on_gpu else (Term("Python and its libraries", LIBRARIES),)
+        peaks = self.estimate.peaks
+        return [Peak(stage=peak.stage, terms=(*peak.terms, *more)) for peak in peaks]
+
+    @property
+    def peaks(self) -> list[Peak]:
+        """Of those that will be trained."""
+        return [peak for peak in self.every_peak if peak.stage in self.stages]
+
+    @cached_property
+    def disks(self) -> list[DiskNeed]:
+        return disk_needs(self.cfg, self.directory, self.stages, self.estimate.weights)
+
+    @cached_property
+    def seconds(self) -> dict[str, tuple[float, float]]:
+        """Of each stage the least and the most, where it has to be trained. Empty on a GPU, whose
+        rate nobody has measured, and where arithmetic does not decide."""
+        operations = self.estimate.operations
+        if self.on_gpu or sum(operations.values()) < LEAST:
+            return {}
+        best = rate(self.cfg.trainer.threads)
+        return {} if best is None else {k: seconds(n, best) for k, n in operations.items()}
+
+    def memory_faults(self) -> Iterator[str]:
+        """A sentence for each stage that cannot fit, even where the estimate is off by the factor
+        that it may be off by."""
+        for peak in self.peaks:
+            if self.limit is not None and peak.size > FACTOR * self.limit:
+                yield f"{self._need(peak)}; {_shrink(peak)}"
+
+    def disk_faults(self) -> Iterator[str]:
+        """The same of disks. A model from scratch has the vocabulary of a tokenizer that is not
+        made yet: there the run itself asks."""
+        for need in () if isinstance(self.cfg.model, TinyModel) else self.disks:
+            if fault := disk_fault(need, self.stages, self.estimate.weights):
+                yield fault
+
+    def cautions(self) -> Iterator[str]:
+        """A sentence for each stage that may not fit."""
+        for peak in self.peaks:
+            if self.limit is not None and self.limit < peak.size <= FACTOR * self.limit:
+                yield f"{self._need(peak)}: it may not fit; {_shrink(peak)}"
+
+    def _need(self, peak: Peak) -> str:
+        where = "its GPU" if self.on_gpu else "this machine"
+        return (
+            f"{peak.stage}: needs about {amount(peak.size)} of memory ({_terms(peak)}), and {where}"
+            f" has {amount(self.limit or 0)}"
+        )
+
+    def lines(self) -> Iterator[str]:
+        """What the run needs, for whoever started it."""
+        if self.every_peak:
+            peak = max(self.every_peak, key=lambda each: each.size)
+            of = "" if self.limit is None else f" of {amount(self.limit)}"
+            yield f"memory   about {amount(peak.size)}{of} in {peak.stage}: {_terms(peak)}"
+        for need in self.disks:
+            most, free = amount(need.most), amount(need.free)
+            yield f"disk     up to {most} of the {free} that are free at {need.place}"
+        if counts := self.estimate.responses:
+            parts = ", ".join(f"{count:,} {purpose}" for purpose, count in counts.items())
+            yield f"drawn    {sum(counts.values()):,} responses: {parts}"
+        if self.seconds:
+            least, most = (about(sum(each)) for each in zip(*self.seconds.values(), strict=True))
+            parts = ", ".join(
+                f"{stage} {about(low)} to {about(high)}"
+                for stage, (low, high) in self.seconds.items()
+            )
+            yield f"time     {least} to {most}, roughly: {parts}; stages that are there take none"
+
+
+def _terms(peak: Peak) -> str:
+    return ", ".join(f"{term.name} {amount(term.size)}" for term in peak.largest())
+
+
+def _shrink(peak: Peak) -> str:
+    """The settings that make the largest terms smaller; weights have none but the model."""
+    names = dict.fromkeys(name for term in peak.largest() for name in term.settings)
+    return f"smaller: {', '.join(names)}" if names else "take a smaller model"
+
+
+def fit_of(cfg: Config, directory: Path, data: DataSize | None = None) -> Fit | None:
+    """None where the model's shape is not known. Stages whose artifacts may be there already are
+    taken for made: only their fingerprints would tell, which take a tokenizer."""
+    shape = shape_in(cfg)
+    if shape is None:
+        return None
+    estimate = Estimate(cfg=cfg, shape=shape, data=data or DataSize())
+    artifacts = Path(cfg.paths.artifacts)
+    missing = [
+        name
+        for name in estimate.stages
+        if STAGES[name].is_run or name == cfg.stage or not any((artifacts / name).glob("*"))
+    ]
+    return Fit(estimate=estimate, directory=directory, stages=tuple(missing))
+
+
+def check_memory(context: StageContext, missing: Collection[str]) -> None:
+    """Asks once more, of the stages that really have to be trained.
+
+    Raises:
+        ConfigError: one of them cannot fit.
+    """
+    if context.model_config is None:
+        return
+    config = context.model_config.to_dict()
+    shape = shape_of(config) or shape_of(config, (weights_size(context) or 0) // BYTES or None)
+    if shape is None:
+        return
+    estimate = Estimate(cfg=context.cfg, shape=shape, data=size_of(context.data))
+    stages = tuple(name for name in estimate.stages if name in missing)
+    fit = Fit(estimate=estimate, directory=context.run_directory, stages=stages)
+    if faults := [*fit.memory_faults()]:
+        raise ConfigError(faults)
+    for caution in fit.cautions():
+        log.warning("%s", caution)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits:
+    """Of the jobs of a sweep, or of a run alone."""
+
+    fits: tuple[Fit, ...]
+    at_once: int = 1
+
+    @cached_property
+    def largest(self) -> Fit | None:
+        """The one that needs most memory."""
+        return max(self.fits, key=_peak, default=None)
+
+    def faults(self) -> list[str]:
+        """Each sentence once."""
+        every = [fault for fit in self.fits for fault in (*fit.memory_faults(), *fit.disk_faults())]
+        return list(dict.fromkeys([*every, *self._disk()]))
+
+    def _disk(self) -> Iterator[str]:
+        """Every job leaves its policy."""
+        if len(self.fits) < 2 or self.largest is None or not self.largest.disks:
+            return
+        need = self.largest.disks[0]
+        left = sum(fit.estimate.weights for fit in self.fits)
+        if need.least <= need.free < left:
+            yield (
+                f"{need.place}: {amount(need.free)} are free, and the policies of"
+                f" {len(self.fits)} jobs take {amount(left)}: make room, or choose a folder on"
+                " another disk with paths.sweeps=<folder>"
+            )
+
+    def cautions(self) -> list[str]:
+        every = [caution for fit in self.fits for caution in fit.cautions()]
+        return list(dict.fromkeys([*every, *self._together()]))
+
+    def _together(self) -> Iterator[str]:
+        fit, jobs = self.largest, min(self.at_once, len(self.fits))
+        if fit is None or jobs < 2 or fit.limit is None or fit.on_gpu:
+            return
+        if _peak(fit) <= fit.limit < jobs * _peak(fit):
+            yield (
+                f"{jobs} jobs at a time need about {amount(jobs * _peak(fit))} of memory, and this"
+                f" machine has {amount(fit.limit)}: they may not fit; hydra.launcher.jobs="
+                f"{int(fit.limit // _peak(fit))} does"
+            )
+
+    def lines(self) -> list[str]:
+        """What is needed by the job that needs most."""
+        return [] if self.largest is None else [*self.largest.lines()]
+
+
+def _peak(fit: Fit) -> float:
+    return max((peak.size for peak in fit.peaks), default=0.0)

@@ -1,0 +1,114 @@
+"""The differences between the models of a run that would make its numbers wrong, found before
+anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from transformers import PreTrainedConfig
+
+from rlhf.config.properties import needed_stages
+from rlhf.data.rendering.choice import MODEL, own_template
+from rlhf.models.checks import positions_of, vocabulary_faults
+from rlhf.models.load import HFModel, outline
+from rlhf.models.matching import quantized, scalar_faults, tokenizer_faults
+from rlhf.stages.outside.pieces import (
+    RewardModelFolder,
+    reward_model_piece,
+    reward_model_tokenizer,
+)
+
+if TYPE_CHECKING:
+    from rlhf.stages.inputs import Inputs
+
+
+def other_configs(context: Inputs) -> dict[str, PreTrainedConfig]:
+    """The configurations of the models that the run reads beside its policy, by the key that names
+    them: a reward model that is given, or trained from another model than the policy."""
+    cfg, stages = context.cfg, {stage.name for stage in needed_stages(context.cfg)}
+    if "reward_model" not in stages:
+        return {}
+    if piece := reward_model_piece(cfg):
+        return {piece.key: piece.config(context.tokenizer)}
+    read = getattr(context.model, "config", None)
+    if cfg.reward_model.init == "model" and context.start is not context.model and read:
+        config = read(context.tokenizer)
+        return {} if config is None else {"model": config}
+    return {}
+
+
+def model_faults(context: Inputs) -> list[str]:
+    """A sentence for each difference between the policy, the reward model and what a run needs of
+    both, by their configurations and tokenizers. The reference is the policy's own copy, and the
+    value model is one of the policy or of the reward model: what holds of these holds of it."""
+    faults = [*_policy_faults(context)]
+    others = other_configs(context)
+    if (piece := reward_model_piece(context.cfg)) and piece.key in others:
+        faults += _reward_model_faults(context, piece, others[piece.key])
+    elif "model" in others and isinstance(context.model, HFModel):
+        start = f"model.path={context.model.path} (reward_model.init=model): "
+        own = context.model.tokenizer(lambda: context.tokenizer)
+        faults += [
+            start + each for each in tokenizer_faults(context.tokenizer, own, templates_of(context))
+        ]
+    return faults
+
+
+def _policy_faults(context: Inputs) -> Iterator[str]:
+    start, config = context.start, context.model_config
+    if config is None or not isinstance(start, HFModel):
+        return
+    if reason := quantized(config):
+        yield f"{start.key}={start.path}: {reason}"
+    kinds = getattr(config, "architectures", None) or []
+    if any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        yield (
+            f"{start.key}={start.path}: is a {kinds[0]}, expected a causal LM; a reward model is"
+            " given by reward_model.path"
+        )
+
+
+def _reward_model_faults(
+    context: Inputs, piece: RewardModelFolder, config: PreTrainedConfig
+) -> list[str]:
+    start, policy = f"{piece.key}={piece.path}", context.tokenizer
+    kinds = getattr(config, "architectures", None) or []
+    if kinds and not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        return [
+            f"{start}: is a {kinds[0]}, expected a model for sequence classification with"
+            " num_labels=1; a policy is given by sft.path"
+        ]
+    reasons = [
+        *scalar_faults(config, outline(config, scalar=True)),
+        *_position_faults(context, config),
+    ]
+    own = reward_model_tokenizer(piece)
+    differences = [*tokenizer_faults(policy, own, templates_of(context))]
+    if differences:
+        differences[-1] += (
+            ". A reward model reads the ids that the policy writes; one with a tokenizer of its own"
+            f" scores texts: scorer=classifier scorer.path={piece.path}"
+        )
+    else:
+        rows = getattr(config.get_text_config(), "vocab_size", None)
+        differences += [] if rows is None else vocabulary_faults(policy, rows)
+    return [f"{start}: {each}" for each in (*reasons, *differences)]
+
+
+def _position_faults(context: Inputs, config: PreTrainedConfig) -> Iterator[str]:
+    """Where a reward model reads fewer tokens than the policy, `data.on_long_prompt` is the rule
+    for prompts that are too long for it; none has room where a response alone fills it."""
+    there, most = positions_of(config), context.cfg.generation.max_new_tokens
+    if there is not None and most >= there:
+        yield (
+            f"max_position_embeddings is {there}, the policy's"
+            f" {positions_of(context.model_config) or 'without a limit'}:"
+            f" generation.max_new_tokens={most} leaves no room for a prompt; set it below {there}"
+        )
+
+
+def templates_of(context: Inputs) -> list[str]:
+    """The run's template, as it is saved with a model and as the policy came with it."""
+    run, own = context.rendering.template, own_template(context.tokenizer)
+    return [run.text, *([own] if own and run.name == MODEL else [])]

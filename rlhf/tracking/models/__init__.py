@@ -1,0 +1,1 @@
+"""Models on MLflow's model pages. Importing this package imports no MLflow."""

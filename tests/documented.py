@@ -1,0 +1,57 @@
+"""The commands that README.md and docs/ show: lines of their code blocks that begin with `rlhf`."""
+
+import re
+import shlex
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"\s*(```|~~~)")
+
+
+def code_lines(text):
+    """(number, line) of fenced and indented code blocks."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if FENCE.match(line):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            yield number, line.strip()
+
+
+def commands(page):
+    """(line number, words after `rlhf`, what the block shows below it) of a page."""
+    lines = [*code_lines(page.read_text())]
+    for index, (number, line) in enumerate(lines):
+        match = re.match(r"(\$ )?rlhf(?=\s|$)(?P<rest>.*)", line)
+        while match and line.endswith("\\") and index + 1 < len(lines):  # it goes on below
+            index += 1
+            line = lines[index][1]
+            match = re.match(r"(\$ )?rlhf(?P<rest>.*)", f"{match[0][:-1]} {line}")
+        if match:
+            below = "\n".join(each for _, each in lines[index + 1 : index + 8])
+            yield number, shlex.split(match["rest"], comments=True), below
+
+
+def every():
+    """(`docs/guide.md:12`, words, what is shown below)"""
+    return [
+        (f"{page.relative_to(ROOT)}:{number}", words, below)
+        for page in PAGES
+        for number, words, below in commands(page)
+    ]
+
+
+# a page of what is refused, command by command, each with its own test
+REFUSED = ROOT / "docs" / "reliability.md"
+PLACEHOLDER = re.compile(r"<[^>]*>|[…|]|\.\.\.|\bURI\b|\bEXPERIMENT\b")
+
+
+def inline():
+    """The same of commands within a sentence that leave nothing to be filled in."""
+    for page in PAGES:
+        prose = (line for line in page.read_text().splitlines() if not line.startswith("    "))
+        for number, line in enumerate(prose, start=1):
+            for command in re.findall(r"`rlhf ([^`]+)`", line):
+                if page != REFUSED and not PLACEHOLDER.search(command):
+                    yield f"{page.relative_to(ROOT)}, line {number} or so", shlex.split(command), ""

@@ -1,0 +1,93 @@
+"""A config's own numbers, worked by hand."""
+
+import pytest
+
+from rlhf.config.compose import compose, validate
+from rlhf.estimates.plan import Estimate
+from rlhf.estimates.rows import DataSize, PartSize
+from rlhf.estimates.shape import shape_of
+from rlhf.estimates.time import seconds
+from tests.estimates.test_shape import SMOLLM2, TINY
+
+SHAPE = shape_of(TINY)  # 380 parameters
+# texts of 40 and prompts of 16 characters: 10 and 4 tokens
+TEXTS = PartSize(train=100, heldout=10, longest=60, mean=40.0)
+PROMPTS = PartSize(train=50, heldout=5, longest=30, mean=16.0)
+DATA = DataSize(demonstrations=TEXTS, preferences=TEXTS, prompts=PROMPTS)
+SETTINGS = (
+    *("sft.epochs=2", "reward_model.epochs=1", "reward_model.normalize=false"),
+    *("ppo.iterations=7", "ppo.rollout_size=20", "ppo.minibatch_size=10", "ppo.inner_epochs=2"),
+    *("evaluation.every=3", "evaluation.prompts=4", "best_of_n.samples=8", "best_of_n.prompts=3"),
+    "generation.max_new_tokens=6",
+)
+
+
+def estimate(*overrides, data=DATA, shape=SHAPE):
+    return Estimate(cfg=validate(compose([*SETTINGS, *overrides])), shape=shape, data=data)
+
+
+def test_responses():
+    """7 rollouts of 20; evaluations before the first and after iterations 3, 6 and 7."""
+    assert estimate().responses == {"training": 140, "evaluations": 16, "best of n": 24}
+    tempered = estimate("generation.temperature=0.7").responses
+    assert tempered["evaluations"] == 32  # at temperature 1 too
+    more = estimate("reward_model.normalize=true", "reward_model.normalize_samples=9")
+    assert more.responses["normalisation"] == 9
+    pairs = estimate("data.pairs=30", data=DataSize(demonstrations=TEXTS, prompts=PROMPTS))
+    assert pairs.responses["pairs"] == 2 * (30 + 3)
+    assert estimate("stage=sft").responses == {}
+
+
+def test_operations():
+    """SFT: 380 * 10 a text, 6 * 2 * 100 learned and 2 * 3 * 10 held out. The reward model: two
+    texts a pair, 6 * 100 and 2 * 2 * 10. PPO: 380 * (4 + 6) a response; 140 are drawn and read by
+    four networks and learned from by two, twice; 40 are drawn and read by three."""
+    operations = estimate().operations
+    assert operations["sft"] == 3800 * (1200 + 60)
+    assert operations["reward_model"] == 7600 * (600 + 40)
+    assert operations["ppo"] == 3800 * (2 * (140 * 5 + 40 * 4) + 6 * 140 * 2 * 2)
+    assert estimate(data=DataSize()).operations == {}
+
+
+def test_seconds_are_a_range():
+    assert seconds(1e13, 1e11) == pytest.approx((125.0, 500.0))
+
+
+def test_peaks_follow_the_longest_rows():
+    """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10."""
+    sft, reward_model, ppo = estimate().peaks
+    sizes = {term.name: term.size for term in sft.terms}
+    assert sizes["activations"] == 4 * 64 * 20 * 160
+    assert sizes["logits"] == 4 * 4 * 64 * 20 * 10
+    sizes = {term.name: term.size for term in reward_model.terms}
+    assert sizes["activations"] == 4 * 128 * 20 * 160
+    sizes = {term.name: term.size for term in ppo.terms}
+    assert sizes["activations"] == 2 * 4 * 10 * 16 * 160
+    half = {term.name: term.size for term in estimate("ppo.micro_batch_size=5").peaks[2].terms}
+    assert half["activations"] == sizes["activations"] / 2
+
+
+def test_data_that_nobody_has_read_count_as_the_longest():
+    sft, *_ = estimate(data=DataSize()).peaks
+    assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 64 * 64 * 160
+
+
+def test_a_batch_has_no_more_rows_than_there_are():
+    sft, *_ = estimate("sft.batch_size=1000").peaks
+    assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 100 * 20 * 160
+
+
+def test_optimizers_and_networks():
+    sgd = estimate("optimizer@sft.optimizer=sgd", "stage=sft").peaks[0]
+    assert {t.name: t.size for t in sgd.terms}["the optimizer's moments"] == 1520  # momentum
+    plain = estimate("optimizer@sft.optimizer=sgd", "sft.optimizer.momentum=0.0").peaks[0]
+    assert {t.name: t.size for t in plain.terms}["the optimizer's moments"] == 0
+    moving = estimate("kl/reference=ema").peaks[2]
+    assert {t.name: t.size for t in moving.terms}["weights that are frozen"] == 3 * 1520
+
+
+def test_what_model_hf_brings_fits_smollm2_in_16_gb():
+    cfg = validate(compose(["model=hf", "model.path=some/model"]))
+    peaks = Estimate(cfg=cfg, shape=shape_of(SMOLLM2), data=DataSize()).peaks
+    assert [peak.stage for peak in peaks] == ["sft", "reward_model", "ppo"]
+    assert max(peak.size for peak in peaks) < 16e9

@@ -1,0 +1,140 @@
+import json
+
+import pytest
+import yaml
+
+from rlhf.export import facts
+from rlhf.export.card import card
+from rlhf.export.made import find
+from rlhf.rundir.secrets import redact
+from tests.export.test_made import artifact, model_in, write
+
+PRINTS = {"sft": "aaaa", "reward_model": "bbbb", "ppo": "cccc"}
+
+
+def config(base, coef=0.1):
+    return {
+        "seed": 1,
+        "sweep": "budget",
+        "paths": {"artifacts": "outputs/artifacts"},
+        "data": {
+            "_target_": "rlhf.data.sources.jsonl.JsonLines",
+            "license": "CC-BY-4.0",
+            "source": "https://me:pw@example.org/rows",
+        },
+        "model": {"_target_": "rlhf.models.load.HFModel", "path": str(base), "revision": None},
+        "kl": {"coef": coef, "controller": {"_target_": "rlhf.kl.controller.Fixed"}},
+        "generation": {"max_new_tokens": 8, "temperature": 0.7, "stop": []},
+    }
+
+
+@pytest.fixture
+def point(tmp_path):
+    """The second of a sweep's two points, on a base model with a README of its own."""
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "README.md").write_text("---\nlicense: apache-2.0\nbase_model: org/Base-1B\n---\nx\n")
+    sweep = tmp_path / "sweeps" / "budget"
+    names, coefs = ("kl0.02", "kl0.1"), (0.02, 0.1)
+    words = [["model=hf", f"kl.coef={coef}", "hub.token=s3cr3t"] for coef in coefs]
+    jobs = [{"name": n, "overrides": w} for n, w in zip(names, words, strict=True)]
+    write(sweep, sweep={"overrides": ["model=hf", "hub.token=s3cr3t"], "jobs": jobs})
+    for name, coef in zip(names, coefs, strict=True):
+        write(
+            sweep / name,
+            manifest={
+                "kind": "run",
+                "stage": "ppo",
+                "config": config(base, coef),
+                "versions": {"torch": "2.13.0"},
+                "git": {"revision": "0123456789abcdef"},
+                "data": {"prompts": {"rows": 5, "sha256": "d" * 64}},
+            },
+            summary={
+                "stage": "ppo",
+                "fingerprints": PRINTS,
+                "kl/sequence_nats": 10 * coef,
+                "kl/sequence_nats_se": 0.05,
+                "reward/proxy": 1 + coef,
+                "reward/proxy_se": 0.25,
+                "sft/reward/proxy": 0.125,
+                "sft/reward/proxy_se": 0.5,
+                "kl.coef_final": coef,
+                "warnings": ["a | b"],
+            },
+        )
+        model_in(sweep / name / "policy")
+    metrics = {"val/accuracy": 0.75, "val/pairs": 40, "score_std": 1.5}
+    root = tmp_path / "outputs"
+    artifact(root, "reward_model", "bbbb", metrics=metrics, config=config(base), fingerprints={})
+    artifact(root, "sft", "aaaa", metrics={"val/perplexity": 17.5}, config=config(base))
+    return sweep / "kl0.1"
+
+
+def front(text):
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def test_the_front_matter_is_what_the_hub_reads(point):
+    assert front(card(find(point), "policy", name="me/mine")) == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "license": "apache-2.0",
+        "base_model": "org/Base-1B",
+        "datasets": ["jsonl"],
+        "tags": ["rlhf", "ppo", "kl-regularised"],
+    }
+
+
+def test_a_policy_tells_its_lineage_its_kl_its_rewards_and_its_place(point):
+    text = card(find(point), "policy", name="me/mine")
+    for line in (
+        "KL spent: **1 ± 0.05 nats per response**",
+        "| reward/proxy | 1.1 ± 0.25 | 0.125 ± 0.5 |",
+        "| model | base | licence: apache-2.0 |",
+        "| SFT | `aaaa` | perplexity 17.5 on held-out rows |",
+        "| reward model | `bbbb` | accuracy 75.0% of 40 held-out pairs |",
+        "| PPO | `cccc` |  |",
+        "It is the point kl.coef=0.1, seed 1, of the sweep budget of 2.",
+        "| kl.coef=0.02 | 1 | 0.2 ± 0.05 | 1.02 ± 0.25 |",
+        "| **kl.coef=0.1** (this) | 1 | 1 ± 0.05 | 1.1 ± 0.25 |",
+        "| jsonl | https://***@example.org/rows | CC-BY-4.0 |",
+        "| prompts | 5 | `dddddddddddddddd` |",
+        "rlhf reproduce sweeps/budget/kl0.1\n",
+        "- a \\| b\n",
+        "torch 2.13.0; code revision `0123456789ab`.",
+        'AutoModelForCausalLM.from_pretrained("me/mine")',
+    ):
+        assert line in text, line
+
+
+def test_no_secret_and_no_folder_of_this_machine(point, tmp_path, monkeypatch):
+    monkeypatch.setattr(redact, "_known", {"dddddddddd"})  # as a token of the environment is
+    text = card(find(point), "policy", name="mine")
+    for word in ("s3cr3t", "me:pw", str(tmp_path), "dddddddddd"):
+        assert word not in text
+    assert "hub.token=***" in text
+
+
+def test_a_reward_model_says_how_its_score_is_read(point):
+    text = card(find(point), "reward_model", name="rm")
+    assert front(text)["pipeline_tag"] == "text-classification"
+    assert "`logit - config.score_mean`" in text
+    assert "sigmoid(1.5 * (score of a - score of b))" in text
+    assert "It ranks 75.0 % of 40 held-out pairs" in text
+
+
+def test_what_nobody_declared_is_not_made_up(point):
+    manifest = json.loads((point / "manifest.json").read_text())
+    manifest["config"]["data"] = {"_target_": "rlhf.data.sources.reviews.Reviews"}
+    manifest["config"]["model"] = {"_target_": "rlhf.models.load.TinyModel", "layers": 2}
+    write(point, manifest=manifest)
+    text = card(find(point), "policy", name="mine")
+    assert front(text)["license"] == "unknown" and "base_model" not in front(text)
+    assert "| reviews | not declared | not declared |" in text
+    assert "random weights (layers 2)" in text
+
+
+def test_a_number_and_its_error():
+    assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.1235 ± 0.046"
+    assert facts.with_error({"a": 2}, "a") == "2" and facts.with_error({}, "a") == ""

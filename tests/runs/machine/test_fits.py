@@ -1,0 +1,134 @@
+"""A llama of SmolLM2's shape, as its `config.json` alone, beside machines of several sizes."""
+
+import json
+import os
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rlhf.config.compose import compose, validate
+from rlhf.config.validate import ConfigError
+from rlhf.estimates.rows import DataSize, PartSize
+from rlhf.runs.machine import room
+from rlhf.runs.machine.devices import Machine
+from rlhf.runs.machine.fits import Fits, fit_of
+from tests.estimates.test_shape import SMOLLM2
+
+GB = 10**9
+DISK = namedtuple("DISK", "total used free")
+
+
+@pytest.fixture
+def fit(tmp_path, monkeypatch):
+    """fit(*overrides, memory=bytes, disk=bytes) -> Fit on such a machine"""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(SMOLLM2))
+
+    def make(*overrides, memory=64 * GB, gpu=None, disk=100 * GB, data=None):
+        monkeypatch.setattr(room.shutil, "disk_usage", lambda place: DISK(disk, 0, disk))
+        words = ["model=hf", f"model.path={model}", f"paths.outputs={tmp_path}/o", *overrides]
+        machine = Machine(memory=memory, gpu_memory=gpu)
+        return replace(
+            fit_of(validate(compose(words)), tmp_path / "o" / "run", data), machine=machine
+        )
+
+    return make
+
+
+def test_a_machine_that_is_too_small_is_refused(fit):
+    """Weights, gradients and moments of policy and value model, 8 W, and 2 W frozen: 5.4 GB; beside
+    2 * 4 * 4 * 512 tokens of activations."""
+    (fault,) = fit(memory=4 * GB, data=short()).memory_faults()
+    assert fault.startswith("ppo: needs about 6.")
+    assert "the optimizer's moments 2.2 GB" in fault
+    assert fault.endswith("this machine has 4.0 GB; take a smaller model")
+
+
+def short():
+    texts = PartSize(train=10_000, heldout=10, longest=60, mean=40.0)
+    return DataSize(demonstrations=texts, preferences=texts, prompts=texts)
+
+
+def test_the_settings_that_shrink_it_are_named(fit):
+    faults = [*fit("sft.batch_size=512", memory=20 * GB).memory_faults()]
+    (fault,) = faults
+    assert fault.startswith("sft: needs about")
+    assert fault.endswith("smaller: sft.batch_size, sft.max_length")
+    (fault,) = fit("ppo.micro_batch_size=32", memory=20 * GB).memory_faults()
+    assert fault.endswith("smaller: ppo.micro_batch_size, data.max_response_tokens")
+
+
+def test_what_may_not_fit_is_warned_of(fit):
+    """Within the factor of 1.5 that the estimate is right by."""
+    close = fit(memory=int(4.8 * GB), data=short())
+    assert [*close.memory_faults()] == []
+    (caution,) = close.cautions()
+    assert "it may not fit" in caution
+    roomy = fit(memory=16 * GB)
+    assert [*roomy.memory_faults(), *roomy.cautions()] == []
+
+
+def test_a_gpu_has_memory_of_its_own(fit):
+    (fault,) = fit("trainer=gpu", gpu=3 * GB, data=short()).memory_faults()
+    assert "its GPU has 3.0 GB" in fault
+    assert [*fit("trainer=gpu", memory=1).memory_faults()] == []  # not known: nothing is refused
+    assert fit("trainer=gpu").seconds == {}
+
+
+def test_a_stage_that_may_be_made_already_is_not_refused(fit, tmp_path):
+    """Its artifact may be from a larger machine."""
+    made = tmp_path / "o" / "artifacts" / "sft" / "0123"
+    made.mkdir(parents=True)
+    large = fit("sft.batch_size=512", memory=20 * GB)
+    assert "sft" not in large.stages
+    assert [*large.memory_faults()] == []
+    assert [*fit("sft.batch_size=512", "stage=sft", memory=20 * GB).memory_faults()] != []
+
+
+def test_disk(fit):
+    """Weights of three stages and one checkpoint of two networks: 538 MB each."""
+    (fault,) = fit(disk=GB).disk_faults()
+    assert "at least 2.7 GB: make room" in fault
+    assert [*fit(disk=3 * GB).disk_faults()] == []
+
+
+def test_jobs_leave_a_policy_each(fit):
+    jobs = Fits(fits=tuple(fit(f"seed={k}", disk=5 * GB) for k in range(12)))
+    (fault,) = jobs.faults()
+    assert "the policies of 12 jobs take 6.5 GB" in fault
+
+
+def test_jobs_at_a_time_share_the_memory(fit):
+    jobs = Fits(fits=(fit(memory=16 * GB, data=short()),) * 3, at_once=3)
+    assert jobs.faults() == []
+    (caution,) = jobs.cautions()
+    assert caution.startswith("3 jobs at a time need about")
+    assert caution.endswith("hydra.launcher.jobs=2 does")
+    assert Fits(fits=jobs.fits, at_once=2).cautions() == []
+
+
+def test_lines(fit):
+    memory, disk, drawn, time = fit(data=short()).lines()
+    assert memory.startswith("memory   about 6.") and " of 64.0 GB in ppo: " in memory
+    assert disk.startswith("disk     up to ")
+    assert drawn == ("drawn    7,232 responses: 6,400 training, 704 evaluations, 128 normalisation")
+    assert time.startswith("time     ") and "roughly: sft " in time
+
+
+def test_a_model_of_ones_own_is_not_known(tmp_path):
+    cfg = validate(compose(["model=hf", f"model.path={tmp_path}"]))
+    assert fit_of(cfg, tmp_path) is None
+    assert Fits(fits=()).lines() == [] == Fits(fits=()).faults()
+
+
+def test_a_run_from_python_is_refused_too(run_in, tmp_path, monkeypatch):
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 25_000}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    with pytest.raises(
+        ConfigError, match="sft: needs about .* take a smaller model|sft.batch_size"
+    ):
+        run_in(tmp_path / "run", f"paths.artifacts={tmp_path / 'artifacts'}")
+    assert not Path(tmp_path / "artifacts").exists()
