@@ -81,7 +81,7 @@ def test_the_front_matter_is_what_the_hub_reads(point):
         "pipeline_tag": "text-generation",
         "license": "apache-2.0",
         "base_model": "org/Base-1B",
-        "datasets": ["jsonl"],
+        "datasets": ["files"],
         "tags": ["rlhf", "ppo", "kl-regularised"],
     }
 
@@ -98,7 +98,7 @@ def test_a_policy_tells_its_lineage_its_kl_its_rewards_and_its_place(point):
         "It is the point kl.coef=0.1, seed 1, of the sweep budget of 2.",
         "| kl.coef=0.02 | 1 | 0.2 ± 0.05 | 1.02 ± 0.25 |",
         "| **kl.coef=0.1** (this) | 1 | 1 ± 0.05 | 1.1 ± 0.25 |",
-        "| jsonl | https://***@example.org/rows | CC-BY-4.0 |",
+        "| files | https://***@example.org/rows | CC-BY-4.0 |",
         "| prompts | 5 | `dddddddddddddddd` |",
         "rlhf reproduce sweeps/budget/kl0.1\n",
         "- a \\| b\n",

@@ -15,6 +15,7 @@ from rlhf.stages.inputs import Inputs
 from rlhf.stages.report import data_report
 
 RT_POLARITY = Path(__file__).parents[3] / "shared" / "data" / "rt_polarity"
+SMOLLM2 = Path(__file__).parents[2] / "outputs" / "models" / "smollm2"
 SMALL = ["data.demonstrations=40", "data.pairs=30", "data.prompts=40"]
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 
@@ -82,7 +83,8 @@ def judged():
     def go(*overrides):
         with session() as hydra:
             cfg = plan(hydra, overrides).jobs[0].config
-        key = (cfg.data, cfg.model, cfg.sft.max_length, cfg.reward_model.max_length, cfg.scorer)
+        lengths = (cfg.sft.max_length, cfg.reward_model.max_length)
+        key = (cfg.data, cfg.model, *lengths, repr(cfg.scorer))
         if key not in known:
             given = Inputs(cfg=cfg, **Loaded.of(build(cfg.data))._asdict())
             known[key] = refusals(data_report(given), new_tokens=cfg.generation.max_new_tokens)
@@ -98,6 +100,10 @@ def test_no_experiment_of_ours_is_refused(experiment, judged):
         if not RT_POLARITY.is_dir():
             pytest.skip("no ../shared/data/rt_polarity beside the repository")
         more = [f"data.path={RT_POLARITY}"]
+    if "smollm2" in experiment:
+        if not (SMOLLM2.is_dir() and RT_POLARITY.is_dir()):
+            pytest.skip("no outputs/models/smollm2 (make smollm2), or no ../shared/data")
+        more = [f"model.path={SMOLLM2}", f"paths.data={RT_POLARITY.parent}"]
     assert judged(f"experiment={experiment}", *more) == []
 
 
