@@ -81,7 +81,7 @@ def loaded(made: Made, what: What, rendering: Rendering, dtype: str | None) -> R
         model: Readable = policy(made, rendering.tokenizer)
     else:
         model = load_scalar_model(made.folder(what))
-        model.fold()  # before a rounding
+        model.fold()  # before weights are rounded to another type
     return model if dtype is None else model.to(getattr(torch, dtype))
 
 

@@ -20,11 +20,10 @@ class ScalarModel(nn.Module):
     """A scalar at every position, over Hugging Face's sequence-classification layout
     (`num_labels=1`), which is what it saves.
 
-    Every output is head - score_mean, the normalisation of Ziegler et al. 2019 (arXiv 1909.08593,
-    section 2.1): its scale is in the head's weight, its mean in the model's config (0 until
-    `normalize`). So whoever loads the directory with transformers has this scale, and a value model
-    that begins as a copy of the reward model too. Directories of versions before 0.2.0 have a
-    score_std in their config, by which the difference is divided.
+    Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv
+    1909.08593, section 2.1) that the model's config records (0 and 1 until `normalize`). So a value
+    model that begins as a copy of the reward model has its scale. `fold` brings the scale into the
+    head, for whoever reads the logits without us.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -81,32 +80,26 @@ class ScalarModel(nn.Module):
 
     @property
     def normalization(self) -> tuple[float, float]:
-        """score_mean and score_std; the second is 1 but in directories of before 0.2.0."""
+        """score_mean and score_std."""
         config = self.model.config
         return getattr(config, "score_mean", 0.0), getattr(config, "score_std", 1.0)
 
-    def normalize(self, scores: Tensor) -> tuple[float, float]:
+    def normalize(self, scores: Tensor) -> None:
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
-        all scores equal, is left alone). Returns the mean and the std that they have."""
-        self.fold()
-        mean, std = float(scores.mean()), float(scores.std(correction=0))
-        self.model.config.score_mean += mean
-        self._divide(std if std > 1e-6 else 1.0)
-        return mean, std
-
-    def fold(self) -> None:
-        """Brings a score_std into the head's weight; no output changes."""
+        all scores equal, is left alone)."""
         mean, std = self.normalization
-        self.model.config.score_mean = mean
-        self._divide(std)
-        if hasattr(self.model.config, "score_std"):
-            del self.model.config.score_std
+        deviation = float(scores.std(correction=0))
+        self.model.config.score_mean = mean + std * float(scores.mean())
+        self.model.config.score_std = std * (deviation if deviation > 1e-6 else 1.0)
 
     @torch.no_grad()
-    def _divide(self, std: float) -> None:
+    def fold(self) -> None:
+        """Brings score_std into the head's weight, so that an output is head - score_mean; none
+        changes beyond rounding."""
+        mean, std = self.normalization
         for parameter in self.head.parameters():
             parameter.div_(std)
-        self.model.config.score_mean /= std
+        self.model.config.score_mean, self.model.config.score_std = mean / std, 1.0
 
     def with_zero_head(self) -> ScalarModel:
         """This model, after its head was set to zeros and its normalisation dropped: every output
@@ -114,8 +107,7 @@ class ScalarModel(nn.Module):
         with torch.no_grad():
             for parameter in self.head.parameters():
                 parameter.zero_()
-        self.fold()
-        self.model.config.score_mean = 0.0
+        self.model.config.score_mean, self.model.config.score_std = 0.0, 1.0
         return self
 
     def save(
@@ -124,7 +116,6 @@ class ScalarModel(nn.Module):
         """Writes a directory that transformers reads the same: it takes the last token that is not
         the pad, so the pad there is one that no text and no template has. `stop_ids`: those that
         end a response, beside the tokenizer's EOS."""
-        self.fold()
         own = for_scores(self.model, tokenizer, stop_ids)
         with saving(path, self.model):
             self.model.save_pretrained(path)

@@ -168,8 +168,9 @@ def normalize(
     for part, score in zip(parts, scores, strict=True):
         where = "reward_model, reward_model.normalize"
         require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)
-    mean, std = model.normalize(torch.cat(scores))
+    model.normalize(torch.cat(scores))
     model.cpu()
+    mean, std = model.normalization
     if not (math.isfinite(mean) and math.isfinite(std)):
         raise NonFinite(f"reward_model: its scores have mean {mean} and std {std}: they overflow")
     return {"score_mean": mean, "score_std": std}

@@ -37,17 +37,19 @@ def test_equal_scores_are_not_divided_by_nothing(policy):
     assert scalar.normalization == (2.0, 1.0)
 
 
-def test_the_scale_is_in_the_head_and_the_mean_declared(policy):
+def test_fold_brings_the_scale_into_the_head_and_declares_the_mean(policy):
     """Scores 1, 2, 6: mean 3, std sqrt(14/3); the head is divided by it, and so is the mean."""
     scalar = scalar_model_from(policy, seed=0)
     before, std = scalar.head.weight.clone(), (14 / 3) ** 0.5
-    assert scalar.normalize(torch.tensor([1.0, 2.0, 6.0])) == pytest.approx((3.0, std))
+    scalar.normalize(torch.tensor([1.0, 2.0, 6.0]))
+    assert scalar.normalization == pytest.approx((3.0, std))
+    assert torch.equal(scalar.head.weight, before)
+    scalar.fold()
     assert torch.allclose(scalar.head.weight, before / std)
     assert scalar.normalization == pytest.approx((3 / std, 1.0))
-    assert not hasattr(scalar.model.config, "score_std")
 
 
-def test_a_score_std_of_before_is_read_and_folded_without_changing_an_output(policy):
+def test_fold_changes_no_output(policy):
     scalar = scalar_model_from(policy, seed=0)
     ids, mask = torch.arange(1, 9).reshape(4, 2), torch.ones(4, 2, dtype=torch.bool)
     raw = scalar(ids, mask)

@@ -20,6 +20,13 @@ def test_a_run_that_cannot_fit_is_refused_before_it_trains(run_in, small_disk):
     assert read_status(disk / "run")["state"] == "failed"
 
 
+def test_an_ensemble_has_room_for_each_of_its_reward_models(run_in, small_disk):
+    """120 kB as above, and two more reward models of 24 kB."""
+    disk = small_disk("60k")
+    with pytest.raises(DiskError, match="will write at least 168.0 kB"):
+        run_in(disk / "run", f"paths.artifacts={disk / 'artifacts'}", "scorer=ensemble")
+
+
 def test_a_run_that_may_not_fit_is_warned_of(run_in, small_disk, caplog):
     """It is told which file had no room, and goes on when there is."""
     disk = small_disk("300k")
