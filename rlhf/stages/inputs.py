@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from rlhf.config.schema import Config
 from rlhf.data.conversations import Turns
 from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_prompts, quote
 from rlhf.data.records import DataError, Source, TaskData
+from rlhf.data.rendering.cautions import caution
 from rlhf.data.rendering.choice import AUTO, choose
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import TemplateError
@@ -26,6 +28,8 @@ from rlhf.stages.outside.faults import other_configs
 from rlhf.stages.outside.pieces import policy_piece
 from rlhf.stages.provenance.manifest import data_parts
 from rlhf.tracking.base import Dataset
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +72,14 @@ class Inputs:
             DataError: `data.template` cannot be used with the model's tokenizer.
         """
         choice = getattr(self.source, "template", AUTO)
-        return Rendering(
+        rendering = Rendering(
             tokenizer=self.tokenizer,
             template=choose(choice, self.tokenizer, continues=self.data.continues),
             model_stops=getattr(self.start, "stop_ids", list)(),
         )
+        if warning := caution(rendering):
+            log.warning("%s", warning)
+        return rendering
 
     @cached_property
     def stops(self) -> Stops:

@@ -66,9 +66,13 @@ class Rendering:
 
     # --- what the template says
 
+    @property
+    def opening(self) -> str:
+        return self._writer.opening  # the generation prompt
+
     def _end(self) -> tuple[int, tuple[int, ...]] | None:
         """The special token that the template writes after the last answer, and what follows it."""
-        whole = self.conversations([self._probe])[0]
+        whole = self.conversations([self.probe])[0]
         (_, after), end = whole.answers[-1], whole.ends[-1]
         return None if after == end else (whole.ids[after - 1], tuple(whole.ids[after:]))
 
@@ -79,7 +83,7 @@ class Rendering:
         return (word for word in words if word.isalnum())
 
     @cached_property
-    def _probe(self) -> Turns:
+    def probe(self) -> Turns:
         """A question and an answer of one word."""
         word = next(self._words(), "a")
         return (Turn(USER, word), Turn(ASSISTANT, f" {word}"))
@@ -88,7 +92,7 @@ class Rendering:
     def lead(self) -> str:
         """What the template writes between the generation prompt and the last answer's content, as
         a response's text has it: without special tokens."""
-        written = self._writer.frame(self._probe).leads[1]
+        written = self._writer.frame(self.probe).leads[1]
         return self._special.sub("", written)
 
     @cached_property
@@ -142,7 +146,7 @@ class Rendering:
     def _turn_ends(self) -> frozenset[int]:
         """The tokens that can end an answer before others, where the next turn's first token may be
         special too: those that end a response, and the one that ends a question."""
-        literal = self._writer.asks(self._probe[:1])[-1]
+        literal = self._writer.asks(self.probe[:1])[-1]
         ids = self.tokenizer(literal, add_special_tokens=False)["input_ids"]
         question = [i for i in ids if i in self._last_ends][:1]
         return frozenset({*self.stop_ids, *question})

@@ -9,6 +9,8 @@ from typing import Any
 
 from rlhf.data.conversations import ASSISTANT, USER, Turn, Turns
 from rlhf.data.rendering.spans import (
+    MARK,
+    TRIMS,
     Answer,
     Frame,
     Skeleton,
@@ -98,20 +100,33 @@ class Writer:
 
     def _altered(self, turns: Turns, text: str) -> list[Answer]:
         """The same where the template changes contents (it takes old thoughts away): an answer
-        begins where the conversation before it, ready to be answered, ends, and goes on to what the
-        template writes after it."""
+        begins where the conversation before it ends, and goes on to what the template writes after
+        it."""
         bones, wrote = self.frame(turns).bones, []
         for i in by_assistant(turns):
-            before, at = self.text(turns[:i], generation=True), bones.index(str(i), 1) + 1
+            before, at = self._before(turns, i, text), bones.index(str(i), 1) + 1
             literal, later = bones[at], at + 1 < len(bones)
             if later:
-                end = text.find(literal + turns[int(bones[at + 1])].content, len(before))
+                content = turns[int(bones[at + 1])].content
+                ends = (text.find(literal + trim(content), len(before)) for trim in TRIMS)
+                end = next((place for place in ends if place >= 0), -1)
             else:
                 end = len(text) - len(literal) if text.endswith(literal) else -1
-            if not text.startswith(before) or end < len(before):
+            if end < len(before):
                 raise TemplateError(ALTERED)
             wrote.append(Answer(len(before), end, end + len(literal)))
         return wrote
+
+    def _before(self, turns: Turns, i: int, text: str) -> str:
+        """The beginning of the text that stands before the answer: the conversation ready to be
+        answered, or what the template writes before another answer."""
+        before = self.text(turns[:i], generation=True)
+        if not text.startswith(before):
+            other = self.text((*turns[:i], *marked(turns[i : i + 1])))
+            before = other[: other.index(MARK.format(0))]
+        if not text.startswith(before):
+            raise TemplateError(ALTERED)
+        return before
 
 
 def by_assistant(turns: Turns) -> list[int]:

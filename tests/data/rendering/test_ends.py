@@ -4,6 +4,7 @@ import pytest
 
 from rlhf.data.collate import encode_preferences
 from rlhf.data.conversations import Turn, asked
+from rlhf.data.lengths import Limit
 from rlhf.data.rendering.spans import TemplateError
 from tests.data.rendering import families
 from tests.data.rendering.conversations import TWO, of, rendering, turns, words
@@ -69,7 +70,7 @@ def test_an_answer_cut_off_has_no_stop_token():
     for name in ("llama2", "qwen2", "phi3", "harmony", "falcon"):
         made = rendering(name)
         pair = preference("Hi", "Hello there.", "Bye now.", rejected_ended=False)
-        row = encode_preferences(made, [pair], 400)[0]
+        row = encode_preferences(made, [pair], Limit(most=400))[0]
         whole = made.conversations([(*asked("Hi"), Turn("assistant", "Bye now."))])[0]
         assert row.chosen.ids[-1] in (made.stop_ids[0], *made.closing)
         assert made.tokenizer.decode(row.rejected.ids).endswith("Bye now.")

@@ -2,7 +2,7 @@ import pytest
 
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import Turn, asked
-from rlhf.data.lengths import LongPrompts
+from rlhf.data.lengths import Limit, LongPrompts
 from rlhf.data.records import DataError, Demonstration
 from rlhf.data.rendering.spans import TemplateError
 from tests.data.rendering import families
@@ -29,7 +29,7 @@ def test_our_templates_in_tokens(tokenizer):
 
 def test_the_loss_counts_all_answers_or_the_last(tokenizer):
     row = Demonstration(prompt=TWO[:-1], completion="e f")
-    encoded = encode_demonstrations(of(tokenizer, "transcript"), [row], 100)
+    encoded = encode_demonstrations(of(tokenizer, "transcript"), [row], Limit(most=100))
     fill = {"fill": 0, "train_on_prompt": False}
     every = collate_demonstrations(encoded, **fill, turns="all")
     last = collate_demonstrations(encoded, **fill, turns="last")
@@ -92,7 +92,7 @@ def test_a_template_that_refuses_names_the_row():
     ]
     long = LongPrompts(place=lambda prompt: f"d.jsonl:{len(prompt)}")
     with pytest.raises(DataError) as caught:
-        encode_demonstrations(rendering("gemma"), rows, 100, long)
+        encode_demonstrations(rendering("gemma"), rows, Limit(most=100, long=long))
     assert caught.value.faults == [
         "d.jsonl:2: data.template=model refuses it: System role not supported"
     ]

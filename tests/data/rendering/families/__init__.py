@@ -126,6 +126,14 @@ FAMILIES = {
         pad="<｜end▁of▁sentence｜>",
         roles=TALK,  # noqa: RUF001
     ),
+    "deepseek_r1": Family(
+        eos="<｜end▁of▁sentence｜>",  # noqa: RUF001
+        bos="<｜begin▁of▁sentence｜>",  # noqa: RUF001
+        adds_bos=True,
+        special=("<｜User｜>", "<｜Assistant｜>"),  # noqa: RUF001
+        plain=("<think>", "</think>"),
+        roles=TALK,
+    ),
     "command_r": Family(
         eos="<|END_OF_TURN_TOKEN|>",
         bos="<BOS_TOKEN>",
