@@ -15,9 +15,9 @@ from rlhf.export.check import Readable, check, expected, rows_of
 from rlhf.export.kept import policy, rendering_of, trusts
 from rlhf.export.made import Made, What, check_free, find
 from rlhf.models.checks import textless_ids, vocabulary_size
-from rlhf.models.folder import saving
+from rlhf.models.files.folder import saving
+from rlhf.models.files.padding import embedding_rows
 from rlhf.models.load import load_scalar_model
-from rlhf.models.padding import embedding_rows
 from rlhf.models.scalar import ScalarModel
 from rlhf.rundir.disk.aside import aside_of, strays
 from rlhf.rundir.disk.space import writing

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from rlhf.models.folder import loading
+from rlhf.models.files.folder import loading
+from rlhf.models.files.weights import check_weights
 from rlhf.models.load import without_dropout
-from rlhf.models.weights import check_weights
 from rlhf.rundir.errors import ModelError
 
 

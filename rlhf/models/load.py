@@ -24,10 +24,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rlhf.models.eos import eos_ids
-from rlhf.models.folder import folder_identity, loading
+from rlhf.models.files.folder import folder_identity, loading
+from rlhf.models.files.weights import check_weights, check_whole
 from rlhf.models.piece import ModelPiece as ModelPiece
 from rlhf.models.scalar import ScalarModel
-from rlhf.models.weights import check_weights, check_whole
 from rlhf.randomness import generator, seeded_global_rng
 from rlhf.rundir.errors import ModelError
 

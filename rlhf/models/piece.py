@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.models.folder import saving
+from rlhf.models.files.folder import saving
 
 
 class ModelPiece(Protocol):

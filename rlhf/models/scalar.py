@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.functional.sequences import last_index, positions
-from rlhf.models.folder import saving
-from rlhf.models.padding import for_scores
+from rlhf.models.files.folder import saving
+from rlhf.models.files.padding import for_scores
 from rlhf.types import Rollout
 
 

@@ -18,7 +18,7 @@ from rlhf.data.collate import pad
 from rlhf.data.lengths import shorten
 from rlhf.models.checks import positions_of
 from rlhf.models.classifier import load_classifier
-from rlhf.models.folder import folder_identity
+from rlhf.models.files.folder import folder_identity
 from rlhf.models.load import load_config, load_tokenizer
 from rlhf.rewards.checks import name_fault, text_fault
 from rlhf.rewards.texts import Row, TextScorer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlhf.config.properties import needed_stages
+from rlhf.config.properties import is_trained, needed_stages
+from rlhf.config.stages import Stage
 from rlhf.data.lengths import MAX_LOST
 from rlhf.data.records import Split
 from rlhf.data.report.baselines import length_bias, with_tfidf
@@ -30,7 +31,7 @@ def data_report(context: Inputs, *, thorough: bool = False) -> Report:
     """
     parts = {name: rows for name in PARTS if (rows := getattr(context.data, name)) is not None}
     most = MOST_MEASURED if thorough else MOST_IN_A_RUN
-    read = {part for stage in needed_stages(context.cfg) for part in stage.data}
+    read = {part for stage in trained_stages(context) for part in stage.data}
     measured = {
         name: _measure(context, name, rows, most) if name in read else []
         for name, rows in parts.items()
@@ -53,6 +54,12 @@ def data_report(context: Inputs, *, thorough: bool = False) -> Report:
         max_lost=max_lost(context),
         positions=context.positions,
     )
+
+
+def trained_stages(context: Inputs) -> list[Stage]:
+    """Of the stages that the run goes through those that learn from rows: others are there."""
+    cfg = context.cfg
+    return [stage for stage in needed_stages(cfg) if is_trained(cfg, stage.name)]
 
 
 def max_lost(context: Inputs) -> float:
@@ -89,7 +96,7 @@ def _measure(context: Inputs, part: str, split: Split[Any], most: int) -> list[M
 def _limits(context: Inputs, measured: dict[str, list[Measured]]) -> list[Limited]:
     """Of the stages that the run goes through, each with its own rows."""
     limits = []
-    for stage in needed_stages(context.cfg):
+    for stage in trained_stages(context):
         if stage.name in ENCODE:
             part, settings = ENCODE[stage.name][0], getattr(context.cfg, stage.name)
             limit, rule = settings.max_length, settings.on_long

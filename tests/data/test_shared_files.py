@@ -45,7 +45,9 @@ def read(name, purpose):
 
 
 def loaded(preset):
-    lines = [f"data={preset}", f"paths.data={DATA}", "data.gold=vader"]
+    # a set of prompts alone has enough for PPO by a reward of texts
+    alone = ["sft=none", "data.gold=vader", "scorer=gold", "ppo.value_init=policy"]
+    lines = [f"data={preset}", f"paths.data={DATA}", *alone]
     source = build(validate(compose(lines)).data)
     for place in (place for part in source.parts.values() for place in part):
         if "*" not in place.path:

@@ -99,7 +99,7 @@ def test_split_invariance_of_an_epochs_loss_and_accuracy(policy, tokenizer):
 
 def test_a_head_on_a_frozen_backbone_reads_the_same_from_features(policy, tokenizer):
     """Loss, gradient of the head and a trained epoch are those of reading every text anew."""
-    rows = encode_preferences(tokenizer, PAIRS, 20)
+    rows = encode_preferences(rendering(tokenizer), PAIRS, Limit(most=20))
     texts = [side.ids for pair in rows for side in (pair.chosen, pair.rejected)]
     modules = []
     for kept in (False, True):

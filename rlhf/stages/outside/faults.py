@@ -11,8 +11,8 @@ from transformers import PreTrainedConfig
 from rlhf.config.properties import needed_stages
 from rlhf.data.rendering.choice import MODEL, own_template
 from rlhf.models.checks import positions_of, vocabulary_faults
+from rlhf.models.files.matching import quantized, scalar_faults, tokenizer_faults
 from rlhf.models.load import HFModel, outline
-from rlhf.models.matching import quantized, scalar_faults, tokenizer_faults
 from rlhf.stages.outside.pieces import (
     RewardModelFolder,
     reward_model_piece,

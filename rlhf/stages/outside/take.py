@@ -9,10 +9,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.config.properties import normalizes
-from rlhf.models.folder import saving
+from rlhf.models.files.folder import saving
+from rlhf.models.files.weights import saved_types
 from rlhf.models.load import load_scalar_model
 from rlhf.models.scalar import ScalarModel
-from rlhf.models.weights import saved_types
 from rlhf.rundir.read import read_json
 from rlhf.stages.artifacts import link_weights
 from rlhf.stages.outside.pieces import reward_model_piece, reward_model_tokenizer

@@ -13,8 +13,8 @@ from transformers import (
 
 from rlhf.data.collate import pad
 from rlhf.data.tokenizers import word_level
+from rlhf.models.files.padding import counted_ids, free_token
 from rlhf.models.load import load_scalar_model, scalar_model_from
-from rlhf.models.padding import counted_ids, free_token
 from tests.conftest import tiny
 
 CHATML = (

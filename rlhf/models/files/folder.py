@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from rlhf.digests import model_digests
-from rlhf.models.weights import weights_bytes
+from rlhf.models.files.weights import weights_bytes
 from rlhf.rundir.disk.space import DiskError, writing
 from rlhf.rundir.errors import ModelError, NonFinite
 

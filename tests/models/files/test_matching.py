@@ -3,8 +3,8 @@ from transformers import AutoConfig, BertConfig, OPTConfig
 
 from rlhf.data.tokenizers import word_level
 from rlhf.digests import digest
+from rlhf.models.files.matching import quantized, scalar_faults, tokenizer_faults
 from rlhf.models.load import outline
-from rlhf.models.matching import quantized, scalar_faults, tokenizer_faults
 from tests import outside
 
 
