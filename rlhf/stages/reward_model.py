@@ -69,6 +69,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     )
     return {
         "pairs": pairs,
+        "on_long_prompt": context.long_prompts("preferences").rule,
         "sampled": sampled,
         **({"model": context.model.identity(), **text_parts(context)} if apart else {}),
     }

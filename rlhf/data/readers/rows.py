@@ -154,7 +154,10 @@ def _answer(row: Mapping[str, Any], key: str) -> str:
 
 
 def _conversation(row: Mapping[str, Any], key: str, purpose: Purpose) -> Row:
-    prompt, answer = before_the_last_answer(turns(row, key))
+    whole = turns(row, key)
+    if purpose == "prompts" and whole[-1].role != ASSISTANT:
+        return Row(prompt=whole)
+    prompt, answer = before_the_last_answer(whole)
     if answer is None and purpose == "demonstrations":
         raise RowError(f'"{key}" has no turn of the assistant, so nothing is demonstrated')
     if not prompt:

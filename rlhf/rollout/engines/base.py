@@ -38,6 +38,22 @@ class Stops:
     lead: str = ""  # what the template writes before an answer's content (a space)
     anchor: tuple[int, ...] = ()  # a token to decode after, where a text's first space gets lost
 
+    @classmethod
+    def of(cls, rendering: Any, texts: Sequence[str] = ()) -> Stops:
+        """Those of a run's rendering (`rlhf.data.rendering`), and the strings of its config."""
+        return cls(
+            ids=rendering.stop_ids,
+            texts=tuple(texts),
+            closing=rendering.closing,
+            lead=rendering.lead,
+            anchor=rendering.anchor,
+        )
+
+    @property
+    def most_after(self) -> int:
+        """The most ids that `after` gives."""
+        return len(self.closing) + bool(self.texts)
+
     def after(self, last: int) -> tuple[int, ...]:
         """The ids that the template would write after a response that ended with the id `last`; one
         that a string ended has no stop token yet."""
