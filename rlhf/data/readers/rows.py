@@ -144,13 +144,13 @@ def _prompt(row: Mapping[str, Any], key: str) -> Turns:
 
 def _answer(row: Mapping[str, Any], key: str) -> str:
     if not isinstance(row[key], (list, dict)):
-        said = text(row, key)
+        answer = text(row, key)
         # what follows "Assistant:" in a transcript begins with a space
-        return said.strip() if is_transcript(row.get("prompt")) else said
-    answer = turns(row, key)
-    if len(answer) != 1 or answer[0].role != ASSISTANT:
+        return answer.strip() if is_transcript(row.get("prompt")) else answer
+    spoken = turns(row, key)
+    if len(spoken) != 1 or spoken[0].role != ASSISTANT:
         raise RowError(f'"{key}" must be one turn of the assistant after a prompt')
-    return answer[0].content
+    return spoken[0].content
 
 
 def _conversation(row: Mapping[str, Any], key: str, purpose: Purpose) -> Row:

@@ -442,7 +442,7 @@ def test_bad_rows_say_why(row, purpose, reason):
     assert str(error.value) == reason
 
 
-@pytest.mark.parametrize("label", [True, False, 1, 0, "True", "false"])
+@pytest.mark.parametrize("label", [True, False, 1, 0, "True", "false", "1", "0 ", 1.0])
 @pytest.mark.parametrize("purpose", ["demonstrations", "preferences"])
 def test_answers_with_verdicts_are_refused_with_what_to_do(label, purpose):
     with pytest.raises(RowError, match=r"KTO.*prompt\+chosen\+rejected.*columns=\{label: null\}"):
