@@ -84,12 +84,19 @@ class VaderGold:
 
     VADER's rules turn the words' summed valence v into v / sqrt(v^2 + 15). Twice that spreads by
     about one unit over film reviews.
+
+    Args:
+        between: what stands between the two; nothing where the response goes on in the prompt's
+            line, else the last word of the one and the first of the other would be read as one.
     """
 
     scale = 2.0
 
+    def __init__(self, between: str = "") -> None:
+        self.between = between
+
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
+        texts = [self.between.join(pair) for pair in zip(prompts, responses, strict=True)]
         return [self.scale * compound(text) for text in texts]
 
 

@@ -111,6 +111,8 @@ class Files(BytePairs):
         first = next(iter(rows.values()))
         data = TaskData(**splits, continues=all(row.continues for row in first))
         self._check_sides(splits, origin)
+        if self.gold is not None and not data.continues:
+            self.gold = VaderGold(between="\n\n")
         return data
 
     def _read(self) -> dict[str, list[Row]]:

@@ -255,6 +255,18 @@ def test_references_come_with_the_prompts(tmp_path):
     assert len(prompts) == 9
 
 
+def test_sentiment_is_read_of_a_question_and_of_its_answer(tmp_path):
+    """great is 3.1: 2 * 3.1 / sqrt(3.1^2 + 15) = 1.2498; `it?great` is no word."""
+    talk = write(tmp_path / "d.jsonl", [{"instruction": f"{i}", "output": "b"} for i in range(9)])
+    goes_on = write(tmp_path / "t.jsonl", [{"text": f"{i} is a fine film"} for i in range(9)])
+    for path, answer in ((talk, "great"), (goes_on, " great")):
+        source = Files(**{**SETTINGS, "demonstrations": path, "gold": "vader"})
+        source.load()
+        assert source.gold(["how was it?"], [answer]) == pytest.approx([1.2498], abs=1e-4)
+    # a word goes on
+    assert source.gold(["it is gre"], ["at"]) == pytest.approx([1.2498], abs=1e-4)
+
+
 def test_a_prompt_that_is_there_twice_has_the_reference_of_either_row(tmp_path):
     """The first that there is; without one the first row's text."""
     asks = ["1 + 1?", "1 + 1? ", "1 +  1?", "2?", "2? "]
