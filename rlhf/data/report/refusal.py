@@ -43,7 +43,7 @@ def _remedy(limited: Limited, report: Report, new_tokens: int) -> str:
     setting, room = f"{limited.stage}.max_length", report.positions
     if limited.part == "prompts":
         if not limited.bound.startswith("generation."):
-            return _fewer_new_tokens(limited, report)
+            return _fewer_new_tokens(limited, report, new_tokens)
         setting = "generation.max_prompt_tokens"
         room = None if report.positions is None else report.positions - new_tokens
     most = limited.tokens.most if limited.tokens else 0
@@ -56,8 +56,8 @@ def _remedy(limited: Limited, report: Report, new_tokens: int) -> str:
     return f"Set {setting}={enough}{more if every > enough else ''}"
 
 
-def _fewer_new_tokens(limited: Limited, report: Report) -> str:
-    left = (report.positions or 0) - limited.enough
+def _fewer_new_tokens(limited: Limited, report: Report, new_tokens: int) -> str:
+    left = (limited.limit or 0) + new_tokens - limited.enough
     if left < 1:
         return f"Take a model that reads more than {report.positions} tokens"
     return f"Set generation.max_new_tokens={left}, or take a model that reads more"

@@ -51,6 +51,10 @@ def test_prompts_have_a_limit_of_their_own_or_the_positions():
     own = replace(PROMPTS, bound="generation.max_prompt_tokens=64")
     assert "Set generation.max_prompt_tokens=368 (460 for all that" in only(own, positions=500)
     assert "Set generation.max_prompt_tokens=260: 358 would do" in only(own, positions=300)
-    left = replace(PROMPTS, bound="the 340 tokens that the model's positions leave")
+    left = replace(PROMPTS, bound="the 340 tokens that the model's positions leave", limit=340)
     assert "Set generation.max_new_tokens=22, or take a model" in only(left, positions=380)
+    # one that is read after a response
+    closed = replace(left, limit=339)
+    assert "Set generation.max_new_tokens=21, or take a model" in only(closed, positions=380)
+    left = replace(left, limit=310)
     assert "Take a model that reads more than 350 tokens;" in only(left, positions=350)
