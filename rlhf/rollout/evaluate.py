@@ -139,15 +139,20 @@ def sample(responses: Responses, view: TokenView, row: int) -> dict[str, Any]:
         },
         "kl/sequence_nats": round(sum(kl), 4),
         "ended": bool(rollout.ended[row]),
-        "tokens": token_texts(rollout.tokens[row][mask].tolist(), responses.tokenizer),
+        "tokens": token_texts(
+            rollout.tokens[row][mask].tolist(), responses.tokenizer, responses.stops.anchor
+        ),
         "token_kl": [round(nats, 4) for nats in kl],
     }
 
 
-def token_texts(ids: Sequence[int], tokenizer: Any) -> list[str]:
-    """The text that each token adds, special tokens included. A character made of several
-    tokens shows as U+FFFD until its last."""
-    whole = [tokenizer.decode(ids[:end], skip_special_tokens=False) for end in range(len(ids) + 1)]
+def token_texts(ids: Sequence[int], tokenizer: Any, anchor: Sequence[int] = ()) -> list[str]:
+    """The text that each token adds after `anchor` (rlhf.rollout.engines.base), special tokens
+    included. A character made of several tokens shows as U+FFFD until its last."""
+    whole = [
+        tokenizer.decode([*anchor, *ids[:end]], skip_special_tokens=False)
+        for end in range(len(ids) + 1)
+    ]
     return [
         after[len(os.path.commonprefix([before, after])) :]
         for before, after in zip(whole, whole[1:], strict=False)

@@ -5,14 +5,15 @@ import math
 import pytest
 import torch
 
+from rlhf.data.tokenizers import symbols
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling, decode
-from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics, mean_and_se
+from rlhf.rollout.engines.base import Sampling, decode, in_context
+from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics, mean_and_se, token_texts
 from rlhf.rollout.score import GoldScorer, Judges
 from tests.conftest import tiny
-from tests.turns import engine as engine_of, prompt_batch, stops
+from tests.turns import engine as engine_of, prompt_batch, rendering, stops
 
 
 def rollout_of(policy, tokenizer, count=16):
@@ -174,3 +175,12 @@ def test_values_by_prompt_make_the_metrics(policy, other_policy, tokenizer):
     assert row["reward/gold"] == [sum(lengths[i::4]) / 4 for i in range(4)]
     for key in ("reward/gold", "kl/sequence_nats"):
         assert sum(row[key]) / 4 == pytest.approx(metrics[f"eval/{key}"], rel=1e-5)
+
+
+def test_the_text_of_tokens_is_that_of_the_response():
+    """A tokenizer that drops a text's first space, and a response that goes on in the line."""
+    tokenizer = symbols("abc")
+    anchor = rendering(tokenizer).anchor
+    ids = tokenizer.convert_tokens_to_ids(["c", "a", tokenizer.eos_token])
+    assert token_texts(ids, tokenizer, anchor) == [" c", " a", " <eos>"]
+    assert "".join(token_texts(ids[:2], tokenizer, anchor)) == in_context(ids, tokenizer, anchor)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from rlhf.data.conversations import Turn, asked
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import response_mask
 from rlhf.models.policy import response_logits
@@ -10,7 +11,7 @@ from rlhf.rollout.engines.torch import TorchEngine, warp
 from tests.conftest import tiny
 from tests.data.rendering import families
 from tests.data.rendering.families import Family
-from tests.turns import engine as engine_of, prompt_batch, stops
+from tests.turns import engine as engine_of, prompt_batch, rendering, stops
 
 
 def respond(model, tokenizer, *, seed=0, pad=None, prompts=("a b c", "d", "e f"), **sampling):
@@ -144,6 +145,20 @@ def test_a_string_of_letters_that_are_several_tokens_each(policy):
         for end in range(1, len(ids) + 1)
     ]
     assert stopped == [False] * (len(ids) - 1) + [True]
+
+
+@pytest.mark.parametrize("kind", ["always", "first", "legacy", "never"])
+def test_a_string_that_begins_with_a_space_is_seen_by_tokenizers_that_put_one(policy, kind):
+    """Also where it is all that is said."""
+    tokenizer = families.build(Family(eos="</s>", bos="<s>", kind=kind, adds_bos=True))
+    made = rendering(tokenizer)
+    held = TorchEngine(policy, Stops.of(made, [" the sky"]), 0, tokenizer)
+    for answer in (" the sky", " sea and the sky"):
+        row = made.conversations([(*asked("a"), Turn("assistant", answer))])[0]
+        first, after = row.answers[0]
+        tokens = [torch.tensor([i]) for i in row.ids[first : after - 1]]
+        assert held._stopped(tokens, torch.tensor([True])).item()
+        assert not held._stopped(tokens[:-1], torch.tensor([True])).item()
 
 
 def test_the_template_goes_on_after_what_ended_a_response():
