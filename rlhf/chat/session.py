@@ -12,6 +12,7 @@ from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.data.collate import collate_prompts
 from rlhf.data.conversations import ASSISTANT, USER, Prompt, Turn, Turns
+from rlhf.data.records import Loaded
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import TemplateError
 from rlhf.export.kept import policy, reference_folder, rendering_of, trusts
@@ -179,7 +180,8 @@ def _judges(made: Made, cfg: Config, rendering: Rendering, stops: Stops) -> Judg
     model = load_scalar_model(place).eval().requires_grad_(False) if place else None
     gold, others = None, {}
     try:
-        source = build(cfg.data)
+        # rows are read too: a gold reward may depend on what they are
+        source = Loaded.of(build(cfg.data)).source
         gold, others = source.gold, source.judges
     except Exception as error:  # files that are gone, or a class of the user's own
         log.warning("the data's own rewards cannot be had here: %s", error)

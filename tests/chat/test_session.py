@@ -130,3 +130,15 @@ def test_an_sft_policy_stands_beside_the_model_before_it(run):
     replies = open_session(find(sft), seed=0).answer([asked(ASKED)], draw=0)[0]
     assert replies["policy"].keys() >= {"tokens", "kl/sequence_nats"}
     assert abs(replies["policy"]["kl/sequence_nats"]) > 1e-3
+
+
+def test_the_gold_reward_is_that_of_the_run(run_in, tmp_path):
+    """Of conversations VADER reads question and answer apart: `it?great` is no word."""
+    rows = [{"instruction": f"was {i} good?", "output": "great"} for i in range(40)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = ["data=files", f"data.demonstrations={tmp_path}/d.jsonl", "data.gold=vader"]
+    lines = [*files, "data.vocabulary=300", "data.max_response_tokens=4", "scorer=gold"]
+    lines += ["ppo.value_init=policy", "ppo.iterations=1"]
+    run_in(tmp_path / "run", *lines, f"paths.artifacts={tmp_path}/store", without="data.")
+    judges = open_session(find(tmp_path / "run"), seed=0).judges
+    assert judges.gold(["was it?"], ["great"]) == pytest.approx([1.2498], abs=1e-4)
