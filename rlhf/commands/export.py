@@ -89,6 +89,8 @@ def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
     from rlhf.rundir.errors import ModelError, RunFailed
 
     print(f"{what.replace('_', ' ')}: {made.folder(what)}", flush=True)
+    if what == "reward_model" and made.members:
+        print(f"the first of an ensemble; the others: {', '.join(map(str, made.members))}")
     try:
         sentence = export(made, what, to, name=args.push, dtype=args.dtype)
         print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)

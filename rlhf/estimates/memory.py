@@ -186,7 +186,9 @@ def ppo(
             Term("keys and values", cache(shape, drawn), (key, *lengths(drawn))),
             Term("logits of a token", logits(shape, one_token, DRAWING_COPIES), (key,)),
         ],
-        [Term("the reward model's reading", reading(shape, drawn), (key,))] if reward_models else [],
+        [Term("the reward model's reading", reading(shape, drawn), (key,))]
+        if reward_models
+        else [],
     )
     return Peak(
         stage="ppo",
