@@ -34,8 +34,10 @@ SIDES = (POLICY, REFERENCE)
 ROWS = 16  # prompts that are answered together
 Reply = dict[str, Any]  # as `rlhf.rollout.evaluate.sample` gives it, without its prompt
 # stands in a config whose own scorer cannot be had: it scores nothing there
-NO_SCORER = {"_target_": "rlhf.rewards.rules.VaderScorer"}
-NO_SCORER |= dict.fromkeys(("missing_eos_value", "reward_clip")) | {"missing_eos": "none"}
+NO_SCORER = {
+    "_target_": "rlhf.rewards.rules.VaderScorer",
+    **{"missing_eos": "none", "missing_eos_value": None, "reward_clip": None},
+}
 LONGER = (Turn(USER, "What?"), Turn(ASSISTANT, "That."), Turn(USER, "Why?"))
 
 
