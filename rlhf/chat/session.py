@@ -135,11 +135,7 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
     cfg, scores = _config(made)
     folder = made.folder("policy")
     rendering = rendering_of(folder, made)
-    stops = Stops(
-        ids=rendering.stop_ids,
-        texts=tuple(getattr(cfg.generation, "stop", ())),
-        closing=rendering.closing,
-    )
+    stops = Stops.of(rendering, cfg.generation.stop)
     drawn = {name: getattr(cfg.generation, name) for name in Sampling.__dataclass_fields__}
     settings = Sampling(**{**drawn, **sampling})
     models = {
@@ -170,7 +166,9 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
         stops=stops,
         sampling=settings,
         seed=seed,
-        limit=None if positions is None else positions - settings.max_new_tokens,
+        limit=None
+        if positions is None
+        else max(1, positions - settings.max_new_tokens - stops.most_after),
     )
 
 

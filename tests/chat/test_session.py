@@ -142,6 +142,19 @@ def test_turns_go_on_where_the_template_takes_them(run):
     assert [turn.role for turn in talk.turns] == ["system"]
 
 
+def test_what_the_template_writes_before_an_answer_is_no_part_of_its_text(run):
+    """Here a space, which every word of this tokenizer begins with."""
+    template = (
+        "{%- for turn in messages -%}{{- {'user': 'Q: ', 'assistant': ' A: '}[turn.role] -}}"
+        "{{- turn.content -}}{%- endfor -%}{{- ' A:' if add_generation_prompt -}}"
+    )
+    session = open_session(find(run), seed=0)
+    (run / "policy" / "chat_template.jinja").write_text(template)
+    spaced = open_session(find(run), seed=0)
+    assert session.answer([asked(ASKED)], draw=0)[0]["policy"]["response"].startswith(" ")
+    assert not spaced.answer([asked(ASKED)], draw=0)[0]["policy"]["response"].startswith(" ")
+
+
 def test_one_question_at_a_time_where_it_does_not(run):
     talk = Talk(session=open_session(find(run), seed=0))
     talk.say(ASKED)
