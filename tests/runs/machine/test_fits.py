@@ -104,6 +104,10 @@ def test_disk(fit):
     (fault,) = fit(disk=GB).disk_faults()
     assert "at least 2.7 GB: make room" in fault
     assert [*fit(disk=3 * GB).disk_faults()] == []
+    # PPO alone: its weights and that checkpoint
+    given = ("sft=none", "reward_model.path=some/model")
+    (fault,) = fit(*given, disk=GB).disk_faults()
+    assert "the run (ppo, of a model" in fault and "at least 1.6 GB: make room" in fault
 
 
 def test_jobs_leave_a_policy_each(fit):
