@@ -144,12 +144,13 @@ class Estimate:
 
     def supervised(self, stage: str, part: PartSize, texts: int) -> float:
         """Gradients go back through the layers that are trained; a head alone is trained on states
-        that are read once."""
+        of the texts that differ, which are read once."""
         settings: Any = getattr(self.cfg, stage)
         a_pass = texts * part.mean_tokens(settings.max_length) * self.shape.parameters
         epochs, layers, rows = settings.epochs, layers_of(settings.trained), self.rows(stage, part)
         if layers == 0:
-            return a_pass * FORWARD * (rows + part.heldout)
+            every = texts * (rows + part.heldout)
+            return a_pass / texts * FORWARD * min(every, part.texts or every)
         share = 1.0 if layers is None else self.shape.last(layers) / self.shape.parameters
         learned = FORWARD + (UPDATE - FORWARD) * share
         work: float = learned * epochs * rows + FORWARD * (epochs + 1) * part.heldout

@@ -1,5 +1,7 @@
 """A config's own numbers, worked by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from rlhf.config.compose import compose, validate
@@ -105,6 +107,9 @@ def test_rows_and_layers_that_are_trained_decide_the_work():
     assert one == pytest.approx(3800 * ((2 + 4 * 170 / 380) * 200 + 60))
     head = estimate("reward_model.trained=head", "reward_model.epochs=50").operations
     assert head["reward_model"] == 7600 * 2 * (100 + 10)
+    twice = replace(TEXTS, texts=90)  # texts that differ, of 220
+    head = estimate("reward_model.trained=head", data=replace(DATA, preferences=twice))
+    assert head.operations["reward_model"] == 3800 * 2 * 90
     few = estimate("sft.batch_size=1000", "sft.max_rows=30").peaks[0]
     assert {t.name: t.size for t in few.terms}["activations"] == 4 * 30 * 20 * 160
 
