@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="as of a run: data=jsonl model=hf ..."
     )
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="the settings are a sweep's: of its first job"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument("--markdown", action="store_true", help="print the report as markdown")
@@ -59,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     allow(*args.allow_targets)
     try:
         with session(args.config_dir) as hydra:
-            planned, missing = _plan(hydra, args.settings)
+            planned, missing = _plan(hydra, args.settings, args.multirun)
         if planned.faults:
             return refuse(planned.faults)
         cfg = planned.jobs[0].config
@@ -81,16 +84,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _plan(hydra: Hydra, words: Sequence[str]) -> tuple[Plan, list[str]]:
+def _plan(hydra: Hydra, words: Sequence[str], multirun: bool) -> tuple[Plan, list[str]]:
     """The plan of a run; where the data lack a part that it needs, that of one that does without,
     and why the run itself would be refused."""
-    planned = plan(hydra, words)
+    planned = plan(hydra, words, multirun=multirun)
     if not planned.faults or not all(fault.startswith("data.") for fault in planned.faults):
         return planned, []
     given = {word.partition("=")[0] for word in words}
     for others in WITHOUT:
         more = [word for word in others if word.partition("=")[0] not in given]
-        if not (other := plan(hydra, [*words, *more])).faults:
+        if not (other := plan(hydra, [*words, *more], multirun=multirun)).faults:
             return other, planned.faults
     return planned, []
 

@@ -137,7 +137,12 @@ def cautions(cfg: Config) -> list[str]:
             temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p
         )
     if isinstance(cfg.model, HFModel):
-        stages = [s.name for s in needed_stages(cfg) if s.is_run or is_trained(cfg, s.name)]
+        stages = [
+            s.name
+            for s in needed_stages(cfg)
+            # a new head has nothing to lose
+            if s.is_run or (is_trained(cfg, s.name) and getattr(cfg, s.name).trained != "head")
+        ]
         pieces = {name: getattr(cfg, name).optimizer for name in stages}
         rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
         sentences += wrecking_rates(rates)

@@ -58,8 +58,13 @@ class Estimate:
         settings = getattr(self.cfg, stage)
         count, tokens = settings.batch_size, settings.max_length
         if part is not None:
-            count, tokens = min(count, part.train), part.longest_tokens(tokens)
+            count, tokens = min(count, self.rows(stage, part)), part.longest_tokens(tokens)
         return Rows(count=count, tokens=tokens, response=tokens)
+
+    def rows(self, stage: str, part: PartSize) -> int:
+        """Of a supervised stage, to train on."""
+        most: int | None = getattr(self.cfg, stage).max_rows
+        return part.train if most is None else min(part.train, most)
 
     @cached_property
     def response(self) -> int:
@@ -138,10 +143,18 @@ class Estimate:
         }
 
     def supervised(self, stage: str, part: PartSize, texts: int) -> float:
+        """Gradients go back through the layers that are trained; a head alone is trained on states
+        of the texts that differ, which are read once."""
         settings: Any = getattr(self.cfg, stage)
         a_pass = texts * part.mean_tokens(settings.max_length) * self.shape.parameters
-        epochs: int = settings.epochs
-        return a_pass * (UPDATE * epochs * part.train + FORWARD * (epochs + 1) * part.heldout)
+        epochs, layers, rows = settings.epochs, layers_of(settings.trained), self.rows(stage, part)
+        if layers == 0:
+            every = texts * (rows + part.heldout)
+            return a_pass / texts * FORWARD * min(every, part.texts or every)
+        share = 1.0 if layers is None else self.shape.last(layers) / self.shape.parameters
+        learned = FORWARD + (UPDATE - FORWARD) * share
+        work: float = learned * epochs * rows + FORWARD * (epochs + 1) * part.heldout
+        return a_pass * work
 
     @cached_property
     def a_response(self) -> float:
@@ -159,27 +172,17 @@ def moments(optimizer: Any) -> int:
 def _sft(it: Estimate) -> Peak:
     rows = it.batch("sft", it.data.demonstrations)
     settings = it.cfg.sft
-    return memory.sft(
-        it.shape,
-        rows,
-        moments=moments(settings.optimizer),
-        half=it.half,
-        layers=layers_of(settings.trained),
-    )
+    how: Any = {"moments": moments(settings.optimizer), "layers": layers_of(settings.trained)}
+    return memory.sft(it.shape, rows, half=it.half, **how)
 
 
 def _reward_model(it: Estimate) -> Peak:
     settings = it.cfg.reward_model
     pairs = it.batch("reward_model", it.data.preferences)
     samples = min(SAMPLE_ROWS, settings.normalize_samples)
-    return memory.reward_model(
-        it.shape,
-        pairs,
-        it.drawn(samples) if normalizes(settings) else None,
-        moments=moments(settings.optimizer),
-        half=it.half,
-        layers=layers_of(settings.trained),
-    )
+    drawn = it.drawn(samples) if normalizes(settings) else None
+    how: Any = {"moments": moments(settings.optimizer), "layers": layers_of(settings.trained)}
+    return memory.reward_model(it.shape, pairs, drawn, half=it.half, **how)
 
 
 def _ppo(it: Estimate) -> Peak:

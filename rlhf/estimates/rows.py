@@ -4,7 +4,7 @@ takes seconds."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ class PartSize:
     heldout: int
     longest: int  # characters
     mean: float
+    texts: int | None = None  # of pairs: those that differ, held out too
 
     def longest_tokens(self, limit: int) -> int:
         return max(2, min(limit, math.ceil(self.longest / SHORTEST)))
@@ -58,7 +59,15 @@ def _part(split: Split[Any] | None) -> PartSize | None:
         heldout=len(split.heldout),
         longest=max(lengths),
         mean=sum(lengths) / len(lengths),
+        texts=_different([*split.train, *split.heldout]),
     )
+
+
+def _different(rows: Sequence[Any]) -> int | None:
+    """The texts of pairs that differ: a frozen backbone reads each once."""
+    if not hasattr(rows[0], "chosen"):
+        return None
+    return len({(row.prompt, text) for row in rows for text in (row.chosen, row.rejected)})
 
 
 def _characters(row: Any) -> int:

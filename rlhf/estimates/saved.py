@@ -20,14 +20,22 @@ LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 
 
 def shape_in(cfg: Config) -> ModelShape | None:
-    """The shape of a config's model; None where it is a piece of the user's own, or its files are
-    not here or do not tell."""
+    """The shape of the policy that a config begins with; None where a piece of the user's own makes
+    it, or its files are not here or do not tell."""
     model = cfg.model
+    if (path := cfg.sft.path) is not None:
+        return shape_of_folder(folder_of(path))
     if isinstance(model, TinyModel):
         vocabulary = int(getattr(cfg.data, "vocabulary", WORDS))
         return shape_of(tiny_config(model, vocabulary))
-    if isinstance(model, HFModel) and (folder := folder_of(model)):
-        with suppress(OSError, ValueError):
+    if isinstance(model, HFModel):
+        return shape_of_folder(folder_of(model.path, model.revision))
+    return None
+
+
+def shape_of_folder(folder: Path | None) -> ModelShape | None:
+    with suppress(OSError, ValueError):
+        if folder is not None:
             config = json.loads((folder / "config.json").read_text())
             return shape_of(config) or shape_of(config, parameters_in(folder))
     return None
@@ -45,16 +53,16 @@ def tiny_config(model: TinyModel, vocabulary: int) -> dict[str, Any]:
     }
 
 
-def folder_of(model: HFModel) -> Path | None:
+def folder_of(path: str, revision: str | None = None) -> Path | None:
     """The folder, or that of the hub's cache; None where neither is here."""
-    folder = Path(model.path)
+    folder = Path(path)
     if folder.is_dir():
         return folder
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     with suppress(HFValidationError):
-        file = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
+        file = try_to_load_from_cache(path, "config.json", revision=revision)
         if isinstance(file, str):
             return Path(file).parent
     return None

@@ -115,6 +115,8 @@ def _stage(
     rows = numbers.by_iteration(then), numbers.by_iteration(now)
     shared = [iteration for iteration in rows[0] if iteration in rows[1]]
     missing = rows[0].keys() ^ rows[1].keys() if whole else rows[0].keys() - rows[1].keys()
+    # a stage whose result was given has none on either side: its weights alone are compared
+    nothing = f"no {STAGES[stage].unit} that both have" if rows[0] or rows[1] else "not trained"
     (digest, file), (new_digest, new_file) = (_weights(stage, place) for place in (then, now))
     return StageComparison(
         stage=stage,
@@ -128,7 +130,7 @@ def _stage(
             read_jsonl(then / "samples.jsonl"), read_jsonl(now / "samples.jsonl"), shared
         ),
         weights=numbers.compare_weights(digest, new_digest, (file, new_file)),
-        note="" if shared else f"no {STAGES[stage].unit} that both have",
+        note="" if shared else nothing,
     )
 
 

@@ -74,6 +74,9 @@ class ClassifierScorer(TextScorer):
         except (OSError, ValueError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ModelError([f"path={path}: {reason}"]) from None
+        kinds = self.config.architectures or ()
+        if kinds and not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+            raise ModelError([f"path={path}: is a {kinds[0]}; expected a sequence classifier"])
         self.label = label_index(dict(self.config.id2label or {}), label, path)
         known = (max_length, self.tokenizer.model_max_length, positions_of(self.config))
         self.max_length = min(limit for limit in known if limit is not None)

@@ -95,6 +95,8 @@ def _records(directory: Path) -> list[dict[str, Any]]:
 def _warnings(context: StageContext, parents: Parents, made: Mapping[str, Any]) -> Iterator[str]:
     yield from filter(None, [context.fitted.warning])
     yield from parents_warnings(parents)
+    for member in context.members:
+        yield from parents_warnings({"reward_model": member})
     yield from resumed_under_others("it", made)
 
 

@@ -48,6 +48,7 @@ def test_markdown_and_a_refusal_beneath(told):
 
 def test_a_sweep_is_that_of_its_first_job(told):
     assert told("experiment=quickstart", *SMALL, "--json")[0] == 0
+    assert told("-m", "kl.coef=0,0.1", *SMALL, "--json")[0] == 0
 
 
 @pytest.mark.parametrize("part", ["demonstrations", "preferences", "prompts"])

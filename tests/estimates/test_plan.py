@@ -1,5 +1,7 @@
 """A config's own numbers, worked by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from rlhf.config.compose import compose, validate
@@ -95,6 +97,21 @@ def test_a_part_that_is_trained():
     sizes = {term.name: term.size for term in reward_model.terms}
     assert sizes["gradients"] == 0
     assert sizes["reading whole texts"] == 4 * 64 * 20 * 40
+
+
+def test_rows_and_layers_that_are_trained_decide_the_work():
+    """3800 a text of 10 tokens. Of 30 rows: 6 * 2 * 30 and 2 * 3 * 10. Of one layer, 170 of 380
+    parameters, a row costs 2 + 4 * 170 / 380. A head alone reads 100 and 10 pairs once."""
+    assert estimate("sft.max_rows=30").operations["sft"] == 3800 * (360 + 60)
+    one = estimate("sft.trained=last:1").operations["sft"]
+    assert one == pytest.approx(3800 * ((2 + 4 * 170 / 380) * 200 + 60))
+    head = estimate("reward_model.trained=head", "reward_model.epochs=50").operations
+    assert head["reward_model"] == 7600 * 2 * (100 + 10)
+    twice = replace(TEXTS, texts=90)  # texts that differ, of 220
+    head = estimate("reward_model.trained=head", data=replace(DATA, preferences=twice))
+    assert head.operations["reward_model"] == 3800 * 2 * 90
+    few = estimate("sft.batch_size=1000", "sft.max_rows=30").peaks[0]
+    assert {t.name: t.size for t in few.terms}["activations"] == 4 * 30 * 20 * 160
 
 
 def test_prompts_are_no_longer_than_their_limit():

@@ -10,13 +10,14 @@ def test_rows_and_characters():
             heldout=(Demonstration(prompt="x", completion="y"),),
         ),
         preferences=Split(
-            train=(Preference(prompt="abc", chosen="d", rejected="defg"),), heldout=()
+            train=(Preference(prompt="abc", chosen="d", rejected="defg"),) * 2,
+            heldout=(Preference(prompt="abc", chosen="defg", rejected="x"),),
         ),
         prompts=Split(train=("a", "abc"), heldout=("b",)),
     )
     size = size_of(data)
     assert size.demonstrations == PartSize(train=3, heldout=1, longest=6, mean=5.0)
-    assert size.preferences == PartSize(train=1, heldout=0, longest=7, mean=7.0)
+    assert size.preferences == PartSize(train=2, heldout=1, longest=7, mean=7.0, texts=3)
     assert size.prompts == PartSize(train=2, heldout=1, longest=3, mean=2.0)
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from rlhf.config.pieces.model import HFModel
 from rlhf.data.tokenizers import word_level
 from rlhf.estimates.saved import folder_of, parameters_in, tiny_config
 from rlhf.estimates.shape import shape_of
@@ -87,11 +86,8 @@ def test_a_configuration_that_does_not_tell():
 
 def test_a_folder_and_a_name_that_is_not_here(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(TINY))
-    model = {"_target_": "rlhf.models.load.HFModel", "revision": None, "dtype": "float32"}
-    piece = HFModel.model_validate({**model, "path": str(tmp_path), "trust_remote_code": False})
-    assert folder_of(piece) == tmp_path
-    gone = HFModel.model_validate({**model, "path": "no/such", "trust_remote_code": False})
-    assert folder_of(gone) is None
+    assert folder_of(str(tmp_path)) == tmp_path
+    assert folder_of("no/such") is None
 
 
 def test_words_are_no_more_than_the_shipped_sources_have():

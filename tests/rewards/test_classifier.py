@@ -1,3 +1,4 @@
+import json
 import logging
 
 import pytest
@@ -142,9 +143,14 @@ def test_what_it_was_decides_the_run(bert, tmp_path):
 
 
 def test_a_model_without_a_head_is_refused(tmp_path, tokenizer):
-    """Its weights would be drawn at random."""
+    """Its weights would be drawn at random; of a policy it is not even asked which label."""
     tiny(tokenizer).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="is a LlamaForCausalLM; expected a sequence classifier"):
+        ClassifierScorer(str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["architectures"] = ["LlamaForSequenceClassification"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"is no classifier: it has no weights score.weight"):
         ClassifierScorer(str(tmp_path), 0).prepare()
 

@@ -64,6 +64,15 @@ def test_a_run_trains_its_members_once(run_in, tmp_path, artifacts):
     made = {*(artifacts / "reward_model").glob("*/manifest.json")} - before
     assert sorted(json.loads(path.read_text())["seed"] for path in made) == [7, 8, 9]
     assert summary["reward/disagreement"] > 0
+    # the run says which they are, and all of what is to be known of each
+    by_seed = {json.loads(path.read_text())["seed"]: path.parent.name for path in made}
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["fingerprints"]["reward_model"] == by_seed[7]
+    assert manifest["ensemble"] == [by_seed[8], by_seed[9]]
+    warned = [path for path in made if json.loads(path.read_text())["metrics"].get("warnings")]
+    assert warned
+    for path in warned:
+        assert f"reward_model {path.parent.name[:8]}: " in "\n".join(summary["warnings"])
     rows = read_jsonl(tmp_path / "run" / "metrics.jsonl")
     assert rows[1]["reward/disagreement"] > 0
     assert rows[1]["reward/proxy"] == pytest.approx(rows[1]["ppo/score"])

@@ -147,7 +147,7 @@ def fit_of(cfg: Config, directory: Path, data: DataSize | None = None) -> Fit | 
     artifacts = Path(cfg.paths.artifacts)
     missing = [
         name
-        for name in estimate.stages
+        for name in estimate.trained
         if STAGES[name].is_run or name == cfg.stage or not any((artifacts / name).glob("*"))
     ]
     return Fit(estimate=estimate, directory=directory, stages=tuple(missing))

@@ -84,10 +84,10 @@ def model_name(sweep: str) -> str:
 
 def _of_sweep(client: Client, experiment_id: str, sweep: str, place: str) -> list[LoggedModel]:
     """The logged models of a sweep's directory that are whole."""
-    found = client.search_logged_models(
+    models = client.search_logged_models(
         experiment_ids=[experiment_id], filter_string=f"name = '{model_name(sweep)}'"
     )
-    return [m for m in found if m.tags.get(DIRECTORY_TAG) == place and str(m.status) == "READY"]
+    return [m for m in models if m.tags.get(DIRECTORY_TAG) == place and str(m.status) == "READY"]
 
 
 def _created(client: Client, experiment_id: str, place: str, best: BestPolicy) -> LoggedModel:

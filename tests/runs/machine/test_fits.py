@@ -99,11 +99,23 @@ def test_a_stage_that_is_not_trained_is_not_refused(fit):
     assert [*fit(*head[:2], memory=2 * GB, data=short()).memory_faults()] != []
 
 
+def test_a_policy_that_is_given_has_its_own_shape(fit, tmp_path):
+    """Whatever `model` is: it is not read."""
+    given = ("model=tiny", f"sft.path={tmp_path / 'model'}")
+    words = [*given, f"paths.outputs={tmp_path}/o"]
+    shape = fit_of(validate(compose(words)), tmp_path / "o").estimate.shape
+    assert shape.parameters == 134_515_008
+
+
 def test_disk(fit):
     """Weights of three stages and one checkpoint of two networks: 538 MB each."""
     (fault,) = fit(disk=GB).disk_faults()
     assert "at least 2.7 GB: make room" in fault
     assert [*fit(disk=3 * GB).disk_faults()] == []
+    # PPO alone: its weights and that checkpoint
+    given = ("sft=none", "reward_model.path=some/model")
+    (fault,) = fit(*given, disk=GB).disk_faults()
+    assert "the run (ppo, of a model" in fault and "at least 1.6 GB: make room" in fault
 
 
 def test_jobs_leave_a_policy_each(fit):
