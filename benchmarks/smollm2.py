@@ -6,7 +6,7 @@
     python benchmarks/smollm2.py ppo             # reward and KL at two coefficients, samples
 
 Each gives `rlhf experiment=smollm2_<name>`, with whatever overrides follow, and prints what came
-out with its wall time and the peak memory (resident, of the largest process: the jobs of a sweep
+out with its wall time, the processors' time and the peak memory (resident, of the largest process: the jobs of a sweep
 run side by side). The data is that of conf/experiment/smollm2_*.yaml.
 
 `reward_model --folds 5` trains further heads, each without a fifth of the prompts, so that every
@@ -66,9 +66,13 @@ def run(lines: Sequence[str]) -> None:
     """Gives the command, and prints its wall time and peak memory."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "rlhf", *lines], check=True)
-    wall = time.monotonic() - began
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / MEGABYTES
-    print(f"\n`rlhf {' '.join(lines)}`: {wall / 60:.1f} min, {peak / 1000:.2f} GB at most")
+    wall = (time.monotonic() - began) / 60
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu, peak = (used.ru_utime + used.ru_stime) / 60, used.ru_maxrss / MEGABYTES / 1000
+    print(
+        f"\n`rlhf {' '.join(lines)}`: {wall:.1f} min, {cpu:.1f} min of one core's time,"
+        f" {peak:.2f} GB at most"
+    )
 
 
 def stage_rows(lines: Sequence[str], stage: str) -> tuple[dict[str, Any], dict[str, Any]]:
