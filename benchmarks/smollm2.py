@@ -6,11 +6,12 @@
     python benchmarks/smollm2.py ppo             # reward and KL at two coefficients, samples
 
 Each gives `rlhf experiment=smollm2_<name>`, with whatever overrides follow, and prints what came
-out with its wall time, the processors' time and the peak memory (resident, of the largest process: the jobs of a sweep
-run side by side). The data is that of conf/experiment/smollm2_*.yaml.
+out with its wall time, the processors' time and the peak memory (resident, of the largest process:
+the jobs of a sweep run side by side). The data is that of conf/experiment/smollm2_*.yaml.
 
-`reward_model --folds 5` trains further heads, each without a fifth of the prompts, so that every
-prompt is held out once: with few prompts, which ones are held out decides more than the judge does.
+`reward_model --folds 5` trains five heads instead, each without a fifth of the prompts, so that
+every prompt is held out once: with few prompts, which ones are held out decides more than the judge
+does. The texts are read once for all of them.
 """
 
 from __future__ import annotations
@@ -124,8 +125,10 @@ def baselines(pairs: Split[Preference]) -> Iterator[tuple[str, Right]]:
 
 
 def reward_model(lines: Sequence[str], folds: int = 0) -> None:
-    run(lines)
     config = validate(compose([*lines, "hydra.mode=RUN"]))
+    if folds:
+        return show_folds(*held_out_once(config, folds))
+    run(lines)
     pairs = build(config.data).load().preferences
     _, last = stage_rows(lines, "reward_model")
     count = len(pairs.heldout)
@@ -137,8 +140,6 @@ def reward_model(lines: Sequence[str], folds: int = 0) -> None:
         (f"trained={config.reward_model.trained}", last["val/accuracy"]),
     ):
         print(f"| {name} | {accuracy:.3f} |")
-    if folds:
-        show_folds(*held_out_once(config, folds))
 
 
 def held_out_once(config: Config, folds: int) -> tuple[list[str], dict[str, Right]]:

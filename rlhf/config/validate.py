@@ -18,8 +18,8 @@ from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
 from rlhf.config.pieces.model import HFModel
 from rlhf.config.pieces.optimizer import Adam
+from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
-from rlhf.config.stages import lineage
 from rlhf.kl.rules import cautions as sampling_cautions
 from rlhf.rundir.secrets.redact import HIDDEN, remember, secrets_in
 
@@ -137,7 +137,8 @@ def cautions(cfg: Config) -> list[str]:
             temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p
         )
     if isinstance(cfg.model, HFModel):
-        pieces = {stage.name: getattr(cfg, stage.name).optimizer for stage in lineage(cfg.stage)}
+        trained = (stage.name for stage in needed_stages(cfg) if is_trained(cfg, stage.name))
+        pieces = {stage: getattr(cfg, stage).optimizer for stage in trained}
         rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
         sentences += wrecking_rates(rates)
     return sentences

@@ -9,7 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from rlhf.config.pieces.optimizer import SGD
-from rlhf.config.properties import kl_properties, needed_stages, needs_reward_model, trains_values
+from rlhf.config.properties import (
+    is_trained,
+    kl_properties,
+    needed_stages,
+    needs_reward_model,
+    trains_values,
+)
 from rlhf.config.schema import Config
 from rlhf.estimates import memory
 from rlhf.estimates.memory import Peak, Rows
@@ -113,14 +119,17 @@ class Estimate:
         return {
             name: WORK[name](self)
             for name in self.stages
-            if name in WORK and known[name] not in (None, DataSize())
+            if name in WORK and is_trained(self.cfg, name)
+            if known[name] not in (None, DataSize())
         }
 
     def supervised(self, stage: str, part: PartSize, texts: int) -> float:
         settings: Any = getattr(self.cfg, stage)
         a_pass = texts * part.mean_tokens(settings.max_length) * self.shape.parameters
-        epochs: int = settings.epochs
-        return a_pass * (UPDATE * epochs * part.train + FORWARD * (epochs + 1) * part.heldout)
+        train, epochs = min(part.train, settings.max_rows or part.train), settings.epochs
+        if settings.trained == "head":  # texts are read once, each as if no two were the same
+            return float(FORWARD * a_pass * (train + part.heldout))
+        return float(a_pass * (UPDATE * epochs * train + FORWARD * (epochs + 1) * part.heldout))
 
     @cached_property
     def a_response(self) -> float:

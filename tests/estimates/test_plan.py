@@ -47,6 +47,16 @@ def test_operations():
     assert operations["reward_model"] == 7600 * (600 + 40)
     assert operations["ppo"] == 3800 * (2 * (140 * 5 + 40 * 4) + 6 * 140 * 2 * 2)
     assert estimate(data=DataSize()).operations == {}
+    drawn = estimate("sft.max_rows=30", "reward_model.max_rows=1000").operations
+    assert drawn["sft"] == 3800 * (6 * 2 * 30 + 60)
+    assert drawn["reward_model"] == operations["reward_model"]
+
+
+def test_what_is_not_trained_takes_no_time():
+    """Of a frozen backbone 110 pairs are read once, whatever the epochs."""
+    assert estimate("sft=none").operations.keys() == {"reward_model", "ppo"}
+    head = estimate("reward_model.trained=head", "reward_model.epochs=9").operations
+    assert head["reward_model"] == 7600 * 2 * 110
 
 
 def test_seconds_are_a_range():

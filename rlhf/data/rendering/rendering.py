@@ -77,10 +77,11 @@ class Rendering:
         return None if after == end else (whole.ids[after - 1], tuple(whole.ids[after:]))
 
     def _words(self) -> Iterator[str]:
-        """Words that the tokenizer knows, in the order of their ids."""
+        """Words of letters that the tokenizer knows, in the order of their ids: one that splits
+        digits joins the space before them to what comes earlier."""
         ordinary = sorted({*self.tokenizer.get_vocab().values()} - self._special_ids)
         words = (self.tokenizer.decode([i]).strip() for i in ordinary)
-        return (word for word in words if word.isalnum())
+        return (word for word in words if word.isalpha())
 
     @cached_property
     def probe(self) -> Turns:
