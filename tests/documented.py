@@ -33,6 +33,22 @@ def commands(page):
             yield number, shlex.split(match["rest"], comments=True), below
 
 
+NAMED = re.compile(r"`([\w/.-]+\.(?:py|yaml|jsonl))`:$")
+
+
+def files(page):
+    """{path: text} of the files that a page has its reader write: a code block below a line that
+    ends with the file's name."""
+    lines, written = page.read_text().splitlines(), {}
+    for index, line in enumerate(lines):
+        name = NAMED.search(line.strip())
+        if name and index + 2 < len(lines) and FENCE.match(lines[index + 2]):
+            block = lines[index + 3 :]
+            end = next(i for i, each in enumerate(block) if FENCE.match(each))
+            written[name[1]] = "\n".join(block[:end]) + "\n"
+    return written
+
+
 def every():
     """(`docs/guide.md:12`, words, what is shown below)"""
     return [

@@ -1,6 +1,7 @@
 """Every command of README.md and docs/ is one that works: settings are composed and validated,
 subcommands parsed. Nothing is trained, and files that a reader would have need not be there."""
 
+import re
 import sys
 from importlib import import_module
 
@@ -44,8 +45,30 @@ def own_piece(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """reader(place): works in a folder with the files that the page has its reader write"""
+
+    def go(place):
+        page = documented.ROOT / re.split("[:,]", place)[0]
+        for name, text in documented.files(page).items():
+            path = tmp_path / "reader" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            if path.suffix == ".py":
+                monkeypatch.delitem(sys.modules, path.stem, raising=False)
+        (tmp_path / "reader").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "reader")
+        monkeypatch.syspath_prepend(str(tmp_path / "reader"))
+        monkeypatch.setenv("RLHF_ALLOW_TARGETS", "my_rewards")
+
+    yield go
+    sys.modules.pop("my_rewards", None)
+
+
 def faults_of(words, own_piece):
     """What refuses a command before its data are read."""
+    words = [word for word in words if word != "--allow-targets=my_rewards"]  # `reader` allows it
     words = [word for word in words if word not in ("...", "[run]")]
     name = words[0] if words else ""
     if name in commands.names() and name != "run":
@@ -62,14 +85,15 @@ def faults_of(words, own_piece):
         words = [*words[:at], *words[at + 2 :]]
     args, unknown = get_args_parser().parse_known_args(words)
     assert not [word for word in unknown if word.startswith("-")], unknown
-    folder = own_piece(package) if package else None
+    folder = own_piece(package) if package else args.config_dir
     with session(folder) as hydra:
         settings = [*args.overrides, *unknown]
         return plan(hydra, settings, multirun=args.multirun).faults
 
 
 @pytest.mark.parametrize(("place", "words", "below"), BLOCKS, ids=[place for place, *_ in BLOCKS])
-def test_commands_of_code_blocks(place, words, below, own_piece):
+def test_commands_of_code_blocks(place, words, below, own_piece, reader):
+    reader(place)
     faults = faults_of(words, own_piece)
     if "wrong with this command" in below.partition("rlhf")[0]:  # shown for how it is refused
         assert faults
@@ -79,7 +103,8 @@ def test_commands_of_code_blocks(place, words, below, own_piece):
 
 
 @pytest.mark.parametrize(("place", "words", "below"), INLINE, ids=[place for place, *_ in INLINE])
-def test_commands_within_sentences(place, words, below, own_piece):
+def test_commands_within_sentences(place, words, below, own_piece, reader):
+    reader(place)
     incomplete = "needs a value: write"
     assert [f for f in faults_of(words, own_piece) if incomplete not in f] == []
 

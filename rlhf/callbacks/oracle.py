@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from rlhf.modules.base import Metrics
-from rlhf.modules.exact import ExactView
+from rlhf.modules.exact import ExactView, the_only_stop
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import (
     Standing,
@@ -21,6 +21,7 @@ from rlhf.oracle import (
     reward_at_kl,
     standings,
 )
+from rlhf.rollout.engines.base import Stops
 from rlhf.rundir.files import write_json
 
 
@@ -37,8 +38,10 @@ class Oracle(pl.Callback):
     def __init__(self) -> None:
         self.view: ExactView | None = None
 
-    def check_run(self, *, vocabulary: int, length: int, prompts: int) -> None:
-        """Asked before anything is trained. Raises ValueError for too many responses to list."""
+    def check_run(self, *, vocabulary: int, length: int, prompts: int, stops: Stops) -> None:
+        """Asked before anything is trained. Raises ValueError for too many responses to list, and
+        for responses that end otherwise than with one token."""
+        the_only_stop(stops)
         check_count(vocabulary, length, prompts)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

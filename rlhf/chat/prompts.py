@@ -35,14 +35,17 @@ def read_prompts(path: Path) -> list[Turns]:
 
 def _turns(row: Mapping[str, Any]) -> Turns | str:
     """The turns of a row, or what is wrong with it."""
-    value = next((row[key] for key in KEYS if key in row), None)
-    if isinstance(value, str):
-        return asked(value)
-    if not isinstance(value, list) or not value:
+    key = next((key for key in KEYS if key in row), None)
+    if key is None:
         keys = ", ".join(map(repr, row)) or "nothing"
         return (
             f'expected "prompt" (text, or turns of role and content) or "messages"; it has {keys}'
         )
+    value = row[key]
+    if isinstance(value, str):
+        return asked(value)
+    if not isinstance(value, list) or not value:
+        return f'"{key}" is {str(value)[:60]!r}; expected text, or turns of role and content'
     turns = [_turn(each) for each in value]
     if odd := next((turn for turn in turns if isinstance(turn, str)), None):
         return odd

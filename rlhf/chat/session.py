@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.config.build import build
+from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.schema import Config
-from rlhf.config.validate import validate
+from rlhf.config.validate import ConfigError, validate
 from rlhf.data.collate import collate_prompts
 from rlhf.data.conversations import ASSISTANT, USER, Prompt, Turn, Turns
 from rlhf.data.rendering.rendering import Rendering
@@ -24,7 +25,7 @@ from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.evaluate import sample
-from rlhf.rollout.score import Judges, score_by
+from rlhf.rollout.score import Judges, judged
 from rlhf.rundir.errors import ModelError
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,11 @@ POLICY, REFERENCE = "policy", "reference"
 SIDES = (POLICY, REFERENCE)
 ROWS = 16  # prompts that are answered together
 Reply = dict[str, Any]  # as `rlhf.rollout.evaluate.sample` gives it, without its prompt
+# stands in a config whose own scorer cannot be had: it scores nothing there
+NO_SCORER = {
+    "_target_": "rlhf.rewards.rules.VaderScorer",
+    **{"missing_eos": "none", "missing_eos_value": None, "reward_clip": None},
+}
 LONGER = (Turn(USER, "What?"), Turn(ASSISTANT, "That."), Turn(USER, "Why?"))
 
 
@@ -42,7 +48,7 @@ class Session:
     engines: dict[str, TorchEngine]
     readers: dict[str, PolicyReader]
     judges: Judges
-    scorer: Any  # that training maximised; None of a policy that was not trained on rewards
+    scorer: Any  # that training maximised; None where it was not, or cannot score here
     rendering: Rendering
     stops: Stops
     sampling: Sampling
@@ -51,8 +57,8 @@ class Session:
 
     def answer(self, prompts: Sequence[Turns], *, draw: int) -> list[dict[str, Reply]]:
         """What each side answers to each prompt: the response, its rewards, the score that training
-        maximised, and its KL, the sum
-        over its tokens of log pi - log pi_ref in nats, whoever wrote it.
+        maximised, and its KL, the sum over its tokens of log pi - log pi_ref in nats, whoever wrote
+        it.
 
         Args:
             draw: counts the calls of a conversation; the same seed, prompts and draw give the same
@@ -68,14 +74,15 @@ class Session:
         for side in SIDES:
             draws = generator(self.seed, "sample", side, draw)
             rollout = self.engines[side].respond(batch, self.sampling, draws)
-            responses = self.judges.read(rollout)
+            responses, scores = self.judges.read(rollout), None
+            if self.scorer is not None:
+                responses, scores = judged(self.scorer, responses)
             view = self.readers[POLICY].view(self.readers[REFERENCE], rollout)
             for row, reply in enumerate(replies):
                 shown = sample(responses, view, row)
                 reply[side] = {key: shown[key] for key in shown if key != "prompt"}
-            if self.scorer is not None:
-                for reply, score in zip(replies, score_by(self.scorer, responses), strict=True):
-                    reply[side][SCORE] = round(float(score), 4)
+                if scores is not None:
+                    reply[side][SCORE] = round(float(scores[row]), 4)
         return replies
 
     @property
@@ -125,14 +132,10 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
         ConfigError: its config is none for this version.
         ModelError: the model leaves no room for a prompt.
     """
-    cfg = validate(made.config)
+    cfg, scores = _config(made)
     folder = made.folder("policy")
     rendering = rendering_of(folder, made)
-    stops = Stops(
-        ids=rendering.stop_ids,
-        texts=tuple(getattr(cfg.generation, "stop", ())),
-        closing=rendering.closing,
-    )
+    stops = Stops.of(rendering, cfg.generation.stop)
     drawn = {name: getattr(cfg.generation, name) for name in Sampling.__dataclass_fields__}
     settings = Sampling(**{**drawn, **sampling})
     models = {
@@ -147,6 +150,7 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
                 f" {positions} positions"
             ]
         )
+    judges = _judges(made, cfg, rendering, stops)
     return Session(
         engines={
             side: TorchEngine(model, stops, rendering.pad_id, rendering.tokenizer)
@@ -156,14 +160,54 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
             side: PolicyReader(model=model, temperature=settings.temperature, rows=ROWS)
             for side, model in models.items()
         },
-        judges=_judges(made, cfg, rendering, stops),
-        scorer=build(cfg.scorer) if made.stage == "ppo" else None,
+        judges=judges,
+        scorer=_scorer(cfg, judges) if scores and made.stage == "ppo" else None,
         rendering=rendering,
         stops=stops,
         sampling=settings,
         seed=seed,
-        limit=None if positions is None else positions - settings.max_new_tokens,
+        limit=None
+        if positions is None
+        else max(1, positions - settings.max_new_tokens - stops.most_after),
     )
+
+
+def _config(made: Made) -> tuple[Config, bool]:
+    """The config, and whether its scorer can be had: a function whose code has changed since is
+    another one.
+
+    Raises:
+        ConfigError: something else in it is none for this version.
+    """
+    try:
+        return validate(made.config), True
+    except ConfigError as error:
+        if not all(fault.startswith("scorer") for fault in error.faults):
+            raise
+        log.warning("answers have no score of training here: %s", "; ".join(error.faults))
+        return validate({**made.config, "scorer": NO_SCORER}), False
+
+
+def _scorer(cfg: Config, judges: Judges) -> Any:
+    """The scorer that training maximised; None, and a warning, where it cannot score here."""
+    try:
+        scorer = build(cfg.scorer)
+    except Exception as error:  # a classifier's folder that is gone, or a class of the user's own
+        log.warning("answers have no score of training here: %s", error)
+        return None
+    models = max(ensemble_members(cfg.scorer), int(getattr(scorer, "needs_reward_model", True)))
+    lacks = {
+        "it compares with references, which a question here has none of": getattr(
+            scorer, "needs_references", False
+        ),
+        "its reward models are not on this disk any more": models > len(judges.reward_models),
+        "the data's gold reward cannot be had": getattr(scorer, "needs_gold", False)
+        and judges.gold is None,
+    }
+    if reason := next((reason for reason, holds in lacks.items() if holds), None):
+        log.warning("answers have no score of training here: %s", reason)
+        return None
+    return scorer
 
 
 def _reference(made: Made, cfg: Config, rendering: Rendering) -> Any:
@@ -176,9 +220,9 @@ def _reference(made: Made, cfg: Config, rendering: Rendering) -> Any:
 
 
 def _judges(made: Made, cfg: Config, rendering: Rendering, stops: Stops) -> Judges:
-    """The run's reward model, where it has one on this disk, and its data's own rewards."""
-    place = made.artifact("reward_model")
-    model = load_scalar_model(place).eval().requires_grad_(False) if place else None
+    """The run's reward models, where they are on this disk, and its data's own rewards."""
+    places = [made.artifact("reward_model"), *(made.members or ())]
+    models = [load_scalar_model(place).eval().requires_grad_(False) for place in places if place]
     gold, others = None, {}
     try:
         source = build(cfg.data)
@@ -186,5 +230,10 @@ def _judges(made: Made, cfg: Config, rendering: Rendering, stops: Stops) -> Judg
     except Exception as error:  # files that are gone, or a class of the user's own
         log.warning("the data's own rewards cannot be had here: %s", error)
     return Judges(
-        tokenizer=rendering.tokenizer, stops=stops, reward_model=model, gold=gold, others=others
+        tokenizer=rendering.tokenizer,
+        stops=stops,
+        reward_model=next(iter(models), None),
+        members=tuple(models[1:]),
+        gold=gold,
+        others=others,
     )

@@ -10,20 +10,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlhf.commands._shown import refuse
+from rlhf.config.allow import add_option, allow
 from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason
-from rlhf.config.composition.plan import plan
+from rlhf.config.composition.hydra_internals import Hydra
+from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
 from rlhf.data.records import DataError, Loaded
 from rlhf.data.report.refusal import refusals
-from rlhf.data.report.show import markdown, tables
+from rlhf.data.report.show import Table, markdown, tables
 from rlhf.rundir.errors import ModelError
 
 if TYPE_CHECKING:
     from rlhf.data.report.values import Report
 
+# of runs that do with a part of the data: without demonstrations, without pairs, without both
+WITHOUT = (
+    ("sft=none",),
+    ("scorer=vader", "ppo.value_init=policy"),
+    ("sft=none", "scorer=vader", "ppo.value_init=policy"),
+)
 DESCRIPTION = """
 Says what is in the data of a run before anything is trained: rows, turns, lengths in tokens, what
 the limits of the stages cut or leave out, duplicates, prompts on both sides of the split, length
@@ -40,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument("--markdown", action="store_true", help="print the report as markdown")
     parser.add_argument("--config-dir", help="a folder with groups of your own")
+    add_option(parser)
     return parser
 
 
@@ -47,9 +56,10 @@ def main(argv: Sequence[str]) -> int:
     """Exit codes: 0 done, also where a run would be refused; 2 the config, the data or the model is
     wrong."""
     args = _parser().parse_intermixed_args(argv)
+    allow(*args.allow_targets)
     try:
         with session(args.config_dir) as hydra:
-            planned = plan(hydra, args.settings)
+            planned, missing = _plan(hydra, args.settings)
         if planned.faults:
             return refuse(planned.faults)
         cfg = planned.jobs[0].config
@@ -59,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
         return refuse([reason(error)])
     except (ConfigError, DataError, ModelError) as error:
         return refuse(error.faults)
-    wrong = refusals(report, new_tokens=cfg.generation.max_new_tokens)
+    wrong = [*missing, *refusals(report, new_tokens=cfg.generation.max_new_tokens)]
     if args.json:
         import json
 
@@ -71,6 +81,20 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _plan(hydra: Hydra, words: Sequence[str]) -> tuple[Plan, list[str]]:
+    """The plan of a run; where the data lack a part that it needs, that of one that does without,
+    and why the run itself would be refused."""
+    planned = plan(hydra, words)
+    if not planned.faults or not all(fault.startswith("data.") for fault in planned.faults):
+        return planned, []
+    given = {word.partition("=")[0] for word in words}
+    for others in WITHOUT:
+        more = [word for word in others if word.partition("=")[0] not in given]
+        if not (other := plan(hydra, [*words, *more])).faults:
+            return other, planned.faults
+    return planned, []
+
+
 def _report(cfg: Config) -> Report:
     loaded = Loaded.of(build(cfg.data))
     from rlhf.stages.inputs import Inputs
@@ -79,13 +103,21 @@ def _report(cfg: Config) -> Report:
     return data_report(Inputs(cfg=cfg, **loaded._asdict()), thorough=True)
 
 
+def _narrow(table: Table) -> Table:
+    """A table of many columns and few rows on its side: for terminals of 80 letters."""
+    if len(table.columns) <= len(table.rows) + 2:
+        return table
+    columns, *rows = zip(table.columns, *table.rows, strict=True)
+    return Table(table.title, columns, tuple(rows))
+
+
 def _draw(report: Report, wrong: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
     console.print(f"data={report.data}, template {report.template}", highlight=False)
-    for table in tables(report):
+    for table in map(_narrow, tables(report)):
         drawn = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
         for i, column in enumerate(table.columns):
             drawn.add_column(column, justify="right" if i else "left", overflow="fold")

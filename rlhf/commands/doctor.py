@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.commands._judged import Judged, judge
-from rlhf.config.allow import allow
+from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
@@ -45,8 +45,7 @@ class Verdict:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 the command would run; 2 it would be refused."""
     args = _parser().parse_args(argv)
-    for package in args.allow_targets:
-        allow(package)
+    allow(*args.allow_targets)
     verdict = _verdict(args)
     report = _report(verdict)
     if args.json:
@@ -63,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     option("-m", "--multirun", action="store_true", help="the settings are a sweep's")
     option("--json", action="store_true", help="everything as JSON")
     option("--config-dir", metavar="DIR", help="groups of your own")
-    option("--allow-targets", metavar="PACKAGE", action="append", default=[], help="of your own")
+    add_option(parser)
     return parser
 
 

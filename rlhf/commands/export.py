@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rlhf.config.allow import allow
+from rlhf.config.allow import add_option, allow
 from rlhf.export.hub import NoHub, check_login, check_name, push
 from rlhf.export.made import Made, NoModel, Taken, What, check_free, find
 
@@ -46,14 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--dtype", choices=DTYPES, help="of the weights; by default as they were trained")
     option("--push", metavar="NAME", help="send it to the Hugging Face hub: owner/name")
-    option(
-        "--allow-targets",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="transformers_modules: code that comes with the model may run",
-    )
     option("--public", action="store_true", help="whoever wants may read what is pushed")
+    add_option(parser)
     return parser
 
 
@@ -89,6 +83,8 @@ def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
     from rlhf.rundir.errors import ModelError, RunFailed
 
     print(f"{what.replace('_', ' ')}: {made.folder(what)}", flush=True)
+    if what == "reward_model" and made.members:
+        print(f"the first of an ensemble; the others: {', '.join(map(str, made.members))}")
     try:
         sentence = export(made, what, to, name=args.push, dtype=args.dtype)
         print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)

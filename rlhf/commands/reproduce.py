@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.config.allow import allow
+from rlhf.config.allow import add_option, allow
 from rlhf.reproduce.session import reproduce
 from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.errors import RunFailed
@@ -55,13 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URI",
         help=f"where to look a run id up; by default MLFLOW_TRACKING_URI or {DEFAULT}",
     )
-    option(
-        "--allow-targets",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="a package of yours that the config names classes of",
-    )
+    add_option(parser)
     return parser
 
 

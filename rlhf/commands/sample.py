@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.config.allow import allow
+from rlhf.config.allow import add_option, allow
 from rlhf.export.made import NoModel, find
 
 if TYPE_CHECKING:
@@ -42,13 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--top-k", type=int)
     option("--max-tokens", type=int, metavar="N", help="of an answer")
     option("--seed", type=int, default=0, help="the same seed gives the same answers")
-    option(
-        "--allow-targets",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="a package of yours that the config names classes of",
-    )
+    add_option(parser)
     return parser
 
 

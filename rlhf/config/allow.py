@@ -4,6 +4,7 @@ lives here, not in any YAML."""
 from __future__ import annotations
 
 import os
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,18 @@ def allow(*packages: str) -> None:
     """Adds packages to what the user allowed; jobs get it by the environment."""
     before = os.environ.get(ENVIRONMENT, "")
     os.environ[ENVIRONMENT] = ",".join(filter(None, [before, *packages]))
+
+
+def add_option(parser: ArgumentParser) -> None:
+    """Adds `--allow-targets` to a command that reads a config which was kept."""
+    parser.add_argument(
+        "--allow-targets",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package of yours that the config names classes or functions of;"
+        " transformers_modules: code that comes with a model",
+    )
 
 
 def user_allowed(target: object) -> bool:

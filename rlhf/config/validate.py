@@ -137,8 +137,8 @@ def cautions(cfg: Config) -> list[str]:
             temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p
         )
     if isinstance(cfg.model, HFModel):
-        trained = (stage.name for stage in needed_stages(cfg) if is_trained(cfg, stage.name))
-        pieces = {stage: getattr(cfg, stage).optimizer for stage in trained}
+        stages = [s.name for s in needed_stages(cfg) if s.is_run or is_trained(cfg, s.name)]
+        pieces = {name: getattr(cfg, name).optimizer for name in stages}
         rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
         sentences += wrecking_rates(rates)
     return sentences

@@ -63,9 +63,12 @@ class Peak:
         return sorted(self.terms, key=lambda term: -term.size)[:count]
 
 
-def activations(shape: ModelShape, rows: Rows, half: bool = False) -> float:
-    """Bytes that one differentiated forward pass keeps."""
-    a_token = shape.layers * (12 * shape.hidden + (4 if shape.gated else 8) * shape.inner)
+def activations(
+    shape: ModelShape, rows: Rows, half: bool = False, layers: int | None = None
+) -> float:
+    """Bytes that one differentiated forward pass keeps. `layers`: of the last so many alone."""
+    count = shape.layers if layers is None else min(layers, shape.layers)
+    a_token = count * (12 * shape.hidden + (4 if shape.gated else 8) * shape.inner)
     return BYTES * rows.count * rows.tokens * a_token * (HALF if half else 1.0)
 
 
@@ -94,36 +97,60 @@ def trained(parameters: Sequence[int], moments: int) -> list[Term]:
     ]
 
 
-def sft(shape: ModelShape, rows: Rows, *, moments: int, half: bool = False) -> Peak:
+def partly_trained(parameters: int, learned: int, moments: int) -> list[Term]:
+    """Of a network of which `learned` parameters are trained, and the others stay as they are."""
+    frozen = [Term("weights that are frozen", float(BYTES * (parameters - learned)))]
+    return [*trained([learned], moments), *(frozen if learned < parameters else ())]
+
+
+def sft(
+    shape: ModelShape, rows: Rows, *, moments: int, half: bool = False, layers: int | None = None
+) -> Peak:
+    """`layers`: how many of the last are trained, with the head; None: the whole network."""
     shrinks = ("sft.batch_size", "sft.max_length")
+    head = shape.parameters - shape.backbone
+    learned = shape.parameters if layers is None else shape.last(layers) + head
     return Peak(
         stage="sft",
         terms=(
-            *trained([shape.parameters], moments),
-            Term("activations", activations(shape, rows, half), shrinks),
+            *partly_trained(shape.parameters, learned, moments),
+            Term("activations", activations(shape, rows, half, layers), shrinks),
             Term("logits", logits(shape, rows, TRAINING_COPIES), shrinks),
         ),
     )
 
 
 def reward_model(
-    shape: ModelShape, pairs: Rows, drawn: Rows | None, *, moments: int, half: bool = False
+    shape: ModelShape,
+    pairs: Rows,
+    drawn: Rows | None,
+    *,
+    moments: int,
+    half: bool = False,
+    layers: int | None = None,
 ) -> Peak:
     """`pairs`: of which both texts are read at once. `drawn`: responses that are drawn to
-    normalise, beside a policy of its own; None where there are none."""
+    normalise, beside a policy of its own; None where there are none. `layers`: how many of the last
+    are trained, 0 for the head alone, which reads a frozen backbone's states; None: all."""
     both = Rows(count=2 * pairs.count, tokens=pairs.tokens, response=0)
     shrinks = ("reward_model.batch_size", "reward_model.max_length")
-    update = [Term("activations", activations(shape, both, half), shrinks)]
+    learned = shape.backbone if layers is None else shape.last(layers)
+    update = [Term("activations", activations(shape, both, half, layers), shrinks)]
+    if layers == 0:
+        update = [Term("reading whole texts", reading(shape, pairs), shrinks)]
     draw = []
     if drawn is not None:
         draw = [
             Term("weights of the policy that draws", BYTES * shape.parameters),
-            Term("keys and values", cache(shape, drawn), ("generation.max_new_tokens",)),
-            Term("reading whole responses", reading(shape, drawn), ("generation.max_new_tokens",)),
+            Term("keys and values", cache(shape, drawn), lengths(drawn)),
+            Term("reading whole responses", reading(shape, drawn), lengths(drawn)),
         ]
     return Peak(
         stage="reward_model",
-        terms=(*trained([shape.backbone], moments), *_largest(update, draw)),
+        terms=(
+            *partly_trained(shape.backbone, learned, moments),
+            *_largest(update, draw),
+        ),
     )
 
 
@@ -134,16 +161,16 @@ def ppo(
     rollout: Rows,
     evaluation: Rows,
     references: int,
-    reward_model: bool,
+    reward_models: int,
     value_model: bool,
     moments: int,
     half: bool = False,
 ) -> Peak:
     """`update`: of a forward pass of the update. `rollout`, `evaluation`: drawn, and read by the
-    reward model, at once. `references`: frozen policies, the start among them."""
+    reward models, at once. `references`: frozen policies, the start among them."""
     networks = [shape.parameters, *([shape.backbone] if value_model else [])]
-    frozen = references * shape.parameters + (shape.backbone if reward_model else 0)
-    passes = ("ppo.micro_batch_size", "data.max_response_tokens")
+    frozen = references * shape.parameters + reward_models * shape.backbone
+    passes = ("ppo.micro_batch_size", *lengths(update))
     drawn, key = max(
         ((rollout, "ppo.rollout_size"), (evaluation, "evaluation.prompts")),
         key=lambda pair: pair[0].count * pair[0].tokens,
@@ -156,10 +183,12 @@ def ppo(
         ],
         [Term("logits of policy and reference", logits(shape, update, READING_COPIES), passes)],
         [
-            Term("keys and values", cache(shape, drawn), (key, "data.max_response_tokens")),
+            Term("keys and values", cache(shape, drawn), (key, *lengths(drawn))),
             Term("logits of a token", logits(shape, one_token, DRAWING_COPIES), (key,)),
         ],
-        [Term("the reward model's reading", reading(shape, drawn), (key,))] if reward_model else [],
+        [Term("the reward model's reading", reading(shape, drawn), (key,))]
+        if reward_models
+        else [],
     )
     return Peak(
         stage="ppo",
@@ -169,6 +198,13 @@ def ppo(
             *moment,
         ),
     )
+
+
+def lengths(rows: Rows) -> tuple[str, ...]:
+    """The settings that limit the tokens of a row: a prompt's where it is the longer part."""
+    response = "data.max_response_tokens"
+    prompt_is_longer = rows.tokens > 2 * rows.response
+    return ("generation.max_prompt_tokens", response) if prompt_is_longer else (response,)
 
 
 def _largest(*moments: list[Term]) -> list[Term]:

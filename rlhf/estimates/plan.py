@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from rlhf.arguments import layers_of
 from rlhf.config.pieces.optimizer import SGD
+from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import (
     is_trained,
     kl_properties,
     needed_stages,
     needs_reward_model,
+    normalizes,
     trains_values,
 )
 from rlhf.config.schema import Config
+from rlhf.config.stages import STAGES
 from rlhf.estimates import memory
 from rlhf.estimates.memory import Peak, Rows
 from rlhf.estimates.rows import DataSize, PartSize
@@ -37,6 +41,11 @@ class Estimate:
     @cached_property
     def stages(self) -> list[str]:
         return [stage.name for stage in needed_stages(self.cfg)]
+
+    @cached_property
+    def trained(self) -> list[str]:
+        """Those whose result is not given by a path: they have an optimizer, and a peak here."""
+        return [n for n in self.stages if STAGES[n].is_run or is_trained(self.cfg, n)]
 
     @cached_property
     def half(self) -> bool:
@@ -60,10 +69,15 @@ class Estimate:
     def prompt(self) -> int:
         """The longest prompt that responses are drawn to; unread data count as the reward model's
         length less a response."""
-        most = max(2, (self.shape.positions or 10**9) - self.response)
         if self.data.prompts is not None:
-            return self.data.prompts.longest_tokens(most)
-        return min(most, max(2, self.cfg.reward_model.max_length - self.response))
+            return self.data.prompts.longest_tokens(self.prompt_limit)
+        return min(self.prompt_limit, max(2, self.cfg.reward_model.max_length - self.response))
+
+    @cached_property
+    def prompt_limit(self) -> int:
+        """The most tokens of one: what is set, and what the positions leave beside a response."""
+        left = max(2, (self.shape.positions or 10**9) - self.response)
+        return min(left, self.cfg.generation.max_prompt_tokens or left)
 
     def drawn(self, count: int) -> Rows:
         return Rows(count=count, tokens=self.prompt + self.response, response=self.response)
@@ -73,7 +87,7 @@ class Estimate:
     @cached_property
     def peaks(self) -> list[Peak]:
         """Of the stages that are known here, in their order."""
-        return [PEAKS[name](self) for name in self.stages if name in PEAKS]
+        return [PEAKS[name](self) for name in self.trained if name in PEAKS]
 
     @cached_property
     def peak(self) -> Peak:
@@ -104,7 +118,8 @@ class Estimate:
         if "reward_model" in self.stages:
             settings, pairs = cfg.reward_model, int(getattr(cfg.data, "pairs", 0))
             sampled = self.data.prompts is not None and self.data.preferences is None
-            counts["normalisation"] = settings.normalize_samples if settings.normalize else 0
+            counts["normalisation"] = settings.normalize_samples if normalizes(settings) else 0
+            sampled = sampled and "reward_model" in self.trained
             counts["pairs"] = 2 * (pairs + max(1, pairs // 10)) if sampled else 0
         return {purpose: count for purpose, count in counts.items() if count}
 
@@ -118,25 +133,21 @@ class Estimate:
         known = {"sft": self.data.demonstrations, "reward_model": self.data, "ppo": self.data}
         return {
             name: WORK[name](self)
-            for name in self.stages
-            if name in WORK and is_trained(self.cfg, name)
-            if known[name] not in (None, DataSize())
+            for name in self.trained
+            if name in WORK and known[name] not in (None, DataSize())
         }
 
     def supervised(self, stage: str, part: PartSize, texts: int) -> float:
         settings: Any = getattr(self.cfg, stage)
         a_pass = texts * part.mean_tokens(settings.max_length) * self.shape.parameters
-        train, epochs = min(part.train, settings.max_rows or part.train), settings.epochs
-        if settings.trained == "head":  # texts are read once, each as if no two were the same
-            return float(FORWARD * a_pass * (train + part.heldout))
-        return float(a_pass * (UPDATE * epochs * train + FORWARD * (epochs + 1) * part.heldout))
+        epochs: int = settings.epochs
+        return a_pass * (UPDATE * epochs * part.train + FORWARD * (epochs + 1) * part.heldout)
 
     @cached_property
     def a_response(self) -> float:
         """Tokens times parameters of one response that runs to its full length."""
         part = self.data.prompts
-        most = max(2, (self.shape.positions or 10**9) - self.response)
-        prompt = self.prompt if part is None else part.mean_tokens(most)
+        prompt = self.prompt if part is None else part.mean_tokens(self.prompt_limit)
         return (prompt + self.response) * self.shape.parameters
 
 
@@ -147,15 +158,27 @@ def moments(optimizer: Any) -> int:
 
 def _sft(it: Estimate) -> Peak:
     rows = it.batch("sft", it.data.demonstrations)
-    return memory.sft(it.shape, rows, moments=moments(it.cfg.sft.optimizer), half=it.half)
+    settings = it.cfg.sft
+    return memory.sft(
+        it.shape,
+        rows,
+        moments=moments(settings.optimizer),
+        half=it.half,
+        layers=layers_of(settings.trained),
+    )
 
 
 def _reward_model(it: Estimate) -> Peak:
     settings = it.cfg.reward_model
     pairs = it.batch("reward_model", it.data.preferences)
-    drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples)) if settings.normalize else None
+    samples = min(SAMPLE_ROWS, settings.normalize_samples)
     return memory.reward_model(
-        it.shape, pairs, drawn, moments=moments(settings.optimizer), half=it.half
+        it.shape,
+        pairs,
+        it.drawn(samples) if normalizes(settings) else None,
+        moments=moments(settings.optimizer),
+        half=it.half,
+        layers=layers_of(settings.trained),
     )
 
 
@@ -167,23 +190,25 @@ def _ppo(it: Estimate) -> Peak:
         rollout=it.drawn(cfg.ppo.rollout_size),
         evaluation=it.drawn(cfg.evaluation.prompts),
         references=2 if kl_properties(cfg.kl)["reference"].moves else 1,
-        reward_model=_judged(cfg),
+        reward_models=_reward_models(cfg),
         value_model=trains_values(cfg.algorithm, cfg.advantage),
         moments=moments(cfg.ppo.optimizer),
         half=it.half,
     )
 
 
-def _judged(cfg: Config) -> bool:
-    return needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
+def _reward_models(cfg: Config) -> int:
+    """How many read every response; of an ensemble all of its members."""
+    judged = needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
+    return max(1, ensemble_members(cfg.scorer)) if judged else 0
 
 
 def _ppo_work(it: Estimate) -> float:
-    """A training response is drawn, read by policy, reference, reward model and value model, and
+    """A training response is drawn, read by policy, reference, reward models and value model, and
     learned from in each inner epoch by policy and value model; others are drawn, and read by all
     but the value model."""
     cfg = it.cfg
-    values, judged = trains_values(cfg.algorithm, cfg.advantage), _judged(cfg)
+    values, judged = trains_values(cfg.algorithm, cfg.advantage), _reward_models(cfg)
     training = it.responses["training"]
     others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n"))
     reads = training * (3 + judged + values) + others * (3 + judged)
@@ -194,7 +219,8 @@ def _ppo_work(it: Estimate) -> float:
 def _reward_work(it: Estimate) -> float:
     drawn = sum(it.responses.get(name, 0) for name in ("normalisation", "pairs"))
     part = it.data.preferences
-    rows = 0.0 if part is None else it.supervised("reward_model", part, 2)
+    members = max(1, ensemble_members(it.cfg.scorer))
+    rows = 0.0 if part is None else members * it.supervised("reward_model", part, 2)
     return rows + FORWARD * 2 * drawn * it.a_response
 
 

@@ -31,6 +31,11 @@ class ModelShape:
         """The parameters under a scalar head, which takes the place of one of its own."""
         return self.parameters - (0 if self.tied else self.vocabulary * self.hidden)
 
+    def last(self, count: int) -> int:
+        """The parameters of the last `count` layers, all layers having as many."""
+        embedding = self.vocabulary * self.hidden
+        return (self.backbone - embedding) * count // self.layers
+
 
 # in transformers' configurations, by what they are here; the first that is there
 NAMES = {

@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rlhf.export import facts
 from rlhf.export.made import Made, What
 from rlhf.metrics import KL
-from rlhf.rundir.files import flatten
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_message
 
@@ -79,7 +78,7 @@ def _values(made: Made, what: What) -> dict[str, Any]:
         "overrides": shlex.join(facts.overrides(made)),
         "versions": made.manifest.get("versions") or {},
         "revision": _revision(made),
-        "generation": {k: v for k, v in flatten(generation).items() if k != "stop"},
+        "generation": {k: generation[k] for k in facts.SAMPLING if k in generation},
         "stop": generation.get("stop"),
         "warnings": [str(w) for w in summary.get("warnings") or _own_warnings(made)],
         "metrics": _reward_model_metrics(made) if what == "reward_model" else {},

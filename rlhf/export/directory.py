@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.export import card
 from rlhf.export.check import Readable, check, expected, rows_of
+from rlhf.export.facts import SAMPLING
 from rlhf.export.kept import policy, rendering_of, trusts
 from rlhf.export.made import Made, What, check_free, find
 from rlhf.models.checks import textless_ids, vocabulary_size
@@ -22,8 +23,6 @@ from rlhf.models.scalar import ScalarModel
 from rlhf.rundir.disk.aside import aside_of, strays
 from rlhf.rundir.disk.space import writing
 from rlhf.rundir.files import sync_directory, write_text
-
-SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
 
 
 def export(

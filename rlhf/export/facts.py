@@ -19,6 +19,10 @@ from rlhf.rundir.read import number, read_json, read_text
 from rlhf.rundir.secrets.redact import redact_override, redact_text
 
 UNDECLARED = "not declared"
+# what a config's `generation` and transformers' generation_config.json both have
+SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
+# part of the data -> the stage that learns from it
+LEARNS = {"demonstrations": "sft", "preferences": "reward_model", "prompts": "ppo"}
 TITLES = {"sft": "SFT", "reward_model": "reward model", "ppo": "PPO"}
 _FRONT = re.compile(r"\A---\n(.*?)\n---\s", re.DOTALL)
 
@@ -34,9 +38,12 @@ def front_matter(folder: Path) -> dict[str, Any]:
 
 
 def base_model(made: Made) -> dict[str, Any]:
-    """The model that everything began from: `name`, `hub` (its name there, as far as known), its
-    `license`. Of a folder of this computer its README tells, and only its last name is shown."""
+    """The model that everything began from, be it the policy that SFT was spared by (`sft.path`):
+    `name`, `hub` (its name there, as far as known), its `license`. Of a folder of this computer its
+    README tells, and only its last name is shown."""
     model = made.config.get("model") or {}
+    if given := (made.config.get("sft") or {}).get("path"):
+        model = {"path": given}
     path = model.get("path")
     if not path:
         about = ", ".join(f"{k} {v}" for k, v in model.items() if not k.startswith("_"))
@@ -47,10 +54,16 @@ def base_model(made: Made) -> dict[str, Any]:
     hub = str(hub[0] if isinstance(hub, list) and hub else hub) if hub else None
     revision = f" ({model['revision']})" if model.get("revision") else ""
     return {
-        "name": redact_text(f"{Path(str(path)).name if local else path}{revision}"),
+        "name": redact_text(f"{folder_name(str(path)) if local else path}{revision}"),
         "hub": hub,
         "license": str(front.get("license") or UNDECLARED),
     }
+
+
+def folder_name(path: str) -> str:
+    """The last name of a folder; of a run's policy the run's."""
+    folder = Path(path)
+    return folder.parent.name if folder.name == "policy" and folder.parent.name else folder.name
 
 
 def data_sources(made: Made) -> list[dict[str, str]]:
@@ -84,8 +97,18 @@ def data_parts(made: Made) -> list[dict[str, Any]]:
     return [
         {"name": name, "rows": part.get("rows"), "sha256": str(part.get("sha256"))[:16]}
         for name, part in parts.items()
-        if isinstance(part, Mapping)
+        if isinstance(part, Mapping) and _learned(made, name)
     ]
+
+
+def _learned(made: Made, part: str) -> bool:
+    """False of a part whose stage the model did not go through, or found made."""
+    stage = LEARNS.get(part)
+    if stage is None or (part == "prompts" and made.stage != "sft"):
+        return True  # a reward model is normalised on responses to them
+    settings = made.config.get(stage) or {}
+    trained = settings.get("path") is None and settings.get("train", True)
+    return bool(stage in made.prints and trained)
 
 
 def lineage(made: Made) -> list[dict[str, str]]:
@@ -95,11 +118,14 @@ def lineage(made: Made) -> list[dict[str, str]]:
     for stage, own in made.prints.items():
         place = made.artifact(stage)
         metrics = read_json(place / "manifest.json").get("metrics", {}) if place else {}
-        given = (made.config.get(stage) or {}).get("path")
+        settings = made.config.get(stage) or {}
+        given, trained = settings.get("path"), settings.get("train", True)
+        how = f" (given: {folder_name(str(given))})" if given else ""
+        how = how or ("" if trained else " (none: the model as it is)")
         rows.append(
             {
                 "stage": TITLES[stage],
-                "name": f"`{own}`" + (f" (given: {Path(str(given)).name})" if given else ""),
+                "name": f"`{own}`{how}",
                 "result": _result(stage, metrics, made),
             }
         )

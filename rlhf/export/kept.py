@@ -56,8 +56,8 @@ def kept_stops(folder: Path, made: Made) -> Sequence[int]:
     it was made from."""
     places = [folder, *filter(None, map(made.artifact, ("sft", "ppo")))]
     read = (read_object(place / "generation_config.json") for place in places)
-    found: dict[str, Any] = next(filter(None, read), {})
-    return eos_ids(_Named(found.get("eos_token_id")))
+    config: dict[str, Any] = next(filter(None, read), {})
+    return eos_ids(_Named(config.get("eos_token_id")))
 
 
 class _Named:

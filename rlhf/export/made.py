@@ -31,6 +31,8 @@ def check_free(to: Path) -> None:
     if to.is_file() or (to.is_dir() and any(to.iterdir())):
         kind = "a file" if to.is_file() else "a folder that is not empty"
         raise Taken(f"{to} is {kind}: name another place with --to")
+    if file := next((str(place) for place in to.parents if place.is_file()), None):
+        raise Taken(f"{to}: {file} is a file: name another place with --to")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +81,20 @@ class Made:
         """The artifact of a stage that it stands on, or is; None where it is not on this disk."""
         if self.is_artifact and stage == self.stage:
             return self.directory
+        return self._artifact(stage, self.prints.get(stage))
+
+    def _artifact(self, stage: str, own: str | None) -> Path | None:
         root = (self.config.get("paths") or {}).get("artifacts")
-        own = self.prints.get(stage)
         place = self.resolved(str(Path(str(root)) / stage / own)) if root and own else None
         return place if place is not None and holds_model(place) else None
+
+    @cached_property
+    def members(self) -> list[Path] | None:
+        """The further reward models of its scorer's ensemble: none where there is no ensemble; None
+        where one of them is not on this disk."""
+        made = read_json(self.run / "manifest.json") if self.run is not None else self.manifest
+        places = [self._artifact("reward_model", own) for own in made.get("ensemble", ())]
+        return None if None in places else [place for place in places if place is not None]
 
     def resolved(self, path: str) -> Path | None:
         """A directory that the config or a manifest names, which may start from where the run was

@@ -12,8 +12,20 @@ from rlhf.models.checks import vocabulary_size
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
+from rlhf.rollout.engines.base import Stops
 from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.types import Minibatch, PromptBatch
+
+
+def the_only_stop(stops: Stops) -> int:
+    """The id that ends a response. Raises ValueError where others, or strings, end one too: the
+    list of all responses is by one id."""
+    first, *others = stops.ids
+    if others:
+        raise ValueError(f"responses end with one of {1 + len(others)} ids: no list holds them")
+    if stops.texts:
+        raise ValueError("responses end with strings (generation.stop): no list holds them")
+    return first
 
 
 class ExactView:
@@ -25,9 +37,7 @@ class ExactView:
 
     def __init__(self, module: OnlineModule, prompts: PromptBatch) -> None:
         self.module, self.prompts = module, prompts
-        stop, *others = module.parts.judges.stops.ids
-        if others:
-            raise ValueError(f"responses end with one of {1 + len(others)} ids: no list holds them")
+        stop = the_only_stop(module.parts.judges.stops)
         self.rollout = enumerate_rollout(
             prompts,
             vocabulary_size(module.parts.judges.tokenizer),

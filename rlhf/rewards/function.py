@@ -108,8 +108,11 @@ class Overdue(Exception):
 def within(seconds: float | None, call: Callable[[], Any]) -> Any:
     """What the call gives, without gradient. Raises Overdue where it takes longer."""
     if seconds is None:
-        with torch.no_grad():
-            return call()
+        try:
+            with torch.no_grad():
+                return call()
+        except SystemExit as left:  # it must not end the run as if it had been asked to
+            raise _left(left) from None
     results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
@@ -125,11 +128,15 @@ def within(seconds: float | None, call: Callable[[], Any]) -> Any:
         given, error = results.get(timeout=seconds)
     except queue.Empty:
         raise Overdue from None
-    if isinstance(error, Exception):
-        raise error
     if error is not None:
-        raise RuntimeError(f"it ended with {type(error).__name__}: {error}")
+        raise error if isinstance(error, Exception) else _left(error)
     return given
+
+
+def _left(error: BaseException) -> Exception:
+    """The same as an Exception, raised where it was."""
+    words = f"it ended with {type(error).__name__}: {error}"
+    return RuntimeError(words).with_traceback(error.__traceback__)
 
 
 def numbers(given: Any, rows: Sequence[Row], who: str) -> list[float]:

@@ -98,7 +98,10 @@ class Judges:
     @torch.no_grad()
     def read(self, rollout: Rollout) -> Responses:
         """The responses with every judge's score."""
-        by_model = [m.score(*closed(rollout, self.stops)) for m in self.reward_models]
+        models, by_model = self.reward_models, list[Tensor]()
+        if models:
+            whole = closed(rollout, self.tokenizer, self.stops)
+            by_model = [model.score(*whole) for model in models]
         responses = Responses(
             rollout=rollout,
             tokenizer=self.tokenizer,

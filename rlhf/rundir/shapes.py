@@ -134,6 +134,7 @@ MANIFEST = fields(
         "versions": NAMED_TEXTS,
         "hardware": NAMED_TEXTS,
         "fingerprints": NAMED_TEXTS,
+        "ensemble": TEXTS,
         "data": fields({}, rest=fields({"rows": WHOLE, "sha256": TEXT}, "rows", "sha256")),
         "config": MAPPING,
         "metrics": _METRICS,

@@ -144,7 +144,7 @@ def scorer_faults(context: StageContext, scorer: Any) -> list[str]:
 def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     """The pieces that need nothing of a trained stage, built and thrown away: a class of the user's
     own that refuses its arguments must not be found out after SFT was trained. A callback that has
-    `check_run(vocabulary, length, prompts)` is asked.
+    `check_run(vocabulary, length, prompts, stops)` is asked.
 
     Raises:
         ConfigError: with the sentence of each constructor that refused.
@@ -169,6 +169,7 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
                     vocabulary=vocabulary_size(context.tokenizer),
                     length=cfg.generation.max_new_tokens,
                     prompts=len(context.data.prompts.train),
+                    stops=context.stops,
                 )
         except Exception as error:  # a class of the user's own may raise anything
             reason = error if isinstance(error, ModelError) else error.__cause__ or error

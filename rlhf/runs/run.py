@@ -173,6 +173,7 @@ def _write_manifest(
         sweep=facts["sweep"],
         fingerprints={"data": context.data.fingerprint, **(stands_on or {})},
         parents_made_with=made_with,
+        **({"ensemble": [path.name for path in context.members]} if context.members else {}),
         data=context.data_parts,
         config=context.written,
         **(

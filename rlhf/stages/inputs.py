@@ -84,13 +84,7 @@ class Inputs:
     @cached_property
     def stops(self) -> Stops:
         """What ends a response."""
-        return Stops(
-            ids=self.rendering.stop_ids,
-            texts=tuple(self.cfg.generation.stop),
-            closing=self.rendering.closing,
-            lead=self.rendering.lead,
-            anchor=self.rendering.anchor,
-        )
+        return Stops.of(self.rendering, self.cfg.generation.stop)
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -138,9 +132,11 @@ class Inputs:
 
     @property
     def prompt_limit(self) -> PromptLimit:
-        """The most tokens of a prompt of PPO: what is set, or what the positions leave."""
-        drawn = self.cfg.generation
-        left = None if self.positions is None else self.positions - drawn.max_new_tokens
+        """The most tokens of a prompt of PPO: what is set, or what the positions leave beside a
+        response and what the reward model reads after it."""
+        drawn, left = self.cfg.generation, None
+        if self.positions is not None:
+            left = max(1, self.positions - drawn.max_new_tokens - self.stops.most_after)
         return PromptLimit(set=drawn.max_prompt_tokens, left=left)
 
     def prompt_lengths(self, prompts: Sequence[Turns]) -> list[int]:

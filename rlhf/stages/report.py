@@ -9,10 +9,10 @@ from rlhf.config.stages import Stage
 from rlhf.data.lengths import MAX_LOST
 from rlhf.data.records import Split
 from rlhf.data.report.baselines import length_bias, with_tfidf
-from rlhf.data.report.measure import Measured, count_limit, count_part, sample, sides
+from rlhf.data.report.measure import Measured, count_limit, count_part, prompts_in_common, sample
 from rlhf.data.report.values import Limited, Report
 from rlhf.stages.inputs import Inputs
-from rlhf.stages.rows import ENCODE, limit_of, row_place, sides as sequences_of
+from rlhf.stages.rows import ENCODE, limit_of, row_place, sides
 
 REPORT = "data_report.json"
 MOST_MEASURED, MOST_IN_A_RUN = 20_000, 2_000  # rows of a part whose tokens are counted
@@ -39,7 +39,7 @@ def data_report(context: Inputs, *, thorough: bool = False) -> Report:
     pairs = length_bias(parts["preferences"]) if "preferences" in parts else None
     if pairs is not None and thorough:
         pairs = with_tfidf(pairs, parts["preferences"])
-    both, shared = sides(parts)
+    both, shared = prompts_in_common(parts)
     return Report(
         data=context.cfg.data.name,
         template=context.rendering.template.name,
@@ -84,8 +84,8 @@ def _measure(context: Inputs, part: str, split: Split[Any], most: int) -> list[M
     stage, encode = next((s, encode) for s, (name, encode) in ENCODE.items() if name == part)
     return [
         Measured(
-            prompt=sequences_of(row)[0].whole_prompt,
-            sequences=tuple(side.whole for side in sequences_of(row)),
+            prompt=sides(row)[0].whole_prompt,
+            sequences=tuple(side.whole for side in sides(row)),
             fate=row.fate,
             same=getattr(row, "same", False),
         )

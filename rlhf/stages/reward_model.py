@@ -69,6 +69,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     )
     return {
         "pairs": pairs,
+        "on_long_prompt": context.long_prompts("preferences").rule,
         "sampled": sampled,
         **({"model": context.model.identity(), **text_parts(context)} if apart else {}),
     }
@@ -164,7 +165,7 @@ def normalize(
     parts = sample_responses(context, sft, samples, "normalize", context.fitted.prompts.train)
     model.to(context.device)
     with torch.no_grad():
-        scores = [model.score(*closed(part, context.stops)) for part in parts]
+        scores = [model.score(*closed(part, context.tokenizer, context.stops)) for part in parts]
     for part, score in zip(parts, scores, strict=True):
         where = "reward_model, reward_model.normalize"
         require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)

@@ -25,7 +25,6 @@ from rlhf.stages.inputs import Inputs
 
 log = logging.getLogger(__name__)
 
-
 Row = Encoded | EncodedPreference
 
 # stage -> the part of the data and how it is encoded

@@ -88,8 +88,9 @@ def _with_reward_seed(context: StageContext, seed: int) -> StageContext:
     """The same context with another seed of the reward model."""
     settings = context.cfg.reward_model.model_copy(update={"seed": seed})
     cfg = context.cfg.model_copy(update={"reward_model": settings})
-    # pairs that are sampled are others with another seed
-    rows = {} if context.data.preferences is None else context.rows
+    # another seed samples other pairs, and draws others of those that are there
+    drawn = context.data.preferences is None or settings.max_rows is not None
+    rows = {} if drawn else context.rows
     other = replace(context, cfg=cfg, rows=rows, members=[])
     shared = ("model", "tokenizer", "rendering", "stops", "model_config", "positions", "fitted")
     vars(other).update({name: vars(context)[name] for name in shared if name in vars(context)})

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from rlhf.modules.exact import the_only_stop
+from rlhf.rollout.engines.base import Stops
 from rlhf.rundir.files import read_jsonl
 
 SMALL = [
@@ -103,6 +105,22 @@ def test_a_problem_too_large_is_told_before_training(tmp_path):
             directory=tmp_path / "run",
         )
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_responses_that_strings_end_are_in_no_list(tmp_path):
+    from rlhf.config.compose import compose, validate
+    from rlhf.runs.run import run
+
+    lines = [f"paths.artifacts={tmp_path / 'artifacts'}", "generation.stop=[b]"]
+    with pytest.raises(ValueError, match="responses end with strings"):
+        run(validate(compose([*SMALL, *lines])), directory=tmp_path / "run")
+    assert not (tmp_path / "artifacts" / "sft").exists()
+
+
+def test_one_id_ends_a_response():
+    assert the_only_stop(Stops(ids=(2,))) == 2
+    with pytest.raises(ValueError, match="one of 2 ids"):
+        the_only_stop(Stops(ids=(2, 7)))
 
 
 def test_a_kill_after_the_last_checkpoint_does_not_cost_the_file(done, tmp_path):

@@ -34,11 +34,13 @@ def test_every_bad_row_is_named_by_its_line(tmp_path):
         {"prompt": [{"role": "user"}]},
         {"messages": [USER, USER]},
         {"messages": [ANSWER]},
+        {"prompt": 3},
     )
     with pytest.raises(DataError) as error:
         read_prompts(path)
-    first, second, third, fourth = error.value.faults
+    first, second, third, fourth, fifth = error.value.faults
     assert first.startswith(f'{path}:1: expected "prompt"') and "'text'" in first
     assert ":2: a turn is {role: system | user | assistant | tool, content: text}" in second
     assert ":3: turns 1 and 2 are both the user's" in third
     assert ":4: its last turn is not the user's" in fourth
+    assert ":5: \"prompt\" is '3'; expected text" in fifth

@@ -69,6 +69,63 @@ def test_a_conversation_in_a_terminal(run, monkeypatch, capsys):
     assert capsys.readouterr().out.count("policy") == 1
 
 
+def test_an_ensemble_and_its_parts_are_shown(run_in, tmp_path):
+    """The members' mean, which training maximised, beside a rule's score: each by its name."""
+    parts = [
+        f"+scorer@scorer.parts.{n}={o}" for n, o in (("models", "ensemble"), ("long", "length"))
+    ]
+    more = ("scorer.parts.models.members=2", "ppo.iterations=1", "evaluation.every=1")
+    run_in(tmp_path / "run", "scorer=combined", *parts, *more)
+    made = find(tmp_path / "run")
+    assert [place.parent.name for place in made.members] == ["reward_model"]
+    reply = open_session(made, seed=0).answer([asked(ASKED)], draw=0)[0]["policy"]
+    keys = ("reward/models", "reward/long", "reward/combined", "reward/disagreement", "ppo/score")
+    assert {*keys} <= reply.keys()
+    assert reply["ppo/score"] == pytest.approx(
+        reply["reward/models"] + reply["reward/long"], abs=2e-4
+    )
+
+
+def test_a_scorer_that_cannot_be_had_is_said_once_and_left_out(run_in, tmp_path, caplog):
+    """References that a question lacks, a reward model that is gone, code that has changed."""
+    lines = ("ppo.value_init=policy", "ppo.iterations=1", "scorer=vader")
+    run_in(tmp_path / "run", *lines)
+    for scorer, sentence in (
+        (
+            {
+                "_target_": "rlhf.rewards.rules.AnswerMatchScorer",
+                "form": "exact",
+                "right": 1.0,
+                "wrong": 0.0,
+            },
+            "compares with references",
+        ),
+        ({"_target_": "rlhf.rollout.score.RewardModelScorer"}, "not on this disk any more"),
+        (
+            {
+                "_target_": "rlhf.rewards.function.FunctionScorer",
+                "function": "nobodys.own",
+                "arguments": {},
+                "batch_size": 1,
+                "timeout": None,
+                "pure": False,
+                "metric": None,
+            },
+            "nobodys.own is not an allowed function",
+        ),
+    ):
+        made = find(tmp_path / "run")
+        rules = {"missing_eos": "none", "missing_eos_value": None, "reward_clip": None}
+        made.manifest["config"] |= {"scorer": {**scorer, **rules}}
+        caplog.clear()
+        reply = open_session(made, seed=0).answer([asked(ASKED)], draw=0)[0]["policy"]
+        assert "ppo/score" not in reply and "kl/sequence_nats" in reply
+        (warning,) = [
+            r.getMessage() for r in caplog.records if "score of training" in r.getMessage()
+        ]
+        assert sentence in warning
+
+
 def test_turns_go_on_where_the_template_takes_them(run):
     """The history has the policy's answers; a reset leaves the system turn alone. The template is
     the one that is kept with the policy."""
@@ -83,6 +140,19 @@ def test_turns_go_on_where_the_template_takes_them(run):
     assert talk.turns[2].content == first["policy"]["response"]
     talk.reset()
     assert [turn.role for turn in talk.turns] == ["system"]
+
+
+def test_what_the_template_writes_before_an_answer_is_no_part_of_its_text(run):
+    """Here a space, which every word of this tokenizer begins with."""
+    template = (
+        "{%- for turn in messages -%}{{- {'user': 'Q: ', 'assistant': ' A: '}[turn.role] -}}"
+        "{{- turn.content -}}{%- endfor -%}{{- ' A:' if add_generation_prompt -}}"
+    )
+    session = open_session(find(run), seed=0)
+    (run / "policy" / "chat_template.jinja").write_text(template)
+    spaced = open_session(find(run), seed=0)
+    assert session.answer([asked(ASKED)], draw=0)[0]["policy"]["response"].startswith(" ")
+    assert not spaced.answer([asked(ASKED)], draw=0)[0]["policy"]["response"].startswith(" ")
 
 
 def test_one_question_at_a_time_where_it_does_not(run):

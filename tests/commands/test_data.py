@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from rlhf.commands.data import main
+from rlhf.commands.data import _narrow, main
+from rlhf.data.report.show import Table
 
 SMALL = ["data.demonstrations=40", "data.pairs=30", "data.prompts=40"]
 
@@ -47,6 +48,29 @@ def test_markdown_and_a_refusal_beneath(told):
 
 def test_a_sweep_is_that_of_its_first_job(told):
     assert told("experiment=quickstart", *SMALL, "--json")[0] == 0
+
+
+@pytest.mark.parametrize("part", ["demonstrations", "preferences", "prompts"])
+def test_a_part_alone_is_reported_although_a_run_would_be_refused(home, capfd, part):
+    """Whoever looks at a file need not know yet what will be trained on it."""
+    row = {"prompt": "a b", "completion": " c", "chosen": " c", "rejected": " d"}
+    keys = {"demonstrations": ("prompt", "completion"), "prompts": ("prompt",)}
+    keys["preferences"] = ("prompt", "chosen", "rejected")
+    rows = [{**{key: row[key] for key in keys[part]}, "prompt": f"a {i}"} for i in range(20)]
+    (home / "own.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    assert main(["data=files", f"data.{part}=own.jsonl", "--json"]) == 0
+    report = json.loads(capfd.readouterr().out)
+    assert part in [each["name"] for each in report["parts"]]
+    assert any(each.startswith("data.") and "=null: " in each for each in report["refusals"])
+    assert main(["data=files", f"data.{part}=own.jsonl", "kl.cof=1"]) == 2
+    assert "kl.cof" in capfd.readouterr().err
+
+
+def test_a_wide_table_of_few_rows_lies_on_its_side():
+    wide = Table("t", ("stage", "a", "b", "c"), (("sft", "1", "2", "3"),))
+    assert _narrow(wide) == Table("t", ("stage", "sft"), (("a", "1"), ("b", "2"), ("c", "3")))
+    long = Table("t", ("part", "a"), (("x", "1"), ("y", "2")))
+    assert _narrow(long) == long
 
 
 @pytest.mark.parametrize(

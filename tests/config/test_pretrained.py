@@ -90,5 +90,5 @@ def test_a_rate_that_wrecks_a_pretrained_model_is_warned_of(planned):
     ]
     assert planned("experiment=rt_polarity_kl_sweep").warnings == []
     assert planned(*HF).warnings == []
+    assert planned(*HF, "sft=none", "sft.optimizer.lr=0.003").warnings == []  # nothing is trained
     assert planned(*HF, "sft=default", "optimizer@sft.optimizer=sgd").warnings == []
-    assert planned(*HF, "sft=none").warnings == []  # whose rate is nobody's

@@ -54,9 +54,31 @@ def test_a_reward_model_reads_both_texts_of_a_pair():
     assert "keys and values" in sizes(memory.reward_model(SHAPE, ROWS, many, moments=0))
 
 
+def test_what_is_not_trained_has_weights_alone():
+    """A layer has (380 - 40) / 2 = 170 parameters. The head alone reads states of a backbone that
+    keeps nothing: 4 * 3 * 5 * (4 * 4 + 3 * 8) bytes for 3 texts at once."""
+    assert sizes(memory.sft(SHAPE, ROWS, moments=2, layers=1)) == {
+        "weights that are trained": 4 * 170,
+        "gradients": 4 * 170,
+        "the optimizer's moments": 8 * 170,
+        "weights that are frozen": 4 * 210,
+        "activations": 4800,
+        "logits": 960,
+    }
+    assert sizes(memory.reward_model(SHAPE, ROWS, None, moments=2, layers=0)) == {
+        "weights that are trained": 0,
+        "gradients": 0,
+        "the optimizer's moments": 0,
+        "weights that are frozen": 1520,
+        "reading whole texts": 2400,
+    }
+    half = sizes(memory.reward_model(SHAPE, ROWS, None, moments=2, layers=1))
+    assert (half["weights that are trained"], half["activations"]) == (4 * 170, 9600)
+
+
 def test_ppo_has_four_networks():
     """Policy and value model are trained; the start and the reward model are frozen."""
-    networks = {"reward_model": True, "value_model": True, "references": 1, "moments": 2}
+    networks = {"reward_models": 1, "value_model": True, "references": 1, "moments": 2}
     peak = memory.ppo(SHAPE, update=ROWS, rollout=ROWS, evaluation=ROWS, **networks)
     assert sizes(peak) == {
         "weights that are trained": 3040,
@@ -66,7 +88,10 @@ def test_ppo_has_four_networks():
         "activations": 2 * 9600,
         "logits": 960,
     }
-    networks |= {"reward_model": False, "value_model": False, "references": 2}
+    ensemble = {**networks, "reward_models": 3}
+    peak = memory.ppo(SHAPE, update=ROWS, rollout=ROWS, evaluation=ROWS, **ensemble)
+    assert sizes(peak)["weights that are frozen"] == 4 * 1520
+    networks |= {"reward_models": 0, "value_model": False, "references": 2}
     peak = memory.ppo(SHAPE, update=ROWS, rollout=ROWS, evaluation=ROWS, **networks)
     assert sizes(peak)["weights that are frozen"] == 3040
     assert sizes(peak)["activations"] == 9600
@@ -74,12 +99,16 @@ def test_ppo_has_four_networks():
 
 def test_a_large_rollout_is_the_peak():
     """Its cache 4 * 1000 * 5 * 16 = 320,000 and a token's logits 5 * 4 * 1000 * 10 = 200,000."""
-    networks = {"reward_model": False, "value_model": False, "references": 1, "moments": 2}
+    networks = {"reward_models": 0, "value_model": False, "references": 1, "moments": 2}
     rollout = Rows(count=1000, tokens=5, response=2)
     peak = memory.ppo(SHAPE, update=ROWS, rollout=rollout, evaluation=ROWS, **networks)
     assert sizes(peak)["keys and values"] == 320_000
     assert sizes(peak)["logits of a token"] == 200_000
-    assert peak.largest(1)[0].settings == ("ppo.rollout_size", "data.max_response_tokens")
+    prompt, response = "generation.max_prompt_tokens", "data.max_response_tokens"
+    assert peak.largest(1)[0].settings == ("ppo.rollout_size", prompt, response)
+    rollout = Rows(count=1000, tokens=5, response=3)
+    peak = memory.ppo(SHAPE, update=ROWS, rollout=rollout, evaluation=ROWS, **networks)
+    assert peak.largest(1)[0].settings == ("ppo.rollout_size", response)
 
 
 # --- measured on a GPU (docs/gpu.md; benchmarks/gpu.py): batches of 64 rows of some 20 words,
@@ -117,7 +146,7 @@ def test_within_the_factor_of_what_a_gpu_had(config, half, sft, reward_model, pp
             rollout=drawn,
             evaluation=drawn,
             references=1,
-            reward_model=True,
+            reward_models=1,
             value_model=True,
             **how,
         ).size: ppo,

@@ -47,16 +47,6 @@ def test_operations():
     assert operations["reward_model"] == 7600 * (600 + 40)
     assert operations["ppo"] == 3800 * (2 * (140 * 5 + 40 * 4) + 6 * 140 * 2 * 2)
     assert estimate(data=DataSize()).operations == {}
-    drawn = estimate("sft.max_rows=30", "reward_model.max_rows=1000").operations
-    assert drawn["sft"] == 3800 * (6 * 2 * 30 + 60)
-    assert drawn["reward_model"] == operations["reward_model"]
-
-
-def test_what_is_not_trained_takes_no_time():
-    """Of a frozen backbone 110 pairs are read once, whatever the epochs."""
-    assert estimate("sft=none").operations.keys() == {"reward_model", "ppo"}
-    head = estimate("reward_model.trained=head", "reward_model.epochs=9").operations
-    assert head["reward_model"] == 7600 * 2 * 110
 
 
 def test_seconds_are_a_range():
@@ -85,6 +75,44 @@ def test_data_that_nobody_has_read_count_as_the_longest():
 def test_a_batch_has_no_more_rows_than_there_are():
     sft, *_ = estimate("sft.batch_size=1000").peaks
     assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 100 * 20 * 160
+
+
+def test_a_stage_that_is_given_needs_nothing():
+    """Neither memory nor time nor responses; PPO has its models all the same."""
+    given = ("sft=none", "reward_model.path=some/model", "reward_model.normalize=auto")
+    it = estimate(*given)
+    assert [peak.stage for peak in it.peaks] == ["ppo"]
+    assert [*it.operations] == ["ppo"]
+    assert [*it.responses] == ["training", "evaluations", "best of n"]
+
+
+def test_a_part_that_is_trained():
+    """One layer of two, of a batch of 64 pairs of 20 tokens."""
+    sft, reward_model, _ = estimate("sft.trained=last:1", "reward_model.trained=head").peaks
+    sizes = {term.name: term.size for term in sft.terms}
+    assert sizes["gradients"] == 4 * 170
+    assert sizes["activations"] == 4 * 64 * 20 * 80
+    sizes = {term.name: term.size for term in reward_model.terms}
+    assert sizes["gradients"] == 0
+    assert sizes["reading whole texts"] == 4 * 64 * 20 * 40
+
+
+def test_prompts_are_no_longer_than_their_limit():
+    """10 tokens of 30 characters; 7 are allowed."""
+    assert estimate().drawn(1).tokens == 10 + 6
+    assert estimate("generation.max_prompt_tokens=7").drawn(1).tokens == 7 + 6
+    assert estimate("generation.max_prompt_tokens=7").a_response == 380 * (4 + 6)
+    assert estimate("generation.max_prompt_tokens=3").a_response == 380 * (3 + 6)
+
+
+def test_all_members_of_an_ensemble_count():
+    """Two frozen policies' worth more, as much more training, and two more reads a response."""
+    one, three = estimate(), estimate("scorer=ensemble", "scorer.members=3")
+    sizes = [{t.name: t.size for t in it.peaks[2].terms} for it in (one, three)]
+    key = "weights that are frozen"
+    assert sizes[1][key] - sizes[0][key] == 2 * 1520
+    assert three.operations["reward_model"] == 3 * one.operations["reward_model"]
+    assert three.operations["ppo"] - one.operations["ppo"] == 3800 * 2 * 2 * (140 + 40)
 
 
 def test_optimizers_and_networks():

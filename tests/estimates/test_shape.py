@@ -43,6 +43,7 @@ def test_a_tiny_llama_by_hand():
     assert shape.backbone == 380
     own_head = shape_of({**TINY, "tie_word_embeddings": False})
     assert (own_head.parameters, own_head.backbone) == (420, 380)
+    assert (own_head.last(1), own_head.last(2)) == (170, 340)
 
 
 def test_smollm2():

@@ -135,6 +135,48 @@ def test_what_nobody_declared_is_not_made_up(point):
     assert "random weights (layers 2)" in text
 
 
+def test_a_policy_that_was_given_is_what_everything_began_from(point, tmp_path):
+    """Its folder's README tells licence and base; nobody here learned from demonstrations."""
+    given = tmp_path / "mine" / "policy"
+    given.mkdir(parents=True)
+    (given / "README.md").write_text("---\nlicense: mit\nbase_model: org/Other\n---\nx\n")
+    manifest = json.loads((point / "manifest.json").read_text())
+    manifest["config"]["sft"] = {"path": str(given)}
+    row = {"rows": 5, "sha256": "d" * 64}
+    manifest["data"] = dict.fromkeys(("demonstrations", "preferences", "prompts"), row)
+    write(point, manifest=manifest)
+    text = card(find(point), "policy", name="mine")
+    assert (front(text)["license"], front(text)["base_model"]) == ("mit", "org/Other")
+    assert "Started from mine." in text and "| model | mine | licence: mit |" in text
+    assert "| SFT | `aaaa` (given: mine) |" in text
+    assert "| demonstrations |" not in text
+    assert "| preferences | 5 |" in text and "| prompts | 5 |" in text
+    manifest["config"]["sft"] = {"path": None, "train": False}
+    write(point, manifest=manifest)
+    text = card(find(point), "policy", name="mine")
+    assert "| SFT | `aaaa` (none: the model as it is) |" in text
+
+
+def test_parts_of_the_data_that_no_stage_learned_from_are_left_out(point):
+    """A reward by rules needs no pairs."""
+    manifest = json.loads((point / "manifest.json").read_text())
+    summary = json.loads((point / "summary.json").read_text())
+    row = {"rows": 5, "sha256": "d" * 64}
+    manifest["data"] = dict.fromkeys(("demonstrations", "preferences", "prompts"), row)
+    del summary["fingerprints"]["reward_model"]
+    write(point, manifest=manifest, summary=summary)
+    names = [part["name"] for part in facts.data_parts(find(point))]
+    assert names == ["demonstrations", "prompts"]
+
+
+def test_sampling_is_what_generation_config_has(point):
+    manifest = json.loads((point / "manifest.json").read_text())
+    manifest["config"]["generation"]["max_prompt_tokens"] = None
+    write(point, manifest=manifest)
+    text = card(find(point), "policy", name="mine")
+    assert "the sampling of the run (temperature 0.7, max_new_tokens 8)" in text
+
+
 def test_a_number_and_its_error():
     assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.1235 ± 0.046"
     assert facts.with_error({"a": 2}, "a") == "2" and facts.with_error({}, "a") == ""

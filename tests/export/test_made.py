@@ -84,6 +84,16 @@ def test_a_reward_model_that_is_gone_is_named(run, tmp_path):
         find(run).folder("reward_model")
 
 
+def test_the_members_of_an_ensemble(run, tmp_path):
+    """The first is the run's reward model; None where one of the others is gone."""
+    assert find(run).members == []
+    manifest = json.loads((run / "manifest.json").read_text())
+    write(run, manifest={**manifest, "ensemble": ["dd"]})
+    assert find(run).members is None
+    other = artifact(tmp_path / "outputs", "reward_model", "dd")
+    assert [place.resolve() for place in find(run).members] == [other]
+
+
 def test_what_is_no_run_is_refused_with_what_is_near(run, tmp_path):
     sweep = tmp_path / "sweeps" / "s"
     write(sweep, sweep={"jobs": []})
@@ -104,3 +114,5 @@ def test_nothing_is_written_over(tmp_path):
     (tmp_path / "empty" / "x").touch()
     with pytest.raises(Taken, match="not empty: name another place with --to"):
         check_free(tmp_path / "empty")
+    with pytest.raises(Taken, match=r"x/new: .*x is a file: name another place"):
+        check_free(tmp_path / "empty" / "x" / "new")

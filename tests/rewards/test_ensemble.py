@@ -70,3 +70,16 @@ def test_a_run_trains_its_members_once(run_in, tmp_path, artifacts):
 
     run_in(tmp_path / "alone", "stage=reward_model", "reward_model.seed=8")
     assert {*(artifacts / "reward_model").glob("*/manifest.json")} == before | made
+
+
+def test_a_member_draws_its_own_rows(run_in, tmp_path):
+    """With reward_model.max_rows the rows of a seed are the same in an ensemble and alone."""
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    some = ("reward_model.max_rows=20", "reward_model.epochs=1")
+    lines = ("scorer=ensemble", "scorer.members=2", "ppo.iterations=1", *some)
+    run_in(tmp_path / "run", *lines, f"paths.artifacts={together}")
+    lines = ("stage=reward_model", "reward_model.seed=1", *some)
+    run_in(tmp_path / "one", *lines, f"paths.artifacts={alone}")
+    (path,) = (alone / "reward_model").glob("*/model.safetensors")
+    member = together / "reward_model" / path.parent.name / path.name
+    assert member.read_bytes() == path.read_bytes()

@@ -98,6 +98,20 @@ def test_one_length_rule_refuses_before_anything_is_trained(go, tmp_path):
     assert read_json(tmp_path / "run" / "status.json")["exit_code"] == 2
 
 
+def test_what_the_reward_model_reads_after_a_response_has_room_too(go, tmp_path):
+    """12 positions less 4 of the response, one of the word that this template closes with, and one
+    of the stop token that a response gets that a string has ended."""
+    (tmp_path / "closing.jinja").write_text(
+        "{%- for turn in messages -%}{{- turn.content -}}"
+        "{%- if turn.role == 'assistant' -%}{{- eos_token ~ ' good' -}}{%- endif -%}{%- endfor -%}"
+    )
+    lines = ("data.on_long_prompt=error", f"data.template={tmp_path}/closing.jinja")
+    with pytest.raises(DataError, match=r"a prompt longer than the 7 tokens"):
+        go(*lines, where="one")
+    with pytest.raises(DataError, match=r"a prompt longer than the 6 tokens"):
+        go(*lines, "generation.stop=[plot]", where="two")
+
+
 def test_prompts_have_a_limit_of_their_own(go, tmp_path, caplog):
     """Of ten prompts five have two tokens or more; the model would read 8."""
     with caplog.at_level(logging.WARNING):

@@ -142,3 +142,24 @@ def test_a_time_limit_that_cannot_be_kept_is_said(tmp_path, caplog):
         thread.start()
         thread.join()
     assert "time_limit=1s is not kept" in caplog.text
+
+
+@pytest.mark.slow
+def test_strings_end_responses_wherever_they_are_drawn(run_in, stop_at, tmp_path):
+    """In training, evaluations and best of n; a run that is stopped goes on to the same bytes."""
+    lines = ["generation.stop=[t]", "best_of_n=default", "best_of_n.samples=2"]
+    lines += ["best_of_n.prompts=4", f"paths.artifacts={tmp_path / 'artifacts'}"]
+    files = ("metrics.jsonl", "samples.jsonl", "best_of_n.json")
+    run_in(tmp_path / "whole", *lines, without="best_of_n")
+    stop_at("ppo", 2, signal.SIGTERM)
+    with pytest.raises(Stopped):
+        run_in(tmp_path / "cut", *lines, without="best_of_n")
+    run_in(tmp_path / "cut", *lines, without="best_of_n")
+    for name in files:
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    samples = read_jsonl(tmp_path / "whole" / "samples.jsonl")
+    ended = ["t" in "".join(sample["tokens"]) for sample in samples]
+    assert any(ended) and not any("t" in sample["response"] for sample in samples)
+    assert all(
+        s["ended"] and "t" in s["tokens"][-1] for s, e in zip(samples, ended, strict=True) if e
+    )

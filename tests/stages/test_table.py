@@ -94,5 +94,25 @@ def test_a_changed_row_of_a_file_retrains(tmp_path):
     assert first == at("good") != at("bad")
 
 
+def test_the_rule_for_long_prompts_decides_a_reward_model_without_sft(tmp_path):
+    """A pair whose prompt alone fills reward_model.max_length is left out or shortened by it."""
+    pairs = "".join(
+        f'{{"prompt": "p{i}", "chosen": " yes {i}", "rejected": " no"}}\n' for i in range(40)
+    )
+    (tmp_path / "p.jsonl").write_text(pairs)
+    own = [o for o in SMALL if not o.startswith("data.")]
+
+    def by(rule):
+        lines = [f"data.preferences={tmp_path}/p.jsonl", f"data.on_long_prompt={rule}"]
+        lines += ["data=files", "data.vocabulary=300", "sft=none", "stage=reward_model"]
+        cfg = validate(compose([*own, *lines]))
+        loaded = Loaded.of(build(cfg.data))
+        return stage_fingerprints(StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path))
+
+    dropped, shortened = by("drop"), by("truncate_left")
+    assert dropped["sft"] == shortened["sft"]
+    assert dropped["reward_model"] != shortened["reward_model"]
+
+
 def test_every_stage_of_the_config_is_made():
     assert RECIPES.keys() == STAGES.keys()

@@ -53,8 +53,14 @@ def verdict_sentences(study: Study) -> str:
     """The verdict: what to use, and what is against it, in at most 35 words."""
     facts = facts_of(study)
     if facts is None:
-        nothing = "No finished run reports a finite reward: there is nothing to rank."
-        return nothing if study.settings else "No run of this sweep has finished yet."
+        if not study.settings:
+            return "No run of this sweep has finished yet."
+        if any(math.isfinite(s[key].mean) for s in study.settings for key in study.rewards):
+            return (
+                "The settings maximised different rewards, and none was measured in all of them:"
+                " there is nothing to rank them by."
+            )
+        return "No finished run reports a finite reward: there is nothing to rank."
     return in_words(facts)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -21,7 +21,7 @@ from rlhf.config.hints.aliases import in_words
 from rlhf.config.hints.quoting import rewritten
 from rlhf.config.messages import did_you_mean, leaves, nearest, pieces_at, show
 from rlhf.config.naming import MOVED
-from rlhf.config.pieces.base import BY_ADDRESS
+from rlhf.config.pieces.base import BY_ADDRESS, ByTarget
 
 
 @dataclass
@@ -152,7 +152,9 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     if name in MOVED:
         return Fault(f"{name}={show(value)}", f"is {MOVED[name]} now")
     where = f"{name}={show(value)}" if not override.is_delete() else f"~{name}"
-    if hint := in_words(name, lambda key: _exists(config, key)) or options_with(name, config):
+    hint = in_words(name, lambda key: _exists(config, key))
+    hint = hint or options_with(name, config)
+    if hint := hint or ("" if override.is_delete() else free_names(name, config, show(value))):
         return Fault(where, f"no such key{hint}")
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     choices = [*leaves(OmegaConf.to_container(task)), *groups.every()]  # type: ignore[arg-type]
@@ -179,6 +181,30 @@ def options_with(name: str, config: DictConfig) -> str:
     group = parent.replace(".", "/")
     have = "have" if len(names) > 1 else "has"
     return f"; {group}={chosen.name} has none, {', '.join(names)} {have}" if names else ""
+
+
+def free_names(name: str, config: DictConfig, value: str) -> str:
+    """How a name of the user's own is given to a setting that takes any, `scorer.weights.NAME`."""
+    parent, _, last = name.rpartition(".")
+    owner, _, setting = parent.rpartition(".")
+    node = OmegaConf.select(config, owner, throw_on_resolution_failure=False) if owner else None
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    piece = BY_ADDRESS.get(str(target))
+    kind = piece.model_fields[setting] if piece and setting in piece.model_fields else None
+    if kind is None or not (values := mapped(kind.annotation)):
+        return ""
+    if any(isinstance(each, ByTarget) for each in getattr(values[0], "__metadata__", ())):
+        return f"; +{owner.partition('.')[0]}@{name}=OPTION adds one"
+    if node is not None and node.get(setting) is None:
+        return f"; {parent} is null: write '{parent}={{{last}: {value}}}'"
+    return f"; {parent} takes names of your own: +{name}={value}"
+
+
+def mapped(annotation: Any) -> list[Any]:
+    """The type of the values of a dict that an annotation allows; [] where there is none."""
+    if get_origin(annotation) is dict:
+        return [get_args(annotation)[1]]
+    return [each for inner in get_args(annotation) for each in mapped(inner)]
 
 
 def number_for_group(name: str, value: float) -> str:

@@ -117,7 +117,7 @@ def plan(
 
 
 def _asked_at_once(master: DictConfig) -> int | None:
-    jobs = master.hydra.launcher.get("jobs")
+    jobs = (master.hydra.launcher or {}).get("jobs")
     return jobs if isinstance(jobs, int) else None
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -123,7 +123,7 @@ class EnsembleScorer(Rules, name="ensemble", at="rlhf.rewards.ensemble.EnsembleS
     k: Annotated[NotNegative, Field(le=10**6)]
 
 
-Part = Annotated[
+Single: TypeAlias = (
     RewardModelScorer
     | GoldScorer
     | FunctionScorer
@@ -134,9 +134,8 @@ Part = Annotated[
     | RegexScorer
     | JsonScorer
     | EnsembleScorer
-    | Custom,
-    ByTarget(),
-]
+)
+Part = Annotated[Single | Custom, ByTarget()]
 
 
 class CombinedScorer(Rules, name="combined", at="rlhf.rewards.combined.CombinedScorer"):
@@ -145,21 +144,7 @@ class CombinedScorer(Rules, name="combined", at="rlhf.rewards.combined.CombinedS
     how: Literal["sum", "product"]
 
 
-Scorer = Annotated[
-    RewardModelScorer
-    | GoldScorer
-    | FunctionScorer
-    | ClassifierScorer
-    | VaderScorer
-    | AnswerMatchScorer
-    | LengthScorer
-    | RegexScorer
-    | JsonScorer
-    | EnsembleScorer
-    | CombinedScorer
-    | Custom,
-    ByTarget(),
-]
+Scorer = Annotated[Single | CombinedScorer | Custom, ByTarget()]
 
 
 def parts_of(scorer: Any) -> dict[str, Any]:

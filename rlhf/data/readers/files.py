@@ -17,8 +17,6 @@ from rlhf.data.readers.tables import BOM, Numbered, Unreadable, read_arrow, read
 from rlhf.data.readers.values import kind
 
 GZIP_MAGIC, ZIP_MAGIC = b"\x1f\x8b", b"PK\x03\x04"
-
-
 PLAIN = (".jsonl", ".json", ".csv", ".tsv")
 # how the name of a file of rows ends, to know it in a folder
 ENDINGS = (*PLAIN, *(f"{ending}.gz" for ending in PLAIN), ".parquet", ".pq", ".arrow")

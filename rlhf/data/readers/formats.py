@@ -41,6 +41,7 @@ FORMATS: dict[Purpose, tuple[Format, ...]] = {
 # read beside a format's own where a row has them
 REFERENCES = ("reference", "answer", "final_answer", "gold")
 BESIDE = ("input", "context", "system", "margin", "votes_chosen", "votes_total", "label")
+VERDICTS = ("true", "false", "1", "0", "1.0", "0.0")  # as CSV and tables with gaps have them
 COLUMNS = tuple(
     dict.fromkeys(
         [column for each in FORMATS.values() for keys in each for column in keys]
@@ -100,7 +101,7 @@ def refuse_labels(row: Mapping[str, Any]) -> None:
             " learns from; make rows of prompt+completion of the right ones"
         )
     label = row.get("label")
-    verdict = isinstance(label, (bool, int)) or str(label).lower() in ("true", "false")
+    verdict = isinstance(label, int) or str(label).strip().lower() in VERDICTS
     if {"prompt", "completion", "label"} <= row.keys() and verdict:
         raise RowError(
             'has "prompt", "completion" and "label": one answer with a verdict (KTO), and a reward'

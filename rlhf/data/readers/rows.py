@@ -144,17 +144,20 @@ def _prompt(row: Mapping[str, Any], key: str) -> Turns:
 
 def _answer(row: Mapping[str, Any], key: str) -> str:
     if not isinstance(row[key], (list, dict)):
-        said = text(row, key)
+        answer = text(row, key)
         # what follows "Assistant:" in a transcript begins with a space
-        return said.strip() if is_transcript(row.get("prompt")) else said
-    answer = turns(row, key)
-    if len(answer) != 1 or answer[0].role != ASSISTANT:
+        return answer.strip() if is_transcript(row.get("prompt")) else answer
+    spoken = turns(row, key)
+    if len(spoken) != 1 or spoken[0].role != ASSISTANT:
         raise RowError(f'"{key}" must be one turn of the assistant after a prompt')
-    return answer[0].content
+    return spoken[0].content
 
 
 def _conversation(row: Mapping[str, Any], key: str, purpose: Purpose) -> Row:
-    prompt, answer = before_the_last_answer(turns(row, key))
+    whole = turns(row, key)
+    if purpose == "prompts" and whole[-1].role != ASSISTANT:
+        return Row(prompt=whole)
+    prompt, answer = before_the_last_answer(whole)
     if answer is None and purpose == "demonstrations":
         raise RowError(f'"{key}" has no turn of the assistant, so nothing is demonstrated')
     if not prompt:

@@ -85,8 +85,8 @@ def transcript(whole: str) -> Turns:
     """The turns of a transcript, spaces around what is said left out; the last may say nothing."""
     parts = SPOKEN.split(whole)
     return tuple(
-        Turn(SPEAKERS[speaker], said.strip())
-        for speaker, said in zip(parts[1::2], parts[2::2], strict=True)
+        Turn(SPEAKERS[speaker], content.strip())
+        for speaker, content in zip(parts[1::2], parts[2::2], strict=True)
     )
 
 

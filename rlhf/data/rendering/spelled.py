@@ -13,7 +13,7 @@ from rlhf.data.rendering.spans import Span
 START, END = "\U000f0000", "\U000f0001"
 
 
-class Encoded(NamedTuple):
+class Tokenized(NamedTuple):
     text: str
     ids: list[int]
     offsets: list[Span]  # of each id, in characters
@@ -43,7 +43,7 @@ def mark(turns: Turns, control: re.Pattern[str]) -> Turns:
     )
 
 
-def encode(tokenizer: Any, rendered: str, control: re.Pattern[str]) -> Encoded:
+def encode(tokenizer: Any, rendered: str, control: re.Pattern[str]) -> Tokenized:
     """The ids of rendered marked turns and where they stand in the text without marks: what is
     marked is read as text, what lies between marks is read on its own."""
     pieces = re.split(f"{START}({control.pattern}){END}|[{START}{END}]", rendered)
@@ -54,7 +54,7 @@ def encode(tokenizer: Any, rendered: str, control: re.Pattern[str]) -> Encoded:
             ids += part
             offsets += [(a + len(text), b + len(text)) for a, b in spans]
             text += piece
-    return Encoded(text, ids, offsets)
+    return Tokenized(text, ids, offsets)
 
 
 def _piece(

@@ -121,7 +121,9 @@ def count_limit(
     )
 
 
-def sides(parts: Mapping[str, Split[Any]]) -> tuple[dict[str, int], dict[str, int]]:
+def prompts_in_common(
+    parts: Mapping[str, Split[Any]],
+) -> tuple[dict[str, int], dict[str, int]]:
     """How many prompts are on both sides of the split, within a part (its name) and across two (`a,
     b`: to train on in a, held out in b); and how many two parts share. A prompt is known by the
     key that decides its side."""

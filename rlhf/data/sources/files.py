@@ -88,9 +88,11 @@ class Files(BytePairs):
         for part, each in [*rows.items(), ("prompts", rows[origin])]:
             for row in each:
                 self._lines.setdefault((part, row.prompt), row.place)
-        prompts: dict[Any, Row] = {}  # each once, the first row with it
+        prompts: dict[Any, Row] = {}  # each once: the first row with a reference, or the first
         for row in rows[origin]:
-            prompts.setdefault(same_key(row.prompt), row)
+            key = same_key(row.prompt)
+            if prompts.setdefault(key, row).reference is None and row.reference is not None:
+                prompts[key] = row
         parts: dict[str, list[Any]] = {
             "demonstrations": [demonstration(row) for row in rows.get("demonstrations", ())],
             "preferences": [preference(row) for row in rows.get("preferences", ())],

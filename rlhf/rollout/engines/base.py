@@ -38,6 +38,22 @@ class Stops:
     lead: str = ""  # what the template writes before an answer's content (a space)
     anchor: tuple[int, ...] = ()  # a token to decode after, where a text's first space gets lost
 
+    @classmethod
+    def of(cls, rendering: Any, texts: Sequence[str] = ()) -> Stops:
+        """Those of a run's rendering (`rlhf.data.rendering`), and the strings of its config."""
+        return cls(
+            ids=rendering.stop_ids,
+            texts=tuple(texts),
+            closing=rendering.closing,
+            lead=rendering.lead,
+            anchor=rendering.anchor,
+        )
+
+    @property
+    def most_after(self) -> int:
+        """The most ids that `after` gives."""
+        return len(self.closing) + bool(self.texts)
+
     def after(self, last: int) -> tuple[int, ...]:
         """The ids that the template would write after a response that ended with the id `last`; one
         that a string ended has no stop token yet."""
@@ -64,15 +80,18 @@ def decode(rollout: Rollout, tokenizer: Any, stops: Stops) -> list[str]:
     return texts
 
 
-def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
+def closed(rollout: Rollout, tokenizer: Any, stops: Stops) -> tuple[Tensor, Tensor]:
     """tokens, mask [B, L + C]: prompt and response as the template writes a whole conversation, so
-    what it writes after an answer stands after each that ended."""
+    what it writes after an answer stands after each that ended, and no string that ended one is
+    counted."""
     tokens, mask = rollout.sequence, rollout.attention
     last = rollout.tokens.gather(1, last_index(rollout.mask)[:, None]).squeeze(1).tolist()
     after = [
         stops.after(token) if ended else ()
         for token, ended in zip(last, rollout.ended.tolist(), strict=True)
     ]
+    if stops.texts:
+        mask = torch.cat([rollout.prompt.mask, _answers(rollout, last, tokenizer, stops)], dim=1)
     if not (width := max(map(len, after))):
         return tokens, mask
     extra, counted = (
@@ -81,6 +100,21 @@ def closed(rollout: Rollout, stops: Stops) -> tuple[Tensor, Tensor]:
     for row, ids in enumerate(after):
         extra[row, : len(ids)], counted[row, : len(ids)] = torch.tensor(ids), True
     return torch.cat([tokens, extra.to(tokens)], 1), torch.cat([mask, counted.to(mask)], 1)
+
+
+def _answers(rollout: Rollout, last: list[int], tokenizer: Any, stops: Stops) -> Tensor:
+    """[B, T] the rollout's mask without the tokens of strings that ended responses. One that holds
+    the end of the answer too is counted."""
+    mask = rollout.mask.clone()
+    columns = (rollout.tokens, rollout.mask.sum(1), rollout.ended)
+    rows = zip(*(column.tolist() for column in columns), last, strict=True)
+    for i, (ids, count, ended, end) in enumerate(rows):
+        if ended and end not in stops.ids:
+            text = before_stop(in_context(ids[:count], tokenizer, stops.anchor), stops.texts)
+            while count and in_context(ids[: count - 1], tokenizer, stops.anchor).startswith(text):
+                count -= 1
+            mask[i, count:] = False
+    return mask
 
 
 def in_context(ids: Sequence[int], tokenizer: Any, anchor: Sequence[int]) -> str:

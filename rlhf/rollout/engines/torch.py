@@ -57,9 +57,9 @@ class TorchEngine:
     tokenizer: Any = None  # reads responses for strings that stop them
 
     def _stopped(self, tokens: list[Tensor], alive: Tensor) -> Tensor:
-        """[B]: a stop string is complete in the response so far. A token has a character at least,
-        but for parts of one: a string of n characters lies in the last n + 4 tokens."""
-        tail = max(map(len, self.stops.texts)) + 4
+        """[B]: a stop string is complete in the response so far. A token has a byte at least, but
+        for special ones, which are no text: a string of n bytes lies in the last n + 4 tokens."""
+        tail = max(len(text.encode()) for text in self.stops.texts) + 4
         rows = torch.stack(tokens[-tail:], dim=1).tolist()
         texts = [
             in_context(row, self.tokenizer, self.stops.anchor) if going else ""

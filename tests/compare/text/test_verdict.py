@@ -146,3 +146,13 @@ def test_nothing_to_rank(rundirs, tmp_path):
     rundirs.make_run(tmp_path / "a", proxy="nan", gold="inf", kl="nan")
     assert said(tmp_path) == "No finished run reports a finite reward: there is nothing to rank."
     assert verdict_sentences(study(tmp_path, [])) == "No run of this sweep has finished yet."
+
+
+def test_settings_of_different_rewards_are_not_ranked(rundirs, tmp_path):
+    """A sweep over scorer=vader,length."""
+    for i, name in enumerate(("vader", "length")):
+        scorer = {"_target_": "rlhf.rewards.rules.X", "metric": name}
+        run = rundirs.make_run(tmp_path / name, coef=0.1 + i, proxy=None, gold=None)
+        summary = json.loads((run / "summary.json").read_text())
+        rundirs.write(run / "summary.json", summary | {f"reward/{name}": 1.0, "scorer": scorer})
+    assert said(tmp_path).startswith("The settings maximised different rewards")

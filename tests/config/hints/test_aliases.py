@@ -124,6 +124,24 @@ def test_each_stage_that_has_a_key_is_named(exists):
                 " adaptive_alpaca_farm, pid, dual have"
             ),
         ),
+        (
+            ["scorer=combined", "+scorer@scorer.parts.mood=vader", "scorer.weights.mood=2"],
+            (
+                "scorer.weights.mood=2: no such key; scorer.weights takes names of your own:"
+                " +scorer.weights.mood=2"
+            ),
+        ),
+        (
+            ["scorer=combined", "scorer.parts.mood=vader"],
+            "scorer.parts.mood=vader: no such key; +scorer@scorer.parts.mood=OPTION adds one",
+        ),
+        (
+            ["data=files", "data.columns.prompt=question"],
+            (
+                "data.columns.prompt=question: no such key; data.columns is null: write"
+                " 'data.columns={prompt: question}'"
+            ),
+        ),
         (["sft/epochs=3"], "sft/epochs=3: no such group; for a value write sft.epochs=3"),
     ],
 )

@@ -132,7 +132,8 @@ def test_no_default_or_experiment_uses_the_non_commercial_set():
 
 def test_one_key_moves_all_sets(planned):
     for name in [*PRESETS, "rt_polarity"]:
-        gold = [] if name == "rt_polarity" else ["data.gold=vader"]
-        (job,) = planned(f"data={name}", *gold, "paths.data=/my/data").jobs
+        # some have prompts alone
+        alone = ["sft=none", "scorer=vader", "ppo.value_init=policy", "paths.data=/my/data"]
+        (job,) = planned(f"data={name}", *alone).jobs
         text = yaml.safe_dump(job.config.plain()["data"])
         assert "/my/data/" in text and "shared" not in text

@@ -192,6 +192,9 @@ def test_pairs_of_every_format_are_demonstrations_too(row, expected):
         ({"instruction": "Add.", "input": "1 2"}, asked("Add.\n\n1 2")),
         ({"messages": [USER]}, WHY),
         ({"messages": [USER, BOT]}, WHY),
+        ({"conversations": said("Why?", "So.", "Really?")}, LONGER),
+        ({"messages": [{"role": "user", "content": "Why?"}, BOT, USER]}, (*LONGER[:2], *WHY)),
+        ({"messages": [USER, BOT, USER], "chosen": "So.", "rejected": "No."}, (*LONGER[:2], *WHY)),
         ({"conversations": said("Why?", "So.")}, WHY),
         ({"text": "a fine film"}, asked("a fine")),
         ({"chosen": [USER, BOT], "rejected": [USER, OTHER]}, WHY),
@@ -439,7 +442,7 @@ def test_bad_rows_say_why(row, purpose, reason):
     assert str(error.value) == reason
 
 
-@pytest.mark.parametrize("label", [True, False, 1, 0, "True", "false"])
+@pytest.mark.parametrize("label", [True, False, 1, 0, "True", "false", "1", "0 ", 1.0])
 @pytest.mark.parametrize("purpose", ["demonstrations", "preferences"])
 def test_answers_with_verdicts_are_refused_with_what_to_do(label, purpose):
     with pytest.raises(RowError, match=r"KTO.*prompt\+chosen\+rejected.*columns=\{label: null\}"):

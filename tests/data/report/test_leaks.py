@@ -5,7 +5,7 @@ import json
 from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
 from rlhf.data.records import Loaded
-from rlhf.data.report.measure import count_part, sides
+from rlhf.data.report.measure import count_part, prompts_in_common
 
 
 def write(path, rows):
@@ -24,7 +24,7 @@ def test_prompts_that_differ_in_spaces_are_on_one_side(tmp_path):
     data = load(demonstrations=write(tmp_path / "d.jsonl", rows))
     part = count_part("demonstrations", data.demonstrations, [])
     assert (part.duplicates, part.duplicates_but_for_spaces) == (0, 120)
-    assert sides({"demonstrations": data.demonstrations})[0] == {"demonstrations": 0}
+    assert prompts_in_common({"demonstrations": data.demonstrations})[0] == {"demonstrations": 0}
     assert len(data.demonstrations.heldout) % 3 == 0 and data.demonstrations.heldout
 
 
@@ -41,7 +41,7 @@ def test_the_prompts_of_three_files_are_on_one_side(tmp_path):
         prompts=write(tmp_path / "q.jsonl", [{"prompt": f" {p}"} for p in asked[40:]]),
     )
     parts = {name: getattr(data, name) for name in ("demonstrations", "preferences", "prompts")}
-    both, shared = sides(parts)
+    both, shared = prompts_in_common(parts)
     assert set(both.values()) == {0} and len(both) == 9
     assert shared == {
         "demonstrations, preferences": 40,

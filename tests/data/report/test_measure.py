@@ -7,8 +7,8 @@ from rlhf.data.report.measure import (
     conversation,
     count_limit,
     count_part,
+    prompts_in_common,
     sample,
-    sides,
 )
 from rlhf.data.report.values import Spread, ranked
 from tests.turns import demonstration, preference, prompts
@@ -105,7 +105,7 @@ def test_prompts_on_both_sides_within_a_part_and_across_two():
             heldout=(preference("a", "1", "2"), preference("c ", "1", "2")),
         ),
     }
-    both, shared = sides(parts)
+    both, shared = prompts_in_common(parts)
     assert both == {
         "demonstrations": 0,
         "demonstrations, preferences": 2,
@@ -120,7 +120,7 @@ def test_prompts_are_shared_whatever_part_they_came_with():
         "demonstrations": Split(train=(demonstration("a b", "1"),), heldout=()),
         "prompts": Split(train=prompts("a  b", "c"), heldout=()),
     }
-    assert sides(parts)[1] == {"demonstrations, prompts": 1}
+    assert prompts_in_common(parts)[1] == {"demonstrations, prompts": 1}
 
 
 def test_a_pair_is_a_conversation_with_two_answers():

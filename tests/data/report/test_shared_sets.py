@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.data.report.baselines import length_bias, with_tfidf
-from rlhf.data.report.measure import sides
+from rlhf.data.report.measure import prompts_in_common
 from rlhf.data.sources.files import Files
 from rlhf.data.tokenizers import word_level
 
@@ -46,10 +46,10 @@ def test_a_question_is_on_one_side_in_whatever_file_and_format_it_is():
     question there."""
     problems = load("gsm8k/preference_correctness.jsonl.gz")
     parts = {"demonstrations": problems.demonstrations, "preferences": problems.preferences}
-    both, shared = sides(parts)
+    both, shared = prompts_in_common(parts)
     assert (sum(both.values()), shared) == (0, {"demonstrations, preferences": 0})
     talks = load("oasst/preference_pairs.jsonl.gz", prompts="prompts/oasst_prompts.jsonl")
-    both, shared = sides({"preferences": talks.preferences, "prompts": talks.prompts})
+    both, shared = prompts_in_common({"preferences": talks.preferences, "prompts": talks.prompts})
     assert (sum(both.values()), shared) == (0, {"preferences, prompts": 78})
 
 
@@ -58,7 +58,7 @@ def test_length_bias_is_that_of_the_readme_and_no_prompt_is_on_both_sides(name):
     data = load(name, prompts="prompts/oasst_prompts.jsonl")
     bias = length_bias(data.preferences).chosen_longer
     parts = {part: getattr(data, part) for part in ("demonstrations", "preferences", "prompts")}
-    leaks = sum(sides(parts)[0].values())
+    leaks = sum(prompts_in_common(parts)[0].values())
     assert (round(bias, 2), leaks) == (BIAS[name], 0)
 
 

@@ -255,6 +255,16 @@ def test_references_come_with_the_prompts(tmp_path):
     assert len(prompts) == 9
 
 
+def test_a_prompt_that_is_there_twice_has_the_reference_of_either_row(tmp_path):
+    """The first that there is; without one the first row's text."""
+    asks = ["1 + 1?", "1 + 1? ", "1 +  1?", "2?", "2? "]
+    rows = [{"prompt": text} for text in asks]
+    rows[1]["answer"], rows[2]["answer"] = "2", "3"
+    data = load(None, prompts=write(tmp_path / "q.jsonl", rows))
+    prompts = data.prompts.train + data.prompts.heldout
+    assert {(p.text, p.reference) for p in prompts} == {("1 + 1? ", "2"), ("2?", None)}
+
+
 def test_prompts_that_differ_in_spaces_are_one(tmp_path):
     rows = [{"prompt": text} for text in ("a b", "c", "a  b", "a b ")]
     data = load(None, prompts=write(tmp_path / "q.jsonl", rows))

@@ -23,9 +23,9 @@ def rollout_of(rows, ended):
     )
 
 
-def scored(rollout, stops):
+def scored(rollout, stops, tokenizer=None):
     """The ids of each row that the reward model reads."""
-    tokens, mask = closed(rollout, stops)
+    tokens, mask = closed(rollout, tokenizer, stops)
     return [row[counted].tolist() for row, counted in zip(tokens, mask, strict=True)]
 
 
@@ -37,15 +37,24 @@ def test_what_the_template_writes_after_an_answer_stands_after_each_that_ended()
     assert scored(other, stops) == [[3, 8, EOS, BREAK, 7], [4, 3, END, BREAK, 7]]
 
 
-def test_a_response_that_a_string_ended_gets_the_stop_token_too():
-    stops = Stops(ids=(END, EOS), closing=(BREAK,), texts=("x",))
-    rollout = rollout_of([[8], [9, END]], [True, True])
-    assert scored(rollout, stops) == [[3, 8, END, BREAK], [4, 3, 9, END, BREAK]]
+def test_a_response_that_a_string_ended_is_read_as_its_text_and_the_stop_token(tokenizer):
+    b, c, d = tokenizer.convert_tokens_to_ids([" b", " c", " d"])
+    eos, more = tokenizer.eos_token_id, {"closing": (BREAK,)}
+    rollout = rollout_of([[b, c, d], [b, c, eos]], [True, True])
+    whole = [4, 3, b, c, eos, BREAK]
+    # of a token that holds the answer's end too all is read: here the space before the string
+    for text, read in ((" c d", [b]), ("c d", [b, c]), (" d", [b, c]), (" b c d", [])):
+        stops = Stops(ids=(eos,), texts=(text,), **more)
+        assert scored(rollout, stops, tokenizer) == [[3, *read, eos, BREAK], whole]
+    # one that was cut off, and one that ended with a stop token
+    cut = rollout_of([[b, c], [b, eos]], [False, True])
+    stops = Stops(ids=(eos,), texts=(" d",), **more)
+    assert scored(cut, stops, tokenizer) == [[3, b, c], [4, 3, b, eos, BREAK]]
 
 
 def test_without_more_to_write_the_rows_stay_as_they_are():
     rollout = rollout_of([[8, EOS], [9, 9]], [True, False])
-    tokens, mask = closed(rollout, Stops(ids=(EOS,)))
+    tokens, mask = closed(rollout, None, Stops(ids=(EOS,)))
     assert torch.equal(tokens, rollout.sequence) and torch.equal(mask, rollout.attention)
 
 

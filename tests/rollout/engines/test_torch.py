@@ -8,6 +8,8 @@ from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops, decode
 from rlhf.rollout.engines.torch import TorchEngine, warp
 from tests.conftest import tiny
+from tests.data.rendering import families
+from tests.data.rendering.families import Family
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 
@@ -128,6 +130,20 @@ def test_a_string_ends_a_response_and_is_no_part_of_its_text(policy, tokenizer):
         assert cut == text.partition("b c")[0]
         if "b c" in text:
             assert tokenizer.decode(row[mask]).endswith("b c")
+
+
+def test_a_string_of_letters_that_are_several_tokens_each(policy):
+    """Two parrots are 8 bytes, and here 8 tokens."""
+    tokenizer = families.build(Family(eos="</s>", kind="bytes"))
+    ids = tokenizer("so 🦜🦜", add_special_tokens=False)["input_ids"]
+    assert len(ids) > 8
+    held = TorchEngine(policy, Stops(ids=(0,), texts=("x", "🦜🦜")), 0, tokenizer)
+    going = torch.tensor([True])
+    stopped = [
+        held._stopped([torch.tensor([i]) for i in ids[:end]], going).item()
+        for end in range(1, len(ids) + 1)
+    ]
+    assert stopped == [False] * (len(ids) - 1) + [True]
 
 
 def test_the_template_goes_on_after_what_ended_a_response():

@@ -58,7 +58,8 @@ def test_the_settings_that_shrink_it_are_named(fit):
     assert fault.startswith("sft: needs about")
     assert fault.endswith("smaller: sft.batch_size, sft.max_length")
     (fault,) = fit("ppo.micro_batch_size=32", memory=20 * GB).memory_faults()
-    assert fault.endswith("smaller: ppo.micro_batch_size, data.max_response_tokens")
+    both = "generation.max_prompt_tokens, data.max_response_tokens"
+    assert fault.endswith(f"smaller: ppo.micro_batch_size, {both}")
 
 
 def test_what_may_not_fit_is_warned_of(fit):
@@ -86,6 +87,16 @@ def test_a_stage_that_may_be_made_already_is_not_refused(fit, tmp_path):
     assert "sft" not in large.stages
     assert [*large.memory_faults()] == []
     assert [*fit("sft.batch_size=512", "stage=sft", memory=20 * GB).memory_faults()] != []
+
+
+def test_a_stage_that_is_not_trained_is_not_refused(fit):
+    """An SFT policy that is given needs no activations of batches, a frozen model no moments."""
+    large = ("sft.batch_size=512", "data.demonstrations=20")
+    assert [*fit(*large, memory=20 * GB).memory_faults()] != []
+    assert [*fit(*large, "sft=none", memory=20 * GB).memory_faults()] == []
+    head = ("stage=reward_model", "sft=none", "reward_model.trained=head")
+    assert [*fit(*head, memory=2 * GB, data=short()).memory_faults()] == []
+    assert [*fit(*head[:2], memory=2 * GB, data=short()).memory_faults()] != []
 
 
 def test_disk(fit):
