@@ -140,8 +140,10 @@ class Estimate:
     def supervised(self, stage: str, part: PartSize, texts: int) -> float:
         settings: Any = getattr(self.cfg, stage)
         a_pass = texts * part.mean_tokens(settings.max_length) * self.shape.parameters
-        epochs: int = settings.epochs
-        return a_pass * (UPDATE * epochs * part.train + FORWARD * (epochs + 1) * part.heldout)
+        train, epochs = min(part.train, settings.max_rows or part.train), settings.epochs
+        if settings.trained == "head":  # texts are read once, each as if no two were the same
+            return float(FORWARD * a_pass * (train + part.heldout))
+        return float(a_pass * (UPDATE * epochs * train + FORWARD * (epochs + 1) * part.heldout))
 
     @cached_property
     def a_response(self) -> float:
