@@ -6,8 +6,8 @@
     python benchmarks/smollm2.py ppo             # reward and KL at two coefficients, samples
 
 Each gives `rlhf experiment=smollm2_<name>`, with whatever overrides follow, and prints what came
-out with its wall time, the processors' time and the peak memory (resident, of the largest process:
-the jobs of a sweep run side by side). The data is that of conf/experiment/smollm2_*.yaml.
+out with its wall time, and of a run alone the processors' time and the peak memory (resident). The
+data is that of conf/experiment/smollm2_*.yaml.
 
 `reward_model --folds 5` trains five heads instead, each without a fifth of the prompts, so that
 every prompt is held out once: with few prompts, which ones are held out decides more than the judge
@@ -63,17 +63,16 @@ SIDES = ("train", "heldout")
 Right = NDArray[Any]  # [pairs]
 
 
-def run(lines: Sequence[str]) -> None:
-    """Gives the command, and prints its wall time and peak memory."""
+def run(lines: Sequence[str], *, sweep: bool = False) -> None:
+    """Gives the command, and prints its wall time, and of a run alone what its process took: the
+    jobs of a sweep have processes that are not asked."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "rlhf", *lines], check=True)
     wall = (time.monotonic() - began) / 60
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu, peak = (used.ru_utime + used.ru_stime) / 60, used.ru_maxrss / MEGABYTES / 1000
-    print(
-        f"\n`rlhf {' '.join(lines)}`: {wall:.1f} min, {cpu:.1f} min of one core's time,"
-        f" {peak:.2f} GB at most"
-    )
+    own = "" if sweep else f", {cpu:.1f} min of one core's time, {peak:.2f} GB at most"
+    print(f"\n`rlhf {' '.join(lines)}`: {wall:.1f} min{own}")
 
 
 def stage_rows(lines: Sequence[str], stage: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -238,7 +237,7 @@ def show_folds(prompts: Sequence[str], right: Mapping[str, Right]) -> None:
 def ppo(lines: Sequence[str]) -> None:
     """The samples of the last evaluation, each beside what the reference answered to the prompt
     with the same random numbers."""
-    run(lines)
+    run(lines, sweep=True)
     config = validate(compose([*lines, "hydra.mode=RUN"]))
     metric = f"reward/{build(config.scorer).measured[-1]}"
     sweep = Path("sweeps") / config.sweep
