@@ -138,7 +138,12 @@ def cautions(cfg: Config) -> list[str]:
         )
     if isinstance(cfg.model, HFModel):
         stages = [s.name for s in needed_stages(cfg) if s.is_run or is_trained(cfg, s.name)]
-        pieces = {name: getattr(cfg, name).optimizer for name in stages}
+        settings = {name: getattr(cfg, name) for name in stages}
+        pieces = {
+            name: own.optimizer
+            for name, own in settings.items()
+            if getattr(own, "trained", None) != "head"  # of a frozen backbone nothing is lost
+        }
         rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
         sentences += wrecking_rates(rates)
     return sentences

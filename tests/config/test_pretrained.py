@@ -91,4 +91,7 @@ def test_a_rate_that_wrecks_a_pretrained_model_is_warned_of(planned):
     assert planned("experiment=rt_polarity_kl_sweep").warnings == []
     assert planned(*HF).warnings == []
     assert planned(*HF, "sft=none", "sft.optimizer.lr=0.003").warnings == []  # nothing is trained
+    alone = (*HF, "stage=reward_model", "reward_model.optimizer.lr=1e-3")
+    assert len(planned(*alone).warnings) == 1
+    assert planned(*alone, "reward_model.trained=head").warnings == []
     assert planned(*HF, "sft=default", "optimizer@sft.optimizer=sgd").warnings == []
