@@ -1,11 +1,16 @@
-"""The scripts of benchmarks/ are run by hand: here only that what they import is still there."""
+"""The scripts of benchmarks/ are run by hand: here only that what they import is still
+there, and what smollm2.py makes of its numbers."""
 
 import ast
 import importlib
 import importlib.util
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from benchmarks import smollm2
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").rglob("*.py"))
 
@@ -22,3 +27,29 @@ def test_what_a_benchmark_imports_exists(script):
     for module, name in wanted:
         there = hasattr(importlib.import_module(module), name)
         assert there or importlib.util.find_spec(f"{module}.{name}"), f"{module} has no {name}"
+
+
+def test_every_prompt_held_out_once(capsys):
+    """Of prompt a the judge gets 1 of 2 and the baseline 2, of b 1 and 0 of 1: 2/3 of the pairs
+    each, and per prompt -0.5 and +1, whose mean is 0.25 and its error 1.5 / sqrt(2) / sqrt(2)."""
+    right = {
+        smollm2.BASELINE: np.array([True, True, False]),
+        smollm2.HEAD: np.array([True, False, True]),
+    }
+    smollm2.show_folds(["a", "a", "b"], right)
+    printed = capsys.readouterr().out
+    assert "Each of 2 prompts held out once, 3 pairs" in printed
+    head = "| 0.667 | 0.750 ± 0.250 | +0.250 ± 0.750 | 1, 1 |"
+    assert f"| {smollm2.HEAD} {head}" in printed
+    assert f"| {smollm2.BASELINE} | 0.667 | 0.500 ± 0.500 | +0.000 ± 0.000 | 0, 0 |" in printed
+
+
+def test_the_gain_is_of_each_prompt(tmp_path):
+    """Prompts gain 1 and 3: 2, and sqrt(2) / sqrt(2) of error."""
+    kept = {"prompts": "ab", "responses": [1, 1]}
+    rows = [
+        {"iteration": i, **kept, "reward/vader": rewards}
+        for i, rewards in enumerate([[0, 1], [9, 9], [1, 4]])
+    ]
+    (tmp_path / "by_prompt.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert smollm2.gain_of(tmp_path, "reward/vader") == "+2.00 ± 1.00"

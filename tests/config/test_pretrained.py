@@ -93,4 +93,7 @@ def test_a_rate_that_wrecks_a_pretrained_model_is_warned_of(planned):
     head = ("reward_model.trained=head", "reward_model.optimizer.lr=0.001")
     assert planned(*HF, *head).warnings == []
     assert planned(*HF, "sft=none", "sft.optimizer.lr=0.003").warnings == []  # nothing is trained
+    alone = (*HF, "stage=reward_model", "reward_model.optimizer.lr=1e-3")
+    assert len(planned(*alone).warnings) == 1
+    assert planned(*alone, "reward_model.trained=head").warnings == []
     assert planned(*HF, "sft=default", "optimizer@sft.optimizer=sgd").warnings == []

@@ -49,6 +49,11 @@ def test_operations():
     assert operations["reward_model"] == 7600 * (600 + 40)
     assert operations["ppo"] == 3800 * (2 * (140 * 5 + 40 * 4) + 6 * 140 * 2 * 2)
     assert estimate(data=DataSize()).operations == {}
+    drawn = estimate("sft.max_rows=30", "reward_model.max_rows=1000").operations
+    assert drawn["sft"] == 3800 * (6 * 2 * 30 + 60)
+    assert drawn["reward_model"] == operations["reward_model"]
+    head = estimate("reward_model.trained=head", "reward_model.epochs=9").operations
+    assert head["reward_model"] == 7600 * 2 * (100 + 10)  # read once, whatever the epochs
 
 
 def test_seconds_are_a_range():

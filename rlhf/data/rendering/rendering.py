@@ -77,10 +77,10 @@ class Rendering:
         return None if after == end else (whole.ids[after - 1], tuple(whole.ids[after:]))
 
     def _words(self) -> Iterator[str]:
-        """Words that the tokenizer knows, in the order of their ids."""
+        """Words that the tokenizer knows, by id: of letters, for digits may lose their space."""
         ordinary = sorted({*self.tokenizer.get_vocab().values()} - self._special_ids)
         words = (self.tokenizer.decode([i]).strip() for i in ordinary)
-        return (word for word in words if word.isalnum())
+        return (word for word in words if word.isalpha())
 
     @cached_property
     def probe(self) -> Turns:

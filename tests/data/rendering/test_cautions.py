@@ -1,4 +1,5 @@
 import pytest
+from tokenizers import pre_tokenizers, trainers
 
 from rlhf.data.rendering.cautions import caution
 from tests.data.rendering import families
@@ -26,6 +27,22 @@ def test_a_line_break_that_joins_others():
     template += "{{ 'assistant:\n\n' if add_generation_prompt }}"
     assert "ends with '\\n\\n' where" in caution(of(gpt2, template))
     assert not caution(of(gpt2, template.replace("\n\n", "\n")))
+
+
+def test_a_tokenizer_that_splits_digits():
+    """SmolLM2's joins the line break to the space before a digit, and before nothing else."""
+    gpt2 = families.build(Family(eos="<|endoftext|>", kind="bytes_gpt2"))
+    backend = gpt2.backend_tokenizer
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([digits, backend.pre_tokenizer])
+    trainer = trainers.BpeTrainer(
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator(["a\n 0"] * 4, trainer)
+    assert "ĊĠ" in gpt2.get_vocab()
+    template = "{% for m in messages %}{{ m.role + ':\n' + m.content }}{% endfor %}"
+    template += "{{ 'assistant:\n' if add_generation_prompt }}"
+    assert not caution(of(gpt2, template))
 
 
 @pytest.mark.parametrize("name", ["plain", "transcript", "alpaca", "chatml"])
