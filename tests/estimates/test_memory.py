@@ -178,10 +178,12 @@ def test_within_the_factor_of_a_run_on_a_cpu(tmp_path):
     from rlhf.config.build import build
     from rlhf.config.compose import compose, validate
     from rlhf.data.collate import encode_demonstrations
+    from rlhf.data.lengths import Limit
     from rlhf.data.records import Loaded
     from rlhf.estimates.plan import Estimate
     from rlhf.estimates.rows import DataSize, PartSize
     from rlhf.estimates.saved import shape_in
+    from tests.turns import rendering
 
     words = [
         *("stage=sft", "model.hidden_size=256", "model.layers=4", "sft.batch_size=512"),
@@ -194,7 +196,8 @@ def test_within_the_factor_of_a_run_on_a_cpu(tmp_path):
     measured = int(run.stdout.split()[-1])
     cfg = validate(compose(words))
     source, data = Loaded.of(build(cfg.data))
-    rows = encode_demonstrations(source.tokenizer(data), data.demonstrations.train, 64)
+    template = rendering(source.tokenizer(data))
+    rows = encode_demonstrations(template, data.demonstrations.train, Limit(most=64))
     longest = max(len(row.ids) for row in rows)
     part = PartSize(train=len(rows), heldout=1, longest=3 * longest, mean=1.0)
     shape = shape_in(cfg)
