@@ -96,6 +96,9 @@ def origins(study: Study) -> str:
     return f"## Shared data and stages\n\n{table}{made_by}{legs}" if lines else ""
 
 
+FLAGS = " Give it the `--config-dir` and `--allow-targets` that the sweep had, if any."
+
+
 def again(directory: Path) -> list[str]:
     """The commands that make the sweep and its comparison; the first runs only what is missing.
     Secrets are hidden."""
@@ -110,7 +113,7 @@ def repeat(study: Study) -> str:
     """The same commands as a section."""
     commands = "\n".join(again(study.directory))
     section = f"## Again\n\n```\n{commands}\n```\n\nThe first command runs only what is missing."
-    return section if commands else ""
+    return section + FLAGS if commands else ""
 
 
 def metrics(study: Study) -> dict[str, float]:

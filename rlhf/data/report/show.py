@@ -92,11 +92,17 @@ def _parts(parts: Sequence[Part]) -> Table:
                 _range(part.turns),
                 _lengths(part.tokens),
                 _lengths(part.prompt_tokens),
-                "all" if part.measured == part.all else f"{part.measured:,}, evenly spaced",
+                _counted(part),
             )
             for part in parts
         ),
     )
+
+
+def _counted(part: Part) -> str:
+    if part.tokens is None:
+        return "-"
+    return "all" if part.measured == part.all else f"{part.measured:,}, evenly spaced"
 
 
 def _odd(parts: Sequence[Part]) -> Table:

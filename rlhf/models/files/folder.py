@@ -62,11 +62,23 @@ def saving(folder: Path, model: nn.Module) -> Iterator[None]:
     try:
         with writing(folder, weights_bytes(model)):
             yield
+            _readable(folder, before)
     except DiskError:
         for path, time in _times(folder).items():
             if before.get(path) != time:
                 path.unlink(missing_ok=True)
         raise
+
+
+def _readable(folder: Path, before: dict[Path, int]) -> None:
+    """New weights for all who can read the configuration beside them: safetensors 0.8 writes files
+    that only their owner can read, whatever the umask."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return
+    for path, time in _times(folder).items():
+        if path.suffix == ".safetensors" and before.get(path) != time:
+            path.chmod(config.stat().st_mode & 0o777)
 
 
 def _times(folder: Path) -> dict[Path, int]:

@@ -124,7 +124,7 @@ class Fit:
                 f"{stage} {about(low)} to {about(high)}"
                 for stage, (low, high) in self.seconds.items()
             )
-            yield f"time     {least} to {most}, roughly: {parts}; stages that are there take none"
+            yield f"time     {least} to {most}, roughly: {parts}; a stage made before takes none"
 
 
 def _terms(peak: Peak) -> str:

@@ -23,6 +23,8 @@ def test_the_rows_of_a_part():
     assert first["turns (min / median / max)"] == "2 / 2 / 4"
     assert first["tokens (median / 95 % / max)"] == "212 / 358 / 578"
     assert (first["counted of"], second["counted of"]) == ("all", "80, evenly spaced")
+    unread = report(parts=(replace(PART, tokens=None, prompt_tokens=None, measured=0),))
+    assert next(iter(tables(unread))).rows[0][-1] == "-"
 
 
 def test_limits_and_pairs():

@@ -3,6 +3,7 @@ import os
 import pytest
 import torch
 
+from rlhf.models.files.folder import saving
 from rlhf.models.load import TinyModel, load_causal_lm, load_tokenizer
 from rlhf.rundir.disk.space import DiskError
 from rlhf.rundir.errors import ModelError
@@ -63,3 +64,12 @@ def test_a_model_that_has_no_room_leaves_nothing_of_itself(small_disk, tokenizer
             model, tokenizer, disk
         )
     assert sorted(path.name for path in disk.iterdir()) == ["filler", "metrics.jsonl"]
+
+
+def test_saved_weights_can_be_read_by_whoever_reads_the_configuration(tmp_path, tokenizer):
+    model, folder = tiny(tokenizer), tmp_path / "model"
+    folder.mkdir()
+    with saving(folder, model):
+        model.save_pretrained(folder)
+    modes = {(folder / name).stat().st_mode for name in ("config.json", "model.safetensors")}
+    assert len(modes) == 1
