@@ -191,5 +191,6 @@ def _accuracy(measured: Accuracy | None) -> str:
     if measured is None:
         return "-"
     se = "" if measured.se is None else f" ± {measured.se:.1%}"
-    of = f"{measured.pairs:,} held-out pairs, {measured.prompts:,} prompts"
+    prompts = "1 prompt" if measured.prompts == 1 else f"{measured.prompts:,} prompts"
+    of = f"{measured.pairs:,} held-out pairs, {prompts}"
     return f"{measured.accuracy:.1%}{se} of {of}"
