@@ -70,6 +70,7 @@ ASIDE_KEYS = (
     *(f"{stage.name}.{key}" for stage in STAGES.values() for key in stage.bookkeeping),
     "evaluation.samples",
     "data.max_lost",
+    "data.license",
 )
 
 

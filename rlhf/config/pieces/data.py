@@ -126,6 +126,7 @@ class Files(
     preferences: Places
     prompts: Annotated[Places, AfterValidator(_once)]
     gold: Literal["vader"] | None
+    license: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     columns: Columns | None = None
     on_bad_row: Literal["error", "skip"] = "error"
 

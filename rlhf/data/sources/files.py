@@ -48,6 +48,7 @@ class Files(BytePairs):
         template: str = "auto",
         columns: Columns | None = None,
         on_bad_row: Literal["error", "skip"] = "error",
+        license: str | None = None,
     ) -> None:
         given: dict[str, Places] = {
             "demonstrations": demonstrations,
@@ -67,6 +68,7 @@ class Files(BytePairs):
         self.template = template
         self.columns = dict(columns or {})
         self.on_bad_row = on_bad_row
+        self.license = license
         self.gold_name = gold
         self.gold: Reward | None = VaderGold() if gold == "vader" else None
         self.judges: dict[str, Reward] = {}

@@ -118,6 +118,8 @@ def test_jsonl_is_files_by_its_older_name(planned):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_four_lines_that_begin_with_what_it_is_and_its_licence(name):
     comment, *lines = (conf_dir() / "data" / f"{name}.yaml").read_text().splitlines()
+    assert any(line.startswith("license: ") for line in lines)
+    lines = [line for line in lines if not line.startswith("license: ")]
     assert len(lines) <= 4 and lines[0] == "defaults: [files, _self_]"
     assert comment.startswith("# ")
     assert any(licence in comment for licence in ("MIT", "Apache-2.0", "CC BY"))
