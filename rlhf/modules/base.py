@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
 from rlhf.modules.finite import check_update, check_updated
+from rlhf.ranks.group import ALONE
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -29,9 +30,11 @@ class StageModule(pl.LightningModule):
 
     stage: str
     unit = "iteration"
+    leaves_some_untrained = False  # True: a step may leave parameters without a gradient
 
     def __init__(self, *, iterations: int, lr_schedule: str, lr_warmup: float) -> None:
         super().__init__()
+        self.ranks = ALONE  # those that train together; `fit` says it
         self.iterations, self.lr_schedule, self.lr_warmup = iterations, lr_schedule, lr_warmup
         self.iteration = 0
         self.record: Metrics = {}
@@ -72,9 +75,17 @@ class StageModule(pl.LightningModule):
             self._largest[name] = new if before is None else torch.maximum(before, new)
 
     def step_means(self) -> Metrics:
-        """The pooled numbers, and begins anew."""
+        """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
+        if self.ranks.size > 1:
+            totals = self.ranks.sum([float(mean.total) for mean in means.values()])
+            counts = self.ranks.sum([float(mean.count) for mean in means.values()])
+            means = {n: Mean(*of) for n, *of in zip(means, totals, counts, strict=True)}
+            tops = self.ranks.largest([float(value) for value in largest.values()])
+            return {n: float(mean) for n, mean in means.items()} | dict(
+                zip(largest, tops, strict=True)
+            )
         return {name: float(mean) for name, mean in means.items()} | {
             name: float(value) for name, value in largest.items()
         }
