@@ -20,6 +20,7 @@ from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.ranks.rows import gathered
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_coefficient, check_experience
@@ -97,7 +98,8 @@ class OnlineModule(PolicyModule):
         iteration, settings = self.iteration + 1, self.settings
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
-            drawn = self.score(self.respond(prompts, "rollout", iteration))
+            own = self.score(self.respond(prompts, "rollout", iteration))
+        drawn = gathered(self.ranks, own)
         where, self.drawn = self.where(1), len(drawn.score)
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
@@ -135,11 +137,11 @@ class OnlineModule(PolicyModule):
         self._watch_step(float(moved), batch)
         # a part of a step: over the iteration the mean over its steps of what each descended
         terms = {
-            name: Mean(term.detach().double(), 1 / batch.splits)
+            name: Mean(term.detach().double(), 1 / (batch.splits * self.ranks.size))
             for name, term in losses.terms.items()
         }
         self.log_step(losses.largest, **terms, **losses.means)
-        return losses.total * batch.splits
+        return losses.total * batch.splits * self.ranks.size  # of which gradients are the mean
 
     def with_limits(
         self,
@@ -179,7 +181,7 @@ class OnlineModule(PolicyModule):
         on."""
         self._step_kl.append(summed)
         if len(self._step_kl) == batch.splits:
-            nats = sum(self._step_kl) / max(batch.step_tokens, 1)
+            nats = self.ranks.sum([sum(self._step_kl)])[0] / max(batch.step_tokens, 1)
             self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
             self._step_kl = []
 
@@ -215,7 +217,7 @@ class OnlineModule(PolicyModule):
         assert self.experience is not None
         old, self.experience = self.experience, None
         with self.precision():
-            logp = self.reader.logp(old.rollout)
+            logp = self.by_rows(self.reader.logp, old.rollout)
         return float(local_kl(logp, old.logp, old.mask))
 
     # --- state

@@ -150,7 +150,11 @@ class StageContext(Inputs):
                     callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
                     accumulate=accumulate,
                     began=partial(
-                        legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
+                        legs.begin,
+                        directory,
+                        config_hash=run_hash(self.plain),
+                        unit=module.unit,
+                        devices=ranks.size,
                     ),
                     ranks=ranks,
                 )
