@@ -184,19 +184,23 @@ class Minibatch(Batch):
         size: int,
         micro_size: int | None,
         generator: torch.Generator,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> Iterator[list[Self]]:
         """One pass over all rows in random order: for each optimizer step of at most `size` rows
-        the list of its micro-batches, which fit one forward pass.
+        the list of its micro-batches, which fit one forward pass. Of several `ranks` each has as
+        many of them, over rows of its own.
 
         The totals of the whole step stand in each micro-batch, so the loss is the same for every
         `micro_size`. Where rows are missing (a response was left out), the steps share what there
         is evenly, and each has as many micro-batches as ever: a loop may count them.
         """
         order = torch.randperm(len(experience), generator=generator)
-        splits = -(-size // (micro_size or size))
+        splits = -(-size // ((micro_size or size) * ranks))
         for rows in order.tensor_split(-(-len(order) // size)):
             step = experience.rows(rows)
-            pieces = torch.arange(len(rows)).tensor_split(splits)
+            pieces = torch.arange(len(rows)).tensor_split(splits * ranks)[rank::ranks]
             tokens = int(step.mask.sum())
             yield [
                 cls(
@@ -215,6 +219,7 @@ class SupervisedBatch(Batch):
 
     step_count: int | None = None  # of a micro-batch: what its whole step's mean is over
     splits: int = 1  # what a loop divides the loss of a micro-batch by
+    counts: bool = True  # False: its rows are here for their forward pass alone
 
     @property
     def counted(self) -> int:
@@ -231,7 +236,7 @@ class DemonstrationBatch(SupervisedBatch):
     @property
     def counted(self) -> int:
         """Tokens: the first of a row has none before it."""
-        return int(self.loss_mask[:, 1:].sum())
+        return int(self.loss_mask[:, 1:].sum()) if self.counts else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,4 +250,4 @@ class PreferenceBatch(SupervisedBatch):
     @property
     def counted(self) -> int:
         """Pairs."""
-        return len(self.margin)
+        return len(self.margin) if self.counts else 0

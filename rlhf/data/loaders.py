@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 
 from rlhf.randomness import generator
+from rlhf.ranks.group import ALONE, Ranks
 from rlhf.types import AtOnce, Batch, SupervisedBatch
 
 Row = TypeVar("Row")
@@ -63,6 +64,7 @@ class MicroBatches(Generic[Row, Part]):
 
     Args:
         tokens: of some rows together, padding counted.
+        ranks: those that train together: each has the parts of its own rows, as many as the others.
     """
 
     def __init__(
@@ -72,18 +74,33 @@ class MicroBatches(Generic[Row, Part]):
         *,
         tokens: Callable[[Sequence[Row]], int],
         began: Callable[[int], None],
+        ranks: Callable[[], Ranks] = lambda: ALONE,
     ) -> None:
         self.batches, self.at_once, self.tokens, self.began = batches, at_once, tokens, began
+        self.ranks = ranks
 
     def __iter__(self) -> Iterator[Part]:
-        steps = [parts_of(rows, self.at_once, self.tokens) for rows in self.batches.steps()]
-        splits = max(map(len, steps))
+        ranks, collate = self.ranks(), self.batches.collate
+        steps = self.batches.steps()
+        shares = [self._shares(rows, ranks.size) for rows in steps]
+        splits = max(len(parts) for every in shares for parts in every)
         self.began(splits)
-        for parts in [*(into(splits, parts) for parts in steps[:-1]), steps[-1]]:
-            made = [self.batches.collate(rows) for rows in parts]
-            count = sum(part.counted for part in made)
+        for rows, every in zip(steps, shares, strict=True):
+            wanted = splits if rows is not steps[-1] else max(map(len, every))
+            made = [collate(part) for part in into(wanted, every[ranks.rank])]
+            alone = ranks.size == 1
+            count = sum(part.counted for part in made) if alone else collate(rows).counted
+            # a rank without a row of its own takes part in the forward pass all the same
+            made += [replace(collate(rows[:1]), counts=False)] * (
+                0 if alone else wanted - len(made)
+            )
             for part in made:
                 yield replace(part, step_count=count, splits=splits)
+
+    def _shares(self, rows: Sequence[Row], ranks: int) -> list[list[Sequence[Row]]]:
+        """For each rank the parts of its rows of a batch; none where it has no row."""
+        own = (rows[rank::ranks] for rank in range(ranks))
+        return [parts_of(each, self.at_once, self.tokens) if each else [] for each in own]
 
 
 def parts_of(

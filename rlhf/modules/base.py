@@ -4,7 +4,7 @@ function of the optimizer step, and metrics that are pooled over the steps."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -79,17 +79,21 @@ class StageModule(pl.LightningModule):
         """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
+        means, tops = self.over_ranks(means), dict(largest)
         if self.ranks.size > 1:
-            totals = self.ranks.sum([float(mean.total) for mean in means.values()])
-            counts = self.ranks.sum([float(mean.count) for mean in means.values()])
-            means = {n: Mean(*of) for n, *of in zip(means, totals, counts, strict=True)}
-            tops = self.ranks.largest([float(value) for value in largest.values()])
-            return {n: float(mean) for n, mean in means.items()} | dict(
-                zip(largest, tops, strict=True)
-            )
+            every = self.ranks.largest([float(value) for value in largest.values()])
+            tops = dict(zip(largest, map(torch.tensor, every), strict=True))
         return {name: float(mean) for name, mean in means.items()} | {
-            name: float(value) for name, value in largest.items()
+            name: float(value) for name, value in tops.items()
         }
+
+    def over_ranks(self, means: Mapping[str, Mean]) -> dict[str, Mean]:
+        """Each over what all ranks have counted."""
+        if self.ranks.size == 1:
+            return dict(means)
+        totals = self.ranks.sum([float(mean.total) for mean in means.values()])
+        counts = self.ranks.sum([float(mean.count) for mean in means.values()])
+        return {n: Mean(*both) for n, *both in zip(means, totals, counts, strict=True)}
 
     # --- optimizer steps
 
@@ -187,7 +191,18 @@ class SupervisedModule(StageModule):
         of its whole step."""
         if batch.step_count is None:
             return mean
-        return mean * (batch.counted / max(batch.step_count, 1)) * batch.splits
+        part = batch.counted / max(batch.step_count, 1)
+        return mean * part * batch.splits * self.ranks.size  # of which gradients are the mean
+
+    def own_heldout(self) -> Iterator[tuple[Any, bool]]:
+        """This rank's batches of the held-out rows, every `ranks.size`-th, on its device; as many
+        on each rank, so the last may be one that does not count."""
+        rank, size, index = self.ranks.rank, self.ranks.size, 0
+        for index, batch in enumerate(self.heldout(), 1):
+            if (index - 1) % size == rank:
+                yield batch.to(self.device), True
+        if rank >= index % size > 0:
+            yield batch.to(self.device), False
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         trained = [p for p in self.model.parameters() if p.requires_grad]

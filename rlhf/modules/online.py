@@ -113,10 +113,15 @@ class OnlineModule(PolicyModule):
         self.warn(self.collected, where)
         self.stop_inner = False
         rows = settings.rows_of(self.experience.rollout)
-        self.accumulate(-(-settings.minibatch_size // rows))
+        ranks = self.ranks
+        self.accumulate(-(-settings.minibatch_size // (rows * ranks.size)))
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
-            for step in Minibatch.steps(self.experience, settings.minibatch_size, rows, order):
+            for step in Minibatch.steps(
+                *(self.experience, settings.minibatch_size, rows, order),
+                rank=ranks.rank,
+                ranks=ranks.size,
+            ):
                 if self.stop_inner:
                     return
                 yield from step

@@ -38,8 +38,8 @@ class SFTModule(SupervisedModule):
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """Held-out loss in nats per token, weighted by tokens, and perplexity = exp(loss)."""
-        batches = (batch.to(self.device) for batch in self.heldout())
-        mean = pooled(Mean.over(self.nll(b), b.counted) for b in batches)
+        own = [Mean.over(self.nll(b), b.counted * counts) for b, counts in self.own_heldout()]
+        mean = self.over_ranks({"loss": pooled(own)})["loss"]
         if not float(mean.count):
             return {}
         loss = float(mean)

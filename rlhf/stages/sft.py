@@ -106,7 +106,12 @@ def train_on_rows(
         stage=stage,
         epoch=lambda: module.iteration,
     )
-    if limit.limits:
-        batches = MicroBatches(batches, limit, tokens=padded_tokens, began=module.accumulate)
+    if limit.limits or context.cfg.trainer.ranks > 1:
+        batches = MicroBatches(
+            *(batches, limit),
+            tokens=padded_tokens,
+            began=module.accumulate,
+            ranks=lambda: module.ranks,
+        )
     context.fit(module, batches, settings, directory=work, tracker=tracker)
     return {**last_row(work / "metrics.jsonl"), **encoded.counts}
