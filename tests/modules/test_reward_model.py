@@ -134,7 +134,7 @@ def test_accum_invariance_of_the_reward_model(tokenizer, limit, settings):
         at_once = AtOnce(**limits)
         module = RewardModule(
             scalar_model_from(tiny(tokenizer), seed=0),
-            make_optimizer=partial(torch.optim.SGD, lr=0.5),
+            make_optimizer=partial(torch.optim.SGD, lr=0.02),
             heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
             epochs=2,
             steps=2,
