@@ -7,16 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from transformers import PreTrainedModel
+
 from rlhf.config.build import build
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import is_trained
 from rlhf.data.collate import collate_demonstrations
 from rlhf.data.loaders import ShuffledBatches, in_order
 from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
+from rlhf.models.adapters.backbone import SharedBackbone
+from rlhf.models.adapters.views import PolicyView
+from rlhf.models.files.adapter import Base
+from rlhf.models.networks import SFT, Policy
 from rlhf.models.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
+from rlhf.stages.adapted.base import adapter_part, keeps_adapter, kept_base, lora_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.take import enter_policy
 from rlhf.stages.rows import encoded_rows
@@ -28,9 +36,11 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     settings. Of a policy that is taken as it is, the first three alone."""
     model = {"model": context.start.identity(), **text_parts(context)}
     if not is_trained(context.cfg, "sft"):
-        return {**model, "settings": None, "trainer": None}
+        kept = {"kept": "adapter"} if keeps_adapter(context.start, context.cfg) else {}
+        return {**model, **kept, "settings": None, "trainer": None}
     return {
         **model,
+        **adapter_part(context.cfg, "sft"),
         "demonstrations": digest(context.data.demonstrations),
         "on_long_prompt": context.long_prompts("demonstrations").rule,
     }
@@ -49,13 +59,18 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     settings, rows = context.cfg.sft, context.data.demonstrations
-    policy = context.initial_policy()
-    if not is_trained(context.cfg, "sft"):
+    given, beside = not is_trained(context.cfg, "sft"), settings.trained == ADAPTER
+    policy: Policy = context.initial_policy(frozen=context.cfg.adapter.is_used and (given or beside))
+    if given:
         enter_policy(context, policy, work)
         return {}
     if rows is None:
         raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
-    train_only(policy, settings.trained)
+    base = None
+    if beside:
+        policy, base = adapter_on(context, policy)
+    else:
+        train_only(policy, settings.trained)
     metrics = train_on_rows(
         context,
         "sft",
@@ -70,8 +85,16 @@ def train_sft(
         work=work,
         tracker=tracker,
     )
-    context.save_policy(policy, work)
+    context.save_policy(policy, work, base)
     return metrics
+
+
+def adapter_on(context: StageContext, policy: PreTrainedModel) -> tuple[PolicyView, Base]:
+    """A fresh adapter on the model, and where the model is kept."""
+    base = kept_base(context, context.start, policy)
+    shared = SharedBackbone(policy)
+    shared.add(SFT, lora_of(context.cfg.adapter), seed=context.cfg.sft.seed)
+    return PolicyView(shared, SFT).requires_grad_(True), base
 
 
 def train_on_rows(

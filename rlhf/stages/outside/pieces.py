@@ -2,28 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from rlhf.config.schema import Config
-from rlhf.models.load import HFModel, load_config, load_tokenizer
+from rlhf.digests import file_digest
+from rlhf.models.adapters.files import merged_policy
+from rlhf.models.eos import eos_ids
+from rlhf.models.files.adapter import CONFIG, WEIGHTS, base_of, is_adapter
+from rlhf.models.load import HFModel, load_config
 from rlhf.models.piece import ModelPiece
 from rlhf.rundir.errors import ModelError
+from rlhf.rundir.read import read_json
 
 
 class Outside(HFModel):
-    """A model that a stage's `path` names."""
+    """A model that a stage's `path` names: a whole one, or an adapter beside one."""
 
     def identity(self) -> dict[str, Any]:
         """Its content; of a hub model the commit that is in the cache."""
+        if self.base is not None:
+            return {"adapter": adapter_identity(Path(self.path)), "base": self.base.identity()}
         known = super().identity()
         if Path(self.path).is_dir():
             return known
         with self._had():
             config = load_config(self.path, trust_remote_code=self.trust_remote_code)
         return {**known, "commit": getattr(config, "_commit_hash", None)}
+
+    @cached_property
+    def base(self) -> Outside | None:
+        """The network that the adapter in its folder stands beside; None of a whole model."""
+        if not is_adapter(self.path):
+            return None
+        with self._had():
+            place = base_of(self.path)
+        return type(self)(
+            path=place.path,
+            revision=place.revision,
+            dtype=self.dtype,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
+        alone = self.base is not None and not (Path(self.path) / "tokenizer_config.json").is_file()
+        return self.base.tokenizer(train) if alone and self.base else super().tokenizer(train)
+
+    def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
+        return super().config(tokenizer) if self.base is None else self.base.config(tokenizer)
+
+    def stop_ids(self) -> list[int]:
+        if self.base is None:
+            return super().stop_ids()
+        if (Path(self.path) / "generation_config.json").is_file():
+            with self._had():
+                own = GenerationConfig.from_pretrained(self.path)
+            return eos_ids(own)
+        return self.base.stop_ids()
+
+    def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+        """The whole network; an adapter is merged into its own."""
+        if self.base is None:
+            return super().causal_lm(tokenizer)
+        return merged_policy(self.base.causal_lm(tokenizer), Path(self.path))
+
+
+def adapter_identity(folder: Path) -> dict[str, Any]:
+    """What decides an adapter: its weights, and how much of them is added to which layers."""
+    config = read_json(folder / CONFIG)
+    settings = {key: config.get(key) for key in ("peft_type", "r", "lora_alpha", "use_rslora")}
+    return {**settings, "weights": file_digest(folder / WEIGHTS)}
 
 
 class SFTPolicy(Outside):
@@ -41,9 +98,11 @@ class RewardModelFolder(Outside):
 def policy_piece(cfg: Config, model: ModelPiece) -> ModelPiece:
     """The policy's beginning: `sft.path`, or conf/model where that is not set or the same."""
     path = cfg.sft.path
-    if path is None or getattr(model, "path", None) == path:
+    if path is None or (getattr(model, "path", None) == path and not is_adapter(path)):
         return model
-    return SFTPolicy(path=path, **_how(cfg))
+    # of a network that nothing trains but adapters beside it
+    dtype = getattr(cfg.model, "dtype", "float32") if cfg.adapter.is_used else "float32"
+    return SFTPolicy(path=path, **{**_how(cfg), "dtype": dtype})
 
 
 def reward_model_piece(cfg: Config) -> RewardModelFolder | None:
@@ -63,7 +122,7 @@ def reward_model_tokenizer(piece: RewardModelFolder) -> PreTrainedTokenizerBase:
         ModelError: there is none.
     """
     try:
-        return load_tokenizer(piece.path, trust_remote_code=piece.trust_remote_code)
+        return piece.tokenizer(_none)
     except (ModelError, OSError, ValueError) as error:
         raise ModelError(
             [
@@ -72,3 +131,7 @@ def reward_model_tokenizer(piece: RewardModelFolder) -> PreTrainedTokenizerBase:
                 " same folder (tokenizer.save_pretrained)"
             ]
         ) from error
+
+
+def _none() -> PreTrainedTokenizerBase:
+    raise ValueError("there is no tokenizer")
