@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import Scalar
 
 Ids = tuple[int, ...]
 
@@ -21,7 +21,7 @@ class Features:
     """
 
     def __init__(
-        self, model: ScalarModel, texts: Iterable[Sequence[int]], *, rows: int, device: str = "cpu"
+        self, model: Scalar, texts: Iterable[Sequence[int]], *, rows: int, device: str = "cpu"
     ) -> None:
         different = sorted({tuple(text) for text in texts}, key=lambda text: (len(text), text))
         self.states: dict[Ids, Tensor] = {}

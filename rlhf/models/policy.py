@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from rlhf.models.checks import (
 )
 from rlhf.rundir.errors import ModelError
 from rlhf.types import Rollout, TokenView
+
+if TYPE_CHECKING:
+    from rlhf.models.networks import Policy
 
 
 def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -59,9 +62,7 @@ def _contiguous(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...
     return tuple(x.contiguous() if isinstance(x, torch.Tensor) else x for x in arguments)
 
 
-def response_logits(
-    model: PreTrainedModel, tokens: Tensor, attention: Tensor, length: int
-) -> Tensor:
+def response_logits(model: Policy, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
     """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V],
     float32.
 
@@ -86,7 +87,7 @@ class PolicyReader:
     adapter off, say) overrides `logits`.
     """
 
-    model: PreTrainedModel
+    model: Policy
     temperature: float
     rows: int
 

@@ -6,10 +6,10 @@ import math
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.functional.losses import token_nll
 from rlhf.functional.pooling import Mean, pooled
+from rlhf.models.networks import Policy
 from rlhf.models.policy import response_logits
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import DemonstrationBatch
@@ -20,7 +20,7 @@ class SFTModule(SupervisedModule):
     held-out rows."""
 
     stage = "sft"
-    model: PreTrainedModel
+    model: Policy
 
     def nll(self, batch: DemonstrationBatch) -> Tensor:
         """Mean over the counted tokens; each is predicted from the ones before it."""

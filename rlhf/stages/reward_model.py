@@ -19,8 +19,8 @@ from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
-from rlhf.models.features import Features
 from rlhf.models.adapters.files import write_scalar
+from rlhf.models.features import Features
 from rlhf.models.files.adapter import Base
 from rlhf.models.load import scalar_model_from
 from rlhf.models.networks import Networks, Policy
@@ -96,9 +96,7 @@ def train_reward_model(
     if not is_trained(context.cfg, "reward_model"):
         return take_reward_model(context, parents, work)
     model, base = untrained(context, networks, parents)
-    pairs = context.data.preferences or sample_preferences(
-        context, networks.policy(parents["sft"])
-    )
+    pairs = context.data.preferences or sample_preferences(context, networks.policy(parents["sft"]))
     metrics = train_on_rows(
         context,
         "reward_model",
@@ -132,9 +130,7 @@ def untrained(
     from_sft = settings.init == "sft"
     if adapter_part(context.cfg, "reward_model"):
         return scalar_on(context, networks, parents["sft"] if from_sft else None)
-    backbone = (
-        networks.whole(parents["sft"]) if from_sft else context.initial_policy(context.model)
-    )
+    backbone = networks.whole(parents["sft"]) if from_sft else context.initial_policy(context.model)
     model = scalar_model_from(backbone, seed=settings.seed)
     train_only(model.model, settings.trained)
     return model, None
@@ -239,8 +235,7 @@ def _labelled(
             " data.preferences or data.gold"
         )
     sampled = [
-        sample_responses(context, policy, count, f"pairs-{side}-{which}", prompts)
-        for which in "ab"
+        sample_responses(context, policy, count, f"pairs-{side}-{which}", prompts) for which in "ab"
     ]
     first, second = (
         [

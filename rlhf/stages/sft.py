@@ -60,17 +60,16 @@ def train_sft(
     """Ends with the policy in `work`; returns its metrics."""
     settings, rows = context.cfg.sft, context.data.demonstrations
     given, beside = not is_trained(context.cfg, "sft"), settings.trained == ADAPTER
-    policy: Policy = context.initial_policy(frozen=context.cfg.adapter.is_used and (given or beside))
+    model = context.initial_policy(frozen=beside or (given and context.cfg.adapter.is_used))
     if given:
-        enter_policy(context, policy, work)
+        enter_policy(context, model, work)
         return {}
     if rows is None:
         raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
-    base = None
-    if beside:
-        policy, base = adapter_on(context, policy)
-    else:
-        train_only(policy, settings.trained)
+    policy: Policy
+    policy, base = (
+        adapter_on(context, model) if beside else (train_only(model, settings.trained), None)
+    )
     metrics = train_on_rows(
         context,
         "sft",
@@ -89,10 +88,10 @@ def train_sft(
     return metrics
 
 
-def adapter_on(context: StageContext, policy: PreTrainedModel) -> tuple[PolicyView, Base]:
+def adapter_on(context: StageContext, model: PreTrainedModel) -> tuple[PolicyView, Base]:
     """A fresh adapter on the model, and where the model is kept."""
-    base = kept_base(context, context.start, policy)
-    shared = SharedBackbone(policy)
+    base = kept_base(context, context.start, model)
+    shared = SharedBackbone(model)
     shared.add(SFT, lora_of(context.cfg.adapter), seed=context.cfg.sft.seed)
     return PolicyView(shared, SFT).requires_grad_(True), base
 

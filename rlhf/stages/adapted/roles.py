@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from rlhf.config.checks.adapter import OWN_NETWORK
 from rlhf.config.schema import Config
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
@@ -62,7 +64,9 @@ def frozen_scalars(networks: Networks, folders: Sequence[Path]) -> tuple[Scalar,
     return tuple(networks.scalar(folder).eval().requires_grad_(False) for folder in folders)
 
 
-def _whole_values(cfg: Config, policy: Policy, reward_models: Sequence[Path]) -> ScalarModel:
+def _whole_values(
+    cfg: Config, policy: PreTrainedModel, reward_models: Sequence[Path]
+) -> ScalarModel:
     """A copy of the reward model (Stiennon et al. 2020, arXiv 2009.01325); or a head of zeros on
     the reward model's backbone (AlpacaFarm) or on the policy's."""
     start = cfg.ppo.value_init
@@ -162,9 +166,7 @@ def scalar_on(
     return scalar_beside(start, "reward", cfg, seed=cfg.reward_model.seed), base
 
 
-def _values_of_policy(
-    networks: Networks, sft: Path, start: PolicyView, cfg: Config
-) -> ScalarView:
+def _values_of_policy(networks: Networks, sft: Path, start: PolicyView, cfg: Config) -> ScalarView:
     """A head of zeros on the network of the SFT policy."""
     if not cfg.adapter.shares:
         own = networks.policy(sft)  # loaded once more
@@ -177,7 +179,9 @@ def _values_of_reward_model(
     networks: Networks, folder: Path, reward: Scalar, start: PolicyView, cfg: Config
 ) -> ScalarView:
     """A copy of the reward model's adapter and head, or of its adapter under a head of zeros."""
-    if cfg.adapter.shares and not (isinstance(reward, ScalarView) and reward.shared is start.shared):
+    if cfg.adapter.shares and not (
+        isinstance(reward, ScalarView) and reward.shared is start.shared
+    ):
         raise ModelError([f"ppo.value_init={cfg.ppo.value_init}: {OWN_NETWORK} ({folder})"])
     if not cfg.adapter.shares:
         reward = networks.scalar(folder)  # a network of its own
