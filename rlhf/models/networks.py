@@ -3,20 +3,24 @@ frozen network that several of them may share."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.models.adapters.backbone import SharedBackbone
-from rlhf.models.adapters.files import merged_policy, merged_scalar, read_policy, read_scalar
-from rlhf.models.adapters.views import PolicyView
-from rlhf.models.files.adapter import Base, base_of, is_adapter
+from rlhf.models.adapters.kept import keep, read, write
+from rlhf.models.adapters.load import merged, merged_scalar, policy_from, scalar_from
+from rlhf.models.adapters.views import PolicyView, View
+from rlhf.models.files.adapter import Base, base_of, dtype_of, is_adapter, network_of
 from rlhf.models.load import load_causal_lm, load_scalar_model
 from rlhf.models.policy import policy_of
 from rlhf.models.scalar import Scalar
+from rlhf.rundir.errors import RunFailed
 
 Policy: TypeAlias = PreTrainedModel | PolicyView
 SFT = "sft"  # what the adapter of a policy that others begin from is called
@@ -47,29 +51,34 @@ class Networks:
             return self.policies[key]
         if is_adapter(folder):
             shared = self.frozen(base_of(folder))
-            policy = read_policy(shared, free_name(shared, SFT), folder)
+            policy = policy_from(shared, free_name(shared, SFT), read(folder))
         else:
-            policy = PolicyView(self.frozen(Base(str(key))))
+            policy = PolicyView(self.frozen(network_of(folder)))
         self.policies[key] = policy
         return policy
 
     def whole(self, folder: Path) -> PreTrainedModel:
         """A policy as one network of its own."""
         model = (
-            merged_policy(self.load(base_of(folder), torch.float32), folder)
+            merged(self.under(folder), read(folder))
             if is_adapter(folder)
             else load_causal_lm(folder, trust_remote_code=self.trust_remote_code)
         )
         return policy_of(model, self.tokenizer)
+
+    def under(self, folder: Path) -> PreTrainedModel:
+        """The network that a folder's adapter was made for, loaded anew."""
+        kind = dtype_of(folder)
+        return self.load(base_of(folder), getattr(torch, kind) if kind else self.dtype)
 
     def scalar(self, folder: Path, name: str = "reward") -> Scalar:
         """A reward model: a network of its own, or an adapter and a head beside a frozen one."""
         if not is_adapter(folder):
             return load_scalar_model(folder)
         if not self.views:
-            return merged_scalar(self.load(base_of(folder), torch.float32), folder)
+            return merged_scalar(self.under(folder), read(folder))
         shared = self.frozen(base_of(folder))
-        return read_scalar(shared, free_name(shared, name), folder)
+        return scalar_from(shared, free_name(shared, name), read(folder))
 
     def frozen(self, base: Base) -> SharedBackbone:
         """The network that adapters stand beside."""
@@ -90,3 +99,40 @@ def free_name(shared: SharedBackbone, name: str) -> str:
     taken = shared.adapters.keys()
     names = (name, *(f"{name}_{i}" for i in range(1, len(taken) + 1)))
     return next(each for each in names if each not in taken)
+
+
+def write_beside(
+    view: View, tokenizer: PreTrainedTokenizerBase, folder: Path, *, base: Base
+) -> None:
+    """Writes what a view has trained, for PEFT over the network `base`, with its tokenizer."""
+    write(keep(view), folder, view, base=base)
+    if isinstance(view, PolicyView) and view.generation_config is not None:
+        view.generation_config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+# --- checkpoints, which hold what was trained and name the frozen networks by digest
+
+BACKBONES = "backbones"
+
+
+def backbone_digests(module: nn.Module) -> dict[str, str]:
+    """Child of the module -> sha256 of the weights of the network that it is a view of."""
+    views = {name: child for name, child in module.named_children() if isinstance(child, View)}
+    digests = {id(view.shared): view.shared.digest() for view in views.values()}
+    return {name: digests[id(view.shared)] for name, view in views.items()}
+
+
+def check_backbones(now: Mapping[str, str], then: Mapping[str, str]) -> None:
+    """
+    Raises:
+        RunFailed: a checkpoint's adapters were trained beside another network.
+    """
+    for name in sorted({*now, *then}):
+        if now.get(name) != then.get(name):
+            shown = [(digests.get(name) or "none")[:12] for digests in (then, now)]
+            raise RunFailed(
+                f"the checkpoint's {name} was trained beside a network whose weights have the"
+                f" sha256 {shown[0]}; now it is {shown[1]}. Put the network back as it was, or move"
+                " the run's directory away to start anew"
+            )

@@ -19,12 +19,12 @@ from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Training
 from rlhf.config.stages import Stage
 from rlhf.digests import digest, one_spelling
-from rlhf.models.adapters.files import write_policy
-from rlhf.models.adapters.views import PolicyView
+from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.files.adapter import Base
-from rlhf.models.networks import Networks, Policy
+from rlhf.models.networks import Networks, Policy, write_beside
 from rlhf.models.piece import ModelPiece
 from rlhf.models.policy import policy_of
+from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
@@ -82,9 +82,17 @@ class StageContext(Inputs):
         policy = self.ended(policy)
         if isinstance(policy, PolicyView):
             assert base is not None
-            write_policy(policy, self.written_tokenizer, directory, base=base)
+            write_beside(policy, self.written_tokenizer, directory, base=base)
         else:
             self.model.save(policy, self.written_tokenizer, directory)
+
+    def save_reward_model(self, model: Scalar, directory: Path, base: Base | None = None) -> None:
+        """The same of a reward model."""
+        if isinstance(model, ScalarView):
+            assert base is not None
+            write_beside(model, self.written_tokenizer, directory, base=base)
+        elif isinstance(model, ScalarModel):
+            model.save(directory, self.written_tokenizer, stop_ids=self.stops.ids)
 
     def ended(self, policy: P) -> P:
         """The policy, whose generation_config says all ids that end a response."""

@@ -19,14 +19,14 @@ from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
 from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
-from rlhf.models.files.adapter import weights_file
+from rlhf.models.adapters.views import PolicyView
+from rlhf.models.files.adapter import network_of, weights_file
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
 from rlhf.modules.online import CollectedMinibatches, OnlineModule
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
 from rlhf.rollout.score import Judges
-from rlhf.stages.adapted.base import base_below
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
@@ -118,7 +118,9 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Over the policy and the value model, whose learning rate is its own where one is given."""
     settings = context.cfg.ppo
-    groups: list[dict[str, Any]] = [{"params": context.model.trainable_parameters(policy)}]
+    own_part = context.model.trainable_parameters
+    params = [*policy.parameters()] if isinstance(policy, PolicyView) else own_part(policy)
+    groups: list[dict[str, Any]] = [{"params": params}]
     if values is not None:
         own = {} if settings.value_lr is None else {"lr": settings.value_lr}
         groups.append({"params": [p for p in values.parameters() if p.requires_grad], **own})
@@ -161,6 +163,6 @@ def train_ppo(
     )
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
-    base = base_below(parents["sft"]) if context.cfg.adapter.is_used else None
+    base = network_of(parents["sft"]) if context.cfg.adapter.is_used else None
     context.save_policy(module.policy, directory / "policy", base)
     return {"policy_sha256": file_digest(weights_file(directory / "policy"))}

@@ -19,20 +19,16 @@ from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
-from rlhf.models.adapters.files import write_scalar
 from rlhf.models.features import Features
-from rlhf.models.files.adapter import Base
-from rlhf.models.load import scalar_model_from
-from rlhf.models.networks import Networks, Policy
-from rlhf.models.partial import train_only
+from rlhf.models.networks import Policy
 from rlhf.models.scalar import Scalar
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, closed, decode
 from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rundir.errors import NonFinite
-from rlhf.stages.adapted.base import adapter_part, keeps_adapter
-from rlhf.stages.adapted.roles import scalar_on
+from rlhf.stages.adapted.base import adapter_part
+from rlhf.stages.adapted.reward_model import untrained
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece
 from rlhf.stages.outside.take import enter_reward_model, given_reward_model
@@ -60,7 +56,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         else None
     )
     if piece := reward_model_piece(cfg):
-        kept = {"kept": "adapter"} if keeps_adapter(piece, cfg) else {}
+        kept = {"kept": "adapter"} if piece.stays_adapter(cfg) else {}
         own = {"model": piece.identity(), "sampled": sampled, **kept}
         drawn = {"seed": settings.seed, "samples": settings.normalize_samples}
         return {**own, "settings": drawn} if sampled else {**own, "settings": None, "trainer": None}
@@ -114,26 +110,11 @@ def train_reward_model(
     )
     if normalizes(settings):
         metrics |= normalize(context, model, networks.policy(parents["sft"]))
-    write_scalar(model, context.written_tokenizer, work, base=base, stop_ids=context.stops.ids)
+    context.save_reward_model(model, work, base)
     warnings = chance_warning(metrics)
     for warning in warnings:
         log.warning("%s", warning)
     return {**metrics, "warnings": warnings}
-
-
-def untrained(
-    context: StageContext, networks: Networks, parents: Parents
-) -> tuple[Scalar, Base | None]:
-    """The reward model before training: a network of its own, or what is trained beside a frozen
-    one, and where that one is kept."""
-    settings = context.cfg.reward_model
-    from_sft = settings.init == "sft"
-    if adapter_part(context.cfg, "reward_model"):
-        return scalar_on(context, networks, parents["sft"] if from_sft else None)
-    backbone = networks.whole(parents["sft"]) if from_sft else context.initial_policy(context.model)
-    model = scalar_model_from(backbone, seed=settings.seed)
-    train_only(model.model, settings.trained)
-    return model, None
 
 
 def take_reward_model(context: StageContext, parents: Parents, work: Path) -> dict[str, Any]:

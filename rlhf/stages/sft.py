@@ -24,9 +24,9 @@ from rlhf.models.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
-from rlhf.stages.adapted.base import adapter_part, keeps_adapter, kept_base, lora_of
+from rlhf.stages.adapted.base import adapter_part, kept_base, lora_of
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.outside.take import enter_policy
+from rlhf.stages.outside.take import enter_adapter, enter_policy, given_adapter
 from rlhf.stages.rows import encoded_rows
 from rlhf.tracking.base import Tracker
 
@@ -36,7 +36,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     settings. Of a policy that is taken as it is, the first three alone."""
     model = {"model": context.start.identity(), **text_parts(context)}
     if not is_trained(context.cfg, "sft"):
-        kept = {"kept": "adapter"} if keeps_adapter(context.start, context.cfg) else {}
+        kept = {"kept": "adapter"} if given_adapter(context) else {}
         return {**model, **kept, "settings": None, "trainer": None}
     return {
         **model,
@@ -59,6 +59,9 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     settings, rows = context.cfg.sft, context.data.demonstrations
+    if outside := given_adapter(context):
+        enter_adapter(context, outside, work)
+        return {}
     given, beside = not is_trained(context.cfg, "sft"), settings.trained == ADAPTER
     model = context.initial_policy(frozen=beside or (given and context.cfg.adapter.is_used))
     if given:

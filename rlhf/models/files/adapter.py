@@ -1,15 +1,17 @@
-"""The folder of an adapter in PEFT's layout, as far as it tells without torch: the network that it
-stands beside."""
+"""The folder of an adapter, or of a scalar head alone, as far as it tells without torch: which
+network it stands beside. PEFT's files, and one of ours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rlhf.rundir.errors import ModelError
-from rlhf.rundir.read import read_object
+from rlhf.rundir.read import read_json, read_object
 
 CONFIG, WEIGHTS, WHOLE = "adapter_config.json", "adapter_model.safetensors", "model.safetensors"
+BACKBONE = "backbone.json"  # ours: which network it was made for, and what scores are normalised by
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,14 @@ class Base:
 
 
 def is_adapter(folder: str | Path) -> bool:
-    return (Path(folder) / CONFIG).is_file()
+    """True where what was trained beside a network lies in a folder, not the network."""
+    return any((Path(folder) / name).is_file() for name in (CONFIG, BACKBONE))
+
+
+def is_scalar(folder: str | Path) -> bool:
+    """True if an adapter's folder holds a reward model."""
+    config = read_object(Path(folder) / CONFIG)
+    return config is None or config.get("task_type") == "SEQ_CLS"
 
 
 def weights_file(folder: Path) -> Path:
@@ -39,7 +48,8 @@ def base_of(folder: str | Path) -> Base:
     Raises:
         ModelError: it names none, or a folder that is not there.
     """
-    config = read_object(Path(folder) / CONFIG) or {}
+    config = {**(read_object(Path(folder) / BACKBONE) or {})}
+    config |= read_object(Path(folder) / CONFIG) or {}
     named, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(named, str) or not named:
         raise ModelError(
@@ -61,3 +71,37 @@ def base_of(folder: str | Path) -> Base:
             f" back, or name another place as base_model_name_or_path in {CONFIG}"
         ]
     )
+
+
+def network_of(folder: Path) -> Base:
+    """The network that adapters stand beside which are trained on top of a policy's folder: the
+    one of its adapter, or the policy itself. Of one that was taken as it is the place that it was
+    taken from, which is the name that others know it by."""
+    if is_adapter(folder):
+        return base_of(folder)
+    origin = read_json(folder / "manifest.json").get("origin") or {}
+    path, content = origin.get("path"), origin.get("content") or {}
+    if origin.get("trained") is False and isinstance(path, str):
+        if "folder" not in origin:
+            return Base(path, content.get("commit") or content.get("revision"))
+        if Path(origin["folder"]).is_dir():
+            return Base(origin["folder"])
+    return Base(str(folder.resolve()))
+
+
+def dtype_of(folder: str | Path) -> str | None:
+    """The type of the network's weights that it was made for; None where it does not tell."""
+    kept = (read_object(Path(folder) / BACKBONE) or {}).get("dtype")
+    return kept if isinstance(kept, str) else None
+
+
+def adapter_facts(folder: Path) -> dict[str, Any]:
+    """What stands beside which network, for a manifest."""
+    config, kept = read_json(folder / CONFIG), read_json(folder / BACKBONE)
+    targets = config.get("target_modules")
+    return {
+        "base": str(base_of(folder)),
+        "base_sha256": kept.get("weights_sha256"),
+        "targets": sorted(targets) if isinstance(targets, list) else targets,
+        **{key: config[key] for key in ("r", "lora_alpha") if key in config},
+    }

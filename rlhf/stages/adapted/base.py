@@ -12,10 +12,11 @@ from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import Config
 from rlhf.models.adapters.backbone import Lora
 from rlhf.models.adapters.weights import weights_digest
-from rlhf.models.files.adapter import Base, base_of, is_adapter
+from rlhf.models.files.adapter import Base
 from rlhf.models.load import HFModel
 from rlhf.models.piece import ModelPiece
 from rlhf.stages.context import StageContext
+from rlhf.stages.outside.pieces import place_of
 from rlhf.stages.provenance.manifest import manifest
 
 STAGE = "backbone"
@@ -39,25 +40,12 @@ def adapter_part(cfg: Config, stage: str) -> dict[str, Any]:
     return {"adapter": "head"} if part == "head" and adapter.kind == "head" else {}
 
 
-def keeps_adapter(piece: ModelPiece | None, cfg: Config) -> bool:
-    """True if a piece is an adapter from outside, and the run goes on with adapters: it stays one.
-    Otherwise it is merged into its network."""
-    return cfg.adapter.is_used and getattr(piece, "base", None) is not None
-
-
-def base_below(folder: Path) -> Base:
-    """The network that adapters stand beside which are trained on top of a policy's folder: the
-    one of its adapter, or the policy itself."""
-    return base_of(folder) if is_adapter(folder) else Base(str(folder.resolve()))
-
-
 def kept_base(context: StageContext, piece: ModelPiece, model: PreTrainedModel) -> Base:
     """The network of a piece of conf/model before any training. One that lies in no folder and on
     no hub (a model that is made from its configuration, a piece of the user's own) is written down
     once, as artifacts/backbone/<digest>."""
     if isinstance(piece, HFModel):
-        folder = Path(piece.path)
-        return Base(str(folder.resolve())) if folder.is_dir() else Base(piece.path, piece.revision)
+        return place_of(piece)
     own = weights_digest(model)[:16]
 
     def make(work: Path) -> dict[str, Any]:

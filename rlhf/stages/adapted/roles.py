@@ -1,4 +1,4 @@
-"""The networks of PPO's roles: whole ones, or views of frozen networks that differ by an adapter."""
+"""The networks of PPO's roles: whole ones, or views of frozen ones that differ by an adapter."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from rlhf.config.schema import Config
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.targets import chosen_layers
 from rlhf.models.adapters.views import PolicyView, ScalarView
-from rlhf.models.files.adapter import Base
 from rlhf.models.load import load_scalar_model, scalar_model_from
 from rlhf.models.networks import Networks, Policy
 from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.rundir.errors import ModelError
-from rlhf.stages.adapted.base import base_below, kept_base, lora_of
+from rlhf.stages.adapted.base import lora_of
 from rlhf.stages.context import StageContext
 
 
@@ -148,22 +147,6 @@ def head_alone(view: ScalarView) -> ScalarView:
     view.requires_grad_(False)
     view.head.requires_grad_(True)
     return view
-
-
-def scalar_on(
-    context: StageContext, networks: Networks, sft: Path | None
-) -> tuple[ScalarView, Base]:
-    """An untrained reward model on the network of the SFT policy, or (None) of conf/model; and
-    where that one is kept."""
-    cfg, piece = context.cfg, context.model
-    if sft is not None:
-        start, base = networks.policy(sft), base_below(sft)
-    else:
-        model = context.initial_policy(piece, frozen=True)
-        start, base = PolicyView(SharedBackbone(model)), kept_base(context, piece, model)
-    assert isinstance(start, PolicyView)
-    start.requires_grad_(False)
-    return scalar_beside(start, "reward", cfg, seed=cfg.reward_model.seed), base
 
 
 def _values_of_policy(networks: Networks, sft: Path, start: PolicyView, cfg: Config) -> ScalarView:

@@ -16,9 +16,10 @@ from transformers import (
 
 from rlhf.config.schema import Config
 from rlhf.digests import file_digest
-from rlhf.models.adapters.files import merged_policy
+from rlhf.models.adapters.kept import read
+from rlhf.models.adapters.load import merged
 from rlhf.models.eos import eos_ids
-from rlhf.models.files.adapter import CONFIG, WEIGHTS, base_of, is_adapter
+from rlhf.models.files.adapter import CONFIG, WEIGHTS, Base, base_of, is_adapter
 from rlhf.models.load import HFModel, load_config
 from rlhf.models.piece import ModelPiece
 from rlhf.rundir.errors import ModelError
@@ -53,6 +54,11 @@ class Outside(HFModel):
             trust_remote_code=self.trust_remote_code,
         )
 
+    def stays_adapter(self, cfg: Config) -> bool:
+        """True if it is an adapter, and the run goes on with adapters; otherwise it is merged into
+        its network."""
+        return cfg.adapter.is_used and self.base is not None
+
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         alone = self.base is not None and not (Path(self.path) / "tokenizer_config.json").is_file()
         return self.base.tokenizer(train) if alone and self.base else super().tokenizer(train)
@@ -73,7 +79,13 @@ class Outside(HFModel):
         """The whole network; an adapter is merged into its own."""
         if self.base is None:
             return super().causal_lm(tokenizer)
-        return merged_policy(self.base.causal_lm(tokenizer), Path(self.path))
+        return merged(self.base.causal_lm(tokenizer), read(self.path))
+
+
+def place_of(piece: HFModel) -> Base:
+    """Where PEFT finds a network."""
+    folder = Path(piece.path)
+    return Base(str(folder.resolve())) if folder.is_dir() else Base(piece.path, piece.revision)
 
 
 def adapter_identity(folder: Path) -> dict[str, Any]:
@@ -100,15 +112,23 @@ def policy_piece(cfg: Config, model: ModelPiece) -> ModelPiece:
     path = cfg.sft.path
     if path is None or (getattr(model, "path", None) == path and not is_adapter(path)):
         return model
-    # of a network that nothing trains but adapters beside it
-    dtype = getattr(cfg.model, "dtype", "float32") if cfg.adapter.is_used else "float32"
-    return SFTPolicy(path=path, **{**_how(cfg), "dtype": dtype})
+    return SFTPolicy(path=path, **{**_how(cfg), "dtype": _frozen_dtype(cfg)})
 
 
 def reward_model_piece(cfg: Config) -> RewardModelFolder | None:
     """The reward model that is given by its path; None where one is trained."""
     path = cfg.reward_model.path
-    return None if path is None else RewardModelFolder(path=path, **_how(cfg))
+    if path is None:
+        return None
+    how = _how(cfg)
+    if is_adapter(path):
+        how |= {"dtype": _frozen_dtype(cfg)}
+    return RewardModelFolder(path=path, **how)
+
+
+def _frozen_dtype(cfg: Config) -> str:
+    """Of a network that nothing trains but adapters beside it."""
+    return getattr(cfg.model, "dtype", "float32") if cfg.adapter.is_used else "float32"
 
 
 def _how(cfg: Config) -> dict[str, Any]:
