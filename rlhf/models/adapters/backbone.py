@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, cast
 
 import torch
@@ -67,7 +67,7 @@ class SharedBackbone(nn.Module):
         with warnings.catch_warnings(), seeded_global_rng(seed, "adapter", name):
             warnings.simplefilter("ignore")  # PEFT's, of a second adapter and of what will change
             inject_adapter_in_model(self._config(lora, chosen), self.model, adapter_name=name)
-        self.adapters[name] = lora
+        self.adapters[name] = replace(lora, targets=(*short_names(self.model, chosen),))
         self._layers = {
             at: layer for at, layer in self.model.named_modules() if isinstance(layer, LoraLayer)
         }
@@ -85,7 +85,13 @@ class SharedBackbone(nn.Module):
 
     def targets_of(self, name: str) -> list[str]:
         """The names by which an adapter's layers are known, for a manifest: k_proj, q_proj, ..."""
-        return short_names(self.model, self.layers_of(name).keys())
+        self._known((name,))
+        return [*self.adapters[name].targets]
+
+    def transposed(self, name: str) -> bool:
+        """Whether the layers' weights are [in, out], as GPT-2's Conv1D has them."""
+        bases = (layer.get_base_layer() for layer in self.layers_of(name).values())
+        return any(isinstance(base, Conv1D) for base in bases)
 
     def _config(self, lora: Lora, chosen: Sequence[str]) -> LoraConfig:
         there = linear_layers(self.model)

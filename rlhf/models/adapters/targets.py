@@ -37,10 +37,15 @@ def _plain(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         yield from _plain(inner, f"{name}.{child}" if name else child)
 
 
-def chosen_layers(model: PreTrainedModel, targets: str | Sequence[str]) -> list[str]:
+def chosen_layers(
+    model: PreTrainedModel, targets: str | Sequence[str], *, key: str = "adapter.targets"
+) -> list[str]:
     """The whole names of the layers that `targets` means, sorted: `all-linear` (every linear layer
-    but the head), `default` (PEFT's choice for the architecture), or the ends of names, each of
-    which must be one of a linear layer.
+    but the head), `default` (PEFT's choice for the architecture), the ends of names, each of which
+    must be one of a linear layer, or a regular expression of whole names.
+
+    Args:
+        key: where `targets` stands, for messages.
 
     Raises:
         ModelError: there are none.
@@ -55,11 +60,11 @@ def chosen_layers(model: PreTrainedModel, targets: str | Sequence[str]) -> list[
     if isinstance(wanted, str):  # PEFT has a regular expression for a few architectures
         chosen = {name for name in there if re.fullmatch(wanted, name)}
         if not chosen:
-            raise ModelError([_nothing(model, wanted, there)])
+            raise ModelError([_nothing(model, wanted, there, key)])
         return sorted(chosen)
     for end in wanted:
         if not any(_ends(name, end) for name in there):
-            raise ModelError([_nothing(model, end, there)])
+            raise ModelError([_nothing(model, end, there, key)])
     return sorted(name for name in there if any(_ends(name, end) for end in wanted))
 
 
@@ -93,9 +98,9 @@ def _defaults(model: PreTrainedModel, there: Collection[str]) -> str | Sequence[
     return chosen
 
 
-def _nothing(model: PreTrainedModel, wanted: str, there: Collection[str]) -> str:
+def _nothing(model: PreTrainedModel, wanted: str, there: Collection[str], key: str) -> str:
     return (
-        f"adapter.targets: no linear layer of {_kind(model)} is called {wanted}; expected"
+        f"{key}: no linear layer of {_kind(model)} is called {wanted}; expected"
         f" all-linear, or some of {_names(there)}"
     )
 

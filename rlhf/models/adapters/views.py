@@ -14,6 +14,8 @@ from rlhf.models.adapters.backbone import Contexts, SharedBackbone, keeping_type
 from rlhf.models.scalar import Scalar, states_of
 from rlhf.randomness import generator
 
+HEAD = "scalar_head.weight"
+
 
 class View(nn.Module):
     """A network as some adapters make it: their sum, in this order.
