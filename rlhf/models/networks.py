@@ -36,10 +36,11 @@ class Networks:
     tokenizer: PreTrainedTokenizerBase
     views: bool = False
     share: bool = False
+    frozen_whole: bool = False  # nothing trains whole networks either
     dtype: torch.dtype = torch.float32  # of frozen networks
     trust_remote_code: bool = False
-    shared: dict[Base, SharedBackbone] = field(default_factory=dict)
-    policies: dict[Path, PolicyView] = field(default_factory=dict)
+    shared: dict[Base, SharedBackbone] = field(default_factory=dict, init=False)
+    policies: dict[Path, PolicyView] = field(default_factory=dict, init=False)
 
     def policy(self, folder: Path) -> Policy:
         """Of a whole network's folder the network; where views are wanted, frozen and without an
@@ -64,6 +65,8 @@ class Networks:
             if is_adapter(folder)
             else load_causal_lm(folder, trust_remote_code=self.trust_remote_code)
         )
+        if self.frozen_whole:
+            model.requires_grad_(False)
         return policy_of(model, self.tokenizer)
 
     def under(self, folder: Path) -> PreTrainedModel:
@@ -105,7 +108,7 @@ def write_beside(
     view: View, tokenizer: PreTrainedTokenizerBase, folder: Path, *, base: Base
 ) -> None:
     """Writes what a view has trained, for PEFT over the network `base`, with its tokenizer."""
-    write(keep(view), folder, view, base=base)
+    write(keep(view), folder, view, base=base.path, revision=base.revision)
     if isinstance(view, PolicyView) and view.generation_config is not None:
         view.generation_config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from rlhf.models.files.adapter import base_of, is_adapter, weights_file
+from rlhf.models.files.adapter import base_of, is_adapter
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.read import read_json
@@ -34,12 +32,16 @@ def test_every_way_through_the_stages(run_in, tmp_path, artifacts, adapter, shar
     assert every[0]["eval/kl/sequence_nats"] == 0.0 != every[-1]["eval/kl/sequence_nats"]
     assert not any("moving" in key for row in every for key in row)
     # what was trained is all that is kept, and names where the rest is
-    places = {stage: artifact(artifacts, summary, stage) for stage in ("sft", "reward_model", "ppo")}
+    places = {
+        stage: artifact(artifacts, summary, stage) for stage in ("sft", "reward_model", "ppo")
+    }
     assert is_adapter(places["sft"]) == (sft == "adapter")
     assert is_adapter(places["reward_model"]) and is_adapter(places["ppo"])
     base = Path(base_of(places["ppo"]).path)
     assert base == (places["sft"].resolve() if sft == "all" else base)
-    assert (base / "model.safetensors").is_file() and base == Path(base_of(places["reward_model"]).path)
+    assert (base / "model.safetensors").is_file() and base == Path(
+        base_of(places["reward_model"]).path
+    )
     made = read_json(places["ppo"] / "manifest.json")
     assert made["adapter"]["base"] == str(base) and "q_proj" in made["adapter"]["targets"]
     assert made["policy_sha256"] == summary["policy_sha256"]
@@ -52,7 +54,11 @@ def test_value_models(run_in, tmp_path):
             directory = tmp_path / f"{start}-{len(words)}-{words[0][-4:]}"
             run_in(directory, *words, f"ppo.value_init={start}", "ppo.iterations=1")
             # a head of zeros: no value is anything else before the first step
-            assert rows(directory)[1]["value/mean"] == 0.0 if "value/mean" in rows(directory)[1] else True
+            assert (
+                rows(directory)[1]["value/mean"] == 0.0
+                if "value/mean" in rows(directory)[1]
+                else True
+            )
 
 
 @pytest.mark.slow

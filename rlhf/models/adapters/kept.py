@@ -73,14 +73,17 @@ def keep(view: View, weights_sha256: str | None = None) -> Kept:
     )
 
 
-def write(kept: Kept, folder: Path, view: View, *, base: str) -> None:
+def write(kept: Kept, folder: Path, view: View, *, base: str, revision: str | None = None) -> None:
     """Writes the folder; PEFT loads it over the network at `base`, a path or a name on the hub. The
     tokenizer is the caller's.
 
     Raises:
         DiskError: the disk refuses.
     """
+    place = {"base_model_name_or_path": base, "revision": revision}
     facts: dict[str, Any] = {
+        **place,
+        "dtype": str(view.network.dtype).removeprefix("torch."),
         "architecture": kept.architecture,
         "weights_sha256": kept.weights_sha256,
     }
@@ -93,7 +96,7 @@ def write(kept: Kept, folder: Path, view: View, *, base: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _write_json(folder / BACKBONE, facts)
         if kept.lora is not None:
-            _write_json(folder / CONFIG, _config(kept, base))
+            _write_json(folder / CONFIG, {**_config(kept), **place})
         save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
 
 
@@ -101,7 +104,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _config(kept: Kept, base: str) -> dict[str, Any]:
+def _config(kept: Kept) -> dict[str, Any]:
     """PEFT's configuration, what it has defaults for left out. Its own way to write it has an order
     of names that varies between processes."""
     assert kept.lora is not None
@@ -109,7 +112,6 @@ def _config(kept: Kept, base: str) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "SEQ_CLS" if kept.is_scalar else "CAUSAL_LM",
-        "base_model_name_or_path": base,
         "r": kept.lora.r,
         "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
         "target_modules": [*kept.lora.targets],

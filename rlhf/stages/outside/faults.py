@@ -87,8 +87,9 @@ def _value_faults(context: Inputs) -> Iterator[str]:
         return
     start = context.start
     below = (start.base or start) if isinstance(start, Outside) else start
-    known = isinstance(below, HFModel) and (start is not context.model or not has_own_weights(cfg))
-    if piece.base is None or (known and place_of(piece.base) != place_of(below)):
+    known = start is not context.model or not has_own_weights(cfg)
+    other = isinstance(below, HFModel) and known and place_of(below)
+    if piece.base is None or (other and place_of(piece.base) != other):
         yield f"ppo.value_init={cfg.ppo.value_init}: {OWN_NETWORK} ({piece.path})"
 
 

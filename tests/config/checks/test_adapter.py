@@ -45,7 +45,7 @@ FULL_SFT = (LORA, "sft.trained=all")
         ((LORA, "adapter.targets=some"), "adapter.targets=some: expected all-linear, default or"),
         ((LORA, "adapter.r=0"), "adapter.r=0: expected a whole number >= 1"),
         ((LORA, "adapter.alpha=0"), "adapter.alpha=0: expected a number > 0"),
-        (("+adapter.rank=4",), "adapter.rank=4: no such key; adapter has kind, sharing, r, alpha"),
+        (("+adapter.rank=4",), "adapter.rank=4: no such key; here it is adapter.r"),
     ],
 )
 def test_what_cannot_work(planned, lines, fault):
