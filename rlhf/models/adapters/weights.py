@@ -17,15 +17,16 @@ def weights_digest(model: nn.Module) -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(base_weights(model)):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        plain = tensor.detach().to("cpu").contiguous().reshape(-1)
+        plain = tensor.data.to("cpu").contiguous().reshape(-1)
         total.update(plain.view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
 def base_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and saved buffers of a network, by the names that they have without adapters."""
-    saved = set(model.state_dict(keep_vars=True))
-    buffers = ((name, b) for name, b in model.named_buffers() if name in saved)
-    for name, tensor in (*model.named_parameters(), *buffers):
-        if ".lora_" not in name:
+    """What is saved of a network, by the names that it has without adapters, tied weights once;
+    with quantised weights also their scales."""
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if ".lora_" not in name and id(tensor) not in seen:
+            seen.add(id(tensor))
             yield name.replace(BASE, ""), tensor
