@@ -36,6 +36,7 @@ DECIDING = (".safetensors", ".safetensors.index.json", ".jinja", ".model", ".ggu
 DECIDING_JSON = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "added_tokens.json", "vocab.json", "chat_template.json"),
+    *("adapter_config.json", "backbone.json"),
 )
 
 

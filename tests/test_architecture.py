@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "mlflow": {"tracking"},
     "hydra": {"config", "commands", "sweeps"},
     "omegaconf": {"config", "commands", "sweeps", "stages", "runs", "reproduce", "__init__.py"},
+    "peft": {"models"},
     "altair": {"compare"},
     "vl_convert": {"compare"},
     "transformers": {"models", "data", "rollout", "modules", "stages", "export"},
@@ -45,6 +46,7 @@ LIGHT = (
 HEAVY = {
     "torch",
     "transformers",
+    "peft",
     "pytorch_lightning",
     "mlflow",
     "pandas",

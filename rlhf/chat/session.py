@@ -16,11 +16,11 @@ from rlhf.data.conversations import ASSISTANT, USER, Prompt, Turn, Turns
 from rlhf.data.records import Loaded
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import TemplateError
-from rlhf.export.kept import policy, reference_folder, rendering_of, trusts
+from rlhf.export.kept import networks, reference_folder, rendering_of
 from rlhf.export.made import Made
 from rlhf.metrics import SCORE
 from rlhf.models.checks import positions_of
-from rlhf.models.load import load_causal_lm, load_scalar_model
+from rlhf.models.networks import Networks
 from rlhf.models.policy import PolicyReader, policy_of
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops
@@ -139,9 +139,10 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
     stops = Stops.of(rendering, cfg.generation.stop)
     drawn = {name: getattr(cfg.generation, name) for name in Sampling.__dataclass_fields__}
     settings = Sampling(**{**drawn, **sampling})
+    places = networks(made, rendering.tokenizer, views=cfg.adapter.is_used)
     models = {
-        POLICY: policy(made, rendering.tokenizer),
-        REFERENCE: _reference(made, cfg, rendering),
+        POLICY: places.policy(folder),
+        REFERENCE: _reference(made, cfg, rendering, places),
     }
     positions = positions_of(models[POLICY].config)
     if positions is not None and settings.max_new_tokens >= positions:
@@ -151,7 +152,7 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
                 f" {positions} positions"
             ]
         )
-    judges = _judges(made, cfg, rendering, stops)
+    judges = _judges(made, cfg, rendering, stops, places)
     return Session(
         engines={
             side: TorchEngine(model, stops, rendering.pad_id, rendering.tokenizer)
@@ -211,19 +212,20 @@ def _scorer(cfg: Config, judges: Judges) -> Any:
     return scorer
 
 
-def _reference(made: Made, cfg: Config, rendering: Rendering) -> Any:
+def _reference(made: Made, cfg: Config, rendering: Rendering, places: Networks) -> Any:
     """The SFT policy; of an SFT policy the model before it."""
     if made.stage == "sft":
         model = build(cfg.model).causal_lm(rendering.tokenizer).requires_grad_(False)
-    else:
-        model = load_causal_lm(reference_folder(made), **trusts(made)).requires_grad_(False)
-    return policy_of(model, rendering.tokenizer)
+        return policy_of(model, rendering.tokenizer)
+    return places.policy(reference_folder(made))
 
 
-def _judges(made: Made, cfg: Config, rendering: Rendering, stops: Stops) -> Judges:
+def _judges(
+    made: Made, cfg: Config, rendering: Rendering, stops: Stops, networks: Networks
+) -> Judges:
     """The run's reward models, where they are on this disk, and its data's own rewards."""
     places = [made.artifact("reward_model"), *(made.members or ())]
-    models = [load_scalar_model(place).eval().requires_grad_(False) for place in places if place]
+    models = [networks.scalar(p).eval().requires_grad_(False) for p in places if p]
     gold, others = None, {}
     try:
         # rows are read too: a gold reward may depend on what they are

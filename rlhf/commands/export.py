@@ -45,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
         help="by default what is there: of a run its policy",
     )
     option("--dtype", choices=DTYPES, help="of the weights; by default as they were trained")
+    option(
+        "--adapter",
+        action="store_true",
+        help="a policy's adapter alone, as PEFT loads it over its network; by default merged",
+    )
     option("--push", metavar="NAME", help="send it to the Hugging Face hub: owner/name")
     option("--public", action="store_true", help="whoever wants may read what is pushed")
     add_option(parser)
@@ -63,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         what: What = args.what or made.holds
         made.folder(what)
         to = args.to or (None if args.push else _default(made, what))
+        if args.adapter and args.dtype:
+            raise NoModel("--dtype is of merged weights: leave it out, or --adapter")
         if to is not None:
             check_free(to)
         if args.push:
@@ -86,7 +93,7 @@ def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
     if what == "reward_model" and made.members:
         print(f"the first of an ensemble; the others: {', '.join(map(str, made.members))}")
     try:
-        sentence = export(made, what, to, name=args.push, dtype=args.dtype)
+        sentence = export(made, what, to, name=args.push, dtype=args.dtype, adapter=args.adapter)
         print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)
         if args.push:
             print(push(to, args.push, private=not args.public))

@@ -13,6 +13,8 @@ from typing import Any
 from rlhf.config.pieces.model import HFModel, TinyModel
 from rlhf.config.schema import Config
 from rlhf.estimates.shape import ModelShape, shape_of
+from rlhf.models.files.adapter import base_of, is_adapter
+from rlhf.rundir.errors import ModelError
 
 WORDS = 300  # tokens of the shipped sources of data that do not say how many they have
 FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
@@ -54,8 +56,14 @@ def tiny_config(model: TinyModel, vocabulary: int) -> dict[str, Any]:
 
 
 def folder_of(path: str, revision: str | None = None) -> Path | None:
-    """The folder, or that of the hub's cache; None where neither is here."""
+    """The folder, or that of the hub's cache; None where neither is here. Of an adapter that of the
+    network it stands beside."""
     folder = Path(path)
+    if is_adapter(folder):
+        with suppress(ModelError):
+            base = base_of(folder)
+            return folder_of(base.path, base.revision)
+        return None
     if folder.is_dir():
         return folder
     from huggingface_hub import try_to_load_from_cache

@@ -19,12 +19,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 NAME = "README.md"
 
 
-def card(made: Made, what: What, *, name: str, exported: bool = True) -> str:
+def card(made: Made, what: What, *, name: str, exported: bool = True, adapter: bool = False) -> str:
     """The card as markdown, opened by the YAML that the hub reads; without secrets.
 
     Args:
         name: what the model is loaded by: its directory, or its name on a hub.
         exported: False where it has yet to be written there.
+        adapter: it is PEFT's, and stands beside its base.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -35,23 +36,26 @@ def card(made: Made, what: What, *, name: str, exported: bool = True) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = cell
-    values = {**_values(made, what), "name": name, "exported": exported}
+    values = {**_values(made, what), "name": name, "exported": exported, "alone": adapter}
     text = environment.get_template(f"{what}.md").render(values)
-    front = yaml.safe_dump(front_matter(made, what), sort_keys=False, allow_unicode=True)
+    front = yaml.safe_dump(front_matter(made, what, adapter), sort_keys=False, allow_unicode=True)
     return redact_message(f"---\n{front}---\n\n{text}")
 
 
-def front_matter(made: Made, what: What) -> dict[str, Any]:
+def front_matter(made: Made, what: What, adapter: bool = False) -> dict[str, Any]:
     """What the hub reads of a card. A licence or base model that nobody declared is not made up."""
     base, sources = facts.base_model(made), facts.data_sources(made)
     stage = "reward-model" if what == "reward_model" else made.stage
     kept = {
-        "library_name": "transformers",
+        "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-classification" if what == "reward_model" else "text-generation",
         "license": "unknown" if base["license"] == facts.UNDECLARED else base["license"],
         "base_model": base["hub"],
         "datasets": sorted({source["name"] for source in sources}),
-        "tags": ["rlhf", stage, *(["kl-regularised"] if made.stage == "ppo" else [])],
+        "tags": [
+            *("rlhf", stage, *(["kl-regularised"] if made.stage == "ppo" else [])),
+            *(["lora"] if made.manifest.get("adapter") else []),
+        ],
     }
     return {key: value for key, value in kept.items() if value}
 
@@ -68,6 +72,7 @@ def _values(made: Made, what: What) -> dict[str, Any]:
         "sources": facts.data_sources(made),
         "parts": facts.data_parts(made),
         "settings": facts.settings(made),
+        "adapter": facts.adapter(made, what),
         "kl": facts.with_error(summary, KL),
         "rewards": facts.rewards(summary),
         "siblings": rows,

@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import torch
-from transformers import PreTrainedModel
 
 from rlhf.data.conversations import ASSISTANT, USER, Turn
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.export.made import What
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.checks import positions_of
+from rlhf.models.networks import Policy
 from rlhf.models.policy import response_logits
 from rlhf.models.scalar import ScalarModel
 from rlhf.randomness import generator
@@ -33,7 +34,7 @@ NARROW = 0.1
 CONVERSATION = (Turn(USER, "What?"), Turn(ASSISTANT, "That."))
 SECONDS = 900
 Rows = Sequence[Sequence[int]]
-Readable: TypeAlias = PreTrainedModel | ScalarModel
+Readable: TypeAlias = Policy | ScalarModel
 
 
 def rows_of(rendering: Rendering, model: Readable) -> list[list[int]]:
@@ -70,7 +71,7 @@ def expected(model: Readable, rows: Rows) -> list[float]:
     return values
 
 
-def inner(model: Readable) -> PreTrainedModel:
+def inner(model: Readable) -> Policy:
     return model.model if isinstance(model, ScalarModel) else model
 
 
@@ -93,9 +94,16 @@ def check(
     """
     what: What = "reward_model" if isinstance(model, ScalarModel) else "policy"
     turns = [turn._asdict() for turn in CONVERSATION]
-    theirs = in_a_fresh_process(
-        folder, {"what": what, "rows": [*rows], "conversations": [turns], "own_code": own_code}
-    )
+    asked: dict[str, Any] = {
+        "what": what,
+        "rows": [*rows],
+        "conversations": [turns],
+        "own_code": own_code,
+    }
+    known = "transformers"
+    if isinstance(model, PolicyView):  # its network's files may have another type
+        asked["dtype"], known = str(model.dtype).removeprefix("torch."), "transformers and PEFT"
+    theirs = in_a_fresh_process(folder, asked)
     if theirs["turns"][0] != rendering.conversations([CONVERSATION])[0].ids:
         raise RunFailed(
             f"{folder}: its apply_chat_template gives {theirs['turns'][0]} for a conversation that"
@@ -114,11 +122,11 @@ def check(
     number = "score" if what == "reward_model" else "mean log-probability"
     if not apart <= limit:
         raise RunFailed(
-            f"{folder}: transformers alone reads another {number} than we do: {apart:.2g} apart on"
+            f"{folder}: {known} alone reads another {number} than we do: {apart:.2g} apart on"
             f" {len(rows)} rows, at most {limit:g} is allowed. Nothing was exported"
         )
     return (
-        f"read in a fresh process with transformers alone: {number} of {len(rows)} rows at most"
+        f"read in a fresh process with {known} alone: {number} of {len(rows)} rows at most"
         f" {apart:.2g} from ours, one at a time and padded"
     )
 

@@ -13,12 +13,14 @@ from rlhf.data.rendering.rendering import Rendering
 from rlhf.export import card
 from rlhf.export.check import Readable, check, expected, rows_of
 from rlhf.export.facts import SAMPLING
-from rlhf.export.kept import policy, rendering_of, trusts
-from rlhf.export.made import Made, What, check_free, find
+from rlhf.export.kept import networks, rendering_of, trusts
+from rlhf.export.made import Made, NoModel, What, check_free, find
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.checks import textless_ids, vocabulary_size
+from rlhf.models.files.adapter import base_of, is_adapter
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import embedding_rows
-from rlhf.models.load import load_scalar_model
+from rlhf.models.networks import write_beside
 from rlhf.models.scalar import ScalarModel
 from rlhf.rundir.disk.aside import aside_of, strays
 from rlhf.rundir.disk.space import writing
@@ -26,20 +28,29 @@ from rlhf.rundir.files import sync_directory, write_text
 
 
 def export(
-    made: Made, what: What, to: Path, *, name: str | None = None, dtype: str | None = None
+    made: Made,
+    what: What,
+    to: Path,
+    *,
+    name: str | None = None,
+    dtype: str | None = None,
+    adapter: bool = False,
 ) -> str:
     """Writes the directory and reads it back in a fresh process; returns a sentence on that.
 
     Args:
         name: what the card calls it, by default the directory's own name.
         dtype: of the weights there, such as bfloat16; by default as they are.
+        adapter: a policy's adapter as PEFT loads it, not merged into its network.
 
     Raises:
         Taken: the directory is there and not empty.
-        NoModel: there is no such model.
+        NoModel: there is no such model, or it is no adapter.
         RunFailed: transformers alone reads other numbers; or the disk refused. Nothing is left.
     """
     check_free(to)
+    if adapter:
+        check_adapter(made, what)
     source, own_code = made.folder(what), trusts(made)["trust_remote_code"]
     rendering = rendering_of(source, made)
     aside = aside_of(to.absolute())
@@ -48,13 +59,13 @@ def export(
         clear_strays_of(to)
         aside.mkdir()
     try:
-        model = loaded(made, what, rendering, dtype)
+        model = loaded(made, what, rendering, dtype, adapter)
         rows = rows_of(rendering, model)
         ours = expected(model, rows)
         write(made, model, aside, rendering)
         # a reward model that a run stands on has a manifest of its own
         own = find(source) if what == "reward_model" else made
-        text = card.card(own, what, name=name or to.absolute().name)
+        text = card.card(own, what, name=name or to.absolute().name, adapter=adapter)
         write_text(aside / card.NAME, text)
         sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
         if to.is_dir():
@@ -74,13 +85,33 @@ def clear_strays_of(to: Path) -> None:
             shutil.rmtree(stray, ignore_errors=True)
 
 
-def loaded(made: Made, what: What, rendering: Rendering, dtype: str | None) -> Readable:
+def check_adapter(made: Made, what: What) -> None:
+    """
+    Raises:
+        NoModel: there is no policy's adapter to export.
+    """
+    if what != "policy":
+        raise NoModel("--adapter is of a policy: a reward model is exported merged")
+    if not is_adapter(made.folder(what)):
+        raise NoModel(
+            f"{made.folder(what)} holds all weights of the policy and no adapter: export it without"
+            " --adapter"
+        )
+
+
+def loaded(
+    made: Made, what: What, rendering: Rendering, dtype: str | None, adapter: bool = False
+) -> Readable:
     """The model as we read it, in the type that is asked for."""
+    place = networks(made, rendering.tokenizer, views=adapter)
+    model: Readable
     if what == "policy":
-        model: Readable = policy(made, rendering.tokenizer)
+        model = place.policy(made.folder(what))
     else:
-        model = load_scalar_model(made.folder(what))
-        model.fold()  # before weights are rounded to another type
+        scalar = place.scalar(made.folder(what))
+        assert isinstance(scalar, ScalarModel)
+        scalar.fold()  # before weights are rounded to another type
+        model = scalar
     return model if dtype is None else model.to(getattr(torch, dtype))
 
 
@@ -95,6 +126,11 @@ def write(made: Made, model: Readable, folder: Path, rendering: Rendering) -> No
     tokenizer.chat_template = rendering.template.text
     if isinstance(model, ScalarModel):
         model.save(folder, tokenizer, stop_ids=rendering.stop_ids)
+        return
+    if isinstance(model, PolicyView):
+        tokenizer.padding_side = "left"
+        write_beside(model, tokenizer, folder, base=base_of(made.folder("policy")))
+        generation(made, rendering).save_pretrained(folder)
         return
     size = vocabulary_size(tokenizer)
     if size < embedding_rows(model):

@@ -207,3 +207,22 @@ def settings(made: Made) -> dict[str, Any]:
     known = {key: flat[key] for key in (*keys, "algorithm", "scorer", "seed") if key in flat}
     final = made.summary.get("kl.coef_final")
     return known if final is None else {**known, "kl.coef at the end": f"{final:.4g}"}
+
+
+def adapter(made: Made, what: str) -> dict[str, Any]:
+    """Of a model that is an adapter: rank, factor, layers, and how the network beside it is called
+    (of a folder its last name); empty of one whose weights were all trained."""
+    place = made.artifact("reward_model") if what == "reward_model" else made.directory
+    known = read_json(place / "manifest.json").get("adapter") if place is not None else None
+    if not isinstance(known, Mapping):
+        return {}
+    base = str(known.get("base"))
+    local = Path(base).is_absolute()
+    targets = known.get("targets")
+    return {
+        "base": redact_text(Path(base).name if local else base),
+        "sha256": str(known.get("base_sha256") or "not recorded")[:12],
+        "targets": ", ".join(map(str, targets)) if isinstance(targets, list) else targets,
+        "r": known.get("r"),
+        "alpha": known.get("lora_alpha"),
+    }

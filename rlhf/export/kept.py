@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from rlhf.config.allow import REMOTE_CODE, user_allowed
 from rlhf.data.rendering.choice import AUTO, MODEL, Template, choose
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.export.made import Made, NoModel
 from rlhf.models.eos import eos_ids
-from rlhf.models.load import load_causal_lm, load_tokenizer
-from rlhf.models.policy import policy_of
+from rlhf.models.load import load_tokenizer
+from rlhf.models.networks import Networks
 from rlhf.rundir.read import read_object
 
 
@@ -34,10 +35,22 @@ def trusts(made: Made) -> dict[str, bool]:
     return {"trust_remote_code": wanted}
 
 
-def policy(made: Made, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The policy as training read it: a distribution over the tokenizer's ids."""
-    model = load_causal_lm(made.folder("policy"), **trusts(made)).requires_grad_(False)
-    return policy_of(model, tokenizer)
+def networks(made: Made, tokenizer: PreTrainedTokenizerBase, *, views: bool) -> Networks:
+    """Loads the models of a run as training read them: policies are distributions over the
+    tokenizer's ids.
+
+    Args:
+        views: adapters are views of one network; without it, each is merged into its own.
+    """
+    dtype = str((made.config.get("model") or {}).get("dtype") or "float32")
+    return Networks(
+        tokenizer=tokenizer,
+        views=views,
+        share=views,
+        dtype=getattr(torch, dtype),
+        frozen_whole=True,
+        trust_remote_code=trusts(made)["trust_remote_code"],
+    )
 
 
 def rendering_of(folder: Path, made: Made) -> Rendering:

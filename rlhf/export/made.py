@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.stages import STAGES
+from rlhf.models.files.adapter import is_adapter
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import run_state
 
@@ -146,7 +147,9 @@ class Made:
 
 
 def holds_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+    """A whole model, or an adapter that names the network it stands beside."""
+    whole = (folder / "config.json").is_file()
+    return (whole or is_adapter(folder)) and any(folder.glob("*.safetensors"))
 
 
 def find(argument: str | Path) -> Made:

@@ -28,7 +28,8 @@ def read(folder: str, asked: dict[str, Any]) -> dict[str, Any]:
         tokenizer.apply_chat_template(each, return_dict=False) for each in asked["conversations"]
     ]
     kinds = {"policy": AutoModelForCausalLM, "reward_model": AutoModelForSequenceClassification}
-    model = kinds[asked["what"]].from_pretrained(folder, **own_code).eval()
+    kind = {"dtype": asked["dtype"]} if "dtype" in asked else {}  # of an adapter's network
+    model = kinds[asked["what"]].from_pretrained(folder, **own_code, **kind).eval()
     reader = scores if asked["what"] == "reward_model" else logp
     with torch.no_grad():
         values = reader(model, batch) if batch else []

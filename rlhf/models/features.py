@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import Scalar
 
 Ids = tuple[int, ...]
 
@@ -23,7 +23,7 @@ class Features:
 
     def __init__(
         self,
-        model: ScalarModel,
+        model: Scalar,
         texts: Iterable[Sequence[int]],
         *,
         rows: int,

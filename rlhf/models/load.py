@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from rlhf.models.adapters.quantized import loading_as
 from rlhf.models.eos import eos_ids
 from rlhf.models.files.folder import folder_identity, loading
 from rlhf.models.files.weights import check_weights, check_whole
@@ -138,7 +139,7 @@ class HFModel(ModelPiece):
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         return load_causal_lm(
             self.path,
-            dtype=getattr(torch, self.dtype),
+            **loading_as(self.dtype),
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
         )

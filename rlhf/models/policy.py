@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from rlhf.models.checks import (
 )
 from rlhf.rundir.errors import ModelError
 from rlhf.types import AtOnce, Rollout, TokenView
+
+if TYPE_CHECKING:
+    from rlhf.models.networks import Policy
 
 
 def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -59,7 +62,7 @@ def _contiguous(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...
     return tuple(x.contiguous() if isinstance(x, torch.Tensor) else x for x in arguments)
 
 
-def predictions(model: PreTrainedModel, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
+def predictions(model: Policy, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
     """Logits at the last `length` + 1 positions, of which the last predicts nothing that is there:
     tokens, attention [B, L] -> [B, length + 1, V], in the model's own precision.
 
@@ -77,7 +80,7 @@ def predictions(model: PreTrainedModel, tokens: Tensor, attention: Tensor, lengt
 
 
 def response_logits(
-    model: PreTrainedModel, tokens: Tensor, attention: Tensor, length: int
+    model: Policy, tokens: Tensor, attention: Tensor, length: int
 ) -> Tensor:
     """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V]."""
     return predictions(model, tokens, attention, length)[:, :-1]
@@ -92,7 +95,7 @@ class PolicyReader:
     adapter off, say) overrides `predictions`.
     """
 
-    model: PreTrainedModel
+    model: Policy
     temperature: float
     rows: int
     most_tokens: int | None = None

@@ -1,10 +1,11 @@
-"""Reward model and value model: one class, a backbone with a scalar head."""
+"""Reward model and value model: a backbone with a scalar head."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,42 +17,45 @@ from rlhf.models.files.padding import for_scores
 from rlhf.types import AtOnce, Rollout
 
 
-class ScalarModel(nn.Module):
-    """A scalar at every position, over Hugging Face's sequence-classification layout
-    (`num_labels=1`), which is what it saves.
+class Scalar(nn.Module, ABC):
+    """A scalar at every position: a head's reading of a backbone's states.
 
     Every output is (head - score_mean) / score_std, the normalisation of Ziegler et al. 2019 (arXiv
-    1909.08593, section 2.1) that the model's config records (0 and 1 until `normalize`). So a value
-    model that begins as a copy of the reward model has its scale. `fold` brings the scale into the
-    head, for whoever reads the logits without us.
+    1909.08593, section 2.1), 0 and 1 until `normalize`. So a value model that begins as a copy of
+    the reward model has its scale. `fold` brings the scale into the head, for whoever reads the
+    logits without us.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
+    @property
+    @abstractmethod
+    def network(self) -> PreTrainedModel:
+        """The network that gives the states."""
 
     @property
-    def head(self) -> nn.Linear:
-        return cast(nn.Linear, self.model.score)
+    @abstractmethod
+    def head(self) -> nn.Linear: ...
+
+    @abstractmethod
+    def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
+        """tokens, attention [B, L] -> the backbone's states [B, L, hidden]."""
+
+    @property
+    @abstractmethod
+    def normalization(self) -> tuple[float, float]:
+        """score_mean and score_std."""
+
+    @abstractmethod
+    def set_normalization(self, mean: float, std: float) -> None: ...
 
     def forward(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """tokens, attention [B, L] -> [B, L], float32."""
         return self.read(self.states(tokens, attention))
 
-    def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
-        """tokens, attention [B, L] -> the backbone's states [B, L, hidden]."""
-        states: Tensor = self.model.base_model(
-            input_ids=tokens,
-            attention_mask=attention.long(),
-            position_ids=positions(attention),
-            use_cache=False,
-        ).last_hidden_state
-        return states
-
     def read(self, states: Tensor) -> Tensor:
         """The head's reading of states [..., hidden] -> [...], normalised, float32."""
         mean, std = self.normalization
-        raw: Tensor = self.head(states).squeeze(-1).float()
+        head = self.head
+        raw: Tensor = head(states.to(head.weight.dtype)).squeeze(-1).float()
         return (raw - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
@@ -78,19 +82,14 @@ class ScalarModel(nn.Module):
         ]
         return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
 
-    @property
-    def normalization(self) -> tuple[float, float]:
-        """score_mean and score_std."""
-        config = self.model.config
-        return getattr(config, "score_mean", 0.0), getattr(config, "score_std", 1.0)
-
     def normalize(self, scores: Tensor) -> None:
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
         all scores equal, is left alone)."""
         mean, std = self.normalization
         deviation = float(scores.std(correction=0))
-        self.model.config.score_mean = mean + std * float(scores.mean())
-        self.model.config.score_std = std * (deviation if deviation > 1e-6 else 1.0)
+        self.set_normalization(
+            mean + std * float(scores.mean()), std * (deviation if deviation > 1e-6 else 1.0)
+        )
 
     @torch.no_grad()
     def fold(self) -> None:
@@ -99,16 +98,44 @@ class ScalarModel(nn.Module):
         mean, std = self.normalization
         for parameter in self.head.parameters():
             parameter.div_(std)
-        self.model.config.score_mean, self.model.config.score_std = mean / std, 1.0
+        self.set_normalization(mean / std, 1.0)
 
-    def with_zero_head(self) -> ScalarModel:
+    def with_zero_head(self) -> Self:
         """This model, after its head was set to zeros and its normalisation dropped: every output
         is 0."""
         with torch.no_grad():
             for parameter in self.head.parameters():
                 parameter.zero_()
-        self.model.config.score_mean, self.model.config.score_std = 0.0, 1.0
+        self.set_normalization(0.0, 1.0)
         return self
+
+
+class ScalarModel(Scalar):
+    """A network of its own in Hugging Face's sequence-classification layout (`num_labels=1`), which
+    is what it saves; its config records the normalisation."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def network(self) -> PreTrainedModel:
+        return self.model
+
+    @property
+    def head(self) -> nn.Linear:
+        return cast(nn.Linear, self.model.score)
+
+    def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
+        return states_of(self.model, tokens, attention)
+
+    @property
+    def normalization(self) -> tuple[float, float]:
+        config = self.model.config
+        return getattr(config, "score_mean", 0.0), getattr(config, "score_std", 1.0)
+
+    def set_normalization(self, mean: float, std: float) -> None:
+        self.model.config.score_mean, self.model.config.score_std = mean, std
 
     def save(
         self, path: Path, tokenizer: PreTrainedTokenizerBase, *, stop_ids: Collection[int] = ()
@@ -122,8 +149,19 @@ class ScalarModel(nn.Module):
             own.save_pretrained(path)
 
 
-def scores(model: ScalarModel, tokens: Tensor, attention: Tensor, at_once: AtOnce) -> Tensor:
+def scores(model: Scalar, tokens: Tensor, attention: Tensor, at_once: AtOnce) -> Tensor:
     """[B, L] -> [B]: `model.score`, so many rows a forward pass."""
     rows = at_once.of(*tokens.shape)
     parts = zip(tokens.split(rows), attention.split(rows), strict=True)
     return torch.cat([model.score(*part) for part in parts])
+
+
+def states_of(model: PreTrainedModel, tokens: Tensor, attention: Tensor) -> Tensor:
+    """tokens, attention [B, L] -> the last hidden states [B, L, hidden] of a model's backbone."""
+    states: Tensor = model.base_model(
+        input_ids=tokens,
+        attention_mask=attention.long(),
+        position_ids=positions(attention),
+        use_cache=False,
+    ).last_hidden_state
+    return states

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.ranks.group import ALONE
 from rlhf.types import SupervisedBatch
@@ -147,11 +149,20 @@ class StageModule(pl.LightningModule):
         self.iteration += 1
         self.record = self.finish_iteration()
 
+    @cached_property
+    def backbones(self) -> dict[str, str]:
+        """The digests of the networks that roles stand beside: read once, as nothing changes
+        them."""
+        return backbone_digests(self)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rlhf"] = {"iteration": self.iteration, **self.extra_state()}
+        if self.backbones:
+            checkpoint["rlhf"] |= {BACKBONES: self.backbones}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = dict(checkpoint["rlhf"])
+        check_backbones(self.backbones, state.pop(BACKBONES, {}))
         self.iteration = state.pop("iteration")
         self.load_extra_state(state)
 

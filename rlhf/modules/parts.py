@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.functional.masking import Mode
 from rlhf.functional.pooling import Mean
+from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import Scalar
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
@@ -74,15 +74,15 @@ class OnlineParts:
     """The live objects. The module takes `policy` and `value_model` as its own, to train and to
     save; the frozen models stay here, where no checkpoint sees them."""
 
-    policy: PreTrainedModel
-    value_model: ScalarModel | None  # of an algorithm that trains one
+    policy: Policy
+    value_model: Scalar | None  # of an algorithm that trains one
     reference: PolicyReader
     start: PolicyReader  # the policy that the run began with: the reference, unless that one moves
     engine: Engine  # it draws from `policy`
     judges: Judges
     scorer: Scorer
     prompts: PromptSource
-    make_optimizer: Callable[[PreTrainedModel, ScalarModel | None], torch.optim.Optimizer]
+    make_optimizer: Callable[[Policy, Scalar | None], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from rlhf.functional.losses import bradley_terry
 from rlhf.functional.pooling import Mean, pooled
 from rlhf.models.features import Features
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import Scalar
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.ranks.rows import joined
 from rlhf.types import PreferenceBatch
@@ -24,11 +24,11 @@ class RewardModule(SupervisedModule):
     mean over pairs."""
 
     stage = "reward_model"
-    model: ScalarModel
+    model: Scalar
 
     def __init__(
         self,
-        model: ScalarModel,
+        model: Scalar,
         *,
         margin: bool = False,
         centering: float = 0.0,

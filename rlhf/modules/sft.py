@@ -6,11 +6,11 @@ import math
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.functional.masking import masked_mean
 from rlhf.functional.pooling import Mean, pooled
 from rlhf.functional.vocabulary import read
+from rlhf.models.networks import Policy
 from rlhf.models.policy import predictions
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import DemonstrationBatch
@@ -21,7 +21,7 @@ class SFTModule(SupervisedModule):
     held-out rows."""
 
     stage = "sft"
-    model: PreTrainedModel
+    model: Policy
 
     def nll(self, batch: DemonstrationBatch) -> Tensor:
         """Mean over the counted tokens; each is predicted from the ones before it."""

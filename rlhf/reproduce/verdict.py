@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rlhf.config.stages import STAGES
 from rlhf.digests import file_digest
+from rlhf.models.files.adapter import weights_file
 from rlhf.reproduce import numbers
 from rlhf.reproduce.check import Job
 from rlhf.reproduce.numbers import MetricComparison, SampleComparison, WeightComparison
@@ -138,7 +139,7 @@ def _weights(stage: str, directory: Path) -> tuple[str | None, Path]:
     """The digest of a stage's weights, and their file. Of a run's own it is the summary's: written
     when they were saved."""
     if STAGES[stage].is_run:
-        path = directory / "policy" / "model.safetensors"
+        path = weights_file(directory / "policy")
         return read_original(directory).summary.get("policy_sha256"), path
-    path = directory / "model.safetensors"
+    path = weights_file(directory)
     return file_digest(path) if path.is_file() else None, path

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.data.conversations import Prompt, asked
 from rlhf.models.checks import positions_of
+from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
 from rlhf.rollout.counts import GAP, OFF
@@ -37,7 +37,7 @@ def probe_prompts(ids: Tensor, positions: int | None) -> PromptBatch:
 
 
 @torch.no_grad()
-def sampler_gaps(engine: Engine, model: PreTrainedModel, ids: Tensor) -> tuple[float, float]:
+def sampler_gaps(engine: Engine, model: Policy, ids: Tensor) -> tuple[float, float]:
     """The largest differences of a response token's log-probability, in nats: at sampling against
     the training forward of the same batch; and in that batch against the row by itself, without
     padding.
@@ -70,7 +70,7 @@ def _largest(gap: Tensor) -> float:
     return float(gap.abs().max())
 
 
-def probe(engine: Engine, model: PreTrainedModel, ids: Tensor) -> None:
+def probe(engine: Engine, model: Policy, ids: Tensor) -> None:
     """Refuses a model whose responses cannot be drawn, or are drawn with other log-probabilities
     than training computes.
 

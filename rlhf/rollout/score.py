@@ -13,7 +13,7 @@ from torch import Tensor
 from rlhf.arguments import missing_eos_fault, positive
 from rlhf.data.conversations import Turns
 from rlhf.data.records import Reward
-from rlhf.models.scalar import ScalarModel, scores
+from rlhf.models.scalar import Scalar, scores
 from rlhf.rollout.engines.base import Stops, closed, decode
 from rlhf.rundir.errors import RunFailed
 from rlhf.types import AtOnce, Rollout
@@ -86,14 +86,14 @@ class Judges:
 
     tokenizer: Any
     stops: Stops
-    reward_model: ScalarModel | None = None
-    members: tuple[ScalarModel, ...] = ()
+    reward_model: Scalar | None = None
+    members: tuple[Scalar, ...] = ()
     gold: Reward | None = None
     others: Mapping[str, Reward] = field(default_factory=dict)
     at_once: AtOnce = AtOnce()  # what a reward model reads
 
     @property
-    def reward_models(self) -> tuple[ScalarModel, ...]:
+    def reward_models(self) -> tuple[Scalar, ...]:
         return () if self.reward_model is None else (self.reward_model, *self.members)
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rollout.score import judged
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
+from rlhf.stages.adapted.roles import frozen_scalars
 from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import judges_of, scorer_files
 from rlhf.stages.provenance.manifest import manifest
@@ -65,8 +66,11 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
     """From `samples` responses to each prompt: unbiased at each prompt, the standard error over
     the prompts."""
     settings = context.cfg.best_of_n
-    policy = context.load_policy(sft).eval().to(context.device)  # type: ignore[arg-type]
-    judges = judges_of(context, reward_model, at_once(context.cfg.reward_model))
+    networks = context.networks()
+    policy = networks.policy(sft).eval().to(context.device)  # type: ignore[arg-type]
+    every = [reward_model, *context.members] if reward_model else []
+    limit = at_once(context.cfg.reward_model)
+    judges = judges_of(context, frozen_scalars(networks, every), limit)
     scorer = build(context.cfg.scorer)
     for model in judges.reward_models:
         model.to(context.device)

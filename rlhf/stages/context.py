@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import PreTrainedModel
@@ -19,9 +19,12 @@ from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Training
 from rlhf.config.stages import Stage
 from rlhf.digests import digest, one_spelling
-from rlhf.models.load import load_causal_lm
+from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.files.adapter import Base
+from rlhf.models.networks import Networks, Policy, write_beside
 from rlhf.models.piece import ModelPiece
 from rlhf.models.policy import policy_of
+from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import probe
@@ -41,6 +44,7 @@ log = logging.getLogger(__name__)
 # Raised when the code of a stage changes what the same config gives: artifacts of older code are
 # then no longer found.
 CODE_VERSION = 3
+P = TypeVar("P", bound=Policy)
 Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
 
 
@@ -63,33 +67,59 @@ class StageContext(Inputs):
     def device(self) -> str:
         return "cuda" if self.cfg.trainer.accelerator == "cuda" else "cpu"
 
-    def load_policy(self, path: Path) -> PreTrainedModel:
-        """A causal LM that a stage of ours saved; its own code runs only where the model's
-        config allows it."""
-        trusted = getattr(self.cfg.model, "trust_remote_code", False)
-        return policy_of(load_causal_lm(path, trust_remote_code=trusted), self.tokenizer)
+    def networks(self) -> Networks:
+        """Loads what the run's stages saved; a model's own code runs only where its config allows
+        it."""
+        model, adapter = self.cfg.model, self.cfg.adapter
+        return Networks(
+            tokenizer=self.tokenizer,
+            views=adapter.is_used,
+            share=adapter.shares,
+            dtype=getattr(torch, getattr(model, "dtype", "float32")),
+            trust_remote_code=getattr(model, "trust_remote_code", False),
+        )
 
-    def save_policy(self, policy: PreTrainedModel, directory: Path) -> None:
+    def save_policy(self, policy: Policy, directory: Path, base: Base | None = None) -> None:
         """Writes a directory that transformers loads, with the run's template and all ids that end
-        a response."""
-        self.model.save(self.ended(policy), self.written_tokenizer, directory)
+        a response; of an adapter one for PEFT, which names the network `base`."""
+        policy = self.ended(policy)
+        if isinstance(policy, PolicyView):
+            assert base is not None
+            write_beside(policy, self.written_tokenizer, directory, base=base)
+        else:
+            self.model.save(policy, self.written_tokenizer, directory)
 
-    def ended(self, policy: PreTrainedModel) -> PreTrainedModel:
+    def save_reward_model(self, model: Scalar, directory: Path, base: Base | None = None) -> None:
+        """The same of a reward model."""
+        if isinstance(model, ScalarView):
+            assert base is not None
+            write_beside(model, self.written_tokenizer, directory, base=base)
+        elif isinstance(model, ScalarModel):
+            model.save(directory, self.written_tokenizer, stop_ids=self.stops.ids)
+
+    def ended(self, policy: P) -> P:
         """The policy, whose generation_config says all ids that end a response."""
         if policy.generation_config is not None:
             first, *others = self.stops.ids
             policy.generation_config.eos_token_id = [first, *others] if others else first
         return policy
 
-    def initial_policy(self, piece: ModelPiece | None = None) -> PreTrainedModel:
+    def initial_policy(
+        self, piece: ModelPiece | None = None, *, frozen: bool = False
+    ) -> PreTrainedModel:
         """The causal LM before any training, the policy's or another `piece`'s. Probed where the
-        run goes on to draw its responses: what cannot be sampled is not trained first."""
-        policy = policy_of((piece or self.start).causal_lm(self.tokenizer), self.tokenizer)
+        run goes on to draw its responses: what cannot be sampled is not trained first.
+
+        Args:
+            frozen: nothing trains its own weights, which may have 16 bits then.
+        """
+        model = (piece or self.start).causal_lm(self.tokenizer)
+        policy = policy_of(model.requires_grad_(False) if frozen else model, self.tokenizer)
         if self.cfg.stage != "sft":
             self.engine(policy)
         return policy
 
-    def engine(self, policy: PreTrainedModel) -> TorchEngine:
+    def engine(self, policy: Policy) -> TorchEngine:
         """The engine that draws the policy's responses. The first policy of a run is probed.
 
         Raises:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
@@ -11,22 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from rlhf.config.build import build
 from rlhf.config.properties import trains_values
-from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
 from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
-from rlhf.models.load import load_scalar_model, scalar_model_from
+from rlhf.models.adapters.views import PolicyView
+from rlhf.models.files.adapter import network_of, weights_file
+from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import Scalar
 from rlhf.modules.online import CollectedMinibatches, OnlineModule
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
 from rlhf.rollout.score import Judges
+from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
 from rlhf.types import AtOnce
@@ -72,23 +73,28 @@ def online_parts(
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
     cfg, data = context.cfg, context.fitted.prompts
     collate = partial(collate_prompts, context.rendering, limit=context.fitted.limit)
-    policy = context.load_policy(sft)
+    roles = roles_of(
+        context,
+        sft,
+        [reward_model, *context.members] if reward_model else [],
+        moving=moving,
+        valued=trains_values(cfg.algorithm, cfg.advantage),
+    )
     start = PolicyReader(
-        model=context.load_policy(sft).requires_grad_(False),
+        model=roles.start,
         temperature=settings.sampling.temperature,
         rows=settings.forward_rows,
         most_tokens=settings.micro_batch_tokens,
     )
-    valued = trains_values(cfg.algorithm, cfg.advantage)
     return OnlineParts(
-        policy=policy,
-        value_model=value_model(cfg, policy, reward_model) if valued else None,
-        reference=replace(start, model=copy.deepcopy(start.model)) if moving else start,
+        policy=roles.policy,
+        value_model=roles.value_model,
+        reference=replace(start, model=roles.reference) if moving else start,
         start=start,
-        engine=context.engine(policy),
+        engine=context.engine(roles.policy),
         judges=judges_of(
             context,
-            reward_model,
+            roles.reward_models,
             AtOnce(rows=settings.micro_batch_size, tokens=settings.micro_batch_tokens),
         ),
         scorer=build(cfg.scorer),
@@ -101,45 +107,31 @@ def online_parts(
     )
 
 
-def judges_of(context: StageContext, reward_model: Path | None, at_once: AtOnce) -> Judges:
-    """`at_once`: what a reward model reads in one forward pass."""
-    every = [reward_model, *context.members] if reward_model else []
-    models = [load_scalar_model(path).eval().requires_grad_(False) for path in every]
+def judges_of(context: StageContext, reward_models: Sequence[Scalar], at_once: AtOnce) -> Judges:
+    """`reward_models`: the run's, and those of its ensemble. `at_once`: what each reads in one
+    forward pass."""
     return Judges(
         tokenizer=context.tokenizer,
         stops=context.stops,
-        reward_model=next(iter(models), None),
-        members=tuple(models[1:]),
+        reward_model=next(iter(reward_models), None),
+        members=tuple(reward_models[1:]),
         gold=context.source.gold,
         others=context.source.judges,
         at_once=at_once,
     )
 
 
-def value_model(cfg: Config, policy: PreTrainedModel, reward_model: Path | None) -> ScalarModel:
-    """A copy of the reward model (Stiennon et al. 2020, arXiv 2009.01325); or a head of zeros on
-    the reward model's backbone (AlpacaFarm) or on the policy's."""
-    start = cfg.ppo.value_init
-    if start == "policy":
-        return scalar_model_from(policy, seed=cfg.seed, head_std=0.0)
-    if reward_model is None:
-        raise ValueError(
-            f"ppo.value_init={start} needs a reward model: set ppo.value_init=policy or"
-            " scorer=reward_model"
-        )
-    values = load_scalar_model(reward_model)
-    return values.with_zero_head() if start == "reward_backbone" else values
-
-
 def make_optimizer(
-    context: StageContext, policy: PreTrainedModel, values: ScalarModel | None
+    context: StageContext, policy: Policy, values: Scalar | None
 ) -> torch.optim.Optimizer:
     """Over the policy and the value model, whose learning rate is its own where one is given."""
     settings = context.cfg.ppo
-    groups: list[dict[str, Any]] = [{"params": context.model.trainable_parameters(policy)}]
+    own_part = context.model.trainable_parameters
+    params = [*policy.parameters()] if isinstance(policy, PolicyView) else own_part(policy)
+    groups: list[dict[str, Any]] = [{"params": params}]
     if values is not None:
         own = {} if settings.value_lr is None else {"lr": settings.value_lr}
-        groups.append({"params": list(values.parameters()), **own})
+        groups.append({"params": [p for p in values.parameters() if p.requires_grad], **own})
     optimizer: torch.optim.Optimizer = build(settings.optimizer, params=groups)
     return optimizer
 
@@ -147,7 +139,8 @@ def make_optimizer(
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The sections that decide the policy, beside those of its parents, and its data: prompts by
     their content, the gold reward and the judges by the source's settings."""
-    sections = {name: context.deciding(name) for name in (*STAGES["ppo"].sections, "generation")}
+    own = (*STAGES["ppo"].sections, "generation", *(["adapter"] * context.cfg.adapter.is_used))
+    sections = {name: context.deciding(name) for name in own}
     return {
         "sections": sections,
         "prompts": digest(context.fitted.prompts),
@@ -177,5 +170,6 @@ def train_ppo(
     )
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
-    context.save_policy(module.policy, directory / "policy")
-    return {"policy_sha256": file_digest(directory / "policy" / "model.safetensors")}
+    base = network_of(parents["sft"]) if context.cfg.adapter.is_used else None
+    context.save_policy(module.policy, directory / "policy", base)
+    return {"policy_sha256": file_digest(weights_file(directory / "policy"))}

@@ -20,14 +20,15 @@ from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
 from rlhf.models.features import Features
-from rlhf.models.load import scalar_model_from
-from rlhf.models.partial import train_only
-from rlhf.models.scalar import ScalarModel, scores
+from rlhf.models.networks import Policy
+from rlhf.models.scalar import Scalar, scores
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, closed, decode
 from rlhf.rollout.finite import judge_sources, require_finite
 from rlhf.rundir.errors import NonFinite
+from rlhf.stages.adapted.base import adapter_part
+from rlhf.stages.adapted.reward_model import untrained
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece
 from rlhf.stages.outside.take import enter_reward_model, given_reward_model
@@ -55,7 +56,8 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         else None
     )
     if piece := reward_model_piece(cfg):
-        own = {"model": piece.identity(), "sampled": sampled}
+        kept = {"kept": "adapter"} if piece.stays_adapter(cfg) else {}
+        own = {"model": piece.identity(), "sampled": sampled, **kept}
         drawn = {"seed": settings.seed, "samples": settings.normalize_samples}
         return {**own, "settings": drawn} if sampled else {**own, "settings": None, "trainer": None}
     pairs = (
@@ -71,6 +73,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "pairs": pairs,
         "on_long_prompt": context.long_prompts("preferences").rule,
         "sampled": sampled,
+        **adapter_part(cfg, "reward_model"),
         **({"model": context.model.identity(), **text_parts(context)} if apart else {}),
     }
 
@@ -85,16 +88,11 @@ def train_reward_model(
     context: StageContext, parents: Parents, work: Path, tracker: Tracker
 ) -> dict[str, Any]:
     """Ends with the reward model in `work`; returns its metrics."""
-    settings = context.cfg.reward_model
+    settings, networks = context.cfg.reward_model, context.networks()
     if not is_trained(context.cfg, "reward_model"):
         return take_reward_model(context, parents, work)
-    from_sft = settings.init == "sft"
-    backbone = (
-        context.load_policy(parents["sft"]) if from_sft else context.initial_policy(context.model)
-    )
-    model = scalar_model_from(backbone, seed=settings.seed)
-    train_only(model.model, settings.trained)
-    pairs = context.data.preferences or sample_preferences(context, parents["sft"])
+    model, base = untrained(context, networks, parents)
+    pairs = context.data.preferences or sample_preferences(context, networks.policy(parents["sft"]))
     metrics = train_on_rows(
         context,
         "reward_model",
@@ -111,8 +109,8 @@ def train_reward_model(
         tracker=tracker,
     )
     if normalizes(settings):
-        metrics |= normalize(context, model, parents["sft"], settings.normalize_samples)
-    model.save(work, context.written_tokenizer, stop_ids=context.stops.ids)
+        metrics |= normalize(context, model, networks.policy(parents["sft"]))
+    context.save_reward_model(model, work, base)
     warnings = chance_warning(metrics)
     for warning in warnings:
         log.warning("%s", warning)
@@ -122,14 +120,14 @@ def train_reward_model(
 def take_reward_model(context: StageContext, parents: Parents, work: Path) -> dict[str, Any]:
     """Ends with the reward model of `reward_model.path` in `work`, normalised anew where the config
     asks for it; returns its metrics."""
-    model, settings, metrics = given_reward_model(context), context.cfg.reward_model, {}
-    if normalizes(settings):
-        metrics = normalize(context, model, parents["sft"], settings.normalize_samples)
+    model, metrics = given_reward_model(context), {}
+    if normalizes(context.cfg.reward_model):
+        metrics = normalize(context, model, context.networks().policy(parents["sft"]))
     enter_reward_model(context, model, work)
     return {**metrics, "warnings": []}
 
 
-def features_of(context: StageContext, model: ScalarModel, pairs: Split[Preference]) -> Features:
+def features_of(context: StageContext, model: Scalar, pairs: Split[Preference]) -> Features:
     """What the frozen backbone makes of all texts of the pairs."""
     rows = encoded_rows(context, "reward_model", pairs)
     texts = [
@@ -162,12 +160,11 @@ def chance_warning(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def normalize(
-    context: StageContext, model: ScalarModel, sft: Path, samples: int
-) -> dict[str, float]:
+def normalize(context: StageContext, model: Scalar, policy: Policy) -> dict[str, float]:
     """Scores of the SFT policy's responses get mean 0 and std 1; what they were is recorded in
     the model's config."""
-    parts = sample_responses(context, sft, samples, "normalize", context.fitted.prompts.train)
+    count, prompts = context.cfg.reward_model.normalize_samples, context.fitted.prompts.train
+    parts = sample_responses(context, policy, count, "normalize", prompts)
     model.to(context.device)
     limit = at_once(context.cfg.reward_model)
     with torch.no_grad():
@@ -186,11 +183,11 @@ def normalize(
 
 
 def sample_responses(
-    context: StageContext, sft: Path, count: int, purpose: str, prompts: Sequence[Prompt]
+    context: StageContext, policy: Policy, count: int, purpose: str, prompts: Sequence[Prompt]
 ) -> list[Rollout]:
     """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the
     prompts in random order."""
-    policy = context.load_policy(sft).to(context.device)  # type: ignore[arg-type]
+    policy.to(context.device)  # type: ignore[arg-type]
     sampling = Sampling(max_new_tokens=context.cfg.generation.max_new_tokens)
     engine = context.engine(policy)
     seed, parts = context.cfg.reward_model.seed, []
@@ -207,18 +204,18 @@ def sample_responses(
     return parts
 
 
-def sample_preferences(context: StageContext, sft: Path) -> Split[Preference]:
+def sample_preferences(context: StageContext, policy: Policy) -> Split[Preference]:
     """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs
     would be."""
     count, prompts = context.source.pairs, context.fitted.prompts
     return Split(
-        train=_labelled(context, sft, count, "train", prompts.train),
-        heldout=_labelled(context, sft, max(1, count // 10), "heldout", prompts.heldout),
+        train=_labelled(context, policy, count, "train", prompts.train),
+        heldout=_labelled(context, policy, max(1, count // 10), "heldout", prompts.heldout),
     )
 
 
 def _labelled(
-    context: StageContext, sft: Path, count: int, side: str, prompts: Sequence[Prompt]
+    context: StageContext, policy: Policy, count: int, side: str, prompts: Sequence[Prompt]
 ) -> tuple[Preference, ...]:
     gold = context.source.gold
     if gold is None:
@@ -227,7 +224,7 @@ def _labelled(
             " data.preferences or data.gold"
         )
     sampled = [
-        sample_responses(context, sft, count, f"pairs-{side}-{which}", prompts) for which in "ab"
+        sample_responses(context, policy, count, f"pairs-{side}-{which}", prompts) for which in "ab"
     ]
     first, second = (
         [

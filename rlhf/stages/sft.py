@@ -7,18 +7,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from transformers import PreTrainedModel
+
 from rlhf.config.build import build
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import is_trained
 from rlhf.data.collate import collate_demonstrations
 from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
 from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
+from rlhf.models.adapters.backbone import SharedBackbone
+from rlhf.models.adapters.views import PolicyView
+from rlhf.models.files.adapter import Base
+from rlhf.models.networks import SFT, Policy
 from rlhf.models.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
+from rlhf.stages.adapted.base import adapter_part, kept_base, lora_of
 from rlhf.stages.context import Parents, StageContext
-from rlhf.stages.outside.take import enter_policy
+from rlhf.stages.outside.take import enter_adapter, enter_policy, given_adapter
 from rlhf.stages.rows import at_once, encoded_rows, padded_tokens
 from rlhf.tracking.base import Tracker
 
@@ -28,9 +36,11 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     settings. Of a policy that is taken as it is, the first three alone."""
     model = {"model": context.start.identity(), **text_parts(context)}
     if not is_trained(context.cfg, "sft"):
-        return {**model, "settings": None, "trainer": None}
+        kept = {"kept": "adapter"} if given_adapter(context) else {}
+        return {**model, **kept, "settings": None, "trainer": None}
     return {
         **model,
+        **adapter_part(context.cfg, "sft"),
         "demonstrations": digest(context.data.demonstrations),
         "on_long_prompt": context.long_prompts("demonstrations").rule,
     }
@@ -49,13 +59,20 @@ def train_sft(
 ) -> dict[str, Any]:
     """Ends with the policy in `work`; returns its metrics."""
     settings, rows = context.cfg.sft, context.data.demonstrations
-    policy = context.initial_policy()
-    if not is_trained(context.cfg, "sft"):
-        enter_policy(context, policy, work)
+    if outside := given_adapter(context):
+        enter_adapter(context, outside, work)
+        return {}
+    given, beside = not is_trained(context.cfg, "sft"), settings.trained == ADAPTER
+    model = context.initial_policy(frozen=beside or (given and context.cfg.adapter.is_used))
+    if given:
+        enter_policy(context, model, work)
         return {}
     if rows is None:
         raise DataError("the data has no demonstrations: sft.path=... or sft=none needs none")
-    train_only(policy, settings.trained)
+    policy: Policy
+    policy, base = (
+        adapter_on(context, model) if beside else (train_only(model, settings.trained), None)
+    )
     metrics = train_on_rows(
         context,
         "sft",
@@ -70,8 +87,16 @@ def train_sft(
         work=work,
         tracker=tracker,
     )
-    context.save_policy(policy, work)
+    context.save_policy(policy, work, base)
     return metrics
+
+
+def adapter_on(context: StageContext, model: PreTrainedModel) -> tuple[PolicyView, Base]:
+    """A fresh adapter on the model, and where the model is kept."""
+    base = kept_base(context, context.start, model)
+    shared = SharedBackbone(model)
+    shared.add(SFT, lora_of(context.cfg.adapter), seed=context.cfg.sft.seed)
+    return PolicyView(shared, SFT).requires_grad_(True), base
 
 
 def train_on_rows(

@@ -16,6 +16,7 @@ from rlhf.config.naming import run_hash
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import is_trained, needed_stages, parents as stands_on
 from rlhf.config.stages import STAGES, Stage
+from rlhf.models.files.adapter import adapter_facts, is_adapter
 from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
 from rlhf.stages import ppo, reward_model, sft
@@ -199,6 +200,7 @@ def artifact_manifest(
     """`trained_in`: the directory that has the legs of its training."""
     plain = {**context.plain, "stage": stage.name}
     own = prints[stage.name]
+    folder = trained_in / "policy" if stage.is_run else trained_in
     content = manifest(
         kind="artifact",
         stage=stage.name,
@@ -209,6 +211,7 @@ def artifact_manifest(
         data=context.data_parts,
         config={**context.written, "stage": stage.name},
         config_hash=run_hash(plain),
+        **({"adapter": adapter_facts(folder)} if is_adapter(folder) else {}),
         **results,
     )
     return content | legs.provenance(legs.read(trained_in))

@@ -67,6 +67,11 @@ TABLE = (
     ("scorer.missing_eos_value", "missing_eos_penalty penalty_reward_value non_eos_penalty"),
     ("scorer=function scorer.function", "reward_funcs reward_func reward_fn reward_function"),
     ("scorer=function scorer.function", "custom_reward_function reward_functions"),
+    # adapters
+    ("model/adapter=lora", "use_peft peft lora use_lora peft_config lora_config"),
+    ("model/adapter=lora adapter.r", "lora_r lora_rank lora_dim rank r"),
+    ("model/adapter=lora adapter.alpha", "lora_alpha alpha"),
+    ("model/adapter=lora adapter.targets", "lora_target_modules target_modules targets"),
     # sampling
     ("generation.temperature", "temperature"),
     ("generation.top_k", "top_k"),

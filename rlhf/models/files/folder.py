@@ -73,8 +73,9 @@ def saving(folder: Path, model: nn.Module) -> Iterator[None]:
 def _readable(folder: Path, before: dict[Path, int]) -> None:
     """New weights for all who can read the configuration beside them: safetensors 0.8 writes files
     that only their owner can read, whatever the umask."""
-    config = folder / "config.json"
-    if not config.is_file():
+    configs = (folder / name for name in ("config.json", "backbone.json"))
+    config = next((path for path in configs if path.is_file()), None)
+    if config is None:
         return
     for path, time in _times(folder).items():
         if path.suffix == ".safetensors" and before.get(path) != time:

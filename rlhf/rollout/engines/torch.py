@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache
 
 from rlhf.functional.sequences import positions
+from rlhf.models.networks import Policy
 from rlhf.rollout.engines.base import Sampling, Share, Stops, draw, in_context
 from rlhf.types import AtOnce, PromptBatch, Rollout
 
@@ -53,7 +54,7 @@ def drawable(logp: Tensor) -> Tensor:
 class TorchEngine:
     """Draws from a model in this process, with a cache of its keys and values."""
 
-    model: PreTrainedModel
+    model: Policy
     stops: Stops
     pad: int
     tokenizer: Any = None  # reads responses for strings that stop them

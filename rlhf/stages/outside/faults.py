@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from transformers import PreTrainedConfig
 
-from rlhf.config.properties import needed_stages
+from rlhf.config.checks.adapter import OWN_NETWORK
+from rlhf.config.properties import has_own_weights, needed_stages, trains_values
 from rlhf.data.rendering.choice import MODEL, own_template
 from rlhf.models.checks import positions_of, vocabulary_faults
+from rlhf.models.files.adapter import is_adapter, is_scalar
 from rlhf.models.files.matching import quantized, scalar_faults, tokenizer_faults
 from rlhf.models.load import HFModel, outline
 from rlhf.stages.outside.pieces import (
+    Outside,
     RewardModelFolder,
+    place_of,
     reward_model_piece,
     reward_model_tokenizer,
 )
@@ -42,7 +46,7 @@ def model_faults(context: Inputs) -> list[str]:
     """A sentence for each difference between the policy, the reward model and what a run needs of
     both, by their configurations and tokenizers. The reference is the policy's own copy, and the
     value model is one of the policy or of the reward model: what holds of these holds of it."""
-    faults = [*_policy_faults(context)]
+    faults = [*_policy_faults(context), *_value_faults(context)]
     others = other_configs(context)
     if (piece := reward_model_piece(context.cfg)) and piece.key in others:
         faults += _reward_model_faults(context, piece, others[piece.key])
@@ -61,6 +65,11 @@ def _policy_faults(context: Inputs) -> Iterator[str]:
         return
     if reason := quantized(config):
         yield f"{start.key}={start.path}: {reason}"
+    if is_adapter(start.path) and is_scalar(start.path):
+        yield (
+            f"{start.key}={start.path}: is a reward model's adapter, expected a policy's; a reward"
+            " model is given by reward_model.path"
+        )
     kinds = getattr(config, "architectures", None) or []
     if any(kind.endswith("ForSequenceClassification") for kind in kinds):
         yield (
@@ -69,18 +78,42 @@ def _policy_faults(context: Inputs) -> Iterator[str]:
         )
 
 
+def _value_faults(context: Inputs) -> Iterator[str]:
+    """Where the value model would begin as a view of a reward model that is given, and that one
+    stands on another network than the policy."""
+    cfg, piece = context.cfg, reward_model_piece(context.cfg)
+    values = trains_values(cfg.algorithm, cfg.advantage) and cfg.ppo.value_init != "policy"
+    if piece is None or cfg.stage != "ppo" or not (values and cfg.adapter.shares):
+        return
+    start = context.start
+    below = (start.base or start) if isinstance(start, Outside) else start
+    known = start is not context.model or not has_own_weights(cfg)
+    other = isinstance(below, HFModel) and known and place_of(below)
+    if piece.base is None or (other and place_of(piece.base) != other):
+        yield f"ppo.value_init={cfg.ppo.value_init}: {OWN_NETWORK} ({piece.path})"
+
+
 def _reward_model_faults(
     context: Inputs, piece: RewardModelFolder, config: PreTrainedConfig
 ) -> list[str]:
     start, policy = f"{piece.key}={piece.path}", context.tokenizer
     kinds = getattr(config, "architectures", None) or []
-    if kinds and not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+    if piece.base is not None and not is_scalar(piece.path):
+        return [
+            f"{start}: is a policy's adapter, expected a reward model's (task_type=SEQ_CLS, a head"
+            " called score); a policy is given by sft.path"
+        ]
+    if (
+        piece.base is None
+        and kinds
+        and not any(kind.endswith("ForSequenceClassification") for kind in kinds)
+    ):
         return [
             f"{start}: is a {kinds[0]}, expected a model for sequence classification with"
             " num_labels=1; a policy is given by sft.path"
         ]
     reasons = [
-        *scalar_faults(config, outline(config, scalar=True)),
+        *([] if piece.base else scalar_faults(config, outline(config, scalar=True))),
         *_position_faults(context, config),
     ]
     own = reward_model_tokenizer(piece)
