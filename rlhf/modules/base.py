@@ -4,7 +4,8 @@ function of the optimizer step, and metrics that are pooled over the steps."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
 from rlhf.modules.finite import check_update, check_updated
+from rlhf.modules.precision.masters import MasterWeights
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -34,6 +36,7 @@ class StageModule(pl.LightningModule):
         super().__init__()
         self.iterations, self.lr_schedule, self.lr_warmup = iterations, lr_schedule, lr_warmup
         self.iteration = 0
+        self.masters: MasterWeights | None = None  # where trained weights compute in bfloat16
         self.record: Metrics = {}
         self.samples: list[dict[str, Any]] = []
         self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
@@ -79,6 +82,19 @@ class StageModule(pl.LightningModule):
             name: float(value) for name, value in largest.items()
         }
 
+    def named_weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """The weights that the optimizer steps, by name: in float32 in every precision."""
+        return self.named_parameters() if self.masters is None else self.masters.named(self)
+
+    @contextmanager
+    def in_float32(self, *models: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, ...]]:
+        """The models with their weights in float32, where they may be changed."""
+        if self.masters is None:
+            yield models
+            return
+        yield tuple(map(self.masters.whole, models))
+        self.masters.round()
+
     # --- optimizer steps
 
     def steps_an_iteration(self) -> int:
@@ -108,7 +124,7 @@ class StageModule(pl.LightningModule):
         norm = get_total_norm([p.grad for p in parameters])
         losses, self._losses = self._losses, []
         step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
-        check_update(losses, norm, self.named_parameters(), step)
+        check_update(losses, norm, self.named_weights(), step)
         if gradient_clip_val:
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
         self.log_step(
@@ -121,7 +137,7 @@ class StageModule(pl.LightningModule):
         self._losses.append(loss.detach())
 
     def on_train_epoch_end(self) -> None:
-        check_updated(self.named_parameters(), self.where(1))
+        check_updated(self.named_weights(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
 

@@ -16,6 +16,7 @@ from rlhf.callbacks.checkpoint import AtomicCheckpointIO, Start, last_checkpoint
 from rlhf.callbacks.recorder import Recorder
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
+from rlhf.modules.precision.plugin import precision_of
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.provenance.legs import starting_point
 from rlhf.tracking.base import Tracker
@@ -56,10 +57,11 @@ def fit(
     _drop_slurms(directory)
     start = starting_point(directory, module.unit)
     began(start)
+    precision = precision_of(settings.precision)
     trainer = pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
-        precision=settings.precision,
+        precision=settings.precision if precision is None else None,
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
         accumulate_grad_batches=accumulate,
@@ -69,7 +71,10 @@ def fit(
             ),
             *callbacks,
         ],
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        plugins=[
+            *(AtomicCheckpointIO(), LightningEnvironment()),
+            *([] if precision is None else [precision]),
+        ],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
