@@ -206,8 +206,8 @@ class OnlineModule(PolicyModule):
             self.trust_region.update(moved)
         if self.evaluates_at(self.iteration):
             record |= self.evaluate()
-        with self.in_float32(self.parts.reference.model, self.policy) as models:
-            self.kl.reference.after_iteration(*models, self.iteration)
+        with self.in_float32(self.parts.reference.model, self.policy) as (reference, policy):
+            self.kl.reference.after_iteration(reference, policy, self.iteration)
         return record
 
     def _moved(self) -> float:

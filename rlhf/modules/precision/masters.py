@@ -40,7 +40,7 @@ class MasterWeights:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.masters: dict[nn.Parameter, nn.Parameter] = {}  # by the weight that computes
+        self.masters: dict[torch.Tensor, nn.Parameter] = {}  # by the weight that computes
         self.hold(module)
 
     def hold(self, module: nn.Module) -> None:

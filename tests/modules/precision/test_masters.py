@@ -24,7 +24,7 @@ def descend(layer, masters, optimizer):
 
 def test_steps_below_the_rounding_add_up():
     """Below 1 bfloat16 has steps of 2^-8. Steps of 2^-10: after one and two the rounding is still 1
-    (a tie goes to the even one), after three it is 1 - 2^-8. Without masters it stays 1 for ever."""
+    (a tie goes to the even one), after three it is 1 - 2^-8. Without masters it stays 1."""
     layer = one_weight()
     optimizer = torch.optim.SGD(layer.parameters(), lr=2.0**-10)
     masters = MasterWeights(layer)
