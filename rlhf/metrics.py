@@ -106,6 +106,12 @@ METRICS = {
             unit="nats",
             better="less",
         ),
+        Metric(
+            name="rollout/logp_gap_mean",
+            title="Mean gap between a token's log-probability at sampling and in training",
+            unit="nats",
+            better="less",
+        ),
         # of an iteration's optimizer steps: the mean, and the largest; before clipping
         *(
             metric

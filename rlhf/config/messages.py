@@ -29,8 +29,8 @@ WORDS = {
 }
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 NARROW = (
-    ": weights of 16 bits lose the small steps of training; trainer.precision=bf16-mixed computes"
-    " in 16 bits and keeps them in 32"
+    ": weights of 16 bits lose the small steps of training; trainer.precision=bf16-mixed or"
+    " bf16-true computes in 16 bits and keeps them in 32"
 )
 HINTS = {
     **{("model.dtype", dtype): NARROW for dtype in ("float16", "auto", "None")},

@@ -49,7 +49,7 @@ class Estimate:
 
     @cached_property
     def half(self) -> bool:
-        return self.cfg.trainer.precision == "bf16-mixed"
+        return self.cfg.trainer.precision != "32-true"
 
     # --- lengths
 

@@ -65,6 +65,6 @@ def precision_faults(model: nn.Module) -> list[str]:
     }
     return [
         f"the model has weights in {name}, which small steps would leave as they are: load it in"
-        " float32 and set trainer.precision=bf16-mixed for speed"
+        " float32 and set trainer.precision=bf16-mixed or bf16-true for speed"
         for name in sorted(narrow)
     ]

@@ -79,9 +79,7 @@ def predictions(model: Policy, tokens: Tensor, attention: Tensor, length: int) -
     return logits
 
 
-def response_logits(
-    model: Policy, tokens: Tensor, attention: Tensor, length: int
-) -> Tensor:
+def response_logits(model: Policy, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
     """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V]."""
     return predictions(model, tokens, attention, length)[:, :-1]
 

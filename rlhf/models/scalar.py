@@ -54,9 +54,9 @@ class Scalar(nn.Module, ABC):
     def read(self, states: Tensor) -> Tensor:
         """The head's reading of states [..., hidden] -> [...], normalised, float32."""
         mean, std = self.normalization
-        head = self.head
-        raw: Tensor = head(states.to(head.weight.dtype)).squeeze(-1).float()
-        return (raw - mean) / std
+        with torch.autocast(states.device.type, enabled=False):  # a reward of 16 bits has steps
+            raw = nn.functional.linear(states.float(), *(p.float() for p in self.head.parameters()))
+        return (raw.squeeze(-1) - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """[B, L] -> [B]: the scalar at each row's last counted token, whichever side is padded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from rlhf.functional.pooling import Mean
 from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
 from rlhf.modules.finite import check_update, check_updated
+from rlhf.modules.precision.masters import MasterWeights
 from rlhf.ranks.group import ALONE
 from rlhf.types import SupervisedBatch
 
@@ -40,6 +42,7 @@ class StageModule(pl.LightningModule):
         self.ranks = ALONE  # those that train together; `fit` says it
         self.iterations, self.lr_schedule, self.lr_warmup = iterations, lr_schedule, lr_warmup
         self.iteration = 0
+        self.masters: MasterWeights | None = None  # where trained weights compute in bfloat16
         self.record: Metrics = {}
         self.samples: list[dict[str, Any]] = []
         self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
@@ -97,6 +100,19 @@ class StageModule(pl.LightningModule):
         counts = self.ranks.sum([float(mean.count) for mean in means.values()])
         return {n: Mean(*both) for n, *both in zip(means, totals, counts, strict=True)}
 
+    def named_weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """The weights that the optimizer steps, by name: in float32 in every precision."""
+        return self.named_parameters() if self.masters is None else self.masters.named(self)
+
+    @contextmanager
+    def in_float32(self, *models: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, ...]]:
+        """The models with their weights in float32, where they may be changed."""
+        if self.masters is None:
+            yield models
+            return
+        yield tuple(map(self.masters.whole, models))
+        self.masters.round()
+
     # --- optimizer steps
 
     def steps_an_iteration(self) -> int:
@@ -132,7 +148,7 @@ class StageModule(pl.LightningModule):
         norm = get_total_norm([p.grad for p in parameters])
         losses, self._losses = self._losses, []
         step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
-        check_update(losses, norm, self.named_parameters(), step)
+        check_update(losses, norm, self.named_weights(), step)
         if gradient_clip_val:
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
         self.log_step(
@@ -145,7 +161,7 @@ class StageModule(pl.LightningModule):
         self._losses.append(loss.detach())
 
     def on_train_epoch_end(self) -> None:
-        check_updated(self.named_parameters(), self.where(1))
+        check_updated(self.named_weights(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
 

@@ -23,7 +23,7 @@ from rlhf.ranks.rows import gathered
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_coefficient, check_experience
-from rlhf.rollout.probe import logp_gap
+from rlhf.rollout.probe import computed_in, logp_gap
 from rlhf.rollout.score import judged
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
@@ -109,7 +109,8 @@ class OnlineModule(PolicyModule):
         self.collected |= value_metrics(self.experience)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
         with self.precision():
-            self.collected |= logp_gap(scored.rollout, scored.logp, settings.sampling)
+            drawn_as = (settings.sampling, computed_in(self.policy))
+            self.collected |= logp_gap(scored.rollout, scored.logp, *drawn_as)
         self.warn(self.collected, where)
         self.stop_inner = False
         rows = settings.rows_of(self.experience.rollout)
@@ -213,7 +214,8 @@ class OnlineModule(PolicyModule):
             self.trust_region.update(moved)
         if self.evaluates_at(self.iteration):
             record |= self.evaluate()
-        self.kl.reference.after_iteration(self.parts.reference.model, self.policy, self.iteration)
+        with self.in_float32(self.parts.reference.model, self.policy) as (reference, policy):
+            self.kl.reference.after_iteration(reference, policy, self.iteration)
         return record
 
     def _moved(self) -> float:
@@ -228,11 +230,12 @@ class OnlineModule(PolicyModule):
     # --- state
 
     def extra_state(self) -> dict[str, Any]:
-        reference = self.parts.reference.model
+        with self.in_float32(self.parts.reference.model) as (model,):
+            reference = model.state_dict() if self.kl.moves_reference else None
         return {
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
-            "reference": reference.state_dict() if self.kl.moves_reference else None,
+            "reference": reference,
             "nonfinite_in_a_row": self.finite.in_a_row,
         }
 

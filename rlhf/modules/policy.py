@@ -14,6 +14,7 @@ from rlhf.metrics import MOVING_KL
 from rlhf.models.policy import PolicyReader
 from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
+from rlhf.modules.precision.masters import to_bfloat16
 from rlhf.randomness import generator
 from rlhf.ranks.rows import by_rows, gathered, own
 from rlhf.rollout.counts import NONFINITE
@@ -48,6 +49,11 @@ class PolicyModule(StageModule):
         for model in (*self.children(), *frozen):
             if model is not None:
                 model.eval().to(self.device)  # dropout off, in rollouts and in updates
+        if self.masters is not None:
+            if parts.reference is not parts.start:
+                self.masters.hold(parts.reference.model)  # it moves by small steps too
+            for model in frozen:
+                to_bfloat16(model)
 
     @property
     def reader(self) -> PolicyReader:

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 RESPONSES, NONFINITE, EQUAL = "rollout/responses", "rollout/nonfinite", "rollout/equal_rewards"
 HUGE, EMPTY = "rollout/huge_rewards", "rollout/empty"
 GAP, OFF = "rollout/logp_gap", "rollout/logp_off"
+GAP_MEAN = "rollout/logp_gap_mean"
 MANY_EMPTY = 0.25  # share of a rollout's responses
 ROUNDING = 2.0**-24  # of a float32, relative
 SQUARE_ROOT: float = torch.finfo(torch.float32).max ** 0.5  # 1.8e19: squares beyond it overflow

@@ -70,7 +70,7 @@ def fit(
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
         callbacks=[boundary, *(each for each in callbacks if ranks.leads or _everywhere(each))],
-        plugins=[AtomicCheckpointIO(), chosen.pop("environment")],
+        plugins=[AtomicCheckpointIO(), *chosen.pop("plugins")],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,

@@ -74,6 +74,18 @@ def test_value_alignment(policy):
     )
 
 
+def test_a_score_is_float32_in_every_precision(policy):
+    """The states of a network may have 16 bits; what the head makes of them has 32: two equal
+    numbers of 8 bits and their sum of products, 1 + 2^-9, which has none of 8."""
+    scalar = scalar_model_from(policy, seed=0).bfloat16()
+    with torch.no_grad():
+        scalar.head.weight.zero_()[0, :2] = torch.tensor([1.0, 2.0**-9])
+    states = torch.ones(1, scalar.head.in_features, dtype=torch.bfloat16)
+    assert scalar.read(states).item() == 1 + 2.0**-9
+    with torch.autocast("cpu", torch.bfloat16):
+        assert scalar.float().read(states.float()).item() == 1 + 2.0**-9
+
+
 def test_a_zero_head_gives_zeros_whatever_the_normalisation_was(policy):
     scalar = scalar_model_from(policy, seed=0)
     ids, mask = torch.arange(1, 9).reshape(4, 2), torch.ones(4, 2, dtype=torch.bool)

@@ -11,7 +11,7 @@ from rlhf.randomness import generator
 from rlhf.rollout.counts import FirstWarning
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.torch import TorchEngine
-from rlhf.rollout.probe import logp_gap, probe, probe_prompts, sampler_gaps
+from rlhf.rollout.probe import computed_in, logp_gap, probe, probe_prompts, sampler_gaps
 from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
 from tests.turns import engine as engine_of, prompt_batch
@@ -114,8 +114,18 @@ def test_sampler_is_policy_in_every_rollout(policy, tokenizer, caplog):
         wrong["rollout/logp_gap"] == pytest.approx(0.25, abs=1e-5)
         and wrong["rollout/logp_off"] == 1
     )
-    with torch.autocast("cpu", dtype=torch.bfloat16):  # 0.25 is rounding there
-        assert logp_gap(off, logp, sampling)["rollout/logp_off"] == 0
+    assert computed_in(policy) == torch.float32
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # of one token 0.25 is rounding there
+        narrow = computed_in(policy)
+    one = rollout.logp.clone()
+    one[0, 0] -= 0.25
+    small = logp_gap(replace(rollout, logp=one), logp, sampling, narrow)
+    assert small["rollout/logp_off"] == 0
+    mean = 0.25 / int(rollout.mask.sum())
+    assert small["rollout/logp_gap_mean"] == pytest.approx(mean, abs=1e-5)
+    assert logp_gap(off, logp, sampling, narrow)["rollout/logp_off"] == 1  # of all it is none
+    policy.get_input_embeddings().bfloat16()  # as a backbone below adapters of 32 bits
+    assert computed_in(policy) == torch.bfloat16
     warn = FirstWarning()
     with caplog.at_level(logging.WARNING):
         for record in (right, wrong, wrong):

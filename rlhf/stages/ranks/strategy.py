@@ -11,6 +11,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
+from rlhf.modules.precision.plugin import precision_of
 from rlhf.ranks.group import Ranks
 from rlhf.rundir.words import seconds_of
 
@@ -51,16 +52,21 @@ class Together(ClusterEnvironment):
 
 
 def devices(settings: Trainer, module: StageModule, ranks: Ranks) -> dict[str, Any]:
-    """`environment` goes among the Trainer's plugins, the rest are its arguments."""
-    shared = {"accelerator": settings.accelerator, "precision": settings.precision}
+    """Arguments of Lightning's Trainer; to `plugins` others may be added."""
+    precision = precision_of(settings.precision)  # a plugin stands in the place of the name
+    shared = {
+        "accelerator": settings.accelerator,
+        "precision": settings.precision if precision is None else None,
+    }
+    own = [] if precision is None else [precision]
     if ranks.size == 1:
-        return {**shared, "devices": 1, "environment": LightningEnvironment()}
+        return {**shared, "devices": 1, "plugins": [LightningEnvironment(), *own]}
     return {
         **shared,
         "devices": settings.devices,
         "num_nodes": settings.num_nodes,
         "strategy": _strategy(settings, module),
-        "environment": Together(ranks, settings.devices),
+        "plugins": [Together(ranks, settings.devices), *own],
     }
 
 

@@ -18,7 +18,10 @@ WRONG = [
     (["stage=pppo"], ["stage=pppo: expected one of sft, reward_model, ppo; did you mean ppo?"]),
     (
         ["trainer.precision=16-mixed"],
-        ["trainer.precision=16-mixed: expected one of 32-true, bf16-mixed; 16-mixed skips steps"],
+        [
+            "trainer.precision=16-mixed: expected one of 32-true, bf16-true, bf16-mixed; 16-mixed"
+            " skips steps"
+        ],
     ),
     (["study=2024"], ["study=2024: expected a name of letters", "tracking.experiment=2024"]),
     (["sweep=../up"], ["sweep=../up: expected a name of letters"]),
