@@ -41,13 +41,13 @@ def one_of(name: str, value: T, choices: tuple[T, ...]) -> T:
 
 def layers_of(part: str) -> int | None:
     """Of a network's layers, how many of the last are trained: 0 for `head`, N for `last:N`, None
-    (whatever there is) for `all`.
+    (whatever there is) for `all` and for `adapter`, which is beside all of them.
 
     Raises:
         ValueError: the part is none of these.
     """
     name, _, count = part.partition(":")
-    if part in ("all", "head"):
+    if part in ("all", "head", "adapter"):
         return 0 if part == "head" else None
     if name != "last" or not (count.isascii() and count.isdigit() and 0 < int(count[:6]) < 10**5):
         raise ValueError(

@@ -33,7 +33,7 @@ NARROW = (
     " in 16 bits and keeps them in 32"
 )
 HINTS = {
-    **{("model.dtype", dtype): NARROW for dtype in ("bfloat16", "float16", "auto", "None")},
+    **{("model.dtype", dtype): NARROW for dtype in ("float16", "auto", "None")},
     (
         "trainer.precision",
         "16-mixed",

@@ -77,7 +77,17 @@ def deciding_config(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that decides the result of its stage, pieces by name."""
     stage = str(plain.get("stage"))
     sections = deciding_sections(stage) if stage in STAGES else filter(decides, plain)
-    return {name: deciding(name, plain[name]) for name in sections if name in plain}
+    return {
+        name: deciding(name, plain[name])
+        for name in sections
+        if name in plain and not is_unused(name, plain[name])
+    }
+
+
+def is_unused(name: str, section: Any) -> bool:
+    """True of a section that older configs do not have, where it adds nothing: the same run keeps
+    its hash."""
+    return name == "adapter" and section["kind"] == "none"
 
 
 def deciding(name: str, section: Any) -> Any:

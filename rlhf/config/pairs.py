@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlhf.config.build import build
+from rlhf.config.checks import adapter
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
@@ -213,5 +214,6 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_values, ("algorithm", "advantage", "ppo")),
     (_rows, ("data",)),
     (missing_parts, SECTIONS),
+    (adapter.adapter_faults, adapter.SECTIONS),
     (_tracking, ("tracking",)),
 )

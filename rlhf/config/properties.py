@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from rlhf.config.build import user_class
 from rlhf.config.pieces.base import Custom, Piece
 from rlhf.config.pieces.scorer import CombinedScorer
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import KL, PPO, Config, RewardModel
 from rlhf.config.stages import STAGES, Stage, lineage
 from rlhf.kl import properties as kl
@@ -82,6 +83,20 @@ def is_trained(cfg: Config, stage: str) -> bool:
     """False of a stage whose result is there already: `<stage>.path`, or `sft=none`."""
     settings = getattr(cfg, stage)
     return getattr(settings, "path", None) is None and getattr(settings, "train", True)
+
+
+def has_own_weights(cfg: Config) -> bool:
+    """True if the SFT policy has weights of its own, beside those of conf/model: it was trained
+    without an adapter, or comes from elsewhere."""
+    return cfg.sft.path is not None or (is_trained(cfg, "sft") and cfg.sft.trained != ADAPTER)
+
+
+def reward_model_shares(cfg: Config) -> bool:
+    """True if the reward model that a run trains stands on the very network that the policy's
+    adapter does: it is an adapter of it, or with model/adapter=head a head on it."""
+    part, kind = cfg.reward_model.trained, cfg.adapter.kind
+    beside = part == ADAPTER or (part == "head" and kind == "head")
+    return beside and (cfg.reward_model.init == "sft" or not has_own_weights(cfg))
 
 
 def normalizes(reward_model: RewardModel) -> bool:

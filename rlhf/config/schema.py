@@ -28,7 +28,7 @@ from rlhf.config.pieces.base import (
 from rlhf.config.pieces.callbacks import Callback
 from rlhf.config.pieces.data import Data
 from rlhf.config.pieces.kl import Controller, Estimator, Placement, Reference
-from rlhf.config.pieces.model import Model
+from rlhf.config.pieces.model import NO_ADAPTER, Adapter, Model
 from rlhf.config.pieces.optimizer import Optimizer
 from rlhf.config.pieces.scorer import Scorer
 from rlhf.config.pieces.tracking import Tracking
@@ -171,6 +171,7 @@ class Config(Strict):
     # defaults, so that configs that were kept before there were these are still valid
     time_limit: Duration | None = None
     requeue: bool = False
+    adapter: Adapter = NO_ADAPTER
     checkpoints: Checkpoints = Checkpoints(after_finish="none", take_over=True)
 
     def plain(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ STAGES = {
     for stage in (
         Stage(
             name="sft",
-            sections=("data", "model", "trainer", "sft"),
+            sections=("data", "model", "adapter", "trainer", "sft"),
             data=("demonstrations",),
             measure="val/perplexity",
             seed="sft.seed",

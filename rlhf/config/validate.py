@@ -18,8 +18,10 @@ from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
 from rlhf.config.pieces.model import HFModel
 from rlhf.config.pieces.optimizer import Adam
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
+from rlhf.config.stages import Stage
 from rlhf.kl.rules import cautions as sampling_cautions
 from rlhf.rundir.secrets.redact import HIDDEN, remember, secrets_in
 
@@ -73,8 +75,7 @@ def examine(
     for check, names in PAIRS:
         if wrong.isdisjoint(names):
             values = (
-                getattr(typed, name) if typed else _section(name).validate_python(plain[name])
-                for name in names
+                getattr(typed, name) if typed else _section_of(plain, name) for name in names
             )
             faults += _judge(check, dict(zip(names, values, strict=True)), judged)
     return (typed if not faults else None), faults
@@ -104,6 +105,13 @@ def hidden_faults(plain: Mapping[str, Any]) -> list[Fault]:
         for key, secret in secrets_in(plain)
         if secret == HIDDEN and not key.startswith("tracking.")
     ]
+
+
+def _section_of(plain: Mapping[str, Any], name: str) -> Any:
+    """A section's typed value; its default where a config of before does not have it."""
+    if name not in plain and not Config.model_fields[name].is_required():
+        return Config.model_fields[name].default
+    return _section(name).validate_python(plain[name])
 
 
 @cache
@@ -137,13 +145,16 @@ def cautions(cfg: Config) -> list[str]:
             temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p
         )
     if isinstance(cfg.model, HFModel):
-        stages = [
-            s.name
-            for s in needed_stages(cfg)
-            # a new head has nothing to lose
-            if s.is_run or (is_trained(cfg, s.name) and getattr(cfg, s.name).trained != "head")
-        ]
+        stages = [s.name for s in needed_stages(cfg) if _may_wreck(cfg, s)]
         pieces = {name: getattr(cfg, name).optimizer for name in stages}
         rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
         sentences += wrecking_rates(rates)
     return sentences
+
+
+def _may_wreck(cfg: Config, stage: Stage) -> bool:
+    """True of a stage that moves the model's own weights: a new head or adapter has nothing to
+    lose."""
+    if stage.is_run:
+        return not cfg.adapter.is_used
+    return is_trained(cfg, stage.name) and getattr(cfg, stage.name).trained not in ("head", ADAPTER)

@@ -85,6 +85,7 @@ class ReferenceProperties:
     name: str
     moves: bool = False
     restarts: bool = False  # it becomes the policy itself now and then, and the KL is 0 again
+    averages: bool = False  # it is a mean of weights, which no adapter can be: see rules.py
 
 
 def descends(estimator: EstimatorProperties, placement: PlacementProperties) -> str:
@@ -161,7 +162,7 @@ PLACEMENTS = _by_name(
 
 REFERENCES = _by_name(
     ReferenceProperties(name="sft"),
-    ReferenceProperties(name="ema", moves=True),
+    ReferenceProperties(name="ema", moves=True, averages=True),
     ReferenceProperties(name="synced", moves=True, restarts=True),
 )
 

@@ -19,6 +19,7 @@ COMPANIONS = {
     **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct")},
     "data/vicuna": ["data.gold=vader", "sft=none"],  # prompts alone
     "model/hf": ["model.path=some/model"],
+    "model/sharing/backbone": ["model/adapter=lora"],
     "scorer/classifier": ["scorer.path=some/model"],
     "scorer/combined": ["+scorer@scorer.parts.sentiment=vader"],
     "scorer/function": ["scorer.function=tests.rewards.test_function.length"],
@@ -42,8 +43,9 @@ def overrides(file):
         ]
     if not group:
         return [([], "")]
-    nowhere = group == "experiment" or group.startswith("hydra/")
-    place = "kl" if group == "kl/coef" else "" if nowhere else group.replace("/", ".")
+    nowhere = group in ("experiment", "model/adapter") or group.startswith("hydra/")
+    places = {"kl/coef": "kl", "model/sharing": "adapter"}
+    place = places.get(group, "" if nowhere else group.replace("/", "."))
     return [([f"{group}={option}", *more], place)]
 
 
@@ -137,7 +139,7 @@ def test_the_walk_saw_every_group():
         " generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
     )
     groups += (
-        " model optimizer paths ppo reward_model scorer sft tracking trainer trust_region"
+        " model model/adapter model/sharing optimizer paths ppo reward_model scorer sft tracking trainer trust_region"
         " hydra/help hydra/launcher hydra/sweeper"
     )
     assert seen == {"", *groups.split()}

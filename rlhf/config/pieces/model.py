@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rlhf.config.pieces.base import ByTarget, Custom, Piece, Place, Seed
+from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Place, Positive, Seed, Strict
 
 
 def _named(path: object) -> object:
@@ -26,8 +26,41 @@ class TinyModel(Piece, name="tiny", at="rlhf.models.load.TinyModel"):
 class HFModel(Piece, name="hf", at="rlhf.models.load.HFModel"):
     path: Annotated[Place, BeforeValidator(_named)]
     revision: str | None
-    dtype: Literal["float32"]  # of the weights that are trained, whatever the saved ones have
+    # of the weights, whatever the saved ones have; 16 bits for those that nothing trains
+    dtype: Literal["float32", "bfloat16"]
     trust_remote_code: bool
 
 
 Model = Annotated[TinyModel | HFModel | Custom, ByTarget()]
+
+
+def _targets(value: object) -> object:
+    names = isinstance(value, list) and value and all(isinstance(n, str) and n for n in value)
+    if value not in ("all-linear", "default") and not names:
+        raise ValueError(
+            "expected all-linear, default or a list of modules' names, such as [q_proj,v_proj]"
+        )
+    return value
+
+
+class Adapter(Strict):
+    """conf/model/adapter and conf/model/sharing: what the roles of a run train beside a frozen
+    network, and whether they share it. The arguments of LoRA decide nothing where there is none."""
+
+    kind: Literal["none", "lora", "head"]
+    sharing: Literal["separate", "backbone"] = "separate"
+    r: Annotated[Count, Field(le=2**16)] = 16
+    alpha: Positive = 32.0
+    targets: Annotated[Any, BeforeValidator(_targets)] = "all-linear"
+
+    @property
+    def is_used(self) -> bool:
+        return self.kind != "none"
+
+    @property
+    def shares(self) -> bool:
+        """True if all roles of PPO stand on one network."""
+        return self.is_used and self.sharing == "backbone"
+
+
+NO_ADAPTER = Adapter(kind="none")

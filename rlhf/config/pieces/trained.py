@@ -9,16 +9,20 @@ from pydantic import AfterValidator
 from rlhf.arguments import layers_of
 
 
+ADAPTER = "adapter"  # what conf/model/adapter adds, and a reward model's head
+
+
 def _part(value: str) -> str:
-    layers_of(value)
+    if value != ADAPTER:
+        layers_of(value)
     return value
 
 
 def _layers(value: str) -> str:
-    if layers_of(value) == 0:
+    if value != ADAPTER and layers_of(value) == 0:
         raise ValueError("the head of many policies is their embedding too: take all or last:N")
     return value
 
 
-Trained = Annotated[str, AfterValidator(_part)]  # all, head, last:N
-TrainedLayers = Annotated[str, AfterValidator(_layers)]  # all, last:N
+Trained = Annotated[str, AfterValidator(_part)]  # all, head, last:N, adapter
+TrainedLayers = Annotated[str, AfterValidator(_layers)]  # all, last:N, adapter
