@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from rlhf.data.conversations import Prompt
 
 
+def rows_at_once(length: int, rows: int, tokens: int | None) -> int:
+    """Rows of `length` tokens, padding counted, that go through a network at once: at most `rows`,
+    and at most `tokens` tokens, but one row at least."""
+    return rows if tokens is None else max(1, min(rows, tokens // max(length, 1)))
+
+
 class Batch:
     """Rows that move between devices together and can be selected. Fields are tensors with rows
     first, tuples with an item a row, batches or dicts of these; numbers stay as they are."""
@@ -87,6 +93,11 @@ class Rollout(Batch):
     @property
     def attention(self) -> Tensor:
         return torch.cat([self.prompt.mask, self.mask], dim=1)  # [B, L] bool
+
+    @property
+    def length(self) -> int:
+        """Of each row, padding counted: P + T."""
+        return self.prompt.tokens.shape[1] + self.tokens.shape[1]
 
     def split(self, rows: int) -> Iterator[Rollout]:
         """Its responses in order, `rows` at a time."""

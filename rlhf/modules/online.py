@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.kl import exact
-from rlhf.functional.logprobs import entropy
 from rlhf.functional.masking import Reduce, aggregate, masked_sum
 from rlhf.functional.pooling import Mean
+from rlhf.functional.vocabulary import Read
 from rlhf.kl.penalty import KLPenalty, SteeringKL
 from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
@@ -140,36 +139,37 @@ class OnlineModule(PolicyModule):
         self.log_step(losses.largest, **terms, **losses.means)
         return losses.total * batch.splits
 
+    def read(self, rollout: Rollout) -> Read:
+        """What a loss reads of the policy, with its gradient: log-probabilities, entropy, and the
+        exact KL to the reference where the loss descends it."""
+        ref_logits = None
+        if self.kl.needs_exact_in_loss:
+            with torch.no_grad():
+                ref_logits = self.parts.reference.predictions(rollout)
+        return self.reader.read(rollout, ref_logits, entropy=True)
+
     def with_limits(
-        self,
-        policy_loss: Tensor,
-        logits: Tensor,
-        logp: Tensor,
-        batch: Minibatch,
-        reduce: Reduce,
+        self, policy_loss: Tensor, read: Read, batch: Minibatch, reduce: Reduce
     ) -> Losses:
         """The policy's whole loss: the algorithm's own, the KL's term (0 where the placement is the
         reward) and the trust region's, less the entropy bonus."""
-        old, mask = batch.experience, batch.experience.mask
-        entropies = entropy(logits)
-        exact_kl = None
-        if self.kl.needs_exact_in_loss:
-            with torch.no_grad():
-                ref_logits = self.parts.reference.logits(old.rollout)
-            exact_kl = exact(logits, ref_logits)
+        old, mask, logp = batch.experience, batch.experience.mask, read.logp
+        assert read.entropy is not None
         # whitened advantages have a unit of their own: brought to it, a coefficient means the same
         # in the loss as in the reward (docs/decisions/0003)
         kl_loss = old.reward_unit * self.kl.loss(
-            logp, old.ref_logp, old.logp, exact_kl, mask, reduce=reduce
+            logp, old.ref_logp, old.logp, read.exact_kl, mask, reduce=reduce
         )
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
-        bonus = self.settings.entropy_coef * reduce(entropies, mask)
+        # without a bonus the entropy is a metric, whose gradient nothing computes
+        coef = self.settings.entropy_coef
+        bonus = coef * reduce(read.entropy, mask) if coef else 0.0
         ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
         return Losses(
             total=policy_loss + kl_loss + region_loss - bonus,
             logp=logp.detach(),
             terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
-            means={"entropy": Mean.of(entropies, mask)},
+            means={"entropy": Mean.of(read.entropy, mask)},
             largest={"log_ratio_max": ratio.abs().max()},
         )
 

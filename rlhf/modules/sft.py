@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.functional.losses import token_nll
+from rlhf.functional.masking import masked_mean
 from rlhf.functional.pooling import Mean, pooled
-from rlhf.models.policy import response_logits
+from rlhf.functional.vocabulary import read
+from rlhf.models.policy import predictions
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import DemonstrationBatch
 
@@ -25,8 +26,9 @@ class SFTModule(SupervisedModule):
     def nll(self, batch: DemonstrationBatch) -> Tensor:
         """Mean over the counted tokens; each is predicted from the ones before it."""
         labels, mask = batch.tokens[:, 1:], batch.loss_mask[:, 1:]
-        logits = response_logits(self.model, batch.tokens, batch.attention, labels.shape[1])
-        return token_nll(logits, labels, mask)
+        logits = predictions(self.model, batch.tokens, batch.attention, labels.shape[1])
+        # masked tokens may be ids without text, whose log-probability is -inf
+        return masked_mean(-read(logits, labels.masked_fill(~mask, 0)).logp, mask)
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         loss = self.nll(batch)
