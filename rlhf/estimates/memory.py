@@ -1,33 +1,37 @@
 """The memory of each stage at its peak.
 
-Float32 weights W = 4 N bytes. What is trained has also a gradient (W) and Adam's two moments (2 W);
-SGD's momentum is one. What is frozen has W alone. On top comes the largest of what lives for a
-moment, for r rows of L tokens each, T of them the response, V the vocabulary:
+What stays, for N parameters of a network: weights, and where they are trained an optimizer's
+moments (Adam's two, SGD's momentum one) in 32 bits; under bf16-true also the 32 bits behind each
+weight. Adapters and heads are in 32 bits, whatever their network is.
 
-    activations   of a forward pass that is differentiated: 4 r L layers (12 h + 4 i) bytes, kept
-                  until the backward pass. 12 h: two norms (input, as float32, normed), query, key
-                  and value before and after rotation, the attention's result, two residuals. 4 i:
-                  gate, its SiLU, up, their product; an MLP without a gate keeps 8 i
-    logits        4 r T V bytes a copy. Training has 4 copies: the head's, over the temperature,
-                  log-softmax's own, the gradient. Reading policy beside reference with the exact KL
-                  and the entropy has 8
-    cache         of keys and values while r responses are drawn: 4 r L layers kv_width bytes
+On top comes the largest of what lives for a moment: a pass of the update (activations, logits, and
+the gradients where several passes make a step), the step itself (gradients, and what the optimizer
+takes beside them), reading and drawing (`rlhf.estimates.passes`).
 
-Checked against measured peaks (docs/gpu.md, tests): right within a factor of 1.5.
+Held against measured peaks (docs/memory.md, tests): right within 20 %.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
+from rlhf.estimates.passes import (
+    DRAWN_LOGITS,
+    KEPT_LOGITS,
+    READ_LOGITS,
+    Pass,
+    Rows,
+    activations,
+    cache,
+    logits,
+    reading,
+)
 from rlhf.estimates.shape import ModelShape
 
-FACTOR = 1.5  # that measured peaks were within
+FACTOR = 1.2  # that measured peaks were within
 BYTES = 4
-TRAINING_COPIES, READING_COPIES, DRAWING_COPIES = 4, 8, 5
-HALF = 0.75  # of the activations, where bf16-mixed keeps a part of them in 16 bits (docs/gpu.md)
-LIBRARIES = 800_000_000  # resident once torch, transformers and Lightning are loaded, on a CPU
+LIBRARIES = 500_000_000  # resident once torch, transformers and Lightning are loaded, on a CPU
 
 
 @dataclass(frozen=True)
@@ -40,20 +44,12 @@ class Term:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
-    """What goes through a model at once: rows, their tokens, those of the response."""
-
-    count: int
-    tokens: int
-    response: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Peak:
     """A stage's memory when it is largest: what stays, and the largest of what comes and goes."""
 
     stage: str
     terms: tuple[Term, ...]
+    mapped: float = 0.0  # bytes of the terms that jobs on one machine have in common
 
     @property
     def size(self) -> float:
@@ -63,141 +59,164 @@ class Peak:
         return sorted(self.terms, key=lambda term: -term.size)[:count]
 
 
-def activations(
-    shape: ModelShape, rows: Rows, half: bool = False, layers: int | None = None
-) -> float:
-    """Bytes that one differentiated forward pass keeps. `layers`: of the last so many alone."""
-    count = shape.layers if layers is None else min(layers, shape.layers)
-    a_token = count * (12 * shape.hidden + (4 if shape.gated else 8) * shape.inner)
-    return BYTES * rows.count * rows.tokens * a_token * (HALF if half else 1.0)
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network as a stage has it: how many of its weights are trained, how many are not, and
+    numbers in 32 bits beside them (adapters, heads) that are trained, or only read."""
+
+    trained: int = 0
+    frozen: int = 0
+    added: int = 0
+    read: int = 0
 
 
-def logits(shape: ModelShape, rows: Rows, copies: int) -> float:
-    return BYTES * copies * rows.count * rows.response * shape.vocabulary
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a stage trains."""
+
+    how: Pass = field(default_factory=Pass)
+    moments: int = 2
+    micro: int | None = None  # rows of a pass; None: those of the whole step
+    reads: int | None = None  # rows that are drawn or read at once; None: all
 
 
-def cache(shape: ModelShape, rows: Rows) -> float:
-    """Bytes of keys and values."""
-    return BYTES * rows.count * rows.tokens * shape.layers * shape.kv_width
+def staying(networks: Sequence[Network], training: Training) -> list[Term]:
+    """What lives from the first step to the last."""
+    precision = training.how.precision
+    trained, frozen = (sum(getattr(n, name) for n in networks) for name in ("trained", "frozen"))
+    added, read = (sum(getattr(n, name) for n in networks) for name in ("added", "read"))
+    weight = precision.weight + precision.master
+    adapters = [Term("adapters and heads that are trained", float(BYTES * added))] if added else []
+    full = [Term("weights that are trained", float(weight * trained))] if trained else []
+    moments = float(training.moments * BYTES * (trained + added))
+    kept = [Term("weights that are frozen", float(precision.weight * frozen))] if frozen else []
+    others = [Term("adapters and heads that are frozen", float(BYTES * read))] if read else []
+    return [*full, *adapters, Term("the optimizer's moments", moments), *kept, *others]
 
 
-def reading(shape: ModelShape, rows: Rows) -> float:
-    """Bytes of one layer while it is read without gradients: what a scalar head reads of a whole
-    rollout."""
-    return BYTES * rows.count * rows.tokens * (4 * shape.hidden + 3 * shape.inner)
+def gradients(networks: Sequence[Network], training: Training) -> float:
+    trained, added = (sum(getattr(n, name) for n in networks) for name in ("trained", "added"))
+    precision = training.how.precision
+    return float(precision.gradient * trained + BYTES * added)
 
 
-def trained(parameters: Sequence[int], moments: int) -> list[Term]:
-    """Of networks that are trained: weights, gradients, the optimizer's state."""
-    weights = float(BYTES * sum(parameters))
+def updating(
+    shape: ModelShape,
+    networks: Sequence[Network],
+    rows: Rows,
+    training: Training,
+    settings: tuple[str, ...],
+    *,
+    passes: int,
+    with_logits: bool,
+) -> list[list[Term]]:
+    """The moments of an optimizer step: its last pass, and the step itself.
+
+    Args:
+        passes: through the layers that live at once.
+        with_logits: the head over the vocabulary is read as well.
+    """
+    how, several = training.how, rows.at_most(training.micro).count < rows.count
+    micro, whole = rows.at_most(training.micro), gradients(networks, training)
+    embedding = shape.vocabulary * shape.hidden
+    first = any(n.trained >= embedding for n in networks) and with_logits and how.layers is None
+    # the backward pass begins with the head, whose gradient comes before activations go
+    held = whole if several else float(how.precision.gradient * embedding * first)
+    casts = float(how.precision.casts * sum(n.trained + n.frozen for n in networks[:passes]))
+    a_pass = [
+        Term("activations", passes * activations(shape, micro, how), settings),
+        Term("gradients", held),
+        Term("weights in 16 bits", casts),
+    ]
+    if with_logits:
+        a_pass.append(Term("logits", logits(shape, micro, KEPT_LOGITS, how), settings))
+    # one parameter at a time on a CPU; on a GPU all at once
+    largest = embedding if any(n.trained >= embedding for n in networks) else 0
+    beside = whole if how.on_gpu else 2.0 * BYTES * largest
+    step = [Term("gradients", whole), Term("the optimizer's step", beside)]
+    return [[term for term in terms if term.size] for terms in (a_pass, step)]
+
+
+def drawing(
+    shape: ModelShape, rows: Rows, training: Training, settings: tuple[str, ...]
+) -> list[Term]:
+    """Responses that are drawn, so many at once as the training reads."""
+    part = rows.at_most(training.reads)
+    one_token = Rows(count=part.count, tokens=part.tokens, response=1)
     return [
-        Term("weights that are trained", weights),
-        Term("gradients", weights),
-        Term("the optimizer's moments", moments * weights),
+        Term("keys and values", cache(shape, part, training.how), settings),
+        Term("logits of a token", logits(shape, one_token, DRAWN_LOGITS, training.how), settings),
     ]
 
 
-def partly_trained(parameters: int, learned: int, moments: int) -> list[Term]:
-    """Of a network of which `learned` parameters are trained, and the others stay as they are."""
-    frozen = [Term("weights that are frozen", float(BYTES * (parameters - learned)))]
-    return [*trained([learned], moments), *(frozen if learned < parameters else ())]
-
-
-def sft(
-    shape: ModelShape, rows: Rows, *, moments: int, half: bool = False, layers: int | None = None
-) -> Peak:
-    """`layers`: how many of the last are trained, with the head; None: the whole network."""
-    shrinks = ("sft.batch_size", "sft.max_length")
-    head = shape.parameters - shape.backbone
-    learned = shape.parameters if layers is None else shape.last(layers) + head
-    return Peak(
-        stage="sft",
-        terms=(
-            *partly_trained(shape.parameters, learned, moments),
-            Term("activations", activations(shape, rows, half, layers), shrinks),
-            Term("logits", logits(shape, rows, TRAINING_COPIES), shrinks),
-        ),
-    )
+def sft(shape: ModelShape, network: Network, rows: Rows, training: Training) -> Peak:
+    shrinks = ("sft.micro_batch_size", "sft.batch_size", "sft.max_length")
+    moments = updating(shape, [network], rows, training, shrinks, passes=1, with_logits=True)
+    return _peak("sft", staying([network], training), moments)
 
 
 def reward_model(
     shape: ModelShape,
+    network: Network,
     pairs: Rows,
     drawn: Rows | None,
+    training: Training,
     *,
-    moments: int,
-    half: bool = False,
-    layers: int | None = None,
+    policy: int,
 ) -> Peak:
     """`pairs`: of which both texts are read at once. `drawn`: responses that are drawn to
-    normalise, beside a policy of its own; None where there are none. `layers`: how many of the last
-    are trained, 0 for the head alone, which reads a frozen backbone's states; None: all."""
+    normalise; None where there are none. `policy`: parameters of the network that draws them, 0
+    where it is this one."""
+    shrinks = ("reward_model.micro_batch_size", "reward_model.batch_size")
+    shrinks = (*shrinks, "reward_model.max_length")
     both = Rows(count=2 * pairs.count, tokens=pairs.tokens, response=0)
-    shrinks = ("reward_model.batch_size", "reward_model.max_length")
-    learned = shape.backbone if layers is None else shape.last(layers)
-    update = [Term("activations", activations(shape, both, half, layers), shrinks)]
-    if layers == 0:
-        update = [Term("reading whole texts", reading(shape, pairs), shrinks)]
-    draw = []
-    if drawn is not None:
-        draw = [
-            Term("weights of the policy that draws", BYTES * shape.parameters),
-            Term("keys and values", cache(shape, drawn), lengths(drawn)),
-            Term("reading whole responses", reading(shape, drawn), lengths(drawn)),
-        ]
-    return Peak(
-        stage="reward_model",
-        terms=(
-            *partly_trained(shape.backbone, learned, moments),
-            *_largest(update, draw),
-        ),
+    twice = Training(
+        how=training.how,
+        moments=training.moments,
+        micro=None if training.micro is None else 2 * training.micro,
     )
+    moments = updating(shape, [network], both, twice, shrinks, passes=1, with_logits=False)
+    if training.how.layers == 0:  # a head, on states that are read once
+        once = Term("reading whole texts", reading(shape, pairs, training.how), shrinks)
+        moments = [[once]]
+    if drawn is not None:
+        other = [Term("weights of the policy that draws", float(BYTES * policy))] if policy else []
+        part = drawn.at_most(training.reads)
+        settings = ("generation.micro_batch_size", *lengths(drawn))
+        read = Term("reading whole responses", reading(shape, part, training.how), settings)
+        moments += [[*other, *drawing(shape, drawn, training, settings)], [*other, read]]
+    return _peak("reward_model", staying([network], training), moments)
 
 
 def ppo(
     shape: ModelShape,
+    networks: Sequence[Network],
+    training: Training,
     *,
     update: Rows,
-    rollout: Rows,
-    evaluation: Rows,
-    references: int,
-    reward_models: int,
-    value_model: bool,
-    moments: int,
-    half: bool = False,
+    drawn: Sequence[tuple[Rows, str]],
+    values: bool,
+    judged: bool,
 ) -> Peak:
-    """`update`: of a forward pass of the update. `rollout`, `evaluation`: drawn, and read by the
-    reward models, at once. `references`: frozen policies, the start among them."""
-    networks = [shape.parameters, *([shape.backbone] if value_model else [])]
-    frozen = references * shape.parameters + reward_models * shape.backbone
-    passes = ("ppo.micro_batch_size", *lengths(update))
-    drawn, key = max(
-        ((rollout, "ppo.rollout_size"), (evaluation, "evaluation.prompts")),
-        key=lambda pair: pair[0].count * pair[0].tokens,
+    """`networks`: the policy first, then the value model where there is one (`values`), then what
+    is frozen. `update`: the rows of an optimizer step. `drawn`: responses that are drawn at once,
+    and the setting that says how many."""
+    passes = 2 if values else 1
+    shrinks = ("ppo.micro_batch_size", *lengths(update))
+    moments = updating(
+        shape, networks, update, training, shrinks, passes=passes, with_logits=True
     )
-    one_token = Rows(count=drawn.count, tokens=drawn.tokens, response=1)
-    moment = _largest(
-        [
-            Term("activations", len(networks) * activations(shape, update, half), passes),
-            Term("logits", logits(shape, update, TRAINING_COPIES), passes),
-        ],
-        [Term("logits of policy and reference", logits(shape, update, READING_COPIES), passes)],
-        [
-            Term("keys and values", cache(shape, drawn), (key, *lengths(drawn))),
-            Term("logits of a token", logits(shape, one_token, DRAWING_COPIES), (key,)),
-        ],
-        [Term("the reward model's reading", reading(shape, drawn), (key,))]
-        if reward_models
-        else [],
-    )
-    return Peak(
-        stage="ppo",
-        terms=(
-            *trained(networks, moments),
-            Term("weights that are frozen", float(BYTES * frozen)),
-            *moment,
-        ),
-    )
+    views = logits(shape, update.at_most(training.micro), READ_LOGITS, training.how)
+    moments.append([Term("logits of policy and reference", views, shrinks)])
+    for rows, key in drawn:
+        settings = ("generation.micro_batch_size", key, *lengths(rows))
+        moments.append(drawing(shape, rows, training, settings))
+        if judged:
+            read = reading(shape, rows.at_most(training.reads), training.how)
+            moments.append([Term("the reward model's reading", read, settings)])
+    mapped = 0 if training.how.on_gpu else training.how.precision.weight
+    frozen = sum(network.frozen for network in networks)
+    return _peak("ppo", staying(networks, training), moments, mapped=float(mapped * frozen))
 
 
 def lengths(rows: Rows) -> tuple[str, ...]:
@@ -207,6 +226,9 @@ def lengths(rows: Rows) -> tuple[str, ...]:
     return ("generation.max_prompt_tokens", response) if prompt_is_longer else (response,)
 
 
-def _largest(*moments: list[Term]) -> list[Term]:
-    """Of what does not live at the same time, that which takes most."""
-    return max(moments, key=lambda terms: sum(term.size for term in terms))
+def _peak(
+    stage: str, stays: Iterable[Term], moments: Sequence[list[Term]], mapped: float = 0.0
+) -> Peak:
+    """Of moments, which are not at the same time, that which takes most."""
+    largest = max(moments, key=lambda terms: sum(term.size for term in terms))
+    return Peak(stage=stage, terms=(*stays, *largest), mapped=mapped)

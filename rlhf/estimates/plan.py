@@ -9,24 +9,21 @@ from functools import cached_property
 from typing import Any
 
 from rlhf.arguments import layers_of
-from rlhf.config.pieces.optimizer import SGD
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import (
     is_trained,
-    kl_properties,
     needed_stages,
-    needs_reward_model,
     normalizes,
     trains_values,
 )
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
-from rlhf.estimates import memory
-from rlhf.estimates.memory import Peak, Rows
+from rlhf.estimates.memory import BYTES, Peak
+from rlhf.estimates.passes import Rows
+from rlhf.estimates.peaks import PEAKS, reward_models
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import ModelShape
 
-SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
 FORWARD, UPDATE = 2, 6  # operations a parameter and token
 
 
@@ -46,10 +43,6 @@ class Estimate:
     def trained(self) -> list[str]:
         """Those whose result is not given by a path: they have an optimizer, and a peak here."""
         return [n for n in self.stages if STAGES[n].is_run or is_trained(self.cfg, n)]
-
-    @cached_property
-    def half(self) -> bool:
-        return self.cfg.trainer.precision != "32-true"
 
     # --- lengths
 
@@ -101,7 +94,7 @@ class Estimate:
     @property
     def weights(self) -> int:
         """Bytes of the policy's."""
-        return memory.BYTES * self.shape.parameters
+        return BYTES * self.shape.parameters
 
     # --- responses
 
@@ -164,54 +157,12 @@ class Estimate:
         return (prompt + self.response) * self.shape.parameters
 
 
-def moments(optimizer: Any) -> int:
-    """Numbers that an optimizer keeps for each parameter."""
-    return int(optimizer.momentum > 0) if isinstance(optimizer, SGD) else 2
-
-
-def _sft(it: Estimate) -> Peak:
-    rows = it.batch("sft", it.data.demonstrations)
-    settings = it.cfg.sft
-    how: Any = {"moments": moments(settings.optimizer), "layers": layers_of(settings.trained)}
-    return memory.sft(it.shape, rows, half=it.half, **how)
-
-
-def _reward_model(it: Estimate) -> Peak:
-    settings = it.cfg.reward_model
-    pairs = it.batch("reward_model", it.data.preferences)
-    samples = min(SAMPLE_ROWS, settings.normalize_samples)
-    drawn = it.drawn(samples) if normalizes(settings) else None
-    how: Any = {"moments": moments(settings.optimizer), "layers": layers_of(settings.trained)}
-    return memory.reward_model(it.shape, pairs, drawn, half=it.half, **how)
-
-
-def _ppo(it: Estimate) -> Peak:
-    cfg = it.cfg
-    return memory.ppo(
-        it.shape,
-        update=it.drawn(cfg.ppo.micro_batch_size or cfg.ppo.minibatch_size),
-        rollout=it.drawn(cfg.ppo.rollout_size),
-        evaluation=it.drawn(cfg.evaluation.prompts),
-        references=2 if kl_properties(cfg.kl)["reference"].moves else 1,
-        reward_models=_reward_models(cfg),
-        value_model=trains_values(cfg.algorithm, cfg.advantage),
-        moments=moments(cfg.ppo.optimizer),
-        half=it.half,
-    )
-
-
-def _reward_models(cfg: Config) -> int:
-    """How many read every response; of an ensemble all of its members."""
-    judged = needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
-    return max(1, ensemble_members(cfg.scorer)) if judged else 0
-
-
 def _ppo_work(it: Estimate) -> float:
     """A training response is drawn, read by policy, reference, reward models and value model, and
     learned from in each inner epoch by policy and value model; others are drawn, and read by all
     but the value model."""
     cfg = it.cfg
-    values, judged = trains_values(cfg.algorithm, cfg.advantage), _reward_models(cfg)
+    values, judged = trains_values(cfg.algorithm, cfg.advantage), reward_models(cfg)
     training = it.responses["training"]
     others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n"))
     reads = training * (3 + judged + values) + others * (3 + judged)
@@ -232,11 +183,6 @@ def _sft_work(it: Estimate) -> float:
     return 0.0 if part is None else it.supervised("sft", part, 1)
 
 
-PEAKS: dict[str, Callable[[Estimate], Peak]] = {
-    "sft": _sft,
-    "reward_model": _reward_model,
-    "ppo": _ppo,
-}
 WORK: dict[str, Callable[[Estimate], float]] = {
     "sft": _sft_work,
     "reward_model": _reward_work,

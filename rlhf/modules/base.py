@@ -157,6 +157,12 @@ class StageModule(pl.LightningModule):
             lr=Mean.over(float(optimizer.param_groups[0]["lr"]), 1),
         )
 
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """Lets the gradients go at once: Lightning would keep them until the next backward pass,
+        beside what drawing, reading, forward passes and checkpoints need."""
+        super().optimizer_step(*arguments, **named)
+        self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]
+
     def on_before_backward(self, loss: torch.Tensor) -> None:
         self._losses.append(loss.detach())
 

@@ -1,0 +1,254 @@
+"""The memory that stages really need at their peak, beside what `rlhf doctor` says of them.
+
+    python benchmarks/memory.py measure                          # 4M and 30M parameters
+    python benchmarks/memory.py measure --smollm2 FOLDER --adapters none lora
+    python benchmarks/memory.py smollm2 --roles full,lora --iterations 20 --folder FOLDER
+    python benchmarks/memory.py fits                             # which model fits where, computed
+    python benchmarks/memory.py shared FOLDER                    # two processes with one model
+
+Tables in Markdown; `--json FILE` also writes them as numbers. Every stage is a process of its own.
+Its peak is what was resident at the most, less what was after the imports (VmHWM); on a GPU what
+was allocated there. Both count the weights that lie in mapped files. Lengths of rows are those in
+tokens, so that the estimate's rule for characters has no part in it.
+
+`smollm2` runs PPO with its four roles (policy, reference, reward and value model) on SmolLM2, once
+each with full weights and with adapters on one backbone, the same batch, and adds seconds an
+iteration, reward and KL at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from peak import allocated_peak
+
+STAGES = ("sft", "reward_model", "ppo")
+QUIET = ("tracking=none", "callbacks=none", "best_of_n=none", "evaluation.samples=1")
+SMALL = (
+    *("data.demonstrations=400", "data.pairs=80", "data.prompts=96", "sft.epochs=1"),
+    *("reward_model.epochs=1", "reward_model.normalize_samples=16", "ppo.iterations=3"),
+    *("ppo.rollout_size=32", "ppo.minibatch_size=16", "ppo.inner_epochs=1"),
+    *("evaluation.prompts=16", "evaluation.every=3"),
+)
+TINY = ("model=tiny", "model.heads=8")
+# many rows: activations decide; few: weights do
+WIDE = ("sft.batch_size=128", "reward_model.batch_size=64", "ppo.minibatch_size=32")
+SHAPES: dict[str, tuple[str, ...]] = {
+    "4M, wide batches": (
+        *TINY,
+        *("model.hidden_size=256", "model.layers=4", *WIDE),
+        *("data.max_response_tokens=40", "sft.batch_size=256"),
+    ),
+    "30M, small batches": (
+        *TINY,
+        *("model.hidden_size=512", "model.layers=7", "sft.batch_size=8"),
+        *("reward_model.batch_size=4", "ppo.minibatch_size=8", "data.max_response_tokens=24"),
+    ),
+    "30M, wide batches": (*TINY, "model.hidden_size=512", "model.layers=7", *WIDE),
+}
+SMOLLM2 = (
+    *("sft.batch_size=4", "sft.max_rows=12", "reward_model.batch_size=2"),
+    *("reward_model.max_rows=6", "ppo.rollout_size=8", "ppo.minibatch_size=4"),
+    *("data.max_response_tokens=24", "ppo.iterations=2", "evaluation.prompts=8"),
+    *("reward_model.normalize_samples=8", "sft.optimizer.lr=1e-5", "ppo.optimizer.lr=1e-6"),
+)
+ADAPTERS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "lora": ("model/adapter=lora", "model/sharing=backbone"),
+}
+
+
+# --- one stage, in a process of its own
+
+
+def cell(stage: str, words: Sequence[str]) -> dict[str, Any]:
+    """What a stage took, and what its config's estimate says, in bytes and by terms."""
+    import torch
+
+    import rlhf
+    from rlhf.config.compose import compose
+    from rlhf.config.validate import validate
+    from rlhf.runs.run import run
+
+    lines = [*words, f"stage={stage}"]
+    cfg = validate(compose(lines))
+    device = cfg.trainer.accelerator
+    torch.set_num_threads(cfg.trainer.threads)
+    imports = 0 if device == "cuda" else allocated_peak("cpu")
+    began = time.monotonic()
+    summary = run(rlhf.compose(lines))
+    wall = time.monotonic() - began
+    peak = allocated_peak(device) - imports
+    estimate = next(each for each in estimated(cfg) if each.stage == stage)
+    rows = jsonl(Path(cfg.paths.run_dir) / "timings.jsonl") if stage == "ppo" else []
+    return {
+        "stage": stage,
+        "measured": peak,
+        "imports": imports,
+        "estimated": estimate.size,
+        "terms": {term.name: term.size for term in estimate.terms},
+        "wall_seconds": wall,
+        "seconds": [row["seconds"] for row in rows[1:]],
+        "summary": {k: v for k, v in dict(summary or {}).items() if isinstance(v, (int, float))},
+    }
+
+
+def estimated(cfg: Any) -> list[Any]:
+    """The peaks that are estimated for the config's stages, by the tokens of its rows."""
+    from rlhf.config.build import build
+    from rlhf.data.collate import collate_prompts
+    from rlhf.data.records import Loaded
+    from rlhf.estimates.plan import Estimate
+    from rlhf.estimates.rows import SHORTEST, DataSize, PartSize
+    from rlhf.estimates.saved import shape_in
+    from rlhf.stages.context import StageContext
+    from rlhf.stages.rows import encoded_rows, sides
+
+    loaded = Loaded.of(build(cfg.data))._asdict()
+    context = StageContext(cfg=cfg, **loaded, run_directory=Path(cfg.paths.run_dir))
+    longest = {}
+    for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
+        if (rows := getattr(context.data, part)) is not None:
+            texts = [side for row in encoded_rows(context, stage, rows).train for side in sides(row)]
+            longest[part] = max(len(text.ids) for text in texts)
+    prompts = context.fitted.prompts
+    batch = collate_prompts(context.rendering, prompts.train, context.fitted.limit)
+    longest["prompts"] = batch.tokens.shape[1]
+    sizes = {
+        part: PartSize(
+            train=len((rows := getattr(context.data, part)).train),
+            heldout=len(rows.heldout),
+            longest=int(tokens * SHORTEST),
+            mean=1.0,
+        )
+        for part, tokens in longest.items()
+    }
+    shape = shape_in(cfg)
+    assert shape is not None
+    return Estimate(cfg=cfg, shape=shape, data=DataSize(**sizes)).peaks
+
+
+def jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def in_child(stage: str, words: Iterable[str]) -> dict[str, Any] | None:
+    """The same in a fresh process; None, and it has said why, where it failed."""
+    command = [sys.executable, __file__, "cell", stage, *words]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode:
+        print(f"{stage} of {' '.join(words)}: exit code {ended.returncode}", file=sys.stderr)
+        return None
+    result: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return result
+
+
+# --- estimated beside measured
+
+
+def measure(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
+    shapes = {name: SHAPES[name] for name in SHAPES if not args.shapes or name in args.shapes}
+    if args.smollm2:
+        shapes["SmolLM2-135M"] = ("model=hf", f"model.path={args.smollm2.resolve()}", *SMOLLM2)
+    for number, (shape, words) in enumerate(shapes.items()):
+        for adapter in args.adapters:
+            where = (f"paths.outputs={work / f'{number}-{adapter}'}", f"trainer={args.trainer}")
+            for stage in args.stages:
+                lines = [*words[:2], *QUIET, *SMALL, *words[2:], *ADAPTERS[adapter], *where]
+                if (result := in_child(stage, [*lines, *args.overrides])) is not None:
+                    yield {"model": shape, "adapter": adapter, **result}
+
+
+def show_measured(rows: Iterable[Mapping[str, Any]]) -> None:
+    table(
+        ("model", "adapter", "stage", "measured", "estimated", "estimated / measured"),
+        (
+            (
+                *(row["model"], row["adapter"], row["stage"]),
+                *(gigabytes(row["measured"]), gigabytes(row["estimated"])),
+                f"{row['estimated'] / row['measured']:.2f}",
+            )
+            for row in rows
+        ),
+    )
+
+
+# --- four roles on SmolLM2
+
+
+def four_roles(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
+    names = {"full": "none", "lora": "lora"}
+    for role in args.roles.split(","):
+        lines = [
+            *("model=hf", f"model.path={args.folder.resolve()}", "sft=none", *QUIET),
+            *("data.pairs=40", "data.prompts=128", "data.max_response_tokens=24"),
+            *("reward_model.epochs=1", "reward_model.batch_size=4", "reward_model.max_rows=24"),
+            *("reward_model.normalize_samples=16", "evaluation.prompts=16"),
+            *(f"ppo.iterations={args.iterations}", f"evaluation.every={args.iterations}"),
+            *("ppo.rollout_size=8", "ppo.minibatch_size=4", "ppo.inner_epochs=1"),
+            *("ppo.value_init=policy", f"ppo.checkpoint_every={args.iterations}"),
+            *(f"ppo.optimizer.lr={RATES[role]}", *ADAPTERS[names[role]]),
+            *(f"paths.outputs={work / role}", *args.overrides),
+        ]
+        if in_child("reward_model", lines) is None:  # PPO alone is measured
+            continue
+        if (result := in_child("ppo", lines)) is not None:
+            yield {"roles": role, **result}
+
+
+RATES = {"full": "1e-5", "lora": "2e-4"}  # adapters begin at 0 and take larger steps
+
+
+def show_roles(rows: Iterable[Mapping[str, Any]]) -> None:
+    titles = ("PPO with", "measured", "estimated", "s an iteration", "reward", "KL, nats")
+    table(
+        titles,
+        (
+            (
+                *(row["roles"], gigabytes(row["measured"]), gigabytes(row["estimated"])),
+                f"{statistics.median(row['seconds'][1:] or row['seconds']):.1f}",
+                f"{row['summary'].get('reward/proxy', float('nan')):.3f}",
+                f"{row['summary'].get('kl/sequence_nats', float('nan')):.3f}",
+            )
+            for row in rows
+        ),
+    )
+
+
+# --- tables
+
+
+def table(titles: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Each row is shown as soon as there is it."""
+    head = list(titles)
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
+    print(flush=True)
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def machine(trainer: str) -> str:
+    import torch
+    import transformers
+
+    name = f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+    if trainer != "cpu":
+        name = torch.cuda.get_device_name()
+    versions = {"Python": platform.python_version(), "torch": torch.__version__}
+    versions["transformers"] = transformers.__version__
+    return ", ".join([name, *(f"{k} {v}" for k, v in versions.items())])

@@ -1,0 +1,175 @@
+"""The networks that each stage of a config has, and with them its peak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rlhf.arguments import layers_of
+from rlhf.config.pieces.optimizer import SGD
+from rlhf.config.pieces.scorer import ensemble_members
+from rlhf.config.properties import (
+    kl_properties,
+    needs_reward_model,
+    normalizes,
+    trains_values,
+)
+from rlhf.config.schema import Config
+from rlhf.estimates import adapters, memory
+from rlhf.estimates.memory import Network, Peak, Training
+from rlhf.estimates.passes import PRECISIONS, Pass, Rows
+from rlhf.estimates.shape import ModelShape
+
+if TYPE_CHECKING:
+    from rlhf.estimates.plan import Estimate
+
+SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
+ADAPTER = "adapter"  # what `trained` says of a stage that trains one
+
+
+def sft(it: Estimate) -> Peak:
+    rows = it.batch("sft", it.data.demonstrations)
+    settings = it.cfg.sft
+    network = supervised(it.shape, it.cfg, settings.trained, it.shape.parameters, head=0)
+    return memory.sft(it.shape, network, rows, training(it.cfg, settings, rows))
+
+
+def reward_model(it: Estimate) -> Peak:
+    cfg, settings = it.cfg, it.cfg.reward_model
+    pairs = it.batch("reward_model", it.data.preferences)
+    drawn = None
+    if normalizes(settings):
+        drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
+    network = supervised(
+        it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden
+    )
+    shared = settings.trained == ADAPTER and cfg_adapter(cfg).shares
+    how = training(cfg, settings, pairs, drawn)
+    policy = 0 if shared else it.shape.parameters
+    return memory.reward_model(it.shape, network, pairs, drawn, how, policy=policy)
+
+
+def ppo(it: Estimate) -> Peak:
+    cfg = it.cfg
+    update, rollout = it.drawn(cfg.ppo.minibatch_size), it.drawn(cfg.ppo.rollout_size)
+    how = training(cfg, cfg.ppo, update, rollout, adapted=cfg_adapter(cfg).is_used)
+    values = trains_values(cfg.algorithm, cfg.advantage)
+    return memory.ppo(
+        it.shape,
+        roles(it.shape, cfg, values=values),
+        how,
+        update=update,
+        drawn=[
+            (rollout, "ppo.rollout_size"),
+            (it.drawn(cfg.evaluation.prompts), "evaluation.prompts"),
+        ],
+        values=values and cfg_adapter(cfg).kind != "head",
+        judged=reward_models(cfg) > 0,
+    )
+
+
+def supervised(
+    shape: ModelShape, cfg: Config, trained: str, parameters: int, *, head: int
+) -> Network:
+    """Of a stage that trains a network of so many parameters under a head of `head` numbers, 0 where
+    the head is the network's own."""
+    if trained == ADAPTER:
+        return Network(frozen=parameters, added=size_of_adapter(shape, cfg) + head)
+    layers = layers_of(trained)
+    if layers is None:
+        return Network(trained=parameters, added=head)
+    own = 0 if head else shape.parameters - shape.backbone
+    learned = shape.last(layers) + own
+    return Network(trained=learned, frozen=parameters - learned, added=head)
+
+
+def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
+    """PPO's: policy, value model where there is one, reference and start, reward models."""
+    adapter, judges = cfg_adapter(cfg), reward_models(cfg)
+    whole, backbone, head = shape.parameters, shape.backbone, shape.hidden
+    moves = kl_properties(cfg.kl)["reference"].moves
+    if not adapter.is_used:
+        valued = [Network(trained=backbone, added=head)] if values else []
+        references = Network(frozen=(2 if moves else 1) * whole)
+        return [Network(trained=whole), *valued, references, Network(frozen=judges * backbone)]
+    own = size_of_adapter(shape, cfg)
+    scalar = head + (own if adapter.kind == "lora" else 0)
+    apart = 0 if adapter.shares else backbone
+    # of a reward model that was not trained here on this network, all weights are its own
+    judge = backbone if cfg.reward_model.path is not None else apart
+    others = own * (moves + (cfg.sft.trained == ADAPTER))
+    return [
+        Network(frozen=whole, added=own, read=others),
+        *([Network(frozen=apart, added=scalar)] if values else []),
+        Network(frozen=judges * judge, read=judges * scalar),
+    ]
+
+
+def size_of_adapter(shape: ModelShape, cfg: Config) -> int:
+    adapter = cfg_adapter(cfg)
+    return adapters.parameters(shape, adapters.adapted(shape, adapter.targets), adapter.r)
+
+
+def reward_models(cfg: Config) -> int:
+    """How many read every response; of an ensemble all of its members."""
+    judged = needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
+    return max(1, ensemble_members(cfg.scorer)) if judged else 0
+
+
+# --- how a stage trains
+
+
+def training(
+    cfg: Config, settings: Any, rows: Rows, drawn: Rows | None = None, adapted: bool | None = None
+) -> Training:
+    """`rows`: of a step. `drawn`: responses. `adapted`: adapters are trained; None: where the
+    stage's `trained` says so."""
+    part = getattr(settings, "trained", "all")
+    if adapted is None:
+        adapted = part == ADAPTER
+    reads = drawn and micro(cfg.generation, drawn)
+    return Training(
+        how=passing(cfg, layers=None if adapted else layers_of(part), adapted=adapted),
+        moments=moments(settings.optimizer),
+        micro=micro(settings, rows),
+        reads=reads,
+    )
+
+
+def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
+    precision = PRECISIONS[cfg.trainer.precision]
+    kept = getattr(cfg.model, "dtype", "float32")
+    if adapted and kept in ("bfloat16", "float16"):
+        precision = replace(precision, weight=2, narrow=2)
+    return Pass(
+        precision=precision,
+        layers=layers,
+        adapted=adapters.adapted_by(cfg_adapter(cfg).targets) if adapted else None,
+        eager=getattr(cfg.model, "attention", None) == "eager",
+        checkpointing=getattr(cfg.trainer, "gradient_checkpointing", False),
+        on_gpu=cfg.trainer.accelerator == "cuda",
+    )
+
+
+def micro(settings: Any, rows: Rows) -> int | None:
+    """Rows of a pass, by `micro_batch_size` and `micro_batch_tokens`; None: all."""
+    count = getattr(settings, "micro_batch_size", None)
+    if tokens := getattr(settings, "micro_batch_tokens", None):
+        by_tokens = max(1, tokens // rows.tokens)
+        count = by_tokens if count is None else min(count, by_tokens)
+    return count
+
+
+def moments(optimizer: Any) -> float:
+    """Numbers of 32 bits that an optimizer keeps for each parameter."""
+    if isinstance(optimizer, SGD):
+        return float(optimizer.momentum > 0)
+    return 0.5 if "8bit" in str(getattr(optimizer, "target", "")).lower() else 2.0
+
+
+PEAKS: dict[str, Callable[[Estimate], Peak]] = {
+    "sft": sft,
+    "reward_model": reward_model,
+    "ppo": ppo,
+}
