@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.models.sharding.whole import whole
 from rlhf.modules.finite import check_update, check_updated
 
 Metrics = dict[str, float]
@@ -105,7 +106,7 @@ class StageModule(pl.LightningModule):
         parameters = [
             p for group in optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
-        norm = get_total_norm([p.grad for p in parameters])
+        norm = whole(get_total_norm([p.grad for p in parameters]))
         losses, self._losses = self._losses, []
         step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
         check_update(losses, norm, self.named_parameters(), step)

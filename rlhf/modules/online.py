@@ -15,6 +15,7 @@ from rlhf.functional.logprobs import entropy
 from rlhf.functional.masking import Reduce, aggregate, masked_sum
 from rlhf.functional.pooling import Mean
 from rlhf.kl.penalty import KLPenalty, SteeringKL
+from rlhf.models.sharding.whole import load_weights, weights_of
 from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
@@ -224,7 +225,7 @@ class OnlineModule(PolicyModule):
         return {
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
-            "reference": reference.state_dict() if self.kl.moves_reference else None,
+            "reference": weights_of(reference) if self.kl.moves_reference else None,
             "nonfinite_in_a_row": self.finite.in_a_row,
         }
 
@@ -233,7 +234,7 @@ class OnlineModule(PolicyModule):
         self.trust_region.load_state_dict(state["trust_region"])
         self.finite.in_a_row = state["nonfinite_in_a_row"]
         if state["reference"] is not None:
-            self.parts.reference.model.load_state_dict(state["reference"])
+            load_weights(self.parts.reference.model, state["reference"])
 
 
 class CollectedMinibatches:

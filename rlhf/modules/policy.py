@@ -12,6 +12,7 @@ import torch
 from rlhf.functional.kl import sequence_nats
 from rlhf.metrics import MOVING_KL
 from rlhf.models.policy import PolicyReader
+from rlhf.models.sharding.cut import kept_together
 from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.randomness import generator
@@ -67,11 +68,12 @@ class PolicyModule(StageModule):
     def respond(
         self, prompts: PromptBatch, purpose: str, iteration: int, sampling: Sampling | None = None
     ) -> Rollout:
-        return self.parts.engine.respond(
-            prompts.to(self.device),
-            sampling or self.settings.sampling,
-            self.random(purpose, iteration),
-        )
+        with kept_together(self.policy):
+            return self.parts.engine.respond(
+                prompts.to(self.device),
+                sampling or self.settings.sampling,
+                self.random(purpose, iteration),
+            )
 
     def precision(self) -> AbstractContextManager[None]:
         """Rollouts are read in the precision of the updates, which Lightning applies to

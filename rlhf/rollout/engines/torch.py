@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from rlhf.functional.sequences import positions
+from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling, Stops, in_context
 from rlhf.types import PromptBatch, Rollout
 
@@ -97,7 +98,7 @@ class TorchEngine:
             alive = alive & ~torch.isin(drawn, stop_ids)
             if self.stops.texts:
                 alive = alive & ~self._stopped(tokens, alive)
-            if not alive.any():
+            if not any_rank(alive, self.model):
                 break
         return Rollout(
             prompt=prompts,
