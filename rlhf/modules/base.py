@@ -12,7 +12,8 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
-from rlhf.models.sharding.whole import whole
+from rlhf.models.sharding.cut import Cut, cut_all, network_of
+from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
 
 Metrics = dict[str, float]
@@ -40,6 +41,7 @@ class StageModule(pl.LightningModule):
         self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
+        self.cuts: dict[torch.nn.Module, Cut] = {}  # by network
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
 
     def where(self, ahead: int = 0) -> str:
@@ -80,6 +82,25 @@ class StageModule(pl.LightningModule):
             name: float(value) for name, value in largest.items()
         }
 
+    # --- models that lie in parts on several ranks
+
+    def models(self) -> Iterable[torch.nn.Module]:
+        """All that forward passes read, those among them that nothing trains."""
+        return self.children()
+
+    def configure_model(self) -> None:
+        """Lightning's moment to cut the models over the ranks, where the strategy has a mesh of
+        them."""
+        if self._device_mesh is not None and not self.cuts:
+            dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
+            self.cuts = cut_all(self.models(), self._device_mesh["data_parallel"], dtype)
+
+    def join(self) -> None:
+        """What was trained is whole again, on rank 0."""
+        for network in {network_of(model): None for model in self.children()}:
+            if network in self.cuts:
+                self.cuts.pop(network).join()
+
     # --- optimizer steps
 
     def steps_an_iteration(self) -> int:
@@ -106,6 +127,8 @@ class StageModule(pl.LightningModule):
         parameters = [
             p for group in optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
+        if self.cuts:
+            average_gradients(parameters)
         norm = whole(get_total_norm([p.grad for p in parameters]))
         losses, self._losses = self._losses, []
         step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"

@@ -3,7 +3,7 @@ prompts and random numbers for every algorithm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -42,12 +42,14 @@ class PolicyModule(StageModule):
         self.measures: list[Callable[[], Metrics]] = []
         self.finite = FiniteResponses(action=settings.on_nonfinite, at_most=settings.max_nonfinite)
 
-    def on_fit_start(self) -> None:
+    def models(self) -> Iterator[torch.nn.Module]:
         parts = self.parts
-        frozen = (parts.reference.model, parts.start.model, *parts.judges.reward_models)
-        for model in (*self.children(), *frozen):
-            if model is not None:
-                model.eval().to(self.device)  # dropout off, in rollouts and in updates
+        yield from self.children()
+        yield from (parts.reference.model, parts.start.model, *parts.judges.reward_models)
+
+    def on_fit_start(self) -> None:
+        for model in self.models():
+            model.eval().to(self.device)  # dropout off, in rollouts and in updates
 
     @property
     def reader(self) -> PolicyReader:

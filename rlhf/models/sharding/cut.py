@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -46,6 +46,14 @@ def cut(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None = None) ->
                 part, mesh=mesh, mp_policy=policy, reshard_after_forward=True, ignored_params=left
             )
     return Cut(before)
+
+
+def cut_all(
+    models: Iterable[nn.Module], mesh: DeviceMesh, dtype: torch.dtype | None = None
+) -> dict[nn.Module, Cut]:
+    """`cut` for each network of the models, once where they share it; by network."""
+    networks = {network_of(model): model for model in models}
+    return {network: cut(model, mesh, dtype) for network, model in networks.items()}
 
 
 def network_of(model: nn.Module) -> nn.Module:

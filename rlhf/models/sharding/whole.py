@@ -105,5 +105,20 @@ def _parameters(optimizer: torch.optim.Optimizer) -> Iterator[nn.Parameter]:
         yield from group["params"]
 
 
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Gradients of parameters that each rank has whole become their means over the ranks; those of
+    parts are that already. Every rank calls it."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    whole_ones = [g for g in gradients if not isinstance(g, DTensor)]
+    if not whole_ones:
+        return
+    together = torch.cat([g.flatten().float() for g in whole_ones])
+    dist.all_reduce(together)
+    parts = together.div_(dist.get_world_size()).split([g.numel() for g in whole_ones])
+    for gradient, mean in zip(whole_ones, parts, strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
 def is_first() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
