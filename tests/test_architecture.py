@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "vl_convert": {"compare"},
     "transformers": {"models", "data", "rollout", "modules", "stages", "export"},
 }
-TORCH_ONLY = ("functional", "oracle", "types.py", "randomness.py", "arguments.py", "kl")
+TORCH_ONLY = ("functional", "oracle", "types.py", "randomness.py", "arguments.py", "kl", "ranks")
 # parts that must answer in about a second: nothing heavy when they are imported
 LIGHT = (
     "config",
@@ -58,6 +58,7 @@ HEAVY = {
 LAYERS = [
     {"functional", "rundir", "randomness.py", "arguments.py", "digests.py", "metrics.py"},
     {"types.py"},
+    {"ranks"},
     {"kl", "oracle"},
     {"data"},
     {"models"},

@@ -71,7 +71,8 @@ class Oracle(pl.Callback):
                 "kl": controller.target,
                 "beta": right_beta(ref_logp, reward, controller.target),
             }
-        write_json(Path(trainer.default_root_dir) / "oracle.json", answers)
+        if self.view.module.ranks.leads:
+            write_json(Path(trainer.default_root_dir) / "oracle.json", answers)
 
 
 def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:

@@ -46,6 +46,8 @@ class Times(ProgressColumn):
 class Progress(pl.Callback):
     """Stage, iteration, main numbers and time left. `gold` stays visible between evaluations."""
 
+    first_rank_only = True
+
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(file=sys.stderr)
         self.live: Live | None = None

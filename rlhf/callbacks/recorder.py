@@ -27,6 +27,11 @@ from rlhf.tracking.base import Tracker
 log = logging.getLogger(__name__)
 
 
+def is_due(module: StageModule, checkpoint_every: int) -> bool:
+    """Whether the iteration that ended has a checkpoint of its own."""
+    return module.iteration == module.iterations or module.iteration % checkpoint_every == 0
+
+
 class Recorder(Checkpoint):
     """A `Checkpoint`, because Lightning calls those after the module's own `on_train_epoch_end`.
 
@@ -133,15 +138,12 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._write(pl_module)
-        if (
-            pl_module.iteration == pl_module.iterations
-            or self.stop.signals
-            or pl_module.iteration % self.checkpoint_every == 0
-        ):
+        stopped = pl_module.ranks.any(bool(self.stop.signals))
+        if stopped or is_due(pl_module, self.checkpoint_every):
             trainer.save_checkpoint(checkpoint_path(self.directory, pl_module.iteration))
             prune(self.directory)
             self.saved = pl_module.iteration
-        if self.stop.signals:
+        if stopped:
             self._leave()
 
     def _write(self, module: StageModule) -> None:

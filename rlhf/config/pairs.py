@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from rlhf.config.build import build
 from rlhf.config.checks.parts import SECTIONS, missing_parts
+from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
 from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
@@ -207,6 +208,7 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_controller, ("kl", "generation", "ppo")),
     (_own, ("kl", "trust_region", "advantage")),
     (_batches, ("ppo",)),
+    (ranks_faults, SHARED),
     (_decay, ("sft", "reward_model", "ppo")),
     (_model, ("model",)),
     (scorer_faults, ("scorer",)),

@@ -128,6 +128,16 @@ class Trainer(Strict):
     accelerator: Literal["cpu", "cuda"]
     precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=1024)]
+    # defaults: one device, as in configs that were kept before there were several
+    strategy: Literal["single", "ddp"] = "single"
+    devices: Annotated[int, Field(ge=1, le=1024)] = 1
+    num_nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    timeout: Duration = "30m"
+
+    @property
+    def ranks(self) -> int:
+        """The processes that train together, one a device."""
+        return self.devices * self.num_nodes
 
 
 class Checkpoints(Strict):

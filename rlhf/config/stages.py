@@ -71,6 +71,8 @@ ASIDE_KEYS = (
     "evaluation.samples",
     "data.max_lost",
     "data.license",
+    # of how many devices share the work: another number goes on with the same run (decision 0020)
+    *(f"trainer.{key}" for key in ("strategy", "devices", "num_nodes", "timeout")),
 )
 
 

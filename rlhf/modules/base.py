@@ -15,6 +15,7 @@ from rlhf.functional.pooling import Mean
 from rlhf.models.sharding.cut import Cut, cut_all, network_of
 from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
+from rlhf.ranks.group import ALONE
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -31,9 +32,11 @@ class StageModule(pl.LightningModule):
 
     stage: str
     unit = "iteration"
+    leaves_some_untrained = False  # True: a step may leave parameters without a gradient
 
     def __init__(self, *, iterations: int, lr_schedule: str, lr_warmup: float) -> None:
         super().__init__()
+        self.ranks = ALONE  # those that train together; `fit` says it
         self.iterations, self.lr_schedule, self.lr_warmup = iterations, lr_schedule, lr_warmup
         self.iteration = 0
         self.record: Metrics = {}
@@ -75,9 +78,17 @@ class StageModule(pl.LightningModule):
             self._largest[name] = new if before is None else torch.maximum(before, new)
 
     def step_means(self) -> Metrics:
-        """The pooled numbers, and begins anew."""
+        """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
+        if self.ranks.size > 1:
+            totals = self.ranks.sum([float(mean.total) for mean in means.values()])
+            counts = self.ranks.sum([float(mean.count) for mean in means.values()])
+            means = {n: Mean(*of) for n, *of in zip(means, totals, counts, strict=True)}
+            tops = self.ranks.largest([float(value) for value in largest.values()])
+            return {n: float(mean) for n, mean in means.items()} | dict(
+                zip(largest, tops, strict=True)
+            )
         return {name: float(mean) for name, mean in means.items()} | {
             name: float(value) for name, value in largest.items()
         }

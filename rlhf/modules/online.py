@@ -53,6 +53,7 @@ class OnlineModule(PolicyModule):
         super().__init__(parts, settings)
         if parts.value_model is None and (advantage.needs_values or settings.critic_warmup):
             raise ValueError("advantage or ppo.critic_warmup needs a value model: there is none")
+        self.leaves_some_untrained = settings.critic_warmup > 0
         self.value_model, self.kl, self.trust_region = parts.value_model, kl, trust_region
         self.advantage = advantage
         self.collected: Metrics = {}

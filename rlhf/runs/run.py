@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
@@ -44,7 +44,8 @@ from rlhf.stages.artifacts import manifest_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
-from rlhf.stages.table import RECIPES, artifacts, fingerprints, publish
+from rlhf.stages.ranks.launch import team_of
+from rlhf.stages.table import artifacts, fingerprints, publish, train
 from rlhf.tracking.mlflow import deliver_all
 
 log = logging.getLogger(__name__)
@@ -69,8 +70,13 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     if wrong := machine_faults([cfg]):
         raise ConfigError(wrong)
     loaded = loaded or Loaded.of(build(cfg.data))
-    context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory)
-    with owned(directory), stoppable(directory, cfg.time_limit), _threads(cfg.trainer.threads):
+    context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory, team=team_of(cfg))
+    with (
+        closing(context.team),
+        owned(directory),
+        stoppable(directory, cfg.time_limit),
+        _threads(cfg.trainer.threads),
+    ):
         check_begun(directory, context)
         if is_finished(directory):
             finished.make_whole(directory)
@@ -138,7 +144,7 @@ def _train_here(
     iterations = cfg.ppo.iterations
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
-        results = RECIPES[stage.name].train(context, parents, directory, tracker)
+        results = train(context, stage, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
         summary = summarise_run(context, stage, prints, parents, results)
         finished.note_records(directory)

@@ -32,6 +32,7 @@ from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
 from rlhf.stages.inputs import Inputs
 from rlhf.stages.provenance import legs
+from rlhf.stages.ranks.team import Team
 from rlhf.tracking.base import Status, Tracker
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class StageContext(Inputs):
     rows: dict[str, Any] = field(default_factory=dict)  # by stage, once they were encoded
     # the further reward models of an ensemble, once they are there
     members: list[Path] = field(default_factory=list)
+    team: Team = field(default_factory=Team)  # the ranks that train
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -113,7 +115,7 @@ class StageContext(Inputs):
             "stage": stage,
             "code": CODE_VERSION,
             "settings": self.deciding(stage),
-            "trainer": self.plain["trainer"],
+            "trainer": self.deciding("trainer"),
             **parts,
         }
         return digest(one_spelling(everything))[:16]
@@ -135,21 +137,23 @@ class StageContext(Inputs):
             NonFinite: a number overflowed; names the settings that are far from usual.
         """
         try:
-            fit(
-                module,
-                batches,
-                directory=directory,
-                settings=self.cfg.trainer,
-                grad_clip=training.grad_clip,
-                checkpoint_every=training.checkpoint_every,
-                tracker=tracker,
-                status_in=self.run_directory,
-                callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
-                accumulate=accumulate,
-                began=partial(
-                    legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
-                ),
-            )
+            with self.team.together() as ranks:
+                fit(
+                    module,
+                    batches,
+                    directory=directory,
+                    settings=self.cfg.trainer,
+                    grad_clip=training.grad_clip,
+                    checkpoint_every=training.checkpoint_every,
+                    tracker=tracker,
+                    status_in=self.run_directory,
+                    callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
+                    accumulate=accumulate,
+                    began=partial(
+                        legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
+                    ),
+                    ranks=ranks,
+                )
         except NonFinite as error:
             if far := unusual(flatten(self.plain)):
                 raise NonFinite(f"{error}. Far from usual: {', '.join(far)}") from error

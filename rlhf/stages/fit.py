@@ -6,18 +6,21 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, Start, last_checkpoint
+from rlhf.callbacks.follower import Follower
 from rlhf.callbacks.recorder import Recorder
 from rlhf.config.schema import Trainer
 from rlhf.modules.base import StageModule
+from rlhf.ranks.group import ALONE, Ranks
 from rlhf.rundir.errors import NonFinite
 from rlhf.stages.provenance.legs import starting_point
+from rlhf.stages.ranks.strategy import devices
 from rlhf.tracking.base import Tracker
 
 log = logging.getLogger(__name__)
@@ -49,27 +52,27 @@ def fit(
     callbacks: Iterable[pl.Callback] = (),
     accumulate: int = 1,
     began: Callable[[Start], None] = lambda start: None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then.
-    `began` is called with the checkpoint that it goes on from, before it does."""
+    `began` is called with the checkpoint that it goes on from, before it does; by rank 0, which
+    chooses it for all `ranks`."""
     quiet_lightning()
-    _drop_slurms(directory)
-    start = starting_point(directory, module.unit)
-    began(start)
+    module.ranks = ranks
+
+    start = ranks.from_first(partial(_choose, directory, module.unit, began))
+    boundary: pl.Callback = Follower(directory, checkpoint_every=checkpoint_every)
+    if ranks.leads:
+        boundary = Recorder(
+            directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in
+        )
+    chosen = devices(settings, module, ranks)
     trainer = pl.Trainer(
-        accelerator=settings.accelerator,
-        devices=1,
-        precision=settings.precision,
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
         accumulate_grad_batches=accumulate,
-        callbacks=[
-            Recorder(
-                directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in
-            ),
-            *callbacks,
-        ],
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        callbacks=[boundary, *(each for each in callbacks if ranks.leads or _everywhere(each))],
+        plugins=[AtomicCheckpointIO(), chosen.pop("environment")],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,
@@ -77,11 +80,24 @@ def fit(
         num_sanity_val_steps=0,
         default_root_dir=str(directory),
         use_distributed_sampler=False,
+        **chosen,
     )
     _leave_signals(trainer)
     resume = None if start.path is None else str(start.path)
     with _told_where_it_goes_on(directory):
         trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
+
+
+def _choose(directory: Path, unit: str, began: Callable[[Start], None]) -> Start:
+    _drop_slurms(directory)
+    start = starting_point(directory, unit)
+    began(start)
+    return start
+
+
+def _everywhere(callback: pl.Callback) -> bool:
+    """Callbacks are called on every rank, as Lightning's are, but for those that say otherwise."""
+    return not getattr(callback, "first_rank_only", False)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.take import origin
 from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
+from rlhf.stages.ranks.meeting import Task
 from rlhf.tracking.base import Tracker
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def artifact(
             came = flatten(facts["origin"])
             name, params, shown = f"{name} taken over", came, replace(stage, data=())
         with context.tracked(work, shown, name=name, params=params, tags=tags) as tracker:
-            metrics = RECIPES[stage.name].train(context, parents, work, tracker)
+            metrics = train(context, stage, parents, work, tracker)
         return artifact_manifest(context, stage, prints, trained_in=work, metrics=metrics, **facts)
 
     waiting = partial(
@@ -126,6 +127,24 @@ def artifact(
         iterations=0,
     )
     return context.store.get(stage.name, prints[stage.name], make, waiting=waiting)
+
+
+def train(
+    context: StageContext, stage: Stage, parents: Parents, directory: Path, tracker: Tracker
+) -> dict[str, Any]:
+    """What the stage's recipe gives, trained on all of the run's ranks."""
+    if is_trained(context.cfg, stage.name):
+        context.team.ask(
+            Task(
+                stage=stage.name,
+                directory=str(directory.absolute()),
+                parents={name: str(path.absolute()) for name, path in parents.items()},
+                members=tuple(str(path.absolute()) for path in context.members),
+                reward_seed=context.cfg.reward_model.seed,
+                data=context.data.fingerprint,
+            )
+        )
+    return RECIPES[stage.name].train(context, parents, directory, tracker)
 
 
 def publish(

@@ -1,0 +1,48 @@
+"""Sizes that the processes of a run cannot share evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rlhf.config.composition.resolve import Fault
+from rlhf.config.schema import PPO, SFT, Evaluation, RewardModel, Trainer
+
+SECTIONS = ("trainer", "stage", "sft", "reward_model", "ppo", "evaluation")
+
+
+def ranks_faults(
+    trainer: Trainer,
+    stage: Any,
+    sft: SFT,
+    reward_model: RewardModel,
+    ppo: PPO,
+    evaluation: Evaluation,
+) -> Iterator[Fault]:
+    """Each batch is divided by rows, and a process without a row has nothing to compute."""
+    size = trainer.ranks
+    if trainer.strategy == "single" and size > 1:
+        key = "devices" if trainer.devices > 1 else "num_nodes"
+        yield Fault(
+            f"trainer.{key}={getattr(trainer, key)}",
+            "trainer.strategy=single trains on one; trainer.strategy=ddp trains on several",
+        )
+        return
+    sizes = {}
+    if sft.path is None and sft.train:
+        sizes["sft.batch_size"] = sft.batch_size
+    if stage != "sft" and reward_model.path is None:
+        sizes["reward_model.batch_size"] = reward_model.batch_size
+    if stage == "ppo":
+        sizes["ppo.rollout_size"] = ppo.rollout_size
+        sizes["ppo.minibatch_size"] = ppo.minibatch_size
+        sizes["evaluation.prompts"] = evaluation.prompts
+    for key, rows in sizes.items():
+        if rows % size:
+            near = max(size, rows - rows % size)
+            yield Fault(
+                f"{key}={rows}",
+                f"does not divide by the {size} processes of trainer.devices={trainer.devices}"
+                f"{f' and trainer.num_nodes={trainer.num_nodes}' if trainer.num_nodes > 1 else ''};"
+                f" {near} does",
+            )

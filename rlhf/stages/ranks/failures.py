@@ -1,0 +1,39 @@
+"""Which of the errors of several ranks is the one to tell: where one fails, the others lose their
+connection to it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from torch.distributed import DistError
+
+from rlhf.rundir.errors import ModelError, NonFinite, RunFailed
+
+# how torch's backends tell of another rank's end, where they raise a plain RuntimeError
+SIGNS = ("gloo", "nccl", "connection closed", "connection reset", "socket", "broken pipe")
+TOLD = (RunFailed, NonFinite, ModelError)  # their words are for the user; of others a trace helps
+
+
+def is_consequence(error: BaseException) -> bool:
+    """True where another rank's end, or its silence, is what was met."""
+    if isinstance(error, DistError | ConnectionError):
+        return True
+    plain = type(error) is RuntimeError
+    return plain and any(sign in str(error).lower() for sign in SIGNS)
+
+
+def failure_of(error: BaseException) -> dict[str, Any]:
+    """What a rank reports of its error."""
+    first = next(iter(str(error).splitlines()), "")
+    told = isinstance(error, TOLD)
+    return {
+        "words": str(error) if told else f"{type(error).__name__}: {first}",
+        "trace": "" if told else "".join(traceback.format_exception(error)),
+        "consequence": is_consequence(error),
+    }
+
+
+def sentence(failure: Mapping[str, Any], rank: int) -> str:
+    return f"rank {rank}: {failure['words']}"
