@@ -16,13 +16,14 @@ from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
+from rlhf.ranks.place import Started
 from rlhf.rundir.disk.space import sentence
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_message
 from rlhf.rundir.status import is_finished
 from rlhf.rundir.streams import spare
-from rlhf.runs.machine.cluster import Started, several, started
+from rlhf.runs.machine.cluster import several, started
 from rlhf.tracking.store import refusal
 
 if TYPE_CHECKING:

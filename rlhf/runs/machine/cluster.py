@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rlhf.config.schema import Trainer
+from rlhf.ranks.place import Started
 from rlhf.rundir.signals import YIELDING, exit_code_of, noted
 
 
@@ -39,20 +40,9 @@ STOPPED = exit_code_of(signal.SIGTERM)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """This process's place among those that torchrun, Slurm or the user started, one a device."""
-
-    rank: int
-    size: int
-    local_rank: int
-    node_rank: int
-    told: str  # the variables that say so
-
-
 def started(environment: Mapping[str, str], trainer: Trainer) -> Started | None:
-    """None where this process was started alone. Whether the config asks for the others is
-    `several`'s matter."""
+    """This process's place; None where it was started alone. Whether the config asks for the others
+    is `several`'s matter."""
     for starter in (TORCHRUN, SLURM):
         if told := _several(environment, starter):
             rank, size = (_whole(environment.get(n)) for n in (starter.number, starter.count))
