@@ -21,6 +21,24 @@ if TYPE_CHECKING:
     from rlhf.data.conversations import Prompt
 
 
+@dataclass(frozen=True, kw_only=True)
+class AtOnce:
+    """What goes through a network at once: at most so many rows, and at most so many tokens,
+    padding counted, but one row at least. None: no limit."""
+
+    rows: int | None = None
+    tokens: int | None = None
+
+    @property
+    def limits(self) -> bool:
+        return self.rows is not None or self.tokens is not None
+
+    def of(self, count: int, length: int) -> int:
+        """Of `count` rows of `length` tokens each, those that go through at once."""
+        within = count if self.tokens is None else self.tokens // max(length, 1)
+        return max(1, min(within, count if self.rows is None else self.rows))
+
+
 class Batch:
     """Rows that move between devices together and can be selected. Fields are tensors with rows
     first, tuples with an item a row, batches or dicts of these; numbers stay as they are."""
@@ -87,6 +105,11 @@ class Rollout(Batch):
     @property
     def attention(self) -> Tensor:
         return torch.cat([self.prompt.mask, self.mask], dim=1)  # [B, L] bool
+
+    @property
+    def length(self) -> int:
+        """Of each row, padding counted: P + T."""
+        return self.prompt.tokens.shape[1] + self.tokens.shape[1]
 
     def split(self, rows: int) -> Iterator[Rollout]:
         """Its responses in order, `rows` at a time."""
@@ -161,19 +184,23 @@ class Minibatch(Batch):
         size: int,
         micro_size: int | None,
         generator: torch.Generator,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> Iterator[list[Self]]:
         """One pass over all rows in random order: for each optimizer step of at most `size` rows
-        the list of its micro-batches, which fit one forward pass.
+        the list of its micro-batches, which fit one forward pass. Of several `ranks` each has as
+        many of them, over rows of its own.
 
         The totals of the whole step stand in each micro-batch, so the loss is the same for every
         `micro_size`. Where rows are missing (a response was left out), the steps share what there
         is evenly, and each has as many micro-batches as ever: a loop may count them.
         """
         order = torch.randperm(len(experience), generator=generator)
-        splits = -(-size // (micro_size or size))
+        splits = -(-size // ((micro_size or size) * ranks))
         for rows in order.tensor_split(-(-len(order) // size)):
             step = experience.rows(rows)
-            pieces = torch.arange(len(rows)).tensor_split(splits)
+            pieces = torch.arange(len(rows)).tensor_split(splits * ranks)[rank::ranks]
             tokens = int(step.mask.sum())
             yield [
                 cls(
@@ -187,16 +214,40 @@ class Minibatch(Batch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemonstrationBatch(Batch):
+class SupervisedBatch(Batch):
+    """Rows of one optimizer step, or a micro-batch of them."""
+
+    step_count: int | None = None  # of a micro-batch: what its whole step's mean is over
+    splits: int = 1  # what a loop divides the loss of a micro-batch by
+    counts: bool = True  # False: its rows are here for their forward pass alone
+
+    @property
+    def counted(self) -> int:
+        """What the mean of a loss is over."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemonstrationBatch(SupervisedBatch):
     tokens: Tensor  # [B, L] padded right
     attention: Tensor  # [B, L] bool
     loss_mask: Tensor  # [B, L] bool: tokens that the loss predicts
 
+    @property
+    def counted(self) -> int:
+        """Tokens: the first of a row has none before it."""
+        return int(self.loss_mask[:, 1:].sum()) if self.counts else 0
+
 
 @dataclass(frozen=True, kw_only=True)
-class PreferenceBatch(Batch):
+class PreferenceBatch(SupervisedBatch):
     chosen: Tensor  # [B, L] prompt and completion, padded right
     chosen_mask: Tensor  # [B, L] bool
     rejected: Tensor  # [B, L']
     rejected_mask: Tensor  # [B, L'] bool
     margin: Tensor  # [B], 0 where none is known
+
+    @property
+    def counted(self) -> int:
+        """Pairs."""
+        return len(self.margin) if self.counts else 0

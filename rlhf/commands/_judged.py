@@ -19,7 +19,7 @@ from rlhf.runs.execute import directory_of, tracking_faults
 from rlhf.runs.machine.faults import cores, machine_faults
 from rlhf.runs.machine.fits import Fits, fit_of
 from rlhf.sweeps.extras import ELSEWHERE, missing_extras
-from rlhf.sweeps.launchers.prepare import at_once, visible_gpus
+from rlhf.sweeps.launchers.prepare import at_once, most, visible_gpus
 
 
 @dataclass
@@ -74,8 +74,8 @@ def _fits(configs: Sequence[Config], sizes: dict[Any, DataSize], planned: Plan) 
         together = at_once(
             planned.at_once,
             cores=cores(),
-            threads=max(cfg.trainer.threads for cfg in configs),
             gpus=len(visible_gpus(os.environ)) if on_gpu else 0,
+            **most(configs),
         )
     return Fits(fits=tuple(fit for fit in fits if fit is not None), at_once=together)
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlhf.functional.logprobs import tempered
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.functional.standard_errors import mean_and_error, ratio_and_error
+from rlhf.functional.vocabulary import kl_of
 
 LOG_RATIO_CLAMP = 20.0
 
@@ -65,10 +65,7 @@ def exact(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tenso
     Rounding can leave -1e-7 or so; it is not clipped, so that the mean has no bias. A token that pi
     excludes (logit -inf) counts 0.
     """
-    logp = tempered(logits, temperature).log_softmax(dim=-1)
-    ref_logp = tempered(ref_logits, temperature).log_softmax(dim=-1)
-    ratio = torch.where(logp > -torch.inf, logp - ref_logp, 0.0)
-    return (logp.exp() * ratio).sum(dim=-1)
+    return kl_of(logits, ref_logits, temperature)
 
 
 def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:

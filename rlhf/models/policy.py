@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -10,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.functional.kl import exact
-from rlhf.functional.logprobs import entropy, token_logp
 from rlhf.functional.sequences import positions
+from rlhf.functional.vocabulary import Read, read, tempered
 from rlhf.models.checks import (
     precision_faults,
     textless_ids,
@@ -20,7 +20,7 @@ from rlhf.models.checks import (
     vocabulary_size,
 )
 from rlhf.rundir.errors import ModelError
-from rlhf.types import Rollout, TokenView
+from rlhf.types import AtOnce, Rollout, TokenView
 
 
 def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -59,11 +59,9 @@ def _contiguous(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...
     return tuple(x.contiguous() if isinstance(x, torch.Tensor) else x for x in arguments)
 
 
-def response_logits(
-    model: PreTrainedModel, tokens: Tensor, attention: Tensor, length: int
-) -> Tensor:
-    """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V],
-    float32.
+def predictions(model: PreTrainedModel, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
+    """Logits at the last `length` + 1 positions, of which the last predicts nothing that is there:
+    tokens, attention [B, L] -> [B, length + 1, V], in the model's own precision.
 
     Position ids come from the mask, so that padding on the left changes nothing (GPT-2 would number
     the pads).
@@ -75,31 +73,63 @@ def response_logits(
         use_cache=False,
         logits_to_keep=length + 1,
     ).logits
-    return logits[:, :-1].float()
+    return logits
+
+
+def response_logits(
+    model: PreTrainedModel, tokens: Tensor, attention: Tensor, length: int
+) -> Tensor:
+    """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V]."""
+    return predictions(model, tokens, attention, length)[:, :-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyReader:
-    """A network that reads responses at the sampling temperature, `rows` of them a forward pass.
+    """A network that reads responses at the sampling temperature, `rows` of them a forward pass, or
+    fewer where they would have more than `most_tokens` tokens, padding counted.
 
     The reference is one. A reference that is not a network of its own (the policy's with its
-    adapter off, say) overrides `logits`.
+    adapter off, say) overrides `predictions`.
     """
 
     model: PreTrainedModel
     temperature: float
     rows: int
+    most_tokens: int | None = None
+
+    def predictions(self, rollout: Rollout) -> Tensor:
+        """[B, T + 1, V] as the network gives them, in one forward pass, with their gradient:
+        position t predicts token t of the response, the last one nothing."""
+        length = rollout.tokens.shape[1]
+        return predictions(self.model, rollout.sequence, rollout.attention, length)
 
     def logits(self, rollout: Rollout) -> Tensor:
         """[B, T, V] over the temperature, in one forward pass, with their gradient."""
-        length = rollout.tokens.shape[1]
-        logits = response_logits(self.model, rollout.sequence, rollout.attention, length)
-        return logits / self.temperature
+        return tempered(self.predictions(rollout)[:, :-1], self.temperature)
+
+    def read(
+        self, rollout: Rollout, ref_logits: Tensor | None = None, *, entropy: bool = False
+    ) -> Read:
+        """Log-probabilities [B, T] of the response's tokens in one forward pass, with their
+        gradient; where asked for with the entropy, and with the KL to another reader's
+        `predictions`."""
+        return read(
+            self.predictions(rollout),
+            rollout.tokens,
+            ref_logits,
+            temperature=self.temperature,
+            entropy=entropy,
+        )
+
+    def parts(self, rollout: Rollout) -> Iterator[Rollout]:
+        """The responses of each forward pass, in order."""
+        at_once = AtOnce(rows=self.rows, tokens=self.most_tokens)
+        return rollout.split(at_once.of(len(rollout.tokens), rollout.length))
 
     @torch.no_grad()
     def logp(self, rollout: Rollout) -> Tensor:
         """[B, T] log-probabilities of the response's tokens, 0 where masked."""
-        parts = [token_logp(self.logits(part), part.tokens) for part in rollout.split(self.rows)]
+        parts = [self.read(part).logp for part in self.parts(rollout)]
         return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
 
     @torch.no_grad()
@@ -107,16 +137,12 @@ class PolicyReader:
         """Both models' numbers for each token, as many responses a forward pass as this one
         reads."""
         parts = []
-        for part in rollout.split(self.rows):
-            logits, ref_logits = self.logits(part), reference.logits(part)
-            parts.append(
-                (
-                    token_logp(logits, part.tokens),
-                    token_logp(ref_logits, part.tokens),
-                    exact(logits, ref_logits),
-                    entropy(logits),
-                )
-            )
+        for part in self.parts(rollout):
+            ref_logits = reference.predictions(part)
+            ref = read(ref_logits, part.tokens, temperature=reference.temperature)
+            own = self.read(part, ref_logits, entropy=True)
+            assert own.exact_kl is not None and own.entropy is not None
+            parts.append((own.logp, ref.logp, own.exact_kl, own.entropy))
         logp, ref_logp, exact_kl, entropies = (
             torch.cat(column).masked_fill(~rollout.mask, 0.0) for column in zip(*parts, strict=True)
         )

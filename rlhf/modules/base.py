@@ -3,8 +3,7 @@ function of the optimizer step, and metrics that are pooled over the steps."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,10 +11,12 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.functional.schedules import lr_factor
 from rlhf.models.sharding.cut import Cut, cut_all, network_of
 from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.ranks.group import ALONE
+from rlhf.types import SupervisedBatch
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -81,16 +82,12 @@ class StageModule(pl.LightningModule):
         """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
+        means, tops = self.over_ranks(means), dict(largest)
         if self.ranks.size > 1:
-            totals = self.ranks.sum([float(mean.total) for mean in means.values()])
-            counts = self.ranks.sum([float(mean.count) for mean in means.values()])
-            means = {n: Mean(*of) for n, *of in zip(means, totals, counts, strict=True)}
-            tops = self.ranks.largest([float(value) for value in largest.values()])
-            return {n: float(mean) for n, mean in means.items()} | dict(
-                zip(largest, tops, strict=True)
-            )
+            every = self.ranks.largest([float(value) for value in largest.values()])
+            tops = dict(zip(largest, map(torch.tensor, every), strict=True))
         return {name: float(mean) for name, mean in means.items()} | {
-            name: float(value) for name, value in largest.items()
+            name: float(value) for name, value in tops.items()
         }
 
     # --- models that lie in parts on several ranks
@@ -112,12 +109,26 @@ class StageModule(pl.LightningModule):
             if network in self.cuts:
                 self.cuts.pop(network).join()
 
+    def over_ranks(self, means: Mapping[str, Mean]) -> dict[str, Mean]:
+        """Each over what all ranks have counted."""
+        if self.ranks.size == 1:
+            return dict(means)
+        totals = self.ranks.sum([float(mean.total) for mean in means.values()])
+        counts = self.ranks.sum([float(mean.count) for mean in means.values()])
+        return {n: Mean(*both) for n, *both in zip(means, totals, counts, strict=True)}
+
     # --- optimizer steps
 
     def steps_an_iteration(self) -> int:
         """Optimizer steps, where nothing ends the iteration early."""
         batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         return -(-int(batches) // together)
+
+    def accumulate(self, splits: int) -> None:
+        """Says that each optimizer step of this iteration is of so many micro-batches; the last
+        step may have fewer."""
+        if self._trainer is not None:
+            self.trainer.accumulate_grad_batches = splits
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """All micro-batches of a step have the step's learning rate."""
@@ -189,9 +200,33 @@ class SupervisedModule(StageModule):
         epochs: int,
         lr_schedule: str = "constant",
         lr_warmup: float = 0.0,
+        steps: int | None = None,
     ) -> None:
+        """`steps`: optimizer steps an epoch, where the loader has no length."""
         super().__init__(iterations=epochs, lr_schedule=lr_schedule, lr_warmup=lr_warmup)
         self.model, self.make_optimizer, self.heldout = model, make_optimizer, heldout
+        self.steps = steps
+
+    def steps_an_iteration(self) -> int:
+        return super().steps_an_iteration() if self.steps is None else self.steps
+
+    def share(self, mean: torch.Tensor, batch: SupervisedBatch) -> torch.Tensor:
+        """The loss that a loop descends: the batch's mean, or of a micro-batch its part in the mean
+        of its whole step."""
+        if batch.step_count is None:
+            return mean
+        part = batch.counted / max(batch.step_count, 1)
+        return mean * part * batch.splits * self.ranks.size  # of which gradients are the mean
+
+    def own_heldout(self) -> Iterator[tuple[Any, bool]]:
+        """This rank's batches of the held-out rows, every `ranks.size`-th, on its device; as many
+        on each rank, so the last may be one that does not count."""
+        rank, size, index = self.ranks.rank, self.ranks.size, 0
+        for index, batch in enumerate(self.heldout(), 1):
+            if (index - 1) % size == rank:
+                yield batch.to(self.device), True
+        if rank >= index % size > 0:
+            yield batch.to(self.device), False
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -200,33 +235,6 @@ class SupervisedModule(StageModule):
     def finish_iteration(self) -> Metrics:
         means = {f"train/{name}": mean for name, mean in self.step_means().items()}
         return means | self.evaluate()
-
-
-def lr_factor(schedule: str, step: int, steps: int, warmup: float = 0.0) -> float:
-    """The factor on the base learning rate of optimizer step `step` of `steps` (from 0): no
-    scheduler state to save.
-
-    `warmup` is a share of the steps: w = round(warmup steps) of them, at least 1, have (step + 1) /
-    w, so the first is above 0 and the last is full. Then with q = (step - w) / (steps - w):
-    constant 1, linear 1 - q, cosine (1 + cos(pi q)) / 2, each 1 at the first of these steps and
-    above 0 at the last.
-    """
-    w = warmup_steps(warmup, steps)
-    if step < w:
-        return (step + 1) / w
-    q = min(1.0, (step - w) / max(1, steps - w))
-    if schedule == "constant":
-        return 1.0
-    if schedule == "linear":
-        return 1.0 - q
-    if schedule == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * q))
-    raise ValueError(f"unknown schedule {schedule!r}: expected constant, linear or cosine")
-
-
-def warmup_steps(warmup: float, steps: int) -> int:
-    """Of so many optimizer steps, those of a warm-up that is a share of them."""
-    return max(1, round(warmup * steps)) if warmup > 0 else 0
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.models.checks import vocabulary_size
 from rlhf.modules.advantage import to_experience
@@ -69,7 +68,7 @@ class ExactView:
         parameters in one row [P]."""
         module, rows = self.module, self.rollout
         _, ref_logp, reward = self.tables()
-        per_token = token_logp(module.reader.logits(rows), rows.tokens)
+        per_token = module.reader.read(rows).logp
         logp = self.by_prompt(masked_sum(per_token.double(), rows.mask, dim=1))
         return self._gradient(objective(reward, logp, ref_logp, module.kl.coef).mean())
 

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.kl import exact
-from rlhf.functional.logprobs import entropy
 from rlhf.functional.masking import Reduce, aggregate, masked_sum
 from rlhf.functional.pooling import Mean
+from rlhf.functional.vocabulary import Read
 from rlhf.kl.penalty import KLPenalty, SteeringKL
 from rlhf.models.sharding.whole import load_weights, weights_of
 from rlhf.modules.advantage import Advantage, to_experience, value_metrics
@@ -21,6 +20,7 @@ from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.ranks.rows import gathered
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_coefficient, check_experience
@@ -81,7 +81,7 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            values = self.value_model.predict(rollout, rows=self.settings.forward_rows)
+            values = self.value_model.predict(rollout, rows=self.settings.rows_of(rollout))
         return ScoredRollout(
             **vars(view),
             rollout=rollout,
@@ -98,7 +98,8 @@ class OnlineModule(PolicyModule):
         iteration, settings = self.iteration + 1, self.settings
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
-            drawn = self.score(self.respond(prompts, "rollout", iteration))
+            own = self.score(self.respond(prompts, "rollout", iteration))
+        drawn = gathered(self.ranks, own)
         where, self.drawn = self.where(1), len(drawn.score)
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
@@ -112,10 +113,15 @@ class OnlineModule(PolicyModule):
             self.collected |= logp_gap(scored.rollout, scored.logp, settings.sampling)
         self.warn(self.collected, where)
         self.stop_inner = False
+        rows = settings.rows_of(self.experience.rollout)
+        ranks = self.ranks
+        self.accumulate(-(-settings.minibatch_size // (rows * ranks.size)))
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
             for step in Minibatch.steps(
-                self.experience, settings.minibatch_size, settings.micro_batch_size, order
+                *(self.experience, settings.minibatch_size, rows, order),
+                rank=ranks.rank,
+                ranks=ranks.size,
             ):
                 if self.stop_inner:
                     return
@@ -136,42 +142,43 @@ class OnlineModule(PolicyModule):
         self._watch_step(float(moved), batch)
         # a part of a step: over the iteration the mean over its steps of what each descended
         terms = {
-            name: Mean(term.detach().double(), 1 / batch.splits)
+            name: Mean(term.detach().double(), 1 / (batch.splits * self.ranks.size))
             for name, term in losses.terms.items()
         }
         self.log_step(losses.largest, **terms, **losses.means)
-        return losses.total * batch.splits
+        return losses.total * batch.splits * self.ranks.size  # of which gradients are the mean
+
+    def read(self, rollout: Rollout) -> Read:
+        """What a loss reads of the policy, with its gradient: log-probabilities, entropy, and the
+        exact KL to the reference where the loss descends it."""
+        ref_logits = None
+        if self.kl.needs_exact_in_loss:
+            with torch.no_grad():
+                ref_logits = self.parts.reference.predictions(rollout)
+        return self.reader.read(rollout, ref_logits, entropy=True)
 
     def with_limits(
-        self,
-        policy_loss: Tensor,
-        logits: Tensor,
-        logp: Tensor,
-        batch: Minibatch,
-        reduce: Reduce,
+        self, policy_loss: Tensor, read: Read, batch: Minibatch, reduce: Reduce
     ) -> Losses:
         """The policy's whole loss: the algorithm's own, the KL's term (0 where the placement is the
         reward) and the trust region's, less the entropy bonus."""
-        old, mask = batch.experience, batch.experience.mask
-        entropies = entropy(logits)
-        exact_kl = None
-        if self.kl.needs_exact_in_loss:
-            with torch.no_grad():
-                ref_logits = self.parts.reference.logits(old.rollout)
-            exact_kl = exact(logits, ref_logits)
+        old, mask, logp = batch.experience, batch.experience.mask, read.logp
+        assert read.entropy is not None
         # whitened advantages have a unit of their own: brought to it, a coefficient means the same
         # in the loss as in the reward (docs/decisions/0003)
         kl_loss = old.reward_unit * self.kl.loss(
-            logp, old.ref_logp, old.logp, exact_kl, mask, reduce=reduce
+            logp, old.ref_logp, old.logp, read.exact_kl, mask, reduce=reduce
         )
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
-        bonus = self.settings.entropy_coef * reduce(entropies, mask)
+        # without a bonus the entropy is a metric, whose gradient nothing computes
+        coef = self.settings.entropy_coef
+        bonus = coef * reduce(read.entropy, mask) if coef else 0.0
         ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
         return Losses(
             total=policy_loss + kl_loss + region_loss - bonus,
             logp=logp.detach(),
             terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
-            means={"entropy": Mean.of(entropies, mask)},
+            means={"entropy": Mean.of(read.entropy, mask)},
             largest={"log_ratio_max": ratio.abs().max()},
         )
 
@@ -180,7 +187,7 @@ class OnlineModule(PolicyModule):
         on."""
         self._step_kl.append(summed)
         if len(self._step_kl) == batch.splits:
-            nats = sum(self._step_kl) / max(batch.step_tokens, 1)
+            nats = self.ranks.sum([sum(self._step_kl)])[0] / max(batch.step_tokens, 1)
             self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
             self._step_kl = []
 
@@ -216,7 +223,7 @@ class OnlineModule(PolicyModule):
         assert self.experience is not None
         old, self.experience = self.experience, None
         with self.precision():
-            logp = self.reader.logp(old.rollout)
+            logp = self.by_rows(self.reader.logp, old.rollout)
         return float(local_kl(logp, old.logp, old.mask))
 
     # --- state

@@ -16,8 +16,9 @@ from rlhf.models.sharding.cut import kept_together
 from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.randomness import generator
+from rlhf.ranks.rows import by_rows, gathered, own
 from rlhf.rollout.counts import NONFINITE
-from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.base import Sampling, Share
 from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics
 from rlhf.rollout.finite import FiniteResponses
 from rlhf.rollout.score import judged
@@ -58,6 +59,7 @@ class PolicyModule(StageModule):
             model=self.policy,
             temperature=self.settings.sampling.temperature,
             rows=self.settings.forward_rows,
+            most_tokens=self.settings.micro_batch_tokens,
         )
 
     def random(
@@ -70,12 +72,20 @@ class PolicyModule(StageModule):
     def respond(
         self, prompts: PromptBatch, purpose: str, iteration: int, sampling: Sampling | None = None
     ) -> Rollout:
+        """The responses to this rank's share of the prompts, which are drawn as if to all."""
+        count = len(prompts)
+        share = None if self.ranks.size == 1 else Share(rows=self.ranks.own(count), of=count)
         with kept_together(self.policy):
             return self.parts.engine.respond(
-                prompts.to(self.device),
+                own(self.ranks, prompts, count).to(self.device),
                 sampling or self.settings.sampling,
                 self.random(purpose, iteration),
+                share,
             )
+
+    def by_rows(self, read: Callable[[Rollout], torch.Tensor], rollout: Rollout) -> torch.Tensor:
+        """What `read` gives of a rollout that every rank has whole: each reads its share."""
+        return by_rows(self.ranks, read, rollout, len(rollout.tokens))
 
     def precision(self) -> AbstractContextManager[None]:
         """Rollouts are read in the precision of the updates, which Lightning applies to
@@ -99,6 +109,8 @@ class PolicyModule(StageModule):
             rollout = self.respond(heldout, "evaluation", 0)
             view = self.reader.view(parts.start, rollout)
             read, score = judged(parts.scorer, parts.judges.read(rollout))
+            rollout, view, score, scores = gathered(self.ranks, [rollout, view, score, read.scores])
+            read = replace(read, rollout=rollout, scores=scores)
             responses, view, score = self.finite.of_evaluation(read, view, score, self.where())
             samples = self.settings.evaluation.samples
             metrics, self.samples = evaluate(responses, view, score, samples=samples)
@@ -106,7 +118,7 @@ class PolicyModule(StageModule):
             metrics[f"eval/{NONFINITE}"] = len(rollout.tokens) - len(score)
             rollout = responses.rollout
             if parts.reference is not parts.start:
-                log_ratio = view.logp - parts.reference.logp(rollout)
+                log_ratio = view.logp - self.by_rows(parts.reference.logp, rollout)
                 distance = sequence_nats(log_ratio, rollout.mask)[0]
                 metrics[f"eval/{MOVING_KL}"] = float(distance)
             plain = self.settings.sampling.plain()
@@ -114,7 +126,8 @@ class PolicyModule(StageModule):
                 # the KL of the policy itself, where other settings draw the responses
                 rollout = self.respond(heldout, "plain-evaluation", 0, plain)
                 policy, start = (replace(r, temperature=1.0) for r in (self.reader, parts.start))
-                metrics |= kl_metrics(rollout, policy.view(start, rollout), prefix="eval/kl/plain")
+                rollout, view = gathered(self.ranks, [rollout, policy.view(start, rollout)])
+                metrics |= kl_metrics(rollout, view, prefix="eval/kl/plain")
         for measure in self.measures:
             metrics |= measure()
         return metrics

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rlhf.functional.logprobs import token_logp
 from rlhf.functional.losses import (
     clipped_policy_loss,
     clipped_tokens,
@@ -28,14 +27,13 @@ class PPOModule(OnlineModule):
         """policy_loss + KL's term + trust region's - entropy bonus + value_coef * value_loss."""
         settings, old = self.settings, batch.experience
         rollout, mask = old.rollout, old.mask
-        logits = self.reader.logits(rollout)
-        logp = token_logp(logits, rollout.tokens)
+        read = self.read(rollout)
         # the clipped surrogate: arXiv 1707.06347, Eq. 7
         policy_loss = clipped_policy_loss(
-            logp, old.logp, old.advantages, mask, settings.policy_clip, reduce=reduce
+            read.logp, old.logp, old.advantages, mask, settings.policy_clip, reduce=reduce
         )
         # the KL to the reference stands in the rewards, as in InstructGPT (Eq. 2), or here
-        actor = self.with_limits(policy_loss, logits, logp, batch, reduce)
+        actor = self.with_limits(policy_loss, read, batch, reduce)
         clipped = clipped_tokens(actor.logp, old.logp, old.advantages, mask, settings.policy_clip)
         means = {"clip_fraction": Mean.of(clipped, mask)} | actor.means
         if self.value_model is None:

@@ -13,6 +13,7 @@ from rlhf.functional.pooling import Mean, pooled
 from rlhf.models.features import Features
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, SupervisedModule
+from rlhf.ranks.rows import joined
 from rlhf.types import PreferenceBatch
 
 CALIBRATION_BINS = 10
@@ -58,26 +59,25 @@ class RewardModule(SupervisedModule):
         chosen, rejected = self.scores(batch)
         loss = self.loss(chosen, rejected, batch)
         right = chosen > rejected
-        self.log_step(
-            loss=Mean.over(loss, len(right)), accuracy=Mean.of(right, torch.ones_like(right))
-        )
-        return loss
+        counted = torch.full_like(right, batch.counts)
+        self.log_step(loss=Mean.over(loss, batch.counted), accuracy=Mean.of(right, counted))
+        return self.share(loss, batch)
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """On held-out pairs: loss, accuracy (share with the chosen one scored higher) and
         calibration error."""
         losses, gaps = [], []
-        for batch in self.heldout():
-            batch = batch.to(self.device)
+        for batch, counts in self.own_heldout():
             chosen, rejected = self.scores(batch)
-            losses.append(Mean.over(self.loss(chosen, rejected, batch), len(chosen)))
-            gaps.append(chosen - rejected)
-        if not gaps:
+            losses.append(Mean.over(self.loss(chosen, rejected, batch), len(chosen) * counts))
+            gaps += [(chosen - rejected).cpu()] * counts
+        every = joined([tuple(own) for own in self.ranks.gather(gaps)])
+        if not every:
             return {}
-        gap = torch.cat(gaps)
+        gap = torch.cat(every)
         return {
-            "val/loss": float(pooled(losses)),
+            "val/loss": float(self.over_ranks({"loss": pooled(losses)})["loss"]),
             "val/accuracy": float((gap > 0).float().mean()),
             "val/pairs": len(gap),
             "val/calibration_error": calibration_error(gap),

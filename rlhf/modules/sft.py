@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rlhf.functional.losses import token_nll
+from rlhf.functional.masking import masked_mean
 from rlhf.functional.pooling import Mean, pooled
-from rlhf.models.policy import response_logits
+from rlhf.functional.vocabulary import read
+from rlhf.models.policy import predictions
 from rlhf.modules.base import Metrics, SupervisedModule
 from rlhf.types import DemonstrationBatch
 
@@ -25,19 +26,20 @@ class SFTModule(SupervisedModule):
     def nll(self, batch: DemonstrationBatch) -> Tensor:
         """Mean over the counted tokens; each is predicted from the ones before it."""
         labels, mask = batch.tokens[:, 1:], batch.loss_mask[:, 1:]
-        logits = response_logits(self.model, batch.tokens, batch.attention, labels.shape[1])
-        return token_nll(logits, labels, mask)
+        logits = predictions(self.model, batch.tokens, batch.attention, labels.shape[1])
+        # masked tokens may be ids without text, whose log-probability is -inf
+        return masked_mean(-read(logits, labels.masked_fill(~mask, 0)).logp, mask)
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         loss = self.nll(batch)
-        self.log_step(loss=Mean.over(loss, batch.loss_mask[:, 1:].sum()))
-        return loss
+        self.log_step(loss=Mean.over(loss, batch.counted))
+        return self.share(loss, batch)
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """Held-out loss in nats per token, weighted by tokens, and perplexity = exp(loss)."""
-        batches = (batch.to(self.device) for batch in self.heldout())
-        mean = pooled(Mean.over(self.nll(b), b.loss_mask[:, 1:].sum()) for b in batches)
+        own = [Mean.over(self.nll(b), b.counted * counts) for b, counts in self.own_heldout()]
+        mean = self.over_ranks({"loss": pooled(own)})["loss"]
         if not float(mean.count):
             return {}
         loss = float(mean)

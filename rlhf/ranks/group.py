@@ -46,7 +46,7 @@ class Ranks:
     def _of_all(self, numbers: Sequence[float]) -> Tensor:
         """[size, N]"""
         mine = torch.tensor(list(numbers), dtype=torch.float64, device=self.device)
-        if self.size == 1 or not len(mine):
+        if self.size == 1:
             return mine[None]
         every = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(every, mine)

@@ -50,7 +50,6 @@ def fit(
     tracker: Tracker,
     status_in: Path,
     callbacks: Iterable[pl.Callback] = (),
-    accumulate: int = 1,
     began: Callable[[Start], None] = lambda start: None,
     ranks: Ranks = ALONE,
 ) -> None:
@@ -70,7 +69,6 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
-        accumulate_grad_batches=accumulate,
         callbacks=[boundary, *(each for each in callbacks if ranks.leads or _everywhere(each))],
         plugins=[AtomicCheckpointIO(), chosen.pop("environment")],
         logger=False,

@@ -36,6 +36,11 @@ class Job:
     def log(self) -> Path:
         return self.directory / "log.txt"
 
+    @property
+    def devices(self) -> int:
+        """The devices that it trains on."""
+        return int(self.plain.get("trainer", {}).get("devices", 1))
+
 
 @dataclass
 class Outcome:

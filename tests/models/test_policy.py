@@ -61,10 +61,10 @@ def test_a_reader_gives_the_log_probabilities_at_its_temperature(policy):
 class WithoutAdapter(PolicyReader):
     """A reference that is no network of its own: the policy's, with a part of it switched off."""
 
-    def logits(self, rollout):
+    def predictions(self, rollout):
         head = self.model.get_output_embeddings()
         weight, head.weight.data = head.weight.data, torch.zeros_like(head.weight)
-        logits = super().logits(rollout)
+        logits = super().predictions(rollout)
         head.weight.data = weight
         return logits
 

@@ -12,7 +12,6 @@ from tests.conftest import SMALL
 MODULE = '''
 """REINFORCE with the mean reward of the batch as its baseline."""
 
-from rlhf.functional.logprobs import token_logp
 from rlhf.modules.advantage import Advantages
 from rlhf.modules.online import OnlineModule
 
@@ -33,10 +32,9 @@ class Reinforce(OnlineModule):
 
     def loss(self, batch, reduce):
         old = batch.experience
-        logits = self.reader.logits(old.rollout)
-        logp = token_logp(logits, old.rollout.tokens)
-        policy_loss = reduce(-old.advantages * logp, old.mask)
-        return self.with_limits(policy_loss, logits, logp, batch, reduce)
+        read = self.read(old.rollout)
+        policy_loss = reduce(-old.advantages * read.logp, old.mask)
+        return self.with_limits(policy_loss, read, batch, reduce)
 '''
 TOY = [
     "algorithm=reinforce",

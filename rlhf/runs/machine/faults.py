@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rlhf.config.naming import run_directory
 from rlhf.config.pieces.model import HFModel, TinyModel
-from rlhf.config.schema import Config
+from rlhf.config.schema import Config, Trainer
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.status import is_finished
+from rlhf.rundir.words import plural
 from rlhf.runs.machine.devices import memory
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
@@ -51,10 +52,11 @@ def machine_faults(
     models = dict.fromkeys(each for cfg in missing for each in models_of(cfg))
     faults += filter(None, (model_fault(*model) for model in models))
     if not elsewhere:
-        if any(cfg.trainer.accelerator == "cuda" for cfg in missing):
-            faults += filter(None, [gpu_fault()])
+        asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
+        if asked:
+            faults += filter(None, [gpu_fault() or gpu_count_fault(max(asked), gpu_count())])
         for cfg in missing:
-            faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer.threads, cores())]
+            faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))
 
 
@@ -112,6 +114,19 @@ def gpu_fault() -> str | None:
     if torch.cuda.device_count():
         return None
     return f"{start} torch {torch.__version__} sees no GPU; nvidia-smi tells more{end}"
+
+
+def gpu_count() -> int:
+    """The GPUs that a run here may use. Asked once torch is known to see one."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def gpu_count_fault(asked: int, there: int) -> str | None:
+    if asked <= there:
+        return None
+    return f"trainer.devices={asked}: this machine has {plural(there, 'GPU')} that a run may use"
 
 
 def models_of(cfg: Config) -> Iterator[tuple[str, str | None, str]]:
@@ -187,11 +202,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def thread_faults(threads: int, cores: int) -> Iterator[str]:
+def thread_faults(trainer: Trainer, cores: int) -> Iterator[str]:
     """Threads wait for each other by spinning: with far more of them than cores none comes on."""
-    if threads > CROWDED * cores:
+    several = f" in each of {trainer.devices} processes" if trainer.devices > 1 else ""
+    if trainer.threads * trainer.devices > CROWDED * cores:
         yield (
-            f"trainer.threads={threads}: this machine has {cores} cores; at most"
+            f"trainer.threads={trainer.threads}{several}: this machine has {cores} cores; at most"
             f" {CROWDED * cores} threads come on here"
         )
 

@@ -60,9 +60,12 @@ def starting_point(directory: Path, unit: str = "iteration") -> Start:
     return start
 
 
-def begin(directory: Path, start: Start, *, config_hash: str, unit: str = "iteration") -> None:
+def begin(
+    directory: Path, start: Start, *, config_hash: str, unit: str = "iteration", devices: int = 1
+) -> None:
     """Adds a leg to those of the training in `directory`, in legs.json and in its manifest. Says it
-    where the legs together may give other numbers than one would."""
+    where the legs together may give other numbers than one would. `devices`: that share the rows of
+    each batch."""
     new = {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "from_iteration": start.iteration,
@@ -71,6 +74,7 @@ def begin(directory: Path, start: Start, *, config_hash: str, unit: str = "itera
         "host": socket.gethostname(),
         "processor": processor(),
         "threads": torch.get_num_threads(),
+        "devices": devices,
         "config_hash": config_hash,
         **{part: getattr(manifest, part)() for part in MADE_BY},
     }
@@ -144,6 +148,7 @@ def _facts(leg: Leg) -> dict[str, str]:
         changes = f" with changes {str(git.get('changes'))[:8]}" if git.get("dirty") else ""
         facts["code revision"] = f"{str(git.get('revision'))[:12]}{changes}"
     facts |= {"processor": leg.get("processor"), "threads": leg.get("threads")}
+    facts["number of devices"] = leg.get("devices", 1)  # one, before there were several
     facts |= {"kind of processor": machine.get("cpu"), "GPU": machine.get("gpu")}
     return {name: str(value) for name, value in facts.items() if value is not None}
 

@@ -22,13 +22,12 @@ from rlhf.ranks.place import Started
 from rlhf.rundir.signals import STOPPING, exit_code_of, handled
 from rlhf.rundir.words import seconds_of
 from rlhf.stages.ranks.meeting import POLL, Meeting, Place, Task
-from rlhf.stages.ranks.team import Leader
+from rlhf.stages.ranks.team import Leader, met
 from rlhf.stages.ranks.worker import ignore_signals, serve
 
 LEAVES = 10.0  # seconds in which the others take note of the end
 PORTS = 15000  # Slurm's jobs meet at the port above it by their number's last four digits
 _runs = count()  # in one process there may be several, one after the other
-_led: list[Meeting] = []  # rank 0's, of the run under way
 
 
 class Follower(Meeting):
@@ -46,21 +45,16 @@ def _leave(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def leading(cfg: Config, place: Started, code: Callable[[], int]) -> Iterator[None]:
     """Rank 0's run: the others wait for what it asks until this is left, and end with `code`."""
-    if _led:  # it is led already
+    if met:  # it is led already
         yield
         return
     meeting = Meeting(_store(cfg, place), _place(cfg, place))
-    _led.append(meeting)
+    met.append(meeting)
     try:
         yield
     finally:
-        _led.clear()
+        met.clear()
         _end(meeting, code())
-
-
-def leader() -> Leader | None:
-    """The team of the run under way, where its ranks were started from outside."""
-    return Leader(_led[-1]) if _led else None
 
 
 def _end(meeting: Meeting, code: int) -> None:

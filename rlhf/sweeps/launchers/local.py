@@ -33,6 +33,7 @@ from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write
 from rlhf.sweeps.launchers.prepare import (
     at_once,
     limit_threads,
+    most,
     preloads,
     prepare_tracking,
     visible_gpus,
@@ -105,10 +106,11 @@ def run_sweep(
     with owned(directory):
         write_sweep(directory, list(distinct.values()), study=configs[0].study, overrides=overrides)
         missing = [job for job in distinct.values() if not is_complete(job.directory)]
-        threads = max(cfg.trainer.threads for cfg in configs)
+        size = most(configs)
         on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
         gpus = visible_gpus(os.environ) if on_gpu else ()
-        n = min(at_once(n, cores=cores(), threads=threads, gpus=len(gpus)), len(missing))
+        n = min(at_once(n, cores=cores(), gpus=len(gpus), **size), len(missing))
+        threads = size["threads"] * size["devices"]
         _announce(console, directory, len(jobs), len(distinct), len(missing), n, threads)
         if missing:
             limits = {"gpus": gpus, "time_limit": time_limit, "grace": grace}

@@ -72,10 +72,22 @@ def _prepare(uri: str, experiment: str) -> None:
         print(redact_message(say), file=sys.stderr)
 
 
-def at_once(asked: int | None, *, cores: int, threads: int, gpus: int) -> int:
-    """Jobs at a time: what was asked for; else one a GPU; else half the cores, fewer where a job
-    has more than two threads."""
-    return asked or gpus or max(1, cores // max(2, threads))
+def at_once(asked: int | None, *, cores: int, threads: int, gpus: int, devices: int = 1) -> int:
+    """Jobs at a time: what was asked for; else as many as the GPUs are enough for, `devices` for
+    each; else half the cores, fewer where a job has more than two threads in all of its `devices`
+    processes."""
+    if asked or gpus:
+        return asked or max(1, gpus // devices)
+    return max(1, cores // max(2, threads * devices))
+
+
+def most(configs: Iterable[Config]) -> dict[str, int]:
+    """The threads of a process, and the devices, of the job that has most of each."""
+    trainers = [cfg.trainer for cfg in configs]
+    return {
+        "threads": max(trainer.threads for trainer in trainers),
+        "devices": max(trainer.devices for trainer in trainers),
+    }
 
 
 def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -> tuple[str, ...]:
@@ -93,6 +105,9 @@ def visible_gpus(environment: Mapping[str, str], devices: Path = Path("/dev")) -
     return tuple(str(index) for index, _ in enumerate(devices.glob("nvidia[0-9]*")))
 
 
-def least_used(pool: Sequence[str], in_use: Iterable[str | None]) -> str | None:
-    """The first GPU with the fewest jobs, None where there is no GPU."""
-    return min(pool, key=Counter(in_use).__getitem__, default=None)
+def least_used(pool: Sequence[str], in_use: Iterable[str], count: int = 1) -> tuple[str, ...]:
+    """The first `count` GPUs with the fewest jobs, in the pool's order; none where there is no
+    GPU."""
+    jobs = Counter(in_use)
+    chosen = sorted(pool, key=jobs.__getitem__)[:count]
+    return tuple(gpu for gpu in pool if gpu in chosen)

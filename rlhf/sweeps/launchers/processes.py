@@ -54,7 +54,7 @@ def run_jobs(
     Args:
         target: a function of a module (it is pickled by name); its return value is dropped.
         preload: modules that the server imports once.
-        gpus: each job sees one of these only, the one with the fewest jobs.
+        gpus: each job sees as many of these as it has devices, those with the fewest jobs.
         time_limit: seconds that a job may run; then it is asked to stop, and killed after `grace`
             more.
 
@@ -74,7 +74,7 @@ def run_jobs(
 class Running:
     process: BaseProcess
     outcome: Outcome
-    gpu: str | None
+    gpus: tuple[str, ...]
     began: float = field(default_factory=time.monotonic)
 
     def end(self) -> None:
@@ -114,15 +114,16 @@ def _supervise(
                 if outcome.state == "waiting" and stop.signals:
                     outcome.state = "not started"
                 elif outcome.state == "waiting" and len(running) < n:
-                    gpu = least_used(gpus, [job.gpu for job in running.values()])
+                    in_use = [gpu for job in running.values() for gpu in job.gpus]
+                    own = least_used(gpus, in_use, outcome.job.devices)
                     try:
-                        process = _start(context, target, outcome, gpu)
+                        process = _start(context, target, outcome, own)
                     # no room on the disk, no more processes: the next one may have better luck
                     except (OSError, EOFError) as error:
                         why = f"it could not be started: {error}"
                         outcome.state, outcome.exit_code, outcome.error = "failed", 1, why
                     else:
-                        running[process.sentinel] = Running(process, outcome, gpu)
+                        running[process.sentinel] = Running(process, outcome, own)
             if watch is not None:
                 watch(outcomes)
             if not running:
@@ -147,11 +148,11 @@ def _supervise(
 
 
 def _start(
-    context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpu: str | None
+    context: BaseContext, target: Callable[[Job], None], outcome: Outcome, gpus: Sequence[str]
 ) -> BaseProcess:
     outcome.job.directory.mkdir(parents=True, exist_ok=True)
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-        target=_work, args=(target, outcome.job, gpu), name=outcome.job.name
+        target=_work, args=(target, outcome.job, gpus), name=outcome.job.name
     )
     process.start()
     outcome.state = "running"
@@ -172,12 +173,12 @@ def _tell_death(outcome: Outcome) -> None:
             )
 
 
-def _work(target: Callable[[Job], None], job: Job, gpu: str | None) -> None:
-    """The child: its own session, its log, its GPU, an eye on the parent, and an exit code for
+def _work(target: Callable[[Job], None], job: Job, gpus: Sequence[str]) -> None:
+    """The child: its own session, its log, its GPUs, an eye on the parent, and an exit code for
     however `target` ends."""
-    if gpu is not None:
+    if gpus:
         # read when CUDA is first used, which no module does by being imported
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if hasattr(os, "setsid"):
         os.setsid()
     _redirect(job.log)

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from rlhf.config.compose import ConfigError, compose, validate
+from rlhf.config.schema import Trainer
 from rlhf.runs.machine import faults as machine
 from rlhf.runs.machine.faults import (
     folder_fault,
@@ -142,8 +143,9 @@ def test_sizes_that_no_room_has():
 
 def test_more_threads_than_come_on():
     """16 a core."""
-    assert [*thread_faults(32, 2)] == []
-    (fault,) = thread_faults(33, 2)
+    trainer = Trainer(accelerator="cpu", precision="32-true", threads=32)
+    assert [*thread_faults(trainer, 2)] == []
+    (fault,) = thread_faults(trainer.model_copy(update={"threads": 33}), 2)
     assert fault.startswith("trainer.threads=33: this machine has 2 cores; at most 32 threads")
 
 

@@ -52,11 +52,23 @@ def test_the_gpus_are_the_users_list_or_the_devices(tmp_path):
     assert visible_gpus({}, tmp_path / "nowhere") == ()
 
 
-def test_the_gpu_with_the_fewest_jobs():
-    assert least_used(("0", "1"), []) == "0"
-    assert least_used(("0", "1"), ["0"]) == "1"
-    assert least_used(("0", "1"), ["1", "0", "1"]) == "0"
-    assert least_used((), [None]) is None
+def test_the_gpus_with_the_fewest_jobs():
+    assert least_used(("0", "1"), []) == ("0",)
+    assert least_used(("0", "1"), ["0"]) == ("1",)
+    assert least_used(("0", "1"), ["1", "0", "1"]) == ("0",)
+    assert least_used((), []) == ()
+    assert least_used(("a", "b", "c", "d"), ["b", "a"], 2) == ("c", "d")
+    assert least_used(("a", "b"), [], 3) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "gpus", "devices", "jobs"),
+    [(8, 1, 0, 2, 4), (8, 2, 0, 2, 2), (2, 1, 0, 4, 1), (2, 1, 8, 2, 4), (2, 1, 8, 3, 2)],
+)
+def test_jobs_of_several_devices(cores, threads, gpus, devices, jobs):
+    """8 cores take 8 / (2 processes * 2 threads) = 2 jobs; 8 GPUs take 8 // 3 = 2 of three."""
+    asked = {"cores": cores, "threads": threads, "gpus": gpus, "devices": devices}
+    assert at_once(None, **asked) == jobs
 
 
 def test_jobs_start_while_a_store_is_still_made(tmp_path, capsys):

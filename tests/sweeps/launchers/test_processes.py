@@ -140,6 +140,15 @@ def test_one_gpu_each(tmp_path):
     assert [(tmp_path / name / "gpu").read_text() for name in ("a", "b")] == ["0", "GPU-7"]
 
 
+def test_a_job_sees_as_many_gpus_as_it_has_devices(tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    two = {"trainer": {"devices": 2}}
+    jobs = [job(tmp_path, name, place=str(place), together=2, **two) for name in ("a", "b")]
+    run_jobs(jobs, targets.write_gpu, 2, gpus=("0", "1", "2", "3"))
+    assert [(tmp_path / name / "gpu").read_text() for name in ("a", "b")] == ["0,1", "2,3"]
+
+
 PARENT = """
 import sys
 from pathlib import Path

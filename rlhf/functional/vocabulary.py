@@ -1,0 +1,195 @@
+"""Reads each position's distribution over the vocabulary, in blocks of rows.
+
+Beside the logits a forward pass holds one block of float32 numbers, a backward pass one block and
+the gradient: never a copy of all logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**20  # bytes of a block in float32: what a core's cache holds
+
+Part = tuple[slice, slice]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """Numbers of each token, [B, T], in float32 (float64 where the logits are)."""
+
+    logp: Tensor
+    entropy: Tensor | None = None
+    exact_kl: Tensor | None = None
+
+
+def tempered(logits: Tensor, temperature: float) -> Tensor:
+    """logits / temperature. Raises ValueError unless temperature > 0."""
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    # a log-softmax over a vocabulary loses its digits in 16 bits
+    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+    return wide if temperature == 1.0 else wide / temperature
+
+
+def read(
+    logits: Tensor,
+    tokens: Tensor,
+    ref_logits: Tensor | None = None,
+    *,
+    temperature: float = 1.0,
+    entropy: bool = False,
+) -> Read:
+    """log softmax(logits / temperature) at the tokens, and where asked for its entropy and its
+    exact KL to the softmax of `ref_logits`: [B, T, V], [B, T] -> [B, T] each.
+
+    Logits may have more positions than there are tokens: the last ones are not read, and their
+    gradient is 0. Gradients with p = softmax, H its entropy, q the reference: d logp = onehot - p,
+    d entropy = -p (log p + H), d KL = p (log p - log q - KL), for the reference's logits q - p.
+    """
+    logp, entropies, kl = _apply(logits, ref_logits, tokens, temperature, entropy)
+    return Read(logp=logp, entropy=entropies, exact_kl=kl)
+
+
+def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """-sum_v p log p, p = softmax(logits / temperature), nats: [..., V] -> [...]."""
+    entropies: Tensor = _apply(logits, None, None, temperature, True)[1]
+    return entropies
+
+
+def kl_of(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """sum_v p (log p - log q), both softmaxes at the temperature, nats: [..., V] -> [...]."""
+    kl: Tensor = _apply(logits, ref_logits, None, temperature, False)[2]
+    return kl
+
+
+def _apply(*arguments: Any) -> Any:
+    return _Vocabulary.apply(*arguments)  # type: ignore[no-untyped-call]
+
+
+class _Vocabulary(torch.autograd.Function):
+    """(log-probability, entropy, exact KL), each where it is asked for. It keeps the logits that it
+    was given and computes the rest again, block by block."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        ref_logits: Tensor | None,
+        tokens: Tensor | None,
+        temperature: float,
+        with_entropy: bool,
+    ) -> tuple[Tensor | None, ...]:
+        shape = logits.shape[:-1] if tokens is None else tokens.shape
+        x, ref, ids = _lines(logits, 2), _lines(ref_logits, 2), _lines(tokens, 1)
+        assert x is not None
+        length = x.shape[1] if ids is None else ids.shape[1]
+        wide = tempered(x[:0], temperature).dtype
+        asked = (ids is not None, with_entropy, ref is not None)
+        numbers = [x.new_empty((len(x), length), dtype=wide) if ask else None for ask in asked]
+        for part in _blocks(len(x), length, x.shape[-1]):
+            block = tempered(x[part], temperature)
+            if numbers[0] is not None and ids is not None:
+                numbers[0][part] = _logp(block, ids[part])
+            if numbers[1] is not None:
+                numbers[1][part] = _entropy(block)
+            if numbers[2] is not None and ref is not None:
+                numbers[2][part] = _kl(block, tempered(ref[part], temperature))
+        ctx.save_for_backward(logits, ref_logits, tokens)
+        ctx.temperature, ctx.length = temperature, length
+        ctx.set_materialize_grads(False)
+        return tuple(None if n is None else n.view(shape) for n in numbers)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        logits, ref_logits, tokens = ctx.saved_tensors
+        x, ref, ids = _lines(logits, 2), _lines(ref_logits, 2), _lines(tokens, 1)
+        of_logp, of_entropy, of_kl = (_lines(g, 1) for g in given)
+        assert x is not None
+        own = _gradient(logits, ctx.needs_input_grad[0])
+        others = _gradient(ref_logits, ctx.needs_input_grad[1] and of_kl is not None)
+        into, into_ref = _lines(own, 2), _lines(others, 2)
+        for part in _blocks(len(x), ctx.length, x.shape[-1]):
+            block = tempered(x[part], ctx.temperature)
+            sums = [torch.zeros_like(block), None]
+            if of_kl is not None and ref is not None:
+                other = tempered(ref[part], ctx.temperature)
+                sums = [*torch.autograd.grad(*_graph(_kl, of_kl[part], block, other))]
+            if into_ref is not None and sums[1] is not None:
+                into_ref[part] = tempered(sums[1], ctx.temperature)
+            if into is None:
+                continue
+            total = sums[0]
+            assert total is not None
+            if of_entropy is not None:
+                total += torch.autograd.grad(*_graph(_entropy, of_entropy[part], block))[0]
+            if of_logp is not None and ids is not None:
+                _add_logp(total, block, ids[part], of_logp[part])
+            into[part] = tempered(total, ctx.temperature)
+        for lines in (into, into_ref):
+            if lines is not None:
+                lines[:, ctx.length :] = 0
+        return own, others, None, None, None
+
+
+def _logp(x: Tensor, tokens: Tensor) -> Tensor:
+    return x.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - x.logsumexp(dim=-1)
+
+
+def _add_logp(total: Tensor, x: Tensor, tokens: Tensor, given: Tensor) -> None:
+    """Adds given * (onehot - p)."""
+    p = (x - x.logsumexp(dim=-1, keepdim=True)).exp_()
+    total += p.mul_(-given.unsqueeze(-1))
+    total.scatter_add_(-1, tokens.unsqueeze(-1), given.unsqueeze(-1))
+
+
+def _entropy(x: Tensor) -> Tensor:
+    """A logit of -inf counts 0."""
+    logp = x.log_softmax(dim=-1)
+    return -(logp.exp() * logp.masked_fill(logp == -torch.inf, 0)).sum(dim=-1)
+
+
+def _kl(x: Tensor, ref: Tensor) -> Tensor:
+    """A token that x excludes (logit -inf) counts 0."""
+    logp, ref_logp = x.log_softmax(dim=-1), ref.log_softmax(dim=-1)
+    ratio = torch.where(logp > -torch.inf, logp - ref_logp, 0.0)
+    return (logp.exp() * ratio).sum(dim=-1)
+
+
+def _graph(function: Any, given: Tensor, *blocks: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+    """The arguments of torch.autograd.grad for the function of one block."""
+    with torch.enable_grad():
+        leaves = [block.detach().requires_grad_() for block in blocks]
+        return function(*leaves), leaves, given
+
+
+def _gradient(x: Tensor | None, wanted: bool) -> Tensor | None:
+    return (
+        torch.empty(x.shape, dtype=x.dtype, device=x.device) if wanted and x is not None else None
+    )
+
+
+def _lines(x: Tensor | None, kept: int) -> Tensor | None:
+    """[..., T] or [..., T, V] as [B, T] or [B, T, V]: `kept` dimensions beside B."""
+    if x is None:
+        return None
+    x = x[(None,) * max(0, kept - x.ndim)]
+    return x.reshape(-1, *x.shape[x.ndim - kept :])
+
+
+def _blocks(count: int, length: int, vocabulary: int) -> Iterator[Part]:
+    """Parts of [count, length] rows of about BLOCK bytes: whole lines where they fit."""
+    rows = max(1, BLOCK // (4 * max(vocabulary, 1)))
+    if rows >= length:
+        lines = rows // max(length, 1)
+        for start in range(0, count, lines):
+            yield slice(start, start + lines), slice(0, length)
+        return
+    for line in range(count):
+        for start in range(0, length, rows):
+            yield slice(line, line + 1), slice(start, min(start + rows, length))
