@@ -120,7 +120,9 @@ def estimated(cfg: Any) -> list[Any]:
     longest = {}
     for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
         if (rows := getattr(context.data, part)) is not None:
-            texts = [side for row in encoded_rows(context, stage, rows).train for side in sides(row)]
+            texts = [
+                side for row in encoded_rows(context, stage, rows).train for side in sides(row)
+            ]
             longest[part] = max(len(text.ids) for text in texts)
     prompts = context.fitted.prompts
     batch = collate_prompts(context.rendering, prompts.train, context.fitted.limit)

@@ -23,7 +23,7 @@ from rlhf.config.composition.hydra_internals import (
     get_args_parser,
     run_composed,
 )
-from rlhf.config.composition.plan import plan
+from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import (
     session,
 )
@@ -33,8 +33,8 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
-from rlhf.runs.execute import directory_of, execute
-from rlhf.runs.machine.cluster import queue_again, several
+from rlhf.runs.execute import directory_of, execute, leading
+from rlhf.runs.machine.cluster import queue_again, several, started
 from rlhf.runs.machine.entered import changes
 from rlhf.sweeps.launchers.prepare import limit_threads
 
@@ -71,8 +71,6 @@ def main(argv: Sequence[str]) -> int:
         flags = [word for word in arguments if word not in args.overrides]
         # Hydra takes settings in one place alone
         return refuse(faults) if faults else shown([*args.overrides, *flags], args, task)
-    if reason_not_to := several(os.environ):
-        return refuse([reason_not_to])
     try:
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
@@ -102,6 +100,21 @@ def _command(hydra: Hydra, args: argparse.Namespace, faults: Sequence[str]) -> i
         return refuse([*faults, *planned.faults])
     if args.cfg or args.info is not None:
         return first_job(planned, args, task)
+    cfg = None if planned.composed is None else planned.jobs[0].config
+    if reason_not_to := several(os.environ, None if cfg is None else cfg.trainer):
+        return refuse([reason_not_to])
+    place = None if cfg is None else started(os.environ, cfg.trainer)
+    if cfg is None or place is None:
+        return _planned(hydra, args, planned)
+    limit_threads(cfg.trainer.threads)
+    if place.rank:  # it says nothing, and writes nothing
+        return execute(cfg, directory=directory_of(cfg))
+    with leading(cfg) as led:
+        led.code = _planned(hydra, args, planned)
+    return led.code
+
+
+def _planned(hydra: Hydra, args: argparse.Namespace, planned: Plan) -> int:
     judged = judge(planned)
     if judged.faults:
         return refuse(judged.faults)

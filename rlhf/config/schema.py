@@ -134,7 +134,7 @@ class Trainer(Strict):
     precision: Literal["32-true", "bf16-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=1024)]
     # defaults: one device, as in configs that were kept before there were several
-    strategy: Literal["single", "ddp"] = "single"
+    strategy: Literal["single", "ddp", "fsdp"] = "single"
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
     num_nodes: Annotated[int, Field(ge=1, le=1024)] = 1
     timeout: Duration = "30m"

@@ -126,7 +126,7 @@ def into(count: int, parts: Sequence[Sequence[Row]]) -> list[Sequence[Row]]:
     """The parts, those of the most rows halved until there are `count`: a part has one row at
     least."""
     made = [*parts]
-    while len(made) < count and len(largest := max(made, key=len)) > 1:
+    while made and len(made) < count and len(largest := max(made, key=len)) > 1:
         at, half = made.index(largest), len(largest) // 2
         made[at : at + 1] = [largest[:half], largest[half:]]
     return made

@@ -203,9 +203,7 @@ def ppo(
     and the setting that says how many."""
     passes = 2 if values else 1
     shrinks = ("ppo.micro_batch_size", *lengths(update))
-    moments = updating(
-        shape, networks, update, training, shrinks, passes=passes, with_logits=True
-    )
+    moments = updating(shape, networks, update, training, shrinks, passes=passes, with_logits=True)
     views = logits(shape, update.at_most(training.micro), READ_LOGITS, training.how)
     moments.append([Term("logits of policy and reference", views, shrinks)])
     for rows, key in drawn:

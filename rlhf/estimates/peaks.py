@@ -41,9 +41,7 @@ def reward_model(it: Estimate) -> Peak:
     drawn = None
     if normalizes(settings):
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
-    network = supervised(
-        it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden
-    )
+    network = supervised(it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden)
     shared = settings.trained == ADAPTER and cfg_adapter(cfg).shares
     how = training(cfg, settings, pairs, drawn)
     policy = 0 if shared else it.shape.parameters

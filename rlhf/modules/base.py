@@ -3,7 +3,6 @@ function of the optimizer step, and metrics that are pooled over the steps."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,7 +13,10 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.functional.schedules import lr_factor
 from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
+from rlhf.models.sharding.cut import Cut, cut_all, network_of
+from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.modules.precision.masters import MasterWeights
 from rlhf.ranks.group import ALONE
@@ -48,6 +50,7 @@ class StageModule(pl.LightningModule):
         self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
+        self.cuts: dict[torch.nn.Module, Cut] = {}  # by network
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
 
     def where(self, ahead: int = 0) -> str:
@@ -91,6 +94,25 @@ class StageModule(pl.LightningModule):
         return {name: float(mean) for name, mean in means.items()} | {
             name: float(value) for name, value in tops.items()
         }
+
+    # --- models that lie in parts on several ranks
+
+    def models(self) -> Iterable[torch.nn.Module]:
+        """All that forward passes read, those among them that nothing trains."""
+        return self.children()
+
+    def configure_model(self) -> None:
+        """Lightning's moment to cut the models over the ranks, where the strategy has a mesh of
+        them."""
+        if self._device_mesh is not None and not self.cuts:
+            dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
+            self.cuts = cut_all(self.models(), self._device_mesh["data_parallel"], dtype)
+
+    def join(self) -> None:
+        """What was trained is whole again, on rank 0."""
+        for network in {network_of(model): None for model in self.children()}:
+            if network in self.cuts:
+                self.cuts.pop(network).join()
 
     def over_ranks(self, means: Mapping[str, Mean]) -> dict[str, Mean]:
         """Each over what all ranks have counted."""
@@ -145,7 +167,9 @@ class StageModule(pl.LightningModule):
         parameters = [
             p for group in optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
-        norm = get_total_norm([p.grad for p in parameters])
+        if self.cuts:
+            average_gradients(parameters)
+        norm = whole(get_total_norm([p.grad for p in parameters]))
         losses, self._losses = self._losses, []
         step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
         check_update(losses, norm, self.named_weights(), step)
@@ -244,33 +268,6 @@ class SupervisedModule(StageModule):
     def finish_iteration(self) -> Metrics:
         means = {f"train/{name}": mean for name, mean in self.step_means().items()}
         return means | self.evaluate()
-
-
-def lr_factor(schedule: str, step: int, steps: int, warmup: float = 0.0) -> float:
-    """The factor on the base learning rate of optimizer step `step` of `steps` (from 0): no
-    scheduler state to save.
-
-    `warmup` is a share of the steps: w = round(warmup steps) of them, at least 1, have (step + 1) /
-    w, so the first is above 0 and the last is full. Then with q = (step - w) / (steps - w):
-    constant 1, linear 1 - q, cosine (1 + cos(pi q)) / 2, each 1 at the first of these steps and
-    above 0 at the last.
-    """
-    w = warmup_steps(warmup, steps)
-    if step < w:
-        return (step + 1) / w
-    q = min(1.0, (step - w) / max(1, steps - w))
-    if schedule == "constant":
-        return 1.0
-    if schedule == "linear":
-        return 1.0 - q
-    if schedule == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * q))
-    raise ValueError(f"unknown schedule {schedule!r}: expected constant, linear or cosine")
-
-
-def warmup_steps(warmup: float, steps: int) -> int:
-    """Of so many optimizer steps, those of a warm-up that is a share of them."""
-    return max(1, round(warmup * steps)) if warmup > 0 else 0
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

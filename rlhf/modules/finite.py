@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from rlhf.functional.finite import in_words, nonfinite_metrics, nonfinite_names
+from rlhf.functional.finite import in_words, nonfinite_metrics
+from rlhf.models.sharding.whole import nonfinite_parts
 from rlhf.rundir.errors import NonFinite
 
 Named = Iterable[tuple[str, torch.nn.Parameter]]
@@ -33,14 +34,14 @@ def check_update(losses: Sequence[Tensor], norm: Tensor, parameters: Named, wher
         return
     values = ", ".join(str(float(x)) for x in losses if not torch.isfinite(x))
     loss = f"the loss is {values}" if values else "the loss is finite"
-    if bad := nonfinite_names((name, p.grad) for name, p in parameters if p.grad is not None):
+    if bad := nonfinite_parts((name, p.grad) for name, p in parameters if p.grad is not None):
         raise NonFinite(f"{where}: {loss}, its gradient is NaN or infinite at {in_words(bad)}")
     raise NonFinite(f"{where}: {loss}, the norm of its gradient is {float(norm)}")
 
 
 def check_updated(parameters: Named, where: str) -> None:
     """Raises NonFinite where a weight is NaN or infinite after an iteration's updates."""
-    if bad := nonfinite_names(parameters):
+    if bad := nonfinite_parts(parameters):
         raise NonFinite(f"{where}: weights are NaN or infinite after its updates: {in_words(bad)}")
 
 

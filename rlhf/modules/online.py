@@ -14,6 +14,7 @@ from rlhf.functional.masking import Reduce, aggregate, masked_sum
 from rlhf.functional.pooling import Mean
 from rlhf.functional.vocabulary import Read
 from rlhf.kl.penalty import KLPenalty, SteeringKL
+from rlhf.models.sharding.whole import load_weights, weights_of
 from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
@@ -231,7 +232,7 @@ class OnlineModule(PolicyModule):
 
     def extra_state(self) -> dict[str, Any]:
         with self.in_float32(self.parts.reference.model) as (model,):
-            reference = model.state_dict() if self.kl.moves_reference else None
+            reference = weights_of(model) if self.kl.moves_reference else None
         return {
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
@@ -244,7 +245,7 @@ class OnlineModule(PolicyModule):
         self.trust_region.load_state_dict(state["trust_region"])
         self.finite.in_a_row = state["nonfinite_in_a_row"]
         if state["reference"] is not None:
-            self.parts.reference.model.load_state_dict(state["reference"])
+            load_weights(self.parts.reference.model, state["reference"])
 
 
 class CollectedMinibatches:

@@ -3,7 +3,7 @@ prompts and random numbers for every algorithm."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ import torch
 from rlhf.functional.kl import sequence_nats
 from rlhf.metrics import MOVING_KL
 from rlhf.models.policy import PolicyReader
+from rlhf.models.sharding.cut import kept_together
 from rlhf.modules.base import Metrics, StageModule
 from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.modules.precision.masters import to_bfloat16
@@ -43,16 +44,23 @@ class PolicyModule(StageModule):
         self.measures: list[Callable[[], Metrics]] = []
         self.finite = FiniteResponses(action=settings.on_nonfinite, at_most=settings.max_nonfinite)
 
-    def on_fit_start(self) -> None:
+    def models(self) -> Iterator[torch.nn.Module]:
         parts = self.parts
-        frozen = (parts.reference.model, parts.start.model, *parts.judges.reward_models)
-        for model in (*self.children(), *frozen):
-            if model is not None:
-                model.eval().to(self.device)  # dropout off, in rollouts and in updates
+        yield from self.children()
+        yield from self.frozen()
+
+    def frozen(self) -> Iterator[torch.nn.Module]:
+        """Those that nothing trains, some of them perhaps twice."""
+        parts = self.parts
+        yield from (parts.reference.model, parts.start.model, *parts.judges.reward_models)
+
+    def on_fit_start(self) -> None:
+        for model in self.models():
+            model.eval().to(self.device)  # dropout off, in rollouts and in updates
         if self.masters is not None:
-            if parts.reference is not parts.start:
-                self.masters.hold(parts.reference.model)  # it moves by small steps too
-            for model in frozen:
+            if self.parts.reference is not self.parts.start:
+                self.masters.hold(self.parts.reference.model)  # it moves by small steps too
+            for model in self.frozen():
                 to_bfloat16(model)
 
     @property
@@ -78,12 +86,13 @@ class PolicyModule(StageModule):
         """The responses to this rank's share of the prompts, which are drawn as if to all."""
         count = len(prompts)
         share = None if self.ranks.size == 1 else Share(rows=self.ranks.own(count), of=count)
-        return self.parts.engine.respond(
-            own(self.ranks, prompts, count).to(self.device),
-            sampling or self.settings.sampling,
-            self.random(purpose, iteration),
-            share,
-        )
+        with kept_together(self.policy):
+            return self.parts.engine.respond(
+                own(self.ranks, prompts, count).to(self.device),
+                sampling or self.settings.sampling,
+                self.random(purpose, iteration),
+                share,
+            )
 
     def by_rows(self, read: Callable[[Rollout], torch.Tensor], rollout: Rollout) -> torch.Tensor:
         """What `read` gives of a rollout that every rank has whole: each reads its share."""

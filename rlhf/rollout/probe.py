@@ -110,7 +110,7 @@ def probe(engine: Engine, model: Policy, ids: Tensor) -> None:
         raise ModelError(faults)
 
 
-def computed_in(model: PreTrainedModel) -> torch.dtype:
+def computed_in(model: Policy) -> torch.dtype:
     """What a forward pass of now computes in: autocast's type, or that of the network's weights
     (adapters over a backbone of 16 bits may have 32)."""
     weight = cast(torch.nn.Embedding, model.get_input_embeddings()).weight

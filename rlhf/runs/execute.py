@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +16,14 @@ from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
+from rlhf.ranks.place import Started
 from rlhf.rundir.disk.space import sentence
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
+from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_message
 from rlhf.rundir.status import is_finished
 from rlhf.rundir.streams import spare
-from rlhf.runs.machine.cluster import several
+from rlhf.runs.machine.cluster import several, started
 from rlhf.tracking.store import refusal
 
 if TYPE_CHECKING:
@@ -43,23 +47,62 @@ def run(config: Config | DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: the config is wrong.
         DataError: the data is.
         ModelError: the model cannot be used with it.
+        RunFailed: of a rank above 0: rank 0 failed.
     """
-    _check_alone()
+    cfg = config if isinstance(config, Config) else validate(config)
+    place = _place(cfg)
+    directory = directory_of(cfg)
+    if place is not None and place.rank:
+        if code := _follow(cfg, place):
+            raise RunFailed(f"rank 0 ended with exit code {code}")
+        return read_json(directory / "summary.json")
     from rlhf.runs import run as pipeline
 
-    cfg = config if isinstance(config, Config) else validate(config)
-    if faults := tracking_faults([cfg]):
-        raise ConfigError(faults)
-    return pipeline.run(cfg, directory=directory_of(cfg))
+    with leading(cfg) as led:
+        if faults := tracking_faults([cfg]):
+            raise ConfigError(faults)
+        summary = pipeline.run(cfg, directory=directory)
+        led.code = 0
+    return summary
 
 
-def _check_alone() -> None:
-    """
+def _place(cfg: Config) -> Started | None:
+    """This process's place among those that train together, where they were started from outside.
+
     Raises:
-        ConfigError: this process is one of several that would do the same.
+        ConfigError: it is one of several that would do the same, or of others than are asked for.
     """
-    if reason := several(os.environ):
+    if reason := several(os.environ, cfg.trainer):
         raise ConfigError([reason])
+    return started(os.environ, cfg.trainer)
+
+
+@dataclass
+class Led:
+    """`code`: the exit code of all ranks."""
+
+    code: int = 1
+
+
+@contextmanager
+def leading(cfg: Config) -> Iterator[Led]:
+    """Rank 0's command, where the others were started from outside: they wait for what it asks, and
+    end when this is left, with its code."""
+    led = Led()
+    place = started(os.environ, cfg.trainer)
+    if place is None:
+        yield led
+        return
+    from rlhf.stages.ranks import outside
+
+    with outside.leading(cfg, place, lambda: led.code):
+        yield led
+
+
+def _follow(cfg: Config, place: Started) -> int:
+    from rlhf.stages.ranks.outside import follow
+
+    return follow(cfg, place)
 
 
 def tracking_faults(configs: Iterable[Config]) -> list[str]:
@@ -90,10 +133,14 @@ def execute(
     if log is not None:
         spare(log)
     try:
-        _check_alone()
+        place = _place(cfg)
+        if place is not None and place.rank:
+            return _follow(cfg, place)
         from rlhf.runs.run import run as pipeline
 
-        pipeline(cfg, directory=directory, loaded=loaded)
+        with leading(cfg) as led:
+            pipeline(cfg, directory=directory, loaded=loaded)
+            led.code = 0
         return 0
     except (ConfigError, DataError, ModelError) as error:
         heading = next(words for kind, words in REFUSED.items() if isinstance(error, kind))

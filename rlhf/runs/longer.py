@@ -13,7 +13,7 @@ from typing import Any
 from rlhf.callbacks.checkpoint import Start, checkpoint_path, checkpoints, choose, digest_path
 from rlhf.config.naming import HASH_VERSION, deciding_config, slug
 from rlhf.digests import one_spelling
-from rlhf.modules.base import warmup_steps
+from rlhf.functional.schedules import warmup_steps
 from rlhf.rundir import records
 from rlhf.rundir.disk.hashed import hashed
 from rlhf.rundir.errors import RunFailed

@@ -84,6 +84,7 @@ def fit(
     resume = None if start.path is None else str(start.path)
     with _told_where_it_goes_on(directory):
         trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
+        module.join()
 
 
 def _choose(directory: Path, unit: str, began: Callable[[Start], None]) -> Start:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from rlhf.functional.pooling import Mean
-from rlhf.modules.base import StageModule, lr_factor, with_initial_lr
+from rlhf.functional.schedules import lr_factor
+from rlhf.modules.base import StageModule, with_initial_lr
 from tests.training import fit
 
 

@@ -17,6 +17,7 @@ from transformers import DynamicCache
 
 from rlhf.functional.sequences import positions
 from rlhf.models.networks import Policy
+from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling, Share, Stops, draw, in_context
 from rlhf.types import AtOnce, PromptBatch, Rollout
 
@@ -139,7 +140,7 @@ class TorchEngine:
             alive = alive & ~torch.isin(drawn, stop_ids)
             if self.stops.texts:
                 alive = alive & ~self._stopped(tokens, alive)
-            if not alive.any():
+            if not any_rank(alive, self.model):
                 break
         return Rollout(
             prompt=prompts,

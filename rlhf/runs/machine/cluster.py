@@ -9,35 +9,121 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
+from rlhf.config.schema import Trainer
+from rlhf.ranks.place import Started
 from rlhf.rundir.signals import YIELDING, exit_code_of, noted
 
-# (this process's number, how many there are): torchrun's, a Slurm step's, MPI's. A shell of salloc
-# and a batch script are one process, however many tasks their job may start.
-STARTERS = (
-    ("RANK", "WORLD_SIZE"),
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMI_RANK", "PMI_SIZE"),
+
+@dataclass(frozen=True)
+class Starter:
+    """The variables in which a starter tells a process its number, how many there are, its number
+    on its machine, and its machine's."""
+
+    number: str
+    count: str
+    local: str = ""
+    node: str = ""
+
+
+TORCHRUN = Starter("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK")
+# A shell of salloc and a batch script are one process, however many tasks their job may start.
+SLURM = Starter("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID")
+OTHERS = (
+    Starter("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    Starter("PMI_RANK", "PMI_SIZE"),
 )
 WAITS = 60.0  # seconds for an answer of Slurm
 STOPPED = exit_code_of(signal.SIGTERM)
 T = TypeVar("T")
 
 
-def several(environment: Mapping[str, str]) -> str | None:
-    """Why this process must not go on: it was started as one of several that would do the same;
-    None where it was not."""
-    for number, count in STARTERS:
-        rank, size = (_whole(environment.get(name)) for name in (number, count))
-        if rank is not None and (rank > 0 or (size or 1) > 1):
-            among = f", {count}={size}" if size else ""
-            return (
-                f"this is one of several processes ({number}={rank}{among}), and rlhf runs as one:"
-                " start it without torchrun or mpirun, under Slurm with --ntasks=1 (srun -n 1)"
+def started(environment: Mapping[str, str], trainer: Trainer) -> Started | None:
+    """This process's place; None where it was started alone. Whether the config asks for the others
+    is `several`'s matter."""
+    for starter in (TORCHRUN, SLURM):
+        if told := _several(environment, starter):
+            rank, size = (_whole(environment.get(n)) for n in (starter.number, starter.count))
+            local, node = (_whole(environment.get(n)) for n in (starter.local, starter.node))
+            by_block = divmod(rank or 0, trainer.devices)
+            return Started(
+                rank=rank or 0,
+                size=size or 0,
+                local_rank=by_block[1] if local is None else local,
+                node_rank=by_block[0] if node is None else node,
+                told=told,
             )
+    node = _whole(environment.get("NODE_RANK"))
+    if node is None or trainer.num_nodes == 1:
+        return None
+    local = _whole(environment.get("LOCAL_RANK")) or 0
+    return Started(
+        rank=node * trainer.devices + local,
+        size=trainer.ranks,
+        local_rank=local,
+        node_rank=node,
+        told=f"NODE_RANK={node}",
+    )
+
+
+def several(environment: Mapping[str, str], trainer: Trainer | None) -> str | None:
+    """Why this process must not go on: it was started as one of several that would do the same, or
+    as one of others than the run's `trainer` asks for; None where it was not. `trainer` is None for
+    the jobs of a sweep, of which each starts its own ranks."""
+    if trainer is None or trainer.ranks == 1:
+        told = next(
+            filter(None, (_several(environment, s) for s in (TORCHRUN, SLURM, *OTHERS))), ""
+        )
+        if not told:
+            return None
+        one, more = ("rlhf -m", "") if trainer is None else ("rlhf", MORE)
+        return (
+            f"this is one of several processes ({told}), and {one} runs as one: start it without"
+            f" torchrun or mpirun, under Slurm with --ntasks=1 (srun -n 1){more}"
+        )
+    place = started(environment, trainer)
+    if place is None:
+        if foreign := next(filter(None, (_several(environment, s) for s in OTHERS)), ""):
+            return f"this is one of several processes ({foreign}): start them by torchrun or srun"
+        return None if trainer.num_nodes == 1 else f"{_asked(trainer)}: {NODES}"
+    return _misplaced(place, trainer)
+
+
+MORE = "; or have them train together: trainer=ddp trainer.devices=N"
+NODES = (
+    "start a process for each device by torchrun --nnodes=... or srun (docs/devices.md), or one on"
+    " each machine with NODE_RANK, MASTER_ADDR and MASTER_PORT set"
+)
+
+
+def _misplaced(place: Started, trainer: Trainer) -> str | None:
+    asked = _asked(trainer)
+    if place.size != trainer.ranks or place.rank >= place.size:
+        return (
+            f"{asked} asks for {trainer.ranks} processes, and there are {place.size}"
+            f" ({place.told}): give both the same number"
+        )
+    if (place.node_rank, place.local_rank) != divmod(place.rank, trainer.devices):
+        return (
+            f"{asked}: process {place.rank} ({place.told}) is number {place.local_rank} on machine"
+            f" {place.node_rank}; expected {trainer.devices} a machine, one machine after the other"
+            " (srun --ntasks-per-node --distribution=block)"
+        )
     return None
+
+
+def _asked(trainer: Trainer) -> str:
+    return f"trainer.devices={trainer.devices} trainer.num_nodes={trainer.num_nodes}"
+
+
+def _several(environment: Mapping[str, str], starter: Starter) -> str:
+    """`RANK=0, WORLD_SIZE=2` where the starter says that this is one of several, else empty."""
+    rank, size = (_whole(environment.get(name)) for name in (starter.number, starter.count))
+    if rank is None or (rank == 0 and (size or 1) == 1):
+        return ""
+    return f"{starter.number}={rank}" + (f", {starter.count}={size}" if size else "")
 
 
 def _whole(text: str | None) -> int | None:

@@ -20,7 +20,7 @@ from rlhf.config.schema import Config
 from rlhf.rundir.signals import STOPPING
 from rlhf.rundir.words import seconds_of
 from rlhf.stages.ranks.meeting import Meeting, Place, Task
-from rlhf.stages.ranks.team import Leader, Team
+from rlhf.stages.ranks.team import Leader, Team, met
 
 HOST = "127.0.0.1"
 MODULE = "rlhf.stages.ranks.worker"
@@ -29,8 +29,10 @@ LINES = 5  # of what a dead rank printed last
 
 
 def team_of(cfg: Config) -> Team:
-    """The ranks of a run; none is started yet."""
-    return Team() if cfg.trainer.ranks == 1 else Launched(cfg)
+    """The ranks of a run; none is started yet, unless somebody else did."""
+    if cfg.trainer.ranks == 1:
+        return Team()
+    return Leader(met[-1]) if met else Launched(cfg)
 
 
 def place_of(cfg: Config, rank: int) -> Place:

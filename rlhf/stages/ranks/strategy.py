@@ -14,6 +14,7 @@ from rlhf.modules.base import StageModule
 from rlhf.modules.precision.plugin import precision_of
 from rlhf.ranks.group import Ranks
 from rlhf.rundir.words import seconds_of
+from rlhf.stages.ranks.sharded import ShardedStrategy
 
 
 class Together(ClusterEnvironment):
@@ -72,4 +73,11 @@ def devices(settings: Trainer, module: StageModule, ranks: Ranks) -> dict[str, A
 
 def _strategy(settings: Trainer, module: StageModule) -> Strategy:
     timeout = timedelta(seconds=seconds_of(settings.timeout) or 0.0)
+    if settings.strategy == "fsdp":
+        return ShardedStrategy(
+            data_parallel_size=settings.ranks,
+            tensor_parallel_size=1,
+            save_distributed_checkpoint=False,
+            timeout=timeout,
+        )
     return DDPStrategy(timeout=timeout, find_unused_parameters=module.leaves_some_untrained)

@@ -16,6 +16,7 @@ from rlhf.stages.ranks.meeting import POLL, Meeting, Task
 
 log = logging.getLogger(__name__)
 
+met: list[Meeting] = []  # of the run under way, where its ranks were started from outside
 PATIENCE = 5.0  # seconds in which a rank that failed says why
 AGAIN = "its state is saved up to its last checkpoint; the same command goes on from there"
 

@@ -28,7 +28,7 @@ from rlhf.runs.machine.cluster import queue_again, requeue, several
     ],
 )
 def test_one_of_several_processes(environment, words):
-    sentence = several(environment)
+    sentence = several(environment, None)
     assert (sentence is None) if words is None else (words in sentence)
 
 

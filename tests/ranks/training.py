@@ -1,0 +1,54 @@
+"""Trains a module as the stages do, alone or as one of two ranks that were forked."""
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.strategies import DDPStrategy
+
+from rlhf.ranks.group import ALONE, Ranks
+from rlhf.stages.ranks.strategy import Together
+from tests.two_ranks import on_two_ranks
+
+
+def train(module, batches, ranks=ALONE, clip=None):
+    """The records of iterations 0, 1, ... and the weights at the end."""
+    rows = []
+    finish = module.finish_iteration
+
+    def recorded():
+        rows.append(finish())
+        return rows[-1]
+
+    module.finish_iteration = recorded
+    module.ranks = ranks
+    several = {}
+    if ranks.size > 1:
+        several = {
+            "strategy": DDPStrategy(find_unused_parameters=module.leaves_some_untrained),
+            "plugins": [Together(ranks, ranks.size)],
+        }
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=ranks.size,
+        max_epochs=module.iterations,
+        gradient_clip_val=clip,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        **several,
+    )
+    trainer.fit(module, batches)
+    weights = torch.cat([p.detach().flatten() for p in module.parameters()])
+    return {"rows": rows, "weights": weights, "steps": trainer.global_step}
+
+
+def _as_rank(rank, make):
+    module, batches = make()
+    return train(module, batches, Ranks(rank=rank, size=2), clip=0.7)
+
+
+def alone_and_shared(make):
+    """The same training by one process, and by each of two ranks; `make()` gives the module and its
+    batches."""
+    return train(*make(), clip=0.7), on_two_ranks(_as_rank, make)
