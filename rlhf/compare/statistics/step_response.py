@@ -71,8 +71,11 @@ class Steering:
 
     @property
     def final_coef(self) -> float:
-        """The geometric mean over the last third of the run; 0 where a schedule ends at 0."""
+        """The geometric mean over the last third of the run; 0 where a schedule ends at 0, nan
+        where none was recorded as a number."""
         last = [coef for _, coef in self.coef[-max(1, round(END * len(self.coef))) :]]
+        if not last:
+            return math.nan
         return math.exp(fmean(map(math.log, last))) if min(last) > 0 else last[-1]
 
 

@@ -90,6 +90,29 @@ def test_every_value_of_a_runs_files_of_another_type(tmp_path, rundirs, caplog):
     assert "git is 'x', expected a mapping" in caplog.text
 
 
+STEERED = ("kl/coef", "kl/sequence_nats", "kl/target_sequence_nats", "eval/kl/sequence_nats")
+
+
+@pytest.mark.slow
+def test_a_steered_run_whose_numbers_are_all_nan(tmp_path, rundirs):
+    """One run for each metric of the way to its target, and one with none of them a number, beside
+    two whose coefficients moved."""
+    nans = {"good0": (), "good1": (), "all": STEERED} | {
+        f"nan{i}": (k,) for i, k in enumerate(STEERED)
+    }
+    for seed, (name, keys) in enumerate(nans.items()):
+        run = rundirs.make_run(
+            tmp_path / name, controller="Adaptive", seed=seed, iterations=12, kl=6.0
+        )
+        rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+        for i, row in enumerate(rows):
+            row |= {"kl/coef": 0.05 + 0.01 * i, "kl/sequence_nats": 0.5 * i}
+            row |= {"kl/target_sequence_nats": 6.0} | dict.fromkeys(keys, float("nan"))
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rundirs.write(tmp_path / "sweep.json", {"jobs": [{"name": n, "overrides": []} for n in nans]})
+    assert main([str(tmp_path), "--no-tracking"]) == 0
+
+
 @pytest.mark.parametrize("name", SWEEP)
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_every_file_of_a_sweep(tmp_path, rundirs, caplog, name, kind):
