@@ -53,9 +53,21 @@ def machine_faults(
     if not elsewhere:
         if any(cfg.trainer.accelerator == "cuda" for cfg in missing):
             faults += filter(None, [gpu_fault()])
+        if any(getattr(cfg.model, "dtype", None) == "4bit" for cfg in missing):
+            faults += filter(None, [quantizer_fault()])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer.threads, cores())]
     return list(dict.fromkeys(faults))
+
+
+def quantizer_fault() -> str | None:
+    """Why there are no weights of 4 bits here, a GPU aside."""
+    if find_spec("bitsandbytes") is None:
+        return (
+            "model.dtype=4bit needs the package bitsandbytes (pip install bitsandbytes); bfloat16"
+            " does without"
+        )
+    return None
 
 
 def folders_of(cfg: Config, own: str) -> list[tuple[str, Path]]:
