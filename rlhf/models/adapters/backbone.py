@@ -134,8 +134,8 @@ class SharedBackbone(nn.Module):
                 raise RuntimeError(
                     f"{at}: merged with {layer.merged_adapters}, so no longer shared"
                 )
-            layer._active_adapter = [*names]
-            layer._disable_adapters = not names
+            # past nn.Module, which takes ten times as long
+            layer.__dict__.update(_active_adapter=[*names], _disable_adapters=not names)
         self._active = names
 
     # --- gradient checkpointing

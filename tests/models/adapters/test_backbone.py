@@ -17,7 +17,7 @@ TARGETS = {
 DEFAULTS = {"llama": ["q_proj", "v_proj"], "gpt2": ["c_attn"], "neox": ["query_key_value"]}
 
 
-def test_off_and_a_fresh_adapter_are_the_network_to_the_bit(tokenizer, kind):
+def test_adapter_reference_off_and_fresh_are_the_network_to_the_bit(tokenizer, kind):
     model = causal_lm(tokenizer, kind)
     before = logits(model)
     shared = SharedBackbone(model)
