@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -138,32 +138,10 @@ class SharedBackbone(nn.Module):
             layer.__dict__.update(_active_adapter=[*names], _disable_adapters=not names)
         self._active = names
 
-    # --- gradient checkpointing
-
     def checkpoint_context_fn(self) -> Contexts:
         """`context_fn` of torch.utils.checkpoint: what is computed again in the backward pass has
         the adapters that it had in the forward pass."""
         return nullcontext(), self.using(*self._active)
-
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
-    ) -> None:
-        """As transformers' method of this name, right for adapters. Layers do it in train mode."""
-        arguments = {
-            **(gradient_checkpointing_kwargs or {}),
-            "use_reentrant": False,
-            "context_fn": self.checkpoint_context_fn,
-        }
-        if hasattr(self.model, "activation_checkpointing_enable"):  # its name from 5.17 on
-            self.model.activation_checkpointing_enable(arguments)
-        else:
-            self.model.gradient_checkpointing_enable(arguments)
-
-    def gradient_checkpointing_disable(self) -> None:
-        if hasattr(self.model, "activation_checkpointing_disable"):
-            self.model.activation_checkpointing_disable()
-        else:
-            self.model.gradient_checkpointing_disable()
 
     # --- as a whole
 

@@ -1,8 +1,11 @@
 import copy
 import io
+from functools import partial
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf.functional.logprobs import token_logp
 from rlhf.kl.reference import Synced
@@ -190,18 +193,18 @@ def test_in_mixed_precision_both_hold_as_well(tokenizer, kind):
 
 
 def test_checkpointing_computes_again_under_the_adapter_of_the_forward_pass(tokenizer, kind):
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
     shared, policy, value, _ = roles(tokenizer, kind)
     for view in (policy, value):
         view.requires_grad_(True)
     sum(losses(policy, value)).backward()
     plain = gradients(policy, value)
-    value.gradient_checkpointing_enable()
+    context_fn = value.checkpoint_context_fn
+    compute = partial(checkpoint, use_reentrant=False, context_fn=context_fn)
     layers = [m for m in shared.model.modules() if isinstance(m, GradientCheckpointingLayer)]
     calls = [0]
     for layer in layers:
-        layer.training = True
+        layer.gradient_checkpointing = layer.training = True
+        layer._gradient_checkpointing_func = compute
         inner = next(m for m in layer.modules() if hasattr(m, "lora_A"))
         inner.register_forward_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))
     with shared.using("reward"):  # whatever is active then
@@ -211,9 +214,6 @@ def test_checkpointing_computes_again_under_the_adapter_of_the_forward_pass(toke
         assert shared.active == ("reward",)
     assert calls == [8]  # two layers, two passes, twice
     assert all(torch.equal(a, b) for a, b in zip(gradients(policy, value), plain, strict=True))
-    value.gradient_checkpointing_disable()
-    sum(losses(policy, value)).backward()
-    assert calls == [12]
 
 
 def test_adapter_reference_training_moves_no_other_role(tokenizer, kind):
