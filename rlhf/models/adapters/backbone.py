@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from rlhf.models.adapters.targets import ALL_LINEAR, chosen_layers, linear_layers, short_names
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.randomness import generator, seeded_global_rng
+from rlhf.rundir.errors import ModelError
 
 Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
@@ -58,7 +59,7 @@ class SharedBackbone(nn.Module):
         has it, from `seed` and the names alone.
 
         Raises:
-            ModelError: the network has no layer that `lora.targets` means.
+            ModelError: the network has no layer that `lora.targets` means, or PEFT takes none such.
         """
         if not name.isidentifier() or name in self.adapters:
             raise ValueError(f"{name!r} is no name for a new adapter beside {[*self.adapters]}")
@@ -66,7 +67,10 @@ class SharedBackbone(nn.Module):
         trained = [p for p in self.model.parameters() if p.requires_grad]
         with warnings.catch_warnings(), seeded_global_rng(seed, "adapter", name):
             warnings.simplefilter("ignore")  # PEFT's, of a second adapter and of what will change
-            inject_adapter_in_model(self._config(lora, chosen), self.model, adapter_name=name)
+            try:
+                inject_adapter_in_model(self._config(lora, chosen), self.model, adapter_name=name)
+            except ValueError as error:  # of a state-space model's layers
+                raise ModelError([f"adapter.targets: {error}"]) from error
         self.adapters[name] = replace(lora, targets=(*short_names(self.model, chosen),))
         self._layers = {
             at: layer for at, layer in self.model.named_modules() if isinstance(layer, LoraLayer)
