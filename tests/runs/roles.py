@@ -16,43 +16,37 @@ def digest(module):
     return total.hexdigest() if tensors else ""
 
 
-def roles(module):
+def views_of(module):
     parts = module.parts
-    views = {
+    return {
         "policy": module.policy,
         "value": module.value_model,
         "start": parts.start.model,
         "reference": parts.reference.model,
         "reward": parts.judges.reward_model,
     }
-    networks = {
-        f"{name} network": view.shared for name, view in views.items() if hasattr(view, "shared")
+
+
+def roles(module):
+    views = {name: view for name, view in views_of(module).items() if view is not None}
+    shared = {f"{name} network": v.shared for name, v in views.items() if hasattr(v, "shared")}
+    return {name: digest(view) for name, view in views.items()} | {
+        name: network.digest() for name, network in shared.items()
     }
-    return {name: digest(view) for name, view in views.items() if view is not None} | {
-        name: shared.digest() for name, shared in networks.items()
-    }
+
+
+def networks(module):
+    return {id(view.shared) for view in views_of(module).values() if hasattr(view, "shared")}
 
 
 class Roles(pl.Callback):
     def on_fit_start(self, trainer, module):
-        SEEN[module.stage] = {}
         if module.stage == "ppo":
-            shared = getattr(module.policy, "shared", None)
+            named = module.named_parameters()
             SEEN["ppo"] = {
                 "before": roles(module),
-                "trained": sorted(n for n, p in module.named_parameters() if p.requires_grad),
-                "networks": len(
-                    {
-                        id(v.shared)
-                        for v in (
-                            module.policy,
-                            module.value_model,
-                            module.parts.judges.reward_model,
-                        )
-                        if hasattr(v, "shared")
-                    }
-                ),
-                "adapters": None if shared is None else sorted(shared.adapters),
+                "trained": sorted(name for name, p in named if p.requires_grad),
+                "networks": len(networks(module)),
             }
 
     def on_fit_end(self, trainer, module):

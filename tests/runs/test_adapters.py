@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rlhf.models.files.adapter import base_of, is_adapter, weights_file
 from rlhf.rundir.errors import ModelError, RunFailed
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.read import read_json
+from tests import outside
 from tests.runs import roles
 
 pytestmark = pytest.mark.slow
 
+# those of small models, in place of what model=hf brings
+OPTIONS = [
+    *("sft.batch_size=16", "ppo.micro_batch_size=null", "ppo.value_lr=null"),
+    *("generation.max_new_tokens=6", "reward_model.max_length=64"),
+]
 LORA, HEAD = "model/adapter=lora", "model/adapter=head"
 
 
@@ -125,6 +132,7 @@ KL = {
     "monte_carlo": ["advantage=monte_carlo", "ppo.value_init=policy"],
     "ensemble": ["scorer=ensemble"],
     "micro": ["ppo.micro_batch_size=4"],
+    "best_of_n": ["best_of_n=default", "best_of_n.samples=4", "best_of_n.prompts=4"],
 }
 
 
@@ -145,6 +153,29 @@ def test_gpt2_and_a_list_of_targets(run_in, tmp_path, artifacts):
     assert made["adapter"]["targets"] == ["c_attn"]
     with pytest.raises(ModelError, match="no linear layer"):
         run_in(tmp_path / "wrong", LORA, "adapter.targets=[query]", "stage=sft")
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Settings that take a model of somebody else's, with prompts and pairs of a file."""
+    words = outside.bpe()
+    model = outside.saved(tmp_path / "model", outside.llama(words), words)
+    pairs = outside.rows(tmp_path / "pairs.jsonl", "prompt", "chosen", "rejected")
+    return [
+        *("data=jsonl", "data.max_response_tokens=6", "data.vocabulary=300"),
+        *(f"data.preferences={pairs}", "sft=none", "model=hf", f"model.path={model}"),
+    ]
+
+
+def test_a_network_of_16_bits(run_in, tmp_path, given):
+    """Its adapters have 32, the first KL is 0, and it is named by the folder that it came from."""
+    own = (f"paths.artifacts={tmp_path / 'own'}", LORA, "model.dtype=bfloat16", *OPTIONS)
+    summary = run_in(tmp_path / "run", *given, *own, without=("data.", "model."))
+    assert rows(tmp_path / "run")[0]["eval/kl/sequence_nats"] == 0.0
+    place = tmp_path / "own" / "ppo" / summary["fingerprints"]["ppo"]
+    assert Path(base_of(place).path) == (tmp_path / "model").resolve()
+    assert read_json(place / "backbone.json")["dtype"] == "bfloat16"
+    assert {t.dtype for t in load_file(weights_file(place)).values()} == {torch.float32}
 
 
 # --- from outside
