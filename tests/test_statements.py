@@ -20,7 +20,7 @@ def test_every_statement_has_a_test_or_a_reason_and_not_both():
     made = load()
     known = made.tests()
     statements = [s for part in made.parts() for s in part["statements"]]
-    assert [s["n"] for s in statements] == list(range(1, 77))
+    assert [s["n"] for s in statements] == list(range(1, len(statements) + 1))
     for s in statements:
         assert bool(made.holders(s["name"], known)) != ("why_not" in s), s["name"]
 

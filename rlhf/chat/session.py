@@ -19,6 +19,7 @@ from rlhf.data.rendering.spans import TemplateError
 from rlhf.export.kept import networks, reference_folder, rendering_of
 from rlhf.export.made import Made
 from rlhf.metrics import SCORE
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.checks import positions_of
 from rlhf.models.networks import Networks
 from rlhf.models.policy import PolicyReader, policy_of
@@ -215,6 +216,9 @@ def _scorer(cfg: Config, judges: Judges) -> Any:
 def _reference(made: Made, cfg: Config, rendering: Rendering, places: Networks) -> Any:
     """The SFT policy; of an SFT policy the model before it."""
     if made.stage == "sft":
+        policy = places.policy(made.folder("policy")) if places.views else None
+        if isinstance(policy, PolicyView) and policy.adapters:
+            return PolicyView(policy.shared)
         model = build(cfg.model).causal_lm(rendering.tokenizer).requires_grad_(False)
         return policy_of(model, rendering.tokenizer)
     return places.policy(reference_folder(made))

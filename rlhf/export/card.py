@@ -54,7 +54,7 @@ def front_matter(made: Made, what: What, adapter: bool = False) -> dict[str, Any
         "datasets": sorted({source["name"] for source in sources}),
         "tags": [
             *("rlhf", stage, *(["kl-regularised"] if made.stage == "ppo" else [])),
-            *(["lora"] if made.manifest.get("adapter") else []),
+            *(["lora"] if facts.adapter(made, what) else []),
         ],
     }
     return {key: value for key, value in kept.items() if value}

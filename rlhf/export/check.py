@@ -94,16 +94,9 @@ def check(
     """
     what: What = "reward_model" if isinstance(model, ScalarModel) else "policy"
     turns = [turn._asdict() for turn in CONVERSATION]
-    asked: dict[str, Any] = {
-        "what": what,
-        "rows": [*rows],
-        "conversations": [turns],
-        "own_code": own_code,
-    }
-    known = "transformers"
-    if isinstance(model, PolicyView):  # its network's files may have another type
-        asked["dtype"], known = str(model.dtype).removeprefix("torch."), "transformers and PEFT"
-    theirs = in_a_fresh_process(folder, asked)
+    known, kind = _reads(model)
+    asked = {"what": what, "rows": [*rows], "conversations": [turns], "own_code": own_code}
+    theirs = in_a_fresh_process(folder, {**asked, **kind})
     if theirs["turns"][0] != rendering.conversations([CONVERSATION])[0].ids:
         raise RunFailed(
             f"{folder}: its apply_chat_template gives {theirs['turns'][0]} for a conversation that"
@@ -129,6 +122,13 @@ def check(
         f"read in a fresh process with {known} alone: {number} of {len(rows)} rows at most"
         f" {apart:.2g} from ours, one at a time and padded"
     )
+
+
+def _reads(model: Readable) -> tuple[str, dict[str, str]]:
+    """Who reads it; and of an adapter the type of its network, whose files may have another."""
+    if not isinstance(model, PolicyView):
+        return "transformers", {}
+    return "transformers and PEFT", {"dtype": str(model.dtype).removeprefix("torch.")}
 
 
 def in_a_fresh_process(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:

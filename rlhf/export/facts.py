@@ -12,8 +12,9 @@ import yaml
 from rlhf.config.naming import named_flat
 from rlhf.config.pieces.base import piece_name
 from rlhf.config.titles import setting, varied
-from rlhf.export.made import Made
+from rlhf.export.made import Made, What
 from rlhf.metrics import KL
+from rlhf.models.files.adapter import adapter_facts, is_adapter
 from rlhf.rundir.files import flatten
 from rlhf.rundir.read import number, read_json, read_text
 from rlhf.rundir.secrets.redact import redact_override, redact_text
@@ -209,19 +210,17 @@ def settings(made: Made) -> dict[str, Any]:
     return known if final is None else {**known, "kl.coef at the end": f"{final:.4g}"}
 
 
-def adapter(made: Made, what: str) -> dict[str, Any]:
+def adapter(made: Made, what: What) -> dict[str, Any]:
     """Of a model that is an adapter: rank, factor, layers, and how the network beside it is called
     (of a folder its last name); empty of one whose weights were all trained."""
-    place = made.artifact("reward_model") if what == "reward_model" else made.directory
-    known = read_json(place / "manifest.json").get("adapter") if place is not None else None
-    if not isinstance(known, Mapping):
+    place = made.folder(what)
+    if not is_adapter(place):
         return {}
-    base = str(known.get("base"))
-    local = Path(base).is_absolute()
-    targets = known.get("targets")
+    known = adapter_facts(place)
+    base, targets = str(known["base"]), known["targets"]
     return {
-        "base": redact_text(Path(base).name if local else base),
-        "sha256": str(known.get("base_sha256") or "not recorded")[:12],
+        "base": redact_text(Path(base).name if Path(base).is_absolute() else base),
+        "sha256": str(known["base_sha256"] or "not recorded")[:12],
         "targets": ", ".join(map(str, targets)) if isinstance(targets, list) else targets,
         "r": known.get("r"),
         "alpha": known.get("lora_alpha"),

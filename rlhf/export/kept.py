@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from rlhf.config.allow import REMOTE_CODE, user_allowed
@@ -47,7 +46,7 @@ def networks(made: Made, tokenizer: PreTrainedTokenizerBase, *, views: bool) -> 
         tokenizer=tokenizer,
         views=views,
         share=views,
-        dtype=getattr(torch, dtype),
+        dtype=dtype,
         frozen_whole=True,
         trust_remote_code=trusts(made)["trust_remote_code"],
     )

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.models.adapters.backbone import SharedBackbone
 from rlhf.models.adapters.kept import keep, read, write
 from rlhf.models.adapters.load import merged, merged_scalar, policy_from, scalar_from
+from rlhf.models.adapters.quantized import loading_as
 from rlhf.models.adapters.views import PolicyView, View
 from rlhf.models.files.adapter import Base, base_of, dtype_of, is_adapter, network_of
 from rlhf.models.load import load_causal_lm, load_scalar_model
@@ -37,7 +37,7 @@ class Networks:
     views: bool = False
     share: bool = False
     frozen_whole: bool = False  # nothing trains whole networks either
-    dtype: torch.dtype = torch.float32  # of frozen networks
+    dtype: str = "float32"  # of frozen networks, as `model.dtype` has it
     trust_remote_code: bool = False
     shared: dict[Base, SharedBackbone] = field(default_factory=dict, init=False)
     policies: dict[Path, PolicyView] = field(default_factory=dict, init=False)
@@ -71,8 +71,7 @@ class Networks:
 
     def under(self, folder: Path) -> PreTrainedModel:
         """The network that a folder's adapter was made for, loaded anew."""
-        kind = dtype_of(folder)
-        return self.load(base_of(folder), getattr(torch, kind) if kind else self.dtype)
+        return self.load(base_of(folder), dtype_of(folder) or self.dtype)
 
     def scalar(self, folder: Path, name: str = "reward") -> Scalar:
         """A reward model: a network of its own, or an adapter and a head beside a frozen one."""
@@ -91,10 +90,11 @@ class Networks:
         self.shared[base] = SharedBackbone(policy_of(model, self.tokenizer))
         return self.shared[base]
 
-    def load(self, base: Base, dtype: torch.dtype) -> PreTrainedModel:
+    def load(self, base: Base, dtype: str) -> PreTrainedModel:
         where = {} if base.revision is None else {"revision": base.revision}
         trusted = self.trust_remote_code
-        return load_causal_lm(base.path, dtype=dtype, trust_remote_code=trusted, **where)
+        kind = loading_as(dtype)
+        return load_causal_lm(base.path, trust_remote_code=trusted, **kind, **where)
 
 
 def free_name(shared: SharedBackbone, name: str) -> str:

@@ -75,7 +75,7 @@ class StageContext(Inputs):
             tokenizer=self.tokenizer,
             views=adapter.is_used,
             share=adapter.shares,
-            dtype=getattr(torch, getattr(model, "dtype", "float32")),
+            dtype=getattr(model, "dtype", "float32"),
             trust_remote_code=getattr(model, "trust_remote_code", False),
         )
 

@@ -15,7 +15,10 @@ from rlhf.config.properties import (
     trains_values,
 )
 
-SECTIONS = ("adapter", "model", "sft", "reward_model", "kl", "ppo", "algorithm", "advantage")
+SECTIONS = (
+    *("adapter", "model", "trainer", "sft", "reward_model"),
+    *("kl", "ppo", "algorithm", "advantage"),
+)
 STAGES = ("sft", "reward_model")
 NARROW = (
     "weights of 16 bits lose the small steps of training; trainer.precision=bf16-mixed computes in"
@@ -77,7 +80,9 @@ def _heads(cfg: Any) -> Iterator[Fault]:
 
 
 def _narrow(cfg: Any) -> Iterator[Fault]:
-    """What is trained of the network itself has 32 bits."""
+    """What is trained of the network itself has 32 bits; weights of 4 bits need a GPU."""
+    if _kind(cfg.model) == "4bit" and cfg.trainer.accelerator != "cuda":
+        yield Fault("model.dtype=4bit", "needs an NVIDIA GPU: trainer=gpu, or model.dtype=bfloat16")
     for stage in STAGES if _is_narrow(cfg.model) else ():
         part = getattr(cfg, stage).trained
         beside = part == ADAPTER or (part == "head" and cfg.adapter.kind == "head")
@@ -90,7 +95,11 @@ def _narrow(cfg: Any) -> Iterator[Fault]:
 
 
 def _is_narrow(model: Any) -> bool:
-    return getattr(model, "dtype", None) == "bfloat16"
+    return _kind(model) in ("bfloat16", "4bit")
+
+
+def _kind(model: Any) -> Any:
+    return getattr(model, "dtype", None)
 
 
 def _values(cfg: Any) -> Iterator[Fault]:

@@ -26,8 +26,8 @@ class TinyModel(Piece, name="tiny", at="rlhf.models.load.TinyModel"):
 class HFModel(Piece, name="hf", at="rlhf.models.load.HFModel"):
     path: Annotated[Place, BeforeValidator(_named)]
     revision: str | None
-    # of the weights, whatever the saved ones have; 16 bits for those that nothing trains
-    dtype: Literal["float32", "bfloat16"]
+    # of the weights, whatever the saved ones have; 16 or 4 bits for those that nothing trains
+    dtype: Literal["float32", "bfloat16", "4bit"]
     trust_remote_code: bool
 
 

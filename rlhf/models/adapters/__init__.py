@@ -7,6 +7,9 @@
     reward_model = ScalarView(shared, "reward")          # an adapter, and a scalar head of its own
     policy.requires_grad_(True)
 
+    write(keep(policy), folder, policy, base=path)      # PEFT's folder; policy_from(shared, name,
+    merged(load_causal_lm(path), read(folder))          # read(folder)) is its view again
+
 A view registers what is its own and nothing else, so optimizers, checkpoints, weight checks and DDP
 that are given views see adapters and heads alone; `view.to(device)` takes the network along. What a
 view computes is with its own adapters, whatever else is active: see `SharedBackbone.using`. Not for

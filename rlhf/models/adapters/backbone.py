@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from rlhf.models.adapters.targets import ALL_LINEAR, chosen_layers, linear_layers, short_names
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.randomness import generator, seeded_global_rng
+from rlhf.rundir.errors import ModelError
 
 Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
@@ -58,7 +59,7 @@ class SharedBackbone(nn.Module):
         has it, from `seed` and the names alone.
 
         Raises:
-            ModelError: the network has no layer that `lora.targets` means.
+            ModelError: the network has no layer that `lora.targets` means, or PEFT takes none such.
         """
         if not name.isidentifier() or name in self.adapters:
             raise ValueError(f"{name!r} is no name for a new adapter beside {[*self.adapters]}")
@@ -66,7 +67,10 @@ class SharedBackbone(nn.Module):
         trained = [p for p in self.model.parameters() if p.requires_grad]
         with warnings.catch_warnings(), seeded_global_rng(seed, "adapter", name):
             warnings.simplefilter("ignore")  # PEFT's, of a second adapter and of what will change
-            inject_adapter_in_model(self._config(lora, chosen), self.model, adapter_name=name)
+            try:
+                inject_adapter_in_model(self._config(lora, chosen), self.model, adapter_name=name)
+            except ValueError as error:  # of a state-space model's layers
+                raise ModelError([f"adapter.targets: {error}"]) from error
         self.adapters[name] = replace(lora, targets=(*short_names(self.model, chosen),))
         self._layers = {
             at: layer for at, layer in self.model.named_modules() if isinstance(layer, LoraLayer)
@@ -134,36 +138,14 @@ class SharedBackbone(nn.Module):
                 raise RuntimeError(
                     f"{at}: merged with {layer.merged_adapters}, so no longer shared"
                 )
-            layer._active_adapter = [*names]
-            layer._disable_adapters = not names
+            # past nn.Module, which takes ten times as long
+            layer.__dict__.update(_active_adapter=[*names], _disable_adapters=not names)
         self._active = names
-
-    # --- gradient checkpointing
 
     def checkpoint_context_fn(self) -> Contexts:
         """`context_fn` of torch.utils.checkpoint: what is computed again in the backward pass has
         the adapters that it had in the forward pass."""
         return nullcontext(), self.using(*self._active)
-
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
-    ) -> None:
-        """As transformers' method of this name, right for adapters. Layers do it in train mode."""
-        arguments = {
-            **(gradient_checkpointing_kwargs or {}),
-            "use_reentrant": False,
-            "context_fn": self.checkpoint_context_fn,
-        }
-        if hasattr(self.model, "activation_checkpointing_enable"):  # its name from 5.17 on
-            self.model.activation_checkpointing_enable(arguments)
-        else:
-            self.model.gradient_checkpointing_enable(arguments)
-
-    def gradient_checkpointing_disable(self) -> None:
-        if hasattr(self.model, "activation_checkpointing_disable"):
-            self.model.activation_checkpointing_disable()
-        else:
-            self.model.gradient_checkpointing_disable()
 
     # --- as a whole
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlhf.models.adapters.backbone import Lora
+from rlhf.models.adapters.quantized import FOUR_BIT
 from rlhf.models.adapters.views import HEAD, ScalarView, View
 from rlhf.models.files.folder import saving
 from rlhf.rundir.errors import ModelError
@@ -83,7 +84,7 @@ def write(kept: Kept, folder: Path, view: View, *, base: str, revision: str | No
     place = {"base_model_name_or_path": base, "revision": revision}
     facts: dict[str, Any] = {
         **place,
-        "dtype": str(view.network.dtype).removeprefix("torch."),
+        "dtype": _kind(view),
         "architecture": kept.architecture,
         "weights_sha256": kept.weights_sha256,
     }
@@ -98,6 +99,13 @@ def write(kept: Kept, folder: Path, view: View, *, base: str, revision: str | No
         if kept.lora is not None:
             _write_json(folder / CONFIG, {**_config(kept), **place})
         save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _kind(view: View) -> str:
+    """The type of the network's weights, as `model.dtype` has it."""
+    if getattr(view.network.config, "quantization_config", None) is not None:
+        return FOUR_BIT
+    return str(view.network.dtype).removeprefix("torch.")
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

@@ -17,13 +17,13 @@ ALL_LINEAR, DEFAULT = "all-linear", "default"
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Name -> layer of a causal LM's linear layers, its head left out; the same with adapters in it
-    as before."""
-    head = model.get_output_embeddings()
+    """Name -> layer of a network's linear layers, its head (of a causal LM, or a classifier's) left
+    out; the same with adapters in it as before."""
+    heads = (model.get_output_embeddings(), getattr(model, "score", None))
     return {
         name: layer
         for name, layer in _plain(model, "")
-        if isinstance(layer, (nn.Linear, Conv1D)) and layer is not head
+        if isinstance(layer, (nn.Linear, Conv1D)) and not any(layer is head for head in heads)
     }
 
 

@@ -27,6 +27,7 @@ class View(nn.Module):
     """
 
     shared: SharedBackbone
+    keeps_float32 = True  # whatever else is brought to 16 bits
 
     def __init__(self, shared: SharedBackbone, *adapters: str) -> None:
         super().__init__()
@@ -52,15 +53,8 @@ class View(nn.Module):
         self.load_state_dict(other.state_dict())
 
     def checkpoint_context_fn(self) -> Contexts:
+        """`SharedBackbone.checkpoint_context_fn`."""
         return self.shared.checkpoint_context_fn()
-
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None
-    ) -> None:
-        self.shared.gradient_checkpointing_enable(gradient_checkpointing_kwargs)
-
-    def gradient_checkpointing_disable(self) -> None:
-        self.shared.gradient_checkpointing_disable()
 
     def train(self, mode: bool = True) -> Self:
         self.shared.train(mode)

@@ -15,7 +15,9 @@ from pathlib import Path
 from rlhf.config.naming import run_directory
 from rlhf.config.pieces.model import HFModel, TinyModel
 from rlhf.config.schema import Config, Trainer
+from rlhf.models.files.adapter import base_of, is_adapter
 from rlhf.rundir.disk.space import existing, refused
+from rlhf.rundir.errors import ModelError
 from rlhf.rundir.status import is_finished
 from rlhf.rundir.words import plural
 from rlhf.runs.machine.devices import memory
@@ -55,9 +57,18 @@ def machine_faults(
         asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
         if asked:
             faults += filter(None, [gpu_fault() or gpu_count_fault(max(asked), gpu_count())])
+        if any(getattr(cfg.model, "dtype", None) == "4bit" for cfg in missing):
+            faults += filter(None, [quantizer_fault()])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))
+
+
+def quantizer_fault() -> str | None:
+    """Why there are no weights of 4 bits here, a GPU aside."""
+    if find_spec("bitsandbytes") is None:
+        return "model.dtype=4bit needs the package bitsandbytes; model.dtype=bfloat16 does without"
+    return None
 
 
 def folders_of(cfg: Config, own: str) -> list[tuple[str, Path]]:
@@ -150,12 +161,26 @@ def model_fault(path: str, revision: str | None, key: str = "model.path") -> str
         return f"{start} {error.strerror}"
 
 
+def _adapter_fault(start: str, folder: Path, key: str) -> str | None:
+    """The same of an adapter's folder, and of the network that it stands beside."""
+    if key == "model.path":
+        return f"{start} an adapter's folder, which a stage begins from: sft.path={folder}"
+    try:
+        base = base_of(folder)
+    except ModelError as error:
+        return f"{key}={error}"
+    fault = model_fault(base.path, base.revision, key)
+    return fault and f"{start} the network that its adapter stands beside: {fault}"
+
+
 def _model_fault(start: str, path: str, revision: str | None, key: str) -> str | None:
     folder = Path(path)
     if folder.is_dir():
+        if is_adapter(folder):
+            return _adapter_fault(start, folder, key)
         if (folder / "config.json").is_file():
             return None
-        if (folder / "policy" / "config.json").is_file():
+        if (folder / "policy" / "config.json").is_file() or is_adapter(folder / "policy"):
             return f"{start} a run's folder; its policy is {key}={folder / 'policy'}"
         inside = ", ".join(sorted(each.name for each in folder.iterdir())[:5])
         return f"{start} a folder without config.json; it holds {inside or 'nothing'}"

@@ -37,6 +37,7 @@ FULL_SFT = (LORA, "sft.trained=all")
         (("reward_model.trained=adapter",), "reward_model.trained=adapter: there is no adapter"),
         ((*HF, "model.dtype=bfloat16"), "model.dtype=bfloat16: expected float32: weights of 16"),
         ((*HF, LORA, "sft.trained=all", "model.dtype=bfloat16"), "model.dtype=bfloat16: sft.trai"),
+        ((*HF, LORA, "model.dtype=4bit"), "model.dtype=4bit: needs an NVIDIA GPU: trainer=gpu"),
         ((LORA, "kl/reference=ema"), "kl/reference=ema: a mean of adapters is not the adapter of"),
         ((HEAD, "reward_model.trained=adapter"), "reward_model.trained=adapter: model/adapter=h"),
         ((LORA, "reward_model.trained=all"), "ppo.value_init=reward_model: the reward model has"),
@@ -57,6 +58,7 @@ def test_what_cannot_work(planned, lines, fault):
     "lines",
     [
         (*HF, LORA, "model.dtype=bfloat16"),
+        (*HF, LORA, "model.dtype=4bit", "trainer=gpu"),
         (*HF, HEAD, "model.dtype=bfloat16", "sft=none"),
         (*HF, LORA, "model.dtype=bfloat16", "sft=none"),
         (LORA, "kl/reference=synced"),

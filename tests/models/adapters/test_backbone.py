@@ -1,5 +1,6 @@
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, MambaConfig
 
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.views import PolicyView
@@ -17,7 +18,7 @@ TARGETS = {
 DEFAULTS = {"llama": ["q_proj", "v_proj"], "gpt2": ["c_attn"], "neox": ["query_key_value"]}
 
 
-def test_off_and_a_fresh_adapter_are_the_network_to_the_bit(tokenizer, kind):
+def test_adapter_reference_off_and_fresh_are_the_network_to_the_bit(tokenizer, kind):
     model = causal_lm(tokenizer, kind)
     before = logits(model)
     shared = SharedBackbone(model)
@@ -68,6 +69,13 @@ def test_an_architecture_without_defaults_is_named(tokenizer):
     model.config.model_type = "phi3"
     with pytest.raises(ModelError, match="PEFT has no default for phi3; expected all-linear, or"):
         SharedBackbone(model).add("policy", Lora(r=2, alpha=2, targets="default"), seed=0)
+
+
+def test_layers_that_peft_refuses_are_named():
+    config = MambaConfig(vocab_size=16, hidden_size=8, num_hidden_layers=1, state_size=2)
+    shared = SharedBackbone(AutoModelForCausalLM.from_config(config))
+    with pytest.raises(ModelError, match=r"adapter.targets: .*'out_proj' is incompatible"):
+        shared.add("policy", LORA, seed=0)
 
 
 def test_a_fresh_adapter_is_a_function_of_seed_and_names(tokenizer, kind):

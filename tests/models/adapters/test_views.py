@@ -1,8 +1,11 @@
 import copy
 import io
+from functools import partial
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf.functional.logprobs import token_logp
 from rlhf.kl.reference import Synced
@@ -95,7 +98,7 @@ def test_a_policy_view_is_the_network_under_its_adapter(tokenizer, kind):
     assert policy.get_input_embeddings() is shared.model.get_input_embeddings()
 
 
-def test_kl_at_the_start_is_zero_to_the_bit(tokenizer, kind):
+def test_adapter_reference_kl_at_the_start_is_zero_to_the_bit(tokenizer, kind):
     shared = SharedBackbone(policy_of(causal_lm(tokenizer, kind), tokenizer))
     shared.add("policy", LORA, seed=0)
     policy = PolicyView(shared, "policy").requires_grad_(True)
@@ -166,19 +169,42 @@ def test_both_losses_have_one_backward(tokenizer, kind):
     assert all(g.abs().max() > 0 for g in together)
 
 
-def test_checkpointing_computes_again_under_the_adapter_of_the_forward_pass(tokenizer, kind):
-    from transformers.modeling_layers import GradientCheckpointingLayer
+def test_in_mixed_precision_both_hold_as_well(tokenizer, kind):
+    shared = SharedBackbone(policy_of(causal_lm(tokenizer, kind), tokenizer))
+    shared.add("policy", LORA, seed=0)
+    shared.add("value", LORA, seed=0)
+    policy = PolicyView(shared, "policy").requires_grad_(True)
+    value = ScalarView(shared, "value").requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(logits(policy), logits(PolicyView(shared)))
+    for name in ("policy", "value"):
+        shaken(shared, name)
+    with torch.autocast("cpu", torch.bfloat16):
+        total = sum(losses(policy, value))
+    total.backward()
+    together = gradients(policy, value)
+    for index in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = losses(policy, value)[index]
+        loss.backward()
+    alone = gradients(policy, value)
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+    assert all(g.abs().max() > 0 and g.dtype == torch.float32 for g in together)
 
+
+def test_checkpointing_computes_again_under_the_adapter_of_the_forward_pass(tokenizer, kind):
     shared, policy, value, _ = roles(tokenizer, kind)
     for view in (policy, value):
         view.requires_grad_(True)
     sum(losses(policy, value)).backward()
     plain = gradients(policy, value)
-    value.gradient_checkpointing_enable()
+    context_fn = value.checkpoint_context_fn
+    compute = partial(checkpoint, use_reentrant=False, context_fn=context_fn)
     layers = [m for m in shared.model.modules() if isinstance(m, GradientCheckpointingLayer)]
     calls = [0]
     for layer in layers:
-        layer.training = True
+        layer.gradient_checkpointing = layer.training = True
+        layer._gradient_checkpointing_func = compute
         inner = next(m for m in layer.modules() if hasattr(m, "lora_A"))
         inner.register_forward_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))
     with shared.using("reward"):  # whatever is active then
@@ -188,12 +214,9 @@ def test_checkpointing_computes_again_under_the_adapter_of_the_forward_pass(toke
         assert shared.active == ("reward",)
     assert calls == [8]  # two layers, two passes, twice
     assert all(torch.equal(a, b) for a, b in zip(gradients(policy, value), plain, strict=True))
-    value.gradient_checkpointing_disable()
-    sum(losses(policy, value)).backward()
-    assert calls == [12]
 
 
-def test_training_moves_no_other_role(tokenizer, kind):
+def test_adapter_reference_training_moves_no_other_role(tokenizer, kind):
     """Policy and value are trained; reference, reward model and network keep their bytes."""
     shared, policy, value, reward = roles(tokenizer, kind)
     reference = PolicyView(shared)
@@ -300,3 +323,18 @@ def test_a_deep_copy_shares_within_itself_alone(tokenizer):
     assert not torch.equal(logits(policy), logits(other))
     inner = {id(p) for p in other.shared.parameters()}
     assert all(id(p) in inner for p in other.parameters())
+
+
+def test_an_adapter_beside_a_reward_models_network(tokenizer, kind):
+    """A value model on the network of a reward model that has one of its own: its head is none of
+    the layers."""
+    own = scalar_model_from(causal_lm(tokenizer, kind), seed=7)
+    with torch.no_grad():
+        expected = own.score(IDS, MASK)
+    shared = SharedBackbone(own.network)
+    shared.add("value", LORA, seed=0)
+    assert "score" not in shared.targets_of("value")
+    value = ScalarView(shared, "value")
+    value.head.load_state_dict(own.head.state_dict())
+    with torch.no_grad():
+        assert torch.equal(value.score(IDS, MASK), expected)
