@@ -138,6 +138,7 @@ class Trainer(Strict):
     devices: Annotated[int, Field(ge=1, le=1024)] = 1
     num_nodes: Annotated[int, Field(ge=1, le=1024)] = 1
     timeout: Duration = "30m"
+    gradient_checkpointing: bool = False
 
     @property
     def ranks(self) -> int:

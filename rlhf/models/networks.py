@@ -17,7 +17,7 @@ from rlhf.models.adapters.load import merged, merged_scalar, policy_from, scalar
 from rlhf.models.adapters.quantized import loading_as
 from rlhf.models.adapters.views import PolicyView, View
 from rlhf.models.files.adapter import Base, base_of, dtype_of, is_adapter, network_of
-from rlhf.models.load import load_causal_lm, load_scalar_model
+from rlhf.models.load import attention_of, load_causal_lm, load_scalar_model
 from rlhf.models.policy import policy_of
 from rlhf.models.scalar import Scalar
 from rlhf.rundir.errors import RunFailed
@@ -38,6 +38,7 @@ class Networks:
     share: bool = False
     frozen_whole: bool = False  # nothing trains whole networks either
     dtype: str = "float32"  # of frozen networks, as `model.dtype` has it
+    attention: str = "auto"  # of all networks, as `model.attention` has it
     trust_remote_code: bool = False
     shared: dict[Base, SharedBackbone] = field(default_factory=dict, init=False)
     policies: dict[Path, PolicyView] = field(default_factory=dict, init=False)
@@ -63,7 +64,9 @@ class Networks:
         model = (
             merged(self.under(folder), read(folder))
             if is_adapter(folder)
-            else load_causal_lm(folder, trust_remote_code=self.trust_remote_code)
+            else load_causal_lm(
+                folder, trust_remote_code=self.trust_remote_code, **attention_of(self)
+            )
         )
         if self.frozen_whole:
             model.requires_grad_(False)
@@ -76,7 +79,7 @@ class Networks:
     def scalar(self, folder: Path, name: str = "reward") -> Scalar:
         """A reward model: a network of its own, or an adapter and a head beside a frozen one."""
         if not is_adapter(folder):
-            return load_scalar_model(folder)
+            return load_scalar_model(folder, **attention_of(self))
         if not self.views:
             return merged_scalar(self.under(folder), read(folder))
         shared = self.frozen(base_of(folder))
@@ -93,7 +96,7 @@ class Networks:
     def load(self, base: Base, dtype: str) -> PreTrainedModel:
         where = {} if base.revision is None else {"revision": base.revision}
         trusted = self.trust_remote_code
-        kind = loading_as(dtype)
+        kind = {**loading_as(dtype), **attention_of(self)}
         return load_causal_lm(base.path, trust_remote_code=trusted, **kind, **where)
 
 

@@ -4,7 +4,7 @@ function of the optimizer step, and metrics that are pooled over the steps."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from rlhf.functional.pooling import Mean
 from rlhf.functional.schedules import lr_factor
 from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
+from rlhf.models.recompute import recomputed
 from rlhf.models.sharding.cut import Cut, cut_all, network_of
 from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
@@ -51,6 +52,7 @@ class StageModule(pl.LightningModule):
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
         self.cuts: dict[torch.nn.Module, Cut] = {}  # by network
+        self.recomputes = False  # True: with gradient checkpointing, which `fit` says
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
 
     def where(self, ahead: int = 0) -> str:
@@ -141,6 +143,11 @@ class StageModule(pl.LightningModule):
         """Optimizer steps, where nothing ends the iteration early."""
         batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         return -(-int(batches) // together)
+
+    def forward_pass(self) -> AbstractContextManager[None]:
+        """Around a forward pass that has a backward pass: where asked for, the layers of all that
+        is trained here keep their inputs alone."""
+        return recomputed(*self.children()) if self.recomputes else nullcontext()
 
     def accumulate(self, splits: int) -> None:
         """Says that each optimizer step of this iteration is of so many micro-batches; the last

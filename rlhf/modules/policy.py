@@ -45,7 +45,6 @@ class PolicyModule(StageModule):
         self.finite = FiniteResponses(action=settings.on_nonfinite, at_most=settings.max_nonfinite)
 
     def models(self) -> Iterator[torch.nn.Module]:
-        parts = self.parts
         yield from self.children()
         yield from self.frozen()
 

@@ -76,6 +76,7 @@ class StageContext(Inputs):
             views=adapter.is_used,
             share=adapter.shares,
             dtype=getattr(model, "dtype", "float32"),
+            attention=getattr(model, "attention", "auto"),
             trust_remote_code=getattr(model, "trust_remote_code", False),
         )
 

@@ -16,7 +16,7 @@ from rlhf.models.adapters.views import ScalarView
 from rlhf.models.files.adapter import is_adapter
 from rlhf.models.files.folder import saving
 from rlhf.models.files.weights import saved_types
-from rlhf.models.load import load_scalar_model
+from rlhf.models.load import attention_of, load_scalar_model
 from rlhf.models.networks import SFT, write_beside
 from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.rundir.read import read_json
@@ -62,7 +62,10 @@ def given_reward_model(context: StageContext) -> Scalar:
     assert piece is not None
     if piece.base is None:
         return load_scalar_model(
-            piece.path, dtype=torch.float32, trust_remote_code=piece.trust_remote_code
+            piece.path,
+            dtype=torch.float32,
+            trust_remote_code=piece.trust_remote_code,
+            **attention_of(piece),
         )
     network, kept = piece.base.causal_lm(context.tokenizer), read(piece.path)
     if piece.stays_adapter(context.cfg):
