@@ -143,6 +143,11 @@ class Devices(TorchFunctionMode):
             return self.to(*args, **kwargs)
         if func == torch.Tensor.data.__get__ and isinstance(args[0], Far):
             return far_of(func(*args))
+        if func == torch.Tensor.data.__set__ and isinstance(args[0], Far) != isinstance(
+            args[1], Far
+        ):
+            other = torch.nn.Parameter(args[1], args[0].requires_grad)
+            return torch.utils.swap_tensors(args[0], other)
         device = kwargs.get("device")
         if device is None or not (is_far(device) or any(isinstance(x, Far) for x in args)):
             return func(*args, **kwargs)
