@@ -31,8 +31,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from peak import allocated_peak
-
 STAGES = ("sft", "reward_model", "ppo")
 QUIET = ("tracking=none", "callbacks=none", "best_of_n=none", "evaluation.samples=1")
 SMALL = (
@@ -75,11 +73,12 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
 def cell(stage: str, words: Sequence[str]) -> dict[str, Any]:
     """What a stage took, and what its config's estimate says, in bytes and by terms."""
     import torch
+    from peak import allocated_peak
 
     import rlhf
+    import rlhf.runs.run  # what a run imports is no part of its peak
     from rlhf.config.compose import compose
     from rlhf.config.validate import validate
-    from rlhf.runs.run import run
 
     lines = [*words, f"stage={stage}"]
     cfg = validate(compose(lines))
@@ -87,7 +86,7 @@ def cell(stage: str, words: Sequence[str]) -> dict[str, Any]:
     torch.set_num_threads(cfg.trainer.threads)
     imports = 0 if device == "cuda" else allocated_peak("cpu")
     began = time.monotonic()
-    summary = run(rlhf.compose(lines))
+    summary = rlhf.run(rlhf.compose(lines))
     wall = time.monotonic() - began
     peak = allocated_peak(device) - imports
     estimate = next(each for each in estimated(cfg) if each.stage == stage)
@@ -252,3 +251,50 @@ def machine(trainer: str) -> str:
     versions = {"Python": platform.python_version(), "torch": torch.__version__}
     versions["transformers"] = transformers.__version__
     return ", ".join([name, *(f"{k} {v}" for k, v in versions.items())])
+
+
+COMMANDS = {"measure": (measure, show_measured), "smollm2": (four_roles, show_roles)}
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole.add_argument("--json", type=Path, help="writes the rows there, too")
+    commands = whole.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("cell", help=argparse.SUPPRESS)
+    one.add_argument("stage")
+    one.add_argument("words", nargs="*")
+    every = commands.add_parser("measure")
+    every.add_argument("--shapes", nargs="*", choices=SHAPES, default=[])
+    every.add_argument("--stages", nargs="*", choices=STAGES, default=STAGES)
+    every.add_argument("--adapters", nargs="*", choices=ADAPTERS, default=["none"])
+    every.add_argument("--smollm2", type=Path, help="the model's folder")
+    every.add_argument("--trainer", default="cpu")
+    roles = commands.add_parser("smollm2")
+    roles.add_argument("--roles", default="full,lora")
+    roles.add_argument("--iterations", type=int, default=20)
+    roles.add_argument("--folder", type=Path, default=Path("outputs/models/smollm2"))
+    for command in (every, roles):
+        command.add_argument("overrides", nargs="*", help="added to each command")
+    return whole
+
+
+def main() -> None:
+    args = parser().parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if args.command == "cell":
+        print(json.dumps(cell(args.stage, args.words)))
+        return
+    make, show = COMMANDS[args.command]
+    rows: list[dict[str, Any]] = []
+    where = machine(getattr(args, "trainer", "cpu"))
+    print(f"{where}\n", flush=True)
+    with TemporaryDirectory() as work:
+        show(row for row in make(args, Path(work)) if rows.append(row) is None)
+    if args.json:
+        args.json.write_text(json.dumps({"machine": where, "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -75,7 +75,7 @@ class Training:
     """How a stage trains."""
 
     how: Pass = field(default_factory=Pass)
-    moments: int = 2
+    moments: float = 2.0  # numbers of 32 bits that an optimizer keeps for each parameter
     micro: int | None = None  # rows of a pass; None: those of the whole step
     reads: int | None = None  # rows that are drawn or read at once; None: all
 

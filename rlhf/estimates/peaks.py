@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rlhf.arguments import layers_of
 from rlhf.config.pieces.optimizer import SGD
 from rlhf.config.pieces.scorer import ensemble_members
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import (
     kl_properties,
     needs_reward_model,
     normalizes,
+    reward_model_shares,
     trains_values,
 )
 from rlhf.config.schema import Config
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from rlhf.estimates.plan import Estimate
 
 SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
-ADAPTER = "adapter"  # what `trained` says of a stage that trains one
 
 
 def sft(it: Estimate) -> Peak:
@@ -44,16 +45,15 @@ def reward_model(it: Estimate) -> Peak:
     network = supervised(
         it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden
     )
-    shared = settings.trained == ADAPTER and cfg_adapter(cfg).shares
     how = training(cfg, settings, pairs, drawn)
-    policy = 0 if shared else it.shape.parameters
+    policy = it.shape.parameters
     return memory.reward_model(it.shape, network, pairs, drawn, how, policy=policy)
 
 
 def ppo(it: Estimate) -> Peak:
     cfg = it.cfg
     update, rollout = it.drawn(cfg.ppo.minibatch_size), it.drawn(cfg.ppo.rollout_size)
-    how = training(cfg, cfg.ppo, update, rollout, adapted=cfg_adapter(cfg).is_used)
+    how = training(cfg, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
     values = trains_values(cfg.algorithm, cfg.advantage)
     return memory.ppo(
         it.shape,
@@ -64,7 +64,7 @@ def ppo(it: Estimate) -> Peak:
             (rollout, "ppo.rollout_size"),
             (it.drawn(cfg.evaluation.prompts), "evaluation.prompts"),
         ],
-        values=values and cfg_adapter(cfg).kind != "head",
+        values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,
     )
 
@@ -86,7 +86,7 @@ def supervised(
 
 def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
     """PPO's: policy, value model where there is one, reference and start, reward models."""
-    adapter, judges = cfg_adapter(cfg), reward_models(cfg)
+    adapter, judges = cfg.adapter, reward_models(cfg)
     whole, backbone, head = shape.parameters, shape.backbone, shape.hidden
     moves = kl_properties(cfg.kl)["reference"].moves
     if not adapter.is_used:
@@ -96,8 +96,7 @@ def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
     own = size_of_adapter(shape, cfg)
     scalar = head + (own if adapter.kind == "lora" else 0)
     apart = 0 if adapter.shares else backbone
-    # of a reward model that was not trained here on this network, all weights are its own
-    judge = backbone if cfg.reward_model.path is not None else apart
+    judge = apart if reward_model_shares(cfg) and cfg.reward_model.path is None else backbone
     others = own * (moves + (cfg.sft.trained == ADAPTER))
     return [
         Network(frozen=whole, added=own, read=others),
@@ -107,8 +106,8 @@ def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
 
 
 def size_of_adapter(shape: ModelShape, cfg: Config) -> int:
-    adapter = cfg_adapter(cfg)
-    return adapters.parameters(shape, adapters.adapted(shape, adapter.targets), adapter.r)
+    adapter = cfg.adapter
+    return adapters.parameters(shape, adapters.adapted(adapter.targets), adapter.r)
 
 
 def reward_models(cfg: Config) -> int:
@@ -145,7 +144,7 @@ def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
     return Pass(
         precision=precision,
         layers=layers,
-        adapted=adapters.adapted_by(cfg_adapter(cfg).targets) if adapted else None,
+        adapted=adapters.adapted(cfg.adapter.targets) if adapted else None,
         eager=getattr(cfg.model, "attention", None) == "eager",
         checkpointing=getattr(cfg.trainer, "gradient_checkpointing", False),
         on_gpu=cfg.trainer.accelerator == "cuda",

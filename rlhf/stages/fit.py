@@ -82,6 +82,14 @@ def fit(
     resume = None if start.path is None else str(start.path)
     with _told_where_it_goes_on(directory):
         trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
+    _let_go(trainer)
+
+
+def _let_go(trainer: pl.Trainer) -> None:
+    """No optimizer state outlives the training. Lightning's objects hold each other, so that Python
+    alone would let it go some time later."""
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
 
 
 @contextmanager
