@@ -21,10 +21,22 @@ if TYPE_CHECKING:
     from rlhf.data.conversations import Prompt
 
 
-def rows_at_once(length: int, rows: int, tokens: int | None) -> int:
-    """Rows of `length` tokens, padding counted, that go through a network at once: at most `rows`,
-    and at most `tokens` tokens, but one row at least."""
-    return rows if tokens is None else max(1, min(rows, tokens // max(length, 1)))
+@dataclass(frozen=True, kw_only=True)
+class AtOnce:
+    """What goes through a network at once: at most so many rows, and at most so many tokens,
+    padding counted, but one row at least. None: no limit."""
+
+    rows: int | None = None
+    tokens: int | None = None
+
+    @property
+    def limits(self) -> bool:
+        return self.rows is not None or self.tokens is not None
+
+    def of(self, count: int, length: int) -> int:
+        """Of `count` rows of `length` tokens each, those that go through at once."""
+        within = count if self.tokens is None else self.tokens // max(length, 1)
+        return max(1, min(within, count if self.rows is None else self.rows))
 
 
 class Batch:
@@ -198,16 +210,39 @@ class Minibatch(Batch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemonstrationBatch(Batch):
+class SupervisedBatch(Batch):
+    """Rows of one optimizer step, or a micro-batch of them."""
+
+    step_count: int | None = None  # of a micro-batch: what its whole step's mean is over
+    splits: int = 1  # what a loop divides the loss of a micro-batch by
+
+    @property
+    def counted(self) -> int:
+        """What the mean of a loss is over."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemonstrationBatch(SupervisedBatch):
     tokens: Tensor  # [B, L] padded right
     attention: Tensor  # [B, L] bool
     loss_mask: Tensor  # [B, L] bool: tokens that the loss predicts
 
+    @property
+    def counted(self) -> int:
+        """Tokens: the first of a row has none before it."""
+        return int(self.loss_mask[:, 1:].sum())
+
 
 @dataclass(frozen=True, kw_only=True)
-class PreferenceBatch(Batch):
+class PreferenceBatch(SupervisedBatch):
     chosen: Tensor  # [B, L] prompt and completion, padded right
     chosen_mask: Tensor  # [B, L] bool
     rejected: Tensor  # [B, L']
     rejected_mask: Tensor  # [B, L'] bool
     margin: Tensor  # [B], 0 where none is known
+
+    @property
+    def counted(self) -> int:
+        """Pairs."""
+        return len(self.margin)

@@ -1,7 +1,16 @@
 import torch
 
-from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
+from rlhf.types import AtOnce, Minibatch, PromptBatch, Rollout, ScoredRollout
 from tests.turns import prompts
+
+
+def test_what_goes_through_a_network_at_once():
+    assert AtOnce().of(64, 100) == 64 and not AtOnce().limits
+    assert AtOnce(rows=8).of(64, 100) == 8 and AtOnce(rows=100).of(64, 100) == 64
+    assert AtOnce(tokens=250).of(64, 100) == 2  # 250 // 100
+    assert AtOnce(tokens=50).of(64, 100) == 1  # one row at least
+    assert AtOnce(rows=3, tokens=1000).of(64, 100) == 3
+    assert AtOnce(tokens=1000).of(4, 100) == 4
 
 
 def test_rows_of_everything_nested():

@@ -1,4 +1,5 @@
-"""Trains a Lightning module on a list of batches as the stages do, without their files."""
+"""Trains a Lightning module as the stages do, without their files: on a list of batches, or a
+loader."""
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
@@ -16,5 +17,6 @@ def fit(module, batches, accumulate=1, clip=None):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, DataLoader(batches, batch_size=None))
+    loader = DataLoader(batches, batch_size=None) if isinstance(batches, list) else batches
+    trainer.fit(module, loader)
     return module

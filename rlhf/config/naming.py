@@ -36,7 +36,14 @@ MOVED = {
 }
 
 # Keys that older configs do not have, at the value that changes nothing.
-UNSET = [("sft.path", None), ("sft.train", True), ("reward_model.path", None)]
+UNSET = [
+    *(("sft.path", None), ("sft.train", True), ("reward_model.path", None)),
+    *(
+        (f"{name}.micro_batch_tokens", None)
+        for name in ("sft", "reward_model", "ppo", "generation")
+    ),
+    *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
+]
 
 # Pieces that a config of version 0.1 could not choose, and did not name.
 IMPLIED = {"algorithm": "ppo", "advantage": "gae"}

@@ -59,6 +59,8 @@ class Supervised(Training):
     max_length: Annotated[int, Field(ge=2, lt=2**31)]
     on_long: Literal["cut", "drop", "truncate_left", "error"] = "cut"
     max_rows: Count | None = None
+    micro_batch_size: Size | None = None
+    micro_batch_tokens: Count | None = None
 
 
 class SFT(Supervised):
@@ -93,6 +95,7 @@ class PPO(Training):
     critic_warmup: Annotated[int, Field(ge=0, lt=2**31)]
     on_nonfinite: Literal["stop", "drop"]
     max_nonfinite: Count
+    micro_batch_tokens: Count | None = None
 
 
 class BestOfN(Strict):
@@ -114,6 +117,8 @@ class Generation(Strict):
     top_p: Annotated[Number, Field(gt=0, le=1)]
     max_prompt_tokens: Size | None = None
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
+    micro_batch_size: Size | None = None
+    micro_batch_tokens: Count | None = None
 
 
 class KL(Strict):

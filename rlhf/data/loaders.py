@@ -4,15 +4,17 @@ epoch, with no sampler state to save."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import torch
 
 from rlhf.randomness import generator
-from rlhf.types import Batch
+from rlhf.types import AtOnce, Batch, SupervisedBatch
 
 Row = TypeVar("Row")
 Out = TypeVar("Out", bound=Batch)
+Part = TypeVar("Part", bound=SupervisedBatch)
 
 
 class ShuffledBatches(Generic[Row, Out]):
@@ -41,19 +43,91 @@ class ShuffledBatches(Generic[Row, Out]):
     def __len__(self) -> int:
         return -(-len(self.rows) // self.size)
 
-    def __iter__(self) -> Iterator[Out]:
+    def steps(self) -> list[Sequence[Row]]:
+        """The rows of each batch of an epoch."""
         order = torch.randperm(
             len(self.rows), generator=generator(self.seed, self.stage, "order", self.epoch())
         ).tolist()
-        yield from in_order([self.rows[i] for i in order], self.size, self.collate)
+        rows = [self.rows[i] for i in order]
+        return [rows[start : start + self.size] for start in range(0, len(rows), self.size)]
+
+    def __iter__(self) -> Iterator[Out]:
+        yield from map(self.collate, self.steps())
+
+
+class MicroBatches(Generic[Row, Part]):
+    """The same batches in parts: as many of each batch in an epoch, so that a loop may count them,
+    but for the last one, which may be smaller. `began` hears how many at the start of an epoch.
+
+    It has no length: where tokens are counted, an epoch has as many as its batches need.
+
+    Args:
+        tokens: of some rows together, padding counted.
+    """
+
+    def __init__(
+        self,
+        batches: ShuffledBatches[Row, Part],
+        at_once: AtOnce,
+        *,
+        tokens: Callable[[Sequence[Row]], int],
+        began: Callable[[int], None],
+    ) -> None:
+        self.batches, self.at_once, self.tokens, self.began = batches, at_once, tokens, began
+
+    def __iter__(self) -> Iterator[Part]:
+        steps = [parts_of(rows, self.at_once, self.tokens) for rows in self.batches.steps()]
+        splits = max(map(len, steps))
+        self.began(splits)
+        for parts in [*(into(splits, parts) for parts in steps[:-1]), steps[-1]]:
+            made = [self.batches.collate(rows) for rows in parts]
+            count = sum(part.counted for part in made)
+            for part in made:
+                yield replace(part, step_count=count, splits=splits)
+
+
+def parts_of(
+    rows: Sequence[Row], at_once: AtOnce, tokens: Callable[[Sequence[Row]], int]
+) -> list[Sequence[Row]]:
+    """The rows in parts that go through a network at once: as even as they can be, or where tokens
+    are counted the longest rows first, so that a part is padded little."""
+    if at_once.tokens is None:
+        count = -(-len(rows) // at_once.of(len(rows), 1))
+        return [rows[len(rows) * i // count : len(rows) * (i + 1) // count] for i in range(count)]
+    parts: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: tokens([row]), reverse=True):
+        longer = [*parts[-1], row] if parts else []
+        fits = longer and tokens(longer) <= at_once.tokens
+        if fits and (at_once.rows is None or len(longer) <= at_once.rows):
+            parts[-1] = longer
+        else:
+            parts.append([row])
+    return [*parts]
+
+
+def into(count: int, parts: Sequence[Sequence[Row]]) -> list[Sequence[Row]]:
+    """The parts, those of the most rows halved until there are `count`: a part has one row at
+    least."""
+    made = [*parts]
+    while len(made) < count and len(largest := max(made, key=len)) > 1:
+        at, half = made.index(largest), len(largest) // 2
+        made[at : at + 1] = [largest[:half], largest[half:]]
+    return made
 
 
 def in_order(
-    rows: Sequence[Row], size: int, collate: Callable[[Sequence[Row]], Out]
+    rows: Sequence[Row],
+    size: int,
+    collate: Callable[[Sequence[Row]], Out],
+    *,
+    at_once: AtOnce = AtOnce(),  # noqa: B008 (it is frozen)
+    tokens: Callable[[Sequence[Row]], int] = len,
 ) -> Iterator[Out]:
-    """The batches of all rows, always the same; the last one may be smaller."""
+    """The batches of all rows, always the same, and each in parts where they are limited; the last
+    one may be smaller."""
     for start in range(0, len(rows), size):
-        yield collate(rows[start : start + size])
+        batch = rows[start : start + size]
+        yield from map(collate, parts_of(batch, at_once, tokens) if at_once.limits else [batch])
 
 
 def draw_prompts(prompts: Sequence[Row], count: int, seed: int, iteration: int) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -16,18 +17,27 @@ class Features:
     """The backbone's state at the last token of each of some texts, [hidden] each.
 
     It costs one forward pass over the texts that differ, and hidden * 4 bytes for each. They are
-    read in order of length, `rows` at once, so that the states depend on the set of texts alone: a
-    stage that is resumed reads the same.
+    read in order of length, `rows` at once (fewer, where they would have more than `most_tokens`),
+    so that the states depend on the set of texts alone: a stage that is resumed reads the same.
     """
 
     def __init__(
-        self, model: ScalarModel, texts: Iterable[Sequence[int]], *, rows: int, device: str = "cpu"
+        self,
+        model: ScalarModel,
+        texts: Iterable[Sequence[int]],
+        *,
+        rows: int,
+        most_tokens: int | None = None,
+        device: str = "cpu",
     ) -> None:
         different = sorted({tuple(text) for text in texts}, key=lambda text: (len(text), text))
         self.states: dict[Ids, Tensor] = {}
         model.to(device)
-        for start in range(0, len(different), rows):
-            part = different[start : start + rows]
+        while different:
+            part = different[:rows]
+            while len(part) > 1 and len(part) * len(part[-1]) > (most_tokens or math.inf):
+                part = part[:-1]
+            different = different[len(part) :]
             with torch.no_grad():
                 states = model.last_states(*_padded(part, device)).cpu()
             self.states.update(zip(part, states, strict=True))

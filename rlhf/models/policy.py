@@ -20,7 +20,7 @@ from rlhf.models.checks import (
     vocabulary_size,
 )
 from rlhf.rundir.errors import ModelError
-from rlhf.types import Rollout, TokenView, rows_at_once
+from rlhf.types import AtOnce, Rollout, TokenView
 
 
 def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -86,7 +86,7 @@ def response_logits(
 @dataclass(frozen=True, kw_only=True)
 class PolicyReader:
     """A network that reads responses at the sampling temperature, `rows` of them a forward pass, or
-    fewer where they would have more than `tokens` tokens, padding counted.
+    fewer where they would have more than `most_tokens` tokens, padding counted.
 
     The reference is one. A reference that is not a network of its own (the policy's with its
     adapter off, say) overrides `predictions`.
@@ -95,7 +95,7 @@ class PolicyReader:
     model: PreTrainedModel
     temperature: float
     rows: int
-    tokens: int | None = None
+    most_tokens: int | None = None
 
     def predictions(self, rollout: Rollout) -> Tensor:
         """[B, T + 1, V] as the network gives them, in one forward pass, with their gradient:
@@ -123,7 +123,8 @@ class PolicyReader:
 
     def parts(self, rollout: Rollout) -> Iterator[Rollout]:
         """The responses of each forward pass, in order."""
-        return rollout.split(rows_at_once(rollout.length, self.rows, self.tokens))
+        at_once = AtOnce(rows=self.rows, tokens=self.most_tokens)
+        return rollout.split(at_once.of(len(rollout.tokens), rollout.length))
 
     @torch.no_grad()
     def logp(self, rollout: Rollout) -> Tensor:

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf.functional.sequences import last_index, positions
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import for_scores
-from rlhf.types import Rollout
+from rlhf.types import AtOnce, Rollout
 
 
 class ScalarModel(nn.Module):
@@ -120,3 +120,10 @@ class ScalarModel(nn.Module):
         with saving(path, self.model):
             self.model.save_pretrained(path)
             own.save_pretrained(path)
+
+
+def scores(model: ScalarModel, tokens: Tensor, attention: Tensor, at_once: AtOnce) -> Tensor:
+    """[B, L] -> [B]: `model.score`, so many rows a forward pass."""
+    rows = at_once.of(*tokens.shape)
+    parts = zip(tokens.split(rows), attention.split(rows), strict=True)
+    return torch.cat([model.score(*part) for part in parts])

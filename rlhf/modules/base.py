@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
 from rlhf.modules.finite import check_update, check_updated
+from rlhf.types import SupervisedBatch
 
 Metrics = dict[str, float]
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -85,6 +86,12 @@ class StageModule(pl.LightningModule):
         """Optimizer steps, where nothing ends the iteration early."""
         batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         return -(-int(batches) // together)
+
+    def accumulate(self, splits: int) -> None:
+        """Says that each optimizer step of this iteration is of so many micro-batches; the last
+        step may have fewer."""
+        if self._trainer is not None:
+            self.trainer.accumulate_grad_batches = splits
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """All micro-batches of a step have the step's learning rate."""
@@ -160,9 +167,22 @@ class SupervisedModule(StageModule):
         epochs: int,
         lr_schedule: str = "constant",
         lr_warmup: float = 0.0,
+        steps: int | None = None,
     ) -> None:
+        """`steps`: optimizer steps an epoch, where the loader has no length."""
         super().__init__(iterations=epochs, lr_schedule=lr_schedule, lr_warmup=lr_warmup)
         self.model, self.make_optimizer, self.heldout = model, make_optimizer, heldout
+        self.steps = steps
+
+    def steps_an_iteration(self) -> int:
+        return super().steps_an_iteration() if self.steps is None else self.steps
+
+    def share(self, mean: torch.Tensor, batch: SupervisedBatch) -> torch.Tensor:
+        """The loss that a loop descends: the batch's mean, or of a micro-batch its part in the mean
+        of its whole step."""
+        if batch.step_count is None:
+            return mean
+        return mean * (batch.counted / max(batch.step_count, 1)) * batch.splits
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         trained = [p for p in self.model.parameters() if p.requires_grad]

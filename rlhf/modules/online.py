@@ -78,7 +78,7 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            values = self.value_model.predict(rollout, rows=self.settings.forward_rows)
+            values = self.value_model.predict(rollout, rows=self.settings.rows_of(rollout))
         return ScoredRollout(
             **vars(view),
             rollout=rollout,
@@ -109,11 +109,11 @@ class OnlineModule(PolicyModule):
             self.collected |= logp_gap(scored.rollout, scored.logp, settings.sampling)
         self.warn(self.collected, where)
         self.stop_inner = False
+        rows = settings.rows_of(self.experience.rollout)
+        self.accumulate(-(-settings.minibatch_size // rows))
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
-            for step in Minibatch.steps(
-                self.experience, settings.minibatch_size, settings.micro_batch_size, order
-            ):
+            for step in Minibatch.steps(self.experience, settings.minibatch_size, rows, order):
                 if self.stop_inner:
                     return
                 yield from step

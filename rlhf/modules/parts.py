@@ -16,7 +16,7 @@ from rlhf.models.scalar import ScalarModel
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
-from rlhf.types import PromptBatch
+from rlhf.types import AtOnce, PromptBatch, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +50,16 @@ class OnlineSettings:
     evaluation: EvaluationSettings
     sampling: Sampling
     seed: int
+    micro_batch_tokens: int | None = None
 
     @property
     def forward_rows(self) -> int:
         return self.micro_batch_size or self.minibatch_size
+
+    def rows_of(self, rollout: Rollout) -> int:
+        """Responses of one forward pass, of rollouts of this length."""
+        at_once = AtOnce(rows=self.forward_rows, tokens=self.micro_batch_tokens)
+        return at_once.of(self.minibatch_size, rollout.length)
 
 
 @dataclass(frozen=True, kw_only=True)

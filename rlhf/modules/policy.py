@@ -55,6 +55,7 @@ class PolicyModule(StageModule):
             model=self.policy,
             temperature=self.settings.sampling.temperature,
             rows=self.settings.forward_rows,
+            most_tokens=self.settings.micro_batch_tokens,
         )
 
     def random(

@@ -61,7 +61,7 @@ class RewardModule(SupervisedModule):
         self.log_step(
             loss=Mean.over(loss, len(right)), accuracy=Mean.of(right, torch.ones_like(right))
         )
-        return loss
+        return self.share(loss, batch)
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:

@@ -32,14 +32,14 @@ class SFTModule(SupervisedModule):
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         loss = self.nll(batch)
-        self.log_step(loss=Mean.over(loss, batch.loss_mask[:, 1:].sum()))
-        return loss
+        self.log_step(loss=Mean.over(loss, batch.counted))
+        return self.share(loss, batch)
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
         """Held-out loss in nats per token, weighted by tokens, and perplexity = exp(loss)."""
         batches = (batch.to(self.device) for batch in self.heldout())
-        mean = pooled(Mean.over(self.nll(b), b.loss_mask[:, 1:].sum()) for b in batches)
+        mean = pooled(Mean.over(self.nll(b), b.counted) for b in batches)
         if not float(mean.count):
             return {}
         loss = float(mean)

@@ -13,10 +13,10 @@ from torch import Tensor
 from rlhf.arguments import missing_eos_fault, positive
 from rlhf.data.conversations import Turns
 from rlhf.data.records import Reward
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import ScalarModel, scores
 from rlhf.rollout.engines.base import Stops, closed, decode
 from rlhf.rundir.errors import RunFailed
-from rlhf.types import Rollout
+from rlhf.types import AtOnce, Rollout
 
 T = TypeVar("T")
 
@@ -90,6 +90,7 @@ class Judges:
     members: tuple[ScalarModel, ...] = ()
     gold: Reward | None = None
     others: Mapping[str, Reward] = field(default_factory=dict)
+    at_once: AtOnce = AtOnce()  # what a reward model reads
 
     @property
     def reward_models(self) -> tuple[ScalarModel, ...]:
@@ -101,7 +102,7 @@ class Judges:
         models, by_model = self.reward_models, list[Tensor]()
         if models:
             whole = closed(rollout, self.tokenizer, self.stops)
-            by_model = [model.score(*whole) for model in models]
+            by_model = [scores(model, *whole, self.at_once) for model in models]
         responses = Responses(
             rollout=rollout,
             tokenizer=self.tokenizer,
@@ -109,13 +110,13 @@ class Judges:
             scores={"proxy": by_model[0]} if by_model else {},
             members=torch.stack(by_model) if self.members else None,
         )
-        scores, device = responses.scores, rollout.tokens.device
+        given_by, device = responses.scores, rollout.tokens.device
         for name, judge in {"gold": self.gold, **self.others}.items():
             if judge is not None:
                 given = torch.tensor(
                     judge(responses.prompts, responses.texts), dtype=torch.float32, device=device
                 )
-                scores[name] = one_each(given, responses, f"the judge {name}")
+                given_by[name] = one_each(given, responses, f"the judge {name}")
         return responses
 
 

@@ -22,6 +22,7 @@ from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import judges_of, scorer_files
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.reward_model import SAMPLE_ROWS
+from rlhf.stages.rows import at_once
 
 FILE = "best_of_n.json"
 
@@ -36,7 +37,7 @@ def best_of_n_curve(
         "sft": sft.name,
         "reward_model": reward_model.name if reward_model else None,
         "scorer": context.deciding("scorer", without=("reward_clip",)),
-        "generation": context.cfg.generation.model_dump(mode="json"),
+        "generation": context.deciding("generation"),
         "data": context.data.fingerprint,
         "judges": context.deciding("data", without=("path",)),
         **scorer_files(context),
@@ -65,7 +66,8 @@ def measure(context: StageContext, sft: Path, reward_model: Path | None) -> list
     the prompts."""
     settings = context.cfg.best_of_n
     policy = context.load_policy(sft).eval().to(context.device)  # type: ignore[arg-type]
-    judges, scorer = judges_of(context, reward_model), build(context.cfg.scorer)
+    judges = judges_of(context, reward_model, at_once(context.cfg.reward_model))
+    scorer = build(context.cfg.scorer)
     for model in judges.reward_models:
         model.to(context.device)
     engine = context.engine(policy)

@@ -33,6 +33,7 @@ from rlhf.stages.fit import fit
 from rlhf.stages.inputs import Inputs
 from rlhf.stages.provenance import legs
 from rlhf.tracking.base import Status, Tracker
+from rlhf.types import AtOnce
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,9 @@ class StageContext(Inputs):
         Raises:
             ModelError: its responses are drawn with other log-probabilities than training computes.
         """
-        engine = TorchEngine(policy, self.stops, self.rendering.pad_id, self.tokenizer)
+        drawn = self.cfg.generation
+        at_once = AtOnce(rows=drawn.micro_batch_size, tokens=drawn.micro_batch_tokens)
+        engine = TorchEngine(policy, self.stops, self.rendering.pad_id, self.tokenizer, at_once)
         if not self.probed:
             special = torch.tensor(self.tokenizer.all_special_ids)
             ids = torch.tensor(sorted(self.tokenizer.get_vocab().values()))
@@ -113,7 +116,7 @@ class StageContext(Inputs):
             "stage": stage,
             "code": CODE_VERSION,
             "settings": self.deciding(stage),
-            "trainer": self.plain["trainer"],
+            "trainer": self.deciding("trainer"),
             **parts,
         }
         return digest(one_spelling(everything))[:16]
@@ -126,7 +129,6 @@ class StageContext(Inputs):
         *,
         directory: Path,
         tracker: Tracker,
-        accumulate: int = 1,
     ) -> None:
         """Trains a stage's module in a directory, as the stage's settings and the run's trainer and
         callbacks say.
@@ -145,7 +147,6 @@ class StageContext(Inputs):
                 tracker=tracker,
                 status_in=self.run_directory,
                 callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
-                accumulate=accumulate,
                 began=partial(
                     legs.begin, directory, config_hash=run_hash(self.plain), unit=module.unit
                 ),

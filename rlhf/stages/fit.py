@@ -47,7 +47,6 @@ def fit(
     tracker: Tracker,
     status_in: Path,
     callbacks: Iterable[pl.Callback] = (),
-    accumulate: int = 1,
     began: Callable[[Start], None] = lambda start: None,
 ) -> None:
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then.
@@ -62,7 +61,6 @@ def fit(
         precision=settings.precision,
         max_epochs=module.iterations,
         gradient_clip_val=grad_clip,
-        accumulate_grad_batches=accumulate,
         callbacks=[
             Recorder(
                 directory, checkpoint_every=checkpoint_every, tracker=tracker, status_in=status_in

@@ -29,6 +29,7 @@ from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, 
 from rlhf.rollout.score import Judges
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
+from rlhf.types import AtOnce
 
 
 def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:
@@ -76,6 +77,7 @@ def online_parts(
         model=context.load_policy(sft).requires_grad_(False),
         temperature=settings.sampling.temperature,
         rows=settings.forward_rows,
+        most_tokens=settings.micro_batch_tokens,
     )
     valued = trains_values(cfg.algorithm, cfg.advantage)
     return OnlineParts(
@@ -84,7 +86,11 @@ def online_parts(
         reference=replace(start, model=copy.deepcopy(start.model)) if moving else start,
         start=start,
         engine=context.engine(policy),
-        judges=judges_of(context, reward_model),
+        judges=judges_of(
+            context,
+            reward_model,
+            AtOnce(rows=settings.micro_batch_size, tokens=settings.micro_batch_tokens),
+        ),
         scorer=build(cfg.scorer),
         prompts=PromptSource(
             draw=lambda i: collate(draw_prompts(data.train, cfg.ppo.rollout_size, cfg.seed, i)),
@@ -95,7 +101,8 @@ def online_parts(
     )
 
 
-def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
+def judges_of(context: StageContext, reward_model: Path | None, at_once: AtOnce) -> Judges:
+    """`at_once`: what a reward model reads in one forward pass."""
     every = [reward_model, *context.members] if reward_model else []
     models = [load_scalar_model(path).eval().requires_grad_(False) for path in every]
     return Judges(
@@ -105,6 +112,7 @@ def judges_of(context: StageContext, reward_model: Path | None) -> Judges:
         members=tuple(models[1:]),
         gold=context.source.gold,
         others=context.source.judges,
+        at_once=at_once,
     )
 
 
@@ -166,7 +174,6 @@ def train_ppo(
         cfg,
         directory=directory,
         tracker=tracker,
-        accumulate=cfg.minibatch_size // module.settings.forward_rows,
     )
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)

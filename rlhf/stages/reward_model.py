@@ -22,7 +22,7 @@ from rlhf.digests import digest
 from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
 from rlhf.models.partial import train_only
-from rlhf.models.scalar import ScalarModel
+from rlhf.models.scalar import ScalarModel, scores
 from rlhf.modules.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, closed, decode
@@ -31,7 +31,7 @@ from rlhf.rundir.errors import NonFinite
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece
 from rlhf.stages.outside.take import enter_reward_model, given_reward_model
-from rlhf.stages.rows import encoded_rows
+from rlhf.stages.rows import at_once, encoded_rows
 from rlhf.stages.sft import text_parts, train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -136,8 +136,13 @@ def features_of(context: StageContext, model: ScalarModel, pairs: Split[Preferen
     texts = [
         side.ids for pair in (*rows.train, *rows.heldout) for side in (pair.chosen, pair.rejected)
     ]
+    settings = context.cfg.reward_model
     features = Features(
-        model, texts, rows=context.cfg.reward_model.batch_size, device=context.device
+        model,
+        texts,
+        rows=settings.micro_batch_size or settings.batch_size,
+        most_tokens=settings.micro_batch_tokens,
+        device=context.device,
     )
     log.info(
         "reward_model: the frozen backbone has read the %d texts that differ, of %d",
@@ -165,12 +170,15 @@ def normalize(
     the model's config."""
     parts = sample_responses(context, sft, samples, "normalize", context.fitted.prompts.train)
     model.to(context.device)
+    limit = at_once(context.cfg.reward_model)
     with torch.no_grad():
-        scores = [model.score(*closed(part, context.tokenizer, context.stops)) for part in parts]
-    for part, score in zip(parts, scores, strict=True):
+        given = [
+            scores(model, *closed(part, context.tokenizer, context.stops), limit) for part in parts
+        ]
+    for part, score in zip(parts, given, strict=True):
         where = "reward_model, reward_model.normalize"
         require_finite(judge_sources({"proxy": score}), part.mask, part.prompt.texts, where)
-    model.normalize(torch.cat(scores))
+    model.normalize(torch.cat(given))
     model.cpu()
     mean, std = model.normalization
     if not (math.isfinite(mean) and math.isfinite(std)):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from rlhf.config.schema import Supervised
 from rlhf.data.collate import (
     Encoded,
     EncodedPreference,
@@ -22,6 +23,7 @@ from rlhf.data.records import DataError, Record, Split
 from rlhf.randomness import generator
 from rlhf.stages.context import StageContext
 from rlhf.stages.inputs import Inputs
+from rlhf.types import AtOnce
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,17 @@ ENCODE: dict[str, tuple[str, Callable[..., list[Any]]]] = {
 
 def sides(row: Row) -> tuple[Encoded, ...]:
     return (row,) if isinstance(row, Encoded) else (row.chosen, row.rejected)
+
+
+def padded_tokens(rows: Sequence[Row]) -> int:
+    """Tokens of rows that are read together, padding counted; of pairs both sides."""
+    columns = zip(*(sides(row) for row in rows), strict=True)
+    return len(rows) * sum(max(len(side.ids) for side in column) for column in columns)
+
+
+def at_once(settings: Supervised) -> AtOnce:
+    """Rows of a stage, or pairs, that go through its network at once."""
+    return AtOnce(rows=settings.micro_batch_size, tokens=settings.micro_batch_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

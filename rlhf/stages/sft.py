@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rlhf.config.build import build
 from rlhf.config.properties import is_trained
 from rlhf.data.collate import collate_demonstrations
-from rlhf.data.loaders import ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
 from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
 from rlhf.models.partial import train_only
@@ -19,7 +19,7 @@ from rlhf.modules.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.take import enter_policy
-from rlhf.stages.rows import encoded_rows
+from rlhf.stages.rows import at_once, encoded_rows, padded_tokens
 from rlhf.tracking.base import Tracker
 
 
@@ -87,20 +87,26 @@ def train_on_rows(
     """Trains the module of a supervised stage on its rows, as the stage's settings say; returns its
     last metrics."""
     settings, encoded = getattr(context.cfg, stage), encoded_rows(context, stage, rows)
+    limit, size = at_once(settings), settings.batch_size
     module = make_module(
         make_optimizer=lambda params: build(settings.optimizer, params=params),
-        heldout=lambda: in_order(encoded.heldout, settings.batch_size, collate),
+        heldout=lambda: in_order(
+            encoded.heldout, size, collate, at_once=limit, tokens=padded_tokens
+        ),
         epochs=settings.epochs,
         lr_schedule=settings.lr_schedule,
         lr_warmup=settings.lr_warmup,
+        steps=-(-len(encoded.train) // size),
     )
-    batches = ShuffledBatches(
+    batches: Any = ShuffledBatches(
         encoded.train,
-        settings.batch_size,
+        size,
         collate,
         seed=settings.seed,
         stage=stage,
         epoch=lambda: module.iteration,
     )
+    if limit.limits:
+        batches = MicroBatches(batches, limit, tokens=padded_tokens, began=module.accumulate)
     context.fit(module, batches, settings, directory=work, tracker=tracker)
     return {**last_row(work / "metrics.jsonl"), **encoded.counts}

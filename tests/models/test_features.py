@@ -19,6 +19,19 @@ def test_features_are_what_the_score_reads(tokenizer, architecture):
     assert torch.allclose(read, anew, atol=1e-5)
 
 
+def test_features_are_read_within_so_many_tokens(tokenizer):
+    """Texts of 1, 2 and 4 tokens with 4 at once: the two short ones, then the long one."""
+    scalar, widths = scalar_model_from(tiny(tokenizer), seed=0), []
+    whole = Features(scalar, TEXTS, rows=8).states
+    scalar.model.base_model.register_forward_pre_hook(
+        lambda module, given, named: widths.append(tuple(named["input_ids"].shape)),
+        with_kwargs=True,
+    )
+    split = Features(scalar, TEXTS, rows=8, most_tokens=4).states
+    assert widths == [(2, 2), (1, 4)]
+    assert all(torch.allclose(split[text], whole[text], atol=1e-5) for text in whole)
+
+
 def test_features_depend_on_the_set_of_texts_alone(tokenizer):
     scalar = scalar_model_from(tiny(tokenizer), seed=0)
     first = Features(scalar, TEXTS, rows=2).states

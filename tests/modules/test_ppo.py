@@ -204,6 +204,21 @@ def test_accumulation_through_lightning_gives_the_same_policy(tokenizer):
     assert one.record["ppo/policy_loss"] == pytest.approx(two.record["ppo/policy_loss"], abs=1e-4)
 
 
+@pytest.mark.parametrize("tokens", [1, 30])
+def test_accum_invariance_by_tokens(tokenizer, tokens):
+    """So many tokens a forward pass, one response at least: the loop counts the micro-batches that
+    the rollout's length makes of a step, and the policy is that of whole steps."""
+    settings = {"iterations": 2, "inner_epochs": 2}
+    whole = train(make(tokenizer, **settings))
+    split = train(make(tokenizer, **settings, micro_batch_tokens=tokens))
+    rows = split.settings.rows_of(split.respond(split.parts.prompts.heldout, "test", 0))
+    assert rows == max(1, tokens // 9)  # three tokens of the longest prompt and six of a response
+    assert whole.trainer.global_step == split.trainer.global_step == 8
+    assert split.record == pytest.approx(whole.record, abs=1e-4)
+    for one, other in zip(whole.parameters(), split.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_the_ratio_of_the_first_minibatch_is_one(tokenizer):
     module = make(tokenizer)
     module.training_step(first_step(module)[0], 0)

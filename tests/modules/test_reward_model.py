@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -6,12 +7,15 @@ import torch
 from rlhf.data.collate import collate_preferences, encode_preferences
 from rlhf.data.conversations import asked
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
 from rlhf.data.records import Preference
 from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
 from rlhf.models.partial import train_only
 from rlhf.modules.reward_model import RewardModule, calibration_error
+from rlhf.stages.rows import padded_tokens
+from rlhf.types import AtOnce
+from tests.conftest import tiny
 from tests.training import fit
 from tests.turns import preference, rendering
 
@@ -115,3 +119,35 @@ def test_a_head_on_a_frozen_backbone_reads_the_same_from_features(policy, tokeni
     assert torch.allclose(anew.model.head.weight, read.model.head.weight, atol=1e-6)
     assert not torch.equal(read.model.head.weight, make(policy, tokenizer)[0].model.head.weight)
     assert anew.record["val/loss"] == pytest.approx(read.record["val/loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize("limit", [{"rows": 1}, {"rows": 2}, {"tokens": 14}])
+@pytest.mark.parametrize("settings", [{}, {"margin": True, "centering": 0.3}])
+def test_accum_invariance_of_the_reward_model(tokenizer, limit, settings):
+    """Five pairs in steps of 3 and 2: weights, loss, accuracy and norms are those of whole
+    batches."""
+    pairs = [*PAIRS, preference("a b c", " d", " e f g h"), preference("c", " a", " b a", margin=2)]
+    encoded = encode_preferences(rendering(tokenizer), pairs, Limit(most=20))
+    collate = partial(collate_preferences, fill=0)
+
+    def trained(**limits):
+        at_once = AtOnce(**limits)
+        module = RewardModule(
+            scalar_model_from(tiny(tokenizer), seed=0),
+            make_optimizer=partial(torch.optim.SGD, lr=0.02),
+            heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
+            epochs=2,
+            steps=2,
+            **settings,
+        )
+        steps = ShuffledBatches(
+            encoded, 3, collate, seed=0, stage="rm", epoch=lambda: module.iteration
+        )
+        loader = MicroBatches(steps, at_once, tokens=padded_tokens, began=module.accumulate)
+        return fit(module, loader if limits else steps)
+
+    whole, split = trained(), trained(**limit)
+    assert whole.trainer.global_step == split.trainer.global_step == 4
+    assert split.record == pytest.approx(whole.record, abs=1e-5)
+    for one, other in zip(whole.parameters(), split.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)

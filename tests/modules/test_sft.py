@@ -7,8 +7,11 @@ import torch
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
 from rlhf.modules.sft import SFTModule
+from rlhf.stages.rows import padded_tokens
+from rlhf.types import AtOnce
+from tests.conftest import tiny
 from tests.training import fit
 from tests.turns import demonstration, rendering
 
@@ -66,3 +69,47 @@ def test_split_invariance_of_an_epochs_loss(policy, tokenizer):
     assert len(nll) == 7
     assert module.record["train/loss"] == pytest.approx(sum(nll) / 7, abs=1e-5)
     assert module.record["train/loss"] == pytest.approx(float(module.nll(whole).detach()), abs=1e-6)
+
+
+UNEVEN = [
+    demonstration(prompt, completion)
+    for prompt, completion in (
+        ("a b", " c"),
+        ("a", " c d e f g h"),
+        ("a b c d", " e"),
+        ("b", " c d"),
+        ("c a", " b a c d"),
+    )
+]
+
+
+@pytest.mark.parametrize("limit", [{"rows": 1}, {"rows": 2}, {"tokens": 16}])
+@pytest.mark.parametrize(("prompt_too", "turns"), [(False, "all"), (True, "all"), (False, "last")])
+def test_accum_invariance_of_sft(tokenizer, limit, prompt_too, turns):
+    """Five rows of uneven lengths in steps of 3 and 2: weights, loss, norms and learning rate are
+    those of whole batches, and so are the numbers of the held-out rows."""
+    encoded = encode_demonstrations(rendering(tokenizer), UNEVEN, Limit(most=20))
+    collate = partial(collate_demonstrations, fill=0, train_on_prompt=prompt_too, turns=turns)
+
+    def trained(**limits):
+        at_once = AtOnce(**limits)
+        module = SFTModule(
+            tiny(tokenizer),
+            make_optimizer=partial(torch.optim.SGD, lr=0.5),
+            heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
+            epochs=2,
+            lr_schedule="linear",
+            lr_warmup=0.5,
+            steps=2,
+        )
+        steps = ShuffledBatches(
+            encoded, 3, collate, seed=0, stage="sft", epoch=lambda: module.iteration
+        )
+        loader = MicroBatches(steps, at_once, tokens=padded_tokens, began=module.accumulate)
+        return fit(module, loader if limits else steps, clip=0.7)
+
+    whole, split = trained(), trained(**limit)
+    assert whole.trainer.global_step == split.trainer.global_step == 4
+    assert split.record == pytest.approx(whole.record, abs=1e-5)
+    for one, other in zip(whole.parameters(), split.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)

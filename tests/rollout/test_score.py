@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from rlhf.rollout.score import (
     score_by,
 )
 from rlhf.rundir.errors import RunFailed
+from rlhf.types import AtOnce
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 
@@ -60,6 +63,20 @@ def test_the_reward_model_scores_whole_rows_at_their_last_token(policy, tokenize
         assert torch.allclose(
             scalar.score(ids, torch.ones_like(ids, dtype=torch.bool))[0], scores[i], atol=1e-5
         )
+
+
+@pytest.mark.parametrize("limit", [{"rows": 1}, {"rows": 2}, {"tokens": 12}])
+def test_accum_invariance_of_the_reward_models_reading(policy, tokenizer, limit):
+    rollout, scalar = rollout_of(policy, tokenizer), scalar_model_from(policy, seed=0)
+    judges = Judges(tokenizer=tokenizer, stops=stops(tokenizer), reward_model=scalar)
+    passes = []
+    scalar.model.base_model.register_forward_pre_hook(
+        lambda module, given, named: passes.append(len(named["input_ids"])), with_kwargs=True
+    )
+    whole = judges.read(rollout).scores["proxy"]
+    split = replace(judges, at_once=AtOnce(**limit)).read(rollout).scores["proxy"]
+    assert torch.allclose(split, whole, atol=1e-5)
+    assert passes[0] == len(whole) == sum(passes[1:]) and len(passes) > 2
 
 
 def test_score_position(policy, tokenizer):

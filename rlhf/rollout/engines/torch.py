@@ -6,16 +6,18 @@ passed in, and top-k is off unless asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import DynamicCache, PreTrainedModel
 
 from rlhf.functional.sequences import positions
-from rlhf.rollout.engines.base import Sampling, Stops, in_context
-from rlhf.types import PromptBatch, Rollout
+from rlhf.rollout.engines.base import Sampling, Share, Stops, draw, in_context
+from rlhf.types import AtOnce, PromptBatch, Rollout
 
 
 def warp(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -55,6 +57,7 @@ class TorchEngine:
     stops: Stops
     pad: int
     tokenizer: Any = None  # reads responses for strings that stop them
+    at_once: AtOnce = AtOnce()  # rows that are drawn together, prompt and longest response counted
 
     def _stopped(self, tokens: list[Tensor], alive: Tensor) -> Tensor:
         """[B]: a stop string is complete in the response so far. A token has a byte at least, but
@@ -70,7 +73,45 @@ class TorchEngine:
 
     @torch.no_grad()
     def respond(
-        self, prompts: PromptBatch, sampling: Sampling, generator: torch.Generator
+        self,
+        prompts: PromptBatch,
+        sampling: Sampling,
+        generator: torch.Generator,
+        share: Share | None = None,
+    ) -> Rollout:
+        """In parts where the rows are limited: each begins with the generator as it was, so that
+        the draws are those of all rows together."""
+        share = share or Share.whole(len(prompts))
+        length = prompts.tokens.shape[1] + sampling.max_new_tokens
+        rows = self.at_once.of(len(prompts), length)
+        begin = end = generator.get_state()
+        parts: list[Rollout] = []
+        for index in torch.arange(len(prompts)).split(rows):
+            generator.set_state(begin)
+            part = self._together(prompts.rows(index), sampling, generator, share.part(index))
+            if all(part.tokens.shape[1] > other.tokens.shape[1] for other in parts):
+                end = generator.get_state()
+            parts.append(part)
+        generator.set_state(end)
+        return parts[0] if len(parts) == 1 else self._joined(prompts, parts)
+
+    def _joined(self, prompts: PromptBatch, parts: Sequence[Rollout]) -> Rollout:
+        length = max(part.tokens.shape[1] for part in parts)
+
+        def column(name: str, fill: float) -> Tensor:
+            columns = [getattr(part, name) for part in parts]
+            return torch.cat([F.pad(x, (0, length - x.shape[1]), value=fill) for x in columns])
+
+        return Rollout(
+            prompt=prompts,
+            tokens=column("tokens", self.pad),
+            mask=column("mask", False),
+            logp=column("logp", 0.0),
+            ended=torch.cat([part.ended for part in parts]),
+        )
+
+    def _together(
+        self, prompts: PromptBatch, sampling: Sampling, generator: torch.Generator, share: Share
     ) -> Rollout:
         attention = prompts.mask
         cache = DynamicCache(config=self.model.config)
@@ -88,7 +129,7 @@ class TorchEngine:
                 logits_to_keep=1,
             ).logits[:, -1]
             logp = warp(logits, sampling)
-            drawn = torch.multinomial(drawable(logp), 1, generator=generator).squeeze(1)
+            drawn = draw(drawable(logp), generator, share)
             tokens.append(torch.where(alive, drawn, self.pad))
             masks.append(alive)
             logps.append(torch.where(alive, logp.gather(1, drawn[:, None]).squeeze(1), 0.0))

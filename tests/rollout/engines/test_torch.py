@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -6,8 +8,9 @@ from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import response_mask
 from rlhf.models.policy import response_logits
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling, Stops, decode
+from rlhf.rollout.engines.base import Sampling, Share, Stops, decode, draw
 from rlhf.rollout.engines.torch import TorchEngine, warp
+from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.data.rendering import families
 from tests.data.rendering.families import Family
@@ -165,3 +168,52 @@ def test_the_template_goes_on_after_what_ended_a_response():
     stops = Stops(ids=(2, 7), closing=(9,))
     assert stops.after(2) == stops.after(7) == (9,)
     assert stops.after(5) == (2, 9)  # a string ended it: the stop token comes first
+
+
+# --- micro-batches and shares
+
+
+@pytest.mark.parametrize("limit", [{"rows": 1}, {"rows": 5}, {"tokens": 40}, {"tokens": 1}])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "top_p": 0.9}])
+def test_accum_invariance_of_generation(policy, tokenizer, limit, sampling):
+    """Rows that are drawn in parts have the draws of all rows together, and the generator ends
+    where it would have."""
+    batch = prompt_batch(tokenizer, ["a b c", "d", "e f"] * 4)
+    whole = engine_of(policy, tokenizer)
+    settings = Sampling(max_new_tokens=12, **sampling)
+    one, two = generator(0, "test"), generator(0, "test")
+    together = whole.respond(batch, settings, one)
+    parts = replace(whole, at_once=AtOnce(**limit)).respond(batch, settings, two)
+    assert together.ended.any()
+    for name in ("tokens", "mask", "ended"):
+        assert torch.equal(getattr(parts, name), getattr(together, name)), name
+    assert torch.allclose(parts.logp, together.logp, atol=1e-5)
+    assert torch.equal(one.get_state(), two.get_state())
+
+
+def test_a_share_of_a_batch_has_its_rows_of_the_whole_batchs_draws(policy, tokenizer):
+    batch = prompt_batch(tokenizer, ["a b c", "d", "e f", "g"] * 2)
+    engine, settings = engine_of(policy, tokenizer), Sampling(max_new_tokens=8)
+    whole = engine.respond(batch, settings, generator(0, "test"))
+    for rank in range(3):
+        rows = torch.arange(rank, 8, 3)
+        share = Share(rows=rows, of=8)
+        for at_once in (AtOnce(), AtOnce(rows=1)):
+            own = replace(engine, at_once=at_once).respond(
+                batch.rows(rows), settings, generator(0, "test"), share
+            )
+            length = own.tokens.shape[1]
+            assert torch.equal(own.tokens, whole.tokens[rows][:, :length])
+            assert torch.equal(own.mask, whole.mask[rows][:, :length])
+            assert not whole.mask[rows][:, length:].any()
+
+
+@pytest.mark.parametrize("size", [5, 300])
+def test_a_draw_is_that_of_multinomial(size):
+    """Ids of probability 0 among them."""
+    logits = torch.randn(64, size, generator=generator(0, "logits")) * 3
+    logits[:, ::2] = -torch.inf
+    probability = logits.softmax(-1)
+    ours = draw(probability, generator(1, "draw"), Share.whole(64))
+    theirs = torch.multinomial(probability, 1, generator=generator(1, "draw")).squeeze(1)
+    assert torch.equal(ours, theirs) and (ours % 2 == 1).all()
