@@ -74,9 +74,7 @@ def examine(
     wrong = {each.key.partition(".")[0] for each in faults} | set(doubted)
     for check, names in PAIRS:
         if wrong.isdisjoint(names):
-            values = (
-                getattr(typed, name) if typed else _section_of(plain, name) for name in names
-            )
+            values = (getattr(typed, name) if typed else _section_of(plain, name) for name in names)
             faults += _judge(check, dict(zip(names, values, strict=True)), judged)
     return (typed if not faults else None), faults
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlhf.arguments import layers_of
-from rlhf.config.pieces.optimizer import SGD
+from rlhf.config.pieces.optimizer import SGD, AdamW8bit
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import (
@@ -42,9 +42,7 @@ def reward_model(it: Estimate) -> Peak:
     drawn = None
     if normalizes(settings):
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
-    network = supervised(
-        it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden
-    )
+    network = supervised(it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden)
     how = training(cfg, settings, pairs, drawn)
     policy = it.shape.parameters
     return memory.reward_model(it.shape, network, pairs, drawn, how, policy=policy)
@@ -72,8 +70,8 @@ def ppo(it: Estimate) -> Peak:
 def supervised(
     shape: ModelShape, cfg: Config, trained: str, parameters: int, *, head: int
 ) -> Network:
-    """Of a stage that trains a network of so many parameters under a head of `head` numbers, 0 where
-    the head is the network's own."""
+    """Of a stage that trains a network of so many parameters, under a head of `head` numbers; 0
+    where the head is the network's own."""
     if trained == ADAPTER:
         return Network(frozen=parameters, added=size_of_adapter(shape, cfg) + head)
     layers = layers_of(trained)
@@ -146,7 +144,7 @@ def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
         layers=layers,
         adapted=adapters.adapted(cfg.adapter.targets) if adapted else None,
         eager=getattr(cfg.model, "attention", None) == "eager",
-        checkpointing=getattr(cfg.trainer, "gradient_checkpointing", False),
+        checkpointing=cfg.trainer.gradient_checkpointing,
         on_gpu=cfg.trainer.accelerator == "cuda",
     )
 
@@ -164,7 +162,7 @@ def moments(optimizer: Any) -> float:
     """Numbers of 32 bits that an optimizer keeps for each parameter."""
     if isinstance(optimizer, SGD):
         return float(optimizer.momentum > 0)
-    return 0.5 if "8bit" in str(getattr(optimizer, "target", "")).lower() else 2.0
+    return 0.5 if isinstance(optimizer, AdamW8bit) else 2.0
 
 
 PEAKS: dict[str, Callable[[Estimate], Peak]] = {

@@ -96,7 +96,11 @@ def _is_narrow(model: Any) -> bool:
 def _values(cfg: Any) -> Iterator[Fault]:
     """A value model on the shared network begins as another view of it. Of a reward model that is
     given by its path, its folder tells (rlhf.stages.adapted)."""
-    if cfg.ppo.value_init == "policy" or not cfg.adapter.shares or cfg.reward_model.path is not None:
+    if (
+        cfg.ppo.value_init == "policy"
+        or not cfg.adapter.shares
+        or cfg.reward_model.path is not None
+    ):
         return
     if not reward_model_shares(cfg):
         yield Fault(f"ppo.value_init={cfg.ppo.value_init}", OWN_NETWORK)

@@ -8,7 +8,6 @@ from pydantic import AfterValidator
 
 from rlhf.arguments import layers_of
 
-
 ADAPTER = "adapter"  # what conf/model/adapter adds, and a reward model's head
 
 

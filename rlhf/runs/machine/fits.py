@@ -132,7 +132,8 @@ def _terms(peak: Peak) -> str:
 
 
 def _shrink(peak: Peak) -> str:
-    """The settings that make the largest terms smaller; weights have none but the model."""
+    """The settings that make the largest terms smaller; frozen weights may have none but the
+    model."""
     names = dict.fromkeys(name for term in peak.largest() for name in term.settings)
     return f"smaller: {', '.join(names)}" if names else "take a smaller model"
 
