@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.models.recompute import recomputed
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.types import SupervisedBatch
 
@@ -40,6 +42,7 @@ class StageModule(pl.LightningModule):
         self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
+        self.recomputes = False  # True: with gradient checkpointing, which `fit` says
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
 
     def where(self, ahead: int = 0) -> str:
@@ -86,6 +89,11 @@ class StageModule(pl.LightningModule):
         """Optimizer steps, where nothing ends the iteration early."""
         batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         return -(-int(batches) // together)
+
+    def forward_pass(self) -> AbstractContextManager[None]:
+        """Around a forward pass that has a backward pass: where asked for, the layers of all that
+        is trained here keep their inputs alone."""
+        return recomputed(*self.children()) if self.recomputes else nullcontext()
 
     def accumulate(self, splits: int) -> None:
         """Says that each optimizer step of this iteration is of so many micro-batches; the last

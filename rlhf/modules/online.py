@@ -128,7 +128,8 @@ class OnlineModule(PolicyModule):
             sequences=batch.step_sequences,
             length=self.settings.sampling.max_new_tokens,
         )
-        losses, old = self.loss(batch, reduce), batch.experience
+        with self.forward_pass():
+            losses, old = self.loss(batch, reduce), batch.experience
         moved = local_kl(losses.logp, old.logp, old.mask, reduce=masked_sum)
         self._watch_step(float(moved), batch)
         # a part of a step: over the iteration the mean over its steps of what each descended

@@ -55,7 +55,8 @@ class RewardModule(SupervisedModule):
         )
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
-        chosen, rejected = self.scores(batch)
+        with self.forward_pass():
+            chosen, rejected = self.scores(batch)
         loss = self.loss(chosen, rejected, batch)
         right = chosen > rejected
         self.log_step(

@@ -31,7 +31,8 @@ class SFTModule(SupervisedModule):
         return masked_mean(-read(logits, labels.masked_fill(~mask, 0)).logp, mask)
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
-        loss = self.nll(batch)
+        with self.forward_pass():
+            loss = self.nll(batch)
         self.log_step(loss=Mean.over(loss, batch.counted))
         return self.share(loss, batch)
 

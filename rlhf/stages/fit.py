@@ -52,6 +52,7 @@ def fit(
     """Ends with the last iteration's checkpoint in `directory`, and `module` as it was then.
     `began` is called with the checkpoint that it goes on from, before it does."""
     quiet_lightning()
+    module.recomputes = settings.gradient_checkpointing
     _drop_slurms(directory)
     start = starting_point(directory, module.unit)
     began(start)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from rlhf.config.naming import run_directory
 from rlhf.config.pieces.model import HFModel, TinyModel
+from rlhf.config.pieces.optimizer import AdamW8bit
+from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.status import is_finished
@@ -50,12 +52,31 @@ def machine_faults(
     faults = [each for key, path in dict.fromkeys(folders) if (each := folder_fault(key, path))]
     models = dict.fromkeys(each for cfg in missing for each in models_of(cfg))
     faults += filter(None, (model_fault(*model) for model in models))
+    packages = dict.fromkeys(each for cfg in missing for each in packages_of(cfg))
+    faults += filter(None, (package_fault(*package) for package in packages))
     if not elsewhere:
         if any(cfg.trainer.accelerator == "cuda" for cfg in missing):
             faults += filter(None, [gpu_fault()])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer.threads, cores())]
     return list(dict.fromkeys(faults))
+
+
+def packages_of(cfg: Config) -> Iterator[tuple[str, str, str]]:
+    """The setting, the module and the distribution of each package that a config asks for and this
+    project does not bring."""
+    if getattr(cfg.model, "attention", "auto") == "flash_attention_2":
+        yield "model.attention=flash_attention_2", "flash_attn", "flash-attn"
+    for stage in needed_stages(cfg):
+        if isinstance(getattr(cfg, stage.name).optimizer, AdamW8bit):
+            yield f"{stage.name}.optimizer=adamw_8bit", "bitsandbytes", "bitsandbytes"
+
+
+def package_fault(setting: str, module: str, distribution: str) -> str | None:
+    """Why a setting cannot be had without another package."""
+    if find_spec(module) is not None:
+        return None
+    return f"{setting}: needs the package {distribution}: pip install {distribution}"
 
 
 def folders_of(cfg: Config, own: str) -> list[tuple[str, Path]]:
