@@ -6,10 +6,11 @@
     python benchmarks/memory.py fits                             # which model fits where, computed
     python benchmarks/memory.py shared FOLDER                    # two processes with one model
 
-Tables in Markdown; `--json FILE` also writes them as numbers. Every stage is a process of its own.
-Its peak is what was resident at the most, less what was after the imports (VmHWM); on a GPU what
-was allocated there. Both count the weights that lie in mapped files. Lengths of rows are those in
-tokens, so that the estimate's rule for characters has no part in it.
+Tables in Markdown; `--json FILE` (before the command) also writes them as numbers. Every stage is a
+process of its own. Its peak is what was resident at the most (VmHWM), less what was after a toy's
+run in the same process, which imports all that a run does; on a GPU what was allocated there. Both
+count the weights that lie in mapped files. Lengths of rows are those in tokens, so that the
+estimate's rule for characters has no part in it.
 
 `smollm2` runs PPO with its four roles (policy, reference, reward and value model) on SmolLM2, once
 each with full weights and with adapters on one backbone, the same batch, and adds seconds an
@@ -31,10 +32,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from peak import allocated_peak
-
 STAGES = ("sft", "reward_model", "ppo")
 QUIET = ("tracking=none", "callbacks=none", "best_of_n=none", "evaluation.samples=1")
+TOY = (
+    *("model=tiny", "model.hidden_size=8", "model.layers=1", "model.heads=1", *QUIET),
+    *("data.demonstrations=40", "data.pairs=20", "data.prompts=20", "sft.epochs=1"),
+    *("reward_model.epochs=1", "reward_model.normalize_samples=4", "ppo.iterations=1"),
+    *("ppo.rollout_size=4", "ppo.minibatch_size=4", "evaluation.prompts=4"),
+)
 SMALL = (
     *("data.demonstrations=400", "data.pairs=80", "data.prompts=96", "sft.epochs=1"),
     *("reward_model.epochs=1", "reward_model.normalize_samples=16", "ppo.iterations=3"),
@@ -74,20 +79,25 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
 
 def cell(stage: str, words: Sequence[str]) -> dict[str, Any]:
     """What a stage took, and what its config's estimate says, in bytes and by terms."""
-    import torch
+    from peak import allocated_peak, begin_anew
 
     import rlhf
+    import rlhf.runs.run  # what a run imports is no part of its peak
     from rlhf.config.compose import compose
     from rlhf.config.validate import validate
-    from rlhf.runs.run import run
 
     lines = [*words, f"stage={stage}"]
     cfg = validate(compose(lines))
     device = cfg.trainer.accelerator
-    torch.set_num_threads(cfg.trainer.threads)
-    imports = 0 if device == "cuda" else allocated_peak("cpu")
+    with TemporaryDirectory() as work:
+        rlhf.run(
+            rlhf.compose(
+                [*TOY, f"trainer={'gpu' if device == 'cuda' else 'cpu'}", f"paths.outputs={work}"]
+            )
+        )
+    imports = begin_anew(device)
     began = time.monotonic()
-    summary = run(rlhf.compose(lines))
+    summary = rlhf.run(rlhf.compose(lines))
     wall = time.monotonic() - began
     peak = allocated_peak(device) - imports
     estimate = next(each for each in estimated(cfg) if each.stage == stage)
@@ -228,6 +238,136 @@ def show_roles(rows: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
+# --- which model fits where
+
+SIZES: dict[str, dict[str, Any]] = {  # the shapes of SmolLM2, Llama 3.2 and Llama 2
+    "135M": {"hidden": 576, "inner": 1536, "layers": 30, "heads": 9, "kv": 3, "words": 49_152},
+    "362M": {"hidden": 960, "inner": 2560, "layers": 32, "heads": 15, "kv": 5, "words": 49_152},
+    "1B": {"hidden": 2048, "inner": 8192, "layers": 16, "heads": 32, "kv": 8, "words": 128_256},
+    "3B": {"hidden": 3072, "inner": 8192, "layers": 28, "heads": 24, "kv": 8, "words": 128_256},
+    "7B": {"hidden": 4096, "inner": 11008, "layers": 32, "heads": 32, "kv": 32, "words": 32_000},
+}
+KINDS = {
+    "full, fp32": (),
+    "full, bf16": ("trainer.precision=bf16-true",),
+    "LoRA, fp32": ("model/adapter=lora",),
+    "LoRA, bf16": ("model/adapter=lora", "model.dtype=bfloat16"),
+}
+CARDS = (2, 16, 24, 40, 80)  # GB
+LEAST = (  # prompts and responses of 128 tokens, one row at a time
+    *("generation.max_prompt_tokens=128", "data.max_response_tokens=128"),
+    *("sft.max_length=256", "reward_model.max_length=256", "trainer.gradient_checkpointing=true"),
+    *("sft.micro_batch_size=1", "reward_model.micro_batch_size=1", "ppo.micro_batch_size=1"),
+    *("generation.micro_batch_size=8", "evaluation.prompts=64"),
+)
+
+
+def fits(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
+    from rlhf.config.compose import compose
+    from rlhf.config.validate import validate
+    from rlhf.estimates.plan import Estimate
+    from rlhf.estimates.rows import DataSize
+    from rlhf.estimates.shape import shape_of
+
+    for size, numbers in SIZES.items():
+        shape = shape_of(
+            {
+                "model_type": "llama",
+                "hidden_size": numbers["hidden"],
+                "intermediate_size": numbers["inner"],
+                "num_hidden_layers": numbers["layers"],
+                "num_attention_heads": numbers["heads"],
+                "num_key_value_heads": numbers["kv"],
+                "vocab_size": numbers["words"],
+                "tie_word_embeddings": size != "7B",
+            }
+        )
+        assert shape is not None
+        for kind, words in KINDS.items():
+            lines = ["model=hf", "model.path=some/model", "trainer=gpu", *LEAST, *words]
+            cfg = validate(compose([*lines, *args.overrides]))
+            peaks = Estimate(cfg=cfg, shape=shape, data=DataSize()).peaks
+            yield {"model": size, "kind": kind, "estimated": {p.stage: p.size for p in peaks}}
+
+
+def show_fits(rows: Iterable[Mapping[str, Any]]) -> None:
+    table(
+        ("model", "", *STAGES, *(f"{card} GB" for card in CARDS)),
+        (
+            (
+                *(row["model"], row["kind"]),
+                *(gigabytes(row["estimated"][stage]) for stage in STAGES),
+                *("yes" if card * 1e9 > max(row["estimated"].values()) else "" for card in CARDS),
+            )
+            for row in rows
+        ),
+    )
+
+
+# --- frozen weights of several processes
+
+
+def shared(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
+    """Of one process and of two at a time that have loaded the same folder and read it all: what
+    each has in memory (resident), and its part of that where a page counts once (proportional)."""
+    for count in (1, 2):
+        command = [sys.executable, __file__, "load", args.folder]
+        children = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(count)
+        ]
+        pipes = [(child.stdin, child.stdout) for child in children]
+        for _, out in pipes:
+            assert out is not None and out.readline() == "loaded\n"
+        rows = []
+        for into, out in pipes:  # all have loaded, and none has ended
+            assert into is not None and out is not None
+            into.write("measure\n")
+            into.flush()
+            rows.append(json.loads(out.readline()))
+        for child in children:
+            child.communicate("end\n")
+        yield {"processes": count, **rows[0]}
+
+
+def load(folder: str) -> None:
+    """A process that loads a policy as the reference is, and says what its files take."""
+    import torch
+
+    from rlhf.models.load import load_causal_lm
+
+    model = load_causal_lm(folder).requires_grad_(False)
+    with torch.no_grad():
+        model(input_ids=torch.zeros(1, 2, dtype=torch.long))
+    print("loaded", flush=True)
+    input()
+    print(json.dumps(mapped_files()), flush=True)
+    input()
+
+
+def mapped_files() -> dict[str, int]:
+    """Bytes of this process's mapped safetensors, by smaps' names for them."""
+    sums = dict.fromkeys(("Rss", "Pss", "Private_Dirty"), 0)
+    counts = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if "-" in name.split()[0]:
+            counts = line.endswith(".safetensors")
+        elif counts and name in sums:
+            sums[name] += 1024 * int(rest.split()[0])
+    return sums
+
+
+def show_shared(rows: Iterable[Mapping[str, Any]]) -> None:
+    table(
+        ("processes at a time", "resident, each", "its part", "written to"),
+        (
+            (row["processes"], *(gigabytes(row[name]) for name in ("Rss", "Pss", "Private_Dirty")))
+            for row in rows
+        ),
+    )
+
+
 # --- tables
 
 
@@ -254,3 +394,61 @@ def machine(trainer: str) -> str:
     versions = {"Python": platform.python_version(), "torch": torch.__version__}
     versions["transformers"] = transformers.__version__
     return ", ".join([name, *(f"{k} {v}" for k, v in versions.items())])
+
+
+COMMANDS = {
+    "measure": (measure, show_measured),
+    "smollm2": (four_roles, show_roles),
+    "fits": (fits, show_fits),
+    "shared": (shared, show_shared),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole.add_argument("--json", type=Path, help="writes the rows there, too")
+    commands = whole.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("cell", help=argparse.SUPPRESS)
+    one.add_argument("stage")
+    one.add_argument("words", nargs="*")
+    every = commands.add_parser("measure")
+    every.add_argument("--shapes", nargs="*", choices=SHAPES, default=[])
+    every.add_argument("--stages", nargs="*", choices=STAGES, default=STAGES)
+    every.add_argument("--adapters", nargs="*", choices=ADAPTERS, default=["none"])
+    every.add_argument("--smollm2", type=Path, help="the model's folder")
+    every.add_argument("--trainer", default="cpu")
+    roles = commands.add_parser("smollm2")
+    roles.add_argument("--roles", default="full,lora")
+    roles.add_argument("--iterations", type=int, default=20)
+    roles.add_argument("--folder", type=Path, default=Path("outputs/models/smollm2"))
+    computed = commands.add_parser("fits")
+    for name in ("shared", "load"):
+        commands.add_parser(name).add_argument("folder")
+    for command in (every, roles, computed):
+        command.add_argument("overrides", nargs="*", help="added to each command")
+    return whole
+
+
+def main() -> None:
+    args = parser().parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if args.command == "cell":
+        print(json.dumps(cell(args.stage, args.words)))
+        return
+    if args.command == "load":
+        load(args.folder)
+        return
+    make, show = COMMANDS[args.command]
+    rows: list[dict[str, Any]] = []
+    where = machine(getattr(args, "trainer", "cpu"))
+    print(f"{where}\n", flush=True)
+    with TemporaryDirectory() as work:
+        show(row for row in make(args, Path(work)) if rows.append(row) is None)
+    if args.json:
+        args.json.write_text(json.dumps({"machine": where, "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

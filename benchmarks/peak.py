@@ -8,6 +8,7 @@ which a larger program hands on. Linux counts it anew from the program's start (
 
 from __future__ import annotations
 
+import gc
 import re
 import runpy
 import sys
@@ -36,6 +37,19 @@ def allocated_peak(device: str) -> int:
 
         return int(torch.cuda.max_memory_allocated())
     return resident_peak()
+
+
+def begin_anew(device: str) -> int:
+    """Lets the peak begin again, and returns the bytes that it begins with."""
+    gc.collect()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    elif STATUS.exists():
+        STATUS.with_name("clear_refs").write_text("5")
+    return allocated_peak(device)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ from rlhf.stages.rows import encoded_rows
 from rlhf.stages.sft import train_on_rows
 from rlhf.tracking.base import NoTracker
 
-MEGABYTES = 1 << (10 if sys.platform != "darwin" else 20)  # ru_maxrss counts KiB, on macOS bytes
+PEAK = Path(__file__).with_name("peak.py")
 BASELINE, LONGER, HEAD = "TF-IDF and length", "the longer one", "a head on the frozen backbone"
 SIDES = ("train", "heldout")
 
@@ -67,10 +67,13 @@ def run(lines: Sequence[str], *, sweep: bool = False) -> None:
     """Gives the command, and prints its wall time, and of a run alone what its process took: the
     jobs of a sweep have processes that are not asked."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "rlhf", *lines], check=True)
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "peak"
+        subprocess.run([sys.executable, PEAK, file, "-m", "rlhf", *lines], check=True)
+        peak = int(file.read_text()) / 1e9
     wall = (time.monotonic() - began) / 60
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu, peak = (used.ru_utime + used.ru_stime) / 60, used.ru_maxrss / MEGABYTES / 1000
+    cpu = (used.ru_utime + used.ru_stime) / 60
     own = "" if sweep else f", {cpu:.1f} min of one core's time, {peak:.2f} GB at most"
     print(f"\n`rlhf {' '.join(lines)}`: {wall:.1f} min{own}")
 

@@ -21,11 +21,11 @@ NAMES = {
 ALL = frozenset({"q", "k", "v", "o", "gate", "up", "down"})
 
 
-def adapted(shape: ModelShape, targets: str | Collection[str]) -> frozenset[str]:
+def adapted(targets: str | Collection[str]) -> frozenset[str]:
     """The layers that `adapter.targets` means: all-linear, PEFT's default (queries and values), or
     those that are listed. A name that is not known here counts as none."""
     if targets == "all-linear":
-        return ALL if shape.gated else ALL - {"gate"}
+        return ALL
     if targets == "default":
         return frozenset({"q", "v"})
     names = [targets] if isinstance(targets, str) else targets
@@ -36,5 +36,6 @@ def parameters(shape: ModelShape, layers: Collection[str], r: int) -> int:
     """layers r (in + out) of each: A [r, in] and B [out, r]."""
     queries, keys = shape.heads * shape.head_size, shape.kv_width // 2
     out = {"q": queries, "k": keys, "v": keys, "gate": shape.inner, "up": shape.inner}
-    each = sum(width(shape, name) + out.get(name, shape.hidden) for name in layers)
+    there = layers if shape.gated else {*layers} - {"gate"}
+    each = sum(width(shape, name) + out.get(name, shape.hidden) for name in there)
     return r * shape.layers * each

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from rlhf.estimates.passes import (
     DRAWN_LOGITS,
+    HEAP,
     KEPT_LOGITS,
     READ_LOGITS,
     Pass,
@@ -75,9 +76,9 @@ class Training:
     """How a stage trains."""
 
     how: Pass = field(default_factory=Pass)
-    moments: int = 2
+    moments: float = 2.0  # numbers of 32 bits that an optimizer keeps for each parameter
     micro: int | None = None  # rows of a pass; None: those of the whole step
-    reads: int | None = None  # rows that are drawn or read at once; None: all
+    reads: int | None = None  # responses that are drawn at once; None: all
 
 
 def staying(networks: Sequence[Network], training: Training) -> list[Term]:
@@ -89,15 +90,18 @@ def staying(networks: Sequence[Network], training: Training) -> list[Term]:
     adapters = [Term("adapters and heads that are trained", float(BYTES * added))] if added else []
     full = [Term("weights that are trained", float(weight * trained))] if trained else []
     moments = float(training.moments * BYTES * (trained + added))
-    kept = [Term("weights that are frozen", float(precision.weight * frozen))] if frozen else []
+    less = ("model/adapter=lora",) if trained and not added else ()
+    half = ("model.dtype=bfloat16",) if training.how.adapted and precision.weight == BYTES else ()
+    kept = [Term("weights that are frozen", float(precision.weight * frozen), half)]
     others = [Term("adapters and heads that are frozen", float(BYTES * read))] if read else []
-    return [*full, *adapters, Term("the optimizer's moments", moments), *kept, *others]
+    optimizer = Term("the optimizer's moments", moments, less)
+    return [*full, *adapters, optimizer, *(kept if frozen else ()), *others]
 
 
 def gradients(networks: Sequence[Network], training: Training) -> float:
     trained, added = (sum(getattr(n, name) for n in networks) for name in ("trained", "added"))
-    precision = training.how.precision
-    return float(precision.gradient * trained + BYTES * added)
+    whole = float(training.how.precision.gradient * trained + BYTES * added)
+    return whole * (1.0 if training.how.on_gpu else HEAP)
 
 
 def updating(
@@ -122,10 +126,11 @@ def updating(
     first = any(n.trained >= embedding for n in networks) and with_logits and how.layers is None
     # the backward pass begins with the head, whose gradient comes before activations go
     held = whole if several else float(how.precision.gradient * embedding * first)
+    again = () if how.checkpointing else ("trainer.gradient_checkpointing=true",)
     casts = float(how.precision.casts * sum(n.trained + n.frozen for n in networks[:passes]))
     a_pass = [
-        Term("activations", passes * activations(shape, micro, how), settings),
-        Term("gradients", held),
+        Term("activations", passes * activations(shape, micro, how), (*again, *settings)),
+        Term("gradients", held, ("model/adapter=lora",) if how.adapted is None else ()),
         Term("weights in 16 bits", casts),
     ]
     if with_logits:
@@ -140,7 +145,7 @@ def updating(
 def drawing(
     shape: ModelShape, rows: Rows, training: Training, settings: tuple[str, ...]
 ) -> list[Term]:
-    """Responses that are drawn, so many at once as the training reads."""
+    """Responses that are drawn, `training.reads` at once."""
     part = rows.at_most(training.reads)
     one_token = Rows(count=part.count, tokens=part.tokens, response=1)
     return [
@@ -181,9 +186,13 @@ def reward_model(
         moments = [[once]]
     if drawn is not None:
         other = [Term("weights of the policy that draws", float(BYTES * policy))] if policy else []
-        part = drawn.at_most(training.reads)
+        part = drawn.at_most(training.micro)
+        read = Term(
+            "reading whole responses",
+            reading(shape, part, training.how),
+            ("reward_model.micro_batch_size", *lengths(drawn)),
+        )
         settings = ("generation.micro_batch_size", *lengths(drawn))
-        read = Term("reading whole responses", reading(shape, part, training.how), settings)
         moments += [[*other, *drawing(shape, drawn, training, settings)], [*other, read]]
     return _peak("reward_model", staying([network], training), moments)
 
@@ -210,8 +219,9 @@ def ppo(
         settings = ("generation.micro_batch_size", key, *lengths(rows))
         moments.append(drawing(shape, rows, training, settings))
         if judged:
-            read = reading(shape, rows.at_most(training.reads), training.how)
-            moments.append([Term("the reward model's reading", read, settings)])
+            read = reading(shape, rows.at_most(training.micro), training.how)
+            shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
+            moments.append([Term("the reward model's reading", read, shrinks)])
     mapped = 0 if training.how.on_gpu else training.how.precision.weight
     frozen = sum(network.frozen for network in networks)
     return _peak("ppo", staying(networks, training), moments, mapped=float(mapped * frozen))

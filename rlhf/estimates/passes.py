@@ -25,7 +25,7 @@ READ_LOGITS = 2  # the policy's and the reference's
 DRAWN_LOGITS = 5  # of one token, while it is drawn
 # of memory that comes and goes, what glibc's heap takes: blocks below 32 MiB leave holes between
 # rows of other lengths; larger ones are given back
-HEAP, LARGEST_IN_HEAP = 1.3, 2.0**25
+HEAP, LARGEST_IN_HEAP = 1.2, 2.0**25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +111,8 @@ def activations(shape: ModelShape, rows: Rows, how: Pass) -> float:
     """Bytes that one differentiated forward pass keeps, and what a layer's backward pass adds."""
     layers = shape.layers if how.layers is None else min(how.layers, shape.layers)
     a_token = layer_bytes(shape, rows.tokens, how)
-    if how.checkpointing:
-        kept = layers * 4.0 * shape.hidden + a_token
-    else:
-        kept = layers * a_token
+    kept = layers * (4.0 * shape.hidden if how.checkpointing else a_token)
+    kept += a_token if how.checkpointing else 0.0
     going_back = how.precision.narrow * (2.0 * shape.inner + 2.0 * shape.hidden)
     whole = rows.all_tokens * (kept + (going_back if layers else 0.0))
     block = rows.all_tokens * how.precision.narrow * shape.inner

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlhf.arguments import layers_of
-from rlhf.config.pieces.optimizer import SGD
+from rlhf.config.pieces.optimizer import SGD, AdamW8bit
 from rlhf.config.pieces.scorer import ensemble_members
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import (
     kl_properties,
     needs_reward_model,
     normalizes,
+    reward_model_shares,
     trains_values,
 )
 from rlhf.config.schema import Config
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from rlhf.estimates.plan import Estimate
 
 SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
-ADAPTER = "adapter"  # what `trained` says of a stage that trains one
 
 
 def sft(it: Estimate) -> Peak:
@@ -42,16 +43,15 @@ def reward_model(it: Estimate) -> Peak:
     if normalizes(settings):
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
     network = supervised(it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden)
-    shared = settings.trained == ADAPTER and cfg_adapter(cfg).shares
     how = training(cfg, settings, pairs, drawn)
-    policy = 0 if shared else it.shape.parameters
+    policy = it.shape.parameters
     return memory.reward_model(it.shape, network, pairs, drawn, how, policy=policy)
 
 
 def ppo(it: Estimate) -> Peak:
     cfg = it.cfg
     update, rollout = it.drawn(cfg.ppo.minibatch_size), it.drawn(cfg.ppo.rollout_size)
-    how = training(cfg, cfg.ppo, update, rollout, adapted=cfg_adapter(cfg).is_used)
+    how = training(cfg, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
     values = trains_values(cfg.algorithm, cfg.advantage)
     return memory.ppo(
         it.shape,
@@ -62,7 +62,7 @@ def ppo(it: Estimate) -> Peak:
             (rollout, "ppo.rollout_size"),
             (it.drawn(cfg.evaluation.prompts), "evaluation.prompts"),
         ],
-        values=values and cfg_adapter(cfg).kind != "head",
+        values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,
     )
 
@@ -70,8 +70,8 @@ def ppo(it: Estimate) -> Peak:
 def supervised(
     shape: ModelShape, cfg: Config, trained: str, parameters: int, *, head: int
 ) -> Network:
-    """Of a stage that trains a network of so many parameters under a head of `head` numbers, 0 where
-    the head is the network's own."""
+    """Of a stage that trains a network of so many parameters, under a head of `head` numbers; 0
+    where the head is the network's own."""
     if trained == ADAPTER:
         return Network(frozen=parameters, added=size_of_adapter(shape, cfg) + head)
     layers = layers_of(trained)
@@ -84,7 +84,7 @@ def supervised(
 
 def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
     """PPO's: policy, value model where there is one, reference and start, reward models."""
-    adapter, judges = cfg_adapter(cfg), reward_models(cfg)
+    adapter, judges = cfg.adapter, reward_models(cfg)
     whole, backbone, head = shape.parameters, shape.backbone, shape.hidden
     moves = kl_properties(cfg.kl)["reference"].moves
     if not adapter.is_used:
@@ -94,8 +94,7 @@ def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
     own = size_of_adapter(shape, cfg)
     scalar = head + (own if adapter.kind == "lora" else 0)
     apart = 0 if adapter.shares else backbone
-    # of a reward model that was not trained here on this network, all weights are its own
-    judge = backbone if cfg.reward_model.path is not None else apart
+    judge = apart if reward_model_shares(cfg) and cfg.reward_model.path is None else backbone
     others = own * (moves + (cfg.sft.trained == ADAPTER))
     return [
         Network(frozen=whole, added=own, read=others),
@@ -105,8 +104,8 @@ def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
 
 
 def size_of_adapter(shape: ModelShape, cfg: Config) -> int:
-    adapter = cfg_adapter(cfg)
-    return adapters.parameters(shape, adapters.adapted(shape, adapter.targets), adapter.r)
+    adapter = cfg.adapter
+    return adapters.parameters(shape, adapters.adapted(adapter.targets), adapter.r)
 
 
 def reward_models(cfg: Config) -> int:
@@ -143,9 +142,9 @@ def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
     return Pass(
         precision=precision,
         layers=layers,
-        adapted=adapters.adapted_by(cfg_adapter(cfg).targets) if adapted else None,
+        adapted=adapters.adapted(cfg.adapter.targets) if adapted else None,
         eager=getattr(cfg.model, "attention", None) == "eager",
-        checkpointing=getattr(cfg.trainer, "gradient_checkpointing", False),
+        checkpointing=cfg.trainer.gradient_checkpointing,
         on_gpu=cfg.trainer.accelerator == "cuda",
     )
 
@@ -163,7 +162,7 @@ def moments(optimizer: Any) -> float:
     """Numbers of 32 bits that an optimizer keeps for each parameter."""
     if isinstance(optimizer, SGD):
         return float(optimizer.momentum > 0)
-    return 0.5 if "8bit" in str(getattr(optimizer, "target", "")).lower() else 2.0
+    return 0.5 if isinstance(optimizer, AdamW8bit) else 2.0
 
 
 PEAKS: dict[str, Callable[[Estimate], Peak]] = {

@@ -85,6 +85,14 @@ def fit(
     with _told_where_it_goes_on(directory):
         trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
         module.join()
+    _let_go(trainer)
+
+
+def _let_go(trainer: pl.Trainer) -> None:
+    """No optimizer state outlives the training. Lightning's objects hold each other, so that Python
+    alone would let it go some time later."""
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
 
 
 def _choose(directory: Path, unit: str, began: Callable[[Start], None]) -> Start:

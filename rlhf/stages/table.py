@@ -3,6 +3,7 @@ the function that trains it. A new stage is an entry there and one here."""
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -117,6 +118,7 @@ def artifact(
             name, params, shown = f"{name} taken over", came, replace(stage, data=())
         with context.tracked(work, shown, name=name, params=params, tags=tags) as tracker:
             metrics = train(context, stage, parents, work, tracker)
+        gc.collect()  # its networks, which Lightning's objects hold in circles
         return artifact_manifest(context, stage, prints, trained_in=work, metrics=metrics, **facts)
 
     waiting = partial(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from rlhf.config.compose import compose, validate
+from rlhf.estimates.passes import HEAP
 from rlhf.estimates.plan import Estimate
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import shape_of
@@ -60,28 +61,35 @@ def test_seconds_are_a_range():
     assert seconds(1e13, 1e11) == pytest.approx((125.0, 500.0))
 
 
+# activations of a token: 288 bytes in each of 2 layers, 96 on the way back, and the heap's share
+TOKEN = HEAP * (2 * 288 + 96)
+
+
+def sizes_of(peak):
+    return {term.name: term.size for term in peak.terms}
+
+
 def test_peaks_follow_the_longest_rows():
     """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10."""
-    sft, reward_model, ppo = estimate().peaks
-    sizes = {term.name: term.size for term in sft.terms}
-    assert sizes["activations"] == 4 * 64 * 20 * 160
-    assert sizes["logits"] == 4 * 4 * 64 * 20 * 10
-    sizes = {term.name: term.size for term in reward_model.terms}
-    assert sizes["activations"] == 4 * 128 * 20 * 160
-    sizes = {term.name: term.size for term in ppo.terms}
-    assert sizes["activations"] == 2 * 4 * 10 * 16 * 160
-    half = {term.name: term.size for term in estimate("ppo.micro_batch_size=5").peaks[2].terms}
-    assert half["activations"] == sizes["activations"] / 2
+    sft, reward_model, ppo = map(sizes_of, estimate().peaks)
+    assert sft["activations"] == pytest.approx(64 * 20 * TOKEN)
+    assert sft["logits"] == 2 * 4 * 64 * 20 * 10
+    assert reward_model["activations"] == pytest.approx(128 * 20 * TOKEN)
+    assert ppo["activations"] == pytest.approx(2 * 10 * 16 * TOKEN)
+    half = sizes_of(estimate("ppo.micro_batch_size=5").peaks[2])
+    assert half["activations"] == pytest.approx(ppo["activations"] / 2)
+    # they are held from pass to pass: policy and value model, and its head of 4
+    assert half["gradients"] == HEAP * (2 * 1520 + 16)
 
 
 def test_data_that_nobody_has_read_count_as_the_longest():
     sft, *_ = estimate(data=DataSize()).peaks
-    assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 64 * 64 * 160
+    assert {t.name: t.size for t in sft.terms}["activations"] == pytest.approx(64 * 64 * TOKEN)
 
 
 def test_a_batch_has_no_more_rows_than_there_are():
     sft, *_ = estimate("sft.batch_size=1000").peaks
-    assert {t.name: t.size for t in sft.terms}["activations"] == 4 * 100 * 20 * 160
+    assert {t.name: t.size for t in sft.terms}["activations"] == pytest.approx(100 * 20 * TOKEN)
 
 
 def test_a_stage_that_is_given_needs_nothing():
@@ -96,12 +104,46 @@ def test_a_stage_that_is_given_needs_nothing():
 def test_a_part_that_is_trained():
     """One layer of two, of a batch of 64 pairs of 20 tokens."""
     sft, reward_model, _ = estimate("sft.trained=last:1", "reward_model.trained=head").peaks
-    sizes = {term.name: term.size for term in sft.terms}
-    assert sizes["gradients"] == 4 * 170
-    assert sizes["activations"] == 4 * 64 * 20 * 80
-    sizes = {term.name: term.size for term in reward_model.terms}
-    assert sizes["gradients"] == 0
-    assert sizes["reading whole texts"] == 4 * 64 * 20 * 40
+    assert sizes_of(sft)["weights that are trained"] == 4 * 170
+    assert sizes_of(sft)["weights that are frozen"] == 4 * 210
+    assert sizes_of(sft)["activations"] == pytest.approx(64 * 20 * HEAP * (288 + 96))
+    head = sizes_of(reward_model)
+    assert head["adapters and heads that are trained"] == 4 * 4
+    assert head["weights that are frozen"] == 1520
+
+
+def adapted(*overrides):
+    """SFT, reward model and PPO with adapters of rank 2: q, k, v, o 4 + 4, gate, up, down 4 + 8, in
+    2 layers 2 * 2 * (4 * 8 + 3 * 12) = 272 numbers."""
+    return map(sizes_of, estimate("model/adapter=lora", "adapter.r=2", *overrides).peaks)
+
+
+def test_adapters_beside_frozen_weights():
+    """A token's activations without what norms divided: 256 bytes in each of 2 layers."""
+    sft, reward_model, ppo = adapted()
+    assert sft["adapters and heads that are trained"] == 4 * 272
+    assert sft["the optimizer's moments"] == 8 * 272
+    assert sft["weights that are frozen"] == 1520
+    assert sft["activations"] == pytest.approx(64 * 20 * HEAP * (2 * 256 + 96))
+    assert reward_model["adapters and heads that are trained"] == 4 * (272 + 4)
+    # policy and value model; the frozen network once; SFT's adapter and the reward model
+    assert ppo["adapters and heads that are trained"] == 4 * (272 + 276)
+    assert ppo["weights that are frozen"] == 1520
+    assert ppo["adapters and heads that are frozen"] == 4 * (272 + 276)
+
+
+def test_adapters_on_networks_of_their_own():
+    """Policy, value model and reward model: three networks; the reference is the policy's."""
+    *_, ppo = adapted("model/sharing=separate")
+    assert ppo["weights that are frozen"] == 3 * 1520
+    assert ppo["adapters and heads that are trained"] == 4 * (272 + 276)
+
+
+def test_heads_beside_a_policy_with_an_adapter():
+    *_, ppo = map(sizes_of, estimate("model/adapter=head", "adapter.r=2").peaks)
+    assert ppo["adapters and heads that are trained"] == 4 * (272 + 4)
+    assert ppo["adapters and heads that are frozen"] == 4 * (272 + 4)
+    assert ppo["weights that are frozen"] == 1520
 
 
 def test_rows_and_layers_that_are_trained_decide_the_work():
@@ -116,7 +158,7 @@ def test_rows_and_layers_that_are_trained_decide_the_work():
     head = estimate("reward_model.trained=head", data=replace(DATA, preferences=twice))
     assert head.operations["reward_model"] == 3800 * 2 * 90
     few = estimate("sft.batch_size=1000", "sft.max_rows=30").peaks[0]
-    assert {t.name: t.size for t in few.terms}["activations"] == 4 * 30 * 20 * 160
+    assert {t.name: t.size for t in few.terms}["activations"] == pytest.approx(30 * 20 * TOKEN)
 
 
 def test_prompts_are_no_longer_than_their_limit():

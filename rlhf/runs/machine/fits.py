@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +58,7 @@ class Fit:
         """Of all stages, with what the libraries take beside the networks."""
         more = () if self.on_gpu else (Term("Python and its libraries", LIBRARIES),)
         peaks = self.estimate.peaks
-        return [Peak(stage=peak.stage, terms=(*peak.terms, *more)) for peak in peaks]
+        return [replace(peak, terms=(*peak.terms, *more)) for peak in peaks]
 
     @property
     def peaks(self) -> list[Peak]:
@@ -132,7 +132,8 @@ def _terms(peak: Peak) -> str:
 
 
 def _shrink(peak: Peak) -> str:
-    """The settings that make the largest terms smaller; weights have none but the model."""
+    """The settings that make the largest terms smaller; frozen weights may have none but the
+    model."""
     names = dict.fromkeys(name for term in peak.largest() for name in term.settings)
     return f"smaller: {', '.join(names)}" if names else "take a smaller model"
 
