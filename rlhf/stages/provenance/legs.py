@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 Leg = Mapping[str, Any]
 
 FILE = "legs.json"
+DEVICES = "number of devices"
 MADE_BY = ("versions", "git", "hardware")  # of a manifest: its first leg's
 # packages whose version can change the numbers
 NUMERIC = ("rlhf", "python", "torch", "transformers", "pytorch-lightning", "tokenizers", "numpy")
@@ -97,10 +98,16 @@ def check_records(directory: Path, iteration: int) -> None:
 
 
 def sentence(directory: Path, iteration: int, unit: str, differing: Sequence[str]) -> str:
+    why = ""
+    if any(each.startswith(DEVICES) for each in differing):
+        why = (
+            ". Sums over rows are made in another order on another number of devices, so losses,"
+            " gradients and weights differ in their last digits, and so may a draw at a tie"
+        )
     return (
         f"{directory} goes on from {unit} {iteration} under another {'; '.join(differing)}: its"
         " numbers may differ from those of a run that nobody stopped (exact_resume=false in its"
-        " manifest and summary)"
+        f" manifest and summary){why}"
     )
 
 
@@ -148,7 +155,7 @@ def _facts(leg: Leg) -> dict[str, str]:
         changes = f" with changes {str(git.get('changes'))[:8]}" if git.get("dirty") else ""
         facts["code revision"] = f"{str(git.get('revision'))[:12]}{changes}"
     facts |= {"processor": leg.get("processor"), "threads": leg.get("threads")}
-    facts["number of devices"] = leg.get("devices", 1)  # one, before there were several
+    facts[DEVICES] = leg.get("devices", 1)  # one, before there were several
     facts |= {"kind of processor": machine.get("cpu"), "GPU": machine.get("gpu")}
     return {name: str(value) for name, value in facts.items() if value is not None}
 

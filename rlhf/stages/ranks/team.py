@@ -17,6 +17,7 @@ from rlhf.stages.ranks.meeting import POLL, Meeting, Task
 log = logging.getLogger(__name__)
 
 met: list[Meeting] = []  # of the run under way, where its ranks were started from outside
+STARTS = 600.0  # seconds at least in which a rank reads its data and makes its models
 PATIENCE = 5.0  # seconds in which a rank that failed says why
 AGAIN = "its state is saved up to its last checkpoint; the same command goes on from there"
 
@@ -74,8 +75,9 @@ class Leader(Team):
 
     def _wait(self) -> None:
         """Until all ranks stand where rank 0 does. (A group would wait for the dead, too.)"""
+        self.meeting.ready(self.number)
         others = range(1, self.meeting.place.size)
-        end = time.monotonic() + self.meeting.place.seconds
+        end = time.monotonic() + max(STARTS, self.meeting.place.seconds)
         while missing := [r for r in others if not self.meeting.is_ready(self.number, r)]:
             if self._first_failure() or time.monotonic() > end:
                 raise RunFailed(self._why(missing))
@@ -120,6 +122,8 @@ class Member(Team):
     @contextmanager
     def together(self) -> Iterator[Ranks]:
         self.meeting.ready(self.number)
+        while not self.meeting.is_ready(self.number, 0):  # which may still make its models
+            time.sleep(POLL)
         with self.meeting.group(self.number) as ranks:
             yield ranks
         raise FitEnded
