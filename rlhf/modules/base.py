@@ -178,6 +178,8 @@ class StageModule(pl.LightningModule):
             average_gradients(parameters)
         norm = whole(get_total_norm([p.grad for p in parameters]))
         losses, self._losses = self._losses, []
+        if self.ranks.size > 1:  # which raise together, or not
+            losses = [*torch.tensor(self.ranks.largest([float(loss.abs()) for loss in losses]))]
         step = f"{self.where(1)}, optimizer step {self.trainer.global_step + 1}"
         check_update(losses, norm, self.named_weights(), step)
         if gradient_clip_val:

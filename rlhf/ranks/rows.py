@@ -37,8 +37,10 @@ def by_rows(ranks: Ranks, read: Callable[[B], Tensor], batch: B, count: int) -> 
     if ranks.size == 1:
         return read(batch)
     rows = ranks.own(count)
-    # a network needs a row: where there are fewer than ranks, one reads what nobody asked for
-    part = read(batch.rows(rows if len(rows) else torch.tensor([0])))
+    # all read equally many, as a network that lies in parts on the ranks needs: what is read beyond
+    # this rank's share, nobody asked for
+    beyond = rows.new_zeros(-(-count // ranks.size) - len(rows))
+    part = read(batch.rows(torch.cat([rows, beyond])))
     whole: Tensor = gathered(ranks, part[: len(rows)])
     return whole
 

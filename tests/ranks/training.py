@@ -4,12 +4,20 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 
+from rlhf.models.sharding.whole import whole
 from rlhf.ranks.group import ALONE, Ranks
+from rlhf.stages.ranks.sharded import ShardedStrategy
 from rlhf.stages.ranks.strategy import Together
 from tests.two_ranks import on_two_ranks
 
 
-def train(module, batches, ranks=ALONE, clip=None):
+def sharded_strategy(ranks):
+    return ShardedStrategy(
+        data_parallel_size=ranks.size, tensor_parallel_size=1, save_distributed_checkpoint=False
+    )
+
+
+def train(module, batches, ranks=ALONE, clip=None, sharded=False, precision="32-true"):
     """The records of iterations 0, 1, ... and the weights at the end."""
     rows = []
     finish = module.finish_iteration
@@ -22,13 +30,15 @@ def train(module, batches, ranks=ALONE, clip=None):
     module.ranks = ranks
     several = {}
     if ranks.size > 1:
+        ddp = DDPStrategy(find_unused_parameters=module.leaves_some_untrained)
         several = {
-            "strategy": DDPStrategy(find_unused_parameters=module.leaves_some_untrained),
+            "strategy": sharded_strategy(ranks) if sharded else ddp,
             "plugins": [Together(ranks, ranks.size)],
         }
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=ranks.size,
+        precision=precision,
         max_epochs=module.iterations,
         gradient_clip_val=clip,
         logger=False,
@@ -39,16 +49,16 @@ def train(module, batches, ranks=ALONE, clip=None):
         **several,
     )
     trainer.fit(module, batches)
-    weights = torch.cat([p.detach().flatten() for p in module.parameters()])
+    weights = torch.cat([whole(p.detach()).flatten() for p in module.parameters()])
     return {"rows": rows, "weights": weights, "steps": trainer.global_step}
 
 
-def _as_rank(rank, make):
+def _as_rank(rank, make, how):
     module, batches = make()
-    return train(module, batches, Ranks(rank=rank, size=2), clip=0.7)
+    return train(module, batches, Ranks(rank=rank, size=2), clip=0.7, **how)
 
 
-def alone_and_shared(make):
+def alone_and_shared(make, **how):
     """The same training by one process, and by each of two ranks; `make()` gives the module and its
-    batches."""
-    return train(*make(), clip=0.7), on_two_ranks(_as_rank, make)
+    batches, `how` more arguments of the ranks' `train`."""
+    return train(*make(), clip=0.7), on_two_ranks(_as_rank, make, how)

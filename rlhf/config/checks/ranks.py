@@ -28,6 +28,8 @@ def ranks_faults(
             "trainer.strategy=single trains on one; trainer.strategy=ddp trains on several",
         )
         return
+    if trainer.strategy == "fsdp":
+        yield from _sharded_faults(trainer, stage, ppo)
     sizes = {}
     if sft.path is None and sft.train:
         sizes["sft.batch_size"] = sft.batch_size
@@ -46,3 +48,19 @@ def ranks_faults(
                 f"{f' and trainer.num_nodes={trainer.num_nodes}' if trainer.num_nodes > 1 else ''};"
                 f" {near} does",
             )
+
+
+def _sharded_faults(trainer: Trainer, stage: Any, ppo: PPO) -> Iterator[Fault]:
+    """Parts of a model are put together by all processes at once, for as many forward passes."""
+    if trainer.ranks == 1:
+        yield Fault(
+            "trainer.strategy=fsdp",
+            "one process has every part: expected trainer.devices=2 or more;"
+            " trainer.strategy=single trains on one",
+        )
+    if stage == "ppo" and ppo.micro_batch_tokens is not None:
+        yield Fault(
+            f"ppo.micro_batch_tokens={ppo.micro_batch_tokens}",
+            "with trainer.strategy=fsdp all processes make equally many forward passes, and would"
+            " not by tokens: set ppo.micro_batch_size instead",
+        )

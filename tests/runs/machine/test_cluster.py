@@ -2,7 +2,8 @@ import signal
 
 import pytest
 
-from rlhf.runs.machine.cluster import queue_again, requeue, several
+from rlhf.config.schema import Trainer
+from rlhf.runs.machine.cluster import queue_again, requeue, several, started
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,75 @@ from rlhf.runs.machine.cluster import queue_again, requeue, several
     ],
 )
 def test_one_of_several_processes(environment, words):
-    sentence = several(environment, None)
-    assert (sentence is None) if words is None else (words in sentence)
+    """By the jobs of a sweep, of which each starts its own, and by a run on one device."""
+    for trainer in (None, trainer_of(1)):
+        sentence = several(environment, trainer)
+        assert (sentence is None) if words is None else (words in sentence)
+        assert sentence is None or ("trainer=ddp" in sentence) == (trainer is not None)
+
+
+def trainer_of(devices, nodes=1):
+    strategy = "single" if devices * nodes == 1 else "ddp"
+    return Trainer(
+        accelerator="cpu",
+        precision="32-true",
+        threads=1,
+        strategy=strategy,
+        devices=devices,
+        num_nodes=nodes,
+    )
+
+
+def torchrun(rank, size, local, node):
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK")
+    return dict(zip(names, map(str, (rank, size, local, node)), strict=True))
+
+
+def srun(rank, size, local, node):
+    names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID")
+    return dict(zip(names, map(str, (rank, size, local, node)), strict=True))
+
+
+@pytest.mark.parametrize("starter", [torchrun, srun])
+def test_processes_that_the_config_asks_for_are_taken_as_they_come(starter):
+    """Process 5 of 8 on two machines of four devices is the second one's number 1."""
+    environment, trainer = starter(5, 8, 1, 1), trainer_of(4, nodes=2)
+    assert several(environment, trainer) is None
+    place = started(environment, trainer)
+    assert (place.rank, place.size, place.local_rank, place.node_rank) == (5, 8, 1, 1)
+    assert started({}, trainer) is None
+
+
+def test_torchrun_inside_a_step_of_slurm_has_the_last_word():
+    both = srun(1, 2, 0, 1) | torchrun(3, 4, 1, 1)
+    assert started(both, trainer_of(2, nodes=2)).rank == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "trainer", "words"),
+    [
+        (torchrun(0, 2, 0, 0), trainer_of(4), "asks for 4 processes, and there are 2 (RANK=0"),
+        (srun(1, 4, 1, 0), trainer_of(2), "asks for 2 processes, and there are 4 (SLURM_PROCID=1"),
+        # dealt out in turn: the second process is on the second machine
+        (srun(1, 4, 0, 1), trainer_of(2, nodes=2), "process 1 (SLURM_PROCID=1"),
+        ({}, trainer_of(2, nodes=2), "torchrun --nnodes"),
+        ({"NODE_RANK": "2"}, trainer_of(1, nodes=2), "there are 2 (NODE_RANK=2)"),
+        ({"PMI_RANK": "1", "PMI_SIZE": "2"}, trainer_of(2), "start them by torchrun or srun"),
+    ],
+)
+def test_processes_that_the_config_does_not_ask_for(environment, trainer, words):
+    assert words in several(environment, trainer)
+
+
+def test_a_run_on_one_machine_starts_its_own():
+    assert several({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, trainer_of(2)) is None
+
+
+def test_one_process_on_each_machine_may_be_started_by_hand():
+    trainer = trainer_of(1, nodes=2)
+    place = started({"NODE_RANK": "1"}, trainer)
+    assert (place.rank, place.size, place.local_rank, place.node_rank) == (1, 2, 0, 1)
+    assert several({"NODE_RANK": "1"}, trainer) is None
 
 
 @pytest.fixture
