@@ -45,7 +45,6 @@ TABLE = (
     ("ppo.micro_batch_size", "gradient_accumulation_steps step_per_device_batch_size"),
     ("trainer.gradient_checkpointing", "gradient_checkpointing activation_checkpointing"),
     ("model.attention", "attn_implementation attn_impl use_flash_attn flash_attn"),
-    ("optimizer@*.optimizer=adamw_8bit", "adamw_8bit adamw_bnb_8bit adam_8bit use_8bit_adam"),
     ("*.epochs", "num_epochs num_train_epochs max_epochs epochs"),
     ("ppo.iterations", "num_epochs total_episodes num_episodes total_epochs total_training_steps"),
     ("ppo.iterations", "max_steps num_iterations iterations episodes steps"),
