@@ -61,7 +61,7 @@ def test_a_config_that_was_kept_before_there_were_checkpoints_is_valid():
 
 
 def test_a_stage_is_decided_by_its_ancestors_too():
-    assert deciding_sections("sft") == ["stage", "data", "model", "trainer", "sft"]
+    assert deciding_sections("sft") == ["stage", "data", "model", "adapter", "trainer", "sft"]
     assert deciding_sections("reward_model")[-2:] == ["reward_model", "generation"]
     assert {"sft", "reward_model", "kl", "seed"} <= {*deciding_sections("ppo")}
 
