@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,8 +13,10 @@ import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
+from rlhf.models.recompute import recomputed
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.ranks.group import ALONE
+from rlhf.ranks.numbers import largest_of_all, means_of_all
 from rlhf.types import SupervisedBatch
 
 Metrics = dict[str, float]
@@ -43,6 +46,7 @@ class StageModule(pl.LightningModule):
         self.by_prompt: list[dict[str, Any]] = []  # one row where there was an evaluation
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
+        self.recomputes = False  # True: with gradient checkpointing, which `fit` says
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
 
     def where(self, ahead: int = 0) -> str:
@@ -79,21 +83,9 @@ class StageModule(pl.LightningModule):
         """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
-        means, tops = self.over_ranks(means), dict(largest)
-        if self.ranks.size > 1:
-            every = self.ranks.largest([float(value) for value in largest.values()])
-            tops = dict(zip(largest, map(torch.tensor, every), strict=True))
-        return {name: float(mean) for name, mean in means.items()} | {
-            name: float(value) for name, value in tops.items()
-        }
-
-    def over_ranks(self, means: Mapping[str, Mean]) -> dict[str, Mean]:
-        """Each over what all ranks have counted."""
-        if self.ranks.size == 1:
-            return dict(means)
-        totals = self.ranks.sum([float(mean.total) for mean in means.values()])
-        counts = self.ranks.sum([float(mean.count) for mean in means.values()])
-        return {n: Mean(*both) for n, *both in zip(means, totals, counts, strict=True)}
+        means = means_of_all(self.ranks, means)
+        tops = largest_of_all(self.ranks, {n: float(value) for n, value in largest.items()})
+        return {name: float(mean) for name, mean in means.items()} | tops
 
     # --- optimizer steps
 
@@ -101,6 +93,11 @@ class StageModule(pl.LightningModule):
         """Optimizer steps, where nothing ends the iteration early."""
         batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         return -(-int(batches) // together)
+
+    def forward_pass(self) -> AbstractContextManager[None]:
+        """Around a forward pass that has a backward pass: where asked for, the layers of all that
+        is trained here keep their inputs alone."""
+        return recomputed(*self.children()) if self.recomputes else nullcontext()
 
     def accumulate(self, splits: int) -> None:
         """Says that each optimizer step of this iteration is of so many micro-batches; the last
@@ -146,6 +143,7 @@ class StageModule(pl.LightningModule):
         check_updated(self.named_parameters(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
+        self.ranks.check_same({"kl/coef": self.record.get("kl/coef")}, self.where())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rlhf"] = {"iteration": self.iteration, **self.extra_state()}
