@@ -21,6 +21,7 @@ from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.modules.precision.masters import MasterWeights
 from rlhf.ranks.group import ALONE
+from rlhf.ranks.numbers import largest_of_all, means_of_all
 from rlhf.types import SupervisedBatch
 
 Metrics = dict[str, float]
@@ -89,13 +90,9 @@ class StageModule(pl.LightningModule):
         """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
-        means, tops = self.over_ranks(means), dict(largest)
-        if self.ranks.size > 1:
-            every = self.ranks.largest([float(value) for value in largest.values()])
-            tops = dict(zip(largest, map(torch.tensor, every), strict=True))
-        return {name: float(mean) for name, mean in means.items()} | {
-            name: float(value) for name, value in tops.items()
-        }
+        means = means_of_all(self.ranks, means)
+        tops = largest_of_all(self.ranks, {n: float(value) for n, value in largest.items()})
+        return {name: float(mean) for name, mean in means.items()} | tops
 
     # --- models that lie in parts on several ranks
 
@@ -115,14 +112,6 @@ class StageModule(pl.LightningModule):
         for network in {network_of(model): None for model in self.children()}:
             if network in self.cuts:
                 self.cuts.pop(network).join()
-
-    def over_ranks(self, means: Mapping[str, Mean]) -> dict[str, Mean]:
-        """Each over what all ranks have counted."""
-        if self.ranks.size == 1:
-            return dict(means)
-        totals = self.ranks.sum([float(mean.total) for mean in means.values()])
-        counts = self.ranks.sum([float(mean.count) for mean in means.values()])
-        return {n: Mean(*both) for n, *both in zip(means, totals, counts, strict=True)}
 
     def named_weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """The weights that the optimizer steps, by name: in float32 in every precision."""
@@ -203,6 +192,7 @@ class StageModule(pl.LightningModule):
         check_updated(self.named_weights(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
+        self.ranks.check_same({"kl/coef": self.record.get("kl/coef")}, self.where())
 
     @cached_property
     def backbones(self) -> dict[str, str]:

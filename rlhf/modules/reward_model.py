@@ -13,6 +13,7 @@ from rlhf.functional.pooling import Mean, pooled
 from rlhf.models.features import Features
 from rlhf.models.scalar import Scalar
 from rlhf.modules.base import Metrics, SupervisedModule
+from rlhf.ranks.numbers import means_of_all
 from rlhf.ranks.rows import joined
 from rlhf.types import PreferenceBatch
 
@@ -78,7 +79,7 @@ class RewardModule(SupervisedModule):
             return {}
         gap = torch.cat(every)
         return {
-            "val/loss": float(self.over_ranks({"loss": pooled(losses)})["loss"]),
+            "val/loss": float(means_of_all(self.ranks, {"loss": pooled(losses)})["loss"]),
             "val/accuracy": float((gap > 0).float().mean()),
             "val/pairs": len(gap),
             "val/calibration_error": calibration_error(gap),

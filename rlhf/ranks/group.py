@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rlhf.rundir.errors import RunFailed
+
 T = TypeVar("T")
 
 
@@ -28,6 +30,10 @@ class Ranks:
     @property
     def leads(self) -> bool:
         return self.rank == 0
+
+    @property
+    def share(self) -> tuple[int, int]:
+        return self.rank, self.size
 
     def own(self, count: int) -> Tensor:
         """The rows of this rank among `count`."""
@@ -77,6 +83,12 @@ class Ranks:
         """The names whose values are not the same on all ranks."""
         every = self.gather(dict(values))
         return [name for name in values if any(each[name] != every[0][name] for each in every)]
+
+    def check_same(self, values: Mapping[str, Any], where: str) -> None:
+        """Raises RunFailed where ranks that should agree do not: what they train would no longer be
+        one model."""
+        if differing := self.differing({name: repr(value) for name, value in values.items()}):
+            raise RunFailed(f"{where}: the ranks have not the same {', '.join(differing)}")
 
 
 ALONE = Ranks()

@@ -21,8 +21,7 @@ from rlhf.models.files.adapter import base_of, is_adapter
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.status import is_finished
-from rlhf.rundir.words import plural
-from rlhf.runs.machine.devices import memory
+from rlhf.runs.machine.devices import gpu_count, gpu_count_fault, memory
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/proc/driver/nvidia/version",
@@ -146,19 +145,6 @@ def gpu_fault() -> str | None:
     if torch.cuda.device_count():
         return None
     return f"{start} torch {torch.__version__} sees no GPU; nvidia-smi tells more{end}"
-
-
-def gpu_count() -> int:
-    """The GPUs that a run here may use. Asked once torch is known to see one."""
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def gpu_count_fault(asked: int, there: int) -> str | None:
-    if asked <= there:
-        return None
-    return f"trainer.devices={asked}: this machine has {plural(there, 'GPU')} that a run may use"
 
 
 def models_of(cfg: Config) -> Iterator[tuple[str, str | None, str]]:
