@@ -1,13 +1,15 @@
 """What each precision does to KL and reward: the reviews, three seeds each.
 
-    python benchmarks/precision.py                                 # on a CPU, as in docs/precision.md
+    python benchmarks/precision.py                            # on a CPU, as in docs/precision.md
+    python benchmarks/precision.py --shared
     python benchmarks/precision.py --device gpu --iterations 60
-    python benchmarks/precision.py --seeds 0 1 --iterations 5 model=smollm2   # other words of rlhf
+    python benchmarks/precision.py --seeds 0 1 --iterations 5 model=smollm2   # words of rlhf
 
 Every stage of a run is trained in its precision: SFT and the reward model once (their seeds are
-their own), PPO once a seed. Prints two tables in Markdown: means over the seeds with their standard
-deviation, and the differences from 32-true at the same seed. The runs stay in --work, and a run that
-is there already is not made again.
+their own), PPO once a seed. With --shared all begin from those of 32-true, so that PPO alone
+differs. Prints two tables in Markdown: means over the seeds with their standard deviation, and the
+differences from 32-true at the same seed. The runs stay in --work, and a run that is there already
+is not made again.
 """
 
 from __future__ import annotations
@@ -52,12 +54,23 @@ def measured(run: Path) -> dict[str, float]:
     }
 
 
+def stages_of(run: Path) -> list[str]:
+    """The words by which another run begins from this one's SFT policy and reward model."""
+    artifacts = run.resolve().parents[1] / "artifacts"
+    made = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["fingerprints"]
+    stages = ("sft", "reward_model")
+    return [f"{stage}.path={artifacts / stage / made[stage]}" for stage in stages]
+
+
 def run(precision: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
     """The numbers of the run, which is made where it is not there yet."""
-    study = f"precision-{precision}"
+    first = args.work / "outputs" / f"precision-{PRECISIONS[0]}"
+    shared = args.shared and precision != PRECISIONS[0]
+    study = f"precision-{precision}{'-shared' if shared else ''}"
     words = [*BRIEF, f"trainer={args.device}", f"ppo.iterations={args.iterations}", *args.words]
     places = [f"paths.outputs={args.work.resolve() / 'outputs'}", f"study={study}", f"seed={seed}"]
-    rlhf.run(rlhf.compose([*words, *places, f"trainer.precision={precision}"]))
+    given = stages_of(next(first.glob("kl*"))) if shared else []
+    rlhf.run(rlhf.compose([*words, *places, f"trainer.precision={precision}", *given]))
     (folder,) = (args.work / "outputs" / study).glob(f"*seed{seed}*")
     return measured(folder)
 
@@ -84,6 +97,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--work", type=Path, default=Path("precision-benchmark"))
+    parser.add_argument("--shared", action="store_true", help="one SFT policy and reward model")
     parser.add_argument("words", nargs="*", help="further words of rlhf's command line")
     args = parser.parse_args()
     began, results = time.time(), dict[str, list[dict[str, float]]]()

@@ -5,14 +5,19 @@ import ast
 import importlib
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import rlhf
 from benchmarks import smollm2
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").rglob("*.py"))
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = sorted(BENCHMARKS.rglob("*.py"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -53,3 +58,58 @@ def test_the_gain_is_of_each_prompt(tmp_path):
     ]
     (tmp_path / "by_prompt.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert smollm2.gain_of(tmp_path, "reward/vader") == "+2.00 ± 1.00"
+
+
+TOY_PARTS = ("1b, LoRA, bf16 backbone", "1b, all weights, bf16-true")
+
+
+@pytest.mark.slow
+def test_what_is_prepared_for_a_gpu_goes_through_at_toy_size(tmp_path):
+    """Two parts: a row of numbers each, or the reason why there is none; the next one follows."""
+    script, work = str(BENCHMARKS / "gpu.py"), tmp_path / "work"
+    command = [sys.executable, script, "--device", "cpu", "--toy", "--work", str(work)]
+    paths = {"PYTHONPATH": str(BENCHMARKS.parent)}
+    ended = subprocess.run(
+        [*command, "--only", *TOY_PARTS],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **paths},
+    )
+    assert ended.returncode == 0, ended.stderr
+    text = (work / "results.md").read_text(encoding="utf-8")
+    assert ended.stdout.endswith(text) and text.startswith("CPU")
+    parts = dict(part.split(" | |\n", 1) for part in text.split("| ", 1)[1].split("\n\n| "))
+    assert set(parts) == set(TOY_PARTS)
+    adapters = (BENCHMARKS.parent / "conf" / "model" / "adapter").is_dir()
+    for name, numbers in parts.items():
+        if adapters or "LoRA" not in name:
+            assert "| first KL | 0 |" in numbers and "| samples/s | " in numbers, numbers
+        else:
+            assert "| not measured | exit code 1: " in numbers and "model/adapter=lora" in numbers
+
+
+def test_the_parts_for_a_gpu_are_commands_that_compose():
+    """Their words are those of the config of now, so that no minute of a GPU is lost to one."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import gpu_parts
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    small = ["model=hf", "model.path=none", *gpu_parts.SHORT, *gpu_parts.TOY]
+    for precision in gpu_parts.PRECISIONS:
+        assert rlhf.compose([*small, f"trainer.precision={precision}"])
+
+
+def test_the_peak_is_the_process_own():
+    """getrusage would tell the peak of the process that started this one."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import gpu_parts
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    gpu_parts.forget_peak("cpu")
+    before = gpu_parts.peak_gb("cpu")
+    assert len(bytearray(300_000_000)) and gpu_parts.peak_gb("cpu") > before + 0.25
+    gpu_parts.forget_peak("cpu")
+    assert gpu_parts.peak_gb("cpu") < before + 0.1

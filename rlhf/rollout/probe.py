@@ -25,7 +25,7 @@ NEW_TOKENS = 8
 # In float32 sound models are 1e-6 to 1e-4 apart, XLNet 0.1, Mamba 0.6 to 7. In bfloat16 a model of
 # 135M is up to 0.3 apart in 231 tokens, and 0.04 on average (docs/precision.md)
 TOLERANCE = {torch.float32: 0.01, torch.float16: 0.15, torch.bfloat16: 1.0}
-MEAN = 0.1  # of a tolerance: what the mean over a rollout's tokens may be
+MEAN = 0.1  # of a tolerance of 16 bits: what the mean over a rollout's tokens may be
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -122,8 +122,8 @@ def logp_gap(
     rollout: Rollout, logp: Tensor, sampling: Sampling, dtype: torch.dtype = torch.float32
 ) -> dict[str, float]:
     """`rollout/logp_gap`: the largest |log-probability at sampling - recomputed| of a response
-    token, in nats; `rollout/logp_off`: 1 where it, or the mean, is beyond rounding in `dtype`,
-    which both were computed in. In 16 bits `rollout/logp_gap_mean` is that mean.
+    token, in nats; `rollout/logp_off`: 1 where it is beyond rounding in `dtype`, which both were
+    computed in. In 16 bits `rollout/logp_gap_mean` is the mean, and counts as well.
 
     logp [B, T] of the training forward, 0 where masked. Empty where top-k or top-p cut the
     distribution that is sampled: then the two are of different distributions.
@@ -131,7 +131,9 @@ def logp_gap(
     if sampling.top_k > 0 or sampling.top_p < 1.0:
         return {}
     gap, limit = (rollout.logp - logp).abs(), tolerance(dtype)
-    largest, mean = float(gap.max()), float(masked_mean(gap, rollout.mask))
+    largest = float(gap.max())
+    if dtype.itemsize >= 4:
+        return {GAP: largest, OFF: float(not largest <= limit)}
+    mean = float(masked_mean(gap, rollout.mask))
     off = not (largest <= limit and mean <= MEAN * limit)
-    narrow = {GAP_MEAN: mean} if dtype.itemsize < 4 else {}
-    return {GAP: largest, **narrow, OFF: float(off)}
+    return {GAP: largest, GAP_MEAN: mean, OFF: float(off)}
