@@ -131,7 +131,7 @@ class KL(Strict):
 
 class Trainer(Strict):
     accelerator: Literal["cpu", "cuda"]
-    precision: Literal["32-true", "bf16-mixed"]
+    precision: Literal["32-true", "bf16-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=1024)]
     gradient_checkpointing: bool = False
 

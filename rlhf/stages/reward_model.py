@@ -93,7 +93,6 @@ def train_reward_model(
         context.load_policy(parents["sft"]) if from_sft else context.initial_policy(context.model)
     )
     model = scalar_model_from(backbone, seed=settings.seed)
-    del backbone  # it was copied
     train_only(model.model, settings.trained)
     pairs = context.data.preferences or sample_preferences(context, parents["sft"])
     metrics = train_on_rows(
