@@ -90,7 +90,7 @@ def staying(networks: Sequence[Network], training: Training) -> list[Term]:
     adapters = [Term("adapters and heads that are trained", float(BYTES * added))] if added else []
     full = [Term("weights that are trained", float(weight * trained))] if trained else []
     moments = float(training.moments * BYTES * (trained + added))
-    less = ("model/adapter=lora",) if trained and not added else ()
+    less = ("model/adapter=lora",) if trained and training.how.adapted is None else ()
     half = ("model.dtype=bfloat16",) if training.how.adapted and precision.weight == BYTES else ()
     kept = [Term("weights that are frozen", float(precision.weight * frozen), half)]
     others = [Term("adapters and heads that are frozen", float(BYTES * read))] if read else []
@@ -172,8 +172,8 @@ def reward_model(
     """`pairs`: of which both texts are read at once. `drawn`: responses that are drawn to
     normalise; None where there are none. `policy`: parameters of the network that draws them, 0
     where it is this one."""
-    shrinks = ("reward_model.micro_batch_size", "reward_model.batch_size")
-    shrinks = (*shrinks, "reward_model.max_length")
+    sizes = ("micro_batch_size", "batch_size", "max_length")
+    shrinks = tuple(f"reward_model.{name}" for name in sizes)
     both = Rows(count=2 * pairs.count, tokens=pairs.tokens, response=0)
     twice = Training(
         how=training.how,
@@ -185,7 +185,8 @@ def reward_model(
         once = Term("reading whole texts", reading(shape, pairs, training.how), shrinks)
         moments = [[once]]
     if drawn is not None:
-        other = [Term("weights of the policy that draws", float(BYTES * policy))] if policy else []
+        bytes_ = float(training.how.precision.weight * policy)
+        other = [Term("weights of the policy that draws", bytes_)] if policy else []
         part = drawn.at_most(training.micro)
         read = Term(
             "reading whole responses",

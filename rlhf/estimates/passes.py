@@ -25,7 +25,7 @@ READ_LOGITS = 2  # the policy's and the reference's
 DRAWN_LOGITS = 5  # of one token, while it is drawn
 # of memory that comes and goes, what glibc's heap takes: blocks below 32 MiB leave holes between
 # rows of other lengths; larger ones are given back
-HEAP, LARGEST_IN_HEAP = 1.2, 2.0**25
+HEAP, LARGEST_IN_HEAP = 1.25, 2.0**25
 
 
 @dataclass(frozen=True, kw_only=True)

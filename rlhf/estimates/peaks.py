@@ -44,7 +44,7 @@ def reward_model(it: Estimate) -> Peak:
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
     network = supervised(it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden)
     how = training(cfg, settings, pairs, drawn)
-    policy = it.shape.parameters
+    policy = 0 if cfg.adapter.shares and reward_model_shares(cfg) else it.shape.parameters
     return memory.reward_model(it.shape, network, pairs, drawn, how, policy=policy)
 
 
@@ -143,7 +143,7 @@ def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
         precision=precision,
         layers=layers,
         adapted=adapters.adapted(cfg.adapter.targets) if adapted else None,
-        eager=getattr(cfg.model, "attention", None) == "eager",
+        eager=getattr(cfg.model, "attention", "auto") == "eager",
         checkpointing=cfg.trainer.gradient_checkpointing,
         on_gpu=cfg.trainer.accelerator == "cuda",
     )

@@ -63,7 +63,8 @@ def test_the_settings_that_shrink_it_are_named(fit):
     )
     (fault,) = fit("ppo.micro_batch_size=32", memory=20 * GB).memory_faults()
     both = "generation.max_prompt_tokens, data.max_response_tokens"
-    assert fault.endswith(f"smaller: ppo.micro_batch_size, {both}")
+    wanted = f"smaller: {again}, ppo.micro_batch_size, {both}, model/adapter=lora"
+    assert fault.endswith(wanted)
 
 
 def test_what_may_not_fit_is_warned_of(fit):
