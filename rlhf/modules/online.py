@@ -198,6 +198,9 @@ class OnlineModule(PolicyModule):
 
     def finish_iteration(self) -> Metrics:
         moved = self._moved()
+        self.ranks.check_same(
+            {"KL coefficient": self.kl.coef, "KL": self.steering.sequence_nats}, self.where()
+        )
         record = {
             **self.collected,
             "episodes": self.iteration * self.drawn,

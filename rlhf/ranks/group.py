@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rlhf.rundir.errors import RunFailed
+
 T = TypeVar("T")
 
 
@@ -77,6 +79,12 @@ class Ranks:
         """The names whose values are not the same on all ranks."""
         every = self.gather(dict(values))
         return [name for name in values if any(each[name] != every[0][name] for each in every)]
+
+    def check_same(self, values: Mapping[str, Any], where: str) -> None:
+        """Raises RunFailed where ranks that should agree do not: what they train would no longer be
+        one model."""
+        if differing := self.differing({name: repr(value) for name, value in values.items()}):
+            raise RunFailed(f"{where}: the ranks have not the same {', '.join(differing)}")
 
 
 ALONE = Ranks()

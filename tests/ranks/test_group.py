@@ -6,6 +6,7 @@ import torch
 
 from rlhf.ranks.group import ALONE, Ranks
 from rlhf.ranks.rows import by_rows, gathered, joined, own
+from rlhf.rundir.errors import RunFailed
 from rlhf.types import PromptBatch, Rollout
 from tests.turns import prompts
 from tests.two_ranks import on_two_ranks
@@ -31,6 +32,21 @@ def test_what_ranks_tell_each_other():
     assert first["any"] == (True, False)
     assert first["gather"] == ["rank 0", "rank 1"]
     assert first["first"] == "from 0" and first["differing"] == ["other"]
+
+
+def agreement(rank):
+    ranks, told = Ranks(rank=rank, size=2), ""
+    ranks.check_same({"KL": float("nan")}, "ppo, iteration 1")
+    try:
+        ranks.check_same({"KL": 1.0, "coefficient": 0.1 + rank}, "ppo, iteration 2")
+    except RunFailed as error:
+        told = str(error)
+    return told
+
+
+def test_ranks_that_part_are_told_of():
+    sentence = "ppo, iteration 2: the ranks have not the same coefficient"
+    assert on_two_ranks(agreement) == [sentence, sentence]
 
 
 def test_one_process_gives_what_it_got():

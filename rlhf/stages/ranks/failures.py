@@ -30,7 +30,8 @@ def failure_of(error: BaseException) -> dict[str, Any]:
     told = isinstance(error, TOLD)
     return {
         "words": str(error) if told else f"{type(error).__name__}: {first}",
-        "trace": "" if told else "".join(traceback.format_exception(error)),
+        # without its last lines, which are the words
+        "trace": "" if told else "Traceback:\n" + "".join(traceback.format_tb(error.__traceback__)),
         "consequence": is_consequence(error),
     }
 

@@ -54,6 +54,8 @@ def _train_all(cfg: Any, meeting: Any) -> None:
     from rlhf.stages.ranks.member import train_as_member
 
     torch.set_num_threads(cfg.trainer.threads)
+    if meeting.place.accelerator == "cuda":
+        torch.cuda.set_device(meeting.place.local_rank)  # what "cuda" means before there is a group
     loaded = Loaded.of(build(cfg.data))
     for number in count():
         if (task := meeting.task(number)) is None:
