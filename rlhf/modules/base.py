@@ -16,7 +16,7 @@ from rlhf.functional.pooling import Mean
 from rlhf.functional.schedules import lr_factor
 from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
 from rlhf.models.recompute import recomputed
-from rlhf.models.sharding.cut import Cut, cut_all, network_of
+from rlhf.models.sharding.cut import READ_IN, Cut, cut_all, join_all
 from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.modules.precision.masters import MasterWeights
@@ -101,17 +101,14 @@ class StageModule(pl.LightningModule):
         return self.children()
 
     def configure_model(self) -> None:
-        """Lightning's moment to cut the models over the ranks, where the strategy has a mesh of
-        them."""
+        """Cuts the models over the ranks, where Lightning's strategy has a mesh of them."""
         if self._device_mesh is not None and not self.cuts:
-            dtype = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
-            self.cuts = cut_all(self.models(), self._device_mesh["data_parallel"], dtype)
+            mesh, precision = self._device_mesh["data_parallel"], self.trainer.precision
+            self.cuts = cut_all(self.models(), mesh, READ_IN.get(str(precision)))
 
     def join(self) -> None:
         """What was trained is whole again, on rank 0."""
-        for network in {network_of(model): None for model in self.children()}:
-            if network in self.cuts:
-                self.cuts.pop(network).join()
+        join_all(self.children(), self.cuts)
 
     def named_weights(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         """The weights that the optimizer steps, by name: in float32 in every precision."""

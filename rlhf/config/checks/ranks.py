@@ -58,6 +58,12 @@ def _sharded_faults(trainer: Trainer, stage: Any, ppo: PPO) -> Iterator[Fault]:
             "one process has every part: expected trainer.devices=2 or more;"
             " trainer.strategy=single trains on one",
         )
+    if trainer.precision not in ("32-true", "bf16-mixed"):
+        yield Fault(
+            f"trainer.precision={trainer.precision}",
+            "has not been tried with trainer.strategy=fsdp, whose bf16-mixed keeps float32 weights"
+            " in parts and reads them in bfloat16; expected bf16-mixed or 32-true",
+        )
     if stage == "ppo" and ppo.micro_batch_tokens is not None:
         yield Fault(
             f"ppo.micro_batch_tokens={ppo.micro_batch_tokens}",

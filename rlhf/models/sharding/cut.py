@@ -19,6 +19,9 @@ from rlhf.models.partial import layers
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.sharding.whole import on_first
 
+# by Lightning's precision; else in the parts' own
+READ_IN = {"bf16-mixed": torch.bfloat16}
+
 
 def cut(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None = None) -> Cut:
     """Cuts the model in place: each layer by itself, then the rest of the network. A layer is whole
@@ -54,6 +57,13 @@ def cut_all(
     """`cut` for each network of the models, once where they share it; by network."""
     networks = {network_of(model): model for model in models}
     return {network: cut(model, mesh, dtype) for network, model in networks.items()}
+
+
+def join_all(models: Iterable[nn.Module], cuts: dict[nn.Module, Cut]) -> None:
+    """Joins the networks of the models, and takes them out of the cuts."""
+    for network in {network_of(model): None for model in models}:
+        if network in cuts:
+            cuts.pop(network).join()
 
 
 def network_of(model: nn.Module) -> nn.Module:

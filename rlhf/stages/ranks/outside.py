@@ -19,6 +19,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 
 from rlhf.config.schema import Config
 from rlhf.ranks.place import Started
+from rlhf.rundir.errors import Stopped
 from rlhf.rundir.signals import STOPPING, exit_code_of, handled
 from rlhf.rundir.words import seconds_of
 from rlhf.stages.ranks.meeting import POLL, Meeting, Place, Task
@@ -72,7 +73,8 @@ def follow(cfg: Config, place: Started) -> int:
     try:
         meeting = Follower(_store(cfg, place), _place(cfg, place))
         ignore_signals()
-        serve(cfg, meeting)
+        with suppress(Stopped):  # with rank 0, which says so
+            serve(cfg, meeting)
         code = int(meeting.store.get("end"))
     except (DistError, RuntimeError):
         return 1

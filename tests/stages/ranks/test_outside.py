@@ -2,15 +2,18 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlhf.callbacks.checkpoint import iteration_of
 from rlhf.stages.ranks.outside import address
 from tests.conftest import SMALL
 
@@ -121,6 +124,22 @@ def test_torchrun_starts_the_ranks_of_a_run_in_parts(tmp_path, alone):
     code = ends([start([*words, *run], tmp_path, {}, "torchrun")])
     assert code == [0], (tmp_path / "torchrun.out").read_text()
     as_alone(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_slurm_signals_every_rank_and_all_stop_at_one_boundary(tmp_path):
+    port, words = free_port(), ["rlhf", *SMALL, *TOGETHER, "ppo.iterations=5000"]
+    processes = [start(words, tmp_path, by_slurm(rank, port), str(rank)) for rank in (0, 1)]
+    end = time.monotonic() + 200
+    while not [*tmp_path.glob("outputs/*/*/checkpoints/*.sha256")] and time.monotonic() < end:
+        time.sleep(0.2)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    assert ends(processes) == [143, 143], (tmp_path / "0.out").read_text()
+    assert "its state is saved" in (tmp_path / "0.out").read_text()
+    assert (tmp_path / "1.out").read_text() == ""
+    (checkpoint, *_) = sorted(tmp_path.glob("outputs/*/*/checkpoints/*.ckpt"), reverse=True)
+    assert iteration_of(checkpoint) == metrics(tmp_path)[-1]["iteration"]
 
 
 @pytest.mark.slow
