@@ -30,7 +30,8 @@ from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import masked_sum
 from rlhf.models.load import load_causal_lm
 from rlhf.modules.exact import ExactView
-from rlhf.modules.online import CollectedMinibatches, OnlineModule
+from rlhf.modules.online import OnlineModule
+from rlhf.modules.parts import CollectedMinibatches
 from rlhf.oracle import exact_sequence_kl
 from rlhf.oracle.calibration import calibrate_mean, calibrate_ratio, draw
 from rlhf.stages.context import StageContext

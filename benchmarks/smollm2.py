@@ -43,11 +43,11 @@ from rlhf.config.validate import validate
 from rlhf.data.collate import EncodedPreference, collate_preferences
 from rlhf.data.records import Loaded, Preference, Split
 from rlhf.data.splits import divide, key_of, position
-from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
-from rlhf.models.partial import train_only
 from rlhf.models.scalar import ScalarModel
-from rlhf.modules.reward_model import RewardModule
+from rlhf.models.training.features import Features
+from rlhf.models.training.partial import train_only
+from rlhf.modules.supervised.reward_model import RewardModule
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext

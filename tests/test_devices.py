@@ -16,7 +16,7 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Loss
 from rlhf.kl.reference import EMA, SFT
 from rlhf.modules.advantage import Advantages, PaddedGAE
-from rlhf.modules.online import CollectedMinibatches
+from rlhf.modules.parts import CollectedMinibatches
 from rlhf.modules.trust_region import Penalty
 from rlhf.rundir.errors import Stopped
 from rlhf.stages.context import StageContext

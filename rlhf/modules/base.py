@@ -1,9 +1,9 @@
-"""The bases of the Lightning modules: their own count of iterations, a learning rate that is a
+"""The base of the Lightning modules: their own count of iterations, a learning rate that is a
 function of the optimizer step, and metrics that are pooled over the steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -15,17 +15,15 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from rlhf.functional.pooling import Mean
 from rlhf.functional.schedules import lr_factor
 from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
-from rlhf.models.recompute import recomputed
 from rlhf.models.sharding.cut import READ_IN, Cut, cut_all, join_all
 from rlhf.models.sharding.whole import average_gradients, whole
+from rlhf.models.training.recompute import recomputed
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.modules.precision.masters import MasterWeights
 from rlhf.ranks.group import ALONE
 from rlhf.ranks.numbers import largest_of_all, means_of_all
-from rlhf.types import SupervisedBatch
 
 Metrics = dict[str, float]
-MakeOptimizer = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
 
 
 class StageModule(pl.LightningModule):
@@ -212,58 +210,6 @@ class StageModule(pl.LightningModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
         return batch.to(device)
-
-
-class SupervisedModule(StageModule):
-    """One pass over labelled rows an iteration. A subclass gives `training_step`, which logs its
-    loss, and `evaluate`, over the batches of `heldout`."""
-
-    unit = "epoch"
-
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        *,
-        make_optimizer: MakeOptimizer,
-        heldout: Callable[[], Iterable[Any]],
-        epochs: int,
-        lr_schedule: str = "constant",
-        lr_warmup: float = 0.0,
-        steps: int | None = None,
-    ) -> None:
-        """`steps`: optimizer steps an epoch, where the loader has no length."""
-        super().__init__(iterations=epochs, lr_schedule=lr_schedule, lr_warmup=lr_warmup)
-        self.model, self.make_optimizer, self.heldout = model, make_optimizer, heldout
-        self.steps = steps
-
-    def steps_an_iteration(self) -> int:
-        return super().steps_an_iteration() if self.steps is None else self.steps
-
-    def share(self, mean: torch.Tensor, batch: SupervisedBatch) -> torch.Tensor:
-        """The loss that a loop descends: the batch's mean, or of a micro-batch its part in the mean
-        of its whole step."""
-        if batch.step_count is None:
-            return mean
-        part = batch.counted / max(batch.step_count, 1)
-        return mean * part * batch.splits * self.ranks.size  # of which gradients are the mean
-
-    def own_heldout(self) -> Iterator[tuple[Any, bool]]:
-        """This rank's batches of the held-out rows, every `ranks.size`-th, on its device; as many
-        on each rank, so the last may be one that does not count."""
-        rank, size, index = self.ranks.rank, self.ranks.size, 0
-        for index, batch in enumerate(self.heldout(), 1):
-            if (index - 1) % size == rank:
-                yield batch.to(self.device), True
-        if rank >= index % size > 0:
-            yield batch.to(self.device), False
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        return with_initial_lr(self.make_optimizer(trained))
-
-    def finish_iteration(self) -> Metrics:
-        means = {f"train/{name}": mean for name, mean in self.step_means().items()}
-        return means | self.evaluate()
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -241,14 +241,3 @@ class OnlineModule(PolicyModule):
         self.finite.in_a_row = state["nonfinite_in_a_row"]
         if state["reference"] is not None:
             load_weights(self.parts.reference.model, state["reference"])
-
-
-class CollectedMinibatches:
-    """The training loader: each pass collects one iteration. It has no length, since the trust
-    region may end it early."""
-
-    def __init__(self, module: OnlineModule) -> None:
-        self.module = module
-
-    def __iter__(self) -> Iterator[Minibatch]:
-        return self.module.collect()

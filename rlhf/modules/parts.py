@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from rlhf.models.scalar import Scalar
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
-from rlhf.types import AtOnce, PromptBatch, Rollout
+from rlhf.types import AtOnce, Minibatch, PromptBatch, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +95,18 @@ class Losses:
     terms: dict[str, Tensor]  # parts of the loss: over the micro-batches they add up
     means: dict[str, Mean]  # shares and means, whose sums are pooled
     largest: dict[str, Tensor]  # of these the largest is kept
+
+
+class Collects(Protocol):
+    def collect(self) -> Iterator[Minibatch]: ...
+
+
+class CollectedMinibatches:
+    """The training loader of an online algorithm: each pass collects one iteration. It has no
+    length, since the trust region may end it early."""
+
+    def __init__(self, module: Collects) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Minibatch]:
+        return self.module.collect()

@@ -20,8 +20,8 @@ from rlhf.data.records import DataError
 from rlhf.data.report.refusal import refusals
 from rlhf.data.report.show import short
 from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
-from rlhf.models.partial import layer_count, part_faults
-from rlhf.models.recompute import recompute_faults
+from rlhf.models.training.partial import layer_count, part_faults
+from rlhf.models.training.recompute import recompute_faults
 from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import write_json

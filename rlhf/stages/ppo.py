@@ -24,8 +24,14 @@ from rlhf.models.files.adapter import network_of, weights_file
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
-from rlhf.modules.online import CollectedMinibatches, OnlineModule
-from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
+from rlhf.modules.online import OnlineModule
+from rlhf.modules.parts import (
+    CollectedMinibatches,
+    EvaluationSettings,
+    OnlineParts,
+    OnlineSettings,
+    PromptSource,
+)
 from rlhf.rollout.score import Judges
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext

@@ -19,10 +19,10 @@ from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
 from rlhf.digests import digest
-from rlhf.models.features import Features
 from rlhf.models.networks import Policy
 from rlhf.models.scalar import Scalar, scores
-from rlhf.modules.reward_model import RewardModule
+from rlhf.models.training.features import Features
+from rlhf.modules.supervised.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, closed, decode
 from rlhf.rollout.finite import judge_sources, require_finite

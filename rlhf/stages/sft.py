@@ -20,9 +20,9 @@ from rlhf.models.adapters.backbone import SharedBackbone
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.files.adapter import Base
 from rlhf.models.networks import SFT, Policy
-from rlhf.models.partial import train_only
+from rlhf.models.training.partial import train_only
 from rlhf.modules.base import StageModule
-from rlhf.modules.sft import SFTModule
+from rlhf.modules.supervised.sft import SFTModule
 from rlhf.rundir.read import last_row
 from rlhf.stages.adapted.base import adapter_part, kept_base, lora_of
 from rlhf.stages.context import Parents, StageContext

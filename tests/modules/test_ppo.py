@@ -18,8 +18,13 @@ from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader
 from rlhf.modules.advantage import GAE, Advantages
-from rlhf.modules.online import CollectedMinibatches
-from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
+from rlhf.modules.parts import (
+    CollectedMinibatches,
+    EvaluationSettings,
+    OnlineParts,
+    OnlineSettings,
+    PromptSource,
+)
 from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited
 from rlhf.rollout.engines.base import Sampling

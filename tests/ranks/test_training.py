@@ -22,15 +22,15 @@ from rlhf.kl.placement import Loss, Reward
 from rlhf.kl.reference import EMA, SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.advantage import GAE
-from rlhf.modules.online import CollectedMinibatches
-from rlhf.modules.reward_model import RewardModule
-from rlhf.modules.sft import SFTModule
+from rlhf.modules.parts import CollectedMinibatches
+from rlhf.modules.supervised.reward_model import RewardModule
+from rlhf.modules.supervised.sft import SFTModule
 from rlhf.modules.trust_region import EarlyStop
 from rlhf.stages.rows import padded_tokens
 from rlhf.types import AtOnce
 from tests.conftest import tiny
+from tests.modules.supervised.test_sft import UNEVEN
 from tests.modules.test_ppo import make as make_ppo
-from tests.modules.test_sft import UNEVEN
 from tests.ranks.training import alone_and_shared
 from tests.turns import preference, rendering
 

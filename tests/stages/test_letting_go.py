@@ -1,4 +1,4 @@
-"""What is let go as soon as nothing needs it: gradients after their step, an optimizer's state after
+"""Gradients are let go after their step, an optimizer's state after the training, ..
 the training."""
 
 import torch

@@ -15,9 +15,9 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from rlhf.models.partial import layers
 from rlhf.models.scalar import ScalarModel
 from rlhf.models.sharding.whole import on_first
+from rlhf.models.training.partial import layers
 
 # by Lightning's precision; else in the parts' own
 READ_IN = {"bf16-mixed": torch.bfloat16}

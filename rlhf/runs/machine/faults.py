@@ -14,14 +14,13 @@ from pathlib import Path
 
 from rlhf.config.naming import run_directory
 from rlhf.config.pieces.model import HFModel, TinyModel
-from rlhf.config.pieces.optimizer import AdamW8bit
-from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config, Trainer
 from rlhf.models.files.adapter import base_of, is_adapter
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.status import is_finished
 from rlhf.runs.machine.devices import gpu_count, gpu_count_fault, memory
+from rlhf.runs.machine.packages import package_fault, packages_of
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/proc/driver/nvidia/version",
@@ -60,35 +59,9 @@ def machine_faults(
         asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
         if asked:
             faults += filter(None, [gpu_fault() or gpu_count_fault(max(asked), gpu_count())])
-        if any(getattr(cfg.model, "dtype", None) == "4bit" for cfg in missing):
-            faults += filter(None, [quantizer_fault()])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))
-
-
-def quantizer_fault() -> str | None:
-    """Why there are no weights of 4 bits here, a GPU aside."""
-    if find_spec("bitsandbytes") is None:
-        return "model.dtype=4bit needs the package bitsandbytes; model.dtype=bfloat16 does without"
-    return None
-
-
-def packages_of(cfg: Config) -> Iterator[tuple[str, str, str]]:
-    """The setting, the module and the distribution of each package that a config asks for and this
-    project does not bring."""
-    if getattr(cfg.model, "attention", "auto") == "flash_attention_2":
-        yield "model.attention=flash_attention_2", "flash_attn", "flash-attn"
-    for stage in needed_stages(cfg):
-        if isinstance(getattr(cfg, stage.name).optimizer, AdamW8bit):
-            yield f"{stage.name}.optimizer=adamw_8bit", "bitsandbytes", "bitsandbytes"
-
-
-def package_fault(setting: str, module: str, distribution: str) -> str | None:
-    """Why a setting cannot be had without another package."""
-    if find_spec(module) is not None:
-        return None
-    return f"{setting}: needs the package {distribution}: pip install {distribution}"
 
 
 def folders_of(cfg: Config, own: str) -> list[tuple[str, Path]]:

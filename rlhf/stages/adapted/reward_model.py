@@ -9,8 +9,8 @@ from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.files.adapter import Base, network_of
 from rlhf.models.load import scalar_model_from
 from rlhf.models.networks import Networks
-from rlhf.models.partial import train_only
 from rlhf.models.scalar import Scalar
+from rlhf.models.training.partial import train_only
 from rlhf.stages.adapted.base import adapter_part, kept_base
 from rlhf.stages.adapted.roles import scalar_beside
 from rlhf.stages.context import Parents, StageContext

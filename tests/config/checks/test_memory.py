@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.runs.machine.faults import package_fault, packages_of
+from rlhf.runs.machine.packages import package_fault, packages_of
 
 
 @pytest.mark.parametrize("section", ["sft", "reward_model", "ppo", "generation"])

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from rlhf.models.load import scalar_model_from
-from rlhf.models.partial import train_only
 from rlhf.models.policy import policy_of, response_logits
 from rlhf.models.sharding.cut import any_rank, cut, is_cut, kept_together
 from rlhf.models.sharding.whole import (
@@ -18,6 +17,7 @@ from rlhf.models.sharding.whole import (
     weights_of,
     whole,
 )
+from rlhf.models.training.partial import train_only
 from rlhf.rollout.engines.base import Sampling
 from tests.conftest import tiny
 from tests.turns import engine as engine_of, prompt_batch

@@ -11,7 +11,7 @@ from rlhf.kl.estimator import K1, Exact
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Both, Reward
 from rlhf.kl.reference import EMA, Synced
-from rlhf.modules.online import CollectedMinibatches
+from rlhf.modules.parts import CollectedMinibatches
 from rlhf.modules.precision.plugin import Bfloat16
 from tests.modules.test_ppo import make
 

@@ -8,7 +8,7 @@ from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
 from rlhf.data.lengths import Limit
 from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
-from rlhf.modules.sft import SFTModule
+from rlhf.modules.supervised.sft import SFTModule
 from rlhf.stages.rows import padded_tokens
 from rlhf.types import AtOnce
 from tests.conftest import tiny

@@ -6,7 +6,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf.models.load import scalar_model_from, without_dropout
 from rlhf.models.policy import predictions
-from rlhf.models.recompute import recompute_faults, recomputed
+from rlhf.models.training.recompute import recompute_faults, recomputed
 from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
 

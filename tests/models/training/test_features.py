@@ -1,7 +1,7 @@
 import torch
 
-from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
+from rlhf.models.training.features import Features
 from tests.conftest import tiny
 
 TEXTS = [(3, 4), (5, 6, 7, 2), (3, 4), (4,)]

@@ -9,10 +9,10 @@ from rlhf.data.conversations import asked
 from rlhf.data.lengths import Limit
 from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
 from rlhf.data.records import Preference
-from rlhf.models.features import Features
 from rlhf.models.load import scalar_model_from
-from rlhf.models.partial import train_only
-from rlhf.modules.reward_model import RewardModule, calibration_error
+from rlhf.models.training.features import Features
+from rlhf.models.training.partial import train_only
+from rlhf.modules.supervised.reward_model import RewardModule, calibration_error
 from rlhf.stages.rows import padded_tokens
 from rlhf.types import AtOnce
 from tests.conftest import tiny

@@ -12,7 +12,8 @@ from rlhf.functional.pooling import Mean, pooled
 from rlhf.functional.vocabulary import read
 from rlhf.models.networks import Policy
 from rlhf.models.policy import predictions
-from rlhf.modules.base import Metrics, SupervisedModule
+from rlhf.modules.base import Metrics
+from rlhf.modules.supervised.base import SupervisedModule
 from rlhf.ranks.numbers import means_of_all
 from rlhf.types import DemonstrationBatch
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from rlhf.functional.losses import bradley_terry
 from rlhf.functional.pooling import Mean, pooled
-from rlhf.models.features import Features
 from rlhf.models.scalar import Scalar
-from rlhf.modules.base import Metrics, SupervisedModule
+from rlhf.models.training.features import Features
+from rlhf.modules.base import Metrics
+from rlhf.modules.supervised.base import SupervisedModule
 from rlhf.ranks.numbers import means_of_all
 from rlhf.ranks.rows import joined
 from rlhf.types import PreferenceBatch

@@ -4,7 +4,7 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, OPTCo
 
 from rlhf.arguments import layers_of
 from rlhf.models.load import scalar_model_from
-from rlhf.models.partial import layer_count, layers, part_faults, train_only
+from rlhf.models.training.partial import layer_count, layers, part_faults, train_only
 from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
 

@@ -1,0 +1,1 @@
+"""The modules that learn from labelled rows: SFT and the reward model."""

@@ -1,0 +1,30 @@
+"""Packages that a config asks for and this project does not bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from rlhf.config.pieces.optimizer import AdamW8bit
+from rlhf.config.properties import needed_stages
+from rlhf.config.schema import Config
+
+BITSANDBYTES = ("bitsandbytes", "bitsandbytes")
+
+
+def packages_of(cfg: Config) -> Iterator[tuple[str, str, str]]:
+    """The setting, the module and the distribution of each."""
+    if getattr(cfg.model, "attention", "auto") == "flash_attention_2":
+        yield "model.attention=flash_attention_2", "flash_attn", "flash-attn"
+    if getattr(cfg.model, "dtype", None) == "4bit":
+        yield "model.dtype=4bit", *BITSANDBYTES
+    for stage in needed_stages(cfg):
+        if isinstance(getattr(cfg, stage.name).optimizer, AdamW8bit):
+            yield f"{stage.name}.optimizer=adamw_8bit", *BITSANDBYTES
+
+
+def package_fault(setting: str, module: str, distribution: str) -> str | None:
+    """Why a setting cannot be had without another package."""
+    if find_spec(module) is not None:
+        return None
+    return f"{setting}: needs the package {distribution}: pip install {distribution}"
