@@ -138,7 +138,6 @@ def of_run(directory: Path, args: argparse.Namespace) -> list[str]:
                 cfg.ppo,
                 directory=work,
                 tracker=NoTracker(),
-                accumulate=cfg.ppo.minibatch_size // module.settings.forward_rows,
             )
     return [f"| {directory.name} {row}" for row in rows]
 
