@@ -1,5 +1,5 @@
-"""What is let go as soon as nothing needs it: gradients after their step, an optimizer's state after
-its training."""
+"""What is let go once nothing needs it: gradients after their step, an optimizer's state after its
+training."""
 
 import torch
 
