@@ -290,6 +290,13 @@ def fits(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
             yield {"model": size, "kind": kind, "estimated": {p.stage: p.size for p in peaks}}
 
 
+def fitting(size: float, memory: float) -> str:
+    """`tight`: the estimate may be off by more than what is left."""
+    from rlhf.estimates.memory import FACTOR
+
+    return "" if size > memory else "yes" if FACTOR * size <= memory else "tight"
+
+
 def show_fits(rows: Iterable[Mapping[str, Any]]) -> None:
     table(
         ("model", "", *STAGES, *(f"{card} GB" for card in CARDS)),
@@ -297,7 +304,7 @@ def show_fits(rows: Iterable[Mapping[str, Any]]) -> None:
             (
                 *(row["model"], row["kind"]),
                 *(gigabytes(row["estimated"][stage]) for stage in STAGES),
-                *("yes" if card * 1e9 > max(row["estimated"].values()) else "" for card in CARDS),
+                *(fitting(max(row["estimated"].values()), 1e9 * card) for card in CARDS),
             )
             for row in rows
         ),

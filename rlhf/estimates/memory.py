@@ -223,9 +223,10 @@ def ppo(
             read = reading(shape, rows.at_most(training.micro), training.how)
             shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
             moments.append([Term("the reward model's reading", read, shrinks)])
-    mapped = 0 if training.how.on_gpu else training.how.precision.weight
-    frozen = sum(network.frozen for network in networks)
-    return _peak("ppo", staying(networks, training), moments, mapped=float(mapped * frozen))
+    how = training.how
+    in_files = not how.on_gpu and how.precision.weight == BYTES  # as the artifacts have them
+    frozen = BYTES * sum(network.frozen for network in networks) if in_files else 0
+    return _peak("ppo", staying(networks, training), moments, mapped=float(frozen))
 
 
 def lengths(rows: Rows) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def training(
     part = getattr(settings, "trained", "all")
     if adapted is None:
         adapted = part == ADAPTER
-    reads = drawn and micro(cfg.generation, drawn)
+    reads = None if drawn is None else micro(cfg.generation, drawn)
     return Training(
         how=passing(cfg, layers=None if adapted else layers_of(part), adapted=adapted),
         moments=moments(settings.optimizer),

@@ -1,5 +1,5 @@
-"""Gradients are let go after their step, an optimizer's state after the training, ..
-the training."""
+"""What is let go once nothing needs it: gradients after their step, an optimizer's state after its
+training."""
 
 import torch
 
@@ -8,9 +8,12 @@ from tests.stages.test_fit import Line, go
 
 
 class Watched(Line):
-    def __init__(self):
+    def __init__(self, splits=1):
         super().__init__()
-        self.gradients, self.states = [], []
+        self.splits, self.gradients, self.states = splits, [], []
+
+    def on_train_epoch_start(self):
+        self.accumulate(self.splits)
 
     def configure_optimizers(self):
         self.optimizer = torch.optim.Adam([self.weight], lr=self.lr)
@@ -31,7 +34,7 @@ def test_gradients_go_after_their_step(tmp_path):
 
 def test_gradients_stay_until_their_step(tmp_path):
     """Of two micro-batches: the second passes have the first ones' gradients, 2 (w - 1)."""
-    module = go(tmp_path, Watched(), [1.0, 2.0], accumulate=2)
+    module = go(tmp_path, Watched(splits=2), [1.0, 2.0])
     assert [g is None for g in module.gradients] == [True, False] * 3
 
 

@@ -213,11 +213,13 @@ class Fits:
         fit, jobs = self.largest, min(self.at_once, len(self.fits))
         if fit is None or jobs < 2 or fit.limit is None or fit.on_gpu:
             return
-        if _peak(fit) <= fit.limit < jobs * _peak(fit):
+        common = max(fit.peaks, key=lambda peak: peak.size).mapped if fit.peaks else 0.0
+        own = _peak(fit) - common  # frozen weights are mapped, and count once
+        if _peak(fit) <= fit.limit < jobs * own + common:
             yield (
-                f"{jobs} jobs at a time need about {amount(jobs * _peak(fit))} of memory, and this"
-                f" machine has {amount(fit.limit)}: they may not fit; hydra.launcher.jobs="
-                f"{int(fit.limit // _peak(fit))} does"
+                f"{jobs} jobs at a time need about {amount(jobs * own + common)} of memory, and"
+                f" this machine has {amount(fit.limit)}: they may not fit; hydra.launcher.jobs="
+                f"{int((fit.limit - common) // own)} does"
             )
 
     def lines(self) -> list[str]:
