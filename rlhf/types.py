@@ -184,19 +184,18 @@ class Minibatch(Batch):
         size: int,
         micro_size: int | None,
         generator: torch.Generator,
-        *,
-        rank: int = 0,
-        ranks: int = 1,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[list[Self]]:
         """One pass over all rows in random order: for each optimizer step of at most `size` rows
-        the list of its micro-batches, which fit one forward pass. Of several `ranks` each has as
-        many of them, over rows of its own.
+        the list of its micro-batches, which fit one forward pass; each of `share`'s ranks has rows
+        of its own.
 
         The totals of the whole step stand in each micro-batch, so the loss is the same for every
         `micro_size`. Where rows are missing (a response was left out), the steps share what there
         is evenly, and each has as many micro-batches as ever: a loop may count them.
         """
         order = torch.randperm(len(experience), generator=generator)
+        rank, ranks = share
         splits = -(-size // ((micro_size or size) * ranks))
         for rows in order.tensor_split(-(-len(order) // size)):
             step = experience.rows(rows)
@@ -222,8 +221,7 @@ class SupervisedBatch(Batch):
     counts: bool = True  # False: its rows are here for their forward pass alone
 
     @property
-    def counted(self) -> int:
-        """What the mean of a loss is over."""
+    def counted(self) -> int:  # what the mean of a loss is over
         raise NotImplementedError
 
 
@@ -234,8 +232,7 @@ class DemonstrationBatch(SupervisedBatch):
     loss_mask: Tensor  # [B, L] bool: tokens that the loss predicts
 
     @property
-    def counted(self) -> int:
-        """Tokens: the first of a row has none before it."""
+    def counted(self) -> int:  # tokens: the first of a row has none before it
         return int(self.loss_mask[:, 1:].sum()) if self.counts else 0
 
 

@@ -93,7 +93,10 @@ def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
 
 def _class(address: str) -> Any:
     if address in BY_ADDRESS:
-        return locate(BY_ADDRESS[address].addresses[0])
+        if (ours := locate(BY_ADDRESS[address].addresses[0])) is None:
+            package = address.partition(".")[0]
+            raise ValueError(f"{address} cannot be imported: pip install {package}")
+        return ours
     return user_class(Custom.model_validate({"_target_": address}))
 
 

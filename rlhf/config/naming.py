@@ -43,6 +43,7 @@ UNSET = [
         for name in ("sft", "reward_model", "ppo", "generation")
     ),
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
+    *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
 ]
 
 # Pieces that a config of version 0.1 could not choose, and did not name.

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlhf.config.build import build
+from rlhf.config.checks import memory
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
 from rlhf.config.composition.judged.rewards import scorer_faults
@@ -119,24 +120,6 @@ def _batches(ppo: PPO) -> Iterator[Fault]:
         )
 
 
-def _micro_batches(
-    sft: SFT, reward_model: RewardModel, ppo: PPO, generation: Generation
-) -> Iterator[Fault]:
-    limits = {
-        "sft": (sft.micro_batch_size, sft.micro_batch_tokens),
-        "reward_model": (reward_model.micro_batch_size, reward_model.micro_batch_tokens),
-        "ppo": (ppo.micro_batch_size, ppo.micro_batch_tokens),
-        "generation": (generation.micro_batch_size, generation.micro_batch_tokens),
-    }
-    for name, (size, tokens) in limits.items():
-        if size is not None and tokens is not None:
-            yield Fault(
-                f"{name}.micro_batch_tokens={tokens}",
-                f"a micro-batch is limited by its rows or by its tokens: set"
-                f" {name}.micro_batch_size=null (it is {size}), or this one to null",
-            )
-
-
 def _decay(sft: SFT, reward_model: RewardModel, ppo: PPO) -> Iterator[Fault]:
     """Decay takes the share lr * weight_decay of a weight with each step."""
     for stage, settings in (("sft", sft), ("reward_model", reward_model), ("ppo", ppo)):
@@ -227,7 +210,7 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_own, ("kl", "trust_region", "advantage")),
     (_batches, ("ppo",)),
     (ranks_faults, SHARED),
-    (_micro_batches, ("sft", "reward_model", "ppo", "generation")),
+    (memory.faults, memory.SECTIONS),
     (_decay, ("sft", "reward_model", "ppo")),
     (_model, ("model",)),
     (scorer_faults, ("scorer",)),

@@ -133,6 +133,7 @@ class Trainer(Strict):
     accelerator: Literal["cpu", "cuda"]
     precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=1024)]
+    gradient_checkpointing: bool = False
     # defaults: one device, as in configs that were kept before there were several
     strategy: Literal["single", "ddp", "fsdp"] = "single"
     devices: Annotated[int, Field(ge=1, le=1024)] = 1

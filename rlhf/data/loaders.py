@@ -83,7 +83,8 @@ class MicroBatches(Generic[Row, Part]):
         ranks, collate = self.ranks(), self.batches.collate
         steps = self.batches.steps()
         # rows may have been sampled, by each rank for itself
-        ranks.check_same({"rows": [self.tokens(rows) for rows in steps]}, self.batches.stage)
+        if ranks.size > 1:
+            ranks.check_same({"rows": [*map(self.tokens, steps)]}, self.batches.stage)
         shares = [self._shares(rows, ranks.size) for rows in steps]
         splits = max(len(parts) for every in shares for parts in every)
         self.began(splits)

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 2**20  # bytes of a block in float32: what a core's cache holds
+# bytes of a block in float32
+BLOCK = 2**20  # what a core's cache holds
+GPU_BLOCK = 2**25  # what keeps a GPU busy
 
 Part = tuple[slice, slice]
 
@@ -91,7 +93,7 @@ class _Vocabulary(torch.autograd.Function):
         wide = tempered(x[:0], temperature).dtype
         asked = (ids is not None, with_entropy, ref is not None)
         numbers = [x.new_empty((len(x), length), dtype=wide) if ask else None for ask in asked]
-        for part in _blocks(len(x), length, x.shape[-1]):
+        for part in _blocks(x, length):
             block = tempered(x[part], temperature)
             if numbers[0] is not None and ids is not None:
                 numbers[0][part] = _logp(block, ids[part])
@@ -114,7 +116,7 @@ class _Vocabulary(torch.autograd.Function):
         own = _gradient(logits, ctx.needs_input_grad[0])
         others = _gradient(ref_logits, ctx.needs_input_grad[1] and of_kl is not None)
         into, into_ref = _lines(own, 2), _lines(others, 2)
-        for part in _blocks(len(x), ctx.length, x.shape[-1]):
+        for part in _blocks(x, ctx.length):
             block = tempered(x[part], ctx.temperature)
             sums = [torch.zeros_like(block), None]
             if of_kl is not None and ref is not None:
@@ -182,9 +184,11 @@ def _lines(x: Tensor | None, kept: int) -> Tensor | None:
     return x.reshape(-1, *x.shape[x.ndim - kept :])
 
 
-def _blocks(count: int, length: int, vocabulary: int) -> Iterator[Part]:
-    """Parts of [count, length] rows of about BLOCK bytes: whole lines where they fit."""
-    rows = max(1, BLOCK // (4 * max(vocabulary, 1)))
+def _blocks(x: Tensor, length: int) -> Iterator[Part]:
+    """Parts of the first `length` rows of each line of x [B, T, V]: whole lines where they fit."""
+    count, _, vocabulary = x.shape
+    size = BLOCK if x.device.type == "cpu" else GPU_BLOCK
+    rows = max(1, size // (4 * max(vocabulary, 1)))
     if rows >= length:
         lines = rows // max(length, 1)
         for start in range(0, count, lines):

@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from rlhf.models.eos import eos_ids
 from rlhf.models.files.folder import folder_identity, loading
 from rlhf.models.files.weights import check_weights, check_whole
-from rlhf.models.piece import ModelPiece as ModelPiece
+from rlhf.models.piece import ModelPiece as ModelPiece, attention_of as attention_of
 from rlhf.models.scalar import ScalarModel
 from rlhf.randomness import generator, seeded_global_rng
 from rlhf.rundir.errors import ModelError
@@ -39,20 +39,27 @@ class TinyModel(ModelPiece):
     """A Llama or GPT-2 from its configuration, with random weights that depend on `seed` alone."""
 
     def __init__(
-        self, *, architecture: str, hidden_size: int, layers: int, heads: int, seed: int
+        self,
+        *,
+        architecture: str,
+        hidden_size: int,
+        layers: int,
+        heads: int,
+        seed: int,
+        attention: str = "auto",
     ) -> None:
         self.architecture, self.hidden_size, self.layers = architecture, hidden_size, layers
-        self.heads, self.seed = heads, seed
+        self.heads, self.seed, self.attention = heads, seed, attention
 
     def identity(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {k: value for k, value in vars(self).items() if (k, value) != ("attention", "auto")}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         return train()
 
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         with seeded_global_rng(self.seed, "model", "init"):
-            model = AutoModelForCausalLM.from_config(self.config(tokenizer))
+            model = AutoModelForCausalLM.from_config(self.config(tokenizer), **attention_of(self))
         return without_dropout(model)
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
@@ -88,17 +95,23 @@ class HFModel(ModelPiece):
     key = "model.path"  # of the config, that has its path
 
     def __init__(
-        self, *, path: str, revision: str | None, dtype: str, trust_remote_code: bool
+        self,
+        *,
+        path: str,
+        revision: str | None,
+        dtype: str,
+        trust_remote_code: bool,
+        attention: str = "auto",
     ) -> None:
         self.path, self.revision, self.dtype = path, revision, dtype
-        self.trust_remote_code = trust_remote_code
+        self.trust_remote_code, self.attention = trust_remote_code, attention
 
     def identity(self) -> dict[str, Any]:
         """A local directory is known by its files' content, a hub model by name and revision."""
-        files = folder_identity(self.path)
+        files, how = folder_identity(self.path), {"dtype": self.dtype, **attention_of(self)}
         if files is None:
-            return {"path": self.path, "revision": self.revision, "dtype": self.dtype}
-        return {"files": files, "dtype": self.dtype}
+            return {"path": self.path, "revision": self.revision, **how}
+        return {"files": files, **how}
 
     def tokenizer(self, train: Callable[[], PreTrainedTokenizerBase]) -> PreTrainedTokenizerBase:
         with self._had():
@@ -141,6 +154,7 @@ class HFModel(ModelPiece):
             dtype=getattr(torch, self.dtype),
             revision=self.revision,
             trust_remote_code=self.trust_remote_code,
+            **attention_of(self),
         )
 
 
@@ -209,7 +223,11 @@ def scalar_model_from(
     """
     config = type(causal_lm.config).from_dict({**causal_lm.config.to_dict(), "num_labels": 1})
     with seeded_global_rng(seed, "head", "init"):
-        model = AutoModelForSequenceClassification.from_config(config, dtype=causal_lm.dtype)
+        model = AutoModelForSequenceClassification.from_config(
+            config,
+            dtype=causal_lm.dtype,
+            attn_implementation=causal_lm.config._attn_implementation,
+        )
     model.base_model.load_state_dict(causal_lm.base_model.state_dict())
     scalar = ScalarModel(without_dropout(model))
     weight = scalar.head.weight

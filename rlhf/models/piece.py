@@ -12,6 +12,13 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from rlhf.models.files.folder import saving
 
 
+def attention_of(piece: Any) -> dict[str, Any]:
+    """How transformers is told which attention a network has, for `from_pretrained` and
+    `from_config`. Nothing, where it chooses. No config.json holds it."""
+    name = getattr(piece, "attention", "auto")
+    return {} if name == "auto" else {"attn_implementation": name}
+
+
 class ModelPiece(Protocol):
     """A piece of conf/model: where the policy comes from, what is trained of it, how it is kept."""
 

@@ -4,6 +4,7 @@ function of the optimizer step, and metrics that are pooled over the steps."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,10 +13,12 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from rlhf.functional.pooling import Mean
 from rlhf.functional.schedules import lr_factor
+from rlhf.models.recompute import recomputed
 from rlhf.models.sharding.cut import READ_IN, Cut, cut_all, join_all
 from rlhf.models.sharding.whole import average_gradients, whole
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.ranks.group import ALONE
+from rlhf.ranks.numbers import largest_of_all, means_of_all
 from rlhf.types import SupervisedBatch
 
 Metrics = dict[str, float]
@@ -46,6 +49,7 @@ class StageModule(pl.LightningModule):
         self._means: dict[str, Mean] = {}
         self._largest: dict[str, torch.Tensor] = {}
         self.cuts: dict[torch.nn.Module, Cut] = {}  # by network
+        self.recomputes = False  # True: with gradient checkpointing, which `fit` says
         self._losses: list[torch.Tensor] = []  # of the micro-batches of the step under way
 
     def where(self, ahead: int = 0) -> str:
@@ -82,13 +86,9 @@ class StageModule(pl.LightningModule):
         """The pooled numbers, over all ranks, and begins anew."""
         means, largest = self._means, self._largest
         self._means, self._largest = {}, {}
-        means, tops = self.over_ranks(means), dict(largest)
-        if self.ranks.size > 1:
-            every = self.ranks.largest([float(value) for value in largest.values()])
-            tops = dict(zip(largest, map(torch.tensor, every), strict=True))
-        return {name: float(mean) for name, mean in means.items()} | {
-            name: float(value) for name, value in tops.items()
-        }
+        means = means_of_all(self.ranks, means)
+        tops = largest_of_all(self.ranks, {n: float(value) for n, value in largest.items()})
+        return {name: float(mean) for name, mean in means.items()} | tops
 
     # --- models that lie in parts on several ranks
 
@@ -106,20 +106,17 @@ class StageModule(pl.LightningModule):
         """What was trained is whole again, on rank 0."""
         join_all(self.children(), self.cuts)
 
-    def over_ranks(self, means: Mapping[str, Mean]) -> dict[str, Mean]:
-        """Each over what all ranks have counted."""
-        if self.ranks.size == 1:
-            return dict(means)
-        totals = self.ranks.sum([float(mean.total) for mean in means.values()])
-        counts = self.ranks.sum([float(mean.count) for mean in means.values()])
-        return {n: Mean(*both) for n, *both in zip(means, totals, counts, strict=True)}
-
     # --- optimizer steps
 
     def steps_an_iteration(self) -> int:
         """Optimizer steps, where nothing ends the iteration early."""
         batches, together = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         return -(-int(batches) // together)
+
+    def forward_pass(self) -> AbstractContextManager[None]:
+        """Around a forward pass that has a backward pass: where asked for, the layers of all that
+        is trained here keep their inputs alone."""
+        return recomputed(*self.children()) if self.recomputes else nullcontext()
 
     def accumulate(self, splits: int) -> None:
         """Says that each optimizer step of this iteration is of so many micro-batches; the last
@@ -169,6 +166,7 @@ class StageModule(pl.LightningModule):
         check_updated(self.named_parameters(), self.where(1))
         self.iteration += 1
         self.record = self.finish_iteration()
+        self.ranks.check_same({"kl/coef": self.record.get("kl/coef")}, self.where())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rlhf"] = {"iteration": self.iteration, **self.extra_state()}

@@ -53,9 +53,8 @@ class OnlineModule(PolicyModule):
         super().__init__(parts, settings)
         if parts.value_model is None and (advantage.needs_values or settings.critic_warmup):
             raise ValueError("advantage or ppo.critic_warmup needs a value model: there is none")
-        self.leaves_some_untrained = settings.critic_warmup > 0
         self.value_model, self.kl, self.trust_region = parts.value_model, kl, trust_region
-        self.advantage = advantage
+        self.advantage, self.leaves_some_untrained = advantage, settings.critic_warmup > 0
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
         self.warn = FirstWarning()  # of what a rollout's counts show
@@ -98,8 +97,7 @@ class OnlineModule(PolicyModule):
         iteration, settings = self.iteration + 1, self.settings
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
-            own = self.score(self.respond(prompts, "rollout", iteration))
-        drawn = gathered(self.ranks, own)
+            drawn = gathered(self.ranks, self.score(self.respond(prompts, "rollout", iteration)))
         where, self.drawn = self.where(1), len(drawn.score)
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
@@ -114,14 +112,11 @@ class OnlineModule(PolicyModule):
         self.warn(self.collected, where)
         self.stop_inner = False
         rows = settings.rows_of(self.experience.rollout)
-        ranks = self.ranks
-        self.accumulate(-(-settings.minibatch_size // (rows * ranks.size)))
+        self.accumulate(-(-settings.minibatch_size // (rows * self.ranks.size)))
         for epoch in range(settings.inner_epochs):
             order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
             for step in Minibatch.steps(
-                *(self.experience, settings.minibatch_size, rows, order),
-                rank=ranks.rank,
-                ranks=ranks.size,
+                self.experience, settings.minibatch_size, rows, order, self.ranks.share
             ):
                 if self.stop_inner:
                     return
@@ -137,7 +132,8 @@ class OnlineModule(PolicyModule):
             sequences=batch.step_sequences,
             length=self.settings.sampling.max_new_tokens,
         )
-        losses, old = self.loss(batch, reduce), batch.experience
+        with self.forward_pass():
+            losses, old = self.loss(batch, reduce), batch.experience
         moved = local_kl(losses.logp, old.logp, old.mask, reduce=masked_sum)
         self._watch_step(float(moved), batch)
         # a part of a step: over the iteration the mean over its steps of what each descended
@@ -183,8 +179,7 @@ class OnlineModule(PolicyModule):
         )
 
     def _watch_step(self, summed: float, batch: Minibatch) -> None:
-        """The local KL of a whole step, whatever its split, decides whether the inner epochs go
-        on."""
+        """The local KL of a whole step, whatever its split, decides whether inner epochs go on."""
         self._step_kl.append(summed)
         if len(self._step_kl) == batch.splits:
             nats = self.ranks.sum([sum(self._step_kl)])[0] / max(batch.step_tokens, 1)
@@ -198,9 +193,6 @@ class OnlineModule(PolicyModule):
 
     def finish_iteration(self) -> Metrics:
         moved = self._moved()
-        self.ranks.check_same(
-            {"KL coefficient": self.kl.coef, "KL": self.steering.sequence_nats}, self.where()
-        )
         record = {
             **self.collected,
             "episodes": self.iteration * self.drawn,
@@ -232,11 +224,12 @@ class OnlineModule(PolicyModule):
     # --- state
 
     def extra_state(self) -> dict[str, Any]:
-        reference = self.parts.reference.model
         return {
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
-            "reference": weights_of(reference) if self.kl.moves_reference else None,
+            "reference": weights_of(self.parts.reference.model)
+            if self.kl.moves_reference
+            else None,
             "nonfinite_in_a_row": self.finite.in_a_row,
         }
 

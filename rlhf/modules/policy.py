@@ -74,13 +74,14 @@ class PolicyModule(StageModule):
     ) -> Rollout:
         """The responses to this rank's share of the prompts, which are drawn as if to all."""
         count = len(prompts)
-        share = None if self.ranks.size == 1 else Share(rows=self.ranks.own(count), of=count)
+        several = self.ranks.size > 1
+        share = (Share(rows=self.ranks.own(count), of=count),) if several else ()
         with kept_together(self.policy):
             return self.parts.engine.respond(
                 own(self.ranks, prompts, count).to(self.device),
                 sampling or self.settings.sampling,
                 self.random(purpose, iteration),
-                share,
+                *share,
             )
 
     def by_rows(self, read: Callable[[Rollout], torch.Tensor], rollout: Rollout) -> torch.Tensor:

@@ -13,6 +13,7 @@ from rlhf.functional.pooling import Mean, pooled
 from rlhf.models.features import Features
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.base import Metrics, SupervisedModule
+from rlhf.ranks.numbers import means_of_all
 from rlhf.ranks.rows import joined
 from rlhf.types import PreferenceBatch
 
@@ -56,7 +57,8 @@ class RewardModule(SupervisedModule):
         )
 
     def training_step(self, batch: PreferenceBatch, batch_idx: int) -> Tensor:
-        chosen, rejected = self.scores(batch)
+        with self.forward_pass():
+            chosen, rejected = self.scores(batch)
         loss = self.loss(chosen, rejected, batch)
         right = chosen > rejected
         counted = torch.full_like(right, batch.counts)
@@ -77,7 +79,7 @@ class RewardModule(SupervisedModule):
             return {}
         gap = torch.cat(every)
         return {
-            "val/loss": float(self.over_ranks({"loss": pooled(losses)})["loss"]),
+            "val/loss": float(means_of_all(self.ranks, {"loss": pooled(losses)})["loss"]),
             "val/accuracy": float((gap > 0).float().mean()),
             "val/pairs": len(gap),
             "val/calibration_error": calibration_error(gap),

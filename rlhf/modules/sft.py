@@ -13,6 +13,7 @@ from rlhf.functional.pooling import Mean, pooled
 from rlhf.functional.vocabulary import read
 from rlhf.models.policy import predictions
 from rlhf.modules.base import Metrics, SupervisedModule
+from rlhf.ranks.numbers import means_of_all
 from rlhf.types import DemonstrationBatch
 
 
@@ -31,7 +32,8 @@ class SFTModule(SupervisedModule):
         return masked_mean(-read(logits, labels.masked_fill(~mask, 0)).logp, mask)
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
-        loss = self.nll(batch)
+        with self.forward_pass():
+            loss = self.nll(batch)
         self.log_step(loss=Mean.over(loss, batch.counted))
         return self.share(loss, batch)
 
@@ -39,7 +41,7 @@ class SFTModule(SupervisedModule):
     def evaluate(self) -> Metrics:
         """Held-out loss in nats per token, weighted by tokens, and perplexity = exp(loss)."""
         own = [Mean.over(self.nll(b), b.counted * counts) for b, counts in self.own_heldout()]
-        mean = self.over_ranks({"loss": pooled(own)})["loss"]
+        mean = means_of_all(self.ranks, {"loss": pooled(own)})["loss"]
         if not float(mean.count):
             return {}
         loss = float(mean)

@@ -31,6 +31,10 @@ class Ranks:
     def leads(self) -> bool:
         return self.rank == 0
 
+    @property
+    def share(self) -> tuple[int, int]:
+        return self.rank, self.size
+
     def own(self, count: int) -> Tensor:
         """The rows of this rank among `count`."""
         return torch.arange(self.rank, count, self.size)

@@ -21,11 +21,12 @@ from rlhf.data.report.refusal import refusals
 from rlhf.data.report.show import short
 from rlhf.models.checks import positions_of, vocabulary_faults, vocabulary_size
 from rlhf.models.partial import layer_count, part_faults
+from rlhf.models.recompute import recompute_faults
 from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import write_json
 from rlhf.stages.context import StageContext
-from rlhf.stages.outside.faults import model_faults
+from rlhf.stages.outside.faults import model_faults, other_configs
 from rlhf.stages.report import REPORT, data_report
 from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
@@ -55,6 +56,9 @@ def check_model(context: StageContext) -> None:
         faults += length_faults(context.cfg, stages - {"sft"}, context.positions)
     for stage in stages & {"sft", "reward_model"}:
         faults += part_faults(stage, getattr(context.cfg, stage).trained, layer_count(config))
+    if context.cfg.trainer.gradient_checkpointing:
+        every = [config, *other_configs(context).values()]
+        faults += dict.fromkeys(each for one in every for each in recompute_faults(one))
     if faults:
         raise ModelError(faults)
 

@@ -19,7 +19,7 @@ from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Training
 from rlhf.config.stages import Stage
 from rlhf.digests import digest, one_spelling
-from rlhf.models.load import load_causal_lm
+from rlhf.models.load import attention_of, load_causal_lm
 from rlhf.models.piece import ModelPiece
 from rlhf.models.policy import policy_of
 from rlhf.modules.base import StageModule
@@ -67,7 +67,8 @@ class StageContext(Inputs):
         """A causal LM that a stage of ours saved; its own code runs only where the model's
         config allows it."""
         trusted = getattr(self.cfg.model, "trust_remote_code", False)
-        return policy_of(load_causal_lm(path, trust_remote_code=trusted), self.tokenizer)
+        model = load_causal_lm(path, trust_remote_code=trusted, **attention_of(self.cfg.model))
+        return policy_of(model, self.tokenizer)
 
     def save_policy(self, policy: PreTrainedModel, directory: Path) -> None:
         """Writes a directory that transformers loads, with the run's template and all ids that end

@@ -57,7 +57,7 @@ def fit(
     `began` is called with the checkpoint that it goes on from, before it does; by rank 0, which
     chooses it for all `ranks`."""
     quiet_lightning()
-    module.ranks = ranks
+    module.ranks, module.recomputes = ranks, settings.gradient_checkpointing
 
     start = ranks.from_first(partial(_choose, directory, module.unit, began))
     boundary: pl.Callback = Follower(directory, checkpoint_every=checkpoint_every)

@@ -21,7 +21,7 @@ from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
 from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
-from rlhf.models.load import load_scalar_model, scalar_model_from
+from rlhf.models.load import attention_of, load_scalar_model, scalar_model_from
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import ScalarModel
 from rlhf.modules.online import CollectedMinibatches, OnlineModule
@@ -104,7 +104,8 @@ def online_parts(
 def judges_of(context: StageContext, reward_model: Path | None, at_once: AtOnce) -> Judges:
     """`at_once`: what a reward model reads in one forward pass."""
     every = [reward_model, *context.members] if reward_model else []
-    models = [load_scalar_model(path).eval().requires_grad_(False) for path in every]
+    how = attention_of(context.cfg.model)
+    models = [load_scalar_model(path, **how).eval().requires_grad_(False) for path in every]
     return Judges(
         tokenizer=context.tokenizer,
         stops=context.stops,
@@ -127,7 +128,7 @@ def value_model(cfg: Config, policy: PreTrainedModel, reward_model: Path | None)
             f"ppo.value_init={start} needs a reward model: set ppo.value_init=policy or"
             " scorer=reward_model"
         )
-    values = load_scalar_model(reward_model)
+    values = load_scalar_model(reward_model, **attention_of(cfg.model))
     return values.with_zero_head() if start == "reward_backbone" else values
 
 

@@ -1,6 +1,8 @@
 """Every file under conf/ is composed, checked and built. The folder is walked, so a new file is
 in the test by being there."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 import yaml
@@ -19,6 +21,7 @@ COMPANIONS = {
     **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct")},
     "data/vicuna": ["data.gold=vader", "sft=none"],  # prompts alone
     "model/hf": ["model.path=some/model"],
+    "optimizer/adamw_8bit": ["trainer=gpu"],
     "scorer/classifier": ["scorer.path=some/model"],
     "scorer/combined": ["+scorer@scorer.parts.sentiment=vader"],
     "scorer/function": ["scorer.function=tests.rewards.test_function.length"],
@@ -37,7 +40,7 @@ def overrides(file):
     more = COMPANIONS.get(file, [])
     if group == "optimizer":
         return [
-            ([f"optimizer@{stage}.optimizer={option}"], f"{stage}.optimizer")
+            ([f"optimizer@{stage}.optimizer={option}", *more], f"{stage}.optimizer")
             for stage in OPTIMIZERS
         ]
     if not group:
@@ -85,6 +88,8 @@ def built(config):
         *(
             build(stage.optimizer, params=parameters)
             for stage in (config.sft, config.reward_model, config.ppo)
+            # of a package that is not installed with this one
+            if stage.optimizer.name != "adamw_8bit" or find_spec("bitsandbytes")
         ),
         build(kl.controller, coef=kl.coef),
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),

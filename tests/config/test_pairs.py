@@ -35,16 +35,6 @@ def test_a_search_that_would_be_long_is_left():
     assert divisor_below(prime, 3) == 1
 
 
-@pytest.mark.parametrize("section", ["sft", "reward_model", "ppo", "generation"])
-def test_a_micro_batch_is_limited_by_rows_or_by_tokens(planned, section):
-    rows, tokens = f"{section}.micro_batch_size=4", f"{section}.micro_batch_tokens=512"
-    assert planned(rows).faults == planned(tokens).faults == []
-    (fault,) = planned(rows, tokens).faults
-    assert fault.startswith(tokens) and f"set {section}.micro_batch_size=null (it is 4)" in fault
-    (fault,) = planned(f"{section}.micro_batch_tokens=0").faults
-    assert f"{section}.micro_batch_tokens=0" in fault
-
-
 @pytest.mark.parametrize("stage", ["sft", "ppo"])
 def test_a_decay_that_takes_a_weight_away(planned, stage):
     """lr * weight_decay: 0.5 * 2 = 1 is a whole weight, 0.5 * 1.9 is not."""

@@ -43,12 +43,17 @@ def test_blocks_are_whole_lines_or_parts_of_one(monkeypatch):
     """Rows of 3 numbers are 12 bytes: 48 bytes hold four rows, so two lines of two, or parts of a
     line of five."""
     monkeypatch.setattr(vocabulary, "BLOCK", 48)
-    assert [*_blocks(3, 2, 3)] == [(slice(0, 2), slice(0, 2)), (slice(2, 4), slice(0, 2))]
+    assert [*_blocks(torch.empty(3, 3, 3), 2)] == [
+        (slice(0, 2), slice(0, 2)),
+        (slice(2, 4), slice(0, 2)),
+    ]
     parts = [
         (slice(line, line + 1), part) for line in (0, 1) for part in (slice(0, 4), slice(4, 5))
     ]
-    assert [*_blocks(2, 5, 3)] == parts
-    assert [*_blocks(0, 5, 3)] == []
+    assert [*_blocks(torch.empty(2, 6, 3), 5)] == parts
+    assert [*_blocks(torch.empty(0, 6, 3), 5)] == []
+    # a GPU gets 2**25 bytes, eight rows of 2**20 numbers
+    assert [*_blocks(torch.empty(1, 8, 2**20, device="meta"), 8)] == [(slice(0, 1), slice(0, 8))]
 
 
 def test_numbers_by_hand():

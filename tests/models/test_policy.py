@@ -3,8 +3,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf.data.tokenizers import word_level
+from rlhf.functional import vocabulary
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy, token_logp
 from rlhf.models.policy import PolicyReader, policy_of, response_logits
@@ -77,6 +80,42 @@ def test_a_reference_may_be_the_policys_own_network(policy):
     uniform = -torch.log(torch.tensor(float(policy.config.vocab_size)))
     assert torch.allclose(view.ref_logp, uniform * rollout.mask, atol=1e-5)
     assert torch.equal(view.logp, reader.logp(rollout))
+
+
+class AsLarge(TorchDispatchMode):
+    """Counts the tensors that operations made with a storage of so many elements or more."""
+
+    def __init__(self, elements):
+        super().__init__()
+        self.elements, self.seen = elements, {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(x, torch.Tensor) and x.untyped_storage().size() >= 4 * self.elements:
+                self.seen.setdefault(x.untyped_storage().data_ptr(), x)
+        return result
+
+
+def test_a_reading_makes_logits_once_and_no_copy(monkeypatch):
+    """Of policy and reference what their heads give, in a training pass the policy's alone; and the
+    backward pass makes the gradient, once."""
+    monkeypatch.setattr(vocabulary, "BLOCK", 2**8)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = LlamaConfig(vocab_size=2000, num_attention_heads=2, **sizes)
+    model, other = LlamaForCausalLM(config).eval(), LlamaForCausalLM(config).eval()
+    rollout, size = listed(), 2000
+    reader, reference = (PolicyReader(model=m, temperature=0.7, rows=64) for m in (model, other))
+    elements = len(rollout.tokens) * rollout.tokens.shape[1] * size
+    with AsLarge(elements) as reading:
+        reader.view(reference, rollout)
+    assert len(reading.seen) == 2
+    with AsLarge(elements) as training:
+        read = reader.read(rollout, entropy=True)
+    assert len(training.seen) == 1
+    with AsLarge(elements) as backward:
+        (read.logp.sum() + 0.01 * read.entropy.sum()).backward()
+    assert len(backward.seen) <= 2  # the logits themselves may be seen as a view
 
 
 # --- policies

@@ -43,6 +43,8 @@ TABLE = (
     ("ppo.micro_batch_size", "micro_batch_size micro_train_batch_size per_device_train_batch_size"),
     ("ppo.micro_batch_size", "ppo_micro_batch_size ppo_micro_batch_size_per_gpu"),
     ("ppo.micro_batch_size", "gradient_accumulation_steps step_per_device_batch_size"),
+    ("trainer.gradient_checkpointing", "gradient_checkpointing activation_checkpointing"),
+    ("model.attention", "attn_implementation attn_impl use_flash_attn flash_attn"),
     ("*.epochs", "num_epochs num_train_epochs max_epochs epochs"),
     ("ppo.iterations", "num_epochs total_episodes num_episodes total_epochs total_training_steps"),
     ("ppo.iterations", "max_steps num_iterations iterations episodes steps"),

@@ -22,10 +22,14 @@ class AdamW(Adam, name="adamw", at="torch.optim.AdamW"):
     weight_decay: Weight
 
 
+class AdamW8bit(AdamW, name="adamw_8bit", at="bitsandbytes.optim.AdamW8bit"):
+    """Its moments in 8 bits, on a GPU."""
+
+
 class SGD(Piece, name="sgd", at="torch.optim.SGD"):
     lr: Rate
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Weight
 
 
-Optimizer = Annotated[Adam | AdamW | SGD | Custom, ByTarget()]
+Optimizer = Annotated[Adam | AdamW | AdamW8bit | SGD | Custom, ByTarget()]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from rlhf.rundir.words import plural
+
 CGROUP = Path("/sys/fs/cgroup")
 UNLIMITED = 2**60  # bytes: what version 1 writes where there is no limit is about 2^63
 PATIENCE = 10.0  # seconds that a program has to answer
@@ -82,6 +84,19 @@ def gpus() -> tuple[GPU, ...]:
         rows = [line.rpartition(",") for line in run.stdout.splitlines() if line.strip()]
         return tuple(GPU(name=name.strip(), memory=int(mb) * 2**20) for name, _, mb in rows)
     return ()
+
+
+def gpu_count() -> int:
+    """The GPUs that a run here may use. Asked once torch is known to see one."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def gpu_count_fault(asked: int, there: int) -> str | None:
+    if asked <= there:
+        return None
+    return f"trainer.devices={asked}: this machine has {plural(there, 'GPU')} that a run may use"
 
 
 PROGRAM = """

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from rlhf.config.naming import run_directory
 from rlhf.config.pieces.model import HFModel, TinyModel
+from rlhf.config.pieces.optimizer import AdamW8bit
+from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config, Trainer
 from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.status import is_finished
-from rlhf.rundir.words import plural
-from rlhf.runs.machine.devices import memory
+from rlhf.runs.machine.devices import gpu_count, gpu_count_fault, memory
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
     "/proc/driver/nvidia/version",
@@ -51,6 +52,8 @@ def machine_faults(
     faults = [each for key, path in dict.fromkeys(folders) if (each := folder_fault(key, path))]
     models = dict.fromkeys(each for cfg in missing for each in models_of(cfg))
     faults += filter(None, (model_fault(*model) for model in models))
+    packages = dict.fromkeys(each for cfg in missing for each in packages_of(cfg))
+    faults += filter(None, (package_fault(*package) for package in packages))
     if not elsewhere:
         asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
         if asked:
@@ -58,6 +61,23 @@ def machine_faults(
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))
+
+
+def packages_of(cfg: Config) -> Iterator[tuple[str, str, str]]:
+    """The setting, the module and the distribution of each package that a config asks for and this
+    project does not bring."""
+    if getattr(cfg.model, "attention", "auto") == "flash_attention_2":
+        yield "model.attention=flash_attention_2", "flash_attn", "flash-attn"
+    for stage in needed_stages(cfg):
+        if isinstance(getattr(cfg, stage.name).optimizer, AdamW8bit):
+            yield f"{stage.name}.optimizer=adamw_8bit", "bitsandbytes", "bitsandbytes"
+
+
+def package_fault(setting: str, module: str, distribution: str) -> str | None:
+    """Why a setting cannot be had without another package."""
+    if find_spec(module) is not None:
+        return None
+    return f"{setting}: needs the package {distribution}: pip install {distribution}"
 
 
 def folders_of(cfg: Config, own: str) -> list[tuple[str, Path]]:
@@ -114,19 +134,6 @@ def gpu_fault() -> str | None:
     if torch.cuda.device_count():
         return None
     return f"{start} torch {torch.__version__} sees no GPU; nvidia-smi tells more{end}"
-
-
-def gpu_count() -> int:
-    """The GPUs that a run here may use. Asked once torch is known to see one."""
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def gpu_count_fault(asked: int, there: int) -> str | None:
-    if asked <= there:
-        return None
-    return f"trainer.devices={asked}: this machine has {plural(there, 'GPU')} that a run may use"
 
 
 def models_of(cfg: Config) -> Iterator[tuple[str, str | None, str]]:

@@ -54,7 +54,13 @@ def reward_model_piece(cfg: Config) -> RewardModelFolder | None:
 
 def _how(cfg: Config) -> dict[str, Any]:
     trusted = getattr(cfg.model, "trust_remote_code", False)
-    return {"revision": None, "dtype": "float32", "trust_remote_code": trusted}
+    attention = getattr(cfg.model, "attention", "auto")
+    return {
+        "revision": None,
+        "dtype": "float32",
+        "trust_remote_code": trusted,
+        "attention": attention,
+    }
 
 
 def reward_model_tokenizer(piece: RewardModelFolder) -> PreTrainedTokenizerBase:

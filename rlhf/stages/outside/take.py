@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf.config.properties import normalizes
 from rlhf.models.files.folder import saving
 from rlhf.models.files.weights import saved_types
-from rlhf.models.load import load_scalar_model
+from rlhf.models.load import attention_of, load_scalar_model
 from rlhf.models.scalar import ScalarModel
 from rlhf.rundir.read import read_json
 from rlhf.stages.artifacts import link_weights
@@ -35,7 +35,10 @@ def given_reward_model(context: StageContext) -> ScalarModel:
     piece = reward_model_piece(context.cfg)
     assert piece is not None
     return load_scalar_model(
-        piece.path, dtype=torch.float32, trust_remote_code=piece.trust_remote_code
+        piece.path,
+        dtype=torch.float32,
+        trust_remote_code=piece.trust_remote_code,
+        **attention_of(piece),
     )
 
 

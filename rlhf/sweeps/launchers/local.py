@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,7 @@ def run_sweep(
         on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
         gpus = visible_gpus(os.environ) if on_gpu else ()
         n = min(at_once(n, cores=cores(), gpus=len(gpus), **size), len(missing))
-        threads = size["threads"] * size["devices"]
-        _announce(console, directory, len(jobs), len(distinct), len(missing), n, threads)
+        _announce(console, directory, len(jobs), len(distinct), len(missing), n, size)
         if missing:
             limits = {"gpus": gpus, "time_limit": time_limit, "grace": grace}
             ran, code = _run(missing, configs, target, n, directory, console, **limits)
@@ -132,8 +131,9 @@ def _announce(
     distinct: int,
     missing: int,
     n: int,
-    threads: int,
+    size: Mapping[str, int],
 ) -> None:
+    threads = size["threads"] * size["devices"]
     parts = [f"{distinct} jobs in {directory}"]
     if distinct < jobs:
         parts.append(f"{jobs - distinct} more would be the same runs again")

@@ -33,8 +33,9 @@ PLACES = {
     "rlhf.tracking": "tracking",
     "torch.optim": "ppo.optimizer",
 }
-# made of live objects alone; asks for a function or a model's files: tests/rewards
-WITHOUT = {"PPO", "FunctionScorer", "ClassifierScorer"}
+# made of live objects alone; asks for a function or a model's files: tests/rewards; of a package
+# that is not installed with this one, its arguments those of AdamW
+WITHOUT = {"PPO", "FunctionScorer", "ClassifierScorer", "AdamW8bit"}
 
 
 def place_of(piece):
