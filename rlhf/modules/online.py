@@ -224,12 +224,11 @@ class OnlineModule(PolicyModule):
     # --- state
 
     def extra_state(self) -> dict[str, Any]:
+        moving = self.kl.moves_reference
         return {
             "kl": self.kl.state_dict(),
             "trust_region": self.trust_region.state_dict(),
-            "reference": weights_of(self.parts.reference.model)
-            if self.kl.moves_reference
-            else None,
+            "reference": weights_of(self.parts.reference.model) if moving else None,
             "nonfinite_in_a_row": self.finite.in_a_row,
         }
 
@@ -237,13 +236,12 @@ class OnlineModule(PolicyModule):
         self.kl.load_state_dict(state["kl"])
         self.trust_region.load_state_dict(state["trust_region"])
         self.finite.in_a_row = state["nonfinite_in_a_row"]
-        if state["reference"] is not None:
-            load_weights(self.parts.reference.model, state["reference"])
+        if (weights := state["reference"]) is not None:
+            load_weights(self.parts.reference.model, weights)
 
 
 class CollectedMinibatches:
-    """The training loader: each pass collects one iteration. It has no length, since the trust
-    region may end it early."""
+    """The training loader: each pass collects one iteration, which may end early: it has no length."""
 
     def __init__(self, module: OnlineModule) -> None:
         self.module = module
