@@ -241,7 +241,7 @@ class OnlineModule(PolicyModule):
 
 
 class CollectedMinibatches:
-    """The training loader: each pass collects one iteration, which may end early: it has no length."""
+    """The training loader: a pass is one iteration, which may end early: it has no length."""
 
     def __init__(self, module: OnlineModule) -> None:
         self.module = module
