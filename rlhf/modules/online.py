@@ -239,5 +239,5 @@ class OnlineModule(PolicyModule):
         self.kl.load_state_dict(state["kl"])
         self.trust_region.load_state_dict(state["trust_region"])
         self.finite.in_a_row = state["nonfinite_in_a_row"]
-        if state["reference"] is not None:
-            load_weights(self.parts.reference.model, state["reference"])
+        if (weights := state["reference"]) is not None:
+            load_weights(self.parts.reference.model, weights)

@@ -33,6 +33,11 @@ def faults(
             if isinstance(stage.optimizer, AdamW8bit):
                 reason = f"works on a GPU: trainer=gpu, or optimizer@{name}.optimizer=adamw"
                 yield Fault(f"{name}.optimizer=adamw_8bit", reason)
+    elif trainer.strategy == "fsdp":
+        for name, stage in stages.items():
+            if isinstance(stage.optimizer, AdamW8bit):
+                reason = f"has no parts for trainer.strategy=fsdp: optimizer@{name}.optimizer=adamw"
+                yield Fault(f"{name}.optimizer=adamw_8bit", reason)
 
 
 def _two_limits(name: str, size: int | None, tokens: int | None) -> Iterator[Fault]:

@@ -50,3 +50,10 @@ def test_packages_that_the_project_does_not_bring(planned):
     )
     assert package_fault("x=y", "torch", "torch") is None
     assert [*packages_of(planned().jobs[0].config)] == []
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward_model", "ppo"])
+def test_moments_of_8_bits_have_no_parts(planned, stage):
+    chosen = f"optimizer@{stage}.optimizer=adamw_8bit"
+    (sentence,) = planned(chosen, "trainer=fsdp").faults
+    assert sentence.startswith(f"{stage}.optimizer=adamw_8bit: has no parts for trainer.strategy=f")
