@@ -82,7 +82,7 @@ def same(alone, shared, tolerance):
 
 @pytest.mark.parametrize("stage", ["sft", "reward_model"])
 @pytest.mark.parametrize("limits", [{}, {"rows": 1}, {"tokens": 16}])
-def test_two_ranks_learn_what_one_process_does(tokenizer, stage, limits):
+def test_ddp_equals_one_in_supervised_stages(tokenizer, stage, limits):
     alone, shared = alone_and_shared(partial(supervised, stage, tokenizer, **limits))
     same(alone, shared, 1e-5)
 
@@ -113,7 +113,7 @@ def ppo(tokenizer, start_seed=None, **settings):
 
 
 @pytest.mark.parametrize("case", PPO)
-def test_two_ranks_optimise_as_one_process_does(tokenizer, case):
+def test_ddp_equals_one_in_ppo(tokenizer, case):
     """The same draws, KL, coefficient, early stops and weights."""
     alone, shared = alone_and_shared(partial(ppo, tokenizer, **PPO[case]))
     same(alone, shared, 2e-4)

@@ -83,6 +83,12 @@ def _narrow(cfg: Any) -> Iterator[Fault]:
     """What is trained of the network itself has 32 bits; weights of 4 bits need a GPU."""
     if _kind(cfg.model) == "4bit" and cfg.trainer.accelerator != "cuda":
         yield Fault("model.dtype=4bit", "needs an NVIDIA GPU: trainer=gpu, or model.dtype=bfloat16")
+    if _kind(cfg.model) == "4bit" and cfg.trainer.strategy == "fsdp":
+        yield Fault(
+            "model.dtype=4bit",
+            "weights of 4 bits are not divided by trainer.strategy=fsdp; trainer.strategy=ddp, or"
+            " model.dtype=bfloat16",
+        )
     for stage in STAGES if _is_narrow(cfg.model) else ():
         part = getattr(cfg, stage).trained
         beside = part == ADAPTER or (part == "head" and cfg.adapter.kind == "head")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from rlhf.models.sharding.whole import whole
+
 BASE = ".base_layer"  # where PEFT keeps the layer that an adapter stands beside
 
 
@@ -17,7 +19,7 @@ def weights_digest(model: nn.Module) -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(base_weights(model)):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        plain = tensor.data.to("cpu").contiguous().reshape(-1)
+        plain = whole(tensor.data).to("cpu").contiguous().reshape(-1)
         total.update(plain.view(torch.uint8).numpy().data)
     return total.hexdigest()
 

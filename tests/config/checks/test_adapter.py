@@ -38,6 +38,10 @@ FULL_SFT = (LORA, "sft.trained=all")
         ((*HF, "model.dtype=bfloat16"), "model.dtype=bfloat16: expected float32: weights of 16"),
         ((*HF, LORA, "sft.trained=all", "model.dtype=bfloat16"), "model.dtype=bfloat16: sft.trai"),
         ((*HF, LORA, "model.dtype=4bit"), "model.dtype=4bit: needs an NVIDIA GPU: trainer=gpu"),
+        (
+            (*HF, LORA, "model.dtype=4bit", "trainer=fsdp"),
+            "model.dtype=4bit: weights of 4 bits are not divided by trainer.strategy=fsdp",
+        ),
         ((LORA, "kl/reference=ema"), "kl/reference=ema: a mean of adapters is not the adapter of"),
         ((HEAD, "reward_model.trained=adapter"), "reward_model.trained=adapter: model/adapter=h"),
         ((LORA, "reward_model.trained=all"), "ppo.value_init=reward_model: the reward model has"),

@@ -1,0 +1,67 @@
+"""Adapters beside a network that lies in parts on two ranks."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rlhf.models.adapters.backbone import Lora, SharedBackbone
+from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.sharding.cut import is_cut
+from rlhf.models.sharding.whole import part
+from rlhf.modules.online import CollectedMinibatches
+from rlhf.modules.ppo import PPOModule
+from rlhf.ranks.group import Ranks
+from tests.conftest import tiny
+from tests.modules.test_ppo import make as make_ppo
+from tests.ranks.training import train
+from tests.two_ranks import on_two_ranks
+
+LORA = Lora(r=4, alpha=8)
+
+
+def beside(tokenizer, dtype, **settings):
+    """PPO whose policy and value model are views of one frozen network, as is the reference."""
+    made = make_ppo(tokenizer, iterations=2, **settings)
+    shared = SharedBackbone(tiny(tokenizer).to(dtype))
+    for seed, name in enumerate(("policy", "value")):
+        shared.add(name, LORA, seed=seed)
+    policy, value = PolicyView(shared, "policy"), ScalarView(shared, "value")
+    for view in (policy, value):
+        view.requires_grad_(True)
+    reader = replace(made.parts.start, model=PolicyView(shared))
+    engine = replace(made.parts.engine, model=policy)
+    views = {"policy": policy, "value_model": value, "engine": engine}
+    parts = replace(made.parts, **views, reference=reader, start=reader)
+    names = ("kl", "trust_region", "advantage", "settings")
+    return PPOModule(parts=parts, **{name: getattr(made, name) for name in names}), shared
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dtype):
+    """The KL of the first rollout is 0 to the bit. The network's weights are the same before,
+    between and after, and each rank holds a half of its layers."""
+
+    def rank(number):
+        module, shared = beside(tokenizer, dtype, micro_batch_size=4)
+        before = shared.digest()
+        layers = shared.model.model.layers
+        whole = sum(p.numel() for name, p in layers.named_parameters() if "lora_" not in name)
+        run = train(module, CollectedMinibatches(module), Ranks(rank=number, size=2), sharded=True)
+        held = sum(part(p).numel() for name, p in layers.named_parameters() if "lora_" not in name)
+        assert is_cut(shared.model) and shared.digest() == before and abs(2 * held - whole) <= 2
+        module.join()
+        assert not is_cut(shared.model) and (number or shared.digest() == before)
+        return run
+
+    module, _ = beside(tokenizer, dtype, micro_batch_size=4)
+    alone = train(module, CollectedMinibatches(module))
+    first, second = on_two_ranks(rank)
+    assert torch.equal(first["weights"], second["weights"])
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    torch.testing.assert_close(first["weights"], alone["weights"], atol=tolerance, rtol=tolerance)
+    row = first["rows"][0]
+    assert row["kl/sequence_nats"] == row["kl/sequence_nats_exact"] == 0.0
+    if dtype == torch.float32:
+        for one, other in zip(first["rows"], alone["rows"], strict=True):
+            assert one == pytest.approx(other, abs=1e-3, rel=1e-3, nan_ok=True)
