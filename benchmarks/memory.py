@@ -219,19 +219,24 @@ def four_roles(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]
             yield {"roles": role, **result}
 
 
+TOLD = {  # of the summary; every kind of roles has a reward model of its own
+    "reward/proxy": "own reward",
+    "reward/gold": "gold reward",
+    "kl/sequence_nats": "KL, nats",
+    "kl/sequence_nats_se": "its error",
+}
 RATES = {"full": "1e-5", "lora": "2e-4"}  # adapters begin at 0 and take larger steps
 
 
 def show_roles(rows: Iterable[Mapping[str, Any]]) -> None:
-    titles = ("PPO with", "measured", "estimated", "s an iteration", "reward", "KL, nats")
+    titles = ("PPO with", "measured", "estimated", "s an iteration", *TOLD.values())
     table(
         titles,
         (
             (
                 *(row["roles"], gigabytes(row["measured"]), gigabytes(row["estimated"])),
                 f"{statistics.median(row['seconds'][1:] or row['seconds']):.1f}",
-                f"{row['summary'].get('reward/proxy', float('nan')):.3f}",
-                f"{row['summary'].get('kl/sequence_nats', float('nan')):.3f}",
+                *(f"{row['summary'].get(name, float('nan')):.3f}" for name in TOLD),
             )
             for row in rows
         ),
