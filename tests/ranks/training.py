@@ -53,7 +53,8 @@ def train(module, batches, ranks=ALONE, clip=None, sharded=False, precision="32-
     return {"rows": rows, "weights": weights, "steps": trainer.global_step}
 
 
-def _as_rank(rank, make, how):
+def as_rank(rank, make, how):
+    """The same by one of two ranks."""
     module, batches = make()
     return train(module, batches, Ranks(rank=rank, size=2), clip=0.7, **how)
 
@@ -61,4 +62,4 @@ def _as_rank(rank, make, how):
 def alone_and_shared(make, **how):
     """The same training by one process, and by each of two ranks; `make()` gives the module and its
     batches, `how` more arguments of the ranks' `train`."""
-    return train(*make(), clip=0.7), on_two_ranks(_as_rank, make, how)
+    return train(*make(), clip=0.7), on_two_ranks(as_rank, make, how)
