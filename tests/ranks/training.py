@@ -5,6 +5,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from rlhf.models.sharding.whole import whole
+from rlhf.modules.precision.plugin import precision_of
 from rlhf.ranks.group import ALONE, Ranks
 from rlhf.stages.ranks.sharded import ShardedStrategy
 from rlhf.stages.ranks.strategy import Together
@@ -28,17 +29,19 @@ def train(module, batches, ranks=ALONE, clip=None, sharded=False, precision="32-
 
     module.finish_iteration = recorded
     module.ranks = ranks
-    several = {}
+    plugin = precision_of(precision)
+    plugins = [] if plugin is None else [plugin]
+    several = {"plugins": plugins}
     if ranks.size > 1:
         ddp = DDPStrategy(find_unused_parameters=module.leaves_some_untrained)
         several = {
             "strategy": sharded_strategy(ranks) if sharded else ddp,
-            "plugins": [Together(ranks, ranks.size)],
+            "plugins": [Together(ranks, ranks.size), *plugins],
         }
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=ranks.size,
-        precision=precision,
+        precision=precision if plugin is None else None,
         max_epochs=module.iterations,
         gradient_clip_val=clip,
         logger=False,
