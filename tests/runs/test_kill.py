@@ -22,9 +22,6 @@ OVERRIDES = [
 ]
 
 
-LORA = ["model/adapter=lora", "kl/reference=synced", "kl.reference.every=2"]
-
-
 def child(directory, root, words):
 
     from rlhf.config.compose import compose, validate
@@ -63,7 +60,8 @@ def kill_at(process, pattern, lines, root):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "weights"), [([], "model.safetensors"), (LORA, "adapter_model.safetensors")]
+    ("words", "weights"),
+    [([], "model.safetensors"), (["model/adapter=lora"], "adapter_model.safetensors")],
 )
 def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path, words, weights):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
