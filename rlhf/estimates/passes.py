@@ -54,7 +54,7 @@ class Rows:
 class Precision:
     """Bytes of a number, by what it is."""
 
-    weight: int = 4
+    weight: float = 4.0
     master: int = 0  # the 32 bits behind a weight of 16 that is trained
     gradient: int = 4
     narrow: int = 4  # of activations that may have 16 bits

@@ -20,7 +20,7 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.estimates.memory import BYTES, Peak
 from rlhf.estimates.passes import Rows
-from rlhf.estimates.peaks import PEAKS, reward_models
+from rlhf.estimates.peaks import PEAKS, reward_models, size_of_adapter
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import ModelShape
 
@@ -95,6 +95,16 @@ class Estimate:
     def weights(self) -> int:
         """Bytes of the policy's."""
         return BYTES * self.shape.parameters
+
+    @property
+    def adapter(self) -> int:
+        """Bytes of an adapter; 0 where there are none."""
+        return BYTES * size_of_adapter(self.shape, self.cfg) if self.cfg.adapter.is_used else 0
+
+    @property
+    def policy(self) -> int:
+        """Bytes of what a run leaves of its policy."""
+        return self.adapter or self.weights
 
     # --- responses
 

@@ -20,6 +20,7 @@ from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.status import is_finished
 from rlhf.runs.machine.devices import gpu_count, gpu_count_fault, memory
+from rlhf.runs.machine.layers import target_faults
 from rlhf.runs.machine.packages import package_fault, packages_of
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
@@ -55,6 +56,7 @@ def machine_faults(
     faults += filter(None, (model_fault(*model) for model in models))
     packages = dict.fromkeys(each for cfg in missing for each in packages_of(cfg))
     faults += filter(None, (package_fault(*package) for package in packages))
+    faults += [fault for cfg in missing for fault in target_faults(cfg)]
     if not elsewhere:
         asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
         if asked:

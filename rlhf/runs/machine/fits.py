@@ -71,7 +71,8 @@ class Fit:
 
     @cached_property
     def disks(self) -> list[DiskNeed]:
-        return disk_needs(self.cfg, self.directory, self.stages, self.estimate.weights)
+        it = self.estimate
+        return disk_needs(self.cfg, self.directory, self.stages, it.weights, adapter=it.adapter)
 
     @cached_property
     def seconds(self) -> dict[str, tuple[float, float]]:
@@ -201,7 +202,7 @@ class Fits:
         if len(self.fits) < 2 or self.largest is None or not self.largest.disks:
             return
         need = self.largest.disks[0]
-        left = sum(fit.estimate.weights for fit in self.fits)
+        left = sum(fit.estimate.policy for fit in self.fits)
         if need.least <= need.free < left:
             yield (
                 f"{need.place}: {amount(need.free)} are free, and the policies of"

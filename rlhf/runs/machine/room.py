@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.config.pieces.scorer import ensemble_members
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import needed_stages, trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
+from rlhf.estimates.peaks import size_of_adapter
+from rlhf.estimates.shape import shape_of
 from rlhf.rundir.disk.space import DiskError, amount, existing
 
 if TYPE_CHECKING:
@@ -50,7 +53,9 @@ def check_room(context: StageContext, missing: Collection[str]) -> None:
     if size is None:
         return
     stages = [stage.name for stage in needed_stages(context.cfg) if stage.name in missing]
-    needs = disk_needs(context.cfg, context.run_directory, stages, size)
+    needs = disk_needs(
+        *(context.cfg, context.run_directory, stages, size), adapter=_adapter_size(context)
+    )
     for fault in filter(None, (disk_fault(need, stages, size) for need in needs)):
         raise DiskError(f"{fault}. Nothing was trained")
     for need in needs:
@@ -79,19 +84,41 @@ def _start(need: DiskNeed, stages: Sequence[str], size: int) -> str:
     )
 
 
-def disk_needs(cfg: Config, directory: Path, stages: Sequence[str], size: int) -> list[DiskNeed]:
+def disk_needs(
+    cfg: Config, directory: Path, stages: Sequence[str], size: int, *, adapter: int = 0
+) -> list[DiskNeed]:
     """What stages write, by disk.
 
     Args:
         directory: the run's own.
         size: bytes of the policy's weights.
+        adapter: bytes of an adapter beside them, which is all that is kept where it is trained.
     """
-    least = _by_disk(cfg, directory, stages, size, 1, 1)
-    most = _by_disk(cfg, directory, stages, size, ADAM, CHECKPOINTS)
+    sizes = {stage: _kept(cfg, stage, size, adapter) for stage in stages}
+    least = _by_disk(cfg, directory, sizes, 1, 1)
+    most = _by_disk(cfg, directory, sizes, ADAM, CHECKPOINTS)
     return [
         DiskNeed(place=place, free=shutil.disk_usage(place).free, least=need, most=most[place])
         for place, need in least.items()
     ]
+
+
+def _kept(cfg: Config, stage: str, size: int, adapter: int) -> int:
+    """Bytes of what a stage leaves."""
+    if STAGES[stage].is_run:
+        return adapter if cfg.adapter.is_used else size
+    part = getattr(cfg, stage).trained
+    if part == "head" and cfg.adapter.kind == "head":
+        return 0
+    return adapter if part == ADAPTER else size
+
+
+def _adapter_size(context: StageContext) -> int:
+    """Bytes of an adapter of the run; 0 where there is none, or the model's shape is not known."""
+    if not context.cfg.adapter.is_used or context.model_config is None:
+        return 0
+    shape = shape_of(context.model_config.to_dict())
+    return 0 if shape is None else WEIGHT * size_of_adapter(shape, context.cfg)
 
 
 def weights_size(context: StageContext) -> int | None:
@@ -108,16 +135,15 @@ def weights_size(context: StageContext) -> int | None:
 def _by_disk(
     cfg: Config,
     directory: Path,
-    stages: Iterable[str],
-    size: int,
+    sizes: Mapping[str, int],
     state: int,
     checkpoints: int,
 ) -> dict[Path, int]:
     """For each disk a folder on it that is there, and the most bytes that are there at one time:
-    every stage leaves its weights, and has its checkpoints, of `state` times what is trained,
+    every stage leaves its `sizes`, and has its checkpoints, of `state` times what is trained,
     beside them while it is trained."""
     most, left = dict[Path, int](), dict[Path, int]()
-    for name in stages:
+    for name, size in sizes.items():
         home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
         models = 1 + (STAGES[name].is_run and trains_values(cfg.algorithm, cfg.advantage))
         disk = _disk(home, [*most])

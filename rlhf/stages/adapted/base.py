@@ -7,10 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from rlhf.config.pieces.model import Adapter
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import Config
-from rlhf.models.adapters.backbone import Lora
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.models.files.adapter import Base
 from rlhf.models.load import HFModel
@@ -20,16 +18,6 @@ from rlhf.stages.outside.pieces import place_of
 from rlhf.stages.provenance.manifest import manifest
 
 STAGE = "backbone"
-
-
-def lora_of(adapter: Adapter) -> Lora:
-    """What the config adds to a layer, and to which layers."""
-    named = adapter.targets
-    return Lora(
-        r=adapter.r,
-        alpha=adapter.alpha,
-        targets=tuple(named) if isinstance(named, list) else str(named),
-    )
 
 
 def adapter_part(cfg: Config, stage: str) -> dict[str, Any]:
