@@ -22,6 +22,7 @@ from rlhf.estimates import adapters, memory
 from rlhf.estimates.memory import Network, Peak, Training
 from rlhf.estimates.passes import PRECISIONS, Pass, Rows
 from rlhf.estimates.shape import ModelShape
+from rlhf.estimates.shares import rows_of_one
 
 if TYPE_CHECKING:
     from rlhf.estimates.plan import Estimate
@@ -30,7 +31,7 @@ SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
 
 
 def sft(it: Estimate) -> Peak:
-    rows = it.batch("sft", it.data.demonstrations)
+    rows = rows_of_one(it.batch("sft", it.data.demonstrations), it.cfg.trainer)
     settings = it.cfg.sft
     network = supervised(it.shape, it.cfg, settings.trained, it.shape.parameters, head=0)
     return memory.sft(it.shape, network, rows, training(it.cfg, settings, rows))
@@ -38,7 +39,7 @@ def sft(it: Estimate) -> Peak:
 
 def reward_model(it: Estimate) -> Peak:
     cfg, settings = it.cfg, it.cfg.reward_model
-    pairs = it.batch("reward_model", it.data.preferences)
+    pairs = rows_of_one(it.batch("reward_model", it.data.preferences), cfg.trainer)
     drawn = None
     if normalizes(settings):
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
@@ -50,7 +51,10 @@ def reward_model(it: Estimate) -> Peak:
 
 def ppo(it: Estimate) -> Peak:
     cfg = it.cfg
-    update, rollout = it.drawn(cfg.ppo.minibatch_size), it.drawn(cfg.ppo.rollout_size)
+    update, rollout, asked = (
+        rows_of_one(it.drawn(count), cfg.trainer)
+        for count in (cfg.ppo.minibatch_size, cfg.ppo.rollout_size, cfg.evaluation.prompts)
+    )
     how = training(cfg, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
     values = trains_values(cfg.algorithm, cfg.advantage)
     return memory.ppo(
@@ -60,7 +64,7 @@ def ppo(it: Estimate) -> Peak:
         update=update,
         drawn=[
             (rollout, "ppo.rollout_size"),
-            (it.drawn(cfg.evaluation.prompts), "evaluation.prompts"),
+            (asked, "evaluation.prompts"),
         ],
         values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,

@@ -23,6 +23,7 @@ from rlhf.estimates.passes import Rows
 from rlhf.estimates.peaks import PEAKS, reward_models
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import ModelShape
+from rlhf.estimates.shares import peak_of_one
 
 FORWARD, UPDATE = 2, 6  # operations a parameter and token
 
@@ -84,8 +85,10 @@ class Estimate:
 
     @cached_property
     def peaks(self) -> list[Peak]:
-        """Of the stages that are known here, in their order."""
-        return [PEAKS[name](self) for name in self.trained if name in PEAKS]
+        """Of the stages that are known here, in their order, on one device."""
+        trainer, parameters = self.cfg.trainer, self.shape.parameters
+        known = (PEAKS[name](self) for name in self.trained if name in PEAKS)
+        return [peak_of_one(peak, trainer, parameters) for peak in known]
 
     @cached_property
     def peak(self) -> Peak:

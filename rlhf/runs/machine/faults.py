@@ -56,9 +56,12 @@ def machine_faults(
     packages = dict.fromkeys(each for cfg in missing for each in packages_of(cfg))
     faults += filter(None, (package_fault(*package) for package in packages))
     if not elsewhere:
-        asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
-        if asked:
-            faults += filter(None, [gpu_fault() or gpu_count_fault(max(asked), gpu_count())])
+        if asked := [cfg.trainer for cfg in missing if cfg.trainer.accelerator == "cuda"]:
+            lacks = gpu_fault()
+            if lacks and any(each.ranks > 1 for each in asked):
+                lacks += ", trainer.accelerator=cpu in several processes"
+            most = max(each.devices for each in asked)
+            faults += filter(None, [lacks or gpu_count_fault(most, gpu_count())])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))

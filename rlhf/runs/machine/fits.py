@@ -19,6 +19,7 @@ from rlhf.estimates.plan import Estimate
 from rlhf.estimates.rows import DataSize, size_of
 from rlhf.estimates.saved import shape_in
 from rlhf.estimates.shape import shape_of
+from rlhf.estimates.shares import of_a_machine
 from rlhf.estimates.time import LEAST, seconds
 from rlhf.rundir.disk.space import amount
 from rlhf.rundir.words import about
@@ -55,10 +56,14 @@ class Fit:
 
     @cached_property
     def every_peak(self) -> list[Peak]:
-        """Of all stages, with what the libraries take beside the networks."""
-        more = () if self.on_gpu else (Term("Python and its libraries", LIBRARIES),)
+        """Of all stages: on a GPU what one device holds, else what all processes of the machine
+        do, with the libraries."""
         peaks = self.estimate.peaks
-        return [replace(peak, terms=(*peak.terms, *more)) for peak in peaks]
+        if self.on_gpu:
+            return peaks
+        more = Term("Python and its libraries", LIBRARIES)
+        whole = (replace(peak, terms=(*peak.terms, more)) for peak in peaks)
+        return [of_a_machine(peak, self.cfg.trainer.devices) for peak in whole]
 
     @property
     def peaks(self) -> list[Peak]:
@@ -77,7 +82,11 @@ class Fit:
         if self.on_gpu or sum(operations.values()) < LEAST:
             return {}
         best = rate(self.cfg.trainer.threads)
-        return {} if best is None else {k: seconds(n, best) for k, n in operations.items()}
+        return (
+            {}
+            if best is None
+            else {k: seconds(n / self.cfg.trainer.ranks, best) for k, n in operations.items()}
+        )
 
     def memory_faults(self) -> Iterator[str]:
         """A sentence for each stage that cannot fit, even where the estimate is off by the factor
