@@ -24,7 +24,14 @@ from rlhf.estimates.time import LEAST, seconds
 from rlhf.rundir.disk.space import amount
 from rlhf.rundir.words import about
 from rlhf.runs.machine.devices import Machine, rate, this_machine
-from rlhf.runs.machine.room import DiskNeed, disk_fault, disk_needs, weights_size
+from rlhf.runs.machine.room import (
+    DiskNeed,
+    adapter_size,
+    disk_fault,
+    disk_needs,
+    policy_size,
+    weights_size,
+)
 
 if TYPE_CHECKING:
     from rlhf.stages.context import StageContext
@@ -72,7 +79,8 @@ class Fit:
 
     @cached_property
     def disks(self) -> list[DiskNeed]:
-        return disk_needs(self.cfg, self.directory, self.stages, self.estimate.weights)
+        whole, beside = self.estimate.weights, adapter_size(self.cfg, self.estimate.shape)
+        return disk_needs(self.cfg, self.directory, self.stages, whole, beside)
 
     @cached_property
     def seconds(self) -> dict[str, tuple[float, float]]:
@@ -206,7 +214,7 @@ class Fits:
         if len(self.fits) < 2 or self.largest is None or not self.largest.disks:
             return
         need = self.largest.disks[0]
-        left = sum(fit.estimate.weights for fit in self.fits)
+        left = sum(policy_size(fit.cfg, fit.estimate.shape) for fit in self.fits)
         if need.least <= need.free < left:
             yield (
                 f"{need.place}: {amount(need.free)} are free, and the policies of"

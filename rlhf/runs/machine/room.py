@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.config.pieces.scorer import ensemble_members
+from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import needed_stages, trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
+from rlhf.estimates.peaks import size_of_adapter
+from rlhf.estimates.shape import ModelShape, shape_of
 from rlhf.rundir.disk.space import DiskError, amount, existing
 
 if TYPE_CHECKING:
@@ -47,10 +50,11 @@ def check_room(context: StageContext, missing: Collection[str]) -> None:
         DiskError: not even the weights have room.
     """
     size = weights_size(context)
-    if size is None:
+    if size is None or context.model_config is None:
         return
     stages = [stage.name for stage in needed_stages(context.cfg) if stage.name in missing]
-    needs = disk_needs(context.cfg, context.run_directory, stages, size)
+    beside = adapter_size(context.cfg, shape_of(context.model_config.to_dict()))
+    needs = disk_needs(context.cfg, context.run_directory, stages, size, beside)
     for fault in filter(None, (disk_fault(need, stages, size) for need in needs)):
         raise DiskError(f"{fault}. Nothing was trained")
     for need in needs:
@@ -79,19 +83,41 @@ def _start(need: DiskNeed, stages: Sequence[str], size: int) -> str:
     )
 
 
-def disk_needs(cfg: Config, directory: Path, stages: Sequence[str], size: int) -> list[DiskNeed]:
+def disk_needs(
+    cfg: Config, directory: Path, stages: Sequence[str], size: int, adapter: int
+) -> list[DiskNeed]:
     """What stages write, by disk.
 
     Args:
         directory: the run's own.
         size: bytes of the policy's weights.
+        adapter: bytes of what stands beside them where a stage keeps that alone.
     """
-    least = _by_disk(cfg, directory, stages, size, 1, 1)
-    most = _by_disk(cfg, directory, stages, size, ADAM, CHECKPOINTS)
+    sizes = {name: adapter if keeps_adapter(cfg, name) else size for name in stages}
+    least = _by_disk(cfg, directory, sizes, 1, 1)
+    most = _by_disk(cfg, directory, sizes, ADAM, CHECKPOINTS)
     return [
         DiskNeed(place=place, free=shutil.disk_usage(place).free, least=need, most=most[place])
         for place, need in least.items()
     ]
+
+
+def keeps_adapter(cfg: Config, stage: str) -> bool:
+    """True if a stage writes an adapter or a head, and none of the network's weights."""
+    if STAGES[stage].is_run or not cfg.adapter.is_used:
+        return cfg.adapter.is_used
+    part = getattr(cfg, stage).trained
+    return bool(part == ADAPTER or (part == "head" and cfg.adapter.kind == "head"))
+
+
+def adapter_size(cfg: Config, shape: ModelShape | None) -> int:
+    """Bytes of an adapter and a head beside a network of this shape; 0 of one that is not known."""
+    return 0 if shape is None else WEIGHT * (size_of_adapter(shape, cfg) + shape.hidden)
+
+
+def policy_size(cfg: Config, shape: ModelShape) -> int:
+    """Bytes of the policy that a run leaves."""
+    return adapter_size(cfg, shape) if cfg.adapter.is_used else WEIGHT * shape.parameters
 
 
 def weights_size(context: StageContext) -> int | None:
@@ -108,16 +134,15 @@ def weights_size(context: StageContext) -> int | None:
 def _by_disk(
     cfg: Config,
     directory: Path,
-    stages: Iterable[str],
-    size: int,
+    sizes: Mapping[str, int],
     state: int,
     checkpoints: int,
 ) -> dict[Path, int]:
     """For each disk a folder on it that is there, and the most bytes that are there at one time:
-    every stage leaves its weights, and has its checkpoints, of `state` times what is trained,
-    beside them while it is trained."""
+    every stage leaves what it keeps, of so many bytes, and has its checkpoints, of `state` times
+    what is trained, beside it while it is trained."""
     most, left = dict[Path, int](), dict[Path, int]()
-    for name in stages:
+    for name, size in sizes.items():
         home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
         models = 1 + (STAGES[name].is_run and trains_values(cfg.algorithm, cfg.advantage))
         disk = _disk(home, [*most])

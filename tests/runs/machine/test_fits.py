@@ -173,3 +173,16 @@ def test_several_devices_share_what_one_could_not_hold(fit):
         for words in ((), ("trainer=ddp", "trainer.accelerator=cpu"))
     )
     assert alone < two < 2 * alone
+
+
+def test_of_adapters_alone_little_is_written(fit):
+    """SmolLM2's weights have 538 MB; adapters of r=16 have 4,884,480 numbers, 19.5 MB, and a head.
+    Three stages leave theirs, and PPO has policy's and value model's in a checkpoint."""
+    one = 4 * (4_884_480 + 576)
+    (whole,) = fit(data=short()).disks
+    (small,) = fit("model/adapter=lora", data=short()).disks
+    assert whole.least > 2_000_000_000
+    assert small.least == (3 + 2) * one
+    assert not [*fit("model/adapter=lora", disk=GB, data=short()).disk_faults()]
+    (sft,) = fit("model/adapter=lora", "sft.trained=all", "stage=sft", data=short()).disks
+    assert sft.least > 1_000_000_000
