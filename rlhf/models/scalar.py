@@ -55,7 +55,11 @@ class Scalar(nn.Module, ABC):
         """The head's reading of states [..., hidden] -> [...], normalised, float32."""
         mean, std = self.normalization
         with torch.autocast(states.device.type, enabled=False):  # a reward of 16 bits has steps
-            raw = nn.functional.linear(states.float(), *(p.float() for p in self.head.parameters()))
+            if self.head.weight.dtype == torch.float32:  # called: one in parts is put together then
+                raw = self.head(states.float())
+            else:
+                own = (p.float() for p in self.head.parameters())
+                raw = nn.functional.linear(states.float(), *own)
         return (raw.squeeze(-1) - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:

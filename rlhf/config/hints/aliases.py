@@ -134,7 +134,7 @@ def meanings(word: str, exists: Callable[[str], bool]) -> list[str]:
 
 def in_words(word: str, exists: Callable[[str], bool]) -> str:
     """`; here it is kl.coef`, or nothing for a word that is not known."""
-    keys = list(dict.fromkeys(meanings(word, exists)))
+    keys = [key for key in dict.fromkeys(meanings(word, exists)) if key != word]
     if not keys:
         return ""
     *most, last = keys

@@ -30,7 +30,7 @@ def cut(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None = None) ->
     Args:
         mesh: the ranks, in one dimension.
         dtype: the layers are put together and read in it, and gradients added up in float32; the
-            parts keep their own. None: all in their own.
+            parts, and a scalar head, keep their own. None: all in their own.
 
     Raises:
         ModelError: the model has no list of as many modules as its configuration has layers.
@@ -40,13 +40,17 @@ def cut(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None = None) ->
     policy = MixedPrecisionPolicy(
         param_dtype=dtype, reduce_dtype=None if dtype is None else torch.float32
     )
-    left = _left_whole(model)
+    left, own = _left_whole(model), MixedPrecisionPolicy()
     for read in _read_as_a_whole(model):
         for part in [*_layers(read), read]:
             # True: after a forward pass without a backward nothing else would drop what was put
             # together, and the next would read weights from before an update
             fully_shard(
-                part, mesh=mesh, mp_policy=policy, reshard_after_forward=True, ignored_params=left
+                part,
+                mesh=mesh,
+                mp_policy=own if isinstance(part, nn.Linear) else policy,
+                reshard_after_forward=True,
+                ignored_params=left,
             )
     return Cut(before)
 

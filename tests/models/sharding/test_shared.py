@@ -9,7 +9,7 @@ from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.sharding.cut import is_cut
 from rlhf.models.sharding.whole import part
-from rlhf.modules.online import CollectedMinibatches
+from rlhf.modules.parts import CollectedMinibatches
 from rlhf.modules.ppo import PPOModule
 from rlhf.ranks.group import Ranks
 from tests.conftest import tiny
