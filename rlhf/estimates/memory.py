@@ -237,7 +237,6 @@ def ppo(
             shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
             moments.append([Term("the reward model's reading", read, shrinks)])
     how = training.how
-    # as the artifacts have them
     in_files = not how.on_gpu and how.precision.weight == BYTES and training.parts == 1
     frozen = BYTES * sum(network.frozen for network in networks) if in_files else 0
     return _peak("ppo", staying(networks, training), moments, mapped=float(frozen))

@@ -26,6 +26,8 @@ DRAWN_LOGITS = 5  # of one token, while it is drawn
 # of memory that comes and goes, what glibc's heap takes: blocks below 32 MiB leave holes between
 # rows of other lengths; larger ones are given back
 HEAP, LARGEST_IN_HEAP = 1.25, 2.0**25
+# the same where adapters are trained: their many small tensors, which stay, stand between the holes
+HEAP_BESIDE_ADAPTERS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,9 @@ def activations(shape: ModelShape, rows: Rows, how: Pass) -> float:
     going_back = how.precision.narrow * (2.0 * shape.inner + 2.0 * shape.hidden)
     whole = rows.all_tokens * (kept + (going_back if layers else 0.0))
     block = rows.all_tokens * how.precision.narrow * shape.inner
-    return whole * (HEAP if not how.on_gpu and block < LARGEST_IN_HEAP else 1.0)
+    if how.on_gpu or block >= LARGEST_IN_HEAP:
+        return whole
+    return whole * (HEAP if how.adapted is None else HEAP_BESIDE_ADAPTERS)
 
 
 def logits(shape: ModelShape, rows: Rows, copies: int, how: Pass) -> float:
