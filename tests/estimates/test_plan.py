@@ -6,7 +6,7 @@ import pytest
 
 from rlhf.config.compose import compose, validate
 from rlhf.estimates import memory
-from rlhf.estimates.passes import HEAP
+from rlhf.estimates.passes import HEAP, HEAP_BESIDE_ADAPTERS
 from rlhf.estimates.peaks import training
 from rlhf.estimates.plan import Estimate
 from rlhf.estimates.rows import DataSize, PartSize
@@ -126,7 +126,7 @@ def test_adapters_beside_frozen_weights():
     assert sft["adapters and heads that are trained"] == 4 * 272
     assert sft["the optimizer's moments"] == 8 * 272
     assert sft["weights that are frozen"] == 1520
-    assert sft["activations"] == pytest.approx(64 * 20 * HEAP * (2 * 256 + 96))
+    assert sft["activations"] == pytest.approx(64 * 20 * HEAP_BESIDE_ADAPTERS * (2 * 256 + 96))
     assert reward_model["adapters and heads that are trained"] == 4 * (272 + 4)
     # policy and value model; the frozen network once; SFT's adapter and the reward model
     assert ppo["adapters and heads that are trained"] == 4 * (272 + 276)
