@@ -34,13 +34,13 @@ NARROW = (
 )
 HINTS = {
     **{("model.dtype", dtype): NARROW for dtype in ("float16", "auto", "None")},
-    (
-        "trainer.precision",
-        "16-mixed",
-    ): (
-        "; 16-mixed skips steps when its loss scale overflows, so a run could not be repeated"
-        " exactly"
-    ),
+    **{
+        ("trainer.precision", half): (
+            f"; {half} skips steps when its loss scale overflows, so a run could not be repeated"
+            " exactly"
+        )
+        for half in ("16-mixed", "16-true", "16", "fp16", "float16")
+    },
 }
 ALIKE = 0.8  # ratio of difflib (1: equal) that is enough for the last parts alone
 NEAR = 0.6  # enough if the whole names are

@@ -23,6 +23,7 @@ HASH_VERSION = 2
 LONGEST_NUMBER = 24  # characters in a folder's name
 
 CLASS_KEYS = ("_target_", "_name_")
+ADAPTER_KIND = "adapter.kind"  # the name of what conf/model/adapter has chosen
 
 # Keys that had another name in version 0.1: refused with today's.
 MOVED = {
@@ -46,8 +47,8 @@ UNSET = [
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
 ]
 
-# Pieces that a config of version 0.1 could not choose, and did not name.
-IMPLIED = {"algorithm": "ppo", "advantage": "gae"}
+# What an older config could not choose, and did not name.
+IMPLIED = {"algorithm": "ppo", "advantage": "gae", "adapter": "none"}
 
 
 def named(value: Any) -> Any:
@@ -61,18 +62,26 @@ def named(value: Any) -> Any:
 
 def named_flat(flat: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a config with dotted keys: `kl.controller._target_`: rlhf.kl.controller.PID
-    becomes `kl.controller`: pid. Keys of older versions have today's names."""
+    becomes `kl.controller`: pid, and `adapter.kind`: lora `adapter`: lora. Keys of older versions
+    have today's names."""
     return pieces_of(flat) | {
         MOVED.get(key, key): value
         for key, value in flat.items()
-        if key.rpartition(".")[2] not in CLASS_KEYS
+        if key.rpartition(".")[2] not in CLASS_KEYS and key != ADAPTER_KIND
     }
+
+
+def as_now(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the keys that older configs do not have, so that they are compared with
+    today's."""
+    return {**dict(UNSET), "adapter.sharing": "separate", **named} if named else {}
 
 
 def pieces_of(flat: Mapping[str, Any]) -> dict[str, str]:
     """The pieces of a config with dotted keys, with those that an older one implies."""
     nodes = (key.removesuffix("._target_") for key in flat if key.endswith("._target_"))
-    named_there = {
+    kind = {"adapter": str(flat[ADAPTER_KIND])} if ADAPTER_KIND in flat else {}
+    named_there = kind | {
         node: piece_name(
             {"_target_": flat[f"{node}._target_"], "_name_": flat.get(f"{node}._name_")}
         )

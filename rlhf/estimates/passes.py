@@ -45,6 +45,10 @@ class Rows:
         kept = self.count if count is None else min(self.count, count)
         return Rows(count=kept, tokens=self.tokens, response=self.response)
 
+    def share(self, ranks: int) -> Rows:
+        """Those of one of the processes that share them."""
+        return self.at_most(-(-self.count // ranks))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
@@ -134,3 +138,10 @@ def reading(shape: ModelShape, rows: Rows, how: Pass) -> float:
     a_token = 4 * shape.hidden + 3 * shape.inner
     scores = shape.heads * rows.tokens if how.eager else 0
     return float(rows.all_tokens * (how.precision.narrow * a_token + 4 * scores))
+
+
+def lengths(rows: Rows) -> tuple[str, ...]:
+    """The settings that limit the tokens of a row: a prompt's where it is the longer part."""
+    response = "data.max_response_tokens"
+    prompt_is_longer = rows.tokens > 2 * rows.response
+    return ("generation.max_prompt_tokens", response) if prompt_is_longer else (response,)

@@ -30,7 +30,7 @@ SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
 
 
 def sft(it: Estimate) -> Peak:
-    rows = it.batch("sft", it.data.demonstrations)
+    rows = it.batch("sft", it.data.demonstrations).share(it.cfg.trainer.ranks)
     settings = it.cfg.sft
     network = supervised(it.shape, it.cfg, settings.trained, it.shape.parameters, head=0)
     return memory.sft(it.shape, network, rows, training(it, settings, rows))
@@ -38,7 +38,7 @@ def sft(it: Estimate) -> Peak:
 
 def reward_model(it: Estimate) -> Peak:
     cfg, settings = it.cfg, it.cfg.reward_model
-    pairs = it.batch("reward_model", it.data.preferences)
+    pairs = it.batch("reward_model", it.data.preferences).share(cfg.trainer.ranks)
     drawn = None
     if normalizes(settings):
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
@@ -50,7 +50,8 @@ def reward_model(it: Estimate) -> Peak:
 
 def ppo(it: Estimate) -> Peak:
     cfg = it.cfg
-    update, rollout = it.drawn(cfg.ppo.minibatch_size), it.drawn(cfg.ppo.rollout_size)
+    sizes = cfg.ppo.minibatch_size, cfg.ppo.rollout_size, cfg.evaluation.prompts
+    update, rollout, heldout = (it.drawn(size).share(cfg.trainer.ranks) for size in sizes)
     how = training(it, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
     values = trains_values(cfg.algorithm, cfg.advantage)
     return memory.ppo(
@@ -58,10 +59,7 @@ def ppo(it: Estimate) -> Peak:
         roles(it.shape, cfg, values=values),
         how,
         update=update,
-        drawn=[
-            (rollout, "ppo.rollout_size"),
-            (it.drawn(cfg.evaluation.prompts), "evaluation.prompts"),
-        ],
+        drawn=[(rollout, "ppo.rollout_size"), (heldout, "evaluation.prompts")],
         values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,
     )
@@ -131,6 +129,7 @@ def training(
         moments=moments(settings.optimizer),
         micro=micro(settings, rows),
         reads=reads,
+        parts=cfg.trainer.ranks if cfg.trainer.strategy == "fsdp" else 1,
     )
 
 

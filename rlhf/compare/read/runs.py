@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.naming import named_flat, pieces_of
+from rlhf.config.naming import as_now, named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.read import Lines, read_json, read_yaml
@@ -76,7 +76,7 @@ def load_run(
         name=directory.name,
         directory=directory,
         status=state,
-        config=named_flat(flat),
+        config=as_now(named_flat(flat)),
         pieces=frozenset(pieces_of(flat)),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),

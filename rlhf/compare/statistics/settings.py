@@ -185,10 +185,11 @@ def column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
 
 def _comes_with(key: str, table: dict[str, dict[str, Any]], pieces: frozenset[str]) -> bool:
     """Whether a key has one value for each piece that it belongs to; a function's code for each
-    function."""
+    function; what a stage trains for each adapter."""
     node, _, last = key.rpartition(".")
     owners = [piece for piece in sorted(pieces & table.keys()) if key.startswith(f"{piece}.")]
     owners += [f"{node}.function"] if last == "_code_" and f"{node}.function" in table else []
+    owners += ["adapter"] if last == "trained" and "adapter" in table else []
     for owner in owners[-1:] if last == "_code_" else owners[:1]:
         pairs = {(_plain(name), _plain(table[key][run])) for run, name in table[owner].items()}
         return len(pairs) == len({name for name, _ in pairs})

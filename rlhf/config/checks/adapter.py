@@ -42,8 +42,8 @@ def adapter_faults(**sections: Any) -> Iterator[Fault]:
     if reference.averages:
         yield Fault(
             f"kl/reference={reference.name}",
-            f"a mean of adapters is not the adapter of the mean: what is added to a weight is the"
-            f" product B A, and the mean of B times that of A is none; with"
+            "averages a policy's weights, and an adapter adds a product B A to each: the mean of B"
+            " times the mean of A is not the mean of B A; with"
             f" model/adapter={cfg.adapter.kind} use kl/reference=synced or sft",
         )
     if values:

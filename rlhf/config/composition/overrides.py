@@ -107,7 +107,9 @@ def group_faults(override: Override, groups: Groups) -> Iterator[Fault]:
                 yield Fault(f"{name}={show(value)}", number_for_group(name, value))
                 continue
             within = [group for group in groups.every(name) if str(value) in groups.options(group)]
-            close = nearest(str(value), groups.options(name))
+            # a choice is short: the group counts with it
+            near = nearest(f"{name}.{value}", (f"{name}.{each}" for each in groups.options(name)))
+            close = near and near.removeprefix(f"{name}.")
             likely = [
                 *(f"{group}={value}" for group in within),
                 *([f"{name}={close}"] if close else []),
@@ -134,6 +136,10 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     as_group = name.replace(".", "/")
     if isinstance(value, str) and groups.exists(as_group) and groups.has(as_group, value):
         return Fault(f"{name}={value}", f"{name} is a group; write {as_group}={value}")
+    if isinstance(value, str) and _exists(config, name) and merges(config, name):
+        chosen = (each for each in groups.every() if each.endswith(f"/{name}"))
+        if group := next((each for each in chosen if groups.has(each, value)), None):
+            return Fault(f"{name}={value}", f"{name} has keys and values; write {group}={value}")
     there = _exists(config, name)
     if (
         there
@@ -152,8 +158,7 @@ def key_fault(override: Override, config: DictConfig, groups: Groups) -> Fault |
     if name in MOVED:
         return Fault(f"{name}={show(value)}", f"is {MOVED[name]} now")
     where = f"{name}={show(value)}" if not override.is_delete() else f"~{name}"
-    hint = in_words(name, lambda key: _exists(config, key))
-    hint = hint or options_with(name, config)
+    hint = options_with(name, config) or in_words(name, lambda key: _exists(config, key))
     if hint := hint or ("" if override.is_delete() else free_names(name, config, show(value))):
         return Fault(where, f"no such key{hint}")
     task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -37,12 +37,13 @@ TABLE = (
     ("*.lr_warmup", "warmup_ratio warmup_steps lr_warmup_ratio lr_warmup_steps"),
     ("*.lr_schedule", "lr_scheduler_type lr_scheduler scheduler"),
     # batches, lengths, how long
-    ("*.batch_size", "batch_size train_batch_size total_batch_size per_device_train_batch_size"),
+    ("*.batch_size", "batch_size train_batch_size total_batch_size"),
     ("ppo.rollout_size", "batch_size rollout_batch_size train_batch_size total_batch_size"),
     ("ppo.minibatch_size", "batch_size mini_batch_size ppo_mini_batch_size step_batch_size"),
-    ("ppo.micro_batch_size", "micro_batch_size micro_train_batch_size per_device_train_batch_size"),
+    ("*.micro_batch_size", "micro_batch_size micro_train_batch_size per_device_train_batch_size"),
+    ("*.micro_batch_size", "gradient_accumulation_steps per_device_batch_size"),
     ("ppo.micro_batch_size", "ppo_micro_batch_size ppo_micro_batch_size_per_gpu"),
-    ("ppo.micro_batch_size", "gradient_accumulation_steps step_per_device_batch_size"),
+    ("ppo.micro_batch_size", "step_per_device_batch_size"),
     ("trainer.gradient_checkpointing", "gradient_checkpointing activation_checkpointing"),
     ("model.attention", "attn_implementation attn_impl use_flash_attn flash_attn"),
     ("*.epochs", "num_epochs num_train_epochs max_epochs epochs"),
@@ -74,6 +75,7 @@ TABLE = (
     ("model/adapter=lora adapter.r", "lora_r lora_rank lora_dim rank r"),
     ("model/adapter=lora adapter.alpha", "lora_alpha alpha"),
     ("model/adapter=lora adapter.targets", "lora_target_modules target_modules targets"),
+    ("model=hf model.dtype", "load_in_4bit bnb_4bit quantization_config qlora"),
     # sampling
     ("generation.temperature", "temperature"),
     ("generation.top_k", "top_k"),
@@ -132,8 +134,10 @@ def meanings(word: str, exists: Callable[[str], bool]) -> list[str]:
 
 def in_words(word: str, exists: Callable[[str], bool]) -> str:
     """`; here it is kl.coef`, or nothing for a word that is not known."""
-    keys = list(dict.fromkeys(meanings(word, exists)))
+    keys = [key for key in dict.fromkeys(meanings(word, exists)) if key != word]
     if not keys:
         return ""
     *most, last = keys
+    if keys[0].startswith(f"{word} with "):
+        return f"; it is there {keys[0].removeprefix(word).strip()}"
     return f"; here it is {', '.join(most)} or {last}" if most else f"; here it is {last}"

@@ -60,7 +60,8 @@ def machine_faults(
     if not elsewhere:
         asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
         if asked:
-            faults += filter(None, [gpu_fault() or gpu_count_fault(max(asked), gpu_count())])
+            several = any(cfg.trainer.strategy != "single" for cfg in missing)
+            faults += filter(None, [gpu_fault(several) or gpu_count_fault(max(asked), gpu_count())])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))
@@ -99,11 +100,11 @@ def _unread(path: str) -> str | None:
 
 
 @cache
-def gpu_fault() -> str | None:
-    """Why no GPU can be used here. Drivers and torch's build are looked at first: torch itself is
-    imported (seconds) only where both are there."""
+def gpu_fault(several: bool = False) -> str | None:
+    """Why no GPU can be used here, by one process or by `several`. Drivers and torch's build are
+    looked at first: torch itself is imported (seconds) only where both are there."""
     start = "trainer.accelerator=cuda:"
-    end = "; trainer=cpu trains without a GPU"
+    end = f"; trainer{'.accelerator' if several else ''}=cpu trains without a GPU"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1"):
         return f"{start} CUDA_VISIBLE_DEVICES={hidden} hides all GPUs{end}"

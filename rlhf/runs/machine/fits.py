@@ -16,6 +16,7 @@ from rlhf.config.stages import STAGES
 from rlhf.config.validate import ConfigError
 from rlhf.estimates.memory import BYTES, FACTOR, LIBRARIES, Peak, Term
 from rlhf.estimates.plan import Estimate
+from rlhf.estimates.processes import all_of
 from rlhf.estimates.rows import DataSize, size_of
 from rlhf.estimates.saved import shape_in
 from rlhf.estimates.shape import shape_of
@@ -55,10 +56,13 @@ class Fit:
 
     @cached_property
     def every_peak(self) -> list[Peak]:
-        """Of all stages, with what the libraries take beside the networks."""
-        more = () if self.on_gpu else (Term("Python and its libraries", LIBRARIES),)
-        peaks = self.estimate.peaks
-        return [replace(peak, terms=(*peak.terms, *more)) for peak in peaks]
+        """Of all stages. Without a GPU also what the libraries take beside the networks, of all
+        processes on this machine."""
+        if self.on_gpu:
+            return self.estimate.peaks
+        more = Term("Python and its libraries", LIBRARIES)
+        every = [replace(peak, terms=(*peak.terms, more)) for peak in self.estimate.peaks]
+        return [all_of(peak, self.cfg.trainer.devices) for peak in every]
 
     @property
     def peaks(self) -> list[Peak]:

@@ -31,10 +31,12 @@ def adapter_part(cfg: Config, stage: str) -> dict[str, Any]:
 def kept_base(context: StageContext, piece: ModelPiece, model: PreTrainedModel) -> Base:
     """The network of a piece of conf/model before any training. One that lies in no folder and on
     no hub (a model that is made from its configuration, a piece of the user's own) is written down
-    once, as artifacts/backbone/<digest>."""
+    once, as artifacts/backbone/<digest>, by rank 0."""
     if isinstance(piece, HFModel):
         return place_of(piece)
     own = weights_digest(model)[:16]
+    if not context.team.leads:
+        return Base(str(context.store.place(STAGE, own).resolve()))
 
     def make(work: Path) -> dict[str, Any]:
         piece.save(context.ended(model), context.written_tokenizer, work)

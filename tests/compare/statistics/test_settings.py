@@ -89,3 +89,43 @@ def test_functions_are_told_apart_by_name_before_their_code(rundirs, tmp_path):
     runs = load(tmp_path)
     assert [*differing(runs[:2])] == ["scorer.function"]
     assert [*differing(runs[1:])] == ["scorer._code_"]
+
+
+LORA = {"kind": "lora", "sharing": "backbone", "r": 16}
+
+
+def adapted(adapter, part):
+    stages = {name: {"trained": part} for name in ("sft", "reward_model")}
+    return {**stages, "adapter": adapter}
+
+
+def test_an_adapter_is_told_by_its_name_and_not_by_what_comes_with_it(rundirs, tmp_path):
+    """`model/adapter=none,lora` moves where roles stand and what stages train, too."""
+    plain = adapted({"kind": "none", "sharing": "separate"}, "all")
+    for name, config in (("a", plain), ("b", adapted(LORA, "adapter"))):
+        rundirs.make_run(tmp_path / name, config=config)
+    assert [s.label for s in group(load(tmp_path))] == ["adapter=lora", "adapter=none"]
+    rundirs.make_run(tmp_path / "c", config=adapted({**LORA, "r": 8}, "adapter"))
+    assert {s.label for s in group(load(tmp_path))} == {
+        *("adapter=none", "adapter=lora adapter.r=8", "adapter=lora adapter.r=16")
+    }
+    rundirs.make_run(tmp_path / "d", config=adapted(LORA, "all"))
+    assert "reward_model.trained" in differing(load(tmp_path))
+
+
+def test_a_run_of_before_there_were_adapters_and_micro_batches_has_the_setting_of_one_now(
+    rundirs, tmp_path
+):
+    rundirs.make_run(tmp_path / "before", seed=0, config={"trainer": {"threads": 1}})
+    rundirs.make_run(
+        tmp_path / "now",
+        seed=1,
+        config={
+            "adapter": {"kind": "none", "sharing": "separate"},
+            "generation": {"micro_batch_size": None, "micro_batch_tokens": None},
+            "trainer": {"threads": 1, "gradient_checkpointing": False, "devices": 2},
+            "model": {"attention": "auto"},
+        },
+    )
+    (setting,) = group(load(tmp_path))
+    assert len(setting.runs) == 2

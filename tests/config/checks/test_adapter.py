@@ -47,7 +47,10 @@ FULL_SFT = (LORA, "sft.trained=all")
             "trainer.precision=bf16-true: rounds weights that are trained, and with model/adapter"
             "=lora the network is frozen: write model.dtype=bfloat16",
         ),
-        ((LORA, "kl/reference=ema"), "kl/reference=ema: a mean of adapters is not the adapter of"),
+        (
+            (LORA, "kl/reference=ema"),
+            "kl/reference=ema: averages a policy's weights, and an adapter adds a",
+        ),
         ((HEAD, "reward_model.trained=adapter"), "reward_model.trained=adapter: model/adapter=h"),
         ((LORA, "reward_model.trained=all"), "ppo.value_init=reward_model: the reward model has"),
         ((LORA, "reward_model.trained=head"), "ppo.value_init=reward_model: the reward model has"),

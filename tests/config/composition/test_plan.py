@@ -54,6 +54,17 @@ WRONG = [
         ["kl/controller=adaptve: no such option", "did you mean kl/controller=adaptive?"],
     ),
     (["kl=adaptive"], ["kl=adaptive: no such option", "did you mean kl/controller=adaptive?"]),
+    (["trainer=dpp"], ["trainer=dpp: no such option", "did you mean trainer=ddp?"]),
+    (["adapter=lora"], ["adapter=lora: adapter has keys and values; write model/adapter=lora"]),
+    (
+        ["adapter.r=8"],
+        ["adapter.r=8: no such key; it is there with model/adapter=lora"],
+    ),
+    (
+        ["model/adapter=lora", "model.dtype=bfloat16"],
+        ["model.dtype=bfloat16: no such key; model=tiny has none, hf has"],
+    ),
+    (["trainer.precision=fp16"], ["bf16-true, bf16-mixed; fp16 skips steps when its loss scale"]),
     (["kl/controler=fixed"], ["kl/controler=fixed: no such group; did you mean kl/controller?"]),
     (
         ["kl.controller=adaptive"],
