@@ -156,9 +156,8 @@ def drawing(
     """Responses that are drawn, `training.reads` at once."""
     part = rows.at_most(training.reads)
     one_token = Rows(count=part.count, tokens=part.tokens, response=1)
-    # random numbers are drawn for all rows, whoever has them
-    others = float(BYTES * (rows.count - part.count) * shape.vocabulary)
-    of_token = logits(shape, one_token, DRAWN_LOGITS, training.how) + others
+    of_token = logits(shape, one_token, DRAWN_LOGITS, training.how)
+    of_token += BYTES * (rows.count - part.count) * shape.vocabulary  # draws are of all rows
     return [
         Term("keys and values", cache(shape, part, training.how), settings),
         Term("logits of a token", of_token, settings),
