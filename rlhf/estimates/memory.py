@@ -221,23 +221,23 @@ def ppo(
     """`networks`: the policy first, then the value model where there is one (`values`), then what
     is frozen. `update`: the rows of an optimizer step. `drawn`: responses that are drawn at once,
     and the setting that says how many."""
-    passes = 2 if values else 1
+    how, passes = training.how, 2 if values else 1
     shrinks = ("ppo.micro_batch_size", *lengths(update))
     moments = updating(shape, networks, update, training, shrinks, passes=passes, with_logits=True)
-    views = logits(shape, update.at_most(training.micro), READ_LOGITS, training.how)
+    views = logits(shape, update.at_most(training.micro), READ_LOGITS, how)
     moments.append([Term("logits of policy and reference", views, shrinks)])
-    whole = float((networks[0].trained + networks[0].frozen) * training.how.precision.narrow)
+    whole = float((networks[0].trained + networks[0].frozen) * how.precision.narrow)
     together = [Term("the policy put together to draw", whole)] if training.parts > 1 else []
     for rows, key in drawn:
         settings = ("generation.micro_batch_size", key, *lengths(rows))
         moments.append([*together, *drawing(shape, rows, training, settings)])
         if judged:
-            read = reading(shape, rows.at_most(training.micro), training.how)
+            read = reading(shape, rows.at_most(training.micro), how)
             shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
             moments.append([Term("the reward model's reading", read, shrinks)])
-    how = training.how
+    # as the artifacts have them
     in_files = not how.on_gpu and how.precision.weight == BYTES and training.parts == 1
-    frozen = BYTES * sum(network.frozen for network in networks) if in_files else 0
+    frozen = BYTES * total(networks, "frozen") if in_files else 0
     return _peak("ppo", staying(networks, training), moments, mapped=float(frozen))
 
 
