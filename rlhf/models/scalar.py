@@ -56,7 +56,7 @@ class Scalar(nn.Module, ABC):
         mean, std = self.normalization
         with torch.autocast(states.device.type, enabled=False):  # a reward of 16 bits has steps
             if self.head.weight.dtype == torch.float32:  # called: one in parts is put together then
-                raw = self.head(states.float())
+                raw = cast(Tensor, self.head(states.float()))
             else:
                 own = (p.float() for p in self.head.parameters())
                 raw = nn.functional.linear(states.float(), *own)
