@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from rlhf.callbacks.checkpoint import checkpoint_path
-from rlhf.callbacks.recorder import is_due
+from rlhf.callbacks.recorder import end_again, is_due
 from rlhf.rundir.errors import Stopped
 
 
@@ -21,6 +21,10 @@ class Follower(Checkpoint):
 
     def __init__(self, directory: Path, *, checkpoint_every: int) -> None:
         self.directory, self.checkpoint_every = directory, checkpoint_every
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if pl_module.iteration == pl_module.iterations:
+            end_again(trainer, pl_module, last=self)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if pl_module.iteration == 0:

@@ -32,6 +32,15 @@ def is_due(module: StageModule, checkpoint_every: int) -> bool:
     return module.iteration == module.iterations or module.iteration % checkpoint_every == 0
 
 
+def end_again(trainer: pl.Trainer, module: StageModule, *, last: Checkpoint) -> None:
+    """What callbacks do at the end, which a kill after the last checkpoint may have cut: a fit that
+    has nothing to train ends without asking them. Of `last`, after which there is none, nothing."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if callback is not last:
+            callback.on_train_start(trainer, module)
+            callback.on_train_end(trainer, module)
+
+
 class Recorder(Checkpoint):
     """A `Checkpoint`, because Lightning calls those after the module's own `on_train_epoch_end`.
 
@@ -109,15 +118,7 @@ class Recorder(Checkpoint):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._restore_records(pl_module)
         if pl_module.iteration == pl_module.iterations:
-            self._end(trainer, pl_module)
-
-    def _end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """What callbacks do at the end, which a kill after the last checkpoint may have cut: a fit
-        that has nothing to train ends without asking them. (This is the last one of them.)"""
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if callback is not self:
-                callback.on_train_start(trainer, pl_module)
-                callback.on_train_end(trainer, pl_module)
+            end_again(trainer, pl_module, last=self)
 
     def _restore_records(self, pl_module: Any) -> None:
         """As they were at the iteration that training goes on from."""

@@ -25,6 +25,7 @@ from rlhf.estimates.passes import (
     Rows,
     activations,
     cache,
+    lengths,
     logits,
     reading,
 )
@@ -32,6 +33,7 @@ from rlhf.estimates.shape import ModelShape
 
 FACTOR = 1.2  # that measured peaks were within
 BYTES = 4
+FROZEN = "weights that are frozen"
 LIBRARIES = 500_000_000  # resident once torch, transformers and Lightning are loaded, on a CPU
 
 
@@ -79,27 +81,32 @@ class Training:
     moments: float = 2.0  # numbers of 32 bits that an optimizer keeps for each parameter
     micro: int | None = None  # rows of a pass; None: those of the whole step
     reads: int | None = None  # responses that are drawn at once; None: all
+    parts: int = 1  # of each network, of which a process has one (FSDP)
 
 
 def staying(networks: Sequence[Network], training: Training) -> list[Term]:
     """What lives from the first step to the last."""
     precision = training.how.precision
-    trained, frozen = (sum(getattr(n, name) for n in networks) for name in ("trained", "frozen"))
-    added, read = (sum(getattr(n, name) for n in networks) for name in ("added", "read"))
+    trained, frozen = (total(networks, name) / training.parts for name in ("trained", "frozen"))
+    added, read = total(networks, "added"), total(networks, "read")
     weight = precision.weight + precision.master
     adapters = [Term("adapters and heads that are trained", float(BYTES * added))] if added else []
     full = [Term("weights that are trained", float(weight * trained))] if trained else []
     moments = float(training.moments * BYTES * (trained + added))
     less = ("model/adapter=lora",) if trained and training.how.adapted is None else ()
     half = ("model.dtype=bfloat16",) if training.how.adapted and precision.weight == BYTES else ()
-    kept = [Term("weights that are frozen", float(precision.weight * frozen), half)]
+    kept = [Term(FROZEN, float(precision.weight * frozen), half)]
     others = [Term("adapters and heads that are frozen", float(BYTES * read))] if read else []
     optimizer = Term("the optimizer's moments", moments, less)
     return [*full, *adapters, optimizer, *(kept if frozen else ()), *others]
 
 
+def total(networks: Sequence[Network], name: str) -> int:
+    return sum(getattr(network, name) for network in networks)
+
+
 def gradients(networks: Sequence[Network], training: Training) -> float:
-    trained, added = (sum(getattr(n, name) for n in networks) for name in ("trained", "added"))
+    trained, added = total(networks, "trained") / training.parts, total(networks, "added")
     whole = float(training.how.precision.gradient * trained + BYTES * added)
     return whole * (1.0 if training.how.on_gpu else HEAP)
 
@@ -125,9 +132,10 @@ def updating(
     embedding = shape.vocabulary * shape.hidden
     first = any(n.trained >= embedding for n in networks) and with_logits and how.layers is None
     # the backward pass begins with the head, whose gradient comes before activations go
-    held = whole if several else float(how.precision.gradient * embedding * first)
+    held = whole if several else how.precision.gradient * embedding * first / training.parts
     again = () if how.checkpointing else ("trainer.gradient_checkpointing=true",)
-    casts = float(how.precision.casts * sum(n.trained + n.frozen for n in networks[:passes]))
+    read = sum(n.trained + n.frozen for n in networks[:passes]) / training.parts
+    casts = float(how.precision.casts * read)
     a_pass = [
         Term("activations", passes * activations(shape, micro, how), (*again, *settings)),
         Term("gradients", held, ("model/adapter=lora",) if how.adapted is None else ()),
@@ -137,7 +145,7 @@ def updating(
         a_pass.append(Term("logits", logits(shape, micro, KEPT_LOGITS, how), settings))
     # one parameter at a time on a CPU; on a GPU all at once
     largest = embedding if any(n.trained >= embedding for n in networks) else 0
-    beside = whole if how.on_gpu else 2.0 * BYTES * largest
+    beside = whole if how.on_gpu else 2.0 * BYTES * largest / training.parts
     step = [Term("gradients", whole), Term("the optimizer's step", beside)]
     return [[term for term in terms if term.size] for terms in (a_pass, step)]
 
@@ -148,9 +156,11 @@ def drawing(
     """Responses that are drawn, `training.reads` at once."""
     part = rows.at_most(training.reads)
     one_token = Rows(count=part.count, tokens=part.tokens, response=1)
+    of_token = logits(shape, one_token, DRAWN_LOGITS, training.how)
+    of_token += BYTES * (rows.count - part.count) * shape.vocabulary  # draws are of all rows
     return [
         Term("keys and values", cache(shape, part, training.how), settings),
-        Term("logits of a token", logits(shape, one_token, DRAWN_LOGITS, training.how), settings),
+        Term("logits of a token", of_token, settings),
     ]
 
 
@@ -211,29 +221,24 @@ def ppo(
     """`networks`: the policy first, then the value model where there is one (`values`), then what
     is frozen. `update`: the rows of an optimizer step. `drawn`: responses that are drawn at once,
     and the setting that says how many."""
-    passes = 2 if values else 1
+    how, passes = training.how, 2 if values else 1
     shrinks = ("ppo.micro_batch_size", *lengths(update))
     moments = updating(shape, networks, update, training, shrinks, passes=passes, with_logits=True)
-    views = logits(shape, update.at_most(training.micro), READ_LOGITS, training.how)
+    views = logits(shape, update.at_most(training.micro), READ_LOGITS, how)
     moments.append([Term("logits of policy and reference", views, shrinks)])
+    whole = float((networks[0].trained + networks[0].frozen) * how.precision.narrow)
+    together = [Term("the policy put together to draw", whole)] if training.parts > 1 else []
     for rows, key in drawn:
         settings = ("generation.micro_batch_size", key, *lengths(rows))
-        moments.append(drawing(shape, rows, training, settings))
+        moments.append([*together, *drawing(shape, rows, training, settings)])
         if judged:
-            read = reading(shape, rows.at_most(training.micro), training.how)
+            read = reading(shape, rows.at_most(training.micro), how)
             shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
             moments.append([Term("the reward model's reading", read, shrinks)])
-    how = training.how
-    in_files = not how.on_gpu and how.precision.weight == BYTES  # as the artifacts have them
-    frozen = BYTES * sum(network.frozen for network in networks) if in_files else 0
+    # as the artifacts have them
+    in_files = not how.on_gpu and how.precision.weight == BYTES and training.parts == 1
+    frozen = BYTES * total(networks, "frozen") if in_files else 0
     return _peak("ppo", staying(networks, training), moments, mapped=float(frozen))
-
-
-def lengths(rows: Rows) -> tuple[str, ...]:
-    """The settings that limit the tokens of a row: a prompt's where it is the longer part."""
-    response = "data.max_response_tokens"
-    prompt_is_longer = rows.tokens > 2 * rows.response
-    return ("generation.max_prompt_tokens", response) if prompt_is_longer else (response,)
 
 
 def _peak(

@@ -26,6 +26,8 @@ DRAWN_LOGITS = 5  # of one token, while it is drawn
 # of memory that comes and goes, what glibc's heap takes: blocks below 32 MiB leave holes between
 # rows of other lengths; larger ones are given back
 HEAP, LARGEST_IN_HEAP = 1.25, 2.0**25
+# the same where adapters are trained: their many small tensors, which stay, stand between the holes
+HEAP_BESIDE_ADAPTERS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,16 @@ class Rows:
         kept = self.count if count is None else min(self.count, count)
         return Rows(count=kept, tokens=self.tokens, response=self.response)
 
+    def share(self, ranks: int) -> Rows:
+        """Those of one of the processes that share them."""
+        return self.at_most(-(-self.count // ranks))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
     """Bytes of a number, by what it is."""
 
-    weight: int = 4
+    weight: float = 4.0
     master: int = 0  # the 32 bits behind a weight of 16 that is trained
     gradient: int = 4
     narrow: int = 4  # of activations that may have 16 bits
@@ -116,7 +122,9 @@ def activations(shape: ModelShape, rows: Rows, how: Pass) -> float:
     going_back = how.precision.narrow * (2.0 * shape.inner + 2.0 * shape.hidden)
     whole = rows.all_tokens * (kept + (going_back if layers else 0.0))
     block = rows.all_tokens * how.precision.narrow * shape.inner
-    return whole * (HEAP if not how.on_gpu and block < LARGEST_IN_HEAP else 1.0)
+    if how.on_gpu or block >= LARGEST_IN_HEAP:
+        return whole
+    return whole * (HEAP if how.adapted is None else HEAP_BESIDE_ADAPTERS)
 
 
 def logits(shape: ModelShape, rows: Rows, copies: int, how: Pass) -> float:
@@ -134,3 +142,10 @@ def reading(shape: ModelShape, rows: Rows, how: Pass) -> float:
     a_token = 4 * shape.hidden + 3 * shape.inner
     scores = shape.heads * rows.tokens if how.eager else 0
     return float(rows.all_tokens * (how.precision.narrow * a_token + 4 * scores))
+
+
+def lengths(rows: Rows) -> tuple[str, ...]:
+    """The settings that limit the tokens of a row: a prompt's where it is the longer part."""
+    response = "data.max_response_tokens"
+    prompt_is_longer = rows.tokens > 2 * rows.response
+    return ("generation.max_prompt_tokens", response) if prompt_is_longer else (response,)

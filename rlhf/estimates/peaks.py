@@ -22,7 +22,6 @@ from rlhf.estimates import adapters, memory
 from rlhf.estimates.memory import Network, Peak, Training
 from rlhf.estimates.passes import PRECISIONS, Pass, Rows
 from rlhf.estimates.shape import ModelShape
-from rlhf.estimates.shares import rows_of_one
 
 if TYPE_CHECKING:
     from rlhf.estimates.plan import Estimate
@@ -31,41 +30,36 @@ SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
 
 
 def sft(it: Estimate) -> Peak:
-    rows = rows_of_one(it.batch("sft", it.data.demonstrations), it.cfg.trainer)
+    rows = it.batch("sft", it.data.demonstrations).share(it.cfg.trainer.ranks)
     settings = it.cfg.sft
     network = supervised(it.shape, it.cfg, settings.trained, it.shape.parameters, head=0)
-    return memory.sft(it.shape, network, rows, training(it.cfg, settings, rows))
+    return memory.sft(it.shape, network, rows, training(it, settings, rows))
 
 
 def reward_model(it: Estimate) -> Peak:
     cfg, settings = it.cfg, it.cfg.reward_model
-    pairs = rows_of_one(it.batch("reward_model", it.data.preferences), cfg.trainer)
+    pairs = it.batch("reward_model", it.data.preferences).share(cfg.trainer.ranks)
     drawn = None
     if normalizes(settings):
         drawn = it.drawn(min(SAMPLE_ROWS, settings.normalize_samples))
     network = supervised(it.shape, cfg, settings.trained, it.shape.backbone, head=it.shape.hidden)
-    how = training(cfg, settings, pairs, drawn)
+    how = training(it, settings, pairs, drawn)
     policy = 0 if cfg.adapter.shares and reward_model_shares(cfg) else it.shape.parameters
     return memory.reward_model(it.shape, network, pairs, drawn, how, policy=policy)
 
 
 def ppo(it: Estimate) -> Peak:
     cfg = it.cfg
-    update, rollout, asked = (
-        rows_of_one(it.drawn(count), cfg.trainer)
-        for count in (cfg.ppo.minibatch_size, cfg.ppo.rollout_size, cfg.evaluation.prompts)
-    )
-    how = training(cfg, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
+    sizes = cfg.ppo.minibatch_size, cfg.ppo.rollout_size, cfg.evaluation.prompts
+    update, rollout, heldout = (it.drawn(size).share(cfg.trainer.ranks) for size in sizes)
+    how = training(it, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
     values = trains_values(cfg.algorithm, cfg.advantage)
     return memory.ppo(
         it.shape,
         roles(it.shape, cfg, values=values),
         how,
         update=update,
-        drawn=[
-            (rollout, "ppo.rollout_size"),
-            (asked, "evaluation.prompts"),
-        ],
+        drawn=[(rollout, "ppo.rollout_size"), (heldout, "evaluation.prompts")],
         values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,
     )
@@ -122,27 +116,29 @@ def reward_models(cfg: Config) -> int:
 
 
 def training(
-    cfg: Config, settings: Any, rows: Rows, drawn: Rows | None = None, adapted: bool | None = None
+    it: Estimate, settings: Any, rows: Rows, drawn: Rows | None = None, adapted: bool | None = None
 ) -> Training:
     """`rows`: of a step. `drawn`: responses. `adapted`: adapters are trained; None: where the
     stage's `trained` says so."""
-    part = getattr(settings, "trained", "all")
+    cfg, shape, part = it.cfg, it.shape, getattr(settings, "trained", "all")
     if adapted is None:
         adapted = part == ADAPTER
     reads = None if drawn is None else micro(cfg.generation, drawn)
     return Training(
-        how=passing(cfg, layers=None if adapted else layers_of(part), adapted=adapted),
+        how=passing(shape, cfg, layers=None if adapted else layers_of(part), adapted=adapted),
         moments=moments(settings.optimizer),
         micro=micro(settings, rows),
         reads=reads,
+        parts=cfg.trainer.ranks if cfg.trainer.strategy == "fsdp" else 1,
     )
 
 
-def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
+def passing(shape: ModelShape, cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
     precision = PRECISIONS[cfg.trainer.precision]
     kept = getattr(cfg.model, "dtype", "float32")
-    if adapted and kept in ("bfloat16", "float16"):
-        precision = replace(precision, weight=2, narrow=2)
+    if kept != "float32" and (adapted or cfg.adapter.kind == "head"):
+        weight = 2.0 if kept == "bfloat16" else four_bit_weight(shape)
+        precision = replace(precision, weight=weight, narrow=2)
     return Pass(
         precision=precision,
         layers=layers,
@@ -151,6 +147,13 @@ def passing(cfg: Config, *, layers: int | None, adapted: bool) -> Pass:
         checkpointing=cfg.trainer.gradient_checkpointing,
         on_gpu=cfg.trainer.accelerator == "cuda",
     )
+
+
+def four_bit_weight(shape: ModelShape) -> float:
+    """Bytes of a weight on average where linear layers have NF4's 4 bits and scales (0.13 bits,
+    themselves quantised: arXiv 2305.14314, section 3), and embedding and head 16."""
+    wide = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
+    return (4.13 / 8 * (shape.parameters - wide) + 2 * wide) / shape.parameters
 
 
 def micro(settings: Any, rows: Rows) -> int | None:

@@ -20,10 +20,9 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.estimates.memory import BYTES, Peak
 from rlhf.estimates.passes import Rows
-from rlhf.estimates.peaks import PEAKS, reward_models
+from rlhf.estimates.peaks import PEAKS, reward_models, size_of_adapter
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import ModelShape
-from rlhf.estimates.shares import peak_of_one
 
 FORWARD, UPDATE = 2, 6  # operations a parameter and token
 
@@ -85,10 +84,8 @@ class Estimate:
 
     @cached_property
     def peaks(self) -> list[Peak]:
-        """Of the stages that are known here, in their order, on one device."""
-        trainer, parameters = self.cfg.trainer, self.shape.parameters
-        known = (PEAKS[name](self) for name in self.trained if name in PEAKS)
-        return [peak_of_one(peak, trainer, parameters) for peak in known]
+        """Of the stages that are known here, in their order."""
+        return [PEAKS[name](self) for name in self.trained if name in PEAKS]
 
     @cached_property
     def peak(self) -> Peak:
@@ -98,6 +95,16 @@ class Estimate:
     def weights(self) -> int:
         """Bytes of the policy's."""
         return BYTES * self.shape.parameters
+
+    @property
+    def adapter(self) -> int:
+        """Bytes of an adapter; 0 where there are none."""
+        return BYTES * size_of_adapter(self.shape, self.cfg) if self.cfg.adapter.is_used else 0
+
+    @property
+    def policy(self) -> int:
+        """Bytes of what a run leaves of its policy."""
+        return self.adapter or self.weights
 
     # --- responses
 

@@ -82,8 +82,25 @@ def parameters_in(folder: Path) -> int | None:
     return sum(counts) or None
 
 
+def matrices_in(folder: Path) -> set[str]:
+    """The names of the modules whose weights are matrices: linear layers, embeddings, a head."""
+    return {
+        name.removesuffix(".weight")
+        for file in folder.glob("*.safetensors")
+        for name, tensor in _tensors(file)
+        if name.endswith(".weight") and len(tensor["shape"]) == 2
+    }
+
+
 def _counts(file: Path) -> Iterator[int]:
-    """Of each tensor of floats: a file begins with its header's length in 8 bytes, and that is
+    """Of each tensor of floats."""
+    for _, tensor in _tensors(file):
+        if tensor["dtype"] in FLOATS:
+            yield prod(tensor["shape"])
+
+
+def _tensors(file: Path) -> Iterator[tuple[str, Any]]:
+    """Name and facts of each tensor: a file begins with its header's length in 8 bytes, and that is
     JSON.
 
     Raises:
@@ -94,6 +111,4 @@ def _counts(file: Path) -> Iterator[int]:
         if length > LONGEST_HEADER:
             raise ValueError(f"{file} has no header of safetensors")
         header = json.loads(stream.read(length))
-    for name, tensor in header.items():
-        if name != "__metadata__" and tensor["dtype"] in FLOATS:
-            yield prod(tensor["shape"])
+    yield from ((name, tensor) for name, tensor in header.items() if name != "__metadata__")

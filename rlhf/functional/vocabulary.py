@@ -171,9 +171,7 @@ def _graph(function: Any, given: Tensor, *blocks: Tensor) -> tuple[Tensor, list[
 
 
 def _gradient(x: Tensor | None, wanted: bool) -> Tensor | None:
-    return (
-        torch.empty(x.shape, dtype=x.dtype, device=x.device) if wanted and x is not None else None
-    )
+    return x.new_empty(x.shape) if wanted and x is not None else None
 
 
 def _lines(x: Tensor | None, kept: int) -> Tensor | None:

@@ -90,7 +90,12 @@ class Networks:
         if self.share and base in self.shared:
             return self.shared[base]
         model = self.load(base, self.dtype).requires_grad_(False)
-        self.shared[base] = SharedBackbone(policy_of(model, self.tokenizer))
+        return self.hold(base, policy_of(model, self.tokenizer))
+
+    def hold(self, base: Base, model: PreTrainedModel) -> SharedBackbone:
+        """The same of a network that is in memory already: its place on the disk, and the policy
+        that it is."""
+        self.shared[base] = SharedBackbone(model)
         return self.shared[base]
 
     def load(self, base: Base, dtype: str) -> PreTrainedModel:
@@ -125,7 +130,7 @@ BACKBONES = "backbones"
 def backbone_digests(module: nn.Module) -> dict[str, str]:
     """Child of the module -> sha256 of the weights of the network that it is a view of."""
     views = {name: child for name, child in module.named_children() if isinstance(child, View)}
-    digests = {id(view.shared): view.shared.digest() for view in views.values()}
+    digests = {id(view.shared): view.shared.origin for view in views.values()}
     return {name: digests[id(view.shared)] for name, view in views.items()}
 
 

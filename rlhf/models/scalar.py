@@ -55,11 +55,7 @@ class Scalar(nn.Module, ABC):
         """The head's reading of states [..., hidden] -> [...], normalised, float32."""
         mean, std = self.normalization
         with torch.autocast(states.device.type, enabled=False):  # a reward of 16 bits has steps
-            if self.head.weight.dtype == torch.float32:  # called: one in parts is put together then
-                raw = cast(Tensor, self.head(states.float()))
-            else:
-                own = (p.float() for p in self.head.parameters())
-                raw = nn.functional.linear(states.float(), *own)
+            raw = _in_float32(self.head, states.float())
         return (raw.squeeze(-1) - mean) / std
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
@@ -151,6 +147,14 @@ class ScalarModel(Scalar):
         with saving(path, self.model):
             self.model.save_pretrained(path)
             own.save_pretrained(path)
+
+
+def _in_float32(head: nn.Linear, states: Tensor) -> Tensor:
+    """What the head makes of float32 states."""
+    if head.weight.dtype == torch.float32:
+        made: Tensor = head(states)  # called, as one that lies in parts on several ranks must be
+        return made
+    return nn.functional.linear(states, *(p.float() for p in head.parameters()))
 
 
 def scores(model: Scalar, tokens: Tensor, attention: Tensor, at_once: AtOnce) -> Tensor:

@@ -31,9 +31,13 @@ class ArtifactStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def place(self, stage: str, fingerprint: str) -> Path:
+        """Where the artifact is, or will be."""
+        return self.root / stage / fingerprint
+
     def find(self, stage: str, fingerprint: str) -> Path | None:
         """The artifact, if it is complete and still what was published."""
-        path = self.root / stage / fingerprint
+        path = self.place(stage, fingerprint)
         there = (path / "manifest.json").exists()
         return path if there and not whole.damage(path) else None
 
@@ -53,7 +57,7 @@ class ArtifactStore:
         """
         if artifact := self.find(stage, fingerprint):
             return artifact
-        path = self.root / stage / fingerprint
+        path = self.place(stage, fingerprint)
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
         try:
             with writing(path):

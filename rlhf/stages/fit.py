@@ -35,6 +35,7 @@ def quiet_lightning() -> None:
         "LeafSpec",
         "GPU available but not used",
         "in eval mode",
+        "returned a view tensor",  # which nothing here changes in place
     ):
         warnings.filterwarnings("ignore", message=f".*{pattern}.*")
 

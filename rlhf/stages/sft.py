@@ -24,8 +24,9 @@ from rlhf.models.training.partial import train_only
 from rlhf.modules.base import StageModule
 from rlhf.modules.supervised.sft import SFTModule
 from rlhf.rundir.read import last_row
-from rlhf.stages.adapted.base import adapter_part, kept_base, lora_of
+from rlhf.stages.adapted.base import adapter_part, kept_base
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.outside.adapter import lora_of
 from rlhf.stages.outside.take import enter_adapter, enter_policy, given_adapter
 from rlhf.stages.rows import at_once, encoded_rows, padded_tokens
 from rlhf.tracking.base import Tracker

@@ -9,6 +9,7 @@ import yaml
 
 from rlhf.config.build import build
 from rlhf.config.composition.session import conf_dir, session
+from rlhf.config.schema import Trainer
 
 FILES = sorted(
     str(path.relative_to(conf_dir()).with_suffix("")) for path in conf_dir().rglob("*.yaml")
@@ -33,6 +34,13 @@ COMPANIONS = {
     "kl/placement/sequence_loss": ["kl/estimator=k2"],
 }
 OPTIMIZERS = ("sft", "reward_model", "ppo")
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("trainer/")])
+def test_every_trainer_lists_every_setting(file):
+    """A setting that an option leaves out could not be set beside it."""
+    values = yaml.safe_load((conf_dir() / f"{file}.yaml").read_text())
+    assert values.keys() == Trainer.model_fields.keys()
 
 
 def overrides(file):

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from rlhf.config.compose import compose, validate
-from rlhf.estimates.passes import HEAP
+from rlhf.estimates import memory
+from rlhf.estimates.passes import HEAP, HEAP_BESIDE_ADAPTERS
+from rlhf.estimates.peaks import training
 from rlhf.estimates.plan import Estimate
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import shape_of
@@ -124,7 +126,7 @@ def test_adapters_beside_frozen_weights():
     assert sft["adapters and heads that are trained"] == 4 * 272
     assert sft["the optimizer's moments"] == 8 * 272
     assert sft["weights that are frozen"] == 1520
-    assert sft["activations"] == pytest.approx(64 * 20 * HEAP * (2 * 256 + 96))
+    assert sft["activations"] == pytest.approx(64 * 20 * HEAP_BESIDE_ADAPTERS * (2 * 256 + 96))
     assert reward_model["adapters and heads that are trained"] == 4 * (272 + 4)
     # policy and value model; the frozen network once; SFT's adapter and the reward model
     assert ppo["adapters and heads that are trained"] == 4 * (272 + 276)
@@ -193,3 +195,45 @@ def test_what_model_hf_brings_fits_smollm2_in_16_gb():
     peaks = Estimate(cfg=cfg, shape=shape_of(SMOLLM2), data=DataSize()).peaks
     assert [peak.stage for peak in peaks] == ["sft", "reward_model", "ppo"]
     assert max(peak.size for peak in peaks) < 16e9
+
+
+def test_what_is_kept_of_adapters():
+    """Of SmolLM2-135M, 134.5 million: 4,884,480 numbers of rank 16, in 32 bits."""
+    it = estimate("model/adapter=lora", shape=shape_of(SMOLLM2))
+    assert it.adapter == it.policy == 4 * 4_884_480
+    whole = estimate(shape=shape_of(SMOLLM2))
+    assert (whole.adapter, whole.policy) == (0, whole.weights)
+
+
+HF = (
+    *("model=hf", "model.path=some/model", "reward_model.normalize=true"),
+    "ppo.micro_batch_size=null",
+)
+
+
+def frozen(stage, *overrides):
+    it = estimate(*HF, *overrides, shape=shape_of(SMOLLM2))
+    (peak,) = [peak for peak in it.peaks if peak.stage == stage]
+    return next(term.size for term in peak.terms if term.name == "weights that are frozen")
+
+
+def test_frozen_weights_by_their_type():
+    """134,515,008 of them, of which 49,152 * 576 are the embedding, which has 16 bits beside layers
+    of 4: 4.13 bits with their scales."""
+    n, embedding = 134_515_008, 49_152 * 576
+    for adapter in ("model/adapter=lora", "model/adapter=head"):
+        for stage in ("sft", "reward_model"):
+            assert frozen(stage, adapter) == 4 * n
+            assert frozen(stage, adapter, "model.dtype=bfloat16") == 2 * n
+    four = frozen("sft", "model/adapter=lora", "model.dtype=4bit", "trainer=gpu")
+    assert four == pytest.approx(4.13 / 8 * (n - embedding) + 2 * embedding)
+
+
+def test_random_numbers_are_drawn_for_all_rows():
+    """Of 20 responses 5 at a time: 5 copies of 5 rows over 7 tokens, and 15 rows of numbers."""
+    it = estimate("generation.micro_batch_size=5", data=DATA)
+    vocabulary = SHAPE.vocabulary
+    rows = it.drawn(20)
+    terms = memory.drawing(SHAPE, rows, training(it, it.cfg.ppo, rows, rows), ())
+    (logits,) = [term.size for term in terms if term.name == "logits of a token"]
+    assert logits == 4 * vocabulary * (5 * 5 + 15)

@@ -14,6 +14,7 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Reward
 from rlhf.kl.reference import EMA
 from rlhf.models.sharding.cut import is_cut
+from rlhf.models.sharding.whole import part
 from rlhf.ranks.group import ALONE, Ranks
 from rlhf.rundir.errors import NonFinite
 from rlhf.rundir.files import read_jsonl
@@ -31,6 +32,29 @@ def test_parts_of_a_model_learn_what_the_whole_does(tokenizer, stage, limits):
     make = partial(supervised, stage, tokenizer, **limits)
     alone, shared = alone_and_shared(make, sharded=True)
     same(alone, shared, 1e-5)
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward_model"])
+def test_read_in_bfloat16_they_learn_as_under_autocast(tokenizer, stage):
+    """Their weights stay in float32; a reward, which a head reads in float32, has digits that no
+    bfloat16 has."""
+
+    def rank(number):
+        module, batches = supervised(stage, tokenizer)
+        ranks = Ranks(rank=number, size=2)
+        run = train(module, batches, ranks, clip=0.7, sharded=True, precision="bf16-mixed")
+        gaps = [s for batch, _ in module.own_heldout() for s in given(module, batch)]
+        return run, {part(p).dtype for p in module.parameters()}, torch.cat(gaps)
+
+    @torch.no_grad()
+    def given(module, batch):
+        return module.scores(batch) if stage == "reward_model" else [module.nll(batch)[None]]
+
+    alone = train(*supervised(stage, tokenizer), clip=0.7, precision="bf16-mixed")
+    (first, types, scores), (second, *_) = on_two_ranks(rank)
+    same(alone, (first, second), 2e-2)
+    assert types == {torch.float32} and scores.dtype == torch.float32
+    assert not torch.equal(scores, scores.bfloat16().float())
 
 
 @pytest.mark.parametrize("case", PPO)

@@ -43,16 +43,17 @@ PAIRS = [
 ]
 
 
-def supervised(stage, tokenizer, **limits):
+def supervised(stage, tokenizer, model=None, **limits):
     """Five rows in steps of 4 and 1: in the last one a rank has no row."""
     if stage == "sft":
         encoded = encode_demonstrations(rendering(tokenizer), UNEVEN, Limit(most=20))
         collate = partial(collate_demonstrations, fill=0, train_on_prompt=False)
-        of = partial(SFTModule, tiny(tokenizer))
+        of = partial(SFTModule, model or tiny(tokenizer))
     else:
         encoded = encode_preferences(rendering(tokenizer), PAIRS, Limit(most=20))
         collate = partial(collate_preferences, fill=0)
-        of = partial(RewardModule, scalar_model_from(tiny(tokenizer), seed=0), centering=0.1)
+        model = model or scalar_model_from(tiny(tokenizer), seed=0)
+        of = partial(RewardModule, model, centering=0.1)
     at_once = AtOnce(**limits)
     module = of(
         make_optimizer=partial(torch.optim.SGD, lr=0.05),

@@ -5,6 +5,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from rlhf.models.sharding.whole import whole
+from rlhf.modules.precision.plugin import precision_of
 from rlhf.ranks.group import ALONE, Ranks
 from rlhf.stages.ranks.sharded import ShardedStrategy
 from rlhf.stages.ranks.strategy import Together
@@ -28,17 +29,19 @@ def train(module, batches, ranks=ALONE, clip=None, sharded=False, precision="32-
 
     module.finish_iteration = recorded
     module.ranks = ranks
-    several = {}
+    plugin = precision_of(precision)
+    plugins = [] if plugin is None else [plugin]
+    several = {"plugins": plugins}
     if ranks.size > 1:
         ddp = DDPStrategy(find_unused_parameters=module.leaves_some_untrained)
         several = {
             "strategy": sharded_strategy(ranks) if sharded else ddp,
-            "plugins": [Together(ranks, ranks.size)],
+            "plugins": [Together(ranks, ranks.size), *plugins],
         }
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=ranks.size,
-        precision=precision,
+        precision=precision if plugin is None else None,
         max_epochs=module.iterations,
         gradient_clip_val=clip,
         logger=False,
@@ -53,7 +56,8 @@ def train(module, batches, ranks=ALONE, clip=None, sharded=False, precision="32-
     return {"rows": rows, "weights": weights, "steps": trainer.global_step}
 
 
-def _as_rank(rank, make, how):
+def as_rank(rank, make, how):
+    """The same by one of two ranks."""
     module, batches = make()
     return train(module, batches, Ranks(rank=rank, size=2), clip=0.7, **how)
 
@@ -61,4 +65,4 @@ def _as_rank(rank, make, how):
 def alone_and_shared(make, **how):
     """The same training by one process, and by each of two ranks; `make()` gives the module and its
     batches, `how` more arguments of the ranks' `train`."""
-    return train(*make(), clip=0.7), on_two_ranks(_as_rank, make, how)
+    return train(*make(), clip=0.7), on_two_ranks(as_rank, make, how)

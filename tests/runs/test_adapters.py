@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlhf.config.validate import ConfigError
 from rlhf.models.files.adapter import base_of, is_adapter, weights_file
 from rlhf.rundir.errors import ModelError, RunFailed
 from rlhf.rundir.files import read_jsonl
@@ -151,7 +152,7 @@ def test_gpt2_and_a_list_of_targets(run_in, tmp_path, artifacts):
     summary = run_in(tmp_path / "run", *words, without="model.architecture")
     made = read_json(place_of(artifacts, summary, "sft") / "manifest.json")
     assert made["adapter"]["targets"] == ["c_attn"]
-    with pytest.raises(ModelError, match="no linear layer"):
+    with pytest.raises(ConfigError, match="no layer of the network is called query; it has down"):
         run_in(tmp_path / "wrong", LORA, "adapter.targets=[query]", "stage=sft")
 
 

@@ -22,22 +22,22 @@ OVERRIDES = [
 ]
 
 
-def child(directory, root):
+def child(directory, root, words):
 
     from rlhf.config.compose import compose, validate
     from rlhf.runs.run import run
 
-    composed = compose([*SMALL, *OVERRIDES, f"paths.artifacts={root / 'artifacts'}"])
+    composed = compose([*SMALL, *OVERRIDES, *words, f"paths.artifacts={root / 'artifacts'}"])
     run(
         validate(composed),
         directory=directory,
     )
 
 
-def start(directory, root):
+def start(directory, root, words=()):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["rlhf.runs.preload"])
-    process = context.Process(target=child, args=(directory, root))
+    process = context.Process(target=child, args=(directory, root, words))
     process.start()
     return process
 
@@ -59,11 +59,15 @@ def kill_at(process, pattern, lines, root):
 
 
 @pytest.mark.slow
-def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "weights"),
+    [([], "model.safetensors"), (["model/adapter=lora"], "adapter_model.safetensors")],
+)
+def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path, words, weights):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for side in (whole, cut):
         side.mkdir()
-    process = start(whole / "run", whole)
+    process = start(whole / "run", whole, words)
     process.join(180)
     assert process.exitcode == 0
     for pattern, lines in [
@@ -73,10 +77,10 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path):
         ("run/metrics.jsonl", 5),
         ("run/metrics.jsonl", 8),
     ]:
-        process = start(cut / "run", cut)
+        process = start(cut / "run", cut, words)
         kill_at(process, pattern, lines, cut)
         assert process.exitcode == -signal.SIGKILL and not (cut / "run" / "summary.json").exists()
-    process = start(cut / "run", cut)
+    process = start(cut / "run", cut, words)
     process.join(180)
     assert process.exitcode == 0
     one, two = (read_json(side / "run" / "summary.json") for side in (whole, cut))
@@ -90,5 +94,5 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(tmp_path):
     assert len(read_jsonl(cut / "run" / "metrics.jsonl")) == 10
     for stage in ("sft", "reward_model"):
         a, b = (side / "artifacts" / stage / one["fingerprints"][stage] for side in (whole, cut))
-        for name in ("model.safetensors", "metrics.jsonl"):
+        for name in (weights, "metrics.jsonl"):
             assert (a / name).read_bytes() == (b / name).read_bytes()

@@ -81,6 +81,13 @@ def _heads(cfg: Any) -> Iterator[Fault]:
 
 def _narrow(cfg: Any) -> Iterator[Fault]:
     """What is trained of the network itself has 32 bits; weights of 4 bits need a GPU."""
+    if cfg.trainer.precision == "bf16-true":
+        yield Fault(
+            "trainer.precision=bf16-true",
+            f"rounds weights that are trained, and with model/adapter={cfg.adapter.kind} the"
+            " network is frozen: write model.dtype=bfloat16 (of model=hf), and"
+            " trainer.precision=32-true or bf16-mixed",
+        )
     if _kind(cfg.model) == "4bit" and cfg.trainer.accelerator != "cuda":
         yield Fault("model.dtype=4bit", "needs an NVIDIA GPU: trainer=gpu, or model.dtype=bfloat16")
     if _kind(cfg.model) == "4bit" and cfg.trainer.strategy == "fsdp":

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.properties import needs_reward_model
 from rlhf.config.schema import PPO, SFT, Evaluation, RewardModel, Trainer
 
-SECTIONS = ("trainer", "stage", "sft", "reward_model", "ppo", "evaluation")
+SECTIONS = (
+    *("trainer", "stage", "sft", "reward_model", "ppo", "evaluation"),
+    *("scorer", "algorithm", "advantage"),
+)
 
 
 def ranks_faults(
@@ -18,6 +22,9 @@ def ranks_faults(
     reward_model: RewardModel,
     ppo: PPO,
     evaluation: Evaluation,
+    scorer: Any,
+    algorithm: Any,
+    advantage: Any,
 ) -> Iterator[Fault]:
     """Each batch is divided by rows, and a process without a row has nothing to compute."""
     size = trainer.ranks
@@ -33,7 +40,8 @@ def ranks_faults(
     sizes = {}
     if sft.path is None and sft.train:
         sizes["sft.batch_size"] = sft.batch_size
-    if stage != "sft" and reward_model.path is None:
+    judged = stage != "sft" and reward_model.path is None
+    if judged and (stage != "ppo" or _needed(scorer, ppo, algorithm, advantage)):
         sizes["reward_model.batch_size"] = reward_model.batch_size
     if stage == "ppo":
         sizes["ppo.rollout_size"] = ppo.rollout_size
@@ -48,6 +56,13 @@ def ranks_faults(
                 f"{f' and trainer.num_nodes={trainer.num_nodes}' if trainer.num_nodes > 1 else ''};"
                 f" {near} does",
             )
+
+
+def _needed(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:
+    try:
+        return needs_reward_model(scorer, ppo, algorithm, advantage)
+    except ValueError:  # a class that cannot be had, which is said elsewhere
+        return False
 
 
 def _sharded_faults(trainer: Trainer, stage: Any, ppo: PPO) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self, cast
 
 import torch
@@ -18,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from rlhf.models.adapters.targets import ALL_LINEAR, chosen_layers, linear_layers, short_names
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.randomness import generator, seeded_global_rng
-from rlhf.rundir.errors import ModelError
+from rlhf.rundir.errors import ModelError, RunFailed
 
 Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
@@ -152,6 +153,27 @@ class SharedBackbone(nn.Module):
     def digest(self) -> str:
         """sha256 of the network's own weights, read now: adapters made for it fit no other."""
         return weights_digest(self.model)
+
+    @cached_property
+    def origin(self) -> str:
+        """`digest()` as it was when it was first asked for: nothing changes the weights, and to
+        read those of a 7B takes half a minute."""
+        return self.digest()
+
+    def unmoved(self) -> str:
+        """`digest()`, after it was held against `origin`, where that was asked for.
+
+        Raises:
+            RunFailed: the weights are no longer what they were.
+        """
+        now = self.digest()
+        if now != (then := vars(self).get("origin", now)):
+            raise RunFailed(
+                f"the frozen network has other weights than before: their sha256 was {then[:12]},"
+                f" now it is {now[:12]}. Was a file of it written over? What was trained beside it"
+                " is not kept"
+            )
+        return now
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """`.to(...)` and its like: adapters go where the network goes, and stay in float32."""

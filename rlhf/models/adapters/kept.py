@@ -58,6 +58,9 @@ def keep(view: View, weights_sha256: str | None = None) -> Kept:
 
     Args:
         weights_sha256: the network's `digest()`, where it was read before.
+
+    Raises:
+        RunFailed: the network is no longer what it was when it was loaded.
     """
     if len(view.adapters) > 1:
         raise ValueError(f"{view.adapters} are several adapters: a folder holds one")
@@ -68,7 +71,7 @@ def keep(view: View, weights_sha256: str | None = None) -> Kept:
         weights={n: t.detach().cpu().clone() for n, t in view.state_dict().items()},
         transposed=bool(view.adapters) and view.shared.transposed(view.adapters[0]),
         architecture=view.network.config.model_type,
-        weights_sha256=weights_sha256 or view.shared.digest(),
+        weights_sha256=weights_sha256 or view.shared.unmoved(),
         score_mean=mean,
         score_std=std,
     )

@@ -3,7 +3,8 @@ one of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -22,13 +23,8 @@ from rlhf.models.scalar import ScalarModel
 from rlhf.rundir.errors import ModelError, NonFinite
 
 
-def policy_from(
-    shared: SharedBackbone, name: str, kept: Kept, *, weights_sha256: str | None = None
-) -> PolicyView:
+def policy_from(shared: SharedBackbone, name: str, kept: Kept) -> PolicyView:
     """A new adapter of the network, as it was kept.
-
-    Args:
-        weights_sha256: the network's `digest()`, where it was read before.
 
     Raises:
         ModelError: it was made for another network, tensors are missing or have no place, or it is
@@ -36,23 +32,21 @@ def policy_from(
     """
     if kept.is_scalar or kept.lora is None:
         raise ModelError([f"{kept.where} has a scalar head: it is no policy's adapter"])
-    check_fits(shared.model, kept, weights_sha256)
+    check_fits(shared.model, kept, lambda: shared.origin)
     shared.add(name, kept.lora, seed=0)
     view = PolicyView(shared, name)
     view.load_state_dict(kept.weights)
     return view
 
 
-def scalar_from(
-    shared: SharedBackbone, name: str, kept: Kept, *, weights_sha256: str | None = None
-) -> ScalarView:
+def scalar_from(shared: SharedBackbone, name: str, kept: Kept) -> ScalarView:
     """A reward model as it was kept: a new adapter of the network, unless it is a head alone.
 
     Raises:
         ModelError: as `policy_from`; or it has no scalar head.
     """
     _check_scalar(kept)
-    check_fits(shared.model, kept, weights_sha256)
+    check_fits(shared.model, kept, lambda: shared.origin)
     if kept.lora is not None:
         shared.add(name, kept.lora, seed=0)
     view = ScalarView(shared, *([] if kept.lora is None else [name]))
@@ -90,7 +84,7 @@ def merged(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
             weight = layers[at].weight
             assert isinstance(weight, Tensor)
             delta = (b @ a * kept.lora.scaling).to(weight.device)
-            weight.add_(delta.T if kept.transposed else delta)
+            weight.add_(delta.T if isinstance(layers[at], Conv1D) else delta)
     return model
 
 
@@ -108,14 +102,17 @@ def merged_scalar(model: PreTrainedModel, kept: Kept) -> ScalarModel:
     return scalar
 
 
-def check_fits(model: PreTrainedModel, kept: Kept, weights_sha256: str | None = None) -> None:
+def check_fits(model: PreTrainedModel, kept: Kept, digest: Callable[[], str] | None = None) -> None:
     """
+    Args:
+        digest: gives the sha256 of the network's weights; None: they are read.
+
     Raises:
         ModelError: an adapter was made for another network than this, or tensors are missing, have
             no place or another shape.
         NonFinite: a number is NaN or infinite.
     """
-    _check_made_for(model, kept, weights_sha256)
+    _check_made_for(model, kept, digest or partial(weights_digest, model))
     shapes = _shapes(model, kept)
     there = {name: tuple(tensor.shape) for name, tensor in kept.weights.items()}
     faults = [
@@ -137,7 +134,7 @@ def check_fits(model: PreTrainedModel, kept: Kept, weights_sha256: str | None = 
         raise NonFinite(f"{kept.where}: weights that are NaN or infinite: {in_words(bad)}")
 
 
-def _check_made_for(model: PreTrainedModel, kept: Kept, weights_sha256: str | None) -> None:
+def _check_made_for(model: PreTrainedModel, kept: Kept, digest: Callable[[], str]) -> None:
     kind = model.config.model_type
     if kept.architecture not in (None, kind):
         raise ModelError(
@@ -145,7 +142,7 @@ def _check_made_for(model: PreTrainedModel, kept: Kept, weights_sha256: str | No
         )
     if kept.weights_sha256 is None:
         return
-    here = weights_sha256 or weights_digest(model)
+    here = digest()
     if here != kept.weights_sha256:
         raise ModelError(
             [

@@ -32,8 +32,10 @@ def is_adapter(folder: str | Path) -> bool:
 
 def is_scalar(folder: str | Path) -> bool:
     """True if an adapter's folder holds a reward model."""
-    config = read_object(Path(folder) / CONFIG)
-    return config is None or config.get("task_type") == "SEQ_CLS"
+    if not (Path(folder) / CONFIG).is_file():  # a head alone
+        return True
+    config = read_object(Path(folder) / CONFIG) or {}
+    return config.get("task_type") == "SEQ_CLS"
 
 
 def weights_file(folder: Path) -> Path:

@@ -30,29 +30,37 @@ def cut(model: nn.Module, mesh: DeviceMesh, dtype: torch.dtype | None = None) ->
     Args:
         mesh: the ranks, in one dimension.
         dtype: the layers are put together and read in it, and gradients added up in float32; the
-            parts, and a scalar head, keep their own. None: all in their own.
+            parts keep their own, in which a head outside of the network gets its states, and a
+            scalar head is read. None: all in their own.
 
     Raises:
         ModelError: the model has no list of as many modules as its configuration has layers.
     """
     network = network_of(model)
     before = [_Before.of(module) for module in network.modules()]
-    policy = MixedPrecisionPolicy(
-        param_dtype=dtype, reduce_dtype=None if dtype is None else torch.float32
-    )
-    left, own = _left_whole(model), MixedPrecisionPolicy()
+    left, own = _left_whole(model), next(network.parameters()).dtype
     for read in _read_as_a_whole(model):
+        gives = None if read is model else own
         for part in [*_layers(read), read]:
             # True: after a forward pass without a backward nothing else would drop what was put
             # together, and the next would read weights from before an update
             fully_shard(
                 part,
                 mesh=mesh,
-                mp_policy=own if isinstance(part, nn.Linear) else policy,
+                mp_policy=_precision(part, dtype, gives=gives if part is read else None),
                 reshard_after_forward=True,
                 ignored_params=left,
             )
     return Cut(before)
+
+
+def _precision(
+    part: nn.Module, dtype: torch.dtype | None, gives: torch.dtype | None
+) -> MixedPrecisionPolicy:
+    """`gives`: the type of its outputs; None: the type that it is read in."""
+    if dtype is None or isinstance(part, nn.Linear):
+        return MixedPrecisionPolicy()
+    return MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, output_dtype=gives)
 
 
 def cut_all(

@@ -20,6 +20,7 @@ from rlhf.rundir.disk.space import existing, refused
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.status import is_finished
 from rlhf.runs.machine.devices import gpu_count, gpu_count_fault, memory
+from rlhf.runs.machine.layers import target_faults
 from rlhf.runs.machine.packages import package_fault, packages_of
 
 DRIVERS = (  # files that a driver of NVIDIA's (Linux, WSL) or AMD's puts there
@@ -55,13 +56,12 @@ def machine_faults(
     faults += filter(None, (model_fault(*model) for model in models))
     packages = dict.fromkeys(each for cfg in missing for each in packages_of(cfg))
     faults += filter(None, (package_fault(*package) for package in packages))
+    faults += [fault for cfg in missing for fault in target_faults(cfg)]
     if not elsewhere:
-        if asked := [cfg.trainer for cfg in missing if cfg.trainer.accelerator == "cuda"]:
-            lacks = gpu_fault()
-            if lacks and any(each.ranks > 1 for each in asked):
-                lacks += ", trainer.accelerator=cpu in several processes"
-            most = max(each.devices for each in asked)
-            faults += filter(None, [lacks or gpu_count_fault(most, gpu_count())])
+        asked = [cfg.trainer.devices for cfg in missing if cfg.trainer.accelerator == "cuda"]
+        if asked:
+            several = any(cfg.trainer.strategy != "single" for cfg in missing)
+            faults += filter(None, [gpu_fault(several) or gpu_count_fault(max(asked), gpu_count())])
         for cfg in missing:
             faults += [*memory_faults(cfg, memory()), *thread_faults(cfg.trainer, cores())]
     return list(dict.fromkeys(faults))
@@ -100,11 +100,11 @@ def _unread(path: str) -> str | None:
 
 
 @cache
-def gpu_fault() -> str | None:
-    """Why no GPU can be used here. Drivers and torch's build are looked at first: torch itself is
-    imported (seconds) only where both are there."""
+def gpu_fault(several: bool = False) -> str | None:
+    """Why no GPU can be used here, by one process or by `several`. Drivers and torch's build are
+    looked at first: torch itself is imported (seconds) only where both are there."""
     start = "trainer.accelerator=cuda:"
-    end = "; trainer=cpu trains without a GPU"
+    end = f"; trainer{'.accelerator' if several else ''}=cpu trains without a GPU"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1"):
         return f"{start} CUDA_VISIBLE_DEVICES={hidden} hides all GPUs{end}"

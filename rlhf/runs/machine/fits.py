@@ -16,22 +16,15 @@ from rlhf.config.stages import STAGES
 from rlhf.config.validate import ConfigError
 from rlhf.estimates.memory import BYTES, FACTOR, LIBRARIES, Peak, Term
 from rlhf.estimates.plan import Estimate
+from rlhf.estimates.processes import all_of
 from rlhf.estimates.rows import DataSize, size_of
 from rlhf.estimates.saved import shape_in
 from rlhf.estimates.shape import shape_of
-from rlhf.estimates.shares import of_a_machine
 from rlhf.estimates.time import LEAST, seconds
 from rlhf.rundir.disk.space import amount
 from rlhf.rundir.words import about
 from rlhf.runs.machine.devices import Machine, rate, this_machine
-from rlhf.runs.machine.room import (
-    DiskNeed,
-    adapter_size,
-    disk_fault,
-    disk_needs,
-    policy_size,
-    weights_size,
-)
+from rlhf.runs.machine.room import DiskNeed, disk_fault, disk_needs, weights_size
 
 if TYPE_CHECKING:
     from rlhf.stages.context import StageContext
@@ -63,14 +56,13 @@ class Fit:
 
     @cached_property
     def every_peak(self) -> list[Peak]:
-        """Of all stages: on a GPU what one device holds, else what all processes of the machine
-        do, with the libraries."""
-        peaks = self.estimate.peaks
+        """Of all stages. Without a GPU also what the libraries take beside the networks, of all
+        processes on this machine."""
         if self.on_gpu:
-            return peaks
+            return self.estimate.peaks
         more = Term("Python and its libraries", LIBRARIES)
-        whole = (replace(peak, terms=(*peak.terms, more)) for peak in peaks)
-        return [of_a_machine(peak, self.cfg.trainer.devices) for peak in whole]
+        every = [replace(peak, terms=(*peak.terms, more)) for peak in self.estimate.peaks]
+        return [all_of(peak, self.cfg.trainer.devices) for peak in every]
 
     @property
     def peaks(self) -> list[Peak]:
@@ -79,8 +71,8 @@ class Fit:
 
     @cached_property
     def disks(self) -> list[DiskNeed]:
-        whole, beside = self.estimate.weights, adapter_size(self.cfg, self.estimate.shape)
-        return disk_needs(self.cfg, self.directory, self.stages, whole, beside)
+        it = self.estimate
+        return disk_needs(self.cfg, self.directory, self.stages, it.weights, adapter=it.adapter)
 
     @cached_property
     def seconds(self) -> dict[str, tuple[float, float]]:
@@ -90,11 +82,7 @@ class Fit:
         if self.on_gpu or sum(operations.values()) < LEAST:
             return {}
         best = rate(self.cfg.trainer.threads)
-        return (
-            {}
-            if best is None
-            else {k: seconds(n / self.cfg.trainer.ranks, best) for k, n in operations.items()}
-        )
+        return {} if best is None else {k: seconds(n, best) for k, n in operations.items()}
 
     def memory_faults(self) -> Iterator[str]:
         """A sentence for each stage that cannot fit, even where the estimate is off by the factor
@@ -214,7 +202,7 @@ class Fits:
         if len(self.fits) < 2 or self.largest is None or not self.largest.disks:
             return
         need = self.largest.disks[0]
-        left = sum(policy_size(fit.cfg, fit.estimate.shape) for fit in self.fits)
+        left = sum(fit.estimate.policy for fit in self.fits)
         if need.least <= need.free < left:
             yield (
                 f"{need.place}: {amount(need.free)} are free, and the policies of"

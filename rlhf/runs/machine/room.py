@@ -16,7 +16,7 @@ from rlhf.config.properties import needed_stages, trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.estimates.peaks import size_of_adapter
-from rlhf.estimates.shape import ModelShape, shape_of
+from rlhf.estimates.shape import shape_of
 from rlhf.rundir.disk.space import DiskError, amount, existing
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ def check_room(context: StageContext, missing: Collection[str]) -> None:
         DiskError: not even the weights have room.
     """
     size = weights_size(context)
-    if size is None or context.model_config is None:
+    if size is None:
         return
     stages = [stage.name for stage in needed_stages(context.cfg) if stage.name in missing]
-    beside = adapter_size(context.cfg, shape_of(context.model_config.to_dict()))
-    needs = disk_needs(context.cfg, context.run_directory, stages, size, beside)
+    needs = disk_needs(
+        *(context.cfg, context.run_directory, stages, size), adapter=_adapter_size(context)
+    )
     for fault in filter(None, (disk_fault(need, stages, size) for need in needs)):
         raise DiskError(f"{fault}. Nothing was trained")
     for need in needs:
@@ -84,16 +85,16 @@ def _start(need: DiskNeed, stages: Sequence[str], size: int) -> str:
 
 
 def disk_needs(
-    cfg: Config, directory: Path, stages: Sequence[str], size: int, adapter: int
+    cfg: Config, directory: Path, stages: Sequence[str], size: int, *, adapter: int = 0
 ) -> list[DiskNeed]:
     """What stages write, by disk.
 
     Args:
         directory: the run's own.
         size: bytes of the policy's weights.
-        adapter: bytes of what stands beside them where a stage keeps that alone.
+        adapter: bytes of an adapter beside them, which is all that is kept where it is trained.
     """
-    sizes = {name: adapter if keeps_adapter(cfg, name) else size for name in stages}
+    sizes = {stage: _kept(cfg, stage, size, adapter) for stage in stages}
     least = _by_disk(cfg, directory, sizes, 1, 1)
     most = _by_disk(cfg, directory, sizes, ADAM, CHECKPOINTS)
     return [
@@ -102,22 +103,22 @@ def disk_needs(
     ]
 
 
-def keeps_adapter(cfg: Config, stage: str) -> bool:
-    """True if a stage writes an adapter or a head, and none of the network's weights."""
-    if STAGES[stage].is_run or not cfg.adapter.is_used:
-        return cfg.adapter.is_used
+def _kept(cfg: Config, stage: str, size: int, adapter: int) -> int:
+    """Bytes of what a stage leaves."""
+    if STAGES[stage].is_run:
+        return adapter if cfg.adapter.is_used else size
     part = getattr(cfg, stage).trained
-    return bool(part == ADAPTER or (part == "head" and cfg.adapter.kind == "head"))
+    if part == "head" and cfg.adapter.kind == "head":
+        return 0
+    return adapter if part == ADAPTER else size
 
 
-def adapter_size(cfg: Config, shape: ModelShape | None) -> int:
-    """Bytes of an adapter and a head beside a network of this shape; 0 of one that is not known."""
-    return 0 if shape is None else WEIGHT * (size_of_adapter(shape, cfg) + shape.hidden)
-
-
-def policy_size(cfg: Config, shape: ModelShape) -> int:
-    """Bytes of the policy that a run leaves."""
-    return adapter_size(cfg, shape) if cfg.adapter.is_used else WEIGHT * shape.parameters
+def _adapter_size(context: StageContext) -> int:
+    """Bytes of an adapter of the run; 0 where there is none, or the model's shape is not known."""
+    if not context.cfg.adapter.is_used or context.model_config is None:
+        return 0
+    shape = shape_of(context.model_config.to_dict())
+    return 0 if shape is None else WEIGHT * size_of_adapter(shape, context.cfg)
 
 
 def weights_size(context: StageContext) -> int | None:
@@ -139,8 +140,8 @@ def _by_disk(
     checkpoints: int,
 ) -> dict[Path, int]:
     """For each disk a folder on it that is there, and the most bytes that are there at one time:
-    every stage leaves what it keeps, of so many bytes, and has its checkpoints, of `state` times
-    what is trained, beside it while it is trained."""
+    every stage leaves its `sizes`, and has its checkpoints, of `state` times what is trained,
+    beside them while it is trained."""
     most, left = dict[Path, int](), dict[Path, int]()
     for name, size in sizes.items():
         home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)

@@ -7,10 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from rlhf.config.pieces.model import Adapter
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import Config
-from rlhf.models.adapters.backbone import Lora
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.models.files.adapter import Base
 from rlhf.models.load import HFModel
@@ -20,16 +18,6 @@ from rlhf.stages.outside.pieces import place_of
 from rlhf.stages.provenance.manifest import manifest
 
 STAGE = "backbone"
-
-
-def lora_of(adapter: Adapter) -> Lora:
-    """What the config adds to a layer, and to which layers."""
-    named = adapter.targets
-    return Lora(
-        r=adapter.r,
-        alpha=adapter.alpha,
-        targets=tuple(named) if isinstance(named, list) else str(named),
-    )
 
 
 def adapter_part(cfg: Config, stage: str) -> dict[str, Any]:
@@ -43,10 +31,12 @@ def adapter_part(cfg: Config, stage: str) -> dict[str, Any]:
 def kept_base(context: StageContext, piece: ModelPiece, model: PreTrainedModel) -> Base:
     """The network of a piece of conf/model before any training. One that lies in no folder and on
     no hub (a model that is made from its configuration, a piece of the user's own) is written down
-    once, as artifacts/backbone/<digest>."""
+    once, as artifacts/backbone/<digest>, by rank 0."""
     if isinstance(piece, HFModel):
         return place_of(piece)
     own = weights_digest(model)[:16]
+    if not context.team.leads:
+        return Base(str(context.store.place(STAGE, own).resolve()))
 
     def make(work: Path) -> dict[str, Any]:
         piece.save(context.ended(model), context.written_tokenizer, work)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlhf.models.adapters.backbone import SharedBackbone
 from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.files.adapter import Base, network_of
 from rlhf.models.load import scalar_model_from
@@ -37,7 +36,8 @@ def _beside(context: StageContext, networks: Networks, sft: Path | None) -> tupl
         start, base = networks.policy(sft), network_of(sft)
     else:
         model = context.initial_policy(piece, frozen=True)
-        start, base = PolicyView(SharedBackbone(model)), kept_base(context, piece, model)
+        base = kept_base(context, piece, model)
+        start = PolicyView(networks.hold(base, model))
     assert isinstance(start, PolicyView)
     start.requires_grad_(False)
     return scalar_beside(start, "reward", cfg, seed=cfg.reward_model.seed), base

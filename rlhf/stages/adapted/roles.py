@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from rlhf.models.load import load_scalar_model, scalar_model_from
 from rlhf.models.networks import Networks, Policy
 from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.rundir.errors import ModelError
-from rlhf.stages.adapted.base import lora_of
 from rlhf.stages.context import StageContext
+from rlhf.stages.outside.adapter import lora_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,8 @@ def _whole(
         policy=policy,
         start=start,
         value_model=_whole_values(cfg, policy, reward_models) if valued else None,
-        reference=copy.deepcopy(start) if moving else start,
+        # from the same file, so its weights lie as the policy's do: a kernel may ask where
+        reference=networks.whole(sft).requires_grad_(False) if moving else start,
         reward_models=frozen_scalars(networks, reward_models),
     )
 

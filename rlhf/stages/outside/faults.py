@@ -15,6 +15,7 @@ from rlhf.models.checks import positions_of, vocabulary_faults
 from rlhf.models.files.adapter import is_adapter, is_scalar
 from rlhf.models.files.matching import quantized, scalar_faults, tokenizer_faults
 from rlhf.models.load import HFModel, outline
+from rlhf.stages.outside.adapter import adapter_faults
 from rlhf.stages.outside.pieces import (
     Outside,
     RewardModelFolder,
@@ -70,6 +71,8 @@ def _policy_faults(context: Inputs) -> Iterator[str]:
             f"{start.key}={start.path}: is a reward model's adapter, expected a policy's; a reward"
             " model is given by reward_model.path"
         )
+    elif isinstance(start, Outside) and start.base is not None:
+        yield from adapter_faults(context.cfg, start, config)
     kinds = getattr(config, "architectures", None) or []
     if any(kind.endswith("ForSequenceClassification") for kind in kinds):
         yield (
@@ -126,7 +129,8 @@ def _reward_model_faults(
     else:
         rows = getattr(config.get_text_config(), "vocab_size", None)
         differences += [] if rows is None else vocabulary_faults(policy, rows)
-    return [f"{start}: {each}" for each in (*reasons, *differences)]
+    beside = [*adapter_faults(context.cfg, piece, config)] if piece.base else []
+    return [*(f"{start}: {each}" for each in (*reasons, *differences)), *beside]
 
 
 def _position_faults(context: Inputs, config: PreTrainedConfig) -> Iterator[str]:

@@ -19,11 +19,19 @@ from rlhf.digests import file_digest
 from rlhf.models.adapters.kept import read
 from rlhf.models.adapters.load import merged
 from rlhf.models.eos import eos_ids
-from rlhf.models.files.adapter import CONFIG, WEIGHTS, Base, base_of, is_adapter
+from rlhf.models.files.adapter import (
+    BACKBONE,
+    CONFIG,
+    WEIGHTS,
+    Base,
+    base_of,
+    dtype_of,
+    is_adapter,
+)
 from rlhf.models.load import HFModel, load_config
 from rlhf.models.piece import ModelPiece
 from rlhf.rundir.errors import ModelError
-from rlhf.rundir.read import read_json
+from rlhf.rundir.read import read_object
 
 
 class Outside(HFModel):
@@ -32,7 +40,9 @@ class Outside(HFModel):
     def identity(self) -> dict[str, Any]:
         """Its content; of a hub model the commit that is in the cache."""
         if self.base is not None:
-            return {"adapter": adapter_identity(Path(self.path)), "base": self.base.identity()}
+            with self._had():
+                own = adapter_identity(Path(self.path))
+            return {"adapter": own, "base": self.base.identity()}
         known = super().identity()
         if Path(self.path).is_dir():
             return known
@@ -52,6 +62,7 @@ class Outside(HFModel):
             revision=place.revision,
             dtype=self.dtype,
             trust_remote_code=self.trust_remote_code,
+            attention=self.attention,
         )
 
     def stays_adapter(self, cfg: Config) -> bool:
@@ -89,10 +100,12 @@ def place_of(piece: HFModel) -> Base:
 
 
 def adapter_identity(folder: Path) -> dict[str, Any]:
-    """What decides an adapter: its weights, and how much of them is added to which layers."""
-    config = read_json(folder / CONFIG)
+    """What decides an adapter: its weights, how much of them is added to which layers, and what
+    scores are normalised by."""
+    config, kept = (read_object(folder / name) or {} for name in (CONFIG, BACKBONE))
     settings = {key: config.get(key) for key in ("peft_type", "r", "lora_alpha", "use_rslora")}
-    return {**settings, "weights": file_digest(folder / WEIGHTS)}
+    normal: dict[str, Any] = {k: kept[k] for k in ("score_mean", "score_std") if k in kept}
+    return {**settings, **normal, "weights": file_digest(folder / WEIGHTS)}
 
 
 class SFTPolicy(Outside):
@@ -112,7 +125,7 @@ def policy_piece(cfg: Config, model: ModelPiece) -> ModelPiece:
     path = cfg.sft.path
     if path is None or (getattr(model, "path", None) == path and not is_adapter(path)):
         return model
-    return SFTPolicy(path=path, **{**_how(cfg), "dtype": _frozen_dtype(cfg)})
+    return SFTPolicy(path=path, **{**_how(cfg), "dtype": _frozen_dtype(cfg, path)})
 
 
 def reward_model_piece(cfg: Config) -> RewardModelFolder | None:
@@ -122,13 +135,16 @@ def reward_model_piece(cfg: Config) -> RewardModelFolder | None:
         return None
     how = _how(cfg)
     if is_adapter(path):
-        how |= {"dtype": _frozen_dtype(cfg)}
+        how |= {"dtype": _frozen_dtype(cfg, path)}
     return RewardModelFolder(path=path, **how)
 
 
-def _frozen_dtype(cfg: Config) -> str:
-    """Of a network that nothing trains but adapters beside it."""
-    return getattr(cfg.model, "dtype", "float32") if cfg.adapter.is_used else "float32"
+def _frozen_dtype(cfg: Config, path: str) -> str:
+    """Of a network that nothing trains but adapters beside it. One that an adapter is merged into
+    is loaded as the adapter was made for it."""
+    if cfg.adapter.is_used:
+        return getattr(cfg.model, "dtype", "float32")
+    return (is_adapter(path) and dtype_of(path)) or "float32"
 
 
 def _how(cfg: Config) -> dict[str, Any]:

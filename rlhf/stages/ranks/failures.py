@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 from torch.distributed import DistError
@@ -18,10 +19,18 @@ TOLD = (RunFailed, NonFinite, ModelError)  # their words are for the user; of ot
 
 def is_consequence(error: BaseException) -> bool:
     """True where another rank's end, or its silence, is what was met."""
-    if isinstance(error, DistError | ConnectionError):
+    if isinstance(error, DistError):
         return True
-    plain = type(error) is RuntimeError
-    return plain and any(sign in str(error).lower() for sign in SIGNS)
+    lost = isinstance(error, ConnectionError) or (
+        type(error) is RuntimeError and any(sign in str(error).lower() for sign in SIGNS)
+    )
+    return lost and _of_torch(error.__traceback__)
+
+
+def _of_torch(trace: TracebackType | None) -> bool:
+    """Whether an error comes from torch; a scorer's own may have lost a connection, too."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace)]
+    return bool(modules) and modules[-1].partition(".")[0] == "torch"
 
 
 def failure_of(error: BaseException) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rlhf.rundir.signals import STOPPING, exit_code_of, handled
 from rlhf.rundir.words import seconds_of
 from rlhf.stages.ranks.meeting import POLL, Meeting, Place, Task
 from rlhf.stages.ranks.team import Leader, met
-from rlhf.stages.ranks.worker import ignore_signals, serve
+from rlhf.stages.ranks.worker import serve
 
 LEAVES = 10.0  # seconds in which the others take note of the end
 PORTS = 15000  # Slurm's jobs meet at the port above it by their number's last four digits
@@ -37,6 +37,10 @@ class Follower(Meeting):
     def task(self, number: int) -> Task | None:
         with handled(STOPPING, _leave):
             return super().task(number)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -69,18 +73,19 @@ def _end(meeting: Meeting, code: int) -> None:
 
 
 def follow(cfg: Config, place: Started) -> int:
-    """Another rank's run: its exit code, which is rank 0's; 1 where that is gone without a word."""
-    try:
-        meeting = Follower(_store(cfg, place), _place(cfg, place))
-        ignore_signals()
-        with suppress(Stopped):  # with rank 0, which says so
-            serve(cfg, meeting)
-        code = int(meeting.store.get("end"))
-    except (DistError, RuntimeError):
-        return 1
-    with suppress(DistError, RuntimeError):
-        meeting.store.set(f"left/{place.rank}", "")
-    return code
+    """Another rank's run: its exit code, which is rank 0's; 1 where that is gone without a word.
+    Rank 0 gets the signals, too, and decides."""
+    with handled(STOPPING, _nothing):
+        try:
+            meeting = Follower(_store(cfg, place), _place(cfg, place))
+            with suppress(Stopped):  # with rank 0, which says so
+                serve(cfg, meeting)
+            code = int(meeting.store.get("end"))
+        except (DistError, RuntimeError):
+            return 1
+        with suppress(DistError, RuntimeError):
+            meeting.store.set(f"left/{place.rank}", "")
+        return code
 
 
 def _place(cfg: Config, place: Started) -> Place:

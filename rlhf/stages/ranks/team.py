@@ -29,8 +29,7 @@ class FitEnded(BaseException):
 class Team:
     """One process: nobody to ask, nobody to wait for."""
 
-    local_rank = 0
-    node_rank = 0
+    leads = True  # what is kept beside a stage, this process writes
 
     def ask(self, task: Task) -> None:
         """Has the other ranks begin to make the module of a stage."""
@@ -115,6 +114,8 @@ class Leader(Team):
 
 class Member(Team):
     """A rank above 0."""
+
+    leads = False
 
     def __init__(self, meeting: Meeting, number: int) -> None:
         self.meeting, self.number = meeting, number

@@ -13,6 +13,8 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -37,9 +39,9 @@ def serve(cfg: Any, meeting: Any) -> int:
     """Trains what rank 0 asks for until it asks for nothing more; the exit code."""
     from rlhf.stages.ranks.failures import failure_of
 
-    _be_silent()
     try:
-        _train_all(cfg, meeting)
+        with _silence():
+            _train_all(cfg, meeting)
     except Exception as error:
         meeting.report(failure_of(error))
         return 1
@@ -53,14 +55,18 @@ def _train_all(cfg: Any, meeting: Any) -> None:
     from rlhf.data.records import Loaded
     from rlhf.stages.ranks.member import train_as_member
 
-    torch.set_num_threads(cfg.trainer.threads)
     if meeting.place.accelerator == "cuda":
         torch.cuda.set_device(meeting.place.local_rank)  # what "cuda" means before there is a group
-    loaded = Loaded.of(build(cfg.data))
-    for number in count():
-        if (task := meeting.task(number)) is None:
-            return
-        train_as_member(cfg, loaded, task, meeting, number)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(cfg.trainer.threads)
+    try:
+        loaded = Loaded.of(build(cfg.data))
+        for number in count():
+            if (task := meeting.task(number)) is None:
+                return
+            train_as_member(cfg, loaded, task, meeting, number)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def ignore_signals() -> None:
@@ -71,10 +77,17 @@ def ignore_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
 
-def _be_silent() -> None:
+@contextmanager
+def _silence() -> Iterator[None]:
     """What there is to be told, rank 0 tells."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    warnings.filterwarnings("ignore")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _leave_with_rank_0() -> None:

@@ -44,6 +44,11 @@ FULL_SFT = (LORA, "sft.trained=all")
             "model.dtype=4bit: weights of 4 bits are not divided by trainer.strategy=fsdp",
         ),
         (
+            (*HF, LORA, "trainer.precision=bf16-true"),
+            "trainer.precision=bf16-true: rounds weights that are trained, and with model/adapter"
+            "=lora the network is frozen: write model.dtype=bfloat16",
+        ),
+        (
             (LORA, "kl/reference=ema"),
             "kl/reference=ema: averages a policy's weights, and an adapter adds a",
         ),
@@ -66,6 +71,7 @@ def test_what_cannot_work(planned, lines, fault):
     "lines",
     [
         (*HF, LORA, "model.dtype=bfloat16"),
+        (*HF, LORA, "model.dtype=bfloat16", "trainer.precision=bf16-mixed"),
         (*HF, LORA, "model.dtype=4bit", "trainer=gpu"),
         (*HF, HEAD, "model.dtype=bfloat16", "sft=none"),
         (*HF, LORA, "model.dtype=bfloat16", "sft=none"),

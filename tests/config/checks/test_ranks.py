@@ -41,6 +41,12 @@ def test_every_size_that_does_not_divide_is_named_with_one_that_does():
     )
 
 
+def test_a_reward_model_that_nobody_needs_has_no_size():
+    odd = ("trainer=ddp", "reward_model.batch_size=15")
+    assert len(faults(*odd)) == 1
+    assert faults(*odd, "scorer=gold", "ppo.value_init=policy") == []
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -3,10 +3,11 @@ import torch
 from transformers import AutoModelForCausalLM, MambaConfig
 
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
+from rlhf.models.adapters.kept import keep
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.models.load import load_causal_lm
-from rlhf.rundir.errors import ModelError
+from rlhf.rundir.errors import ModelError, RunFailed
 from tests.models.adapters.conftest import causal_lm, logits, shaken
 
 LORA = Lora(r=4, alpha=8)
@@ -205,6 +206,19 @@ def test_the_digest_is_the_networks_own(tokenizer, kind, tmp_path):
     with torch.no_grad():
         next(shared.model.parameters())[0, 0] += 1e-6
     assert shared.digest() != digest
+
+
+def test_a_network_that_moved_is_noticed(tokenizer):
+    """What was trained beside it is not kept; read once, until then."""
+    shared = SharedBackbone(causal_lm(tokenizer, "llama"))
+    shared.add("policy", LORA, seed=0)
+    view = PolicyView(shared, "policy")
+    assert keep(view).weights_sha256 == shared.origin == shared.unmoved()
+    with torch.no_grad():
+        next(shared.model.parameters())[0, 0] += 1e-6
+    assert shared.origin != shared.digest()
+    with pytest.raises(RunFailed, match="frozen network has other weights than before: their sha2"):
+        keep(view)
 
 
 def test_the_digest_covers_types_shapes_and_names():

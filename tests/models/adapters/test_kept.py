@@ -139,6 +139,15 @@ def test_merged_weights_are_w_plus_twice_b_a(made, kind):
     assert type(model) is type(plain) and not hasattr(model, "peft_config")
 
 
+def test_layers_say_themselves_which_way_they_lie(tokenizer, tmp_path):
+    """A square layer of GPT-2 takes B A and its transpose; `fan_in_fan_out` may be left out."""
+    at, policy, _ = make(tokenizer, "gpt2", tmp_path)
+    config = at / "policy" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "fan_in_fan_out": False}))
+    model = merged(load_causal_lm(at / "base"), read(at / "policy"))
+    assert torch.allclose(logits(model).log_softmax(-1), logits(policy).log_softmax(-1), atol=1e-4)
+
+
 def test_a_merged_reward_model_is_read_by_transformers_alone(made, tokenizer):
     at, _, reward = made
     whole = merged_scalar(load_causal_lm(at / "base"), read(at / "reward"))

@@ -30,6 +30,8 @@ def test_whose_weights_are_there(tmp_path):
     whole = folder(tmp_path / "w", config={})
     assert [is_adapter(each) for each in (adapter, head, whole)] == [True, True, False]
     assert [is_scalar(each) for each in (adapter, head)] == [False, True]
+    (tmp_path / "a" / "adapter_config.json").write_text("{")  # damaged: what it holds isn't known
+    assert is_adapter(adapter) and not is_scalar(adapter)
     assert weights_file(adapter).name == weights_file(head).name == "adapter_model.safetensors"
     assert weights_file(whole).name == "model.safetensors"
 

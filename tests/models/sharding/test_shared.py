@@ -14,7 +14,8 @@ from rlhf.modules.ppo import PPOModule
 from rlhf.ranks.group import Ranks
 from tests.conftest import tiny
 from tests.modules.test_ppo import make as make_ppo
-from tests.ranks.training import train
+from tests.ranks.test_training import same, supervised
+from tests.ranks.training import as_rank, train
 from tests.two_ranks import on_two_ranks
 
 LORA = Lora(r=4, alpha=8)
@@ -37,8 +38,16 @@ def beside(tokenizer, dtype, **settings):
     return PPOModule(parts=parts, **{name: getattr(made, name) for name in names}), shared
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "precision"),
+    [
+        (torch.float32, "32-true"),
+        (torch.bfloat16, "32-true"),
+        (torch.float32, "bf16-mixed"),
+        (torch.bfloat16, "bf16-mixed"),
+    ],
+)
+def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dtype, precision):
     """The KL of the first rollout is 0 to the bit. The network's weights are the same before,
     between and after, and each rank holds a half of its layers."""
 
@@ -47,7 +56,8 @@ def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dt
         before = shared.digest()
         layers = shared.model.model.layers
         whole = sum(p.numel() for name, p in layers.named_parameters() if "lora_" not in name)
-        run = train(module, CollectedMinibatches(module), Ranks(rank=number, size=2), sharded=True)
+        batches, ranks = CollectedMinibatches(module), Ranks(rank=number, size=2)
+        run = train(module, batches, ranks, sharded=True, precision=precision)
         held = sum(part(p).numel() for name, p in layers.named_parameters() if "lora_" not in name)
         assert is_cut(shared.model) and shared.digest() == before and abs(2 * held - whole) <= 2
         module.join()
@@ -55,13 +65,32 @@ def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dt
         return run
 
     module, _ = beside(tokenizer, dtype, micro_batch_size=4)
-    alone = train(module, CollectedMinibatches(module))
+    alone = train(module, CollectedMinibatches(module), precision=precision)
     first, second = on_two_ranks(rank)
     assert torch.equal(first["weights"], second["weights"])
-    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    exact = dtype == torch.float32 and precision == "32-true"
+    tolerance = 1e-5 if exact else 2e-2
     torch.testing.assert_close(first["weights"], alone["weights"], atol=tolerance, rtol=tolerance)
     row = first["rows"][0]
     assert row["kl/sequence_nats"] == row["kl/sequence_nats_exact"] == 0.0
-    if dtype == torch.float32:
+    if exact:
         for one, other in zip(first["rows"], alone["rows"], strict=True):
             assert one == pytest.approx(other, abs=1e-3, rel=1e-3, nan_ok=True)
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward_model"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_stages_before_learn_beside_parts_too(tokenizer, stage, dtype, precision):
+    """Evaluations are read without autocast: what reads the states has their type."""
+
+    def make():
+        shared = SharedBackbone(tiny(tokenizer).to(dtype))
+        shared.add("own", LORA, seed=0)
+        view = (PolicyView if stage == "sft" else ScalarView)(shared, "own")
+        return supervised(stage, tokenizer, model=view.requires_grad_(True))
+
+    alone = train(*make(), clip=0.7, precision=precision)
+    first, second = on_two_ranks(as_rank, make, {"sharded": True, "precision": precision})
+    exact = dtype == torch.float32 and precision == "32-true"
+    same(alone, (first, second), 1e-5 if exact else 2e-2)

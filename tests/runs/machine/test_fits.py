@@ -84,6 +84,45 @@ def test_a_gpu_has_memory_of_its_own(fit):
     assert fit("trainer=gpu").seconds == {}
 
 
+def test_parts_on_several_gpus_need_less_of_each(fit):
+    """8 W of 538 MB that are stepped and 2 W that are frozen would be 5.4 GB; of FSDP's four parts
+    each has a quarter, 1.3 GB, beside what passes by: to draw, the policy in bfloat16."""
+    one = max(fit("trainer=gpu", gpu=64 * GB, data=short()).peaks, key=lambda peak: peak.size)
+    four = fit("trainer=fsdp", "trainer.devices=4", gpu=3 * GB, data=short())
+    assert [*four.memory_faults()] == []
+    peak = max(four.peaks, key=lambda peak: peak.size)
+    terms, whole = ({t.name: t.size for t in p.terms} for p in (peak, one))
+    for name in ("weights that are trained", "weights that are frozen", "the optimizer's moments"):
+        assert terms[name] == pytest.approx(whole[name] / 4, rel=1e-4)  # heads are whole
+    assert peak.size < one.size / 2
+
+
+def test_the_rows_of_a_step_are_shared(fit):
+    """Of 32 rows each of two processes has 16, and its own whole networks."""
+    words = ("stage=sft", "sft.batch_size=32", "sft.max_length=128")
+    one, two = (fit(trainer, *words).peaks[0] for trainer in ("trainer=gpu", "trainer=ddp"))
+    sizes = [{t.name: t.size for t in peak.terms} for peak in (one, two)]
+    assert sizes[1]["activations"] == sizes[0]["activations"] / 2
+    assert sizes[1]["weights that are trained"] == sizes[0]["weights that are trained"]
+
+
+def test_processes_on_cpus_share_the_memory_of_one_machine(fit):
+    """All but frozen weights, which are mapped, is there for each; of parts, one for each."""
+    here = ("trainer.accelerator=cpu", "trainer.precision=32-true")
+    sizes = {}
+    for name, words in {"one": (), "ddp": ("trainer=ddp",), "fsdp": ("trainer=fsdp",)}.items():
+        peak = max(fit(*words, *here, data=short()).peaks, key=lambda peak: peak.size)
+        sizes[name] = {term.name: term.size for term in peak.terms}
+    trained, frozen, more = (
+        "weights that are trained",
+        "weights that are frozen",
+        "Python and its libraries",
+    )
+    assert sizes["ddp"][trained] == 2 * sizes["one"][trained] == 2 * sizes["fsdp"][trained]
+    assert sizes["ddp"][frozen] == sizes["one"][frozen] == sizes["fsdp"][frozen]
+    assert sizes["ddp"][more] == sizes["fsdp"][more] == 2 * sizes["one"][more]
+
+
 def test_a_stage_that_may_be_made_already_is_not_refused(fit, tmp_path):
     """Its artifact may be from a larger machine."""
     made = tmp_path / "o" / "artifacts" / "sft" / "0123"
@@ -160,29 +199,3 @@ def test_a_run_from_python_is_refused_too(run_in, tmp_path, monkeypatch):
     ):
         run_in(tmp_path / "run", f"paths.artifacts={tmp_path / 'artifacts'}")
     assert not Path(tmp_path / "artifacts").exists()
-
-
-def test_several_devices_share_what_one_could_not_hold(fit):
-    """Of 135 million parameters PPO holds 40 bytes each at its step, 5.4 GB; of eight parts of
-    them and the policy in 16 bits, 0.95 GB and some activations."""
-    one, eight = "trainer=gpu", ("trainer=fsdp", "trainer.devices=8")
-    assert [*fit(one, gpu=3 * GB, data=short()).memory_faults()]
-    assert not [*fit(*eight, gpu=3 * GB, data=short()).memory_faults()]
-    (alone, two) = (
-        fit(*words, data=short()).every_peak[-1].size
-        for words in ((), ("trainer=ddp", "trainer.accelerator=cpu"))
-    )
-    assert alone < two < 2 * alone
-
-
-def test_of_adapters_alone_little_is_written(fit):
-    """SmolLM2's weights have 538 MB; adapters of r=16 have 4,884,480 numbers, 19.5 MB, and a head.
-    Three stages leave theirs, and PPO has policy's and value model's in a checkpoint."""
-    one = 4 * (4_884_480 + 576)
-    (whole,) = fit(data=short()).disks
-    (small,) = fit("model/adapter=lora", data=short()).disks
-    assert whole.least > 2_000_000_000
-    assert small.least == (3 + 2) * one
-    assert not [*fit("model/adapter=lora", disk=GB, data=short()).disk_faults()]
-    (sft,) = fit("model/adapter=lora", "sft.trained=all", "stage=sft", data=short()).disks
-    assert sft.least > 1_000_000_000

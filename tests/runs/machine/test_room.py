@@ -62,3 +62,20 @@ def test_a_checkpoint_that_is_removed_while_it_is_counted_counts_nothing(tmp_pat
     (folder / "iteration-000002.ckpt").write_bytes(b"12345")
     (folder / "iteration-000001.ckpt").symlink_to(folder / "gone")
     assert room._held(tmp_path, "sft") == 5
+
+
+def test_of_adapters_little_is_written(tmp_path):
+    """A policy of 1000 bytes and adapters of 10. Each stage leaves an adapter; PPO has checkpoints
+    of policy and value model: 30 + 20 at least, 30 + 3 * 3 * 20 at most. A reward model's head
+    alone counts nothing, an SFT of all weights their size."""
+    stages = ("sft", "reward_model", "ppo")
+
+    def needs(*words):
+        cfg = validate(compose([*words, f"paths.artifacts={tmp_path}"]))
+        (need,) = room.disk_needs(cfg, tmp_path / "run", stages, 1000, adapter=10)
+        return need.least, need.most
+
+    assert needs("model/adapter=lora") == (50, 210)
+    assert needs("model/adapter=head") == (40, 200)
+    assert needs("model/adapter=lora", "sft.trained=all") == (2000, 10_000)
+    assert needs()[0] == 5000

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -52,7 +53,17 @@ class Tracker(NoTracker):
         pass
 
 
-def go(rank, directory, stops_in=0, size=2):
+class Asks(pl.Callback):
+    """Asks all ranks at the end."""
+
+    def __init__(self):
+        self.asked = 0.0
+
+    def on_train_end(self, trainer, pl_module):
+        self.asked += pl_module.ranks.sum([1.0])[0]
+
+
+def go(rank, directory, stops_in=0, size=2, callbacks=()):
     module, ranks = Line(stops_in), Ranks(rank=rank, size=size) if size > 1 else ALONE
     with handled(("SIGTERM",), lambda *_: None):
         try:
@@ -66,6 +77,7 @@ def go(rank, directory, stops_in=0, size=2):
                 checkpoint_every=2,
                 tracker=NoTracker.__new__(Tracker),
                 ranks=ranks,
+                callbacks=callbacks,
             )
         except Stopped as error:
             return module.iteration, error.exit_code, float(module.weight)
@@ -102,3 +114,15 @@ def test_all_ranks_stop_at_the_same_boundary_with_their_state_saved(tmp_path):
         tracker=NoTracker.__new__(Tracker),
     )
     assert float(module.weight) == pytest.approx(1.75) and rows(tmp_path) == [0, 1, 2, 3]
+
+
+def test_a_fit_that_had_ended_ends_again_on_all_ranks(tmp_path):
+    """A kill after the last checkpoint may have cut what callbacks do then, with all ranks."""
+
+    def rank(number):
+        asks = Asks()
+        return go(number, tmp_path, callbacks=[asks]), asks.asked
+
+    ended = ((3, 0, 1.75), 2.0)
+    assert on_two_ranks(rank) == [ended, ended]
+    assert on_two_ranks(rank) == [ended, ended] and rows(tmp_path) == [0, 1, 2, 3]

@@ -74,13 +74,23 @@ def told(leader, error):
     return str(raised.value)
 
 
-LOST = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]")
+def by(module, error):
+    """The error as a module's own code raises it."""
+    try:
+        exec("raise error", {"__name__": module, "error": error})
+    except Exception as raised:
+        return raised
+
+
+def lost():
+    text = "[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]"
+    return by("torch.distributed.distributed_c10d", RuntimeError(text))
 
 
 def test_what_a_rank_says_of_its_error_is_told_with_its_number(caplog):
     first, second = meetings()
     second.report(failed(ValueError("the scorer's words\nand more")))
-    assert told(Led(first, "ended with exit code 1"), LOST) == (
+    assert told(Led(first, "ended with exit code 1"), lost()) == (
         "rank 1: ValueError: the scorer's words"
     )
     assert caplog.text.count("Traceback") == 1 and "in failed" in caplog.text
@@ -90,37 +100,41 @@ def test_what_a_rank_says_of_its_error_is_told_with_its_number(caplog):
 def test_words_for_the_user_come_without_a_trace(caplog):
     first, second = meetings()
     second.report(failed(NonFinite("ppo, iteration 1: the loss is nan")))
-    assert told(Led(first), LOST) == "rank 1: ppo, iteration 1: the loss is nan"
+    assert told(Led(first), lost()) == "rank 1: ppo, iteration 1: the loss is nan"
     assert "Traceback" not in caplog.text
 
 
 def test_a_killed_rank_is_named():
     first, _ = meetings()
-    words = told(Led(first, "was ended by SIGKILL"), LOST)
+    words = told(Led(first, "was ended by SIGKILL"), lost())
     assert words.startswith("rank 1 was ended by SIGKILL, and the other ranks ended with it; its")
     assert words.endswith("the same command goes on from there")
 
 
 def test_who_only_lost_its_connection_is_not_at_fault():
     first, second = meetings()
-    second.report(failed(LOST))
+    second.report(failure_of(lost()))
     leader = Led(first, "ended with exit code 1")
     leader.ask(TASK)
     assert leader._first_failure() == ""
 
 
 @pytest.mark.parametrize(
-    ("error", "answer"),
+    ("module", "error", "answer"),
     [
-        (LOST, True),
-        (RuntimeError("Timed out waiting 8000ms for recv operation to complete (gloo)"), True),
-        (ConnectionResetError("reset"), True),
-        (dist.DistBackendError("NCCL error"), True),
-        (RuntimeError("shape '[2]' is invalid for input of size 3"), False),
-        (ValueError("gloo"), False),
-        (RunFailed("socket"), False),
+        ("torch.distributed", RuntimeError("gloo: Connection closed by peer"), True),
+        ("torch.autograd.graph", RuntimeError("Timed out waiting 8000ms for recv (gloo)"), True),
+        ("torch.distributed", ConnectionResetError("reset"), True),
+        ("rlhf.stages.ranks.meeting", dist.DistBackendError("NCCL error"), True),
+        ("torch.nn", RuntimeError("shape '[2]' is invalid for input of size 3"), False),
+        ("torch.distributed", ValueError("gloo"), False),
+        ("rlhf.stages.fit", RunFailed("socket"), False),
+        ("urllib.request", ConnectionResetError("the judge's server"), False),
+        ("own_scorer", RuntimeError("socket closed"), False),
     ],
 )
-def test_what_another_ranks_end_looks_like(error, answer):
-    assert is_consequence(error) is answer
-    assert json.loads(json.dumps(failure_of(error)))["consequence"] is answer
+def test_what_another_ranks_end_looks_like(module, error, answer):
+    """A judge that loses a connection of its own is at fault itself."""
+    raised = by(module, error)
+    assert is_consequence(raised) is answer
+    assert json.loads(json.dumps(failure_of(raised)))["consequence"] is answer
