@@ -16,7 +16,7 @@ from rlhf.config.composition.resolve import Fault, resolve
 from rlhf.config.hints.usual import wrecking_rates
 from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
-from rlhf.config.pieces.model import HFModel
+from rlhf.config.pieces.model import HFModel, TinyModel
 from rlhf.config.pieces.optimizer import Adam
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import is_trained, needed_stages
@@ -147,6 +147,12 @@ def cautions(cfg: Config) -> list[str]:
         pieces = {name: getattr(cfg, name).optimizer for name in stages}
         rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
         sentences += wrecking_rates(rates)
+    adapts = is_trained(cfg, "sft") and cfg.sft.trained == ADAPTER
+    if isinstance(cfg.model, TinyModel) and adapts:
+        sentences.append(
+            "sft.trained=adapter: model=tiny begins with random weights, beside which an adapter"
+            " learns little; sft.trained=all trains them first"
+        )
     return sentences
 
 

@@ -29,6 +29,10 @@ MUTATIONS = {
 VALUES = [value for values in MUTATIONS.values() for value in values]
 
 
+# of groups whose values lie elsewhere
+PLACES = {"model/adapter": "adapter", "model/sharing": "adapter"}
+
+
 def options():
     """The command lines that choose each option, with the dotted place of its values."""
     yield [], ""
@@ -37,10 +41,11 @@ def options():
         if not group or group.startswith(("hydra", "experiment")) or group == "kl/coef":
             continue
         if group == "optimizer":
-            yield [f"optimizer@ppo.optimizer={option}"], "ppo.optimizer."
+            more = COMPANIONS.get(f"{group}/{option}", [])
+            yield [f"optimizer@ppo.optimizer={option}", *more], "ppo.optimizer."
         else:
-            line = f"{group}={option}"
-            yield [line, *COMPANIONS.get(f"{group}/{option}", [])], f"{group.replace('/', '.')}."
+            line, place = f"{group}={option}", PLACES.get(group, group.replace("/", "."))
+            yield [line, *COMPANIONS.get(f"{group}/{option}", [])], f"{place}."
 
 
 def leaves(plain, prefix=""):
@@ -82,7 +87,9 @@ def check_builds(config, leaf):
     """The pieces of the leaf's section can be made, and a controller can take steps."""
     section = leaf.partition(".")[0]
     for stage in (config.sft, config.reward_model, config.ppo):
-        build(stage.optimizer, params=[torch.nn.Parameter(torch.zeros(1))]).step()
+        # of a package that is not installed with this one, and for GPUs
+        if stage.optimizer.name != "adamw_8bit":
+            build(stage.optimizer, params=[torch.nn.Parameter(torch.zeros(1))]).step()
     if section in ("data", "model", "algorithm", "advantage", "scorer", "trust_region"):
         piece = getattr(config, section)
         # a Lightning module takes a whole run; a classifier reads its model's files

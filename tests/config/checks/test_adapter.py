@@ -4,6 +4,7 @@ import pytest
 
 from rlhf.config.compose import compose, validate
 from rlhf.config.naming import run_hash
+from rlhf.config.validate import cautions
 
 LORA, HEAD, HF = "model/adapter=lora", "model/adapter=head", ("model=hf", "model.path=some/model")
 
@@ -105,3 +106,14 @@ def test_a_run_without_an_adapter_keeps_its_hash():
     lora = validate(compose([LORA])).plain()
     hashes = {run_hash({**lora, "adapter": {**lora["adapter"], "r": r}}) for r in (4, 16)}
     assert len(hashes) == 2 and run_hash(plain) not in hashes
+
+
+def test_an_adapter_beside_weights_that_nobody_trained_is_warned_of():
+    for words, warned in (
+        ((LORA,), True),
+        ((LORA, "sft.trained=all"), False),
+        ((LORA, *HF), False),
+        ((), False),
+    ):
+        said = cautions(validate(compose([*words])))
+        assert any("random weights" in each for each in said) == warned, words
