@@ -22,7 +22,7 @@ from rlhf.runs.machine.faults import cores, gpu_fault
 
 PACKAGES = (
     *("rlhf", "torch", "transformers", "tokenizers", "pytorch-lightning", "mlflow"),
-    *("hydra-core", "numpy", "safetensors"),
+    *("hydra-core", "numpy", "peft", "safetensors"),
 )
 PATIENCE = 2.0  # seconds that a server has to answer
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -19,6 +19,7 @@ PACKAGES = (
     "rlhf",
     "torch",
     "transformers",
+    "peft",
     "pytorch-lightning",
     "hydra-core",
     "omegaconf",
