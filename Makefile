@@ -21,7 +21,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist=worksteal
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist=worksteal
 
 # an hour on 2 cores, and the table in the docs; less of it: make soak SOAK="--each 10" (python -m benchmarks.soak --help)
 soak: $(READY)

@@ -13,7 +13,7 @@ from rlhf.config.schema import Config
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.targets import chosen_layers
 from rlhf.models.adapters.views import PolicyView, ScalarView
-from rlhf.models.load import load_scalar_model, scalar_model_from
+from rlhf.models.load import attention_of, load_scalar_model, scalar_model_from
 from rlhf.models.networks import Networks, Policy
 from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.rundir.errors import ModelError
@@ -71,7 +71,7 @@ def _whole_values(
     start = cfg.ppo.value_init
     if start == "policy":
         return scalar_model_from(policy, seed=cfg.seed, head_std=0.0)
-    values = load_scalar_model(_first(reward_models, start))
+    values = load_scalar_model(_first(reward_models, start), **attention_of(cfg.model))
     return values.with_zero_head() if start == "reward_backbone" else values
 
 
