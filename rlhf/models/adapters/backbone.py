@@ -88,11 +88,6 @@ class SharedBackbone(nn.Module):
         self._known((name,))
         return {at: self._layers[at] for at in sorted(self._layers) if name in self._layers[at].r}
 
-    def targets_of(self, name: str) -> list[str]:
-        """The names by which an adapter's layers are known, for a manifest: k_proj, q_proj, ..."""
-        self._known((name,))
-        return [*self.adapters[name].targets]
-
     def transposed(self, name: str) -> bool:
         """Whether the layers' weights are [in, out], as GPT-2's Conv1D has them."""
         bases = (layer.get_base_layer() for layer in self.layers_of(name).values())

@@ -39,8 +39,8 @@ def test_all_linear_layers_and_defaults_by_architecture(tokenizer, kind):
     shared = SharedBackbone(causal_lm(tokenizer, kind))
     shared.add("wide", LORA, seed=0)
     shared.add("narrow", Lora(r=2, alpha=2, targets="default"), seed=0)
-    assert shared.targets_of("wide") == TARGETS[kind]
-    assert shared.targets_of("narrow") == DEFAULTS[kind]
+    assert [*shared.adapters["wide"].targets] == TARGETS[kind]
+    assert [*shared.adapters["narrow"].targets] == DEFAULTS[kind]
     assert len(shared.layers_of("wide")) == 2 * {"llama": 7, "gpt2": 4, "neox": 4}[kind]
 
 
@@ -49,7 +49,7 @@ def test_a_names_end_chooses_layers(tokenizer):
     shared.add("policy", Lora(r=2, alpha=2, targets=("attn.c_proj",)), seed=0)
     names = [f"transformer.h.{i}.attn.c_proj" for i in range(2)]
     # c_proj would also be the MLP's
-    assert [*shared.layers_of("policy")] == names == shared.targets_of("policy")
+    assert [*shared.layers_of("policy")] == names == [*shared.adapters["policy"].targets]
 
 
 def test_targets_that_are_not_there_are_named_with_those_that_are(tokenizer):

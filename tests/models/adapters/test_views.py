@@ -333,7 +333,7 @@ def test_an_adapter_beside_a_reward_models_network(tokenizer, kind):
         expected = own.score(IDS, MASK)
     shared = SharedBackbone(own.network)
     shared.add("value", LORA, seed=0)
-    assert "score" not in shared.targets_of("value")
+    assert "score" not in [*shared.adapters["value"].targets]
     value = ScalarView(shared, "value")
     value.head.load_state_dict(own.head.state_dict())
     with torch.no_grad():
