@@ -18,6 +18,7 @@ from typing import Any
 
 LIMIT = 240.0  # seconds after which a command counts as hanging
 TRACEBACK = "Traceback (most recent call last)"
+TRACE = 9  # lines of one that are told
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -40,6 +41,18 @@ class Fault:
 
 
 NONE = Fault()
+
+
+def end_of_trace(text: str) -> str:
+    """The last lines of the first traceback in a text, on one line: where it came from, and the
+    error."""
+    lines = iter(text.partition(TRACEBACK)[2].splitlines()[1:])
+    trace: list[str] = []
+    for line in lines:
+        trace.append(line.strip())
+        if line and not line.startswith(" "):  # the error itself is not indented
+            break
+    return " | ".join(trace[-TRACE:])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.soak.commands import TRACEBACK
+from benchmarks.soak.commands import TRACEBACK, end_of_trace
 from benchmarks.soak.scene import AGAIN, SWEEP, Scene
 from benchmarks.soak.tries import Try
 
@@ -74,6 +74,7 @@ def _ended(folder: Path) -> bool:
 
 def _read_logs(this: Try, folder: Path) -> None:
     for log in folder.glob("sweeps/soak/*/log.txt"):
-        if shown := log.read_text(errors="replace").count(TRACEBACK):
+        text = log.read_text(errors="replace")
+        if shown := text.count(TRACEBACK):
             this.tracebacks += shown
-            this.breaks(f"{shown} tracebacks in {log.relative_to(folder)}")
+            this.breaks(f"{shown} tracebacks in {log.relative_to(folder)}: {end_of_trace(text)}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.soak.commands import Ended
+from benchmarks.soak.commands import Ended, end_of_trace
 from benchmarks.soak.same import Difference
 
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
@@ -39,7 +39,7 @@ class Try:
         """No command may show a traceback or hang, whatever befell it."""
         if ended.tracebacks:
             self.tracebacks += ended.tracebacks
-            self.breaks(f"a traceback: {ended.last_words[-200:]}")
+            self.breaks(f"a traceback: {end_of_trace(ended.text)}")
         if "hangs: killed" in ended.text:
             self.breaks(f"hangs: {ended.last_words[-200:]}")
 

@@ -7,7 +7,6 @@ import logging
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,7 +19,7 @@ from rlhf.modules.finite import check_record
 from rlhf.rundir import records
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import append_jsonl
-from rlhf.rundir.signals import STOPPING, Stop, handled
+from rlhf.rundir.signals import STOPPING, Stop, raising
 from rlhf.rundir.status import write_status
 from rlhf.tracking.base import Tracker
 
@@ -64,18 +63,18 @@ class Recorder(Checkpoint):
 
     # --- signals
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.note(number) and len(self.stop.signals) > 1:
-            self._leave()
+    def _ask(self, number: int) -> Stopped | None:
+        again = self.stop.note(number) and len(self.stop.signals) > 1
+        return self._end() if again else None
 
-    def _leave(self) -> None:
-        raise Stopped(self.stop.signals[0], str(self.directory))
+    def _end(self) -> Stopped:
+        return Stopped(self.stop.signals[0], str(self.directory))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.stop.signals and self.saved == pl_module.iteration:
-            self._leave()
+            raise self._end()
 
     def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         self._handlers.close()
@@ -83,7 +82,7 @@ class Recorder(Checkpoint):
     # --- iterations
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._handlers.enter_context(handled(STOPPING, self._ask))
+        self._handlers.enter_context(raising(STOPPING, self._ask))
         self.began = time.time()
         if pl_module.iteration == 0:
             pl_module.record = pl_module.evaluate()
@@ -145,7 +144,7 @@ class Recorder(Checkpoint):
             prune(self.directory)
             self.saved = pl_module.iteration
         if stopped:
-            self._leave()
+            raise self._end()
 
     def _write(self, module: StageModule) -> None:
         now = time.time()

@@ -7,10 +7,12 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from types import FrameType
 from typing import Any
 
@@ -18,6 +20,7 @@ STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
 # Taken from nobody: a launcher's own handler (submitit's requeues its job) stays where it is.
 YIELDING = ("SIGUSR1", "SIGUSR2", "SIGALRM")
 TWICE = 1.0  # seconds in which the same wish may come again
+AGAIN = 0.02  # seconds after which a signal whose exception was dropped comes once more
 LONGEST = 1e9  # seconds that an alarm is set for at most: 30 years
 
 Handler = Callable[[int, FrameType | None], object]
@@ -71,13 +74,12 @@ def unwinding() -> Iterator[None]:
     """
     stop = Stop()
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        if stop.note(number):
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
-            raise SystemExit(stop.exit_code)
+    def end(number: int) -> BaseException | None:
+        if not stop.note(number):
+            return None
+        return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(stop.exit_code)
 
-    with handled(STOPPING, leave):
+    with raising(STOPPING, end):
         try:
             yield
         except SystemExit as left:  # Ray puts a code of its own in place of ours
@@ -123,6 +125,60 @@ def alarm_after(seconds: float | None) -> Iterator[bool]:
     finally:
         if armed:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def raising(
+    names: tuple[str, ...], error_of: Callable[[int], BaseException | None]
+) -> Iterator[None]:
+    """Raises what `error_of` makes of a signal's number (None: nothing), wherever the process
+    stands. Python drops what is raised in a finalizer (`__del__`, a callback of a weak reference)
+    and goes on as if nothing had come: then it is raised again when that has ended."""
+    raised: list[tuple[int, BaseException]] = []  # the last one
+    dropped: list[BaseException] = []
+    reminders: list[threading.Thread] = []
+    before, here = sys.unraisablehook, threading.current_thread()
+
+    @wraps(error_of)
+    def leave(number: int, frame: FrameType | None) -> None:
+        if _is_within(look, frame):  # it would be dropped here, too
+            return
+        error = dropped.pop() if dropped else error_of(number)
+        if error is not None:
+            raised[:] = [(number, error)]
+            raise error
+
+    def remind(number: int) -> None:
+        while dropped and here.ident is not None:
+            signal.pthread_kill(here.ident, number)
+            time.sleep(AGAIN)
+
+    def look(lost: sys.UnraisableHookArgs) -> None:
+        if not any(lost.exc_value is error for _, error in raised):
+            before(lost)
+            return
+        number, error = raised.pop()
+        # its traceback would keep alive what is being finalized
+        dropped.append(error.with_traceback(None))
+        reminders.append(threading.Thread(target=remind, args=(number,), daemon=True))
+        reminders[-1].start()
+
+    with handled(names, leave):
+        sys.unraisablehook = look
+        try:
+            yield
+        finally:
+            sys.unraisablehook = before
+            raised.clear()
+            dropped.clear()
+            for thread in reminders:  # none comes when there is no handler any more
+                thread.join()
+
+
+def _is_within(function: Callable[..., object], frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextmanager

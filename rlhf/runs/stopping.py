@@ -6,10 +6,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.signals import STOPPING, Stop, alarm_after, handled
+from rlhf.rundir.signals import STOPPING, Stop, alarm_after, raising
 from rlhf.rundir.words import seconds_of
 
 log = logging.getLogger(__name__)
@@ -25,11 +24,10 @@ def stoppable(directory: Path, time_limit: object) -> Iterator[None]:
     """
     stop = Stop()
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        if stop.note(number):
-            raise Stopped(number, str(directory))
+    def end(number: int) -> Stopped | None:
+        return Stopped(number, str(directory)) if stop.note(number) else None
 
-    with handled(STOPPING, leave), alarm_after(seconds_of(time_limit)) as kept:
+    with raising(STOPPING, end), alarm_after(seconds_of(time_limit)) as kept:
         if not kept:
             log.warning("time_limit=%s is not kept: alarms are somebody else's here", time_limit)
         yield

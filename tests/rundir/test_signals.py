@@ -14,6 +14,7 @@ from rlhf.rundir.signals import (
     alarm_after,
     handled,
     hold,
+    raising,
     release,
     stop_signals,
     unwinding,
@@ -49,6 +50,60 @@ def test_signals_are_noted(met, number, code):
     assert (stop.signals, stop.exit_code, heard) == ([number], code, [])
     send(number)
     assert heard == [1]
+
+
+class Final:
+    """What Python finalizes while a signal comes: it drops what its handler raises there."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        send(self.number)
+
+
+class Asked(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_what_is_raised_in_a_finalizer_is_raised_again_and_no_traceback_shown(met, number, capfd):
+    met(number, signal.SIG_DFL if number == signal.SIGUSR1 else lambda *_: None)
+    came, hook = [], sys.unraisablehook
+
+    def once(number):
+        came.append(number)
+        return Asked() if len(came) == 1 else None
+
+    with pytest.raises(Asked), raising(STOPPING, once):
+        Final(number)
+        for _ in range(1000):
+            time.sleep(0.01)
+    assert came == [number] and sys.unraisablehook is hook
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_it_is_raised_again_as_often_as_it_is_dropped(met):
+    """The second finalizer is at work when it comes again; what ends before it comes is left in
+    peace."""
+    met(signal.SIGTERM, lambda *_: None)
+
+    class Slow(Final):
+        def __del__(self):
+            super().__del__()
+            time.sleep(0.1)
+
+    class Waits:
+        def __del__(self):
+            time.sleep(0.1)
+
+    with pytest.raises(Asked), raising(STOPPING, lambda _: Asked()):
+        Slow(signal.SIGTERM)
+        Waits()
+        time.sleep(10)
+    with raising(STOPPING, lambda _: Asked()):
+        Final(signal.SIGTERM)
+    time.sleep(0.1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

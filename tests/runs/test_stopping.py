@@ -106,7 +106,7 @@ def test_lightning_handles_no_signal(run_in, slurm, monkeypatch, tmp_path):
     ours = {getattr(signal, name) for name in STOPPING}
     for handlers in seen.values():
         assert {n for n in before if handlers[n] is not before[n]} == ours
-    assert {seen["training"][n].__func__ for n in ours} == {Recorder._ask}
+    assert {seen["training"][n].__wrapped__.__func__ for n in ours} == {Recorder._ask}
     assert {seen["setup"][n].__module__ for n in ours} == {"rlhf.runs.stopping"}
 
 
