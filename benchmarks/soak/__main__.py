@@ -29,6 +29,7 @@ KINDS = {
     "stop": Kind(kills.stop, 60),
     "ranks": Kind(kills.ranks, 20),
     "damage": Kind(damage.damage, 100),
+    "finished": Kind(damage.finished, 100),
     "disk": Kind(disk.disk, 40),
     "server": Kind(server.server, 20, share=2),  # it waits for the server most of the time
     "hostile": Kind(hostile.hostile, 60),
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.markdown:
         check_page(args.markdown)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as scratch:
         root = (args.keep or Path(scratch)).resolve()
         root.mkdir(parents=True, exist_ok=True)
         scene = Scene(root, args.seed, keep=args.keep is not None)
@@ -110,6 +111,7 @@ def main(argv: list[str] | None = None) -> int:
             tries += soak(scene, wanted, max(1, args.jobs))
         finally:
             server.close()
+            disk.unmount_below(root)
     command = " ".join(["python -m benchmarks.soak", *(argv or sys.argv[1:])])
     text = markdown(tries, scene.skipped, command, time.monotonic() - began)
     print(text)

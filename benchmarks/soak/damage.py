@@ -1,4 +1,5 @@
-"""A file of a half-done run is damaged: the command says so and ends the same, or refuses."""
+"""A file of a half-done or a finished run is damaged: the command says so and ends the same, or
+refuses."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from benchmarks.soak.same import compare
 from benchmarks.soak.scene import EXPERIMENT, Scene, place
 from benchmarks.soak.tries import Try
 
+LISTING = 5  # names of JSON files in a line that lists them all
 SPARED = ("*.lock", "mlartifacts")  # nothing is in a lock; MLflow's artifacts are its own
 
 
@@ -46,6 +48,37 @@ def damage(scene: Scene, this: Try) -> None:
     if this.broken:
         this.breaks(f"it said: {ended.last_words}")
     scene.done(folder)
+
+
+def finished(scene: Scene, this: Try) -> None:
+    """Each file of a finished run damaged, one after the other: the same command names it, or has
+    put it back."""
+    rng = scene.rng(this.kind, this.index)
+    folder = scene.fresh(f"finished-{this.index}")
+    if (code := scene.server.run(folder, EXPERIMENT).code) != 0:
+        this.breaks(f"exit code {code} where nothing happened")
+    victims = [path for path in candidates(folder) if "soak" in path.parent.parts]
+    for victim in victims:
+        before = {path: path.read_bytes() for path in candidates(folder)}
+        how = hurt(rng, victim)
+        this.faults.append(f"{victim.relative_to(folder)} {how}")
+        ended = scene.server.run(folder, EXPERIMENT)
+        this.saw(ended)
+        if ended.code not in (0, 1, 2):
+            this.breaks(f"{this.faults[-1]}: exit code {ended.code}: {ended.last_words}")
+        if victim.read_bytes() != before[victim] and not names(ended.text, victim.name):
+            this.breaks(f"{this.faults[-1]}: not a word: {ended.last_words}")
+        for path, data in before.items():
+            if not path.exists() or path.read_bytes() != data:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+    scene.finish(this, folder)
+    scene.done(folder)
+
+
+def names(text: str, name: str) -> bool:
+    """Whether a line has the name in it, but for the list of all that a run's directory holds."""
+    return any(name in line for line in text.splitlines() if line.count(".json") < LISTING)
 
 
 def draw(rng: Random, folder: Path) -> Path:

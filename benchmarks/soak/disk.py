@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ PAGE = 4096  # bytes; tmpfs gives whole pages
 SMALLEST_LIMIT = 4096
 CHECKPOINT = 6  # times the weights: two networks and their moments
 WORDS = ("free", "space", "large", "read-only", "Read-only", "cannot write", "cannot be written")
+_lock = threading.Lock()
 
 
 def disk(scene: Scene, this: Try) -> None:
@@ -78,9 +80,14 @@ def used(folder: Path) -> int:
     return sum(-(-size // PAGE) * PAGE for size in sizes)
 
 
-@cache
 def can_mount(root: Path) -> bool:
-    """Whether this process may mount a tmpfs; tried once."""
+    """Whether this process may mount a tmpfs; tried once, by one thread."""
+    with _lock:
+        return _tried(root)
+
+
+@cache
+def _tried(root: Path) -> bool:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
     probe = root / "probe"
@@ -88,8 +95,23 @@ def can_mount(root: Path) -> bool:
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "soak", str(probe)]
     if subprocess.run(command, capture_output=True).returncode:
         return False
-    subprocess.run(["umount", str(probe)], check=True)
+    unmount(probe)
     return True
+
+
+def unmount(folder: Path) -> None:
+    """At once, even while something still holds a file in it."""
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
+
+
+def unmount_below(root: Path) -> None:
+    """Whatever a try that was cut left mounted."""
+    with suppress(OSError):
+        for line in Path("/proc/mounts").read_text().splitlines():
+            # a space is \040 there
+            folder = Path(line.split()[1].encode().decode("unicode_escape"))
+            if folder.is_relative_to(root):
+                unmount(folder)
 
 
 @contextmanager
@@ -106,7 +128,7 @@ def _mounted(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        unmount(folder)
 
 
 def remount(folder: Path, options: str) -> None:

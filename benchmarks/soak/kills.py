@@ -32,13 +32,13 @@ def _interrupted(scene: Scene, this: Try, numbers: tuple[int, ...]) -> None:
     for _ in range(rng.randint(1, CHAIN)):
         fault = scene.draw(rng, numbers, longer=scene.store_seconds if cold else 0.0)
         ended = scene.server.run(folder, EXPERIMENT, fault)
+        this.saw(ended)
         if ended.code == 0:  # it was done before its moment came
             break
         this.faults.append(str(fault))
         this.places.append(place(folder))
         if signal.SIGKILL in numbers:
             if ended.code != -signal.SIGKILL:
-                this.saw(ended)
                 this.breaks(f"exit code {ended.code} before the kill came: {ended.last_words}")
         else:
             _check_stop(this, folder, ended, fault.number)
@@ -48,7 +48,6 @@ def _interrupted(scene: Scene, this: Try, numbers: tuple[int, ...]) -> None:
 
 def _check_stop(this: Try, folder: Path, ended: Ended, number: int) -> None:
     """130 for Ctrl-C, 143 for the others; by the signal itself only where nothing was begun."""
-    this.saw(ended)
     expected = 130 if number == signal.SIGINT else 143
     states = [
         json.loads(p.read_text()).get("state") for p in folder.glob("outputs/soak/*/status.json")

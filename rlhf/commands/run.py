@@ -30,8 +30,8 @@ from rlhf.config.composition.session import (
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
 from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import is_finished
 from rlhf.runs.execute import directory_of, execute, leading
 from rlhf.runs.machine.cluster import queue_again, several, started

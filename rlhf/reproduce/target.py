@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.config.messages import nearest
+from rlhf.rundir.noted import name_losses
 from rlhf.rundir.read import read_json
-from rlhf.rundir.status import State, run_state
+from rlhf.rundir.status import State, read_status, run_state
 from rlhf.tracking.lookup import run_directory, run_ids
 
 Kind = Literal["run", "stage", "sweep"]
@@ -104,15 +105,14 @@ def _of_id(argument: str, uri: str) -> Target:
 
 
 def read_original(directory: Path, overrides: Iterable[str] = ()) -> Original:
-    manifest, summary, status = (
-        read_json(directory / f"{name}.json") for name in ("manifest", "summary", "status")
-    )
+    name_losses(directory)
+    manifest, summary = (read_json(directory / f"{name}.json") for name in ("manifest", "summary"))
     return Original(
         name=directory.resolve().name,
         directory=directory,
         manifest=manifest,
         summary=summary,
-        status=status,
+        status=read_status(directory),
         # an artifact is published whole
         state="finished" if manifest.get("kind") == "artifact" else run_state(directory).state,
         overrides=tuple(map(str, overrides)),

@@ -41,8 +41,13 @@ def plain_number(value: Any) -> Any:
     return value
 
 
+def json_text(value: Any) -> str:
+    """The text of a JSON file of a run."""
+    return json.dumps(plain_number(value), indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(plain_number(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
 
 
 def append_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:

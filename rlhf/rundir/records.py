@@ -6,7 +6,6 @@ No torch. Rows that lie after a checkpoint are no loss: a resumed run writes the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections import Counter
@@ -14,11 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhf.digests import file_digest
-from rlhf.rundir.disk.aside import strays
-from rlhf.rundir.files import flatten, write_bytes
-from rlhf.rundir.read import name_odd, read_json
-from rlhf.rundir.status import is_finished
+from rlhf.rundir.files import write_bytes
+from rlhf.rundir.read import name_odd
 from rlhf.rundir.words import few
 
 METRICS, TIMINGS, SAMPLES, BY_PROMPT = FILES = (
@@ -136,85 +132,3 @@ def last_recorded(directory: Path) -> int:
     """The highest iteration of the metrics; -1 where there are none."""
     path = directory / METRICS
     return max((row["iteration"] for row in rows_of(_read(path), path)), default=-1)
-
-
-# --- of a finished run
-
-
-def digests(directory: Path) -> dict[str, dict[str, Any]]:
-    """{"metrics.jsonl": {"rows": 61, "sha256": ...}, ...} of what the run recorded, and
-    {"policy/config.json": {"bytes": 713, "sha256": ..., "time": ...}, ...} of its policy."""
-    there = [directory / name for name in (*FILES, *RESULTS)]
-    rows = {path.name: _digest(path.read_bytes()) for path in there if path.exists()}
-    policy = sorted(path for path in (directory / POLICY).glob("*") if path.is_file())
-    return rows | {f"{POLICY}/{path.name}": _file_digest(path) for path in policy}
-
-
-def _digest(data: bytes) -> dict[str, Any]:
-    return {"rows": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _file_digest(path: Path) -> dict[str, Any]:
-    """The file's time spares reading large weights again."""
-    stat = path.stat()
-    return {"bytes": stat.st_size, "sha256": file_digest(path), "time": stat.st_mtime_ns}
-
-
-def is_policy_file(path: Path, then: Any) -> bool:
-    """Whether a file of a policy is what it was: by size and time, else by its content."""
-    if not path.is_file() or not isinstance(then, dict):
-        return False
-    stat = path.stat()
-    same = (then.get("bytes"), then.get("time")) == (stat.st_size, stat.st_mtime_ns)
-    return same or then.get("sha256") == file_digest(path)
-
-
-def is_noted(directory: Path, name: str, data: bytes) -> bool:
-    """True if a finished run's file was this when the run ended."""
-    return noted(directory).get(name) == _digest(data)
-
-
-def noted(directory: Path) -> Mapping[str, Any]:
-    """`digests` as they were when the run ended; empty where it did not note them."""
-    then = read_json(directory / "manifest.json").get("records")
-    return then if isinstance(then, dict) else {}
-
-
-def losses(directory: Path) -> dict[str, str]:
-    """What a finished run's records and policy have lost since, by name: `metrics.jsonl has 0 of 61
-    lines`.
-    Nothing of a run of an older version, which did not note their digests."""
-    sentences = {}
-    for name, then in noted(directory).items():
-        path = directory / name
-        if name.startswith(f"{POLICY}/"):
-            if not is_policy_file(path, then):
-                sentences[name] = f"{name} is {'not what was written' if path.exists() else 'gone'}"
-            continue
-        now = _digest(path.read_bytes()) if path.is_file() else None
-        if now is None:
-            sentences[name] = f"{name} is gone"
-        elif now != then:
-            lines = then.get("rows") if isinstance(then, dict) else None
-            short = lines is not None and lines != now["rows"]
-            words = f"has {now['rows']} of {lines} lines" if short else "is not what was written"
-            sentences[name] = f"{name} {words}"
-    return sentences
-
-
-def has_undone(directory: Path) -> bool:
-    """True if a finished run has checkpoints yet that it did not wish to keep, as a kill while they
-    were removed leaves them, or half-written files."""
-    if strays(directory):
-        return True
-    kept = flatten(read_json(directory / "manifest.json").get("config") or {})
-    wish, folder = kept.get("checkpoints.after_finish"), directory / "checkpoints"
-    if wish == "last":
-        return len([*folder.glob("iteration-*.sha256")]) > 1 or any(folder.glob("*.damaged*"))
-    return wish == "none" and folder.exists()
-
-
-def is_complete(directory: Path) -> bool:
-    """True if the directory holds a run that ended by itself, with all that it recorded, and
-    nothing is left to do in it."""
-    return is_finished(directory) and not losses(directory) and not has_undone(directory)

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.rundir.disk.owner import is_alive, this_process
+from rlhf.rundir.disk.sealed import read_sealed, write_sealed
 from rlhf.rundir.errors import Stopped
-from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_message
 
@@ -35,6 +35,7 @@ State = Literal[
     "not started", "waiting", "running", "finished", "failed", "time limit", "stopped", "cut"
 ]
 ENDED = ("finished", "failed", "time limit", "stopped")
+STATUS = "status.json"
 LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how each job stands
 
 
@@ -42,7 +43,8 @@ def write_status(directory: Path, *, state: str, **details: Any) -> None:
     """state: running, finished, failed, stopped or time limit. Details that are not given stay as
     they were."""
     details = {**read_status(directory), "error": None, **details, "state": state}
-    write_json(directory / "status.json", {**details, **this_process(), "time": time.time()})
+    status = {**details, **this_process(), "time": time.time()}
+    write_sealed(directory / STATUS, status)
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def _try_status(directory: Path, **status: Any) -> None:
 
 
 def read_status(directory: Path) -> dict[str, Any]:
-    return read_json(directory / "status.json")
+    return read_sealed(directory / STATUS)
 
 
 @dataclass(frozen=True, kw_only=True)

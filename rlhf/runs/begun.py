@@ -11,6 +11,7 @@ from rlhf.callbacks.checkpoint import checkpoints
 from rlhf.config.naming import other_version, run_hash
 from rlhf.rundir.disk.aside import set_aside
 from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.noted import manifest_damage
 from rlhf.rundir.read import read_json, read_yaml
 from rlhf.rundir.records import last_recorded
 from rlhf.rundir.status import is_finished
@@ -28,10 +29,10 @@ def check_begun(directory: Path, context: StageContext) -> None:
     Raises:
         RunFailed: the directory is another run's, or nothing says whose it is.
     """
-    if reason := other_version(directory):
-        raise RunFailed(reason)
     now, path = run_facts(context)["config_hash"], directory / "manifest.json"
-    manifest = read_json(path)
+    manifest = {} if manifest_damage(directory) else read_json(path)
+    if manifest and (reason := other_version(directory)):
+        raise RunFailed(reason)
     known: dict[str, Any] = {"data": None, **manifest.get("fingerprints", {})}
     if "hash" in manifest and known["data"]:
         if manifest["hash"] != now:

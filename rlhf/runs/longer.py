@@ -16,8 +16,9 @@ from rlhf.digests import one_spelling
 from rlhf.functional.schedules import warmup_steps
 from rlhf.rundir import records
 from rlhf.rundir.disk.hashed import hashed
+from rlhf.rundir.disk.sealed import write_sealed
 from rlhf.rundir.errors import RunFailed
-from rlhf.rundir.files import flatten, write_json, write_text
+from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.read import name_odd, read_json
 from rlhf.stages.context import StageContext
 from rlhf.stages.provenance import legs
@@ -172,7 +173,7 @@ def copy_state(source: Source, directory: Path, *, every: int) -> None:
         records.cut_back(directory, iteration, evaluated=iteration % every == 0)
         before = [{"run": source.directory.name, **leg} for leg in legs.read(source.directory)]
         reached = [leg for leg in before if leg["from_iteration"] < iteration]
-        write_json(directory / legs.FILE, {"legs": reached})
+        write_sealed(directory / legs.FILE, {"legs": reached})
         target = checkpoint_path(directory, iteration)
         with hashed(target, digest_path(target)) as copy:
             shutil.copyfileobj(original, copy)  # type: ignore[misc]

@@ -17,6 +17,7 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
+from rlhf.rundir import noted
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json, write_text
 from rlhf.rundir.lock import owned
@@ -82,6 +83,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             finished.make_whole(directory)
             _deliver(directory)
             return read_json(directory / "summary.json")
+        noted.forget(directory)
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
             ready.check_model(context)
@@ -147,14 +149,13 @@ def _train_here(
         results = train(context, stage, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
         summary = summarise_run(context, stage, prints, parents, results)
-        finished.note_records(directory)
         _written(context, summary)
     tidy(directory, cfg.checkpoints.after_finish)
     return summary
 
 
 def _written(context: StageContext, summary: Summary) -> Summary:
-    write_json(context.run_directory / "summary.json", summary)
+    noted.conclude(context.run_directory, summary)
     return summary
 
 
@@ -190,7 +191,8 @@ def _write_manifest(
         **({KEY: entered} if (entered := entered_with(context.cfg)) else {}),
     )
     # what it began with stays: a leg that differs is added, nothing is written over
-    write_json(directory / "manifest.json", content | legs.provenance(legs.read(directory)))
+    content |= legs.provenance(legs.read(directory))
+    noted.write_manifest(directory / "manifest.json", content)
 
 
 @contextmanager

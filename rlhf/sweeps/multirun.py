@@ -23,8 +23,8 @@ from rlhf.config.composition.plan import Plan
 from rlhf.config.composition.session import CONFIG_NAME
 from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
+from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import LAUNCHER
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
 from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of

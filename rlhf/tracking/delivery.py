@@ -17,12 +17,11 @@ from typing import Any
 from filelock import FileLock
 
 from rlhf.metrics import MLFLOW_FIRST
-from rlhf.rundir.files import write_json
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
 from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
-from rlhf.tracking.state import STATE, finite, key_of, now
+from rlhf.tracking.state import finite, key_of, now, write_state
 from rlhf.tracking.store import Client, StoredRun, connect, database, prepare_store
 from rlhf.tracking.summary import summary_run, sweep_lock
 
@@ -121,14 +120,14 @@ class Delivery:
         with self._writing:
             self.abandoned.set()
             self.state["ended"] = {"status": status, "time": now()}
-            write_json(self.directory / STATE, self.state)
+            write_state(self.directory, self.state)
 
     def _save(self, **changes: Any) -> None:
         with self._writing:
             if self.abandoned.is_set():
                 raise RuntimeError("nobody waits for this delivery any more")
             self.state.update(changes)
-            write_json(self.directory / STATE, self.state)
+            write_state(self.directory, self.state)
             self._steps += 1
 
     def _read(self) -> None:

@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlhf.rundir.files import write_json
-from rlhf.rundir.read import number, read_json
+from rlhf.rundir.disk.sealed import read_sealed, write_sealed
+from rlhf.rundir.read import number
 from rlhf.rundir.secrets.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
 from rlhf.tracking.database import column
@@ -28,7 +28,11 @@ LONGEST = 500  # characters; what every MLflow server takes. config.yaml holds t
 
 
 def read_state(directory: Path) -> dict[str, Any]:
-    return read_json(directory / STATE)
+    return read_sealed(directory / STATE)
+
+
+def write_state(directory: Path, state: Mapping[str, Any]) -> None:
+    write_sealed(directory / STATE, state)
 
 
 def home(directory: Path) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def adopt(directory: Path) -> None:
     state = read_state(directory)
     before = original(state)
     if state and not (before and before.exists()):
-        write_json(directory / STATE, {**state, "home": home(directory)})
+        write_state(directory, {**state, "home": home(directory)})
 
 
 def open_state(
@@ -131,7 +135,7 @@ def open_state(
         nested=nested and "sweep" in tags and (directory.parent / "sweep.json").is_file(),
         starts=state["starts"] + 1,
     )
-    write_json(directory / STATE, state)
+    write_state(directory, state)
     return state
 
 

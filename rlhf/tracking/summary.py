@@ -9,12 +9,11 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from rlhf.rundir.files import write_json
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.artifacts import send_file
 from rlhf.tracking.links import NOTE_TAG, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
-from rlhf.tracking.state import STATE, finite, home, now, read_own
+from rlhf.tracking.state import finite, home, now, read_own, write_state
 from rlhf.tracking.store import Client, connect, prepare_store
 
 LONGEST_NOTE = 8000  # characters of a tag; MLflow cuts what is longer
@@ -87,7 +86,7 @@ def summary_run(client: Client, experiment_id: str, sweep: str, directory: Path)
             experiment_id, tags=tags, run_name=f"sweep {sweep}"
         )
         run_id = run.info.run_id
-    write_json(directory / STATE, {"home": home(directory), "run_id": run_id})
+    write_state(directory, {"home": home(directory), "run_id": run_id})
     return str(run_id)
 
 

@@ -4,7 +4,7 @@ import zlib
 import pytest
 
 from rlhf.rundir import records
-from rlhf.rundir.files import append_jsonl, read_jsonl, write_json
+from rlhf.rundir.files import append_jsonl, read_jsonl
 
 
 def iterations(path):
@@ -110,58 +110,6 @@ def test_an_evaluation_that_a_longer_run_would_not_have_is_dropped(run):
     assert iterations(run / "timings.jsonl") == [0, 1, 2, 3, 4]
     once = content(run)
     assert records.without_evaluation(kept, 4) == once == records.without_evaluation(once, 4)
-
-
-def test_a_finished_run_is_complete_while_its_records_are_what_was_written(run):
-    write_json(run / "oracle.json", {"beta": 1})
-    write_json(run / "manifest.json", {"records": records.digests(run)})
-    assert not records.is_complete(run)
-    write_json(run / "summary.json", {"status": "finished"})
-    assert not records.losses(run) and records.is_complete(run)
-    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (run / "metrics.jsonl").write_text("".join(lines[:2]))
-    (run / "samples.jsonl").unlink()
-    write_json(run / "oracle.json", {"beta": 2})
-    assert [*records.losses(run).values()] == [
-        "metrics.jsonl has 2 of 5 lines",
-        "samples.jsonl is gone",
-        "oracle.json is not what was written",
-    ]
-    assert not records.is_complete(run)
-
-
-@pytest.mark.parametrize("noted", [{}, {"records": None}, {"records": []}])
-def test_a_run_of_an_older_version_noted_no_digests(run, noted):
-    write_json(run / "manifest.json", noted)
-    assert records.losses(run) == {}
-
-
-def test_an_odd_manifest_is_no_traceback(run):
-    write_json(run / "manifest.json", {"records": {"metrics.jsonl": 5, "none.jsonl": "x"}})
-    assert [*records.losses(run).values()] == [
-        "metrics.jsonl is not what was written",
-        "none.jsonl is gone",
-    ]
-
-
-def test_what_a_kill_left_to_do_at_the_end_makes_a_run_incomplete(run):
-    """The checkpoints that it did not wish to keep: none at all, or all but the last."""
-    write_json(run / "summary.json", {"status": "finished"})
-    folder = run / "checkpoints"
-    folder.mkdir()
-    for wish, complete in (("none", False), ("last", True), (None, True)):
-        config = {"checkpoints": {"after_finish": wish}} if wish else {}
-        write_json(run / "manifest.json", {"config": config})
-        assert records.is_complete(run) == complete
-    write_json(run / "manifest.json", {"config": {"checkpoints": {"after_finish": "last"}}})
-    (folder / "iteration-000004.sha256").touch()
-    assert records.is_complete(run)
-    (folder / "iteration-000003.sha256").touch()
-    assert not records.is_complete(run)
-    (folder / "iteration-000003.sha256").unlink()
-    assert records.is_complete(run)
-    (run / ".status.json.4194305.tmp").touch()  # no process has this number
-    assert not records.is_complete(run)
 
 
 def test_lines_that_are_no_rows_are_named_where_they_are_dropped(run, caplog):

@@ -13,9 +13,10 @@ from typing import Any
 from rlhf.config.naming import as_now, named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
+from rlhf.rundir.noted import name_losses
 from rlhf.rundir.read import Lines, read_json, read_yaml
 from rlhf.rundir.secrets.redact import redact_text
-from rlhf.rundir.status import SweepLauncher, read_launcher, run_state
+from rlhf.rundir.status import SweepLauncher, read_launcher, read_status, run_state
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
 COMPARISONS = Path("outputs/comparisons")
@@ -68,8 +69,9 @@ def load_run(
     directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
 ) -> Run:
     """The run in a directory. `launcher`: read from the directory above where it is not given."""
-    summary, status = read_json(directory / "summary.json"), read_json(directory / "status.json")
+    summary, status = read_json(directory / "summary.json"), read_status(directory)
     state = run_state(directory, launcher).state
+    name_losses(directory)
     flat = flatten(read_yaml(directory / "config.yaml"))
     rows = Lines(directory / "by_prompt.jsonl").read()
     return Run(

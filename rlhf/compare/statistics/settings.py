@@ -13,8 +13,9 @@ from rlhf.compare.read import Run, final, final_se, fingerprints, series, value
 from rlhf.compare.statistics.means import NOTHING, Estimate, over_runs, same_thing
 from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, ENDED, GOLD, PROXY
-from rlhf.rundir.read import number, read_json
+from rlhf.rundir.read import number
 from rlhf.rundir.secrets.redact import redact_value
+from rlhf.rundir.status import read_status
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"
@@ -152,7 +153,7 @@ def _seed(run: Run) -> str:
 
 def _ended(run: Run) -> float:
     """Unix seconds of the last sign of life, -inf if it left none."""
-    seconds = value(read_json(run.directory / "status.json"), "time")
+    seconds = value(read_status(run.directory), "time")
     return -math.inf if math.isnan(seconds) else seconds
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import torch
 
 from rlhf.callbacks.checkpoint import Start, choose, iteration_of, set_aside
+from rlhf.rundir.disk.sealed import read_sealed, write_sealed
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json
+from rlhf.rundir.noted import write_manifest
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import contents, last_recorded, missing_rows
 from rlhf.stages.provenance import manifest
@@ -80,10 +82,12 @@ def begin(
         **{part: getattr(manifest, part)() for part in MADE_BY},
     }
     legs = [*read(directory), new]
-    write_json(directory / FILE, {"legs": legs})
+    write_sealed(directory / FILE, {"legs": legs})
     path = directory / "manifest.json"
     if path.exists():
-        write_json(path, {**read_json(path), **provenance(legs)})
+        content = {**read_json(path), **provenance(legs)}
+        # an artifact's is sealed when it is published
+        (write_manifest if content.get("kind") == "run" else write_json)(path, content)
     if differing := differences(legs):
         log.warning("%s", sentence(directory, start.iteration, unit, differing))
 
@@ -115,7 +119,7 @@ def read(directory: Path) -> list[dict[str, Any]]:
     """The legs until now. Of a run that an older version began, the one that its manifest tells
     of."""
     begun = read_json(directory / "manifest.json")
-    legs = read_json(directory / FILE).get("legs", begun.get("legs"))
+    legs = read_sealed(directory / FILE).get("legs", begun.get("legs"))
     if isinstance(legs, list):
         whole = (leg for leg in legs if isinstance(leg, dict))
         return [leg for leg in whole if isinstance(leg.get("from_iteration"), int)]

@@ -3,16 +3,15 @@ manifest then, looked at again once in every process that uses it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlhf.digests import digest, file_digest
-from rlhf.rundir.files import plain_number
+from rlhf.digests import file_digest
+from rlhf.rundir.disk import sealed as seals
 from rlhf.rundir.read import name_odd, read_json, read_object
 
-FILES, SELF = "files", "manifest_sha256"  # keys of a manifest
+FILES, SELF = "files", seals.MANIFEST  # keys of a manifest
 LATER = ("manifest.json", "status.json", "tracking.json")  # written after the files are listed
 # an added file of such a kind, or name, could change what transformers loads
 LOADED = (
@@ -34,8 +33,7 @@ def listing(folder: Path) -> dict[str, dict[str, Any]]:
 
 def sealed(manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The manifest with the listing of the folder's files and a digest of its own."""
-    whole = {**manifest, FILES: listing(folder)}
-    return {**whole, SELF: _own_digest(whole)}
+    return seals.sealed({**manifest, FILES: listing(folder)}, SELF)
 
 
 def damage(folder: Path) -> list[str]:
@@ -65,7 +63,7 @@ def _look(folder: Path) -> Iterator[str]:
             " is, and damage would not be seen",
         )
         return
-    if manifest.get(SELF) != _own_digest(manifest):
+    if manifest.get(SELF) != seals.own_digest(manifest, SELF):
         yield "manifest.json is not what was written"
     # as far as it is a listing
     listed = read_json(folder / "manifest.json").get(FILES) or {}
@@ -93,9 +91,3 @@ def _published(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and path.relative_to(folder).parts[0] != "checkpoints"
     )
-
-
-def _own_digest(manifest: dict[str, Any]) -> str:
-    """As it is read again: JSON has no tuples, no nan, and only text for keys."""
-    plain = {key: plain_number(value) for key, value in manifest.items() if key != SELF}
-    return digest(json.loads(json.dumps(plain)))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rlhf.config.composition.composer import reason
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
-from rlhf.rundir.records import is_complete, losses
+from rlhf.rundir.noted import is_complete, losses
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import sweep_jobs
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep

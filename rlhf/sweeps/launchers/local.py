@@ -23,8 +23,8 @@ from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
 from rlhf.rundir.lock import owned
+from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import is_complete
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
 from rlhf.rundir.words import seconds_of
