@@ -10,8 +10,9 @@ import pytest
 from rlhf.callbacks.checkpoint import checkpoint_path
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
+from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
-from rlhf.rundir.records import FILES, is_complete
+from rlhf.rundir.records import FILES
 from rlhf.stages.provenance import manifest
 from rlhf.stages.provenance.legs import FILE as LEGS
 from rlhf.stages.provenance.whole import sealed
