@@ -131,6 +131,13 @@ def losses(directory: Path, *, policy: bool = True) -> dict[str, str]:
     return sentences
 
 
+def lost_results(directory: Path) -> dict[str, str]:
+    """The losses without those of files that say how the run was made: the run is refused where
+    these cannot be put back."""
+    others = (MANIFEST, STATUS, *BESIDE)
+    return {name: words for name, words in losses(directory).items() if name not in others}
+
+
 def name_losses(directory: Path) -> None:
     """Names, for whoever reads a run, what of it is not what it was; its policy is not looked
     at."""

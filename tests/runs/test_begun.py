@@ -35,6 +35,19 @@ def test_a_damaged_manifest_is_written_again_where_the_config_is_this_runs(
     assert (begun / "manifest.json.damaged").exists() == (content is not None)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"data": "', b'"data": "f'), (b'"hash": "', b'"hash": "f')]
+)
+def test_a_manifest_that_is_not_what_was_written_is_not_believed(begun, run_in, caplog, old, new):
+    """It is whole JSON, and would say that the data or the config is another."""
+    path = begun / "manifest.json"
+    assert old in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    assert run_in(begun, *CUT)["status"] == "finished"
+    assert f"{path} is written again" in caplog.text
+    assert (begun / "manifest.json.damaged").exists()
+
+
 def test_without_manifest_and_config_nothing_says_whose_it_is(begun, run_in):
     for name in ("manifest.json", "config.yaml"):
         (begun / name).write_text("")

@@ -91,6 +91,39 @@ def test_a_finished_run_without_its_records_is_refused(run_in, tmp_path, name):
     assert len(read_jsonl(directory / name)) == lines
 
 
+def test_a_finished_run_whose_other_files_are_damaged(run_in, tmp_path, caplog):
+    """All of them whole JSON and YAML yet: a letter is another one."""
+    directory = tmp_path / "run"
+    run_in(directory)
+    whole = {path: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+    def change(name, old, new):
+        for path, data in whole.items():
+            path.write_bytes(data)
+        caplog.clear()
+        assert old in whole[directory / name]
+        (directory / name).write_bytes(whole[directory / name].replace(old, new, 1))
+        assert not is_complete(directory)
+
+    change("summary.json", b'"kl.controller"', b'"kl.controllev"')
+    with pytest.raises(RunFailed, match=r"damaged: summary.json is not what was written. Nothing"):
+        run_in(directory)
+    for name, old, new, words in (
+        ("legs.json", b'"threads"', b'"thread3"', "put back from manifest.json"),
+        ("status.json", b'"finished"', b'"finishee"', "written again"),
+        ("config.yaml", b"seed: ", b"sees: ", "it stays as it is"),
+        ("data_report.json", b'"prompts"', b'"promptr"', "it stays as it is"),
+    ):
+        change(name, old, new)
+        run_in(directory)
+        assert f"{directory}: {name} is not what was written when it ended; {words}" in caplog.text
+        assert is_complete(directory) == (words != "it stays as it is")
+    assert (directory / "legs.json").read_bytes() == whole[directory / "legs.json"]
+    change("manifest.json", b'"data": "', b'"data": "f')
+    run_in(directory)
+    assert "manifest.json is lost or damaged: config.yaml is this run's" in caplog.text
+
+
 def test_a_finished_runs_policy_is_put_back_from_its_artifact_or_missed(run_in, tmp_path, caplog):
     directory = tmp_path / "run"
     run_in(directory, f"paths.artifacts={tmp_path / 'artifacts'}")

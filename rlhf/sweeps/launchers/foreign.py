@@ -15,7 +15,7 @@ from rich.console import Console
 from rlhf.config.composition.composer import reason
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
-from rlhf.rundir.noted import is_complete, losses
+from rlhf.rundir.noted import is_complete, lost_results
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import sweep_jobs
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
@@ -92,7 +92,7 @@ def hand_over(
         except Exception as error:
             say(console, f"the launcher gave up: {type(error).__name__}: {reason(error)}")
     ended = [job for job in sweep_jobs(directory) if job.name in names]
-    damaged = [job for job in ended if job.state in GOOD and losses(job.directory)]
+    damaged = [job for job in ended if job.state in GOOD and lost_results(job.directory)]
     for job in damaged:
         say(console, f"{job.name} is refused, its records were damaged; see {job.log}")
     return 0 if not damaged and all(job.state in GOOD for job in ended) else 1
