@@ -8,14 +8,17 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from benchmarks.soak.commands import Ended
+from benchmarks.soak import damage
+from benchmarks.soak.commands import Ended, end_of_trace
 from benchmarks.soak.damage import hurt
+from benchmarks.soak.disk import can_mount, unmount_below
 from benchmarks.soak.hostile import Bomb, bomb, payload
 from benchmarks.soak.proxy import PAGE, Proxy
 from benchmarks.soak.same import compare
@@ -275,3 +278,50 @@ def test_the_experiment_goes_through_all_stages():
 
     stages = [stage.name for stage in needed_stages(validate(compose(EXPERIMENT)))]
     assert stages == ["sft", "reward_model", "ppo"]
+
+
+def test_the_end_of_the_first_traceback_is_told():
+    text = """ppo iteration 0/16
+Exception ignored in: <bound method X._remove_item>
+Traceback (most recent call last):
+  File "clsregistry.py", line 234, in _remove_item
+    self.contents.discard(ref)
+  File "stopping.py", line 30, in leave
+    raise Stopped(number)
+rlhf.rundir.errors.Stopped: stopped
+ppo iteration 16/16
+Traceback (most recent call last):
+KeyError: 1
+"""
+    assert end_of_trace(text) == (
+        'File "clsregistry.py", line 234, in _remove_item | self.contents.discard(ref)'
+        ' | File "stopping.py", line 30, in leave | raise Stopped(number)'
+        " | rlhf.rundir.errors.Stopped: stopped"
+    )
+    this = Try("stop", 0)
+    this.saw(Ended(0, text, 1.0))
+    assert this.tracebacks == 2 and "clsregistry" in this.broken[0]
+
+
+def test_a_name_counts_where_it_is_said_and_not_in_the_list_of_all():
+    listing = "run: data_report.json, legs.json, manifest.json, status.json, summary.json, x.json"
+    assert not damage.names(listing, "summary.json")
+    assert damage.names(f"{listing}\nrun: summary.json is not what was written", "summary.json")
+
+
+def test_threads_that_try_to_mount_at_once_leave_nothing_mounted(tmp_path):
+    """Each mounted it for itself, one above the other, and the folder could not be removed."""
+    with ThreadPoolExecutor(4) as pool:
+        assert len({*pool.map(lambda _: can_mount(tmp_path), range(8))}) == 1
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
+def test_whatever_is_left_mounted_goes_at_the_end(tmp_path):
+    if not can_mount(tmp_path):
+        pytest.skip("mount is not allowed here")
+    folder = tmp_path / "a disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "soak", str(folder)], check=True)
+    with (folder / "held").open("w"):
+        unmount_below(tmp_path)
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
