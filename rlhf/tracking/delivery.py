@@ -199,7 +199,8 @@ class Delivery:
 
 def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRun | None:
     """The run of this state if it is there and not deleted. A run created just before a crash is
-    found by its key."""
+    found by its key, as is the one of a store that was brought back from a backup: it has the run
+    under an earlier number."""
     from mlflow.exceptions import MlflowException
 
     if state["run_id"]:
@@ -208,8 +209,8 @@ def _find(client: Client, experiment_id: str, state: dict[str, Any]) -> StoredRu
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            return None
-        return run if run.info.lifecycle_stage == "active" else None
+        else:
+            return run if run.info.lifecycle_stage == "active" else None
     known = {KEY_TAG: state["key"]}
     if state.get("damaged"):
         known = {DIRECTORY_TAG: state["home"]["path"]}

@@ -13,7 +13,7 @@ from rlhf.tracking.database import column
 from rlhf.tracking.delivery import Delivery, batch
 from rlhf.tracking.links import compare_link, directory_links
 from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
-from rlhf.tracking.state import open_state, read_state
+from rlhf.tracking.state import open_state, read_state, write_state
 from rlhf.tracking.store import database
 
 
@@ -208,6 +208,29 @@ def test_a_damaged_state_finds_its_run_by_the_directory(store, client, rundirs, 
     (directory / "tracking.json").unlink()  # begun anew
     follow(store, directory)
     assert read_state(directory)["run_id"] != run_id
+
+
+def test_a_store_from_a_backup_has_the_run_under_its_earlier_number(
+    store, client, rundirs, tmp_path
+):
+    """Emptied, it was delivered anew; then the old file came back."""
+    directory = rundirs.make_run(tmp_path / "run")
+    follow(store, directory)
+    state = read_state(directory)
+    write_state(directory, {**state, "run_id": "f" * 32})
+    _, warning = follow(store, directory)
+    assert warning is None and read_state(directory)["run_id"] == state["run_id"]
+    assert [step for step, _, _ in history(client, directory, "iteration")] == [0, 1, 2, 3]
+
+
+def test_a_state_with_a_flipped_bit_finds_its_run_by_the_directory(store, rundirs, tmp_path):
+    """It is whole JSON, and would say that nothing of the run is known."""
+    directory = rundirs.make_run(tmp_path / "run")
+    follow(store, directory)
+    path, run_id = directory / "tracking.json", read_state(directory)["run_id"]
+    path.write_text(path.read_text().replace('"run_id"', '"run_ie"'))
+    _, warning = follow(store, directory)
+    assert warning is None and read_state(directory)["run_id"] == run_id
 
 
 def test_a_run_deleted_in_mlflow_is_made_again(store, client, rundirs, tmp_path):
