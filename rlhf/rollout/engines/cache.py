@@ -36,6 +36,18 @@ class BufferLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
         return self.keys, self.values
 
+    def put(self, rows: Tensor, count: int, end: int, keys: Tensor, values: Tensor) -> None:
+        """Keys and values of some rows of `count`, the last at the place before `end`; a row's
+        places before its first hold zeros."""
+        own = (keys, values)
+        if not self.is_initialized:
+            self.lazy_initialization(*(x.new_empty(count, *x.shape[1:]) for x in own))
+            for buffer in self.buffers:
+                buffer[:, :, :end] = 0
+            self.keys, self.values = (buffer[:, :, :end] for buffer in self.buffers)
+        for buffer, states in zip(self.buffers, own, strict=True):
+            buffer[rows, :, end - states.shape[2] : end] = states
+
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keeps these rows, in this order: at most as many as there are."""
         if not self.is_initialized:

@@ -17,6 +17,7 @@ from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
 from rlhf.rollout.engines.local import LocalEngine, stopped, tail
+from rlhf.rollout.engines.prefill import read_prompts, read_step
 from rlhf.rollout.engines.sampler import Drawn, draw
 from rlhf.types import PromptBatch, Rollout
 
@@ -71,27 +72,22 @@ class TorchEngine(LocalEngine):
         (count, width), steps, device = prompts.mask.shape, u.shape[1], u.device
         written = Written.nothing(count, steps, self.pad, device)
         cache = cache_of(self.model.config, width + steps)
-        attention = F.pad(prompts.mask.long(), (0, steps), value=1)
+        attention = F.pad(prompts.mask, (0, steps), value=True)
         rows = torch.arange(count, device=device)  # of the prompts, those in the cache
-        tokens, place = prompts.tokens, positions(prompts.mask)
+        place = positions(prompts.mask)[:, -1:]
+        logits = read_prompts(self.model, prompts, cache)
         for step in range(steps):
-            logits = self.model(
-                input_ids=tokens,
-                attention_mask=attention[:, : width + step],
-                position_ids=place,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
             written.put(rows, step, draw(logits, u[rows, step], sampling))
             self._end(written, rows, step)
             if step + 1 == steps or not any_rank(~written.ended, self.model):
                 break
-            tokens, place = written.tokens[rows, step][:, None], place[:, -1:] + 1
             kept = going_on(~written.ended[rows])
             if kept is not None:
                 keep_rows(cache, kept)
-                rows, tokens, place, attention = (x[kept] for x in (rows, tokens, place, attention))
+                rows, place, attention = rows[kept], place[kept], attention[kept]
+            tokens, place = written.tokens[rows, step][:, None], place + 1
+            upto = attention[:, : width + step + 1]
+            logits = read_step(self.model, tokens, upto, place, cache)
         return written.rollout(prompts)
 
     def _end(self, written: Written, rows: Tensor, step: int) -> None:
