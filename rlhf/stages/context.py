@@ -139,7 +139,8 @@ class StageContext(Inputs):
             text = text if len(text) else ids
             # more ids than those of the run end a response: rows leave the batch while others go on
             stops = Stops(ids=(*self.stops.ids, *text[::STOPPING].tolist()))
-            probe(replace(engine, stops=stops), policy, text)
+            other = ENGINES["hf"](policy, stops, *own) if drawn.engine != "hf" else None
+            probe(replace(engine, stops=stops), policy, text, other)
             self.probed.append(policy.config.model_type)
         return engine
 

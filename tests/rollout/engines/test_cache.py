@@ -81,17 +81,16 @@ def test_rows_that_stay_read_on_as_if_no_row_had_left(kind):
 
 def test_a_buffer_is_taken_once():
     layer = BufferLayer(8)
+    places = set()
     for step in range(3):
         states = torch.full((2, 1, 2, 4), float(step))
         keys, values = layer.update(states, states + 10)
         assert keys.shape == (2, 1, 2 * step + 2, 4) and layer.get_seq_length() == 2 * step + 2
-        place = keys.data_ptr()
-        assert step == 0 or place == before
-        before = place
+        places.add(keys.data_ptr())
     assert keys[1, 0, :, 0].tolist() == [0, 0, 1, 1, 2, 2]
     assert values[0, 0, :, 0].tolist() == [10, 10, 11, 11, 12, 12]
     layer.reorder_cache(torch.tensor([1]))
-    assert layer.keys.shape == (1, 1, 6, 4) and layer.keys.data_ptr() == before
+    assert layer.keys.shape == (1, 1, 6, 4) and places == {layer.keys.data_ptr()}
 
 
 @torch.no_grad()

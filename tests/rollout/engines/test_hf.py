@@ -16,10 +16,10 @@ from tests.models.adapters.test_views import roles
 from tests.turns import engine as engine_of, prompt_batch
 
 
-def both(model, tokenizer, *, stops=None, at_once=AtOnce(), **sampling):
+def both(model, tokenizer, *, stops=None, at_once=None, **sampling):
     """The responses of the torch engine and of the other, to 24 prompts of 1 to 3 tokens."""
     ours = engine_of(model, tokenizer)
-    ours = replace(ours, at_once=at_once, stops=stops or ours.stops)
+    ours = replace(ours, at_once=at_once or AtOnce(), stops=stops or ours.stops)
     theirs = HFEngine(**vars(ours))
     assert isinstance(ours, TorchEngine)
     batch = prompt_batch(tokenizer, ["a b c", "d", "e f"] * 8)
