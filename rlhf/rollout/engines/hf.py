@@ -70,7 +70,7 @@ class HFEngine(LocalEngine):
             use_cache=True,
         )
         with network_of(self.model, settings) as network:
-            whole = network.generate(
+            whole = network.generate(  # type: ignore[operator]
                 prompts.tokens,
                 attention_mask=prompts.mask.long(),
                 generation_config=settings,
