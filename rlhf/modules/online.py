@@ -80,7 +80,11 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            values = self.value_model.predict(rollout, rows=self.settings.rows_of(rollout))
+            values = self.value_model.predict(
+                rollout,
+                rows=self.settings.micro_batch_size,
+                tokens=self.settings.micro_batch_tokens,
+            )
         return ScoredRollout(
             **vars(view),
             rollout=rollout,
