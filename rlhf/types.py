@@ -94,8 +94,8 @@ class Rollout(Batch):
     prompt: PromptBatch
     tokens: Tensor  # [B, T] long, padded right
     mask: Tensor  # [B, T] bool
-    # [B, T] the sampler's log-probabilities (of the warped distribution), 0 where masked
-    logp: Tensor
+    logp: Tensor  # [B, T] of the (warped) distribution that was sampled, 0 where masked
+    entropy: Tensor | None = None  # [B, T] that distribution's, nats, 0 where masked; None: unknown
     ended: Tensor  # [B] bool: a stop came before the length ran out
     entropy: Tensor | None = None  # [B, T] of the distribution that was sampled, nats, 0 where masked
 

@@ -3,6 +3,7 @@ a model once a run, and of every rollout."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -67,7 +68,7 @@ def _unpadded(row: Rollout) -> Rollout:
         mask=row.prompt.mask[:, counted],
         prompts=row.prompt.prompts,
     )
-    return Rollout(prompt=prompt, tokens=row.tokens, mask=row.mask, logp=row.logp, ended=row.ended)
+    return replace(row, prompt=prompt)
 
 
 def _largest(gap: Tensor) -> float:
