@@ -97,7 +97,6 @@ class Rollout(Batch):
     logp: Tensor  # [B, T] of the (warped) distribution that was sampled, 0 where masked
     entropy: Tensor | None = None  # [B, T] that distribution's, nats, 0 where masked; None: unknown
     ended: Tensor  # [B] bool: a stop came before the length ran out
-    entropy: Tensor | None = None  # [B, T] of the distribution that was sampled, nats, 0 where masked
 
     @property
     def sequence(self) -> Tensor:
@@ -125,7 +124,12 @@ class TokenView(Batch):
     logp: Tensor  # of the policy that sampled: the sampler's, or of a forward pass
     ref_logp: Tensor
     entropy: Tensor
-    exact_kl: Tensor | None  # sum over the vocabulary at each prefix, where it was computed
+    exact_kl: Tensor | None  # sum over the vocabulary at each prefix, where both read the rollout
+
+    @property
+    def recomputed(self) -> bool:
+        """Whether the policy read the rollout; else its numbers are the sampler's."""
+        return self.exact_kl is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The optimizer steps of one iteration, each cut into micro-batches of about equally many tokens."""
+"""The optimizer steps of an iteration, each cut into micro-batches of about equally many tokens."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Step:
 
 def steps_of(
     experience: Experience,
-    orders: Sequence[Tensor],
+    draws: Sequence[torch.Generator],
     size: int,
     at_once: AtOnce,
     ranks: int = 1,
@@ -56,13 +56,13 @@ def steps_of(
     none.
 
     Args:
-        orders: of each pass over the rollout its rows [N] in random order.
+        draws: the random numbers of each pass over the rollout.
     """
-    lengths = experience.rollout.attention.sum(1).cpu()
+    lengths, number = experience.rollout.attention.sum(1).cpu(), len(experience)
     rows = [
         (epoch, part)
-        for epoch, order in enumerate(orders)
-        for part in order.tensor_split(-(-len(order) // size))
+        for epoch, generator in enumerate(draws)
+        for part in torch.randperm(number, generator=generator).tensor_split(-(-number // size))
     ]
     tokens: list[list[int]] = [lengths[part].tolist() for _, part in rows]
     for splits in count(max(-(-_fewest(each, at_once) // ranks) for each in tokens)):

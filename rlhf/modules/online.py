@@ -18,7 +18,7 @@ from rlhf.models.sharding.whole import load_weights, weights_of
 from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.minibatches import steps_of
-from rlhf.modules.old_policy import Drift, is_recomputed
+from rlhf.modules.old_policy import Drift, is_recomputed, old_view
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, follows_kl, local_kl
@@ -26,9 +26,9 @@ from rlhf.ranks.rows import gathered
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
 from rlhf.rollout.finite import check_coefficient, check_experience
-from rlhf.rollout.probe import computed_in, gap_metrics, logp_gap
+from rlhf.rollout.probe import computed_in, logp_gap
 from rlhf.rollout.score import judged
-from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout, TokenView
+from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
 class OnlineModule(PolicyModule):
@@ -63,7 +63,7 @@ class OnlineModule(PolicyModule):
         self.drawn = 0  # responses of the rollout, those that were left out among them
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
-        self.drift = Drift(self.ranks)  # of the iteration under way
+        self.drift = Drift(self.ranks, sampled=False)  # of the iteration under way
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
         """The whole loss of a minibatch, its token losses summed up by `reduce`. Pure."""
@@ -74,27 +74,11 @@ class OnlineModule(PolicyModule):
 
     # --- collect
 
-    def recomputes(self, rollout: Rollout) -> bool:
-        return is_recomputed(rollout, self.settings, self.kl, computed_in(self.policy))
-
-    def view(self, rollout: Rollout) -> TokenView:
-        """Policy and reference at each token: the policy as the sampler had it, where that will
-        do."""
-        reference = self.parts.reference
-        if self.recomputes(rollout):
-            return self.reader.view(reference, rollout)
-        assert rollout.entropy is not None
-        return TokenView(
-            logp=rollout.logp,
-            ref_logp=reference.logp(rollout),
-            entropy=rollout.entropy,
-            exact_kl=None,
-        )
-
     def score(self, rollout: Rollout) -> ScoredRollout:
         """The rollout read by policy, reference and value model, and scored by the judges. The KL
         is estimated here and not yet in the score."""
-        view = self.view(rollout)
+        again = is_recomputed(rollout, self.settings, self.kl, computed_in(self.policy))
+        view = old_view(rollout, self.reader, self.parts.reference, again=again)
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
@@ -110,12 +94,12 @@ class OnlineModule(PolicyModule):
         )
 
     def collect(self) -> Iterator[Minibatch]:
-        """One iteration's experience, then its minibatches over all inner epochs, until the
-        trust region stops them."""
-        iteration, settings = self.iteration + 1, self.settings
+        """One iteration's experience, then its minibatches."""
+        iteration = self.iteration + 1
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
             drawn = gathered(self.ranks, self.score(self.respond(prompts, "rollout", iteration)))
+            kind = computed_in(self.policy)
         where, self.drawn = self.where(1), len(drawn.score)
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
@@ -125,26 +109,22 @@ class OnlineModule(PolicyModule):
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.collected |= value_metrics(self.experience)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
-        with self.precision():
-            if self.recomputes(scored.rollout):
-                drawn_as = (settings.sampling, computed_in(self.policy))
-                self.collected |= logp_gap(scored.rollout, scored.logp, *drawn_as)
+        if scored.recomputed:
+            sampling = self.settings.sampling
+            self.collected |= logp_gap(scored.rollout, scored.logp, sampling, kind)
         self.warn(self.collected, where)
-        self.stop_inner, self.drift = False, Drift(self.ranks)
+        self.stop_inner, self.drift = False, Drift(self.ranks, sampled=not scored.recomputed)
         yield from self.minibatches(self.experience)
 
     def minibatches(self, experience: Experience) -> Iterator[Minibatch]:
-        """This rank's micro-batches of all inner epochs."""
+        """This rank's micro-batches of all inner epochs, until the trust region stops them."""
         settings, iteration = self.settings, self.iteration + 1
-        orders = [
-            torch.randperm(
-                len(experience),
-                generator=self.random(f"minibatches-{epoch}", iteration, device="cpu"),
-            )
+        draws = [
+            self.random(f"minibatches-{epoch}", iteration, device="cpu")
             for epoch in range(settings.inner_epochs)
         ]
         limits = settings.at_once
-        steps = steps_of(experience, orders, settings.minibatch_size, limits, self.ranks.size)
+        steps = steps_of(experience, draws, settings.minibatch_size, limits, self.ranks.size)
         self.accumulate(steps[0].splits)
         for step in steps:
             if self.stop_inner:
@@ -219,16 +199,14 @@ class OnlineModule(PolicyModule):
         old, self.experience = self.experience, None
         record = {
             **self.collected,
+            **self.drift.metrics(),
             "episodes": self.iteration * self.drawn,
-            "trust_region/kl": float(self.drift.local_kl),
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
         }
         if follows_kl(self.trust_region):
             record["trust_region/kl_after"] = self.moved(old)
-        if GAP not in record and not self.recomputes(old.rollout):
-            record |= gap_metrics(self.drift.largest_gap())
-            self.warn(record, self.where())
+        self.warn(record, self.where())
         # until then the policy stands still: what answers its KL waits, a schedule does not
         trained = self.iteration > self.settings.critic_warmup
         if trained or not self.kl.follows_kl:
