@@ -76,9 +76,8 @@ BREAKINGS = (
     Breaking(
         "the score read at the last position, pad or not",
         "rlhf/models/scalar.py",
-        "return self.forward(tokens, attention).gather(1, last_index(attention)[:,"
-        " None]).squeeze(1)",
-        "return self.forward(tokens, attention)[:, -1]",
+        "places == last_index(attention)[:, None]",
+        "(places == len(places) - 1).expand(tokens.shape)",
     ),
     Breaking(
         "the score given at the last position of the rollout, pad or not",
@@ -97,8 +96,8 @@ BREAKINGS = (
     Breaking(
         "the value of the state after a token, not before it",
         "rlhf/models/scalar.py",
-        "return self.forward(tokens, attention)[:, -length - 1 : -1]",
-        "return self.forward(tokens, attention)[:, -length:]",
+        "keep[:, -length - 1 : -1] = counted",
+        "keep[:, -length:] = counted",
     ),
     Breaking(
         "policy and reference exchanged in k1",

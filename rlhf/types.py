@@ -17,26 +17,10 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
+from rlhf.at_once import AtOnce as AtOnce
+
 if TYPE_CHECKING:
     from rlhf.data.conversations import Prompt
-
-
-@dataclass(frozen=True, kw_only=True)
-class AtOnce:
-    """What goes through a network at once: at most so many rows, and at most so many tokens,
-    padding counted, but one row at least. None: no limit."""
-
-    rows: int | None = None
-    tokens: int | None = None
-
-    @property
-    def limits(self) -> bool:
-        return self.rows is not None or self.tokens is not None
-
-    def of(self, count: int, length: int) -> int:
-        """Of `count` rows of `length` tokens each, those that go through at once."""
-        within = count if self.tokens is None else self.tokens // max(length, 1)
-        return max(1, min(within, count if self.rows is None else self.rows))
 
 
 class Batch:

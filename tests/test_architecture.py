@@ -21,7 +21,16 @@ MAY_IMPORT = {
     "vl_convert": {"compare"},
     "transformers": {"models", "data", "rollout", "modules", "stages", "export"},
 }
-TORCH_ONLY = ("functional", "oracle", "types.py", "randomness.py", "arguments.py", "kl", "ranks")
+TORCH_ONLY = (
+    "functional",
+    "oracle",
+    "types.py",
+    "randomness.py",
+    "arguments.py",
+    "at_once.py",
+    "kl",
+    "ranks",
+)
 # parts that must answer in about a second: nothing heavy when they are imported
 LIGHT = (
     "config",
@@ -58,7 +67,15 @@ HEAVY = {
 }
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py", "arguments.py", "digests.py", "metrics.py"},
+    {
+        "functional",
+        "rundir",
+        "randomness.py",
+        "arguments.py",
+        "at_once.py",
+        "digests.py",
+        "metrics.py",
+    },
     {"types.py"},
     {"ranks"},
     {"kl", "oracle"},

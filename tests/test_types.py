@@ -13,6 +13,16 @@ def test_what_goes_through_a_network_at_once():
     assert AtOnce(tokens=1000).of(4, 100) == 4
 
 
+def test_rows_are_cut_by_their_length():
+    """The longest first; of one length in order."""
+    assert AtOnce().cut([3, 5, 1, 5]) == [[1, 3, 0, 2]]
+    assert AtOnce(tokens=8).cut([3, 5, 1, 5]) == [[1], [3, 0], [2]]  # 5, 5 + 3, 1
+    assert AtOnce(rows=3).cut([3, 5, 1, 5]) == [[1, 3, 0], [2]]
+    assert AtOnce(tokens=4).cut([3, 5]) == [[1], [0]]  # one row at least
+    assert AtOnce(rows=1, tokens=100).cut([2, 2]) == [[0], [1]]
+    assert AtOnce(tokens=8).cut([]) == []
+
+
 def test_rows_of_everything_nested():
     prompt = PromptBatch(
         tokens=torch.arange(6).reshape(3, 2),

@@ -6,6 +6,7 @@ the gradient: never a copy of all logits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -179,7 +180,8 @@ def _lines(x: Tensor | None, kept: int) -> Tensor | None:
     if x is None:
         return None
     x = x[(None,) * max(0, kept - x.ndim)]
-    return x.reshape(-1, *x.shape[x.ndim - kept :])
+    lead = x.ndim - kept
+    return x.reshape(math.prod(x.shape[:lead]), *x.shape[lead:])  # -1 is unknown where T is 0
 
 
 def _blocks(x: Tensor, length: int) -> Iterator[Part]:

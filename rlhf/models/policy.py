@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.functional.sequences import positions
 from rlhf.functional.vocabulary import Read, read, tempered
 from rlhf.models.checks import (
     precision_faults,
@@ -19,6 +18,7 @@ from rlhf.models.checks import (
     vocabulary_faults,
     vocabulary_size,
 )
+from rlhf.models.packing.read import logits_at, padded, spread
 from rlhf.rundir.errors import ModelError
 from rlhf.types import AtOnce, Rollout, TokenView
 
@@ -62,32 +62,17 @@ def _contiguous(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...
     return tuple(x.contiguous() if isinstance(x, torch.Tensor) else x for x in arguments)
 
 
-def predictions(model: Policy, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
-    """Logits at the last `length` + 1 positions, of which the last predicts nothing that is there:
-    tokens, attention [B, L] -> [B, length + 1, V], in the model's own precision.
-
-    Position ids come from the mask, so that padding on the left changes nothing (GPT-2 would number
-    the pads).
-    """
-    logits: Tensor = model(
-        input_ids=tokens,
-        attention_mask=attention.long(),
-        position_ids=positions(attention),
-        use_cache=False,
-        logits_to_keep=length + 1,
-    ).logits
-    return logits
-
-
 def response_logits(model: Policy, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
-    """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V]."""
-    return predictions(model, tokens, attention, length)[:, :-1]
+    """Logits that predict the last `length` tokens: tokens, attention [B, L] -> [B, length, V], in
+    the model's own precision. Padding goes through the network too."""
+    logits: Tensor = model(**padded(tokens, attention), logits_to_keep=length + 1).logits
+    return logits[:, :-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyReader:
-    """A network that reads responses at the sampling temperature, `rows` of them a forward pass, or
-    fewer where they would have more than `most_tokens` tokens, padding counted.
+    """A network that reads responses at the sampling temperature: at most `rows` of them a forward
+    pass, of at most `most_tokens` real tokens together. None: no limit of that kind.
 
     The reference is one. A reference that is not a network of its own (the policy's with its
     adapter off, say) overrides `predictions`.
@@ -95,31 +80,42 @@ class PolicyReader:
 
     model: Policy
     temperature: float
-    rows: int
+    rows: int | None = None
     most_tokens: int | None = None
 
     def predictions(self, rollout: Rollout) -> Tensor:
-        """[B, T + 1, V] as the network gives them, in one forward pass, with their gradient:
-        position t predicts token t of the response, the last one nothing."""
-        length = rollout.tokens.shape[1]
-        return predictions(self.model, rollout.sequence, rollout.attention, length)
+        """[N, V] as the network gives them, in one forward pass, with their gradient: the logits
+        that predict the response's N counted tokens, row by row."""
+        return logits_at(self.model, rollout.sequence, rollout.attention, before(rollout))
 
     def logits(self, rollout: Rollout) -> Tensor:
-        """[B, T, V] over the temperature, in one forward pass, with their gradient."""
-        return tempered(self.predictions(rollout)[:, :-1], self.temperature)
+        """[B, T, V] over the temperature, in one forward pass, with their gradient; at masked
+        tokens too."""
+        whole = (rollout.sequence, rollout.attention, rollout.tokens.shape[1])
+        return tempered(response_logits(self.model, *whole), self.temperature)
 
     def read(
         self, rollout: Rollout, ref_logits: Tensor | None = None, *, entropy: bool = False
     ) -> Read:
         """Log-probabilities [B, T] of the response's tokens in one forward pass, with their
-        gradient; where asked for with the entropy, and with the KL to another reader's
-        `predictions`."""
-        return read(
-            self.predictions(rollout),
-            rollout.tokens,
+        gradient, 0 where masked; where asked for with the entropy, and with the KL to another
+        reader's `predictions`."""
+        return self._read(rollout, self.predictions(rollout), ref_logits, entropy=entropy)
+
+    def _read(
+        self, rollout: Rollout, logits: Tensor, ref_logits: Tensor | None, *, entropy: bool
+    ) -> Read:
+        counted = read(
+            logits,
+            rollout.tokens[rollout.mask],
             ref_logits,
             temperature=self.temperature,
             entropy=entropy,
+        )
+        return Read(
+            logp=spread(counted.logp, rollout.mask),
+            entropy=_spread(counted.entropy, rollout.mask),
+            exact_kl=_spread(counted.exact_kl, rollout.mask),
         )
 
     def parts(self, rollout: Rollout) -> Iterator[Rollout]:
@@ -130,8 +126,7 @@ class PolicyReader:
     @torch.no_grad()
     def logp(self, rollout: Rollout) -> Tensor:
         """[B, T] log-probabilities of the response's tokens, 0 where masked."""
-        parts = [self.read(part).logp for part in self.parts(rollout)]
-        return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
+        return torch.cat([self.read(part).logp for part in self.parts(rollout)])
 
     @torch.no_grad()
     def view(self, reference: PolicyReader, rollout: Rollout) -> TokenView:
@@ -140,11 +135,22 @@ class PolicyReader:
         parts = []
         for part in self.parts(rollout):
             ref_logits = reference.predictions(part)
-            ref = read(ref_logits, part.tokens, temperature=reference.temperature)
+            ref = reference._read(part, ref_logits, None, entropy=False)
             own = self.read(part, ref_logits, entropy=True)
             assert own.exact_kl is not None and own.entropy is not None
             parts.append((own.logp, ref.logp, own.exact_kl, own.entropy))
-        logp, ref_logp, exact_kl, entropies = (
-            torch.cat(column).masked_fill(~rollout.mask, 0.0) for column in zip(*parts, strict=True)
-        )
+        logp, ref_logp, exact_kl, entropies = map(torch.cat, zip(*parts, strict=True))
         return TokenView(logp=logp, ref_logp=ref_logp, exact_kl=exact_kl, entropy=entropies)
+
+
+def before(rollout: Rollout) -> Tensor:
+    """[B, L] bool: the positions of a rollout's sequence that predict its counted tokens, which
+    stand behind them."""
+    keep = torch.zeros_like(rollout.attention)
+    start = rollout.prompt.tokens.shape[1] - 1
+    keep[:, start:-1] = rollout.mask
+    return keep
+
+
+def _spread(numbers: Tensor | None, mask: Tensor) -> Tensor | None:
+    return None if numbers is None else spread(numbers, mask)

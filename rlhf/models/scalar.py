@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.functional.sequences import last_index, positions
+from rlhf.functional.sequences import last_index
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import for_scores
+from rlhf.models.packing.read import padded, spread, states_at
 from rlhf.types import AtOnce, Rollout
 
 
@@ -35,9 +36,15 @@ class Scalar(nn.Module, ABC):
     @abstractmethod
     def head(self) -> nn.Linear: ...
 
-    @abstractmethod
+    def states_at(self, tokens: Tensor, attention: Tensor, keep: Tensor) -> Tensor:
+        """The backbone's states at the kept positions, row by row: [B, L] each -> [N, hidden]."""
+        return states_at(self.network, tokens, attention, keep)
+
     def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
-        """tokens, attention [B, L] -> the backbone's states [B, L, hidden]."""
+        """tokens, attention [B, L] -> the backbone's states [B, L, hidden], where padding goes
+        through the network too."""
+        states: Tensor = self.network.base_model(**padded(tokens, attention)).last_hidden_state
+        return states
 
     @property
     @abstractmethod
@@ -60,27 +67,32 @@ class Scalar(nn.Module, ABC):
 
     def score(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """[B, L] -> [B]: the scalar at each row's last counted token, whichever side is padded."""
-        return self.forward(tokens, attention).gather(1, last_index(attention)[:, None]).squeeze(1)
+        return self.read(self.last_states(tokens, attention))
 
     def last_states(self, tokens: Tensor, attention: Tensor) -> Tensor:
         """[B, L] -> [B, hidden]: the states that `score` reads."""
-        rows = torch.arange(len(tokens), device=tokens.device)
-        return self.states(tokens, attention)[rows, last_index(attention)]
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        return self.states_at(tokens, attention, places == last_index(attention)[:, None])
 
     def values(self, tokens: Tensor, attention: Tensor, length: int) -> Tensor:
         """[B, L] -> [B, length]: for each of the last `length` tokens the scalar of the state
-        **before** it."""
-        return self.forward(tokens, attention)[:, -length - 1 : -1]
+        **before** it, 0 where it does not count."""
+        counted, keep = attention[:, -length:], torch.zeros_like(attention)
+        keep[:, -length - 1 : -1] = counted
+        return spread(self.read(self.states_at(tokens, attention, keep)), counted)
 
     @torch.no_grad()
-    def predict(self, rollout: Rollout, *, rows: int) -> Tensor:
-        """[B, T] `values` of the response's tokens, 0 where masked; `rows` of the responses a
-        forward pass."""
+    def predict(
+        self, rollout: Rollout, *, rows: int | None = None, tokens: int | None = None
+    ) -> Tensor:
+        """[B, T] `values` of the response's tokens, 0 where masked; at most so many responses, and
+        real tokens, a forward pass."""
+        at_once = AtOnce(rows=rows, tokens=tokens)
         parts = [
             self.values(part.sequence, part.attention, part.tokens.shape[1])
-            for part in rollout.split(rows)
+            for part in rollout.split(at_once.of(len(rollout.tokens), rollout.length))
         ]
-        return torch.cat(parts).masked_fill(~rollout.mask, 0.0)
+        return torch.cat(parts)
 
     def normalize(self, scores: Tensor) -> None:
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
@@ -126,9 +138,6 @@ class ScalarModel(Scalar):
     def head(self) -> nn.Linear:
         return cast(nn.Linear, self.model.score)
 
-    def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
-        return states_of(self.model, tokens, attention)
-
     @property
     def normalization(self) -> tuple[float, float]:
         config = self.model.config
@@ -162,14 +171,3 @@ def scores(model: Scalar, tokens: Tensor, attention: Tensor, at_once: AtOnce) ->
     rows = at_once.of(*tokens.shape)
     parts = zip(tokens.split(rows), attention.split(rows), strict=True)
     return torch.cat([model.score(*part) for part in parts])
-
-
-def states_of(model: PreTrainedModel, tokens: Tensor, attention: Tensor) -> Tensor:
-    """tokens, attention [B, L] -> the last hidden states [B, L, hidden] of a model's backbone."""
-    states: Tensor = model.base_model(
-        input_ids=tokens,
-        attention_mask=attention.long(),
-        position_ids=positions(attention),
-        use_cache=False,
-    ).last_hidden_state
-    return states

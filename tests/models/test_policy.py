@@ -106,7 +106,7 @@ def test_a_reading_makes_logits_once_and_no_copy(monkeypatch):
     model, other = LlamaForCausalLM(config).eval(), LlamaForCausalLM(config).eval()
     rollout, size = listed(), 2000
     reader, reference = (PolicyReader(model=m, temperature=0.7, rows=64) for m in (model, other))
-    elements = len(rollout.tokens) * rollout.tokens.shape[1] * size
+    elements = int(rollout.mask.sum()) * size
     with AsLarge(elements) as reading:
         reader.view(reference, rollout)
     assert len(reading.seen) == 2

@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from rlhf.models.adapters.backbone import Contexts, SharedBackbone, keeping_type
-from rlhf.models.scalar import Scalar, states_of
+from rlhf.models.scalar import Scalar
 from rlhf.randomness import generator
 
 HEAD = "scalar_head.weight"
@@ -119,9 +119,13 @@ class ScalarView(View, Scalar):
     def head(self) -> nn.Linear:
         return cast(nn.Linear, self.scalar_head)
 
+    def states_at(self, tokens: Tensor, attention: Tensor, keep: Tensor) -> Tensor:
+        with self.shared.using(*self.adapters):
+            return super().states_at(tokens, attention, keep)
+
     def states(self, tokens: Tensor, attention: Tensor) -> Tensor:
         with self.shared.using(*self.adapters):
-            return states_of(self.network, tokens, attention)
+            return super().states(tokens, attention)
 
     @property
     def normalization(self) -> tuple[float, float]:

@@ -6,12 +6,13 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rlhf.functional.masking import masked_mean
 from rlhf.functional.pooling import Mean, pooled
 from rlhf.functional.vocabulary import read
 from rlhf.models.networks import Policy
-from rlhf.models.policy import predictions
+from rlhf.models.packing.read import logits_at, spread
 from rlhf.modules.base import Metrics
 from rlhf.modules.supervised.base import SupervisedModule
 from rlhf.ranks.numbers import means_of_all
@@ -28,9 +29,9 @@ class SFTModule(SupervisedModule):
     def nll(self, batch: DemonstrationBatch) -> Tensor:
         """Mean over the counted tokens; each is predicted from the ones before it."""
         labels, mask = batch.tokens[:, 1:], batch.loss_mask[:, 1:]
-        logits = predictions(self.model, batch.tokens, batch.attention, labels.shape[1])
-        # masked tokens may be ids without text, whose log-probability is -inf
-        return masked_mean(-read(logits, labels.masked_fill(~mask, 0)).logp, mask)
+        keep = F.pad(mask, (0, 1), value=False)  # the positions before them
+        logits = logits_at(self.model, batch.tokens, batch.attention, keep)
+        return masked_mean(spread(-read(logits, labels[mask]).logp, mask), mask)
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         with self.forward_pass():

@@ -5,7 +5,7 @@ from transformers import OPTConfig, OPTForCausalLM, XLNetConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf.models.load import scalar_model_from, without_dropout
-from rlhf.models.policy import predictions
+from rlhf.models.policy import response_logits
 from rlhf.models.training.recompute import recompute_faults, recomputed
 from rlhf.rundir.errors import ModelError
 from tests.conftest import tiny
@@ -43,7 +43,7 @@ def test_layers_are_computed_again_and_gradients_are_the_same(tokenizer, archite
     counts = passes(model)
 
     def loss():
-        read = model(IDS, MASK) if scalar else predictions(model, IDS, MASK, 3).log_softmax(-1)
+        read = model(IDS, MASK) if scalar else response_logits(model, IDS, MASK, 3).log_softmax(-1)
         return read.square().sum()
 
     plain = gradients(model, loss())
