@@ -10,7 +10,8 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from rlhf.types import AtOnce, Experience, Minibatch
+from rlhf.at_once import AtOnce
+from rlhf.types import Experience, Minibatch
 
 
 @dataclass(frozen=True, kw_only=True)

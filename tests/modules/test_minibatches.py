@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.modules.minibatches import balanced, steps_of
 from rlhf.randomness import generator
-from rlhf.types import AtOnce, Experience, Rollout
+from rlhf.types import Experience, Rollout
 from tests.turns import prompt_batch
 
 
