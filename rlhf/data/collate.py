@@ -4,7 +4,7 @@ harmless."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -56,27 +56,50 @@ def _fitted(row: Rendered, limit: Limit, longest: int, bos: int | None) -> Encod
     )
 
 
-def pad(rows: Sequence[Sequence[int]], fill: int, *, side: str = "right") -> tuple[Tensor, Tensor]:
+def pad(
+    rows: Sequence[Sequence[int] | Tensor], fill: int, *, side: str = "right"
+) -> tuple[Tensor, Tensor]:
     """Rows of ids to (tokens [B, L] long, mask [B, L] bool)."""
     width = max(len(row) for row in rows)
     tokens = torch.full((len(rows), width), fill, dtype=torch.long)
     mask = torch.zeros(len(rows), width, dtype=torch.bool)
     for i, row in enumerate(rows):
         where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
-        tokens[i, where] = torch.tensor(row, dtype=torch.long)
+        tokens[i, where] = torch.as_tensor(row, dtype=torch.long)
         mask[i, where] = True
     return tokens, mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptCollator:
+    """Prompts to a batch. Each is rendered and encoded once, however often it is drawn.
+
+    Of a prompt longer than `limit` tokens the last ones are read; its text stays whole.
+    """
+
+    rendering: Rendering
+    limit: int | None = None
+    rows: dict[Prompt, Tensor] = field(default_factory=dict, repr=False, compare=False)  # of ids
+
+    def __call__(self, prompts: Sequence[Prompt]) -> PromptBatch:
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.rows]
+        self.rows.update(zip(new, self._encoded(new), strict=True))
+        tokens, mask = pad([self.rows[p] for p in prompts], self.rendering.pad_id, side="left")
+        return PromptBatch(tokens=tokens, mask=mask, prompts=tuple(prompts))
+
+    def _encoded(self, prompts: Sequence[Prompt]) -> list[Tensor]:
+        rows = self.rendering.prompts([prompt.turns for prompt in prompts]) if prompts else []
+        if self.limit is not None:
+            bos = self.rendering.tokenizer.bos_token_id
+            rows = [shorten(row, self.limit, bos) for row in rows]
+        return [torch.tensor(row, dtype=torch.long) for row in rows]
 
 
 def collate_prompts(
     rendering: Rendering, prompts: Sequence[Prompt], limit: int | None = None
 ) -> PromptBatch:
-    """Of a prompt longer than `limit` tokens the last ones are read; its text stays whole."""
-    rows = rendering.prompts([prompt.turns for prompt in prompts])
-    if limit is not None:
-        rows = [shorten(row, limit, rendering.tokenizer.bos_token_id) for row in rows]
-    tokens, mask = pad(rows, rendering.pad_id, side="left")
-    return PromptBatch(tokens=tokens, mask=mask, prompts=tuple(prompts))
+    """As a `PromptCollator` does it."""
+    return PromptCollator(rendering=rendering, limit=limit)(prompts)
 
 
 def encode_demonstrations(

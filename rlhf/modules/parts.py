@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.masking import Mode
 from rlhf.functional.pooling import Mean
 from rlhf.models.networks import Policy
@@ -17,7 +18,7 @@ from rlhf.models.scalar import Scalar
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
-from rlhf.types import AtOnce, Minibatch, PromptBatch, Rollout
+from rlhf.types import Minibatch, PromptBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +53,12 @@ class OnlineSettings:
     sampling: Sampling
     seed: int
     micro_batch_tokens: int | None = None
+    old_logp: Literal["sampled", "recomputed"] = "sampled"
 
     @property
-    def forward_rows(self) -> int:
-        return self.micro_batch_size or self.minibatch_size
-
-    def rows_of(self, rollout: Rollout) -> int:
-        """Responses of one forward pass, of rollouts of this length."""
-        at_once = AtOnce(rows=self.forward_rows, tokens=self.micro_batch_tokens)
-        return at_once.of(self.minibatch_size, rollout.length)
+    def at_once(self) -> AtOnce:
+        """What a forward pass that trains may read."""
+        return AtOnce(rows=self.micro_batch_size, tokens=self.micro_batch_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,10 +144,17 @@ def logp_gap(
     """
     if sampling.top_k > 0 or sampling.top_p < 1.0:
         return {}
-    gap, limit = (rollout.logp - logp).abs(), tolerance(dtype)
-    largest = float(gap.max())
-    if dtype.itemsize >= 4:
+    gap = (rollout.logp - logp).abs()
+    mean = None if dtype.itemsize >= 4 else float(masked_mean(gap, rollout.mask))
+    return gap_metrics(float(gap.max()), mean, dtype)
+
+
+def gap_metrics(
+    largest: float, mean: float | None = None, dtype: torch.dtype = torch.float32
+) -> dict[str, float]:
+    """The metrics of a gap whose largest, and in 16 bits mean, is known in nats."""
+    limit = tolerance(dtype)
+    if mean is None:
         return {GAP: largest, OFF: float(not largest <= limit)}
-    mean = float(masked_mean(gap, rollout.mask))
     off = not (largest <= limit and mean <= MEAN * limit)
     return {GAP: largest, GAP_MEAN: mean, OFF: float(off)}
