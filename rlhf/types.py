@@ -78,8 +78,8 @@ class Rollout(Batch):
     prompt: PromptBatch
     tokens: Tensor  # [B, T] long, padded right
     mask: Tensor  # [B, T] bool
-    # [B, T] the sampler's log-probabilities (of the warped distribution), 0 where masked
-    logp: Tensor
+    logp: Tensor  # [B, T] of the (warped) distribution that was sampled, 0 where masked
+    entropy: Tensor | None = None  # [B, T] that distribution's, nats, 0 where masked; None: unknown
     ended: Tensor  # [B] bool: a stop came before the length ran out
 
     @property
@@ -105,10 +105,15 @@ class Rollout(Batch):
 class TokenView(Batch):
     """Policy and reference at each token of a rollout; all [B, T], 0 where masked."""
 
-    logp: Tensor  # of the policy that sampled, recomputed by the training forward
+    logp: Tensor  # of the policy that sampled: the sampler's, or of a forward pass
     ref_logp: Tensor
-    exact_kl: Tensor  # sum over the vocabulary at each prefix
     entropy: Tensor
+    exact_kl: Tensor | None  # sum over the vocabulary at each prefix, where both read the rollout
+
+    @property
+    def recomputed(self) -> bool:
+        """Whether the policy read the rollout; else its numbers are the sampler's."""
+        return self.exact_kl is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,40 +165,7 @@ class Minibatch(Batch):
     step_tokens: int  # response tokens of the whole step
     step_sequences: int  # responses of the whole step
     splits: int  # micro-batches of the whole step
-
-    @classmethod
-    def steps(
-        cls,
-        experience: Experience,
-        size: int,
-        micro_size: int | None,
-        generator: torch.Generator,
-        share: tuple[int, int] = (0, 1),
-    ) -> Iterator[list[Self]]:
-        """One pass over all rows in random order: for each optimizer step of at most `size` rows
-        the list of its micro-batches, which fit one forward pass; each of `share`'s ranks has rows
-        of its own.
-
-        The totals of the whole step stand in each micro-batch, so the loss is the same for every
-        `micro_size`. Where rows are missing (a response was left out), the steps share what there
-        is evenly, and each has as many micro-batches as ever: a loop may count them.
-        """
-        order = torch.randperm(len(experience), generator=generator)
-        rank, ranks = share
-        splits = -(-size // ((micro_size or size) * ranks))
-        for rows in order.tensor_split(-(-len(order) // size)):
-            step = experience.rows(rows)
-            pieces = torch.arange(len(rows)).tensor_split(splits * ranks)[rank::ranks]
-            tokens = int(step.mask.sum())
-            yield [
-                cls(
-                    experience=step.rows(piece) if len(piece) else step.nothing(),
-                    step_tokens=tokens,
-                    step_sequences=len(rows),
-                    splits=len(pieces),
-                )
-                for piece in pieces
-            ]
+    epoch: int = 0  # the pass over the rollout that it is of
 
 
 @dataclass(frozen=True, kw_only=True)

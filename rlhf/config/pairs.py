@@ -18,7 +18,7 @@ from rlhf.config.pieces.base import Custom
 from rlhf.config.pieces.data import Files
 from rlhf.config.pieces.kl import Bounded
 from rlhf.config.pieces.model import TinyModel
-from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW
+from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW, AdamW8bit
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import asks, kl_properties, trains_values
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
@@ -120,11 +120,14 @@ def _batches(ppo: PPO) -> Iterator[Fault]:
         )
 
 
+DECAYS = (AdamW, AdamW8bit, SGDOptimizer)
+
+
 def _decay(sft: SFT, reward_model: RewardModel, ppo: PPO) -> Iterator[Fault]:
     """Decay takes the share lr * weight_decay of a weight with each step."""
     for stage, settings in (("sft", sft), ("reward_model", reward_model), ("ppo", ppo)):
         piece = settings.optimizer
-        if isinstance(piece, (AdamW, SGDOptimizer)) and piece.lr * piece.weight_decay >= 1:
+        if isinstance(piece, DECAYS) and piece.lr * piece.weight_decay >= 1:
             yield Fault(
                 f"{stage}.optimizer.weight_decay={piece.weight_decay:g}",
                 f"with {stage}.optimizer.lr={piece.lr:g} each step would take all of a weight away;"

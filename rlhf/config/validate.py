@@ -17,7 +17,7 @@ from rlhf.config.hints.usual import wrecking_rates
 from rlhf.config.messages import fault
 from rlhf.config.pairs import PAIRS, Check
 from rlhf.config.pieces.model import HFModel, TinyModel
-from rlhf.config.pieces.optimizer import Adam
+from rlhf.config.pieces.optimizer import AnyAdam
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
@@ -145,7 +145,7 @@ def cautions(cfg: Config) -> list[str]:
     if isinstance(cfg.model, HFModel):
         stages = [s.name for s in needed_stages(cfg) if _may_wreck(cfg, s)]
         pieces = {name: getattr(cfg, name).optimizer for name in stages}
-        rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, Adam)}
+        rates = {f"{k}.optimizer.lr": p.lr for k, p in pieces.items() if isinstance(p, AnyAdam)}
         sentences += wrecking_rates(rates)
     adapts = is_trained(cfg, "sft") and cfg.sft.trained == ADAPTER
     if isinstance(cfg.model, TinyModel) and adapts:

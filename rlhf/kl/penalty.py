@@ -94,6 +94,11 @@ class KLPenalty:
         return self.controller.coef
 
     @property
+    def needs_exact(self) -> bool:
+        """True if `token_kl` reads the KL over the vocabulary at each prefix."""
+        return self.estimates.takes_exact and not self.acts.of_sequence
+
+    @property
     def needs_exact_in_loss(self) -> bool:
         """True if `loss` asks for the KL over the vocabulary, with its gradient."""
         return self.acts.in_loss and not self.estimates.needs_policy_samples

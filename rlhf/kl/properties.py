@@ -57,6 +57,7 @@ class EstimatorProperties:
 
     name: str
     needs_policy_samples: bool = True  # it holds only for tokens drawn from the policy itself
+    takes_exact: bool = False  # it may read the exact KL at each prefix
     refused: Mapping[Kind, str] = field(default_factory=lambda: {"both": COUNTED_TWICE})
     descends: Mapping[Kind, str] = field(default_factory=dict)
 
@@ -108,8 +109,10 @@ def controller_properties(
 
 
 def estimator_properties(piece: object) -> EstimatorProperties:
-    """Of an estimator or its class."""
-    return _declared(piece, EstimatorProperties) or EstimatorProperties(name=_name(piece))
+    """Of an estimator or its class. One that says nothing of itself may read all that it gets."""
+    return _declared(piece, EstimatorProperties) or EstimatorProperties(
+        name=_name(piece), takes_exact=True
+    )
 
 
 def placement_properties(piece: object) -> PlacementProperties:
@@ -228,6 +231,7 @@ ESTIMATORS = _by_name(
     EstimatorProperties(
         name="exact",
         needs_policy_samples=False,
+        takes_exact=True,
         refused={
             "reward": (
                 "a token's exact KL does not depend on the token that was drawn, so its own"

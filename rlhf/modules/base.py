@@ -139,6 +139,9 @@ class StageModule(pl.LightningModule):
         if self._trainer is not None:
             self.trainer.accumulate_grad_batches = splits
 
+    def on_train_start(self) -> None:
+        keep_fused(self.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """All micro-batches of a step have the step's learning rate."""
         each = self.steps_an_iteration()
@@ -210,6 +213,19 @@ class StageModule(pl.LightningModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
         return batch.to(device)
+
+
+def keep_fused(optimizer: torch.optim.Optimizer) -> None:
+    """An optimizer that was made with one kernel for its steps has it after a checkpoint too: the
+    state of one that had not, loaded, would take it away and say nothing."""
+    if not optimizer.defaults.get("fused"):
+        return
+    for group in optimizer.param_groups:
+        group["fused"] = True
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if "step" in state:  # the kernel counts beside the weights
+                state["step"] = state["step"].to(parameter.device, torch.float32)
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

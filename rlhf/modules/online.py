@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.functional.masking import Reduce, aggregate, masked_sum
+from rlhf.functional.masking import Reduce, aggregate
 from rlhf.functional.pooling import Mean
 from rlhf.functional.vocabulary import Read
 from rlhf.kl.penalty import KLPenalty, SteeringKL
 from rlhf.models.sharding.whole import load_weights, weights_of
 from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
+from rlhf.modules.minibatches import steps_of
+from rlhf.modules.old_policy import Drift, is_recomputed, old_view
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
-from rlhf.modules.trust_region import TrustRegion, local_kl
+from rlhf.modules.trust_region import TrustRegion, follows_kl, local_kl
 from rlhf.ranks.rows import gathered
 from rlhf.rollout.counts import FirstWarning, rollout_counts
 from rlhf.rollout.evaluate import rollout_metrics
@@ -61,8 +63,7 @@ class OnlineModule(PolicyModule):
         self.drawn = 0  # responses of the rollout, those that were left out among them
         self.experience: Experience | None = None  # of the iteration under way
         self.stop_inner = False
-        # local KL summed over the tokens of each micro-batch of the step under way
-        self._step_kl: list[float] = []
+        self.drift = Drift(self.ranks, sampled=False)  # of the iteration under way
 
     def loss(self, batch: Minibatch, reduce: Reduce) -> Losses:
         """The whole loss of a minibatch, its token losses summed up by `reduce`. Pure."""
@@ -76,7 +77,8 @@ class OnlineModule(PolicyModule):
     def score(self, rollout: Rollout) -> ScoredRollout:
         """The rollout read by policy, reference and value model, and scored by the judges. The KL
         is estimated here and not yet in the score."""
-        view = self.reader.view(self.parts.reference, rollout)
+        again = is_recomputed(rollout, self.settings, self.kl, computed_in(self.policy))
+        view = old_view(rollout, self.reader, self.parts.reference, again=again)
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
@@ -92,12 +94,12 @@ class OnlineModule(PolicyModule):
         )
 
     def collect(self) -> Iterator[Minibatch]:
-        """One iteration's experience, then its minibatches over all inner epochs, until the
-        trust region stops them."""
-        iteration, settings = self.iteration + 1, self.settings
+        """One iteration's experience, then its minibatches."""
+        iteration = self.iteration + 1
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
             drawn = gathered(self.ranks, self.score(self.respond(prompts, "rollout", iteration)))
+            kind = computed_in(self.policy)
         where, self.drawn = self.where(1), len(drawn.score)
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
@@ -107,21 +109,27 @@ class OnlineModule(PolicyModule):
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.collected |= value_metrics(self.experience)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
-        with self.precision():
-            drawn_as = (settings.sampling, computed_in(self.policy))
-            self.collected |= logp_gap(scored.rollout, scored.logp, *drawn_as)
+        if scored.recomputed:
+            sampling = self.settings.sampling
+            self.collected |= logp_gap(scored.rollout, scored.logp, sampling, kind)
         self.warn(self.collected, where)
-        self.stop_inner = False
-        rows = settings.rows_of(self.experience.rollout)
-        self.accumulate(-(-settings.minibatch_size // (rows * self.ranks.size)))
-        for epoch in range(settings.inner_epochs):
-            order = self.random(f"minibatches-{epoch}", iteration, device="cpu")
-            for step in Minibatch.steps(
-                self.experience, settings.minibatch_size, rows, order, self.ranks.share
-            ):
-                if self.stop_inner:
-                    return
-                yield from step
+        self.stop_inner, self.drift = False, Drift(self.ranks, sampled=not scored.recomputed)
+        yield from self.minibatches(self.experience)
+
+    def minibatches(self, experience: Experience) -> Iterator[Minibatch]:
+        """This rank's micro-batches of all inner epochs, until the trust region stops them."""
+        settings, iteration = self.settings, self.iteration + 1
+        draws = [
+            self.random(f"minibatches-{epoch}", iteration, device="cpu")
+            for epoch in range(settings.inner_epochs)
+        ]
+        limits = settings.at_once
+        steps = steps_of(experience, draws, settings.minibatch_size, limits, self.ranks.size)
+        self.accumulate(steps[0].splits)
+        for step in steps:
+            if self.stop_inner:
+                return
+            yield from step.minibatches(experience, self.ranks.rank)
 
     # --- update
 
@@ -134,9 +142,10 @@ class OnlineModule(PolicyModule):
             length=self.settings.sampling.max_new_tokens,
         )
         with self.forward_pass():
-            losses, old = self.loss(batch, reduce), batch.experience
-        moved = local_kl(losses.logp, old.logp, old.mask, reduce=masked_sum)
-        self._watch_step(float(moved), batch)
+            losses = self.loss(batch, reduce)
+        nats = self.drift.add(batch, losses.logp)
+        if nats is not None:  # of a whole step, whatever its split
+            self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
         # a part of a step: over the iteration the mean over its steps of what each descended
         terms = {
             name: Mean(term.detach().double(), 1 / (batch.splits * self.ranks.size))
@@ -146,13 +155,13 @@ class OnlineModule(PolicyModule):
         return losses.total * batch.splits * self.ranks.size  # of which gradients are the mean
 
     def read(self, rollout: Rollout) -> Read:
-        """What a loss reads of the policy, with its gradient: log-probabilities, entropy, and the
-        exact KL to the reference where the loss descends it."""
+        """What a loss reads of the policy, with its gradient: log-probabilities, and entropy and
+        exact KL to the reference where the loss descends them."""
         ref_logits = None
         if self.kl.needs_exact_in_loss:
             with torch.no_grad():
                 ref_logits = self.parts.reference.predictions(rollout)
-        return self.reader.read(rollout, ref_logits, entropy=True)
+        return self.reader.read(rollout, ref_logits, entropy=self.settings.entropy_coef > 0)
 
     def with_limits(
         self, policy_loss: Tensor, read: Read, batch: Minibatch, reduce: Reduce
@@ -160,32 +169,25 @@ class OnlineModule(PolicyModule):
         """The policy's whole loss: the algorithm's own, the KL's term (0 where the placement is the
         reward) and the trust region's, less the entropy bonus."""
         old, mask, logp = batch.experience, batch.experience.mask, read.logp
-        assert read.entropy is not None
         # whitened advantages have a unit of their own: brought to it, a coefficient means the same
         # in the loss as in the reward (docs/decisions/0003)
         kl_loss = old.reward_unit * self.kl.loss(
             logp, old.ref_logp, old.logp, read.exact_kl, mask, reduce=reduce
         )
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
-        # without a bonus the entropy is a metric, whose gradient nothing computes
-        coef = self.settings.entropy_coef
-        bonus = coef * reduce(read.entropy, mask) if coef else 0.0
+        bonus, means = logp.new_zeros(()), {}
+        if coef := self.settings.entropy_coef:
+            assert read.entropy is not None
+            bonus = coef * reduce(read.entropy, mask)
+            means = {"entropy": Mean.of(read.entropy, mask)}
         ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
         return Losses(
             total=policy_loss + kl_loss + region_loss - bonus,
             logp=logp.detach(),
             terms={"policy_loss": policy_loss, "kl_loss": kl_loss},
-            means={"entropy": Mean.of(read.entropy, mask)},
+            means=means,
             largest={"log_ratio_max": ratio.abs().max()},
         )
-
-    def _watch_step(self, summed: float, batch: Minibatch) -> None:
-        """The local KL of a whole step, whatever its split, decides whether inner epochs go on."""
-        self._step_kl.append(summed)
-        if len(self._step_kl) == batch.splits:
-            nats = self.ranks.sum([sum(self._step_kl)])[0] / max(batch.step_tokens, 1)
-            self.stop_inner = self.stop_inner or self.trust_region.should_stop(nats)
-            self._step_kl = []
 
     def steps_an_iteration(self) -> int:
         return self.settings.inner_epochs * -(-self.drawn // self.settings.minibatch_size)
@@ -193,32 +195,34 @@ class OnlineModule(PolicyModule):
     # --- the iteration's end
 
     def finish_iteration(self) -> Metrics:
-        moved = self._moved()
+        assert self.experience is not None
+        old, self.experience = self.experience, None
         record = {
             **self.collected,
+            **self.drift.metrics(),
             "episodes": self.iteration * self.drawn,
-            "trust_region/kl": moved,
             "trust_region/coef": self.trust_region.coef,
             **{f"ppo/{name}": value for name, value in self.step_means().items()},
         }
+        if follows_kl(self.trust_region):
+            record["trust_region/kl_after"] = self.moved(old)
+        self.warn(record, self.where())
         # until then the policy stands still: what answers its KL waits, a schedule does not
         trained = self.iteration > self.settings.critic_warmup
         if trained or not self.kl.follows_kl:
             self.kl.update(self.steering)
             check_coefficient(self.kl.coef, self.where())
-        if trained:
-            self.trust_region.update(moved)
+        if trained and follows_kl(self.trust_region):
+            self.trust_region.update(record["trust_region/kl_after"])
         if self.evaluates_at(self.iteration):
             record |= self.evaluate()
         with self.in_float32(self.parts.reference.model, self.policy) as (reference, policy):
             self.kl.reference.after_iteration(reference, policy, self.iteration)
         return record
 
-    def _moved(self) -> float:
-        """The local KL over the iteration's whole rollout, in nats per token (arXiv 1707.06347, Eq.
-        8): its distance from the policy that drew it."""
-        assert self.experience is not None
-        old, self.experience = self.experience, None
+    def moved(self, old: Experience) -> float:
+        """The local KL over a whole rollout, in nats per token (arXiv 1707.06347, Eq. 8): the
+        policy's distance from the one that drew it."""
         with self.precision():
             logp = self.by_rows(self.reader.logp, old.rollout)
         return float(local_kl(logp, old.logp, old.mask))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -52,6 +52,12 @@ class OnlineSettings:
     sampling: Sampling
     seed: int
     micro_batch_tokens: int | None = None
+    old_logp: Literal["sampled", "recomputed"] = "sampled"
+
+    @property
+    def at_once(self) -> AtOnce:
+        """What a forward pass that trains may read."""
+        return AtOnce(rows=self.micro_batch_size, tokens=self.micro_batch_tokens)
 
     @property
     def forward_rows(self) -> int:

@@ -40,13 +40,19 @@ class TrustRegion:
         return False
 
     def update(self, local_kl: float) -> None:
-        """Once an iteration, from the local KL that it ended with."""
+        """Once an iteration, from the local KL that it ended with: a region that has this method
+        of its own costs a forward pass over the rollout."""
 
     def state_dict(self) -> State:
         return {}
 
     def load_state_dict(self, state: State) -> None:
         """From a checkpoint's `state_dict`."""
+
+
+def follows_kl(region: TrustRegion) -> bool:
+    """Whether the region moves with the local KL that an iteration ends with."""
+    return type(region).update is not TrustRegion.update
 
 
 class Unlimited(TrustRegion):

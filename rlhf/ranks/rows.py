@@ -46,8 +46,11 @@ def by_rows(ranks: Ranks, read: Callable[[B], Tensor], batch: B, count: int) -> 
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """Parts of one batch, of which part r has the rows r, r + len(parts), ...: the whole."""
+    """Parts of one batch, of which part r has the rows r, r + len(parts), ...: the whole; what
+    one of them lacks, it lacks."""
     first = parts[0]
+    if any(part is None for part in parts):
+        return None
     if isinstance(first, Tensor):
         return _interleaved(parts)
     if isinstance(first, Batch):

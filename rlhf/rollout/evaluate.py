@@ -31,7 +31,8 @@ def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics
     """Each estimate of the KL to the reference in nats per response and per token, with its
     standard error.
 
-    `<prefix>/sequence_nats` and `token_nats` are k1's, and so on with `_k2`, `_k3`, `_exact`.
+    `<prefix>/sequence_nats` and `token_nats` are k1's, and so on with `_k2`, `_k3`, and `_exact`
+    where the view has it.
     """
     mask, groups = rollout.mask, groups_of(rollout.prompt.texts)
     logp, ref_logp = view.logp.double(), view.ref_logp.double()
@@ -39,8 +40,9 @@ def kl_metrics(rollout: Rollout, view: TokenView, prefix: str = "kl") -> Metrics
         "": k1(logp, ref_logp),
         "_k2": k2(logp, ref_logp),
         "_k3": k3(logp, ref_logp),
-        "_exact": view.exact_kl,
     }
+    if view.exact_kl is not None:
+        estimates["_exact"] = view.exact_kl
     metrics: Metrics = {}
     for ending, per_token in estimates.items():
         for unit, measure in (("sequence", sequence_nats), ("token", token_nats)):

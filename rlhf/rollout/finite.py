@@ -32,12 +32,13 @@ def reading_sources(
 ) -> Sources:
     """The numbers that a response got from models, judges and scorer, each before what is made of
     it."""
+    exact = {} if view.exact_kl is None else {"exact KL of policy and reference": view.exact_kl}
     return {
         "log-probabilities of the sampling policy": rollout.logp,
         "log-probabilities of the policy": view.logp,
         "log-probabilities of the reference": view.ref_logp,
         "entropy of the policy": view.entropy,
-        "exact KL of policy and reference": view.exact_kl,
+        **exact,
         **judge_sources(judge_scores),
         "score of the scorer": score,
     }

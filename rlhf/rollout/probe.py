@@ -3,6 +3,7 @@ a model once a run, and of every rollout."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -67,7 +68,7 @@ def _unpadded(row: Rollout) -> Rollout:
         mask=row.prompt.mask[:, counted],
         prompts=row.prompt.prompts,
     )
-    return Rollout(prompt=prompt, tokens=row.tokens, mask=row.mask, logp=row.logp, ended=row.ended)
+    return replace(row, prompt=prompt)
 
 
 def _largest(gap: Tensor) -> float:
@@ -130,10 +131,17 @@ def logp_gap(
     """
     if sampling.top_k > 0 or sampling.top_p < 1.0:
         return {}
-    gap, limit = (rollout.logp - logp).abs(), tolerance(dtype)
-    largest = float(gap.max())
-    if dtype.itemsize >= 4:
+    gap = (rollout.logp - logp).abs()
+    mean = None if dtype.itemsize >= 4 else float(masked_mean(gap, rollout.mask))
+    return gap_metrics(float(gap.max()), mean, dtype)
+
+
+def gap_metrics(
+    largest: float, mean: float | None = None, dtype: torch.dtype = torch.float32
+) -> dict[str, float]:
+    """The metrics of a gap whose largest, and in 16 bits mean, is known in nats."""
+    limit = tolerance(dtype)
+    if mean is None:
         return {GAP: largest, OFF: float(not largest <= limit)}
-    mean = float(masked_mean(gap, rollout.mask))
     off = not (largest <= limit and mean <= MEAN * limit)
     return {GAP: largest, GAP_MEAN: mean, OFF: float(off)}

@@ -11,8 +11,7 @@ from rlhf.kl.placement import Reward
 from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.advantage import GAE, PaddedGAE, to_experience
-from rlhf.randomness import generator
-from rlhf.types import Minibatch, ScoredRollout
+from rlhf.types import ScoredRollout
 from tests.rollout.test_evaluate import rollout_of, viewed
 
 BETA = 0.3
@@ -90,20 +89,6 @@ def test_whiten_beta_scale(policy, other_policy, tokenizer):
 def test_advantages_that_mix_responses_say_so(whiten):
     assert GAE(gamma=1.0, lam=1.0, whiten=whiten, whiten_rewards=False).mixes_responses == whiten
     assert GAE(gamma=1.0, lam=1.0, whiten=False, whiten_rewards=whiten).mixes_responses == whiten
-
-
-def test_minibatches_hold_every_row_once_and_know_the_whole_step(policy, other_policy, tokenizer):
-    scored = scored_of(policy, other_policy, tokenizer)
-    experience, _ = to_experience(
-        scored, penalty(), GAE(gamma=1.0, lam=1.0, whiten=False, whiten_rewards=False)
-    )
-    steps = list(Minibatch.steps(experience, 8, 3, generator(0, "order")))
-    assert [len(step) for step in steps] == [3, 3]
-    for step in steps:
-        assert {m.splits for m in step} == {3} and {m.step_sequences for m in step} == {8}
-        assert {m.step_tokens for m in step} == {sum(int(m.experience.mask.sum()) for m in step)}
-    rows = torch.cat([m.experience.returns for step in steps for m in step])
-    assert sorted(rows[:, 0].tolist()) == sorted(experience.returns[:, 0].tolist())
 
 
 def test_alpaca_farms_statistics_count_the_padding_and_can_flip_a_sign():

@@ -85,7 +85,7 @@ def test_it_trains_without_a_value_model_and_without_a_reward_model(run_toy, art
     assert [row["iteration"] for row in rows] == [0, 1, 2]
     assert summary["status"] == "finished" and rows[-1]["trust_region/kl"] > 0
     assert not [name for row in rows for name in row if "value" in name or "variance" in name]
-    assert {"ppo/policy_loss", "ppo/kl_loss", "ppo/entropy"} <= rows[-1].keys()
+    assert {"ppo/policy_loss", "ppo/kl_loss", "policy/entropy"} <= rows[-1].keys()
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert "reward_model" not in manifest["fingerprints"]
     sft = artifacts / "sft" / manifest["fingerprints"]["sft"] / "model.safetensors"

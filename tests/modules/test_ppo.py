@@ -229,7 +229,8 @@ def test_the_ratio_of_the_first_minibatch_is_one(tokenizer):
     module.training_step(first_step(module)[0], 0)
     means = module.step_means()
     assert means["log_ratio_max"] < 1e-5 and means["clip_fraction"] == 0
-    assert module._moved() < 1e-9
+    assert module.drift.metrics()["trust_region/kl"] < 1e-9
+    assert module.moved(module.experience) < 1e-9
 
 
 def test_local_vs_global(tokenizer):
@@ -238,7 +239,9 @@ def test_local_vs_global(tokenizer):
     for seed in (0, 1):
         module = make(tokenizer, reference_seed=seed)
         module.training_step(first_step(module)[0], 0)
-        records.append((module._moved(), module.collected["kl/sequence_nats"]))
+        records.append(
+            (module.drift.metrics()["trust_region/kl"], module.collected["kl/sequence_nats"])
+        )
     assert records[0][0] == records[1][0] < 1e-9
     assert abs(records[0][1]) < 1e-5 < abs(records[1][1])
 
@@ -327,7 +330,12 @@ def test_entropy_bonus_and_its_off_state(tokenizer):
         module = make(tokenizer, entropy_coef=coef)
         step = first_step(module)[0]
         losses[coef] = float(module.training_step(step, 0).detach())
-        entropy = module.step_means()["entropy"]
+        means = module.step_means()
+        assert ("entropy" in means) == (coef > 0)  # nothing computes it where nothing descends it
+    entropy = means["entropy"]
+    assert entropy == pytest.approx(
+        float(step.experience.rollout.entropy.sum()) / step.step_tokens, rel=1e-4
+    )
     assert losses[0.1] == pytest.approx(losses[0.0] - 0.1 * entropy, abs=1e-4)
 
 
@@ -395,7 +403,8 @@ def test_the_local_kl_is_that_of_the_whole_iteration(tokenizer):
     module = train(
         make(tokenizer, iterations=2, inner_epochs=1, minibatch_size=16, trust_region=region)
     )
-    assert module.record["trust_region/kl"] > 1e-5
+    assert module.record["trust_region/kl_after"] > 1e-5
+    assert module.record["trust_region/kl"] < 1e-9  # one step, which began where the rollout was
     assert region.coef == 4.0  # doubled twice
 
 
@@ -445,7 +454,8 @@ def test_split_invariance(tokenizer, inner_epochs, aggregation):
         train(module, accumulate=-(-8 // (micro or 8)))
         results.append((torch.nn.utils.parameters_to_vector(module.parameters()), module.record))
     (weights, record), *others = results
-    assert {"ppo/explained_variance", "ppo/clip_fraction", "ppo/entropy", "ppo/lr"} <= record.keys()
+    assert {"ppo/explained_variance", "ppo/clip_fraction", "trust_region/kl"} <= record.keys()
+    assert "trust_region/kl_after" not in record and record["ppo/lr"] > 0
     assert record["ppo/grad_norm_max"] >= record["ppo/grad_norm"] > 0
     for own_weights, own_record in others:
         torch.testing.assert_close(own_weights, weights, rtol=0, atol=2e-5)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import tensor
 
-from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited, local_kl
+from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited, follows_kl, local_kl
 
 OLD = tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 NEW = tensor([0.4, 0.4, 0.2], dtype=torch.float64)
@@ -96,3 +96,12 @@ def test_targets_must_be_positive(bad: float) -> None:
         EarlyStop(bad)
     with pytest.raises(ValueError, match="above 0"):
         Penalty(bad, 0.01)
+
+
+def test_only_a_region_that_is_moved_by_the_local_kl_follows_it() -> None:
+    class Own(Unlimited):
+        def update(self, local_kl: float) -> None:
+            self.coef = local_kl
+
+    assert not follows_kl(Unlimited()) and not follows_kl(EarlyStop(0.02))
+    assert follows_kl(Penalty(1.0, 0.01)) and follows_kl(Own())

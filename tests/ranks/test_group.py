@@ -1,6 +1,7 @@
 """What two ranks tell each other, over gloo."""
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -78,6 +79,16 @@ def test_the_parts_of_a_batch_make_it_whole():
     assert whole.tokens.tolist() == [[0, 0, 0], [1, 1, 1], [2, 0, 0], [3, 3, 3], [4, 0, 0]]
     assert whole.mask.sum(1).tolist() == [1, 3, 1, 3, 1]
     assert whole.ended.tolist() == [False, False, False, True, True]
+
+
+def test_what_an_engine_does_not_tell_stays_unknown():
+    """Entropies of which one rank has none; else they are joined as any other column."""
+    one, two = rollout([0, 2], 1), rollout([1], 2)
+    assert joined([one, two]).entropy is None and one.rows(torch.tensor([1])).entropy is None
+    known = [replace(part, entropy=part.logp / 4) for part in (one, two)]
+    assert joined(known).entropy.tolist() == [[0, 0], [0.25, 0.25], [0.5, 0]]
+    assert joined([known[0], two]).entropy is None
+    assert known[0].rows(torch.tensor([1])).to("cpu").entropy.tolist() == [[0.5]]
 
 
 def shares(rank):

@@ -12,18 +12,25 @@ Betas = Annotated[
 ]
 
 
-class Adam(Piece, name="adam", at="torch.optim.Adam"):
+class AnyAdam(Piece):
     lr: Rate
     betas: Betas
     eps: Positive
+
+
+class Adam(AnyAdam, name="adam", at="torch.optim.Adam"):
+    # None, torch's choice: as in configs that were kept before there was this
+    fused: bool | None = None
 
 
 class AdamW(Adam, name="adamw", at="torch.optim.AdamW"):
     weight_decay: Weight
 
 
-class AdamW8bit(AdamW, name="adamw_8bit", at="bitsandbytes.optim.AdamW8bit"):
+class AdamW8bit(AnyAdam, name="adamw_8bit", at="bitsandbytes.optim.AdamW8bit"):
     """Its moments in 8 bits, on a GPU."""
+
+    weight_decay: Weight
 
 
 class SGD(Piece, name="sgd", at="torch.optim.SGD"):

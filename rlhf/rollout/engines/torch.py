@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 
 from rlhf.functional.sequences import positions
+from rlhf.functional.vocabulary import entropy_of
 from rlhf.models.networks import Policy
 from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling, Share, Stops, draw, in_context
@@ -100,7 +101,7 @@ class TorchEngine:
     def _joined(self, prompts: PromptBatch, parts: Sequence[Rollout]) -> Rollout:
         length = max(part.tokens.shape[1] for part in parts)
 
-        def column(name: str, fill: float) -> Tensor:
+        def column(name: str, fill: float = 0.0) -> Tensor:
             columns = [getattr(part, name) for part in parts]
             return torch.cat([F.pad(x, (0, length - x.shape[1]), value=fill) for x in columns])
 
@@ -108,7 +109,8 @@ class TorchEngine:
             prompt=prompts,
             tokens=column("tokens", self.pad),
             mask=column("mask", False),
-            logp=column("logp", 0.0),
+            logp=column("logp"),
+            entropy=column("entropy"),
             ended=torch.cat([part.ended for part in parts]),
         )
 
@@ -119,7 +121,7 @@ class TorchEngine:
         cache = DynamicCache(config=self.model.config)
         step_tokens, step_positions = prompts.tokens, positions(prompts.mask)
         alive = torch.ones(len(prompts), dtype=torch.bool, device=attention.device)
-        tokens, masks, logps = [], [], []
+        tokens, masks, logps, entropies = [], [], [], []
         stop_ids = torch.tensor(self.stops.ids, device=attention.device)
         for _ in range(sampling.max_new_tokens):
             logits = self.model(
@@ -135,6 +137,7 @@ class TorchEngine:
             tokens.append(torch.where(alive, drawn, self.pad))
             masks.append(alive)
             logps.append(torch.where(alive, logp.gather(1, drawn[:, None]).squeeze(1), 0.0))
+            entropies.append(torch.where(alive, entropy_of(logp), 0.0))
             attention = torch.cat([attention, alive[:, None]], dim=1)
             step_tokens, step_positions = tokens[-1][:, None], step_positions[:, -1:] + 1
             alive = alive & ~torch.isin(drawn, stop_ids)
@@ -147,5 +150,6 @@ class TorchEngine:
             tokens=torch.stack(tokens, 1),
             mask=torch.stack(masks, 1),
             logp=torch.stack(logps, 1),
+            entropy=torch.stack(entropies, 1),
             ended=~alive,
         )

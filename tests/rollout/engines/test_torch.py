@@ -6,6 +6,7 @@ import torch
 from rlhf.data.conversations import Turn, asked
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import response_mask
+from rlhf.functional.vocabulary import entropy_of
 from rlhf.models.policy import response_logits
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Share, Stops, decode, draw
@@ -30,6 +31,15 @@ def test_sampler_consistency(tokenizer, architecture):
     logits = response_logits(model, rollout.sequence, rollout.attention, rollout.tokens.shape[1])
     again = token_logp(logits, rollout.tokens).masked_fill(~rollout.mask, 0.0)
     assert torch.allclose(again, rollout.logp, atol=1e-4)
+
+
+def test_the_entropy_is_that_of_the_distribution_that_was_sampled(policy, tokenizer):
+    """Of the policy at its temperature; where top-k cut it, of what is left."""
+    rollout = respond(policy, tokenizer, temperature=0.7)
+    logits = response_logits(policy, rollout.sequence, rollout.attention, rollout.tokens.shape[1])
+    whole = entropy_of(logits, 0.7).masked_fill(~rollout.mask, 0.0)
+    assert torch.allclose(rollout.entropy, whole, atol=1e-4) and (whole[:, 0] > 0.1).all()
+    assert respond(policy, tokenizer, top_k=1).entropy.tolist() == [[0.0] * 8] * 3
 
 
 def test_the_mask_ends_with_the_first_eos(policy, tokenizer):
