@@ -1,0 +1,100 @@
+"""Rows that begin alike, with each beginning once: answers to one prompt share the prompt.
+
+    a b c d e          a b c d e, and behind it the own ends of the others:
+    a b c f       ->   f, which sees a b c, and g h, which sees a b
+    a b g h
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LEAST = 8  # shared tokens: of fewer the second look at them costs more than they do
+
+Span = tuple[int, int]  # of places, half-open
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Rows as one, in which each has an own end behind the beginnings that it shares.
+
+    The own ends stand one behind the other and are queries; the same tokens are keys in `pieces`,
+    cut wherever a row leaves another.
+    """
+
+    ids: tuple[int, ...]  # N of them
+    positions: tuple[int, ...]  # N, each in its row
+    own: tuple[int, ...]  # tokens of the own ends
+    pieces: tuple[int, ...]  # tokens of the pieces
+    seen: tuple[tuple[int, ...], ...]  # for each own end the pieces of its row, in order
+    last: tuple[int, ...]  # where each row's last token is, rows in the order that they were given
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], least: int = LEAST) -> Shared:
+        """The rows, none of them empty, of which none shares fewer than `least` tokens."""
+        ids: list[int] = []
+        positions: list[int] = []
+        spans: list[list[Span]] = []  # of the rows that have an own end
+        last = [0] * len(rows)
+        before: Sequence[int] = ()
+        path: list[Span] = []  # of the row before
+        for row in sorted(range(len(rows)), key=lambda row: rows[row]):
+            shared = common(before, rows[row])
+            path = first(path, shared) if shared >= least else []
+            shared = shared if path else 0
+            if own := rows[row][shared:]:
+                path = [*path, (len(ids), len(ids) + len(own))]
+                ids += own
+                positions += range(shared, len(rows[row]))
+                spans.append(path)
+            last[row], before = path[-1][1] - 1, rows[row]
+        cuts = sorted({end for path in spans for span in path for end in span})
+        number = {cut: i for i, cut in enumerate(cuts)}
+        return cls(
+            ids=tuple(ids),
+            positions=tuple(positions),
+            own=tuple(path[-1][1] - path[-1][0] for path in spans),
+            pieces=tuple(end - start for start, end in pairwise(cuts)),
+            seen=tuple(
+                tuple(i for start, end in path for i in range(number[start], number[end]))
+                for path in spans
+            ),
+            last=tuple(last),
+        )
+
+    @property
+    def saved(self) -> int:
+        """Tokens that are read once in place of several times, of the rows with an own end."""
+        return sum(sum(self.pieces[i] for i in seen) for seen in self.seen) - len(self.ids)
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two rows have in common at their beginnings."""
+    for i, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return i
+    return min(len(one), len(other))
+
+
+def first(path: Sequence[Span], count: int) -> list[Span]:
+    """The spans of the first `count` places of a path."""
+    ends = accumulate(end - start for start, end in path)
+    lengths = [min(end - start, count - done + end - start) for (start, end), done in zip(path, ends, strict=True)]
+    return [(start, start + n) for (start, _), n in zip(path, lengths, strict=True) if n > 0]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, shared: Shared, **scaling: float | None) -> Tensor:
+    """Causal attention of each row to itself: [1, heads, N, size] each -> [1, heads, N, size]."""
+    keys, values = key.split(shared.pieces, dim=2), value.split(shared.pieces, dim=2)
+    outputs = []
+    for own, seen in zip(query.split(shared.own, dim=2), shared.seen, strict=True):
+        k, v = (torch.cat([x[i] for i in seen], dim=2) for x in (keys, values))
+        mask = _lower_right(own.shape[2], k.shape[2], own.device)
+        outputs.append(F.scaled_dot_product_attention(own, k, v, attn_mask=mask, is_causal=mask is None, **scaling))
+    return torch.cat(outputs, dim=2)
