@@ -7,13 +7,13 @@ import torch
 from rlhf.data.collate import collate_preferences, encode_preferences
 from rlhf.data.conversations import asked
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.data.records import Preference
 from rlhf.models.load import scalar_model_from
 from rlhf.models.training.features import Features
 from rlhf.models.training.partial import train_only
 from rlhf.modules.supervised.reward_model import RewardModule, calibration_error
-from rlhf.stages.rows import padded_tokens
+from rlhf.stages.rows import tokens_of
 from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.training import fit
@@ -34,7 +34,7 @@ def make(policy, tokenizer, size=3, **settings):
     module = RewardModule(
         scalar_model_from(policy, seed=0),
         make_optimizer=torch.optim.SGD,
-        heldout=lambda: in_order(encoded, size, collate),
+        heldout=lambda: packs(encoded, collate, at_once=AtOnce(rows=size), tokens=tokens_of),
         epochs=1,
         **settings,
     )
@@ -135,7 +135,7 @@ def test_accum_invariance_of_the_reward_model(tokenizer, limit, settings):
         module = RewardModule(
             scalar_model_from(tiny(tokenizer), seed=0),
             make_optimizer=partial(torch.optim.SGD, lr=0.02),
-            heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
+            heldout=lambda: packs(encoded, collate, at_once=at_once, tokens=tokens_of),
             epochs=2,
             steps=2,
             **settings,
@@ -143,7 +143,7 @@ def test_accum_invariance_of_the_reward_model(tokenizer, limit, settings):
         steps = ShuffledBatches(
             encoded, 3, collate, seed=0, stage="rm", epoch=lambda: module.iteration
         )
-        loader = MicroBatches(steps, at_once, tokens=padded_tokens, began=module.accumulate)
+        loader = MicroBatches(steps, at_once, tokens=tokens_of, began=module.accumulate)
         return fit(module, loader if limits else steps)
 
     whole, split = trained(), trained(**limit)

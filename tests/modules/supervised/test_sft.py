@@ -7,9 +7,9 @@ import torch
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.modules.supervised.sft import SFTModule
-from rlhf.stages.rows import padded_tokens
+from rlhf.stages.rows import tokens_of
 from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.training import fit
@@ -27,7 +27,7 @@ def make(policy, tokenizer, rows=ROWS, size=2, train_on_prompt=False):
     module = SFTModule(
         policy,
         make_optimizer=torch.optim.SGD,
-        heldout=lambda: in_order(encoded, size, collate),
+        heldout=lambda: packs(encoded, collate, at_once=AtOnce(rows=size), tokens=tokens_of),
         epochs=1,
     )
     return module, collate(encoded)
@@ -96,7 +96,7 @@ def test_accum_invariance_of_sft(tokenizer, limit, prompt_too, turns):
         module = SFTModule(
             tiny(tokenizer),
             make_optimizer=partial(torch.optim.SGD, lr=0.5),
-            heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
+            heldout=lambda: packs(encoded, collate, at_once=at_once, tokens=tokens_of),
             epochs=2,
             lr_schedule="linear",
             lr_warmup=0.5,
@@ -105,7 +105,7 @@ def test_accum_invariance_of_sft(tokenizer, limit, prompt_too, turns):
         steps = ShuffledBatches(
             encoded, 3, collate, seed=0, stage="sft", epoch=lambda: module.iteration
         )
-        loader = MicroBatches(steps, at_once, tokens=padded_tokens, began=module.accumulate)
+        loader = MicroBatches(steps, at_once, tokens=tokens_of, began=module.accumulate)
         return fit(module, loader if limits else steps, clip=0.7)
 
     whole, split = trained(), trained(**limit)
