@@ -61,7 +61,9 @@ def micro_batches(
     """
     for splits in count(max(-(-_fewest(tokens, at_once) // ranks) for tokens in steps)):
         groups = [balanced(tokens, splits * ranks, at_once.rows) for tokens in steps]
-        if all(_fit(own, tokens, at_once.tokens) for own, tokens in zip(groups, steps, strict=True)):
+        if all(
+            _fit(own, tokens, at_once.tokens) for own, tokens in zip(groups, steps, strict=True)
+        ):
             return groups
     raise AssertionError  # with a row a micro-batch they fit
 

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce, micro_batches
 from rlhf.data.loaders import (
     MicroBatches,
     ShuffledBatches,
     draw_prompts,
     packs,
 )
-from rlhf.types import AtOnce, DemonstrationBatch, PromptBatch
+from rlhf.types import DemonstrationBatch, PromptBatch
 from tests.turns import prompts
 
 
@@ -62,39 +63,21 @@ def test_held_out_rows_come_longest_first_in_packs_of_real_tokens():
 # --- micro-batches
 
 
-class Group:
-    """Of ranks that agree."""
-
-    def __init__(self, rank, size):
-        self.rank, self.size = rank, size
-
-    def check_same(self, what, where):
-        pass
-
-
-@pytest.mark.parametrize("size", [1, 2])
-def test_every_step_but_the_last_has_as_many_micro_batches(size):
+def test_every_step_but_the_last_has_as_many_micro_batches():
     """Batches of 4 of the lengths 1 to 10, 8 tokens at once: an epoch's steps have as many parts as
-    the one that needs most, on each rank, of about equally many tokens."""
+    the one that needs most, of about equally many tokens; the last has what it needs."""
     steps = ShuffledBatches(
         list(range(1, 11)), 4, rows_of_lengths, seed=0, stage="sft", epoch=lambda: 0
     )
-    began, parts = [], []
-    for rank in range(size):
-        ranks = Group(rank, size)
-        parts.append(
-            [
-                *MicroBatches(
-                    steps, AtOnce(tokens=8), tokens=int, began=began.append, ranks=lambda: ranks
-                )
-            ]
-        )
-    splits = began[0]
-    assert {*began} == {splits} and {len(own) for own in parts} == {len(parts[0])}
-    assert all(part.splits == splits for own in parts for part in own)
+    began = []
+    parts = [*MicroBatches(steps, AtOnce(tokens=8), tokens=int, began=began.append)]
+    (splits,) = began
+    needs = [len(micro_batches([rows], AtOnce(tokens=8))[0]) for rows in steps.steps()]
+    assert splits == max(needs) and all(part.splits == splits for part in parts)
+    assert len(parts) == 2 * splits + needs[-1]
     for i, rows in enumerate(steps.steps()):
-        step = [part for own in parts for part in own[splits * i : splits * (i + 1)]]
-        lengths = [part.attention.sum(1).tolist() for part in step if part.counts]
+        step = parts[splits * i : splits * (i + 1)]
+        lengths = [part.attention.sum(1).tolist() for part in step]
         assert sorted(length for own in lengths for length in own) == sorted(rows)
         assert all(sum(own) <= 8 or len(own) == 1 for own in lengths)
         assert {part.step_count for part in step} == {sum(rows) - len(rows)}

@@ -1,21 +1,25 @@
 """Rows that begin alike, with each beginning once: answers to one prompt share the prompt.
 
-    a b c d e          a b c d e, and behind it the own ends of the others:
-    a b c f       ->   f, which sees a b c, and g h, which sees a b
-    a b g h
+a b c d e          a b c d e, and behind it the own ends of the others:
+a b c f       ->   f, which sees a b c, and g h, which sees a b
+a b g h
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-LEAST = 8  # shared tokens: of fewer the second look at them costs more than they do
+# shared tokens of two rows, and of all tokens their share: of fewer what it takes to see them from
+# several rows costs more than to read them again
+LEAST = 8
+LEAST_SHARE = 0.05
 
 Span = tuple[int, int]  # of places, half-open
 
@@ -68,10 +72,15 @@ class Shared:
             last=tuple(last),
         )
 
-    @property
-    def saved(self) -> int:
-        """Tokens that are read once in place of several times, of the rows with an own end."""
-        return sum(sum(self.pieces[i] for i in seen) for seen in self.seen) - len(self.ids)
+
+def sharing(tokens: Tensor, real: Tensor) -> Shared | None:
+    """The rows [B, L] of their real tokens; None where they have too little in common. A row has
+    one real token at least."""
+    everything, ends = tokens[real].tolist(), real.sum(dim=1).cumsum(dim=0).tolist()
+    rows = [everything[start:end] for start, end in pairwise([0, *ends])]
+    shared = Shared.of(rows)
+    saved = len(everything) - len(shared.ids)
+    return shared if saved >= LEAST_SHARE * len(everything) else None
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
@@ -84,17 +93,33 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
 
 def first(path: Sequence[Span], count: int) -> list[Span]:
     """The spans of the first `count` places of a path."""
-    ends = accumulate(end - start for start, end in path)
-    lengths = [min(end - start, count - done + end - start) for (start, end), done in zip(path, ends, strict=True)]
-    return [(start, start + n) for (start, _), n in zip(path, lengths, strict=True) if n > 0]
+    spans = []
+    for start, end in path:
+        if count <= 0:
+            break
+        spans.append((start, min(end, start + count)))
+        count -= end - start
+    return spans
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, shared: Shared, **scaling: float | None) -> Tensor:
-    """Causal attention of each row to itself: [1, heads, N, size] each -> [1, heads, N, size]."""
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, shared: Shared, **settings: Any
+) -> Tensor:
+    """Causal attention of each row to itself: query, key, value [1, heads, N, size] ->
+    [1, N, heads, size]."""
     keys, values = key.split(shared.pieces, dim=2), value.split(shared.pieces, dim=2)
     outputs = []
     for own, seen in zip(query.split(shared.own, dim=2), shared.seen, strict=True):
         k, v = (torch.cat([x[i] for i in seen], dim=2) for x in (keys, values))
-        mask = _lower_right(own.shape[2], k.shape[2], own.device)
-        outputs.append(F.scaled_dot_product_attention(own, k, v, attn_mask=mask, is_causal=mask is None, **scaling))
-    return torch.cat(outputs, dim=2)
+        # None: causal, which needs no mask where the row is whole
+        mask = None if own.shape[2] == k.shape[2] else behind(own.shape[2], k)
+        outputs.append(sdpa_attention_forward(module, own, k, v, mask, **settings)[0])
+    return torch.cat(outputs, dim=1)
+
+
+def behind(count: int, key: Tensor) -> Tensor:
+    """What the last `count` tokens of a row see of its keys [1, heads, L, size]: [1, 1, count, L], True
+    up to each one itself."""
+    length = key.shape[2]
+    seen = torch.ones(count, length, dtype=torch.bool, device=key.device)
+    return seen.tril_(length - count)[None, None]

@@ -1,0 +1,50 @@
+import torch
+
+from rlhf.models.packing.prefixes import Shared, common, first, sharing
+
+
+def test_rows_that_begin_alike_share_it():
+    """a b c d e whole, f behind its a b c, g h behind its a b: nine places, of which the first row
+    is cut where the others leave it."""
+    rows = [(1, 2, 3, 6), (1, 2, 7, 8), (1, 2, 3, 4, 5)]
+    shared = Shared.of(rows, least=2)
+    assert shared.ids == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert shared.positions == (0, 1, 2, 3, 4, 3, 2, 3)
+    assert shared.own == (5, 1, 2)
+    assert shared.pieces == (2, 1, 2, 1, 2)  # a b | c | d e | f | g h
+    assert shared.seen == ((0, 1, 2), (0, 1, 3), (0, 4))
+    assert shared.last == (5, 7, 4)
+
+
+def test_a_row_may_share_what_another_has_of_its_own():
+    """1 2 3 and 1 2 4 share 1 2; the third shares 4 with the second too."""
+    shared = Shared.of([(1, 2, 3), (1, 2, 4), (1, 2, 4, 5)], least=1)
+    assert shared.ids == (1, 2, 3, 4, 5)
+    assert shared.seen == ((0, 1), (0, 2), (0, 2, 3))
+    assert shared.last == (2, 3, 4)
+
+
+def test_equal_rows_are_one():
+    shared = Shared.of([(1, 2), (3,), (1, 2)], least=1)
+    assert shared.ids == (1, 2, 3) and shared.last == (1, 2, 1)
+
+
+def test_what_is_too_short_is_read_again():
+    rows = [(1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 6)]
+    assert Shared.of(rows, least=3).ids == (1, 2, 3, 4, 5, 1, 2, 6)
+    assert Shared.of(rows, least=9).ids == (1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 6)
+    assert common((1, 2), (1, 2, 3)) == 2 and common((), (1,)) == 0
+    assert first([(0, 3), (7, 9)], 4) == [(0, 3), (7, 8)]
+
+
+def test_rows_of_a_batch_share_where_that_saves_enough():
+    """Ten ids of eleven in common; padding on either side does not count."""
+    tokens = torch.arange(1, 13).expand(2, 12).clone()
+    tokens[1, 10] = 99
+    real = torch.arange(12).expand(2, 12) < 11
+    shared = sharing(tokens, real)
+    assert shared is not None and shared.ids == (*range(1, 12), 99)
+    tokens[1, 0] = 99
+    assert sharing(tokens, real) is None
+    left = sharing(tokens[[0, 0]].roll(1, dims=1), real.roll(1, dims=1))
+    assert left is not None and left.ids == (*range(1, 12),)
