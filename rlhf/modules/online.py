@@ -82,7 +82,8 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            values = self.value_model.predict(rollout, rows=self.settings.rows_of(rollout))
+            most = self.settings.micro_batch_tokens
+            values = self.value_model.predict(rollout, rows=self.settings.forward_rows, tokens=most)
         return ScoredRollout(
             **vars(view),
             rollout=rollout,

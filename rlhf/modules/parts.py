@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.masking import Mode
 from rlhf.functional.pooling import Mean
 from rlhf.models.networks import Policy
@@ -17,7 +18,7 @@ from rlhf.models.scalar import Scalar
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
 from rlhf.rollout.score import Judges, Scorer
-from rlhf.types import AtOnce, Minibatch, PromptBatch, Rollout
+from rlhf.types import Minibatch, PromptBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +63,6 @@ class OnlineSettings:
     @property
     def forward_rows(self) -> int:
         return self.micro_batch_size or self.minibatch_size
-
-    def rows_of(self, rollout: Rollout) -> int:
-        """Responses of one forward pass, of rollouts of this length."""
-        at_once = AtOnce(rows=self.forward_rows, tokens=self.micro_batch_tokens)
-        return at_once.of(self.minibatch_size, rollout.length)
 
 
 @dataclass(frozen=True, kw_only=True)

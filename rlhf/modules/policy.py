@@ -19,7 +19,7 @@ from rlhf.modules.precision.masters import to_bfloat16
 from rlhf.randomness import generator
 from rlhf.ranks.rows import by_rows, gathered, own
 from rlhf.rollout.counts import NONFINITE
-from rlhf.rollout.engines.base import Sampling, Share
+from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.evaluate import by_prompt, evaluate, kl_metrics
 from rlhf.rollout.finite import FiniteResponses
 from rlhf.rollout.score import judged
@@ -84,14 +84,13 @@ class PolicyModule(StageModule):
     ) -> Rollout:
         """The responses to this rank's share of the prompts, which are drawn as if to all."""
         count = len(prompts)
-        several = self.ranks.size > 1
-        share = (Share(rows=self.ranks.own(count), of=count),) if several else ()
+        rows = (self.ranks.own(count),) if self.ranks.size > 1 else ()
         with kept_together(self.policy):
             return self.parts.engine.respond(
                 own(self.ranks, prompts, count).to(self.device),
                 sampling or self.settings.sampling,
                 self.random(purpose, iteration),
-                *share,
+                *rows,
             )
 
     def by_rows(self, read: Callable[[Rollout], torch.Tensor], rollout: Rollout) -> torch.Tensor:

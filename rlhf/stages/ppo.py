@@ -15,7 +15,7 @@ import torch
 from rlhf.config.build import build
 from rlhf.config.properties import trains_values
 from rlhf.config.stages import STAGES
-from rlhf.data.collate import collate_prompts
+from rlhf.data.collate import PromptCollator
 from rlhf.data.loaders import draw_prompts
 from rlhf.digests import digest, file_digest
 from rlhf.kl.penalty import KLPenalty
@@ -78,7 +78,7 @@ def online_parts(
 ) -> OnlineParts:
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
     cfg, data = context.cfg, context.fitted.prompts
-    collate = partial(collate_prompts, context.rendering, limit=context.fitted.limit)
+    collate = PromptCollator(rendering=context.rendering, limit=context.fitted.limit)
     roles = roles_of(
         context,
         sft,

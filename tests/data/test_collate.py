@@ -1,16 +1,18 @@
 import torch
 
 from rlhf.data.collate import (
+    PromptCollator,
     collate_demonstrations,
     collate_preferences,
     encode_demonstrations,
     encode_preferences,
     encode_row,
     pad,
+    within,
 )
 from rlhf.data.lengths import Limit, LongPrompts
 from rlhf.data.rendering.spans import Rendered
-from tests.turns import demonstration, preference, prompt_batch, rendering
+from tests.turns import demonstration, preference, prompt_batch, prompts, rendering
 
 
 def test_pad_on_either_side():
@@ -20,6 +22,17 @@ def test_pad_on_either_side():
     tokens, mask = pad([[1, 2, 3], [4]], 9, side="left")
     assert tokens.tolist() == [[1, 2, 3], [9, 9, 4]]
     assert mask.tolist() == [[True, True, True], [False, False, True]]
+
+
+def test_pad_takes_rows_of_tensors_and_empty_ones():
+    tokens, mask = pad([torch.tensor([1, 2]), torch.tensor([], dtype=torch.long)], 9)
+    assert tokens.tolist() == [[1, 2], [9, 9]] and mask.sum(1).tolist() == [2, 0]
+
+
+def test_ranges_become_masks():
+    """Two that touch are one."""
+    mask = within([[(0, 1), (1, 2), (3, 4)], [], [(2, 4)]], 4)
+    assert mask.int().tolist() == [[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 1]]
 
 
 def alone(tokenizer, prompt, completion, max_length, rule="cut"):
@@ -179,3 +192,18 @@ def test_prompts_are_read_from_their_end(tokenizer):
     assert batch.tokens[0].tolist() == list(ids(tokenizer, "a b c d")[2:])
     assert batch.mask.tolist() == [[True, True], [False, True]]
     assert batch.texts == ("a b c d", "e")
+
+
+def test_a_prompt_is_encoded_once_however_often_it_is_drawn(tokenizer):
+    """The batch is that of prompts encoded anew, in the order and with the padding of each draw."""
+    collate = PromptCollator(rendering=rendering(tokenizer), limit=2)
+    a, b, c = prompts("a b c", "d", "e f")
+    collate([a, b, a])
+    kept = dict(collate.rows)
+    again = collate([b, c])
+    assert set(collate.rows) == {a, b, c} and collate.rows[b] is kept[b]
+    anew = prompt_batch(tokenizer, ["d", "e f"], limit=2)
+    assert torch.equal(again.tokens, anew.tokens) and torch.equal(again.mask, anew.mask)
+    assert again.prompts == anew.prompts
+    first = prompt_batch(tokenizer, ["a b c"], limit=2)
+    assert collate([a]).tokens.tolist() == first.tokens.tolist()

@@ -3,7 +3,7 @@ import torch
 
 from rlhf.functional.pooling import Mean
 from rlhf.functional.schedules import lr_factor
-from rlhf.modules.base import StageModule, with_initial_lr
+from rlhf.modules.base import StageModule, keep_fused, with_initial_lr
 from tests.training import fit
 
 
@@ -101,3 +101,40 @@ def test_numbers_are_pooled_until_they_are_asked_for():
     module.log_step({"top_max": torch.tensor(2.0)}, share=Mean.over(1.0, 1))
     assert module.step_means() == {"share": pytest.approx(9 / 17), "top_max": 3.0}
     assert module.step_means() == {}
+
+
+class Fused(Slope):
+    def configure_optimizers(self):
+        return with_initial_lr(torch.optim.Adam([self.weight], lr=0.1, fused=True))
+
+    def on_train_start(self):
+        self.optimizers().param_groups[0]["fused"] = None  # as a checkpoint may leave it
+        super().on_train_start()
+
+
+def test_a_fused_optimizer_is_so_after_a_checkpoint_of_one_that_was_not():
+    """Torch takes what it loads for the truth, without a word. A step of either is the same."""
+    loop, kernel = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    before = torch.optim.Adam([loop], lr=0.1)
+    after = torch.optim.Adam([kernel], lr=0.1, fused=True)
+
+    def step(optimizer, weight):
+        weight.grad = torch.tensor([1.0, -2.0, 0.5])
+        optimizer.step()
+
+    step(before, loop)
+    kernel.data.copy_(loop.data)
+    after.load_state_dict(before.state_dict())
+    assert not after.param_groups[0]["fused"]
+    keep_fused(after)
+    assert after.param_groups[0]["fused"]
+    step(before, loop)
+    step(after, kernel)
+    torch.testing.assert_close(kernel, loop, rtol=0, atol=1e-7)
+    keep_fused(before)
+    assert before.param_groups[0]["fused"] is None
+
+
+def test_a_stage_keeps_its_optimizer_fused():
+    module = fit(Fused(iterations=1, lr_schedule="constant", lr_warmup=0.0), [*torch.ones(2)])
+    assert module.optimizers(use_pl_optimizer=False).param_groups[0]["fused"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.kl.controller import Fixed
 from rlhf.kl.estimator import K1, Exact
 from rlhf.kl.penalty import KLPenalty
@@ -13,7 +14,7 @@ from rlhf.modules.minibatches import steps_of
 from rlhf.modules.old_policy import Drift, is_recomputed
 from rlhf.ranks.group import ALONE
 from rlhf.rollout.engines.base import Sampling
-from rlhf.types import AtOnce, Minibatch
+from rlhf.types import Minibatch
 from tests.modules.test_minibatches import draws, experience
 from tests.modules.test_ppo import first_step, gradients, make, train
 

