@@ -8,11 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
 from rlhf.at_once import AtOnce, micro_batches
-=======
-from rlhf.at_once import AtOnce
->>>>>>> i14u2
 from rlhf.types import Experience, Minibatch
 
 

@@ -1,12 +1,8 @@
 import pytest
 import torch
 
-<<<<<<< HEAD
-from rlhf.modules.minibatches import steps_of
-=======
 from rlhf.at_once import AtOnce
-from rlhf.modules.minibatches import balanced, steps_of
->>>>>>> i14u2
+from rlhf.modules.minibatches import steps_of
 from rlhf.randomness import generator
 from rlhf.types import Experience, Rollout
 from tests.turns import prompt_batch

@@ -118,8 +118,8 @@ def attend(
 
 
 def behind(count: int, key: Tensor) -> Tensor:
-    """What the last `count` tokens of a row see of its keys [1, heads, L, size]: [1, 1, count, L], True
-    up to each one itself."""
+    """What a row's last `count` tokens see of its keys [1, heads, L, size]: [1, 1, count, L], True up
+    to each one itself."""
     length = key.shape[2]
     seen = torch.ones(count, length, dtype=torch.bool, device=key.device)
     return seen.tril_(length - count)[None, None]
