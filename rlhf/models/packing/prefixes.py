@@ -7,6 +7,7 @@ a b g h
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from rlhf.at_once import AtOnce
 
 # shared tokens of two rows, and of all tokens their share: of fewer what it takes to see them from
 # several rows costs more than to read them again
@@ -83,6 +86,24 @@ def sharing(tokens: Tensor, real: Tensor) -> Shared | None:
     return shared if saved >= LEAST_SHARE * len(everything) else None
 
 
+def alike(rows: Sequence[Sequence[int]], at_once: AtOnce) -> list[list[int]]:
+    """Rows as groups of places, each of which goes through a network at once, in the order of their
+    ids: those that begin alike are together. What a row shares with the one before it in its group
+    is no token of its own."""
+    most_rows, most_tokens = at_once.rows or math.inf, at_once.tokens or math.inf
+    groups: list[list[int]] = []
+    tokens, before = 0, -1
+    for row in sorted(range(len(rows)), key=lambda row: rows[row]):
+        shared = common(rows[before], rows[row]) if groups else 0
+        tokens += len(rows[row]) - (shared if shared >= LEAST else 0)
+        if not groups or len(groups[-1]) >= most_rows or tokens > most_tokens:
+            groups.append([])
+            tokens = len(rows[row])
+        groups[-1].append(row)
+        before = row
+    return groups
+
+
 def common(one: Sequence[int], other: Sequence[int]) -> int:
     """How many ids two rows have in common at their beginnings."""
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
@@ -118,8 +139,8 @@ def attend(
 
 
 def behind(count: int, key: Tensor) -> Tensor:
-    """What a row's last `count` tokens see of its keys [1, heads, L, size]: [1, 1, count, L], True up
-    to each one itself."""
+    """What a row's last `count` tokens see of its keys [1, heads, L, size]: [1, 1, count, L], True
+    up to each one itself."""
     length = key.shape[2]
     seen = torch.ones(count, length, dtype=torch.bool, device=key.device)
     return seen.tril_(length - count)[None, None]

@@ -1,6 +1,7 @@
 import torch
 
-from rlhf.models.packing.prefixes import Shared, common, first, sharing
+from rlhf.at_once import AtOnce
+from rlhf.models.packing.prefixes import Shared, alike, common, first, sharing
 
 
 def test_rows_that_begin_alike_share_it():
@@ -48,3 +49,14 @@ def test_rows_of_a_batch_share_where_that_saves_enough():
     assert sharing(tokens, real) is None
     left = sharing(tokens[[0, 0]].roll(1, dims=1), real.roll(1, dims=1))
     assert left is not None and left.ids == (*range(1, 12),)
+
+
+def test_rows_that_begin_alike_are_read_together():
+    """Twelve tokens, then the same with one more, which is its only own one; 13 fit, and with the
+    third row 25."""
+    rows = [(*range(12), 40), (50, *range(11)), (*range(12),)]
+    assert alike(rows, AtOnce(tokens=13)) == [[2, 0], [1]]
+    assert alike(rows, AtOnce(tokens=25)) == [[2, 0, 1]]
+    assert alike(rows, AtOnce(rows=1)) == [[2], [0], [1]]
+    assert alike(rows, AtOnce(tokens=1)) == [[2], [0], [1]]
+    assert alike([], AtOnce()) == []
