@@ -8,6 +8,7 @@ from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
 from rlhf.data.lengths import Limit
 from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
+from rlhf.functional.losses import token_nll
 from rlhf.modules.supervised.sft import SFTModule
 from rlhf.stages.rows import tokens_of
 from rlhf.types import AtOnce
@@ -69,6 +70,21 @@ def test_split_invariance_of_an_epochs_loss(policy, tokenizer):
     assert len(nll) == 7
     assert module.record["train/loss"] == pytest.approx(sum(nll) / 7, abs=1e-5)
     assert module.record["train/loss"] == pytest.approx(float(module.nll(whole).detach()), abs=1e-6)
+
+
+@pytest.mark.parametrize("prompt_too", [False, True])
+def test_loss_and_gradient_are_those_of_padded_rows(tokenizer, architecture, prompt_too):
+    """Whatever the layout: the network called on whole rows with their mask, a head at each
+    position."""
+    policy = tiny(tokenizer, architecture)
+    module, batch = make(policy, tokenizer, rows=UNEVEN, train_on_prompt=prompt_too)
+    logits = policy(input_ids=batch.tokens, attention_mask=batch.attention.long()).logits
+    expected = token_nll(logits[:, :-1], batch.tokens[:, 1:], batch.loss_mask[:, 1:])
+    losses = (expected, module.nll(batch))
+    assert float(losses[1].detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
+    padded, ours = (torch.autograd.grad(loss, [*policy.parameters()]) for loss in losses)
+    for one, other in zip(padded, ours, strict=True):
+        assert torch.allclose(one, other, atol=1e-5, rtol=1e-4)
 
 
 UNEVEN = [
