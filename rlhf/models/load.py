@@ -27,6 +27,7 @@ from rlhf.models.adapters.quantized import loading_as
 from rlhf.models.eos import eos_ids
 from rlhf.models.files.folder import folder_identity, loading
 from rlhf.models.files.weights import check_weights, check_whole
+from rlhf.models.packing.attention import attending
 from rlhf.models.piece import ModelPiece as ModelPiece, attention_of as attention_of
 from rlhf.models.scalar import ScalarModel
 from rlhf.randomness import generator, seeded_global_rng
@@ -61,7 +62,7 @@ class TinyModel(ModelPiece):
     def causal_lm(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         with seeded_global_rng(self.seed, "model", "init"):
             model = AutoModelForCausalLM.from_config(self.config(tokenizer), **attention_of(self))
-        return without_dropout(model)
+        return without_dropout(attending(model, attention_of(self)))
 
     def config(self, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
         ids = {
@@ -180,8 +181,7 @@ def outline(config: PreTrainedConfig, *, scalar: bool = False) -> PreTrainedMode
 
 def load_config(path: str | Path, **kwargs: Any) -> PreTrainedConfig:
     with loading(path):
-        config: PreTrainedConfig = AutoConfig.from_pretrained(str(path), **kwargs)
-    return config
+        return AutoConfig.from_pretrained(str(path), **kwargs)  # type: ignore[no-any-return]
 
 
 def load_tokenizer(path: str | Path, **kwargs: Any) -> PreTrainedTokenizerBase:
@@ -211,7 +211,7 @@ def _loaded(auto: Any, path: str | Path, **kwargs: Any) -> PreTrainedModel:
         )
     check_whole(model, report["missing_keys"], path)
     check_weights(model, path)
-    return without_dropout(model)
+    return without_dropout(attending(model, kwargs))
 
 
 def scalar_model_from(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +17,10 @@ from rlhf.models.checks import (
     vocabulary_faults,
     vocabulary_size,
 )
-from rlhf.models.packing.read import logits_at, padded, spread
+from rlhf.models.packing.layouts import padded
+from rlhf.models.packing.packs import in_packs
+from rlhf.models.packing.probe import settle
+from rlhf.models.packing.read import logits_at, spread
 from rlhf.rundir.errors import ModelError
 from rlhf.types import AtOnce, Rollout, TokenView
 
@@ -47,6 +49,7 @@ def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
     head = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(_contiguous)
+    settle(model)
     return model
 
 
@@ -118,29 +121,38 @@ class PolicyReader:
             exact_kl=_spread(counted.exact_kl, rollout.mask),
         )
 
-    def parts(self, rollout: Rollout) -> Iterator[Rollout]:
-        """The responses of each forward pass, in order."""
-        at_once = AtOnce(rows=self.rows, tokens=self.most_tokens)
-        return rollout.split(at_once.of(len(rollout.tokens), rollout.length))
-
     @torch.no_grad()
     def logp(self, rollout: Rollout) -> Tensor:
         """[B, T] log-probabilities of the response's tokens, 0 where masked."""
-        return torch.cat([self.read(part).logp for part in self.parts(rollout)])
+
+        def part(index: Tensor) -> tuple[Tensor]:
+            return (self.read(rollout.rows(index)).logp,)
+
+        return in_packs(part, rollout.attention, self.at_once, self.model)[0]
 
     @torch.no_grad()
     def view(self, reference: PolicyReader, rollout: Rollout) -> TokenView:
         """Both models' numbers for each token, as many responses a forward pass as this one
         reads."""
-        parts = []
-        for part in self.parts(rollout):
-            ref_logits = reference.predictions(part)
-            ref = reference._read(part, ref_logits, None, entropy=False)
-            own = self.read(part, ref_logits, entropy=True)
+
+        def part(index: Tensor) -> tuple[Tensor, ...]:
+            rows = rollout.rows(index)
+            ref_logits = reference.predictions(rows)
+            ref = reference._read(rows, ref_logits, None, entropy=False)
+            own = self.read(rows, ref_logits, entropy=True)
             assert own.exact_kl is not None and own.entropy is not None
-            parts.append((own.logp, ref.logp, own.exact_kl, own.entropy))
-        logp, ref_logp, exact_kl, entropies = map(torch.cat, zip(*parts, strict=True))
-        return TokenView(logp=logp, ref_logp=ref_logp, exact_kl=exact_kl, entropy=entropies)
+            return own.logp, ref.logp, own.exact_kl, own.entropy
+
+        models = (self.model, reference.model)
+        columns = in_packs(part, rollout.attention, self.at_once, *models)
+        return TokenView(**dict(zip(VIEW, columns, strict=True)))
+
+    @property
+    def at_once(self) -> AtOnce:
+        return AtOnce(rows=self.rows, tokens=self.most_tokens)
+
+
+VIEW = ("logp", "ref_logp", "exact_kl", "entropy")
 
 
 def before(rollout: Rollout) -> Tensor:

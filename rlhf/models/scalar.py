@@ -14,7 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf.functional.sequences import last_index
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import for_scores
-from rlhf.models.packing.read import padded, spread, states_at
+from rlhf.models.packing.layouts import padded
+from rlhf.models.packing.packs import in_packs
+from rlhf.models.packing.probe import settle
+from rlhf.models.packing.read import spread, states_at
 from rlhf.types import AtOnce, Rollout
 
 
@@ -87,12 +90,12 @@ class Scalar(nn.Module, ABC):
     ) -> Tensor:
         """[B, T] `values` of the response's tokens, 0 where masked; at most so many responses, and
         real tokens, a forward pass."""
-        at_once = AtOnce(rows=rows, tokens=tokens)
-        parts = [
-            self.values(part.sequence, part.attention, part.tokens.shape[1])
-            for part in rollout.split(at_once.of(len(rollout.tokens), rollout.length))
-        ]
-        return torch.cat(parts)
+
+        def part(index: Tensor) -> tuple[Tensor]:
+            some = rollout.rows(index)
+            return (self.values(some.sequence, some.attention, some.tokens.shape[1]),)
+
+        return in_packs(part, rollout.attention, AtOnce(rows=rows, tokens=tokens), self)[0]
 
     def normalize(self, scores: Tensor) -> None:
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,
@@ -129,6 +132,7 @@ class ScalarModel(Scalar):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        settle(model)
 
     @property
     def network(self) -> PreTrainedModel:
@@ -168,6 +172,8 @@ def _in_float32(head: nn.Linear, states: Tensor) -> Tensor:
 
 def scores(model: Scalar, tokens: Tensor, attention: Tensor, at_once: AtOnce) -> Tensor:
     """[B, L] -> [B]: `model.score`, so many rows a forward pass."""
-    rows = at_once.of(*tokens.shape)
-    parts = zip(tokens.split(rows), attention.split(rows), strict=True)
-    return torch.cat([model.score(*part) for part in parts])
+
+    def part(index: Tensor) -> tuple[Tensor]:
+        return (model.score(tokens[index], attention[index]),)
+
+    return in_packs(part, attention, at_once, model)[0]

@@ -82,8 +82,11 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            most = self.settings.micro_batch_tokens
-            values = self.value_model.predict(rollout, rows=self.settings.forward_rows, tokens=most)
+            values = self.value_model.predict(
+                rollout,
+                rows=self.settings.micro_batch_size,
+                tokens=self.settings.micro_batch_tokens,
+            )
         return ScoredRollout(
             **vars(view),
             rollout=rollout,

@@ -89,7 +89,7 @@ def online_parts(
     start = PolicyReader(
         model=roles.start,
         temperature=settings.sampling.temperature,
-        rows=settings.forward_rows,
+        rows=settings.micro_batch_size,
         most_tokens=settings.micro_batch_tokens,
     )
     return OnlineParts(

@@ -45,7 +45,7 @@ def test_a_run_within_limits_is_the_same_run(run_in, tmp_path):
     whole, limited = tmp_path / "whole", tmp_path / "limited"
     with watched() as (rows, attention):
         run_in(whole, f"paths.artifacts={whole / 'artifacts'}")
-    assert max(rows) > 5 and attention == {"sdpa"}
+    assert max(rows) > 5 and attention == {"rows"}
     with watched() as (rows, attention):
         run_in(limited, f"paths.artifacts={limited / 'artifacts'}", *LIMITED)
     assert max(rows) == 5 and attention == {"eager"}
@@ -73,7 +73,7 @@ def test_attention_is_the_networks_and_no_part_of_what_is_saved(tokenizer, tmp_p
     piece.save(model, tokenizer, tmp_path)
     assert "eager" not in (tmp_path / "config.json").read_text()
     chosen = load_causal_lm(tmp_path)
-    assert chosen.config._attn_implementation == "sdpa"
+    assert chosen.config._attn_implementation == "rows"
     again = load_causal_lm(tmp_path, attn_implementation="eager")
     assert again.config._attn_implementation == "eager"
     ids = torch.tensor([[3, 4, 5]])

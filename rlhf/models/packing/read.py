@@ -1,41 +1,50 @@
 """What a network makes of some positions of rows of different length.
 
-Padding, and what stands behind a row's last kept position, need not go through it.
+Padding, and what stands behind a row's last kept position, does not go through it where its layout
+is not `padded`.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, modeling_utils
 
-from rlhf.functional.sequences import positions
+from rlhf.models.packing.choice import layout_of as layout_of, network_of
+from rlhf.models.packing.layouts import Call, Layout, calls, joined
 
 if TYPE_CHECKING:
     from rlhf.models.networks import Policy
 
 
-def logits_at(model: Policy, tokens: Tensor, attention: Tensor, keep: Tensor) -> Tensor:
+def logits_at(
+    model: Policy, tokens: Tensor, attention: Tensor, keep: Tensor, layout: Layout | None = None
+) -> Tensor:
     """The logits at the kept positions, row by row in reading order: [N, V], N = keep.sum(), in
     the model's own precision and with their gradient.
 
     tokens [B, L] long; attention, keep [B, L] bool. Whatever stands beside a row, and however it
-    is padded, its logits are those of the row alone.
+    is padded, its logits are those of the row alone. `layout`: None: the network's.
     """
     network = network_of(model)
-    named = padded(tokens, attention)
-    if takes_masks(network):
-        logits: Tensor = model(**named, logits_to_keep=keep).logits
-        return logits
-    return cast(Tensor, model(**named).logits)[keep]
+    passes = calls(layout or layout_of(network), tokens, attention, keep)
+    masks = takes_masks(network)
+    return joined([_logits(model, call, masks) for call in passes], passes)
 
 
-def states_at(network: PreTrainedModel, tokens: Tensor, attention: Tensor, keep: Tensor) -> Tensor:
+def states_at(
+    network: PreTrainedModel,
+    tokens: Tensor,
+    attention: Tensor,
+    keep: Tensor,
+    layout: Layout | None = None,
+) -> Tensor:
     """The backbone's last hidden states at the kept positions: [N, hidden], as `logits_at`."""
-    states: Tensor = network.base_model(**padded(tokens, attention)).last_hidden_state
-    return states[keep]
+    passes = calls(layout or layout_of(network), tokens, attention, keep)
+    states = [network.base_model(**call.named).last_hidden_state[call.keep] for call in passes]
+    return joined(states, passes)
 
 
 def spread(numbers: Tensor, mask: Tensor) -> Tensor:
@@ -43,23 +52,10 @@ def spread(numbers: Tensor, mask: Tensor) -> Tensor:
     return numbers.new_zeros(mask.shape).masked_scatter(mask, numbers)
 
 
-def padded(tokens: Tensor, attention: Tensor) -> dict[str, Any]:
-    """What a network is called with for whole rows [B, L].
-
-    Position ids come from the mask, so that padding on the left changes nothing (GPT-2 would number
-    the pads).
-    """
-    return {
-        "input_ids": tokens,
-        "attention_mask": attention.long(),
-        "position_ids": positions(attention),
-        "use_cache": False,
-    }
-
-
-def network_of(model: nn.Module) -> PreTrainedModel:
-    """The network that a policy is, or that a view reads."""
-    return cast(PreTrainedModel, getattr(model, "network", model))
+def _logits(model: Policy, call: Call, masks: bool) -> Tensor:
+    kept = {"logits_to_keep": call.keep} if masks else {}
+    logits: Tensor = model(**call.named, **kept).logits
+    return logits if masks else logits[call.keep]
 
 
 def takes_masks(network: PreTrainedModel) -> bool:

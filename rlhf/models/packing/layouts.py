@@ -1,0 +1,109 @@
+"""The ways in which rows of different length go through a network.
+
+packed    all rows one behind another, attention within each: every token is a real one
+chunks    rows of like length, each from its first token on, without a mask: no token sees the
+          padding behind it
+padded    all rows as they stand, with their mask
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlhf.at_once import AtOnce
+from rlhf.functional.sequences import positions
+from rlhf.models.packing.attention import Lens
+
+# real tokens of a chunk: fewer pay for every weight's gradient too often, more have more padding
+CHUNK = 512
+GPU_CHUNK = 8192
+
+
+class Layout(Enum):
+    PACKED = "packed"
+    CHUNKS = "chunks"
+    PADDED = "padded"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One forward pass."""
+
+    named: dict[str, Any]  # what the network is called with
+    keep: Tensor  # [b, l] bool: the positions whose numbers are wanted
+    places: Tensor | None = None  # [n] of these among all, in reading order; None: they are all
+
+
+def calls(layout: Layout, tokens: Tensor, attention: Tensor, keep: Tensor) -> list[Call]:
+    """The forward passes that read the kept positions: tokens, attention, keep [B, L]."""
+    if layout is Layout.PADDED:
+        return [Call(padded(tokens, attention), keep)]
+    real = _needed(attention, keep)
+    if layout is Layout.PACKED:
+        return [_packed(tokens, real, keep)]
+    lengths, most = real.sum(dim=1).tolist(), CHUNK if tokens.device.type == "cpu" else GPU_CHUNK
+    rows = [row for row, length in enumerate(lengths) if length]
+    groups = AtOnce(tokens=most).cut([lengths[row] for row in rows])
+    chunks = [sorted(rows[i] for i in group) for group in groups]
+    made = [_chunk(tokens, real, keep, torch.tensor(c, device=tokens.device)) for c in chunks]
+    return made if len(made) > 1 else [replace(made[0], places=None)]
+
+
+def padded(tokens: Tensor, attention: Tensor) -> dict[str, Any]:
+    """What a network is called with for whole rows [B, L].
+
+    Position ids come from the mask, so that padding on the left changes nothing (GPT-2 would number
+    the pads).
+    """
+    return {
+        "input_ids": tokens,
+        "attention_mask": attention.long(),
+        "position_ids": positions(attention),
+        "use_cache": False,
+    }
+
+
+def _needed(attention: Tensor, keep: Tensor) -> Tensor:
+    """[B, L] bool: the tokens of each row up to its last kept one. A row without any has none; one
+    row of all has a token, as a network needs one."""
+    real = (attention | keep) & (keep.flip(1).cumsum(dim=1).flip(1) > 0)
+    if not real.any():
+        real[0, attention[0].long().argmax()] = True
+    return real
+
+
+def _packed(tokens: Tensor, real: Tensor, keep: Tensor) -> Call:
+    lens = [length for length in real.sum(dim=1).tolist() if length]
+    named = {
+        "input_ids": tokens[real][None],
+        "attention_mask": torch.empty(1, 1, 1, 0, device=tokens.device),  # so that none is built
+        "position_ids": positions(real)[real][None],
+        "use_cache": False,
+        "lens": Lens.of(lens, tokens.device),
+    }
+    return Call(named, keep[real][None])
+
+
+def _chunk(tokens: Tensor, real: Tensor, keep: Tensor, index: Tensor) -> Call:
+    """The rows `index` [b]."""
+    lengths = real[index].sum(dim=1)
+    # each row's real tokens first, in order
+    order = (~real[index]).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(lengths.max())]
+    inside = torch.arange(order.shape[1], device=order.device) < lengths[:, None]
+    kept = keep[index].gather(1, order) & inside
+    number = (keep.flatten().cumsum(0) - 1).view(keep.shape)  # of each kept position
+    named = {"input_ids": tokens[index].gather(1, order), "use_cache": False}
+    return Call(named, kept, number[index].gather(1, order)[kept])
+
+
+def joined(parts: list[Tensor], made_by: list[Call]) -> Tensor:
+    """The numbers [n, ...] that each call gave, in reading order: [N, ...]."""
+    if len(parts) == 1 and made_by[0].places is None:
+        return parts[0]
+    places = [call.places for call in made_by if call.places is not None]
+    return torch.cat(parts)[torch.cat(places).argsort()]

@@ -1,0 +1,43 @@
+"""The rows of each forward pass where nothing is learned: packs of rows of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+
+from rlhf.at_once import AtOnce
+from rlhf.models.packing.choice import network_of
+
+# real tokens of a pack: what fills a core's matrix products, or those of a GPU; more need more
+# memory and gain nothing
+PACK, GPU_PACK = 1024, 16384
+
+
+def in_packs(
+    read: Callable[[Tensor], Sequence[Tensor]],
+    attention: Tensor,
+    at_once: AtOnce,
+    *models: nn.Module,
+) -> tuple[Tensor, ...]:
+    """What `read` gives of all rows, in their order: tensors [B, ...]. It gets the indices [n] of
+    the rows of one forward pass.
+
+    attention [B, L]: their real tokens. `at_once` without limits: packs of as many tokens as are
+    worth while. `models`: those that read; where one lies in parts on the ranks, every rank reads
+    equally often.
+    """
+    if not at_once.limits:
+        at_once = AtOnce(tokens=PACK if attention.device.type == "cpu" else GPU_PACK)
+    groups = at_once.cut(attention.sum(dim=1).tolist())
+    if any(isinstance(network_of(model).base_model, FSDPModule) for model in models):
+        most = torch.tensor(len(groups), device=attention.device)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        groups += [[0]] * (int(most) - len(groups))  # read for the others' sake, and left out
+    packs = [torch.tensor(group, device=attention.device) for group in groups]
+    columns = zip(*(read(pack) for pack in packs), strict=True)
+    order = torch.cat(packs)[: len(attention)].argsort()
+    return tuple(torch.cat(column)[order] for column in columns)
