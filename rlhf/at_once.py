@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 
-# tokens of a forward pass without a gradient
-PACK = 2**10
-GPU_PACK = 2**14
+# real tokens of a pack: what fills a core's matrix products, or those of a GPU; more need more
+# memory and gain nothing
+PACK, GPU_PACK = 1024, 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class AtOnce:
         return self.rows is not None or self.tokens is not None
 
     def reading(self, device: str) -> AtOnce:
-        """The limits of passes without a gradient: where there are none, packs of so many tokens
-        that a processor's cache holds what a layer makes of them, or that keep a GPU busy."""
+        """The limits of passes that learn nothing: where there are none, packs of as many tokens as
+        are worth while on the device (cpu, cuda)."""
         return self if self.limits else AtOnce(tokens=PACK if device == "cpu" else GPU_PACK)
 
     def of(self, count: int, length: int) -> int:

@@ -76,7 +76,7 @@ class Shared:
         )
 
 
-def sharing(tokens: Tensor, real: Tensor) -> Shared | None:
+def in_common(tokens: Tensor, real: Tensor) -> Shared | None:
     """The rows [B, L] of their real tokens; None where they have too little in common. A row has
     one real token at least."""
     everything, ends = tokens[real].tolist(), real.sum(dim=1).cumsum(dim=0).tolist()
