@@ -51,7 +51,7 @@ class Shared:
         last = [0] * len(rows)
         before: Sequence[int] = ()
         path: list[Span] = []  # of the row before
-        for row in sorted(range(len(rows)), key=lambda row: rows[row]):
+        for row in sorted(range(len(rows)), key=lambda row: tuple(rows[row])):
             shared = common(before, rows[row])
             path = first(path, shared) if shared >= least else []
             shared = shared if path else 0
@@ -93,7 +93,7 @@ def alike(rows: Sequence[Sequence[int]], at_once: AtOnce) -> list[list[int]]:
     most_rows, most_tokens = at_once.rows or math.inf, at_once.tokens or math.inf
     groups: list[list[int]] = []
     tokens, before = 0, -1
-    for row in sorted(range(len(rows)), key=lambda row: rows[row]):
+    for row in sorted(range(len(rows)), key=lambda row: tuple(rows[row])):
         shared = common(rows[before], rows[row]) if groups else 0
         tokens += len(rows[row]) - (shared if shared >= LEAST else 0)
         if not groups or len(groups[-1]) >= most_rows or tokens > most_tokens:
