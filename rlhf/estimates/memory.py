@@ -197,7 +197,7 @@ def reward_model(
     if drawn is not None:
         bytes_ = float(training.how.precision.weight * policy)
         other = [Term("weights of the policy that draws", bytes_)] if policy else []
-        part = drawn.at_most(training.micro)
+        part = drawn.pack(training.micro, training.how.on_gpu)
         read = Term(
             "reading whole responses",
             reading(shape, part, training.how),
@@ -224,7 +224,7 @@ def ppo(
     how, passes = training.how, 2 if values else 1
     shrinks = ("ppo.micro_batch_size", *lengths(update))
     moments = updating(shape, networks, update, training, shrinks, passes=passes, with_logits=True)
-    views = logits(shape, update.at_most(training.micro), READ_LOGITS, how)
+    views = logits(shape, update.pack(training.micro, how.on_gpu), READ_LOGITS, how)
     moments.append([Term("logits of policy and reference", views, shrinks)])
     whole = float((networks[0].trained + networks[0].frozen) * how.precision.narrow)
     together = [Term("the policy put together to draw", whole)] if training.parts > 1 else []
@@ -232,7 +232,7 @@ def ppo(
         settings = ("generation.micro_batch_size", key, *lengths(rows))
         moments.append([*together, *drawing(shape, rows, training, settings)])
         if judged:
-            read = reading(shape, rows.at_most(training.micro), how)
+            read = reading(shape, rows.pack(training.micro, how.on_gpu), how)
             shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
             moments.append([Term("the reward model's reading", read, shrinks)])
     # as the artifacts have them

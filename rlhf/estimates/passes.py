@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 from rlhf.estimates.shape import ModelShape
 
-KEPT_LOGITS = 2  # copies [r, T, V] while training: the head's and their gradient
+KEPT_LOGITS = 1  # copies [r, T, V] while training: their gradient takes the head's place
 READ_LOGITS = 2  # the policy's and the reference's
 DRAWN_LOGITS = 5  # of one token, while it is drawn
+PACK, GPU_PACK = 1024, 16384  # tokens that are scored at once where nothing limits them
 # of memory that comes and goes, what glibc's heap takes: blocks below 32 MiB leave holes between
 # rows of other lengths; larger ones are given back
 HEAP, LARGEST_IN_HEAP = 1.25, 2.0**25
@@ -46,6 +47,11 @@ class Rows:
         """Those of a micro-batch."""
         kept = self.count if count is None else min(self.count, count)
         return Rows(count=kept, tokens=self.tokens, response=self.response)
+
+    def pack(self, count: int | None, on_gpu: bool) -> Rows:
+        """Those that are scored at once: as many as a micro-batch has, or of one pack."""
+        tokens = GPU_PACK if on_gpu else PACK
+        return self.at_most(max(1, tokens // self.tokens) if count is None else count)
 
     def share(self, ranks: int) -> Rows:
         """Those of one of the processes that share them."""

@@ -1,7 +1,7 @@
 """Reads each position's distribution over the vocabulary, in blocks of rows.
 
 Beside the logits a forward pass holds one block of float32 numbers, a backward pass one block and
-the gradient: never a copy of all logits.
+the gradient, which may take the logits' place: never a copy of all logits.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def read(
     *,
     temperature: float = 1.0,
     entropy: bool = False,
+    used_up: bool = False,
 ) -> Read:
     """log softmax(logits / temperature) at the tokens, and where asked for its entropy and its
     exact KL to the softmax of `ref_logits`: [B, T, V], [B, T] -> [B, T] each.
@@ -53,20 +54,23 @@ def read(
     Logits may have more positions than there are tokens: the last ones are not read, and their
     gradient is 0. Gradients with p = softmax, H its entropy, q the reference: d logp = onehot - p,
     d entropy = -p (log p + H), d KL = p (log p - log q - KL), for the reference's logits q - p.
+
+    `used_up`: nobody reads the logits afterwards, so the backward pass writes their gradient over
+    them. A second one, or another that needs them, is refused by torch.
     """
-    logp, entropies, kl = _apply(logits, ref_logits, tokens, temperature, entropy)
+    logp, entropies, kl = _apply(logits, ref_logits, tokens, temperature, entropy, used_up)
     return Read(logp=logp, entropy=entropies, exact_kl=kl)
 
 
 def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """-sum_v p log p, p = softmax(logits / temperature), nats: [..., V] -> [...]."""
-    entropies: Tensor = _apply(logits, None, None, temperature, True)[1]
+    entropies: Tensor = _apply(logits, None, None, temperature, True, False)[1]
     return entropies
 
 
 def kl_of(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """sum_v p (log p - log q), both softmaxes at the temperature, nats: [..., V] -> [...]."""
-    kl: Tensor = _apply(logits, ref_logits, None, temperature, False)[2]
+    kl: Tensor = _apply(logits, ref_logits, None, temperature, False, False)[2]
     return kl
 
 
@@ -86,6 +90,7 @@ class _Vocabulary(torch.autograd.Function):
         tokens: Tensor | None,
         temperature: float,
         with_entropy: bool,
+        used_up: bool,
     ) -> tuple[Tensor | None, ...]:
         shape = logits.shape[:-1] if tokens is None else tokens.shape
         x, ref, ids = _lines(logits, 2), _lines(ref_logits, 2), _lines(tokens, 1)
@@ -103,7 +108,7 @@ class _Vocabulary(torch.autograd.Function):
             if numbers[2] is not None and ref is not None:
                 numbers[2][part] = _kl(block, tempered(ref[part], temperature))
         ctx.save_for_backward(logits, ref_logits, tokens)
-        ctx.temperature, ctx.length = temperature, length
+        ctx.temperature, ctx.length, ctx.used_up = temperature, length, used_up
         ctx.set_materialize_grads(False)
         return tuple(None if n is None else n.view(shape) for n in numbers)
 
@@ -114,7 +119,7 @@ class _Vocabulary(torch.autograd.Function):
         x, ref, ids = _lines(logits, 2), _lines(ref_logits, 2), _lines(tokens, 1)
         of_logp, of_entropy, of_kl = (_lines(g, 1) for g in given)
         assert x is not None
-        own = _gradient(logits, ctx.needs_input_grad[0])
+        own = _gradient(logits, ctx.needs_input_grad[0], ctx.used_up)
         others = _gradient(ref_logits, ctx.needs_input_grad[1] and of_kl is not None)
         into, into_ref = _lines(own, 2), _lines(others, 2)
         for part in _blocks(x, ctx.length):
@@ -137,7 +142,7 @@ class _Vocabulary(torch.autograd.Function):
         for lines in (into, into_ref):
             if lines is not None:
                 lines[:, ctx.length :] = 0
-        return own, others, None, None, None
+        return own, others, None, None, None, None
 
 
 def _logp(x: Tensor, tokens: Tensor) -> Tensor:
@@ -171,8 +176,10 @@ def _graph(function: Any, given: Tensor, *blocks: Tensor) -> tuple[Tensor, list[
         return function(*leaves), leaves, given
 
 
-def _gradient(x: Tensor | None, wanted: bool) -> Tensor | None:
-    return x.new_empty(x.shape) if wanted and x is not None else None
+def _gradient(x: Tensor | None, wanted: bool, in_place: bool = False) -> Tensor | None:
+    if x is None or not wanted:
+        return None
+    return x.detach() if in_place else x.new_empty(x.shape)
 
 
 def _lines(x: Tensor | None, kept: int) -> Tensor | None:

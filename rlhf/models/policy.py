@@ -114,6 +114,7 @@ class PolicyReader:
             ref_logits,
             temperature=self.temperature,
             entropy=entropy,
+            used_up=not logits.is_leaf,
         )
         return Read(
             logp=spread(counted.logp, rollout.mask),

@@ -27,7 +27,7 @@ def sizes(peak):
 
 
 def test_sft():
-    """A pass: activations, two copies of the logits of 6 tokens, and the head's gradient, for it is
+    """A pass: activations, the logits of 6 tokens, and the head's gradient, for it is
     there before the activations go. The step itself, 2 * 1520 on a GPU, is smaller."""
     peak = memory.sft(SHAPE, WHOLE, ROWS, PLAIN)
     assert sizes(peak) == {
@@ -35,9 +35,9 @@ def test_sft():
         "the optimizer's moments": 3040,
         "activations": ACTIVATIONS,
         "gradients": 160,
-        "logits": 2 * 4 * 6 * 10,
+        "logits": 4 * 6 * 10,
     }
-    assert peak.size == 1520 + 3040 + 10_080 + 160 + 480
+    assert peak.size == 1520 + 3040 + 10_080 + 160 + 240
     assert [term.name for term in peak.largest(1)] == ["activations"]
     wanted = ("sft.micro_batch_size", "sft.batch_size", "sft.max_length")
     assert peak.largest(1)[0].settings == ("trainer.gradient_checkpointing=true", *wanted)
@@ -54,7 +54,7 @@ def test_micro_batches_hold_the_gradients():
     peak = memory.sft(SHAPE, WHOLE, ROWS, Training(how=PLAIN.how, micro=1))
     assert sizes(peak)["gradients"] == 1520
     assert sizes(peak)["activations"] == ACTIVATIONS / 3
-    assert sizes(peak)["logits"] == 160
+    assert sizes(peak)["logits"] == 80
 
 
 def test_the_step_is_the_peak_where_rows_are_few():
@@ -94,7 +94,7 @@ def test_what_is_not_trained_has_weights_alone():
         "the optimizer's moments": 1360,
         "weights that are frozen": 840,
         "activations": 15 * (288 + 96),
-        "logits": 480,
+        "logits": 240,
     }
     head = Training(how=Pass(on_gpu=True, layers=0))
     peak = memory.reward_model(SHAPE, Network(frozen=380, added=4), ROWS, None, head, policy=0)
@@ -129,7 +129,7 @@ def test_ppo_has_four_networks():
         "weights that are frozen": 3040,
         "activations": 2 * ACTIVATIONS,
         "gradients": 160,
-        "logits": 480,
+        "logits": 240,
     }
     assert peak.mapped == 0  # on a GPU nothing is
     assert ppo([WHOLE, value, FROZEN, FROZEN], Training()).mapped == 3040
@@ -150,7 +150,7 @@ def test_ppo_with_adapters_on_one_network():
         "weights that are frozen": 760,
         "adapters and heads that are frozen": 4 * 104,
         "activations": 2 * 15 * (2 * (4 * 40 + 2 * 56) + 48),
-        "logits": 480,
+        "logits": 240,
     }
 
 
@@ -169,6 +169,14 @@ def test_a_large_rollout_is_the_peak():
     few = Training(how=PLAIN.how, reads=100)
     peak = ppo([WHOLE, FROZEN], few, rollout=rollout, values=False, judged=False)
     assert sizes(peak)["keys and values"] == 48_000
+
+
+def test_what_is_only_read_goes_in_packs():
+    """On a CPU 1,024 tokens at a time, so 204 rows of 5 tokens; within the limits of a user."""
+    rollout = Rows(count=1000, tokens=5, response=2)
+    assert rollout.pack(None, on_gpu=False).count == 204
+    assert rollout.pack(None, on_gpu=True).count == 1000
+    assert rollout.pack(7, on_gpu=False).count == 7
 
 
 # --- measured, on this machine

@@ -75,7 +75,7 @@ def test_peaks_follow_the_longest_rows():
     """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10."""
     sft, reward_model, ppo = map(sizes_of, estimate().peaks)
     assert sft["activations"] == pytest.approx(64 * 20 * TOKEN)
-    assert sft["logits"] == 2 * 4 * 64 * 20 * 10
+    assert sft["logits"] == 4 * 64 * 20 * 10
     assert reward_model["activations"] == pytest.approx(128 * 20 * TOKEN)
     assert ppo["activations"] == pytest.approx(2 * 10 * 16 * TOKEN)
     half = sizes_of(estimate("ppo.micro_batch_size=5").peaks[2])

@@ -180,3 +180,24 @@ def test_no_copy_of_all_logits_is_made(monkeypatch, dtype, temperature):
         (got.logp.sum() + got.entropy.sum() + got.exact_kl.sum()).backward()
     assert backward.elements <= (3 * 8 * 100 if dtype == torch.float32 else 4 * 100)
     assert logits.grad.dtype == dtype
+
+
+def test_logits_that_are_used_up_give_their_place_to_the_gradient():
+    """The same gradient, in the memory of the logits; and no second backward pass by wrong ones."""
+    logits, ref, tokens = drawn((3, 4), 5)
+    leaf = logits.requires_grad_()
+    gradients = []
+    for used_up in (False, True):
+        x = leaf * 1.0
+        numbers = read(x, tokens, ref, temperature=0.7, entropy=True, used_up=used_up)
+        loss = numbers.logp.sum() + numbers.entropy.sum() + numbers.exact_kl.sum()
+        gradients += torch.autograd.grad(loss, leaf, retain_graph=True)
+    assert torch.equal(*gradients) and torch.equal(x, gradients[1])
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(loss, leaf)
+
+
+def test_no_rows_have_no_numbers():
+    nothing = read(torch.zeros(0, 5, requires_grad=True), torch.zeros(0, dtype=torch.long))
+    assert nothing.logp.shape == (0,)
+    nothing.logp.sum().backward()

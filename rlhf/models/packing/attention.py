@@ -107,7 +107,7 @@ def has_varlen() -> bool:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return False
-    return "window_size" in signature(varlen_attn).parameters
+    return {"window_size", "enable_gqa"} <= signature(varlen_attn).parameters.keys()
 
 
 def attending(model: PreTrainedModel, asked: Mapping[str, Any]) -> PreTrainedModel:

@@ -31,7 +31,7 @@ class SFTModule(SupervisedModule):
         labels, mask = batch.tokens[:, 1:], batch.loss_mask[:, 1:]
         keep = F.pad(mask, (0, 1), value=False)  # the positions before them
         logits = logits_at(self.model, batch.tokens, batch.attention, keep)
-        return masked_mean(spread(-read(logits, labels[mask]).logp, mask), mask)
+        return masked_mean(spread(-read(logits, labels[mask], used_up=True).logp, mask), mask)
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         with self.forward_pass():
