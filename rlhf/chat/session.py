@@ -24,8 +24,8 @@ from rlhf.models.checks import positions_of
 from rlhf.models.networks import Networks
 from rlhf.models.policy import PolicyReader, policy_of
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling, Stops
-from rlhf.rollout.engines.torch import TorchEngine
+from rlhf.rollout.engines.base import Engine, Sampling, Stops
+from rlhf.rollout.engines.table import ENGINES
 from rlhf.rollout.evaluate import sample
 from rlhf.rollout.score import Judges, judged
 from rlhf.rundir.errors import ModelError
@@ -47,7 +47,7 @@ LONGER = (Turn(USER, "What?"), Turn(ASSISTANT, "That."), Turn(USER, "Why?"))
 class Session:
     """Two models with one rendering, and whoever judges their answers."""
 
-    engines: dict[str, TorchEngine]
+    engines: dict[str, Engine]
     readers: dict[str, PolicyReader]
     judges: Judges
     scorer: Any  # that training maximised; None where it was not, or cannot score here
@@ -153,10 +153,10 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
                 f" {positions} positions"
             ]
         )
-    judges = _judges(made, cfg, rendering, stops, places)
+    judges, engine = _judges(made, cfg, rendering, stops, places), ENGINES[cfg.generation.engine]
     return Session(
         engines={
-            side: TorchEngine(model, stops, rendering.pad_id, rendering.tokenizer)
+            side: engine(model, stops, rendering.pad_id, rendering.tokenizer)
             for side, model in models.items()
         },
         readers={

@@ -120,6 +120,7 @@ class Generation(Strict):
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = []
     micro_batch_size: Size | None = None
     micro_batch_tokens: Count | None = None
+    engine: Literal["torch", "hf"] = "torch"
 
 
 class KL(Strict):

@@ -138,7 +138,7 @@ def logits(shape: ModelShape, rows: Rows, copies: int, how: Pass) -> float:
 
 
 def cache(shape: ModelShape, rows: Rows, how: Pass) -> float:
-    """Bytes of keys and values, and of one layer's while a token is added."""
+    """Bytes of keys and values, and of one layer's while rows that have ended leave it."""
     numbers = rows.all_tokens * (shape.layers + 1) * shape.kv_width
     return float(how.precision.narrow * numbers)
 

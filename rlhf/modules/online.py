@@ -82,11 +82,8 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            values = self.value_model.predict(
-                rollout,
-                rows=self.settings.micro_batch_size,
-                tokens=self.settings.micro_batch_tokens,
-            )
+            most = self.settings.at_once
+            values = self.value_model.predict(rollout, rows=most.rows, tokens=most.tokens)
         return ScoredRollout(
             **vars(view),
             rollout=rollout,

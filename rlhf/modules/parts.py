@@ -60,10 +60,6 @@ class OnlineSettings:
         """What a forward pass that trains may read."""
         return AtOnce(rows=self.micro_batch_size, tokens=self.micro_batch_tokens)
 
-    @property
-    def forward_rows(self) -> int:
-        return self.micro_batch_size or self.minibatch_size
-
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSource:

@@ -76,13 +76,28 @@ def _largest(gap: Tensor) -> float:
     return float(gap.abs().max())
 
 
-def probe(engine: Engine, model: Policy, ids: Tensor) -> None:
+def probe(engine: Engine, model: Policy, ids: Tensor, other: Engine | None = None) -> None:
     """Refuses a model whose responses cannot be drawn, or are drawn with other log-probabilities
     than training computes.
+
+    Args:
+        other: what `generation.engine=hf` would draw with: asked where the engine's draws are
+            refused, so that the sentence names it if it would do.
 
     Raises:
         ModelError: with the model's type and the difference in nats.
     """
+    reasons = faults(engine, model, ids)
+    if reasons and other is not None and not faults(other, model, ids):
+        reasons = [
+            f"{reason}; or set generation.engine=hf, which draws it right" for reason in reasons
+        ]
+    if reasons:
+        raise ModelError(reasons)
+
+
+def faults(engine: Engine, model: Policy, ids: Tensor) -> list[str]:
+    """Why no responses of the model can be drawn by this engine; empty where they can."""
     kind = model.config.model_type
     try:
         sampled, padded = sampler_gaps(engine, model, ids)
@@ -90,25 +105,23 @@ def probe(engine: Engine, model: Policy, ids: Tensor) -> None:
         raise
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError) as error:
         first = next(iter(str(error).splitlines()), "")
-        reason = f"models of type {kind} cannot be sampled here: {type(error).__name__}: {first}"
-        raise ModelError([reason]) from error
+        return [f"models of type {kind} cannot be sampled here: {type(error).__name__}: {first}"]
     limit = tolerance(computed_in(model))
     differs = f"by up to {{:.2g}} nats a token ({limit:g} would be rounding)"
-    faults = []
+    reasons = []
     if not sampled <= limit:
-        faults.append(
+        reasons.append(
             f"models of type {kind} draw responses with other log-probabilities than training"
             f" computes for them, {differs.format(sampled)}: ratios and KL would be of another"
             " policy; take a model with plain attention (llama, gpt2, ...)"
         )
     if not padded <= limit:
-        faults.append(
+        reasons.append(
             f"models of type {kind} read a prompt otherwise when it is padded on the left,"
             f" {differs.format(padded)}: no batch of prompts of different lengths would be right;"
             " take a model with plain attention (llama, gpt2, ...)"
         )
-    if faults:
-        raise ModelError(faults)
+    return reasons
 
 
 def computed_in(model: Policy) -> torch.dtype:

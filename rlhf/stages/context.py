@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,8 @@ from rlhf.models.piece import ModelPiece
 from rlhf.models.policy import policy_of
 from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.modules.base import StageModule
-from rlhf.rollout.engines.torch import TorchEngine
+from rlhf.rollout.engines.base import Engine, Stops
+from rlhf.rollout.engines.table import ENGINES
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import NonFinite, Stopped
 from rlhf.rundir.files import flatten
@@ -43,7 +44,8 @@ log = logging.getLogger(__name__)
 
 # Raised when the code of a stage changes what the same config gives: artifacts of older code are
 # then no longer found.
-CODE_VERSION = 3
+CODE_VERSION = 4
+STOPPING = 8  # every so many ids of text one that ends a response of the probe
 P = TypeVar("P", bound=Policy)
 Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
 
@@ -120,7 +122,7 @@ class StageContext(Inputs):
             self.engine(policy)
         return policy
 
-    def engine(self, policy: Policy) -> TorchEngine:
+    def engine(self, policy: Policy) -> Engine:
         """The engine that draws the policy's responses. The first policy of a run is probed.
 
         Raises:
@@ -128,12 +130,17 @@ class StageContext(Inputs):
         """
         drawn = self.cfg.generation
         at_once = AtOnce(rows=drawn.micro_batch_size, tokens=drawn.micro_batch_tokens)
-        engine = TorchEngine(policy, self.stops, self.rendering.pad_id, self.tokenizer, at_once)
+        own = (self.rendering.pad_id, self.tokenizer, at_once)
+        engine = ENGINES[drawn.engine](policy, self.stops, *own)
         if not self.probed:
             special = torch.tensor(self.tokenizer.all_special_ids)
             ids = torch.tensor(sorted(self.tokenizer.get_vocab().values()))
             text = ids[~torch.isin(ids, special)]
-            probe(engine, policy, text if len(text) else ids)
+            text = text if len(text) else ids
+            # more ids than those of the run end a response: rows leave the batch while others go on
+            stops = Stops(ids=(*self.stops.ids, *text[::STOPPING].tolist()))
+            other = ENGINES["hf"](policy, stops, *own) if drawn.engine != "hf" else None
+            probe(replace(engine, stops=stops), policy, text, other)
             self.probed.append(policy.config.model_type)
         return engine
 

@@ -56,7 +56,7 @@ def fewer_letters(prompts, responses):
 
 def optimizer(policy, values, lr=1e-2):
     groups = [{"params": model.parameters()} for model in (policy, values) if model is not None]
-    return torch.optim.Adam(groups, lr=lr, eps=1e-5)
+    return torch.optim.Adam(groups, lr=lr, eps=1e-5, fused=True)
 
 
 def make(

@@ -10,6 +10,7 @@ from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
 from rlhf.rollout.counts import FirstWarning
 from rlhf.rollout.engines.base import Sampling, Stops
+from rlhf.rollout.engines.hf import HFEngine
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.probe import computed_in, logp_gap, probe, probe_prompts, sampler_gaps
 from rlhf.rundir.errors import ModelError
@@ -60,6 +61,17 @@ def test_sampler_is_policy_or_the_model_is_refused_with_the_difference(kind):
     model = model_of(kind, UNSOUND[kind])
     with pytest.raises(ModelError, match=rf"type {kind} .* by up to [\d.]+ nats a token"):
         probe(TorchEngine(model, Stops(ids=(1,)), 0), model, IDS)
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("mamba", True), ("xlnet", False)])
+def test_the_refusal_names_the_other_engine_if_it_would_do(kind, passes):
+    model = model_of(kind, UNSOUND[kind])
+    ours, theirs = (engine(model, Stops(ids=(1, 5, 9)), 0) for engine in (TorchEngine, HFEngine))
+    with pytest.raises(ModelError) as refusal:
+        probe(ours, model, IDS, theirs)
+    assert ("generation.engine=hf" in str(refusal.value)) == passes
+    if passes:
+        probe(theirs, model, IDS)
 
 
 def test_a_model_that_cannot_be_sampled_at_all(policy):

@@ -14,7 +14,7 @@ class BufferLayer(DynamicLayer):
     a step writes its own alone, where concatenation copies all that there are."""
 
     def __init__(self, length: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.length = length  # the most tokens
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -71,4 +71,20 @@ def cache_of(config: PreTrainedConfig, length: int) -> DynamicCache:
 def keep_rows(cache: DynamicCache, index: Tensor) -> None:
     """The cache of these of its rows."""
     for layer in cache.layers:
-        layer.reorder_cache(index)
+        layer.reorder_cache(index)  # type: ignore[arg-type]
+
+
+def is_buffered(cache: DynamicCache) -> bool:
+    """True if all layers attend to all tokens."""
+    return all(isinstance(layer, BufferLayer) for layer in cache.layers)
+
+
+def copy_rows(
+    part: DynamicCache, whole: DynamicCache, rows: Tensor, count: int, width: int
+) -> None:
+    """Copies the prompts of some rows into the cache of all `count`, where they end at `width`."""
+    for own, layer in zip(part.layers, whole.layers, strict=True):
+        assert isinstance(own, BufferLayer) and isinstance(layer, BufferLayer)
+        if own.is_initialized:  # not of a layer that reads another's
+            assert own.keys is not None and own.values is not None
+            layer.put(rows, count, width, own.keys, own.values)

@@ -7,9 +7,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from rlhf.functional.sequences import positions
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.networks import Policy
 from rlhf.models.sharding.cut import is_cut
-from rlhf.rollout.engines.cache import BufferLayer, cache_of
+from rlhf.rollout.engines.cache import cache_of, copy_rows, is_buffered
 from rlhf.rollout.engines.local import trimmed
 from rlhf.types import PromptBatch
 
@@ -25,7 +26,7 @@ def read_prompts(model: Policy, prompts: PromptBatch, cache: DynamicCache) -> Te
     length are read together where that saves more padding than it costs."""
     lengths = prompts.mask.sum(1)
     groups = [torch.arange(len(prompts))]
-    if all(isinstance(layer, BufferLayer) for layer in cache.layers) and not is_cut(model):
+    if is_buffered(cache) and not is_cut(model):
         groups = by_cost(lengths, model.config.get_text_config().hidden_size)
     if len(groups) == 1:
         return read_step(model, prompts.tokens, prompts.mask, positions(prompts.mask), cache)
@@ -34,8 +35,7 @@ def read_prompts(model: Policy, prompts: PromptBatch, cache: DynamicCache) -> Te
         part = trimmed(prompts.rows(rows))
         own = cache_of(model.config, part.mask.shape[1])
         logits.append(read_step(model, part.tokens, part.mask, positions(part.mask), own))
-        for whole, layer in zip(cache.layers, own.layers, strict=True):
-            whole.put(rows, len(prompts), width, layer.keys, layer.values)
+        copy_rows(own, cache, rows, len(prompts), width)
     return torch.cat(logits)[torch.cat(groups).argsort()]
 
 
@@ -43,16 +43,29 @@ def read_step(
     model: Policy, tokens: Tensor, attention: Tensor, place: Tensor, cache: DynamicCache
 ) -> Tensor:
     """Logits [B, V] after the last of the tokens [B, N] at the positions `place`, which the cache
-    then holds; attention [B, those before and these]."""
+    then holds; attention [B, those before and these], or as `step_mask` gives it."""
     logits: Tensor = model(
         input_ids=tokens,
-        attention_mask=attention.long(),
+        attention_mask=attention if attention.dim() == 4 else attention.long(),
         position_ids=place,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
     ).logits
     return logits[:, -1]
+
+
+def step_mask(model: Policy, cache: DynamicCache, attention: Tensor) -> Tensor:
+    """The attention of all steps [B, L] as each of them can read its part, `[..., :end]`. Where
+    sdpa attends to all tokens that is its own mask of one query [B, 1, 1, L], so that a step makes
+    none: of a small network that is a tenth of it."""
+    network = model.network if isinstance(model, PolicyView) else model
+    plain = (
+        is_buffered(cache)
+        and getattr(network, "_supports_attention_backend", False)
+        and network.config._attn_implementation == "sdpa"
+    )
+    return attention[:, None, None] if plain and not bool(attention.all()) else attention
 
 
 def by_cost(lengths: Tensor, hidden: int) -> list[Tensor]:

@@ -17,7 +17,7 @@ from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
 from rlhf.rollout.engines.local import LocalEngine, stopped, tail
-from rlhf.rollout.engines.prefill import read_prompts, read_step
+from rlhf.rollout.engines.prefill import read_prompts, read_step, step_mask
 from rlhf.rollout.engines.sampler import Drawn, draw
 from rlhf.types import PromptBatch, Rollout
 
@@ -76,6 +76,7 @@ class TorchEngine(LocalEngine):
         rows = torch.arange(count, device=device)  # of the prompts, those in the cache
         place = positions(prompts.mask)[:, -1:]
         logits = read_prompts(self.model, prompts, cache)
+        mask = step_mask(self.model, cache, attention)
         for step in range(steps):
             written.put(rows, step, draw(logits, u[rows, step], sampling))
             self._end(written, rows, step)
@@ -84,10 +85,9 @@ class TorchEngine(LocalEngine):
             kept = going_on(~written.ended[rows])
             if kept is not None:
                 keep_rows(cache, kept)
-                rows, place, attention = rows[kept], place[kept], attention[kept]
+                rows, place, mask = rows[kept], place[kept], mask[kept]
             tokens, place = written.tokens[rows, step][:, None], place + 1
-            upto = attention[:, : width + step + 1]
-            logits = read_step(self.model, tokens, upto, place, cache)
+            logits = read_step(self.model, tokens, mask[..., : width + step + 1], place, cache)
         return written.rollout(prompts)
 
     def _end(self, written: Written, rows: Tensor, step: int) -> None:

@@ -72,10 +72,12 @@ def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dt
     tolerance = 1e-5 if exact else 2e-2
     torch.testing.assert_close(first["weights"], alone["weights"], atol=tolerance, rtol=tolerance)
     row = first["rows"][0]
-    assert row["kl/sequence_nats"] == row["kl/sequence_nats_exact"] == 0.0
     if exact:
+        assert abs(row["kl/sequence_nats"]) < 1e-4  # the sampler's numbers: 0 to rounding
         for one, other in zip(first["rows"], alone["rows"], strict=True):
             assert one == pytest.approx(other, abs=1e-3, rel=1e-3, nan_ok=True)
+    else:
+        assert row["kl/sequence_nats"] == row["kl/sequence_nats_exact"] == 0.0
 
 
 @pytest.mark.parametrize("stage", ["sft", "reward_model"])

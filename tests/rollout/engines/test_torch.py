@@ -1,21 +1,14 @@
-from dataclasses import replace
-
-import pytest
 import torch
 
-from rlhf.data.conversations import Turn, asked
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.sequences import response_mask
 from rlhf.functional.vocabulary import entropy_of
 from rlhf.models.policy import response_logits
 from rlhf.randomness import generator
-from rlhf.rollout.engines.base import Sampling, Share, Stops, decode, draw
-from rlhf.rollout.engines.torch import TorchEngine, warp
-from rlhf.types import AtOnce
+from rlhf.rollout.engines.base import Sampling, Stops, decode
+from rlhf.rollout.engines.torch import TorchEngine
 from tests.conftest import tiny
-from tests.data.rendering import families
-from tests.data.rendering.families import Family
-from tests.turns import engine as engine_of, prompt_batch, rendering, stops
+from tests.turns import engine as engine_of, prompt_batch, stops
 
 
 def respond(model, tokenizer, *, seed=0, pad=None, prompts=("a b c", "d", "e f"), **sampling):
@@ -69,21 +62,6 @@ def test_draws_come_from_the_generator_alone(policy, tokenizer):
     torch.manual_seed(2)
     assert torch.equal(first.tokens, respond(policy, tokenizer).tokens)
     assert not torch.equal(first.tokens[:, :3], respond(policy, tokenizer, seed=1).tokens[:, :3])
-
-
-def test_warp_by_hand():
-    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-
-    def probabilities(**settings):
-        return warp(logits, Sampling(max_new_tokens=1, **settings)).exp()[0].tolist()
-
-    assert probabilities() == pytest.approx([0.5, 0.3, 0.15, 0.05])
-    assert probabilities(top_k=2) == pytest.approx([0.625, 0.375, 0, 0])
-    assert probabilities(top_p=0.8) == pytest.approx([0.625, 0.375, 0, 0])
-    assert probabilities(top_p=0.81) == pytest.approx([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0])
-    assert probabilities(top_p=0.01) == pytest.approx([1, 0, 0, 0])
-    squares = [0.25, 0.09, 0.0225, 0.0025]
-    assert probabilities(temperature=0.5) == pytest.approx([x / sum(squares) for x in squares])
 
 
 def test_samples_follow_the_policy(tokenizer):
@@ -146,84 +124,7 @@ def test_a_string_ends_a_response_and_is_no_part_of_its_text(policy, tokenizer):
             assert tokenizer.decode(row[mask]).endswith("b c")
 
 
-def test_a_string_of_letters_that_are_several_tokens_each(policy):
-    """Two parrots are 8 bytes, and here 8 tokens."""
-    tokenizer = families.build(Family(eos="</s>", kind="bytes"))
-    ids = tokenizer("so 🦜🦜", add_special_tokens=False)["input_ids"]
-    assert len(ids) > 8
-    held = TorchEngine(policy, Stops(ids=(0,), texts=("x", "🦜🦜")), 0, tokenizer)
-    going = torch.tensor([True])
-    stopped = [
-        held._stopped([torch.tensor([i]) for i in ids[:end]], going).item()
-        for end in range(1, len(ids) + 1)
-    ]
-    assert stopped == [False] * (len(ids) - 1) + [True]
-
-
-@pytest.mark.parametrize("kind", ["always", "first", "legacy", "never"])
-def test_a_string_that_begins_with_a_space_is_seen_by_tokenizers_that_put_one(policy, kind):
-    """Also where it is all that is said."""
-    tokenizer = families.build(Family(eos="</s>", bos="<s>", kind=kind, adds_bos=True))
-    made = rendering(tokenizer)
-    held = TorchEngine(policy, Stops.of(made, [" the sky"]), 0, tokenizer)
-    for answer in (" the sky", " sea and the sky"):
-        row = made.conversations([(*asked("a"), Turn("assistant", answer))])[0]
-        first, after = row.answers[0]
-        tokens = [torch.tensor([i]) for i in row.ids[first : after - 1]]
-        assert held._stopped(tokens, torch.tensor([True])).item()
-        assert not held._stopped(tokens[:-1], torch.tensor([True])).item()
-
-
 def test_the_template_goes_on_after_what_ended_a_response():
     stops = Stops(ids=(2, 7), closing=(9,))
     assert stops.after(2) == stops.after(7) == (9,)
     assert stops.after(5) == (2, 9)  # a string ended it: the stop token comes first
-
-
-# --- micro-batches and shares
-
-
-@pytest.mark.parametrize("limit", [{"rows": 1}, {"rows": 5}, {"tokens": 40}, {"tokens": 1}])
-@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "top_p": 0.9}])
-def test_accum_invariance_of_generation(policy, tokenizer, limit, sampling):
-    """Rows that are drawn in parts have the draws of all rows together, and the generator ends
-    where it would have."""
-    batch = prompt_batch(tokenizer, ["a b c", "d", "e f"] * 4)
-    whole = engine_of(policy, tokenizer)
-    settings = Sampling(max_new_tokens=12, **sampling)
-    one, two = generator(0, "test"), generator(0, "test")
-    together = whole.respond(batch, settings, one)
-    parts = replace(whole, at_once=AtOnce(**limit)).respond(batch, settings, two)
-    assert together.ended.any()
-    for name in ("tokens", "mask", "ended"):
-        assert torch.equal(getattr(parts, name), getattr(together, name)), name
-    assert torch.allclose(parts.logp, together.logp, atol=1e-5)
-    assert torch.equal(one.get_state(), two.get_state())
-
-
-def test_a_share_of_a_batch_has_its_rows_of_the_whole_batchs_draws(policy, tokenizer):
-    batch = prompt_batch(tokenizer, ["a b c", "d", "e f", "g"] * 2)
-    engine, settings = engine_of(policy, tokenizer), Sampling(max_new_tokens=8)
-    whole = engine.respond(batch, settings, generator(0, "test"))
-    for rank in range(3):
-        rows = torch.arange(rank, 8, 3)
-        share = Share(rows=rows, of=8)
-        for at_once in (AtOnce(), AtOnce(rows=1)):
-            own = replace(engine, at_once=at_once).respond(
-                batch.rows(rows), settings, generator(0, "test"), share
-            )
-            length = own.tokens.shape[1]
-            assert torch.equal(own.tokens, whole.tokens[rows][:, :length])
-            assert torch.equal(own.mask, whole.mask[rows][:, :length])
-            assert not whole.mask[rows][:, length:].any()
-
-
-@pytest.mark.parametrize("size", [5, 300])
-def test_a_draw_is_that_of_multinomial(size):
-    """Ids of probability 0 among them."""
-    logits = torch.randn(64, size, generator=generator(0, "logits")) * 3
-    logits[:, ::2] = -torch.inf
-    probability = logits.softmax(-1)
-    ours = draw(probability, generator(1, "draw"), Share.whole(64))
-    theirs = torch.multinomial(probability, 1, generator=generator(1, "draw")).squeeze(1)
-    assert torch.equal(ours, theirs) and (ours % 2 == 1).all()
