@@ -1,10 +1,16 @@
-"""How many rows go through a network at once."""
+"""How many rows go through a network at once, and which."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+
+# real tokens of a pack: what fills a core's matrix products, or those of a GPU; more need more
+# memory and gain nothing
+PACK, GPU_PACK = 1024, 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +24,11 @@ class AtOnce:
     @property
     def limits(self) -> bool:
         return self.rows is not None or self.tokens is not None
+
+    def reading(self, device: str) -> AtOnce:
+        """The limits of passes that learn nothing: where there are none, packs of as many tokens as
+        are worth while on the device (cpu, cuda)."""
+        return self if self.limits else AtOnce(tokens=PACK if device == "cpu" else GPU_PACK)
 
     def of(self, count: int, length: int) -> int:
         """Of `count` rows of `length` tokens each, those that go through at once."""
@@ -37,3 +48,48 @@ class AtOnce:
                 tokens = lengths[row]
             groups[-1].append(row)
         return groups
+
+
+def micro_batches(
+    steps: Sequence[Sequence[int]], at_once: AtOnce, ranks: int = 1
+) -> list[list[list[int]]]:
+    """For each optimizer step of rows of so many tokens the places of each micro-batch's rows.
+
+    All steps have the same number of micro-batches, as a loop counts them and ranks wait for each
+    other: the fewest, times `ranks`, with which the largest keeps to `at_once`, one row at least.
+    A micro-batch has none where a step has too few.
+    """
+    for splits in count(max(-(-_fewest(tokens, at_once) // ranks) for tokens in steps)):
+        groups = [balanced(tokens, splits * ranks, at_once.rows) for tokens in steps]
+        if all(
+            _fit(own, tokens, at_once.tokens) for own, tokens in zip(groups, steps, strict=True)
+        ):
+            return groups
+    raise AssertionError  # with a row a micro-batch they fit
+
+
+def balanced(tokens: Sequence[int], groups: int, rows: int | None = None) -> list[list[int]]:
+    """Rows of so many tokens each in groups of about equally many: the longest first, each to the
+    group with the fewest (Graham 1969), of at most `rows` rows. The places of each group in
+    order."""
+    made: list[list[int]] = [[] for _ in range(groups)]
+    lightest = [(0, group) for group in range(groups)]
+    for row in sorted(range(len(tokens)), key=lambda row: -tokens[row]):
+        load, group = heappop(lightest)
+        made[group].append(row)
+        if rows is None or len(made[group]) < rows:
+            heappush(lightest, (load + tokens[row], group))
+    return [sorted(group) for group in made]
+
+
+def _fewest(tokens: Sequence[int], at_once: AtOnce) -> int:
+    """Groups that the limits leave at the least."""
+    by_rows = 1 if at_once.rows is None else -(-len(tokens) // at_once.rows)
+    by_tokens = 1 if at_once.tokens is None else -(-sum(tokens) // at_once.tokens)
+    return min(max(by_rows, by_tokens), len(tokens))
+
+
+def _fit(groups: Sequence[Sequence[int]], tokens: Sequence[int], most: int | None) -> bool:
+    return most is None or all(
+        len(group) <= 1 or sum(tokens[row] for row in group) <= most for group in groups
+    )

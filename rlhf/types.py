@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rlhf.at_once import AtOnce as AtOnce
 
@@ -199,6 +200,16 @@ class PreferenceBatch(SupervisedBatch):
     rejected: Tensor  # [B, L']
     rejected_mask: Tensor  # [B, L'] bool
     margin: Tensor  # [B], 0 where none is known
+
+    @property
+    def texts(self) -> tuple[Tensor, Tensor]:
+        """tokens, mask [2B, max(L, L')]: the chosen ones, then the rejected ones."""
+        sides = (self.chosen, self.rejected), (self.chosen_mask, self.rejected_mask)
+        width = max(tokens.shape[1] for tokens in sides[0])
+        tokens, mask = (
+            torch.cat([F.pad(x, (0, width - x.shape[1])) for x in pair]) for pair in sides
+        )
+        return tokens, mask
 
     @property
     def counted(self) -> int:

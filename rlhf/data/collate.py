@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -60,14 +61,22 @@ def pad(
     rows: Sequence[Sequence[int] | Tensor], fill: int, *, side: str = "right"
 ) -> tuple[Tensor, Tensor]:
     """Rows of ids to (tokens [B, L] long, mask [B, L] bool)."""
-    width = max(len(row) for row in rows)
-    tokens = torch.full((len(rows), width), fill, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
-        tokens[i, where] = torch.as_tensor(row, dtype=torch.long)
-        mask[i, where] = True
+    lengths = torch.tensor([len(row) for row in rows])
+    width = int(lengths.max())
+    places = torch.arange(width)
+    before = width - lengths if side == "left" else torch.zeros_like(lengths)
+    mask = (places >= before[:, None]) & (places < (before + lengths)[:, None])
+    tokens = torch.full(mask.shape, fill, dtype=torch.long)
+    tokens[mask] = _joined(rows)
     return tokens, mask
+
+
+def _joined(rows: Sequence[Sequence[int] | Tensor]) -> Tensor:
+    """The ids of all rows, one row behind the other."""
+    tensors = [row for row in rows if isinstance(row, Tensor)]
+    if len(tensors) == len(rows):
+        return torch.cat(tensors)
+    return torch.tensor([*chain.from_iterable(rows)], dtype=torch.long)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +154,21 @@ def collate_demonstrations(
         turns: all, or only the last answer (last).
     """
     tokens, attention = pad([row.ids for row in rows], fill)
-    loss_mask = attention.clone() if train_on_prompt else torch.zeros_like(attention)
-    for i, row in enumerate(rows):
-        for first, end in row.answers if turns == "all" else row.answers[-1:]:
-            loss_mask[i, first:end] = True
+    answers = [row.answers if turns == "all" else row.answers[-1:] for row in rows]
+    loss_mask = attention.clone() if train_on_prompt else within(answers, tokens.shape[1])
     return DemonstrationBatch(tokens=tokens, attention=attention, loss_mask=loss_mask)
+
+
+def within(ranges: Sequence[Sequence[tuple[int, int]]], width: int) -> Tensor:
+    """[B, width] bool: True inside of each row's half-open ranges, which do not overlap."""
+    every = [(row, *each) for row, own in enumerate(ranges) for each in own]
+    steps = torch.zeros(len(ranges), width + 1, dtype=torch.long)
+    if every:
+        row, first, end = torch.tensor(every).T
+        ones = torch.ones_like(row)
+        steps.index_put_((row, first), ones, accumulate=True)
+        steps.index_put_((row, end), -ones, accumulate=True)
+    return steps.cumsum(dim=1)[:, :width] > 0
 
 
 @dataclass(frozen=True, kw_only=True)

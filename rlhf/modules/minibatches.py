@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import count
 
 import torch
 from torch import Tensor
 
-from rlhf.at_once import AtOnce
+from rlhf.at_once import AtOnce, micro_batches
 from rlhf.types import Experience, Minibatch
 
 
@@ -66,38 +64,8 @@ def steps_of(
         for part in torch.randperm(number, generator=generator).tensor_split(-(-number // size))
     ]
     tokens: list[list[int]] = [lengths[part].tolist() for _, part in rows]
-    for splits in count(max(-(-_fewest(each, at_once) // ranks) for each in tokens)):
-        pieces = [balanced(each, splits * ranks, at_once.rows) for each in tokens]
-        if all(map(_fit, pieces, tokens, [at_once.tokens] * len(rows))):
-            break
+    pieces = micro_batches(tokens, at_once, ranks)
     return [
         Step(epoch=epoch, rows=part, pieces=cut, ranks=ranks)
         for (epoch, part), cut in zip(rows, pieces, strict=True)
     ]
-
-
-def balanced(tokens: Sequence[int], groups: int, rows: int | None = None) -> list[list[int]]:
-    """Rows of so many tokens each in groups of about equally many: the longest first, each to the
-    group with the fewest (Graham 1969), of at most `rows` rows. The places of each group in
-    order."""
-    made: list[list[int]] = [[] for _ in range(groups)]
-    lightest = [(0, group) for group in range(groups)]
-    for row in sorted(range(len(tokens)), key=lambda row: -tokens[row]):
-        load, group = heappop(lightest)
-        made[group].append(row)
-        if rows is None or len(made[group]) < rows:
-            heappush(lightest, (load + tokens[row], group))
-    return [sorted(group) for group in made]
-
-
-def _fewest(tokens: Sequence[int], at_once: AtOnce) -> int:
-    """Groups that the limits leave at the least."""
-    by_rows = 1 if at_once.rows is None else -(-len(tokens) // at_once.rows)
-    by_tokens = 1 if at_once.tokens is None else -(-sum(tokens) // at_once.tokens)
-    return min(max(by_rows, by_tokens), len(tokens))
-
-
-def _fit(pieces: Sequence[Sequence[int]], tokens: Sequence[int], most: int | None) -> bool:
-    return most is None or all(
-        len(piece) <= 1 or sum(tokens[row] for row in piece) <= most for piece in pieces
-    )

@@ -133,14 +133,8 @@ def features_of(context: StageContext, model: Scalar, pairs: Split[Preference]) 
     texts = [
         side.ids for pair in (*rows.train, *rows.heldout) for side in (pair.chosen, pair.rejected)
     ]
-    settings = context.cfg.reward_model
-    features = Features(
-        model,
-        texts,
-        rows=settings.micro_batch_size or settings.batch_size,
-        most_tokens=settings.micro_batch_tokens,
-        device=context.device,
-    )
+    limit = at_once(context.cfg.reward_model)
+    features = Features(model, texts, at_once=limit, device=context.device)
     log.info(
         "reward_model: the frozen backbone has read the %d texts that differ, of %d",
         *(len(features), len(texts)),

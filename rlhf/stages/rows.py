@@ -40,10 +40,9 @@ def sides(row: Row) -> tuple[Encoded, ...]:
     return (row,) if isinstance(row, Encoded) else (row.chosen, row.rejected)
 
 
-def padded_tokens(rows: Sequence[Row]) -> int:
-    """Tokens of rows that are read together, padding counted; of pairs both sides."""
-    columns = zip(*(sides(row) for row in rows), strict=True)
-    return len(rows) * sum(max(len(side.ids) for side in column) for column in columns)
+def tokens_of(row: Row) -> int:
+    """Tokens of a row; of a pair those of both sides."""
+    return sum(len(side.ids) for side in sides(row))
 
 
 def at_once(settings: Supervised) -> AtOnce:

@@ -13,7 +13,7 @@ from rlhf.config.build import build
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import is_trained
 from rlhf.data.collate import collate_demonstrations
-from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.data.records import DataError, Split
 from rlhf.digests import digest
 from rlhf.models.adapters.backbone import SharedBackbone
@@ -28,7 +28,7 @@ from rlhf.stages.adapted.base import adapter_part, kept_base
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.adapter import lora_of
 from rlhf.stages.outside.take import enter_adapter, enter_policy, given_adapter
-from rlhf.stages.rows import at_once, encoded_rows, padded_tokens
+from rlhf.stages.rows import at_once, encoded_rows, tokens_of
 from rlhf.tracking.base import Tracker
 
 
@@ -116,8 +116,8 @@ def train_on_rows(
     limit, size = at_once(settings), settings.batch_size
     module = make_module(
         make_optimizer=lambda params: build(settings.optimizer, params=params),
-        heldout=lambda: in_order(
-            encoded.heldout, size, collate, at_once=limit, tokens=padded_tokens
+        heldout=lambda: packs(
+            encoded.heldout, collate, at_once=limit.reading(context.device), tokens=tokens_of
         ),
         epochs=settings.epochs,
         lr_schedule=settings.lr_schedule,
@@ -135,7 +135,7 @@ def train_on_rows(
     if limit.limits or context.cfg.trainer.ranks > 1:
         batches = MicroBatches(
             *(batches, limit),
-            tokens=padded_tokens,
+            tokens=tokens_of,
             began=module.accumulate,
             ranks=lambda: module.ranks,
         )

@@ -8,6 +8,7 @@ from rlhf.data.collate import (
     encode_preferences,
     encode_row,
     pad,
+    within,
 )
 from rlhf.data.lengths import Limit, LongPrompts
 from rlhf.data.rendering.spans import Rendered
@@ -21,6 +22,17 @@ def test_pad_on_either_side():
     tokens, mask = pad([[1, 2, 3], [4]], 9, side="left")
     assert tokens.tolist() == [[1, 2, 3], [9, 9, 4]]
     assert mask.tolist() == [[True, True, True], [False, False, True]]
+
+
+def test_pad_takes_rows_of_tensors_and_empty_ones():
+    tokens, mask = pad([torch.tensor([1, 2]), torch.tensor([], dtype=torch.long)], 9)
+    assert tokens.tolist() == [[1, 2], [9, 9]] and mask.sum(1).tolist() == [2, 0]
+
+
+def test_ranges_become_masks():
+    """Two that touch are one."""
+    mask = within([[(0, 1), (1, 2), (3, 4)], [], [(2, 4)]], 4)
+    assert mask.int().tolist() == [[1, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 1]]
 
 
 def alone(tokenizer, prompt, completion, max_length, rule="cut"):

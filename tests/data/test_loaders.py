@@ -1,15 +1,14 @@
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce, micro_batches
 from rlhf.data.loaders import (
     MicroBatches,
     ShuffledBatches,
     draw_prompts,
-    in_order,
-    into,
-    parts_of,
+    packs,
 )
-from rlhf.types import AtOnce, DemonstrationBatch, PromptBatch
+from rlhf.types import DemonstrationBatch, PromptBatch
 from tests.turns import prompts
 
 
@@ -55,55 +54,32 @@ def test_prompts_go_round_all_of_them_before_any_comes_again():
     assert draw_prompts(prompts, 12, 0, 1) == draw_prompts(prompts, 12, 0, 1)
 
 
-def test_held_out_batches_keep_their_order():
-    assert [int(t) for b in in_order(list(range(5)), 2, collate) for t in b.tokens[:, 0]] == list(
-        range(5)
-    )
+def test_held_out_rows_come_longest_first_in_packs_of_real_tokens():
+    """Of lengths 5, 1, 4, 2, 3 with 8 tokens at once: 5 alone (5 + 4 is 9), 4 + 3, 2 + 1."""
+    batches = [*packs([5, 1, 4, 2, 3], collate, at_once=AtOnce(tokens=8), tokens=int)]
+    assert [batch.tokens[:, 0].tolist() for batch in batches] == [[5], [4, 3], [2, 1]]
 
 
 # --- micro-batches
 
 
-def padded(rows):
-    """Rows of these lengths, together."""
-    return len(rows) * max(rows)
-
-
-def test_parts_by_rows_are_even_and_in_order():
-    parts = parts_of([5, 1, 4, 2, 3], AtOnce(rows=2), padded)
-    assert parts == [[5], [1, 4], [2, 3]]
-    assert parts_of([5, 1], AtOnce(rows=8), padded) == [[5, 1]]
-
-
-def test_parts_by_tokens_count_the_padding():
-    """Of lengths 5, 1, 4, 2, 3 with 8 tokens at once: 5 alone (two of 5 are 10), 4 and 3 (two of 4
-    are 8), 2 and 1. One row at least, however long."""
-    parts = parts_of([5, 1, 4, 2, 3], AtOnce(tokens=8), padded)
-    assert parts == [[5], [4, 3], [2, 1]]
-    assert parts_of([5, 9], AtOnce(tokens=3), padded) == [[9], [5]]
-
-
-def test_parts_are_halved_until_there_are_enough():
-    assert into(3, [[5], [4, 3, 2, 1]]) == [[5], [4, 3], [2, 1]]
-    assert into(9, [[5], [4, 3]]) == [[5], [4], [3]]
-
-
 def test_every_step_but_the_last_has_as_many_micro_batches():
     """Batches of 4 of the lengths 1 to 10, 8 tokens at once: an epoch's steps have as many parts as
-    the one that needs most."""
+    the one that needs most, of about equally many tokens; the last has what it needs."""
     steps = ShuffledBatches(
         list(range(1, 11)), 4, rows_of_lengths, seed=0, stage="sft", epoch=lambda: 0
     )
     began = []
-    parts = [*MicroBatches(steps, AtOnce(tokens=8), tokens=padded, began=began.append)]
-    needs = [len(parts_of(rows, AtOnce(tokens=8), padded)) for rows in steps.steps()]
-    assert began == [max(needs)] and all(part.splits == began[0] for part in parts)
-    lengths = [sorted(part.attention.sum(1).tolist()) for part in parts]
-    assert all(sum(row) <= 8 or len(row) == 1 for row in lengths)
-    whole, last = parts[: 2 * began[0]], parts[2 * began[0] :]
-    for step, rows in zip((whole[: began[0]], whole[began[0] :], last), steps.steps(), strict=True):
-        seen = [length for part in step for length in part.attention.sum(1).tolist()]
-        assert sorted(seen) == sorted(rows)
+    parts = [*MicroBatches(steps, AtOnce(tokens=8), tokens=int, began=began.append)]
+    (splits,) = began
+    needs = [len(micro_batches([rows], AtOnce(tokens=8))[0]) for rows in steps.steps()]
+    assert splits == max(needs) and all(part.splits == splits for part in parts)
+    assert len(parts) == 2 * splits + needs[-1]
+    for i, rows in enumerate(steps.steps()):
+        step = parts[splits * i : splits * (i + 1)]
+        lengths = [part.attention.sum(1).tolist() for part in step]
+        assert sorted(length for own in lengths for length in own) == sorted(rows)
+        assert all(sum(own) <= 8 or len(own) == 1 for own in lengths)
         assert {part.step_count for part in step} == {sum(rows) - len(rows)}
 
 

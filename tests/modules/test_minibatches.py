@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rlhf.at_once import AtOnce
-from rlhf.modules.minibatches import balanced, steps_of
+from rlhf.modules.minibatches import steps_of
 from rlhf.randomness import generator
 from rlhf.types import Experience, Rollout
 from tests.turns import prompt_batch
@@ -34,14 +34,6 @@ def experience(tokenizer, lengths):
 
 def draws(count):
     return [generator(0, f"order-{i}") for i in range(count)]
-
-
-def test_longest_rows_go_first_to_the_lightest_group():
-    """By hand: 9 | 7, then 6 onto the 7 (13), 5 onto the 9 (14), 2 onto the 13, 1 onto the 14."""
-    assert balanced([1, 7, 6, 9, 5, 2], 2) == [[0, 3, 4], [1, 2, 5]]
-    assert balanced([5, 5, 5], 2, rows=2) == [[0, 2], [1]]
-    assert balanced([9, 1, 1, 1], 2, rows=2) == [[0, 3], [1, 2]]  # else 9 | 1 1 1
-    assert balanced([3], 3) == [[0], [], []]
 
 
 def test_every_row_is_in_each_pass_once_and_knows_its_whole_step(tokenizer):

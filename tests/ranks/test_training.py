@@ -14,7 +14,7 @@ from rlhf.data.collate import (
     encode_preferences,
 )
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.kl.controller import Adaptive, Fixed
 from rlhf.kl.estimator import K1, K3
 from rlhf.kl.penalty import KLPenalty
@@ -26,7 +26,7 @@ from rlhf.modules.parts import CollectedMinibatches
 from rlhf.modules.supervised.reward_model import RewardModule
 from rlhf.modules.supervised.sft import SFTModule
 from rlhf.modules.trust_region import EarlyStop
-from rlhf.stages.rows import padded_tokens
+from rlhf.stages.rows import tokens_of
 from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.modules.supervised.test_sft import UNEVEN
@@ -57,7 +57,7 @@ def supervised(stage, tokenizer, model=None, **limits):
     at_once = AtOnce(**limits)
     module = of(
         make_optimizer=partial(torch.optim.SGD, lr=0.05),
-        heldout=lambda: in_order(encoded, 2, collate),
+        heldout=lambda: packs(encoded, collate, at_once=AtOnce(rows=2), tokens=tokens_of),
         epochs=2,
         lr_schedule="linear",
         steps=2,
@@ -66,7 +66,7 @@ def supervised(stage, tokenizer, model=None, **limits):
         encoded, 4, collate, seed=0, stage=stage, epoch=lambda: module.iteration
     )
     return module, MicroBatches(
-        steps, at_once, tokens=padded_tokens, began=module.accumulate, ranks=lambda: module.ranks
+        steps, at_once, tokens=tokens_of, began=module.accumulate, ranks=lambda: module.ranks
     )
 
 

@@ -19,6 +19,8 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from rlhf.models.packing.prefixes import Shared, attend
+
 NAME = "rows"
 # of a layer's attention: what makes a token's reach or weight another than softmax of all before it
 UNKNOWN = ("sliding_window", "softcap", "s_aux", "position_bias")
@@ -47,11 +49,11 @@ def attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
-    lens: Lens | None = None,
+    lens: Lens | Shared | None = None,
     **named: Any,
 ) -> tuple[Tensor, None]:
     """query [1, H, M, d], key and value with as many heads or fewer -> [1, M, H, d]: each of the M
-    tokens attends to those before it in its own row, which `lens` tells.
+    tokens attends to those before it in its own row, which `lens` tells; rows may share tokens.
 
     Raises:
         ValueError: the layer's attention is of a kind that would not be this.
@@ -61,6 +63,8 @@ def attention(
         return result
     if kinds := [name for name in UNKNOWN if named.get(name) is not None]:
         raise ValueError(f"attention with {kinds[0]} is not read row by row")
+    if isinstance(lens, Shared):
+        return attend(module, query, key, value, lens, **named), None
     if lens.begins is not None and query.dtype in HALF:
         return _varlen(query, key, value, lens.tokens, lens.begins, named.get("scaling")), None
     runs = [(length, len([*rows])) for length, rows in groupby(lens.tokens)]

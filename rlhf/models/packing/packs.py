@@ -12,10 +12,6 @@ from torch.distributed.fsdp import FSDPModule
 from rlhf.at_once import AtOnce
 from rlhf.models.packing.choice import network_of
 
-# real tokens of a pack: what fills a core's matrix products, or those of a GPU; more need more
-# memory and gain nothing
-PACK, GPU_PACK = 1024, 16384
-
 
 def in_packs(
     read: Callable[[Tensor], Sequence[Tensor]],
@@ -30,9 +26,7 @@ def in_packs(
     worth while. `models`: those that read; where one lies in parts on the ranks, every rank reads
     equally often.
     """
-    if not at_once.limits:
-        at_once = AtOnce(tokens=PACK if attention.device.type == "cpu" else GPU_PACK)
-    groups = at_once.cut(attention.sum(dim=1).tolist())
+    groups = at_once.reading(attention.device.type).cut(attention.sum(dim=1).tolist())
     if any(isinstance(network_of(model).base_model, FSDPModule) for model in models):
         most = torch.tensor(len(groups), device=attention.device)
         dist.all_reduce(most, dist.ReduceOp.MAX)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
 
+from rlhf.at_once import AtOnce
+from rlhf.models.packing.prefixes import alike
 from rlhf.models.scalar import Scalar
 
 Ids = tuple[int, ...]
@@ -17,8 +19,9 @@ class Features:
     """The backbone's state at the last token of each of some texts, [hidden] each.
 
     It costs one forward pass over the texts that differ, and hidden * 4 bytes for each. They are
-    read in order of length, `rows` at once (fewer, where they would have more than `most_tokens`),
-    so that the states depend on the set of texts alone: a stage that is resumed reads the same.
+    read in the order of their ids, so many at once as `at_once` lets (by default what is worth
+    while on the device), so that the states depend on the set of texts alone: a stage that is
+    resumed reads the same.
     """
 
     def __init__(
@@ -26,18 +29,14 @@ class Features:
         model: Scalar,
         texts: Iterable[Sequence[int]],
         *,
-        rows: int,
-        most_tokens: int | None = None,
+        at_once: AtOnce = AtOnce(),  # noqa: B008 (it is frozen)
         device: str = "cpu",
     ) -> None:
-        different = sorted({tuple(text) for text in texts}, key=lambda text: (len(text), text))
+        different = sorted({tuple(text) for text in texts})
         self.states: dict[Ids, Tensor] = {}
         model.to(device)
-        while different:
-            part = different[:rows]
-            while len(part) > 1 and len(part) * len(part[-1]) > (most_tokens or math.inf):
-                part = part[:-1]
-            different = different[len(part) :]
+        for group in alike(different, at_once.reading(device)):
+            part = [different[place] for place in group]
             with torch.no_grad():
                 states = model.last_states(*_padded(part, device)).cpu()
             self.states.update(zip(part, states, strict=True))
@@ -56,10 +55,8 @@ class Features:
 
 
 def _padded(texts: Sequence[Ids], device: str) -> tuple[Tensor, Tensor]:
-    width = max(map(len, texts))
-    tokens = torch.zeros(len(texts), width, dtype=torch.long)
-    mask = torch.zeros(len(texts), width, dtype=torch.bool)
-    for i, text in enumerate(texts):
-        tokens[i, : len(text)] = torch.tensor(text)
-        mask[i, : len(text)] = True
+    lengths = torch.tensor([len(text) for text in texts])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    tokens = torch.zeros(mask.shape, dtype=torch.long)
+    tokens[mask] = torch.tensor([*chain.from_iterable(texts)])
     return tokens.to(device), mask.to(device)

@@ -43,14 +43,14 @@ class RewardModule(SupervisedModule):
         self.margin, self.centering, self.features = margin, centering, features
 
     def scores(self, batch: PreferenceBatch) -> tuple[Tensor, Tensor]:
-        return self._score(batch.chosen, batch.chosen_mask), self._score(
-            batch.rejected, batch.rejected_mask
-        )
-
-    def _score(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Of the chosen and of the rejected texts [B], from one forward pass."""
+        tokens, mask = batch.texts
         if self.features is None:
-            return self.model.score(tokens, mask)
-        return self.model.read(self.features.of(tokens, mask))
+            scores = self.model.score(tokens, mask)
+        else:
+            scores = self.model.read(self.features.of(tokens, mask))
+        chosen, rejected = scores.chunk(2)
+        return chosen, rejected
 
     def loss(self, chosen: Tensor, rejected: Tensor, batch: PreferenceBatch) -> Tensor:
         return bradley_terry(

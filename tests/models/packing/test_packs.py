@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from rlhf import at_once
 from rlhf.at_once import AtOnce
-from rlhf.models.packing import packs
 from rlhf.models.packing.packs import in_packs
 
 ATTENTION = torch.arange(6) < torch.tensor([3, 5, 1, 5])[:, None]
@@ -31,7 +31,7 @@ def test_rows_of_like_length_go_together_and_come_back_in_order(limits, expected
 
 
 def test_without_limits_a_pack_has_what_is_worth_while(monkeypatch):
-    monkeypatch.setattr(packs, "PACK", 8)
+    monkeypatch.setattr(at_once, "PACK", 8)
     read = []
     in_packs(lambda index: read.append(index.tolist()) or [index], ATTENTION, AtOnce())
     assert read == [[1], [3, 0], [2]]

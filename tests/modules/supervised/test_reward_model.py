@@ -7,13 +7,13 @@ import torch
 from rlhf.data.collate import collate_preferences, encode_preferences
 from rlhf.data.conversations import asked
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.data.records import Preference
 from rlhf.models.load import scalar_model_from
 from rlhf.models.training.features import Features
 from rlhf.models.training.partial import train_only
 from rlhf.modules.supervised.reward_model import RewardModule, calibration_error
-from rlhf.stages.rows import padded_tokens
+from rlhf.stages.rows import tokens_of
 from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.training import fit
@@ -34,7 +34,7 @@ def make(policy, tokenizer, size=3, **settings):
     module = RewardModule(
         scalar_model_from(policy, seed=0),
         make_optimizer=torch.optim.SGD,
-        heldout=lambda: in_order(encoded, size, collate),
+        heldout=lambda: packs(encoded, collate, at_once=AtOnce(rows=size), tokens=tokens_of),
         epochs=1,
         **settings,
     )
@@ -54,6 +54,38 @@ def test_rm_loss(policy, tokenizer):
     assert float(without.loss(chosen + 5, rejected + 5, batch)) == pytest.approx(
         float(without.loss(chosen, rejected, batch)), abs=1e-5
     )
+
+
+LONG = "a b c d e f g h a c e g b d f h"
+ALIKE = [
+    preference(LONG, " c", " d e"),
+    preference(LONG, " c d e f", " c d g"),
+    preference(f"h {LONG}", " c", " c d"),
+    preference("h", " c", " g"),
+]
+
+
+def test_scores_and_gradient_are_those_of_padded_rows(tokenizer, architecture):
+    """Whatever the layout, and whatever the two texts of a pair, and of two pairs, share: the
+    network called on whole rows with their mask, one side after the other."""
+    encoded = encode_preferences(rendering(tokenizer), ALIKE, Limit(most=40))
+    batch = collate_preferences(encoded, 0)
+    module, _ = make(tiny(tokenizer, architecture), tokenizer, centering=0.1)
+
+    def alone(tokens, mask):
+        named = {"input_ids": tokens, "attention_mask": mask.long(), "use_cache": False}
+        states = module.model.network.base_model(**named).last_hidden_state
+        return module.model.read(states[torch.arange(len(mask)), mask.sum(1) - 1])
+
+    padded = alone(batch.chosen, batch.chosen_mask), alone(batch.rejected, batch.rejected_mask)
+    ours = module.scores(batch)
+    for one, other in zip(padded, ours, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    losses = [module.loss(*scores, batch) for scores in (padded, ours)]
+    weights = [*module.model.parameters()]
+    gradients = [torch.autograd.grad(loss, weights, allow_unused=True) for loss in losses]
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None and other is None) or torch.allclose(one, other, atol=1e-5, rtol=1e-4)
 
 
 def test_accuracy_counts_pairs_whatever_the_batches(policy, tokenizer):
@@ -109,7 +141,7 @@ def test_a_head_on_a_frozen_backbone_reads_the_same_from_features(policy, tokeni
     for kept in (False, True):
         module, batch = make(policy, tokenizer)
         train_only(module.model.model, "head")
-        module.features = Features(module.model, texts, rows=2) if kept else None
+        module.features = Features(module.model, texts, at_once=AtOnce(rows=2)) if kept else None
         before = [p.detach().clone() for p in module.model.model.base_model.parameters()]
         fit(module, [batch, batch])
         for old, new in zip(before, module.model.model.base_model.parameters(), strict=True):
@@ -135,7 +167,7 @@ def test_accum_invariance_of_the_reward_model(tokenizer, limit, settings):
         module = RewardModule(
             scalar_model_from(tiny(tokenizer), seed=0),
             make_optimizer=partial(torch.optim.SGD, lr=0.02),
-            heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
+            heldout=lambda: packs(encoded, collate, at_once=at_once, tokens=tokens_of),
             epochs=2,
             steps=2,
             **settings,
@@ -143,7 +175,7 @@ def test_accum_invariance_of_the_reward_model(tokenizer, limit, settings):
         steps = ShuffledBatches(
             encoded, 3, collate, seed=0, stage="rm", epoch=lambda: module.iteration
         )
-        loader = MicroBatches(steps, at_once, tokens=padded_tokens, began=module.accumulate)
+        loader = MicroBatches(steps, at_once, tokens=tokens_of, began=module.accumulate)
         return fit(module, loader if limits else steps)
 
     whole, split = trained(), trained(**limit)

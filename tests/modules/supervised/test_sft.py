@@ -7,9 +7,10 @@ import torch
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
 from rlhf.data.lengths import Limit
-from rlhf.data.loaders import MicroBatches, ShuffledBatches, in_order
+from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
+from rlhf.functional.losses import token_nll
 from rlhf.modules.supervised.sft import SFTModule
-from rlhf.stages.rows import padded_tokens
+from rlhf.stages.rows import tokens_of
 from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.training import fit
@@ -27,7 +28,7 @@ def make(policy, tokenizer, rows=ROWS, size=2, train_on_prompt=False):
     module = SFTModule(
         policy,
         make_optimizer=torch.optim.SGD,
-        heldout=lambda: in_order(encoded, size, collate),
+        heldout=lambda: packs(encoded, collate, at_once=AtOnce(rows=size), tokens=tokens_of),
         epochs=1,
     )
     return module, collate(encoded)
@@ -71,6 +72,21 @@ def test_split_invariance_of_an_epochs_loss(policy, tokenizer):
     assert module.record["train/loss"] == pytest.approx(float(module.nll(whole).detach()), abs=1e-6)
 
 
+@pytest.mark.parametrize("prompt_too", [False, True])
+def test_loss_and_gradient_are_those_of_padded_rows(tokenizer, architecture, prompt_too):
+    """Whatever the layout: the network called on whole rows with their mask, a head at each
+    position."""
+    policy = tiny(tokenizer, architecture)
+    module, batch = make(policy, tokenizer, rows=UNEVEN, train_on_prompt=prompt_too)
+    logits = policy(input_ids=batch.tokens, attention_mask=batch.attention.long()).logits
+    expected = token_nll(logits[:, :-1], batch.tokens[:, 1:], batch.loss_mask[:, 1:])
+    losses = (expected, module.nll(batch))
+    assert float(losses[1].detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
+    padded, ours = (torch.autograd.grad(loss, [*policy.parameters()]) for loss in losses)
+    for one, other in zip(padded, ours, strict=True):
+        assert torch.allclose(one, other, atol=1e-5, rtol=1e-4)
+
+
 UNEVEN = [
     demonstration(prompt, completion)
     for prompt, completion in (
@@ -96,7 +112,7 @@ def test_accum_invariance_of_sft(tokenizer, limit, prompt_too, turns):
         module = SFTModule(
             tiny(tokenizer),
             make_optimizer=partial(torch.optim.SGD, lr=0.5),
-            heldout=lambda: in_order(encoded, 3, collate, at_once=at_once, tokens=padded_tokens),
+            heldout=lambda: packs(encoded, collate, at_once=at_once, tokens=tokens_of),
             epochs=2,
             lr_schedule="linear",
             lr_warmup=0.5,
@@ -105,7 +121,7 @@ def test_accum_invariance_of_sft(tokenizer, limit, prompt_too, turns):
         steps = ShuffledBatches(
             encoded, 3, collate, seed=0, stage="sft", epoch=lambda: module.iteration
         )
-        loader = MicroBatches(steps, at_once, tokens=padded_tokens, began=module.accumulate)
+        loader = MicroBatches(steps, at_once, tokens=tokens_of, began=module.accumulate)
         return fit(module, loader if limits else steps, clip=0.7)
 
     whole, split = trained(), trained(**limit)
