@@ -129,7 +129,7 @@ def raise_all(faults: Iterable[str]) -> None:
         raise DataError(every)
 
 
-def shorten(ids: list[int], most: int, bos: int | None) -> list[int]:
+def shorten(ids: Sequence[int], most: int, bos: int | None) -> Sequence[int]:
     """The last `most` ids, the BOS at their head where the whole begins with it."""
     if len(ids) <= most:
         return ids

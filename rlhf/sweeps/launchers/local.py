@@ -28,6 +28,7 @@ from rlhf.rundir.records import is_complete
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
 from rlhf.rundir.words import seconds_of
+from rlhf.runs.common.told import telling
 from rlhf.runs.machine.faults import cores
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
@@ -159,10 +160,11 @@ def _run(
 ) -> tuple[list[Outcome], int | None]:
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
-    with watching(console) as watcher, unwinding():
+    own = target is train
+    with watching(console) as watcher, unwinding(), telling(configs if own else ()):
         ledger = Ledger(directory, watcher.update)
         ledger.update([Outcome(job) for job in missing])
-        if target is train:
+        if own:
             prepare_tracking(configs)
         ended = run_jobs(missing, target, n, preload=preload, watch=ledger.update, **limits)
         ledger.write(working=False)

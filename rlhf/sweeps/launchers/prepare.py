@@ -15,7 +15,7 @@ from threading import Thread
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message
-from rlhf.tracking.store import prepare_store, quiet
+from rlhf.tracking.store import opened_by, prepare_store, quiet
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -40,9 +40,10 @@ def preloads(configs: Sequence[Config]) -> list[str]:
     """Modules that every job needs: the pipeline, and those of the pieces that the configs name."""
     paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
     modules = ["rlhf.runs.preload", *sorted(path.rpartition(".")[0] for path in paths)]
-    if any(isinstance(cfg.tracking, MLflowTracker) for cfg in configs):
+    if tracked := [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]:
         quiet()  # by the environment, which the server and the jobs inherit
-        modules.append("mlflow")
+        # with what its client imports when it first writes to a store of that kind
+        modules += ["mlflow", *{opened_by(piece.uri) for piece in tracked}]
     return modules
 
 
