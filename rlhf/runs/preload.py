@@ -1,4 +1,4 @@
-"""Imported once by the server that jobs are forked from: what every job would import, and make."""
+"""Imported once by the server that jobs are forked from: what every job would import."""
 
 import contextlib
 import os
@@ -13,8 +13,3 @@ hold()  # Slurm signals every process of a job; each job takes them again when i
 
 with contextlib.suppress(Exception):  # a job that meets the same fault says it in its own log
     import rlhf.runs.run  # noqa: F401
-    from rlhf.config.validate import validate
-    from rlhf.runs.common.made import make
-    from rlhf.runs.common.told import told
-
-    make(map(validate, told()))

@@ -70,6 +70,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
     local, grid = isinstance(launcher, LocalLauncher), is_grid(sweeper)
     if local:
         launcher.checked = {job.overrides: job.config for job in planned.jobs}
+        launcher.room = planned.room
     else:  # jobs do not see the command, from which the directory's name follows
         place = str(directory.absolute())
         with read_write(config), open_dict(config):

@@ -19,13 +19,13 @@ from rlhf.config.build import build
 from rlhf.config.pieces.base import Custom
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded, Source
-from rlhf.data.report.values import Report
 from rlhf.digests import digest, file_digest
 from rlhf.models.load import outline
 from rlhf.runs.common.told import sections
 from rlhf.stages.context import StageContext
 from rlhf.stages.inputs import Inputs
 from rlhf.stages.outside.pieces import reward_model_piece
+from rlhf.stages.provenance.manifest import git, versions
 from rlhf.stages.report import data_report
 
 LENT = (
@@ -109,6 +109,7 @@ def make(configs: Iterable[Config]) -> None:
     own.
     """
     torch.set_num_threads(1)
+    versions(), git()  # each asked once in a process; CUDA is asked by none that is forked
     for cfg in configs:
         with suppress(Exception):
             _make(cfg)
