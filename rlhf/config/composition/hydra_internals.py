@@ -84,12 +84,13 @@ def grid_of(overrides: Sequence[Override]) -> list[list[str]]:
 def parsed_once() -> Iterator[None]:
     """Meanwhile OmegaConf parses each text of an interpolation once: the configs of many jobs have
     the same ones. Trees are read, never changed."""
-    plain = base.parse
-    base.parse = cache(plain)
+    module: Any = base
+    plain = module.parse
+    module.parse = cache(plain)
     try:
         yield
     finally:
-        base.parse = plain
+        module.parse = plain
 
 
 def stored_launchers() -> dict[str, Any]:

@@ -141,14 +141,21 @@ def _make(cfg: Config) -> None:
         _inputs[key] = Made(value=(values, report), warnings=warnings)
 
 
+class _Into(logging.Handler):
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self.records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 @contextmanager
 def _warnings() -> Iterator[list[logging.LogRecord]]:
     """What is logged meanwhile, which goes nowhere else."""
     records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
     root = logging.getLogger()
-    others, root.handlers = root.handlers, [handler]
+    others, root.handlers = root.handlers, [_Into(records)]
     try:
         yield records
     finally:

@@ -27,7 +27,9 @@ def sections(cfg: Config) -> dict[str, Any]:
     }
     for name in ("sft", "reward_model"):
         plain[name].pop("seed")
-    return one_spelling({**plain, "stages": [stage.name for stage in needed_stages(cfg)]})
+    stages = [stage.name for stage in needed_stages(cfg)]
+    whole: dict[str, Any] = one_spelling({**plain, "stages": stages})
+    return whole
 
 
 def distinct(configs: Iterable[Config]) -> list[Config]:
