@@ -4,7 +4,7 @@ harmless."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from rlhf.data.conversations import ASSISTANT, Prompt, Turn
 from rlhf.data.lengths import FATES, Fate, Limit, LongPrompts, shorten
 from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.rendering.kept import PromptIds
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import Rendered, TemplateError
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
@@ -57,9 +58,7 @@ def _fitted(row: Rendered, limit: Limit, longest: int, bos: int | None) -> Encod
     )
 
 
-def pad(
-    rows: Sequence[Sequence[int] | Tensor], fill: int, *, side: str = "right"
-) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int]], fill: int, *, side: str = "right") -> tuple[Tensor, Tensor]:
     """Rows of ids to (tokens [B, L] long, mask [B, L] bool)."""
     lengths = torch.tensor([len(row) for row in rows])
     width = int(lengths.max())
@@ -67,48 +66,23 @@ def pad(
     before = width - lengths if side == "left" else torch.zeros_like(lengths)
     mask = (places >= before[:, None]) & (places < (before + lengths)[:, None])
     tokens = torch.full(mask.shape, fill, dtype=torch.long)
-    tokens[mask] = _joined(rows)
+    tokens[mask] = torch.tensor([*chain.from_iterable(rows)], dtype=torch.long)
     return tokens, mask
 
 
-def _joined(rows: Sequence[Sequence[int] | Tensor]) -> Tensor:
-    """The ids of all rows, one row behind the other."""
-    tensors = [row for row in rows if isinstance(row, Tensor)]
-    if len(tensors) == len(rows):
-        return torch.cat(tensors)
-    return torch.tensor([*chain.from_iterable(rows)], dtype=torch.long)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptCollator:
-    """Prompts to a batch. Each is rendered and encoded once, however often it is drawn.
-
-    Of a prompt longer than `limit` tokens the last ones are read; its text stays whole.
-    """
-
-    rendering: Rendering
-    limit: int | None = None
-    rows: dict[Prompt, Tensor] = field(default_factory=dict, repr=False, compare=False)  # of ids
-
-    def __call__(self, prompts: Sequence[Prompt]) -> PromptBatch:
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.rows]
-        self.rows.update(zip(new, self._encoded(new), strict=True))
-        tokens, mask = pad([self.rows[p] for p in prompts], self.rendering.pad_id, side="left")
-        return PromptBatch(tokens=tokens, mask=mask, prompts=tuple(prompts))
-
-    def _encoded(self, prompts: Sequence[Prompt]) -> list[Tensor]:
-        rows = self.rendering.prompts([prompt.turns for prompt in prompts]) if prompts else []
-        if self.limit is not None:
-            bos = self.rendering.tokenizer.bos_token_id
-            rows = [shorten(row, self.limit, bos) for row in rows]
-        return [torch.tensor(row, dtype=torch.long) for row in rows]
-
-
 def collate_prompts(
-    rendering: Rendering, prompts: Sequence[Prompt], limit: int | None = None
+    rendering: Rendering,
+    prompts: Sequence[Prompt],
+    limit: int | None = None,
+    ids: PromptIds | None = None,
 ) -> PromptBatch:
-    """As a `PromptCollator` does it."""
-    return PromptCollator(rendering=rendering, limit=limit)(prompts)
+    """Of a prompt longer than `limit` tokens the last ones are read; its text stays whole. `ids`:
+    the rendering's, remembered."""
+    rows: Sequence[Sequence[int]] = (ids or rendering.prompts)([p.turns for p in prompts])
+    if limit is not None:
+        rows = [shorten(row, limit, rendering.tokenizer.bos_token_id) for row in rows]
+    tokens, mask = pad(rows, rendering.pad_id, side="left")
+    return PromptBatch(tokens=tokens, mask=mask, prompts=tuple(prompts))
 
 
 def encode_demonstrations(

@@ -1,7 +1,6 @@
 import torch
 
 from rlhf.data.collate import (
-    PromptCollator,
     collate_demonstrations,
     collate_preferences,
     encode_demonstrations,
@@ -12,7 +11,7 @@ from rlhf.data.collate import (
 )
 from rlhf.data.lengths import Limit, LongPrompts
 from rlhf.data.rendering.spans import Rendered
-from tests.turns import demonstration, preference, prompt_batch, prompts, rendering
+from tests.turns import demonstration, preference, prompt_batch, rendering
 
 
 def test_pad_on_either_side():
@@ -192,18 +191,3 @@ def test_prompts_are_read_from_their_end(tokenizer):
     assert batch.tokens[0].tolist() == list(ids(tokenizer, "a b c d")[2:])
     assert batch.mask.tolist() == [[True, True], [False, True]]
     assert batch.texts == ("a b c d", "e")
-
-
-def test_a_prompt_is_encoded_once_however_often_it_is_drawn(tokenizer):
-    """The batch is that of prompts encoded anew, in the order and with the padding of each draw."""
-    collate = PromptCollator(rendering=rendering(tokenizer), limit=2)
-    a, b, c = prompts("a b c", "d", "e f")
-    collate([a, b, a])
-    kept = dict(collate.rows)
-    again = collate([b, c])
-    assert set(collate.rows) == {a, b, c} and collate.rows[b] is kept[b]
-    anew = prompt_batch(tokenizer, ["d", "e f"], limit=2)
-    assert torch.equal(again.tokens, anew.tokens) and torch.equal(again.mask, anew.mask)
-    assert again.prompts == anew.prompts
-    first = prompt_batch(tokenizer, ["a b c"], limit=2)
-    assert collate([a]).tokens.tolist() == first.tokens.tolist()

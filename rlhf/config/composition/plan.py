@@ -14,7 +14,7 @@ from rlhf.config import naming
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
 from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
-from rlhf.config.composition.hydra_internals import Hydra, note_overrides
+from rlhf.config.composition.hydra_internals import Hydra, note_overrides, parsed_once
 from rlhf.config.composition.hydra_node import Judge
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
 from rlhf.config.composition.resolve import Fault
@@ -38,6 +38,7 @@ class Plan:
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # Hydra's: option, class
     at_once: int | None = None  # jobs, where the launcher is asked for so many
+    room: int | None = None  # jobs that this machine's memory has room for, once it was asked
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
@@ -103,7 +104,8 @@ def plan(
     jobs, many = jobs_of([*grid, *task], hydra)
     faults += many
     spoiled += more_spoiled + unread(more)
-    judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
+    with parsed_once():
+        judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
     if planned.composed is not None and not faults and not judged:
         note_overrides(planned.composed, parsed)
     if planned.sweep and not judged and not faults:

@@ -15,7 +15,7 @@ from threading import Thread
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message
-from rlhf.tracking.store import prepare_store, quiet
+from rlhf.tracking.store import opened_by, prepare_store, quiet
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -37,13 +37,15 @@ def limit_threads(threads: int) -> None:
 
 
 def preloads(configs: Sequence[Config]) -> list[str]:
-    """Modules that every job needs: the pipeline, and those of the pieces that the configs name."""
+    """Modules that every job needs: the pipeline, those of the pieces that the configs name, and
+    last the one that makes what the jobs have in common."""
     paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
     modules = ["rlhf.runs.preload", *sorted(path.rpartition(".")[0] for path in paths)]
-    if any(isinstance(cfg.tracking, MLflowTracker) for cfg in configs):
+    if tracked := [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]:
         quiet()  # by the environment, which the server and the jobs inherit
-        modules.append("mlflow")
-    return modules
+        # with what its client imports when it first writes to a store of that kind
+        modules += ["mlflow", *{opened_by(piece.uri) for piece in tracked}]
+    return [*modules, "rlhf.runs.common.preload"]
 
 
 def prepare_tracking(configs: Sequence[Config], *, patience: float = PATIENCE) -> None:
@@ -72,13 +74,22 @@ def _prepare(uri: str, experiment: str) -> None:
         print(redact_message(say), file=sys.stderr)
 
 
-def at_once(asked: int | None, *, cores: int, threads: int, gpus: int, devices: int = 1) -> int:
+def at_once(
+    asked: int | None,
+    *,
+    cores: int,
+    threads: int,
+    gpus: int,
+    devices: int = 1,
+    room: int | None = None,
+) -> int:
     """Jobs at a time: what was asked for; else as many as the GPUs are enough for, `devices` for
-    each; else half the cores, fewer where a job has more than two threads in all of its `devices`
-    processes."""
+    each; else as many as the cores are enough for, one for each thread of a job's `devices`
+    processes, and no more than the memory has room for."""
     if asked or gpus:
         return asked or max(1, gpus // devices)
-    return max(1, cores // max(2, threads * devices))
+    most = cores // (threads * devices)
+    return max(1, most if room is None else min(most, room))
 
 
 def most(configs: Iterable[Config]) -> dict[str, int]:

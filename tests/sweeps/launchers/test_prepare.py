@@ -28,8 +28,10 @@ def test_the_server_imports_what_the_jobs_need(monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "cores", "threads", "gpus", "jobs"),
     [
-        (None, 2, 1, 0, 1),
-        (None, 16, 1, 0, 8),
+        (None, 2, 1, 0, 2),
+        (None, 16, 1, 0, 16),
+        (None, 16, 3, 0, 5),
+        (None, 2, 4, 0, 1),
         (None, 16, 4, 0, 4),
         (None, 1, 1, 0, 1),
         (None, 16, 4, 2, 2),
