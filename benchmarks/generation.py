@@ -15,6 +15,7 @@ thread, the sides in turns.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -133,12 +134,22 @@ def show_results(results: list[dict[str, Any]]) -> None:
     for kind in dict.fromkeys(result["kind"] for result in results):
         same = [result for result in results if result["kind"] == kind]
         first, last = same[0], same[-1]
-        grown = {
-            n: statistics.median(last["sides"][n]) / statistics.median(first["sides"][n])
-            for n in names
-        }
-        texts = ", ".join(f"{factor:.2f} ({name})" for name, factor in grown.items())
+        factors = {n: middle_of(last, n) / middle_of(first, n) for n in names}
+        texts = ", ".join(f"{factor:.2f} ({name})" for name, factor in factors.items())
         show(f"- {kind}: a step at {last['length']} over one at {first['length']}: {texts}")
+        for before, after in itertools.pairwise(same):
+            texts = ", ".join(f"{further(before, after, n):.1f} ms ({n})" for n in names)
+            show(f"- {kind}: a step from {before['length']} to {after['length']}: {texts}")
+
+
+def middle_of(result: dict[str, Any], side: str) -> float:
+    return statistics.median(result["sides"][side])
+
+
+def further(before: dict[str, Any], after: dict[str, Any], side: str) -> float:
+    """Milliseconds of one of the steps that the longer responses have more."""
+    whole = [each["length"] * middle_of(each, side) for each in (before, after)]
+    return (whole[1] - whole[0]) / (after["length"] - before["length"])
 
 
 def parser() -> argparse.ArgumentParser:

@@ -96,15 +96,15 @@ def supervised(stage: str, name: str, folder: Path, turns: int, trl: Path) -> di
 
 
 def memory(side: str, name: str, folder: Path, trl: Path | None) -> Mapping[str, Any]:
-    """Bytes of this process at its peak, over three iterations of one side, and those that were
+    """Bytes of this process at its peak, over two iterations of one side, and those that were
     there before the first."""
     begin(trl if side == "trl" else None)
     case = prepare(name, folder, 4 * rows_of(name))
     if side == "ours":
-        before = ours.run(ours.ppo_words(case, folder, 3))[0]["resident_before"]
+        before = ours.run(ours.ppo_words(case, folder, 2))[0]["resident_before"]
         return {"peak": resident_peak(), "before": before}
     from benchmarks.speed import trl_ppo
 
     units: list[Numbers] = []
-    trl_ppo.work(case, folder, 3, collects=True)(units.append)
+    trl_ppo.work(case, folder, 2, collects=True)(units.append)
     return {"peak": resident_peak(), "before": units[0]["resident_before"]}
