@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,17 @@ from typing import Any
 def digest(value: Any) -> str:
     """sha256 (hex) of a plain value, or a dataclass of such, as canonical JSON: keys sorted, no
     spaces, ASCII only."""
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str)
+    other = _fields if is_dataclass(value) else str
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=other)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _fields(value: Any) -> Any:
+    """What `asdict` makes of it, without the copies: those of ten thousand rows cost a quarter of a
+    second."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
 
 
 def one_spelling(value: Any) -> Any:

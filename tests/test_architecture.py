@@ -58,7 +58,15 @@ HEAVY = {
 }
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
-    {"functional", "rundir", "randomness.py", "arguments.py", "digests.py", "metrics.py"},
+    {
+        "functional",
+        "rundir",
+        "randomness.py",
+        "arguments.py",
+        "digests.py",
+        "metrics.py",
+        "imports.py",
+    },
     {"types.py"},
     {"ranks"},
     {"kl", "oracle"},
