@@ -74,6 +74,7 @@ LAYERS = [
         "arguments.py",
         "at_once.py",
         "digests.py",
+        "imports.py",
         "metrics.py",
     },
     {"types.py"},

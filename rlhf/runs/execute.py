@@ -16,6 +16,7 @@ from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
+from rlhf.imports import quick_imports
 from rlhf.ranks.place import Started
 from rlhf.rundir.disk.space import sentence
 from rlhf.rundir.errors import ModelError, RunFailed, Stopped
@@ -136,7 +137,8 @@ def execute(
         place = _place(cfg)
         if place is not None and place.rank:
             return _follow(cfg, place)
-        from rlhf.runs.run import run as pipeline
+        with quick_imports():
+            from rlhf.runs.run import run as pipeline
 
         with leading(cfg) as led:
             pipeline(cfg, directory=directory, loaded=loaded)

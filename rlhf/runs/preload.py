@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from rlhf.imports import quick_imports
 from rlhf.rundir.signals import hold
 
 if hasattr(os, "setsid"):
@@ -11,5 +12,6 @@ if hasattr(os, "setsid"):
 
 hold()  # Slurm signals every process of a job; each job takes them again when it begins
 
-with contextlib.suppress(Exception):  # a job that meets the same fault says it in its own log
+# a job that meets the same fault says it in its own log
+with contextlib.suppress(Exception), quick_imports():
     import rlhf.runs.run  # noqa: F401

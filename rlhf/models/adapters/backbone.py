@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -20,6 +18,10 @@ from rlhf.models.adapters.targets import ALL_LINEAR, chosen_layers, linear_layer
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.randomness import generator, seeded_global_rng
 from rlhf.rundir.errors import ModelError, RunFailed
+
+if TYPE_CHECKING:  # a run without adapters does not wait for it
+    from peft import LoraConfig
+    from peft.tuners.lora.layer import LoraLayer
 
 Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
@@ -62,6 +64,9 @@ class SharedBackbone(nn.Module):
         Raises:
             ModelError: the network has no layer that `lora.targets` means, or PEFT takes none such.
         """
+        from peft import inject_adapter_in_model
+        from peft.tuners.lora.layer import LoraLayer
+
         if not name.isidentifier() or name in self.adapters:
             raise ValueError(f"{name!r} is no name for a new adapter beside {[*self.adapters]}")
         chosen = chosen_layers(self.model, lora.targets)
@@ -94,6 +99,8 @@ class SharedBackbone(nn.Module):
         return any(isinstance(base, Conv1D) for base in bases)
 
     def _config(self, lora: Lora, chosen: Sequence[str]) -> LoraConfig:
+        from peft import LoraConfig
+
         there = linear_layers(self.model)
         return LoraConfig(
             r=lora.r,

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -184,6 +183,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _lora(config: dict[str, Any], path: Path) -> Lora:
     if (kind := config.get("peft_type")) != "LORA":
         raise ModelError([f"{path}: peft_type is {kind}; expected LORA"])
+    from peft import LoraConfig
+
     defaults = asdict(LoraConfig())
     faults = [
         f"{path}: {key}={json.dumps(value)} is not supported here; expected"

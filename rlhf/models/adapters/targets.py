@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -29,6 +27,8 @@ def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
 
 def _plain(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """Modules by name, each layer that has adapters as the layer that it was."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     if isinstance(module, BaseTunerLayer):
         yield name, module.get_base_layer()
         return
@@ -85,6 +85,8 @@ def _ends(name: str, end: str) -> bool:
 
 
 def _defaults(model: PreTrainedModel, there: Collection[str]) -> str | Sequence[str]:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
     architecture = model.config.model_type
     known = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     if architecture not in known:
