@@ -62,7 +62,7 @@ def step_mask(model: Policy, cache: DynamicCache, attention: Tensor) -> Tensor:
     network = model.network if isinstance(model, PolicyView) else model
     plain = (
         is_buffered(cache)
-        and network._supports_attention_backend
+        and getattr(network, "_supports_attention_backend", False)
         and network.config._attn_implementation == "sdpa"
     )
     return attention[:, None, None] if plain and not bool(attention.all()) else attention
