@@ -109,11 +109,11 @@ def test_a_stage_that_is_given_needs_nothing():
 
 
 def test_a_part_that_is_trained():
-    """One layer of two, of a batch of 64 pairs of 20 tokens."""
+    """One layer of two, of a batch of 64 pairs."""
     sft, reward_model, _ = estimate("sft.trained=last:1", "reward_model.trained=head").peaks
     assert sizes_of(sft)["weights that are trained"] == 4 * 170
     assert sizes_of(sft)["weights that are frozen"] == 4 * 210
-    assert sizes_of(sft)["activations"] == pytest.approx(64 * 20 * HEAP * (288 + 96))
+    assert sizes_of(sft)["activations"] == pytest.approx(texts(64) * HEAP * (288 + 96))
     head = sizes_of(reward_model)
     assert head["adapters and heads that are trained"] == 4 * 4
     assert head["weights that are frozen"] == 1520
@@ -131,7 +131,8 @@ def test_adapters_beside_frozen_weights():
     assert sft["adapters and heads that are trained"] == 4 * 272
     assert sft["the optimizer's moments"] == 8 * 272
     assert sft["weights that are frozen"] == 1520
-    assert sft["activations"] == pytest.approx(64 * 20 * HEAP_BESIDE_ADAPTERS * (2 * 256 + 96))
+    a_token = HEAP_BESIDE_ADAPTERS * (2 * 256 + 96)
+    assert sft["activations"] == pytest.approx(texts(64) * a_token)
     assert reward_model["adapters and heads that are trained"] == 4 * (272 + 4)
     # policy and value model; the frozen network once; SFT's adapter and the reward model
     assert ppo["adapters and heads that are trained"] == 4 * (272 + 276)
@@ -165,7 +166,7 @@ def test_rows_and_layers_that_are_trained_decide_the_work():
     head = estimate("reward_model.trained=head", data=replace(DATA, preferences=twice))
     assert head.operations["reward_model"] == 3800 * 2 * 90
     few = estimate("sft.batch_size=1000", "sft.max_rows=30").peaks[0]
-    assert {t.name: t.size for t in few.terms}["activations"] == pytest.approx(30 * 20 * TOKEN)
+    assert {t.name: t.size for t in few.terms}["activations"] == pytest.approx(texts(30) * TOKEN)
 
 
 def test_prompts_are_no_longer_than_their_limit():
