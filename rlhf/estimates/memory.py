@@ -184,7 +184,7 @@ def reward_model(
     where it is this one."""
     sizes = ("micro_batch_size", "batch_size", "max_length")
     shrinks = tuple(f"reward_model.{name}" for name in sizes)
-    both = Rows(count=2 * pairs.count, tokens=pairs.tokens, response=0)
+    both = Rows(count=2 * pairs.count, tokens=pairs.tokens, response=0, mean=pairs.mean)
     twice = Training(
         how=training.how,
         moments=training.moments,

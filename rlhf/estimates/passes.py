@@ -16,7 +16,7 @@ adapter. Checkpointing keeps a layer's input, h, and one layer's numbers at a ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlhf.estimates.shape import ModelShape
 
@@ -33,20 +33,27 @@ HEAP_BESIDE_ADAPTERS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What goes through a model at once: rows, their tokens, those of the response."""
+    """What goes through a model at once: rows, the tokens of the longest, those of its response,
+    and the tokens of a row on average, where they are known."""
 
     count: int
     tokens: int
     response: int
+    mean: float | None = None
 
     @property
-    def all_tokens(self) -> int:
-        return self.count * self.tokens
+    def all_tokens(self) -> float:
+        """Real ones. Of random rows the sum may be beyond count * mean by some standard deviations
+        of sqrt(count) rows, each of which is below longest - mean."""
+        if self.mean is None:
+            return float(self.count * self.tokens)
+        beyond: float = (self.tokens - self.mean) * self.count**0.5
+        return self.count * self.mean + beyond
 
     def at_most(self, count: int | None) -> Rows:
         """Those of a micro-batch."""
         kept = self.count if count is None else min(self.count, count)
-        return Rows(count=kept, tokens=self.tokens, response=self.response)
+        return replace(self, count=kept)
 
     def pack(self, count: int | None, on_gpu: bool) -> Rows:
         """Those that are scored at once: as many as a micro-batch has, or of one pack."""
@@ -134,7 +141,8 @@ def activations(shape: ModelShape, rows: Rows, how: Pass) -> float:
 
 
 def logits(shape: ModelShape, rows: Rows, copies: int, how: Pass) -> float:
-    return float(how.precision.logits * copies * rows.count * rows.response * shape.vocabulary)
+    positions = rows.all_tokens * rows.response / rows.tokens
+    return float(how.precision.logits * copies * positions * shape.vocabulary)
 
 
 def cache(shape: ModelShape, rows: Rows, how: Pass) -> float:

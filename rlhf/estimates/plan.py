@@ -47,12 +47,14 @@ class Estimate:
     # --- lengths
 
     def batch(self, stage: str, part: PartSize | None) -> Rows:
-        """Of a supervised stage, where all rows are as long as the longest."""
+        """Of a supervised stage."""
         settings = getattr(self.cfg, stage)
-        count, tokens = settings.batch_size, settings.max_length
-        if part is not None:
-            count, tokens = min(count, self.rows(stage, part)), part.longest_tokens(tokens)
-        return Rows(count=count, tokens=tokens, response=tokens)
+        if part is None:
+            most = settings.max_length
+            return Rows(count=settings.batch_size, tokens=most, response=most)
+        count, most = self.rows(stage, part), part.longest_tokens(settings.max_length)
+        mean = most * part.mean / max(part.longest, 1)
+        return Rows(count=min(settings.batch_size, count), tokens=most, response=most, mean=mean)
 
     def rows(self, stage: str, part: PartSize) -> int:
         """Of a supervised stage, to train on."""

@@ -101,3 +101,11 @@ def test_as_torch_counts_them(config, attention, precision):
     how = Pass(precision=PRECISIONS[precision], eager=attention == "eager")
     a_token = passes.layer_bytes(shape_of(config.to_dict()), rows.tokens, how)
     assert 4 * a_token * rows.all_tokens == pytest.approx(counted, rel=0.12)
+
+
+def test_real_tokens_of_rows():
+    """Four rows of 5 tokens at most and 2 on average: 8, and 3 for each of sqrt(4) rows."""
+    rows = Rows(count=4, tokens=5, response=5, mean=2.0)
+    assert rows.all_tokens == 14
+    assert rows.at_most(1).all_tokens == 5
+    assert Rows(count=4, tokens=5, response=2).all_tokens == 20

@@ -71,12 +71,17 @@ def sizes_of(peak):
     return {term.name: term.size for term in peak.terms}
 
 
-def test_peaks_follow_the_longest_rows():
+def texts(count):
+    """Tokens of so many texts of 40 / 3 on average and 20 at most."""
+    return count * 40 / 3 + count**0.5 * 20 / 3
+
+
+def test_peaks_follow_the_rows():
     """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10."""
     sft, reward_model, ppo = map(sizes_of, estimate().peaks)
-    assert sft["activations"] == pytest.approx(64 * 20 * TOKEN)
-    assert sft["logits"] == 4 * 64 * 20 * 10
-    assert reward_model["activations"] == pytest.approx(128 * 20 * TOKEN)
+    assert sft["activations"] == pytest.approx(texts(64) * TOKEN)
+    assert sft["logits"] == pytest.approx(4 * texts(64) * 10)
+    assert reward_model["activations"] == pytest.approx(texts(128) * TOKEN)
     assert ppo["activations"] == pytest.approx(2 * 10 * 16 * TOKEN)
     half = sizes_of(estimate("ppo.micro_batch_size=5").peaks[2])
     assert half["activations"] == pytest.approx(ppo["activations"] / 2)
@@ -91,7 +96,7 @@ def test_data_that_nobody_has_read_count_as_the_longest():
 
 def test_a_batch_has_no_more_rows_than_there_are():
     sft, *_ = estimate("sft.batch_size=1000").peaks
-    assert {t.name: t.size for t in sft.terms}["activations"] == pytest.approx(100 * 20 * TOKEN)
+    assert {t.name: t.size for t in sft.terms}["activations"] == pytest.approx(texts(100) * TOKEN)
 
 
 def test_a_stage_that_is_given_needs_nothing():
@@ -104,11 +109,11 @@ def test_a_stage_that_is_given_needs_nothing():
 
 
 def test_a_part_that_is_trained():
-    """One layer of two, of a batch of 64 pairs of 20 tokens."""
+    """One layer of two, of a batch of 64 pairs."""
     sft, reward_model, _ = estimate("sft.trained=last:1", "reward_model.trained=head").peaks
     assert sizes_of(sft)["weights that are trained"] == 4 * 170
     assert sizes_of(sft)["weights that are frozen"] == 4 * 210
-    assert sizes_of(sft)["activations"] == pytest.approx(64 * 20 * HEAP * (288 + 96))
+    assert sizes_of(sft)["activations"] == pytest.approx(texts(64) * HEAP * (288 + 96))
     head = sizes_of(reward_model)
     assert head["adapters and heads that are trained"] == 4 * 4
     assert head["weights that are frozen"] == 1520
@@ -126,7 +131,8 @@ def test_adapters_beside_frozen_weights():
     assert sft["adapters and heads that are trained"] == 4 * 272
     assert sft["the optimizer's moments"] == 8 * 272
     assert sft["weights that are frozen"] == 1520
-    assert sft["activations"] == pytest.approx(64 * 20 * HEAP_BESIDE_ADAPTERS * (2 * 256 + 96))
+    a_token = HEAP_BESIDE_ADAPTERS * (2 * 256 + 96)
+    assert sft["activations"] == pytest.approx(texts(64) * a_token)
     assert reward_model["adapters and heads that are trained"] == 4 * (272 + 4)
     # policy and value model; the frozen network once; SFT's adapter and the reward model
     assert ppo["adapters and heads that are trained"] == 4 * (272 + 276)
@@ -160,7 +166,7 @@ def test_rows_and_layers_that_are_trained_decide_the_work():
     head = estimate("reward_model.trained=head", data=replace(DATA, preferences=twice))
     assert head.operations["reward_model"] == 3800 * 2 * 90
     few = estimate("sft.batch_size=1000", "sft.max_rows=30").peaks[0]
-    assert {t.name: t.size for t in few.terms}["activations"] == pytest.approx(30 * 20 * TOKEN)
+    assert {t.name: t.size for t in few.terms}["activations"] == pytest.approx(texts(30) * TOKEN)
 
 
 def test_prompts_are_no_longer_than_their_limit():

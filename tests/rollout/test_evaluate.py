@@ -1,6 +1,7 @@
 """Whole rollouts of a random policy against a random reference."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -55,21 +56,15 @@ def test_views_do_not_depend_on_how_rows_are_split(policy, other_policy, tokeniz
 
 def test_mask_after_eos(policy, other_policy, tokenizer):
     """Tokens after the first EOS change no number that follows from a rollout, not by a bit."""
-    rollout = rollout_of(policy, tokenizer)
-    changed = type(rollout)(
-        prompt=rollout.prompt,
-        mask=rollout.mask,
-        logp=rollout.logp,
-        ended=rollout.ended,
-        tokens=torch.where(rollout.mask, rollout.tokens, 4),
-    )
+    rollout = rollout_of(policy, tokenizer, count=64)
+    changed = replace(rollout, tokens=torch.where(rollout.mask, rollout.tokens, 4))
     assert not torch.equal(rollout.tokens, changed.tokens)
-    a, b = (viewed(policy, other_policy, r, rows=16) for r in (rollout, changed))
+    a, b = (viewed(policy, other_policy, r, rows=64) for r in (rollout, changed))
     for name in ("logp", "ref_logp", "exact_kl", "entropy"):
         assert torch.equal(getattr(a, name), getattr(b, name))
         assert not getattr(a, name)[~rollout.mask].any()
     scalar = scalar_model_from(policy, seed=0)
-    assert torch.equal(scalar.predict(rollout, rows=16), scalar.predict(changed, rows=16))
+    assert torch.equal(scalar.predict(rollout, rows=64), scalar.predict(changed, rows=64))
 
 
 def test_temperature(policy, other_policy, tokenizer):
