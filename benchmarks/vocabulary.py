@@ -116,6 +116,8 @@ def main() -> None:
     where = machine()
     shape = f"{args.rows} rows of {args.tokens} tokens, vocabulary {args.vocabulary:,}"
     show(f"{where}\n\n{shape}\n")
+    if args.overrides:
+        show(f"`doctor` with {' '.join(args.overrides)}\n")
     results = {}
     for part in args.parts:
         with tempfile.TemporaryDirectory() as folder:

@@ -38,6 +38,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from benchmarks.speed.report import machine, middle, ratios, show, table, write_
 PPO_RELEASE, RELEASE = "1.12.0", "1.16.0"
 BESIDE = ("datasets", "dill", "multiprocess", "xxhash", "httpx")  # what TRL imports
 CASES = {  # by part
-    "ppo": ("ragged", "full", "quick"),
+    "ppo": ("ragged", "full", "quick", "quickstart"),
     "memory": ("ragged", "full"),
     "sft": ("ragged", "full"),
     "reward_model": ("ragged",),
@@ -182,7 +183,9 @@ def main() -> None:
     args = parser().parse_args()
     if args.child:
         (part,), (case,) = args.parts, args.cases
-        print(json.dumps(child(part, case, args)))
+        with redirect_stdout(sys.stderr):  # what the sides say on the screen
+            result = child(part, case, args)
+        print(json.dumps(result))
         return
     one_thread()
     if args.install:
@@ -213,7 +216,9 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     whole.add_argument("--parts", nargs="+", choices=[*CASES, "ours", "trl"], default=[*CASES])
-    whole.add_argument("--cases", nargs="+", metavar="CASE", help="ragged, full, quick, toy")
+    whole.add_argument(
+        "--cases", nargs="+", metavar="CASE", help="ragged, full, quick, quickstart, toy"
+    )
     whole.add_argument("--turns", type=int, default=5, help="that count; one more goes before")
     folders = Path("outputs") / "trl"
     whole.add_argument("--trl-ppo", type=Path, default=folders / PPO_RELEASE, metavar="DIR")

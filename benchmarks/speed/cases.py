@@ -48,10 +48,13 @@ class Case:
 
 
 LLAMA = {"layers": 4, "hidden": 256, "vocabulary": 2048}
+QUICKSTART = {"layers": 2, "hidden": 64, "vocabulary": 117}
 CASES = {
     "ragged": Case(**LLAMA, prompts=(8, 32), response=64, hazard=1 / 24),
     "full": Case(**LLAMA, prompts=(32, 32), response=32, hazard=0.0),
-    "quick": Case(layers=2, hidden=64, vocabulary=117, prompts=(2, 6), response=20, hazard=1 / 12),
+    # the quickstart's models with rows half as long as the ragged ones, and with its own rows
+    "quick": Case(**QUICKSTART, prompts=(8, 32), response=32, hazard=1 / 12),
+    "quickstart": Case(**QUICKSTART, prompts=(2, 6), response=20, hazard=1 / 12),
     "toy": Case(
         layers=1,
         hidden=16,

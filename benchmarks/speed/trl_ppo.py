@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,8 +29,7 @@ def work(
     def train(boundary: Boundary) -> None:
         trainer, watch = trainer_of(case, folder, iterations, boundary, collects=collects)
         watch.patch(trainer)
-        with redirect_stdout(StringIO()):
-            trainer.train()
+        trainer.train()
 
     return train
 

@@ -1,17 +1,15 @@
 """TRL's SFTTrainer and RewardTrainer on a case, one epoch a turn.
 
 Rows, batches, rates and float32 are the product's; its default of bf16 and of gradient
-checkpointing is off. Modes: `padded`, its default; `by length`, whose batches are of rows of like
-length (`train_sampling_strategy`); of SFT `padding-free`, which lays a batch's rows one after the
-other. `packing=True` is left out: its steps are of other numbers of rows, and without padding it
-computes what `padding-free` does.
+checkpointing is off. Modes: `padded`, its default; of SFT `by length`, whose batches are of rows of
+like length (`train_sampling_strategy`, which refuses pairs), and `padding-free`, which lays a
+batch's rows one after the other. `packing=True` is left out: its steps are of other numbers of
+rows, and without padding it computes what `padding-free` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def modes(stage: str) -> list[str]:
-    return [mode for mode in MODES if stage == "sft" or mode != "padding-free"]
+    return [*MODES] if stage == "sft" else ["padded"]
 
 
 def work(
@@ -35,8 +33,7 @@ def work(
 ) -> Callable[[Boundary], None]:
     def train(boundary: Boundary) -> None:
         trainer = trainer_of(stage, mode, case, folder, epochs, boundary)
-        with redirect_stdout(StringIO()):
-            trainer.train()
+        trainer.train()
 
     return train
 
