@@ -78,24 +78,24 @@ def estimated(cfg: Any) -> list[Any]:
 
     loaded = Loaded.of(build(cfg.data))._asdict()
     context = StageContext(cfg=cfg, **loaded, run_directory=Path(cfg.paths.run_dir))
-    longest = {}
+    lengths = {}
     for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
         if (rows := getattr(context.data, part)) is not None:
             texts = [
                 side for row in encoded_rows(context, stage, rows).train for side in sides(row)
             ]
-            longest[part] = max(len(text.ids) for text in texts)
+            lengths[part] = [len(text.ids) for text in texts]
     prompts = context.fitted.prompts
     batch = collate_prompts(context.rendering, prompts.train, context.fitted.limit)
-    longest["prompts"] = batch.tokens.shape[1]
+    lengths["prompts"] = batch.mask.sum(dim=1).tolist()
     sizes = {
         part: PartSize(
             train=len((rows := getattr(context.data, part)).train),
             heldout=len(rows.heldout),
-            longest=int(tokens * SHORTEST),
-            mean=1.0,
+            longest=int(max(tokens) * SHORTEST),
+            mean=SHORTEST * sum(tokens) / len(tokens),
         )
-        for part, tokens in longest.items()
+        for part, tokens in lengths.items()
     }
     shape = shape_in(cfg)
     assert shape is not None

@@ -186,7 +186,8 @@ def test_what_is_only_read_goes_in_packs():
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's VmHWM")
 def test_within_the_factor_of_runs_on_a_cpu(tmp_path):
     """SFT, reward model and PPO of four million parameters, 0.4 to 1 GB, each in a process of its
-    own. What glibc's heap takes varies by some per cent from run to run, beyond the factor."""
+    own. What glibc's heap takes varies by some per cent from run to run, beyond the factor; and
+    responses count as if none ended before its limit, which those of PPO do."""
     root, file = Path(__file__).parents[2], tmp_path / "rows.json"
     words = ["-m", "benchmarks.memory", "--json", file, "measure", "--shapes", "4M, wide batches"]
     subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=root)
@@ -194,4 +195,5 @@ def test_within_the_factor_of_runs_on_a_cpu(tmp_path):
     assert [row["stage"] for row in rows] == ["sft", "reward_model", "ppo"]
     within = 1.1 * FACTOR
     for row in rows:
-        assert 1 / within < row["estimated"] / row["measured"] < within, row
+        most = 1.5 if row["stage"] == "ppo" else within
+        assert 1 / within < row["estimated"] / row["measured"] < most, row

@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from rlhf.functional.sequences import positions
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.networks import Policy
+from rlhf.models.packing.attention import NAME as BY_ROWS
 from rlhf.models.sharding.cut import is_cut
 from rlhf.rollout.engines.cache import cache_of, copy_rows, is_buffered
 from rlhf.rollout.engines.local import trimmed
@@ -63,7 +64,7 @@ def step_mask(model: Policy, cache: DynamicCache, attention: Tensor) -> Tensor:
     plain = (
         is_buffered(cache)
         and getattr(network, "_supports_attention_backend", False)
-        and network.config._attn_implementation == "sdpa"
+        and network.config._attn_implementation in ("sdpa", BY_ROWS)
     )
     return attention[:, None, None] if plain and not bool(attention.all()) else attention
 
