@@ -69,7 +69,8 @@ def test_adapters_learn_beside_parts_what_they_do_beside_the_whole(tokenizer, dt
     first, second = on_two_ranks(rank)
     assert torch.equal(first["weights"], second["weights"])
     exact = dtype == torch.float32 and precision == "32-true"
-    tolerance = 1e-5 if exact else 2e-2
+    # in 16 bits small gradients may have either sign, and Adam's first steps are of lr all the same
+    tolerance = 1e-5 if exact else 5e-2
     torch.testing.assert_close(first["weights"], alone["weights"], atol=tolerance, rtol=tolerance)
     row = first["rows"][0]
     assert row["kl/sequence_nats"] == row["kl/sequence_nats_exact"] == 0.0
