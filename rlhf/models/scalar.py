@@ -14,8 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf.functional.sequences import last_index
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import for_scores
+from rlhf.models.packing.choice import shares_beginnings
 from rlhf.models.packing.layouts import padded
 from rlhf.models.packing.packs import in_packs
+from rlhf.models.packing.prefixes import alike, ids_of
 from rlhf.models.packing.probe import settle
 from rlhf.models.packing.read import spread, states_at
 from rlhf.types import AtOnce, Rollout
@@ -171,9 +173,13 @@ def _in_float32(head: nn.Linear, states: Tensor) -> Tensor:
 
 
 def scores(model: Scalar, tokens: Tensor, attention: Tensor, at_once: AtOnce) -> Tensor:
-    """[B, L] -> [B]: `model.score`, so many rows a forward pass."""
+    """[B, L] -> [B]: `model.score`, so many rows a forward pass; texts that begin alike go
+    together."""
+    groups = None
+    if shares_beginnings(model.network):
+        groups = alike(ids_of(tokens, attention), at_once.reading(attention.device.type))
 
     def part(index: Tensor) -> tuple[Tensor]:
         return (model.score(tokens[index], attention[index]),)
 
-    return in_packs(part, attention, at_once, model)[0]
+    return in_packs(part, attention, at_once, model, groups=groups)[0]

@@ -34,6 +34,12 @@ def layout_of(network: PreTrainedModel) -> Layout:
     return Layout.PADDED if isinstance(network.base_model, FSDPModule) else Layout.CHUNKS
 
 
+def shares_beginnings(network: PreTrainedModel) -> bool:
+    """Whether rows that begin alike are read with each beginning once, where their last tokens
+    alone are asked for."""
+    return network.device.type == "cpu" and layout_of(network) is Layout.PACKED
+
+
 def kind_of(network: PreTrainedModel) -> Kind:
     return next(iter(_kinds(network)))
 

@@ -18,15 +18,17 @@ def in_packs(
     attention: Tensor,
     at_once: AtOnce,
     *models: nn.Module,
+    groups: list[list[int]] | None = None,
 ) -> tuple[Tensor, ...]:
     """What `read` gives of all rows, in their order: tensors [B, ...]. It gets the indices [n] of
     the rows of one forward pass.
 
     attention [B, L]: their real tokens. `at_once` without limits: packs of as many tokens as are
     worth while. `models`: those that read; where one lies in parts on the ranks, every rank reads
-    equally often.
+    equally often. `groups`: other packs than those of rows of like length.
     """
-    groups = at_once.reading(attention.device.type).cut(attention.sum(dim=1).tolist())
+    if groups is None:
+        groups = at_once.reading(attention.device.type).cut(attention.sum(dim=1).tolist())
     if any(isinstance(network_of(model).base_model, FSDPModule) for model in models):
         most = torch.tensor(len(groups), device=attention.device)
         dist.all_reduce(most, dist.ReduceOp.MAX)

@@ -79,11 +79,16 @@ class Shared:
 def in_common(tokens: Tensor, real: Tensor) -> Shared | None:
     """The rows [B, L] of their real tokens; None where they have too little in common. A row has
     one real token at least."""
-    everything, ends = tokens[real].tolist(), real.sum(dim=1).cumsum(dim=0).tolist()
-    rows = [everything[start:end] for start, end in pairwise([0, *ends])]
-    shared = Shared.of(rows)
-    saved = len(everything) - len(shared.ids)
-    return shared if saved >= LEAST_SHARE * len(everything) else None
+    rows = ids_of(tokens, real)
+    shared, tokens_of_all = Shared.of(rows), sum(map(len, rows))
+    saved = tokens_of_all - len(shared.ids)
+    return shared if saved >= LEAST_SHARE * tokens_of_all else None
+
+
+def ids_of(tokens: Tensor, real: Tensor) -> list[list[int]]:
+    """The real tokens of each row [B, L]."""
+    every, ends = tokens[real].tolist(), real.sum(dim=1).cumsum(dim=0).tolist()
+    return [every[start:end] for start, end in pairwise([0, *ends])]
 
 
 def alike(rows: Sequence[Sequence[int]], at_once: AtOnce) -> list[list[int]]:
@@ -129,7 +134,7 @@ def attend(
     """Causal attention of each row to itself: query, key, value [1, heads, N, size] ->
     [1, N, heads, size]."""
     keys, values = key.split(shared.pieces, dim=2), value.split(shared.pieces, dim=2)
-    outputs = []
+    outputs, settings["is_causal"] = [], True
     for own, seen in zip(query.split(shared.own, dim=2), shared.seen, strict=True):
         k, v = (torch.cat([x[i] for i in seen], dim=2) for x in (keys, values))
         # None: causal, which needs no mask where the row is whole

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rlhf.at_once import AtOnce
+from rlhf.models.packing.choice import shares_beginnings
 from rlhf.models.packing.prefixes import alike
 from rlhf.models.scalar import Scalar
 
@@ -19,9 +20,9 @@ class Features:
     """The backbone's state at the last token of each of some texts, [hidden] each.
 
     It costs one forward pass over the texts that differ, and hidden * 4 bytes for each. They are
-    read in the order of their ids, so many at once as `at_once` lets (by default what is worth
-    while on the device), so that the states depend on the set of texts alone: a stage that is
-    resumed reads the same.
+    read in an order of their own, so many at once as `at_once` lets (by default what is worth while
+    on the device), so that the states depend on the set of texts alone: a stage that is resumed
+    reads the same.
     """
 
     def __init__(
@@ -35,7 +36,11 @@ class Features:
         different = sorted({tuple(text) for text in texts})
         self.states: dict[Ids, Tensor] = {}
         model.to(device)
-        for group in alike(different, at_once.reading(device)):
+        limit = at_once.reading(device)
+        groups = limit.cut([*map(len, different)])
+        if shares_beginnings(model.network):
+            groups = alike(different, limit)
+        for group in groups:
             part = [different[place] for place in group]
             with torch.no_grad():
                 states = model.last_states(*_padded(part, device)).cpu()

@@ -5,6 +5,7 @@ from rlhf.at_once import AtOnce
 from rlhf.models.load import scalar_model_from
 from rlhf.models.packing.layouts import Layout, calls
 from rlhf.models.packing.prefixes import Shared, alike, common, first, in_common
+from rlhf.models.scalar import scores
 from rlhf.models.training.recompute import recomputed
 from tests.conftest import tiny
 
@@ -100,3 +101,16 @@ def test_rows_share_nothing_where_more_than_the_last_token_is_asked_for():
     tokens, attention, last = texts()
     (call,) = calls(Layout.PACKED, tokens, attention, last | last.roll(-1, dims=1))
     assert call.named["input_ids"].shape == (1, 68)
+
+
+def test_scores_are_read_from_packs_of_rows_that_begin_alike(tokenizer):
+    """At 24 tokens the equal first and last rows (18, read once) and the second (6 of its own) go
+    together, in their order; the third has 12 more."""
+    tokens, attention, _ = texts()
+    model, packs = scalar_model_from(tiny(tokenizer), seed=0), []
+    read = model.score
+    with torch.no_grad():
+        expected = read(tokens, attention)
+        model.score = lambda *rows: (packs.append(len(rows[0])), read(*rows))[1]
+        own = scores(model, tokens, attention, AtOnce(tokens=24))
+    assert sorted(packs) == [1, 3] and torch.allclose(own, expected, atol=1e-5)
