@@ -22,7 +22,7 @@ def digest(value: Any) -> str:
 
 def _fields(value: Any) -> Any:
     """A dataclass as a mapping of its fields, anything else as text."""
-    names = _names(type(value))
+    names = _names(type(value))  # type: ignore[arg-type]
     return str(value) if names is None else {name: getattr(value, name) for name in names}
 
 
