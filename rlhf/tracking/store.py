@@ -137,13 +137,6 @@ def connect(uri: str) -> Client:
     return MlflowClient(tracking_uri=mlflow_uri(uri))
 
 
-def opened_by(uri: str) -> str:
-    """The module of MLflow that writes to a store of this kind. Its client imports it late, at the
-    first call."""
-    database = re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri)
-    return f"mlflow.store.tracking.{'sqlalchemy_store' if database else 'rest_store'}"
-
-
 def mlflow_uri(uri: str) -> str:
     """The address as MLflow and SQLAlchemy read it, its password in it.
 

@@ -104,8 +104,7 @@ def plan(
     jobs, many = jobs_of([*grid, *task], hydra)
     faults += many
     spoiled += more_spoiled + unread(more)
-    with parsed_once():
-        judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
+    judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
     if planned.composed is not None and not faults and not judged:
         note_overrides(planned.composed, parsed)
     if planned.sweep and not judged and not faults:
@@ -123,6 +122,7 @@ def _asked_at_once(master: DictConfig) -> int | None:
     return jobs if isinstance(jobs, int) else None
 
 
+@parsed_once()
 def _examine(
     composer: Composer,
     jobs: list[list[Override]],

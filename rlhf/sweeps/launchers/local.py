@@ -90,9 +90,7 @@ def run_sweep(
 
     Args:
         planned: each job's overrides and checked config, in order; the same run is run once.
-        n: jobs at a time; None: one a GPU where jobs use them, else one a core, fewer where a job
-            has several threads.
-        room: jobs that the memory is estimated to have room for; None: not known.
+        n: jobs at a time; None: as `at_once` has it, with the memory's `room`.
         time_limit: seconds for each job, waiting for a stage included; one past it is asked to
             stop, and killed `grace` seconds later.
 

@@ -5,6 +5,7 @@ pipeline."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from threading import Thread
 from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message
-from rlhf.tracking.store import opened_by, prepare_store, quiet
+from rlhf.tracking.store import prepare_store, quiet
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -44,8 +45,15 @@ def preloads(configs: Sequence[Config]) -> list[str]:
     if tracked := [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]:
         quiet()  # by the environment, which the server and the jobs inherit
         # with what its client imports when it first writes to a store of that kind
-        modules += ["mlflow", *{opened_by(piece.uri) for piece in tracked}]
+        modules += ["mlflow", *{_opened_by(piece.uri) for piece in tracked}]
     return [*modules, "rlhf.runs.common.preload"]
+
+
+def _opened_by(uri: str) -> str:
+    """The module of MLflow that writes to a store of this kind. Its client imports it late, at the
+    first call."""
+    database = re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri)
+    return f"mlflow.store.tracking.{'sqlalchemy_store' if database else 'rest_store'}"
 
 
 def prepare_tracking(configs: Sequence[Config], *, patience: float = PATIENCE) -> None:
