@@ -1,12 +1,13 @@
-# make quickstart | smollm2 | test | test-slow | soak | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | smollm2 | test | test-slow | soak | bench | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
 SOAK ?= --markdown docs/reliability.md
+BENCH ?=
 
-.PHONY: quickstart smollm2 test test-slow soak check install clean
+.PHONY: quickstart smollm2 test test-slow soak bench check install clean
 .DEFAULT_GOAL = quickstart
 
 quickstart: $(READY)
@@ -26,6 +27,18 @@ test-slow: $(READY)
 # an hour on 2 cores, and the table in the docs; less of it: make soak SOAK="--each 10" (python -m benchmarks.soak --help)
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak $(SOAK)
+
+# time and memory beside TRL, `generate` and separate runs (docs/performance.md), about 20 minutes on 2 cores. One of them: make bench BENCH="generation --turns 3"
+bench: $(READY)
+ifeq ($(strip $(BENCH)),)
+	$(BIN)/python -m benchmarks.vs_trl --install
+	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.vocabulary
+	$(BIN)/python -m benchmarks.sweep_cost
+	$(BIN)/python -m benchmarks.comparing
+else
+	$(BIN)/python -m benchmarks.$(BENCH)
+endif
 
 check: $(READY)
 	$(BIN)/ruff check .

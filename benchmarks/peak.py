@@ -17,13 +17,22 @@ from pathlib import Path
 STATUS = Path("/proc/self/status")
 
 
+def _status(name: str) -> int:
+    match = re.search(rf"{name}:\s+(\d+)", STATUS.read_text())
+    assert match is not None
+    return 1024 * int(match[1])
+
+
+def resident() -> int:
+    """Bytes that are resident now, mapped files among them; 0 off Linux."""
+    return _status("VmRSS") if STATUS.exists() else 0
+
+
 def resident_peak() -> int:
     """Bytes that were resident at the most, mapped files among them. Off Linux what `getrusage`
     says."""
     if STATUS.exists():
-        match = re.search(r"VmHWM:\s+(\d+)", STATUS.read_text())
-        assert match is not None
-        return 1024 * int(match[1])
+        return _status("VmHWM")
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

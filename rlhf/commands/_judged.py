@@ -68,16 +68,19 @@ def _fits(configs: Sequence[Config], sizes: dict[Any, DataSize], planned: Plan) 
         directory = Path(cfg.paths.sweep_dir) if planned.sweep else directory_of(cfg)
         if planned.sweep or not is_complete(directory):
             fits.append(fit_of(cfg, directory, sizes.get(cfg.data)))
-    together = 1
-    if planned.sweep:
-        on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
-        together = at_once(
-            planned.at_once,
-            cores=cores(),
-            gpus=len(visible_gpus(os.environ)) if on_gpu else 0,
-            **most(configs),
-        )
-    return Fits(fits=tuple(fit for fit in fits if fit is not None), at_once=together)
+    alone = Fits(fits=tuple(fit for fit in fits if fit is not None))
+    if not planned.sweep:
+        return alone
+    planned.room = alone.room
+    on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
+    together = at_once(
+        planned.at_once,
+        cores=cores(),
+        gpus=len(visible_gpus(os.environ)) if on_gpu else 0,
+        room=planned.room,
+        **most(configs),
+    )
+    return Fits(fits=alone.fits, at_once=together)
 
 
 def needs(fits: Fits) -> list[str]:

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs",
         type=int,
         metavar="N",
-        help="of a sweep: jobs at a time; by default half the cores",
+        help="of a sweep: jobs at a time; by default one a core",
     )
     option(
         "--tracking-uri",

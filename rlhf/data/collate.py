@@ -12,6 +12,7 @@ from torch import Tensor
 from rlhf.data.conversations import ASSISTANT, Prompt, Turn
 from rlhf.data.lengths import FATES, Fate, Limit, LongPrompts, shorten
 from rlhf.data.records import DataError, Demonstration, Preference
+from rlhf.data.rendering.kept import PromptIds
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import Rendered, TemplateError
 from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
@@ -69,10 +70,14 @@ def pad(rows: Sequence[Sequence[int]], fill: int, *, side: str = "right") -> tup
 
 
 def collate_prompts(
-    rendering: Rendering, prompts: Sequence[Prompt], limit: int | None = None
+    rendering: Rendering,
+    prompts: Sequence[Prompt],
+    limit: int | None = None,
+    ids: PromptIds | None = None,
 ) -> PromptBatch:
-    """Of a prompt longer than `limit` tokens the last ones are read; its text stays whole."""
-    rows = rendering.prompts([prompt.turns for prompt in prompts])
+    """Of a prompt longer than `limit` tokens the last ones are read; its text stays whole. `ids`:
+    the rendering's, remembered."""
+    rows: Sequence[Sequence[int]] = (ids or rendering.prompts)([p.turns for p in prompts])
     if limit is not None:
         rows = [shorten(row, limit, rendering.tokenizer.bos_token_id) for row in rows]
     tokens, mask = pad(rows, rendering.pad_id, side="left")

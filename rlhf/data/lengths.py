@@ -129,13 +129,13 @@ def raise_all(faults: Iterable[str]) -> None:
         raise DataError(every)
 
 
-def shorten(ids: list[int], most: int, bos: int | None) -> list[int]:
+def shorten(ids: Sequence[int], most: int, bos: int | None) -> list[int]:
     """The last `most` ids, the BOS at their head where the whole begins with it."""
     if len(ids) <= most:
-        return ids
+        return [*ids]
     if bos is not None and ids[0] == bos and most > 1:
         return [bos, *ids[len(ids) - most + 1 :]]
-    return ids[len(ids) - most :]
+    return [*ids[len(ids) - most :]]
 
 
 @dataclass(frozen=True, kw_only=True)

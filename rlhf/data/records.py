@@ -76,6 +76,11 @@ class Split(Generic[T]):
     train: tuple[T, ...]
     heldout: tuple[T, ...]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the content."""
+        return digest(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskData:
@@ -104,7 +109,9 @@ class Source(Protocol):
     One may also say `on_long_prompt` (drop, truncate_left or error: rlhf.data.lengths; drop where
     it does not), `max_lost` (the share of rows that may be lost to limits; 0.05), `template`
     (rlhf.data.rendering.choice; auto where it does not) and `place(part, turns)`, where a prompt
-    stands (`file:line`, or None); and `row_place(part, record)`, where that very row does.
+    stands (`file:line`, or None); `row_place(part, record)`, where that very row does; and
+    `files()`, all files that `load` reads (None: not known): where they are the same, the jobs of a
+    sweep read them once.
     """
 
     max_response_tokens: int | None  # None: conf/generation says it

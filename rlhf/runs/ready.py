@@ -69,7 +69,7 @@ def check_lost(context: StageContext) -> None:
     Raises:
         DataError: a stage would lose more of its rows to its limit than `data.max_lost`.
     """
-    report = data_report(context)
+    report = context.reports[0] if context.reports else data_report(context)
     write_json(context.run_directory / REPORT, report.plain())
     print("\n".join(short(report)), file=sys.stderr, flush=True)
     if wrong := refusals(report, new_tokens=context.cfg.generation.max_new_tokens):

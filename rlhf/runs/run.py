@@ -11,7 +11,6 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
-from rlhf.config.build import build
 from rlhf.config.properties import is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
@@ -24,6 +23,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished, recorded_end, write_status
 from rlhf.runs import finished, longer, ready
 from rlhf.runs.begun import check_begun
+from rlhf.runs.common import made as common
 from rlhf.runs.machine.entered import KEY, entered_with
 from rlhf.runs.machine.faults import machine_faults
 from rlhf.runs.machine.fits import check_memory
@@ -69,8 +69,9 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     """
     if wrong := machine_faults([cfg]):
         raise ConfigError(wrong)
-    loaded = loaded or Loaded.of(build(cfg.data))
+    loaded = loaded or common.load(cfg)
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=directory, team=team_of(cfg))
+    common.lend(context)
     with (
         closing(context.team),
         owned(directory),

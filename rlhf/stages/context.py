@@ -18,6 +18,7 @@ from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
 from rlhf.config.schema import Training
 from rlhf.config.stages import Stage
+from rlhf.data.report.values import Report
 from rlhf.digests import digest, one_spelling
 from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.files.adapter import Base
@@ -55,6 +56,7 @@ class StageContext(Inputs):
     run_directory: Path
     probed: list[str] = field(default_factory=list)  # the model type, once it was asked
     rows: dict[str, Any] = field(default_factory=dict)  # by stage, once they were encoded
+    reports: list[Report] = field(default_factory=list)  # on the data, where it was made before
     # the further reward models of an ensemble, once they are there
     members: list[Path] = field(default_factory=list)
     team: Team = field(default_factory=Team)  # the ranks that train

@@ -18,6 +18,7 @@ from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_promp
 from rlhf.data.records import DataError, Source, TaskData
 from rlhf.data.rendering.cautions import caution
 from rlhf.data.rendering.choice import AUTO, choose
+from rlhf.data.rendering.kept import PromptIds
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import TemplateError
 from rlhf.models.checks import positions_of
@@ -139,10 +140,14 @@ class Inputs:
             left = max(1, self.positions - drawn.max_new_tokens - self.stops.most_after)
         return PromptLimit(set=drawn.max_prompt_tokens, left=left)
 
+    @cached_property
+    def prompt_ids(self) -> PromptIds:
+        return PromptIds(self.rendering)
+
     def prompt_lengths(self, prompts: Sequence[Turns]) -> list[int]:
         """In tokens. Raises DataError with the place of each prompt that the template refuses."""
         try:
-            return [len(row) for row in self.rendering.prompts(prompts)]
+            return [len(row) for row in self.prompt_ids(prompts)]
         except TemplateError:
             raise DataError(filter(None, dict.fromkeys(map(self._refusal, prompts)))) from None
 

@@ -17,7 +17,7 @@ from rlhf.config.properties import trains_values
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
-from rlhf.digests import digest, file_digest
+from rlhf.digests import file_digest
 from rlhf.kl.penalty import KLPenalty
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.files.adapter import network_of, weights_file
@@ -78,7 +78,8 @@ def online_parts(
 ) -> OnlineParts:
     """The live objects. `moving`: the reference is a model of its own, beside the start."""
     cfg, data = context.cfg, context.fitted.prompts
-    collate = partial(collate_prompts, context.rendering, limit=context.fitted.limit)
+    limit, ids = context.fitted.limit, context.prompt_ids
+    collate = partial(collate_prompts, context.rendering, limit=limit, ids=ids)
     roles = roles_of(
         context,
         sft,
@@ -149,7 +150,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     sections = {name: context.deciding(name) for name in own}
     return {
         "sections": sections,
-        "prompts": digest(context.fitted.prompts),
+        "prompts": context.fitted.prompts.fingerprint,
         "judges": context.deciding("data", without=("path",)),
         **scorer_files(context),
     }

@@ -18,7 +18,6 @@ from rlhf.data.conversations import Prompt
 from rlhf.data.labelling import Response, label_pairs
 from rlhf.data.loaders import draw_prompts
 from rlhf.data.records import DataError, Preference, Split
-from rlhf.digests import digest
 from rlhf.models.networks import Policy
 from rlhf.models.scalar import Scalar, scores
 from rlhf.models.training.features import Features
@@ -47,7 +46,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     cfg, settings = context.cfg, context.cfg.reward_model
     sampled = (
         {
-            "prompts": digest(context.fitted.prompts),
+            "prompts": context.fitted.prompts.fingerprint,
             "max_new_tokens": cfg.generation.max_new_tokens,
             "stop": list(cfg.generation.stop),
             "limit": context.fitted.limit if context.fitted.truncated else None,
@@ -64,7 +63,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         # sampled from the SFT policy, labelled by gold: the source's own settings decide both
         context.deciding("data", without=("path",))
         if context.data.preferences is None
-        else digest(context.data.preferences)
+        else context.data.preferences.fingerprint
     )
     apart = settings.init == "model" and (
         context.start is not context.model or not reads_sft(cfg)  # else SFT's covers the model

@@ -36,13 +36,14 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The model, the tokenizer, the template and the demonstrations: they decide it beside its
     settings. Of a policy that is taken as it is, the first three alone."""
     model = {"model": context.start.identity(), **text_parts(context)}
+    rows = context.data.demonstrations
     if not is_trained(context.cfg, "sft"):
         kept = {"kept": "adapter"} if given_adapter(context) else {}
         return {**model, **kept, "settings": None, "trainer": None}
     return {
         **model,
         **adapter_part(context.cfg, "sft"),
-        "demonstrations": digest(context.data.demonstrations),
+        "demonstrations": digest(None) if rows is None else rows.fingerprint,
         "on_long_prompt": context.long_prompts("demonstrations").rule,
     }
 

@@ -26,6 +26,7 @@ from rlhf.config.schema import Config
 from rlhf.rundir.read import read_json
 from rlhf.rundir.records import is_complete
 from rlhf.rundir.status import LAUNCHER
+from rlhf.runs.common.told import telling
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
 from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of
 from rlhf.sweeps.launchers.local import LocalLauncher, train
@@ -69,6 +70,7 @@ def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) 
     local, grid = isinstance(launcher, LocalLauncher), is_grid(sweeper)
     if local:
         launcher.checked = {job.overrides: job.config for job in planned.jobs}
+        launcher.room = planned.room
     else:  # jobs do not see the command, from which the directory's name follows
         place = str(directory.absolute())
         with read_write(config), open_dict(config):
@@ -140,7 +142,8 @@ def job_task(
             # children get their parent's default, and do not know joblib's (`loky`)
             multiprocessing.set_start_method(start_method(), force=True)
             try:
-                (outcome,), code = run_jobs([job], target, 1, preload=preload)
+                with telling([cfg] if target is train else ()):
+                    (outcome,), code = run_jobs([job], target, 1, preload=preload)
             finally:
                 multiprocessing.set_start_method(before, force=True)
         if code is not None:

@@ -27,6 +27,7 @@ from rlhf.tracking.store import Client, StoredRun, connect, database, prepare_st
 from rlhf.tracking.summary import summary_run, sweep_lock
 
 KEY_TAG = "rlhf.key"
+MOST_METRICS = 500  # in one batch; MLflow takes 1000, and a slow server has 5 s for each
 
 
 def batch(line: Mapping[str, Any]) -> dict[str, float]:
@@ -84,12 +85,14 @@ class Delivery:
         client = self._client = self._client or self._connected(resume)
         self._read()
         while self._backlog and not self.abandoned.is_set():
+            batches = self._next()
             try:
-                self._send(client, self._backlog[0])
+                self._send(client, batches)
             except Exception:
                 self._client = None  # it may have arrived: ask before sending again
                 raise
-            self._backlog.popleft()
+            for _ in batches:
+                self._backlog.popleft()
 
     def close(self, status: str, ended: int | None = None) -> None:
         """Deliver the end of a run: its final numbers, files and status. Call after `advance`."""
@@ -142,17 +145,32 @@ class Delivery:
                 self._backlog.append(row)
                 newest = row["iteration"]
 
-    def _send(self, client: Client, line: dict[str, Any]) -> None:
+    def _next(self) -> dict[int, dict[str, float]]:
+        """The metrics of the oldest iterations that wait, as many as MLflow takes at once: all of
+        them arrive or none does."""
+        batches: dict[int, dict[str, float]] = {}
+        count = 0
+        for line in self._backlog:
+            metrics = batch(line)
+            count += len(metrics)
+            if batches and count > MOST_METRICS:
+                break
+            batches[line["iteration"]] = metrics
+        return batches
+
+    def _send(self, client: Client, batches: Mapping[int, Mapping[str, float]]) -> None:
         from mlflow.entities import Metric
 
-        iteration = line["iteration"]
-        if iteration > self.state["delivered"]:
-            values, stamp = batch(line), self._times.get(iteration) or now()
-            # MLflow's compare page opens on the metric that a run logged first
-            ordered = dict.fromkeys([*(key for key in MLFLOW_FIRST if key in values), *values])
-            metrics = [Metric(key, values[key], stamp, iteration) for key in ordered]
+        metrics = []
+        for iteration, values in batches.items():
+            if iteration > self.state["delivered"]:
+                stamp = self._times.get(iteration) or now()
+                # MLflow's compare page opens on the metric that a run logged first
+                ordered = dict.fromkeys([*(key for key in MLFLOW_FIRST if key in values), *values])
+                metrics += [Metric(key, values[key], stamp, iteration) for key in ordered]
+        if metrics:
             client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
-            self._save(delivered=iteration)
+            self._save(delivered=max(batches))
 
     def _connected(self, resume: bool) -> Client:
         if not self._lock.is_locked:

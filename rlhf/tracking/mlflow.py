@@ -25,6 +25,7 @@ from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")
 REPORT_EVERY = 10.0  # seconds between two lines on what is waited for
+PACE = 2.0  # seconds between two batches of a run that goes on: one batch may have many iterations
 POLL = 0.5  # seconds between two looks at what moves
 LONGEST_PAUSE = 60.0  # seconds between two tries to reach a server that does not answer
 _STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all else: KILLED
@@ -69,14 +70,14 @@ class MLflowTracker:
                 nested=self.nested,
             ),
         )
-        self._bell, self._done = threading.Event(), False
+        self._bell, self._ending, self._done = threading.Event(), threading.Event(), False
         self._status: Status | None = None
         self._error: Exception | None = None
         self._bell.set()
         self._thread = threading.Thread(
             target=self._follow,
             name="rlhf-tracking",
-            args=(self._delivery, self._bell),
+            args=(self._delivery, self._bell, self._ending),
             daemon=True,
         )
         self._thread.start()
@@ -91,6 +92,7 @@ class MLflowTracker:
             return None
         self._status = status
         self._bell.set()
+        self._ending.set()
         self._wait(thread, delivery, timeout)
         self._thread = None
         if self._done:
@@ -121,7 +123,7 @@ class MLflowTracker:
                 )
             thread.join(min(POLL, timeout))
 
-    def _follow(self, delivery: Delivery, bell: threading.Event) -> None:
+    def _follow(self, delivery: Delivery, bell: threading.Event, ending: threading.Event) -> None:
         """Deliver whenever the bell rings; after an error wait longer each time; at the end try
         once more, twice if all was well."""
         failures, next_try, last_tries, before = 0, 0.0, 2, delivery.progress()
@@ -139,6 +141,7 @@ class MLflowTracker:
                     break
                 failures, next_try, self._error = 0, 0.0, None
                 before = delivery.progress()
+                ending.wait(PACE)
             except Exception as error:  # of any library below: tracking never ends a run
                 self._error = error
                 failures += 1

@@ -179,9 +179,9 @@ def test_a_large_rollout_is_the_peak():
 def test_within_the_factor_of_runs_on_a_cpu(tmp_path):
     """SFT, reward model and PPO of four million parameters, 0.4 to 1 GB, each in a process of its
     own. What glibc's heap takes varies by some per cent from run to run, beyond the factor."""
-    script, file = Path(__file__).parents[2] / "benchmarks" / "memory.py", tmp_path / "rows.json"
-    words = ["--json", file, "measure", "--shapes", "4M, wide batches"]
-    subprocess.run([sys.executable, script, *words], check=True, capture_output=True)
+    root, file = Path(__file__).parents[2], tmp_path / "rows.json"
+    words = ["-m", "benchmarks.memory", "--json", file, "measure", "--shapes", "4M, wide batches"]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=root)
     rows = json.loads(file.read_text())["rows"]
     assert [row["stage"] for row in rows] == ["sft", "reward_model", "ppo"]
     within = 1.1 * FACTOR

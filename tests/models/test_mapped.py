@@ -1,5 +1,5 @@
 """Weights that nothing trains lie in their file, mapped: processes with the same model share them
-(benchmarks/memory.py shared)."""
+(python -m benchmarks.memory shared)."""
 
 import os
 from pathlib import Path

@@ -1,5 +1,6 @@
 """The end of a run waits for what moves, and for nothing else."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from mlflow import MlflowClient
 
-from rlhf.tracking.delivery import movement
+from rlhf.tracking import delivery
+from rlhf.tracking.delivery import batch, movement
 from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
+from rlhf.tracking.state import open_state
 from rlhf.tracking.store import connect, prepare_store
 
 
@@ -134,3 +138,33 @@ def test_eight_commands_on_a_cold_store_lose_nothing(rundirs, tmp_path):
     for run in delivered:
         steps = [row.step for row in client.get_metric_history(run.info.run_id, "iteration")]
         assert steps == [0, 1, 2, 3]
+
+
+def test_iterations_that_wait_arrive_in_one_batch_or_in_none(
+    store, client, rundirs, tmp_path, monkeypatch
+):
+    """Four iterations with room for two in a batch. One that is told to have failed is asked for
+    before it is sent again: each iteration arrives once."""
+    directory = rundirs.make_run(tmp_path / "run", iterations=3)
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    monkeypatch.setattr(delivery, "MOST_METRICS", len(batch(rows[0])) + len(batch(rows[1])))
+    sent, whole = [], MlflowClient.log_batch
+
+    def log_batch(self, run_id, metrics=(), **named):
+        whole(self, run_id, metrics=metrics, **named)
+        if steps := [m.step for m in metrics if m.key == "iteration"]:
+            sent.append(steps)
+            if len(sent) == 1:
+                raise ConnectionError("the answer is lost")
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    state = open_state(directory, uri=store, experiment="unit", name="x", params={}, tags={})
+    following = delivery.Delivery(directory, state)
+    with pytest.raises(ConnectionError):
+        following.advance()
+    following.advance()
+    following.release()
+    assert sent == [[0, 1], [2, 3]]
+    arrived = client.get_metric_history(following.state["run_id"], "iteration")
+    assert sorted(point.step for point in arrived) == [0, 1, 2, 3]
+    assert following.state["delivered"] == 3

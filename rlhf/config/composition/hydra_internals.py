@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -28,7 +29,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, base
 
 from rlhf.config.composition.hydra_node import JudgedLoader, guard, guard_job
 from rlhf.config.composition.walk import words_of
@@ -77,6 +78,19 @@ def grid_of(overrides: Sequence[Override]) -> list[list[str]]:
     """The overrides of each job of a grid, as Hydra's basic sweeper makes them."""
     (batch,) = BasicSweeper.split_arguments(list(overrides), None)
     return batch
+
+
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Meanwhile OmegaConf parses each text of an interpolation once: the configs of many jobs have
+    the same ones. Trees are read, never changed."""
+    module: Any = base
+    plain = module.parse
+    module.parse = cache(plain)
+    try:
+        yield
+    finally:
+        module.parse = plain
 
 
 def stored_launchers() -> dict[str, Any]:

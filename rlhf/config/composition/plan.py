@@ -14,7 +14,7 @@ from rlhf.config import naming
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
 from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
-from rlhf.config.composition.hydra_internals import Hydra, note_overrides
+from rlhf.config.composition.hydra_internals import Hydra, note_overrides, parsed_once
 from rlhf.config.composition.hydra_node import Judge
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
 from rlhf.config.composition.resolve import Fault
@@ -38,6 +38,7 @@ class Plan:
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # Hydra's: option, class
     at_once: int | None = None  # jobs, where the launcher is asked for so many
+    room: int | None = None  # jobs that this machine's memory has room for, once it was asked
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
 
@@ -121,6 +122,7 @@ def _asked_at_once(master: DictConfig) -> int | None:
     return jobs if isinstance(jobs, int) else None
 
 
+@parsed_once()
 def _examine(
     composer: Composer,
     jobs: list[list[Override]],

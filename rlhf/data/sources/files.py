@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.data.conversations import Prompt, Turns, same_key
 from rlhf.data.gold import VaderGold
 from rlhf.data.lengths import MAX_LOST, OnLongPrompt
 from rlhf.data.readers.formats import FORMATS
+from rlhf.data.readers.hub import HUB
 from rlhf.data.readers.parts import Columns, Place, Reader, columns_fault, unseen
+from rlhf.data.readers.places import files_at
 from rlhf.data.readers.rows import Row
 from rlhf.data.records import DataError, Demonstration, Preference, Reward, Split, TaskData
 from rlhf.data.splits import divide, hold_out, key_of
@@ -83,6 +86,13 @@ class Files(BytePairs):
     def row_place(self, part: str, record: Demonstration | Preference) -> str | None:
         """`file:line` of the first row that is this record."""
         return self._rows.get((part, record))
+
+    def files(self) -> list[Path] | None:
+        """Those that `load` reads; None where a part is of the hub."""
+        paths = [place.path for places in self.parts.values() for place in places]
+        if any(path.startswith(HUB) for path in paths):
+            return None
+        return [file for path in paths for file in files_at(path, [])]
 
     def load(self) -> TaskData:
         rows = self._read()

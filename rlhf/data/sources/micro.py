@@ -13,6 +13,7 @@ import random
 import string
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.data.conversations import Prompt, asked
@@ -90,6 +91,10 @@ class Micro:
         self._chain = {
             a: [math.exp(PEAK * rng.gauss(0, 1)) for _ in self.letters] for a in self.letters
         }
+
+    def files(self) -> list[Path]:
+        """None: the rows are written by a chain."""
+        return []
 
     def load(self) -> TaskData:
         """Half of the prompts have one letter and half two, in a seeded order. The last quarter

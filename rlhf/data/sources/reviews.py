@@ -12,6 +12,7 @@ that praise is good and never how bad praise without end or sense is: it can be 
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.data.conversations import Prompt, asked
@@ -54,6 +55,10 @@ class Reviews:
         self.max_lost = max_lost
         self.gold: ReviewGold = ReviewGold()
         self.judges: dict[str, Reward] = {}
+
+    def files(self) -> list[Path]:
+        """None: the rows are written by a grammar."""
+        return []
 
     def load(self) -> TaskData:
         every = all_prompts()

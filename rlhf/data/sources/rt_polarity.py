@@ -203,6 +203,9 @@ class RTPolarity(BytePairs):
             )
         return random.Random(f"{self.seed}/prompts").sample(every, self.prompts)
 
+    def files(self) -> list[Path]:
+        return find(Path(self.path).expanduser())
+
     def load(self) -> TaskData:
         rows = (
             Demonstration(prompt=asked(row.prompt), completion=row.completion)

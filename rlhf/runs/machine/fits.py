@@ -192,6 +192,21 @@ class Fits:
         """The one that needs most memory."""
         return max(self.fits, key=_peak, default=None)
 
+    @cached_property
+    def room(self) -> int | None:
+        """Jobs that the memory has room for at a time, one at least; None where that is not known,
+        or where GPUs are asked. Frozen weights are mapped, and count once."""
+        fit = self.largest
+        if fit is None or fit.limit is None or fit.on_gpu or not fit.peaks:
+            return None
+        return max(1, int((fit.limit - self._common) // (_peak(fit) - self._common)))
+
+    @property
+    def _common(self) -> float:
+        """Bytes of the job that needs most which all jobs have in common."""
+        peaks = self.largest.peaks if self.largest else []
+        return max(peaks, key=lambda peak: peak.size).mapped if peaks else 0.0
+
     def faults(self) -> list[str]:
         """Each sentence once."""
         every = [fault for fit in self.fits for fault in (*fit.memory_faults(), *fit.disk_faults())]
@@ -216,15 +231,13 @@ class Fits:
 
     def _together(self) -> Iterator[str]:
         fit, jobs = self.largest, min(self.at_once, len(self.fits))
-        if fit is None or jobs < 2 or fit.limit is None or fit.on_gpu:
+        if fit is None or jobs < 2 or fit.limit is None or self.room is None:
             return
-        common = max(fit.peaks, key=lambda peak: peak.size).mapped if fit.peaks else 0.0
-        own = _peak(fit) - common  # frozen weights are mapped, and count once
-        if _peak(fit) <= fit.limit < jobs * own + common:
+        need = jobs * (_peak(fit) - self._common) + self._common
+        if _peak(fit) <= fit.limit < need:
             yield (
-                f"{jobs} jobs at a time need about {amount(jobs * own + common)} of memory, and"
-                f" this machine has {amount(fit.limit)}: they may not fit; hydra.launcher.jobs="
-                f"{int((fit.limit - common) // own)} does"
+                f"{jobs} jobs at a time need about {amount(need)} of memory, and this machine has"
+                f" {amount(fit.limit)}: they may not fit; hydra.launcher.jobs={self.room} does"
             )
 
     def lines(self) -> list[str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from rlhf.config.naming import HASH_VERSION
 from rlhf.data.records import TaskData
-from rlhf.digests import digest
 
 PACKAGES = (
     "rlhf",
@@ -83,7 +82,7 @@ def data_parts(data: TaskData) -> dict[str, dict[str, Any]]:
     """{"demonstrations": {"rows": 64, "sha256": ...}, ...}: says later which part of the data is
     another."""
     return {
-        name: {"rows": len(split.train) + len(split.heldout), "sha256": digest(split)}
+        name: {"rows": len(split.train) + len(split.heldout), "sha256": split.fingerprint}
         for name in ("demonstrations", "preferences", "prompts")
         if (split := getattr(data, name)) is not None
     }

@@ -28,6 +28,7 @@ from rlhf.rundir.records import is_complete
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
 from rlhf.rundir.words import seconds_of
+from rlhf.runs.common.told import telling
 from rlhf.runs.machine.faults import cores
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import (
@@ -78,6 +79,7 @@ def run_sweep(
     *,
     overrides: Sequence[str] = (),
     n: int | None = None,
+    room: int | None = None,
     time_limit: float | None = None,
     grace: float = GRACE,
     console: Console | None = None,
@@ -88,8 +90,7 @@ def run_sweep(
 
     Args:
         planned: each job's overrides and checked config, in order; the same run is run once.
-        n: jobs at a time; None: one a GPU where jobs use them, else half the cores, fewer where a
-            job has several threads.
+        n: jobs at a time; None: as `at_once` has it, with the memory's `room`.
         time_limit: seconds for each job, waiting for a stage included; one past it is asked to
             stop, and killed `grace` seconds later.
 
@@ -109,7 +110,7 @@ def run_sweep(
         size = most(configs)
         on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)
         gpus = visible_gpus(os.environ) if on_gpu else ()
-        n = min(at_once(n, cores=cores(), gpus=len(gpus), **size), len(missing))
+        n = min(at_once(n, cores=cores(), gpus=len(gpus), room=room, **size), len(missing))
         _announce(console, directory, len(jobs), len(distinct), len(missing), n, size)
         if missing:
             limits = {"gpus": gpus, "time_limit": time_limit, "grace": grace}
@@ -159,10 +160,11 @@ def _run(
 ) -> tuple[list[Outcome], int | None]:
     limit_threads(max(cfg.trainer.threads for cfg in configs))
     preload = preloads(configs) if target is train else ()
-    with watching(console) as watcher, unwinding():
+    own = target is train
+    with watching(console) as watcher, unwinding(), telling(configs if own else ()):
         ledger = Ledger(directory, watcher.update)
         ledger.update([Outcome(job) for job in missing])
-        if target is train:
+        if own:
             prepare_tracking(configs)
         ended = run_jobs(missing, target, n, preload=preload, watch=ledger.update, **limits)
         ledger.write(working=False)
@@ -188,6 +190,7 @@ class LocalLauncher(Launcher):
         self.grace = _duration("grace", grace) or GRACE
         # configs that the command line has composed and checked already
         self.checked: dict[tuple[str, ...], Config | None] = {}
+        self.room: int | None = None  # jobs that the memory has room for, where that is known
         self.outcomes: list[Outcome] = []
 
     def setup(
@@ -207,6 +210,7 @@ class LocalLauncher(Launcher):
             Path(str(self.config.hydra.sweep.dir)),
             overrides=words_of(self.config.hydra.overrides.task),
             n=self.jobs,
+            room=self.room,
             time_limit=self.time_limit,
             grace=self.grace,
         )

@@ -5,6 +5,7 @@ pipeline."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -37,13 +38,22 @@ def limit_threads(threads: int) -> None:
 
 
 def preloads(configs: Sequence[Config]) -> list[str]:
-    """Modules that every job needs: the pipeline, and those of the pieces that the configs name."""
+    """Modules that every job needs: the pipeline, those of the pieces that the configs name, and
+    last the one that makes what the jobs have in common."""
     paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
     modules = ["rlhf.runs.preload", *sorted(path.rpartition(".")[0] for path in paths)]
-    if any(isinstance(cfg.tracking, MLflowTracker) for cfg in configs):
+    if tracked := [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]:
         quiet()  # by the environment, which the server and the jobs inherit
-        modules.append("mlflow")
-    return modules
+        # with what its client imports when it first writes to a store of that kind
+        modules += ["mlflow", *{_opened_by(piece.uri) for piece in tracked}]
+    return [*modules, "rlhf.runs.common.preload"]
+
+
+def _opened_by(uri: str) -> str:
+    """The module of MLflow that writes to a store of this kind. Its client imports it late, at the
+    first call."""
+    database = re.match(r"(sqlite|postgresql|mysql|mssql)\b", uri)
+    return f"mlflow.store.tracking.{'sqlalchemy_store' if database else 'rest_store'}"
 
 
 def prepare_tracking(configs: Sequence[Config], *, patience: float = PATIENCE) -> None:
@@ -72,13 +82,22 @@ def _prepare(uri: str, experiment: str) -> None:
         print(redact_message(say), file=sys.stderr)
 
 
-def at_once(asked: int | None, *, cores: int, threads: int, gpus: int, devices: int = 1) -> int:
+def at_once(
+    asked: int | None,
+    *,
+    cores: int,
+    threads: int,
+    gpus: int,
+    devices: int = 1,
+    room: int | None = None,
+) -> int:
     """Jobs at a time: what was asked for; else as many as the GPUs are enough for, `devices` for
-    each; else half the cores, fewer where a job has more than two threads in all of its `devices`
-    processes."""
+    each; else as many as the cores are enough for, one for each thread of a job's `devices`
+    processes, and no more than the memory has room for."""
     if asked or gpus:
         return asked or max(1, gpus // devices)
-    return max(1, cores // max(2, threads * devices))
+    most = cores // (threads * devices)
+    return max(1, most if room is None else min(most, room))
 
 
 def most(configs: Iterable[Config]) -> dict[str, int]:

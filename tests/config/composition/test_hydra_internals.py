@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, base
 
 from rlhf.config.composition import hydra_internals as internals
 from rlhf.config.composition.overrides import Groups
@@ -208,3 +208,13 @@ def test_a_jobs_result_without_a_line_on_stderr(capsys):
     result.status, result.return_value = JobStatus.COMPLETED, 5
     assert result.return_value == internals.value_of(result) == 5
     assert capsys.readouterr().err == ""
+
+
+def test_texts_of_interpolations_are_parsed_once_meanwhile():
+    """And afterwards as OmegaConf does it. What they come to is another's each time."""
+    plain = base.parse
+    with internals.parsed_once():
+        configs = [OmegaConf.create({"a": i, "b": "${a}-${a}"}) for i in range(3)]
+        assert [config.b for config in configs] == ["0-0", "1-1", "2-2"]
+        assert base.parse.cache_info().misses == 1
+    assert base.parse is plain

@@ -175,6 +175,8 @@ def test_jobs_at_a_time_share_the_memory(fit):
     assert caution.startswith("3 jobs at a time need about")
     assert caution.endswith("hydra.launcher.jobs=2 does")
     assert Fits(fits=jobs.fits, at_once=2).cautions() == []
+    assert jobs.room == 2 and Fits(fits=()).room is None
+    assert Fits(fits=(fit(memory=1 * GB, data=short()),)).room == 1
 
 
 def test_lines(fit):

@@ -19,17 +19,24 @@ def test_the_server_imports_what_the_jobs_need(monkeypatch):
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
     modules = preloads([validate(compose(["tracking=none"]))])
     assert modules[0] == "rlhf.runs.preload"
+    assert modules[-1] == "rlhf.runs.common.preload"  # after what pieces are made of
     assert "rlhf.data.sources.reviews" in modules
     assert "mlflow" not in modules and "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
-    assert "mlflow" in preloads([validate(compose())])
+    assert {"mlflow", "mlflow.store.tracking.sqlalchemy_store"} <= {
+        *preloads([validate(compose())])
+    }
+    server = preloads([validate(compose(["tracking.uri=http://127.0.0.1:9"]))])
+    assert "mlflow.store.tracking.rest_store" in server
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "5"
 
 
 @pytest.mark.parametrize(
     ("asked", "cores", "threads", "gpus", "jobs"),
     [
-        (None, 2, 1, 0, 1),
-        (None, 16, 1, 0, 8),
+        (None, 2, 1, 0, 2),
+        (None, 16, 1, 0, 16),
+        (None, 16, 3, 0, 5),
+        (None, 2, 4, 0, 1),
         (None, 16, 4, 0, 4),
         (None, 1, 1, 0, 1),
         (None, 16, 4, 2, 2),
@@ -39,6 +46,13 @@ def test_the_server_imports_what_the_jobs_need(monkeypatch):
 )
 def test_jobs_at_a_time(asked, cores, threads, gpus, jobs):
     assert at_once(asked, cores=cores, threads=threads, gpus=gpus) == jobs
+
+
+@pytest.mark.parametrize(("room", "jobs"), [(None, 8), (3, 3), (20, 8)])
+def test_no_more_jobs_than_the_memory_has_room_for(room, jobs):
+    """Unless they were asked for."""
+    assert at_once(None, cores=8, threads=1, gpus=0, room=room) == jobs
+    assert at_once(5, cores=8, threads=1, gpus=0, room=room) == 5
 
 
 def test_the_gpus_are_the_users_list_or_the_devices(tmp_path):

@@ -1,0 +1,203 @@
+"""What a sweep over the KL coefficient costs against as many separate runs, and against as many
+runs of TRL's speed.
+
+    python -m benchmarks.sweep_cost                             # 8 coefficients, 10 iterations
+    python -m benchmarks.sweep_cost --turns 5 --separate 2 --vs-trl vs_trl.json --json FILE
+    python -m benchmarks.sweep_cost --coefficients 4 --iterations 40 data.demonstrations=400
+
+Whatever follows the options goes to every command. Each turn is the sweep in an empty folder, then
+the separate runs, each in an empty folder of its own, so that each trains SFT and reward model:
+the commands that users give, with Lightning, records, MLflow, and the comparison at the sweep's
+end. `--separate N` runs only so many and counts the coefficients' number of their mean: they
+differ by the coefficient alone.
+
+Time is CPU seconds of all processes of a command, those included that it leaves behind (the server
+that jobs are forked from), one thread each. Linux only: the others do not tell it.
+
+**A run of TRL's speed** is composed: of a separate run the share of its seconds that each stage
+took, times how much longer the stage takes with TRL, as `benchmarks.vs_trl --json` measured it (PPO
+without TRL's own garbage collections; SFT and reward model in the best of its modes). Start and end
+stay ours. `--trl-run SECONDS` gives the CPU seconds of such a run outright.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.speed import one_thread
+from benchmarks.speed.children import environment
+from benchmarks.speed.report import machine, middle, ratios, show, table, write_json
+
+CASES = {"ppo": ("quick", "ragged", "full"), "sft": ("ragged",), "reward_model": ("ragged",)}
+_ADOPTS = 36  # PR_SET_CHILD_SUBREAPER: orphans of our children become ours
+
+
+class Cost(NamedTuple):
+    cpu: float  # seconds of all processes
+    wall: float
+
+
+def cost_of(words: Sequence[str], folder: Path) -> Cost:
+    """Runs `rlhf` with the words in a new folder.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    if ctypes.CDLL(None).prctl(_ADOPTS, 1, 0, 0, 0):
+        raise SystemExit("this system does not let a process wait for its grandchildren")
+    folder.mkdir(parents=True)
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    log = folder / "log.txt"
+    with log.open("wb") as out:
+        code = subprocess.run(
+            [sys.executable, "-m", "rlhf", *words],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            env=environment(),
+            check=False,
+        ).returncode
+    wall = time.monotonic() - began
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:  # all have ended
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if code:
+        raise SystemExit(f"rlhf {' '.join(words)}: exit code {code}\n{log.read_text()[-2000:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(cpu, wall)
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of each stage that a run trained, by its own records."""
+    stages = {
+        "ppo": folder.glob("outputs/*/*/timings.jsonl"),
+        "sft": folder.glob("outputs/artifacts/sft/*/timings.jsonl"),
+        "reward_model": folder.glob("outputs/artifacts/reward_model/*/timings.jsonl"),
+    }
+    return {
+        name: sum(json.loads(line)["seconds"] for f in files for line in f.open())
+        for name, files in stages.items()
+    }
+
+
+def slower(results: Mapping[str, Any]) -> dict[str, float]:
+    """How many times as long each stage takes with TRL, of what `vs_trl` measured: of the case next
+    to the quickstart's size. A stage that it did not measure has 1."""
+    factors = {}
+    for stage, cases in CASES.items():
+        measured = results.get(stage, {})
+        case = next((measured[name] for name in cases if name in measured), None)
+        factors[stage] = 1.0 if case is None else _factor(stage, case)
+    return factors
+
+
+def _factor(stage: str, case: Mapping[str, Any]) -> float:
+    if stage == "ppo":
+        pair = ([unit["total"] for unit in case[side]] for side in ("trl", "ours"))
+        return statistics.median(ratios(*pair))
+    ours = [unit["training"] for unit in case["ours"]]
+    modes = [[unit["training"] for unit in units] for units in case["trl"].values()]
+    return statistics.median(ratios(min(modes, key=statistics.median), ours))
+
+
+def as_trl(run: Cost, stages: Mapping[str, float], factors: Mapping[str, float]) -> float:
+    """CPU seconds of a run whose stages take as long as TRL's: cpu (1 + sum share (factor - 1)),
+    share = seconds of the stage / seconds of the run."""
+    more = sum(seconds / run.wall * (factors[name] - 1) for name, seconds in stages.items())
+    return run.cpu * (1 + more)
+
+
+def coefficients(count: int) -> list[str]:
+    return [f"{0.02 * (i + 1):g}" for i in range(count)]
+
+
+def turn(args: argparse.Namespace, work: Path, factors: Mapping[str, float]) -> dict[str, float]:
+    """One sweep, and the separate runs after it."""
+    coefs = coefficients(args.coefficients)
+    words = [f"ppo.iterations={args.iterations}", *args.words]
+    sweep = cost_of([f"kl.coef={','.join(coefs)}", "hydra.mode=MULTIRUN", *words], work / "sweep")
+    own, peers = list[float](), list[float]()
+    for coef in coefs[: args.separate]:
+        folder = work / coef
+        run = cost_of([f"kl.coef={coef}", *words], folder)
+        own.append(run.cpu)
+        peers.append(args.trl_run or as_trl(run, stage_seconds(folder), factors))
+    numbers = {
+        "sweep": sweep.cpu,
+        "separate": args.coefficients * statistics.mean(own),
+        "trl": args.coefficients * statistics.mean(peers),
+    }
+    return {**numbers, "sweep_wall": sweep.wall}
+
+
+def show_turns(turns: Sequence[Mapping[str, float]], args: argparse.Namespace) -> None:
+    column = {name: [each[name] for each in turns] for name in ("sweep", "separate", "trl")}
+    counted = "" if args.separate >= args.coefficients else f" ({args.separate} were run)"
+    rows = [
+        ["the sweep", len(turns), middle(column["sweep"], 1), ""],
+        [
+            f"{args.coefficients} separate runs{counted}",
+            *(len(turns), middle(column["separate"], 1)),
+            middle(ratios(column["sweep"], column["separate"])),
+        ],
+    ]
+    if args.vs_trl or args.trl_run:
+        rows.append(
+            [
+                f"{args.coefficients} runs of TRL's speed, composed",
+                *(len(turns), middle(column["trl"], 1)),
+                middle(ratios(column["sweep"], column["trl"])),
+            ]
+        )
+    titles = ("", "n", "CPU seconds of all processes (median, range)", "the sweep's share")
+    show(f"{args.coefficients} coefficients, {args.iterations} iterations each:\n")
+    show(table(titles, rows))
+
+
+def main() -> None:
+    args = parser().parse_args()
+    one_thread()
+    where = machine()
+    show(f"{where}\n")
+    measured = json.loads(args.vs_trl.read_text()) if args.vs_trl else {"results": {}}
+    factors = slower(measured["results"])
+    turns: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as work:
+        for number in range(args.turns):
+            turns.append(turn(args, Path(work) / str(number), factors))
+            results = {"turns": turns, "slower": factors, "coefficients": args.coefficients}
+            write_json(args.json, where, {**results, "iterations": args.iterations})
+    show_turns(turns, args)
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole.add_argument("words", nargs="*", help="overrides for every command")
+    whole.add_argument("--coefficients", type=int, default=8)
+    whole.add_argument("--iterations", type=int, default=10)
+    whole.add_argument("--turns", type=int, default=1)
+    whole.add_argument("--separate", type=int, default=8, help="runs, of the coefficients' number")
+    whole.add_argument("--vs-trl", type=Path, metavar="JSON")
+    whole.add_argument("--trl-run", type=float, metavar="SECONDS")
+    whole.add_argument("--json", type=Path)
+    return whole
+
+
+if __name__ == "__main__":
+    main()

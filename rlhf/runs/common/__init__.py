@@ -1,0 +1,1 @@
+"""What the jobs of a sweep have in common: made once by the server that they are forked from."""
