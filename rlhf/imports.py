@@ -28,15 +28,23 @@ def quick_imports() -> Iterator[None]:
 
     What was made is left out of later collections (`gc.freeze`).
     """
-    before, collecting = len(sys.modules), gc.isenabled()
-    gc.disable()
-    try:
+    before = len(sys.modules)
+    with uncollected():
         lean_metrics()
         lean("scipy.optimize", {}, calls=("linear_sum_assignment",))
         yield
-    finally:
         if len(sys.modules) > before:
             gc.freeze()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within it the garbage collector rests: for work that makes many objects, and keeps them."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
         if collecting:
             gc.enable()
 

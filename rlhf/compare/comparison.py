@@ -20,6 +20,7 @@ from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.terminal import show
 from rlhf.compare.text import report, results, searches, settings
 from rlhf.compare.text.tables import write_csv
+from rlhf.imports import uncollected
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +49,13 @@ def compare(
     Raises:
         NothingToCompare: no run in `directory`.
     """
-    directory = Path(directory)
+    with uncollected():
+        return _compared(Path(directory), runs, console, track)
+
+
+def _compared(
+    directory: Path, runs: Sequence[Run] | None, console: Console | None, track: bool
+) -> Comparison:
     nothing = "These places hold no run."
     if runs is None:
         if not directory.is_dir():
@@ -60,8 +67,9 @@ def compare(
     directory.mkdir(parents=True, exist_ok=True)
     study = study_of(directory, runs)
     view = view_of(study)
-    drawn = {name: spec for name, spec in pictures(view).items() if spec is not None}
-    files = _write(view, drawn)
+    with vega.unchecked():
+        drawn = {name: spec for name, spec in pictures(view).items() if spec is not None}
+        files = _write(view, drawn)
     metrics, written = report.metrics(study), list(files.values())
     links, warnings = attach(study, metrics, written, drawn) if track else ({}, [])
     searched = map(searches.sentences, study.searches)

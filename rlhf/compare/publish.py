@@ -91,7 +91,7 @@ def attach(
                 metrics={f"sweep/{key}": value for key, value in metrics.items()},
                 note_markdown=_described(directory),
                 files=files,
-                pictures=_small(pictures, Path(folder)),
+                pictures=_small(pictures, Path(folder), directory),
             )
         models, lost = _models(uri, name, run_id, study)
         return _links(uri, name, run_id, study) | models, late + lost
@@ -201,9 +201,9 @@ def _described(directory: Path) -> str:
     return f"*{asked}*\n\n{text}" if asked else text
 
 
-def _small(pictures: Mapping[str, vega.Spec], folder: Path) -> list[Path]:
-    """The pictures, no wider than a description."""
+def _small(pictures: Mapping[str, vega.Spec], folder: Path, drawn: Path) -> list[Path]:
+    """The pictures, no wider than a description. `drawn`: the folder that has them."""
     paths = {folder / name: spec for name, spec in pictures.items()}
     for path, spec in paths.items():
-        vega.save_png(spec, path, widest=WIDTH)
+        vega.save_png(spec, path, widest=WIDTH, drawn=drawn / path.name)
     return list(paths)

@@ -1,7 +1,7 @@
 import math
 
 from rlhf.rundir.files import write_json
-from rlhf.rundir.read import Lines, last_lines, last_row, number, read_json
+from rlhf.rundir.read import Lines, last_lines, last_row, number, read_json, read_yaml
 
 
 def test_lines_waits_for_whole_lines_and_starts_again_when_cut(tmp_path):
@@ -52,3 +52,12 @@ def test_last_lines_that_say_something(tmp_path):
     (tmp_path / "log.txt").write_text("one\n two\n\nthree\n\n")
     assert last_lines(tmp_path / "log.txt", 2) == ["two", "three"]
     assert last_lines(tmp_path / "nothing", 2) == []
+
+
+def test_a_text_of_many_levels_ends_no_process(tmp_path):
+    """libyaml's reader runs out of stack where Python's raises."""
+    for text in ("[" * 100_000, "- " * 100_000, "{a: " * 50_000):
+        (tmp_path / "config.yaml").write_text(text)
+        assert read_yaml(tmp_path / "config.yaml") == {}
+    (tmp_path / "config.yaml").write_text("a: {b: [1, 2.5, yes]}\nc: " + "x" * 2000)
+    assert read_yaml(tmp_path / "config.yaml") == {"a": {"b": [1, 2.5, True]}, "c": "x" * 2000}

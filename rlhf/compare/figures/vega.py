@@ -1,19 +1,22 @@
-"""What all charts share: tooltips, lines of runs, and how a chart becomes an SVG, a picture or a
+"""What all charts share: tooltips, lines of runs, and how a chart becomes a picture or a
 script. Charts are Vega-Lite, written with Altair."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import cache
-from html import escape
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.compare.figures.drawn.svg import lighter
 from rlhf.compare.figures.look import Look, config
-from rlhf.rundir.files import write_bytes
+from rlhf.rundir.files import write_bytes, write_text
+from rlhf.rundir.read import read_text
 
 if TYPE_CHECKING:
     import altair as alt
@@ -22,6 +25,7 @@ Spec = dict[str, Any]  # a chart in Vega-Lite
 Mark = dict[str, Any]  # title, lines: [[name, value]], sample: {prompt, response} or None
 Tips = Mapping[str, Mark]  # by the key of a mark
 Point = tuple[float, float]
+SCALE = 2.0
 SHORT, TALL = 150, 300  # pixels
 PICTURE = 480  # width of a panel in a picture, and of a chart on paper
 MOST_POINTS = 6000  # of a chart's lines together: more cannot be seen and make the page heavy
@@ -132,20 +136,31 @@ def spec(
     """The layers, the first at the back, as one chart in Vega-Lite."""
     import altair as alt
 
-    chart = alt.layer(*layers).properties(
-        width="container" if look.page else PICTURE, height=height, description=alt_text
-    )
-    if look.page:
-        chart = chart.add_params(alt.param(name="chosen", value=[]))
+    width: Any = "container" if look.page else PICTURE
+    chart = alt.layer(*layers, width=width, height=height, description=alt_text)
+    params = [alt.param(name="chosen", value=[])] if look.page else []
     if look.page and interactive:
-        zoom = alt.selection_interval(name="zoom", bind="scales", zoom=ZOOM, translate=PAN)
-        chart = chart.add_params(zoom)
-    return finished(chart, look)
+        params.append(alt.selection_interval(name="zoom", bind="scales", zoom=ZOOM, translate=PAN))
+    return finished(chart.add_params(*params) if params else chart, look)
+
+
+def unchecked() -> AbstractContextManager[None]:
+    """Within it Altair does not hold each part of a chart against its schema, which takes as long
+    as all else that it does: tests draw every chart with the check."""
+    from altair.utils.schemapi import debug_mode
+
+    return debug_mode(False)
+
+
+def checks() -> bool:
+    from altair.utils import schemapi
+
+    return schemapi.DEBUG_MODE
 
 
 def finished(chart: Any, look: Look) -> Spec:
     """An Altair chart in Vega-Lite, with its look."""
-    made: Spec = clean(chart.to_dict())
+    made: Spec = clean(chart.to_dict(validate=checks()))
     return {**made, "config": config(look)}
 
 
@@ -158,42 +173,37 @@ def clean(value: Any) -> Any:
     return [clean(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def to_svg(chart: Spec, key: str) -> str:
-    """The chart as an <svg> element, for paper and where no script runs. `key` keeps its ids apart
-    from those of the others on a page."""
+def save_png(
+    chart: Spec, path: Path, *, widest: float = math.inf, drawn: Path | None = None
+) -> None:
+    """Write the chart as a picture: `SCALE` pixels for each of its own, and no wider than `widest`.
+    `drawn`: where the picture is that was written without that limit, which saves drawing it."""
     import vl_convert
 
-    text = str(vl_convert.vegalite_to_svg({**chart, "width": PICTURE}))
-    text = re.sub(r'<line [^>]*stroke-opacity="0"[^>]*(/>|></line>)', "", text)  # for the pointer
-    names: dict[str, str] = {}
-
-    def own(match: re.Match[str]) -> str:
-        return match[1] + names.setdefault(match[2], f"{key}-{len(names)}")
-
-    text = re.sub(r'( id="|url\(#)([^")]+)', own, text)
-    frame = re.sub(r' width="[^"]*" height="[^"]*"', "", text[: text.index(">")], count=1)
-    alt_text = escape(str(chart.get("description", "")), quote=True)
-    return f'{frame} role="img" aria-label="{alt_text}"{text[text.index(">") :]}'
-
-
-def save_png(chart: Spec, path: Path, *, scale: float = 2.0, widest: float = math.inf) -> None:
-    """Write the chart as a picture: `scale` pixels for each of its own, and no wider than
-    `widest`."""
-    import vl_convert
-
-    picture = vl_convert.vegalite_to_png(chart, scale=scale)
+    svg = lighter(str(vl_convert.vegalite_to_svg(chart)))
+    picture = drawn.read_bytes() if drawn else vl_convert.svg_to_png(svg, scale=SCALE)
     width = int.from_bytes(picture[16:20], "big")  # of the header
     if width > widest:
-        picture = vl_convert.vegalite_to_png(chart, scale=scale * (widest - 1) / width)
+        picture = vl_convert.svg_to_png(svg, scale=SCALE * (widest - 1) / width)
     write_bytes(path, picture)
 
 
 @cache
 def script() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that asks for nothing from elsewhere."""
-    import vl_convert
+    """Vega, Vega-Lite and Vega-Embed as one script that asks for nothing from elsewhere: made once
+    for each version of vl-convert, and kept in the user's cache folder."""
+    version = metadata.version("vl-convert-python")
+    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    kept = Path(cache_home) / "rlhf" / f"vega-embed-{version}.js"
+    text = read_text(kept)
+    if not text:
+        import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+        text = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_text(kept, text)
+    return text
 
 
 def embedded(chart: Spec) -> str:

@@ -12,6 +12,7 @@ from rlhf.compare.figures.frontier_data import FrontierData, frontiers
 from rlhf.compare.figures.look import Look, page_look
 from rlhf.compare.figures.style import Styles, styles_of
 from rlhf.compare.page.marks import marks
+from rlhf.compare.page.stills import still
 from rlhf.compare.statistics import Study
 from rlhf.compare.text.answer import Answer, answer
 
@@ -49,7 +50,7 @@ class Chart:
     @property
     def svg(self) -> str:
         """For paper, and for where no script runs."""
-        return vega.to_svg(self.spec, self.key)
+        return still(self.spec, self.key)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,12 +175,17 @@ def critical(df: float, means: int = 2, level: float = 0.95) -> float:
     """The half width of an interval in standard errors: Student's t; of all differences among
     more than two `means` at once, the studentized range over sqrt(2) (Tukey, Kramer), with the
     degrees of freedom rounded down to quarters, since each takes scipy 50 ms."""
-    from scipy.stats import t
-
     if means <= 2:
-        return float(t.ppf((1 + level) / 2, df))
+        return _student(df, level)
     quarters = df if math.isinf(df) else max(math.floor(4 * df) / 4, 1.0)
     return _range(quarters, means, level) / math.sqrt(2)
+
+
+@lru_cache(maxsize=1024)
+def _student(df: float, level: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + level) / 2, df))
 
 
 @lru_cache(maxsize=1024)

@@ -75,11 +75,16 @@ def answers(runs: Sequence[Run], key: str, *, at_start: bool = False) -> Answers
         return None
     if at_start and any(row.get("iteration") for row in rows):
         return None
-    values = np.array([[number(x) for x in row[key]] for row in rows], dtype=float)
+    values = np.array([_numbers(row[key]) for row in rows], dtype=float)
     counts = np.array(first["responses"], dtype=float)
     if not np.isfinite(values).all():
         return None
     return Answers(prompts=first["prompts"], values=values, weights=counts / counts.sum())
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    """As `number` gives them; those of a run are floats all, a few hundred."""
+    return values if set(map(type, values)) == {float} else [number(x) for x in values]
 
 
 def setting_interval(setting: Setting, key: str, prompts: Prompts = LIKE) -> Interval:

@@ -74,6 +74,8 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     for key in sorted(keys, key=lambda k: (FIRST.index(k) if k in FIRST else len(FIRST), k)):
         # where only some runs have a piece, the others have none
         having = [run for run in runs if key in (run.pieces if key in pieces else run.config)]
+        if len(having) == len(runs) and len({repr(run.config[key]) for run in having}) == 1:
+            continue  # as most keys are, in every run
         values = dict.fromkeys((run.name for run in runs), ABSENT) | {
             run.name: redact_value(key, run.config[key]) for run in having
         }

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
+from rlhf.rundir.read import parse_yaml
 from rlhf.rundir.secrets.environment import VARIABLE, filled, mark
 
 HIDDEN = "***"
@@ -170,7 +171,7 @@ def redacted_file(path: Path) -> str | None:
     """The text of a YAML or JSON file with its secrets hidden, or None where there is nothing to
     hide."""
     yaml: Any = import_module("yaml")  # it carries no types
-    as_yaml = yaml.safe_load, partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
+    as_yaml = parse_yaml, partial(yaml.safe_dump, sort_keys=False, allow_unicode=True)
     as_json = json.loads, lambda tree: json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
     forms: dict[str, Any] = {".json": as_json, ".yaml": as_yaml, ".yml": as_yaml}
     load, dump = forms.get(path.suffix, (str, str))

@@ -1,5 +1,4 @@
 import json
-import re
 
 from rlhf.compare.figures import vega
 from rlhf.compare.figures.look import page_look, picture_look
@@ -32,19 +31,15 @@ def test_a_chart_is_json_that_may_stand_in_a_page():
     assert rows[0]["y"] is None  # NaN is no JSON
 
 
-def test_the_still_picture_follows_the_page_and_keeps_its_ids_to_itself():
-    svg = vega.to_svg(_chart(page_look(STYLES)), "key")
-    assert "var(--c0)" in svg and 'viewBox="' in svg
-    assert not re.search(r"<svg [^>]*width=", svg)
-    assert all(name.startswith("key-") for name in re.findall(r'id="([^"]*\d)"', svg))
-
-
 def test_a_picture_is_as_wide_as_it_may_be(tmp_path):
     chart = _chart(picture_look(STYLES, "setting"))
     for widest in (2000, 300):
         vega.save_png(chart, tmp_path / "a.png", widest=widest)
         data = (tmp_path / "a.png").read_bytes()
         assert data.startswith(b"\x89PNG") and int.from_bytes(data[16:20], "big") <= widest
+    vega.save_png(chart, tmp_path / "wide.png")
+    vega.save_png(chart, tmp_path / "b.png", widest=300, drawn=tmp_path / "wide.png")
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
 
 
 def test_long_series_are_thinned_but_keep_their_end():
@@ -61,7 +56,16 @@ def test_a_hundred_runs_are_no_more_points_than_a_few():
     assert len(rows) == 100 and sum(len(row["x"]) for row in rows) <= 1.1 * vega.MOST_POINTS
 
 
-def test_the_script_asks_for_nothing():
+def test_the_script_asks_for_nothing_and_is_made_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    vega.script.cache_clear()
     script = vega.script()
+    (kept,) = (tmp_path / "rlhf").iterdir()
+    assert kept.read_text() == script
+    kept.write_text("window.vegaEmbed = 1;")
+    vega.script.cache_clear()
+    assert vega.script() == "window.vegaEmbed = 1;"
+    kept.unlink()
+    vega.script.cache_clear()
     assert "vegaEmbed" in script and len(script) < 2_000_000
     assert "</script" not in script
