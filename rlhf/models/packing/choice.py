@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -12,10 +12,7 @@ from transformers import PreTrainedModel
 from rlhf.models.packing.attention import HALF, NAME, has_varlen
 from rlhf.models.packing.layouts import Layout
 
-# a backbone's class, its attention, the kind of its device
-Kind: TypeAlias = tuple[type[nn.Module], str, str]
-# of the networks of a kind: the layout that the probe left them
-PROBED: dict[Kind, Layout] = {}
+PROBED = "probed_layout"  # the attribute of a backbone: the layout that the probe left it
 
 
 def network_of(model: nn.Module) -> PreTrainedModel:
@@ -23,32 +20,27 @@ def network_of(model: nn.Module) -> PreTrainedModel:
     return cast(PreTrainedModel, getattr(model, "network", model))
 
 
+def probed(network: PreTrainedModel) -> Layout | None:
+    """What the probe left the network; None: it was not asked."""
+    return cast("Layout | None", getattr(network.base_model, PROBED, None))
+
+
 def layout_of(network: PreTrainedModel) -> Layout:
     """The layout that a network is read in."""
-    probed = next((PROBED[kind] for kind in _kinds(network) if kind in PROBED), Layout.PACKED)
-    if probed is not Layout.PACKED:
-        return probed
-    if network.config._attn_implementation == NAME and _gains(network):
-        return Layout.PACKED
+    layout = probed(network) or Layout.PACKED
+    rows = network.config._attn_implementation == NAME and _gains(network)
+    if layout is Layout.PACKED and not rows:
+        layout = Layout.CHUNKS
     # of a network in parts on the ranks all of them must read equally often
-    return Layout.PADDED if isinstance(network.base_model, FSDPModule) else Layout.CHUNKS
+    if layout is Layout.CHUNKS and isinstance(network.base_model, FSDPModule):
+        return Layout.PADDED
+    return layout
 
 
 def shares_beginnings(network: PreTrainedModel) -> bool:
     """Whether rows that begin alike are read with each beginning once, where their last tokens
     alone are asked for."""
     return network.device.type == "cpu" and layout_of(network) is Layout.PACKED
-
-
-def kind_of(network: PreTrainedModel) -> Kind:
-    return next(iter(_kinds(network)))
-
-
-def _kinds(network: PreTrainedModel) -> list[Kind]:
-    """The network's kind, and those of its class's parents: one that is cut has a class of its
-    own."""
-    rest = (str(network.config._attn_implementation), network.device.type)
-    return [(parent, *rest) for parent in type(network.base_model).__mro__]
 
 
 def _gains(network: PreTrainedModel) -> bool:

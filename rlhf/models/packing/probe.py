@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from rlhf.models.checks import positions_of
 from rlhf.models.packing.attention import HALF
-from rlhf.models.packing.choice import PROBED, kind_of, layout_of, network_of
+from rlhf.models.packing.choice import PROBED, layout_of, network_of, probed
 from rlhf.models.packing.layouts import Layout
 from rlhf.models.packing.read import logits_at, states_at
 
@@ -26,21 +27,24 @@ TOLERANCE, HALF_TOLERANCE = 1e-4, 5e-2
 
 
 def settle(model: Policy) -> None:
-    """Sees to it that networks of the model's kind are read in a layout that changes no number, if
-    any but `padded` does; what falls short of that is given up with a warning."""
+    """Sees to it that the network is read in a layout that changes no number, if any but `padded`
+    does; what falls short of that is given up with a warning. It is asked once of a network: what
+    another one could take says nothing of this one, and no run depends on the runs before it."""
     network = network_of(model)
-    kind, layouts = kind_of(network), iter([*Layout])
-    if kind in PROBED:
+    if probed(network) is not None:
         return
-    layout = next(each for each in layouts if each is layout_of(network))
-    while layout is not Layout.PADDED and (fault := _fault(model, layout)):
-        following = next(layouts)
+    order = [*Layout]
+    layouts = order[order.index(layout_of(network)) :]
+    for layout, following in pairwise(layouts):
+        if not (fault := _fault(model, layout)):
+            break
         log.warning(
             "a %s is not read in the layout %s, which %s: in the layout %s, which takes longer",
             *(network.config.model_type, layout.value, fault, following.value),
         )
-        layout = following
-    PROBED[kind] = layout
+    else:
+        layout = Layout.PADDED
+    setattr(network.base_model, PROBED, layout)
 
 
 def _fault(model: Policy, layout: Layout) -> str | None:
@@ -58,7 +62,7 @@ def _fault(model: Policy, layout: Layout) -> str | None:
 @torch.no_grad()
 def relative_gap(model: Policy, layout: Layout) -> float:
     """The largest difference of a logit (of a network without a head of logits: a state) of three
-    rows together from the row's alone, over the largest."""
+    rows together from the row's alone, over the largest (as it is where all are 0)."""
     headless = network_of(model).get_output_embeddings() is None
     read: Callable[..., Tensor] = states_at if headless else logits_at
     alone = []
@@ -72,7 +76,8 @@ def relative_gap(model: Policy, layout: Layout) -> float:
     if not finite.any():  # of such weights there is nothing to say
         return 0.0
     difference = (together - expected)[finite].abs().max()
-    return float(difference / expected[finite].abs().max())
+    largest = expected[finite].abs().max()
+    return float(difference / largest) if largest else float(difference)
 
 
 def _rows(model: Policy) -> tuple[Tensor, Tensor]:
