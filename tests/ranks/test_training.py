@@ -76,7 +76,11 @@ def same(alone, shared, tolerance):
     assert str(first["rows"]) == str(second["rows"])  # all ranks have the numbers of the whole
     assert first["steps"] == alone["steps"]
     assert len(first["rows"]) == len(alone["rows"])
+    # five pairs in ten bins: in 16 bits one at a bin's edge may fall on either side of it
+    leaps = {"val/calibration_error"} if tolerance > 1e-3 else set()
     for one, other in zip(alone["rows"], first["rows"], strict=True):
+        assert one.keys() == other.keys()
+        one, other = ({n: row[n] for n in row.keys() - leaps} for row in (one, other))
         assert other == pytest.approx(one, abs=tolerance, rel=tolerance, nan_ok=True)
     assert torch.allclose(alone["weights"], first["weights"], atol=tolerance)
 
