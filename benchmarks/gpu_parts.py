@@ -156,7 +156,7 @@ def readings(run: Path, device: str) -> dict[str, str]:
             if precision == "bf16-true":
                 for model in models:
                     to_bfloat16(model)
-            readers = [PolicyReader(model=model, temperature=1.0, rows=64) for model in models]
+            readers = [PolicyReader(model=model, temperature=1.0) for model in models]
             with torch.autocast(place, torch.bfloat16, enabled=precision == "bf16-mixed"):
                 logp, ref_logp = (reader.logp(rollout.to(place)).cpu() for reader in readers)
             exact = logp if exact is None else exact

@@ -29,6 +29,7 @@ from rlhf.rollout.engines.table import ENGINES
 from rlhf.rollout.evaluate import sample
 from rlhf.rollout.score import Judges, judged
 from rlhf.rundir.errors import ModelError
+from rlhf.types import AtOnce
 
 log = logging.getLogger(__name__)
 POLICY, REFERENCE = "policy", "reference"
@@ -160,7 +161,9 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
             for side, model in models.items()
         },
         readers={
-            side: PolicyReader(model=model, temperature=settings.temperature, rows=ROWS)
+            side: PolicyReader(
+                model=model, temperature=settings.temperature, at_once=AtOnce(rows=ROWS)
+            )
             for side, model in models.items()
         },
         judges=judges,

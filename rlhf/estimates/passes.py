@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rlhf.at_once import GPU_PACK, PACK
 from rlhf.estimates.shape import ModelShape
 
 KEPT_LOGITS = 1  # copies [r, T, V] while training: their gradient takes the head's place
 READ_LOGITS = 2  # the policy's and the reference's
 DRAWN_LOGITS = 5  # of one token, while it is drawn
-PACK, GPU_PACK = 1024, 16384  # tokens that are scored at once where nothing limits them
 # of memory that comes and goes, what glibc's heap takes: blocks below 32 MiB leave holes between
 # rows of other lengths; larger ones are given back
 HEAP, LARGEST_IN_HEAP = 1.25, 2.0**25

@@ -74,8 +74,8 @@ def response_logits(model: Policy, tokens: Tensor, attention: Tensor, length: in
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyReader:
-    """A network that reads responses at the sampling temperature: at most `rows` of them a forward
-    pass, of at most `most_tokens` real tokens together. None: no limit of that kind.
+    """A network that reads responses at the sampling temperature, as many a forward pass as
+    `at_once` lets.
 
     The reference is one. A reference that is not a network of its own (the policy's with its
     adapter off, say) overrides `predictions`.
@@ -83,8 +83,7 @@ class PolicyReader:
 
     model: Policy
     temperature: float
-    rows: int | None = None
-    most_tokens: int | None = None
+    at_once: AtOnce = AtOnce()
 
     def predictions(self, rollout: Rollout) -> Tensor:
         """[N, V] as the network gives them, in one forward pass, with their gradient: the logits
@@ -147,10 +146,6 @@ class PolicyReader:
         models = (self.model, reference.model)
         columns = in_packs(part, rollout.attention, self.at_once, *models)
         return TokenView(**dict(zip(VIEW, columns, strict=True)))
-
-    @property
-    def at_once(self) -> AtOnce:
-        return AtOnce(rows=self.rows, tokens=self.most_tokens)
 
 
 VIEW = ("logp", "ref_logp", "exact_kl", "entropy")

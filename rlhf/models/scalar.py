@@ -87,17 +87,15 @@ class Scalar(nn.Module, ABC):
         return spread(self.read(self.states_at(tokens, attention, keep)), counted)
 
     @torch.no_grad()
-    def predict(
-        self, rollout: Rollout, *, rows: int | None = None, tokens: int | None = None
-    ) -> Tensor:
-        """[B, T] `values` of the response's tokens, 0 where masked; at most so many responses, and
-        real tokens, a forward pass."""
+    def predict(self, rollout: Rollout, at_once: AtOnce) -> Tensor:
+        """[B, T] `values` of the response's tokens, 0 where masked; so many responses a forward
+        pass."""
 
         def part(index: Tensor) -> tuple[Tensor]:
             some = rollout.rows(index)
             return (self.values(some.sequence, some.attention, some.tokens.shape[1]),)
 
-        return in_packs(part, rollout.attention, AtOnce(rows=rows, tokens=tokens), self)[0]
+        return in_packs(part, rollout.attention, at_once, self)[0]
 
     def normalize(self, scores: Tensor) -> None:
         """From now on these `scores` [N] of ours would have mean 0 and std 1 (a std below 1e-6,

@@ -82,8 +82,7 @@ class OnlineModule(PolicyModule):
         responses, raw_score = judged(self.parts.scorer, self.parts.judges.read(rollout))
         values = None
         if self.value_model is not None:
-            most = self.settings.at_once
-            values = self.value_model.predict(rollout, rows=most.rows, tokens=most.tokens)
+            values = self.value_model.predict(rollout, self.settings.at_once)
         return ScoredRollout(
             **vars(view),
             rollout=rollout,

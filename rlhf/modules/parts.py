@@ -57,7 +57,7 @@ class OnlineSettings:
 
     @property
     def at_once(self) -> AtOnce:
-        """What a forward pass that trains may read."""
+        """What goes through a network in one forward pass."""
         return AtOnce(rows=self.micro_batch_size, tokens=self.micro_batch_tokens)
 
 

@@ -68,8 +68,7 @@ class PolicyModule(StageModule):
         return PolicyReader(
             model=self.policy,
             temperature=self.settings.sampling.temperature,
-            rows=self.settings.micro_batch_size,
-            most_tokens=self.settings.micro_batch_tokens,
+            at_once=self.settings.at_once,
         )
 
     def random(

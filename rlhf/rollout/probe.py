@@ -18,7 +18,7 @@ from rlhf.randomness import generator
 from rlhf.rollout.counts import GAP, GAP_MEAN, OFF
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rundir.errors import ModelError
-from rlhf.types import PromptBatch, Rollout
+from rlhf.types import AtOnce, PromptBatch, Rollout
 
 LENGTHS = (1, 2, 3, 5, 8)  # of the prompts, in tokens: padded on the left by different amounts
 NEW_TOKENS = 8
@@ -55,7 +55,7 @@ def sampler_gaps(engine: Engine, model: Policy, ids: Tensor) -> tuple[float, flo
     room = NEW_TOKENS if positions is None else min(NEW_TOKENS, positions - positions // 2)
     draws = generator(0, "probe", "draws", device=model.device)
     rollout = engine.respond(prompts, Sampling(max_new_tokens=room), draws)
-    reader = PolicyReader(model=model, temperature=1.0, rows=len(prompts))
+    reader = PolicyReader(model=model, temperature=1.0, at_once=AtOnce(rows=len(prompts)))
     together = reader.logp(rollout)
     alone = torch.cat([reader.logp(_unpadded(row)) for row in rollout.split(1)])
     return _largest(rollout.logp - together), _largest(together - alone)

@@ -90,8 +90,7 @@ def online_parts(
     start = PolicyReader(
         model=roles.start,
         temperature=settings.sampling.temperature,
-        rows=settings.micro_batch_size,
-        most_tokens=settings.micro_batch_tokens,
+        at_once=settings.at_once,
     )
     return OnlineParts(
         policy=roles.policy,
@@ -99,11 +98,7 @@ def online_parts(
         reference=replace(start, model=roles.reference) if moving else start,
         start=start,
         engine=context.engine(roles.policy),
-        judges=judges_of(
-            context,
-            roles.reward_models,
-            AtOnce(rows=settings.micro_batch_size, tokens=settings.micro_batch_tokens),
-        ),
+        judges=judges_of(context, roles.reward_models, settings.at_once),
         scorer=build(cfg.scorer),
         prompts=PromptSource(
             draw=lambda i: collate(draw_prompts(data.train, cfg.ppo.rollout_size, cfg.seed, i)),

@@ -6,6 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from rlhf.at_once import AtOnce
 from rlhf.data.tokenizers import word_level
 from rlhf.functional import vocabulary
 from rlhf.functional.kl import exact
@@ -52,13 +53,13 @@ def listed():
 
 def test_a_reader_gives_the_log_probabilities_at_its_temperature(policy):
     rollout = listed()
-    reader = PolicyReader(model=policy, temperature=0.5, rows=4)
+    reader = PolicyReader(model=policy, temperature=0.5, at_once=AtOnce(rows=4))
     logits = response_logits(policy, rollout.sequence, rollout.attention, 3)
     by_hand = (logits / 0.5).log_softmax(-1).gather(2, rollout.tokens[..., None]).squeeze(2)
     logp = reader.logp(rollout)
     assert torch.allclose(logp, by_hand.masked_fill(~rollout.mask, 0.0), atol=1e-5)
     assert not logp.requires_grad and reader.logits(rollout).requires_grad
-    assert torch.allclose(replace(reader, rows=15).logp(rollout), logp, atol=1e-6)
+    assert torch.allclose(replace(reader, at_once=AtOnce(rows=15)).logp(rollout), logp, atol=1e-6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class WithoutAdapter(PolicyReader):
 def test_a_reference_may_be_the_policys_own_network(policy):
 
     rollout = listed()
-    reader = PolicyReader(model=policy, temperature=1.0, rows=8)
+    reader = PolicyReader(model=policy, temperature=1.0, at_once=AtOnce(rows=8))
     view = reader.view(WithoutAdapter(**vars(reader)), rollout)
     uniform = -torch.log(torch.tensor(float(policy.config.vocab_size)))
     assert torch.allclose(view.ref_logp, uniform * rollout.mask, atol=1e-5)
@@ -106,7 +107,9 @@ def test_a_reading_makes_logits_once_and_no_copy(monkeypatch):
     config = LlamaConfig(vocab_size=2000, num_attention_heads=2, **sizes)
     model, other = LlamaForCausalLM(config).eval(), LlamaForCausalLM(config).eval()
     rollout, size = listed(), 2000
-    reader, reference = (PolicyReader(model=m, temperature=0.7, rows=64) for m in (model, other))
+    reader, reference = (
+        PolicyReader(model=m, temperature=0.7, at_once=AtOnce(rows=64)) for m in (model, other)
+    )
     elements = int(rollout.mask.sum()) * size
     with AsLarge(elements) as reading:
         reader.view(reference, rollout)
@@ -157,7 +160,7 @@ def test_ids_without_text_are_no_part_of_a_policy(tokenizer):
     prompts = prompt_batch(words, ["a"] * 64)
     rollout = engine.respond(prompts, Sampling(max_new_tokens=6), generator(0, "test"))
     assert int(rollout.tokens.max()) < len(words)
-    reader = PolicyReader(model=model, temperature=1.0, rows=64)
+    reader = PolicyReader(model=model, temperature=1.0, at_once=AtOnce(rows=64))
     assert torch.allclose(reader.logp(rollout), rollout.logp, atol=1e-5)
     assert len(model.get_output_embeddings().weight) == len(tokenizer)  # what is saved is whole
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.advantages import gae
 from rlhf.kl.controller import Fixed
 from rlhf.kl.estimator import K1
@@ -20,7 +21,7 @@ BETA = 0.3
 def scored_of(policy, reference, tokenizer):
     rollout = rollout_of(policy, tokenizer)
     view = viewed(policy, reference, rollout, rows=5)
-    values = scalar_model_from(policy, seed=0).predict(rollout, rows=7)
+    values = scalar_model_from(policy, seed=0).predict(rollout, AtOnce(rows=7))
     score = torch.arange(len(rollout.tokens), dtype=torch.float32) / 4
     return ScoredRollout(
         rollout=rollout,

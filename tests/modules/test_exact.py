@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.config.build import build
 from rlhf.config.compose import compose
 from rlhf.data.tokenizers import symbols
@@ -72,7 +73,7 @@ def make(
         tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False),
     )
     prompts = prompt_batch(tokenizer, PROMPTS)
-    reader = PolicyReader(model=reference, temperature=temperature, rows=64)
+    reader = PolicyReader(model=reference, temperature=temperature, at_once=AtOnce(rows=64))
     module = PPOModule(
         parts=OnlineParts(
             policy=policy,

@@ -9,6 +9,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.masking import masked_mean
 from rlhf.kl.controller import Adaptive, Fixed, Linear
 from rlhf.kl.estimator import K1, K2, K3, Exact
@@ -78,7 +79,7 @@ def make(
     policy, reference = tiny(tokenizer), tiny(tokenizer, seed=reference_seed).requires_grad_(False)
     prompts = ["a b", "c", "d e f", "g"] * 4
     sampling = sampling or Sampling(max_new_tokens=6)
-    reader = PolicyReader(model=reference, temperature=sampling.temperature, rows=8)
+    reader = PolicyReader(model=reference, temperature=sampling.temperature, at_once=AtOnce(rows=8))
     return PPOModule(
         parts=OnlineParts(
             policy=policy,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.data.tokenizers import symbols
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader
@@ -25,7 +26,8 @@ def rollout_of(policy, tokenizer, count=16):
 
 def viewed(policy, reference, rollout, *, rows, temperature=1.0):
     readers = [
-        PolicyReader(model=m, temperature=temperature, rows=rows) for m in (policy, reference)
+        PolicyReader(model=m, temperature=temperature, at_once=AtOnce(rows=rows))
+        for m in (policy, reference)
     ]
     return readers[0].view(readers[1], rollout)
 
@@ -64,7 +66,9 @@ def test_mask_after_eos(policy, other_policy, tokenizer):
         assert torch.equal(getattr(a, name), getattr(b, name))
         assert not getattr(a, name)[~rollout.mask].any()
     scalar = scalar_model_from(policy, seed=0)
-    assert torch.equal(scalar.predict(rollout, rows=64), scalar.predict(changed, rows=64))
+    assert torch.equal(
+        scalar.predict(rollout, AtOnce(rows=64)), scalar.predict(changed, AtOnce(rows=64))
+    )
 
 
 def test_temperature(policy, other_policy, tokenizer):

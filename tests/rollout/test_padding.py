@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from rlhf.at_once import AtOnce
 from rlhf.data.collate import pad
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.tokenizers import word_level
@@ -68,7 +69,8 @@ def batch_numbers(models, prompts, stops, fill, extra, seed, rows):
     engine = TorchEngine(models.policy, stops, fill, models.tokenizer)
     rollout = engine.respond(batch, Sampling(max_new_tokens=6), generator(seed, "padding"))
     read = [
-        PolicyReader(model=m, temperature=1.0, rows=rows) for m in (models.policy, models.reference)
+        PolicyReader(model=m, temperature=1.0, at_once=AtOnce(rows=rows))
+        for m in (models.policy, models.reference)
     ]
     view = read[0].view(read[1], rollout)
     judges = Judges(tokenizer=models.tokenizer, stops=stops, reward_model=models.reward_model)
@@ -77,7 +79,7 @@ def batch_numbers(models, prompts, stops, fill, extra, seed, rows):
         "logp": view.logp,
         "ref_logp": view.ref_logp,
         "kl": view.exact_kl,
-        "value": models.value_model.predict(rollout, rows=rows),
+        "value": models.value_model.predict(rollout, AtOnce(rows=rows)),
         "reward": judges.read(rollout).scores["proxy"],
     }
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from rlhf.at_once import AtOnce
 from rlhf.models.load import without_dropout
 from rlhf.models.policy import PolicyReader
 from rlhf.randomness import generator
@@ -112,7 +113,7 @@ def drawn(policy, tokenizer, **settings):
     engine = engine_of(policy, tokenizer)
     prompts = prompt_batch(tokenizer, ["a b c", "d"])
     rollout = engine.respond(prompts, sampling, generator(0, "test"))
-    reader = PolicyReader(model=policy, temperature=sampling.temperature, rows=2)
+    reader = PolicyReader(model=policy, temperature=sampling.temperature, at_once=AtOnce(rows=2))
     return rollout, reader.logp(rollout), sampling
 
 

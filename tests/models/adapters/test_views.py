@@ -7,6 +7,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.logprobs import token_logp
 from rlhf.kl.reference import Synced
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
@@ -102,7 +103,10 @@ def test_adapter_reference_kl_at_the_start_is_zero_to_the_bit(tokenizer, kind):
     shared = SharedBackbone(policy_of(causal_lm(tokenizer, kind), tokenizer))
     shared.add("policy", LORA, seed=0)
     policy = PolicyView(shared, "policy").requires_grad_(True)
-    readers = [PolicyReader(model=m, temperature=0.7, rows=1) for m in (policy, PolicyView(shared))]
+    readers = [
+        PolicyReader(model=m, temperature=0.7, at_once=AtOnce(rows=1))
+        for m in (policy, PolicyView(shared))
+    ]
     view = readers[0].view(readers[1], rollout())
     assert torch.equal(view.logp, view.ref_logp) and not view.exact_kl.any()
 
@@ -128,7 +132,9 @@ def test_a_scalar_view_reads_as_the_network_of_its_own_does(tokenizer, kind):
         model.normalize(torch.tensor([1.0, 2.0, 6.0]))
     with torch.no_grad():
         assert torch.equal(view.score(IDS, MASK), own.score(IDS, MASK))
-        assert torch.equal(view.predict(rollout(), rows=1), own.predict(rollout(), rows=1))
+        assert torch.equal(
+            view.predict(rollout(), AtOnce(rows=1)), own.predict(rollout(), AtOnce(rows=1))
+        )
         assert torch.equal(view.last_states(IDS, MASK), own.last_states(IDS, MASK))
     assert view.normalization == own.normalization
     assert view.network is shared.model and own.network is own.model
