@@ -23,9 +23,13 @@ def processor() -> str:
 
 def machine(*more: str) -> str:
     """One line: processor, cores, versions. `more`: what else the numbers depend on."""
-    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    versions = map(version_of, PACKAGES)
     cores = f"{os.cpu_count()} cores, of which one thread is used"
     return ", ".join([processor(), cores, f"Python {platform.python_version()}", *versions, *more])
+
+
+def version_of(package: str) -> str:
+    return f"{package} {metadata.version(package)}"
 
 
 def gflops(seconds: float = 1.0) -> float:
