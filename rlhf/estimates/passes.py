@@ -60,6 +60,11 @@ class Rows:
         tokens = GPU_PACK if on_gpu else PACK
         return self.at_most(max(1, tokens // self.tokens) if count is None else count)
 
+    def shared_by(self, networks: int) -> Rows:
+        """Those that several networks read in place of these, so that their logits together are not
+        more than one's; one at least."""
+        return self.at_most(max(1, self.count // networks))
+
     def share(self, ranks: int) -> Rows:
         """Those of one of the processes that share them."""
         return self.at_most(-(-self.count // ranks))

@@ -179,6 +179,17 @@ def test_what_is_only_read_goes_in_packs():
     assert rollout.pack(7, on_gpu=False).count == 7
 
 
+def test_two_networks_logits_are_of_half_the_rows():
+    """Of 3 rows with 6 tokens that count one with 2; two copies while it trains, with the gradients
+    of all weights, as a step has several passes."""
+    assert [Rows(count=n, tokens=5, response=2).shared_by(2).count for n in (1, 5)] == [1, 2]
+    exact = Training(how=PLAIN.how, logits=2)
+    peak = ppo([WHOLE, FROZEN], exact, values=False, judged=False)
+    assert sizes(peak)["logits"] == 2 * 4 * 2 * 10
+    assert sizes(peak)["gradients"] == 1520
+    assert sizes(peak)["activations"] == ACTIVATIONS / 3
+
+
 # --- measured, on this machine
 
 

@@ -243,3 +243,10 @@ def test_random_numbers_are_drawn_for_all_rows():
     terms = memory.drawing(SHAPE, rows, training(it, it.cfg.ppo, rows, rows), ())
     (logits,) = [term.size for term in terms if term.name == "logits of a token"]
     assert logits == 4 * vocabulary * (5 * 5 + 15)
+
+
+def test_an_exact_kl_in_the_loss_has_the_references_logits_beside_the_policys():
+    exact = estimate("kl/estimator=exact", "kl/placement=both").peaks[-1]
+    logits = {term.name: term.size for term in exact.terms}["logits"]
+    one = estimate("ppo.minibatch_size=10").peaks[-1]
+    assert logits == {term.name: term.size for term in one.terms}["logits"]
