@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.functional.vocabulary import Read, read, tempered
+from rlhf.functional.vocabulary import Read, read
 from rlhf.models.checks import (
     precision_faults,
     textless_ids,
@@ -89,12 +89,6 @@ class PolicyReader:
         """[N, V] as the network gives them, in one forward pass, with their gradient: the logits
         that predict the response's N counted tokens, row by row."""
         return logits_at(self.model, rollout.sequence, rollout.attention, before(rollout))
-
-    def logits(self, rollout: Rollout) -> Tensor:
-        """[B, T, V] over the temperature, in one forward pass, with their gradient; at masked
-        tokens too."""
-        whole = (rollout.sequence, rollout.attention, rollout.tokens.shape[1])
-        return tempered(response_logits(self.model, *whole), self.temperature)
 
     def read(
         self, rollout: Rollout, ref_logits: Tensor | None = None, *, entropy: bool = False
