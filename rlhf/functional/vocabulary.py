@@ -56,7 +56,8 @@ def read(
     d entropy = -p (log p + H), d KL = p (log p - log q - KL), for the reference's logits q - p.
 
     `used_up`: nobody reads the logits afterwards, so the backward pass writes their gradient over
-    them. A second one, or another that needs them, is refused by torch.
+    them, unless they are parameters or what made them needs them again. A second backward pass is
+    refused by torch.
     """
     logp, entropies, kl = _apply(logits, ref_logits, tokens, temperature, entropy, used_up)
     return Read(logp=logp, entropy=entropies, exact_kl=kl)
@@ -108,7 +109,11 @@ class _Vocabulary(torch.autograd.Function):
             if numbers[2] is not None and ref is not None:
                 numbers[2][part] = _kl(block, tempered(ref[part], temperature))
         ctx.save_for_backward(logits, ref_logits, tokens)
-        ctx.temperature, ctx.length, ctx.used_up = temperature, length, used_up
+        ctx.temperature, ctx.length, ctx.used_up = (
+            temperature,
+            length,
+            used_up and not _is_kept(logits),
+        )
         ctx.set_materialize_grads(False)
         return tuple(None if n is None else n.view(shape) for n in numbers)
 
@@ -143,6 +148,13 @@ class _Vocabulary(torch.autograd.Function):
             if lines is not None:
                 lines[:, ctx.length :] = 0
         return own, others, None, None, None, None
+
+
+def _is_kept(x: Tensor) -> bool:
+    """Whether somebody needs x after this: it is a parameter, or the function that made it computes
+    its gradient from what it gave, as tanh and softmax do."""
+    makers = [each.grad_fn for each in (x, x._base) if each is not None]
+    return x.is_leaf or any(hasattr(maker, "_saved_result") for maker in makers)
 
 
 def _logp(x: Tensor, tokens: Tensor) -> Tensor:

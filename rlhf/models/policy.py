@@ -107,7 +107,7 @@ class PolicyReader:
             ref_logits,
             temperature=self.temperature,
             entropy=entropy,
-            used_up=not logits.is_leaf,
+            used_up=True,
         )
         return Read(
             logp=spread(counted.logp, rollout.mask),

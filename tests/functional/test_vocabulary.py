@@ -197,6 +197,26 @@ def test_logits_that_are_used_up_give_their_place_to_the_gradient():
         torch.autograd.grad(loss, leaf)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        torch.tanh,
+        lambda x: x.log_softmax(-1),
+        lambda x: torch.cat([x, x], dim=1).tanh()[:, :5],  # a part of what is needed again
+        lambda x: x,
+    ],
+    ids=["tanh", "log_softmax", "part", "parameter"],
+)
+def test_logits_that_are_needed_again_keep_their_place(head):
+    leaf, tokens = torch.randn(4, 5, requires_grad=True), torch.tensor([0, 1, 2, 4])
+    before = leaf.detach().clone()
+    gradients = [
+        torch.autograd.grad(read(head(leaf), tokens, used_up=used_up).logp.sum(), leaf)[0]
+        for used_up in (False, True)
+    ]
+    assert torch.equal(*gradients) and torch.equal(leaf, before)
+
+
 def test_no_rows_have_no_numbers():
     nothing = read(torch.zeros(0, 5, requires_grad=True), torch.zeros(0, dtype=torch.long))
     assert nothing.logp.shape == (0,)
