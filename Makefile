@@ -31,11 +31,12 @@ soak: $(READY)
 # time and memory beside TRL, `generate` and separate runs (docs/performance.md), about 20 minutes on 2 cores. One of them: make bench BENCH="generation --turns 3"
 bench: $(READY)
 ifeq ($(strip $(BENCH)),)
-	$(BIN)/python -m benchmarks.vs_trl --install
+	$(BIN)/python -m benchmarks.vs_trl --install --json outputs/vs_trl.json
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.vocabulary
-	$(BIN)/python -m benchmarks.sweep_cost
+	$(BIN)/python -m benchmarks.sweep_cost --vs-trl outputs/vs_trl.json
 	$(BIN)/python -m benchmarks.comparing
+	$(BIN)/python -m benchmarks.start
 else
 	$(BIN)/python -m benchmarks.$(BENCH)
 endif

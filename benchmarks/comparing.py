@@ -1,12 +1,13 @@
 """What `rlhf compare` costs: CPU seconds and the size of the page, of 8 and of 500 runs.
 
-    python -m benchmarks.comparing RUN             # RUN: the directory of a finished run
-    python -m benchmarks.comparing RUN --runs 8 500 --repeats 5 --json FILE --keep FOLDER
+    python -m benchmarks.comparing                 # trains one run first: some minutes in all
+    python -m benchmarks.comparing RUN --runs 8 500 --turns 5 --json FILE --keep FOLDER
     python -m benchmarks.comparing RUN --tracking  # and its summary run in MLflow, as users do
 
-The runs are copies of RUN with other coefficients and seeds (10 seeds a coefficient, 4 of 8 runs)
-and other numbers: every reward and KL moves by a normal of a tenth of its size. Process CPU
-seconds of the whole command, its processes included, in a folder of its own.
+The runs are copies of RUN, a finished run's directory (without one, of a run of the defaults), with
+other coefficients and seeds (10 seeds a coefficient, 4 of 8 runs) and other numbers: every reward
+and KL moves by a normal of a tenth of its size. CPU seconds of the whole command, its processes
+included, in a folder of its own.
 """
 
 from __future__ import annotations
@@ -14,25 +15,21 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
 import random
-import resource
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from benchmarks.speed import one_thread
+from benchmarks.speed.commands import cost_of
+from benchmarks.speed.report import machine, middle, show, table, version_of, write_json
 from rlhf.rundir.read import read_json, read_yaml
 
-PACKAGES = ("rlhf", "altair", "vl-convert-python", "scipy", "mlflow", "PyYAML")
+PACKAGES = ("altair", "vl-convert-python", "scipy", "mlflow", "PyYAML")
 FILES = ("best_of_n.json", "data_report.json", "samples.jsonl", "timings.jsonl", "log.txt")
 MOVING = ("reward/", "kl/sequence_nats", "kl/token_nats", "objective", "ppo/score")
 
@@ -111,51 +108,55 @@ def make(run: Path, into: Path, runs: int) -> None:
     _write(into / "sweep.json", {"name": into.name, "study": "comparing", "jobs": jobs})
 
 
-def measure(sweep: Path, tracking: bool) -> dict[str, float]:
+def trained(folder: Path) -> Path:
+    """The directory of a run of the defaults, which is trained here."""
+    cost_of(["tracking=none"], folder)
+    return next(folder.glob("outputs/*/*/summary.json")).parent
+
+
+def measured(sweep: Path, tracking: bool) -> dict[str, float]:
     words = [] if tracking else ["--no-tracking"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [sys.executable, "-m", "rlhf", "compare", str(sweep), *words],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=sweep.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"cpu_s": cpu, "page_mb": (sweep / "report.html").stat().st_size / 1e6}
+    cost = cost_of(["compare", str(sweep), *words], sweep.parent)
+    return {"cpu_s": cost.cpu, "page_mb": (sweep / "report.html").stat().st_size / 1e6}
 
 
-def machine() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    here = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"{here}, {packages}"
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--runs", type=int, nargs="+", default=[8, 500])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tracking", action="store_true")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--keep", type=Path, help="where the runs are made; kept, and used again")
-    args = parser.parse_args(argv)
+def main() -> None:
+    args = parser().parse_args()
+    one_thread()
+    tracked = f"MLflow {'on' if args.tracking else 'off'}"
+    where = machine(*map(version_of, PACKAGES), tracked)
+    show(f"{where}\n")
     results: dict[int, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.keep or Path(temporary)).resolve()
+        run = (args.run or trained(Path(temporary) / "run")).resolve()
         for runs in args.runs:
-            sweep = (args.keep or Path(temporary)).resolve() / f"of-{runs}"
+            sweep = folder / f"of-{runs}"
             if not sweep.exists():
-                make(args.run.resolve(), sweep, runs)
-            results[runs] = [measure(sweep, args.tracking) for _ in range(args.repeats)]
-    print(f"{machine()}; MLflow {'on' if args.tracking else 'off'}\n")
-    print("| runs | n | CPU-s (range) | page, MB |\n|---|---|---|---|")
-    for runs, tries in results.items():
-        cpu = [one["cpu_s"] for one in tries]
-        middle = f"{statistics.median(cpu):.1f} ({min(cpu):.1f} to {max(cpu):.1f})"
-        print(f"| {runs} | {len(tries)} | {middle} | {tries[-1]['page_mb']:.2f} |")
-    if args.json:
-        _write(args.json, {"machine": machine(), "tracking": args.tracking, "runs": results})
+                make(run, sweep, runs)
+            results[runs] = [measured(sweep, args.tracking) for _ in range(args.turns)]
+            write_json(args.json, where, results)
+    rows = [
+        [
+            *(runs, len(turns), middle([turn["cpu_s"] for turn in turns], 1)),
+            f"{turns[-1]['page_mb']:.2f}",
+        ]
+        for runs, turns in results.items()
+    ]
+    show(table(("runs", "n", "CPU-s (median, range)", "page, MB"), rows))
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole.add_argument("run", type=Path, nargs="?")
+    whole.add_argument("--runs", type=int, nargs="+", default=[8, 500])
+    whole.add_argument("--turns", type=int, default=5)
+    whole.add_argument("--tracking", action="store_true")
+    whole.add_argument("--json", type=Path)
+    whole.add_argument("--keep", type=Path, help="where the runs are made; kept, and used again")
+    return whole
 
 
 if __name__ == "__main__":

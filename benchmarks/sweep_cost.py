@@ -23,62 +23,18 @@ stay ours. `--trl-run SECONDS` gives the CPU seconds of such a run outright.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.speed import one_thread
-from benchmarks.speed.children import environment
+from benchmarks.speed.commands import Cost, cost_of
 from benchmarks.speed.report import machine, middle, ratios, show, table, write_json
 
 CASES = {"ppo": ("quick", "ragged", "full"), "sft": ("ragged",), "reward_model": ("ragged",)}
-_ADOPTS = 36  # PR_SET_CHILD_SUBREAPER: orphans of our children become ours
-
-
-class Cost(NamedTuple):
-    cpu: float  # seconds of all processes
-    wall: float
-
-
-def cost_of(words: Sequence[str], folder: Path) -> Cost:
-    """Runs `rlhf` with the words in a new folder.
-
-    Raises:
-        SystemExit: it failed.
-    """
-    if ctypes.CDLL(None).prctl(_ADOPTS, 1, 0, 0, 0):
-        raise SystemExit("this system does not let a process wait for its grandchildren")
-    folder.mkdir(parents=True)
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    log = folder / "log.txt"
-    with log.open("wb") as out:
-        code = subprocess.run(
-            [sys.executable, "-m", "rlhf", *words],
-            cwd=folder,
-            stdout=out,
-            stderr=out,
-            env=environment(),
-            check=False,
-        ).returncode
-    wall = time.monotonic() - began
-    try:
-        while True:
-            os.waitpid(-1, 0)
-    except ChildProcessError:  # all have ended
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if code:
-        raise SystemExit(f"rlhf {' '.join(words)}: exit code {code}\n{log.read_text()[-2000:]}")
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(cpu, wall)
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:

@@ -30,6 +30,13 @@ class AtOnce:
         are worth while on the device (cpu, cuda)."""
         return self if self.limits else AtOnce(tokens=PACK if device == "cpu" else GPU_PACK)
 
+    def shared_by(self, networks: int, rows: int | None = None) -> AtOnce:
+        """The limits with which so many networks' numbers, which live together, take the place of
+        one's; one row at least. `rows`: of a pass where nothing limits it."""
+        whole = self if self.limits else AtOnce(rows=rows)
+        fewer = [each and max(1, each // networks) for each in (whole.rows, whole.tokens)]
+        return AtOnce(rows=fewer[0], tokens=fewer[1])
+
     def of(self, count: int, length: int) -> int:
         """Of `count` rows of `length` tokens each, those that go through at once."""
         within = count if self.tokens is None else self.tokens // max(length, 1)

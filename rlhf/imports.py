@@ -26,7 +26,8 @@ def quick_imports() -> Iterator[None]:
     """Within it modules are imported without the pauses of the garbage collector (a fifth of the
     time: nearly all that imports make stays) and without what nobody asked for.
 
-    What was made is left out of later collections (`gc.freeze`).
+    What was made is left out of later collections (`gc.freeze`), and so is all that was there: for
+    processes of our own, not for a notebook's.
     """
     before = len(sys.modules)
     with uncollected():
@@ -89,10 +90,15 @@ def lean(
     def load() -> None:
         nonlocal whole
         with lock:
-            if not whole:
-                whole = True
+            if whole:
+                return
+            whole = True
+            try:
                 import_module(name.partition(".")[0])
                 loader.exec_module(module)
+            except BaseException:
+                whole = False  # whoever asks next is told the same
+                raise
 
     def rest(asked: str) -> Any:
         if asked == "__all__" or not asked.startswith("__"):

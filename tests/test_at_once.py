@@ -19,3 +19,12 @@ def test_micro_batches_of_all_steps_are_the_fewest_that_fit():
     assert micro_batches([[9, 1]], AtOnce(tokens=3)) == [[[0], [1]]]  # one row at least
     assert micro_batches([[1, 1, 1]], AtOnce(rows=2)) == [[[0, 2], [1]]]
     assert micro_batches([[1]], AtOnce(), ranks=3) == [[[0], [], []]]
+
+
+def test_limits_of_several_networks():
+    """Two networks' numbers of half the rows are as many as one's of all, rounded down."""
+    assert AtOnce(rows=5).shared_by(2) == AtOnce(rows=2)
+    assert AtOnce(tokens=64, rows=1).shared_by(2) == AtOnce(tokens=32, rows=1)
+    assert AtOnce().shared_by(2) == AtOnce()
+    assert AtOnce().shared_by(2, rows=16) == AtOnce(rows=8)
+    assert AtOnce(tokens=64).shared_by(2, rows=16) == AtOnce(tokens=32)

@@ -3,8 +3,11 @@ the module itself. In processes of their own: this one has imported everything."
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from rlhf.imports import lean
 
 # libraries, and parts of them, that a run does not need: each cost 0.1 to 2 s of every start
 NOT_NEEDED = (
@@ -95,3 +98,17 @@ assert lean("scipy.no_such_part", {}) is None and lean("math.part", {}) is None
 print(before == (sys.modules["torchmetrics"], sys.modules["scipy.optimize"]))
 """
     assert prints(code) == ["True"]
+
+
+def test_what_cannot_be_loaded_is_tried_again(tmp_path, monkeypatch):
+    """A part of a module that is not there yet: the fault is told each time, then it is there."""
+    (tmp_path / "half_there.py").write_text("import not_yet_there\nrest = not_yet_there.value\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = lean("half_there", {"given": 1})
+    assert module.given == 1
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="not_yet_there"):
+            _ = module.rest
+    monkeypatch.setitem(sys.modules, "not_yet_there", SimpleNamespace(value=2))
+    assert module.rest == 2
+    monkeypatch.delitem(sys.modules, "half_there")

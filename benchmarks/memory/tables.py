@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from benchmarks.speed.report import lines, show
 
-def table(titles: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Each row is shown as soon as there is it."""
-    head = list(titles)
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
-    for row in rows:
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-    print(flush=True)
+
+def table(titles: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Each row is shown as soon as it is there."""
+    for line in lines(titles, rows):
+        show(line)
+    show("")
 
 
 def gigabytes(size: float) -> str:

@@ -6,8 +6,9 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,13 @@ def processor() -> str:
 
 def machine(*more: str) -> str:
     """One line: processor, cores, versions. `more`: what else the numbers depend on."""
-    versions = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    versions = map(version_of, PACKAGES)
     cores = f"{os.cpu_count()} cores, of which one thread is used"
     return ", ".join([processor(), cores, f"Python {platform.python_version()}", *versions, *more])
+
+
+def version_of(package: str) -> str:
+    return f"{package} {metadata.version(package)}"
 
 
 def gflops(seconds: float = 1.0) -> float:
@@ -60,9 +65,14 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
+def lines(titles: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """Those of a table, each as soon as its row is there."""
+    for line in chain([titles, ["---"] * len(titles)], rows):
+        yield f"| {' | '.join(map(str, line))} |"
+
+
 def table(titles: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines(titles, rows))
 
 
 def show(text: str) -> None:

@@ -14,7 +14,7 @@ Held against measured peaks (docs/memory.md, tests): right within 20 %.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlhf.estimates.passes import (
     DRAWN_LOGITS,
@@ -82,6 +82,7 @@ class Training:
     micro: int | None = None  # rows of a pass; None: those of the whole step
     reads: int | None = None  # responses that are drawn at once; None: all
     parts: int = 1  # of each network, of which a process has one (FSDP)
+    logits: int = KEPT_LOGITS  # copies while training; of several a pass has so many rows fewer
 
 
 def staying(networks: Sequence[Network], training: Training) -> list[Term]:
@@ -142,7 +143,7 @@ def updating(
         Term("weights in 16 bits", casts),
     ]
     if with_logits:
-        a_pass.append(Term("logits", logits(shape, micro, KEPT_LOGITS, how), settings))
+        a_pass.append(Term("logits", logits(shape, micro, training.logits, how), settings))
     # one parameter at a time on a CPU; on a GPU all at once
     largest = embedding if any(n.trained >= embedding for n in networks) else 0
     beside = whole if how.on_gpu else 2.0 * BYTES * largest / training.parts
@@ -185,11 +186,7 @@ def reward_model(
     sizes = ("micro_batch_size", "batch_size", "max_length")
     shrinks = tuple(f"reward_model.{name}" for name in sizes)
     both = Rows(count=2 * pairs.count, tokens=pairs.tokens, response=0, mean=pairs.mean)
-    twice = Training(
-        how=training.how,
-        moments=training.moments,
-        micro=None if training.micro is None else 2 * training.micro,
-    )
+    twice = replace(training, micro=None if training.micro is None else 2 * training.micro)
     moments = updating(shape, [network], both, twice, shrinks, passes=1, with_logits=False)
     if training.how.layers == 0:  # a head, on states that are read once
         once = Term("reading whole texts", reading(shape, pairs, training.how), shrinks)
@@ -223,8 +220,12 @@ def ppo(
     and the setting that says how many."""
     how, passes = training.how, 2 if values else 1
     shrinks = ("ppo.micro_batch_size", *lengths(update))
-    moments = updating(shape, networks, update, training, shrinks, passes=passes, with_logits=True)
-    views = logits(shape, update.pack(training.micro, how.on_gpu), READ_LOGITS, how)
+    learns = replace(
+        training, micro=update.at_most(training.micro).shared_by(training.logits).count
+    )
+    moments = updating(shape, networks, update, learns, shrinks, passes=passes, with_logits=True)
+    pack = update.pack(training.micro, how.on_gpu).shared_by(READ_LOGITS)
+    views = logits(shape, pack, READ_LOGITS, how)
     moments.append([Term("logits of policy and reference", views, shrinks)])
     whole = float((networks[0].trained + networks[0].frozen) * how.precision.narrow)
     together = [Term("the policy put together to draw", whole)] if training.parts > 1 else []

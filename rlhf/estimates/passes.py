@@ -56,9 +56,16 @@ class Rows:
         return replace(self, count=kept)
 
     def pack(self, count: int | None, on_gpu: bool) -> Rows:
-        """Those that are scored at once: as many as a micro-batch has, or of one pack."""
+        """Those that are scored at once: as many as a micro-batch has, or of one pack; the longest,
+        as rows of like length go together."""
         tokens = GPU_PACK if on_gpu else PACK
-        return self.at_most(max(1, tokens // self.tokens) if count is None else count)
+        rows = self.at_most(max(1, tokens // self.tokens) if count is None else count)
+        return replace(rows, mean=None)
+
+    def shared_by(self, networks: int) -> Rows:
+        """Those that several networks read in place of these, so that their logits together are not
+        more than one's; one at least."""
+        return self.at_most(max(1, self.count // networks))
 
     def share(self, ranks: int) -> Rows:
         """Those of one of the processes that share them."""
@@ -141,13 +148,14 @@ def activations(shape: ModelShape, rows: Rows, how: Pass) -> float:
 
 
 def logits(shape: ModelShape, rows: Rows, copies: int, how: Pass) -> float:
-    positions = rows.all_tokens * rows.response / rows.tokens
+    positions = min(rows.all_tokens, rows.count * rows.response)
     return float(how.precision.logits * copies * positions * shape.vocabulary)
 
 
 def cache(shape: ModelShape, rows: Rows, how: Pass) -> float:
-    """Bytes of keys and values, and of one layer's while rows that have ended leave it."""
-    numbers = rows.all_tokens * (shape.layers + 1) * shape.kv_width
+    """Bytes of keys and values, each row's as long as the longest's, and of one layer's while rows
+    that have ended leave it."""
+    numbers = rows.count * rows.tokens * (shape.layers + 1) * shape.kv_width
     return float(how.precision.narrow * numbers)
 
 

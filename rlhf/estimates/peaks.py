@@ -20,7 +20,7 @@ from rlhf.config.properties import (
 from rlhf.config.schema import Config
 from rlhf.estimates import adapters, memory
 from rlhf.estimates.memory import Network, Peak, Training
-from rlhf.estimates.passes import PRECISIONS, Pass, Rows
+from rlhf.estimates.passes import PRECISIONS, READ_LOGITS, Pass, Rows
 from rlhf.estimates.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def ppo(it: Estimate) -> Peak:
     sizes = cfg.ppo.minibatch_size, cfg.ppo.rollout_size, cfg.evaluation.prompts
     update, rollout, heldout = (it.drawn(size).share(cfg.trainer.ranks) for size in sizes)
     how = training(it, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
+    if exact_in_loss(cfg):
+        how = replace(how, logits=READ_LOGITS)
     values = trains_values(cfg.algorithm, cfg.advantage)
     return memory.ppo(
         it.shape,
@@ -110,6 +112,12 @@ def reward_models(cfg: Config) -> int:
     """How many read every response; of an ensemble all of its members."""
     judged = needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
     return max(1, ensemble_members(cfg.scorer)) if judged else 0
+
+
+def exact_in_loss(cfg: Config) -> bool:
+    """Whether the reference's logits stay beside the policy's in an update."""
+    pieces = kl_properties(cfg.kl)
+    return bool(pieces["placement"].in_loss and not pieces["estimator"].needs_policy_samples)
 
 
 # --- how a stage trains

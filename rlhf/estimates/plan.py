@@ -80,7 +80,12 @@ class Estimate:
         return min(left, self.cfg.generation.max_prompt_tokens or left)
 
     def drawn(self, count: int) -> Rows:
-        return Rows(count=count, tokens=self.prompt + self.response, response=self.response)
+        """Responses that run to their limit: how many end before is learned."""
+        part, mean = self.data.prompts, None
+        if part is not None:
+            mean = self.prompt * part.mean / max(part.longest, 1) + self.response
+        tokens = self.prompt + self.response
+        return Rows(count=count, tokens=tokens, response=self.response, mean=mean)
 
     # --- memory
 

@@ -126,8 +126,8 @@ class PolicyReader:
 
     @torch.no_grad()
     def view(self, reference: PolicyReader, rollout: Rollout) -> TokenView:
-        """Both models' numbers for each token, as many responses a forward pass as this one
-        reads."""
+        """Both models' numbers for each token. A forward pass has half as many responses as this
+        one reads: the logits of both are there at a time."""
 
         def part(index: Tensor) -> tuple[Tensor, ...]:
             rows = rollout.rows(index)
@@ -138,7 +138,8 @@ class PolicyReader:
             return own.logp, ref.logp, own.exact_kl, own.entropy
 
         models = (self.model, reference.model)
-        columns = in_packs(part, rollout.attention, self.at_once, *models)
+        half = self.at_once.reading(rollout.tokens.device.type).shared_by(len(models))
+        columns = in_packs(part, rollout.attention, half, *models)
         return TokenView(**dict(zip(VIEW, columns, strict=True)))
 
 

@@ -123,8 +123,10 @@ class OnlineModule(PolicyModule):
             self.random(f"minibatches-{epoch}", iteration, device="cpu")
             for epoch in range(settings.inner_epochs)
         ]
-        limits = settings.at_once
-        steps = steps_of(experience, draws, settings.minibatch_size, limits, self.ranks.size)
+        size, ranks, limits = settings.minibatch_size, self.ranks.size, settings.at_once
+        if self.kl.needs_exact_in_loss:  # the reference's logits stay beside the policy's
+            limits = limits.shared_by(2, rows=-(-size // ranks))
+        steps = steps_of(experience, draws, size, limits, ranks)
         self.accumulate(steps[0].splits)
         for step in steps:
             if self.stop_inner:

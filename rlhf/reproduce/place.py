@@ -3,7 +3,7 @@ done."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -146,13 +146,20 @@ def make_again(
     from rlhf.sweeps.job import GOOD
     from rlhf.sweeps.launchers.local import run_sweep
 
+    runs = [(job.original.overrides, moved(job, place)) for job in jobs]
+    room = room_for([cfg for _, cfg in runs], place.directory)
     try:
         outcomes = run_sweep(
-            [(job.original.overrides, moved(job, place)) for job in jobs],
-            place.directory,
-            overrides=target.overrides,
-            n=at_once,
+            runs, place.directory, overrides=target.overrides, n=at_once, room=room
         )
     except SystemExit as stop:
         return int(stop.code or 0)
     return int(any(outcome.state not in GOOD for outcome in outcomes))
+
+
+def room_for(configs: Iterable[Config], directory: Path) -> int | None:
+    """Runs that the memory has room for at a time; None where that is not known."""
+    from rlhf.runs.machine.fits import Fits, fit_of
+
+    fits = (fit_of(cfg, directory) for cfg in configs)
+    return Fits(fits=tuple(fit for fit in fits if fit is not None)).room

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from benchmarks import sweep_cost
-from benchmarks.sweep_cost import Cost, as_trl, cost_of, slower, stage_seconds
+from benchmarks.speed import commands
+from benchmarks.speed.commands import Cost, cost_of
+from benchmarks.sweep_cost import as_trl, slower, stage_seconds
 
 
 def test_a_run_of_trls_speed_by_hand():
@@ -55,7 +56,7 @@ def test_what_a_command_leaves_behind_counts(tmp_path, monkeypatch):
         "    os._exit(0)\n"
     )
     there = {**os.environ, "PYTHONPATH": str(package.parent)}
-    monkeypatch.setattr(sweep_cost, "environment", lambda: there)
+    monkeypatch.setattr(commands, "environment", lambda: there)
     cost = cost_of([], tmp_path / "work")
     assert (tmp_path / "work" / "done").exists() and cost.cpu >= 0.25
     (package / "__main__.py").write_text("raise SystemExit('no such thing')")

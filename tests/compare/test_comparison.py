@@ -16,7 +16,7 @@ from rlhf.compare.read.runs import gather
 from rlhf.compare.result import NothingToCompare
 from rlhf.metrics import Z95
 from rlhf.tracking.links import tracked_place
-from rlhf.tracking.state import open_state
+from rlhf.tracking.state import open_state, write_state
 from rlhf.tracking.store import prepare_store
 
 
@@ -383,7 +383,7 @@ def test_a_sweep_that_came_from_elsewhere_names_a_store_and_is_not_attached(
     for run in sweep.iterdir():
         state = json.loads((run / "tracking.json").read_text())
         home = {"path": "/home/somebody/x", "inode": 1, "host": "theirs"}
-        rundirs.write(run / "tracking.json", state | {"home": home})
+        write_state(run, state | {"home": home})
     (warning,) = compare(sweep).warnings
     assert "is a copy of /home/somebody/x" in warning and "--adopt" in warning
     assert of_sweep(client, "foreign")[0] == []

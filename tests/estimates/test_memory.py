@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.estimates import memory
+from rlhf.estimates import memory, passes
 from rlhf.estimates.memory import FACTOR, Network, Training
 from rlhf.estimates.passes import HEAP, Pass, Precision, Rows
 from rlhf.estimates.shape import shape_of
@@ -177,6 +177,20 @@ def test_what_is_only_read_goes_in_packs():
     assert rollout.pack(None, on_gpu=False).count == 204
     assert rollout.pack(None, on_gpu=True).count == 1000
     assert rollout.pack(7, on_gpu=False).count == 7
+    ragged = Rows(count=1000, tokens=5, response=2, mean=3.0)  # the longest go together
+    assert ragged.pack(None, on_gpu=False) == rollout.pack(None, on_gpu=False)
+    assert passes.cache(SHAPE, ragged, Pass()) == passes.cache(SHAPE, rollout, Pass())
+
+
+def test_two_networks_logits_are_of_half_the_rows():
+    """Of 3 rows with 6 tokens that count one with 2; two copies while it trains, with the gradients
+    of all weights, as a step has several passes."""
+    assert [Rows(count=n, tokens=5, response=2).shared_by(2).count for n in (1, 5)] == [1, 2]
+    exact = Training(how=PLAIN.how, logits=2)
+    peak = ppo([WHOLE, FROZEN], exact, values=False, judged=False)
+    assert sizes(peak)["logits"] == 2 * 4 * 2 * 10
+    assert sizes(peak)["gradients"] == 1520
+    assert sizes(peak)["activations"] == ACTIVATIONS / 3
 
 
 # --- measured, on this machine
@@ -186,14 +200,15 @@ def test_what_is_only_read_goes_in_packs():
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's VmHWM")
 def test_within_the_factor_of_runs_on_a_cpu(tmp_path):
     """SFT, reward model and PPO of four million parameters, 0.4 to 1 GB, each in a process of its
-    own. What glibc's heap takes varies by some per cent from run to run, beyond the factor; and
-    responses count as if none ended before its limit, which those of PPO do."""
+    own. What glibc's heap takes varies by some per cent from run to run, beyond the factor.
+    Responses count as if none ended before its limit: a policy that has learned nothing, which
+    seldom ends one, has such."""
     root, file = Path(__file__).parents[2], tmp_path / "rows.json"
     words = ["-m", "benchmarks.memory", "--json", file, "measure", "--shapes", "4M, wide batches"]
+    words += ["--", "sft.optimizer.lr=1e-9"]
     subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=root)
     rows = json.loads(file.read_text())["rows"]
     assert [row["stage"] for row in rows] == ["sft", "reward_model", "ppo"]
     within = 1.1 * FACTOR
     for row in rows:
-        most = 1.5 if row["stage"] == "ppo" else within
-        assert 1 / within < row["estimated"] / row["measured"] < most, row
+        assert 1 / within < row["estimated"] / row["measured"] < within, row

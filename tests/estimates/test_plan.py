@@ -77,14 +77,17 @@ def texts(count):
 
 
 def test_peaks_follow_the_rows():
-    """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10."""
+    """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10, on average 16 / 3;
+    responses are of 6."""
     sft, reward_model, ppo = map(sizes_of, estimate().peaks)
     assert sft["activations"] == pytest.approx(texts(64) * TOKEN)
     assert sft["logits"] == pytest.approx(4 * texts(64) * 10)
     assert reward_model["activations"] == pytest.approx(texts(128) * TOKEN)
-    assert ppo["activations"] == pytest.approx(2 * 10 * 16 * TOKEN)
+    drawn, beyond = 16 / 3 + 6, 10 - 16 / 3
+    assert ppo["activations"] == pytest.approx(2 * (10 * drawn + 10**0.5 * beyond) * TOKEN)
+    assert ppo["logits"] == pytest.approx(4 * 10 * 6 * 10)  # of responses all that may be there
     half = sizes_of(estimate("ppo.micro_batch_size=5").peaks[2])
-    assert half["activations"] == pytest.approx(ppo["activations"] / 2)
+    assert half["activations"] == pytest.approx(2 * (5 * drawn + 5**0.5 * beyond) * TOKEN)
     # they are held from pass to pass: policy and value model, and its head of 4
     assert half["gradients"] == HEAP * (2 * 1520 + 16)
 
@@ -243,3 +246,10 @@ def test_random_numbers_are_drawn_for_all_rows():
     terms = memory.drawing(SHAPE, rows, training(it, it.cfg.ppo, rows, rows), ())
     (logits,) = [term.size for term in terms if term.name == "logits of a token"]
     assert logits == 4 * vocabulary * (5 * 5 + 15)
+
+
+def test_an_exact_kl_in_the_loss_has_the_references_logits_beside_the_policys():
+    exact = estimate("kl/estimator=exact", "kl/placement=both").peaks[-1]
+    logits = {term.name: term.size for term in exact.terms}["logits"]
+    one = estimate("ppo.minibatch_size=10").peaks[-1]
+    assert logits == {term.name: term.size for term in one.terms}["logits"]

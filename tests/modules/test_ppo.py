@@ -324,6 +324,14 @@ def test_kl_in_the_loss_has_a_gradient_of_its_own(tokenizer, estimator, placemen
     assert not torch.allclose(changed[0], changed[1], atol=1e-4)
 
 
+@pytest.mark.parametrize(("micro", "splits"), [(None, 2), (4, 4), (1, 8)])
+def test_two_networks_logits_are_of_half_the_rows(tokenizer, micro, splits):
+    """In minibatches of 8: an exact KL in the loss keeps the reference's beside the policy's."""
+    kl = KLPenalty(Fixed(0.5), Exact(), Both(), SFT())
+    module = make(tokenizer, kl=kl, reference_seed=1, micro_batch_size=micro)
+    assert [batch.splits for batch in first_step(module)] == [splits] * splits
+
+
 def test_entropy_bonus_and_its_off_state(tokenizer):
     losses = {}
     for coef in (0.0, 0.1):

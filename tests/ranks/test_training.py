@@ -16,9 +16,9 @@ from rlhf.data.collate import (
 from rlhf.data.lengths import Limit
 from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.kl.controller import Adaptive, Fixed
-from rlhf.kl.estimator import K1, K3
+from rlhf.kl.estimator import K1, K3, Exact
 from rlhf.kl.penalty import KLPenalty
-from rlhf.kl.placement import Loss, Reward
+from rlhf.kl.placement import Both, Loss, Reward
 from rlhf.kl.reference import EMA, SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.modules.advantage import GAE
@@ -106,6 +106,11 @@ PPO = {
     },
     "in the loss, to a reference that moves": {
         "kl": KLPenalty(Fixed(0.1), K3(), Loss(), EMA(decay=0.5)),
+        "start_seed": 1,
+    },
+    "by tokens, with the exact KL in the loss": {
+        "micro_batch_tokens": 40,
+        "kl": KLPenalty(Fixed(0.1), Exact(), Both(), SFT()),
         "start_seed": 1,
     },
 }

@@ -12,6 +12,7 @@ from rlhf.config.naming import HASH_VERSION
 from rlhf.config.validate import ConfigError
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
+from rlhf.rundir.noted import write_manifest
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 from rlhf.runs import execute
@@ -219,7 +220,7 @@ def test_a_directory_of_another_version_of_the_hash_is_not_gone_on_with(run_in, 
         run_in(tmp_path / "run")
     manifest = read_json(tmp_path / "run" / "manifest.json")
     del manifest["hash_version"]
-    write_json(tmp_path / "run" / "manifest.json", manifest)
+    write_manifest(tmp_path / "run" / "manifest.json", manifest)
     with pytest.raises(RunFailed, match=f"before version {HASH_VERSION} of the run hash"):
         run_in(tmp_path / "run")
 

@@ -36,7 +36,7 @@ def ranks_faults(
         )
         return
     if trainer.strategy == "fsdp":
-        yield from _sharded_faults(trainer, stage, ppo)
+        yield from _sharded_faults(trainer)
     sizes = {}
     if sft.path is None and sft.train:
         sizes["sft.batch_size"] = sft.batch_size
@@ -65,8 +65,7 @@ def _needed(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:
         return False
 
 
-def _sharded_faults(trainer: Trainer, stage: Any, ppo: PPO) -> Iterator[Fault]:
-    """Parts of a model are put together by all processes at once, for as many forward passes."""
+def _sharded_faults(trainer: Trainer) -> Iterator[Fault]:
     if trainer.ranks == 1:
         yield Fault(
             "trainer.strategy=fsdp",
@@ -78,10 +77,4 @@ def _sharded_faults(trainer: Trainer, stage: Any, ppo: PPO) -> Iterator[Fault]:
             f"trainer.precision={trainer.precision}",
             "has not been tried with trainer.strategy=fsdp, whose bf16-mixed keeps float32 weights"
             " in parts and reads them in bfloat16; expected bf16-mixed or 32-true",
-        )
-    if stage == "ppo" and ppo.micro_batch_tokens is not None:
-        yield Fault(
-            f"ppo.micro_batch_tokens={ppo.micro_batch_tokens}",
-            "with trainer.strategy=fsdp all processes make equally many forward passes, and would"
-            " not by tokens: set ppo.micro_batch_size instead",
         )

@@ -53,6 +53,15 @@ def choose(choice: str, tokenizer: Any, *, continues: bool) -> Template:
     return Template(choice, undated(_file(choice)))
 
 
+def template_file(choice: str) -> str | None:
+    """The text of the file that `data.template` names; None where it names none.
+
+    Raises:
+        DataError: it names neither a file nor anything else.
+    """
+    return None if choice in (AUTO, MODEL, *built_in()) else _file(choice)
+
+
 def _file(choice: str) -> str:
     path = Path(choice).expanduser()
     if path.suffix != ".jinja":

@@ -93,7 +93,7 @@ class Micro:
         }
 
     def files(self) -> list[Path]:
-        """None: the rows are written by a chain."""
+        """No file: the rows are written by a chain."""
         return []
 
     def load(self) -> TaskData:

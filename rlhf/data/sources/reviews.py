@@ -57,7 +57,7 @@ class Reviews:
         self.judges: dict[str, Reward] = {}
 
     def files(self) -> list[Path]:
-        """None: the rows are written by a grammar."""
+        """No file: the rows are written by a grammar."""
         return []
 
     def load(self) -> TaskData:

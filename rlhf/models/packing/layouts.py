@@ -100,12 +100,14 @@ def _sharing(tokens: Tensor, real: Tensor, keep: Tensor) -> Call | None:
         return None
     if (shared := in_common(tokens, real)) is None:
         return None
-    last, kept = torch.tensor(shared.last), torch.zeros(1, len(shared.ids), dtype=torch.bool)
+    device = tokens.device
+    last = torch.tensor(shared.last, device=device)
+    kept = torch.zeros(1, len(shared.ids), dtype=torch.bool, device=device)
     kept[0, last] = True
     named = {
-        "input_ids": torch.tensor([shared.ids]),
-        "attention_mask": torch.empty(1, 1, 1, 0),  # so that none is built
-        "position_ids": torch.tensor([shared.positions]),
+        "input_ids": torch.tensor([shared.ids], device=device),
+        "attention_mask": torch.empty(1, 1, 1, 0, device=device),  # so that none is built
+        "position_ids": torch.tensor([shared.positions], device=device),
         "use_cache": False,
         "lens": shared,
     }

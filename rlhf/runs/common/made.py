@@ -19,6 +19,7 @@ from rlhf.config.build import build
 from rlhf.config.pieces.base import Custom
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded, Source
+from rlhf.data.rendering.choice import AUTO, template_file
 from rlhf.digests import digest, file_digest
 from rlhf.models.load import outline
 from rlhf.runs.common.told import sections
@@ -96,6 +97,7 @@ def inputs_key(context: Inputs) -> str | None:
         {
             "rows": context.data.fingerprint,
             "sections": sections(cfg),
+            "template": template_file(getattr(context.source, "template", AUTO)),
             "models": [piece.identity() for piece in pieces],
         }
     )

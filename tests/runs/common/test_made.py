@@ -11,6 +11,7 @@ import torch
 from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
 from rlhf.data.records import Loaded
+from rlhf.data.rendering import choice
 from rlhf.runs.common import made
 from rlhf.stages.context import StageContext
 
@@ -122,6 +123,22 @@ def test_a_file_that_is_gone_is_told_by_the_job(server, of_file):
     assert made._rows == {} == made._inputs
     with pytest.raises(ValueError, match=r"rows\.jsonl"):
         made.load(config())
+
+
+def test_a_template_that_changed_is_seen(server, of_file, tmp_path):
+    config, _ = of_file
+    template = tmp_path / "mine.jinja"
+    own = choice.FOLDER / "transcript.jinja"
+    template.write_text(own.read_text())
+    cfg = config(f"data.template={template}")
+    server(cfg)
+    before = context_of(cfg, tmp_path)
+    made.lend(before)
+    assert before.reports
+    template.write_text(own.read_text() + " ")
+    after = context_of(cfg, tmp_path)
+    made.lend(after)
+    assert after.reports == [] and after.rendering.template != before.rendering.template
 
 
 def test_what_is_warned_of_is_warned_of_by_each_job(server, of_file, caplog):
