@@ -62,6 +62,39 @@ def read(
     return Read(logp=logp, entropy=entropies, exact_kl=kl)
 
 
+def first(logits: Tensor, size: int) -> Tensor:
+    """logits[..., :size] of [..., V], a view. Where the gradient was written over it (`used_up` of
+    `read`) the whole's takes the place of the whole: no copy of [..., V] is made for the rest,
+    whose gradient is 0."""
+    part: Tensor = _First.apply(logits, size)  # type: ignore[no-untyped-call]
+    return part
+
+
+class _First(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, size: int) -> Tensor:
+        # the storage itself: as a saved tensor it could not be read once it is written over
+        ctx.storage = logits.untyped_storage() if ctx.needs_input_grad[0] else None
+        ctx.where = logits.shape, logits.stride(), logits.storage_offset()
+        return logits[..., :size]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
+        (shape, strides, offset), storage = ctx.where, ctx.storage
+        ctx.storage = None
+        here = (given.stride(), given.storage_offset()) == (strides, offset)
+        if (
+            storage is None
+            or not here
+            or given.data_ptr() != storage.data_ptr() + (offset * given.element_size())
+        ):
+            return torch.nn.functional.pad(given, (0, shape[-1] - given.shape[-1])), None
+        whole = given.as_strided(shape, strides, offset)
+        whole[..., given.shape[-1] :] = 0
+        return whole, None
+
+
 def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """-sum_v p log p, p = softmax(logits / temperature), nats: [..., V] -> [...]."""
     entropies: Tensor = _apply(logits, None, None, temperature, True, False)[1]
