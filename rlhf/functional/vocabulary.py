@@ -63,6 +63,36 @@ def read(
     return Read(logp=logp, entropy=entropies, exact_kl=kl)
 
 
+def first(logits: Tensor, size: int) -> Tensor:
+    """logits[..., :size] of [..., V], a view. Where the gradient was written over it (`used_up` of
+    `read`) the whole's takes the place of the whole: no copy of [..., V] is made for the rest,
+    whose gradient is 0."""
+    part: Tensor = _First.apply(logits, size)  # type: ignore[no-untyped-call]
+    return part
+
+
+class _First(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, size: int) -> Tensor:
+        # the storage itself: as a saved tensor it could not be read once it is written over
+        ctx.storage = logits.untyped_storage() if ctx.needs_input_grad[0] else None
+        ctx.where = logits.shape, logits.stride(), logits.storage_offset()
+        return logits[..., :size]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
+        (shape, strides, offset), storage = ctx.where, ctx.storage
+        ctx.storage = None
+        here = (given.stride(), given.storage_offset()) == (strides, offset)
+        start = 0 if storage is None else storage.data_ptr() + offset * given.element_size()
+        if not here or given.data_ptr() != start:
+            return torch.nn.functional.pad(given, (0, shape[-1] - given.shape[-1])), None
+        whole = given.as_strided(shape, strides, offset)
+        whole[..., given.shape[-1] :] = 0
+        return whole, None
+
+
 def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """-sum_v p log p, p = softmax(logits / temperature), nats: [..., V] -> [...]."""
     entropies: Tensor = _apply(logits, None, None, temperature, True, False)[1]
@@ -151,10 +181,10 @@ class _Vocabulary(torch.autograd.Function):
 
 
 def _is_kept(x: Tensor) -> bool:
-    """Whether somebody needs x after this: it is a parameter, or the function that made it computes
-    its gradient from what it gave, as tanh and softmax do."""
-    makers = [each.grad_fn for each in (x, x._base) if each is not None]
-    return x.is_leaf or any(hasattr(maker, "_saved_result") for maker in makers)
+    """Whether somebody needs x after this: it is (a part of) a parameter, or what made it
+    computes its gradient from what it gave, as tanh and softmax do."""
+    wholes = [whole for whole in (x, x._base) if whole is not None]
+    return any(whole.is_leaf or hasattr(whole.grad_fn, "_saved_result") for whole in wholes)
 
 
 def _logp(x: Tensor, tokens: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.functional.vocabulary import Read, read
+from rlhf.functional.vocabulary import Read, first, read
 from rlhf.models.checks import (
     precision_faults,
     textless_ids,
@@ -54,7 +54,7 @@ def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
 
 
 def _real_ids(size: int, gaps: Tensor, module: nn.Module, arguments: Any, output: Any) -> Any:
-    logits = output.logits[..., :size]
+    logits = first(output.logits, size)
     if len(gaps):
         logits = logits.index_fill(-1, gaps.to(logits.device), -torch.inf)
     output.logits = logits
