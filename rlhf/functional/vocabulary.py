@@ -56,10 +56,41 @@ def read(
     d entropy = -p (log p + H), d KL = p (log p - log q - KL), for the reference's logits q - p.
 
     `used_up`: nobody reads the logits afterwards, so the backward pass writes their gradient over
-    them. A second one, or another that needs them, is refused by torch.
+    them, unless they are parameters or what made them needs them again. A second backward pass is
+    refused by torch.
     """
     logp, entropies, kl = _apply(logits, ref_logits, tokens, temperature, entropy, used_up)
     return Read(logp=logp, entropy=entropies, exact_kl=kl)
+
+
+def first(logits: Tensor, size: int) -> Tensor:
+    """logits[..., :size] of [..., V], a view. Where the gradient was written over it (`used_up` of
+    `read`) the whole's takes the place of the whole: no copy of [..., V] is made for the rest,
+    whose gradient is 0."""
+    part: Tensor = _First.apply(logits, size)  # type: ignore[no-untyped-call]
+    return part
+
+
+class _First(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, size: int) -> Tensor:
+        # the storage itself: as a saved tensor it could not be read once it is written over
+        ctx.storage = logits.untyped_storage() if ctx.needs_input_grad[0] else None
+        ctx.where = logits.shape, logits.stride(), logits.storage_offset()
+        return logits[..., :size]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
+        (shape, strides, offset), storage = ctx.where, ctx.storage
+        ctx.storage = None
+        here = (given.stride(), given.storage_offset()) == (strides, offset)
+        start = 0 if storage is None else storage.data_ptr() + offset * given.element_size()
+        if not here or given.data_ptr() != start:
+            return torch.nn.functional.pad(given, (0, shape[-1] - given.shape[-1])), None
+        whole = given.as_strided(shape, strides, offset)
+        whole[..., given.shape[-1] :] = 0
+        return whole, None
 
 
 def entropy_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -108,7 +139,11 @@ class _Vocabulary(torch.autograd.Function):
             if numbers[2] is not None and ref is not None:
                 numbers[2][part] = _kl(block, tempered(ref[part], temperature))
         ctx.save_for_backward(logits, ref_logits, tokens)
-        ctx.temperature, ctx.length, ctx.used_up = temperature, length, used_up
+        ctx.temperature, ctx.length, ctx.used_up = (
+            temperature,
+            length,
+            used_up and not _is_kept(logits),
+        )
         ctx.set_materialize_grads(False)
         return tuple(None if n is None else n.view(shape) for n in numbers)
 
@@ -143,6 +178,13 @@ class _Vocabulary(torch.autograd.Function):
             if lines is not None:
                 lines[:, ctx.length :] = 0
         return own, others, None, None, None, None
+
+
+def _is_kept(x: Tensor) -> bool:
+    """Whether somebody needs x after this: it is (a part of) a parameter, or what made it
+    computes its gradient from what it gave, as tanh and softmax do."""
+    wholes = [whole for whole in (x, x._base) if whole is not None]
+    return any(whole.is_leaf or hasattr(whole.grad_fn, "_saved_result") for whole in wholes)
 
 
 def _logp(x: Tensor, tokens: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rlhf.functional.vocabulary import Read, read, tempered
+from rlhf.functional.vocabulary import Read, first, read
 from rlhf.models.checks import (
     precision_faults,
     textless_ids,
@@ -54,7 +54,7 @@ def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
 
 
 def _real_ids(size: int, gaps: Tensor, module: nn.Module, arguments: Any, output: Any) -> Any:
-    logits = output.logits[..., :size]
+    logits = first(output.logits, size)
     if len(gaps):
         logits = logits.index_fill(-1, gaps.to(logits.device), -torch.inf)
     output.logits = logits
@@ -90,12 +90,6 @@ class PolicyReader:
         that predict the response's N counted tokens, row by row."""
         return logits_at(self.model, rollout.sequence, rollout.attention, before(rollout))
 
-    def logits(self, rollout: Rollout) -> Tensor:
-        """[B, T, V] over the temperature, in one forward pass, with their gradient; at masked
-        tokens too."""
-        whole = (rollout.sequence, rollout.attention, rollout.tokens.shape[1])
-        return tempered(response_logits(self.model, *whole), self.temperature)
-
     def read(
         self, rollout: Rollout, ref_logits: Tensor | None = None, *, entropy: bool = False
     ) -> Read:
@@ -113,7 +107,7 @@ class PolicyReader:
             ref_logits,
             temperature=self.temperature,
             entropy=entropy,
-            used_up=not logits.is_leaf,
+            used_up=True,
         )
         return Read(
             logp=spread(counted.logp, rollout.mask),

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rlhf.functional import vocabulary
 from rlhf.functional.kl import exact
 from rlhf.functional.logprobs import entropy, token_logp
-from rlhf.functional.vocabulary import _blocks, entropy_of, kl_of, read, tempered
+from rlhf.functional.vocabulary import _blocks, entropy_of, first, kl_of, read, tempered
 
 SHAPES = [((3, 4), 5), ((2, 3), 40), ((7,), 6)]
 
@@ -195,6 +195,42 @@ def test_logits_that_are_used_up_give_their_place_to_the_gradient():
     assert torch.equal(*gradients) and torch.equal(x, gradients[1])
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.grad(loss, leaf)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        torch.tanh,
+        lambda x: x.log_softmax(-1),
+        lambda x: x.tanh()[:, :5],  # a part of what is needed again
+        lambda x: first(x.tanh(), 5),
+        lambda x: x,
+        lambda x: x[:, :5],
+        lambda x: first(x, 5),
+    ],
+)
+def test_logits_that_are_needed_again_keep_their_place(head):
+    leaf, tokens = torch.randn(4, 7, requires_grad=True), torch.tensor([0, 1, 2, 4])
+    before = leaf.detach().clone()
+    gradients = [
+        torch.autograd.grad(read(head(leaf), tokens, used_up=used_up).logp.sum(), leaf)[0]
+        for used_up in (False, True)
+    ]
+    assert torch.equal(*gradients) and torch.equal(leaf, before)
+
+
+@pytest.mark.parametrize("used_up", [False, True])
+def test_the_first_ids_of_a_wider_head(used_up):
+    """The gradient of the rest is 0; where the logits are used up it lies in their memory."""
+    logits, _, tokens = drawn((3, 4), 5)
+    leaf = torch.cat([logits, logits[..., :2]], dim=-1).requires_grad_()
+    plain = read(leaf[..., :5] * 1.0, tokens, entropy=True)
+    (expected,) = torch.autograd.grad(plain.logp.sum() + plain.entropy.sum(), leaf)
+    whole = leaf * 1.0
+    numbers = read(first(whole, 5), tokens, entropy=True, used_up=used_up)
+    (given,) = torch.autograd.grad(numbers.logp.sum() + numbers.entropy.sum(), whole)
+    assert torch.equal(given, expected) and not given[..., 5:].any()
+    assert (given.data_ptr() == whole.data_ptr()) == used_up
 
 
 def test_no_rows_have_no_numbers():

@@ -58,7 +58,7 @@ def test_a_reader_gives_the_log_probabilities_at_its_temperature(policy):
     by_hand = (logits / 0.5).log_softmax(-1).gather(2, rollout.tokens[..., None]).squeeze(2)
     logp = reader.logp(rollout)
     assert torch.allclose(logp, by_hand.masked_fill(~rollout.mask, 0.0), atol=1e-5)
-    assert not logp.requires_grad and reader.logits(rollout).requires_grad
+    assert not logp.requires_grad and reader.predictions(rollout).requires_grad
     assert torch.allclose(replace(reader, at_once=AtOnce(rows=15)).logp(rollout), logp, atol=1e-6)
 
 
