@@ -183,6 +183,9 @@ class StageModule(pl.LightningModule):
         super().optimizer_step(*arguments, **named)
         self.optimizers(use_pl_optimizer=False).zero_grad()  # type: ignore[union-attr]
 
+    def optimizer_zero_grad(self, *arguments: Any) -> None:
+        """Nothing is left to be done before a backward pass."""
+
     def on_before_backward(self, loss: torch.Tensor) -> None:
         self._losses.append(loss.detach())
 

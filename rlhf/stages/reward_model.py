@@ -25,7 +25,7 @@ from rlhf.modules.supervised.reward_model import RewardModule
 from rlhf.randomness import derive_seed, generator
 from rlhf.rollout.engines.base import Sampling, closed, decode
 from rlhf.rollout.finite import judge_sources, require_finite
-from rlhf.rundir.errors import NonFinite
+from rlhf.rundir.errors import NonFinite, RunFailed
 from rlhf.stages.adapted.base import adapter_part
 from rlhf.stages.adapted.reward_model import untrained
 from rlhf.stages.context import Parents, StageContext
@@ -199,12 +199,20 @@ def sample_responses(
 
 def sample_preferences(context: StageContext, policy: Policy) -> Split[Preference]:
     """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs
-    would be."""
+    would be.
+
+    Raises:
+        RunFailed: gold tells no pair apart.
+    """
     count, prompts = context.source.pairs, context.fitted.prompts
-    return Split(
-        train=_labelled(context, policy, count, "train", prompts.train),
-        heldout=_labelled(context, policy, max(1, count // 10), "heldout", prompts.heldout),
-    )
+    train = _labelled(context, policy, count, "train", prompts.train)
+    if not train:
+        raise RunFailed(
+            f"reward_model: gold is the same for both responses of all {count} pairs, so none is"
+            " preferred: raise data.pairs, or train SFT longer"
+        )
+    heldout = _labelled(context, policy, max(1, count // 10), "heldout", prompts.heldout)
+    return Split(train=train, heldout=heldout)
 
 
 def _labelled(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.models.load import load_tokenizer
+from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.read import read_json
 
@@ -94,6 +95,26 @@ def test_pairs_sampled_from_the_policy_and_labelled_by_gold(run_in, tmp_path):
     assert one["fingerprints"]["reward_model"] != two["fingerprints"]["reward_model"]
 
 
+def test_pairs_that_gold_never_tells_apart(run_in, tmp_path):
+    """No word of the texts means anything to VADER."""
+    with (tmp_path / "demos.jsonl").open("w") as file:
+        file.writelines(
+            json.dumps({"text": f"so {a} and {b}"}) + "\n" for a in "abc" for b in "xyz"
+        )
+    with pytest.raises(RunFailed, match="gold is the same for both responses of all 4 pairs"):
+        run_in(
+            tmp_path / "run",
+            "data=jsonl",
+            f"data.demonstrations={tmp_path}/demos.jsonl",
+            "data.gold=vader",
+            "data.vocabulary=280",
+            "data.pairs=4",
+            "data.max_response_tokens=4",
+            "data.heldout_fraction=0.3",
+            without="data.",
+        )
+
+
 RT = [
     "data=rt_polarity",
     "data.prompts=30",
@@ -132,6 +153,7 @@ def test_the_real_sentences(run_in, tmp_path):
         "sft.batch_size=256",
         "sft.max_length=24",
         "data.max_lost=1",  # nearly all are longer
+        "data.pairs=400",  # of a policy that has hardly learnt: most have no word that VADER knows
         without="data.",
     )
     check_rt(summary)

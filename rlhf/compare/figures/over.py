@@ -47,7 +47,7 @@ def fitted(members: Members, fit: Fit, look: Look, alt_text: str) -> Spec:
             ),
         }
         for setting, title, path in runs
-        for kl, gain in vega.thin(path, max(vega.MOST_POINTS // 4 // len(runs), 4))
+        for kl, gain in vega.thin(path, max(vega.MOST_POINTS // 2 // len(runs), 2))
     ]
     small = points(rows).mark_point(filled=True, size=36, clip=True)
     channels = {**look.encode(), "opacity": look.opacity(0.85)}

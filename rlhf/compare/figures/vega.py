@@ -28,8 +28,10 @@ Point = tuple[float, float]
 SCALE = 2.0
 SHORT, TALL = 150, 300  # pixels
 PICTURE = 480  # width of a panel in a picture, and of a chart on paper
-MOST_POINTS = 6000  # of a chart's lines together: more cannot be seen and make the page heavy
+MOST_POINTS = 3000  # of a chart's lines together: more cannot be seen and make the page heavy
+LEAST_POINTS = 5  # of a line, however many lines there are
 MOST_PARTS = 1500  # of the segments that take the pointer
+LEAST_PARTS = 3  # of those of a line
 # a wheel that scrolls the page, and a finger, do not move a chart
 ZOOM = "wheel![event.ctrlKey || event.metaKey || event.shiftKey]"
 PAN = "[pointerdown[event.pointerType == 'mouse'], window:pointerup] > window:pointermove!"
@@ -58,10 +60,14 @@ def points(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
 
     # a tuple: Altair copies lists with all they hold whenever a chart gets another property
     known = tuple(
-        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        for row in rows
+        {k: _shown(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows
     )
     return alt.Chart(alt.InlineData(values=known))  # type: ignore[arg-type]
+
+
+def _shown(value: float) -> float | None:
+    """With more digits than a screen has pixels; None where it is no number."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def run_lines(
@@ -78,11 +84,11 @@ def run_lines(
     tooltip says, points."""
     rows = [
         {"setting": setting, "run": title, "i": list(range(len(kept))), **columns(kept, "xy")}
-        for setting, title, kept in _thinned(runs, MOST_POINTS)
+        for setting, title, kept in _thinned(runs, MOST_POINTS, LEAST_POINTS)
     ]
     parts = [
         {"run": title, **columns(kept[:-1], "xy"), **columns(kept[1:], ("x2", "y2"))}
-        for _, title, kept in _thinned(runs, MOST_PARTS)
+        for _, title, kept in _thinned(runs, MOST_PARTS, LEAST_PARTS)
         if len(kept) > 1
     ]
     segments = points(parts).transform_flatten(["x", "y", "x2", "y2"])
@@ -102,10 +108,10 @@ def run_lines(
 
 
 def _thinned(
-    runs: Sequence[tuple[str, str, Sequence[Point]]], most: int
+    runs: Sequence[tuple[str, str, Sequence[Point]]], most: int, least: int
 ) -> list[tuple[str, str, list[Point]]]:
-    """The runs with about `most` points together."""
-    each = max(most // max(len(runs), 1), 8)
+    """The runs with about `most` points together, `least` each."""
+    each = max(most // max(len(runs), 1), least)
     thinned = ((setting, title, thin(path, each)) for setting, title, path in runs)
     return [(setting, title, kept) for setting, title, kept in thinned if kept]
 

@@ -20,7 +20,7 @@ def still(chart: Spec, key: str) -> str:
     def own(match: re.Match[str]) -> str:
         return match[1] + names.setdefault(match[2], f"{key}-{len(names)}")
 
-    text = re.sub(r'( id="|url\(#)([^")]+)', own, text)
+    text = re.sub(r'( id="|url\(#|href="#)([^")]+)', own, text)
     frame = re.sub(r' width="[^"]*" height="[^"]*"', "", text[: text.index(">")], count=1)
     alt_text = escape(str(chart.get("description", "")), quote=True)
     return f'{frame} role="img" aria-label="{alt_text}"{text[text.index(">") :]}'

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from itertools import accumulate, groupby
 from typing import Any
@@ -20,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from rlhf.models.packing.prefixes import Shared, attend
+from rlhf.models.packing.trim import trimmed
 
 NAME = "rows"
 # of a layer's attention: what makes a token's reach or weight another than softmax of all before it
@@ -30,7 +32,8 @@ sdpa: Callable[..., Any] = sdpa_attention_forward
 
 @dataclass(frozen=True)
 class Lens:
-    """The tokens of each row, in order; on a GPU also where each begins, [B + 1] int32."""
+    """The tokens of each row, in order; on a GPU also where each begins, [B + 1] int32. Rows of one
+    length that stand together are a run, and go through attention together."""
 
     tokens: tuple[int, ...]
     begins: Tensor | None = None
@@ -42,6 +45,16 @@ class Lens:
         begins = torch.tensor([0, *accumulate(tokens)], dtype=torch.int32, device=device)
         return cls((*tokens,), begins)
 
+    @cached_property
+    def runs(self) -> list[tuple[int, int]]:
+        """The length of each run, and its rows."""
+        return [(length, len([*rows])) for length, rows in groupby(self.tokens)]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The tokens of each run."""
+        return [length * count for length, count in self.runs]
+
 
 def attention(
     module: nn.Module,
@@ -50,10 +63,12 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     lens: Lens | Shared | None = None,
+    wanted: Tensor | None = None,
     **named: Any,
 ) -> tuple[Tensor, None]:
     """query [1, H, M, d], key and value with as many heads or fewer -> [1, M, H, d]: each of the M
     tokens attends to those before it in its own row, which `lens` tells; rows may share tokens.
+    `wanted` is for `trim`.
 
     Raises:
         ValueError: the layer's attention is of a kind that would not be this.
@@ -67,12 +82,11 @@ def attention(
         return attend(module, query, key, value, lens, **named), None
     if lens.begins is not None and query.dtype in HALF:
         return _varlen(query, key, value, lens.tokens, lens.begins, named.get("scaling")), None
-    runs = [(length, len([*rows])) for length, rows in groupby(lens.tokens)]
-    sizes, parts = [length * count for length, count in runs], []
     named["is_causal"] = True
-    for (length, count), *run in zip(
-        runs, *(x[0].split(sizes, dim=1) for x in (query, key, value)), strict=True
-    ):
+    parts = []
+    # without selecting from them, whose gradient is a copy
+    runs = (x.squeeze(0).split(lens.sizes, dim=1) for x in (query, key, value))
+    for (length, count), *run in zip(lens.runs, *runs, strict=True):
         rows = [x.unflatten(1, (count, length)).transpose(0, 1) for x in run]  # [count, H, L, d]
         parts.append(sdpa(module, *rows, None, **named)[0].flatten(0, 1))
     return torch.cat(parts)[None], None
@@ -117,6 +131,7 @@ def attending(model: PreTrainedModel, asked: Mapping[str, Any]) -> PreTrainedMod
     own = model.config._attn_implementation
     if "attn_implementation" not in asked and own == "sdpa" and is_plain(model):
         model.set_attn_implementation(NAME)
+        trimmed(model)
     return model
 
 

@@ -1,6 +1,7 @@
 """The ways in which rows of different length go through a network.
 
-packed    all rows one behind another, attention within each: every token is a real one
+packed    all rows one behind another, attention within each: every token is a real one, but for a
+          few behind the rows of a small network, where they cost less than attention to each row
 chunks    rows of like length, each from its first token on, without a mask: no token sees the
           padding behind it
 padded    all rows as they stand, with their mask
@@ -8,8 +9,10 @@ padded    all rows as they stand, with their mask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import chain
 from typing import Any
 
 import torch
@@ -23,6 +26,11 @@ from rlhf.models.packing.prefixes import in_common
 # real tokens of a chunk: fewer pay for every weight's gradient too often, more have more padding
 CHUNK = 512
 GPU_CHUNK = 8192
+# What attention to one more group of rows costs a layer, forward and backward: as much as so many
+# tokens times hidden size squared
+GROUP = 4e4
+# of all positions, those that are wanted: with more, to take them out and back costs what it saves
+FEW = 0.8
 
 
 class Layout(Enum):
@@ -36,18 +44,25 @@ class Call:
     """One forward pass."""
 
     named: dict[str, Any]  # what the network is called with
-    keep: Tensor  # [b, l] bool: the positions whose numbers are wanted
+    # the positions whose numbers are wanted: [b, l] bool, or [n] long of the only row, in order
+    keep: Tensor
     places: Tensor | None = None  # [n] of these among all, in reading order; None: they are all
-    take: Tensor | None = None  # [N]: which of them each is, where some are one; None: all in order
+
+    def kept(self, states: Tensor) -> Tensor:
+        """states [b, l, ...] of all positions -> [n, ...] of those that are wanted."""
+        return states[self.keep] if self.keep.dim() == 2 else states.squeeze(0)[self.keep]
 
 
-def calls(layout: Layout, tokens: Tensor, attention: Tensor, keep: Tensor) -> list[Call]:
-    """The forward passes that read the kept positions: tokens, attention, keep [B, L]."""
+def calls(
+    layout: Layout, tokens: Tensor, attention: Tensor, keep: Tensor, hidden: int
+) -> list[Call]:
+    """The forward passes that read the kept positions: tokens, attention, keep [B, L]; `hidden`:
+    the network's hidden size, 0 where it does not tell."""
     if layout is Layout.PADDED:
         return [Call(padded(tokens, attention), keep)]
     real = _needed(attention, keep)
     if layout is Layout.PACKED:
-        return [_packed(tokens, real, keep)]
+        return [_packed(tokens, real, keep, hidden)]
     lengths, most = real.sum(dim=1).tolist(), CHUNK if tokens.device.type == "cpu" else GPU_CHUNK
     rows = [row for row, length in enumerate(lengths) if length]
     groups = AtOnce(tokens=most).cut([lengths[row] for row in rows])
@@ -79,18 +94,42 @@ def _needed(attention: Tensor, keep: Tensor) -> Tensor:
     return real
 
 
-def _packed(tokens: Tensor, real: Tensor, keep: Tensor) -> Call:
+def _packed(tokens: Tensor, real: Tensor, keep: Tensor, hidden: int) -> Call:
     if sharing := _sharing(tokens, real, keep):
         return sharing
-    lens = [length for length in real.sum(dim=1).tolist() if length]
+    lengths, device = real.sum(dim=1).tolist(), tokens.device
+    groups = alike(lengths, GROUP / hidden**2 if hidden and device.type == "cpu" else 0)
+    rows = torch.tensor([*chain.from_iterable(groups)], device=device)
+    widths = [lengths[group[0]] for group in groups for _ in group]  # of the rows
+    length = torch.arange(tokens.shape[1], device=device)
+    inside = length < torch.tensor(widths, device=device)[:, None]
+    # each row's real tokens first, in order
+    order = (~real).to(torch.uint8).argsort(dim=1, stable=True)
+    at = (order + tokens.shape[1] * length.new_tensor(range(len(tokens)))[:, None])[rows][inside]
+    kept = keep.flatten()[at].nonzero().squeeze(1)
     named = {
-        "input_ids": tokens[real][None],
-        "attention_mask": torch.empty(1, 1, 1, 0, device=tokens.device),  # so that none is built
-        "position_ids": positions(real)[real][None],
+        "input_ids": tokens.flatten()[at][None],
+        "attention_mask": torch.empty(1, 1, 1, 0, device=device),  # so that none is built
+        "position_ids": length.expand_as(inside)[inside][None],
         "use_cache": False,
-        "lens": Lens.of(lens, tokens.device),
+        "lens": Lens.of(widths, device),
+        "wanted": kept if len(kept) <= FEW * len(at) else None,
     }
-    return Call(named, keep[real][None])
+    return Call(named, kept[at[kept].argsort()])
+
+
+def alike(lengths: Sequence[int], most: float) -> list[list[int]]:
+    """Rows of so many tokens as groups of places, the longest first; each group has at most so many
+    tokens of padding, and rows without any token are in none."""
+    groups: list[list[int]] = []
+    padding = 0
+    for row in sorted((i for i, length in enumerate(lengths) if length), key=lambda i: -lengths[i]):
+        padding += lengths[groups[-1][0]] - lengths[row] if groups else 0
+        if not groups or padding > most:
+            groups.append([])
+            padding = 0
+        groups[-1].append(row)
+    return groups
 
 
 def _sharing(tokens: Tensor, real: Tensor, keep: Tensor) -> Call | None:
@@ -101,17 +140,15 @@ def _sharing(tokens: Tensor, real: Tensor, keep: Tensor) -> Call | None:
     if (shared := in_common(tokens, real)) is None:
         return None
     device = tokens.device
-    last = torch.tensor(shared.last, device=device)
-    kept = torch.zeros(1, len(shared.ids), dtype=torch.bool, device=device)
-    kept[0, last] = True
     named = {
         "input_ids": torch.tensor([shared.ids], device=device),
         "attention_mask": torch.empty(1, 1, 1, 0, device=device),  # so that none is built
         "position_ids": torch.tensor([shared.positions], device=device),
         "use_cache": False,
         "lens": shared,
+        "wanted": torch.tensor(sorted({*shared.last}), device=device),
     }
-    return Call(named, kept, take=kept[0].cumsum(dim=0)[last] - 1)
+    return Call(named, torch.tensor(shared.last, device=device))
 
 
 def _chunk(tokens: Tensor, real: Tensor, keep: Tensor, index: Tensor) -> Call:
@@ -129,6 +166,6 @@ def _chunk(tokens: Tensor, real: Tensor, keep: Tensor, index: Tensor) -> Call:
 def joined(parts: list[Tensor], made_by: list[Call]) -> Tensor:
     """The numbers [n, ...] that each call gave, in reading order: [N, ...]."""
     if len(parts) == 1 and made_by[0].places is None:
-        return parts[0] if made_by[0].take is None else parts[0][made_by[0].take]
+        return parts[0]
     places = [call.places for call in made_by if call.places is not None]
     return torch.cat(parts)[torch.cat(places).argsort()]

@@ -29,7 +29,7 @@ def logits_at(
     is padded, its logits are those of the row alone. `layout`: None: the network's.
     """
     network = network_of(model)
-    passes = calls(layout or layout_of(network), tokens, attention, keep)
+    passes = _calls(network, tokens, attention, keep, layout)
     masks = takes_masks(network)
     return joined([_logits(model, call, masks) for call in passes], passes)
 
@@ -42,8 +42,8 @@ def states_at(
     layout: Layout | None = None,
 ) -> Tensor:
     """The backbone's last hidden states at the kept positions: [N, hidden], as `logits_at`."""
-    passes = calls(layout or layout_of(network), tokens, attention, keep)
-    states = [network.base_model(**call.named).last_hidden_state[call.keep] for call in passes]
+    passes = _calls(network, tokens, attention, keep, layout)
+    states = [call.kept(network.base_model(**call.named).last_hidden_state) for call in passes]
     return joined(states, passes)
 
 
@@ -52,10 +52,19 @@ def spread(numbers: Tensor, mask: Tensor) -> Tensor:
     return numbers.new_zeros(mask.shape).masked_scatter(mask, numbers)
 
 
+def _calls(
+    network: PreTrainedModel, tokens: Tensor, attention: Tensor, keep: Tensor, layout: Layout | None
+) -> list[Call]:
+    hidden = getattr(network.config.get_text_config(), "hidden_size", 0)
+    return calls(layout or layout_of(network), tokens, attention, keep, hidden)
+
+
 def _logits(model: Policy, call: Call, masks: bool) -> Tensor:
     kept = {"logits_to_keep": call.keep} if masks else {}
     logits: Tensor = model(**call.named, **kept).logits
-    return logits if masks else logits[call.keep]
+    if not masks:
+        return call.kept(logits)
+    return logits.flatten(0, -2)  # of a mask they come without rows
 
 
 def takes_masks(network: PreTrainedModel) -> bool:

@@ -166,7 +166,10 @@ class Cut:
 
 
 def is_cut(model: nn.Module) -> bool:
-    return any(isinstance(module, FSDPModule) for module in network_of(model).modules())
+    """Whether it lies in parts on the ranks; asked at each token that is drawn."""
+    return dist.is_initialized() and any(
+        isinstance(module, FSDPModule) for module in network_of(model).modules()
+    )
 
 
 @contextmanager

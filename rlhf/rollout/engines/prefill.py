@@ -28,7 +28,7 @@ def read_prompts(model: Policy, prompts: PromptBatch, cache: DynamicCache) -> Te
     lengths = prompts.mask.sum(1)
     groups = [torch.arange(len(prompts))]
     if is_buffered(cache) and not is_cut(model):
-        groups = by_cost(lengths, model.config.get_text_config().hidden_size)
+        groups = by_cost(lengths, getattr(model.config.get_text_config(), "hidden_size", 0))
     if len(groups) == 1:
         return read_step(model, prompts.tokens, prompts.mask, positions(prompts.mask), cache)
     logits, width = [], prompts.mask.shape[1]

@@ -92,7 +92,8 @@ def test_means_with_their_intervals_over_seeds(rundirs, tmp_path):
         if kind == "rule" and "x2" in e and mark.get("strokeOpacity") != 0
         for row in rows
     ]
-    assert [(row["x"], row["x2"]) for row in bars] == [(mark.x_interval.low, mark.x_interval.high)]
+    interval = (mark.x_interval.low, mark.x_interval.high)
+    assert [(row["x"], row["x2"]) for row in bars] == [pytest.approx(interval, rel=1e-5)]
 
 
 def test_one_run_that_went_far_does_not_squeeze_the_rest(rundirs, tmp_path):

@@ -83,7 +83,7 @@ def test_states_and_gradients_are_those_of_rows_alone(tokenizer, architecture, a
     """With gradient checkpointing too. 36 tokens in place of 68: 14 of the second row and the last
     row are there already."""
     tokens, attention, last = texts()
-    (call,) = calls(Layout.PACKED, tokens, attention, last)
+    (call,) = calls(Layout.PACKED, tokens, attention, last, 32)
     assert call.named["input_ids"].shape == (1, 68 - 14 - 18)
     model = scalar_model_from(tiny(tokenizer, architecture), seed=0)
     with recomputed(model) if again else torch.enable_grad():
@@ -99,7 +99,7 @@ def test_states_and_gradients_are_those_of_rows_alone(tokenizer, architecture, a
 
 def test_rows_share_nothing_where_more_than_the_last_token_is_asked_for():
     tokens, attention, last = texts()
-    (call,) = calls(Layout.PACKED, tokens, attention, last | last.roll(-1, dims=1))
+    (call,) = calls(Layout.PACKED, tokens, attention, last | last.roll(-1, dims=1), 256)
     assert call.named["input_ids"].shape == (1, 68)
 
 

@@ -4,6 +4,8 @@ a painter takes a layer as large as the picture for each."""
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 
 _EMPTY = r'<path class="(?:background|foreground)"(?![^>]* (?:fill|stroke)=)[^>]*/>'
@@ -14,6 +16,10 @@ _CLIP = r'<clipPath id="([^"]+)">(.*?)</clipPath>'
 _SHAPES = r"(?:<(?:path|line) [^>]*/>)*"
 _CLIPPED = rf'<g clip-path="(url\(#[^)]*\))">({_SHAPES})</g>'
 _LONG = r"\d+\.\d{2,}(?:e-?\d+)?(?=[ ,)\"MLHVCQSTAZmlhvcqstaz-])"  # of a path, or of a place
+_MARK = r'<path transform="([^"]*)" d="([^"]*)"([^>]*)/>'
+_LINE = (
+    r'<path d="([^"]*)"((?: (?:fill|stroke|stroke-width|stroke-opacity)="[^"]*")+)/>'  # inherited
+)
 _PLACES = r' (?:d|transform|x|y|x1|y1|x2|y2|width|height)="[^"]*"'
 
 
@@ -35,9 +41,38 @@ def lighter(svg: str) -> str:
 
 
 def compact(svg: str) -> str:
-    """`lighter`, with places to a tenth of a pixel."""
+    """`lighter`, with places to a tenth of a pixel, each shape of marks once, and what neighbouring
+    lines have in common said once for them."""
     frame, tags = _cut(lighter(svg))
-    return frame + re.sub(_PLACES, lambda places: re.sub(_LONG, _tenth, places[0]), tags)
+    tags = re.sub(_PLACES, lambda places: re.sub(_LONG, _tenth, places[0]), tags)
+    return frame + re.sub(f"(?:{_LINE}){{2,}}", _alike, _marks_once(tags))
+
+
+def _marks_once(tags: str) -> str:
+    """Marks as uses of their shape, where it comes more than once."""
+    counts = Counter(shape for _, shape, _ in re.findall(_MARK, tags))
+    names = {shape: f"mark{i}" for i, shape in enumerate(s for s, n in counts.items() if n > 1)}
+
+    def use(mark: re.Match[str]) -> str:
+        place, shape, rest = mark.groups()
+        name = names.get(shape)
+        return mark[0] if name is None else f'<use href="#{name}" transform="{place}"{rest}/>'
+
+    shapes = "".join(f'<path id="{name}" d="{shape}"/>' for shape, name in names.items())
+    tags = re.sub(_MARK, use, tags)
+    return f"><defs>{shapes}</defs>{tags[1:]}" if shapes else tags
+
+
+def _alike(lines: re.Match[str]) -> str:
+    groups = groupby(re.findall(_LINE, lines[0]), key=lambda line: line[1])
+    return "".join(_one_look(look, [path for path, _ in each]) for look, each in groups)
+
+
+def _one_look(look: str, paths: Sequence[str]) -> str:
+    if len(paths) == 1:
+        return f'<path d="{paths[0]}"{look}/>'
+    shapes = "".join(f'<path d="{path}"/>' for path in paths)
+    return f"<g{look}>{shapes}</g>"
 
 
 def _cut(svg: str) -> tuple[str, str]:

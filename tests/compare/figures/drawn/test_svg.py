@@ -37,3 +37,24 @@ def test_places_lose_their_last_digits_and_words_do_not():
     text = compact(drawing(300))
     assert 'd="M0,1.2L390.4,2"' in text and "<text>1.2345</text>" in text
     assert 'stroke-opacity="0.1"' in text and 'opacity="0.75"' in text
+
+
+def test_what_neighbouring_lines_have_in_common_stands_once():
+    one, two = (f' stroke="{color}" stroke-opacity="0.5"' for color in ("red", "blue"))
+    lines = [f'<path d="M{i},0L1,1"{look}/>' for i, look in enumerate((one, one, two))]
+    assert compact(f"<svg>{''.join(lines)}</svg>") == (
+        f'<svg><g{one}><path d="M0,0L1,1"/><path d="M1,0L1,1"/></g><path d="M2,0L1,1"{two}/></svg>'
+    )
+
+
+def test_a_shape_of_several_marks_stands_once():
+    """Opacity is no property that a group could have for them: each mark keeps its own."""
+    marks = [
+        f'<path transform="translate({i},0)" d="{shape}" fill="red" opacity="0.5"/>'
+        for i, shape in ((1, "M0,0Z"), (2, "M0,0Z"), (3, "M1,1Z"))
+    ]
+    assert compact(f"<svg>{''.join(marks)}</svg>") == (
+        '<svg><defs><path id="mark0" d="M0,0Z"/></defs>'
+        '<use href="#mark0" transform="translate(1,0)" fill="red" opacity="0.5"/>'
+        f'<use href="#mark0" transform="translate(2,0)" fill="red" opacity="0.5"/>{marks[2]}</svg>'
+    )

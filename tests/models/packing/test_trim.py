@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from rlhf.models.packing.layouts import Layout
+from rlhf.models.packing.read import logits_at
+from rlhf.models.training.recompute import recomputed
+from tests.models.packing.test_read import of_family, rows
+
+MLPS = {"llama": "model.layers.1.mlp", "gpt2": "transformer.h.1.mlp"}
+
+
+@pytest.mark.parametrize("kind", MLPS)
+def test_the_last_mlp_reads_what_is_wanted_alone(kind):
+    """21 positions of rows with 39 tokens. A pass that wants all of them is whole again."""
+    model, (tokens, attention, keep) = of_family(kind), rows()
+    read = list[int]()
+    inside = next(model.get_submodule(MLPS[kind]).children())
+    inside.register_forward_hook(lambda module, given, made: read.append(made[..., 0].numel()))
+    with torch.no_grad():
+        logits_at(model, tokens, attention, keep)
+        logits_at(model, tokens, attention, attention)
+        logits_at(model, tokens, attention, keep, Layout.PADDED)
+        model(input_ids=tokens)
+    assert read[0] == keep.sum() == 21
+    assert read[1] >= attention.sum() and read[2:] == [65, 65]
+
+
+def test_a_backward_pass_that_comes_later_computes_its_own_again():
+    """Whatever was read in between."""
+    model, rest = of_family("llama"), rows()
+    plain = logits_at(model, *rest).square().sum()
+    expected = torch.autograd.grad(plain, [*model.parameters()])
+    with recomputed(model):
+        loss = logits_at(model, *rest).square().sum()
+    with torch.no_grad():
+        logits_at(model, *rest, Layout.PADDED)
+    for own, other in zip(torch.autograd.grad(loss, [*model.parameters()]), expected, strict=True):
+        assert torch.allclose(own, other, atol=1e-5, rtol=1e-4)
