@@ -223,14 +223,13 @@ def scalar_model_from(
     2009.01325), or `head_std`.
     """
     config = type(causal_lm.config).from_dict({**causal_lm.config.to_dict(), "num_labels": 1})
+    asked = {"attn_implementation": causal_lm.config._attn_implementation}
     with seeded_global_rng(seed, "head", "init"):
         model = AutoModelForSequenceClassification.from_config(
-            config,
-            dtype=causal_lm.dtype,
-            attn_implementation=causal_lm.config._attn_implementation,
+            config, dtype=causal_lm.dtype, **asked
         )
     model.base_model.load_state_dict(causal_lm.base_model.state_dict())
-    scalar = ScalarModel(without_dropout(model))
+    scalar = ScalarModel(without_dropout(attending(model, asked)))
     weight = scalar.head.weight
     std = (weight.shape[1] + 1) ** -0.5 if head_std is None else head_std
     with torch.no_grad():

@@ -126,9 +126,11 @@ def has_varlen() -> bool:
 
 def attending(model: PreTrainedModel, asked: Mapping[str, Any]) -> PreTrainedModel:
     """The model, which has this attention in place of the sdpa that transformers chose, where all
-    that connects its tokens is plain causal attention. `asked`: what it was loaded with: an
-    attention that was asked for stays."""
+    that connects its tokens is plain causal attention. `asked`: what it was made with: an
+    attention that was asked for stays, this one too."""
     own = model.config._attn_implementation
+    if own == NAME:
+        return trimmed(model)
     if "attn_implementation" not in asked and own == "sdpa" and is_plain(model):
         model.set_attn_implementation(NAME)
         trimmed(model)

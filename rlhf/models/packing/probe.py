@@ -67,10 +67,12 @@ def relative_gap(model: Policy, layout: Layout) -> float:
     read: Callable[..., Tensor] = states_at if headless else logits_at
     alone = []
     tokens, attention = _rows(model)
-    together = read(model, tokens, attention, attention, layout)
-    for row, counted in zip(tokens, attention, strict=True):
+    keep = attention.clone()
+    keep[:, ::2] = False  # not all, as in a response's reading
+    together = read(model, tokens, attention, keep, layout)
+    for row, counted, kept in zip(tokens, attention, keep, strict=True):
         one, everywhere = row[counted][None], counted[counted][None]
-        alone.append(read(model, one, everywhere, everywhere, Layout.PADDED))
+        alone.append(read(model, one, everywhere, kept[counted][None], Layout.PADDED))
     expected = torch.cat(alone)
     finite = expected.isfinite()  # ids without text have none
     if not finite.any():  # of such weights there is nothing to say

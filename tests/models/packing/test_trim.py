@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from rlhf.models.load import scalar_model_from
 from rlhf.models.packing.layouts import Layout
 from rlhf.models.packing.read import logits_at
 from rlhf.models.training.recompute import recomputed
@@ -23,6 +24,16 @@ def test_the_last_mlp_reads_what_is_wanted_alone(kind):
         model(input_ids=tokens)
     assert read[0] == keep.sum() == 21
     assert read[1] >= attention.sum() and read[2:] == [65, 65]
+
+
+def test_so_does_that_of_a_scalar_model_which_is_made_of_a_policy():
+    """Values of 21 positions."""
+    scalar, (tokens, attention, _) = scalar_model_from(of_family("llama"), seed=0), rows()
+    read = list[int]()
+    inside = scalar.network.get_submodule(MLPS["llama"]).gate_proj
+    inside.register_forward_hook(lambda module, given, made: read.append(made[..., 0].numel()))
+    scalar.values(tokens, attention, 7)
+    assert read == [21]
 
 
 def test_a_backward_pass_that_comes_later_computes_its_own_again():
