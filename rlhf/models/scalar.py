@@ -14,12 +14,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rlhf.functional.sequences import last_index
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import for_scores
+from rlhf.models.packing.attention import NAME
 from rlhf.models.packing.choice import shares_beginnings
 from rlhf.models.packing.layouts import padded
 from rlhf.models.packing.packs import in_packs
 from rlhf.models.packing.prefixes import alike, ids_of
 from rlhf.models.packing.probe import settle
 from rlhf.models.packing.read import spread, states_at
+from rlhf.models.packing.trim import trimmed
 from rlhf.types import AtOnce, Rollout
 
 
@@ -131,7 +133,8 @@ class ScalarModel(Scalar):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        self.model = model
+        # one that was made of a policy's network is of another class, without that one's hooks
+        self.model = trimmed(model) if model.config._attn_implementation == NAME else model
         settle(model)
 
     @property

@@ -45,7 +45,10 @@ def trimmed(network: PreTrainedModel) -> PreTrainedModel:
     blocks = [m for m in network.modules() if isinstance(m, GradientCheckpointingLayer)]
     parts = dict(blocks[-1].named_children()) if blocks else {}
     attention, mlp = next((parts[n] for n in ATTENTION if n in parts), None), parts.get("mlp")
-    if attention is not None and mlp is not None and not hasattr(mlp, "experts"):
+    if attention is None or mlp is None or hasattr(mlp, "experts"):
+        return network
+    hooks = mlp._forward_hooks.values()
+    if not any(isinstance(getattr(hook, "__self__", None), Trim) for hook in hooks):
         trim = Trim()
         attention.register_forward_pre_hook(trim.begin, with_kwargs=True)
         mlp.register_forward_pre_hook(trim.before)
