@@ -55,7 +55,7 @@ def test_every_way_through_the_stages(watched, tmp_path, artifacts, adapter, sha
     assert summary["status"] == "finished"
     every = rows(tmp_path / "run")
     assert every[0]["eval/kl/sequence_nats"] == 0.0 != every[-1]["eval/kl/sequence_nats"]
-    assert every[1]["kl/sequence_nats"] == 0.0
+    assert abs(every[1]["kl/sequence_nats"]) < 1e-5  # the sampler's numbers: 0 to rounding
     assert not any("moving" in key for row in every for key in row)
     # what is trained has moved, and nothing else
     moved = {name for name in seen["before"] if seen["before"][name] != seen["after"][name]}
