@@ -382,9 +382,9 @@ def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path):
     ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     sweep = tmp_path / "sweeps" / "s"
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as parent:
+    silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    one = [*command, "hydra.launcher.jobs=1"]  # so that the other job has not begun
+    with subprocess.Popen(one, cwd=tmp_path, env=env, **silent) as parent:
         wait_until(
             lambda: (
                 parent.poll() is not None
