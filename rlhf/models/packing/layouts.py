@@ -105,7 +105,8 @@ def _packed(tokens: Tensor, real: Tensor, keep: Tensor, hidden: int) -> Call:
     inside = length < torch.tensor(widths, device=device)[:, None]
     # each row's real tokens first, in order
     order = (~real).to(torch.uint8).argsort(dim=1, stable=True)
-    at = (order + tokens.shape[1] * length.new_tensor(range(len(tokens)))[:, None])[rows][inside]
+    first = tokens.shape[1] * torch.arange(len(tokens), device=device)  # of each row
+    at = (order + first[:, None])[rows][inside]
     kept = keep.flatten()[at].nonzero().squeeze(1)
     named = {
         "input_ids": tokens.flatten()[at][None],
