@@ -20,6 +20,7 @@ from rlhf.rundir.errors import NonFinite
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.fit import fit
 from rlhf.tracking.base import NoTracker
+from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.ranks.test_training import PPO, ppo, same, supervised
 from tests.ranks.training import alone_and_shared, train
@@ -104,7 +105,7 @@ def fitted(directory, tokenizer, ranks, iterations, reference=None):
     start = tiny(tokenizer).requires_grad_(False)
     module, batches = ppo(tokenizer, kl=kl, iterations=iterations)
     module.parts.__dict__["start"] = module.parts.start.__class__(
-        model=start, temperature=1.0, rows=8
+        model=start, temperature=1.0, at_once=AtOnce(rows=8)
     )
     fit(
         module,
