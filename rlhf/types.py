@@ -18,8 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rlhf.at_once import AtOnce as AtOnce
-
 if TYPE_CHECKING:
     from rlhf.data.conversations import Prompt
 

@@ -1,6 +1,7 @@
 import torch
 
-from rlhf.types import AtOnce, Minibatch, PromptBatch, Rollout, ScoredRollout
+from rlhf.at_once import AtOnce
+from rlhf.types import Minibatch, PromptBatch, Rollout, ScoredRollout
 from tests.turns import prompts
 
 

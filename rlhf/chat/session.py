@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlhf.at_once import AtOnce
 from rlhf.config.build import build
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.schema import Config
@@ -29,7 +30,6 @@ from rlhf.rollout.engines.table import ENGINES
 from rlhf.rollout.evaluate import sample
 from rlhf.rollout.score import Judges, judged
 from rlhf.rundir.errors import ModelError
-from rlhf.types import AtOnce
 
 log = logging.getLogger(__name__)
 POLICY, REFERENCE = "policy", "reference"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.vocabulary import Read, first, read
 from rlhf.models.checks import (
     precision_faults,
@@ -22,7 +23,7 @@ from rlhf.models.packing.packs import in_packs
 from rlhf.models.packing.probe import settle
 from rlhf.models.packing.read import logits_at, spread
 from rlhf.rundir.errors import ModelError
-from rlhf.types import AtOnce, Rollout, TokenView
+from rlhf.types import Rollout, TokenView
 
 if TYPE_CHECKING:
     from rlhf.models.networks import Policy

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rlhf.at_once import AtOnce
 from rlhf.functional.sequences import last_index
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import for_scores
@@ -22,7 +23,7 @@ from rlhf.models.packing.prefixes import alike, ids_of
 from rlhf.models.packing.probe import settle
 from rlhf.models.packing.read import spread, states_at
 from rlhf.models.packing.trim import trimmed
-from rlhf.types import AtOnce, Rollout
+from rlhf.types import Rollout
 
 
 class Scalar(nn.Module, ABC):

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from rlhf.at_once import AtOnce
 from rlhf.data.conversations import Prompt, asked
 from rlhf.functional.masking import masked_mean
 from rlhf.models.checks import positions_of
@@ -18,7 +19,7 @@ from rlhf.randomness import generator
 from rlhf.rollout.counts import GAP, GAP_MEAN, OFF
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rundir.errors import ModelError
-from rlhf.types import AtOnce, PromptBatch, Rollout
+from rlhf.types import PromptBatch, Rollout
 
 LENGTHS = (1, 2, 3, 5, 8)  # of the prompts, in tokens: padded on the left by different amounts
 NEW_TOKENS = 8

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from rlhf.arguments import missing_eos_fault, positive
+from rlhf.at_once import AtOnce
 from rlhf.data.conversations import Turns
 from rlhf.data.records import Reward
 from rlhf.models.scalar import Scalar, scores
 from rlhf.rollout.engines.base import Stops, closed, decode
 from rlhf.rundir.errors import RunFailed
-from rlhf.types import AtOnce, Rollout
+from rlhf.types import Rollout
 
 T = TypeVar("T")
 

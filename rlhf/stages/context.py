@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from transformers import PreTrainedModel
 
+from rlhf.at_once import AtOnce
 from rlhf.config.build import build
 from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
@@ -39,7 +40,6 @@ from rlhf.stages.inputs import Inputs
 from rlhf.stages.provenance import legs
 from rlhf.stages.ranks.team import Team
 from rlhf.tracking.base import Status, Tracker
-from rlhf.types import AtOnce
 
 log = logging.getLogger(__name__)
 

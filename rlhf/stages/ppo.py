@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.config.build import build
 from rlhf.config.properties import trains_values
 from rlhf.config.stages import STAGES
@@ -36,7 +37,6 @@ from rlhf.rollout.score import Judges
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
 from rlhf.tracking.base import Tracker
-from rlhf.types import AtOnce
 
 
 def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:

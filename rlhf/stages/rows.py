@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.config.schema import Supervised
 from rlhf.data.collate import (
     Encoded,
@@ -23,7 +24,6 @@ from rlhf.data.records import DataError, Record, Split
 from rlhf.randomness import generator
 from rlhf.stages.context import StageContext
 from rlhf.stages.inputs import Inputs
-from rlhf.types import AtOnce
 
 log = logging.getLogger(__name__)
 

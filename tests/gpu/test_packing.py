@@ -5,8 +5,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf.models.packing.attention import attending, has_varlen
+from rlhf.models.packing.choice import layout_of
 from rlhf.models.packing.layouts import Layout
-from rlhf.models.packing.read import layout_of, logits_at
+from rlhf.models.packing.read import logits_at
 from tests.models.packing.test_read import gradients, rows
 
 pytestmark = [

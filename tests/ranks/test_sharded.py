@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO, checkpoint_path
 from rlhf.config.schema import Trainer
 from rlhf.kl.controller import Fixed
@@ -20,7 +21,6 @@ from rlhf.rundir.errors import NonFinite
 from rlhf.rundir.files import read_jsonl
 from rlhf.stages.fit import fit
 from rlhf.tracking.base import NoTracker
-from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.ranks.test_training import PPO, ppo, same, supervised
 from tests.ranks.training import alone_and_shared, train

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.data.collate import (
     collate_demonstrations,
     collate_preferences,
@@ -27,7 +28,6 @@ from rlhf.modules.supervised.reward_model import RewardModule
 from rlhf.modules.supervised.sft import SFTModule
 from rlhf.modules.trust_region import EarlyStop
 from rlhf.stages.rows import tokens_of
-from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.modules.supervised.test_sft import UNEVEN
 from tests.modules.test_ppo import make as make_ppo

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.models.load import scalar_model_from
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, decode
@@ -16,7 +17,6 @@ from rlhf.rollout.score import (
     score_by,
 )
 from rlhf.rundir.errors import RunFailed
-from rlhf.types import AtOnce
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 

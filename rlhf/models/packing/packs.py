@@ -32,7 +32,8 @@ def in_packs(
     if any(isinstance(network_of(model).base_model, FSDPModule) for model in models):
         most = torch.tensor(len(groups), device=attention.device)
         dist.all_reduce(most, dist.ReduceOp.MAX)
-        groups += [[0]] * (int(most) - len(groups))  # read for the others' sake, and left out
+        # what is beyond is read for the others' sake, and left out
+        groups = [*groups, *[[0]] * (int(most) - len(groups))]
     packs = [torch.tensor(group, device=attention.device) for group in groups]
     columns = zip(*(read(pack) for pack in packs), strict=True)
     order = torch.cat(packs)[: len(attention)].argsort()

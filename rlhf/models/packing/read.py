@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from transformers import PreTrainedModel, modeling_utils
 
-from rlhf.models.packing.choice import layout_of as layout_of, network_of
+from rlhf.models.packing.choice import layout_of, network_of
 from rlhf.models.packing.layouts import Call, Layout, calls, joined
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rlhf.at_once import AtOnce
 from rlhf.models.networks import Policy
 from rlhf.models.sharding.cut import largest_of_ranks
 from rlhf.rollout.engines.base import Sampling, Stops, in_context
 from rlhf.rollout.engines.sampler import uniforms
-from rlhf.types import AtOnce, PromptBatch, Rollout
+from rlhf.types import PromptBatch, Rollout
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf.models.load import scalar_model_from
 from rlhf.models.packing.attention import attending
-from rlhf.models.packing.choice import probed
+from rlhf.models.packing.choice import layout_of, probed
 from rlhf.models.packing.layouts import Layout
 from rlhf.models.packing.probe import relative_gap, settle
-from rlhf.models.packing.read import layout_of, logits_at
+from rlhf.models.packing.read import logits_at
 from tests.models.packing.test_read import of_family
 
 

@@ -10,8 +10,9 @@ from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.load import scalar_model_from
 from rlhf.models.packing.attention import NAME, attending
+from rlhf.models.packing.choice import layout_of
 from rlhf.models.packing.layouts import Layout
-from rlhf.models.packing.read import layout_of, logits_at, spread, states_at, takes_masks
+from rlhf.models.packing.read import logits_at, spread, states_at, takes_masks
 from rlhf.models.training.recompute import recomputed
 from tests.conftest import tiny
 

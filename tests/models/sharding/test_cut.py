@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import policy_of, response_logits
 from rlhf.models.sharding.cut import any_rank, cut, is_cut, kept_together
@@ -20,7 +21,6 @@ from rlhf.models.sharding.whole import (
 from rlhf.models.training.partial import train_only
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.table import ENGINES
-from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.turns import prompt_batch, stops
 from tests.two_ranks import on_two_ranks

@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.data.collate import collate_preferences, encode_preferences
 from rlhf.data.conversations import asked
 from rlhf.data.lengths import Limit
@@ -14,7 +15,6 @@ from rlhf.models.training.features import Features
 from rlhf.models.training.partial import train_only
 from rlhf.modules.supervised.reward_model import RewardModule, calibration_error
 from rlhf.stages.rows import tokens_of
-from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.training import fit
 from tests.turns import preference, rendering

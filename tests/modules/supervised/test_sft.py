@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.data.collate import collate_demonstrations, encode_demonstrations
 from rlhf.data.conversations import shown
 from rlhf.data.lengths import Limit
@@ -11,7 +12,6 @@ from rlhf.data.loaders import MicroBatches, ShuffledBatches, packs
 from rlhf.functional.losses import token_nll
 from rlhf.modules.supervised.sft import SFTModule
 from rlhf.stages.rows import tokens_of
-from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.training import fit
 from tests.turns import demonstration, rendering

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.models.adapters.views import PolicyView
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.hf import HFEngine
 from rlhf.rollout.engines.torch import TorchEngine
-from rlhf.types import AtOnce
 from tests.conftest import tiny
 from tests.models.adapters.test_views import roles
 from tests.turns import engine as engine_of, prompt_batch

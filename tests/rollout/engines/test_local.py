@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rlhf.at_once import AtOnce
 from rlhf.data.conversations import Turn, asked
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.local import by_length, stopped, tail, trimmed
 from rlhf.rollout.engines.table import ENGINES
-from rlhf.types import AtOnce
 from tests.data.rendering import families
 from tests.data.rendering.families import Family
 from tests.turns import prompt_batch, rendering, stops
