@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from random import Random
 import pytest
 
 from benchmarks.soak import damage
-from benchmarks.soak.commands import Ended, end_of_trace
+from benchmarks.soak.commands import Command, Ended, end_of_trace
 from benchmarks.soak.damage import hurt
 from benchmarks.soak.disk import can_mount, unmount_below
 from benchmarks.soak.hostile import Bomb, bomb, payload
@@ -67,6 +68,28 @@ def sides(tmp_path):
 def execute(side, statement):
     with closing(sqlite3.connect(side / "outputs/mlflow.db")) as db, db:
         db.execute(statement)
+
+
+class ReadOnce:
+    """An ended process as multiprocessing has one: whoever reads the exit code while another
+    thread does is told 255."""
+
+    sentinel, reading = 0, False
+
+    @property
+    def exitcode(self):
+        if self.reading:
+            return 255
+        self.reading = True
+        time.sleep(0.05)
+        self.reading = False
+        return 130
+
+
+def test_threads_that_look_at_once_are_told_the_same_exit_code(tmp_path):
+    command = Command(ReadOnce(), tmp_path / "shown.txt")
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(lambda _: command.code, range(4))) == [130] * 4
 
 
 def test_the_clock_alone_makes_no_difference(sides):

@@ -8,10 +8,12 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,6 +43,9 @@ class Fault:
 
 
 NONE = Fault()
+# A process's exit code can be read once, and starting a process reads those of all that have ended:
+# of two threads that read at once, one is told 255.
+_one_reads = threading.Lock()
 
 
 def end_of_trace(text: str) -> str:
@@ -78,24 +83,37 @@ class Command:
     output: Path
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def code(self) -> int | None:
+        """The exit code, None while it runs."""
+        with _one_reads:
+            code: int | None = self.process.exitcode
+        return code
+
+    def join(self, seconds: float | None = None) -> None:
+        """Waits until it has ended, at most so long."""
+        wait([self.process.sentinel], seconds)
+
     def signal(self, number: int) -> None:
-        if self.process.exitcode is None:
+        if self.code is None:
             os.kill(self.process.pid, number)
 
     def wait(self, limit: float = LIMIT) -> Ended:
         """How it ended; one that hangs is killed, and says so."""
-        self.process.join(limit)
-        hangs = self.process.exitcode is None
+        self.join(limit)
+        hangs = self.code is None
         if hangs:
-            self.process.kill()
-            self.process.join()
+            self.signal(signal.SIGKILL)
+            self.join()
         seconds = time.monotonic() - self.began
         text = self.output.read_text(errors="replace") if self.output.exists() else ""
         if hangs:
             text += f"\nhangs: killed after {seconds:.0f} s"
         counted = self.output.with_suffix(".operations")
         operations = int(counted.read_text()) if counted.exists() else 0
-        return Ended(self.process.exitcode, text, seconds, operations)
+        code = self.code
+        assert code is not None
+        return Ended(code, text, seconds, operations)
 
 
 class Server:
@@ -119,11 +137,10 @@ class Server:
         Raises:
             RuntimeError: it did not end well.
         """
-        process = self.context.Process(target=function, args=arguments)
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise RuntimeError(f"{function.__name__}: exit code {process.exitcode}")
+        called = self._begin(function, arguments, self.outputs)
+        called.join()
+        if called.code:
+            raise RuntimeError(f"{function.__name__}: exit code {called.code}")
 
     def start(
         self,
@@ -133,10 +150,15 @@ class Server:
         environment: Mapping[str, str] | None = None,
     ) -> Command:
         output = self.outputs / f"{time.monotonic_ns()}.{Random().getrandbits(32):08x}.txt"
-        process = self.context.Process(
-            target=work, args=(folder, list(words), output, fault, dict(environment or {}))
-        )
-        process.start()
+        arguments = (folder, list(words), output, fault, dict(environment or {}))
+        return self._begin(work, arguments, output)
+
+    def _begin(
+        self, function: Callable[..., object], arguments: tuple[object, ...], output: Path
+    ) -> Command:
+        process = self.context.Process(target=function, args=arguments)
+        with _one_reads:
+            process.start()
         return Command(process, output)
 
     def run(
@@ -149,7 +171,7 @@ class Server:
         """The command to its end; a fault by the clock comes when its time has."""
         command = self.start(folder, words, fault, environment)
         if fault.seconds:
-            command.process.join(fault.seconds)
+            command.join(fault.seconds)
             command.signal(fault.number)
         return command.wait()
 

@@ -73,7 +73,7 @@ def ranks(scene: Scene, this: Try) -> None:
         commands.append(
             scene.server.start(folder, EXPERIMENT, environment=environment if torchrun else None)
         )
-        commands[0].process.join(rng.uniform(0, 0.5) * scene.reference()[1].seconds)
+        commands[0].join(rng.uniform(0, 0.5) * scene.reference()[1].seconds)
     for command in commands:
         ended = command.wait()
         this.saw(ended)

@@ -28,11 +28,11 @@ def sweep(scene: Scene, this: Try) -> None:
     folder = scene.fresh(f"sweep-{this.index}")
     for _ in range(AGAIN):
         command = scene.server.start(folder, SWEEP)
-        while command.process.exitcode is None and len(this.faults) < KILLS:
-            command.process.join(rng.uniform(0, LONGEST))
+        while command.code is None and len(this.faults) < KILLS:
+            command.join(rng.uniform(0, LONGEST))
             jobs = sorted(p.parent for p in folder.glob("sweeps/soak/*/status.json"))
             running = [job for job in jobs if run_state(job).state == "running"]
-            if command.process.exitcode is not None or not running:
+            if command.code is not None or not running:
                 continue
             if rng.random() < PARENT:
                 command.signal(signal.SIGKILL)
