@@ -16,6 +16,6 @@ for module in (
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.tracking.rest_store",
-    "scipy.stats",
+    "scipy.special",
 ):
     importlib.import_module(module)

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import fmean, variance
 from typing import Literal
+
+from rlhf.compare.statistics.quantiles import student, studentized_range
 
 ENOUGH = 3  # runs of each of two settings from which on their own variances tell enough
 # over seeds; of the evaluation alone, which says nothing of other seeds; of one run and several,
@@ -174,25 +175,11 @@ def seed_error(
 def critical(df: float, means: int = 2, level: float = 0.95) -> float:
     """The half width of an interval in standard errors: Student's t; of all differences among
     more than two `means` at once, the studentized range over sqrt(2) (Tukey, Kramer), with the
-    degrees of freedom rounded down to quarters, since each takes scipy 50 ms."""
+    degrees of freedom rounded down to quarters, so that few of them are computed."""
     if means <= 2:
-        return _student(df, level)
+        return student((1 + level) / 2, df)
     quarters = df if math.isinf(df) else max(math.floor(4 * df) / 4, 1.0)
-    return _range(quarters, means, level) / math.sqrt(2)
-
-
-@lru_cache(maxsize=1024)
-def _student(df: float, level: float) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf((1 + level) / 2, df))
-
-
-@lru_cache(maxsize=1024)
-def _range(df: float, means: int, level: float) -> float:
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(level, means, df))
+    return studentized_range(level, means, quarters) / math.sqrt(2)
 
 
 def say(i: Interval) -> str:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
-from statistics import fmean, stdev
+from statistics import fmean, variance
 
 from rlhf.compare.statistics.along_kl.reading import Reached, Trail, read_at, trail
 from rlhf.compare.statistics.estimates import Interval, interval
+from rlhf.compare.statistics.quantiles import student_two_sided, studentized_range
 from rlhf.compare.statistics.settings import Setting
 
 BUDGETS = (1.0, 2.0, 5.0, 10.0)  # nats per response
@@ -218,17 +218,14 @@ def _noise(c: Cell, over_seeds: float) -> float:
 def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     """p of Welch's t-test that two groups of two runs or more have one mean; nan where all runs of
     either agree, and on one number."""
-    import numpy as np
-    from scipy.stats import ttest_ind_from_stats
+    parts = [variance(x) / len(x) for x in (a, b)]
+    difference, noise = fmean(a) - fmean(b), sum(parts)
+    if noise == 0:
+        return 0.0 if difference else math.nan
+    df = noise**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, (a, b), strict=True))
+    return student_two_sided(difference / math.sqrt(noise), df)
 
-    moments = (moment for x in (a, b) for moment in (fmean(x), stdev(x), len(x)))
-    with np.errstate(all="ignore"):
-        return float(ttest_ind_from_stats(*moments, equal_var=False).pvalue)
 
-
-@cache
 def range_quantile(level: float, settings: int, free: float) -> float:
     """The studentized range of so many means that chance exceeds with a probability of `level`."""
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.isf(level, settings, free))
+    return studentized_range(1 - level, settings, free)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rlhf.compare.read import Kept, Run, evaluations
 from rlhf.compare.statistics.means import NOTHING, Estimate, same_thing, single
+from rlhf.compare.statistics.quantiles import student
 from rlhf.metrics import GOLD, PROXY
 
 if TYPE_CHECKING:
@@ -175,7 +176,6 @@ def _intervals(
     is most of it (Satterthwaite). Of the peak: Fieller's, of alpha / beta.
     """
     import numpy as np
-    from scipy.stats import t
 
     total, count = pieces.sum(axis=0), len(pieces)
     estimate, without = _solved(total), _solved(total - pieces)
@@ -185,9 +185,9 @@ def _intervals(
     bounds = []
     for i in range(2):
         share = covariance[i, i] / max(among[i, i], 1e-300)
-        reach = t.ppf(0.975, (count - 1) * share**2) * math.sqrt(covariance[i, i])
+        reach = student(0.975, (count - 1) * share**2) * math.sqrt(covariance[i, i])
         bounds.append((float(estimate[i] - reach), float(estimate[i] + reach)))
-    ratios = _fieller(estimate, covariance, float(t.ppf(0.975, count - 1)))
+    ratios = _fieller(estimate, covariance, student(0.975, count - 1))
     peaks = None if ratios is None else (_peak(form, ratios[0]), _peak(form, ratios[1]))
     return bounds[0], bounds[1], peaks
 

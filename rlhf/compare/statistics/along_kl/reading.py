@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlhf.compare.read import Evaluation, Run, evaluations, rollouts
+from rlhf.compare.statistics.quantiles import chi2_above
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,11 +182,9 @@ def _local(way: Trail, chosen: np.ndarray, at: float, width: float) -> tuple[flo
 
 
 def _scale(chi2: float, free: int, measured: bool) -> float:
-    from scipy.stats import chi2 as by_chance
-
     if not measured:
         return chi2 / free if free >= FREE else math.nan
-    return chi2 / free if free and by_chance.sf(chi2, free) < MISFIT else 1.0
+    return chi2 / free if free and chi2_above(chi2, free) < MISFIT else 1.0
 
 
 def _solve(powers: np.ndarray, weights: np.ndarray) -> np.ndarray:
