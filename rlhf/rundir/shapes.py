@@ -54,7 +54,8 @@ def fields(rules: Mapping[str, Rule], *needed: str, rest: Rule | None = None) ->
         for key, item in value.items():
             rule = rules.get(key, rest)
             fitting = item if rule is None else rule(item, f"{before}{key}", faults)
-            kept |= {} if fitting is ABSENT else {key: fitting}
+            if fitting is not ABSENT:
+                kept[key] = fitting
         if lacking := [key for key in needed if key not in kept]:
             faults.append(f"{where or 'it'} has no {' and no '.join(lacking)}")
             return ABSENT
@@ -73,8 +74,16 @@ def _is_whole(value: Any) -> bool:
 
 def _is_real(value: Any) -> bool:
     """Also nan and inf, but no whole number beyond all floats."""
+    if isinstance(value, float):
+        return True
     known = number(value)
     return known is not None and (math.isfinite(known) or not isinstance(value, int))
+
+
+def _is_reals(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return {*map(type, value)} <= {int, float} or all(number(x) is not None for x in value)
 
 
 def _is_folder(value: Any) -> bool:
@@ -151,10 +160,7 @@ SUMMARY = fields(
         **dict.fromkeys(("seed", "iterations", "episodes"), WHOLE),
     }
 )
-_REALS = one(
-    "a list of numbers",
-    lambda value: isinstance(value, list) and all(number(x) is not None for x in value),
-)
+_REALS = one("a list of numbers", _is_reals)
 _POINTS = each(fields({"kl": REAL, "reward": REAL}, "kl", "reward"))
 ORACLE = fields(
     {"frontier": _POINTS, "best_of_n": _POINTS, "target": fields({"beta": REAL})},

@@ -173,7 +173,7 @@ def finished(chart: Any, look: Look) -> Spec:
 def clean(value: Any) -> Any:
     """The value without what is no text: half a surrogate pair in a sample or a name."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
         return {clean(k): clean(v) for k, v in value.items()}
     return [clean(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,5 +1,6 @@
 """From files to values: runs, their curves, best of n, searches, what they stand on."""
 
+from rlhf.compare.read.columns import value
 from rlhf.compare.read.curves import (
     Evaluation,
     Kept,
@@ -9,7 +10,6 @@ from rlhf.compare.read.curves import (
     final_se,
     rollouts,
     series,
-    value,
 )
 from rlhf.compare.read.runs import (
     Run,

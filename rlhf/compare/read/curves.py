@@ -4,13 +4,13 @@ the SFT policy where it was measured."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from rlhf.compare.read.columns import value
 from rlhf.compare.read.runs import Run
 from rlhf.metrics import KL, MOVING_KL
-from rlhf.rundir.read import number, read_json
+from rlhf.rundir.read import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +36,10 @@ class Kept:
     errors: dict[str, float] = field(default_factory=dict)  # by key, its standard error
 
 
-def value(row: Mapping[str, Any], key: str) -> float:
-    """A metric as a float, nan where the row has none."""
-    known = number(row.get(key))
-    return math.nan if known is None else known
-
-
 def evaluations(run: Run, key: str) -> list[Evaluation]:
     """A run's evaluations of one reward, SFT first: those where KL and reward are finite. A
     sampled KL below 0 counts as 0."""
-    rows = (_evaluation(row, key, "eval/") for row in run.metrics)
-    return [row for row in rows if math.isfinite(row.kl) and math.isfinite(row.reward)]
+    return _evaluations(run, key, "eval/")
 
 
 def rollouts(run: Run, key: str) -> list[Evaluation]:
@@ -54,19 +47,23 @@ def rollouts(run: Run, key: str) -> list[Evaluation]:
     after i - 1 updates. None where their KL is to a reference that moves."""
     if any(f"eval/{MOVING_KL}" in row for row in run.metrics):
         return []
-    rows = (_evaluation(row, key, "") for row in run.metrics)
-    return [row for row in rows if math.isfinite(row.kl) and math.isfinite(row.reward)]
+    return _evaluations(run, key, "")
 
 
-def _evaluation(row: Mapping[str, Any], key: str, prefix: str) -> Evaluation:
-    return Evaluation(
-        iteration=int(row.get("iteration", 0)) - (not prefix),
-        kl=max(value(row, f"{prefix}{KL}"), 0.0),
-        reward=value(row, f"{prefix}{key}"),
-        reward_se=value(row, f"{prefix}{key}_se"),
-        kl_se=value(row, f"{prefix}{KL}_se"),
-        rollout=not prefix,
-    )
+def _evaluations(run: Run, key: str, prefix: str) -> list[Evaluation]:
+    columns = (run.columns[f"{prefix}{name}"] for name in (KL, key, f"{key}_se", f"{KL}_se"))
+    return [
+        Evaluation(
+            iteration=iteration - (not prefix),
+            kl=max(kl, 0.0),
+            reward=reward,
+            reward_se=reward_se,
+            kl_se=kl_se,
+            rollout=not prefix,
+        )
+        for iteration, kl, reward, reward_se, kl_se in zip(run.iterations, *columns, strict=True)
+        if math.isfinite(kl) and math.isfinite(reward)
+    ]
 
 
 def final(run: Run, key: str) -> float:
@@ -82,13 +79,10 @@ def final_se(run: Run, key: str) -> float:
 
 def series(run: Run, *keys: str) -> list[tuple[int, float]]:
     """(iteration, value) of the first of `keys` that a row has, finite ones."""
-    points = (
-        (
-            int(row.get("iteration", 0)),
-            next((v for key in keys if not math.isnan(v := value(row, key))), math.nan),
-        )
-        for row in run.metrics
-    )
+    first, *others = (run.columns[key] for key in keys)
+    for column in others:
+        first = [b if math.isnan(a) else a for a, b in zip(first, column, strict=True)]
+    points = zip(run.iterations, first, strict=True)
     return [(iteration, v) for iteration, v in points if math.isfinite(v)]
 
 

@@ -7,9 +7,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rlhf.compare.read.columns import Columns
 from rlhf.config.naming import as_now, named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
@@ -37,6 +39,15 @@ class Run:
     overrides: tuple[str, ...]
     # of the first evaluation (SFT) and the last, one number a prompt; empty in runs before 0.2.0
     by_prompt: tuple[dict[str, Any], ...] = ()
+
+    @cached_property
+    def columns(self) -> Columns:
+        """A metric's key -> its number in each row of `metrics`."""
+        return Columns(self.metrics)
+
+    @cached_property
+    def iterations(self) -> list[int]:
+        return [int(row.get("iteration", 0)) for row in self.metrics]
 
     @property
     def log(self) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read.curves import value
+from rlhf.compare.read.columns import value
 from rlhf.compare.read.runs import Run, is_run
 from rlhf.metrics import KL, METRICS
 from rlhf.rundir.read import name_odd, number, read_json
