@@ -51,7 +51,7 @@ def tips() -> dict[str, Any]:
     """The channels of a mark with the fields of `tip_of`."""
     import altair as alt
 
-    return {"tooltip": alt.Tooltip("tip:N"), "description": "spoken:N"}
+    return {"tooltip": alt.Tooltip("tip:N"), "description": alt.Description("spoken:N")}
 
 
 def points(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
@@ -82,6 +82,8 @@ def run_lines(
     """A line a run through its points in their order, and below it wide segments that are not seen
     and take the pointer: of a line itself, Vega finds the points alone. `runs`: setting, what the
     tooltip says, points."""
+    import altair as alt
+
     rows = [
         {"setting": setting, "run": title, "i": list(range(len(kept))), **columns(kept, "xy")}
         for setting, title, kept in _thinned(runs, MOST_POINTS, LEAST_POINTS)
@@ -94,17 +96,19 @@ def run_lines(
     segments = points(parts).transform_flatten(["x", "y", "x2", "y2"])
     wide = segments.mark_rule(strokeWidth=9, strokeOpacity=0, clip=True, aria=False)
     flat = points(rows).transform_flatten(["i", "x", "y"])
+    # channels, not texts: of a text Altair looks for its class among all
+    tip = alt.Tooltip("run:N")
     seen = flat.mark_line(strokeWidth=width, clip=True).encode(
         x=x,
         y=y,
-        order="i:Q",
-        detail="run:N",
+        order=alt.Order("i:Q"),
+        detail=alt.Detail("run:N"),
         color=look.encode()["color"],
         opacity=look.opacity(strength),
-        tooltip="run:N",
-        description="run:N",
+        tooltip=tip,
+        description=alt.Description("run:N"),
     )
-    return [wide.encode(x=x, y=y, x2="x2:Q", y2="y2:Q", tooltip="run:N"), seen]
+    return [wide.encode(x=x, y=y, x2=alt.X2("x2:Q"), y2=alt.Y2("y2:Q"), tooltip=tip), seen]
 
 
 def _thinned(

@@ -1,6 +1,4 @@
-import math
-
-from rlhf.compare.read.curves import best_of_n, evaluations, rollouts, series, value
+from rlhf.compare.read.curves import best_of_n, evaluations, rollouts, series
 from rlhf.compare.read.runs import load_run
 
 
@@ -52,11 +50,6 @@ def test_series_take_the_first_key_that_a_row_has(rundirs, tmp_path):
         {"iteration": 3, "a": "inf"},
     )
     assert series(load_run(run), "a", "eval/reward/gold") == [(0, 1.0), (1, 1.5), (2, 7.0)]
-
-
-def test_value():
-    assert value({"a": "inf"}, "a") == math.inf
-    assert math.isnan(value({"a": "word"}, "a")) and math.isnan(value({}, "a"))
 
 
 def test_read_from_the_first_run_that_has_it(rundirs, tmp_path):
