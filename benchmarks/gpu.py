@@ -56,6 +56,10 @@ def speed(device: str, work: Path, toy: bool) -> dict[str, str]:
     return gpu_parts.speed("toy" if toy else "1b", device, work)
 
 
+def steps(device: str, work: Path, toy: bool) -> dict[str, str]:
+    return gpu_parts.steps("toy" if toy else "135m", device, work)
+
+
 # in the order in which they run: what matters most comes first
 PARTS = {
     "resume": Part(run=gpu_parts.resume, limit=120, keeps=True),
@@ -65,6 +69,7 @@ PARTS = {
     "1b, all weights, bf16-mixed": training("1b", "trainer.precision=bf16-mixed"),
     "quickstart": Part(run=gpu_parts.quickstart, limit=120),
     "1b, ms a position, 64 rows, 32 and 256 positions": Part(run=speed, limit=60),
+    "135m, ms a position, 64 rows, plain and captured steps": Part(run=steps, limit=120),
     "135m, all weights, 32-true": training("135m", "trainer.precision=32-true"),
     "135m, LoRA, 32-true": training("135m", LORA, "trainer.precision=32-true"),
 }

@@ -92,8 +92,25 @@ def speed(size: str, device: str, work: Path) -> dict[str, str]:
     }
 
 
-def token_ms(policy: Path, length: int, device: str, precision: str) -> float:
-    """Median milliseconds a token position of three draws of 64 responses."""
+def steps(size: str, device: str, work: Path) -> dict[str, str]:
+    """Milliseconds a token position, 64 rows and 256 positions, by precision: by plain steps, and
+    by steps of fixed shapes, captured on a GPU and called on a CPU."""
+    folder = work.parent / f"model-{size}"
+    if not (folder / "config.json").is_file():
+        save_model(size, folder)
+    length = 8 if size == "toy" else 256
+    return {
+        f"{precision}, {name}": f"{token_ms(folder, length, device, precision, fixed=fixed):.1f}"
+        for precision in PRECISIONS
+        for name, fixed in (("plain", False), ("fixed shapes", True))
+    }
+
+
+def token_ms(
+    policy: Path, length: int, device: str, precision: str, *, fixed: bool | None = None
+) -> float:
+    """Median milliseconds a token position of three draws of 64 responses. `fixed`: by steps of
+    fixed shapes, as TorchEngine has it."""
     import torch
 
     from rlhf.models.load import load_causal_lm
@@ -107,7 +124,7 @@ def token_ms(policy: Path, length: int, device: str, precision: str) -> float:
     if precision == "bf16-true":
         to_bfloat16(model)
     prompts = prompts_of([3] * 8, 64).to(place)
-    engine = TorchEngine(model, Stops(ids=(1,)), 0)
+    engine = TorchEngine(model, Stops(ids=(1,)), 0, fixed=fixed)
     took = []
     for turn in range(3 if device == "gpu" else 1):
         if device == "gpu":
@@ -120,6 +137,8 @@ def token_ms(policy: Path, length: int, device: str, precision: str) -> float:
         if device == "gpu":
             torch.cuda.synchronize()
         took.append(1000 * (time.perf_counter() - began) / rollout.tokens.shape[1])
+    if fixed and engine.graphs.refused:
+        raise RuntimeError(engine.graphs.refused)
     return statistics.median(took)
 
 

@@ -11,6 +11,9 @@ from itertools import count
 # real tokens of a pack: what fills a core's matrix products, or those of a GPU; more need more
 # memory and gain nothing
 PACK, GPU_PACK = 1024, 16384
+# the smallest shape that a step of drawing is captured for, on a GPU: fewer rows, or slots of keys
+# and values, save nothing that counts beside reading the weights
+GRAPH_ROWS, GRAPH_SLOTS = 8, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +103,10 @@ def _fit(groups: Sequence[Sequence[int]], tokens: Sequence[int], most: int | Non
     return most is None or all(
         len(group) <= 1 or sum(tokens[row] for row in group) <= most for group in groups
     )
+
+
+def rounded(count: int, least: int) -> int:
+    """The least of the numbers 2^k and 3 * 2^k that is neither below `count` nor below `least`, so
+    that few shapes serve all counts, with at most a third too much."""
+    power = 1 << (max(count, least) - 1).bit_length()
+    return 3 * power // 4 if power > 2 and 3 * power // 4 >= max(count, least) else power

@@ -26,7 +26,7 @@ from rlhf.models.networks import Networks
 from rlhf.models.policy import PolicyReader, policy_of
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Engine, Sampling, Stops
-from rlhf.rollout.engines.table import ENGINES
+from rlhf.rollout.engines.table import engine_of
 from rlhf.rollout.evaluate import sample
 from rlhf.rollout.score import Judges, judged
 from rlhf.rundir.errors import ModelError
@@ -154,7 +154,7 @@ def open_session(made: Made, *, seed: int, **sampling: Any) -> Session:
                 f" {positions} positions"
             ]
         )
-    judges, engine = _judges(made, cfg, rendering, stops, places), ENGINES[cfg.generation.engine]
+    judges, engine = _judges(made, cfg, rendering, stops, places), engine_of(cfg.generation)
     return Session(
         engines={
             side: engine(model, stops, rendering.pad_id, rendering.tokenizer)

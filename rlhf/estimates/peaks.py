@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlhf.arguments import layers_of
+from rlhf.at_once import GRAPH_ROWS, GRAPH_SLOTS, rounded
 from rlhf.config.pieces.optimizer import SGD, AdamW8bit
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.pieces.trained import ADAPTER
@@ -19,8 +20,16 @@ from rlhf.config.properties import (
 )
 from rlhf.config.schema import Config
 from rlhf.estimates import adapters, memory
-from rlhf.estimates.memory import Network, Peak, Training
-from rlhf.estimates.passes import PRECISIONS, READ_LOGITS, Pass, Rows
+from rlhf.estimates.memory import Network, Peak, Term, Training
+from rlhf.estimates.passes import (
+    DRAWN_LOGITS,
+    PRECISIONS,
+    READ_LOGITS,
+    Pass,
+    Rows,
+    cache,
+    logits,
+)
 from rlhf.estimates.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -56,15 +65,32 @@ def ppo(it: Estimate) -> Peak:
     if exact_in_loss(cfg):
         how = replace(how, logits=READ_LOGITS)
     values = trains_values(cfg.algorithm, cfg.advantage)
-    return memory.ppo(
+    drawn = [(rollout, "ppo.rollout_size"), (heldout, "evaluation.prompts")]
+    kept = graphs(it.shape, cfg, [rows.at_most(how.reads) for rows, _ in drawn], how.how)
+    peak = memory.ppo(
         it.shape,
         roles(it.shape, cfg, values=values),
-        how,
+        replace(how, reads=0) if kept else how,  # what stays does not come and go
         update=update,
-        drawn=[(rollout, "ppo.rollout_size"), (heldout, "evaluation.prompts")],
+        drawn=drawn,
         values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,
     )
+    return replace(peak, terms=(*peak.terms, *kept))
+
+
+def graphs(shape: ModelShape, cfg: Config, drawn: Sequence[Rows], how: Pass) -> list[Term]:
+    """What the graphs of decoding steps keep, on a GPU: keys and values of the most rows and slots,
+    both rounded up, and the logits of a token."""
+    settings, on = cfg.generation, how.on_gpu and cfg.trainer.strategy != "fsdp"
+    if not (on and settings.engine == "torch" and settings.graphs == "auto"):
+        return []
+    counts = [rounded(rows.count, GRAPH_ROWS) for rows in drawn]
+    slots = rounded(max(rows.tokens for rows in drawn), GRAPH_SLOTS)
+    most = Rows(count=max(counts), tokens=slots, response=1)
+    size = cache(shape, most, how) + logits(shape, most, DRAWN_LOGITS, how)
+    shrinks = ("generation.graphs=off", "generation.micro_batch_size")
+    return [Term("keys and values that CUDA graphs keep", size, shrinks)]
 
 
 def supervised(

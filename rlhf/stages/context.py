@@ -29,7 +29,7 @@ from rlhf.models.policy import policy_of
 from rlhf.models.scalar import Scalar, ScalarModel
 from rlhf.modules.base import StageModule
 from rlhf.rollout.engines.base import Engine, Stops
-from rlhf.rollout.engines.table import ENGINES
+from rlhf.rollout.engines.table import ENGINES, engine_of
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import NonFinite, Stopped
 from rlhf.rundir.files import flatten
@@ -133,7 +133,7 @@ class StageContext(Inputs):
         drawn = self.cfg.generation
         at_once = AtOnce(rows=drawn.micro_batch_size, tokens=drawn.micro_batch_tokens)
         own = (self.rendering.pad_id, self.tokenizer, at_once)
-        engine = ENGINES[drawn.engine](policy, self.stops, *own)
+        engine = engine_of(drawn)(policy, self.stops, *own)
         if not self.probed:
             special = torch.tensor(self.tokenizer.all_special_ids)
             ids = torch.tensor(sorted(self.tokenizer.get_vocab().values()))

@@ -19,9 +19,12 @@ class BufferLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         super().lazy_initialization(key_states, value_states)
-        self.buffers = [
-            x.new_empty((*x.shape[:2], self.length, x.shape[3])) for x in (key_states, value_states)
-        ]
+        self.buffers = [self.room(i, x) for i, x in enumerate((key_states, value_states))]
+
+    def room(self, part: int, states: Tensor) -> Tensor:
+        """Memory for the rows of the states, [rows, heads, length, size]: of keys part 0, of values
+        1."""
+        return states.new_empty((*states.shape[:2], self.length, states.shape[3]))
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any

@@ -60,13 +60,17 @@ def step_mask(model: Policy, cache: DynamicCache, attention: Tensor) -> Tensor:
     """The attention of all steps [B, L] as each of them can read its part, `[..., :end]`. Where
     sdpa attends to all tokens that is its own mask of one query [B, 1, 1, L], so that a step makes
     none: of a small network that is a tenth of it."""
+    plain = is_buffered(cache) and takes_masks(model)
+    return attention[:, None, None] if plain and not bool(attention.all()) else attention
+
+
+def takes_masks(model: Policy) -> bool:
+    """Whether its attention takes a mask [B, 1, 1, L] of bools as it is."""
     network = model.network if isinstance(model, PolicyView) else model
-    plain = (
-        is_buffered(cache)
-        and getattr(network, "_supports_attention_backend", False)
+    return bool(
+        getattr(network, "_supports_attention_backend", False)
         and network.config._attn_implementation in ("sdpa", BY_ROWS)
     )
-    return attention[:, None, None] if plain and not bool(attention.all()) else attention
 
 
 def by_cost(lengths: Tensor, hidden: int) -> list[Tensor]:

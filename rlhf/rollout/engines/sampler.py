@@ -61,15 +61,15 @@ def inverted(probability: Tensor, u: Tensor) -> Tensor:
     there are. A row that holds NaN is drawn from uniformly, as a draw needs a token; its
     log-probabilities stay NaN, which is how rlhf.rollout.finite knows the response.
     """
+    last = probability.shape[1] - 1
     sums = probability.cumsum(dim=-1)
     sound = torch.isfinite(sums[:, -1:])
-    if not bool(sound.all()):
-        probability = torch.where(sound, probability, 1.0)
-        sums = probability.cumsum(dim=-1)
     at = torch.searchsorted(sums, u[:, None] * sums[:, -1:], right=True)
-    at = at.clamp_(max=probability.shape[1] - 1)
-    possible = probability.gather(1, at) > 0
-    if not bool(possible.all()):  # rounding has reached the end, or a token that cannot come
+    at = torch.where(sound, at, (u[:, None] * (last + 1)).long()).clamp_(max=last)
+    possible = (probability.gather(1, at) > 0) | ~sound
+    # where rounding has reached the end, or a token that cannot come. A GPU would wait for a look
+    # at the values, and capture none
+    if probability.is_cuda or not bool(possible.all()):
         at = torch.where(possible, at, probability.argmax(dim=-1, keepdim=True))
     return at.squeeze(1)
 

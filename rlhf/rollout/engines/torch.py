@@ -6,7 +6,7 @@ not grow by copying, and top-k is off unless asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,9 +16,11 @@ from rlhf.functional.sequences import positions
 from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
+from rlhf.rollout.engines.graphs import CannotCapture, Graphs
 from rlhf.rollout.engines.local import LocalEngine, stopped, tail
 from rlhf.rollout.engines.prefill import read_prompts, read_step, step_mask
-from rlhf.rollout.engines.sampler import Drawn, draw
+from rlhf.rollout.engines.sampler import draw
+from rlhf.rollout.engines.written import Written
 from rlhf.types import PromptBatch, Rollout
 
 # Rows that have ended are taken out of the cache when at most this share of it goes on: taking them
@@ -26,48 +28,26 @@ from rlhf.types import PromptBatch, Rollout
 GOES_ON = 0.8
 
 
-@dataclass(kw_only=True)
-class Written:
-    """The responses so far, all [B, T], and which of them have ended [B]."""
-
-    tokens: Tensor
-    mask: Tensor
-    logp: Tensor
-    entropy: Tensor
-    ended: Tensor
-
-    @classmethod
-    def nothing(cls, rows: int, length: int, pad: int, device: torch.device) -> Written:
-        blank = torch.zeros((rows, length), device=device)
-        return cls(
-            tokens=torch.full_like(blank, pad, dtype=torch.long),
-            mask=torch.zeros_like(blank, dtype=torch.bool),
-            logp=blank,
-            entropy=blank.clone(),
-            ended=torch.zeros(rows, dtype=torch.bool, device=device),
-        )
-
-    def put(self, rows: Tensor, step: int, drawn: Drawn) -> None:
-        """The tokens of a step; rows [N] among them that have ended get none."""
-        alive = ~self.ended[rows]
-        self.tokens[rows, step] = torch.where(alive, drawn.tokens, self.tokens[rows, step])
-        self.mask[rows, step] = alive
-        self.logp[rows, step] = torch.where(alive, drawn.logp, 0.0)
-        self.entropy[rows, step] = torch.where(alive, drawn.entropy, 0.0)
-
-    def rollout(self, prompts: PromptBatch) -> Rollout:
-        """As long as the longest."""
-        length = int(self.mask.any(0).sum())
-        columns = ("tokens", "mask", "logp", "entropy")
-        own = {name: getattr(self, name)[:, :length] for name in columns}
-        return Rollout(prompt=prompts, **own, ended=self.ended)
-
-
 @dataclass(frozen=True)
 class TorchEngine(LocalEngine):
-    """Draws step by step, with a cache of keys and values."""
+    """Draws step by step, with a cache of keys and values. On CUDA a step is captured once and
+    replayed, where the model lets it (`rlhf.rollout.engines.graphs`)."""
+
+    # steps of fixed shapes, which can be captured. None: on CUDA; False: never; True: on a CPU as
+    # well, where they are called and not captured
+    fixed: bool | None = None
+    graphs: Graphs = field(default_factory=Graphs, init=False, repr=False, compare=False)
 
     def together(self, prompts: PromptBatch, sampling: Sampling, u: Tensor) -> Rollout:
+        wanted = u.device.type == "cuda" if self.fixed is None else self.fixed
+        if wanted and self.graphs.fits(self.model):
+            try:
+                return self.graphs.together(self, prompts, sampling, u)
+            except CannotCapture as error:
+                self.graphs.refuse(str(error))
+        return self.one_by_one(prompts, sampling, u)
+
+    def one_by_one(self, prompts: PromptBatch, sampling: Sampling, u: Tensor) -> Rollout:
         """Each step reads the rows in the cache: those that go on, and some that have ended."""
         (count, width), steps, device = prompts.mask.shape, u.shape[1], u.device
         written = Written.nothing(count, steps, self.pad, device)
@@ -79,7 +59,7 @@ class TorchEngine(LocalEngine):
         mask = step_mask(self.model, cache, attention)
         for step in range(steps):
             written.put(rows, step, draw(logits, u[rows, step], sampling))
-            self._end(written, rows, step)
+            self.end(written, rows, step)
             if step + 1 == steps or not any_rank(~written.ended, self.model):
                 break
             kept = going_on(~written.ended[rows])
@@ -90,15 +70,20 @@ class TorchEngine(LocalEngine):
             logits = read_step(self.model, tokens, mask[..., : width + step + 1], place, cache)
         return written.rollout(prompts)
 
-    def _end(self, written: Written, rows: Tensor, step: int) -> None:
+    def end(self, written: Written, rows: Tensor, step: int) -> None:
         """Notes which of the rows the token of this step has ended."""
-        alive, last = ~written.ended[rows], written.tokens[rows, step]
-        ended = torch.isin(last, torch.tensor(self.stops.ids, device=last.device))
+        ids = torch.tensor(self.stops.ids, device=rows.device)
+        ended = torch.isin(written.tokens[rows, step], ids) & ~written.ended[rows]
+        self.end_by_text(written, rows, step)
+        written.ended[rows] |= ended
+
+    def end_by_text(self, written: Written, rows: Tensor, step: int) -> None:
+        """The same by strings alone."""
         if self.stops.texts:
-            recent = written.tokens[:, max(0, step + 1 - tail(self.stops)) : step + 1]
-            there = stopped(recent[rows[alive]].tolist(), self.stops, self.tokenizer)
-            ended[alive] |= torch.tensor(there, dtype=torch.bool, device=last.device)
-        written.ended[rows] |= ended & alive
+            alive = rows[~written.ended[rows]]
+            recent = written.tokens[alive, max(0, step + 1 - tail(self.stops)) : step + 1]
+            there = stopped(recent.tolist(), self.stops, self.tokenizer)
+            written.ended[alive] = torch.tensor(there, dtype=torch.bool, device=rows.device)
 
 
 def going_on(alive: Tensor) -> Tensor | None:

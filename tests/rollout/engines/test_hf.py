@@ -1,6 +1,6 @@
 """transformers' `generate` and our loop draw the same."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def both(model, tokenizer, *, stops=None, at_once=None, **sampling):
     """The responses of the torch engine and of the other, to 24 prompts of 1 to 3 tokens."""
     ours = engine_of(model, tokenizer)
     ours = replace(ours, at_once=at_once or AtOnce(), stops=stops or ours.stops)
-    theirs = HFEngine(**vars(ours))
+    theirs = HFEngine(**{f.name: getattr(ours, f.name) for f in fields(HFEngine)})
     assert isinstance(ours, TorchEngine)
     batch = prompt_batch(tokenizer, ["a b c", "d", "e f"] * 8)
     settings = Sampling(max_new_tokens=12, **sampling)
