@@ -45,7 +45,7 @@ UNSET = [
     ),
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
-    *(("generation.engine", "torch"), ("generation.graphs", "auto")),
+    *(("generation.engine", "torch"), ("generation.graphs", False)),
 ]
 
 # What an older config could not choose, and did not name.

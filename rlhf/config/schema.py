@@ -121,7 +121,7 @@ class Generation(Strict):
     micro_batch_size: Size | None = None
     micro_batch_tokens: Count | None = None
     engine: Literal["torch", "hf"] = "torch"
-    graphs: Literal["auto", "off"] = "auto"
+    graphs: bool = False
 
 
 class KL(Strict):

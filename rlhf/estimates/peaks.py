@@ -83,13 +83,13 @@ def graphs(shape: ModelShape, cfg: Config, drawn: Sequence[Rows], how: Pass) -> 
     """What the graphs of decoding steps keep, on a GPU: keys and values of the most rows and slots,
     both rounded up, and the logits of a token."""
     settings, on = cfg.generation, how.on_gpu and cfg.trainer.strategy != "fsdp"
-    if not (on and settings.engine == "torch" and settings.graphs == "auto"):
+    if not (on and settings.engine == "torch" and settings.graphs):
         return []
     counts = [rounded(rows.count, GRAPH_ROWS) for rows in drawn]
     slots = rounded(max(rows.tokens for rows in drawn), GRAPH_SLOTS)
     most = Rows(count=max(counts), tokens=slots, response=1)
     size = cache(shape, most, how) + logits(shape, most, DRAWN_LOGITS, how)
-    shrinks = ("generation.graphs=off", "generation.micro_batch_size")
+    shrinks = ("generation.graphs=false", "generation.micro_batch_size")
     return [Term("keys and values that CUDA graphs keep", size, shrinks)]
 
 

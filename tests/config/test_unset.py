@@ -30,7 +30,7 @@ def test_an_older_config_is_valid_and_the_same_run(planned, more):
     "line",
     [
         *("sft.micro_batch_size=2", "generation.micro_batch_tokens=64", "model.attention=eager"),
-        *("trainer.gradient_checkpointing=true", "generation.engine=hf", "generation.graphs=off"),
+        *("trainer.gradient_checkpointing=true", "generation.engine=hf", "generation.graphs=true"),
     ],
 )
 def test_where_they_are_set_the_last_digits_may_differ(planned, line):

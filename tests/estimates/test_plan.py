@@ -258,7 +258,7 @@ def test_an_exact_kl_in_the_loss_has_the_references_logits_beside_the_policys():
 
 def test_graphs_keep_the_keys_and_values_of_what_is_drawn():
     """On a GPU: of the most rows and slots, rounded up, and of one layer more; five copies of a
-    token's logits. Another engine and `off` keep none, nor does a CPU."""
+    token's logits. Another engine keeps none, nor does a CPU."""
     words = ("ppo.rollout_size=40", "evaluation.prompts=20", "ppo.minibatch_size=40")
     name, settings = "keys and values that CUDA graphs keep", ("generation.max_new_tokens=32",)
 
@@ -266,10 +266,10 @@ def test_graphs_keep_the_keys_and_values_of_what_is_drawn():
         made = estimate(*words, *settings, *more)
         return made, sizes_of(next(peak for peak in made.peaks if peak.stage == "ppo"))
 
-    made, kept = sizes("trainer=gpu")
+    made, kept = sizes("trainer=gpu", "generation.graphs=true")
     slots = rounded(made.prompt + 32, 64)
     keys = 48 * slots * (SHAPE.layers + 1) * SHAPE.kv_width * 4  # 40 rows are in a shape of 48
     assert kept[name] == keys + 5 * 48 * SHAPE.vocabulary * 4
-    for other in ("generation.graphs=off", "generation.engine=hf"):
+    for other in ("generation.graphs=false", "generation.engine=hf"):
         assert name not in sizes("trainer=gpu", other)[1]
-    assert name not in sizes()[1]
+    assert name not in sizes("generation.graphs=true")[1]

@@ -74,7 +74,7 @@ class Graphs:
         self.memory.clear()
         self.refused = reason
         log.warning(
-            "responses are drawn step by step, without CUDA graphs (generation.graphs=off leaves"
+            "responses are drawn step by step, without CUDA graphs (generation.graphs=false leaves"
             " out the attempt): %s",
             reason,
         )

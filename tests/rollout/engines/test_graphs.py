@@ -212,7 +212,7 @@ def test_a_model_that_looks_at_values_is_drawn_step_by_step(tokenizer, caplog):
     same(one, two)
     assert "its forward pass looks at values" in fixed.graphs.refused
     assert not fixed.graphs.steps and not fixed.graphs.memory
-    assert len([r for r in caplog.records if "generation.graphs=off" in r.message]) == 1
+    assert len([r for r in caplog.records if "generation.graphs=false" in r.message]) == 1
 
 
 def test_looking_at_values():
