@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ def _apply(*arguments: Any) -> Any:
 
 class _Vocabulary(torch.autograd.Function):
     """(log-probability, entropy, exact KL), each where it is asked for. It keeps the logits that it
-    was given and computes the rest again, block by block."""
+    was given, and of each token the log of the sum, and computes the rest again, block by block."""
 
     @staticmethod
     def forward(
@@ -130,15 +131,18 @@ class _Vocabulary(torch.autograd.Function):
         wide = tempered(x[:0], temperature).dtype
         asked = (ids is not None, with_entropy, ref is not None)
         numbers = [x.new_empty((len(x), length), dtype=wide) if ask else None for ask in asked]
+        log_sums = None if ids is None else x.new_empty((len(x), length), dtype=wide)
         for part in _blocks(x, length):
             block = tempered(x[part], temperature)
-            if numbers[0] is not None and ids is not None:
-                numbers[0][part] = _logp(block, ids[part])
+            if numbers[0] is not None and ids is not None and log_sums is not None:
+                log_sums[part] = block.logsumexp(dim=-1)
+                drawn = block.gather(-1, ids[part].unsqueeze(-1)).squeeze(-1)
+                numbers[0][part] = drawn - log_sums[part]
             if numbers[1] is not None:
                 numbers[1][part] = _entropy(block)
             if numbers[2] is not None and ref is not None:
                 numbers[2][part] = _kl(block, tempered(ref[part], temperature))
-        ctx.save_for_backward(logits, ref_logits, tokens)
+        ctx.save_for_backward(logits, ref_logits, tokens, log_sums)
         ctx.temperature, ctx.length, ctx.used_up = (
             temperature,
             length,
@@ -150,7 +154,7 @@ class _Vocabulary(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
-        logits, ref_logits, tokens = ctx.saved_tensors
+        logits, ref_logits, tokens, log_sums = ctx.saved_tensors
         x, ref, ids = _lines(logits, 2), _lines(ref_logits, 2), _lines(tokens, 1)
         of_logp, of_entropy, of_kl = (_lines(g, 1) for g in given)
         assert x is not None
@@ -159,21 +163,23 @@ class _Vocabulary(torch.autograd.Function):
         into, into_ref = _lines(own, 2), _lines(others, 2)
         for part in _blocks(x, ctx.length):
             block = tempered(x[part], ctx.temperature)
-            sums = [torch.zeros_like(block), None]
+            sums = list[Tensor]()
             if of_kl is not None and ref is not None:
                 other = tempered(ref[part], ctx.temperature)
-                sums = [*torch.autograd.grad(*_graph(_kl, of_kl[part], block, other))]
-            if into_ref is not None and sums[1] is not None:
-                into_ref[part] = tempered(sums[1], ctx.temperature)
+                of_block, of_other = torch.autograd.grad(*_graph(_kl, of_kl[part], block, other))
+                sums.append(of_block)
+                if into_ref is not None:
+                    into_ref[part] = tempered(of_other, ctx.temperature)
             if into is None:
                 continue
-            total = sums[0]
-            assert total is not None
             if of_entropy is not None:
-                total += torch.autograd.grad(*_graph(_entropy, of_entropy[part], block))[0]
-            if of_logp is not None and ids is not None:
-                _add_logp(total, block, ids[part], of_logp[part])
-            into[part] = tempered(total, ctx.temperature)
+                sums += torch.autograd.grad(*_graph(_entropy, of_entropy[part], block))
+            if of_logp is not None and ids is not None and log_sums is not None:
+                less = -of_logp[part].unsqueeze(-1)
+                sums.append((block - log_sums[part].unsqueeze(-1)).exp_().mul_(less))
+                at = ids[part].unsqueeze(-1)
+                sums = [reduce(torch.add, sums).scatter_add_(-1, at, -less)]
+            into[part] = tempered(reduce(torch.add, sums), ctx.temperature) if sums else 0
         for lines in (into, into_ref):
             if lines is not None:
                 lines[:, ctx.length :] = 0
@@ -185,17 +191,6 @@ def _is_kept(x: Tensor) -> bool:
     computes its gradient from what it gave, as tanh and softmax do."""
     wholes = [whole for whole in (x, x._base) if whole is not None]
     return any(whole.is_leaf or hasattr(whole.grad_fn, "_saved_result") for whole in wholes)
-
-
-def _logp(x: Tensor, tokens: Tensor) -> Tensor:
-    return x.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - x.logsumexp(dim=-1)
-
-
-def _add_logp(total: Tensor, x: Tensor, tokens: Tensor, given: Tensor) -> None:
-    """Adds given * (onehot - p)."""
-    p = (x - x.logsumexp(dim=-1, keepdim=True)).exp_()
-    total += p.mul_(-given.unsqueeze(-1))
-    total.scatter_add_(-1, tokens.unsqueeze(-1), given.unsqueeze(-1))
 
 
 def _entropy(x: Tensor) -> Tensor:

@@ -26,6 +26,25 @@ def test_the_last_mlp_reads_what_is_wanted_alone(kind):
     assert read[1] >= attention.sum() and read[2:] == [65, 65]
 
 
+def test_so_do_the_last_queries_and_what_attention_gives():
+    """Keys and values of all tokens are needed, and whole in the layers before."""
+    model, (tokens, attention, keep) = of_family("llama"), rows()
+    read = dict[str, int]()
+    for layer in (0, 1):
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            part = model.model.layers[layer].self_attn.get_submodule(name)
+            part.register_forward_pre_hook(
+                lambda module, given, at=f"{layer}.{name}": read.update({at: given[0].shape[1]})
+            )
+    with torch.no_grad():
+        logits_at(model, tokens, attention, keep)
+    needed = read["0.q_proj"]
+    assert (read["1.q_proj"], read["1.o_proj"]) == (21, 21)
+    assert needed > 21 and {n for at, n in read.items() if at[2:] not in ("q_proj", "o_proj")} == {
+        needed
+    }
+
+
 def test_so_does_that_of_a_scalar_model_which_is_made_of_a_policy():
     """Values of 21 positions."""
     scalar, (tokens, attention, _) = scalar_model_from(of_family("llama"), seed=0), rows()
