@@ -20,6 +20,9 @@ MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy 
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS = "wall_seconds"
+ITERATIONS, CPU_SECONDS, RESPONSES = "iterations", "cpu_seconds", "episodes"
+# what it took to get to a policy; of a KL path's point all since the path's beginning
+COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
 
 
@@ -87,6 +90,9 @@ METRICS = {
         Metric(name=KL, title="KL to SFT", unit="nats per response", label="KL", form=".2f"),
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
         Metric(name=COEF, title="KL coefficient", label="coef"),
+        Metric(name=ITERATIONS, title="Iterations"),
+        Metric(name=CPU_SECONDS, title="Process CPU time", unit="seconds", better="less"),
+        Metric(name=RESPONSES, title="Responses drawn in training"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
         Metric(name=LENGTH, title="Response length", unit="tokens"),
         Metric(name=ENDED, title="Share with EOS", better="more"),
@@ -210,11 +216,12 @@ END_OF_RUN = (
     *("response/", "policy/", "val/", "reward_model/", SECONDS),
 )
 # what a comparison averages over seeds, beside the rewards
-AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
+AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS, *COSTS)
 # the first columns of runs.csv after those of the config
 RUN_COLUMNS = (
     *(SCORE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
     *(KL, f"{KL}_se", TOKEN_KL, LENGTH, ENDED, ENTROPY),
+    *COSTS,
 )
 # MLflow: lines by iteration below the rewards; the metric that its page opens on, the first that a
 # run logged; results without a `/` in their name

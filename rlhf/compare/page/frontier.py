@@ -77,7 +77,7 @@ def _chart(view: View, data: FrontierData) -> list[Chart]:
 
 
 def over(view: View) -> Section:
-    points = [(s, run) for s, run in view.study.members if gold_gains(run)]
+    points = [(s, run) for s, run in view.study.ways if gold_gains(run)]
     fitted = view.study.gold_fit
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     fits, drawn = (_best_of_n(view), _gap(view)) if points else ([], [])
@@ -109,7 +109,7 @@ def _gap(view: View) -> list[Chart]:
     return view.chart(
         "gap",
         "Proxy gain minus gold gain",
-        lambda alt: over_charts.gap_along_kl(view.study.members, view.look, alt),
+        lambda alt: over_charts.gap_along_kl(view.study.ways, view.look, alt),
         "Both over SFT, each in its own units. A flat line: proxy and gold rise together. A rising"
         " line: proxy rises without gold, the policy games the reward model.",
     )

@@ -173,7 +173,7 @@ def _vital(view: View, what: Shown) -> list[Chart]:
     return view.chart(
         f"health-{what.label}",
         what.label,
-        lambda alt: iterations.vital(view.study.members, what, view.look, alt),
+        lambda alt: iterations.vital(view.study.ways, what, view.look, alt),
         alt=f"{what.label} by iteration. {'; '.join(ends)}.",
     )
 
