@@ -19,8 +19,8 @@ KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
 MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
-SECONDS = "wall_seconds"
-ITERATIONS, CPU_SECONDS, RESPONSES = "iterations", "cpu_seconds", "episodes"
+SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
+ITERATIONS, RESPONSES = "iterations", "episodes"
 # what it took to get to a policy; of a KL path's point all since the path's beginning
 COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
@@ -91,7 +91,6 @@ METRICS = {
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
         Metric(name=COEF, title="KL coefficient", label="coef"),
         Metric(name=ITERATIONS, title="Iterations"),
-        Metric(name=CPU_SECONDS, title="Process CPU time", unit="seconds", better="less"),
         Metric(name=RESPONSES, title="Responses drawn in training"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
         Metric(name=LENGTH, title="Response length", unit="tokens"),
@@ -129,6 +128,7 @@ METRICS = {
             )
         ),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
+        Metric(name=CPU_SECONDS, title="Time of processors", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
         Metric(name="val/loss", title="Held-out loss", better="less"),
         Metric(

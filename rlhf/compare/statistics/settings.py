@@ -19,8 +19,11 @@ from rlhf.rundir.status import read_status
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"
-# the way on which a KL path came to its coefficient; the coefficient itself is `kl.coef`
-WAYS = tuple(f"kl.controller.{key}" for key in ("grid", "start", "points"))
+# the way on which a KL path came to its coefficient, which is `kl.coef`, and what it comes with;
+# the iterations of a path are at each of its points, another quantity than those of other runs
+LENGTH = "ppo.iterations"
+GRID = tuple(f"kl.controller.{key}" for key in ("grid", "start", "points"))
+WAYS = {**dict.fromkeys(GRID, FIRST[:2]), LENGTH: FIRST[:1]}
 UNENDED = 0.5  # share of responses without EOS
 FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway are no sickness
 
@@ -84,8 +87,9 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
         }
         if len(set(map(_plain, values.values()))) > 1:
             table[key] = values
-    for key in WAYS:
-        if key in table and _one_for_each(key, ("kl.controller", "kl.coef"), table):
+    several = "path" in table.get("kl.controller", {}).values()
+    for key, owners in WAYS.items():
+        if key in table and (several or key != LENGTH) and _one_for_each(key, owners, table):
             del table[key]
     own = [key for key in table if not _comes_with(key, table, pieces)]
     return {
