@@ -51,10 +51,9 @@ def deciding(study: Study, every: Sequence[Candidate], asked: str | None) -> str
         if key not in known:
             raise NoChoice(f"--reward {asked}: there is no such reward here ({names})")
         return key
-    key = next((key for key in (GOLD, PROXY) if key in known), next(iter(sorted(known)), None))
-    if key is None:
+    if not known:
         raise NoChoice("no run reports a finite reward: there is nothing to choose by")
-    return key
+    return next((key for key in (GOLD, PROXY) if key in known), min(known))
 
 
 def gold_key(study: Study, every: Sequence[Candidate], asked: str | None, flag: str) -> str:

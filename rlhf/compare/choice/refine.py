@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from rlhf.compare.choice.candidates import Candidate
 from rlhf.compare.read import Run, final, place, value
@@ -29,6 +30,7 @@ class Refinement:
     coef: float
     command: str
     whole: bool  # False: the settings of the path itself are not known, and stand before it
+    seed: Any  # of the path
 
 
 def refinement(
@@ -56,7 +58,8 @@ def _between(way: Sequence[Run], k: int, target: float) -> Refinement | None:
     if not min(lower, upper) < coef < max(lower, upper):
         return None
     command, whole = _words(way[-1], [*_coefs(way[k]), coef])
-    return Refinement(low=low, high=high, coef=coef, command=command, whole=whole)
+    seed = way[-1].config.get("seed")
+    return Refinement(low=low, high=high, coef=coef, command=command, whole=whole, seed=seed)
 
 
 def _coefs(run: Run) -> list[float]:

@@ -148,7 +148,7 @@ def _following(choice: Choice) -> str:
 def _refine(refinement: Refinement) -> str:
     before = "" if refinement.whole else " (with the settings of the path's own command)"
     return (
-        f"{refinement.command}{before}: a point of the path between {refinement.low:.3g} and"
+        f"{refinement.command}{before}: a point of the path of seed {refinement.seed} between {refinement.low:.3g} and"
         f" {refinement.high:.3g} nats"
     )
 
@@ -175,6 +175,7 @@ def as_json(choice: Choice, study: Study, refinement: Refinement | None) -> dict
         if refinement is None
         else {
             **{"coef": refinement.coef, "command": refinement.command, "whole": refinement.whole},
+            "seed": refinement.seed,
             "between_nats": [refinement.low, refinement.high],
         },
     }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import vega
 from rlhf.compare.figures.frontier_data import FrontierData
-from rlhf.compare.figures.look import OTHER, Look
-from rlhf.compare.figures.style import STAR
+from rlhf.compare.figures.look import Look
+from rlhf.compare.figures.style import OTHER, STAR
 from rlhf.compare.figures.vega import Tips, points, tips
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import backdrop, labels, scales, vega
 from rlhf.compare.figures.frontier_data import FrontierData, Mark, Way
-from rlhf.compare.figures.look import OTHER, Look, picture_look
-from rlhf.compare.figures.style import Styles
+from rlhf.compare.figures.look import Look, picture_look
+from rlhf.compare.figures.style import OTHER, Styles
 from rlhf.compare.figures.vega import Spec, Tips, points, tips
 from rlhf.compare.read.realigned import OWN
 from rlhf.compare.statistics import Interval
