@@ -19,7 +19,7 @@ KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
 MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
-SECONDS = "wall_seconds"
+SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
 
 
@@ -123,6 +123,7 @@ METRICS = {
             )
         ),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
+        Metric(name=CPU_SECONDS, title="Time of processors", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
         Metric(name="val/loss", title="Held-out loss", better="less"),
         Metric(
@@ -210,7 +211,7 @@ END_OF_RUN = (
     *("response/", "policy/", "val/", "reward_model/", SECONDS),
 )
 # what a comparison averages over seeds, beside the rewards
-AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
+AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS, CPU_SECONDS)
 # the first columns of runs.csv after those of the config
 RUN_COLUMNS = (
     *(SCORE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
@@ -220,7 +221,7 @@ RUN_COLUMNS = (
 # run logged; results without a `/` in their name
 MLFLOW_LINES = (f"eval/{KL}", COEF, f"eval/{LENGTH}", f"eval/{ENTROPY}")
 MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", f"eval/{SCORE}", "val/loss")
-MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS)
+MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS, CPU_SECONDS)
 
 
 def _chart(name: str, floor: float | None = None) -> Shown:
