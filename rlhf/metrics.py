@@ -227,7 +227,7 @@ RUN_COLUMNS = (
 # run logged; results without a `/` in their name
 MLFLOW_LINES = (f"eval/{KL}", COEF, f"eval/{LENGTH}", f"eval/{ENTROPY}")
 MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", f"eval/{SCORE}", "val/loss")
-MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS)
+MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS, CPU_SECONDS)
 
 
 def _chart(name: str, floor: float | None = None) -> Shown:

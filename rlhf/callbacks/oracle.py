@@ -59,6 +59,11 @@ class Oracle(pl.Callback):
         return {f"oracle/{name}": value for name, value in numbers.items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.view is not None:
+            self.write_results(Path(trainer.default_root_dir))
+
+    def write_results(self, folder: Path) -> None:
+        """Writes oracle.json of the policy and the coefficient of now."""
         if self.view is None:
             return
         logp, ref_logp, reward = self.view.tables()
@@ -72,7 +77,7 @@ class Oracle(pl.Callback):
                 "beta": right_beta(ref_logp, reward, controller.target),
             }
         if self.view.module.ranks.leads:
-            write_json(Path(trainer.default_root_dir) / "oracle.json", answers)
+            write_json(folder / "oracle.json", answers)
 
 
 def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:

@@ -149,7 +149,7 @@ def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
     if own and is_complete(directory) and not changes(directory, cfg):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
-        from rlhf.tracking.mlflow import deliver_all
+        from rlhf.tracking.ended.deliver import deliver_all
 
         if warning := deliver_all(directory):
             print(warning, file=sys.stderr)

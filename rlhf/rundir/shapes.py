@@ -147,8 +147,9 @@ SUMMARY = fields(
         "fingerprints": NAMED_TEXTS,
         "warnings": TEXTS,
         **dict.fromkeys(("kl.coef", "kl.coef_final", "objective"), REAL),
-        "wall_seconds": SECONDS,
-        **dict.fromkeys(("seed", "iterations", "episodes"), WHOLE),
+        **dict.fromkeys(("wall_seconds", "cpu_seconds"), SECONDS),
+        **dict.fromkeys(("seed", "iterations", "point_iterations", "episodes"), WHOLE),
+        "path": fields({"run": TEXT, "point": WHOLE, "points": WHOLE}, "run", "point", "points"),
     }
 )
 _REALS = one(
@@ -162,7 +163,10 @@ ORACLE = fields(
 )
 BEST_OF_N = fields({"points": each(fields({"n": WHOLE}, "n"))})
 ROW = fields({"iteration": WHOLE}, "iteration", rest=or_null(REAL))
-TIMING = fields({"iteration": WHOLE, "seconds": SECONDS, "time": SECONDS}, "iteration", "seconds")
+TIMING = fields(
+    {"iteration": WHOLE, **dict.fromkeys(("seconds", "cpu", "time"), SECONDS)},
+    *("iteration", "seconds"),
+)
 _EVERY_PROMPT = fields(
     {"iteration": WHOLE, "prompts": TEXT}, *("iteration", "prompts", "responses"), rest=_REALS
 )

@@ -57,7 +57,8 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
     ]
     for source in sorted(sources, key=lambda s: s.start.iteration, reverse=True):
         try:
-            copy_state(source, directory, every=cfg.evaluation.every)
+            evaluated = source.start.iteration % cfg.evaluation.every == 0
+            copy_state(source, directory, evaluated=evaluated)
         except FileNotFoundError:  # somebody is at work there, and has a newer one
             continue  # nothing was written
         log.warning(
@@ -156,9 +157,9 @@ def warm(flat: Flat) -> int:
     return warmup_steps(flat["ppo.lr_warmup"], steps)
 
 
-def copy_state(source: Source, directory: Path, *, every: int) -> None:
-    """Records and legs first: the checkpoint makes them count. `every`: the iterations from one
-    evaluation to the next.
+def copy_state(source: Source, directory: Path, *, evaluated: bool) -> None:
+    """Records and legs first: the checkpoint makes them count. `evaluated`: the iteration is one
+    that this run evaluates.
 
     Raises:
         FileNotFoundError: the checkpoint was removed; nothing is written.
@@ -170,7 +171,7 @@ def copy_state(source: Source, directory: Path, *, every: int) -> None:
         for name in records.FILES:
             if (source.directory / name).exists():
                 shutil.copyfile(source.directory / name, directory / name)
-        records.cut_back(directory, iteration, evaluated=iteration % every == 0)
+        records.cut_back(directory, iteration, evaluated=evaluated)
         before = [{"run": source.directory.name, **leg} for leg in legs.read(source.directory)]
         reached = [leg for leg in before if leg["from_iteration"] < iteration]
         write_sealed(directory / legs.FILE, {"legs": reached})

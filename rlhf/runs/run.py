@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
-from rlhf.config.properties import is_trained, needed_stages
+from rlhf.config.properties import is_trained, needed_stages, path_grid
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
@@ -29,6 +29,9 @@ from rlhf.runs.machine.entered import KEY, entered_with
 from rlhf.runs.machine.faults import machine_faults
 from rlhf.runs.machine.fits import check_memory
 from rlhf.runs.machine.room import check_room
+from rlhf.runs.path import refine
+from rlhf.runs.path.ended import make_points_whole
+from rlhf.runs.path.write import PointWriter, point_facts
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
     Summary,
@@ -47,7 +50,7 @@ from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.ranks.launch import team_of
 from rlhf.stages.table import artifacts, fingerprints, publish, train
-from rlhf.tracking.mlflow import deliver_all
+from rlhf.tracking.ended.deliver import deliver_all
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +85,8 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
         check_begun(directory, context)
         if is_finished(directory):
             finished.make_whole(directory)
+            if grid := path_grid(cfg.kl):
+                make_points_whole(cfg, grid, directory)
             _deliver(directory)
             return read_json(directory / "summary.json")
         noted.forget(directory)
@@ -138,7 +143,10 @@ def _train_here(
                 f"{directory} began from {parent} {begun[parent]}, now it would be {fingerprint}:"
                 " move it away to start anew"
             )
-    longer.take_over(context, stands_on)
+    if grid := path_grid(cfg.kl):
+        refine.take_over(context, grid, stands_on)
+    else:
+        longer.take_over(context, stands_on)
     _write_manifest(context, stands_on, parents)
     if cfg.best_of_n.samples:
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
@@ -147,9 +155,16 @@ def _train_here(
     iterations = cfg.ppo.iterations
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
+        if grid:
+            points = PointWriter(
+                context=context, stage=stage, grid=grid, parents=parents, tracker=tracker
+            )
+            points.begin()
+            context.write_point[:] = [points]
         results = train(context, stage, parents, directory, tracker)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
-        summary = summarise_run(context, stage, prints, parents, results)
+        path = point_facts(directory, grid, len(grid) - 1) if grid else None
+        summary = summarise_run(context, stage, prints, parents, results, path)
         _written(context, summary)
     tidy(directory, cfg.checkpoints.after_finish)
     return summary

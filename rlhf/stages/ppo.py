@@ -170,8 +170,15 @@ def train_ppo(
         directory=directory,
         tracker=tracker,
     )
+    return save_trained(context, parents, module.policy, directory)
+
+
+def save_trained(
+    context: StageContext, parents: Parents, policy: Policy, directory: Path
+) -> dict[str, Any]:
+    """Writes the policy under `directory/policy`; returns the digest of its weights."""
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
     base = network_of(parents["sft"]) if context.cfg.adapter.is_used else None
-    context.save_policy(module.policy, directory / "policy", base)
+    context.save_policy(policy, directory / "policy", base)
     return {"policy_sha256": file_digest(weights_file(directory / "policy"))}

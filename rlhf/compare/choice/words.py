@@ -148,8 +148,8 @@ def _following(choice: Choice) -> str:
 def _refine(refinement: Refinement) -> str:
     before = "" if refinement.whole else " (with the settings of the path's own command)"
     return (
-        f"{refinement.command}{before}: a point of the path of seed {refinement.seed} between {refinement.low:.3g} and"
-        f" {refinement.high:.3g} nats"
+        f"{refinement.command}{before}: a point of the path of seed {refinement.seed} between"
+        f" {refinement.low:.3g} and {refinement.high:.3g} nats"
     )
 
 

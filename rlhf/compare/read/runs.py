@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rlhf.config.naming import as_now, named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.noted import name_losses
+from rlhf.rundir.points import path_of, point_of, points_of
 from rlhf.rundir.read import Lines, read_json, read_yaml
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, read_status, run_state
@@ -37,6 +38,8 @@ class Run:
     overrides: tuple[str, ...]
     # of the first evaluation (SFT) and the last, one number a prompt; empty in runs before 0.2.0
     by_prompt: tuple[dict[str, Any], ...] = ()
+    # of a path's points, the last of which is its run: (the run's name, the number from 0)
+    path: tuple[str, int] | None = None
 
     @property
     def log(self) -> Path:
@@ -48,17 +51,61 @@ class Run:
 
 
 def load(directory: Path) -> list[Run]:
-    """Every run in a sweep's directory, and the jobs of sweep.json that never began, by name."""
+    """Every run in a sweep's directory with its points, and the jobs of sweep.json that never
+    began, by name."""
     jobs = {
         job["name"]: tuple(job.get("overrides", ()))
         for job in read_json(directory / "sweep.json").get("jobs", ())
     }
     there = {path.name for path in directory.iterdir() if is_run(path)}
     launcher = read_launcher(directory)
-    return [
-        load_run(directory / name, jobs.get(name, ()), launcher)
+    runs = (
+        run
         for name in sorted(there | jobs.keys())
-    ]
+        for run in with_points(directory / name, jobs.get(name, ()), launcher)
+    )
+    return once(runs)
+
+
+def with_points(
+    directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
+) -> list[Run]:
+    """The run in a directory, after the points below it where it is a path.
+
+    A point's settings of the controller are those of its path: points of one path differ in their
+    coefficient alone, and the grid tells paths apart.
+    """
+    run = _of_path(load_run(directory, overrides, launcher))
+    points = (load_run(place, overrides) for place in points_of(directory))
+    return [*(_as_of(point, run.config) for point in points), run]
+
+
+def _of_path(run: Run) -> Run:
+    """The same of a point that is read without the others."""
+    path = path_of(run.directory) if run.path else None
+    config = {} if path is None else flatten(read_yaml(path / "config.yaml"))
+    return _as_of(run, as_now(named_flat(config)))
+
+
+def _as_of(point: Run, path: Mapping[str, Any]) -> Run:
+    walk = {key: value for key, value in path.items() if key.startswith("kl.controller")}
+    return replace(point, config={**point.config, **walk})
+
+
+def once(runs: Iterable[Run]) -> list[Run]:
+    """Without points that two paths have, as one of them went on from the other's: the same name
+    and policy. The one of the path with most points stays."""
+    kept: dict[object, Run] = {}
+    for run in runs:
+        digest = run.summary.get("policy_sha256")
+        key = (run.name, digest) if run.path and digest else run.directory
+        if key not in kept or _points(run) > _points(kept[key]):
+            kept[key] = run
+    return [*kept.values()]
+
+
+def _points(run: Run) -> int:
+    return int(run.summary["path"]["points"]) if run.path else 0
 
 
 def is_run(place: Path) -> bool:
@@ -85,26 +132,38 @@ def load_run(
         error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
         by_prompt=(*rows[:1], *rows[-1:]),
+        path=point_of(summary) if state == "finished" else None,
     )
 
 
 def gather(places: Sequence[Path]) -> list[Run]:
-    """The runs of the places, each a run's directory or a sweep's. A run that is named twice counts
-    once.
+    """The runs of the places, each a run's directory or a sweep's, with the points of paths. A run
+    that is named twice counts once.
 
     Names that two runs share get the names of the folders they lie in before them, as many as tell
     them apart.
     """
-    runs: dict[Path, Run] = {}
+    every: dict[Path, Run] = {}
     for place in places:
-        for run in [load_run(place)] if is_run(place) else load(place):
-            runs.setdefault(run.directory.resolve(), run)
+        for run in with_points(place) if is_run(place) else load(place):
+            every.setdefault(run.directory.resolve(), run)
+    runs = {run.directory.resolve(): run for run in once(every.values())}
     names, folders = {path: run.name for path, run in runs.items()}, dict.fromkeys(runs, 0)
     while shared := [path for path in names if Counter(names.values())[names[path]] > 1]:
         for path in shared:
             folders[path] += 1
             names[path] = _under(path, runs[path].name, folders[path])
-    return [replace(run, name=names[path]) for path, run in runs.items()]
+    return [
+        replace(run, name=names[path], path=_renamed(run.path, path, names))
+        for path, run in runs.items()
+    ]
+
+
+def _renamed(
+    path: tuple[str, int] | None, directory: Path, names: Mapping[Path, str]
+) -> tuple[str, int] | None:
+    """A point with the name that its path's run has here."""
+    return path and (names.get(path_of(directory) or directory, path[0]), path[1])
 
 
 def _under(path: Path, name: str, folders: int) -> str:
