@@ -117,15 +117,15 @@ def test_the_draws_depend_on_seed_place_and_step_alone(policy, other_policy, tok
 
 
 def test_a_stop_string_ends_a_row(policy, other_policy, tokenizer):
-    """Where the same draws without it have the word for the first time."""
-    word = tokenizer.convert_tokens_to_ids("c")
-    plain = drawn(mixed(policy, other_policy, tokenizer), tokenizer, [0.5])[0][0]
-    stopped = drawn(mixed(policy, other_policy, tokenizer, texts=("c",)), tokenizer, [0.5])[0][0]
-    there = (plain.tokens == word) & plain.mask
-    assert there.any(1).sum() > 1
-    for row in there.any(1).nonzero().flatten().tolist():
-        assert stopped.ended[row]
-        assert int(stopped.mask[row].sum()) == int(there[row].long().argmax()) + 1
+    """Where it ends that of the plain engine."""
+    own = mixed(policy, other_policy, tokenizer, texts=("c",))
+    points = drawn(own, tokenizer, (0.5, 1.0))
+    batch, settings = prompt_batch(tokenizer, PROMPTS), Sampling(max_new_tokens=10)
+    plain = own.respond(batch, settings, generator(0, "test"))
+    assert torch.equal(points[1][0].tokens[:, : plain.tokens.shape[1]], plain.tokens)
+    free = drawn(mixed(policy, other_policy, tokenizer), tokenizer, (0.5, 1.0))
+    for (stopped, _), (longer, _) in zip(points, free, strict=True):
+        assert stopped.ended.sum() > longer.ended.sum()
 
 
 def test_views_of_one_network_are_mixed_too(policy, tokenizer):
