@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import open_dict
 
 from rlhf import __version__
-from rlhf.commands._judged import Judged, judge, needs
-from rlhf.commands._shown import first_job, refuse, say, shown
+from rlhf.commands.parts.judged import Judged, judge, needs
+from rlhf.commands.parts.shown import first_job, refuse, say, shown
 from rlhf.config.allow import allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
