@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlhf.config.build import build
-from rlhf.config.checks import adapter, memory
+from rlhf.config.checks import adapter, memory, realign
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
 from rlhf.config.composition.judged.rewards import scorer_faults
@@ -221,5 +221,6 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_rows, ("data",)),
     (missing_parts, SECTIONS),
     (adapter.adapter_faults, adapter.SECTIONS),
+    (realign.faults, realign.SECTIONS),
     (_tracking, ("tracking",)),
 )

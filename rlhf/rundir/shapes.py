@@ -162,6 +162,16 @@ ORACLE = fields(
     *("frontier", "best_of_n"),
 )
 BEST_OF_N = fields({"points": each(fields({"n": WHOLE}, "n"))})
+REALIGN = fields(
+    {
+        **dict.fromkeys(("version", "prompts", "responses", "seed"), WHOLE),
+        "curves": each(
+            fields({"by": TEXT, "points": each(fields({}, "lambda", rest=REAL))}, "by", "points")
+        ),
+        "timings": fields({}, rest=SECONDS),
+    },
+    "curves",
+)
 ROW = fields({"iteration": WHOLE}, "iteration", rest=or_null(REAL))
 TIMING = fields(
     {"iteration": WHOLE, **dict.fromkeys(("seconds", "cpu", "time"), SECONDS)},
@@ -192,6 +202,7 @@ SHAPES: dict[str, Rule] = {
     "summary.json": SUMMARY,
     "best_of_n.json": BEST_OF_N,
     "oracle.json": ORACLE,
+    "realign.json": REALIGN,
     "metrics.jsonl": ROW,
     "timings.jsonl": TIMING,
     "samples.jsonl": SAMPLE,

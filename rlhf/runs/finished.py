@@ -31,6 +31,9 @@ def make_whole(directory: Path) -> None:
     """
     losses = noted.losses(directory)
     losses.pop(noted.MANIFEST, None)  # whoever asked whose run it is has named it
+    if sentence := losses.pop(noted.REALIGN, None):
+        noted.drop(directory, noted.REALIGN)
+        log.warning("%s: %s when it was measured; rlhf realign does it again", directory, sentence)
     beside = {n: losses.pop(n) for n in (*noted.BESIDE, STATUS) if n in losses}
     if losses:
         _put_back(directory, losses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,6 +17,8 @@ from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
+from rlhf.realign.finished import at_the_end
+from rlhf.realign.measure import Folders
 from rlhf.rundir import noted
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json, write_text
@@ -162,12 +165,28 @@ def _train_here(
             points.begin()
             context.write_point[:] = [points]
         results = train(context, stage, parents, directory, tracker)
+        _realign(context, parents)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
         path = point_facts(directory, grid, len(grid) - 1) if grid else None
         summary = summarise_run(context, stage, prints, parents, results, path)
         _written(context, summary)
     tidy(directory, cfg.checkpoints.after_finish)
     return summary
+
+
+def _realign(context: StageContext, parents: Parents) -> None:
+    """The policies between the SFT policy and the one that the run ended with, where it asks."""
+    cfg, directory = context.cfg, context.run_directory
+    (directory / noted.REALIGN).unlink(missing_ok=True)  # of an earlier policy in this place
+    if not cfg.realign.lambdas:
+        return
+    gc.collect()  # the networks of training, which Lightning's objects hold in circles
+    done = {"iteration": cfg.ppo.iterations, "iterations": cfg.ppo.iterations}
+    write_status(directory, state="running", stage="realign", **done)
+    own = parents.get("reward_model")
+    reward_models = [own, *context.members] if own else []
+    policy = directory / noted.POLICY
+    at_the_end(context, Folders(policy=policy, start=parents["sft"], reward_models=reward_models))
 
 
 def _written(context: StageContext, summary: Summary) -> Summary:

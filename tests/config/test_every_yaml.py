@@ -152,8 +152,8 @@ def test_the_walk_saw_every_group():
         " generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
     )
     groups += (
-        " model model/adapter model/sharing optimizer paths ppo reward_model scorer sft tracking"
-        " trainer trust_region hydra/help hydra/launcher hydra/sweeper"
+        " model model/adapter model/sharing optimizer paths ppo realign reward_model scorer sft"
+        " tracking trainer trust_region hydra/help hydra/launcher hydra/sweeper"
     )
     assert seen == {"", *groups.split()}
     assert len(FILES) >= 60
