@@ -9,12 +9,11 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.read.paths import earlier
-from rlhf.compare.read.runs import gather, home, is_run
+from rlhf.compare.read.runs import gather, home
 
 if TYPE_CHECKING:
     from rlhf.compare.choice.candidates import Candidate
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rlhf.compare.choice.criteria import NoChoice
     from rlhf.compare.statistics.study import study as study_of
 
-    runs = gather(list(_places(args.places)))
+    runs = gather(args.places)
     study = study_of(home(runs), runs)
     every = candidates(study)
     if not every:
@@ -128,14 +127,6 @@ def _fault(args: argparse.Namespace) -> str:
     beside = gone.parent if gone.parent.is_dir() else Path()
     near = [p.name for p in sorted(beside.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     return f"{gone} is no directory{did_you_mean(gone.name, near)}"
-
-
-def _places(places: Sequence[Path]) -> Iterator[Path]:
-    """The places, and the earlier points of the paths in them."""
-    for place in places:
-        yield place
-        for run in [place] if is_run(place) else sorted(filter(is_run, place.iterdir())):
-            yield from earlier(run)
 
 
 def _chosen(study: Study, every: Sequence[Candidate], args: argparse.Namespace) -> Choice:
@@ -196,12 +187,11 @@ def _show(choice: Choice, study: Study, args: argparse.Namespace) -> None:
 def _export(choice: Choice, args: argparse.Namespace) -> int:
     """What `rlhf export` does with the policy."""
     from rlhf.commands import export
-    from rlhf.compare.choice.words import realign_words
+    from rlhf.compare.choice.words import export_words
 
-    policy = choice.chosen.best(choice.key)
-    place = str(policy.run.directory)
     sys.stdout.flush()
-    return export.main([place, "--to", str(args.export), *realign_words(choice.chosen)])
+    policy = choice.chosen.best(choice.key)
+    return export.main(export_words(choice.chosen, policy, args.export))
 
 
 def _print_json(value: dict[str, Any]) -> None:

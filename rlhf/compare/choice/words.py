@@ -21,20 +21,23 @@ from rlhf.rundir.words import plural
 Line = tuple[str, str]  # its name, what it says
 
 
-def realign_words(candidate: Candidate) -> list[str]:
-    """The arguments of `rlhf export` that make a realigned policy; none of a trained one."""
-    if candidate.share is None:
-        return []
-    return ["--realign", f"lambda={candidate.share:g},by={candidate.by}"]
+def export_words(candidate: Candidate, policy: Policy, to: Path | None = None) -> list[str]:
+    """The arguments with which `rlhf export` makes a directory of a policy."""
+    mixed = f"lambda={candidate.share:g},by={candidate.by}" if candidate.share is not None else ""
+    return [
+        shown_path(policy.run.directory),
+        *(["--to", str(to)] if to is not None else []),
+        *(["--realign", mixed] if mixed else []),
+    ]
 
 
 def commands(candidate: Candidate, policy: Policy) -> dict[str, str]:
-    """Name -> the command that uses the policy."""
-    run = shlex.quote(shown_path(policy.run.directory))
-    realigned = " ".join(realign_words(candidate))
-    export = f"rlhf export {run}" + (f" {realigned}" if realigned else "")
-    talk = {} if realigned else {"sample": f"rlhf sample {run}"}
-    return {**talk, "export": export}
+    """Name -> the command that uses the policy. There is no talking to a realigned one before it is
+    exported."""
+    talk = ["rlhf", "sample", shown_path(policy.run.directory)]
+    export = ["rlhf", "export", *export_words(candidate, policy)]
+    trained = {"sample": shlex.join(talk)} if candidate.share is None else {}
+    return {**trained, "export": shlex.join(export)}
 
 
 def lines(choice: Choice, study: Study, refinement: Refinement | None) -> list[Line]:

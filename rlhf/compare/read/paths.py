@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.compare.read.runs import Run
+from rlhf.rundir.points import path_of
 from rlhf.rundir.read import number
-
-POINTS = "points"  # the folder of a path's earlier points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,9 @@ def place(run: Run) -> Place | None:
     if point is None:
         return None
     own = run.directory.resolve()
-    whole = own.parents[1] if own.parent.name == POINTS else own
-    return Place(path=whole, point=int(point), points=int(number(known.get("points")) or 1))
+    return Place(
+        path=path_of(own) or own, point=int(point), points=int(number(known.get("points")) or 1)
+    )
 
 
 def paths(runs: Sequence[Run]) -> list[list[Run]]:
@@ -48,8 +48,3 @@ def whole(runs: Sequence[Run]) -> list[Run]:
     such a point recorded, the later one recorded too."""
     passed = {run.directory for way in paths(runs) for run in way[:-1]}
     return [run for run in runs if run.directory not in passed]
-
-
-def earlier(place: Path) -> list[Path]:
-    """The directories of a path's earlier points."""
-    return sorted(path.parent for path in place.glob(f"{POINTS}/*/summary.json"))
