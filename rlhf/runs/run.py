@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
-from rlhf.config.properties import is_trained, needed_stages
+from rlhf.config.properties import is_trained, most_iterations, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
@@ -144,7 +144,7 @@ def _train_here(
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
         curve = best_of_n.best_of_n_curve(context, parents["sft"], parents.get("reward_model"))
         write_json(directory / best_of_n.FILE, curve)
-    iterations = cfg.ppo.iterations
+    iterations = most_iterations(cfg)
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
         results = train(context, stage, parents, directory, tracker)
