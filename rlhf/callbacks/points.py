@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
@@ -52,7 +52,7 @@ class Points(Checkpoint):
             if getattr(module.policy, "keeps_float32", False):  # adapters: none is copied
                 return self.write(path.ended, module.policy, results)
             with module.in_float32(module.policy) as (policy,):
-                self.write(path.ended, policy, results)
+                self.write(path.ended, cast("Policy", policy), results)
 
 
 def _write_results(trainer: pl.Trainer, folder: Path) -> None:

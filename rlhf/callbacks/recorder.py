@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def is_due(module: StageModule, checkpoint_every: int) -> bool:
     """Whether the iteration that ended has a checkpoint of its own."""
-    return module.iteration == module.iterations or module.iteration % checkpoint_every == 0
+    return module.needs_checkpoint() or module.iteration % checkpoint_every == 0
 
 
 def end_again(trainer: pl.Trainer, module: StageModule, *, last: Checkpoint) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rlhf.compare.read.runs import COMPARISONS, gather, home, is_run
 from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
-from rlhf.rundir.points import points_of
+from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.lookup import directories
 from rlhf.tracking.state import adopt

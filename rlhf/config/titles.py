@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.stages import decides
-from rlhf.rundir.points import path_of
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_override
 

@@ -12,8 +12,10 @@ from rlhf.arguments import layers_of
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import (
     is_trained,
+    most_iterations,
     needed_stages,
     normalizes,
+    path_grid,
     trains_values,
 )
 from rlhf.config.schema import Config
@@ -120,8 +122,10 @@ class Estimate:
         """Responses that are drawn, by what for; those of which there are none left out."""
         cfg, counts = self.cfg, {}
         if "ppo" in self.stages:
-            every, last = cfg.evaluation.every, cfg.ppo.iterations
-            times = 1 + -(-last // every)  # before the first iteration, and after the last
+            every, last = cfg.evaluation.every, most_iterations(cfg)
+            ends = len(path_grid(cfg.kl) or (cfg.kl.coef,))
+            # before the first iteration, and after the last of each point
+            times = 1 + min(last, -(-last // every) + ends - 1)
             drawn = cfg.generation
             plain = drawn.temperature == 1 and drawn.top_k == 0 and drawn.top_p == 1
             held = self.data.prompts.heldout if self.data.prompts else cfg.best_of_n.prompts

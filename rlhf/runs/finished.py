@@ -14,7 +14,7 @@ from rlhf.rundir.disk.aside import whole
 from rlhf.rundir.disk.sealed import write_sealed
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, write_bytes
-from rlhf.rundir.points import path_of
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import STATUS, write_status
 

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
-from rlhf.config.properties import is_trained, needed_stages, path_grid
+from rlhf.config.properties import is_trained, most_iterations, needed_stages, path_grid
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
@@ -87,11 +87,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     ):
         check_begun(directory, context)
         if is_finished(directory):
-            finished.make_whole(directory)
-            if grid := path_grid(cfg.kl):
-                make_points_whole(cfg, grid, directory)
-            _deliver(directory)
-            return read_json(directory / "summary.json")
+            return _made_before(cfg, directory)
         noted.forget(directory)
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
@@ -110,6 +106,14 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             summary = _go_through_stages(context, prints)
         _deliver(directory)
         return summary
+
+
+def _made_before(cfg: Config, directory: Path) -> Summary:
+    finished.make_whole(directory)
+    if grid := path_grid(cfg.kl):
+        make_points_whole(cfg, grid, directory)
+    _deliver(directory)
+    return read_json(directory / "summary.json")
 
 
 def _deliver(directory: Path) -> None:
@@ -155,7 +159,7 @@ def _train_here(
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
         curve = best_of_n.best_of_n_curve(context, parents["sft"], parents.get("reward_model"))
         write_json(directory / best_of_n.FILE, curve)
-    iterations = cfg.ppo.iterations
+    iterations = most_iterations(cfg)
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
         if grid:

@@ -14,7 +14,7 @@ import torch
 
 from rlhf.at_once import AtOnce
 from rlhf.config.build import build
-from rlhf.config.properties import trains_values
+from rlhf.config.properties import controller_arguments, trains_values
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
@@ -43,7 +43,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
     """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
     cfg = context.cfg
     kl = KLPenalty(
-        build(cfg.kl.controller, coef=cfg.kl.coef),
+        build(cfg.kl.controller, **controller_arguments(cfg.kl, cfg.ppo)),
         build(cfg.kl.estimator),
         build(cfg.kl.placement),
         build(cfg.kl.reference),

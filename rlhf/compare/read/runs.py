@@ -14,7 +14,7 @@ from rlhf.config.naming import as_now, named_flat, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.noted import name_losses
-from rlhf.rundir.points import path_of, point_of, points_of
+from rlhf.rundir.paths.points import path_of, point_of, points_of
 from rlhf.rundir.read import Lines, read_json, read_yaml
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, read_status, run_state

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf.config.naming import run_name
 from rlhf.config.schema import Config
 from rlhf.config.validate import validate
-from rlhf.rundir.points import FOLDER
+from rlhf.rundir.paths.points import FOLDER
 
 
 def cut(cfg: Config, grid: tuple[float, ...], directory: Path, point: int) -> Config:

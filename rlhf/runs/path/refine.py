@@ -18,7 +18,7 @@ from rlhf.rundir import noted
 from rlhf.rundir.disk.folder import link, whole_folder
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_text
-from rlhf.rundir.points import path_of, points_of
+from rlhf.rundir.paths.points import path_of, points_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
 from rlhf.runs import longer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from rlhf.rundir.points import points_of
+from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.rundir.status import run_state
