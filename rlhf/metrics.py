@@ -22,8 +22,7 @@ POINT = "path/point"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
 ITERATIONS, RESPONSES = "iterations", "episodes"
-# what it took to get to a policy; of a KL path's point all since the path's beginning
-COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)
+COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)  # of a policy, all until it was there
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
 
 
@@ -94,8 +93,8 @@ METRICS = {
         Metric(name=ITERATIONS, title="Iterations"),
         Metric(name=RESPONSES, title="Responses drawn in training"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
-        # of a path: the index of the point that the rollout was of, and its number there; then, over
-        # the last `window` of them, the mean of the later half less that of the earlier
+        # of a path: the index of the rollout's point, and its number there; then, over the last
+        # `window` of them, the mean of the later half less that of the earlier
         Metric(name=POINT, title="Point of the path, from 0"),
         Metric(name="path/held", title="Rollouts at the path's point"),
         Metric(name="path/kl_change", title="Change of the KL", unit="nats per response"),

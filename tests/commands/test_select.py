@@ -51,7 +51,7 @@ def test_a_realigned_policy_in_words(places, capsys):
     assert told[1] == "policy sweep/f/policy, at λ 0.5 (seed 0)"
     cost = "cost 6 CPU seconds for all λ, after f (40 iterations, 100 CPU seconds, 320 responses)"
     assert cost in told and not [line for line in told if line.startswith("sample")]
-    assert "export rlhf export sweep/f --realign lambda=0.5,by=weights" in told
+    assert "export rlhf export sweep/f --realign lambda=0.5 --by weights" in told
 
 
 def test_a_gap_in_a_path_has_the_command_that_refines_it(places, capsys):
@@ -146,5 +146,7 @@ def test_the_arguments_of_the_export(places, tmp_path):
     assert export_words(trained, trained.policies[0], tmp_path / "to") == [
         *("sweep/f", "--to", str(tmp_path / "to")),
     ]
-    assert export_words(mixed, mixed.policies[0])[1:] == ["--realign", "lambda=0.5,by=weights"]
+    assert export_words(mixed, mixed.policies[0])[1:] == [
+        *("--realign", "lambda=0.5", "--by", "weights")
+    ]
     assert list(commands(mixed, mixed.policies[0])) == ["export"]

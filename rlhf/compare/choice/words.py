@@ -23,12 +23,10 @@ Line = tuple[str, str]  # its name, what it says
 
 def export_words(candidate: Candidate, policy: Policy, to: Path | None = None) -> list[str]:
     """The arguments with which `rlhf export` makes a directory of a policy."""
-    mixed = f"lambda={candidate.share:g},by={candidate.by}" if candidate.share is not None else ""
-    return [
-        shown_path(policy.run.directory),
-        *(["--to", str(to)] if to is not None else []),
-        *(["--realign", mixed] if mixed else []),
-    ]
+    words = [shown_path(policy.run.directory), *(["--to", str(to)] if to is not None else [])]
+    if candidate.share is None:
+        return words
+    return [*words, "--realign", f"lambda={candidate.share:g}", "--by", candidate.by]
 
 
 def commands(candidate: Candidate, policy: Policy) -> dict[str, str]:

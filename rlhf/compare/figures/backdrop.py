@@ -88,7 +88,7 @@ def paths(data: FrontierData, look: Look, tip: Tips, x: Any, y: Any) -> list[alt
         )
         for line in data.paths
     ]
-    return vega.run_lines(lines, look, x, y, width=2.0, strength=0.75) if lines else []
+    return vega.run_lines(lines, look, x, y, width=2.6, strength=0.8) if lines else []
 
 
 def realigned(

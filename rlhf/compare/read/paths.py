@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.compare.read.runs import Run
-from rlhf.rundir.points import path_of
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import number
 
 

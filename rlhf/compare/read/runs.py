@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlhf.config.naming import as_now, named_flat, pieces_of
+from rlhf.config.naming import as_now, named_flat, path_grid, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.noted import name_losses
@@ -20,6 +20,7 @@ from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, read_status, run_state
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
+GEOMETRIC = ("kl.controller.start", "kl.controller.points")  # a path's grid in other words
 COMPARISONS = Path("outputs/comparisons")
 
 
@@ -70,26 +71,21 @@ def load(directory: Path) -> list[Run]:
 def with_points(
     directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
 ) -> list[Run]:
-    """The run in a directory, after the points below it where it is a path.
-
-    A point's settings of the controller are those of its path: points of one path differ in their
-    coefficient alone, and the grid tells paths apart.
-    """
-    run = _of_path(load_run(directory, overrides, launcher))
+    """The run in a directory, after the points below it where it is a path."""
     points = (load_run(place, overrides) for place in points_of(directory))
-    return [*(_as_of(point, run.config) for point in points), run]
+    return [*points, load_run(directory, overrides, launcher)]
 
 
-def _of_path(run: Run) -> Run:
-    """The same of a point that is read without the others."""
-    path = path_of(run.directory) if run.path else None
-    config = {} if path is None else flatten(read_yaml(path / "config.yaml"))
-    return _as_of(run, as_now(named_flat(config)))
-
-
-def _as_of(point: Run, path: Mapping[str, Any]) -> Run:
-    walk = {key: value for key, value in path.items() if key.startswith("kl.controller")}
-    return replace(point, config={**point.config, **walk})
+def _walked(config: dict[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the coefficients of a path to this run, whichever way they were asked for: a
+    point has those until it, so that what two paths have in common is one."""
+    section = plain.get("kl")
+    known = isinstance(section, Mapping) and "coef" in section
+    grid = path_grid(section) if known else None
+    if grid is None:
+        return config
+    rest = {key: value for key, value in config.items() if key not in GEOMETRIC}
+    return {**rest, "kl.controller.grid": list(grid)}
 
 
 def once(runs: Iterable[Run]) -> list[Run]:
@@ -119,13 +115,14 @@ def load_run(
     summary, status = read_json(directory / "summary.json"), read_status(directory)
     state = run_state(directory, launcher).state
     name_losses(directory)
-    flat = flatten(read_yaml(directory / "config.yaml"))
+    plain = read_yaml(directory / "config.yaml")
+    flat = flatten(plain)
     rows = Lines(directory / "by_prompt.jsonl").read()
     return Run(
         name=directory.name,
         directory=directory,
         status=state,
-        config=as_now(named_flat(flat)),
+        config=_walked(as_now(named_flat(flat)), plain),
         pieces=frozenset(pieces_of(flat)),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rlhf.compare.read import Run, place, whole
 from rlhf.compare.statistics.means import over_runs
@@ -21,11 +22,18 @@ ALONE = "path"  # the name of a path beside which nothing else varied
 
 def kin(settings: Sequence[Setting]) -> list[list[Setting]]:
     """The settings, those that are points of the same paths together; every other by itself."""
-    groups: dict[str, list[Setting]] = {}
+    alone: list[list[Setting]] = []
+    groups: list[tuple[set[Path], list[Setting]]] = []
     for s in settings:
-        others = {key: value for key, value in s.values.items() if key != COEF}
-        groups.setdefault(str(others) if on_path(s) else f"{s.label}\n", []).append(s)
-    return list(groups.values())
+        own = {there.path for run in s.runs if (there := place(run)) is not None}
+        if not own:
+            alone.append([s])
+            continue
+        shared = [group for group in groups if group[0] & own]
+        groups = [group for group in groups if group not in shared]
+        members = [member for _, those in shared for member in those]
+        groups.append((own.union(*(others for others, _ in shared)), [*members, s]))
+    return [*alone, *(members for _, members in groups)]
 
 
 def on_path(setting: Setting) -> bool:
@@ -35,31 +43,29 @@ def on_path(setting: Setting) -> bool:
 def ways(settings: Sequence[Setting]) -> list[Setting]:
     """The settings, with all points of the same paths as one: its runs are the last points, which
     have recorded what all points did."""
-    return [_one(those) if len(those) > 1 else those[0] for those in kin(settings)]
+    return [_one(those) for those in kin(settings)]
 
 
-def way_of(setting: Setting, settings: Sequence[Setting]) -> str:
-    """The label in `ways` of what a setting is a part of."""
-    those = next((those for those in kin(settings) if setting in those), [setting])
-    return _without_coef(setting.label) if len(those) > 1 else setting.label
+def way_names(settings: Sequence[Setting]) -> dict[str, str]:
+    """A setting's label -> the label in `ways` of what it is a part of."""
+    return {s.label: way.label for those in kin(settings) for way in (_one(those),) for s in those}
 
 
 def _one(points: Sequence[Setting]) -> Setting:
+    if len(points) == 1:
+        return points[0]
     runs = whole([run for s in points for run in s.runs])
-    last = next(s for s in points if runs[0] in s.runs)
+    last = max(points, key=lambda s: (sum(run in runs for run in s.runs), s.label))
+    label = re.sub(rf"(^| ){re.escape(COEF)}=\S+", "", last.label).strip() or ALONE
     return replace(
         last,
-        label=_without_coef(last.label),
-        short=_without_coef(last.label),
+        label=label,
+        short=label,
         values={key: value for key, value in last.values.items() if key != COEF},
         runs=tuple(runs),
         copies=(),
         estimates={key: over_runs(*column(runs, key)) for key in last.estimates},
     )
-
-
-def _without_coef(label: str) -> str:
-    return re.sub(rf"(^| ){re.escape(COEF)}=\S+", "", label).strip() or ALONE
 
 
 def independent(members: Sequence[tuple[Setting, Run]]) -> list[tuple[Setting, Run]]:

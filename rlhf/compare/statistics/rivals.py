@@ -53,8 +53,9 @@ def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
 
     None where neither can be matched.
     """
-    own = next(those for those in kin(settings) if best in those)
-    apart = ways([s for s in settings if s not in own])
+    own = next(those for those in kin(settings) if any(s is best for s in those))
+    labels = {s.label for s in own}
+    apart = ways([s for s in settings if s.label not in labels])
     others = [s for s in apart if math.isfinite(s[key].mean)]
     count = len(others) + 1
     all_rivals = (_rival(best, s, key, at_best_end=True, means=count) for s in others)

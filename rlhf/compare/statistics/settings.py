@@ -19,11 +19,10 @@ from rlhf.rundir.status import read_status
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"
-# the way on which a KL path came to its coefficient, which is `kl.coef`, and what it comes with;
-# the iterations of a path are at each of its points, another quantity than those of other runs
+# the coefficients of a KL path to a run, whose last is `kl.coef`, and what they come with; the
+# iterations of a path are at each of its points, another quantity than those of other runs
 LENGTH = "ppo.iterations"
-GRID = tuple(f"kl.controller.{key}" for key in ("grid", "start", "points"))
-WAYS = {**dict.fromkeys(GRID, FIRST[:2]), LENGTH: FIRST[:1]}
+WAYS = {"kl.controller.grid": FIRST[:2], LENGTH: FIRST[:1]}
 UNENDED = 0.5  # share of responses without EOS
 FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway are no sickness
 

@@ -24,7 +24,7 @@ from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gold_gai
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
 from rlhf.compare.statistics.means import NOTHING
-from rlhf.compare.statistics.paths import independent, way_of, ways
+from rlhf.compare.statistics.paths import independent, way_names, ways
 from rlhf.compare.statistics.settings import (
     Setting,
     copied,
@@ -102,9 +102,9 @@ class Study:
         """The setting to use instead of the best where the KL must be smaller."""
         if self.deciding is None or self.findings is None:
             return None
+        names = way_names(self.settings)
         return self.deciding.nearer(
-            way_of(self.findings.best, self.settings),
-            among={way_of(s, self.settings) for s in ending(self.settings)},
+            names[self.findings.best.label], among={names[s.label] for s in ending(self.settings)}
         )
 
 

@@ -19,7 +19,7 @@ from rlhf.compare.statistics.estimates import (
     seed_error,
 )
 from rlhf.compare.statistics.intervals import answers, mixed_half, of_prompts, prompt_variance
-from rlhf.compare.statistics.paths import way_of
+from rlhf.compare.statistics.paths import way_names
 from rlhf.compare.statistics.settings import Setting, column
 from rlhf.metrics import GOLD, PROXY, maximised
 
@@ -76,7 +76,8 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
         return None
     ranked = sorted((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: -s[key].mean)
     leader, *others = ranked
-    samples, kin = [_values(s, key) for s in ranked], [way_of(s, ranked) for s in ranked]
+    names = way_names(ranked)
+    samples, kin = [_values(s, key) for s in ranked], [names[s.label] for s in ranked]
     margins = tuple(_margin(leader, s, key, samples, kin) for s in others)
     return Verdict(key=key, leader=leader, margins=margins, claim=_claim(leader, key, margins))
 

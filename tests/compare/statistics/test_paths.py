@@ -1,10 +1,12 @@
 """A KL path's points are settings by their coefficient, and one way where a way is read."""
 
+import json
+
 import pytest
 
 from rlhf.compare.read.runs import gather
 from rlhf.compare.statistics.estimates import pooled, seed_error
-from rlhf.compare.statistics.paths import independent, way_of, ways
+from rlhf.compare.statistics.paths import independent, way_names, ways
 from rlhf.compare.statistics.rivals import rival
 from rlhf.compare.statistics.settings import differing, group
 from rlhf.compare.statistics.study import study
@@ -87,7 +89,7 @@ def test_the_rival_of_a_point_is_no_point_of_its_own_path(beside):
     point = settings[2]
     other = rival(point, settings, "reward/gold")
     assert other is not None and other.setting.label == "kl.controller=fixed kl.coef=0.1"
-    assert way_of(point, settings) == "kl.controller=path"
+    assert way_names(settings)[point.label] == "kl.controller=path"
     from_outside = rival(settings[0], settings, "reward/gold")
     assert from_outside is not None and from_outside.setting.label == "kl.controller=path"
 
@@ -108,3 +110,25 @@ def test_time_together_counts_a_path_once(beside):
     from rlhf.compare.text.answer import answer
 
     assert "The 4 runs took 50 s together." in answer(study(beside, gather([beside]))).cost
+
+
+def test_what_two_paths_have_in_common_is_one(rundirs, tmp_path):
+    """Seed 0 has a coarse path, given by its ends; seed 1 one with a point more after 0.1."""
+    first = make_path(rundirs, tmp_path / "coarse", ENDS)
+    ends = {0.5: (1.2, 1.0, 1.3), 0.1: (4.0, 2.0, 1.5), 0.03: (6.0, 2.4, 1.4)}
+    make_path(rundirs, tmp_path / "finer", ends, seed=1)
+    config = json.loads((first[-1] / "config.yaml").read_text())
+    walk = {**config["kl"]["controller"], "grid": None, "start": 0.5, "points": 3}
+    rundirs.write(first[-1] / "config.yaml", {**config, "kl": {"coef": 0.02, "controller": walk}})
+    runs = gather([tmp_path])
+    assert list(differing(runs)) == ["kl.coef"]
+    (last,) = (run for run in runs if run.name == "coarse")
+    assert last.config["kl.controller.grid"] == [0.5, 0.1, 0.02]
+    assert [len(s.runs) for s in group(runs)] == [1, 1, 2, 2]
+
+
+def test_paths_up_and_down_are_two_ways(rundirs, tmp_path):
+    make_path(rundirs, tmp_path / "down", {0.5: (1.0, 1.0, 1.1), 0.1: (4.0, 2.0, 1.5)})
+    make_path(rundirs, tmp_path / "up", {0.01: (9.0, 3.0, 1.2), 0.1: (5.0, 2.2, 1.3)})
+    labels = {way.label for way in ways(group(gather([tmp_path])))}
+    assert labels == {"kl.controller.grid=[0.5, 0.1]", "kl.controller.grid=[0.01, 0.1]"}
