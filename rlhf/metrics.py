@@ -18,6 +18,7 @@ DISAGREEMENT, COMBINED = "reward/disagreement", "reward/combined"
 KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
 MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
+POINT = "path/point"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
@@ -88,6 +89,12 @@ METRICS = {
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
         Metric(name=COEF, title="KL coefficient", label="coef"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
+        # of a path: the index of the point that the rollout was of, and its number there; then, over
+        # the last `window` of them, the mean of the later half less that of the earlier
+        Metric(name=POINT, title="Point of the path, from 0"),
+        Metric(name="path/held", title="Rollouts at the path's point"),
+        Metric(name="path/kl_change", title="Change of the KL", unit="nats per response"),
+        Metric(name="path/objective_change", title="Change of score less coefficient times KL"),
         Metric(name=LENGTH, title="Response length", unit="tokens"),
         Metric(name=ENDED, title="Share with EOS", better="more"),
         Metric(name=ENTROPY, title="Entropy", unit="nats per token"),

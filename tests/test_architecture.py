@@ -49,6 +49,7 @@ LIGHT = (
     "export/hub.py",
     "kl/rules.py",
     "kl/controller.py",
+    "kl/path.py",
     "kl/__init__.py",
     "kl/properties.py",
 )

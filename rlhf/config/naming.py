@@ -135,8 +135,8 @@ def _as_before(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
 def path_grid(plain: Mapping[str, Any]) -> tuple[float, ...] | None:
     """The coefficients of a path, of a resolved config's section `kl`; None of another controller,
     and of settings that make no path."""
-    controller = plain["controller"]
-    if piece_name(controller) != PATH:
+    controller = plain.get("controller")
+    if not isinstance(controller, Mapping) or piece_name(controller) != PATH:
         return None
     try:
         return grid_of(plain["coef"], **{key: controller.get(key) for key in GRID_KEYS})

@@ -9,6 +9,7 @@ import yaml
 
 from rlhf.config.build import build
 from rlhf.config.composition.session import conf_dir, session
+from rlhf.config.properties import controller_arguments
 from rlhf.config.schema import Trainer
 
 FILES = sorted(
@@ -101,7 +102,7 @@ def built(config):
             # of a package that is not installed with this one
             if stage.optimizer.name != "adamw_8bit" or find_spec("bitsandbytes")
         ),
-        build(kl.controller, coef=kl.coef),
+        build(kl.controller, **controller_arguments(kl, config.ppo)),
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),
         build(config.trust_region),
         # one asks for a model's files
