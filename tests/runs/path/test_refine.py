@@ -27,7 +27,13 @@ def check_equal(one, two):
         assert noted.is_complete(a)
 
 
-@pytest.mark.parametrize("coarse", [GRID, GRID[:2]], ids=["from a point", "from a path's end"])
+@pytest.mark.parametrize(
+    "coarse",
+    [
+        pytest.param(GRID, id="from a point"),
+        pytest.param(GRID[:2], id="from a path's end", marks=pytest.mark.slow),
+    ],
+)
 def test_a_finer_path_goes_on_from_the_last_point_that_both_have(at, caplog, coarse):
     """0.5, 0.2, 0.1, and then 0.15 between the last two, from the end of 0.2."""
     first, _ = at("one", coarse, KEEP)
