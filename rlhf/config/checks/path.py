@@ -8,15 +8,23 @@ from typing import Any
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.kl import Path
 from rlhf.config.properties import trains_values
-from rlhf.config.schema import KL, PPO
+from rlhf.config.schema import KL, PPO, Trainer
 
-SECTIONS = ("kl", "ppo", "algorithm", "advantage")
+SECTIONS = ("kl", "ppo", "algorithm", "advantage", "trainer")
 
 
-def path_faults(kl: KL, ppo: PPO, algorithm: Any, advantage: Any) -> Iterator[Fault]:
+def path_faults(
+    kl: KL, ppo: PPO, algorithm: Any, advantage: Any, trainer: Trainer
+) -> Iterator[Fault]:
     path = kl.controller
     if not isinstance(path, Path):
         return
+    if trainer.strategy == "fsdp":
+        yield Fault(
+            "trainer.strategy=fsdp",
+            "a path writes the policy of each of its points while it trains, when its weights lie"
+            " in parts; trainer.strategy=ddp has them whole, or take kl/controller=fixed",
+        )
     yield from _settling(path, ppo)
     if not path.restart_lr and ppo.lr_schedule != "constant":
         yield Fault(

@@ -144,7 +144,8 @@ def _copy_points(context: StageContext, grid: tuple[float, ...], common: Common)
 
 def _copy(place: Path, work: Path, here: StageContext, facts: dict[str, Any]) -> None:
     """The point of another path as one of this path's."""
-    ignore = shutil.ignore_patterns(*OWN)
+    state = ["checkpoints"] if here.cfg.checkpoints.after_finish == "none" else []
+    ignore = shutil.ignore_patterns(*OWN, *state)
     shutil.copytree(place, work, ignore=ignore, copy_function=_copied, dirs_exist_ok=True)
     write_text(work / noted.CONFIG, OmegaConf.to_yaml(here.written))
     noted.write_manifest(work / noted.MANIFEST, manifest_of(place, here))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlhf.config.checks.path import path_faults
 from rlhf.config.compose import compose, validate
 from rlhf.config.naming import path_grid as plain_grid, run_name
 from rlhf.config.properties import controller_arguments, most_iterations, path_grid
@@ -37,18 +38,26 @@ LINES = [PATH, "kl.coef=0.1"]
         (["kl/reference=synced"], "kl/reference=synced with kl/controller=path: the points of a"),
         (["kl/reference=ema"], "use kl/reference=sft"),
         (["ppo.lr_schedule=cosine"], "kl.controller.restart_lr=true begins it anew at each"),
-        (
-            ["kl.controller.keep_values=false", "algorithm=grpo", "advantage=group"],
-            "kl.controller.keep_values=false: there is no value model that could begin anew",
-        ),
     ],
 )
 def test_what_no_path_can_have(planned, lines, fault):
-    if "algorithm=grpo" in lines:
-        lines = ["kl.controller.keep_values=false", "advantage=exact", "ppo.value_init=policy"]
-        lines = [*lines[:1], *WITHOUT_VALUES]
     (sentence,) = planned(*LINES, *lines).faults
     assert fault in sentence
+
+
+class NoValues:
+    name = "no_values"
+    needs_values = False
+
+
+def test_values_that_are_not_there_cannot_begin_anew():
+    cfg = config("kl.controller.keep_values=false")
+    (fault,) = path_faults(cfg.kl, cfg.ppo, cfg.algorithm, NoValues())
+    assert str(fault) == (
+        "kl.controller.keep_values=false: there is no value model that could begin anew:"
+        " algorithm=ppo with advantage=no_values trains none; leave it true"
+    )
+    assert not [*path_faults(cfg.kl, cfg.ppo, cfg.algorithm, cfg.advantage)]
 
 
 @pytest.mark.parametrize(
