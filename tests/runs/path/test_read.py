@@ -48,9 +48,9 @@ def test_points_are_read_as_runs_of_their_paths(walked):
             run = runs[place.name]
             assert run.finished and run.path in {(directory.name, number), (finer.name, number)}
             assert run.config["kl.coef"] == run.summary["kl.coef"] == GRID[number]
+            assert run.config["kl.controller.grid"] == [*GRID[: number + 1]]
         assert runs[directory.name].path == (directory.name, 2)
-        grids = {repr(run.config["kl.controller.grid"]) for run in runs.values() if run.path}
-        assert grids == {repr([*GRID]), repr([0.5, 0.2, 0.15])}
+    assert runs[finer.name].config["kl.controller.grid"] == [0.5, 0.2, 0.15]
     assert runs[fixed.name].path is None
     # the same however they are named, a point alone, or twice
     point = points_of(second)[0]
