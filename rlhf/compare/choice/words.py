@@ -99,7 +99,8 @@ def cost(candidate: Candidate, policy: Policy) -> str:
     if candidate.share is None:
         return spent
     seconds = candidate.curve_seconds
-    own = f"{seconds:.0f} CPU seconds for all λ" if math.isfinite(seconds) else "not recorded"
+    spent_on = costs.shown(CPU_SECONDS, seconds)
+    own = f"{spent_on} CPU seconds for all λ" if spent_on else "not recorded"
     return f"{own}, after {policy.run.name} ({spent})"
 
 

@@ -24,8 +24,10 @@ def known(settings: Sequence[Setting]) -> list[str]:
 
 
 def shown(key: str, number: float) -> str:
-    """A whole number; empty where it is not known."""
-    return f"{number:.0f}" if math.isfinite(number) else ""
+    """A whole number, of few seconds with two digits; empty where it is not known."""
+    if not math.isfinite(number):
+        return ""
+    return f"{number:.2g}" if key == CPU_SECONDS and number < 10 else f"{number:.0f}"
 
 
 def lines(summary: Mapping[str, Any]) -> list[list[str]]:
@@ -37,7 +39,7 @@ def lines(summary: Mapping[str, Any]) -> list[list[str]]:
 def realigned(curve: Curve) -> str:
     """12 CPU seconds for all λ, after kl0.1-fixed-seed0-1a2b3c4d"""
     spent = curve.cpu_seconds
-    alone = f"{spent:.0f} CPU seconds for all λ, " if math.isfinite(spent) else ""
+    alone = f"{shown(CPU_SECONDS, spent)} CPU seconds for all λ, " if math.isfinite(spent) else ""
     return f"{alone}after {curve.run.name}"
 
 
