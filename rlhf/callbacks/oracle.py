@@ -18,11 +18,14 @@ from rlhf.oracle import (
     check_count,
     frontier,
     mean_standing,
+    realignment,
     reward_at_kl,
     standings,
 )
 from rlhf.rollout.engines.base import Stops
 from rlhf.rundir.files import write_json
+
+LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the final policy's mixtures with the reference
 
 
 class Oracle(pl.Callback):
@@ -70,6 +73,9 @@ class Oracle(pl.Callback):
         beta = self.view.module.kl.coef
         rows = standings(logp, ref_logp, reward, beta)
         answers = report(self.view.prompts.texts, rows, beta, ref_logp, reward)
+        listed, each = self.view.rollout, logp.shape[1]
+        own = (logp, reward, listed.tokens[:each], listed.mask[:each])
+        answers["realign"] = realignment(ref_logp, *own, beta=beta, weights=LAMBDAS)
         controller = self.view.module.kl.controller
         if controller.target is not None and controller.unit == "sequence":
             answers["target"] = {

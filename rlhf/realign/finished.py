@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from rlhf.rundir import noted
 from rlhf.rundir.files import write_json
 from rlhf.rundir.lock import owned
 from rlhf.stages.context import StageContext
+from rlhf.tracking.artifacts import send_later
+
+log = logging.getLogger(__name__)
 
 
 def realign(made: Made, settings: Realign) -> dict[str, Any]:
@@ -38,6 +42,8 @@ def realign(made: Made, settings: Realign) -> dict[str, Any]:
     with owned(made.directory):
         measured = measure(context, folders, settings)
         noted.add(made.directory, noted.REALIGN, measured)
+    if warning := send_later(made.directory, noted.REALIGN):
+        log.warning("%s", warning)
     return measured
 
 

@@ -92,7 +92,9 @@ class Loaded:
 
     @classmethod
     def of(cls, context: StageContext, folders: Folders, settings: Realign) -> Loaded:
-        cfg, networks, device = context.cfg, context.networks(), device_of(context)
+        # nothing trains any more: a network below adapters is in memory once
+        networks = replace(context.networks(), share=True)
+        cfg, device = context.cfg, device_of(context)
         start, policy = (
             networks.policy(folder).eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
             for folder in (folders.start, folders.policy)

@@ -158,7 +158,10 @@ _REALS = one(
 )
 _POINTS = each(fields({"kl": REAL, "reward": REAL}, "kl", "reward"))
 ORACLE = fields(
-    {"frontier": _POINTS, "best_of_n": _POINTS, "target": fields({"beta": REAL})},
+    {
+        **{"frontier": _POINTS, "best_of_n": _POINTS, "target": fields({"beta": REAL})},
+        "realign": each(fields({"lambda": REAL, "beta": REAL}, "lambda")),
+    },
     *("frontier", "best_of_n"),
 )
 BEST_OF_N = fields({"points": each(fields({"n": WHOLE}, "n"))})

@@ -41,6 +41,9 @@ def test_responses():
     pairs = estimate("data.pairs=30", data=DataSize(demonstrations=TEXTS, prompts=PROMPTS))
     assert pairs.responses["pairs"] == 2 * (30 + 3)
     assert estimate("stage=sft").responses == {}
+    mixed = ("realign=default", "realign.lambdas=[0,1,2]", "realign.samples=5")
+    assert estimate(*mixed).responses["realign"] == 3 * 2 * 4 * 5
+    assert estimate(*mixed, "realign.by=[weights]").responses["realign"] == 3 * 4 * 5
 
 
 def test_operations():

@@ -26,7 +26,7 @@ def random_policy(seed: int, prompts: int = 3, listed: int = 15) -> torch.Tensor
     return torch.randn(prompts, listed, generator=draws, dtype=torch.float64).log_softmax(-1)
 
 
-def test_two_tokens_and_two_steps_by_hand() -> None:
+def test_realigned_two_tokens_and_two_steps_by_hand() -> None:
     """The first step is even in both, so in the token-wise mixture at 1/2: 0 has 1/2. After a 1:
     sqrt(1/2 1/4) : sqrt(1/2 3/4) = 1 : sqrt 3. Of whole responses it is 1/2 : sqrt(1/32) :
     sqrt(3/32), whose sum is below 1."""
@@ -94,7 +94,7 @@ def test_what_one_of_both_cannot_say_is_never_drawn() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.2, 0.5, 1.0, 1.7])
-def test_of_an_optimum_the_sequence_mixture_is_the_optimum_at_beta_over_lambda(
+def test_realigned_optimum_is_the_optimum_at_beta_over_lambda(
     weight: float,
 ) -> None:
     ref, reward = random_policy(4), random_policy(5)

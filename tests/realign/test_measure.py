@@ -1,6 +1,7 @@
 """Whole runs whose policies are mixed with their SFT policy."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -117,6 +118,43 @@ def test_a_curve_of_before_is_no_curve_of_a_run_that_is_made_again(run_in, tmp_p
     run_in(tmp_path / "run", *LINES)
     assert not (tmp_path / "run" / "realign.json").exists()
     assert noted.is_complete(tmp_path / "run")
+
+
+def test_killed_while_it_is_measured_it_is_measured_by_the_same_command(
+    run_in, tmp_path, monkeypatch
+):
+    """What was trained stays; the curve is that of a run that nobody stopped."""
+    from rlhf.runs import run as runs
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "at_the_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_in(tmp_path / "cut", *LINES, *ENDING)
+    trained = (tmp_path / "cut" / "metrics.jsonl").read_bytes()
+    run_in(tmp_path / "cut", *LINES, *ENDING)
+    run_in(tmp_path / "whole", *LINES, *ENDING)
+    cut, whole = (read_json(tmp_path / name / "realign.json") for name in ("cut", "whole"))
+    assert cut["curves"] == whole["curves"]
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == trained
+    assert noted.is_complete(tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_curve(run_in, tmp_path, store, client):
+    """As a file of the run, at its end and later, the newest."""
+    from rlhf.tracking.state import read_state
+
+    tracked = ("tracking=mlflow", f"tracking.uri={store}", "tracking.experiment=unit")
+    run_in(tmp_path / "run", *LINES, *ENDING, *tracked, without="tracking")
+    own = read_state(tmp_path / "run")["run_id"]
+    for more in (None, ["--lambda", "0.3", "--by", "weights"]):
+        if more:
+            assert main([str(tmp_path / "run"), *more]) == 0
+        sent = client.download_artifacts(own, "realign.json", str(tmp_path))
+        assert json.loads(Path(sent).read_text()) == read_json(tmp_path / "run" / "realign.json")
 
 
 @pytest.mark.parametrize(

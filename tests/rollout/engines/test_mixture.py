@@ -49,7 +49,9 @@ def cut(view, length):
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_lambda_0_is_the_reference_and_1_the_policy(policy, other_policy, tokenizer, sampling):
+def test_realigned_at_0_is_the_reference_and_at_1_the_policy(
+    policy, other_policy, tokenizer, sampling
+):
     """Token by token the responses of the plain engines."""
     points = drawn(mixed(policy, other_policy, tokenizer), tokenizer, **sampling)
     batch, settings = prompt_batch(tokenizer, PROMPTS), Sampling(max_new_tokens=10, **sampling)
