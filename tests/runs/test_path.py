@@ -75,7 +75,17 @@ def test_a_whole_run(run_in, tmp_path):
     assert read_status(directory)["state"] == "finished"
 
 
-@pytest.mark.parametrize("more", [(), ANEW], ids=["kept", "anew"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), id="kept"),
+        pytest.param(ANEW, id="anew"),
+        *(
+            pytest.param((*ANEW, word), id=word, marks=pytest.mark.slow)
+            for word in ("trainer.precision=bf16-true", "optimizer@ppo.optimizer=sgd")
+        ),
+    ],
+)
 def test_stopped_at_every_iteration_it_gives_the_same_bytes(run_in, tmp_path, stop_at, more):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run_in(whole, *THREE, *more)
