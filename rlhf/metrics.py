@@ -93,8 +93,8 @@ METRICS = {
         Metric(name=ITERATIONS, title="Iterations"),
         Metric(name=RESPONSES, title="Responses drawn in training"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
-        # of a path: the index of the rollout's point, and its number there; then, over the last
-        # `window` of them, the mean of the later half less that of the earlier
+        # of a path: the index of the point that the rollout was of, its number there; then, over
+        # the last `window` of them, the mean of the later half less that of the earlier
         Metric(name=POINT, title="Point of the path, from 0"),
         Metric(name="path/held", title="Rollouts at the path's point"),
         Metric(name="path/kl_change", title="Change of the KL", unit="nats per response"),
