@@ -80,8 +80,8 @@ def _walked(config: dict[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the coefficients of a path to this run, whichever way they were asked for: a
     point has those until it, so that what two paths have in common is one."""
     section = plain.get("kl")
-    known = isinstance(section, Mapping) and "coef" in section
-    grid = path_grid(section) if known else None
+    known = section if isinstance(section, Mapping) and "coef" in section else {}
+    grid = path_grid(known) if known else None
     if grid is None:
         return config
     rest = {key: value for key, value in config.items() if key not in GEOMETRIC}
