@@ -18,8 +18,11 @@ DISAGREEMENT, COMBINED = "reward/disagreement", "reward/combined"
 KL, TOKEN_KL = "kl/sequence_nats", "kl/token_nats"
 MOVING_KL = "kl/moving_reference_nats"  # where the reference is not the policy of the start
 COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
+POINT = "path/point"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
-SECONDS = "wall_seconds"
+SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
+ITERATIONS, RESPONSES = "iterations", "episodes"
+COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)  # of a policy, all until it was there
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
 
 
@@ -87,7 +90,15 @@ METRICS = {
         Metric(name=KL, title="KL to SFT", unit="nats per response", label="KL", form=".2f"),
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
         Metric(name=COEF, title="KL coefficient", label="coef"),
+        Metric(name=ITERATIONS, title="Iterations"),
+        Metric(name=RESPONSES, title="Responses drawn in training"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
+        # of a path: the index of the point that the rollout was of, its number there; then, over
+        # the last `window` of them, the mean of the later half less that of the earlier
+        Metric(name=POINT, title="Point of the path, from 0"),
+        Metric(name="path/held", title="Rollouts at the path's point"),
+        Metric(name="path/kl_change", title="Change of the KL", unit="nats per response"),
+        Metric(name="path/objective_change", title="Change of score less coefficient times KL"),
         Metric(name=LENGTH, title="Response length", unit="tokens"),
         Metric(name=ENDED, title="Share with EOS", better="more"),
         Metric(name=ENTROPY, title="Entropy", unit="nats per token"),
@@ -123,6 +134,7 @@ METRICS = {
             )
         ),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
+        Metric(name=CPU_SECONDS, title="Time of processors", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
         Metric(name="val/loss", title="Held-out loss", better="less"),
         Metric(
@@ -210,17 +222,18 @@ END_OF_RUN = (
     *("response/", "policy/", "val/", "reward_model/", SECONDS),
 )
 # what a comparison averages over seeds, beside the rewards
-AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS)
+AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS, *COSTS)
 # the first columns of runs.csv after those of the config
 RUN_COLUMNS = (
     *(SCORE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
     *(KL, f"{KL}_se", TOKEN_KL, LENGTH, ENDED, ENTROPY),
+    *COSTS,
 )
 # MLflow: lines by iteration below the rewards; the metric that its page opens on, the first that a
 # run logged; results without a `/` in their name
 MLFLOW_LINES = (f"eval/{KL}", COEF, f"eval/{LENGTH}", f"eval/{ENTROPY}")
 MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", f"eval/{SCORE}", "val/loss")
-MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS)
+MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS, CPU_SECONDS)
 
 
 def _chart(name: str, floor: float | None = None) -> Shown:

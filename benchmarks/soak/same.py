@@ -21,7 +21,17 @@ WEIGHTS = ("*.safetensors", "tokenizer*.json", "config.json", "generation_config
 OTHER = ("*.lock", "log.txt", "launcher.json", "mlflow.db*", "mlartifacts", "checkpoints")
 ASIDE = "*.damaged*"  # what was damaged, kept for whoever wants to look
 STRAYS = ("*.tmp", "*.work", "*.incomplete-*", "hpc_ckpt*", "tmp*", "*.partial", "core*")
-CLOCK = ("wall_seconds", "seconds", "time", "begun", "legs", "warnings", "exact_resume")
+CLOCK = (
+    "wall_seconds",
+    "cpu_seconds",
+    "seconds",
+    "cpu",
+    "time",
+    "begun",
+    "legs",
+    "warnings",
+    "exact_resume",
+)
 NOTHING: dict[str, Any] = {"runs": Counter(), "params": set(), "rows": Counter()}
 
 

@@ -18,11 +18,14 @@ from rlhf.oracle import (
     check_count,
     frontier,
     mean_standing,
+    realignment,
     reward_at_kl,
     standings,
 )
 from rlhf.rollout.engines.base import Stops
 from rlhf.rundir.files import write_json
+
+LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.5)  # of the final policy's mixtures with the reference
 
 
 class Oracle(pl.Callback):
@@ -59,12 +62,20 @@ class Oracle(pl.Callback):
         return {f"oracle/{name}": value for name, value in numbers.items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.view is not None:
+            self.write_results(Path(trainer.default_root_dir))
+
+    def write_results(self, folder: Path) -> None:
+        """Writes oracle.json of the policy and the coefficient of now."""
         if self.view is None:
             return
         logp, ref_logp, reward = self.view.tables()
         beta = self.view.module.kl.coef
         rows = standings(logp, ref_logp, reward, beta)
         answers = report(self.view.prompts.texts, rows, beta, ref_logp, reward)
+        listed, each = self.view.rollout, logp.shape[1]
+        own = (logp, reward, listed.tokens[:each], listed.mask[:each])
+        answers["realign"] = realignment(ref_logp, *own, beta=beta, weights=LAMBDAS)
         controller = self.view.module.kl.controller
         if controller.target is not None and controller.unit == "sequence":
             answers["target"] = {
@@ -72,7 +83,7 @@ class Oracle(pl.Callback):
                 "beta": right_beta(ref_logp, reward, controller.target),
             }
         if self.view.module.ranks.leads:
-            write_json(Path(trainer.default_root_dir) / "oracle.json", answers)
+            write_json(folder / "oracle.json", answers)
 
 
 def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:

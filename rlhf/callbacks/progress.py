@@ -34,12 +34,17 @@ def describe(record: Metrics) -> str:
     return "  ".join(f"{label} {text}" for label, text in numbers if text)
 
 
+def _left_of(module: StageModule) -> str:
+    return "left at most" if module.may_end_early else "left"
+
+
 class Times(ProgressColumn):
     """Time since the start, and about how much is left, as everywhere: 1 min 05 s."""
 
     def render(self, task: Task) -> Text:
         parts = [] if task.elapsed is None else [duration(task.elapsed)]
-        parts += [f"left {duration(task.time_remaining)}"] if task.time_remaining else []
+        left = task.fields.get("left", "left")
+        parts += [f"{left} {duration(task.time_remaining)}"] if task.time_remaining else []
         return Text("  ".join(parts))
 
 
@@ -69,7 +74,11 @@ class Progress(pl.Callback):
             console=self.console,
         )
         self.task = self.bar.add_task(
-            pl_module.stage, total=pl_module.iterations, completed=pl_module.iteration, numbers=""
+            pl_module.stage,
+            total=pl_module.iterations,
+            completed=pl_module.iteration,
+            numbers="",
+            left=_left_of(pl_module),
         )
         self.live = Live(self.bar, console=self.console, refresh_per_second=4)
         self.live.start()
@@ -91,7 +100,9 @@ class Progress(pl.Callback):
         self.kept.update(module.record)
         numbers = describe(self.kept)
         if self.live is not None:
-            self.bar.update(self.task, completed=module.iteration, numbers=numbers)
+            self.bar.update(
+                self.task, completed=module.iteration, total=module.iterations, numbers=numbers
+            )
         elif last or time.time() - self.spoke > PLAIN_EVERY:
             self.spoke = time.time()
             where = f"{module.stage} {module.unit} {module.iteration}/{module.iterations}"
@@ -100,7 +111,9 @@ class Progress(pl.Callback):
     def _left(self, module: StageModule) -> str:
         began, first = self.began
         done, left = module.iteration - first, module.iterations - module.iteration
-        return f"left {duration(left * (time.time() - began) / done)}" if done and left else ""
+        if not (done and left):
+            return ""
+        return f"{_left_of(module)} {duration(left * (time.time() - began) / done)}"
 
     def _close(self) -> None:
         if self.live is not None:

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from rlhf.callbacks.checkpoint import checkpoint_path, prune, records_in
 from rlhf.modules.base import StageModule
 from rlhf.modules.finite import check_record
+from rlhf.ranks.group import Ranks
 from rlhf.rundir import records
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import append_jsonl
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def is_due(module: StageModule, checkpoint_every: int) -> bool:
     """Whether the iteration that ended has a checkpoint of its own."""
-    return module.iteration == module.iterations or module.iteration % checkpoint_every == 0
+    return module.needs_checkpoint() or module.iteration % checkpoint_every == 0
 
 
 def end_again(trainer: pl.Trainer, module: StageModule, *, last: Checkpoint) -> None:
@@ -38,6 +39,25 @@ def end_again(trainer: pl.Trainer, module: StageModule, *, last: Checkpoint) -> 
         if callback is not last:
             callback.on_train_start(trainer, module)
             callback.on_train_end(trainer, module)
+
+
+class Watch:
+    """The time between two looks at it: of the clock, and of the processors that worked."""
+
+    def __init__(self) -> None:
+        self.last, self.worked = time.time(), time.process_time()
+
+    def look(self, ranks: Ranks) -> dict[str, float]:
+        """`time`, and since the last look `seconds` and `cpu`, seconds of processors, of all ranks
+        together: each of them must look."""
+        last, worked = self.last, self.worked
+        self.last, self.worked = time.time(), time.process_time()
+        cpu = ranks.sum([self.worked - worked])[0]
+        return {
+            "time": self.last,
+            "seconds": round(self.last - last, 4),
+            "cpu": round(cpu, 4),
+        }
 
 
 class Recorder(Checkpoint):
@@ -58,7 +78,7 @@ class Recorder(Checkpoint):
         self.saved = -1
         self.kept: dict[str, bytes] | None = None  # the records that the last checkpoint has
         self.stop = Stop()
-        self.began = time.time()
+        self.watch = Watch()
         self._handlers = ExitStack()
 
     # --- signals
@@ -83,7 +103,7 @@ class Recorder(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._handlers.enter_context(raising(STOPPING, self._ask))
-        self.began = time.time()
+        self.watch = Watch()
         if pl_module.iteration == 0:
             pl_module.record = pl_module.evaluate()
             self._write(pl_module)
@@ -147,18 +167,13 @@ class Recorder(Checkpoint):
             raise self._end()
 
     def _write(self, module: StageModule) -> None:
-        now = time.time()
-        at = {"iteration": module.iteration}
+        at, times = {"iteration": module.iteration}, self.watch.look(module.ranks)
         append_jsonl(self.directory / "metrics.jsonl", [at | module.record])
-        append_jsonl(
-            self.directory / "timings.jsonl",
-            [at | {"time": now, "seconds": round(now - self.began, 4)}],
-        )
+        append_jsonl(self.directory / "timings.jsonl", [at | times])
         append_jsonl(self.directory / "samples.jsonl", [at | row for row in module.samples])
         if module.by_prompt:
             append_jsonl(self.directory / "by_prompt.jsonl", [at | row for row in module.by_prompt])
         module.samples, module.by_prompt = [], []
-        self.began = now
         check_record(
             module.record, module.where()
         )  # after it was written, for whoever looks for the cause

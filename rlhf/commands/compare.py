@@ -11,6 +11,7 @@ from pathlib import Path
 from rlhf.compare.read.runs import COMPARISONS, gather, home, is_run
 from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
+from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.lookup import directories
 from rlhf.tracking.state import adopt
@@ -18,8 +19,8 @@ from rlhf.tracking.store import default_uri
 
 DESCRIPTION = f"""
 Compare the runs of a sweep: writes report.html, report.md, pictures and tables into its directory
-and prints the table. Of several sweeps or runs together: into --into, by default a folder under
-{COMPARISONS}."""
+and prints the table. Of several sweeps or runs together, or of a path's points: into --into, by
+default a folder under {COMPARISONS}."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     together = len(args.places) > 1 or bool(args.mlflow) or args.into is not None
+    together = together or any(map(points_of, args.places))
     if not args.places and not args.mlflow:
         parser.error("name a sweep's directory, or an experiment with --mlflow")
     faults = (_fault(place, alone=not together) for place in args.places)
@@ -118,7 +120,7 @@ def _fault(path: Path, *, alone: bool) -> str | None:
     if alone and is_run(path):
         return (
             f"{path} is a single run; a comparison takes a sweep's directory, which holds a"
-            " directory for each job, or several runs."
+            " directory for each job, a path with its points, or several runs."
         )
     return None
 

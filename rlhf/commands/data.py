@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rlhf.commands._shown import refuse
+from rlhf.commands.parts.shown import refuse
 from rlhf.config.allow import add_option, allow
 from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason

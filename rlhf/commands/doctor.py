@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlhf.commands._judged import Judged, judge
+from rlhf.commands.parts.judged import Judged, judge
 from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.plan import Plan, plan
@@ -144,6 +144,6 @@ def _needs(fit: Fit) -> dict[str, Any]:
 
 
 def _show(report: dict[str, Any]) -> None:
-    from rlhf.commands._checkup import screen
+    from rlhf.commands.parts.checkup import screen
 
     screen(report)

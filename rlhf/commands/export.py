@@ -11,8 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rlhf.config.allow import add_option, allow
+from rlhf.config.checks.realign import reference_fault
+from rlhf.config.validate import ConfigError, validate
 from rlhf.export.hub import NoHub, check_login, check_name, push
 from rlhf.export.made import Made, NoModel, Taken, What, check_free, find
+from rlhf.realign.ready import WAYS, Way, numbers, start_of
 
 DESCRIPTION = """
 Writes the policy of a run, or its reward model, as a directory that transformers loads: weights,
@@ -50,6 +53,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a policy's adapter alone, as PEFT loads it over its network; by default merged",
     )
+    option(
+        "--realign",
+        metavar="lambda=L",
+        help="not the policy itself but its mixture with the SFT policy: 0 that, 1 the policy",
+    )
+    option(
+        "--by",
+        choices=WAYS,
+        help="of --realign: weights (default), one model; decoding, both models and a decoder",
+    )
     option("--push", metavar="NAME", help="send it to the Hugging Face hub: owner/name")
     option("--public", action="store_true", help="whoever wants may read what is pushed")
     add_option(parser)
@@ -67,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         made = find(args.source)
         what: What = args.what or made.holds
         made.folder(what)
-        to = args.to or (None if args.push else _default(made, what))
+        mixture = _mixture(args, made, what)
+        to = args.to or (None if args.push else _default(made, what, mixture))
         if args.adapter and args.dtype:
             raise NoModel("--dtype is of merged weights: leave it out, or --adapter")
         if to is not None:
@@ -79,21 +93,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NoHub as error:
         return _refuse(error, error.exit_code)
     if to is not None:
-        return _export(made, what, to, args)
+        return _export(made, what, to, args, mixture)
     with TemporaryDirectory() as aside:
-        return _export(made, what, Path(aside) / args.push.rpartition("/")[2], args)
+        return _export(made, what, Path(aside) / args.push.rpartition("/")[2], args, mixture)
 
 
-def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
+def _mixture(args: argparse.Namespace, made: Made, what: What) -> tuple[float, Way] | None:
+    """Lambda and the way of --realign; None where it is not asked for.
+
+    Raises:
+        NoModel: there is no such mixture.
+    """
+    if args.realign is None:
+        if args.by:
+            raise NoModel(f"--by {args.by} says how --realign lambda=L mixes, which is not given")
+        return None
+    key, _, value = args.realign.rpartition("=")
+    if key not in ("", "lambda"):
+        raise NoModel(f"--realign {args.realign}: expected lambda=0.7 or another number")
+    if what != "policy" or made.stage != "ppo":
+        raise NoModel(
+            f"--realign is of a policy that began from another: there is none in {made.directory}"
+        )
+    if args.adapter:
+        raise NoModel("--realign gives whole models: leave out --adapter")
+    try:
+        weight = numbers(value)[0]
+        fault = reference_fault(validate(made.config).kl)
+    except ValueError as error:
+        raise NoModel(f"--realign {args.realign}: {error}") from None
+    except ConfigError as error:
+        raise NoModel("; ".join(error.faults)) from None
+    if fault:
+        raise NoModel(f"{made.directory}: {fault}")
+    start_of(made)
+    return weight, args.by or "weights"
+
+
+def _export(
+    made: Made, what: What, to: Path, args: argparse.Namespace, mixture: tuple[float, Way] | None
+) -> int:
     from rlhf.data.records import DataError
     from rlhf.export.directory import export
+    from rlhf.export.realigned import Realigned
     from rlhf.rundir.errors import ModelError, RunFailed
 
     print(f"{what.replace('_', ' ')}: {made.folder(what)}", flush=True)
     if what == "reward_model" and made.members:
         print(f"the first of an ensemble; the others: {', '.join(map(str, made.members))}")
     try:
-        sentence = export(made, what, to, name=args.push, dtype=args.dtype, adapter=args.adapter)
+        mixed = Realigned(weight=mixture[0], by=mixture[1]) if mixture else None
+        kind = {"dtype": args.dtype, "adapter": args.adapter, "realigned": mixed}
+        sentence = export(made, what, to, name=args.push, **kind)
         print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)
         if args.push:
             print(push(to, args.push, private=not args.public))
@@ -104,9 +155,11 @@ def _export(made: Made, what: What, to: Path, args: argparse.Namespace) -> int:
     return 0
 
 
-def _default(made: Made, what: What) -> Path:
-    """outputs/exported/<run>-policy, or <stage>-<fingerprint>."""
+def _default(made: Made, what: What, mixture: tuple[float, Way] | None) -> Path:
+    """outputs/exported/<run>-policy, or <stage>-<fingerprint>; <run>-lambda0.7-weights."""
     name = made.directory.resolve().name
+    if mixture:
+        return Path("outputs/exported") / f"{name}-lambda{mixture[0]:g}-{mixture[1]}"
     own = f"{made.stage}-{name}" if made.is_artifact else f"{name}-{what}"
     return Path("outputs/exported") / own
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import open_dict
 
 from rlhf import __version__
-from rlhf.commands._judged import Judged, judge, needs
-from rlhf.commands._shown import first_job, refuse, say, shown
+from rlhf.commands.parts.judged import Judged, judge, needs
+from rlhf.commands.parts.shown import first_job, refuse, say, shown
 from rlhf.config.allow import allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
@@ -149,7 +149,7 @@ def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
     if own and is_complete(directory) and not changes(directory, cfg):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
-        from rlhf.tracking.mlflow import deliver_all
+        from rlhf.tracking.ended.deliver import deliver_all
 
         if warning := deliver_all(directory):
             print(warning, file=sys.stderr)

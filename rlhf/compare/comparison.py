@@ -18,7 +18,7 @@ from rlhf.compare.result import Comparison, NothingToCompare
 from rlhf.compare.statistics import LIKE, THESE, Setting, gain, setting_interval
 from rlhf.compare.statistics.study import study as study_of
 from rlhf.compare.terminal import show
-from rlhf.compare.text import report, results, searches, settings
+from rlhf.compare.text import costs, report, results, searches, settings
 from rlhf.compare.text.tables import write_csv
 from rlhf.imports import uncollected
 
@@ -108,6 +108,7 @@ def _writers(
     sections = [section(view) for section in SECTIONS]
     runs, matched = report.rows(study), results.matched_rows(study)
     ends, margins = settings.interval_rows(study), settings.margin_rows(study)
+    mixed = costs.realigned_rows(study)
 
     return {
         "report.html": (True, lambda path: page.write(path, view, sections)),
@@ -117,6 +118,7 @@ def _writers(
         "oracle.csv": (exact.table, lambda path: write_csv(path, exact.table)),
         "settings.csv": (ends, lambda path: write_csv(path, ends)),
         "differences.csv": (margins, lambda path: write_csv(path, margins)),
+        "realigned.csv": (mixed, lambda path: write_csv(path, mixed, report.every(mixed))),
         "matched.csv": (matched, lambda path: write_csv(path, matched)),
     }
 

@@ -18,8 +18,8 @@ from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.metrics import GOLD
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
+from rlhf.tracking.ended.deliver import deliver, pending
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command, view_link
-from rlhf.tracking.mlflow import deliver, pending
 from rlhf.tracking.state import original, read_own, read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.summary import log_sweep_summary

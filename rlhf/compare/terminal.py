@@ -16,7 +16,10 @@ from rlhf.rundir.words import tail
 
 SHORTEST = 8  # characters of a name
 # columns that a narrow terminal does without, first to go first
-EXPENDABLE = ("with EOS", "length", "runs", "gold over SFT")
+EXPENDABLE = (
+    *("responses", "with EOS", "length", "CPU seconds", "iterations"),
+    *("runs", "gold over SFT"),
+)
 
 
 def wide_console() -> Console:

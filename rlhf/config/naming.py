@@ -13,6 +13,7 @@ from typing import Any
 from rlhf.config.pieces.base import piece_name
 from rlhf.config.stages import ASIDE_KEYS, STAGES, decides, deciding_sections
 from rlhf.digests import digest, one_spelling
+from rlhf.kl.path import grid_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
 
@@ -22,6 +23,8 @@ HASH_VERSION = 2
 
 LONGEST_NUMBER = 24  # characters in a folder's name
 
+PATH = "path"  # the controller that goes through a grid
+GRID_KEYS = ("grid", "start", "points")  # which say what its coefficients are
 CLASS_KEYS = ("_target_", "_name_")
 ADAPTER_KIND = "adapter.kind"  # the name of what conf/model/adapter has chosen
 
@@ -123,7 +126,22 @@ def _as_before(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
     plain = {k: v for k, v in section.items() if (f"{name}.{k}", v) not in UNSET}
     if f"{name}.{plain.get('normalize')}" == "reward_model.auto":
         plain["normalize"] = "path" not in plain
+    if name == "kl" and (grid := path_grid(plain)):  # however it was given
+        rest = {k: v for k, v in plain["controller"].items() if k not in GRID_KEYS}
+        plain["controller"] = {**rest, "grid": [*grid]}
     return plain
+
+
+def path_grid(plain: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """The coefficients of a path, of a resolved config's section `kl`; None of another controller,
+    and of settings that make no path."""
+    controller = plain.get("controller")
+    if not isinstance(controller, Mapping) or piece_name(controller) != PATH:
+        return None
+    try:
+        return grid_of(plain["coef"], **{key: controller.get(key) for key in GRID_KEYS})
+    except (TypeError, ValueError):  # a fault of the config, which is told elsewhere
+        return None
 
 
 def run_hash(plain: Mapping[str, Any]) -> str:

@@ -9,18 +9,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlhf.config.build import build
-from rlhf.config.checks import adapter, memory
+from rlhf.config.checks import adapter, memory, realign
 from rlhf.config.checks.parts import SECTIONS, missing_parts
+from rlhf.config.checks.path import SECTIONS as WALKED, path_faults
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
 from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
 from rlhf.config.pieces.data import Files
-from rlhf.config.pieces.kl import Bounded
+from rlhf.config.pieces.kl import Bounded, Path
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW, AdamW8bit
 from rlhf.config.pieces.tracking import MLflowTracker
-from rlhf.config.properties import asks, kl_properties, trains_values
+from rlhf.config.properties import asks, controller_arguments, kl_properties, trains_values
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
 
@@ -55,7 +56,7 @@ def _controller(kl: KL, generation: Generation, ppo: PPO) -> Iterator[Fault]:
     and asked, as no controller needs torch. A fault that a rule has words for is not told twice."""
     if next(_kl(kl, generation), None):
         return
-    for controller in _made(kl.controller, "kl/controller", coef=kl.coef):
+    for controller in _made(kl.controller, "kl/controller", **controller_arguments(kl, ppo)):
         if isinstance(controller, Fault):
             yield controller
             return
@@ -113,7 +114,11 @@ def _batches(ppo: PPO) -> Iterator[Fault]:
             near = divisor_below(whole, part)
             hint = f"; {near} does" if near else ""
             yield Fault(f"ppo.{small}={part}", f"does not divide ppo.{large}={whole}{hint}")
-    if ppo.critic_warmup >= ppo.iterations:
+
+
+def _warmup(kl: KL, ppo: PPO) -> Iterator[Fault]:
+    """Of a path the iterations of the warm-up count for no point."""
+    if ppo.critic_warmup >= ppo.iterations and not isinstance(kl.controller, Path):
         yield Fault(
             f"ppo.critic_warmup={ppo.critic_warmup}",
             f"leaves none of ppo.iterations={ppo.iterations} to train the policy",
@@ -212,6 +217,8 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_controller, ("kl", "generation", "ppo")),
     (_own, ("kl", "trust_region", "advantage")),
     (_batches, ("ppo",)),
+    (_warmup, ("kl", "ppo")),
+    (path_faults, WALKED),
     (ranks_faults, SHARED),
     (memory.faults, memory.SECTIONS),
     (_decay, ("sft", "reward_model", "ppo")),
@@ -221,5 +228,6 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_rows, ("data",)),
     (missing_parts, SECTIONS),
     (adapter.adapter_faults, adapter.SECTIONS),
+    (realign.faults, realign.SECTIONS),
     (_tracking, ("tracking",)),
 )

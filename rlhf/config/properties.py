@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from rlhf.config.build import user_class
 from rlhf.config.pieces.base import Custom, Piece
+from rlhf.config.pieces.kl import Path
 from rlhf.config.pieces.scorer import CombinedScorer
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import KL, PPO, Config, RewardModel
 from rlhf.config.stages import STAGES, Stage, lineage
 from rlhf.kl import properties as kl
+from rlhf.kl.path import grid_of, most_iterations as most_of_path
 
 P = TypeVar("P")
 
@@ -43,6 +45,37 @@ def kl_properties(pieces: KL) -> dict[str, Any]:
         "placement": _of(pieces.placement, kl.PLACEMENTS, kl.placement_properties),
         "reference": _of(pieces.reference, kl.REFERENCES, kl.reference_properties),
     }
+
+
+def path_grid(pieces: KL) -> tuple[float, ...] | None:
+    """The coefficients of a path that the config asks for; None of another controller.
+
+    Raises:
+        ValueError: it is no path, with one sentence that says why.
+    """
+    walk = pieces.controller
+    if not isinstance(walk, Path):
+        return None
+    return grid_of(pieces.coef, grid=walk.grid, start=walk.start, points=walk.points)
+
+
+def most_iterations(cfg: Config) -> int:
+    """The iterations that PPO takes; of a path the most that it can take, for `ppo.iterations` are
+    then those of a point."""
+    grid, ppo = path_grid(cfg.kl), cfg.ppo
+    if grid is None:
+        return ppo.iterations
+    return most_of_path(len(grid), ppo.iterations, ppo.critic_warmup)
+
+
+def controller_arguments(pieces: KL, ppo: PPO) -> dict[str, Any]:
+    """What a controller is made of beside its own settings.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    walks = kl_properties(pieces)["controller"].walks
+    return {"coef": pieces.coef, **({"iterations": ppo.iterations} if walks else {})}
 
 
 def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:

@@ -105,6 +105,19 @@ class BestOfN(Strict):
     seed: Seed
 
 
+class Realign(Strict):
+    """rlhf.realign: policies between the SFT policy and the run's, and beyond, at its end."""
+
+    lambdas: list[Weight]  # none: not measured
+    by: Annotated[list[Literal["decoding", "weights"]], Field(min_length=1)]
+    prompts: Annotated[int, Field(ge=2, le=10**6)] | None  # None: evaluation.prompts
+    samples: Size
+    seed: Seed
+
+
+NO_REALIGN = Realign(lambdas=[], by=["decoding", "weights"], prompts=None, samples=1, seed=0)
+
+
 class Evaluation(Strict):
     every: Count
     prompts: Annotated[int, Field(ge=2, le=10**6)]
@@ -192,6 +205,7 @@ class Config(Strict):
     requeue: bool = False
     adapter: Adapter = NO_ADAPTER
     checkpoints: Checkpoints = Checkpoints(after_finish="none", take_over=True)
+    realign: Realign = NO_REALIGN
 
     def plain(self) -> dict[str, Any]:
         """The config as plain YAML types, `_target_` keys included."""

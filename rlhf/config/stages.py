@@ -62,7 +62,7 @@ STAGES = {
 # Sections that say where a run lies, who watches it and what is measured beside it, not what
 # comes out; and settings of other sections that do not either.
 ASIDE = (
-    *("paths", "tracking", "callbacks", "checkpoints", "best_of_n"),
+    *("paths", "tracking", "callbacks", "checkpoints", "best_of_n", "realign"),
     *("study", "sweep", "rerun", "hydra"),
     *("time_limit", "requeue"),
 )

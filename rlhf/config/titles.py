@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.stages import decides
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_override
 
 
 def varied(directory: Path) -> dict[str, str]:
     """Of what its sweep varies, the part that the job in `directory` has: `kl.coef`: 0.1. Empty
-    where it is no job of a sweep.
+    where it is no job of a sweep. A path's points have what the path's run has.
 
     An override that all jobs share is left out only if the sweep's command has it too: the first
     job of a search shares all of its own.
     """
+    directory = path_of(directory) or directory
     listed = read_json(directory.parent / "sweep.json")
     jobs = {job["name"]: list(map(str, job["overrides"])) for job in listed.get("jobs", ())}
     shared = set(listed.get("overrides", ())).intersection(*jobs.values())

@@ -12,8 +12,10 @@ from rlhf.arguments import layers_of
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import (
     is_trained,
+    most_iterations,
     needed_stages,
     normalizes,
+    path_grid,
     trains_values,
 )
 from rlhf.config.schema import Config
@@ -120,8 +122,10 @@ class Estimate:
         """Responses that are drawn, by what for; those of which there are none left out."""
         cfg, counts = self.cfg, {}
         if "ppo" in self.stages:
-            every, last = cfg.evaluation.every, cfg.ppo.iterations
-            times = 1 + -(-last // every)  # before the first iteration, and after the last
+            every, last = cfg.evaluation.every, most_iterations(cfg)
+            ends = len(path_grid(cfg.kl) or (cfg.kl.coef,))
+            # before the first iteration, and after the last of each point
+            times = 1 + min(last, -(-last // every) + ends - 1)
             drawn = cfg.generation
             plain = drawn.temperature == 1 and drawn.top_k == 0 and drawn.top_p == 1
             held = self.data.prompts.heldout if self.data.prompts else cfg.best_of_n.prompts
@@ -129,6 +133,7 @@ class Estimate:
                 "training": last * cfg.ppo.rollout_size,
                 "evaluations": times * cfg.evaluation.prompts * (1 if plain else 2),
                 "best of n": cfg.best_of_n.samples * min(cfg.best_of_n.prompts, held),
+                "realign": realigned(cfg),
             }
         if "reward_model" in self.stages:
             settings, pairs = cfg.reward_model, int(getattr(cfg.data, "pairs", 0))
@@ -174,6 +179,13 @@ class Estimate:
         return (prompt + self.response) * self.shape.parameters
 
 
+def realigned(cfg: Config) -> int:
+    """Responses of the policies between the SFT policy and the run's, at its end."""
+    settings = cfg.realign
+    each = (settings.prompts or cfg.evaluation.prompts) * settings.samples
+    return len(settings.lambdas) * len({*settings.by}) * each
+
+
 def _ppo_work(it: Estimate) -> float:
     """A training response is drawn, read by policy, reference, reward models and value model, and
     learned from in each inner epoch by policy and value model; others are drawn, and read by all
@@ -181,7 +193,7 @@ def _ppo_work(it: Estimate) -> float:
     cfg = it.cfg
     values, judged = trains_values(cfg.algorithm, cfg.advantage), reward_models(cfg)
     training = it.responses["training"]
-    others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n"))
+    others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n", "realign"))
     reads = training * (3 + judged + values) + others * (3 + judged)
     learns = training * cfg.ppo.inner_epochs * (1 + values)
     return (FORWARD * reads + UPDATE * learns) * it.a_response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,17 +15,29 @@ from rlhf.metrics import KL
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_message
 
+if TYPE_CHECKING:
+    from rlhf.export.realigned import Realigned
+
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = "README.md"
 
 
-def card(made: Made, what: What, *, name: str, exported: bool = True, adapter: bool = False) -> str:
+def card(
+    made: Made,
+    what: What,
+    *,
+    name: str,
+    exported: bool = True,
+    adapter: bool = False,
+    realigned: Realigned | None = None,
+) -> str:
     """The card as markdown, opened by the YAML that the hub reads; without secrets.
 
     Args:
         name: what the model is loaded by: its directory, or its name on a hub.
         exported: False where it has yet to be written there.
         adapter: it is PEFT's, and stands beside its base.
+        realigned: it is the policy's mixture with the one that it began from.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -37,6 +49,7 @@ def card(made: Made, what: What, *, name: str, exported: bool = True, adapter: b
     )
     environment.filters["cell"] = cell
     values = {**_values(made, what), "name": name, "exported": exported, "alone": adapter}
+    values["realigned"] = facts.realigned(made, realigned.weight, realigned.by) if realigned else {}
     text = environment.get_template(f"{what}.md").render(values)
     front = yaml.safe_dump(front_matter(made, what, adapter), sort_keys=False, allow_unicode=True)
     return redact_message(f"---\n{front}---\n\n{text}")

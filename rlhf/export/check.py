@@ -131,9 +131,11 @@ def _reads(model: Readable) -> tuple[str, dict[str, str]]:
     return "transformers and PEFT", {"dtype": str(model.dtype).removeprefix("torch.")}
 
 
-def in_a_fresh_process(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    """What `plain.py` answers. Raises RunFailed where it fails."""
-    script = Path(__file__).with_name("plain.py")
+def in_a_fresh_process(
+    folder: Path, asked: dict[str, Any], name: str = "plain.py"
+) -> dict[str, Any]:
+    """What the script of this name answers. Raises RunFailed where it fails."""
+    script = Path(__file__).with_name(name)
     with TemporaryDirectory() as aside:
         rows, answer = Path(aside) / "rows.json", Path(aside) / "answer.json"
         rows.write_text(json.dumps(asked))

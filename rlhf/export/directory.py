@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,16 @@ from rlhf.export.check import Readable, check, expected, rows_of
 from rlhf.export.facts import SAMPLING
 from rlhf.export.kept import networks, rendering_of, trusts
 from rlhf.export.made import Made, NoModel, What, check_free, find
+from rlhf.export.realigned import (
+    POLICY,
+    REFERENCE,
+    Realigned,
+    add_decoder,
+    between,
+    both,
+    check_decoder,
+    greedy,
+)
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.checks import textless_ids, vocabulary_size
 from rlhf.models.files.adapter import base_of, is_adapter
@@ -35,6 +47,7 @@ def export(
     name: str | None = None,
     dtype: str | None = None,
     adapter: bool = False,
+    realigned: Realigned | None = None,
 ) -> str:
     """Writes the directory and reads it back in a fresh process; returns a sentence on that.
 
@@ -42,6 +55,7 @@ def export(
         name: what the card calls it, by default the directory's own name.
         dtype: of the weights there, such as bfloat16; by default as they are.
         adapter: a policy's adapter as PEFT loads it, not merged into its network.
+        realigned: not the policy itself but its mixture with the one that it began from.
 
     Raises:
         Taken: the directory is there and not empty.
@@ -53,21 +67,52 @@ def export(
         check_adapter(made, what)
     source, own_code = made.folder(what), trusts(made)["trust_remote_code"]
     rendering = rendering_of(source, made)
+    with placed(to) as aside:
+        # a reward model that a run stands on has a manifest of its own
+        own = find(source) if what == "reward_model" else made
+        called = name or to.absolute().name
+        text = card.card(own, what, name=called, adapter=adapter, realigned=realigned)
+        if realigned is not None and realigned.by == "decoding":
+            sentence = _pair(made, aside, rendering, realigned.weight, dtype, own_code)
+        else:
+            model = loaded(made, what, rendering, dtype, adapter, realigned)
+            rows = rows_of(rendering, model)
+            ours = expected(model, rows)
+            write(made, model, aside, rendering)
+            sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
+        write_text(aside / card.NAME, text)
+    return sentence
+
+
+def _pair(
+    made: Made,
+    folder: Path,
+    rendering: Rendering,
+    weight: float,
+    dtype: str | None,
+    own_code: bool,
+) -> str:
+    """Policy, reference and their decoder; returns a sentence on what is read of them."""
+    models = both(made, rendering, dtype)
+    rows = rows_of(rendering, models[0])
+    ours = greedy(models, made, rendering, rows, weight)
+    narrow = models[0].dtype in (torch.bfloat16, torch.float16)
+    for name, model in zip((POLICY, REFERENCE), models, strict=True):
+        write(made, model, folder / name, rendering)
+    add_decoder(folder, weight)
+    return check_decoder(folder, rendering, rows, ours, narrow=narrow, own_code=own_code)
+
+
+@contextmanager
+def placed(to: Path) -> Iterator[Path]:
+    """A new folder aside, which is `to` when this ends, and not there where it fails."""
     aside = aside_of(to.absolute())
     with writing(to):
         to.absolute().parent.mkdir(parents=True, exist_ok=True)
         clear_strays_of(to)
         aside.mkdir()
     try:
-        model = loaded(made, what, rendering, dtype, adapter)
-        rows = rows_of(rendering, model)
-        ours = expected(model, rows)
-        write(made, model, aside, rendering)
-        # a reward model that a run stands on has a manifest of its own
-        own = find(source) if what == "reward_model" else made
-        text = card.card(own, what, name=name or to.absolute().name, adapter=adapter)
-        write_text(aside / card.NAME, text)
-        sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
+        yield aside
         if to.is_dir():
             to.rmdir()  # it is empty
         os.rename(aside, to)
@@ -75,7 +120,6 @@ def export(
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    return sentence
 
 
 def clear_strays_of(to: Path) -> None:
@@ -100,9 +144,16 @@ def check_adapter(made: Made, what: What) -> None:
 
 
 def loaded(
-    made: Made, what: What, rendering: Rendering, dtype: str | None, adapter: bool = False
+    made: Made,
+    what: What,
+    rendering: Rendering,
+    dtype: str | None,
+    adapter: bool = False,
+    realigned: Realigned | None = None,
 ) -> Readable:
     """The model as we read it, in the type that is asked for."""
+    if realigned is not None:
+        return between(made, rendering, realigned.weight, dtype)
     place = networks(made, rendering.tokenizer, views=adapter)
     model: Readable
     if what == "policy":

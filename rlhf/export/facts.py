@@ -16,6 +16,7 @@ from rlhf.export.made import Made, What
 from rlhf.metrics import KL
 from rlhf.models.files.adapter import adapter_facts, is_adapter
 from rlhf.rundir.files import flatten
+from rlhf.rundir.noted import REALIGN
 from rlhf.rundir.read import number, read_json, read_text
 from rlhf.rundir.secrets.redact import redact_override, redact_text
 
@@ -224,4 +225,26 @@ def adapter(made: Made, what: What) -> dict[str, Any]:
         "targets": ", ".join(map(str, targets)) if isinstance(targets, list) else targets,
         "r": known.get("r"),
         "alpha": known.get("lora_alpha"),
+    }
+
+
+def realigned(made: Made, weight: float, by: str) -> dict[str, Any]:
+    """A mixture of the policy with the one that it began from: lambda, the way, and what `rlhf
+    realign` has measured of it, empty where it has not."""
+    curves = read_json(made.run / REALIGN).get("curves", ()) if made.run is not None else ()
+    point: dict[str, Any] = next(
+        (
+            point
+            for curve in curves
+            if curve["by"] == by
+            for point in curve["points"]
+            if point["lambda"] == weight
+        ),
+        {},
+    )
+    keys = [KL, *(k for k in point if k.startswith("reward/") and not k.endswith("_se"))]
+    return {
+        "weight": f"{weight:g}",
+        "by": by,
+        "measured": {key: with_error(point, key) for key in keys if key in point},
     }

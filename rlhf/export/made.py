@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rlhf.config.stages import STAGES
 from rlhf.models.files.adapter import is_adapter
+from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import run_state
 
@@ -135,9 +136,11 @@ class Made:
         if place := self.artifact(self.stage):
             return place
         state = "finished" if self.is_artifact else run_state(self.directory).state
+        points = "\n  ".join(map(str, points_of(self.directory)))
         raise NoModel(
             f"{self.directory} holds no policy"
             + (f": the run is {state}; the same command ends it" if state != "finished" else "")
+            + (f". Points of it that have ended do:\n  {points}" if points else "")
         )
 
     @property
@@ -162,7 +165,8 @@ def find(argument: str | Path) -> Made:
     if not path.is_dir():
         raise NoModel(f"{path} is no directory.{_meant(_near(path))}")
     if (path / "sweep.json").is_file():
-        points = sorted(place for place in path.iterdir() if (place / "summary.json").is_file())
+        runs = sorted(place for place in path.iterdir() if (place / "summary.json").is_file())
+        points = [place for run in runs for place in (*points_of(run), run)]
         listed = "\n  ".join(map(str, points)) or "none has finished yet"
         raise NoModel(f"{path} is a sweep: name one of its points\n  {listed}")
     if path.name == "policy" and (path.parent / "manifest.json").is_file():

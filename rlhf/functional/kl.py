@@ -19,6 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlhf.functional.logprobs import mixture
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.functional.standard_errors import mean_and_error, ratio_and_error
 from rlhf.functional.vocabulary import kl_of
@@ -66,6 +67,17 @@ def exact(logits: Tensor, ref_logits: Tensor, temperature: float = 1.0) -> Tenso
     excludes (logit -inf) counts 0.
     """
     return kl_of(logits, ref_logits, temperature)
+
+
+def mixture_kl(
+    ref_logits: Tensor, logits: Tensor, weight: Tensor | float, temperature: float = 1.0
+) -> Tensor:
+    """KL(p || ref) at each position of the geometric mixture p = ref^(1 - lambda) pi^lambda / Z
+    (rlhf.functional.logprobs.mixture), both at the temperature: [..., V] twice -> [...], nats.
+
+    0 at lambda = 0, `exact(logits, ref_logits)` at 1, and never less at a larger lambda >= 0.
+    """
+    return kl_of(mixture(ref_logits, logits, weight), ref_logits, temperature)
 
 
 def log_ratio_clip_fraction(logp: Tensor, ref_logp: Tensor, mask: Tensor) -> Tensor:

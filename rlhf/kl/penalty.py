@@ -3,6 +3,7 @@ coefficient."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch import Tensor
 from rlhf.functional.kl import k1, sequence_nats, token_nats
 from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean, masked_sum
 from rlhf.functional.sequences import last_index
+from rlhf.functional.standard_errors import mean_and_error
 from rlhf.kl.controller import Controller, Unit
 from rlhf.kl.estimator import Estimator
+from rlhf.kl.path import Path
 from rlhf.kl.placement import Placement, sequence_weights, share_over_tokens, token_weights
 from rlhf.kl.properties import (
     controller_properties,
@@ -40,14 +43,21 @@ def shaped_rewards(kl: Tensor, score: Tensor, mask: Tensor, coef: Coef) -> Tenso
 
 @dataclass(frozen=True, kw_only=True)
 class SteeringKL:
-    """The KL of one rollout that moves the coefficient."""
+    """The KL of one rollout that moves the coefficient; and, for a controller that walks, its
+    standard error and the mean of score - coef * KL over the responses with its own."""
 
     sequence_nats: float
     token_nats: float
     episodes: int
+    error: float = math.nan  # of sequence_nats
+    objective: float = math.nan
+    objective_error: float = math.nan
 
     def nats(self, unit: Unit) -> float:
         return self.sequence_nats if unit == "sequence" else self.token_nats
+
+
+WALKING = ("error", "objective", "objective_error")  # of SteeringKL, for a controller that walks
 
 
 class KLPenalty:
@@ -75,7 +85,10 @@ class KLPenalty:
         self.estimates = estimator_properties(estimator)
         self.acts = placement_properties(placement)
         self.moves_reference = reference_properties(reference).moves
-        self.follows_kl = controller_properties(controller).follows_kl
+        self.path = controller if isinstance(controller, Path) else None
+        self.walks = controller_properties(controller).walks
+        # what answers the KL waits while the warm-up of the values holds the policy still
+        self.waits = self.walks or controller_properties(controller).follows_kl
         reasons = faults(
             controller=controller_properties(controller),
             estimator=self.estimates,
@@ -157,23 +170,41 @@ class KLPenalty:
             kl = token_weights(logp, old_logp, mask) * kl
         return reduce((self.coef if coef is None else coef) * kl, mask)
 
-    def steering_kl(self, logp: Tensor, ref_logp: Tensor, kl: Tensor, mask: Tensor) -> SteeringKL:
+    def steering_kl(
+        self,
+        logp: Tensor,
+        ref_logp: Tensor,
+        kl: Tensor,
+        mask: Tensor,
+        score: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> SteeringKL:
         """Of the plain log-ratio, whatever estimator shapes the reward: an unbiased estimate of the
         KL that is steered (docs/decisions/0004); or, where the controller is steered by the
-        penalty, of `kl`, the penalty's estimate. All [B, T]."""
+        penalty, of `kl`, the penalty's estimate. All [B, T]; score [B], and groups [B] of the
+        errors as in rlhf.functional.standard_errors."""
         by_penalty = getattr(self.controller, "steered_by", "log_ratio") == "penalty"
         per_token = kl.double() if by_penalty else k1(logp.double(), ref_logp.double())
+        mean, error = sequence_nats(per_token, mask, groups)
+        reward = logp.new_full((len(logp),), torch.nan) if score is None else score
+        objective = reward.double() - self.coef * masked_sum(per_token, mask, dim=-1)
+        of_objective, its_error = mean_and_error(objective, groups)
         return SteeringKL(
-            sequence_nats=float(sequence_nats(per_token, mask)[0]),
+            sequence_nats=float(mean),
             token_nats=float(token_nats(per_token, mask)[0]),
             episodes=len(logp),
+            error=float(error),
+            objective=float(of_objective),
+            objective_error=float(its_error),
         )
 
     def update(self, kl: SteeringKL) -> None:
         """Once per rollout, after its use, with its KL over all ranks: the controller gets the
-        unit it asks for."""
-        unit = self.controller.unit
-        self.controller.update(kl.nats(unit), kl.episodes, unit=unit)
+        unit it asks for, and one that walks the errors and the objective too."""
+        unit, more = self.controller.unit, {}
+        if self.walks:
+            more = {name: getattr(kl, name) for name in WALKING}
+        self.controller.update(kl.nats(unit), kl.episodes, unit=unit, **more)
 
     def steering(self, kl: SteeringKL) -> dict[str, float]:
         """`kl/target_<unit>_nats` and `kl/error_<unit>_nats`, KL - target, in the controller's

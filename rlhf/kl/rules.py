@@ -46,6 +46,12 @@ def faults(
             " to 0 at every copy, so no coefficient holds it at a target; use kl/controller=fixed,"
             " or kl/reference=ema or sft."
         )
+    if reference.moves and controller.walks:
+        reasons.append(
+            f"kl/reference={reference.name} with kl/controller={controller.name}: the points of a"
+            " path are optima of the KL to one policy, and this reference moves, so that none would"
+            " be what its coefficient says; use kl/reference=sft."
+        )
     return reasons
 
 

@@ -17,6 +17,7 @@ from rlhf.functional.schedules import lr_factor
 from rlhf.models.networks import BACKBONES, backbone_digests, check_backbones
 from rlhf.models.sharding.cut import READ_IN, Cut, cut_all, join_all
 from rlhf.models.sharding.whole import average_gradients, whole
+from rlhf.models.training.fused import keep_fused
 from rlhf.models.training.recompute import recomputed
 from rlhf.modules.finite import check_update, check_updated
 from rlhf.modules.precision.masters import MasterWeights
@@ -38,6 +39,7 @@ class StageModule(pl.LightningModule):
     stage: str
     unit = "iteration"
     leaves_some_untrained = False  # True: a step may leave parameters without a gradient
+    may_end_early = False  # True: `iterations` is the most that there can be
 
     def __init__(self, *, iterations: int, lr_schedule: str, lr_warmup: float) -> None:
         super().__init__()
@@ -65,6 +67,17 @@ class StageModule(pl.LightningModule):
     def evaluates_at(self, iteration: int) -> bool:
         """Whether the record of this iteration holds an evaluation."""
         return True
+
+    def needs_checkpoint(self) -> bool:
+        """Whether the iteration that ended has a checkpoint, however far they are apart."""
+        return self.iteration == self.iterations
+
+    def end_here(self) -> None:
+        """Says that the iteration that ended is the last one. By Lightning's limit of epochs:
+        `should_stop` would be forgotten when a fit of what is at its end begins."""
+        self.iterations = self.iteration
+        if self._trainer is not None:
+            self.trainer.fit_loop.max_epochs = self.iteration
 
     def finish_iteration(self) -> Metrics:
         raise NotImplementedError
@@ -142,11 +155,15 @@ class StageModule(pl.LightningModule):
     def on_train_start(self) -> None:
         keep_fused(self.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
 
+    def schedule_position(self) -> tuple[int, int]:
+        """Of the learning rate's schedule the iterations that have passed, and all."""
+        return self.iteration, self.iterations
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """All micro-batches of a step have the step's learning rate."""
-        each = self.steps_an_iteration()
-        step = self.iteration * each + batch_idx // self.trainer.accumulate_grad_batches
-        factor = lr_factor(self.lr_schedule, step, self.iterations * each, self.lr_warmup)
+        each, (passed, every) = self.steps_an_iteration(), self.schedule_position()
+        step = passed * each + batch_idx // self.trainer.accumulate_grad_batches
+        factor = lr_factor(self.lr_schedule, step, every * each, self.lr_warmup)
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = group["initial_lr"] * factor
 
@@ -216,19 +233,6 @@ class StageModule(pl.LightningModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> Any:
         return batch.to(device)
-
-
-def keep_fused(optimizer: torch.optim.Optimizer) -> None:
-    """An optimizer that was made with one kernel for its steps has it after a checkpoint too: the
-    state of one that had not, loaded, would take it away and say nothing."""
-    if not optimizer.defaults.get("fused"):
-        return
-    for group in optimizer.param_groups:
-        group["fused"] = True
-        for parameter in group["params"]:
-            state = optimizer.state.get(parameter, {})
-            if "step" in state:  # the kernel counts beside the weights
-                state["step"] = state["step"].to(parameter.device, torch.float32)
 
 
 def with_initial_lr(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

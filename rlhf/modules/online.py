@@ -20,18 +20,18 @@ from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.minibatches import steps_of
 from rlhf.modules.old_policy import Drift, is_recomputed, old_view
 from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
-from rlhf.modules.policy import PolicyModule
 from rlhf.modules.trust_region import TrustRegion, follows_kl, local_kl
+from rlhf.modules.walk.module import WalkingModule
 from rlhf.ranks.rows import gathered
 from rlhf.rollout.counts import FirstWarning, rollout_counts
-from rlhf.rollout.evaluate import rollout_metrics
+from rlhf.rollout.evaluate import rollout_metrics, steering_of
 from rlhf.rollout.finite import check_coefficient, check_experience
 from rlhf.rollout.probe import computed_in, logp_gap
 from rlhf.rollout.score import judged
 from rlhf.types import Experience, Minibatch, Rollout, ScoredRollout
 
 
-class OnlineModule(PolicyModule):
+class OnlineModule(WalkingModule):
     """An online algorithm: an advantage piece (`advantage`) and a loss (`loss`), on top of this.
 
     An iteration collects prompts -> responses -> scores -> KL -> advantages, descends the loss over
@@ -52,10 +52,10 @@ class OnlineModule(PolicyModule):
         advantage: Advantage,
         settings: OnlineSettings,
     ) -> None:
-        super().__init__(parts, settings)
+        super().__init__(parts, settings, kl.path)
         if parts.value_model is None and (advantage.needs_values or settings.critic_warmup):
             raise ValueError("advantage or ppo.critic_warmup needs a value model: there is none")
-        self.value_model, self.kl, self.trust_region = parts.value_model, kl, trust_region
+        self.kl, self.trust_region = kl, trust_region
         self.advantage, self.leaves_some_untrained = advantage, settings.critic_warmup > 0
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
@@ -96,6 +96,7 @@ class OnlineModule(PolicyModule):
     def collect(self) -> Iterator[Minibatch]:
         """One iteration's experience, then its minibatches."""
         iteration = self.iteration + 1
+        self.begin_rollout()
         with self.precision():
             prompts = self.parts.prompts.draw(iteration)
             drawn = gathered(self.ranks, self.score(self.respond(prompts, "rollout", iteration)))
@@ -104,8 +105,7 @@ class OnlineModule(PolicyModule):
         scored = self.finite.of_training(drawn, self.kl, where)
         self.experience, rewards = to_experience(scored, self.kl, self.advantage)
         check_experience(self.experience, where)
-        read = (scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask)
-        self.steering = self.kl.steering_kl(*read)
+        self.steering = steering_of(scored, self.kl)
         self.collected = rollout_metrics(scored, rewards, self.kl, self.steering)
         self.collected |= value_metrics(self.experience)
         self.collected |= rollout_counts(scored, self.kl.coef, drawn=self.drawn)
@@ -209,11 +209,11 @@ class OnlineModule(PolicyModule):
         if follows_kl(self.trust_region):
             record["trust_region/kl_after"] = self.moved(old)
         self.warn(record, self.where())
-        # until then the policy stands still: what answers its KL waits, a schedule does not
         trained = self.iteration > self.settings.critic_warmup
-        if trained or not self.kl.follows_kl:
+        if trained or not self.kl.waits:  # a schedule does not
             self.kl.update(self.steering)
             check_coefficient(self.kl.coef, self.where())
+        record |= self.after_update()
         if trained and follows_kl(self.trust_region):
             self.trust_region.update(record["trust_region/kl_after"])
         if self.evaluates_at(self.iteration):
@@ -243,6 +243,7 @@ class OnlineModule(PolicyModule):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self.kl.load_state_dict(state["kl"])
+        self.after_update()
         self.trust_region.load_state_dict(state["trust_region"])
         self.finite.in_a_row = state["nonfinite_in_a_row"]
         if (weights := state["reference"]) is not None:

@@ -26,6 +26,7 @@ from rlhf.oracle.measure import (
     reward_at_kl,
     standings,
 )
+from rlhf.oracle.realign import realignment, sequence_mixture, token_mixture
 
 __all__ = [
     "Standing",
@@ -47,7 +48,10 @@ __all__ = [
     "mean_standing",
     "objective",
     "optimal_policy",
+    "realignment",
     "reward_at_kl",
     "sequence_entropy",
+    "sequence_mixture",
     "standings",
+    "token_mixture",
 ]

@@ -67,6 +67,13 @@ def response_metrics(rollout: Rollout, entropy: Tensor) -> Metrics:
     }
 
 
+def steering_of(scored: ScoredRollout, penalty: KLPenalty) -> SteeringKL:
+    """What moves the penalty's coefficient after a training rollout."""
+    read = (scored.logp, scored.ref_logp, scored.kl, scored.rollout.mask)
+    groups = groups_of(scored.rollout.prompt.texts)
+    return penalty.steering_kl(*read, score=scored.score, groups=groups)
+
+
 def rollout_metrics(
     scored: ScoredRollout, rewards: Tensor, penalty: KLPenalty, steering: SteeringKL
 ) -> Metrics:

@@ -19,7 +19,8 @@ from rlhf.rundir.read import name_odd, read_json, read_object
 from rlhf.rundir.records import FILES
 from rlhf.rundir.status import STATUS, is_finished
 
-RESULTS = ("best_of_n.json", "oracle.json")  # written once; where the run makes them
+REALIGN = "realign.json"  # measured at a run's end, or later by a command of its own
+RESULTS = ("best_of_n.json", "oracle.json", REALIGN)  # written once; where the run makes them
 POLICY = "policy"  # the folder of what it ended with
 SUMMARY, MANIFEST, KEY = "summary.json", "manifest.json", "records"
 LEGS, CONFIG = "legs.json", "config.yaml"
@@ -46,6 +47,26 @@ def forget(directory: Path) -> None:
     manifest = read_json(directory / MANIFEST)
     if manifest.pop(KEY, None) is not None:
         write_manifest(directory / MANIFEST, manifest)
+
+
+def add(directory: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Writes a file of a run that has ended, or another in its place, and notes it. Killed at any
+    moment, nothing that is noted is missing or another."""
+    drop(directory, name)
+    text = json_text(content)
+    write_text(directory / name, text)
+    manifest = read_json(directory / MANIFEST)
+    if isinstance(records := manifest.get(KEY), dict):
+        noted_now = {**records, name: digest_of(text.encode())}
+        write_manifest(directory / MANIFEST, {**manifest, KEY: noted_now})
+
+
+def drop(directory: Path, name: str) -> None:
+    """A file that is no longer noted, whatever becomes of it."""
+    manifest = read_json(directory / MANIFEST)
+    if isinstance(records := manifest.get(KEY), dict) and name in records:
+        others = {each: then for each, then in records.items() if each != name}
+        write_manifest(directory / MANIFEST, {**manifest, KEY: others})
 
 
 def digests(directory: Path) -> dict[str, dict[str, Any]]:

@@ -115,6 +115,14 @@ def cut_back(directory: Path, iteration: int, *, evaluated: bool = True) -> None
     put_back(directory, kept if evaluated else without_evaluation(kept, iteration))
 
 
+def until(files: Mapping[str, bytes], iteration: int) -> dict[str, bytes]:
+    """The record files without the rows after an iteration."""
+    return {
+        name: _lines(row for row in rows_of(data) if row["iteration"] <= iteration)
+        for name, data in files.items()
+    }
+
+
 def missing_rows(files: Mapping[str, bytes], iteration: int) -> str:
     """The iterations up to this one that a file does not have exactly once, of the files that have
     one row for each: `metrics.jsonl lacks iteration 3, 4`; empty where all are there."""

@@ -156,19 +156,36 @@ SUMMARY = fields(
         "fingerprints": NAMED_TEXTS,
         "warnings": TEXTS,
         **dict.fromkeys(("kl.coef", "kl.coef_final", "objective"), REAL),
-        "wall_seconds": SECONDS,
-        **dict.fromkeys(("seed", "iterations", "episodes"), WHOLE),
+        **dict.fromkeys(("wall_seconds", "cpu_seconds"), SECONDS),
+        **dict.fromkeys(("seed", "iterations", "point_iterations", "episodes"), WHOLE),
+        "path": fields({"run": TEXT, "point": WHOLE, "points": WHOLE}, "run", "point", "points"),
     }
 )
 _REALS = one("a list of numbers", _is_reals)
 _POINTS = each(fields({"kl": REAL, "reward": REAL}, "kl", "reward"))
 ORACLE = fields(
-    {"frontier": _POINTS, "best_of_n": _POINTS, "target": fields({"beta": REAL})},
+    {
+        **{"frontier": _POINTS, "best_of_n": _POINTS, "target": fields({"beta": REAL})},
+        "realign": each(fields({"lambda": REAL, "beta": REAL}, "lambda")),
+    },
     *("frontier", "best_of_n"),
 )
 BEST_OF_N = fields({"points": each(fields({"n": WHOLE}, "n"))})
+REALIGN = fields(
+    {
+        **dict.fromkeys(("version", "prompts", "responses", "seed"), WHOLE),
+        "curves": each(
+            fields({"by": TEXT, "points": each(fields({}, "lambda", rest=REAL))}, "by", "points")
+        ),
+        "timings": fields({}, rest=SECONDS),
+    },
+    "curves",
+)
 ROW = fields({"iteration": WHOLE}, "iteration", rest=or_null(REAL))
-TIMING = fields({"iteration": WHOLE, "seconds": SECONDS, "time": SECONDS}, "iteration", "seconds")
+TIMING = fields(
+    {"iteration": WHOLE, **dict.fromkeys(("seconds", "cpu", "time"), SECONDS)},
+    *("iteration", "seconds"),
+)
 _EVERY_PROMPT = fields(
     {"iteration": WHOLE, "prompts": TEXT}, *("iteration", "prompts", "responses"), rest=_REALS
 )
@@ -194,6 +211,7 @@ SHAPES: dict[str, Rule] = {
     "summary.json": SUMMARY,
     "best_of_n.json": BEST_OF_N,
     "oracle.json": ORACLE,
+    "realign.json": REALIGN,
     "metrics.jsonl": ROW,
     "timings.jsonl": TIMING,
     "samples.jsonl": SAMPLE,

@@ -14,6 +14,7 @@ from rlhf.rundir.disk.aside import whole
 from rlhf.rundir.disk.sealed import write_sealed
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, write_bytes
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import STATUS, write_status
 
@@ -30,6 +31,9 @@ def make_whole(directory: Path) -> None:
     """
     losses = noted.losses(directory)
     losses.pop(noted.MANIFEST, None)  # whoever asked whose run it is has named it
+    if sentence := losses.pop(noted.REALIGN, None):
+        noted.drop(directory, noted.REALIGN)
+        log.warning("%s: %s when it was measured; rlhf realign does it again", directory, sentence)
     beside = {n: losses.pop(n) for n in (*noted.BESIDE, STATUS) if n in losses}
     if losses:
         _put_back(directory, losses)
@@ -53,12 +57,11 @@ def _put_back(directory: Path, losses: Mapping[str, str]) -> None:
     for name, path in published.items():
         with whole(directory / name) as file, path.open("rb") as original:
             shutil.copyfileobj(original, file)
+    rows = "last checkpoint's copy" if path_of(directory) is None else "records of its path's run"
     log.warning(
         "%s: %s; put back from the %s",
         *(directory, "; ".join(losses.values())),
-        " and the ".join(
-            ["last checkpoint's copy"] * bool(copy) + ["policy's artifact"] * bool(published)
-        ),
+        " and the ".join([rows] * bool(copy) + ["policy's artifact"] * bool(published)),
     )
 
 
@@ -105,5 +108,14 @@ def _copy_of(directory: Path, names: Iterable[str]) -> dict[str, bytes]:
     left one of an earlier iteration, when it came while the last one was removed."""
     last = choose(directory).path
     checkpoint = AtomicCheckpointIO().load_checkpoint(last, "cpu") if last else {}
-    copy = records_in(checkpoint) if "records" in checkpoint else {}
-    return {n: copy[n] for n in names if n in copy and noted.is_noted(directory, n, copy[n])}
+    copies = [records_in(checkpoint)] if "records" in checkpoint else []
+    if (path := path_of(directory)) is not None:  # which began with the same rows
+        ended = read_json(directory / noted.SUMMARY).get("iterations", -1)
+        copies.append(records.until(records.contents(path), ended))
+    whole_ones = {
+        name: copy[name]
+        for copy in copies
+        for name in names
+        if name in copy and noted.is_noted(directory, name, copy[name])
+    }
+    return whole_ones

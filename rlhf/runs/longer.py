@@ -12,6 +12,7 @@ from typing import Any
 
 from rlhf.callbacks.checkpoint import Start, checkpoint_path, checkpoints, choose, digest_path
 from rlhf.config.naming import HASH_VERSION, deciding_config, slug
+from rlhf.config.properties import path_grid
 from rlhf.digests import one_spelling
 from rlhf.functional.schedules import warmup_steps
 from rlhf.rundir import records
@@ -47,6 +48,8 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
         parents: the fingerprints of the stages that the run stands on.
     """
     directory, cfg = context.run_directory, context.cfg
+    if path_grid(cfg.kl):  # its iterations are those of a point, and say little of its length
+        return
     if has_begun(directory) or cfg.rerun or not cfg.checkpoints.take_over:
         return
     prints = {"data": context.data.fingerprint, **parents}
@@ -57,7 +60,8 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
     ]
     for source in sorted(sources, key=lambda s: s.start.iteration, reverse=True):
         try:
-            copy_state(source, directory, every=cfg.evaluation.every)
+            evaluated = source.start.iteration % cfg.evaluation.every == 0
+            copy_state(source, directory, evaluated=evaluated)
         except FileNotFoundError:  # somebody is at work there, and has a newer one
             continue  # nothing was written
         log.warning(
@@ -156,9 +160,9 @@ def warm(flat: Flat) -> int:
     return warmup_steps(flat["ppo.lr_warmup"], steps)
 
 
-def copy_state(source: Source, directory: Path, *, every: int) -> None:
-    """Records and legs first: the checkpoint makes them count. `every`: the iterations from one
-    evaluation to the next.
+def copy_state(source: Source, directory: Path, *, evaluated: bool) -> None:
+    """Records and legs first: the checkpoint makes them count. `evaluated`: the iteration is one
+    that this run evaluates.
 
     Raises:
         FileNotFoundError: the checkpoint was removed; nothing is written.
@@ -170,7 +174,7 @@ def copy_state(source: Source, directory: Path, *, every: int) -> None:
         for name in records.FILES:
             if (source.directory / name).exists():
                 shutil.copyfile(source.directory / name, directory / name)
-        records.cut_back(directory, iteration, evaluated=iteration % every == 0)
+        records.cut_back(directory, iteration, evaluated=evaluated)
         before = [{"run": source.directory.name, **leg} for leg in legs.read(source.directory)]
         reached = [leg for leg in before if leg["from_iteration"] < iteration]
         write_sealed(directory / legs.FILE, {"legs": reached})

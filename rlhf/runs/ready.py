@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rlhf.config.build import build
-from rlhf.config.properties import is_trained, needed_stages
+from rlhf.config.properties import controller_arguments, is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
 from rlhf.data.records import DataError
@@ -160,7 +160,7 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
         kl = {f"kl.{part}": getattr(cfg.kl, part) for part in KL_PIECES}
         pieces |= {name: getattr(cfg, name) for name in PPO_PIECES} | kl
     live: dict[str, dict[str, Any]] = {
-        "kl.controller": {"coef": cfg.kl.coef},
+        "kl.controller": controller_arguments(cfg.kl, cfg.ppo),
         **{f"{s}.optimizer": {"params": [nn.Parameter(torch.zeros(1))]} for s in stages},
     }
     for key, piece in pieces.items():

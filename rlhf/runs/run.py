@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -11,11 +12,13 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
-from rlhf.config.properties import is_trained, needed_stages
+from rlhf.config.properties import is_trained, most_iterations, needed_stages, path_grid
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
 from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
+from rlhf.realign.finished import at_the_end
+from rlhf.realign.measure import Folders
 from rlhf.rundir import noted
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json, write_text
@@ -29,6 +32,9 @@ from rlhf.runs.machine.entered import KEY, entered_with
 from rlhf.runs.machine.faults import machine_faults
 from rlhf.runs.machine.fits import check_memory
 from rlhf.runs.machine.room import check_room
+from rlhf.runs.path import refine
+from rlhf.runs.path.ended import make_points_whole
+from rlhf.runs.path.write import PointWriter, point_facts
 from rlhf.runs.stopping import stoppable
 from rlhf.runs.summary import (
     Summary,
@@ -47,7 +53,7 @@ from rlhf.stages.provenance import legs
 from rlhf.stages.provenance.manifest import manifest
 from rlhf.stages.ranks.launch import team_of
 from rlhf.stages.table import artifacts, fingerprints, publish, train
-from rlhf.tracking.mlflow import deliver_all
+from rlhf.tracking.ended.deliver import deliver_all
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +87,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
     ):
         check_begun(directory, context)
         if is_finished(directory):
-            finished.make_whole(directory)
-            _deliver(directory)
-            return read_json(directory / "summary.json")
+            return _made_before(cfg, directory)
         noted.forget(directory)
         with recorded_end(directory):
             write_text(directory / "config.yaml", OmegaConf.to_yaml(context.written))
@@ -102,6 +106,14 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
             summary = _go_through_stages(context, prints)
         _deliver(directory)
         return summary
+
+
+def _made_before(cfg: Config, directory: Path) -> Summary:
+    finished.make_whole(directory)
+    if grid := path_grid(cfg.kl):
+        make_points_whole(cfg, grid, directory)
+    _deliver(directory)
+    return read_json(directory / "summary.json")
 
 
 def _deliver(directory: Path) -> None:
@@ -138,21 +150,47 @@ def _train_here(
                 f"{directory} began from {parent} {begun[parent]}, now it would be {fingerprint}:"
                 " move it away to start anew"
             )
-    longer.take_over(context, stands_on)
+    if grid := path_grid(cfg.kl):
+        refine.take_over(context, grid, stands_on)
+    else:
+        longer.take_over(context, stands_on)
     _write_manifest(context, stands_on, parents)
     if cfg.best_of_n.samples:
         write_status(directory, state="running", stage="best_of_n", iteration=0, iterations=0)
         curve = best_of_n.best_of_n_curve(context, parents["sft"], parents.get("reward_model"))
         write_json(directory / best_of_n.FILE, curve)
-    iterations = cfg.ppo.iterations
+    iterations = most_iterations(cfg)
     write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
+        if grid:
+            points = PointWriter(
+                context=context, stage=stage, grid=grid, parents=parents, tracker=tracker
+            )
+            points.begin()
+            context.write_point[:] = [points]
         results = train(context, stage, parents, directory, tracker)
+        _realign(context, parents)
         publish(context, stage, prints, metrics=final_evaluation(directory), **results)
-        summary = summarise_run(context, stage, prints, parents, results)
+        path = point_facts(directory, grid, len(grid) - 1) if grid else None
+        summary = summarise_run(context, stage, prints, parents, results, path)
         _written(context, summary)
     tidy(directory, cfg.checkpoints.after_finish)
     return summary
+
+
+def _realign(context: StageContext, parents: Parents) -> None:
+    """The policies between the SFT policy and the one that the run ended with, where it asks."""
+    cfg, directory = context.cfg, context.run_directory
+    (directory / noted.REALIGN).unlink(missing_ok=True)  # of an earlier policy in this place
+    if not cfg.realign.lambdas:
+        return
+    gc.collect()  # the networks of training, which Lightning's objects hold in circles
+    done = {"iteration": cfg.ppo.iterations, "iterations": cfg.ppo.iterations}
+    write_status(directory, state="running", stage="realign", **done)
+    own = parents.get("reward_model")
+    reward_models = [own, *context.members] if own else []
+    policy = directory / noted.POLICY
+    at_the_end(context, Folders(policy=policy, start=parents["sft"], reward_models=reward_models))
 
 
 def _written(context: StageContext, summary: Summary) -> Summary:

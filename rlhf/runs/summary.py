@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,14 @@ def summarise_run(
     prints: Mapping[str, str],
     parents: Parents,
     results: Mapping[str, Any],
+    path: Mapping[str, Any] | None = None,
 ) -> Summary:
     """The last evaluation, the SFT policy's beside it (`sft/...`), and what they were reached
-    with."""
+    with.
+
+    Args:
+        path: of a run that is a path's point, what `point_facts` gives.
+    """
     directory = context.run_directory
     records = _records(directory)
     first, last = records[0], records[-1]
@@ -61,6 +67,7 @@ def summarise_run(
         "stage": stage.name,
         "iterations": last["iteration"],
         "episodes": last["episodes"],
+        **({"path": dict(path), "point_iterations": last["path/held"]} if path else {}),
         "kl.coef": context.cfg.kl.coef,
         "kl.coef_final": coef,  # that shaped the last rollout
         **kl_pieces(context.cfg),
@@ -77,7 +84,7 @@ def summarise_run(
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
         "warnings": [*cautions(context.cfg), *_warnings(context, parents, made), *totals(records)],
-        "wall_seconds": _seconds(directory),
+        **_times(directory),
     }
 
 
@@ -148,7 +155,7 @@ def summarise_artifact(context: StageContext, artifact: Path) -> Summary:
         **manifest["metrics"],
         **{key: manifest[key] for key in ("exact_resume",) if key in manifest},
         "fingerprints": {**manifest["fingerprints"], manifest["stage"]: artifact.name},
-        "wall_seconds": _seconds(artifact),
+        **_times(artifact),
     }
 
 
@@ -176,8 +183,14 @@ def _measures(stage: Stage, parents: Parents) -> dict[str, Any]:
     }
 
 
-def _seconds(directory: Path) -> float:
-    return round(sum(float(row["seconds"]) for row in read_jsonl(directory / "timings.jsonl")), 3)
+def _times(directory: Path) -> dict[str, float]:
+    """Seconds of training and evaluating: of the clock, and of the processors of all ranks. A run
+    that an older version began does not know the latter."""
+    rows = read_jsonl(directory / "timings.jsonl")
+    seconds = {"wall_seconds": math.fsum(float(row["seconds"]) for row in rows)}
+    if all("cpu" in row for row in rows):
+        seconds["cpu_seconds"] = math.fsum(float(row["cpu"]) for row in rows)
+    return {name: round(value, 3) for name, value in seconds.items()}
 
 
 def kl_pieces(cfg: Config) -> dict[str, str]:

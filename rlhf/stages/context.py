@@ -14,6 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rlhf.at_once import AtOnce
+from rlhf.callbacks.points import Points, WritePoint
 from rlhf.config.build import build
 from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
@@ -62,6 +63,8 @@ class StageContext(Inputs):
     # the further reward models of an ensemble, once they are there
     members: list[Path] = field(default_factory=list)
     team: Team = field(default_factory=Team)  # the ranks that train
+    # of a path's run: what writes its points
+    write_point: list[WritePoint] = field(default_factory=list)
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -189,7 +192,10 @@ class StageContext(Inputs):
                     checkpoint_every=training.checkpoint_every,
                     tracker=tracker,
                     status_in=self.run_directory,
-                    callbacks=[build(piece) for piece in self.cfg.callbacks.values()],
+                    callbacks=[
+                        *(build(piece) for piece in self.cfg.callbacks.values()),
+                        *(Points(write) for write in self.write_point),
+                    ],
                     began=partial(
                         legs.begin,
                         directory,

@@ -14,7 +14,7 @@ import torch
 
 from rlhf.at_once import AtOnce
 from rlhf.config.build import build
-from rlhf.config.properties import trains_values
+from rlhf.config.properties import controller_arguments, trains_values
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts
 from rlhf.data.loaders import draw_prompts
@@ -43,7 +43,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
     """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
     cfg = context.cfg
     kl = KLPenalty(
-        build(cfg.kl.controller, coef=cfg.kl.coef),
+        build(cfg.kl.controller, **controller_arguments(cfg.kl, cfg.ppo)),
         build(cfg.kl.estimator),
         build(cfg.kl.placement),
         build(cfg.kl.reference),
@@ -170,8 +170,15 @@ def train_ppo(
         directory=directory,
         tracker=tracker,
     )
+    return save_trained(context, parents, module.policy, directory)
+
+
+def save_trained(
+    context: StageContext, parents: Parents, policy: Policy, directory: Path
+) -> dict[str, Any]:
+    """Writes the policy under `directory/policy`; returns the digest of its weights."""
     # not over files that an artifact may share
     shutil.rmtree(directory / "policy", ignore_errors=True)
     base = network_of(parents["sft"]) if context.cfg.adapter.is_used else None
-    context.save_policy(module.policy, directory / "policy", base)
+    context.save_policy(policy, directory / "policy", base)
     return {"policy_sha256": file_digest(weights_file(directory / "policy"))}

@@ -11,10 +11,13 @@ from typing import Any
 from rlhf.metrics import MLFLOW_RESULTS
 from rlhf.rundir.read import Lines, read_json
 from rlhf.rundir.secrets.redact import redact_text, redacted_file
-from rlhf.tracking.state import finite
-from rlhf.tracking.store import Client, StoredRun
+from rlhf.tracking.state import finite, lost, read_own
+from rlhf.tracking.store import Client, StoredRun, connect
 
-FILES = ("manifest.json", "summary.json", "data_report.json", "report.md", "frontier.png")
+FILES = (
+    *("manifest.json", "summary.json", "data_report.json", "realign.json"),
+    *("report.md", "frontier.png"),
+)
 TABLE = "samples.json"
 PER_REQUEST = 100  # params or tags
 
@@ -121,3 +124,19 @@ def send_datasets(client: Client, run_id: str, datasets: Sequence[Mapping[str, A
             for data in datasets
         ],
     )
+
+
+def send_later(directory: Path, name: str) -> str | None:
+    """Sends a file that a run got after its end, where MLflow has taken all else of it; what it has
+    not is delivered with the rest. Returns a sentence where that is not possible now."""
+    state = read_own(directory)
+    if not state.get("closed") or lost(state):
+        return None
+    try:
+        send_file(connect(state["uri"]), state["run_id"], directory / name)
+    except Exception as error:  # of any library below
+        return (
+            f"MLflow at {redact_text(state['uri'])} did not take {directory / name}:"
+            f" {redact_text(str(error) or type(error).__name__).splitlines()[0][:200]}"
+        )
+    return None

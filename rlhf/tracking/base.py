@@ -1,4 +1,4 @@
-"""The interface of tracking: three calls, none of which waits for a server."""
+"""The interface of tracking: four calls, none of which waits for a server."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ class Tracker(Protocol):
         datasets: Sequence[Dataset] = (),
     ) -> None:
         """Start to follow `directory`. `params` is flat (`kl.coef`: 0.05). Returns at once."""
+
+    def add(
+        self,
+        directory: Path,
+        *,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        datasets: Sequence[Dataset] = (),
+    ) -> None:
+        """The same of a run beside the one that is followed, which has ended: a point of a path.
+        Again, it changes nothing."""
 
     def notify(self) -> None:
         """There are new lines. Returns at once."""

@@ -17,15 +17,16 @@ from typing import Any
 from filelock import FileLock
 
 from rlhf.metrics import MLFLOW_FIRST
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import Lines, number
 from rlhf.tracking import artifacts
 from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
-from rlhf.tracking.state import finite, key_of, now, write_state
+from rlhf.tracking.state import finite, key_of, now, read_own, write_state
 from rlhf.tracking.store import Client, StoredRun, connect, database, prepare_store
 from rlhf.tracking.summary import summary_run, sweep_lock
 
-KEY_TAG = "rlhf.key"
+KEY_TAG, PARENT_TAG = "rlhf.key", "mlflow.parentRunId"
 MOST_METRICS = 500  # in one batch; MLflow takes 1000, and a slow server has 5 s for each
 
 
@@ -171,6 +172,16 @@ class Delivery:
             client.log_batch(self.state["run_id"], metrics=metrics, synchronous=True)
             self._save(delivered=max(batches))
 
+    def _above(self, client: Client, experiment_id: str) -> dict[str, str]:
+        """The tag by which MLflow nests the run: a path's point below the path's run, a job below
+        its sweep's summary."""
+        if (path := path_of(self.directory)) is not None:
+            run_id = read_own(path).get("run_id")
+            return {PARENT_TAG: run_id} if run_id else {}
+        sweep, parent = self.state["tags"]["sweep"], self.directory.parent
+        with sweep_lock(parent):
+            return {PARENT_TAG: summary_run(client, experiment_id, sweep, parent)}
+
     def _connected(self, resume: bool) -> Client:
         if not self._lock.is_locked:
             self._lock.acquire(timeout=1)
@@ -178,11 +189,7 @@ class Delivery:
         experiment_id = prepare_store(state["uri"], state["experiment"])
         client = connect(state["uri"])
         run = _find(client, experiment_id, state)
-        above = {}  # the tag by which MLflow nests the run
-        if state.get("nested"):
-            sweep, parent = state["tags"]["sweep"], self.directory.parent
-            with sweep_lock(parent):
-                above["mlflow.parentRunId"] = summary_run(client, experiment_id, sweep, parent)
+        above = self._above(client, experiment_id) if state.get("nested") else {}
         if run is None:
             tags = {
                 KEY_TAG: state["key"],

@@ -15,12 +15,12 @@ from typing import Any
 
 from filelock import Timeout
 
-from rlhf.rundir.read import read_json
-from rlhf.rundir.secrets.redact import redact_text, sentence
-from rlhf.rundir.status import run_state
+from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.base import Dataset, Status
 from rlhf.tracking.delivery import Delivery
-from rlhf.tracking.state import lost, open_state, read_own
+from rlhf.tracking.ended.deliver import reason_of
+from rlhf.tracking.ended.queue import Ended
+from rlhf.tracking.state import open_state
 from rlhf.tracking.store import absolute_uri
 
 log = logging.getLogger("rlhf.tracking")
@@ -28,7 +28,6 @@ REPORT_EVERY = 10.0  # seconds between two lines on what is waited for
 PACE = 2.0  # seconds between two batches of a run that goes on: one batch may have many iterations
 POLL = 0.5  # seconds between two looks at what moves
 LONGEST_PAUSE = 60.0  # seconds between two tries to reach a server that does not answer
-_STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all else: KILLED
 
 
 class MLflowTracker:
@@ -45,6 +44,12 @@ class MLflowTracker:
         self.uri, self.experiment, self.nested = absolute_uri(uri), experiment, nested
         self._delivery: Delivery | None = None
         self._thread: threading.Thread | None = None
+        self._ended = Ended()
+
+    def add(self, directory: Path, **shown: Any) -> None:
+        uri, experiment, nested = self.uri, self.experiment, self.nested
+        open_state(directory, uri=uri, experiment=experiment, nested=nested, **shown)
+        self._ended.add(directory)
 
     def begin(
         self,
@@ -70,6 +75,7 @@ class MLflowTracker:
                 nested=self.nested,
             ),
         )
+        self._ended = Ended()
         self._bell, self._ending, self._done = threading.Event(), threading.Event(), False
         self._status: Status | None = None
         self._error: Exception | None = None
@@ -91,6 +97,7 @@ class MLflowTracker:
         if thread is None or delivery is None:
             return None
         self._status = status
+        self._ended.close(timeout)
         self._bell.set()
         self._ending.set()
         self._wait(thread, delivery, timeout)
@@ -98,7 +105,7 @@ class MLflowTracker:
         if self._done:
             return None
         delivery.abandon(status)
-        why = _reason(self._error) if self._error else f"nothing moved for {timeout:g} s"
+        why = reason_of(self._error) if self._error else f"nothing moved for {timeout:g} s"
         return (
             f"MLflow at {redact_text(self.uri)} did not take all of {delivery.directory} ({why}). "
             "Everything is in that directory; the same command again delivers the rest."
@@ -173,12 +180,6 @@ def _busy(error: Exception) -> bool:
     )
 
 
-def _reason(error: Exception) -> str:
-    """The database's own words, where SQLAlchemy puts its advice before them."""
-    of_database = re.search(r"^\(sqlite3\.\w+\) (.+)$", str(error), re.MULTILINE)
-    return of_database[1] if of_database else sentence(error)
-
-
 def _work_of(thread: threading.Thread) -> int | None:
     """Tenths of a second that a processor has worked for the thread, None where the system does
     not say: an import or a migration moves nothing that others see."""
@@ -188,57 +189,3 @@ def _work_of(thread: threading.Thread) -> int | None:
         return None
     user, system = stat.rpartition(")")[2].split()[11:13]
     return 10 * (int(user) + int(system)) // os.sysconf("SC_CLK_TCK")
-
-
-def pending(directory: Path) -> bool:
-    """Whether the directory was tracked and MLflow has not taken all of it, or has it no longer. A
-    copy owes nothing. Imports no MLflow."""
-    state = read_own(directory)
-    return bool(state) and (state.get("closed") is None or lost(state))
-
-
-def deliver(directory: Path) -> str | None:
-    """Deliver what an earlier command could not, and close the run. Returns a sentence if that is
-    not possible now.
-
-    The run's status is the one it ended with, or that of status.json; a run whose process is gone
-    without a word is KILLED.
-    """
-    if not pending(directory):
-        return None
-    run = run_state(directory)
-    if run.state == "running":
-        return f"{directory} is still running."
-    delivery = Delivery(directory, read_own(directory))
-    if delivery.state.get("closed"):
-        log.warning("%s has lost %s, which is delivered again", delivery.state["uri"], directory)
-        delivery.state["closed"] = None
-    # by a signal that let it write nothing down
-    killed = run.state == "failed" and int(run.exit_code or 0) < 0
-    ended = delivery.state.get("ended") or {
-        "status": "KILLED" if killed else _STATUS.get(run.state, "KILLED"),
-        "time": round(float(run.status.get("time") or time.time()) * 1000),
-    }
-    try:
-        delivery.advance(resume=False)
-        delivery.close(ended["status"], ended["time"])
-    except Timeout:
-        return f"{directory} is being delivered by another process."
-    except Exception as error:  # of any library below
-        return (
-            f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory}"
-            f" ({_reason(error)})."
-        )
-    finally:
-        delivery.release()
-    return None
-
-
-def deliver_all(directory: Path) -> str | None:
-    """The same of a run's directory and of the stages that it stands on, or that it is. Returns a
-    sentence if something could not be delivered; the rest is then not tried."""
-    manifest, summary = (read_json(directory / f"{name}.json") for name in ("manifest", "summary"))
-    root = manifest.get("config", {}).get("paths", {}).get("artifacts")
-    prints = {**manifest.get("fingerprints", {}), **summary.get("fingerprints", {})}
-    stages = [Path(root) / stage / own for stage, own in prints.items()] if root else []
-    return next(filter(None, map(deliver, (*stages, directory))), None)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.rundir.disk.sealed import read_sealed, write_sealed
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import number
 from rlhf.rundir.secrets.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
@@ -102,7 +103,8 @@ def open_state(
     """The directory's state with what this start says of the run; a new one if the directory was
     tracked elsewhere, or never, or is a copy of one that was.
 
-    `nested`: below the summary run of its sweep, if the directory is a job of one.
+    `nested`: below the summary run of its sweep, if the directory is a job of one; a path's point
+    below the path's run.
     """
     old, uri = read_own(directory), written_uri(uri)
     state: dict[str, Any] = (
@@ -132,11 +134,15 @@ def open_state(
             {**asdict(data), "source": json.dumps(redact_value("", data.source))}
             for data in datasets
         ],
-        nested=nested and "sweep" in tags and (directory.parent / "sweep.json").is_file(),
+        nested=nested and (path_of(directory) is not None or _is_job(directory, tags)),
         starts=state["starts"] + 1,
     )
     write_state(directory, state)
     return state
+
+
+def _is_job(directory: Path, tags: Mapping[str, str]) -> bool:
+    return "sweep" in tags and (directory.parent / "sweep.json").is_file()
 
 
 def written(params: Mapping[str, Any]) -> dict[str, str]:

@@ -81,6 +81,19 @@ def test_the_summary_and_the_file_say_the_same(done):
     assert [row["n"] for row in file["best_of_n"]][:3] == [1, 2, 4]
 
 
+def test_the_file_has_the_mixtures_with_the_reference(done):
+    """At lambda 1 both are the policy; between, each has less KL than at the next."""
+    file = json.loads((done[0] / "oracle.json").read_text())
+    rows = {row["lambda"]: row for row in file["realign"]}
+    assert [*rows] == [0.25, 0.5, 0.75, 1.0, 1.5] and rows[0.5]["beta"] == 0.1
+    for kind in ("sequence", "token"):
+        assert rows[1.0][kind]["kl"] == pytest.approx(file["mean"]["kl"], rel=1e-3)
+        assert rows[1.0][kind]["objective"] == pytest.approx(file["mean"]["objective"], rel=1e-4)
+        nats = [row[kind]["kl"] for row in rows.values()]
+        assert nats == sorted(nats)
+    assert rows[0.5]["apart"] >= 0 == pytest.approx(rows[1.0]["apart"], abs=1e-9)
+
+
 def test_looking_changes_no_training(done):
     assert done[1]["policy_sha256"] == done[2]["policy_sha256"]
     assert not any(name.startswith("oracle/") for name in done[2])

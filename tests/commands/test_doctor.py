@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from rlhf.commands import _checkup
 from rlhf.commands.doctor import main
+from rlhf.commands.parts.checkup import _extras
 from rlhf.runs.machine import checkup
 from tests.estimates.test_shape import SMOLLM2
 
@@ -100,7 +100,7 @@ def test_the_screen(home, capsys):
 
 def test_words_of_extras():
     lacking = {"optuna": [], "slurm": ["submitit"]}
-    assert _checkup._extras(lacking) == (
+    assert _extras(lacking) == (
         "installed: optuna; not installed: slurm (submitit); pip install 'rlhf[NAME]'"
     )
 

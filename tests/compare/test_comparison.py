@@ -231,7 +231,7 @@ def test_paths_that_are_no_sweep(gamed, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_tracked_sweep_gets_a_summary_run_and_what_runs_owe(rundirs, tmp_path):
-    from rlhf.tracking.mlflow import pending
+    from rlhf.tracking.ended.deliver import pending
     from rlhf.tracking.state import read_state
     from rlhf.tracking.store import connect
 

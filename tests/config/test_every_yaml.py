@@ -9,6 +9,7 @@ import yaml
 
 from rlhf.config.build import build
 from rlhf.config.composition.session import conf_dir, session
+from rlhf.config.properties import controller_arguments
 from rlhf.config.schema import Trainer
 
 FILES = sorted(
@@ -101,7 +102,7 @@ def built(config):
             # of a package that is not installed with this one
             if stage.optimizer.name != "adamw_8bit" or find_spec("bitsandbytes")
         ),
-        build(kl.controller, coef=kl.coef),
+        build(kl.controller, **controller_arguments(kl, config.ppo)),
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),
         build(config.trust_region),
         # one asks for a model's files
@@ -152,8 +153,8 @@ def test_the_walk_saw_every_group():
         " generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
     )
     groups += (
-        " model model/adapter model/sharing optimizer paths ppo reward_model scorer sft tracking"
-        " trainer trust_region hydra/help hydra/launcher hydra/sweeper"
+        " model model/adapter model/sharing optimizer paths ppo realign reward_model scorer sft"
+        " tracking trainer trust_region hydra/help hydra/launcher hydra/sweeper"
     )
     assert seen == {"", *groups.split()}
     assert len(FILES) >= 60

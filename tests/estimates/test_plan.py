@@ -42,6 +42,19 @@ def test_responses():
     pairs = estimate("data.pairs=30", data=DataSize(demonstrations=TEXTS, prompts=PROMPTS))
     assert pairs.responses["pairs"] == 2 * (30 + 3)
     assert estimate("stage=sft").responses == {}
+    mixed = ("realign=default", "realign.lambdas=[0,1,2]", "realign.samples=5")
+    assert estimate(*mixed).responses["realign"] == 3 * 2 * 4 * 5
+    assert estimate(*mixed, "realign.by=[weights]").responses["realign"] == 3 * 4 * 5
+
+
+def test_responses_of_a_path_are_the_most_that_there_can_be():
+    """3 points of 7 rollouts and 2 of the warm-up: 23 of 20 responses; evaluations before the
+    first, after iterations 3, 6, ... 21 and, wherever they end, after each of the 3 points."""
+    path = ("kl/controller=path", "kl.controller.points=3", "ppo.critic_warmup=2")
+    counts = estimate(*path).responses
+    assert counts["training"] == 23 * 20
+    assert counts["evaluations"] == (1 + 7 + 3) * 4
+    assert estimate(*path, "evaluation.every=1").responses["evaluations"] == (1 + 23) * 4
 
 
 def test_operations():

@@ -15,6 +15,7 @@ from rlhf.functional.kl import (
     k2,
     k3,
     log_ratio_clip_fraction,
+    mixture_kl,
     sequence_nats,
     token_nats,
 )
@@ -206,3 +207,15 @@ def test_mask_after_eos() -> None:
     assert token_nats(kl, mask)[0].item() == token_nats(changed, mask)[0].item() == 1.5
     assert sequence_nats(changed, mask)[0].item() == 3.0
     assert log_ratio_clip_fraction(changed * 100, torch.zeros(1, 3), mask).item() == 1.0
+
+
+def test_mixture_kl_by_hand() -> None:
+    """ref even over two tokens, pi 1/5 and 4/5: at 1/2 the mixture is 1 : 2, whose KL to the even
+    one is log 2 - H(1/3); 0 at 0, pi's own at 1, more beyond."""
+    ref, pi = (torch.tensor(p, dtype=torch.float64).log() for p in ([0.5, 0.5], [0.2, 0.8]))
+    expected = [0.0, math.log(1 / 3) / 3 + 2 * math.log(2 / 3) / 3 + math.log(2)]
+    expected += [float(exact(pi, ref))]
+    nats = [float(mixture_kl(ref, pi, weight)) for weight in (0.0, 0.5, 1.0, 1.5)]
+    assert nats[:3] == pytest.approx(expected) and nats[3] > nats[2]
+    rows = mixture_kl(ref.expand(2, 2), pi.expand(2, 2), torch.tensor([0.5, 1.0]))
+    assert rows.tolist() == pytest.approx(expected[1:])

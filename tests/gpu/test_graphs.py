@@ -8,7 +8,7 @@ import torch
 from rlhf.at_once import AtOnce
 from rlhf.rollout.engines.torch import TorchEngine
 from tests.conftest import tiny
-from tests.rollout.engines.test_graphs import PROMPTS, drawn, pair
+from tests.rollout.engines.captured.test_graphs import PROMPTS, drawn, pair
 from tests.turns import prompt_batch
 
 pytestmark = [

@@ -149,3 +149,46 @@ def test_a_damaged_status_counts_as_missing(ended):
     path.write_text(path.read_text().replace('"finished"', '"finishee"'))
     assert read_status(ended) == {}
     assert noted.losses(ended) == {"status.json": "status.json is not what was written"}
+
+
+def test_a_file_that_comes_later_is_noted_and_another_takes_its_place(ended):
+    """Every step leaves a whole run; what was noted of others stays."""
+    before = noted.noted(ended)
+    noted.add(ended, noted.REALIGN, {"curves": []})
+    assert noted.is_complete(ended)
+    assert noted.noted(ended).keys() == {*before, "realign.json"}
+    noted.add(ended, noted.REALIGN, {"curves": [{"by": "weights"}]})
+    assert noted.is_complete(ended)
+    assert read_json(ended / "realign.json") == {"curves": []}  # without points it is no curve
+    write_json(ended / "realign.json", {"curves": 1})
+    assert noted.losses(ended) == {"realign.json": "realign.json is not what was written"}
+    noted.drop(ended, noted.REALIGN)
+    assert noted.is_complete(ended) and noted.noted(ended) == before
+
+
+def test_of_an_older_run_that_noted_nothing_nothing_is_noted(run):
+    noted.write_manifest(run / "manifest.json", {"kind": "run"})
+    noted.add(run, noted.REALIGN, {"curves": []})
+    assert (run / "realign.json").exists() and not noted.noted(run)
+
+
+def test_killed_before_a_later_file_is_noted_the_run_is_whole(ended, monkeypatch):
+    """Between any two of its steps: the file may be there and not noted, never the other way."""
+    noted.add(ended, noted.REALIGN, {"curves": []})
+    write_manifest, written = noted.write_manifest, []
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    def killed_at_the_second(*arguments):
+        written.append(1)
+        write_manifest(*arguments) if len(written) == 1 else killed()
+
+    for step, dies in (("write_text", killed), ("write_manifest", killed_at_the_second)):
+        with monkeypatch.context() as patch:
+            patch.setattr(noted, step, dies)
+            with pytest.raises(KeyboardInterrupt):
+                noted.add(ended, noted.REALIGN, {"curves": [], "seed": 1})
+        assert noted.is_complete(ended)
+        noted.add(ended, noted.REALIGN, {"curves": []})
+        assert noted.is_complete(ended)

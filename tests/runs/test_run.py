@@ -17,7 +17,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import read_status
 from rlhf.runs import execute
 from rlhf.stages.provenance.whole import sealed
-from rlhf.tracking.mlflow import pending
+from rlhf.tracking.ended.deliver import pending
 from rlhf.tracking.state import read_state
 
 CONTROLLERS = {

@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 
 from rlhf.tracking import delivery
 from rlhf.tracking.delivery import batch, movement
-from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
+from rlhf.tracking.ended.deliver import deliver, pending
+from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import open_state
 from rlhf.tracking.store import connect, prepare_store
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from rlhf.tracking.ended.deliver import deliver
 from rlhf.tracking.links import directory_links, newest_place, tracked_place, ui_command
-from rlhf.tracking.mlflow import deliver
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.views import save_views
 

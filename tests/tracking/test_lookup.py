@@ -1,8 +1,8 @@
 import pytest
 
 from rlhf.commands.compare import main
+from rlhf.tracking.ended.deliver import deliver
 from rlhf.tracking.lookup import DIRECTORY_TAG, directories, run_directory, run_ids
-from rlhf.tracking.mlflow import deliver
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.store import prepare_store
 

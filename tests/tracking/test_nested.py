@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.tracking.mlflow import MLflowTracker, deliver
+from rlhf.tracking.ended.deliver import deliver
+from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.summary import log_sweep_summary
 

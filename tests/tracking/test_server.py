@@ -14,8 +14,9 @@ from rlhf.commands import ui
 from rlhf.commands.compare import main
 from rlhf.compare import compare
 from rlhf.rundir.files import read_jsonl
+from rlhf.tracking.ended.deliver import deliver, pending
 from rlhf.tracking.lookup import run_directory
-from rlhf.tracking.mlflow import MLflowTracker, deliver, pending
+from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.store import connect, prepare_store
 

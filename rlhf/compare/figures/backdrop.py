@@ -1,19 +1,26 @@
-"""The marks behind a frontier: SFT, best of n, the line through the means, and the gold reward that
-a gamed proxy costs."""
+"""The marks behind a frontier: SFT, best of n, the line through the means, KL paths, realigned
+policies, and the gold reward that a gamed proxy costs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import vega
 from rlhf.compare.figures.frontier_data import FrontierData
 from rlhf.compare.figures.look import Look
-from rlhf.compare.figures.style import STAR
+from rlhf.compare.figures.style import OTHER, STAR
 from rlhf.compare.figures.vega import Tips, points, tips
 
 if TYPE_CHECKING:
     import altair as alt
+
+
+# how the mixtures of a policy with its start are drawn: dashes, marks, words
+REALIGNED: dict[str, tuple[list[int], str, str]] = {
+    "decoding": ([2, 2], "circle", "dotted with open circles: realigned while decoding"),
+    "weights": ([7, 3], "diamond", "dashed with open diamonds: weights interpolated"),
+}
 
 
 def level(data: FrontierData, look: Look, y: Any) -> list[alt.Chart]:
@@ -69,6 +76,46 @@ def joined(lines: Sequence[Sequence[vega.Point]], look: Look, x: Any, y: Any) ->
         color=look.muted, strokeWidth=1.8, opacity=0.6, clip=True, aria=False
     )
     return [line.encode(x=x, y=y, detail="line:N", tooltip="tip:N")] if rows else []
+
+
+def paths(data: FrontierData, look: Look, tip: Tips, x: Any, y: Any) -> list[alt.Chart]:
+    """A line a KL path through its points."""
+    lines = [
+        (
+            OTHER,
+            tip[line.key]["title"] if line.key in tip else "KL path",
+            [at for _, at in line.stops],
+        )
+        for line in data.paths
+    ]
+    return vega.run_lines(lines, look, x, y, width=2.6, strength=0.8) if lines else []
+
+
+def realigned(
+    data: FrontierData, look: Look, tip: Tips, x: Any, y: Any, held: Callable[[float], float]
+) -> list[alt.Chart]:
+    """A thin line through the lambdas of each realigned policy. `held`: a reward within the
+    chart."""
+    layers = []
+    for by, (dash, shape, _) in REALIGNED.items():
+        rows = [
+            {"setting": line.setting, "line": line.key, "i": share, "x": kl, "y": held(reward)}
+            | vega.tip_of(tip.get(line.key_of(share)))
+            for line in data.realigned
+            if line.by == by
+            for share, (kl, reward) in line.stops
+        ]
+        if rows:
+            color, opacity = look.encode()["color"], look.opacity(0.9)
+            seen = points(rows).mark_line(
+                strokeWidth=1.1, strokeDash=dash, clip=True, aria=False, tooltip=None
+            )
+            layers.append(
+                seen.encode(x=x, y=y, order="i:Q", detail="line:N", color=color, opacity=opacity)
+            )
+            dots = points(rows).mark_point(filled=False, size=26, strokeWidth=1.3, shape=shape)
+            layers.append(dots.encode(x=x, y=y, color=color, opacity=opacity, **tips()))
+    return layers
 
 
 def best_of_n(data: FrontierData, look: Look, x: Any, y: Any) -> list[alt.Chart]:

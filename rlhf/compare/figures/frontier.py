@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import backdrop, labels, scales, vega
 from rlhf.compare.figures.frontier_data import FrontierData, Mark, Way
-from rlhf.compare.figures.look import OTHER, Look, picture_look
-from rlhf.compare.figures.style import Styles
+from rlhf.compare.figures.look import Look, picture_look
+from rlhf.compare.figures.style import OTHER, Styles
 from rlhf.compare.figures.vega import Spec, Tips, points, tips
+from rlhf.compare.read.realigned import OWN
 from rlhf.compare.statistics import Interval
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def picture(panels: Sequence[FrontierData], styles: Styles, title: str, legend: 
     ]
     whole = alt.concat(*charts, columns=2, spacing=36).resolve_scale(color="shared", shape="shared")
     lines = wrap(title, 60 * min(len(panels), 2))
-    heading = alt.TitleParams(lines, subtitle=_caption(panels), subtitleColor=look.muted, offset=12)
+    below = wrap(_caption(panels), 95 * min(len(panels), 2))
+    heading = alt.TitleParams(lines, subtitle=below, subtitleColor=look.muted, offset=12)
     made = vega.finished(whole.properties(title=heading), look)
     made["config"]["title"] |= {"subtitleFontSize": 11, "subtitlePadding": 6}
     return made
@@ -51,6 +53,7 @@ def _layers(data: FrontierData, look: Look, tip: Tips) -> list[alt.Chart]:
     ways = [(mark, way) for mark in data.drawn for way in mark.runs]
     ends = [mark.x.mean for mark in data.drawn]
     kls = [x for _, way in ways for x, _ in (*way.path, *([way.end] if way.end else []))]
+    kls += [kl for line in data.realigned for _, (kl, _) in line.stops]
     scale = scales.kl_scale(ends, kls)
     low, high = _span(data)
     x, y = scale.x(), scales.y(data.name, low, high)
@@ -60,6 +63,8 @@ def _layers(data: FrontierData, look: Look, tip: Tips) -> list[alt.Chart]:
     crowd = min(1.0, (FEW_RUNS / max(len(lines), 1)) ** 0.5)
     layers += vega.run_lines(lines, look, x, y, strength=0.45 * crowd)
     layers += [*backdrop.joined(data.lines, look, x, y), *backdrop.best_of_n(data, look, x, y)]
+    layers += backdrop.paths(data, look, tip, x, y)
+    layers += backdrop.realigned(data, look, tip, x, y, inside.held)
     layers += backdrop.star(data, look, tip, x, y)
     layers += _marks(data, look, tip, x, y, inside)
     return layers + _names(data, look, scale, x, y, inside)
@@ -93,6 +98,7 @@ def _span(data: FrontierData) -> tuple[float, float]:
         for mark in data.drawn
         for way in mark.runs
     ]
+    runs += [[reward for _, (_, reward) in line.stops] for line in data.realigned]
     keep = [reward for _, reward in data.best_of_n]
     return scales.span(runs, [*keep, *([data.sft] if data.sft is not None else [])])
 
@@ -180,33 +186,23 @@ def _names(
     texts = [(mark.label, *mark.mean, mark.short if named else "") for mark in first]
     texts += [(OTHER, 0.0, data.sft, "SFT")] if data.sft is not None else []
     small = [way.end for mark in data.drawn for way in mark.runs if mark.several and way.end]
-    anchors = [(scale.position(kl), inside.share(reward), text) for _, kl, reward, text in texts]
-    anchors += [(scale.position(kl), inside.share(reward), "") for kl, reward in small]
+    stops = [
+        (line.setting, *at, f"λ {share:g}" if line.first and share not in OWN else "")
+        for line in data.realigned
+        for share, at in line.stops
+    ]
+    every = [*texts, *(("", kl, reward, "") for kl, reward in small), *stops]
+    anchors = [(scale.position(kl), inside.share(reward), text) for _, kl, reward, text in every]
     spots = labels.place(anchors, NARROW, vega.TALL)
-    layers = []
-    for spot in dict.fromkeys(spot for spot in spots if spot is not None):
-        rows = [
-            {"setting": label, "x": kl, "y": inside.held(reward), "text": text}
-            for (label, kl, reward, text), its in zip(texts, spots, strict=False)
-            if its == spot
-        ]
-        # a rim of the background's colour keeps a name apart from the lines below it
-        rims: tuple[dict[str, Any], ...] = ({"stroke": look.paper, "strokeWidth": 3}, {})
-        for rim in rims:
-            words = points(rows).mark_text(
-                dx=spot.dx,
-                dy=spot.dy,
-                align=spot.align,  # type: ignore[arg-type]
-                baseline="middle",
-                fontSize=labels.SIZE,
-                fontWeight="bold",
-                color=look.ink,
-                aria=False,
-                tooltip=None,
-                **rim,
-            )
-            layers.append(words.encode(x=x, y=y, text="text:N"))
-    return layers
+    rows = [
+        ({"setting": label, "x": kl, "y": inside.held(reward), "text": text}, spot)
+        for (label, kl, reward, text), spot in zip(every, spots, strict=True)
+    ]
+    names, lambdas = rows[: len(texts)], rows[len(texts) + len(small) :]
+    return [
+        *labels.draw(lambdas, look, x, y, fontWeight="normal", fontSize=labels.SIZE - 1),
+        *labels.draw(names, look, x, y, fontWeight="bold", fontSize=labels.SIZE),
+    ]
 
 
 def _caption(panels: Sequence[FrontierData]) -> str:
@@ -220,4 +216,15 @@ def _caption(panels: Sequence[FrontierData]) -> str:
     dashed = " Dashed: best of n of SFT." if any(data.best_of_n for data in panels) else ""
     ringed = any(data.best is not None for data in panels)
     ring = " Ring: the setting that the verdict names first." if ringed else ""
-    return f"{marks} Thin lines: training.{star}{dashed}{ring}"
+    curves = "".join(f" {words}" for words in (legend(panels),) if words)
+    return f"{marks} Thin lines: training.{curves}{star}{dashed}{ring}"
+
+
+def legend(panels: Sequence[FrontierData]) -> str:
+    """Says which lines are KL paths and realigned policies; empty where there is neither."""
+    path = ["Thick lines: KL paths through their points, a line a seed."]
+    drawn = {line.by for data in panels for line in data.realigned}
+    words = [words for by, (_, _, words) in backdrop.REALIGNED.items() if by in drawn]
+    mixed = "; ".join(words)
+    sentences = [f"{mixed[:1].upper()}{mixed[1:]}, a line a run, a mark a λ."] if words else []
+    return " ".join([*(path if any(data.paths for data in panels) else []), *sentences])

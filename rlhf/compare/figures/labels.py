@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlhf.compare.figures.look import Look
+from rlhf.compare.figures.vega import points
+
+if TYPE_CHECKING:
+    import altair as alt
 
 Anchor = tuple[float, float, str]  # share of the width, of the height from below, text
 Box = tuple[float, float, float, float]
@@ -53,3 +60,28 @@ def _box(x: float, up: float, text: str, align: str) -> Box:
     long = 0.6 * SIZE * len(text)
     left = {"left": x, "right": x - long, "center": x - long / 2}[align]
     return left, up - SIZE / 2, left + long, up + SIZE / 2
+
+
+def draw(
+    rows: Sequence[tuple[Mapping[str, Any], Spot | None]], look: Look, x: Any, y: Any, **font: Any
+) -> list[alt.Chart]:
+    """The texts that have a spot: a layer for each spot, below it a rim of the background's colour
+    that keeps a name apart from the lines behind it."""
+    layers = []
+    rims: tuple[dict[str, Any], ...] = ({"stroke": look.paper, "strokeWidth": 3}, {})
+    for spot in dict.fromkeys(spot for _, spot in rows if spot is not None):
+        here = [row for row, its in rows if its == spot]
+        for rim in rims:
+            words = points(here).mark_text(
+                dx=spot.dx,
+                dy=spot.dy,
+                align=spot.align,  # type: ignore[arg-type]
+                baseline="middle",
+                color=look.ink,
+                aria=False,
+                tooltip=None,
+                **font,
+                **rim,
+            )
+            layers.append(words.encode(x=x, y=y, text="text:N"))
+    return layers

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlhf.compare.figures.style import LIGHT, Styles, readable
+from rlhf.compare.figures.style import LIGHT, OTHER, Styles, readable
 
 if TYPE_CHECKING:
     import altair as alt
 
 MOST_NAMED = 14  # settings in the legend of a picture
-OTHER = ""  # the setting of what belongs to none
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 # no setting was chosen in the legend, or this one was
 CHOSEN = "!length(chosen) || indexof(chosen, datum.setting) >= 0"

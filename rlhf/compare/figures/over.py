@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf.compare.figures import scales, vega
-from rlhf.compare.figures.look import OTHER, Look
+from rlhf.compare.figures.look import Look
+from rlhf.compare.figures.style import OTHER
 from rlhf.compare.figures.vega import Spec, points, run_lines, tips
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Exact, Fit, Setting, gap_path, gold_gains, label_of

@@ -39,6 +39,7 @@ STAR = "M0-1.1L.26-.36L1.04-.34L.42 .14L.64 .9L0 .44L-.64 .9L-.42 .14L-1.04-.34L
 LIGHT, DARK = "#ffffff", "#14171a"  # the page's backgrounds
 APART = 3.0  # contrast of a graphical object to its background (WCAG 2.2, 1.4.11)
 COEF = "kl.coef"
+OTHER = ""  # the setting of what belongs to none
 Styles = Mapping[str, tuple[str, str]]  # a setting's label -> colour, shape
 
 

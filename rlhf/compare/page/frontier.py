@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlhf.compare.figures import frontier as charts, over as over_charts
-from rlhf.compare.figures.frontier_data import FrontierData
+from rlhf.compare.figures.frontier_data import FrontierData, Line
 from rlhf.compare.page.section import Chart, Section, View
 from rlhf.compare.statistics import FORMULAS, Fit, brief, fit, gold_gains
 from rlhf.compare.statistics.along_kl.overoptimisation import LOOSE, MIN_RUNS
-from rlhf.compare.text import settings as texts
+from rlhf.compare.text import costs, realigned as mixed, settings as texts
 from rlhf.metrics import GOLD
 from rlhf.rundir.words import plural
 
@@ -51,8 +51,22 @@ def frontier(view: View) -> Section:
                 f"Exact reward against exact KL. {beside}",
             ),
             "settings": texts.table(view.study),
-            "reading": texts.reading(settings) if settings else "",
+            "reading": texts.reading(settings) + costs.reading(view.study) if settings else "",
         },
+    )
+
+
+def realigned(view: View) -> Section:
+    """The policies that trained ones are when they are mixed with their start."""
+    study = view.study
+    head, lines = mixed.table(study)
+    values = {"head": head, "lines": lines, "note": mixed.READING}
+    return Section(
+        key="realigned",
+        title="Realigned",
+        short="Realigned",
+        markdown=mixed.markdown(study),
+        values=values if study.realigned else None,
     )
 
 
@@ -67,17 +81,26 @@ def _chart(view: View, data: FrontierData) -> list[Chart]:
         f"{mark.label}: {brief(mark.y_interval)} at {brief(mark.x_interval)} nats"
         for mark in data.drawn
     )
+    for by, lines in (("KL path", data.paths), ("realigned policy", data.realigned)):
+        alt += f". {plural(len(lines), by)}: {_reach(lines)}" if lines else ""
+    best_of_n = "Dashed: best of n of SFT." if data.best_of_n else ""
     return view.chart(
         f"frontier-{data.key}",
         data.title,
         lambda text: charts.frontier(data, view.look, view.tooltips, text),
-        "Dashed: best of n of SFT." if data.best_of_n else "",
+        " ".join(filter(None, (charts.legend([data]), best_of_n))),
         alt,
     )
 
 
+def _reach(lines: Sequence[Line]) -> str:
+    """From 1 to 20 nats, 9 marks; ..."""
+    ends = [sorted(kl for _, (kl, _) in line.stops) for line in lines]
+    return "; ".join(f"{kls[0]:.3g} to {kls[-1]:.3g} nats, {len(kls)} marks" for kls in ends)
+
+
 def over(view: View) -> Section:
-    points = [(s, run) for s, run in view.study.members if gold_gains(run)]
+    points = [(s, run) for s, run in view.study.ways if gold_gains(run)]
     fitted = view.study.gold_fit
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     fits, drawn = (_best_of_n(view), _gap(view)) if points else ([], [])
@@ -109,7 +132,7 @@ def _gap(view: View) -> list[Chart]:
     return view.chart(
         "gap",
         "Proxy gain minus gold gain",
-        lambda alt: over_charts.gap_along_kl(view.study.members, view.look, alt),
+        lambda alt: over_charts.gap_along_kl(view.study.ways, view.look, alt),
         "Both over SFT, each in its own units. A flat line: proxy and gold rise together. A rising"
         " line: proxy rises without gold, the policy games the reward model.",
     )

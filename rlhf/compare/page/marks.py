@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlhf.compare.figures.frontier_data import path_key, realigned_key
 from rlhf.compare.figures.searches import mark_of
 from rlhf.compare.figures.vega import Mark
 from rlhf.compare.page.samples import first_of, samples
@@ -19,6 +20,7 @@ from rlhf.compare.statistics import (
     setting_interval,
     sft_interval,
 )
+from rlhf.compare.text import costs, realigned
 from rlhf.compare.text.searches import measured, shown
 from rlhf.metrics import FINAL_COEF, KL, LENGTH, SECONDS
 from rlhf.rundir.read import number
@@ -28,8 +30,8 @@ PROMPT = 200  # characters
 
 
 def marks(study: Study) -> dict[str, Mark]:
-    """By key: a run's name, `setting-<label>` for the mean of several runs, `sft`; a trial of a
-    search, or a value that it measured."""
+    """By key: a run's name, `setting-<label>` for the mean of several runs, `sft`; a KL path, a
+    lambda of a realigned run; a trial of a search, or a value that it measured."""
     keys = (KL, *study.rewards)
     tips: dict[str, Mark] = {}
     for s in study.settings:
@@ -43,6 +45,11 @@ def marks(study: Study) -> dict[str, Mark]:
         ]
         sample = _sample(first_of(sft.runs, at_start=True))
         tips["sft"] = _mark("SFT, where all runs begin", [["KL", "0"], *lines], sample)
+    tips |= {path_key(way): _mark(*_path(way)) for way in study.paths}
+    for setting, curve in study.realigned:
+        for stop in curve.stops:
+            said = realigned.tips(curve, label_of(setting, curve.run), stop.share)
+            tips[f"{realigned_key(curve)} {stop.share:g}"] = _mark(*said)
     for search in study.searches:
         tips |= _trials(search, tips) if isinstance(search, Search) else _levels(search, tips)
     return tips
@@ -90,8 +97,16 @@ def _run(setting: Setting, run: Run, keys: Sequence[str]) -> Mark:
     ]
     lines += [["coefficient at the end", f"{coef:.3g}"]] if coef is not None else []
     lines += [["length", f"{value(run.summary, LENGTH):.3g} tokens"]]
+    lines += costs.lines(run.summary)
     lines += [["time", duration(seconds)]] if seconds is not None else []
     return _mark(label_of(setting, run), lines, _sample(samples(run)))
+
+
+def _path(way: Sequence[Run]) -> tuple[str, list[list[str]]]:
+    """What the line of a KL path says."""
+    seed = way[-1].config.get("seed")
+    title = f"KL path, {len(way)} points" + (f", seed {seed}" if seed is not None else "")
+    return title, costs.lines(way[-1].summary)
 
 
 def _mean(setting: Setting, keys: Sequence[str]) -> Mark:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlhf.compare.figures import iterations, searches as search_figures
 from rlhf.compare.figures.vega import Spec
-from rlhf.compare.page.frontier import deciding, frontier, over
+from rlhf.compare.page.frontier import deciding, frontier, over, realigned
 from rlhf.compare.page.samples import side_by_side
 from rlhf.compare.page.section import Chart, Section, View
 from rlhf.compare.read import (
@@ -173,7 +173,7 @@ def _vital(view: View, what: Shown) -> list[Chart]:
     return view.chart(
         f"health-{what.label}",
         what.label,
-        lambda alt: iterations.vital(view.study.members, what, view.look, alt),
+        lambda alt: iterations.vital(view.study.ways, what, view.look, alt),
         alt=f"{what.label} by iteration. {'; '.join(ends)}.",
     )
 
@@ -214,10 +214,19 @@ SECTIONS: tuple[Callable[[View], Section], ...] = (
     *(_answer, _search, frontier),
     lambda view: Section(key="unfinished", markdown=report.unfinished(view.study)),
     lambda view: Section(key="exact", markdown=results.exact(view.study)),
-    *(over, _matched, _controllers, _health, _differs, _samples),
+    *(realigned, over, _matched, _controllers, _health, _differs, _samples),
 )
 # report.md has these first, and then the others
-FIRST = ("answer", "search", "frontier", "unfinished", "differs", "exact", "controllers")
+FIRST = (
+    "answer",
+    "search",
+    "frontier",
+    "realigned",
+    "unfinished",
+    "differs",
+    "exact",
+    "controllers",
+)
 
 
 def write_markdown(path: Path, study: Study, sections: Sequence[Section]) -> None:

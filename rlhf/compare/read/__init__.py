@@ -11,6 +11,8 @@ from rlhf.compare.read.curves import (
     rollouts,
     series,
 )
+from rlhf.compare.read.paths import Place, paths, place, whole
+from rlhf.compare.read.realigned import Curve, Stop, curves as realigned
 from rlhf.compare.read.runs import (
     Run,
     fingerprints,
@@ -25,11 +27,14 @@ from rlhf.compare.read.searches import Crossing, Level, Search, Trial, named
 
 __all__ = [
     "Crossing",
+    "Curve",
     "Evaluation",
     "Kept",
     "Level",
+    "Place",
     "Run",
     "Search",
+    "Stop",
     "Trial",
     "best_of_n",
     "evaluations",
@@ -40,10 +45,14 @@ __all__ = [
     "load",
     "manifests",
     "named",
+    "paths",
+    "place",
+    "realigned",
     "revisions",
     "rollouts",
     "series",
     "shared",
     "value",
     "versions",
+    "whole",
 ]

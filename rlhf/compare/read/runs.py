@@ -5,22 +5,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rlhf.compare.read.columns import Columns
-from rlhf.config.naming import as_now, named_flat, pieces_of
+from rlhf.config.naming import as_now, named_flat, path_grid, pieces_of
 from rlhf.config.stages import STAGES
 from rlhf.rundir.files import flatten
 from rlhf.rundir.noted import name_losses
+from rlhf.rundir.paths.points import path_of, point_of, points_of
 from rlhf.rundir.read import Lines, read_json, read_yaml
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.status import SweepLauncher, read_launcher, read_status, run_state
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
+GEOMETRIC = ("kl.controller.start", "kl.controller.points")  # a path's grid in other words
 COMPARISONS = Path("outputs/comparisons")
 
 
@@ -39,6 +41,8 @@ class Run:
     overrides: tuple[str, ...]
     # of the first evaluation (SFT) and the last, one number a prompt; empty in runs before 0.2.0
     by_prompt: tuple[dict[str, Any], ...] = ()
+    # of a path's points, the last of which is its run: (the run's name, the number from 0)
+    path: tuple[str, int] | None = None
 
     @cached_property
     def columns(self) -> Columns:
@@ -59,17 +63,56 @@ class Run:
 
 
 def load(directory: Path) -> list[Run]:
-    """Every run in a sweep's directory, and the jobs of sweep.json that never began, by name."""
+    """Every run in a sweep's directory with its points, and the jobs of sweep.json that never
+    began, by name."""
     jobs = {
         job["name"]: tuple(job.get("overrides", ()))
         for job in read_json(directory / "sweep.json").get("jobs", ())
     }
     there = {path.name for path in directory.iterdir() if is_run(path)}
     launcher = read_launcher(directory)
-    return [
-        load_run(directory / name, jobs.get(name, ()), launcher)
+    runs = (
+        run
         for name in sorted(there | jobs.keys())
-    ]
+        for run in with_points(directory / name, jobs.get(name, ()), launcher)
+    )
+    return once(runs)
+
+
+def with_points(
+    directory: Path, overrides: tuple[str, ...] = (), launcher: SweepLauncher | None = None
+) -> list[Run]:
+    """The run in a directory, after the points below it where it is a path."""
+    points = (load_run(place, overrides) for place in points_of(directory))
+    return [*points, load_run(directory, overrides, launcher)]
+
+
+def _walked(config: dict[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the coefficients of a path to this run, whichever way they were asked for: a
+    point has those until it, so that what two paths have in common is one."""
+    section = plain.get("kl")
+    known = section if isinstance(section, Mapping) and "coef" in section else {}
+    grid = path_grid(known) if known else None
+    if grid is None:
+        return config
+    rest = {key: value for key, value in config.items() if key not in GEOMETRIC}
+    return {**rest, "kl.controller.grid": list(grid)}
+
+
+def once(runs: Iterable[Run]) -> list[Run]:
+    """Without points that two paths have, as one of them went on from the other's: the same name
+    and policy. The one of the path with most points stays."""
+    kept: dict[object, Run] = {}
+    for run in runs:
+        digest = run.summary.get("policy_sha256")
+        key = (run.name, digest) if run.path and digest else run.directory
+        if key not in kept or _points(run) > _points(kept[key]):
+            kept[key] = run
+    return [*kept.values()]
+
+
+def _points(run: Run) -> int:
+    return int(run.summary["path"]["points"]) if run.path else 0
 
 
 def is_run(place: Path) -> bool:
@@ -83,39 +126,52 @@ def load_run(
     summary, status = read_json(directory / "summary.json"), read_status(directory)
     state = run_state(directory, launcher).state
     name_losses(directory)
-    flat = flatten(read_yaml(directory / "config.yaml"))
+    plain = read_yaml(directory / "config.yaml")
+    flat = flatten(plain)
     rows = Lines(directory / "by_prompt.jsonl").read()
     return Run(
         name=directory.name,
         directory=directory,
         status=state,
-        config=as_now(named_flat(flat)),
+        config=_walked(as_now(named_flat(flat)), plain),
         pieces=frozenset(pieces_of(flat)),
         summary=summary if state == "finished" else {},
         metrics=tuple(Lines(directory / "metrics.jsonl").read()),
         error=redact_text(str(status["error"])) if status.get("error") else None,
         overrides=overrides,
         by_prompt=(*rows[:1], *rows[-1:]),
+        path=point_of(summary) if state == "finished" else None,
     )
 
 
 def gather(places: Sequence[Path]) -> list[Run]:
-    """The runs of the places, each a run's directory or a sweep's. A run that is named twice counts
-    once.
+    """The runs of the places, each a run's directory or a sweep's, with the points of paths. A run
+    that is named twice counts once.
 
     Names that two runs share get the names of the folders they lie in before them, as many as tell
     them apart.
     """
-    runs: dict[Path, Run] = {}
+    every: dict[Path, Run] = {}
     for place in places:
-        for run in [load_run(place)] if is_run(place) else load(place):
-            runs.setdefault(run.directory.resolve(), run)
+        for run in with_points(place) if is_run(place) else load(place):
+            every.setdefault(run.directory.resolve(), run)
+    runs = {run.directory.resolve(): run for run in once(every.values())}
     names, folders = {path: run.name for path, run in runs.items()}, dict.fromkeys(runs, 0)
     while shared := [path for path in names if Counter(names.values())[names[path]] > 1]:
         for path in shared:
             folders[path] += 1
             names[path] = _under(path, runs[path].name, folders[path])
-    return [replace(run, name=names[path]) for path, run in runs.items()]
+    return [
+        replace(run, name=names[path], path=_renamed(run.path, path, names))
+        for path, run in runs.items()
+    ]
+
+
+def _renamed(
+    path: tuple[str, int] | None, directory: Path, names: Mapping[Path, str]
+) -> tuple[str, int] | None:
+    """A point with the name that its path's run has here."""
+    return path and (names.get(path_of(directory) or directory, path[0]), path[1])
 
 
 def _under(path: Path, name: str, folders: int) -> str:

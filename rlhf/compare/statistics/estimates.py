@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean, pvariance, variance
 from typing import Literal
 
-from rlhf.compare.statistics.quantiles import student, studentized_range
+from rlhf.compare.quantiles import student, studentized_range
 
 ENOUGH = 3  # runs of each of two settings from which on their own variances tell enough
 # over seeds; of the evaluation alone, which says nothing of other seeds; of one run and several,
@@ -124,17 +124,24 @@ class Spread:
         return critical(self.df, means, self.level) * math.sqrt(self.variance)
 
 
-def pooled(samples: Sequence[Sequence[float]]) -> Spread | None:
-    """The variance over seeds, one for all samples; None where no two runs of one differ."""
-    several = [sample for sample in samples if len(sample) > 1]
-    parts = [((len(sample) - 1) * variance(sample), len(sample) - 1) for sample in several]
-    total, largest = sum(v for v, _ in parts), max((abs(v) for x in several for v in x), default=0)
+def pooled(samples: Sequence[Sequence[float]], kin: Sequence[str] = ()) -> Spread | None:
+    """The variance over seeds, one for all samples; None where no two runs of one differ. `kin`:
+    the samples of one name, whose runs are the same paths at several points, count as one sample
+    of their mean variance."""
+    groups: dict[str, list[Sequence[float]]] = {}
+    for name, sample in zip(kin or map(str, range(len(samples))), samples, strict=True):
+        groups.setdefault(name, []).extend([sample] if len(sample) > 1 else [])
+    several = list(filter(None, groups.values()))
+    sums = (fmean(len(x) * pvariance(x) for x in those) for those in several)
+    parts = [*zip(sums, (fmean(len(x) - 1 for x in those) for those in several), strict=True)]
+    largest = max((abs(v) for those in several for x in those for v in x), default=0)
+    total = sum(v for v, _ in parts)
     if total <= (1e-12 * largest) ** 2:
         return None
     return Spread(total / sum(f for _, f in parts), freedom(parts))
 
 
-def freedom(parts: Sequence[tuple[float, int]]) -> float:
+def freedom(parts: Sequence[tuple[float, float]]) -> float:
     """Welch's degrees of freedom of a sum of variances v_i with f_i each (1947, Biometrika 34,
     28-35): 1 / sum(w_i^2 / (f_i + 2)) - 2 with w_i = v_i / sum v, at most sum f_i.
 
@@ -147,18 +154,21 @@ def freedom(parts: Sequence[tuple[float, int]]) -> float:
 
 
 def seed_error(
-    a: Sequence[float], b: Sequence[float], samples: Sequence[Sequence[float]]
+    a: Sequence[float],
+    b: Sequence[float],
+    samples: Sequence[Sequence[float]],
+    kin: Sequence[str] = (),
 ) -> Spread | None:
     """The variance of mean(a) - mean(b), and Welch's degrees of freedom of it. None where nothing
-    is known of seeds.
+    is known of seeds. `kin`: as in `pooled`.
 
-    It is that pooled over `samples`, among which the two are, but not less than the two's own
-    (Tukey and Kramer); a sample of one run has the pooled one. Among more than two samples and with
+    It is that pooled over `samples`, the two among them, but not less than the two's own (Tukey,
+    Kramer); a sample of one run has the pooled one. Among more than two samples and with
     three runs or more on both sides it is that or the two's own (Games and Howell), whichever gives
     the narrower interval at 97.5 %: one of the two misses in 5 % at most, and a setting that varies
     much more than the others hides no difference between them.
     """
-    every = pooled(samples)
+    every = pooled(samples, kin)
     if every is None:
         return None
     own = [((variance(x) if len(x) > 1 else every.variance) / len(x), len(x) - 1) for x in (a, b)]

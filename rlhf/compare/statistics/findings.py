@@ -11,6 +11,7 @@ from rlhf.compare.read import Run, value
 from rlhf.compare.statistics.estimates import UNKNOWN, Interval
 from rlhf.compare.statistics.intervals import gain
 from rlhf.compare.statistics.means import Estimate, single
+from rlhf.compare.statistics.paths import independent
 from rlhf.compare.statistics.settings import Setting, ending, label_of
 from rlhf.compare.statistics.verdict import Verdict, highest, judge
 from rlhf.metrics import GOLD, KL, PROXY
@@ -75,7 +76,8 @@ def find(settings: Sequence[Setting]) -> Findings | None:
     verdict, top = judge(able), highest(able, PROXY)
     if verdict is None:
         return None
-    members = [(s, run) for s in able for run in s.runs] if top and verdict.key == GOLD else []
+    each = independent([(s, run) for s in able for run in s.runs])
+    members = each if top and verdict.key == GOLD else []
     clear = clear_peak(len(members))
     falls = [f for s, run in members if (f := fallen(run, label_of(s, run), clear))]
     return Findings(

@@ -10,6 +10,7 @@ from statistics import fmean
 from rlhf.compare.read import final, final_se
 from rlhf.compare.statistics.along_kl.reading import Reached, read_at, trail
 from rlhf.compare.statistics.estimates import SEEDS, Interval, difference, interval
+from rlhf.compare.statistics.paths import kin, ways
 from rlhf.compare.statistics.settings import Setting
 from rlhf.compare.statistics.verdict import highest
 from rlhf.metrics import KL
@@ -47,11 +48,15 @@ Numbers = list[tuple[float, float]]  # reward and standard error, a run each
 
 def rival(best: Setting, settings: Sequence[Setting], key: str) -> Rival | None:
     """The strongest other at the KL of the best's end, of those with two seeds there if any has;
-    where none can be read off, the runner-up's end against the best on its way.
+    where none can be read off, the runner-up's end against the best on its way. The points of one
+    KL path are one way, and no others to each other.
 
     None where neither can be matched.
     """
-    others = [s for s in settings if s is not best and math.isfinite(s[key].mean)]
+    own = next(those for those in kin(settings) if any(s is best for s in those))
+    labels = {s.label for s in own}
+    apart = ways([s for s in settings if s.label not in labels])
+    others = [s for s in apart if math.isfinite(s[key].mean)]
     count = len(others) + 1
     all_rivals = (_rival(best, s, key, at_best_end=True, means=count) for s in others)
     rivals = [r for r in all_rivals if r is not None]

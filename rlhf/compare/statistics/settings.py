@@ -19,6 +19,10 @@ from rlhf.rundir.status import read_status
 
 FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
 ABSENT = "-"
+# the coefficients of a KL path to a run, whose last is `kl.coef`, and what they come with; the
+# iterations of a path are at each of its points, another quantity than those of other runs
+LENGTH = "ppo.iterations"
+WAYS = {"kl.controller.grid": FIRST[:2], LENGTH: FIRST[:1]}
 UNENDED = 0.5  # share of responses without EOS
 FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway are no sickness
 
@@ -65,7 +69,8 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     addresses: what differs in nothing else is left out.
 
     A key that comes with a piece (the target that only adaptive controllers have) is left out while
-    it has one value for each piece. Of keys that differ alike the first stands for all.
+    it has one value for each piece; the way of a KL path to its coefficient while that is one for
+    each coefficient. Of keys that differ alike the first stands for all.
     """
     runs = [run for run in runs if run.config]
     pieces = frozenset[str]().union(*(run.pieces for run in runs))
@@ -81,6 +86,10 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
         }
         if len(set(map(_plain, values.values()))) > 1:
             table[key] = values
+    several = "path" in table.get("kl.controller", {}).values()
+    for key, owners in WAYS.items():
+        if key in table and (several or key != LENGTH) and _one_for_each(key, owners, table):
+            del table[key]
     own = [key for key in table if not _comes_with(key, table, pieces)]
     return {
         key: table[key]
@@ -199,6 +208,16 @@ def _comes_with(key: str, table: dict[str, dict[str, Any]], pieces: frozenset[st
     return False
 
 
+def _one_for_each(key: str, owners: Sequence[str], table: dict[str, dict[str, Any]]) -> bool:
+    """Whether a key has one value for each combination of the owners' values."""
+    columns = [table[owner] for owner in owners if owner in table]
+    pairs = {
+        (*(_plain(column[run]) for column in columns), _plain(value))
+        for run, value in table[key].items()
+    }
+    return len(pairs) == len({pair[:-1] for pair in pairs})
+
+
 def _plain(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
@@ -212,6 +231,8 @@ def _show(value: Any, among: Collection[Any] = ()) -> str:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 2:
+        return f"[{_brief(value[0])}, ... {len(value) - 2} more, {_brief(value[-1])}]"
     text = f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)
     return "".join(c if c.isprintable() else " " for c in text)
 

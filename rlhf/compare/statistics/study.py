@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlhf.compare.read import Kept, Run, best_of_n, fingerprints, manifests
+from rlhf.compare.read import (
+    Curve,
+    Kept,
+    Run,
+    best_of_n,
+    fingerprints,
+    manifests,
+    paths,
+    realigned,
+)
 from rlhf.compare.read.searches import Crossing, Search, searches
 from rlhf.compare.statistics.along_kl.matched import Matched, Nearer, matched
 from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gold_gains, gold_start
 from rlhf.compare.statistics.findings import Findings, find
 from rlhf.compare.statistics.health import Sickness, by_kind, diagnose, well
 from rlhf.compare.statistics.means import NOTHING
+from rlhf.compare.statistics.paths import independent, way_names, ways
 from rlhf.compare.statistics.settings import (
     Setting,
     copied,
@@ -57,6 +67,9 @@ class Study:
     unfinished: Sequence[Run]
     settings: Sequence[Setting]  # the finished runs by what differs
     members: Sequence[tuple[Setting, Run]]  # each run that counts, with its setting
+    ways: Sequence[tuple[Setting, Run]]  # the same, of each KL path its last point alone
+    paths: Sequence[Sequence[Run]]  # the finished points of each KL path, in their order
+    realigned: Sequence[tuple[Setting, Curve]]  # of `members`, with the settings of their runs
     rewards: Sequence[str]  # their keys
     findings: Findings | None
     differing: dict[str, dict[str, Any]]  # config key -> {run name: value}
@@ -66,7 +79,7 @@ class Study:
     best_of_n: Sequence[Kept]  # of SFT, by n; empty also where there are several SFT policies
     gold_fit: Fit | str  # Gao et al.'s form through gold's gains; a sentence where there is none
     exact: Exact
-    steering: Sequence[tuple[Setting, Steering]]  # of `members`
+    steering: Sequence[tuple[Setting, Steering]]  # of `ways`
     moved: bool  # whether the coefficient of a run did not stay where it began
     matched: Sequence[Matched]  # each reward; none where no run has finished
     sick: Sequence[tuple[Sickness, list[Sickness]]]  # each kind, and the others that have it
@@ -89,16 +102,17 @@ class Study:
         """The setting to use instead of the best where the KL must be smaller."""
         if self.deciding is None or self.findings is None:
             return None
+        names = way_names(self.settings)
         return self.deciding.nearer(
-            self.findings.best.label, among={s.label for s in ending(self.settings)}
+            names[self.findings.best.label], among={names[s.label] for s in ending(self.settings)}
         )
 
 
 def study(directory: Path, runs: Sequence[Run]) -> Study:
     settings, rewards = group(runs), reward_keys(runs)
     members = [(s, run) for s in settings for run in s.runs]
-    beginnings, copies = starts(settings), copied(settings)
-    steered = [(s, steering(run)) for s, run in members]
+    beginnings, copies, separate = starts(settings), copied(settings), independent(members)
+    steered = [(s, steering(run)) for s, run in separate]
     alone = len(beginnings) == 1
     kept = best_of_n([run for _, run in members]) if alone else []
     start = gold_start([run for _, run in members], kept) if alone else NOTHING
@@ -108,6 +122,9 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         unfinished=[run for run in runs if not run.finished],
         settings=settings,
         members=members,
+        ways=separate,
+        paths=paths([run for run in runs if run.finished]),
+        realigned=[(s, curve) for s, run in members for curve in realigned(run)],
         rewards=rewards,
         findings=find(settings),
         differing=differing(runs),
@@ -115,11 +132,11 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         starts=beginnings,
         searches=searches(runs),
         best_of_n=kept,
-        gold_fit=fit([gold_gains(run, start.mean) for _, run in members], start=start),
+        gold_fit=fit([gold_gains(run, start.mean) for _, run in separate], start=start),
         exact=exact(runs, copies),
         steering=steered,
         moved=any(len({coef for _, coef in s.coef}) > 1 for _, s in steered),
-        matched=[matched(settings, key) for key in rewards] if settings else [],
+        matched=[matched(ways(settings), key) for key in rewards] if settings else [],
         sick=by_kind(diagnose(settings, runs)),
         well=well(settings),
         fingerprints=fingerprints(runs),

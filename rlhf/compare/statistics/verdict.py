@@ -19,6 +19,7 @@ from rlhf.compare.statistics.estimates import (
     seed_error,
 )
 from rlhf.compare.statistics.intervals import answers, mixed_half, of_prompts, prompt_variance
+from rlhf.compare.statistics.paths import way_names
 from rlhf.compare.statistics.settings import Setting, column
 from rlhf.metrics import GOLD, PROXY, maximised
 
@@ -75,8 +76,9 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
         return None
     ranked = sorted((s for s in settings if math.isfinite(s[key].mean)), key=lambda s: -s[key].mean)
     leader, *others = ranked
-    samples = [_values(s, key) for s in ranked]
-    margins = tuple(_margin(leader, s, key, samples) for s in others)
+    names = way_names(ranked)
+    samples, kin = [_values(s, key) for s in ranked], [names[s.label] for s in ranked]
+    margins = tuple(_margin(leader, s, key, samples, kin) for s in others)
     return Verdict(key=key, leader=leader, margins=margins, claim=_claim(leader, key, margins))
 
 
@@ -101,9 +103,12 @@ def _claim(leader: Setting, key: str, margins: Sequence[Margin]) -> Claim:
     return "best" if all(m.apart for m in margins) else "tied"
 
 
-def _margin(a: Setting, b: Setting, key: str, samples: Sequence[Sequence[float]]) -> Margin:
-    """a less b; `samples`: the runs' values of all settings that are compared."""
-    count, error = len(samples), seed_error(_values(a, key), _values(b, key), samples)
+def _margin(
+    a: Setting, b: Setting, key: str, samples: Sequence[Sequence[float]], kin: Sequence[str]
+) -> Margin:
+    """a less b; `samples`: the runs' values of all settings that are compared, `kin` the names of
+    the paths that they are points of, or their own."""
+    count, error = len(samples), seed_error(_values(a, key), _values(b, key), samples, kin)
     mean, n = a[key].mean - b[key].mean, min(a[key].n, b[key].n)
     sides = [answers(s.runs, key) for s in (a, b)]
     there = [side for side in sides if side is not None]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from rlhf.compare.read import Run, named, series, value
+from rlhf.compare.read import Run, named, series, value, whole
 from rlhf.compare.statistics import (
     BORROWED,
     EVALUATION,
@@ -146,7 +146,7 @@ def _confidence(shown: Sequence[Interval], like: str) -> str:
 
 
 def _cost(best: Setting, runs: Sequence[Run]) -> str:
-    seconds, every = _seconds(best.runs), _seconds(runs)
+    seconds, every = _seconds(best.runs), _seconds(whole(runs))
     if not every:
         return ""
     one = f"A run of {best.label} took {duration(fmean(seconds))}." if seconds else ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from rlhf.compare.read import Run, inexact, revisions, shared
 from rlhf.compare.statistics import ABSENT, Study, order
+from rlhf.compare.text.costs import path_cells
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import KL, RUN_COLUMNS
 from rlhf.rundir.read import number, read_json
@@ -23,6 +24,11 @@ FIRST = ("name", "status", "kl.coef", "kl.controller", "seed", "stage", *RUN_COL
 def columns(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """Those of runs.csv. Columns that every sweep has come first."""
     return [*FIRST, *sorted({key for line in lines for key in line} - set(FIRST))]
+
+
+def every(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns that any of the lines has, in the order in which they come."""
+    return list(dict.fromkeys(key for line in lines for key in line))
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
@@ -42,6 +48,7 @@ def _row(study: Study, run: Run) -> dict[str, Any]:
             if column.get(run.name, ABSENT) != ABSENT
         },
         **{k: v for k, v in run.summary.items() if not isinstance(v, (dict, list))},
+        **path_cells(run),
         **{f"fingerprint.{k}": v for k, v in (run.summary.get("fingerprints") or {}).items()},
         "name": run.name,
         "status": run.status,

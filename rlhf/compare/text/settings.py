@@ -20,6 +20,7 @@ from rlhf.compare.statistics import (
     sft_interval,
     single,
 )
+from rlhf.compare.text import costs
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import ENDED, GOLD, KL, LENGTH, SCORE
 
@@ -31,7 +32,7 @@ BEST, HIGHEST = " (best)", " (highest)"  # after the leader's label: told apart 
 def table(study: Study) -> Table:
     """Head and lines of the comparison, the SFT policy first."""
     rewards, over_sft = study.rewards, GOLD in study.rewards
-    scored = _scored(study.settings, rewards)
+    scored, paid = _scored(study.settings, rewards), costs.known(study.settings)
     shown = (KL, *[SCORE] * scored, *rewards)
     head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *map(named, rewards)]
     head += ["gold over SFT"] * over_sft
@@ -45,6 +46,7 @@ def table(study: Study) -> Table:
             *[""] * over_sft,
             "",
             _known(100 * _start_number(those, ENDED), ".0f", " %", ""),
+            *[""] * len(paid),
         ]
         for those in groups
     ]
@@ -60,10 +62,11 @@ def table(study: Study) -> Table:
             *[brief(gain(s, GOLD))] * over_sft,
             _known(s[LENGTH].mean, ".3g"),
             _known(100 * s[ENDED].mean, ".0f", " %"),
+            *(costs.shown(key, s[key].mean) for key in paid),
         ]
         for s in study.settings
     ]
-    return [*head, "length", "with EOS"], lines
+    return [*head, "length", "with EOS", *(costs.COLUMNS[key] for key in paid)], lines
 
 
 def bare(label: str) -> str:
@@ -99,7 +102,7 @@ def markdown(study: Study) -> str:
         return ""
     return (
         f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)}"
-        " Every run's numbers are in [runs.csv](runs.csv)."
+        f"{costs.reading(study)} Every run's numbers are in [runs.csv](runs.csv)."
     )
 
 

@@ -20,6 +20,7 @@ USUAL: dict[str, tuple[float, float]] = {
     "ppo.entropy_coef": (0, 1),
     "kl.coef": (0, 10),
     "kl.controller.final": (0, 10),
+    "kl.controller.start": (0, 10),
     "kl.controller.max_coef": (0, 1e3),
     "generation.temperature": (0.1, 2),
     "scorer.reward_clip": (0.1, 1e4),

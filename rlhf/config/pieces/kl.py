@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Union
 
+from pydantic import AfterValidator, Field
+
 from rlhf.config.pieces.base import (
     ByTarget,
     Count,
@@ -13,6 +15,7 @@ from rlhf.config.pieces.base import (
     OpenShare,
     Piece,
     Positive,
+    Weight,
     without_arguments,
 )
 
@@ -57,6 +60,24 @@ class Cosine(Schedule, name="cosine", at="rlhf.kl.controller.Cosine"):
     pass
 
 
+def _even(value: int) -> int:
+    if value % 2:
+        raise ValueError("must be even: two halves of a window are compared")
+    return value
+
+
+class Path(Piece, name="path", at="rlhf.kl.path.Path"):
+    grid: list[Weight] | None = None
+    start: Weight
+    points: Count
+    at_least: Count
+    window: Annotated[int, Field(ge=2, lt=2**31), AfterValidator(_even)]
+    tolerance: NotNegative
+    restart_lr: bool
+    keep_optimizer: bool
+    keep_values: bool
+
+
 class PID(Bounded, name="pid", at="rlhf.kl.controller.PID"):
     kp: NotNegative
     ki: NotNegative
@@ -97,7 +118,7 @@ class Synced(Piece, name="synced", at="rlhf.kl.reference.Synced"):
 
 
 Controller = Annotated[
-    Fixed | Adaptive | AdaptiveAlpacaFarm | Linear | Cosine | PID | Dual | Custom, ByTarget()
+    Fixed | Adaptive | AdaptiveAlpacaFarm | Linear | Cosine | Path | PID | Dual | Custom, ByTarget()
 ]
 Estimator = Annotated[Union[*ESTIMATORS, Custom], ByTarget()]  # type: ignore[valid-type]
 Placement = Annotated[Union[*PLACEMENTS, Custom], ByTarget()]  # type: ignore[valid-type]

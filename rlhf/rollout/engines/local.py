@@ -82,7 +82,7 @@ class LocalEngine(ABC):
 
 
 def by_length(lengths: Tensor, new_tokens: int, at_once: AtOnce) -> list[Tensor]:
-    """The rows of each part, in order of the prompts' lengths [B]; as they are where nothing limits
+    """The rows of each part, in order of the prompts' lengths [B]; as they are where one part holds
     them. A row of a part has as many tokens as its longest prompt and the longest response."""
     if not at_once.limits:
         return [torch.arange(len(lengths))]
@@ -93,6 +93,8 @@ def by_length(lengths: Tensor, new_tokens: int, at_once: AtOnce) -> list[Tensor]
             parts[-1].append(row)
         else:
             parts.append([row])
+    if len(parts) == 1:
+        return [torch.arange(len(lengths))]
     return [torch.tensor(part) for part in parts]
 
 

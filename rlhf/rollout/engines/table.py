@@ -13,6 +13,6 @@ ENGINES: dict[str, type[LocalEngine]] = {"torch": TorchEngine, "hf": HFEngine}
 
 def engine_of(generation: Any) -> Callable[..., LocalEngine]:
     """What makes the engine of a config's section `generation`, without its limits."""
-    if generation.engine == "torch" and not generation.graphs:
-        return partial(TorchEngine, fixed=False)
+    if generation.engine == "torch" and generation.graphs:
+        return partial(TorchEngine, fixed=None)
     return ENGINES[generation.engine]

@@ -16,7 +16,7 @@ from rlhf.functional.sequences import positions
 from rlhf.models.sharding.cut import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
-from rlhf.rollout.engines.graphs import CannotCapture, Graphs
+from rlhf.rollout.engines.captured.graphs import CannotCapture, Graphs
 from rlhf.rollout.engines.local import LocalEngine, stopped, tail
 from rlhf.rollout.engines.prefill import read_prompts, read_step, step_mask
 from rlhf.rollout.engines.sampler import draw
@@ -30,12 +30,12 @@ GOES_ON = 0.8
 
 @dataclass(frozen=True)
 class TorchEngine(LocalEngine):
-    """Draws step by step, with a cache of keys and values. On CUDA a step is captured once and
-    replayed, where the model lets it (`rlhf.rollout.engines.graphs`)."""
+    """Draws step by step, with a cache of keys and values. Where asked for, a step on CUDA is
+    captured once and replayed, if the model lets it (`rlhf.rollout.engines.captured.graphs`)."""
 
-    # steps of fixed shapes, which can be captured. None: on CUDA; False: never; True: on a CPU as
-    # well, where they are called and not captured
-    fixed: bool | None = None
+    # steps of fixed shapes, which can be captured. None: on CUDA; True: on a CPU as well, where
+    # they are called and not captured
+    fixed: bool | None = False
     graphs: Graphs = field(default_factory=Graphs, init=False, repr=False, compare=False)
 
     def together(self, prompts: PromptBatch, sampling: Sampling, u: Tensor) -> Rollout:

@@ -21,6 +21,7 @@ PIECES = sorted(set(BY_ADDRESS.values()), key=lambda piece: piece.addresses[0])
 # the piece's group by the package of its class, and what the constructor gets beside its arguments
 PLACES = {
     "rlhf.kl.controller": "kl.controller",
+    "rlhf.kl.path": "kl.controller",
     "rlhf.kl.estimator": "kl.estimator",
     "rlhf.kl.placement": "kl.placement",
     "rlhf.kl.reference": "kl.reference",
@@ -91,6 +92,8 @@ def refusal(piece, arguments, plain):
     live: dict[str, Any] = {}
     if place_of(piece) == "kl.controller":
         live = {"coef": arguments.get("kl.coef", plain["kl"]["coef"])}
+        if piece.name == "path":
+            live["iterations"] = plain["ppo"]["iterations"]
     if place_of(piece) == "ppo.optimizer":
         live = {"params": [torch.nn.Parameter(torch.zeros(1))]}
     try:

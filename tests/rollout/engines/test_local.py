@@ -33,7 +33,9 @@ def same(one, other, atol=1e-5):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-@pytest.mark.parametrize("limit", [{"rows": 1}, {"rows": 5}, {"tokens": 40}, {"tokens": 1}])
+@pytest.mark.parametrize(
+    "limit", [{"rows": 1}, {"rows": 5}, {"rows": 12}, {"rows": 100}, {"tokens": 40}, {"tokens": 1}]
+)
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "top_p": 0.9}])
 def test_accum_invariance_of_generation(policy, tokenizer, name, limit, sampling):
     """Rows that are drawn in parts have the draws of all rows together."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, variance
 
+from rlhf.compare.quantiles import student_two_sided, studentized_range
 from rlhf.compare.statistics.along_kl.reading import Reached, Trail, read_at, trail
 from rlhf.compare.statistics.estimates import Interval, interval
-from rlhf.compare.statistics.quantiles import student_two_sided, studentized_range
 from rlhf.compare.statistics.settings import Setting
 
 BUDGETS = (1.0, 2.0, 5.0, 10.0)  # nats per response

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from rlhf.compare.quantiles import student
 from rlhf.compare.read import Kept, Run, evaluations
 from rlhf.compare.statistics.means import NOTHING, Estimate, same_thing, single
-from rlhf.compare.statistics.quantiles import student
 from rlhf.metrics import GOLD, PROXY
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rlhf.compare.quantiles import chi2_above
 from rlhf.compare.read import Evaluation, Run, evaluations, rollouts
-from rlhf.compare.statistics.quantiles import chi2_above
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ from rlhf.models.load import without_dropout
 from rlhf.models.packing.attention import attending
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops
-from rlhf.rollout.engines.fixed import LooksAtValues, NoLooks
-from rlhf.rollout.engines.graphs import unfit
+from rlhf.rollout.engines.captured.fixed import LooksAtValues, NoLooks
+from rlhf.rollout.engines.captured.graphs import unfit
 from rlhf.rollout.engines.torch import TorchEngine
 from tests.conftest import tiny
 from tests.rollout.engines.test_cache import KINDS, SMALL, model_of

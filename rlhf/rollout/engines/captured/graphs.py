@@ -23,7 +23,7 @@ from rlhf.models.networks import Policy
 from rlhf.models.sharding.cut import is_cut, network_of
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, is_buffered
-from rlhf.rollout.engines.fixed import FixedStep, NoLooks, compact, kept_cache
+from rlhf.rollout.engines.captured.fixed import FixedStep, NoLooks, compact, kept_cache
 from rlhf.rollout.engines.prefill import read_prompts, takes_masks
 from rlhf.rollout.engines.sampler import draw
 from rlhf.rollout.engines.written import Written

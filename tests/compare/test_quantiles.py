@@ -4,7 +4,7 @@ from statistics import NormalDist
 import pytest
 from scipy import stats
 
-from rlhf.compare.statistics.quantiles import (
+from rlhf.compare.quantiles import (
     chi2_above,
     student,
     student_two_sided,

@@ -1,0 +1,1 @@
+"""What several subcommands share, and what one is too long for."""

@@ -1,0 +1,2 @@
+"""One run's policy realigned: mixed with the SFT policy that it began from, by decoding or by
+weights, and measured on held-out prompts."""

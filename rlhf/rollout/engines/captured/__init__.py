@@ -1,0 +1,1 @@
+"""Steps of fixed shapes, which CUDA graphs capture and replay."""

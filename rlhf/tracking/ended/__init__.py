@@ -1,0 +1,1 @@
+"""Runs that have ended before MLflow had all of them."""

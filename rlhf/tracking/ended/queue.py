@@ -1,0 +1,55 @@
+"""Runs that ended while another is followed: delivered by a thread of their own, one after the
+other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from pathlib import Path
+
+from rlhf.tracking.ended.deliver import deliver
+
+log = logging.getLogger("rlhf.tracking")
+
+
+class Ended:
+    """After one that could not be delivered the others wait for the next that is added, and at
+    last for `deliver_all`."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Path] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def add(self, directory: Path) -> None:
+        """Returns at once."""
+        with self._lock:
+            if directory not in self._waiting:
+                self._waiting.append(directory)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="rlhf-points", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or self._closed:
+                    self._thread = None
+                    return
+                directory = self._waiting[0]
+            late = deliver(directory)
+            with self._lock:
+                if late:
+                    self._thread = None
+                    log.info("%s", late)
+                    return
+                self._waiting.popleft()
+
+    def close(self, timeout: float) -> None:
+        """Waits for the one under way, and leaves the rest. `timeout`: at most so many seconds."""
+        with self._lock:
+            self._closed, thread = True, self._thread
+        if thread is not None:
+            thread.join(timeout)
