@@ -19,8 +19,7 @@ KL(ref || pi). The gradient is
                                                               is dropped
 
 "Exactly" says that the tests (tests/kl/test_gradients.py, tests/modules/test_exact.py) hold it by
-enumeration. Off policy: `token_weights` and `sequence_weights` of
-rlhf.kl.placement.
+enumeration. Off policy: `token_weights` and `sequence_weights` of rlhf.kl.placement.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ class ControllerProperties:
     follows_kl: bool = False  # sampled log-ratios steer it towards a target
     multiplies: bool = False  # a coefficient of 0 stays 0
     constant: bool = False  # the coefficient stays where it starts
+    walks: bool = False  # through points, which end when KL and objective have settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +148,8 @@ def _by_name(*pieces: P) -> dict[str, P]:
 
 CONTROLLERS = _by_name(
     ControllerProperties(name="fixed", constant=True),
-    ControllerProperties(name="linear"),
-    ControllerProperties(name="cosine"),
+    *(ControllerProperties(name=name) for name in ("linear", "cosine")),
+    ControllerProperties(name="path", walks=True),
     *(
         ControllerProperties(name=name, follows_kl=True, multiplies=True)
         for name in ("adaptive", "adaptive_alpaca_farm", "pid", "dual")
