@@ -16,8 +16,8 @@ A cost is CPU seconds of all processes of the commands, one thread each, with th
 sweep's end.
 
 **At matched KL**: of each seed the reward of a policy less what the independent runs of that seed
-have at its KL (between two of them linear in sqrt(KL), from SFT at 0), then the mean over seeds with
-its 95 % t interval.
+have at its KL (between two of them linear in sqrt(KL), from SFT at 0), then the mean over seeds
+with its 95 % t interval.
 """
 
 from __future__ import annotations
