@@ -120,6 +120,7 @@ def test_a_curve_of_before_is_no_curve_of_a_run_that_is_made_again(run_in, tmp_p
     assert noted.is_complete(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_killed_while_it_is_measured_it_is_measured_by_the_same_command(
     run_in, tmp_path, monkeypatch
 ):
@@ -177,6 +178,7 @@ def test_other_settings_of_a_run(run_in, tmp_path, more):
         assert nats[0] == pytest.approx(nats[1], abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("sft", ["adapter", "whole"])
 def test_of_adapters(run_in, tmp_path, sft, dtype, chat_base):
