@@ -135,12 +135,21 @@ def test_the_rates_begin_anew_or_stay(tokenizer):
         _, watch = walk(tokenizer, [0.2, 0.1], **one, **given)
         return pytest.approx([row["ppo/lr"] / 0.01 for row in watch.records])
 
-    assert [0.5, 1, 1, 0.5] * 2 == rates(restart_lr=True, lr_schedule="linear")
+    assert rates(restart_lr=True, lr_schedule="linear") == [0.5, 1, 1, 0.5] * 2
     assert [0.5, *[1] * 7] == rates()
     # the first point's schedule has the warm-up of the values in it: 6 iterations
-    assert [1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3, 0.5, 1, 1, 0.5] == rates(
-        restart_lr=True, lr_schedule="linear", critic_warmup=2
-    )
+    assert rates(restart_lr=True, lr_schedule="linear", critic_warmup=2) == [
+        1 / 3,
+        2 / 3,
+        1,
+        1,
+        2 / 3,
+        1 / 3,
+        0.5,
+        1,
+        1,
+        0.5,
+    ]
 
 
 def test_the_optimizer_begins_anew_with_each_point(tokenizer):
