@@ -89,8 +89,8 @@ METRICS = {
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
         Metric(name=COEF, title="KL coefficient", label="coef"),
         Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
-        # of a path: the index of the point that the rollout was of, and its number there; then,
-        # over the last `window` of them, the mean of the later half less that of the earlier
+        # of a path: the index of the point that the rollout was of, its number there; then, over
+        # the last `window` of them, the mean of the later half less that of the earlier
         Metric(name=POINT, title="Point of the path, from 0"),
         Metric(name="path/held", title="Rollouts at the path's point"),
         Metric(name="path/kl_change", title="Change of the KL", unit="nats per response"),

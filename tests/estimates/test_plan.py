@@ -43,6 +43,16 @@ def test_responses():
     assert estimate("stage=sft").responses == {}
 
 
+def test_responses_of_a_path_are_the_most_that_there_can_be():
+    """3 points of 7 rollouts and 2 of the warm-up: 23 of 20 responses; evaluations before the
+    first, after iterations 3, 6, ... 21 and, wherever they end, after each of the 3 points."""
+    path = ("kl/controller=path", "kl.controller.points=3", "ppo.critic_warmup=2")
+    counts = estimate(*path).responses
+    assert counts["training"] == 23 * 20
+    assert counts["evaluations"] == (1 + 7 + 3) * 4
+    assert estimate(*path, "evaluation.every=1").responses["evaluations"] == (1 + 23) * 4
+
+
 def test_operations():
     """SFT: 380 * 10 a text, 6 * 2 * 100 learned and 2 * 3 * 10 held out. The reward model: two
     texts a pair, 6 * 100 and 2 * 2 * 10. PPO: 380 * (4 + 6) a response; 140 are drawn and read by

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor, tensor
@@ -5,6 +7,7 @@ from torch import Tensor, tensor
 from rlhf.functional.masking import masked_sum
 from rlhf.kl.controller import Adaptive, AdaptiveAlpacaFarm, Controller, Dual, Fixed
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
+from rlhf.kl.path import Path
 from rlhf.kl.penalty import KLPenalty, SteeringKL, shaped_rewards
 from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
 from rlhf.kl.properties import UNKNOWN, descends
@@ -228,6 +231,7 @@ def test_the_kl_that_steers_is_the_plain_log_ratio() -> None:
     assert steering.sequence_nats == pytest.approx(1.1 / 2)
     assert steering.token_nats == pytest.approx(1.1 / 5)
     assert steering.episodes == 2
+    assert math.isnan(steering.objective)
     assert steering.nats("sequence") == steering.sequence_nats != steering.nats("token")
 
 
@@ -268,3 +272,32 @@ def test_no_double_kl() -> None:
 def test_impossible_pieces_are_refused_with_every_reason() -> None:
     with pytest.raises(ValueError, match="expected gradient.*top_k=50.*falls back"):
         KLPenalty(Adaptive(0.1, 6.0, 1000), K1(), Loss(), Synced(5), top_k=50)
+
+
+def test_a_path_gets_kl_and_objective_with_their_errors() -> None:
+    """Responses of 0.2 and 0.9 nats and scores of 2 and -1, at the coefficient 0.5: objectives 1.9
+    and -1.45. The error of a mean of two is half their distance."""
+    path = Path(0.5, grid=[0.5], iterations=2, at_least=1, window=2, tolerance=1.0)
+    pieces = penalty(path)
+    assert pieces.path is path
+    assert pieces.waits
+    assert not penalty().waits
+    assert penalty(Adaptive(0.5, target=2.0, horizon=30)).waits
+    kl = pieces.steering_kl(KL_TOKENS, torch.zeros(2, 3), KL_TOKENS, MASK, SCORE)
+    assert kl.sequence_nats == pytest.approx(0.55)
+    assert kl.error == pytest.approx(0.35)
+    assert kl.objective == pytest.approx((1.9 - 1.45) / 2)
+    assert kl.objective_error == pytest.approx((1.9 + 1.45) / 2)
+    # the same prompt twice: for two responses of one prompt the error is the same
+    again = pieces.steering_kl(
+        *(KL_TOKENS, torch.zeros(2, 3), KL_TOKENS, MASK, SCORE), groups=torch.tensor([0, 0])
+    )
+    assert again.error == pytest.approx(0.35)
+    pieces.update(kl)
+    assert [*path.measured] == [(kl.sequence_nats, kl.error, kl.objective, kl.objective_error)]
+    pieces.update(kl)
+    assert path.done
+    other = penalty(Path(0.5, grid=[0.5], iterations=2, at_least=1, window=2, tolerance=1.0))
+    other.load_state_dict(pieces.state_dict())
+    assert other.path is not None
+    assert other.path.done

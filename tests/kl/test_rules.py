@@ -59,6 +59,7 @@ GOOD: dict[str, Any] = {
         {"controller": "linear", "coef": 0.0},
         {"reference": "ema", "controller": "adaptive"},
         {"reference": "synced"},
+        {"controller": "path", "coef": 0.0},
         {"coef": 0.0, "top_k": 50, "top_p": 0.9},  # no penalty: only the measured KL is off
     ],
 )
@@ -85,6 +86,9 @@ def test_what_works(change: dict[str, Any]) -> None:
         ({"top_p": 0.9}, "top_p=0.9"),
         ({"top_k": 50, "controller": "linear", "coef": 0.0}, "top_k=50"),
         ({"reference": "synced", "controller": "dual"}, "falls back to 0"),
+        ({"reference": "synced", "controller": "path"}, "optima of the KL to one policy"),
+        ({"reference": "ema", "controller": "path"}, "use kl/reference=sft"),
+        ({"controller": "path", "coef": 0.0, "top_k": 50}, "top_k=50"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], reason: str) -> None:
@@ -114,7 +118,7 @@ def test_all_faults_come_together() -> None:
 
 
 def test_rules_and_controllers_need_no_torch() -> None:
-    code = "import sys, rlhf.kl.rules, rlhf.kl.controller; sys.exit('torch' in sys.modules)"
+    code = "import sys, rlhf.kl.rules, rlhf.kl.path; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

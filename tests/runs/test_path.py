@@ -75,7 +75,17 @@ def test_a_whole_run(run_in, tmp_path):
     assert read_status(directory)["state"] == "finished"
 
 
-@pytest.mark.parametrize("more", [(), ANEW], ids=["kept", "anew"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), id="kept"),
+        pytest.param(ANEW, id="anew"),
+        *(
+            pytest.param((*ANEW, word), id=word, marks=pytest.mark.slow)
+            for word in ("trainer.precision=bf16-true", "optimizer@ppo.optimizer=sgd")
+        ),
+    ],
+)
 def test_stopped_at_every_iteration_it_gives_the_same_bytes(run_in, tmp_path, stop_at, more):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run_in(whole, *THREE, *more)
@@ -154,6 +164,29 @@ def alike(one, other):
 def test_upwards(run_in, tmp_path):
     run_in(tmp_path / "run", *path(0.1, 0.4), "kl.controller.tolerance=0")
     assert [row["kl/coef"] for row in rows(tmp_path / "run")[1:]] == [0.1, 0.1, 0.4, 0.4]
+
+
+@pytest.mark.slow
+def test_where_the_exact_answer_is_known_each_point_is_judged_by_its_own_coefficient(
+    run_in, tmp_path
+):
+    """J = reward - coef * KL, of the point that ended; and the optimum at that coefficient, the
+    more the lower it is."""
+    lines = [
+        *("data=micro", "ppo=micro", "advantage=exact", "scorer=micro", "callbacks=oracle"),
+        *("ppo.rollout_size=16", "ppo.minibatch_size=8", "ppo.critic_warmup=1", "model.layers=1"),
+        *THREE,
+        *ANEW,
+    ]
+    run_in(tmp_path / "run", *lines, without="data.")
+    ends = [row for row in rows(tmp_path / "run") if "oracle/objective" in row][1:]
+    assert [row["iteration"] for row in ends] == [3, 5, 7]
+    for row in ends:
+        expected = row["oracle/reward"] - row["kl/coef"] * row["oracle/kl"]
+        assert row["oracle/objective"] == pytest.approx(expected)
+    best = [row["oracle/optimum"] for row in ends]
+    assert best == sorted(best)
+    assert read_json(tmp_path / "run" / "oracle.json")["beta"] == 0.1
 
 
 def test_it_is_no_longer_run_of_another_path(run_in, tmp_path, caplog):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf.kl.path import Path, most_iterations
-from rlhf.models.sharding.whole import load_weights
+from rlhf.models.sharding.whole import part_of
 from rlhf.modules.base import Metrics
 from rlhf.modules.parts import OnlineParts, OnlineSettings
 from rlhf.modules.policy import PolicyModule
@@ -22,15 +22,16 @@ class WalkingModule(PolicyModule):
     def __init__(self, parts: OnlineParts, settings: OnlineSettings, path: Path | None) -> None:
         super().__init__(parts, settings)
         self.path, self.value_model = path, parts.value_model
-        self.first_values: dict[str, Tensor] = {}  # the value model's weights at the start
+        # what the value model trains, as it is at the start
+        self.first_values: dict[str, Tensor] = {}
         if path is None:
             return
         self.may_end_early = True
         warmup = settings.critic_warmup
         self.iterations = most_iterations(len(path.grid), path.iterations, warmup)
         if self.value_model is not None and not path.keep_values:
-            weights = self.value_model.state_dict().items()
-            self.first_values = {name: tensor.detach().clone() for name, tensor in weights}
+            trained = ((n, p) for n, p in self.value_model.named_parameters() if p.requires_grad)
+            self.first_values = {name: weight.detach().clone() for name, weight in trained}
 
     # --- a point's beginning
 
@@ -46,8 +47,10 @@ class WalkingModule(PolicyModule):
             self._values_anew(self.value_model)
 
     def _values_anew(self, values: torch.nn.Module) -> None:
-        with self.in_float32(values) as (model,):
-            load_weights(model, self.first_values)
+        with self.in_float32(values) as (model,), torch.no_grad():
+            for name, weight in model.named_parameters():
+                if name in self.first_values:
+                    weight.copy_(part_of(self.first_values[name], weight))
         if self._trainer is None:
             return
         masters = {} if self.masters is None else self.masters.masters
