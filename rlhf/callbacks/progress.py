@@ -106,7 +106,8 @@ class Progress(pl.Callback):
         elif last or time.time() - self.spoke > PLAIN_EVERY:
             self.spoke = time.time()
             where = f"{module.stage} {module.unit} {module.iteration}/{module.iterations}"
-            self.console.print(f"{where}  {numbers}  {self._left(module)}", highlight=False)
+            line = f"{where}  {numbers}  {self._left(module)}"
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def _left(self, module: StageModule) -> str:
         began, first = self.began

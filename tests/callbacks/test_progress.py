@@ -15,7 +15,7 @@ from rlhf.metrics import COEF, KL
 def test_a_line_says_what_is_left(monkeypatch, early, left):
     """4 of 12 iterations took 10 seconds: the other 8 take 20."""
     out = io.StringIO()
-    bar = Progress(Console(file=out, width=200))
+    bar = Progress(Console(file=out, width=20))
     module = SimpleNamespace(
         **{"stage": "ppo", "unit": "iteration", "iteration": 0, "iterations": 12},
         **{"record": {}, "may_end_early": early},

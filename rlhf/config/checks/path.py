@@ -28,10 +28,10 @@ def path_faults(
     yield from _settling(path, ppo)
     if not path.restart_lr and ppo.lr_schedule != "constant":
         yield Fault(
-            f"ppo.lr_schedule={ppo.lr_schedule}",
-            "would have come to its end with the first point of the path;"
-            " kl.controller.restart_lr=true begins it anew at each, or take"
-            " ppo.lr_schedule=constant",
+            "",
+            f"kl/controller={path.name} with ppo.lr_schedule={ppo.lr_schedule}: the schedule would"
+            " be at its end with the path's first point; kl.controller.restart_lr=true begins it"
+            " anew at each, or take ppo.lr_schedule=constant.",
         )
     if not path.keep_values and not _trains_values(algorithm, advantage):
         yield Fault(
