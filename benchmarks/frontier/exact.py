@@ -50,6 +50,8 @@ PATH = [
     "kl/controller=path",
     "kl.coef=0.05",
     f"kl.controller.grid=[{','.join(f'{c:g}' for c in COEFS)}]",
+    "kl.controller.restart_lr=true",  # as ppo=micro lets it fall
+    "ppo.iterations=40",
 ]
 SHARE = "oracle/share_of_gain"
 Shares = dict[float, list[float]]  # by coefficient, one for each seed

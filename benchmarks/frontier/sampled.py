@@ -42,15 +42,16 @@ COEFS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
 ANCHORS = (0.3, 0.1)  # of the runs that are realigned
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 DATA: dict[str, list[str]] = {"reviews": [], "rt_polarity": ["experiment=rt_polarity_kl_sweep"]}
+UP = (0.01, 0.01631, 0.02659, 0.04336, 0.07071, 0.1153, 0.188, 0.3066, 0.5)  # the path's, backwards
 PATH = ["kl/controller=path", "kl.coef=0.01", "kl.controller.start=0.5", "ppo.iterations=20"]
 VARIANTS: dict[str, list[str]] = {
     "5 points": ["kl.controller.points=5"],
     "17 points": ["kl.controller.points=17"],
     "never settled early": ["kl.controller.tolerance=0", "ppo.iterations=10"],
-    "learning rate not restarted": ["kl.controller.restart_lr=false"],
+    "learning rate restarted": ["kl.controller.restart_lr=true"],
     "optimizer reset": ["kl.controller.keep_optimizer=false"],
     "value model reset": ["kl.controller.keep_values=false"],
-    "upwards": ["kl.coef=0.5", "kl.controller.start=0.01"],
+    "upwards": ["kl.coef=0.5", f"kl.controller.grid=[{','.join(f'{c:g}' for c in UP)}]"],
 }
 
 
