@@ -193,5 +193,5 @@ def test_a_checkpoint_that_was_removed_meanwhile_leaves_nothing(at, tmp_path):
     source.start.path.unlink()
     (tmp_path / "new").mkdir()
     with pytest.raises(FileNotFoundError):
-        longer.copy_state(source, tmp_path / "new", every=2)
+        longer.copy_state(source, tmp_path / "new", evaluated=True)
     assert not [*(tmp_path / "new").iterdir()]

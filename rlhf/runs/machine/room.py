@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.pieces.trained import ADAPTER
-from rlhf.config.properties import needed_stages, trains_values
+from rlhf.config.properties import needed_stages, path_grid, trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
 from rlhf.estimates.peaks import size_of_adapter
@@ -140,8 +140,8 @@ def _by_disk(
     checkpoints: int,
 ) -> dict[Path, int]:
     """For each disk a folder on it that is there, and the most bytes that are there at one time:
-    every stage leaves its `sizes`, and has its checkpoints, of `state` times what is trained,
-    beside them while it is trained."""
+    every stage leaves its `sizes`, a path one of each point, and has its checkpoints, of `state`
+    times what is trained, beside them while it is trained."""
     most, left = dict[Path, int](), dict[Path, int]()
     for name, size in sizes.items():
         home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
@@ -149,8 +149,10 @@ def _by_disk(
         disk = _disk(home, [*most])
         # an ensemble's reward models stay side by side
         copies = max(1, ensemble_members(cfg.scorer)) if name == "reward_model" else 1
-        left[disk] = left.get(disk, 0) + copies * size
-        need = left[disk] + checkpoints * state * models * size - _held(home, name)
+        earlier = len(path_grid(cfg.kl) or [None]) - 1 if STAGES[name].is_run else 0
+        left[disk] = left.get(disk, 0) + (copies + earlier) * size
+        kept = checkpoints + earlier * (cfg.checkpoints.after_finish != "none")
+        need = left[disk] + kept * state * models * size - _held(home, name)
         most[disk] = max(most.get(disk, 0), need)
     return most
 

@@ -52,12 +52,12 @@ class NoValues:
 
 def test_values_that_are_not_there_cannot_begin_anew():
     cfg = config("kl.controller.keep_values=false")
-    (fault,) = path_faults(cfg.kl, cfg.ppo, cfg.algorithm, NoValues())
+    (fault,) = path_faults(cfg.kl, cfg.ppo, cfg.algorithm, NoValues(), cfg.trainer)
     assert str(fault) == (
         "kl.controller.keep_values=false: there is no value model that could begin anew:"
         " algorithm=ppo with advantage=no_values trains none; leave it true"
     )
-    assert not [*path_faults(cfg.kl, cfg.ppo, cfg.algorithm, cfg.advantage)]
+    assert not [*path_faults(cfg.kl, cfg.ppo, cfg.algorithm, cfg.advantage, cfg.trainer)]
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,19 @@ def test_of_adapters_little_is_written(tmp_path):
     assert needs("model/adapter=head") == (40, 200)
     assert needs("model/adapter=lora", "sft.trained=all") == (2000, 10_000)
     assert needs()[0] == 5000
+
+
+def test_each_point_of_a_path_leaves_a_policy(tmp_path):
+    """Three points of 1000 bytes: two more than a run of one coefficient, and with the states of
+    their ends, policy and value model with their moments, 2 * 3 * 2000 more."""
+
+    def needs(*words):
+        cfg = validate(compose([*words, f"paths.artifacts={tmp_path}"]))
+        (need,) = room.disk_needs(cfg, tmp_path / "run", ["ppo"], 1000)
+        return need.least, need.most
+
+    path = ["kl/controller=path", "kl.coef=0.1", "kl.controller.points=3"]
+    keep = "checkpoints.after_finish=last"
+    assert needs("kl.coef=0.1") == (3000, 19_000)
+    assert needs(*path) == (5000, 21_000)
+    assert needs(*path, keep) == (5000 + 2 * 2000, 21_000 + 2 * 3 * 2000)

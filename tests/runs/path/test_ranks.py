@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rlhf.config.validate import ConfigError
 from rlhf.rundir import noted
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.paths.points import points_of
@@ -27,3 +28,11 @@ def test_points_of_two_processes_are_those_of_the_path_cut_short(at):
     assert math.isclose(ours["reward/proxy"], theirs["reward/proxy"], abs_tol=1e-3)
     cpu = [row["cpu"] for row in read_jsonl(directory / "timings.jsonl")]
     assert len(cpu) == summary["iterations"] + 1 and min(cpu) > 0
+
+
+def test_models_in_parts_are_refused():
+    from rlhf.config.compose import compose, validate
+
+    parts = ["trainer=fsdp", "kl/controller=path", "kl.coef=0.1"]
+    with pytest.raises(ConfigError, match="trainer.strategy=ddp has them whole"):
+        validate(compose(parts))
