@@ -3,6 +3,7 @@ captured (tests/gpu/test_graphs.py captures them)."""
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.captured.fixed import LooksAtValues, NoLooks
 from rlhf.rollout.engines.captured.graphs import unfit
+from rlhf.rollout.engines.table import engine_of
 from rlhf.rollout.engines.torch import TorchEngine
 from tests.conftest import tiny
 from tests.rollout.engines.test_cache import KINDS, SMALL, model_of
@@ -192,10 +194,12 @@ def test_what_steps_of_fixed_shapes_cannot_be_for():
     assert unfit(model) == "its attention takes no mask of ours"
 
 
-def test_a_cpu_takes_growing_steps_unless_told_otherwise(policy, tokenizer):
-    engine = TorchEngine(policy, stops(tokenizer), tokenizer.pad_token_id)
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_cpu_takes_growing_steps_even_where_graphs_are_asked_for(policy, tokenizer, asked):
+    made = engine_of(SimpleNamespace(engine="torch", graphs=asked))
+    engine = made(policy, stops(tokenizer), tokenizer.pad_token_id)
     drawn(engine, prompt_batch(tokenizer, PROMPTS))
-    assert engine.fixed is None and not engine.graphs.steps
+    assert engine.fixed is (None if asked else False) and not engine.graphs.steps
 
 
 def test_a_model_that_looks_at_values_is_drawn_step_by_step(tokenizer, caplog):
