@@ -47,6 +47,8 @@ PATH = ["kl/controller=path", "kl.coef=0.01", "kl.controller.start=0.5", "ppo.it
 VARIANTS: dict[str, list[str]] = {
     "5 points": ["kl.controller.points=5"],
     "17 points": ["kl.controller.points=17"],
+    "settled sooner": ["kl.controller.at_least=4", "kl.controller.window=4"],
+    "settled more easily": ["kl.controller.tolerance=2"],
     "never settled early": ["kl.controller.tolerance=0", "ppo.iterations=10"],
     "learning rate restarted": ["kl.controller.restart_lr=true"],
     "optimizer reset": ["kl.controller.keep_optimizer=false"],
