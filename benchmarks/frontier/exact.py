@@ -9,7 +9,8 @@ A problem is `data=micro` with a seed and a limit of response tokens: the oracle
 `experiment=oracle`.
 
 - independent: a run of 120 iterations at each of eight coefficients, 2 to 0.05
-- path: one run through the same eight, 40 iterations each at most: a third
+- path: one run through the same eight, 40 iterations each: a third
+- path as it settles: the same with the rule by which a point may end sooner
 - decoding, weights: the independent policies at 0.5 and 0.144, realigned to the other coefficients
   by lambda = own coefficient / other. Of decoding both the mixture of whole responses, which is the
   optimum itself where the policy is one, and that of each token, which can be sampled
@@ -144,11 +145,15 @@ def of_problem(problem: str, args: argparse.Namespace) -> Iterator[tuple[str, fl
     costs, common = Costs(folder), problem_words(problem)
     many = f"seed={','.join(map(str, args.seeds))}"
     made, spent = {}, {}
-    ways = {"independent": [f"kl.coef={','.join(f'{c:g}' for c in COEFS)}"], "path": PATH}
+    ways = {
+        "independent": [f"kl.coef={','.join(f'{c:g}' for c in COEFS)}"],
+        "path": [*PATH, "kl.controller.tolerance=0"],
+        "path as it settles": PATH,
+    }
     for name, words in ways.items():
-        line = [*common, many, f"sweep={name}", *words, *args.words]
+        line = [*common, many, f"sweep={name.replace(' ', '-')}", *words, *args.words]
         spent[name] = costs.of(name, line)
-        made[name] = load(folder / "sweeps" / name)
+        made[name] = load(folder / "sweeps" / name.replace(" ", "-"))
     shares = {name: shares_of(runs) for name, runs in made.items()}
     # cut where the folder is: a run's paths are relative to it
     with contextlib.chdir(folder):
