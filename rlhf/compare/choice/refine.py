@@ -18,7 +18,7 @@ from rlhf.rundir.secrets.redact import redact_override
 
 CLOSE = 0.1  # of a KL: two points nearer than that leave nothing to refine
 DIGITS = 4  # significant ones of a coefficient
-# settings that the command gives itself; all others, `kl.controller.window` among them, are the path's
+# settings that the command gives itself: those of where a path goes, not of how
 OWN = ("kl.coef", "kl/controller", *(f"kl.controller.{key}" for key in ("start", "points", "grid")))
 
 
