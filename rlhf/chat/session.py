@@ -41,7 +41,6 @@ NO_SCORER = {
     "_target_": "rlhf.rewards.rules.VaderScorer",
     **{"missing_eos": "none", "missing_eos_value": None, "reward_clip": None},
 }
-LONGER = (Turn(USER, "What?"), Turn(ASSISTANT, "That."), Turn(USER, "Why?"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ class Session:
     def takes_turns(self) -> bool:
         """True if the template takes more than one question."""
         try:
-            self.rendering.prompt(LONGER)
+            self.rendering.prompt((*self.rendering.probe, self.rendering.probe[0]))
         except TemplateError:
             return False
         return True

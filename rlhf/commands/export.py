@@ -118,12 +118,14 @@ def _mixture(args: argparse.Namespace, made: Made, what: What) -> tuple[float, W
     if args.adapter:
         raise NoModel("--realign gives whole models: leave out --adapter")
     try:
-        weight = numbers(value)[0]
+        weight, *others = numbers(value)
         fault = reference_fault(validate(made.config).kl)
     except ValueError as error:
         raise NoModel(f"--realign {args.realign}: {error}") from None
     except ConfigError as error:
         raise NoModel("; ".join(error.faults)) from None
+    if others:
+        raise NoModel(f"--realign {args.realign}: expected one lambda, an export is one mixture")
     if fault:
         raise NoModel(f"{made.directory}: {fault}")
     start_of(made)

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--prompts", type=int, metavar="N", help="by default as many as the run's evaluations")
     option("--samples", type=int, default=1, metavar="N", help="responses to each; by default 1")
     option("--seed", type=int, default=0, help="the same seed gives the same responses")
-    option("--json", action="store_true", help="what is written, to stdout")
+    option("--json", action="store_true", help="what was measured, to stdout")
     add_option(parser)
     return parser
 
@@ -111,7 +111,7 @@ def _settings(args: argparse.Namespace) -> Realign:
 
 
 def _table(measured: dict[str, Any]) -> list[str]:
-    lines = [f"{measured['prompts']} prompts, {measured['responses']} responses each"]
+    lines = [f"{measured['prompts']} prompts, {measured['responses']} responses at each lambda"]
     for curve in measured["curves"]:
         seconds = measured["timings"][curve["by"]]
         lines += ["", f"by {curve['by']} ({seconds:.1f} CPU seconds)"]

@@ -76,6 +76,10 @@ def describe(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else str(choices[0])
     if origin is tuple:
         return f"a list of {len(get_args(annotation))} values"
+    if origin is list:
+        each = describe(get_args(annotation)[0])
+        least = any(getattr(item, "min_length", None) for item in metadata)
+        return f"a list in brackets, each {each}{', one at least' if least else ''}"
     if origin is dict or isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "keys and values"
     if annotation is str and any(getattr(item, "pattern", None) for item in metadata):

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 
 import torch
 
-from rlhf.data.conversations import ASSISTANT, USER, Turn
+from rlhf.data.conversations import ASSISTANT, USER, Turn, Turns
 from rlhf.data.rendering.rendering import Rendering
+from rlhf.data.rendering.spans import TemplateError
 from rlhf.export.made import What
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.checks import positions_of
@@ -37,6 +38,16 @@ Rows = Sequence[Sequence[int]]
 Readable: TypeAlias = Policy | ScalarModel
 
 
+def conversation(rendering: Rendering) -> Turns:
+    """A question and an answer to compare by; of a tokenizer that cannot write it a word of its
+    own each."""
+    try:
+        rendering.conversations([CONVERSATION])
+    except TemplateError:
+        return rendering.probe
+    return CONVERSATION
+
+
 def rows_of(rendering: Rendering, model: Readable) -> list[list[int]]:
     """Ten rows of ids, the same for the same tokenizer: a conversation as the template writes it,
     and random text of 3 to 24 tokens, every second row with what ends a response."""
@@ -46,7 +57,7 @@ def rows_of(rendering: Rendering, model: Readable) -> list[list[int]]:
     end = [rendering.stop_ids[0], *rendering.closing]
     longest = min(LONGEST, (positions or LONGEST) - len(end))
     draws = generator(0, "export", "rows")
-    rows = [rendering.conversations([CONVERSATION])[0].ids[: positions or None]]
+    rows = [rendering.conversations([conversation(rendering)])[0].ids[: positions or None]]
     for i in range(1, ROWS):
         length = 3 + (longest - 3) * i // ROWS
         drawn = text[torch.randint(len(text), (length,), generator=draws)].tolist()
@@ -93,14 +104,16 @@ def check(
         RunFailed: further than `TOLERANCE`, or the template there gives other ids.
     """
     what: What = "reward_model" if isinstance(model, ScalarModel) else "policy"
-    turns = [turn._asdict() for turn in CONVERSATION]
+    talk = conversation(rendering)
+    turns = [turn._asdict() for turn in talk]
     known, kind = _reads(model)
     asked = {"what": what, "rows": [*rows], "conversations": [turns], "own_code": own_code}
     theirs = in_a_fresh_process(folder, {**asked, **kind})
-    if theirs["turns"][0] != rendering.conversations([CONVERSATION])[0].ids:
+    trained = rendering.conversations([talk])[0].ids
+    if theirs["turns"][0] != trained:
         raise RunFailed(
             f"{folder}: its apply_chat_template gives {theirs['turns'][0]} for a conversation that"
-            f" was trained as {rendering.conversations([CONVERSATION])[0].ids}"
+            f" was trained as {trained}"
         )
     apart = max(
         (

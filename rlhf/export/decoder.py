@@ -54,14 +54,17 @@ class Realign(LogitsProcessor):
             self.cache = None
         real = torch.ones_like(input_ids)
         if self.attention_mask is not None:
-            width = self.attention_mask.shape[1]
-            real[:, :width] = self.attention_mask
+            # several sequences of a prompt stand side by side
+            each = len(input_ids) // len(self.attention_mask)
+            mask = self.attention_mask.repeat_interleave(each, dim=0)
+            real[:, : mask.shape[1]] = mask
         places = (real.cumsum(1) - 1).clamp(min=0)
         new = slice(-1, None) if begun else slice(None)
+        device = self.reference.device
         output = self.reference(
-            input_ids=input_ids[:, new],
-            attention_mask=real,
-            position_ids=places[:, new],
+            input_ids=input_ids[:, new].to(device),
+            attention_mask=real.to(device),
+            position_ids=places[:, new].to(device),
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,

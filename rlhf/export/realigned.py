@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from rlhf.data.conversations import Prompt, asked
 from rlhf.data.rendering.rendering import Rendering
-from rlhf.export.check import CONVERSATION, NARROW, in_a_fresh_process
+from rlhf.export.check import NARROW, conversation, in_a_fresh_process
 from rlhf.export.kept import networks, reference_folder
 from rlhf.export.made import Made
 from rlhf.models.interpolate import Interpolated
@@ -115,10 +115,11 @@ def check_decoder(
         RunFailed: another token is the likeliest, a log-probability is further away than
             `TOLERANCE`, or the template gives other ids.
     """
-    turns = [turn._asdict() for turn in CONVERSATION]
+    talk = conversation(rendering)
+    turns = [turn._asdict() for turn in talk]
     asking = {"rows": [*rows], "tokens": TOKENS, "conversations": [turns], "own_code": own_code}
     theirs = in_a_fresh_process(folder, asking, SCRIPT)
-    if theirs["turns"][0] != rendering.conversations([CONVERSATION])[0].ids:
+    if theirs["turns"][0] != rendering.conversations([talk])[0].ids:
         raise RunFailed(f"{folder}: its apply_chat_template gives other ids than were trained")
     rollout, view = ours
     compared, apart, limit = 0, 0.0, NARROW if narrow else TOLERANCE

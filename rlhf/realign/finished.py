@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,18 @@ from rlhf.realign.ready import start_of
 from rlhf.rundir import noted
 from rlhf.rundir.files import write_json
 from rlhf.rundir.lock import owned
+from rlhf.rundir.read import read_json
 from rlhf.stages.context import StageContext
 from rlhf.tracking.artifacts import send_later
 
 log = logging.getLogger(__name__)
+SAME = ("version", "prompts", "responses", "seed")  # of curves that one file has
 
 
 def realign(made: Made, settings: Realign) -> dict[str, Any]:
     """Measures a finished run's mixtures and writes them into its directory, in place of those of
-    before.
+    before; a curve of the other way stays, where it is of the same prompts, responses and seed.
+    Returns what was measured.
 
     Raises:
         NoModel: its SFT policy or a reward model is not on this disk, or its reference moved.
@@ -41,10 +45,30 @@ def realign(made: Made, settings: Realign) -> dict[str, Any]:
     context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=made.directory)
     with owned(made.directory):
         measured = measure(context, folders, settings)
-        noted.add(made.directory, noted.REALIGN, measured)
+        noted.add(made.directory, noted.REALIGN, beside(_whole(made.directory), measured))
     if warning := send_later(made.directory, noted.REALIGN):
         log.warning("%s", warning)
     return measured
+
+
+def beside(before: Mapping[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """What was measured, with the curves of ways that were measured before alone."""
+    if any(before.get(key) != measured[key] for key in SAME):
+        return measured
+    now = {curve["by"] for curve in measured["curves"]}
+    curves = [*measured["curves"], *(c for c in before["curves"] if c["by"] not in now)]
+    return {
+        **measured,
+        "curves": sorted(curves, key=lambda curve: curve["by"]),
+        "timings": {**before.get("timings", {}), **measured["timings"]},
+    }
+
+
+def _whole(directory: Path) -> dict[str, Any]:
+    """The curves of before; none where they are not what was written."""
+    kept = directory / noted.REALIGN
+    whole = kept.is_file() and noted.is_noted(directory, noted.REALIGN, kept.read_bytes())
+    return read_json(kept) if whole else {}
 
 
 def folders_of(made: Made) -> Folders:

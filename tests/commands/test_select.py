@@ -54,6 +54,20 @@ def test_a_realigned_policy_in_words(places, capsys):
     assert "export rlhf export sweep/f --realign lambda=0.5 --by weights" in told
 
 
+def test_a_realigned_policy_is_exported_at_the_lambda_that_was_measured(
+    places, rundirs, tmp_path, capsys
+):
+    """All its digits; of two seeds its KL's interval begins at 0 at the least."""
+    sweep = tmp_path / "two"
+    for seed, kl in enumerate((1.0, 2.0)):
+        run = rundirs.make_run(sweep / f"s{seed}", coef=0.1, seed=seed, kl=5.0, gold=1.4)
+        realign(run, {"weights": {0.0: (0, 0, 1.0), 0.123456789: (kl, 0.8, 1.3)}}, seconds=6.0)
+    assert main([str(sweep), "--kl", "1.5"]) == 0
+    told = _lines(capsys)
+    assert any("--realign lambda=0.123456789 " in line for line in told)
+    assert any(line.startswith("KL 1.5 (0.0 to 7.9) nats") for line in told), told
+
+
 def test_a_gap_in_a_path_has_the_command_that_refines_it(places, capsys):
     assert main([str(places / "p"), "--kl", "6"]) == 0
     told = capsys.readouterr().out

@@ -6,6 +6,7 @@ import yaml
 from rlhf.export import facts
 from rlhf.export.card import card
 from rlhf.export.made import find
+from rlhf.export.realigned import Realigned
 from rlhf.rundir.secrets import redact
 from tests.export.test_made import artifact, model_in, write
 
@@ -180,3 +181,11 @@ def test_sampling_is_what_generation_config_has(point):
 def test_a_number_and_its_error():
     assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.1235 ± 0.046"
     assert facts.with_error({"a": 2}, "a") == "2" and facts.with_error({}, "a") == ""
+
+
+def test_a_pair_on_a_hub_is_fetched_before_its_decoder_is_imported(point):
+    mixed = Realigned(weight=0.7, by="decoding")
+    text = card(find(point), "policy", name="me/mine", realigned=mixed)
+    assert 'folder = snapshot_download("me/mine")\nsys.path.insert(0, folder)' in text
+    here = card(find(point), "policy", name="mine", realigned=mixed)
+    assert 'folder = "mine"\nsys.path.insert(0, folder)' in here and "snapshot" not in here

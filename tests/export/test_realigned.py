@@ -73,6 +73,25 @@ def test_the_decoder_begins_anew_with_other_rows(tokenizer):
         Realign(reference, -0.1)
 
 
+def test_several_sequences_of_a_prompt(tokenizer):
+    """As `generate` asks with num_return_sequences: those of a prompt side by side."""
+    policy, reference = (tiny(tokenizer, seed=seed) for seed in (0, 1))
+    ids, mask = torch.tensor([[0, 5, 6], [7, 8, 9]]), torch.tensor([[0, 1, 1], [1, 1, 1]])
+    own = {"attention_mask": mask, "do_sample": False, "max_new_tokens": 3, "eos_token_id": None}
+    drawn = [
+        policy.generate(
+            ids, logits_processor=[Realign(reference, 0.5, mask)], num_beams=beams, **own, **more
+        )
+        for beams, more in ((1, {}), (2, {"num_return_sequences": 2}))
+    ]
+    assert [len(x) for x in drawn] == [2, 4]
+    scores = policy(input_ids=ids, attention_mask=mask).logits[:, -1]
+    single = Realign(reference, 0.5, mask)(ids, scores)
+    twice = (x.repeat_interleave(2, dim=0) for x in (ids, scores))
+    pairs = Realign(reference, 0.5, mask)(*twice)
+    assert torch.allclose(pairs, single.repeat_interleave(2, dim=0), atol=1e-5)
+
+
 def test_what_the_policy_may_not_draw_is_not_drawn(tokenizer):
     policy, reference = (tiny(tokenizer, seed=seed) for seed in (0, 1))
     ids = torch.tensor([[3, 4, 5]])
@@ -149,6 +168,7 @@ def test_a_decoder_that_draws_others_is_not_written(run, tmp_path, monkeypatch, 
         (["--realign", "lambda=0.5", "--what", "reward_model"], "began from another"),
         (["--realign", "lambda=0.5", "--adapter"], "leave out --adapter"),
         (["--by", "weights"], "which is not given"),
+        (["--realign", "lambda=0.5,0.7"], "expected one lambda"),
     ],
 )
 def test_what_is_refused(run, words, sentence, tmp_path, capsys):

@@ -112,6 +112,27 @@ def test_a_curve_is_noted_and_replaced_whole(run, run_in, caplog):
     assert noted.is_complete(run) and (run / "summary.json").read_bytes() == summary
 
 
+def test_a_way_that_is_measured_later_leaves_the_other_its_curve(run):
+    """Of the same prompts, responses and seed; else, or where it was damaged, it is gone."""
+
+    def curves(*words):
+        assert main([str(run), "--lambda", "0.5", *words]) == 0
+        whole = read_json(run / "realign.json")
+        assert {curve["by"] for curve in whole["curves"]} == whole["timings"].keys()
+        return whole["curves"]
+
+    both = curves()
+    assert [curve["by"] for curve in both] == ["decoding", "weights"]
+    assert curves("--by", "weights") == both and curves("--by", "decoding") == both
+    later = curves("--by", "weights", "--lambda", "1")
+    assert later[0] == both[0] and [point["lambda"] for point in later[1]["points"]] == [1.0]
+    assert noted.is_complete(run)
+    (run / "realign.json").write_text((run / "realign.json").read_text() + " ")
+    assert [curve["by"] for curve in curves("--by", "weights")] == ["weights"]
+    assert len(curves()) == 2
+    assert len(curves("--by", "weights", "--seed", "1")) == 1
+
+
 def test_a_curve_of_before_is_no_curve_of_a_run_that_is_made_again(run_in, tmp_path):
     run_in(tmp_path / "run", *LINES, *ENDING)
     (tmp_path / "run" / "summary.json").unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from rlhf.compare.read import Curve, Run, final, final_se, place, value
@@ -62,10 +62,11 @@ class Candidate:
 
     def interval(self, key: str) -> Interval:
         """95 %: Student's t over seeds, for prompts like these where the runs kept their numbers
-        prompt by prompt; of one seed its evaluation alone."""
+        prompt by prompt; of one seed its evaluation alone. A KL is never below 0."""
         if self.share is None:
             return setting_interval(self.setting, key)
-        return interval(*self.column(key))
+        over = interval(*self.column(key))
+        return replace(over, low=max(over.low, 0.0)) if key == KL else over
 
     def cost(self, key: str) -> float:
         """The mean over seeds."""

@@ -18,7 +18,8 @@ from rlhf.rundir.secrets.redact import redact_override
 
 CLOSE = 0.1  # of a KL: two points nearer than that leave nothing to refine
 DIGITS = 4  # significant ones of a coefficient
-OWN = ("kl.coef", "kl/controller", "kl.controller")  # settings that the command gives itself
+# settings that the command gives itself: those of where a path goes, not of how
+OWN = ("kl.coef", "kl/controller", *(f"kl.controller.{key}" for key in ("start", "points", "grid")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,6 @@ def _words(last: Run, grid: Sequence[float]) -> tuple[str, bool]:
     """The command, and whether it is whole: a run that is no job of a sweep did not keep its."""
     shown = f"[{','.join(map(number, grid))}]"
     own = ["kl/controller=path", f"kl.coef={number(grid[-1])}", f"kl.controller.grid={shown}"]
-    kept = [o for o in last.overrides if not o.lstrip("+~").startswith(OWN)]
+    kept = [o for o in last.overrides if o.lstrip("+~").partition("=")[0] not in OWN]
     words = [shlex.quote(redact_override(str(o))) for o in kept]
     return " ".join(["rlhf", *words, *map(shlex.quote, own)]), bool(kept)

@@ -15,6 +15,7 @@ from rlhf.compare.choice.refine import Refinement
 from rlhf.compare.read import named
 from rlhf.compare.statistics import EVALUATION, LIKE, SEEDS, Interval, Study, brief, say
 from rlhf.compare.text import costs
+from rlhf.config.naming import number
 from rlhf.metrics import COSTS, CPU_SECONDS, KL
 from rlhf.rundir.words import plural
 
@@ -26,7 +27,7 @@ def export_words(candidate: Candidate, policy: Policy, to: Path | None = None) -
     words = [shown_path(policy.run.directory), *(["--to", str(to)] if to is not None else [])]
     if candidate.share is None:
         return words
-    return [*words, "--realign", f"lambda={candidate.share:g}", "--by", candidate.by]
+    return [*words, "--realign", f"lambda={number(candidate.share)}", "--by", candidate.by]
 
 
 def commands(candidate: Candidate, policy: Policy) -> dict[str, str]:
@@ -119,8 +120,8 @@ def _where(chosen: Candidate, policy: Policy, key: str) -> str:
 
 
 def _nats(i: Interval) -> str:
-    number, comma, rest = sure(i).partition(",")
-    return f"{number} nats per response{comma}{rest}"
+    ends, comma, rest = sure(i).partition(",")
+    return f"{ends} nats per response{comma}{rest}"
 
 
 def _knee(choice: Choice) -> str:
@@ -220,5 +221,5 @@ def _ends(i: Interval) -> dict[str, Any]:
     return {**ends, "runs": i.n, "of": i.source, "prompts": i.prompts}
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None

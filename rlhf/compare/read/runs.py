@@ -65,10 +65,7 @@ class Run:
 def load(directory: Path) -> list[Run]:
     """Every run in a sweep's directory with its points, and the jobs of sweep.json that never
     began, by name."""
-    jobs = {
-        job["name"]: tuple(job.get("overrides", ()))
-        for job in read_json(directory / "sweep.json").get("jobs", ())
-    }
+    jobs = _jobs(directory)
     there = {path.name for path in directory.iterdir() if is_run(path)}
     launcher = read_launcher(directory)
     runs = (
@@ -77,6 +74,12 @@ def load(directory: Path) -> list[Run]:
         for run in with_points(directory / name, jobs.get(name, ()), launcher)
     )
     return once(runs)
+
+
+def _jobs(sweep: Path) -> dict[str, tuple[str, ...]]:
+    """The words of each job's command, by its name; none where this is no sweep's directory."""
+    jobs = read_json(sweep / "sweep.json").get("jobs", ())
+    return {job["name"]: tuple(job.get("overrides", ())) for job in jobs}
 
 
 def with_points(
@@ -153,7 +156,7 @@ def gather(places: Sequence[Path]) -> list[Run]:
     """
     every: dict[Path, Run] = {}
     for place in places:
-        for run in with_points(place) if is_run(place) else load(place):
+        for run in _alone(place) if is_run(place) else load(place):
             every.setdefault(run.directory.resolve(), run)
     runs = {run.directory.resolve(): run for run in once(every.values())}
     names, folders = {path: run.name for path, run in runs.items()}, dict.fromkeys(runs, 0)
@@ -165,6 +168,12 @@ def gather(places: Sequence[Path]) -> list[Run]:
         replace(run, name=names[path], path=_renamed(run.path, path, names))
         for path, run in runs.items()
     ]
+
+
+def _alone(place: Path) -> list[Run]:
+    """A run that is named by itself, with its points; it may be a job of a sweep."""
+    own = place.resolve()
+    return with_points(place, _jobs(own.parent).get(own.name, ()))
 
 
 def _renamed(

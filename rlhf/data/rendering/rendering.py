@@ -13,7 +13,7 @@ from rlhf.data.conversations import ASSISTANT, USER, Turn, Turns
 from rlhf.data.records import DataError
 from rlhf.data.rendering import spelled
 from rlhf.data.rendering.choice import Template
-from rlhf.data.rendering.spans import Rendered, Span, TemplateError, tokens_of
+from rlhf.data.rendering.spans import Rendered, Span, TemplateError, encoded, tokens_of
 from rlhf.data.rendering.writer import Writer
 
 END_WITH_EOS = (
@@ -191,7 +191,7 @@ class Rendering:
             for turns in batch:
                 self._writer.asks(turns)
             texts = self._writer.texts(batch, generation=True)
-            ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+            ids = encoded(self.tokenizer, texts)["input_ids"]
             rows += [
                 self._as_text(turns, generation=True) if self._spells(turns) else list(row)
                 for turns, row in zip(batch, ids, strict=True)
@@ -204,10 +204,8 @@ class Rendering:
         for start in range(0, len(every), BATCH):
             batch = every[start : start + BATCH]
             texts = self._writer.texts(batch, generation=False)
-            encoded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-            columns = zip(
-                batch, texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
-            )
+            whole = encoded(self.tokenizer, texts, return_offsets_mapping=True)
+            columns = zip(batch, texts, whole["input_ids"], whole["offset_mapping"], strict=True)
             rows += [
                 self._spelling(turns)
                 if self._spells(turns)

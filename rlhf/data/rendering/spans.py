@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf.data.conversations import ASSISTANT, Turn, Turns
 
@@ -39,6 +39,20 @@ class Rendered:
 class TemplateError(ValueError):
     """The template refuses a conversation, or nothing says which of its tokens the assistant
     wrote."""
+
+
+def encoded(tokenizer: Any, texts: str | Sequence[str], **options: Any) -> Any:
+    """What the tokenizer makes of texts, without special tokens of its own.
+
+    Raises:
+        TemplateError: it has no token for some of it, and none that stands for the unknown.
+    """
+    try:
+        return tokenizer(texts, add_special_tokens=False, **options)
+    except Exception as error:
+        if type(error) is not Exception:  # what the library `tokenizers` raises is just that
+            raise
+        raise TemplateError(f"the tokenizer has no token for some of it ({error})") from None
 
 
 class Answer(NamedTuple):

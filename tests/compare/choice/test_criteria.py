@@ -131,7 +131,7 @@ def test_gold_that_was_not_measured(rundirs, tmp_path, there):
         deciding(whole, every, "judge")
 
 
-def test_realigned_policies_and_points_are_chosen_like_runs(rundirs, tmp_path, there):
+def test_policies_of_paths_and_of_realignment_are_chosen_like_runs(rundirs, tmp_path, there):
     """lambda 0 and 1 are SFT and the run itself, and no candidates of their own."""
     ends = {0.5: (1.0, 1.0, 1.1), 0.1: (4.0, 2.0, 1.5)}
     make_path(rundirs, tmp_path / "p", ends)

@@ -15,7 +15,8 @@ def test_mixtures_are_with_the_sft_policy_that_the_kl_is_measured_from(planned):
     [
         ("realign.lambdas=[0,-0.5]", "realign.lambdas"),
         ("realign.by=[merging]", "decoding"),
-        ("realign.by=[]", "realign.by"),
+        ("realign.by=[]", "a list in brackets, each one of decoding, weights, one at least"),
+        ("realign.lambdas=0.5", "a list in brackets, each a number >= 0"),
         ("realign.prompts=1", "realign.prompts"),
     ],
 )

@@ -56,6 +56,17 @@ def test_a_tokenizer_that_knows_a_special_token_as_a_word_cannot_read_it_as_text
         made.conversations([turns(("user", "a"), ("assistant", " b <eos>"))])
 
 
+def test_what_a_tokenizer_has_no_token_for_is_refused_with_a_sentence():
+    made = plainly(symbols("ab"))
+    assert made.prompt(turns(("user", "a b")))
+    for ask in (
+        lambda: made.prompt(turns(("user", "a c"))),
+        lambda: made.conversations([turns(("user", "a"), ("assistant", " c"))]),
+    ):
+        with pytest.raises(TemplateError, match="has no token for some of it"):
+            ask()
+
+
 NAMES = ["qwen3", "llama3", "llama2", "mistral", "phi3", "vicuna", "falcon", "harmony", "gemma"]
 TOKENS = ["<|im_end|>", "</s>", "<|end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "<s>"]
 PIECES = st.sampled_from([*TOKENS, " ", "\n", "a", "Hello.", "🦜", "\u200f", "\ue0f0", "<", "|>"])

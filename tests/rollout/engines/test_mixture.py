@@ -14,7 +14,7 @@ from rlhf.models.policy import response_logits
 from rlhf.randomness import generator
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.mixture import MixtureEngine
-from rlhf.rollout.engines.sampler import warp
+from rlhf.rollout.engines.sampler import draw, uniforms, warp
 from tests.conftest import tiny
 from tests.turns import engine, prompt_batch, stops
 
@@ -147,3 +147,24 @@ def test_views_of_one_network_are_mixed_too(policy, tokenizer):
         assert torch.equal(points[point][0].tokens[:, :length], plain.tokens)
     nats = [float(view.exact_kl.sum()) for _, view in points]
     assert nats[0] == 0 and 0 < nats[1] < nats[2]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_the_tokens_are_those_of_a_naive_loop(tokenizer, sampling):
+    """Both models read each row anew at every step; the mixture of their logits is drawn from."""
+    policy, reference = (tiny(tokenizer, seed=seed) for seed in (0, 1))
+    batch, settings = prompt_batch(tokenizer, PROMPTS[:4]), Sampling(max_new_tokens=6, **sampling)
+    own = mixed(policy, reference, tokenizer)
+    points = own.at_each(batch, WEIGHTS, settings, generator(0, "test"))
+    u = uniforms(generator(0, "test"), torch.arange(4), 6)
+    for weight, (rollout, _) in zip(WEIGHTS, points, strict=True):
+        for row in range(4):
+            ids, written = batch.tokens[row][batch.mask[row]].tolist(), []
+            while len(written) < 6 and not {*written} & {*own.stops.ids}:
+                last = [
+                    model(input_ids=torch.tensor([[*ids, *written]])).logits[:, -1]
+                    for model in (reference, policy)
+                ]
+                whole = mixture(*last, weight).detach()
+                written += draw(whole, u[row, len(written)][None], settings).tokens.tolist()
+            assert rollout.tokens[row][rollout.mask[row]].tolist() == written
