@@ -34,7 +34,7 @@ from torch import Tensor
 
 from benchmarks.frontier.sampled import Costs, iterations_of
 from benchmarks.speed import one_thread
-from benchmarks.speed.report import machine, show, table
+from benchmarks.speed.report import machine, middle, show, table
 from rlhf.compare.read import Run, load
 from rlhf.config.build import build
 from rlhf.config.validate import validate
@@ -131,11 +131,17 @@ def main(args: argparse.Namespace) -> None:
         for name, gap in of_problem(problem, args):
             everywhere[name].append(gap)
     rows = [
-        [name, f"{max(gaps):+.2f}", f"{statistics.fmean(gaps):+.2f}", len(gaps)]
+        [
+            name,
+            f"{min(gaps):+.2f}",
+            f"{statistics.median(gaps):+.2f}",
+            f"{max(gaps):+.2f}",
+            len(gaps),
+        ]
         for name, gaps in everywhere.items()
     ]
     show("Share of the gain less that of independent runs, percentage points, all problems:\n")
-    show(table(["way", "best", "mean", "coefficients and problems"], rows))
+    show(table(["way", "least", "median", "most", "coefficients and problems"], rows))
 
 
 def of_problem(problem: str, args: argparse.Namespace) -> Iterator[tuple[str, float]]:
@@ -162,7 +168,7 @@ def of_problem(problem: str, args: argparse.Namespace) -> Iterator[tuple[str, fl
             if run.finished and float(run.summary["kl.coef"]) in ANCHORS:
                 for name, beta, share in realigned(listed, run):
                     shares.setdefault(name, defaultdict(list))[beta].append(share)
-    show(f"{problem}: share of the possible gain, % (mean over {len(args.seeds)} seeds, range)\n")
+    show(f"{problem}: share of the possible gain, % (median over the seeds, range):\n")
     heads = ["way", "iterations", "CPU-s", *(f"{beta:g}" for beta in COEFS)]
     show(table(heads, lines(made, spent, shares)))
     for name, own in shares.items():
@@ -179,9 +185,5 @@ def lines(
     for name, own in shares.items():
         known = name in made
         cost = [str(iterations_of(made[name])), f"{spent[name]:.0f}"] if known else ["0", ""]
-        cells = [
-            f"{100 * statistics.fmean(own[beta]):.2f}"
-            f" ({100 * min(own[beta]):.2f} to {100 * max(own[beta]):.2f})"
-            for beta in COEFS
-        ]
+        cells = [middle([100 * share for share in own[beta]]) for beta in COEFS]
         yield [name, *cost, *cells]
