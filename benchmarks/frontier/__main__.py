@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         part.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         if module is sampled:
             part.add_argument("--data", choices=sampled.DATA, default="reviews")
+            part.add_argument("--coefs", type=float, nargs="+", default=[*sampled.COEFS])
             part.add_argument("--ways", nargs="+", default=["path", "realign"])
         else:
             part.add_argument(

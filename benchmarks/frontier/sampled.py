@@ -8,7 +8,7 @@ Everything happens in one folder (`--folder`): SFT and reward model are trained 
 of a cost. The same command goes on where it was, and keeps the costs of what is done.
 
 - independent: a run at each coefficient, ppo.iterations=40
-- path: one run through as many coefficients, `conf/experiment/path.yaml`'s settings
+- path: one run from the largest coefficient to the smallest in one point more, ppo.iterations=20
 - variants: the path with one setting changed (`VARIANTS`)
 - realign: `rlhf realign` of two independent runs of each seed
 
@@ -43,7 +43,6 @@ ANCHORS = (0.3, 0.1)  # of the runs that are realigned
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 DATA: dict[str, list[str]] = {"reviews": [], "rt_polarity": ["experiment=rt_polarity_kl_sweep"]}
 UP = (0.01, 0.01631, 0.02659, 0.04336, 0.07071, 0.1153, 0.188, 0.3066, 0.5)  # the path's, backwards
-PATH = ["kl/controller=path", "kl.coef=0.01", "kl.controller.start=0.5", "ppo.iterations=20"]
 VARIANTS: dict[str, list[str]] = {
     "5 points": ["kl.controller.points=5"],
     "17 points": ["kl.controller.points=17"],
@@ -73,6 +72,12 @@ class Policy:
 def sweep_words(name: str, data: str, seeds: Sequence[int], words: Sequence[str]) -> list[str]:
     common = ["hydra.mode=MULTIRUN", "study=frontier", f"sweep={name}", "best_of_n=none"]
     return [*DATA[data], *common, f"seed={','.join(map(str, seeds))}", *words]
+
+
+def path_words(coefs: Sequence[float]) -> list[str]:
+    ends = [f"kl.controller.start={max(coefs):g}", f"kl.coef={min(coefs):g}"]
+    number = f"kl.controller.points={len(coefs) + 1}"
+    return ["kl/controller=path", *ends, number, "ppo.iterations=20"]
 
 
 class Costs:
@@ -221,7 +226,7 @@ def main(args: argparse.Namespace) -> None:
         "stages", sweep_words("stages", args.data, [0], ["stage=reward_model", "kl.coef=0.1", *own])
     )
     runs, seconds = made(
-        "independent", [f"kl.coef={','.join(f'{c:g}' for c in COEFS)}", "ppo.iterations=40"]
+        "independent", [f"kl.coef={','.join(f'{c:g}' for c in args.coefs)}", "ppo.iterations=40"]
     )
     independent = list(policies_of(runs))
     rewards = rewards_of(independent)
@@ -236,11 +241,11 @@ def main(args: argparse.Namespace) -> None:
         )
 
     if "path" in args.ways:
-        there, cpu = made("path", PATH)
+        there, cpu = made("path", path_words(args.coefs))
         told("path", list(policies_of(there)), iterations_of(there), cpu)
     if "variants" in args.ways:
         for name, words in VARIANTS.items():
-            there, cpu = made(f"path-{name.replace(' ', '-')}", [*PATH, *words])
+            there, cpu = made(f"path-{name.replace(' ', '-')}", [*path_words(args.coefs), *words])
             told(f"path, {name}", list(policies_of(there)), iterations_of(there), cpu)
     if "realign" in args.ways:
         realign(runs, costs, told)
