@@ -36,13 +36,13 @@ from benchmarks.speed import one_thread
 from benchmarks.speed.commands import cost_of
 from benchmarks.speed.report import machine, show, table
 from rlhf.compare.read import Run, load
+from rlhf.kl.path import grid_of
 
 KL = "kl/sequence_nats"
 COEFS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
 ANCHORS = (0.3, 0.1)  # of the runs that are realigned
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 DATA: dict[str, list[str]] = {"reviews": [], "rt_polarity": ["experiment=rt_polarity_kl_sweep"]}
-UP = (0.01, 0.01631, 0.02659, 0.04336, 0.07071, 0.1153, 0.188, 0.3066, 0.5)  # the path's, backwards
 VARIANTS: dict[str, list[str]] = {
     "5 points": ["kl.controller.points=5"],
     "17 points": ["kl.controller.points=17"],
@@ -52,7 +52,6 @@ VARIANTS: dict[str, list[str]] = {
     "learning rate restarted": ["kl.controller.restart_lr=true"],
     "optimizer reset": ["kl.controller.keep_optimizer=false"],
     "value model reset": ["kl.controller.keep_values=false"],
-    "upwards": ["kl.coef=0.5", f"kl.controller.grid=[{','.join(f'{c:g}' for c in UP)}]"],
 }
 
 
@@ -78,6 +77,12 @@ def path_words(coefs: Sequence[float]) -> list[str]:
     ends = [f"kl.controller.start={max(coefs):g}", f"kl.coef={min(coefs):g}"]
     number = f"kl.controller.points={len(coefs) + 1}"
     return ["kl/controller=path", *ends, number, "ppo.iterations=20"]
+
+
+def upwards(coefs: Sequence[float]) -> list[str]:
+    """The path's own coefficients, backwards."""
+    grid = grid_of(min(coefs), start=max(coefs), points=len(coefs) + 1)[::-1]
+    return [f"kl.coef={grid[-1]:g}", f"kl.controller.grid=[{','.join(f'{c:g}' for c in grid)}]"]
 
 
 class Costs:
@@ -244,7 +249,7 @@ def main(args: argparse.Namespace) -> None:
         there, cpu = made("path", path_words(args.coefs))
         told("path", list(policies_of(there)), iterations_of(there), cpu)
     if "variants" in args.ways:
-        for name, words in VARIANTS.items():
+        for name, words in {**VARIANTS, "upwards": upwards(args.coefs)}.items():
             there, cpu = made(f"path-{name.replace(' ', '-')}", [*path_words(args.coefs), *words])
             told(f"path, {name}", list(policies_of(there)), iterations_of(there), cpu)
     if "realign" in args.ways:

@@ -10,6 +10,7 @@ import yaml
 
 from rlhf.config.build import build
 from rlhf.config.composition.session import conf_dir
+from rlhf.config.properties import controller_arguments
 from rlhf.rundir.errors import NonFinite
 from tests.config.test_every_yaml import COMPANIONS
 
@@ -97,8 +98,10 @@ def check_builds(config, leaf):
             build(piece)
     if section in ("kl", "ppo"):
         kl = config.kl
-        controller = build(kl.controller, coef=kl.coef)
+        controller = build(kl.controller, **controller_arguments(kl, config.ppo))
         for nats in (0.0, 1e-6, 5.0, 1e6):
+            if getattr(controller, "done", False):  # of a path no point is left
+                break
             controller.update(
                 nats, config.ppo.rollout_size, unit=getattr(controller, "unit", "sequence")
             )

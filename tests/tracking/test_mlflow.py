@@ -258,7 +258,8 @@ def test_a_store_that_was_emptied_gets_its_runs_again(store, rundirs, tmp_path):
     assert not pending(run) and before in column(path, ids)
     path.write_bytes(b"")
     assert pending(run)
-    again = "import pathlib, rlhf.tracking.mlflow as m, sys; m.deliver(pathlib.Path(sys.argv[1]))"
+    deliver = "import pathlib, sys; from rlhf.tracking.ended.deliver import deliver"
+    again = f"{deliver}; deliver(pathlib.Path(sys.argv[1]))"
     ended = subprocess.run([sys.executable, "-c", again, run], capture_output=True, text=True)
     assert f"has lost {run}, which is delivered again" in ended.stderr
     (after,) = column(path, ids)
