@@ -41,6 +41,22 @@ def path_faults(
         )
 
 
+def path_cautions(kl: KL, ppo: PPO) -> list[str]:
+    """A sentence where a point may seem settled while its learning rate is still rising."""
+    path = kl.controller
+    if not (isinstance(path, Path) and path.restart_lr and path.tolerance):
+        return []
+    rising, least = ppo.lr_warmup * ppo.iterations, max(path.at_least, path.window)
+    if rising < least - path.window / 2:
+        return []
+    return [
+        f"kl.controller.restart_lr=true: the learning rate rises over {rising:g} iterations of each"
+        f" point (ppo.lr_warmup={ppo.lr_warmup:g} of {ppo.iterations}), and a point may seem"
+        f" settled from iteration {least} on; kl.controller.tolerance=0 holds it to its end, a"
+        " larger kl.controller.at_least beyond the rise"
+    ]
+
+
 def _settling(path: Path, ppo: PPO) -> Iterator[Fault]:
     most = ppo.iterations
     if path.at_least > most:

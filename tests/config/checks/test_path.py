@@ -2,10 +2,11 @@
 
 import pytest
 
-from rlhf.config.checks.path import path_faults
+from rlhf.config.checks.path import path_cautions, path_faults
 from rlhf.config.compose import compose, validate
 from rlhf.config.naming import path_grid as plain_grid, run_name
 from rlhf.config.properties import controller_arguments, most_iterations, path_grid
+from rlhf.config.validate import cautions
 
 PATH = "kl/controller=path"
 LINES = [PATH, "kl.coef=0.1"]
@@ -125,3 +126,24 @@ def test_what_is_no_path_has_no_grid():
     assert plain_grid({"coef": 0.05, "controller": controller}) == (0.1, 0.07071, 0.05)
     assert plain_grid({"coef": 0.2, "controller": {"_target_": "rlhf.kl.controller.Fixed"}}) is None
     assert plain_grid({"coef": 0.2}) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "cautioned"),
+    [
+        # 0.25 of 20: a rate that rises for 5 iterations, of a window of 6 whose later half begins
+        # after the third
+        (["kl.controller.restart_lr=true", "ppo.lr_warmup=0.25"], True),
+        (["kl.controller.restart_lr=true", "ppo.lr_warmup=0.1"], False),
+        (
+            ["kl.controller.restart_lr=true", "ppo.lr_warmup=0.25", "kl.controller.at_least=9"],
+            False,
+        ),
+        (["kl.controller.restart_lr=true", "kl.controller.tolerance=0"], False),
+        (["kl.controller.restart_lr=false", "ppo.lr_warmup=0.25"], False),
+    ],
+)
+def test_a_rate_that_is_still_rising_is_told(lines, cautioned):
+    cfg = validate(compose([*LINES, "ppo.iterations=20", *lines]))
+    assert [*map(str, cautions(cfg))] == [*path_cautions(cfg.kl, cfg.ppo)]
+    assert bool(cautions(cfg)) is cautioned
