@@ -55,17 +55,16 @@ def grid_of(
             f"start={start:g} must be above kl.coef={coef:g}, where the path ends; a path upwards"
             " is given by its grid"
         )
-    between = (
-        float(f"{start * (coef / start) ** (k / (points - 1)):.{DIGITS}g}")
-        for k in range(1, points - 1)
-    )
-    made = (float(start), *between, float(coef))
-    if not _falls(made):
-        raise ValueError(
-            f"points={points} from start={start:g} to kl.coef={coef:g} are the same in {DIGITS}"
-            " significant digits: take fewer points"
-        )
-    return made
+    made = [float(start)]
+    for k in range(1, points):
+        between = f"{start * (coef / start) ** (k / (points - 1)):.{DIGITS}g}"
+        made.append(float(coef) if k == points - 1 else float(between))
+        if made[k] >= made[k - 1]:  # at once: of far too many points, none lie in memory
+            raise ValueError(
+                f"points={points} from start={start:g} to kl.coef={coef:g}: some would be the same"
+                f" in {DIGITS} significant digits; take fewer points"
+            )
+    return tuple(made)
 
 
 def _given(coef: float, grid: tuple[float, ...]) -> tuple[float, ...]:

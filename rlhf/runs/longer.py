@@ -12,7 +12,7 @@ from typing import Any
 
 from rlhf.callbacks.checkpoint import Start, checkpoint_path, checkpoints, choose, digest_path
 from rlhf.config.naming import HASH_VERSION, deciding_config, slug
-from rlhf.config.properties import path_grid
+from rlhf.config.properties import kl_properties
 from rlhf.digests import one_spelling
 from rlhf.functional.schedules import warmup_steps
 from rlhf.rundir import records
@@ -48,7 +48,7 @@ def take_over(context: StageContext, parents: Mapping[str, str]) -> None:
         parents: the fingerprints of the stages that the run stands on.
     """
     directory, cfg = context.run_directory, context.cfg
-    if path_grid(cfg.kl):  # its iterations are those of a point, and say little of its length
+    if kl_properties(cfg.kl)["controller"].walks:  # its iterations are those of a point
         return
     if has_begun(directory) or cfg.rerun or not cfg.checkpoints.take_over:
         return

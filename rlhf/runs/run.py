@@ -19,7 +19,7 @@ from rlhf.config.validate import ConfigError, cautions
 from rlhf.data.records import Loaded
 from rlhf.realign.finished import at_the_end
 from rlhf.realign.measure import Folders
-from rlhf.rundir import noted
+from rlhf.rundir import noted, records
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json, write_text
 from rlhf.rundir.lock import owned
@@ -110,7 +110,7 @@ def run(cfg: Config, *, directory: Path, loaded: Loaded | None = None) -> Summar
 
 def _made_before(cfg: Config, directory: Path) -> Summary:
     finished.make_whole(directory)
-    if grid := path_grid(cfg.kl):
+    if (grid := path_grid(cfg.kl)) and STAGES[cfg.stage].is_run:
         make_points_whole(cfg, grid, directory)
     _deliver(directory)
     return read_json(directory / "summary.json")
@@ -185,8 +185,8 @@ def _realign(context: StageContext, parents: Parents) -> None:
     if not cfg.realign.lambdas:
         return
     gc.collect()  # the networks of training, which Lightning's objects hold in circles
-    done = {"iteration": cfg.ppo.iterations, "iterations": cfg.ppo.iterations}
-    write_status(directory, state="running", stage="realign", **done)
+    last = records.last_recorded(directory)
+    write_status(directory, state="running", stage="realign", iteration=last, iterations=last)
     own = parents.get("reward_model")
     reward_models = [own, *context.members] if own else []
     policy = directory / noted.POLICY

@@ -201,6 +201,21 @@ def test_it_is_no_longer_run_of_another_path(run_in, tmp_path, caplog):
     assert "goes on from" not in caplog.text
 
 
+def test_a_stage_before_it_has_no_points(run_in, tmp_path, caplog):
+    """Its config names a path that it does not train."""
+    for _ in range(2):
+        run_in(tmp_path / "sft", *THREE, "stage=sft")
+    assert "point 0 of the path" not in caplog.text
+
+
+def test_realigned_at_its_end_it_has_the_iterations_that_it_took(run_in, tmp_path):
+    lines = [*SETTLES, "realign=default", "realign.lambdas=[0.5]", "realign.prompts=4"]
+    summary = run_in(tmp_path / "run", *lines, "realign.by=[weights]", "realign.samples=1")
+    status = read_status(tmp_path / "run")
+    assert (status["stage"], status["iteration"]) == ("realign", summary["iterations"])
+    assert status["iterations"] == summary["iterations"]
+
+
 @pytest.mark.slow
 def test_two_ranks_walk_as_one_does(run_in, tmp_path, stop_at):
     two_ranks = ["trainer.strategy=ddp", "trainer.devices=2"]

@@ -58,14 +58,14 @@ def path_cautions(kl: KL, ppo: PPO) -> list[str]:
 
 
 def _settling(path: Path, ppo: PPO) -> Iterator[Fault]:
+    if not path.tolerance:  # nothing settles: at_least and window are not read
+        return
     most = ppo.iterations
     if path.at_least > most:
         yield Fault(
             f"kl.controller.at_least={path.at_least}",
             f"is more than ppo.iterations={most}, the most iterations of a point",
         )
-    if not path.tolerance:
-        return
     if path.window > most:
         yield Fault(
             f"kl.controller.window={path.window}",

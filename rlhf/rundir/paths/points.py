@@ -10,6 +10,7 @@ from typing import Any
 from rlhf.rundir.read import read_json
 
 FOLDER = "points"
+MANIFEST = "manifest.json"  # which a run has before it trains, and a folder of runs never
 
 
 def point_of(summary: Mapping[str, Any]) -> tuple[str, int] | None:
@@ -31,5 +32,8 @@ def points_of(directory: Path) -> list[Path]:
 
 
 def path_of(directory: Path) -> Path | None:
-    """The directory of the path's run that a point lies below; None of any other run."""
-    return directory.parent.parent if directory.parent.name == FOLDER else None
+    """The directory of the path's run that a point lies below; None of any other run, those of a
+    study or a sweep that is called `points` too."""
+    run = directory.parent.parent
+    below = directory.parent.name == FOLDER and (run / MANIFEST).is_file()
+    return run if below else None

@@ -22,6 +22,7 @@ LINES = [PATH, "kl.coef=0.1"]
         (["kl.controller.start=0.05"], "start=0.05 must be above kl.coef=0.1"),
         (["kl.controller.points=1"], "a path from start to kl.coef has at least 2 points"),
         (["kl.controller.points=0"], "kl.controller.points=0: expected a whole number >= 1"),
+        (["kl.controller.points=2000000000"], "in 4 significant digits; take fewer points"),
         (["kl.coef=0"], "no geometric path ends at 0"),
         (["kl.controller.window=5"], "kl.controller.window=5: must be even"),
         (
@@ -64,7 +65,7 @@ def test_values_that_are_not_there_cannot_begin_anew():
 @pytest.mark.parametrize(
     "lines",
     [
-        ["kl.controller.tolerance=0", "ppo.iterations=6", "kl.controller.window=8"],
+        ["kl.controller.tolerance=0", "ppo.iterations=2"],
         ["kl.coef=0", "kl.controller.grid=[0.2,0.1,0]"],
         ["kl.coef=0.4", "kl.controller.grid=[0.1,0.2,0.4]"],
         ["kl.controller.grid=[0.1]"],
