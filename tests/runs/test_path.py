@@ -208,7 +208,7 @@ def test_a_stage_before_it_has_no_points(run_in, tmp_path, caplog):
     assert "point 0 of the path" not in caplog.text
 
 
-def test_realigned_at_its_end_it_has_the_iterations_that_it_took(run_in, tmp_path):
+def test_at_its_end_the_status_has_the_iterations_that_it_took(run_in, tmp_path):
     lines = [*SETTLES, "realign=default", "realign.lambdas=[0.5]", "realign.prompts=4"]
     summary = run_in(tmp_path / "run", *lines, "realign.by=[weights]", "realign.samples=1")
     status = read_status(tmp_path / "run")
