@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rlhf.data.records import DataError
     from rlhf.realign.finished import realign
     from rlhf.rundir.errors import ModelError, RunFailed
+    from rlhf.rundir.noted import REALIGN
 
     try:
         measured = realign(made, settings)
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunFailed as error:
         return _refuse([str(error)], 1)
     print(json.dumps(measured) if args.json else "\n".join(_table(measured)))
-    print(made.directory / "realign.json", file=sys.stderr if args.json else sys.stdout)
+    print(made.directory / REALIGN, file=sys.stderr if args.json else sys.stdout)
     return 0
 
 

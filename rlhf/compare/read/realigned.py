@@ -11,9 +11,9 @@ from typing import Any
 from rlhf.compare.read.columns import value
 from rlhf.compare.read.runs import Run
 from rlhf.metrics import ENDED, KL, LENGTH
+from rlhf.rundir.noted import REALIGN
 from rlhf.rundir.read import number, read_json
 
-NAME = "realign.json"
 EXACT = f"{KL}_exact"  # the sum over the vocabulary at each sampled prefix: less noise
 OWN = (0.0, 1.0)  # the start and the run itself, which are no policies of their own
 
@@ -49,7 +49,7 @@ class Curve:
 
 def curves(run: Run) -> list[Curve]:
     """The curves of a run; none where there is no file of them, or nothing in it can be read."""
-    made = read_json(run.directory / NAME)
+    made = read_json(run.directory / REALIGN)
     spent = made.get("timings")
     seconds: Mapping[str, Any] = spent if isinstance(spent, dict) else {}
     known = []
