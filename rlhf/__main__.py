@@ -8,7 +8,7 @@ from importlib import import_module
 
 from rlhf import commands
 from rlhf.rundir.disk.space import sentence as refusal
-from rlhf.rundir.signals import leave_at_once
+from rlhf.rundir.signals import end_by_the_clock, leave_at_once
 from rlhf.rundir.streams import lost, secure
 
 
@@ -48,7 +48,9 @@ def process(*words: str) -> int:
         code = 130
     if why := lost():
         print(f"rlhf: {why}", file=sys.stderr)
-    return code or int(bool(why))
+    code = code or int(bool(why))
+    end_by_the_clock(code)
+    return code
 
 
 def compare() -> int:

@@ -22,7 +22,7 @@ from rlhf.rundir.errors import Stopped
 from rlhf.stages.context import StageContext
 from tests.conftest import SMALL
 from tests.devices import ELSEWHERE, Far, elsewhere
-from tests.modules.test_ppo import make
+from tests.modules.algorithms.test_ppo import make
 from tests.rewards.test_classifier import LABELS, save
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

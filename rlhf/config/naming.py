@@ -46,6 +46,7 @@ UNSET = [
         (f"{name}.micro_batch_tokens", None)
         for name in ("sft", "reward_model", "ppo", "generation")
     ),
+    ("ppo.responses_per_prompt", 1),
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
     *(("generation.engine", "torch"), ("generation.graphs", False)),
@@ -186,7 +187,13 @@ def slug(plain: Mapping[str, Any]) -> str:
     name = piece_name(kl["controller"])
     own = name == kl["controller"]["_target_"]  # a class without a YAML of its name
     controller = number(name.rpartition(".")[2] if own else name)
-    return f"kl{number(kl['coef'])}-{controller}-seed{number(plain['seed'])}"
+    by = f"{number(_algorithm(plain))}-" if _algorithm(plain) != IMPLIED["algorithm"] else ""
+    return f"{by}kl{number(kl['coef'])}-{controller}-seed{number(plain['seed'])}"
+
+
+def _algorithm(plain: Mapping[str, Any]) -> str:
+    node = plain.get("algorithm")
+    return piece_name(node).rpartition(".")[2] if node else IMPLIED["algorithm"]
 
 
 def run_name(plain: Mapping[str, Any]) -> str:

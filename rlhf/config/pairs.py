@@ -114,6 +114,13 @@ def _batches(ppo: PPO) -> Iterator[Fault]:
             near = divisor_below(whole, part)
             hint = f"; {near} does" if near else ""
             yield Fault(f"ppo.{small}={part}", f"does not divide ppo.{large}={whole}{hint}")
+    each, whole = ppo.responses_per_prompt, ppo.rollout_size
+    if whole % each:
+        near = divisor_below(whole, each)
+        hint = f"; {near} does" if near else ""
+        yield Fault(
+            f"ppo.responses_per_prompt={each}", f"does not divide ppo.rollout_size={whole}{hint}"
+        )
 
 
 def _warmup(kl: KL, ppo: PPO) -> Iterator[Fault]:

@@ -96,6 +96,7 @@ class PPO(Training):
     on_nonfinite: Literal["stop", "drop"]
     max_nonfinite: Count
     micro_batch_tokens: Count | None = None
+    responses_per_prompt: Size = 1
     old_logp: Literal["sampled", "recomputed"] = "sampled"
 
 

@@ -117,9 +117,14 @@ def packs(
         yield collate([rows[place] for place in group])
 
 
-def draw_prompts(prompts: Sequence[Row], count: int, seed: int, iteration: int) -> list[Row]:
-    """`count` prompts for rollout `iteration` >= 1: passes over permutations of all prompts,
-    continued from rollout to rollout."""
+def draw_prompts(
+    prompts: Sequence[Row], count: int, seed: int, iteration: int, *, each: int = 1
+) -> list[Row]:
+    """The prompts of `count` responses in rollout `iteration` >= 1, `each` in a row to the same
+    one: passes over permutations of all prompts, continued from rollout to rollout."""
+    if each > 1:
+        distinct = draw_prompts(prompts, count // each, seed, iteration)
+        return [prompt for prompt in distinct for _ in range(each)]
     first = (iteration - 1) * count
     drawn: list[Row] = []
     while len(drawn) < count:

@@ -21,6 +21,7 @@ STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
 YIELDING = ("SIGUSR1", "SIGUSR2", "SIGALRM")
 TWICE = 1.0  # seconds in which the same wish may come again
 AGAIN = 0.02  # seconds after which a signal whose exception was dropped comes once more
+LINGER = 5.0  # seconds that a stopped process has for its own end
 LONGEST = 1e9  # seconds that an alarm is set for at most: 30 years
 
 Handler = Callable[[int, FrameType | None], object]
@@ -100,6 +101,22 @@ def leave_at_once() -> None:
     _take(STOPPING, leave)
     _ours.append(leave)
     atexit.register(_ignore)  # the last thing to be done, as it is the first that was registered
+
+
+def end_by_the_clock(code: int) -> None:
+    """Where a signal came, this process ends with `code` in `LINGER` seconds, whatever still runs
+    in it. What a signal raises may come out of a library that was starting a pool of threads
+    (`ThreadPoolExecutor.submit`), and Python would wait for such a thread for ever."""
+
+    def end() -> None:
+        time.sleep(LINGER)
+        os._exit(code)
+
+    if noted:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        threading.Thread(target=end, daemon=True).start()
 
 
 def _ignore() -> None:

@@ -101,7 +101,12 @@ def online_parts(
         judges=judges_of(context, roles.reward_models, settings.at_once),
         scorer=build(cfg.scorer),
         prompts=PromptSource(
-            draw=lambda i: collate(draw_prompts(data.train, cfg.ppo.rollout_size, cfg.seed, i)),
+            draw=lambda i: collate(
+                draw_prompts(
+                    *(data.train, cfg.ppo.rollout_size, cfg.seed, i),
+                    each=cfg.ppo.responses_per_prompt,
+                )
+            ),
             heldout=collate([*islice(cycle(data.heldout), cfg.evaluation.prompts)]),
             training=lambda: collate(data.train),
         ),

@@ -243,7 +243,7 @@ def test_a_command_that_was_stopped_goes_on(run_in, stop_at, reproduce, home):
 
 
 def test_a_run_that_fails_again(run_in, reproduce, home, monkeypatch):
-    from rlhf.modules.ppo import PPOModule
+    from rlhf.modules.algorithms.ppo import PPOModule
 
     run_in(home / "run")
     monkeypatch.setattr(PPOModule, "score", lambda self, rollout: 1 / 0)

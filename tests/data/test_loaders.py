@@ -54,6 +54,15 @@ def test_prompts_go_round_all_of_them_before_any_comes_again():
     assert draw_prompts(prompts, 12, 0, 1) == draw_prompts(prompts, 12, 0, 1)
 
 
+def test_several_responses_to_each_prompt_stand_in_a_row():
+    """The prompts are those that a rollout of as many prompts has."""
+    prompts = list("abcdef")
+    drawn = [p for i in (1, 2) for p in draw_prompts(prompts, 9, 0, i, each=3)]
+    distinct = [p for i in (1, 2) for p in draw_prompts(prompts, 3, 0, i)]
+    assert drawn == [p for p in distinct for _ in range(3)]
+    assert sorted(distinct) == prompts
+
+
 def test_held_out_rows_come_longest_first_in_packs_of_real_tokens():
     """Of lengths 5, 1, 4, 2, 3 with 8 tokens at once: 5 alone (5 + 4 is 9), 4 + 3, 2 + 1."""
     batches = [*packs([5, 1, 4, 2, 3], collate, at_once=AtOnce(tokens=8), tokens=int)]

@@ -20,9 +20,9 @@ from rlhf.kl.reference import SFT
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader, response_logits
 from rlhf.modules.advantage import GAE
+from rlhf.modules.algorithms.ppo import PPOModule
 from rlhf.modules.exact import ExactView, angle
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
-from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import Unlimited
 from rlhf.oracle import exact_sequence_kl, expected
 from rlhf.rollout.engines.base import Sampling

@@ -14,7 +14,7 @@ from rlhf.kl.reference import SFT
 from rlhf.rollout.engines.torch import TorchEngine
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rundir.errors import NonFinite
-from tests.modules.test_ppo import fewer_letters, first_step, gradients, make, train
+from tests.modules.algorithms.test_ppo import fewer_letters, first_step, gradients, make, train
 from tests.turns import stops
 
 ROW = 5  # of 16

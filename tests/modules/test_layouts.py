@@ -16,7 +16,7 @@ from rlhf.models.packing.layouts import Layout
 from rlhf.modules.trust_region import EarlyStop, Penalty
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.score import GoldScorer
-from tests.modules.test_ppo import make, train
+from tests.modules.algorithms.test_ppo import make, train
 
 
 class Failing(GoldScorer):

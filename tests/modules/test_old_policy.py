@@ -15,8 +15,8 @@ from rlhf.modules.old_policy import Drift, is_recomputed
 from rlhf.ranks.group import ALONE
 from rlhf.rollout.engines.base import Sampling
 from rlhf.types import Minibatch
+from tests.modules.algorithms.test_ppo import first_step, gradients, make, train
 from tests.modules.test_minibatches import draws, experience
-from tests.modules.test_ppo import first_step, gradients, make, train
 
 ROUNDING = 1e-5  # nats: of one token's log-probability, drawn step by step or read at once
 PLAIN = KLPenalty(Fixed(0.1), K1(), Reward(), SFT())

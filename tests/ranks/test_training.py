@@ -29,8 +29,8 @@ from rlhf.modules.supervised.sft import SFTModule
 from rlhf.modules.trust_region import EarlyStop
 from rlhf.stages.rows import tokens_of
 from tests.conftest import tiny
+from tests.modules.algorithms.test_ppo import make as make_ppo
 from tests.modules.supervised.test_sft import UNEVEN
-from tests.modules.test_ppo import make as make_ppo
 from tests.ranks.training import alone_and_shared
 from tests.turns import preference, rendering
 

@@ -229,3 +229,39 @@ def test_while_nothing_is_to_be_saved_a_line_is_all(number, code, line):
     words = [sys.executable, "-c", EARLY, str(int(number))]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", line)
+
+
+HALF_MADE = """
+import os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from rlhf.rundir import signals
+signals.LINGER = 0.2
+started = threading.Thread.start
+
+def interrupted(thread):  # by a signal, before the pool knows its thread
+    started(thread)
+    if sys.argv[1] == "stopped":
+        os.kill(os.getpid(), signal.SIGTERM)
+
+pool = ThreadPoolExecutor(1)
+try:
+    with signals.unwinding():
+        threading.Thread.start = interrupted
+        print(pool.submit(int).result(), end="")
+except SystemExit as left:
+    print(f"left with {left.code}", end="")
+threading.Thread.start = started
+code = 143 if signals.noted else 0
+signals.end_by_the_clock(code)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "printed"), [("stopped", 143, "left with 143"), ("", 0, "0")]
+)
+def test_a_pool_that_a_signal_left_half_made_holds_nobody_up(how, code, printed):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", HALF_MADE, how]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (code, printed), done.stderr

@@ -234,7 +234,7 @@ def test_a_directory_of_another_config_is_refused(run_in, stop_at, tmp_path):
 
 
 def test_a_failure_is_written_down(run_in, tmp_path, monkeypatch):
-    from rlhf.modules.ppo import PPOModule
+    from rlhf.modules.algorithms.ppo import PPOModule
 
     monkeypatch.setattr(PPOModule, "score", lambda self, rollout: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -39,6 +39,11 @@ TABLE = (
     # batches, lengths, how long
     ("*.batch_size", "batch_size train_batch_size total_batch_size"),
     ("ppo.rollout_size", "batch_size rollout_batch_size train_batch_size total_batch_size"),
+    (
+        "ppo.responses_per_prompt",
+        "num_generations num_return_sequences rloo_k group_size n_samples",
+    ),
+    ("ppo.responses_per_prompt", "n_samples_per_prompt rollout_n num_responses_per_prompt k"),
     ("ppo.minibatch_size", "batch_size mini_batch_size ppo_mini_batch_size step_batch_size"),
     ("*.micro_batch_size", "micro_batch_size micro_train_batch_size per_device_train_batch_size"),
     ("*.micro_batch_size", "gradient_accumulation_steps per_device_batch_size"),

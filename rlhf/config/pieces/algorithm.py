@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar
 from rlhf.config.pieces.base import ByTarget, Custom, Piece, Share
 
 
-class PPO(Piece, name="ppo", at="rlhf.modules.ppo.PPOModule"):
+class PPO(
+    Piece, name="ppo", at="rlhf.modules.algorithms.ppo.PPOModule", was="rlhf.modules.ppo.PPOModule"
+):
     """A user's own algorithm says `needs_values` too: True if it trains a value model for an
     advantage that needs one."""
 

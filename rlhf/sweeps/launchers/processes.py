@@ -25,7 +25,7 @@ from typing import Any
 
 from rlhf.rundir.disk.owner import is_alive
 from rlhf.rundir.secrets.redact import Redacted
-from rlhf.rundir.signals import Stop, release, stop_signals
+from rlhf.rundir.signals import Stop, end_by_the_clock, release, stop_signals
 from rlhf.rundir.status import read_status, write_status
 from rlhf.sweeps.job import Job, Outcome, Watch
 from rlhf.sweeps.launchers.prepare import least_used
@@ -194,6 +194,7 @@ def _work(target: Callable[[Job], None], job: Job, gpus: Sequence[str]) -> None:
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
+    end_by_the_clock(code)
     sys.exit(code)
 
 

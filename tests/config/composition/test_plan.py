@@ -109,6 +109,10 @@ WRONG = [
         ["ppo.minibatch_size=128: does not divide ppo.rollout_size=64; 64 does"],
     ),
     (
+        ["ppo.responses_per_prompt=6"],
+        ["ppo.responses_per_prompt=6: does not divide ppo.rollout_size=128; 4 does"],
+    ),
+    (
         ["ppo.minibatch_size=64", "ppo.micro_batch_size=48"],
         ["ppo.micro_batch_size=48: does not divide ppo.minibatch_size=64; 32 does"],
     ),

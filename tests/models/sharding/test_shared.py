@@ -9,11 +9,11 @@ from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.views import PolicyView, ScalarView
 from rlhf.models.sharding.cut import is_cut
 from rlhf.models.sharding.whole import part
+from rlhf.modules.algorithms.ppo import PPOModule
 from rlhf.modules.parts import CollectedMinibatches
-from rlhf.modules.ppo import PPOModule
 from rlhf.ranks.group import Ranks
 from tests.conftest import tiny
-from tests.modules.test_ppo import make as make_ppo
+from tests.modules.algorithms.test_ppo import make as make_ppo
 from tests.ranks.test_training import same, supervised
 from tests.ranks.training import alike_in_16_bits, as_rank, train
 from tests.two_ranks import on_two_ranks

@@ -13,7 +13,7 @@ from rlhf.kl.placement import Both, Reward
 from rlhf.kl.reference import EMA, Synced
 from rlhf.modules.parts import CollectedMinibatches
 from rlhf.modules.precision.plugin import Bfloat16
-from tests.modules.test_ppo import make
+from tests.modules.algorithms.test_ppo import make
 
 
 def trainer_of(module, *, plugin=True, precision=None, accumulate=1, callbacks=()):

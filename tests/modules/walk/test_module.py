@@ -11,7 +11,7 @@ from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Reward
 from rlhf.kl.reference import SFT
 from rlhf.modules.parts import CollectedMinibatches
-from tests.modules.test_ppo import make
+from tests.modules.algorithms.test_ppo import make
 
 GRID = [0.4, 0.2, 0.1]
 

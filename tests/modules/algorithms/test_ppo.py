@@ -19,6 +19,7 @@ from rlhf.kl.reference import EMA, SFT, Synced
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader
 from rlhf.modules.advantage import GAE, Advantages
+from rlhf.modules.algorithms.ppo import PPOModule
 from rlhf.modules.parts import (
     CollectedMinibatches,
     EvaluationSettings,
@@ -26,7 +27,6 @@ from rlhf.modules.parts import (
     OnlineSettings,
     PromptSource,
 )
-from rlhf.modules.ppo import PPOModule
 from rlhf.modules.trust_region import EarlyStop, Penalty, Unlimited
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.score import GoldScorer, Judges

@@ -1,0 +1,1 @@
+"""The algorithms of conf/algorithm: a loss each, on the modules above."""
