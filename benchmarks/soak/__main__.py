@@ -27,6 +27,7 @@ class Kind(NamedTuple):
 KINDS = {
     "kill": Kind(kills.kill, 200),
     "stop": Kind(kills.stop, 60),
+    "path": Kind(kills.path, 60),
     "ranks": Kind(kills.ranks, 20),
     "damage": Kind(damage.damage, 100),
     "finished": Kind(damage.finished, 100),

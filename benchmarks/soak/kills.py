@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.soak.commands import STOPS, Ended
-from benchmarks.soak.scene import EXPERIMENT, Scene, place
+from benchmarks.soak.scene import EXPERIMENT, PATH, Scene, place
 from benchmarks.soak.tries import Try
 
 COLD = 1 / 8  # of the tries also make MLflow's database
@@ -25,13 +26,20 @@ def stop(scene: Scene, this: Try) -> None:
     _interrupted(scene, this, STOPS)
 
 
-def _interrupted(scene: Scene, this: Try, numbers: tuple[int, ...]) -> None:
+def path(scene: Scene, this: Try) -> None:
+    """SIGKILL while a KL path is walked, its points among what must come out the same."""
+    _interrupted(scene, this, (signal.SIGKILL,), PATH)
+
+
+def _interrupted(
+    scene: Scene, this: Try, numbers: tuple[int, ...], words: Sequence[str] = EXPERIMENT
+) -> None:
     rng = scene.rng(this.kind, this.index)
     cold = rng.random() < COLD
     folder = scene.fresh(f"{this.kind}-{this.index}", cold=cold)
     for _ in range(rng.randint(1, CHAIN)):
-        fault = scene.draw(rng, numbers, longer=scene.store_seconds if cold else 0.0)
-        ended = scene.server.run(folder, EXPERIMENT, fault)
+        fault = scene.draw(rng, numbers, longer=scene.store_seconds if cold else 0.0, words=words)
+        ended = scene.server.run(folder, words, fault)
         this.saw(ended)
         if ended.code == 0:  # it was done before its moment came
             break
@@ -42,7 +50,7 @@ def _interrupted(scene: Scene, this: Try, numbers: tuple[int, ...]) -> None:
                 this.breaks(f"exit code {ended.code} before the kill came: {ended.last_words}")
         else:
             _check_stop(this, folder, ended, fault.number)
-    scene.finish(this, folder)
+    scene.finish(this, folder, words)
     scene.done(folder)
 
 

@@ -27,6 +27,13 @@ EXPERIMENT_TEXT = """
     evaluation.prompts=4 evaluation.samples=2 evaluation.every=2 best_of_n=none
 """
 EXPERIMENT = tuple(EXPERIMENT_TEXT.split())
+STEERED = ("kl/", "kl.controller")  # words that have no place beside a path
+PATH = (
+    *(word for word in EXPERIMENT if not word.startswith(STEERED)),
+    *("kl/controller=path", "kl.controller.start=0.4", "kl.controller.points=3"),
+    *("kl.controller.keep_values=false", "kl.controller.restart_lr=true"),
+    *("kl.controller.at_least=2", "kl.controller.window=2", "ppo.iterations=4"),
+)
 SWEEP = ("-m", *EXPERIMENT, "seed=0,1,2,3,4,5", "sweep=soak", "ppo.iterations=16")
 SWEEP += ("hydra.launcher.jobs=2",)
 AGAIN = 3  # times that the same command may be needed to be done
@@ -88,10 +95,16 @@ class Scene:
         if not self.keep:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def draw(self, rng: Random, numbers: Sequence[int], longer: float = 0.0) -> Fault:
+    def draw(
+        self,
+        rng: Random,
+        numbers: Sequence[int],
+        longer: float = 0.0,
+        words: Sequence[str] = EXPERIMENT,
+    ) -> Fault:
         """A signal at any moment of the run, which is `longer` seconds longer than the reference:
         half by the clock, half by operations on files."""
-        _, ended = self.reference()
+        _, ended = self.reference(words)
         number = rng.choice(numbers)
         if rng.random() < 0.5:
             return Fault(number, seconds=rng.uniform(0.01, ended.seconds + longer))
