@@ -15,6 +15,16 @@ from rlhf.functional.kl import LOG_RATIO_CLAMP
 from rlhf.functional.logprobs import token_logp
 from rlhf.functional.masking import Reduce, masked_fill_zero, masked_mean
 
+# how far the ratio may leave 1: on both sides, or (below, above); None: as far as it likes
+Clip = float | tuple[float, float] | None
+
+
+def clip_range(clip: float | tuple[float, float]) -> tuple[float, float]:
+    """(1 - below, 1 + above), the ratios at which the policy loss is cut off. One number is both;
+    two are DAPO's clip-higher (arXiv 2503.14476)."""
+    below, above = clip if isinstance(clip, tuple) else (clip, clip)
+    return 1 - below, 1 + above
+
 
 def probability_ratio(logp: Tensor, old_logp: Tensor, mask: Tensor) -> Tensor:
     """rho = exp(logp - old_logp), the log-ratio clamped to +-20; 1 where masked. [B, T] -> [B,
@@ -31,17 +41,25 @@ def clipped_policy_loss(
     old_logp: Tensor,
     advantages: Tensor,
     mask: Tensor,
-    clip: float | None,
+    clip: Clip,
     reduce: Reduce = masked_mean,
 ) -> Tensor:
-    """max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), PPO's Eq. 7 (arXiv 1707.06347); clip=None:
-    -A rho. [B, T] -> scalar"""
+    """max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), PPO's Eq. 7 (arXiv 1707.06347), with a pair
+    (below, above) clip(rho, 1 - below, 1 + above); clip=None: -A rho. [B, T] -> scalar"""
     ratio = probability_ratio(logp, old_logp, mask)
     advantages = advantages.detach()
     loss = -advantages * ratio
     if clip is not None:
-        loss = torch.maximum(loss, -advantages * ratio.clamp(1 - clip, 1 + clip))
+        loss = torch.maximum(loss, -advantages * ratio.clamp(*clip_range(clip)))
     return reduce(loss, mask)
+
+
+def policy_gradient_loss(
+    logp: Tensor, advantages: Tensor, mask: Tensor, reduce: Reduce = masked_mean
+) -> Tensor:
+    """-A log pi, whose gradient is REINFORCE's (Williams 1992): for tokens that the policy itself
+    drew. [B, T] -> scalar"""
+    return reduce(-advantages.detach() * masked_fill_zero(logp, mask), mask)
 
 
 def clipped_value_loss(
@@ -88,14 +106,15 @@ def token_nll(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clipped_tokens(
-    logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: float | None
+    logp: Tensor, old_logp: Tensor, advantages: Tensor, mask: Tensor, clip: Clip
 ) -> Tensor:
     """True at the counted tokens whose policy gradient the clip sets to 0: rho > 1 + clip with A >
-    0, rho < 1 - clip with A < 0. [B, T] -> [B, T] bool; their share is PPO's clip fraction."""
+    0, rho < 1 - clip with A < 0 (`clip_range`). [B, T] -> [B, T] bool; their share is PPO's clip
+    fraction."""
     if clip is None:
         return torch.zeros_like(mask)
-    ratio = probability_ratio(logp, old_logp, mask)
-    clipped = ((ratio > 1 + clip) & (advantages > 0)) | ((ratio < 1 - clip) & (advantages < 0))
+    ratio, (least, most) = probability_ratio(logp, old_logp, mask), clip_range(clip)
+    clipped = ((ratio > most) & (advantages > 0)) | ((ratio < least) & (advantages < 0))
     return clipped & mask
 
 

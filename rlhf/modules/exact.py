@@ -3,6 +3,8 @@ weighted by its probability."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -77,17 +79,21 @@ class ExactView:
         with respect to the policy [P].
 
         Every listed response weighs its probability. With aggregation=token_mean it is the limit of
-        a large minibatch. Raises ValueError where the advantages are whitened: then a response's
-        loss depends on the others that were drawn.
+        a large minibatch. Advantages that compare the responses to a prompt (`needs_groups`) are
+        those of two responses to each, all pairs being listed. Raises ValueError where a response's
+        loss depends on all others of the rollout: advantages are whitened, say.
         """
         module, mask = self.module, self.rollout.mask
-        if getattr(module.advantage, "mixes_responses", True):
-            raise ValueError(
-                "the expected gradient needs advantage.whiten=false and"
-                " advantage.whiten_rewards=false"
-            )
         scored = module.score(self.rollout)
-        experience, _ = to_experience(scored, module.kl, module.advantage)
+        experience, rewards = to_experience(scored, module.kl, module.advantage)
+        if getattr(module.advantage, "needs_groups", False):
+            experience = replace(experience, advantages=self._of_pairs(rewards))
+        elif getattr(module.advantage, "mixes_responses", True):
+            raise ValueError(
+                "the expected gradient needs advantages of each response by itself, or of those to"
+                " one prompt: advantage.whiten=false and advantage.whiten_rewards=false of"
+                " advantage=gae, advantage.baseline=none of advantage=reinforce"
+            )
         logp = self.by_prompt(masked_sum(scored.logp.double(), mask, dim=1))
         weight = (logp.exp() / len(self.prompts)).flatten()
         mode = module.settings.aggregation
@@ -107,6 +113,23 @@ class ExactView:
             splits=1,
         )
         return self._gradient(module.loss(batch, reduce).total)
+
+    def _of_pairs(self, rewards: Tensor) -> Tensor:
+        """E[advantages of y | y], the other response to its prompt being drawn from the policy:
+        rewards [X * N, T] -> [X * N, T]. The loss is linear in the advantages where rho = 1, so
+        that this is all that it sees of the other one."""
+        module, mask = self.module, self.rollout.mask
+        rows = self.by_prompt(torch.arange(len(rewards), device=rewards.device))
+        groups = torch.arange(len(rewards)).repeat(2)
+        expected = torch.zeros_like(rewards)
+        for other, logp in zip(rows.T, self.tables()[0].T, strict=True):
+            beside, weight = (
+                x.repeat_interleave(rows.shape[1]) for x in (other, logp.exp().to(rewards.dtype))
+            )
+            pairs = torch.cat([rewards, rewards[beside]]), torch.cat([mask, mask[beside]])
+            advantages = module.advantage(pairs[0], None, pairs[1], groups).advantages
+            expected += weight.unsqueeze(-1) * advantages[: len(rewards)]
+        return expected
 
     def _gradient(self, value: Tensor) -> Tensor:
         parameters = list(self.module.policy.parameters())

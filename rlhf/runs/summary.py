@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config import titles
-from rlhf.config.naming import named_flat, run_hash
+from rlhf.config.naming import algorithm_name, named_flat, run_hash
 from rlhf.config.properties import kl_properties
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage, decides
@@ -212,6 +212,7 @@ def tracked_as(context: StageContext, stage: Stage, prints: Mapping[str, str]) -
         "data": context.data.fingerprint,
         **({"sweep": cfg.sweep} if cfg.sweep else {}),
         "setting": titles.setting(flat, varied),
+        "algorithm": algorithm_name(context.plain),
         **kl_pieces(cfg),
     }
     params = {key: value for key, value in flat.items() if decides(key)}

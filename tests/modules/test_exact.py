@@ -65,6 +65,8 @@ def make(
     lam=1.0,
     aggregation="sequence_sum",
     temperature=1.0,
+    algorithm=PPOModule,
+    advantage=None,
 ):
     """Float64, a random value model, and a policy some way off its reference."""
     tokenizer = symbols("ab")
@@ -74,7 +76,7 @@ def make(
     )
     prompts = prompt_batch(tokenizer, PROMPTS)
     reader = PolicyReader(model=reference, temperature=temperature, at_once=AtOnce(rows=64))
-    module = PPOModule(
+    module = algorithm(
         parts=OnlineParts(
             policy=policy,
             value_model=scalar_model_from(policy, seed=0).double(),
@@ -88,7 +90,7 @@ def make(
         ),
         kl=KLPenalty(Fixed(coef), estimator or K1(), placement or Reward(), SFT()),
         trust_region=Unlimited(),
-        advantage=GAE(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
+        advantage=advantage or GAE(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
         settings=OnlineSettings(
             **SETTINGS,
             aggregation=aggregation,
