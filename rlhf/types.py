@@ -213,3 +213,18 @@ class PreferenceBatch(SupervisedBatch):
     def counted(self) -> int:
         """Pairs."""
         return len(self.margin) if self.counts else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBatch(SupervisedBatch):
+    """Pairs of texts to one prompt, of which a policy reads the answers: the chosen one first."""
+
+    tokens: Tensor  # [B, 2, L] prompt and answer, padded right
+    attention: Tensor  # [B, 2, L] bool
+    answers: Tensor  # [B, 2, L] bool: the tokens of the answer
+    ref_logp: Tensor | None = None  # [B, 2] log-probabilities of the answers under the reference
+
+    @property
+    def counted(self) -> int:
+        """Pairs."""
+        return len(self.tokens) if self.counts else 0

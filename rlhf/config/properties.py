@@ -101,6 +101,35 @@ def trains_values(algorithm: Any, advantage: Any) -> bool:
     )
 
 
+PARTS = ("demonstrations", "preferences")  # what an algorithm may learn from beside prompts
+
+
+def learns_from(algorithm: Any) -> tuple[str, ...]:
+    """The parts of the data that an algorithm learns from beside prompts.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had, or names a part that there is not.
+    """
+    owner = user_class(algorithm) if isinstance(algorithm, Custom) else type(algorithm)
+    parts = tuple(getattr(owner, "learns_from", ()))
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise ValueError(
+            f"algorithm={algorithm.name}: learns_from names {unknown[0]!r};"
+            f" expected some of {', '.join(PARTS)}"
+        )
+    return parts
+
+
+def parts_of(cfg: Config, stage: str) -> tuple[str, ...]:
+    """The parts of the data that a stage learns from, those that the algorithm asks for among them.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    own = learns_from(cfg.algorithm) if STAGES[stage].is_run else ()
+    return (*STAGES[stage].data, *own)
+
+
 def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:
     """True if PPO scores with a reward model or starts its value model from one.
 

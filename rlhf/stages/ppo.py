@@ -36,6 +36,11 @@ from rlhf.modules.parts import (
 from rlhf.rollout.score import Judges
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.learned.rows import (
+    demonstrations_of,
+    fingerprint_parts as learned_parts,
+    pairs_of,
+)
 from rlhf.tracking.base import Tracker
 
 
@@ -111,6 +116,8 @@ def online_parts(
             training=lambda: collate(data.train),
         ),
         make_optimizer=partial(make_optimizer, context),
+        pairs=pairs_of(context, sft),
+        demonstrations=demonstrations_of(context),
     )
 
 
@@ -145,7 +152,8 @@ def make_optimizer(
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The sections that decide the policy, beside those of its parents, and its data: prompts by
-    their content, the gold reward and the judges by the source's settings."""
+    their content, the gold reward and the judges by the source's settings, and the rows that the
+    algorithm learns from."""
     own = (*STAGES["ppo"].sections, "generation", *(["adapter"] * context.cfg.adapter.is_used))
     sections = {name: context.deciding(name) for name in own}
     return {
@@ -153,6 +161,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "prompts": context.fitted.prompts.fingerprint,
         "judges": context.deciding("data", without=("path",)),
         **scorer_files(context),
+        **learned_parts(context),
     }
 
 

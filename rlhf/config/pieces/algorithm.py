@@ -10,10 +10,12 @@ from rlhf.config.pieces.base import ByTarget, Custom, Piece, Share
 class PPO(
     Piece, name="ppo", at="rlhf.modules.algorithms.ppo.PPOModule", was="rlhf.modules.ppo.PPOModule"
 ):
-    """A user's own algorithm says `needs_values` too: True if it trains a value model for an
-    advantage that needs one."""
+    """A user's own algorithm says these too, as attributes of its class: `needs_values`, True if it
+    trains a value model for an advantage that needs one, and `learns_from`, the parts of the data
+    that it learns from beside prompts (`demonstrations`, `preferences`)."""
 
     needs_values: ClassVar[bool] = True
+    learns_from: ClassVar[tuple[str, ...]] = ()
 
 
 class GAE(Piece, name="gae", at="rlhf.modules.advantage.GAE"):
