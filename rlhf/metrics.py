@@ -21,7 +21,7 @@ COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 POINT = "path/point"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
-ITERATIONS, RESPONSES = "iterations", "episodes"
+ITERATIONS, RESPONSES, BEHIND = "iterations", "episodes", "rollout/behind"
 COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)  # of a policy, all until it was there
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
 
@@ -104,13 +104,12 @@ METRICS = {
         Metric(name=ENTROPY, title="Entropy", unit="nats per token"),
         Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
         Metric(
-            name="ppo/explained_variance",
-            title="Explained variance of the values",
-            better="more",
+            name="ppo/explained_variance", title="Explained variance of the values", better="more"
         ),
         Metric(
             name="ppo/log_ratio_max", title="Largest log-ratio, new to old policy", better="less"
         ),
+        Metric(name=BEHIND, title="Iterations since the policy that draws was the trained one"),
         Metric(
             name="rollout/logp_gap",
             title="Largest gap between a token's log-probability at sampling and in training",

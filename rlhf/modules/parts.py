@@ -53,6 +53,7 @@ class OnlineSettings:
     sampling: Sampling
     seed: int
     micro_batch_tokens: int | None = None
+    responses_per_prompt: int = 1
     old_logp: Literal["sampled", "recomputed"] = "sampled"
 
     @property

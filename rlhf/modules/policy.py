@@ -105,6 +105,10 @@ class PolicyModule(StageModule):
             else nullcontext()
         )
 
+    def drawing(self) -> AbstractContextManager[None]:
+        """Around drawing and reading a training rollout: here `policy` is the one that draws."""
+        return nullcontext()
+
     def evaluates_at(self, iteration: int) -> bool:
         every = self.settings.evaluation.every
         return iteration % every == 0 or iteration == self.iterations
