@@ -134,6 +134,7 @@ class Experience(Batch):
     rollout: Rollout
     logp: Tensor  # [B, T] old log-probabilities
     ref_logp: Tensor  # [B, T]
+    score: Tensor  # [B] the training reward of the whole response, before the KL
     values: Tensor | None  # [B, T] old values, where there is a value model
     advantages: Tensor  # [B, T]
     returns: Tensor | None  # [B, T] that a value model learns, where there is one

@@ -90,6 +90,17 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
     return bool(getattr(owner, need, by_default))
 
 
+def of_algorithm(algorithm: Any, need: str, default: P) -> P:
+    """What an algorithm says of itself that rules ask for (rlhf.config.pieces.algorithm).
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    owner = user_class(algorithm) if isinstance(algorithm, Custom) else type(algorithm)
+    stated: P = getattr(owner, need, default)
+    return stated
+
+
 def trains_values(algorithm: Any, advantage: Any) -> bool:
     """True if PPO trains a value model: the advantage needs values and the algorithm trains them.
 

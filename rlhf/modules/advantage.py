@@ -101,6 +101,18 @@ class PaddedGAE(GAE):
         )
 
 
+class NoAdvantage:
+    """0 everywhere: of an algorithm whose loss reads no advantages."""
+
+    needs_values: ClassVar[bool] = False
+    mixes_responses = True  # what such a loss does with responses, this does not say
+
+    def __call__(
+        self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
+    ) -> Advantages:
+        return Advantages(advantages=torch.zeros_like(rewards))
+
+
 def to_experience(
     scored: ScoredRollout, penalty: KLPenalty, advantage: Advantage
 ) -> tuple[Experience, Tensor]:
@@ -113,6 +125,7 @@ def to_experience(
         rollout=rollout,
         logp=scored.logp,
         ref_logp=scored.ref_logp,
+        score=scored.score,
         values=scored.values,
         **vars(estimate),
     )

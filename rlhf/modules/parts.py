@@ -54,6 +54,8 @@ class OnlineSettings:
     sampling: Sampling
     seed: int
     micro_batch_tokens: int | None = None
+    responses_per_prompt: int = 1
+    rollout_size: int = 1
     old_logp: Literal["sampled", "recomputed"] = "sampled"
 
     @property

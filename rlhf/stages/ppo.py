@@ -25,7 +25,6 @@ from rlhf.models.files.adapter import network_of, weights_file
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
-from rlhf.modules.online import OnlineModule
 from rlhf.modules.parts import (
     CollectedMinibatches,
     EvaluationSettings,
@@ -33,6 +32,7 @@ from rlhf.modules.parts import (
     OnlineSettings,
     PromptSource,
 )
+from rlhf.modules.policy import PolicyModule
 from rlhf.rollout.score import Judges
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
@@ -44,7 +44,7 @@ from rlhf.stages.learned.rows import (
 from rlhf.tracking.base import Tracker
 
 
-def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:
+def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> PolicyModule:
     """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
     cfg = context.cfg
     kl = KLPenalty(
@@ -62,7 +62,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
         sampling=context.sampling,
         seed=cfg.seed,
     )
-    module: OnlineModule = build(
+    module: PolicyModule = build(
         cfg.algorithm,
         parts=online_parts(context, sft, reward_model, settings, moving=kl.moves_reference),
         kl=kl,
