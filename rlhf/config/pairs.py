@@ -13,6 +13,7 @@ from rlhf.config.checks import adapter, algorithm, memory, realign
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.checks.path import SECTIONS as WALKED, path_faults
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
+from rlhf.config.checks.unused import SECTIONS as READ, unused_faults
 from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
@@ -218,6 +219,7 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_model, ("model",)),
     (scorer_faults, ("scorer",)),
     (algorithm.faults, algorithm.SECTIONS),
+    (unused_faults, READ),
     (_rows, ("data",)),
     (missing_parts, SECTIONS),
     (adapter.adapter_faults, adapter.SECTIONS),

@@ -1,4 +1,4 @@
-"""Losses of SFT, reward model and PPO, and the two numbers that say how PPO's are doing.
+"""Losses of SFT, reward model, PPO and DPO, and the two numbers that say how PPO's are doing.
 
 Only the first argument (logp, values, rewards, logits) gets a gradient; old values, advantages and
 returns are detached here. `reduce` turns [B, T] token losses and their mask into the scalar; by
@@ -6,6 +6,8 @@ default the mean over the tokens that count.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -94,6 +96,31 @@ def bradley_terry(
         gap = gap - margin
     loss = -F.logsigmoid(gap).mean()
     return loss + centering * (chosen + rejected).square().mean() if centering else loss
+
+
+PreferenceLoss = Literal["sigmoid", "ipo", "hinge"]
+
+
+def preference_loss(
+    gap: Tensor, beta: float, kind: PreferenceLoss = "sigmoid", smoothing: float = 0.0
+) -> Tensor:
+    """The loss of each pair, whose `gap` is h = (log pi - log ref)(chosen) - (log pi - log
+    ref)(rejected), in nats of whole responses: [B] -> [B].
+
+        sigmoid  -log sigmoid(beta h)     DPO (arXiv 2305.18290, Eq. 7)
+        ipo      (h - 1 / (2 beta))^2     IPO (arXiv 2310.12036, Eq. 17)
+        hinge    max(0, 1 - beta h)       SLiC's (arXiv 2305.10425) on DPO's implied reward
+
+    `smoothing` e, the share of labels that are wrong: (1 - e) loss(h) + e loss(-h) (cDPO:
+    https://ericmitchell.ai/cdpo.pdf, Eq. 3).
+    """
+
+    def loss(h: Tensor) -> Tensor:
+        if kind == "ipo":
+            return (h - 1 / (2 * beta)).square()
+        return F.relu(1 - beta * h) if kind == "hinge" else -F.logsigmoid(beta * h)
+
+    return (1 - smoothing) * loss(gap) + smoothing * loss(-gap) if smoothing else loss(gap)
 
 
 def token_nll(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:

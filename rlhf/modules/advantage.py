@@ -185,6 +185,18 @@ def on_tokens(x: Tensor, mask: Tensor) -> Tensor:
     return masked_fill_zero(x.unsqueeze(-1).expand(mask.shape), mask)
 
 
+class NoAdvantage:
+    """0 everywhere: of an algorithm whose loss reads no advantages."""
+
+    needs_values: ClassVar[bool] = False
+    mixes_responses = True  # what such a loss does with responses, this does not say
+
+    def __call__(
+        self, rewards: Tensor, values: Tensor | None, mask: Tensor, groups: Tensor
+    ) -> Advantages:
+        return Advantages(advantages=torch.zeros_like(rewards))
+
+
 # --- the experience
 
 
@@ -200,6 +212,7 @@ def to_experience(
         rollout=rollout,
         logp=scored.logp,
         ref_logp=scored.ref_logp,
+        score=scored.score,
         values=scored.values,
         **vars(estimate),
     )

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from rlhf.config.pieces.base import ByTarget, Custom, Piece, Positive, Share
+from pydantic import Field
+
+from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Positive, Share
 
 
 class PPO(
     Piece, name="ppo", at="rlhf.modules.algorithms.ppo.PPOModule", was="rlhf.modules.ppo.PPOModule"
 ):
-    """A user's own algorithm says `needs_values` too: True if it trains a value model for an
-    advantage that needs one."""
+    """A user's own algorithm says these too, as attributes of its class: `needs_values`, True if it
+    trains a value model for an advantage that needs one; `learns_from`, the parts of the data that
+    it learns from beside prompts (`demonstrations`, `preferences`); `unused`, the sections and keys
+    that its training does not read (`rlhf.config.checks.unused`); `least_responses`, the fewest to
+    a prompt; `needs_coef`, True if it learns nothing at kl.coef=0; `draws`, False if it trains on
+    no responses."""
 
     needs_values: ClassVar[bool] = True
+    learns_from: ClassVar[tuple[str, ...]] = ()
+    unused: ClassVar[frozenset[str]] = frozenset()
+    least_responses: ClassVar[int] = 1
+    needs_coef: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
+
+
+class BestOfN(Piece, name="best_of_n", at="rlhf.modules.algorithms.best_of_n.BestOfN"):
+    needs_values: ClassVar[bool] = False
+    unused: ClassVar[frozenset[str]] = frozenset({"kl", "advantage", "trust_region"})
+    least_responses: ClassVar[int] = 2
+
+
+class ExpertIteration(
+    BestOfN, name="expert_iteration", at="rlhf.modules.algorithms.best_of_n.ExpertIteration"
+):
+    round_iterations: Count
+
+
+class DPO(Piece, name="dpo", at="rlhf.modules.algorithms.dpo.DPOModule"):
+    needs_values: ClassVar[bool] = False
+    needs_coef: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
+    learns_from: ClassVar[tuple[str, ...]] = ("preferences",)
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"advantage", "trust_region", "kl.controller", "kl.reference", "kl.estimator"}
+        | {"kl.placement", "ppo.responses_per_prompt", "ppo.entropy_coef", "ppo.policy_clip"}
+        | {"ppo.aggregation", "ppo.old_logp"}
+    )
+    loss: Literal["sigmoid", "ipo", "hinge"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
 
 
 class PolicyGradient(Piece):
@@ -25,6 +62,10 @@ class PolicyGradient(Piece):
     def one_pass(self) -> bool:
         """True: its loss holds for responses of the policy itself, not of an older one."""
         return self.ratio == "none"
+
+    @property
+    def unused(self) -> frozenset[str]:
+        return frozenset({"ppo.policy_clip"} if self.one_pass else ())
 
 
 HERE = "rlhf.modules.algorithms.policy_gradient"
@@ -84,5 +125,14 @@ class GroupRelative(Piece, name="grpo", at="rlhf.modules.advantage.GroupRelative
     scale_kl: bool
 
 
-Algorithm = Annotated[PPO | Reinforce | RLOO | GRPO | DrGRPO | DAPO | Custom, ByTarget()]
-Advantage = Annotated[GAE | PaddedGAE | Return | LeaveOneOut | GroupRelative | Custom, ByTarget()]
+class NoAdvantage(Piece, name="none", at="rlhf.modules.advantage.NoAdvantage"):
+    needs_values: ClassVar[bool] = False
+
+
+Algorithm = Annotated[
+    PPO | Reinforce | RLOO | GRPO | DrGRPO | DAPO | BestOfN | ExpertIteration | DPO | Custom,
+    ByTarget(),
+]
+Advantage = Annotated[
+    GAE | PaddedGAE | Return | LeaveOneOut | GroupRelative | NoAdvantage | Custom, ByTarget()
+]
