@@ -166,6 +166,7 @@ class Minibatch(Batch):
     step_sequences: int  # responses of the whole step
     splits: int  # micro-batches of the whole step
     epoch: int = 0  # the pass over the rollout that it is of
+    demonstrations: DemonstrationBatch | None = None  # of an algorithm that learns them beside it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,7 @@ def make(
     temperature=1.0,
     algorithm=PPOModule,
     advantage=None,
+    demonstrations=None,
 ):
     """Float64, a random value model, and a policy some way off its reference."""
     tokenizer = symbols("ab")
@@ -86,6 +87,7 @@ def make(
             judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=likes_repeats),
             scorer=GoldScorer(),
             prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
+            demonstrations=demonstrations,
             make_optimizer=lambda *models: pytest.fail("nothing is trained here"),
         ),
         kl=KLPenalty(Fixed(coef), estimator or K1(), placement or Reward(), SFT()),

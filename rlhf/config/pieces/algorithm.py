@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Positive, Share
+from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Positive, Share, Weight
 
 
 class PPO(
@@ -25,6 +25,11 @@ class PPO(
     least_responses: ClassVar[int] = 1
     needs_coef: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+
+
+class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
+    learns_from: ClassVar[tuple[str, ...]] = ("demonstrations",)
+    ptx_coef: Weight
 
 
 class BestOfN(Piece, name="best_of_n", at="rlhf.modules.algorithms.best_of_n.BestOfN"):
@@ -130,7 +135,17 @@ class NoAdvantage(Piece, name="none", at="rlhf.modules.advantage.NoAdvantage"):
 
 
 Algorithm = Annotated[
-    PPO | Reinforce | RLOO | GRPO | DrGRPO | DAPO | BestOfN | ExpertIteration | DPO | Custom,
+    PPO
+    | PPOPtx
+    | Reinforce
+    | RLOO
+    | GRPO
+    | DrGRPO
+    | DAPO
+    | BestOfN
+    | ExpertIteration
+    | DPO
+    | Custom,
     ByTarget(),
 ]
 Advantage = Annotated[

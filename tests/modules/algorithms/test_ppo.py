@@ -75,6 +75,7 @@ def make(
     valued=True,
     advantage=None,
     algorithm=PPOModule,
+    demonstrations=None,
     **settings,
 ):
     policy, reference = tiny(tokenizer), tiny(tokenizer, seed=reference_seed).requires_grad_(False)
@@ -95,6 +96,7 @@ def make(
                 heldout=prompt_batch(tokenizer, prompts[:4]),
                 training=lambda: prompt_batch(tokenizer, prompts[:4]),
             ),
+            demonstrations=demonstrations,
             make_optimizer=partial(optimizer, lr=lr),
         ),
         kl=kl or KLPenalty(Fixed(0.1), K1(), Reward(), SFT()),
