@@ -36,7 +36,7 @@ PLACES = {
 }
 # made of live objects alone; asks for a function or a model's files: tests/rewards; of a package
 # that is not installed with this one, its arguments those of AdamW
-WITHOUT = {"PPO", "FunctionScorer", "ClassifierScorer", "AdamW8bit"}
+WITHOUT = {"PPO", "BestOfN", "ExpertIteration", "FunctionScorer", "ClassifierScorer", "AdamW8bit"}
 
 
 def place_of(piece):
