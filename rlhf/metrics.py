@@ -132,16 +132,17 @@ METRICS = {
                 Metric(name=f"{stage}/grad_norm_max", title="Gradient norm of the steps, largest"),
             )
         ),
+        # of preference pairs that a policy learns from: implied rewards are beta (log pi - log ref)
+        Metric(name="preference/loss", title="Loss of the pairs", better="less"),
+        Metric(name="preference/accuracy", title="Share of the pairs ranked right", better="more"),
+        Metric(name="preference/margin", title="Margin of the implied rewards"),
+        Metric(name="preference/pairs", title="Pairs learned from"),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
         Metric(name=CPU_SECONDS, title="Time of processors", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
         Metric(name="val/loss", title="Held-out loss", better="less"),
         Metric(
-            name="val/perplexity",
-            title="Perplexity",
-            better="less",
-            label="perplexity",
-            form=".2f",
+            name="val/perplexity", title="Perplexity", better="less", label="perplexity", form=".2f"
         ),
         Metric(name="val/accuracy", title="Accuracy", better="more", label="accuracy", form=".3f"),
     )

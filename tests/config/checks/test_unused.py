@@ -33,7 +33,7 @@ def test_what_an_algorithm_brings(lines):
         ),
         (
             [BEST, "advantage=gae"],
-            ["advantage=gae: needs a value model, and algorithm=best_of_n trains none"],
+            ["advantage=gae: algorithm=best_of_n reads none; leave advantage=none"],
         ),
         (
             [BEST, "trust_region=early_stop"],
@@ -52,6 +52,10 @@ def test_what_an_algorithm_brings(lines):
         (
             ["advantage=none"],
             ["advantage=none: algorithm=ppo learns from advantages; advantage=gae makes some"],
+        ),
+        (
+            [BEST, "advantage=rloo"],
+            ["advantage=rloo: algorithm=best_of_n reads none; leave advantage=none"],
         ),
         (
             [ROUNDS, "algorithm.round_iterations=0"],
