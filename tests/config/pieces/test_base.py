@@ -9,6 +9,7 @@ from rlhf.config.pieces.base import BY_ADDRESS, piece_name
 
 # options that are another option of their group with other values
 VARIANTS = {
+    "advantage/dr_grpo": "grpo",
     "advantage/exact": "gae",
     "advantage/monte_carlo": "gae",
 }
