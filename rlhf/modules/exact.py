@@ -1,5 +1,5 @@
-"""A policy, and an online algorithm, without sampling: every response to its prompts is listed, scored and
-weighted by its probability."""
+"""A policy, and an online algorithm, without sampling: every response to its prompts is listed,
+scored and weighted by its probability."""
 
 from __future__ import annotations
 
