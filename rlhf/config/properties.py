@@ -130,7 +130,7 @@ def learns_from(algorithm: Any) -> tuple[str, ...]:
     Raises:
         ValueError: a class of the user's own cannot be had, or names a part that there is not.
     """
-    parts = tuple(of_algorithm(algorithm, "learns_from", ()))
+    parts: tuple[str, ...] = tuple(of_algorithm(algorithm, "learns_from", ()))
     if unknown := [part for part in parts if part not in PARTS]:
         raise ValueError(
             f"algorithm={algorithm.name}: learns_from names {unknown[0]!r};"
