@@ -65,12 +65,30 @@ def test_operations():
     assert operations["sft"] == 3800 * (1200 + 60)
     assert operations["reward_model"] == 7600 * (600 + 40)
     assert operations["ppo"] == 3800 * (2 * (140 * 5 + 40 * 4) + 6 * 140 * 2 * 2)
+    best = estimate("algorithm=best_of_n", "ppo.responses_per_prompt=4").operations
+    assert best["ppo"] == 3800 * (2 * (140 * 4 + 40 * 4) + 6 * 35 * 2)
     assert estimate(data=DataSize()).operations == {}
     drawn = estimate("sft.max_rows=30", "reward_model.max_rows=1000").operations
     assert drawn["sft"] == 3800 * (6 * 2 * 30 + 60)
     assert drawn["reward_model"] == operations["reward_model"]
     head = estimate("reward_model.trained=head", "reward_model.epochs=9").operations
     assert head["reward_model"] == 7600 * 2 * (100 + 10)  # read once, whatever the epochs
+
+
+def test_an_algorithm_that_learns_from_pairs_draws_none():
+    """DPO: the reference reads both texts of 100 pairs, the policy learns from 20 a time, 7 times,
+    twice; 40 responses are drawn and read by three. A step has 20 texts, a micro-batch of 2 pairs
+    4 of them."""
+    dpo = estimate("algorithm=dpo", "ppo.micro_batch_size=2")
+    assert dpo.responses == {"evaluations": 16, "best of n": 24}
+    assert dpo.operations["ppo"] == 3800 * 2 * 40 * 4 + 7600 * (2 * 100 + 6 * 7 * 20 * 2)
+    few, many = (
+        estimate("algorithm=dpo", f"ppo.micro_batch_size={size}", "reward_model.max_length=4000")
+        for size in (1, 10)
+    )
+    assert few.peaks[-1].size <= many.peaks[-1].size
+    alone = estimate("algorithm=dpo", "scorer=gold").operations["ppo"]
+    assert alone == dpo.operations["ppo"] - 3800 * 2 * 40
 
 
 def test_seconds_are_a_range():
