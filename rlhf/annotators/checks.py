@@ -74,8 +74,10 @@ def pool_faults(names: Collection[str], weights: Mapping[str, float]) -> Iterato
             "has none; add one by +annotator@annotator.members.NAME=OPTION, as in"
             " +annotator@annotator.members.strict=gold",
         )
-    for name in weights:
+    for name, weight in weights.items():
         if name not in names:
             yield f"weights.{name}", f"is the weight of no member; there are {', '.join(names)}"
+        elif not weight >= 0:
+            yield f"weights.{name}", f"is {weight:g}: expected 0 or more"
     if names and not any(weights.get(name, 1.0) for name in names):
         yield "weights", "are all 0: nobody would be asked"

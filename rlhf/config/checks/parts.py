@@ -17,6 +17,7 @@ from rlhf.config.properties import (
 
 SECTIONS = (
     *("data", "model", "stage", "sft", "reward_model", "scorer", "ppo", "algorithm", "advantage"),
+    "annotator",
 )
 
 
@@ -29,6 +30,7 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
         by_gold = cfg.stage == "ppo" and asks(cfg.scorer, "needs_gold", by_default=False)
         by_model = asks(cfg.scorer, "needs_reward_model", by_default=True)
         values = trains_values(cfg.algorithm, cfg.advantage)
+        labelled = not asks(cfg.annotator, "needs_gold", by_default=False)
     except ValueError as error:
         yield Fault("", str(error))
         return
@@ -42,7 +44,7 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
         return
     if "sft" in stages and is_trained(cfg, "sft") and "demonstrations" not in parts:
         yield Fault("data.demonstrations=null", _without_demonstrations(cfg))
-    pairs = "preferences" in parts or has_gold
+    pairs = "preferences" in parts or has_gold or labelled
     if "reward_model" in stages and is_trained(cfg, "reward_model") and not pairs:
         yield Fault("data.preferences=null", _without_pairs(cfg, by_model=by_model, values=values))
 
@@ -59,7 +61,7 @@ def _without_demonstrations(cfg: Any) -> str:
 
 
 def _without_pairs(cfg: Any, *, by_model: bool, values: bool) -> str:
-    ways = ["name a file", "set data.gold=vader"]
+    ways = ["name a file", "set data.gold=vader", "choose who labels them (annotator=judge)"]
     ways.append("take a reward model that is there (reward_model.path=<folder or hub name>)")
     if cfg.stage == "ppo" and by_model:
         ways.append("or score by another scorer (scorer=..., with ppo.value_init=policy)")

@@ -29,6 +29,7 @@ PLACES = {
     "rlhf.modules.advantage": "advantage",
     "rlhf.rollout.score": "scorer",
     "rlhf.rewards": "scorer",
+    "rlhf.annotators": "annotator",
     "rlhf.data.sources": "data",
     "rlhf.models.load": "model",
     "rlhf.tracking": "tracking",
@@ -37,6 +38,7 @@ PLACES = {
 # made of live objects alone; asks for a function or a model's files: tests/rewards; of a package
 # that is not installed with this one, its arguments those of AdamW
 WITHOUT = {"PPO", "FunctionScorer", "ClassifierScorer", "AdamW8bit"}
+WITHOUT |= {"ClassifierAnnotator", "JudgeAnnotator"}  # tests/annotators
 
 
 def place_of(piece):
@@ -138,6 +140,7 @@ def plain():
 
 
 CHOICES = {
+    "annotator": {"pool": ["+annotator@annotator.members.strict=gold"]},
     "kl.estimator": {"exact": ["kl/placement=both"]},
     "kl.placement": {
         "both": ["kl/estimator=exact"],
