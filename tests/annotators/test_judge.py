@@ -67,7 +67,7 @@ def test_preferences_are_those_of_the_words_probabilities(folder, words):
     given = judge(folder, orders="given", answers=words, batch_size=2).prefer(PAIRS, None)
     every = [by_hand(folder, asked_in("given", *each), words) for each in TEXTS]
     assert given.tolist() == pytest.approx(every, abs=1e-5)
-    assert max(every) - min(every) > 0.01
+    assert max(every) - min(every) > 0.001
 
 
 def test_both_orders_cancel_what_the_place_is_worth(folder):
@@ -106,7 +106,8 @@ def test_a_comparison_that_is_too_long_is_a_tie(folder, caplog):
         short = judge(folder, max_length=9)
         given = short.prefer(PAIRS, None)
         short.prefer(PAIRS, None)
-    assert given[0] == 0.5 and given[1] == judge(folder).prefer(PAIRS, None)[1]
+    whole = judge(folder).prefer(PAIRS, None)
+    assert given.tolist() == pytest.approx([0.5, whole[1].item(), 0.5], abs=1e-6)
     (line,) = caplog.messages
     assert line.endswith("reads at most 9 tokens: of 3 comparisons 2 are longer, a tie (said once)")
 
