@@ -87,6 +87,7 @@ LAYERS = [
     {"models"},
     {"rollout"},
     {"rewards"},
+    {"annotators"},
     {"modules"},
     {"tracking"},
     {"callbacks"},

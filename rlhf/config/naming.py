@@ -50,10 +50,12 @@ UNSET = [
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
     *(("generation.engine", "torch"), ("generation.graphs", False)),
+    ("labels", "data"),
+    *(("annotator.temperature", None), ("annotator.flip", 0.0), ("annotator.length_weight", 0.0)),
 ]
 
 # What an older config could not choose, and did not name.
-IMPLIED = {"algorithm": "ppo", "advantage": "gae", "adapter": "none"}
+IMPLIED = {"algorithm": "ppo", "advantage": "gae", "adapter": "none", "annotator": "gold"}
 
 
 def named(value: Any) -> Any:
@@ -109,7 +111,9 @@ def deciding_config(plain: Mapping[str, Any]) -> dict[str, Any]:
 def is_unused(name: str, section: Any) -> bool:
     """True of a section that older configs do not have, where it adds nothing: the same run keeps
     its hash."""
-    return name == "adapter" and section["kind"] == "none"
+    if name == "annotator":
+        return bool(deciding(name, section) == {"piece": IMPLIED[name]})
+    return (name, section) in UNSET or (name == "adapter" and section["kind"] == "none")
 
 
 def deciding(name: str, section: Any) -> Any:

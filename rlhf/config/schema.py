@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rlhf.config.pieces.algorithm import Advantage, Algorithm
+from rlhf.config.pieces.annotators.annotator import PLAIN_GOLD, Annotator
 from rlhf.config.pieces.base import (
     Count,
     Duration,
@@ -207,6 +208,8 @@ class Config(Strict):
     adapter: Adapter = NO_ADAPTER
     checkpoints: Checkpoints = Checkpoints(after_finish="none", take_over=True)
     realign: Realign = NO_REALIGN
+    annotator: Annotator = PLAIN_GOLD
+    labels: Literal["data", "annotator"] = "data"  # whose the data's own pairs have
 
     def plain(self) -> dict[str, Any]:
         """The config as plain YAML types, `_target_` keys included."""

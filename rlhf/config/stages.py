@@ -38,7 +38,7 @@ STAGES = {
         ),
         Stage(
             name="reward_model",
-            sections=("reward_model", "generation"),
+            sections=("reward_model", "generation", "annotator", "labels"),
             data=("preferences", "prompts"),
             parents=("sft",),
             measure="val/accuracy",

@@ -178,7 +178,7 @@ def encode_preferences(
     bos, encoded = rendering.tokenizer.bos_token_id, []
     for row, chosen, rejected in zip(rows, *sides, strict=True):
         pair = [
-            whole if ended else _unended(whole)
+            whole if ended else unended(whole)
             for whole, ended in ((chosen, row.chosen_ended), (rejected, row.rejected_ended))
         ]
         first, second = encode_row(pair, limit, bos)
@@ -190,7 +190,7 @@ def _answered(row: Preference, side: str) -> tuple[Turn, ...]:
     return (*row.prompt, Turn(ASSISTANT, getattr(row, side)))
 
 
-def _unended(row: Rendered) -> Rendered:
+def unended(row: Rendered) -> Rendered:
     """The conversation up to the end of its last answer's content: no stop token follows."""
     end = row.ends[-1]
     last = (row.answers[-1][0], end)

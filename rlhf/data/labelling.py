@@ -72,7 +72,6 @@ def label_pairs(
     one prompt and one response a row. A plain string ended. Raises DataError where gold is no
     finite number.
     """
-    rng = random.Random(f"{seed}/labels")
     sides = [
         [Response(item) if isinstance(item, str) else item for item in side]
         for side in (first, second)
@@ -86,12 +85,32 @@ def label_pairs(
         if not math.isfinite(score)
     ]:
         raise DataError(faults)
-    pairs = []
-    for prompt, a, b, gold_a, gold_b in zip(prompts, *sides, *scores, strict=True):
+    preferences = [
+        None if a == b and not ties else preferred(a - b, temperature)
+        for a, b in zip(*scores, strict=True)
+    ]
+    return voted(prompts, sides[0], sides[1], preferences, seed=seed)
+
+
+def voted(
+    prompts: Sequence[Turns],
+    first: Sequence[Response],
+    second: Sequence[Response],
+    preferences: Sequence[float | None],
+    *,
+    seed: int,
+) -> tuple[Preference, ...]:
+    """Pairs in which the first is the chosen one with the probability `preferences` says.
+
+    Left out are pairs of equal responses, and those of which it says None. The draw of a pair
+    depends on the seed and on its position in the sequence.
+    """
+    rng, pairs = random.Random(f"{seed}/labels"), []
+    for prompt, a, b, preference in zip(prompts, first, second, preferences, strict=True):
         draw = rng.random()
-        if a == b or (gold_a == gold_b and not ties):
+        if a == b or preference is None:
             continue
-        better, worse = (a, b) if draw < preferred(gold_a - gold_b, temperature) else (b, a)
+        better, worse = (a, b) if draw < preference else (b, a)
         pairs.append(
             Preference(
                 prompt=prompt,

@@ -71,9 +71,12 @@ class TextScorer(NamedScorer):
 
     def rate(self, responses: Responses) -> Tensor:
         device = responses.rollout.tokens.device
-        rows = rows_of(responses)
-        scores = self._kept(rows, device) if self.pure else [*self._fresh(rows, device)]
+        scores = self.read(rows_of(responses), device)
         return torch.tensor(scores, dtype=torch.float32, device=device)
+
+    def read(self, rows: Sequence[Row], device: torch.device) -> list[float]:
+        """The score of each of any number of rows."""
+        return self._kept(rows, device) if self.pure else [*self._fresh(rows, device)]
 
     def _fresh(self, rows: Sequence[Row], device: torch.device) -> Iterator[float]:
         for start in range(0, len(rows), self.batch_size):

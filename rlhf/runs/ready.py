@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rlhf.config.build import build
+from rlhf.config.checks.annotator import asked_for
 from rlhf.config.properties import controller_arguments, is_trained, needed_stages
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
@@ -145,6 +146,18 @@ def scorer_faults(context: StageContext, scorer: Any) -> list[str]:
     )
 
 
+def annotator_faults(context: StageContext, annotator: Any) -> list[str]:
+    """What does not fit between the annotator and the run's data. A model that it reads is read
+    once, to be sure that it can be."""
+    getattr(annotator, "prepare", lambda: None)()
+    if getattr(annotator, "needs_gold", False) and context.source.gold is None:
+        return ["compares answers by gold, and the data has no gold reward"]
+    return []
+
+
+DATA_CHECKS = {"scorer": scorer_faults, "annotator": annotator_faults}
+
+
 def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     """The pieces that need nothing of a trained stage, built and thrown away: a class of the user's
     own that refuses its arguments must not be found out after SFT was trained. A callback that has
@@ -159,6 +172,8 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     if "ppo" in stages:
         kl = {f"kl.{part}": getattr(cfg.kl, part) for part in KL_PIECES}
         pieces |= {name: getattr(cfg, name) for name in PPO_PIECES} | kl
+    if asked_for(cfg):
+        pieces["annotator"] = cfg.annotator
     live: dict[str, dict[str, Any]] = {
         "kl.controller": controller_arguments(cfg.kl, cfg.ppo),
         **{f"{s}.optimizer": {"params": [nn.Parameter(torch.zeros(1))]} for s in stages},
@@ -166,8 +181,8 @@ def build_pieces(context: StageContext, stages: Collection[str]) -> None:
     for key, piece in pieces.items():
         try:
             built = build(piece, **live.get(key, {}))
-            if key == "scorer":
-                faults += [f"{key}={piece.name or key}: {f}" for f in scorer_faults(context, built)]
+            if check := DATA_CHECKS.get(key):
+                faults += [f"{key}={piece.name or key}: {f}" for f in check(context, built)]
             if "ppo" in stages and key.startswith("callbacks.") and hasattr(built, "check_run"):
                 built.check_run(
                     vocabulary=vocabulary_size(context.tokenizer),

@@ -21,8 +21,8 @@ from rlhf.rundir.read import read_json
 from rlhf.stages.adapted.roles import frozen_scalars
 from rlhf.stages.context import StageContext
 from rlhf.stages.ppo import judges_of, scorer_files
+from rlhf.stages.preferences.sampled import SAMPLE_ROWS
 from rlhf.stages.provenance.manifest import manifest
-from rlhf.stages.reward_model import SAMPLE_ROWS
 from rlhf.stages.rows import at_once
 
 FILE = "best_of_n.json"

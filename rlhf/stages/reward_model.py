@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,36 +13,33 @@ from typing import Any
 import torch
 
 from rlhf.config.properties import is_trained, normalizes, reads_sft
-from rlhf.data.collate import collate_preferences, collate_prompts
-from rlhf.data.conversations import Prompt
-from rlhf.data.labelling import Response, label_pairs
-from rlhf.data.loaders import draw_prompts
-from rlhf.data.records import DataError, Preference, Split
+from rlhf.data.collate import collate_preferences
+from rlhf.data.records import Preference, Split
 from rlhf.models.networks import Policy
 from rlhf.models.scalar import Scalar, scores
 from rlhf.models.training.features import Features
 from rlhf.modules.supervised.reward_model import RewardModule
-from rlhf.randomness import derive_seed, generator
-from rlhf.rollout.engines.base import Sampling, closed, decode
+from rlhf.rollout.engines.base import closed
 from rlhf.rollout.finite import judge_sources, require_finite
-from rlhf.rundir.errors import NonFinite, RunFailed
+from rlhf.rundir.errors import NonFinite
 from rlhf.stages.adapted.base import adapter_part
 from rlhf.stages.adapted.reward_model import untrained
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece
 from rlhf.stages.outside.take import enter_reward_model, given_reward_model
+from rlhf.stages.preferences.annotator import annotator_part
+from rlhf.stages.preferences.pairs import preferences_of
+from rlhf.stages.preferences.sampled import sample_responses
 from rlhf.stages.rows import at_once, encoded_rows, pairs_part, sampled_part
 from rlhf.stages.sft import text_parts, train_on_rows
 from rlhf.tracking.base import Tracker
-from rlhf.types import Rollout
 
 log = logging.getLogger(__name__)
 
-SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
-
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
-    """The pairs, or what they are sampled from, and what the scores are normalised on."""
+    """The pairs, or what they are sampled from and who labels them, and what the scores are
+    normalised on."""
     cfg, settings = context.cfg, context.cfg.reward_model
     sampled = sampled_part(context) if samples_policy(context) else None
     if piece := reward_model_piece(cfg):
@@ -55,6 +52,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     )
     return {
         "pairs": pairs_part(context),
+        **annotator_part(context),
         "on_long_prompt": context.long_prompts("preferences").rule,
         "sampled": sampled,
         **adapter_part(cfg, "reward_model"),
@@ -76,7 +74,7 @@ def train_reward_model(
     if not is_trained(context.cfg, "reward_model"):
         return take_reward_model(context, parents, work)
     model, base = untrained(context, networks, parents)
-    pairs = context.data.preferences or sample_preferences(context, networks.policy(parents["sft"]))
+    pairs = preferences_of(context, lambda: networks.policy(parents["sft"]))
     metrics = train_on_rows(
         context,
         "reward_model",
@@ -158,76 +156,3 @@ def normalize(context: StageContext, model: Scalar, policy: Policy) -> dict[str,
     if not (math.isfinite(mean) and math.isfinite(std)):
         raise NonFinite(f"reward_model: its scores have mean {mean} and std {std}: they overflow")
     return {"score_mean": mean, "score_std": std}
-
-
-def sample_responses(
-    context: StageContext, policy: Policy, count: int, purpose: str, prompts: Sequence[Prompt]
-) -> list[Rollout]:
-    """`count` responses of the SFT policy itself (temperature 1, nothing cut off), over the
-    prompts in random order."""
-    policy.to(context.device)  # type: ignore[arg-type]
-    sampling = Sampling(max_new_tokens=context.cfg.generation.max_new_tokens)
-    engine = context.engine(policy)
-    seed, parts = context.cfg.reward_model.seed, []
-    drawn = draw_prompts(prompts, count, seed, 1)
-    for start in range(0, count, SAMPLE_ROWS):
-        batch = collate_prompts(
-            context.rendering, drawn[start : start + SAMPLE_ROWS], context.fitted.limit
-        )
-        draws = generator(seed, "reward_model", purpose, start, device=context.device)
-        part = engine.respond(batch.to(context.device), sampling, draws)
-        sources = {"log-probabilities of the SFT policy": part.logp}
-        require_finite(sources, part.mask, part.prompt.texts, f"reward_model, {purpose}")
-        parts.append(part)
-    return parts
-
-
-def sample_preferences(context: StageContext, policy: Policy) -> Split[Preference]:
-    """Two responses of the SFT policy to each prompt, labelled by gold as the data's own pairs
-    would be.
-
-    Raises:
-        RunFailed: gold tells no pair apart.
-    """
-    count, prompts = context.source.pairs, context.fitted.prompts
-    train = _labelled(context, policy, count, "train", prompts.train)
-    if not train:
-        raise RunFailed(
-            f"reward_model: gold is the same for both responses of all {count} pairs, so none is"
-            " preferred: raise data.pairs, or train SFT longer"
-        )
-    heldout = _labelled(context, policy, max(1, count // 10), "heldout", prompts.heldout)
-    return Split(train=train, heldout=heldout)
-
-
-def _labelled(
-    context: StageContext, policy: Policy, count: int, side: str, prompts: Sequence[Prompt]
-) -> tuple[Preference, ...]:
-    gold = context.source.gold
-    if gold is None:
-        raise DataError(
-            "there are no preferences and no gold reward to label sampled pairs by: set"
-            " data.preferences or data.gold"
-        )
-    sampled = [
-        sample_responses(context, policy, count, f"pairs-{side}-{which}", prompts) for which in "ab"
-    ]
-    first, second = (
-        [
-            Response(*pair)
-            for part in parts
-            for pair in zip(
-                decode(part, context.tokenizer, context.stops), part.ended.tolist(), strict=True
-            )
-        ]
-        for parts in sampled
-    )
-    return label_pairs(
-        [prompt.turns for part in sampled[0] for prompt in part.prompt.prompts],
-        first,
-        second,
-        gold,
-        temperature=context.source.label_temperature,
-        seed=derive_seed(context.cfg.reward_model.seed, "reward_model", "labels", side),
-        ties=False,
-    )

@@ -18,6 +18,8 @@ FILES = sorted(
 
 # What an option needs beside it to make sense, or where the user must fill in a value.
 COMPANIONS = {
+    **{f"annotator/{name}": ["annotator.path=some/model"] for name in ("classifier", "judge")},
+    "annotator/pool": ["+annotator@annotator.members.strict=gold"],
     "data/files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     "data/jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     **{f"data/{name}": ["data.gold=vader"] for name in ("gpteacher", "self_instruct")},
@@ -108,8 +110,11 @@ def built(config):
         build(kl.controller, **controller_arguments(kl, config.ppo)),
         *(build(piece) for piece in (kl.estimator, kl.placement, kl.reference)),
         build(config.trust_region),
-        # one asks for a model's files
-        config.scorer if config.scorer.name == "classifier" else build(config.scorer),
+        # these ask for a model's files
+        *(
+            piece if piece.name in ("classifier", "judge") else build(piece)
+            for piece in (config.scorer, config.annotator)
+        ),
         build(config.advantage),
         build(config.tracking),
         *(build(piece) for piece in config.callbacks.values()),
@@ -152,7 +157,7 @@ def test_the_walk_saw_every_group():
     """Counted here, so that a group cannot drop out of sight."""
     seen = {file.rpartition("/")[0] for file in FILES}
     groups = (
-        "advantage algorithm best_of_n callbacks checkpoints data evaluation experiment"
+        "advantage algorithm annotator best_of_n callbacks checkpoints data evaluation experiment"
         " generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
     )
     groups += (

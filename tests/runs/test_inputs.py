@@ -101,7 +101,7 @@ def test_pairs_that_gold_never_tells_apart(run_in, tmp_path):
         file.writelines(
             json.dumps({"text": f"so {a} and {b}"}) + "\n" for a in "abc" for b in "xyz"
         )
-    with pytest.raises(RunFailed, match="gold is the same for both responses of all 4 pairs"):
+    with pytest.raises(RunFailed, match="both responses of all 4 pairs are the same"):
         run_in(
             tmp_path / "run",
             "data=jsonl",

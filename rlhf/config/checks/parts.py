@@ -18,6 +18,7 @@ from rlhf.config.properties import (
 
 SECTIONS = (
     *("data", "model", "stage", "sft", "reward_model", "scorer", "ppo", "algorithm", "advantage"),
+    "annotator",
 )
 LEARNS = {"sft": "demonstrations", "reward_model": "preferences"}
 
@@ -31,6 +32,7 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
         by_gold = cfg.stage == "ppo" and asks(cfg.scorer, "needs_gold", by_default=False)
         by_model = asks(cfg.scorer, "needs_reward_model", by_default=True)
         values = trains_values(cfg.algorithm, cfg.advantage)
+        labelled = not asks(cfg.annotator, "needs_gold", by_default=False)
         learned = learns_from(cfg.algorithm) if cfg.stage == "ppo" else ()
     except ValueError as error:
         yield Fault("", str(error))
@@ -45,14 +47,18 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
         return
     if "sft" in stages and is_trained(cfg, "sft") and "demonstrations" not in parts:
         yield Fault("data.demonstrations=null", _without_demonstrations(cfg))
-    pairs = "preferences" in parts or has_gold
+    pairs = "preferences" in parts or has_gold or labelled
     if "reward_model" in stages and is_trained(cfg, "reward_model") and not pairs:
         yield Fault("data.preferences=null", _without_pairs(cfg, by_model=by_model, values=values))
     trained = [stage for stage in stages if stage in LEARNS and is_trained(cfg, stage)]
     already = {LEARNS[stage] for stage in trained}
+    sampled = {"preferences"} if has_gold or labelled else set()
     for part in learned:
-        if part not in {*parts, *already} and not (part == "preferences" and has_gold):
-            gold = " or set data.gold=vader, which labels pairs of the SFT policy's responses,"
+        if part not in {*parts, *already, *sampled}:
+            gold = (
+                " or set data.gold=vader or annotator=judge, which label pairs of the SFT policy's"
+                " responses,"
+            )
             yield Fault(
                 f"data.{part}=null",
                 f"algorithm={cfg.algorithm.name} learns from {part}; name a file,"
@@ -72,7 +78,7 @@ def _without_demonstrations(cfg: Any) -> str:
 
 
 def _without_pairs(cfg: Any, *, by_model: bool, values: bool) -> str:
-    ways = ["name a file", "set data.gold=vader"]
+    ways = ["name a file", "set data.gold=vader", "choose who labels them (annotator=judge)"]
     ways.append("take a reward model that is there (reward_model.path=<folder or hub name>)")
     if cfg.stage == "ppo" and by_model:
         ways.append("or score by another scorer (scorer=..., with ppo.value_init=policy)")

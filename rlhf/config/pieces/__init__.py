@@ -16,3 +16,4 @@ from rlhf.config.pieces import (  # noqa: F401
     tracking,
     trust_region,
 )
+from rlhf.config.pieces.annotators import annotator  # noqa: F401

@@ -25,7 +25,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-def _without(fault: Any) -> AfterValidator:
+def without(fault: Any) -> AfterValidator:
     """Refuses a value that `fault` has a sentence for."""
 
     def check(value: Any) -> Any:
@@ -39,7 +39,7 @@ def _without(fault: Any) -> AfterValidator:
 RewardName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40),
-    _without(checks.name_fault),
+    without(checks.name_fault),
 ]
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
@@ -79,7 +79,7 @@ class ClassifierScorer(Rules, name="classifier", at="rlhf.rewards.classifier.Cla
     path: Place
     label: int | str | None
     score: Literal["logit", "log_prob", "probability"]
-    text: Annotated[str, _without(checks.text_fault)] | None
+    text: Annotated[str, without(checks.text_fault)] | None
     max_length: Annotated[int, Field(ge=2, lt=2**31)] | None
     batch_size: Size
     metric: RewardName

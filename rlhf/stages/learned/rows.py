@@ -20,7 +20,8 @@ from rlhf.data.collate import (
 from rlhf.data.records import DataError, Split
 from rlhf.modules.parts import Rows
 from rlhf.stages.context import StageContext
-from rlhf.stages.reward_model import sample_preferences
+from rlhf.stages.preferences.annotator import annotator_part
+from rlhf.stages.preferences.pairs import preferences_of
 from rlhf.stages.rows import ROWS_OF, EncodedRows, encoded_rows, pairs_part, sampled_part, tokens_of
 
 
@@ -36,6 +37,7 @@ def _decided_by(context: StageContext, part: str) -> dict[str, Any]:
     sampled = rows is None
     return {
         "rows": pairs_part(context) if part == "preferences" else rows and rows.fingerprint,
+        **(annotator_part(context) if part == "preferences" else {}),
         "sampled": sampled_part(context) if sampled else None,
         "seed": settings.seed if sampled or settings.max_rows is not None else None,
         **{name: getattr(settings, name) for name in ("max_length", "on_long", "max_rows")},
@@ -45,15 +47,15 @@ def _decided_by(context: StageContext, part: str) -> dict[str, Any]:
 
 def pairs_of(context: StageContext, sft: Path) -> Rows[EncodedPreference] | None:
     """The preference pairs of an algorithm that learns from them. Where the data has none they are
-    sampled from the SFT policy and labelled by gold, the same ones as the reward model's."""
+    sampled from the SFT policy and labelled by the run's annotator, the same ones as the reward
+    model's."""
     if "preferences" not in learns_from(context.cfg.algorithm):
         return None
-    if "reward_model" in context.rows:  # a reward model was trained on them
+    sampled = context.data.preferences is None
+    if sampled and "reward_model" in context.rows:  # a reward model was trained on them
         encoded: EncodedRows = context.rows["reward_model"]
     else:
-        pairs = context.data.preferences
-        if pairs is None:
-            pairs = sample_preferences(context, context.networks().policy(sft))
+        pairs = preferences_of(context, lambda: context.networks().policy(sft))
         encoded = encoded_rows(context, "reward_model", pairs)
     return Rows(
         train=encoded.train,

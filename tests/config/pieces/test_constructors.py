@@ -30,6 +30,7 @@ PLACES = {
     "rlhf.modules.advantage": "advantage",
     "rlhf.rollout.score": "scorer",
     "rlhf.rewards": "scorer",
+    "rlhf.annotators": "annotator",
     "rlhf.data.sources": "data",
     "rlhf.models.load": "model",
     "rlhf.tracking": "tracking",
@@ -38,6 +39,7 @@ PLACES = {
 # asks for a function or a model's files: tests/rewards; of a package that is not installed with
 # this one, its arguments those of AdamW
 WITHOUT = {"FunctionScorer", "ClassifierScorer", "AdamW8bit"}
+WITHOUT |= {"ClassifierAnnotator", "JudgeAnnotator"}  # tests/annotators
 
 
 def place_of(piece):
@@ -141,6 +143,7 @@ def plain():
 
 
 CHOICES = {
+    "annotator": {"pool": ["+annotator@annotator.members.strict=gold"]},
     "kl.estimator": {"exact": ["kl/placement=both"]},
     "kl.placement": {
         "both": ["kl/estimator=exact"],

@@ -1,0 +1,91 @@
+"""Preference pairs that an annotator labels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlhf.annotators.base import Annotator, Comparison
+from rlhf.data.conversations import Prompt
+from rlhf.data.labelling import Response, voted
+from rlhf.data.records import Preference
+from rlhf.randomness import generator
+from rlhf.rundir.errors import RunFailed
+
+
+def label(
+    annotator: Annotator,
+    prompts: Sequence[Prompt],
+    first: Sequence[Response],
+    second: Sequence[Response],
+    *,
+    seed: int,
+    ties: bool = True,
+) -> tuple[Preference, ...]:
+    """Pairs whose chosen response is the annotator's: drawn with the probability that it gives, or
+    its vote where it draws more than votes (a pool).
+
+    Pairs of equal responses say nothing: nobody is asked and they are left out, and so are ties
+    unless `ties` (their label is a coin flip). A label depends on the seed and on the pairs up to
+    its own.
+    """
+    sides = zip(prompts, first, second, strict=True)
+    rows = [(i, *row) for i, row in enumerate(sides) if row[1] != row[2]]
+    comparisons = [
+        Comparison(
+            prompt=prompt,
+            first=a.text,
+            second=b.text,
+            first_ended=a.ended,
+            second_ended=b.ended,
+        )
+        for _, prompt, a, b in rows
+    ]
+    draws = generator(seed, "annotator") if getattr(annotator, "needs_generator", False) else None
+    preferences: list[float | None] = [None] * len(prompts)
+    given = asked(annotator, comparisons, draws).tolist()
+    for (i, *_), preference in zip(rows, given, strict=True):
+        preferences[i] = preference if ties or preference != 0.5 else None
+    return voted([prompt.turns for prompt in prompts], first, second, preferences, seed=seed)
+
+
+def asked(
+    annotator: Annotator, comparisons: Sequence[Comparison], draws: torch.Generator | None
+) -> Tensor:
+    """[N] float64: the annotator's preferences.
+
+    Raises:
+        RunFailed: it gives anything but one number from 0 to 1 for each.
+    """
+    given = torch.as_tensor(annotator.prefer(comparisons, draws), dtype=torch.float64).cpu()
+    name, count = getattr(annotator, "name", type(annotator).__name__), len(comparisons)
+    if given.shape != (count,):
+        raise RunFailed(
+            f"annotator={name} gave numbers of the shape {tuple(given.shape)} for {count}"
+            f" comparisons: expected one each, ({count},)"
+        )
+    wrong = ~((given >= 0) & (given <= 1))
+    if wrong.any():
+        raise RunFailed(
+            f"annotator={name} gave the preference {float(given[wrong][0])}: expected 1 for the"
+            " first answer, 0 for the second, or a number between"
+        )
+    return given
+
+
+def label_anew(
+    annotator: Annotator, pairs: Sequence[Preference], *, seed: int
+) -> tuple[Preference, ...]:
+    """The same pairs with the annotator's labels in place of their own, which nothing of what it
+    is shown tells: which response comes first is drawn. A tie is a coin flip."""
+    rng, sides = random.Random(f"{seed}/order"), list[tuple[Response, Response]]()
+    for pair in pairs:
+        chosen = Response(pair.chosen, pair.chosen_ended)
+        rejected = Response(pair.rejected, pair.rejected_ended)
+        sides.append((chosen, rejected) if rng.random() < 0.5 else (rejected, chosen))
+    first, second = [a for a, _ in sides], [b for _, b in sides]
+    prompts = [Prompt(turns=pair.prompt) for pair in pairs]
+    return label(annotator, prompts, first, second, seed=seed)
