@@ -133,6 +133,7 @@ class Estimate:
                 "training": last * cfg.ppo.rollout_size,
                 "evaluations": times * cfg.evaluation.prompts * (1 if plain else 2),
                 "best of n": cfg.best_of_n.samples * min(cfg.best_of_n.prompts, held),
+                "win rates": cfg.evaluation.prompts * (cfg.evaluation.win_rate == "sft"),
                 "realign": realigned(cfg),
             }
         if "reward_model" in self.stages:
@@ -179,6 +180,9 @@ class Estimate:
         return (prompt + self.response) * self.shape.parameters
 
 
+BESIDE = ("evaluations", "best of n", "win rates", "realign")  # responses that train nothing
+
+
 def realigned(cfg: Config) -> int:
     """Responses of the policies between the SFT policy and the run's, at its end."""
     settings = cfg.realign
@@ -193,7 +197,7 @@ def _ppo_work(it: Estimate) -> float:
     cfg = it.cfg
     values, judged = trains_values(cfg.algorithm, cfg.advantage), reward_models(cfg)
     training = it.responses["training"]
-    others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n", "realign"))
+    others = sum(it.responses.get(name, 0) for name in BESIDE)
     reads = training * (3 + judged + values) + others * (3 + judged)
     learns = training * cfg.ppo.inner_epochs * (1 + values)
     return (FORWARD * reads + UPDATE * learns) * it.a_response

@@ -15,9 +15,10 @@ from rlhf.functional.pooling import Mean
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
+from rlhf.ranks.group import Ranks
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
-from rlhf.rollout.score import Judges, Scorer
+from rlhf.rollout.score import Judges, Responses, Scorer
 from rlhf.types import Minibatch, PromptBatch
 
 
@@ -28,6 +29,7 @@ class EvaluationSettings:
     every: int
     prompts: int
     samples: int
+    win_rate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,8 @@ class OnlineParts:
     scorer: Scorer
     prompts: PromptSource
     make_optimizer: Callable[[Policy, Scalar | None], torch.optim.Optimizer]
+    # metrics of an evaluation's responses beside a baseline's; None: there is none
+    win_rate: Callable[[Responses, Ranks, str], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

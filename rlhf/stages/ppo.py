@@ -36,6 +36,7 @@ from rlhf.modules.parts import (
 from rlhf.rollout.score import Judges
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.win_rates import rate
 from rlhf.tracking.base import Tracker
 
 
@@ -111,6 +112,7 @@ def online_parts(
             training=lambda: collate(data.train),
         ),
         make_optimizer=partial(make_optimizer, context),
+        win_rate=rate.win_rate_of(context, sft, next(iter(roles.reward_models), None)),
     )
 
 
@@ -153,6 +155,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "prompts": context.fitted.prompts.fingerprint,
         "judges": context.deciding("data", without=("path",)),
         **scorer_files(context),
+        **rate.fingerprint_part(context),
     }
 
 
