@@ -1,5 +1,4 @@
-"""The properties of the KL pieces that rules ask for, so that a piece of the user's own is judged
-like ours. Torch-free.
+"""The properties of the KL pieces that rules ask for, of a user's own piece too. Torch-free.
 
 A piece declares its properties in the class attribute `properties`. One that declares none is taken
 for what its class shows, and where that says nothing for what needs more care: a controller with a
@@ -64,13 +63,13 @@ class EstimatorProperties:
 
 @dataclass(frozen=True, kw_only=True)
 class PlacementProperties:
-    """Where a penalty acts. `of_sequence`: the estimator is taken of the log-ratio of the whole
-    response instead of each token's."""
+    """Where a penalty acts."""
 
     name: str
     in_reward: bool = False
     in_loss: bool = False
-    of_sequence: bool = False
+    of_sequence: bool = False  # of the whole response's log-ratio instead of each token's
+    weighted: bool = True  # in the loss a sampled estimate is times rho
 
     @property
     def kind(self) -> Kind:
@@ -159,6 +158,7 @@ CONTROLLERS = _by_name(
 PLACEMENTS = _by_name(
     PlacementProperties(name="reward", in_reward=True),
     PlacementProperties(name="loss", in_loss=True),
+    PlacementProperties(name="loss_without_ratio", in_loss=True, weighted=False),
     PlacementProperties(name="sequence_loss", in_loss=True, of_sequence=True),
     PlacementProperties(name="both", in_reward=True, in_loss=True),
 )

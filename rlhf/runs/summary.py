@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config import titles
-from rlhf.config.naming import named_flat, run_hash
-from rlhf.config.properties import kl_properties
+from rlhf.config.naming import algorithm_name, named_flat, run_hash
+from rlhf.config.properties import kl_properties, of_algorithm
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
@@ -61,7 +61,7 @@ def summarise_run(
         if name.startswith("eval/reward/")
     }
     made = provenance(legs_of(directory))
-    coef, pieces = float(last["kl/coef"]), kl_properties(context.cfg.kl)
+    coef = float(last["kl/coef"])
     return {
         **run_facts(context),
         "status": "finished",
@@ -72,8 +72,7 @@ def summarise_run(
         "kl.coef": context.cfg.kl.coef,
         "kl.coef_final": coef,  # that shaped the last rollout
         **kl_pieces(context.cfg),
-        # the divergence that the gradient of the penalty descends
-        "kl.descends": descends(pieces["estimator"], pieces["placement"]),
+        "kl.descends": _descended(context.cfg),
         # at the coefficient in force: not to be compared with that of another coefficient
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
@@ -87,6 +86,14 @@ def summarise_run(
         "warnings": [*cautions(context.cfg), *_warnings(context, parents, made, records)],
         **_times(directory),
     }
+
+
+def _descended(cfg: Config) -> str:
+    """The divergence that the gradient of the penalty descends."""
+    if {"kl", "kl.placement"}.isdisjoint(of_algorithm(cfg.algorithm, "unused", ())):
+        pieces = kl_properties(cfg.kl)
+        return descends(pieces["estimator"], pieces["placement"])
+    return f"nothing: algorithm={cfg.algorithm.name} has no penalty"
 
 
 def _records(directory: Path) -> list[dict[str, Any]]:
@@ -221,6 +228,7 @@ def tracked_as(context: StageContext, stage: Stage, prints: Mapping[str, str]) -
         "data": context.data.fingerprint,
         **({"sweep": cfg.sweep} if cfg.sweep else {}),
         "setting": titles.setting(flat, varied),
+        "algorithm": algorithm_name(context.plain),
         **kl_pieces(cfg),
     }
     params = {key: value for key, value in flat.items() if decides(key)}

@@ -10,7 +10,7 @@ from rlhf.annotators.checks import pool_faults
 from rlhf.config.checks.parts import SECTIONS as NEEDED
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.annotators.annotator import PLAIN_GOLD, Pool
-from rlhf.config.properties import asks, given_parts, is_trained, needed_stages
+from rlhf.config.properties import asks, given_parts, is_trained, learns_from, needed_stages
 
 SECTIONS = (*NEEDED, "labels")
 
@@ -37,11 +37,11 @@ def faults(**sections: Any) -> Iterator[Fault]:
             " data.gold=vader, or take another annotator (annotator=judge)",
         )
     if labels and by_model:
-        pairs = "sampled pairs" if sampled else "labels=annotator: pairs"
+        pairs = "sampled pairs" if sampled else "with labels=annotator pairs"
         yield Fault(
             name,
-            f"{pairs} would be labelled by the reward model that learns from them; take another"
-            " annotator (annotator=classifier reads a reward model that is there)",
+            f"{pairs} are labelled before there is a reward model, which would learn from them;"
+            " take another annotator (annotator=classifier reads a reward model that is there)",
         )
 
 
@@ -57,13 +57,15 @@ def samples_pairs(cfg: Any) -> bool:
 
 
 def labels_pairs(cfg: Any) -> bool:
-    """True if the run trains a reward model on pairs that its annotator labels.
+    """True if the run learns from pairs that its annotator labels: by its reward model, or by its
+    algorithm.
 
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
     stages = [stage.name for stage in needed_stages(cfg)]
     learns = "reward_model" in stages and is_trained(cfg, "reward_model")
+    learns = learns or (cfg.stage == "ppo" and "preferences" in learns_from(cfg.algorithm))
     return learns and (samples_pairs(cfg) or cfg.labels == "annotator")
 
 
@@ -88,6 +90,6 @@ def annotator_cautions(cfg: Any) -> list[str]:
         return []
     return [
         f"annotator={cfg.annotator.name} is asked nothing by this run: labels=annotator has it"
-        " label the data's pairs, for a run that trains a reward model, and"
-        " evaluation.win_rate=sft compare the policy's answers with SFT's"
+        " label the data's pairs, for a run that learns from pairs, and evaluation.win_rate=sft"
+        " compare the policy's answers with SFT's"
     ]

@@ -11,6 +11,7 @@ from rlhf.config.properties import (
     asks,
     given_parts,
     is_trained,
+    learns_from,
     needed_stages,
     trains_values,
 )
@@ -19,6 +20,7 @@ SECTIONS = (
     *("data", "model", "stage", "sft", "reward_model", "scorer", "ppo", "algorithm", "advantage"),
     "annotator",
 )
+LEARNS = {"sft": "demonstrations", "reward_model": "preferences"}
 
 
 def missing_parts(**sections: Any) -> Iterator[Fault]:
@@ -31,6 +33,7 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
         by_model = asks(cfg.scorer, "needs_reward_model", by_default=True)
         values = trains_values(cfg.algorithm, cfg.advantage)
         labelled = not asks(cfg.annotator, "needs_gold", by_default=False)
+        learned = learns_from(cfg.algorithm) if cfg.stage == "ppo" else ()
     except ValueError as error:
         yield Fault("", str(error))
         return
@@ -47,6 +50,20 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
     pairs = "preferences" in parts or has_gold or labelled
     if "reward_model" in stages and is_trained(cfg, "reward_model") and not pairs:
         yield Fault("data.preferences=null", _without_pairs(cfg, by_model=by_model, values=values))
+    trained = [stage for stage in stages if stage in LEARNS and is_trained(cfg, stage)]
+    already = {LEARNS[stage] for stage in trained}
+    sampled = {"preferences"} if has_gold or labelled else set()
+    for part in learned:
+        if part not in {*parts, *already, *sampled}:
+            gold = (
+                " or set data.gold=vader or annotator=judge, which label pairs of the SFT policy's"
+                " responses,"
+            )
+            yield Fault(
+                f"data.{part}=null",
+                f"algorithm={cfg.algorithm.name} learns from {part}; name a file,"
+                f"{gold if part == 'preferences' else ''} or take algorithm=ppo",
+            )
 
 
 def _without_demonstrations(cfg: Any) -> str:

@@ -12,7 +12,6 @@ from torch import Tensor
 from rlhf.annotators.base import Annotator, Answer, Live, bound
 from rlhf.config.build import build
 from rlhf.config.naming import is_unused
-from rlhf.config.properties import is_trained
 from rlhf.data.collate import encode_row, pad, unended
 from rlhf.data.conversations import ASSISTANT, Turn
 from rlhf.data.lengths import Limit
@@ -74,7 +73,7 @@ def annotator_part(context: StageContext) -> dict[str, Any]:
     """What decides the labels of pairs beside the pairs themselves. Nothing where they are the
     data's own, or those of sampled pairs by gold as the data says: such runs keep the fingerprints
     that they had before there were annotators."""
-    if not (is_trained(context.cfg, "reward_model") and labels_by_annotator(context)):
+    if not labels_by_annotator(context):
         return {}
     sampled = context.data.preferences is None
     if sampled and is_unused("annotator", context.plain["annotator"]):

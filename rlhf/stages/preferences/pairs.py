@@ -20,6 +20,8 @@ from rlhf.stages.preferences.sampled import sample_responses
 
 log = logging.getLogger(__name__)
 
+ANEW = "preferences"  # of a context's rows: those that were labelled anew, once a run
+
 
 def preferences_of(context: StageContext, policy: Callable[[], Policy]) -> Split[Preference]:
     """The data's own pairs, with the annotator's labels where `labels=annotator`; where it has none
@@ -33,8 +35,11 @@ def preferences_of(context: StageContext, policy: Callable[[], Policy]) -> Split
         return sample_preferences(context, policy())
     if context.cfg.labels == "data":
         return pairs
-    context.rows.pop("reward_model", None)  # encoded with the labels of the data
-    return relabelled(context, pairs)
+    if ANEW not in context.rows:
+        context.rows.pop("reward_model", None)  # encoded with the labels of the data
+        context.rows[ANEW] = relabelled(context, pairs)
+    anew: Split[Preference] = context.rows[ANEW]
+    return anew
 
 
 def relabelled(context: StageContext, pairs: Split[Preference]) -> Split[Preference]:

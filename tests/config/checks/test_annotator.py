@@ -54,15 +54,15 @@ def test_a_stage_before_any_labels_does_not_ask_who_gives_them():
         (["annotator=reward_model"], None),
         (
             ["annotator=reward_model", "labels=annotator"],
-            "annotator=reward_model: labels=annotator: pairs would be labelled by the reward model",
+            "annotator=reward_model: with labels=annotator pairs are labelled before there is a",
         ),
         (
             ["annotator=reward_model", "data=rt_polarity"],
-            "annotator=reward_model: sampled pairs would be labelled by the reward model that",
+            "annotator=reward_model: sampled pairs are labelled before there is a reward model",
         ),
         (
             [*POOL, "+annotator@annotator.members.b=reward_model", "labels=annotator"],
-            "annotator=pool: labels=annotator: pairs would be labelled by the reward model",
+            "annotator=pool: with labels=annotator pairs are labelled before there is a reward",
         ),
         (POOL[:1], "annotator.members: has none; add one by"),
         ([*POOL, "+annotator.weights.b=1"], "annotator.weights.b: is the weight of no member"),

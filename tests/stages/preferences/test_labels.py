@@ -4,6 +4,7 @@ import json
 import logging
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,9 +20,10 @@ from rlhf.data.records import Loaded
 from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import scores
 from rlhf.stages.context import StageContext
+from rlhf.stages.learned.rows import pairs_of
 from rlhf.stages.preferences.annotator import annotator_of, annotator_part, score_answers
 from rlhf.stages.preferences.pairs import preferences_of
-from rlhf.stages.rows import at_once
+from rlhf.stages.rows import at_once, limit_of
 from rlhf.stages.table import fingerprints
 from tests.conftest import SMALL, tiny
 from tests.turns import preference
@@ -97,8 +99,23 @@ def test_what_the_fingerprint_covers(context):
 def test_rows_that_were_encoded_with_other_labels_are_not_trained_on(context):
     it = context("labels=annotator", "annotator.flip=1.0")
     it.rows["reward_model"] = "encoded before"
-    own_pairs(it)
-    assert it.rows == {}
+    pairs = own_pairs(it)
+    assert "reward_model" not in it.rows and own_pairs(it) is pairs  # asked once a run
+
+
+def test_dpo_learns_from_the_same_labels(context):
+    """The pairs, encoded, that a reward model would learn from; they are in its fingerprint."""
+    lines = ("algorithm=dpo", "scorer=gold", "labels=annotator", "annotator.temperature=0")
+    it = context(*lines)
+    rows, pairs = pairs_of(it, Path("no policy")), own_pairs(context(*lines))
+    limit = limit_of(it, "reward_model")
+    assert [*rows.train] == encode_preferences(it.rendering, pairs.train, limit)
+    assert [*rows.heldout] == encode_preferences(it.rendering, pairs.heldout, limit)
+    flipped, plain = context(*lines, "annotator.flip=0.1"), context(*lines[:2])
+    prints = {fingerprints(each)["ppo"] for each in (it, flipped, plain)}
+    assert len(prints) == 3
+    unasked = context(*lines[:2], "annotator.flip=0.1")
+    assert fingerprints(unasked)["ppo"] in prints
 
 
 # --- pairs that are sampled
