@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from rlhf.annotators.base import Comparison, Simulated
 from rlhf.annotators.checks import answers_fault, template_fault
 from rlhf.annotators.endpoint.answers import Answers, key_of
-from rlhf.annotators.endpoint.budget import Budget
+from rlhf.annotators.endpoint.budget import Abandoned, Budget
 from rlhf.annotators.endpoint.checks import limits_fault
 from rlhf.annotators.endpoint.client import Endpoint, Refused
 from rlhf.arguments import one_of
@@ -177,24 +178,35 @@ class OpenAIAnnotator(Simulated):
         missing = [key for key, text in replies.items() if text is None]
         if not missing:
             return replies
-        self.endpoint.stop.clear()
+        stop, failures = Event(), list[Exception]()
         pool = ThreadPoolExecutor(min(self.max_concurrency, len(missing)))
         try:
-            futures = {key: pool.submit(self._ask, key, asked[key]) for key in missing}
+            futures = {
+                key: pool.submit(self._ask, key, asked[key], stop, failures) for key in missing
+            }
             wait(futures.values(), return_when=FIRST_EXCEPTION)
-            failed = (f.exception() for f in futures.values() if f.done())
-            if (error := next(filter(None, failed), None)) is not None:
-                raise error
+            if failures:
+                raise failures[0]
             return replies | {key: future.result() for key, future in futures.items()}
         finally:  # also where a signal ends the run: nobody waits for what is left
-            self.endpoint.stop.set()
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, key: str, body: Mapping[str, Any]) -> str | None:
+    def _ask(
+        self, key: str, body: Mapping[str, Any], stop: Event, failures: list[Exception]
+    ) -> str | None:
+        """Where it fails it says so in `failures` and stops the others: they would fail too, each
+        after its attempts."""
         try:
-            reply = self.endpoint.ask(body)
+            reply = self.endpoint.ask(body, stop)
         except Refused as refusal:
             self.refusals.append(str(refusal))
             return None
+        except Abandoned:
+            raise
+        except Exception as error:
+            failures.append(error)
+            stop.set()
+            raise
         self.kept.keep(key, reply.text, reply.model)
         return reply.text

@@ -17,6 +17,10 @@ class Unreachable(RunFailed):
     sentence."""
 
 
+class Abandoned(Unreachable):
+    """Nobody waits for this answer any more: another one could not be had."""
+
+
 @dataclass(kw_only=True)
 class Budget:
     """Counts the requests of this process and their price; each attempt is a request.

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from rlhf.annotators.endpoint.budget import Budget, Unreachable
+from rlhf.annotators.endpoint.budget import Abandoned, Budget, Unreachable
 from rlhf.rundir.secrets.redact import HIDDEN, SHORTEST, redact_message, remember
 
 AGAIN = (408, 409, 425, 429, 500, 502, 503, 504, 529)  # which may go well later
@@ -55,7 +55,6 @@ class Endpoint:
     retries: int
     backoff: float
     budget: Budget = field(default_factory=Budget)
-    stop: Event = field(default_factory=Event, repr=False)
 
     def key(self) -> str | None:
         """
@@ -94,12 +93,14 @@ class Endpoint:
                 " right, and the server up?"
             ) from None
 
-    def ask(self, body: Mapping[str, Any]) -> Reply:
-        """The answer to one chat request, after as many attempts as it takes.
+    def ask(self, body: Mapping[str, Any], stop: Event) -> Reply:
+        """The answer to one chat request, after as many attempts as it takes. `stop` ends them, and
+        the waits between them.
 
         Raises:
             Refused: the endpoint does not take this request.
-            Unreachable: it takes none, or not after all attempts; or a limit is met.
+            Unreachable: it takes none, or not after all attempts; or a limit is met. `Abandoned`
+                where `stop` was set.
         """
         data, why = json.dumps(body).encode(), ""
         try:
@@ -107,6 +108,8 @@ class Endpoint:
         except ValueError as error:
             raise Unreachable(str(error)) from None
         for attempt in range(self.retries + 1):
+            if stop.is_set():
+                raise Abandoned(f"annotator: {self.base_url} was not asked any more")
             self.budget.take()
             wait = min(self.backoff * 2**attempt, LONGEST_WAIT)
             try:
@@ -121,8 +124,8 @@ class Endpoint:
                 wait = min(max(wait, _asked_wait(error)), LONGEST_WAIT)
             except (OSError, HTTPException, ValueError) as error:
                 why = self._words(error)
-            if attempt < self.retries and self.stop.wait(wait * random.Random().uniform(1, 1.25)):
-                break
+            if attempt < self.retries:
+                stop.wait(wait * random.Random().uniform(1, 1.25))
         raise Unreachable(f"annotator: {self.base_url} gave no answer ({why})")
 
     def _send(self, method: str, path: str, data: bytes | None) -> bytes:
