@@ -178,6 +178,7 @@ def test_a_config_of_before_says_by_its_silence_what_it_could_not_choose():
         "algorithm": "ppo",
         "advantage": "gae",
         "adapter": "none",
+        "annotator": "gold",
         "advantage.gamma": 1.0,
         "ppo.iterations": 2,
         "scorer.reward_clip": 10.0,

@@ -160,7 +160,8 @@ def test_a_part_that_is_missing_is_refused_before_anything_runs(conf):
     lines = [*lines[:2], "data.demonstrations=rows.jsonl"]
     assert faults(*lines) == (
         "data.preferences=null: algorithm=reads learns from preferences; name a file, or set"
-        " data.gold=vader, which labels pairs of the SFT policy's responses, or take algorithm=ppo"
+        " data.gold=vader or annotator=judge, which label pairs of the SFT policy's responses, or"
+        " take algorithm=ppo"
     )
     assert validate(
         compose(["data=jsonl", "sft.path=p", *lines, "data.gold=vader"], config_dir=conf)

@@ -103,6 +103,30 @@ def test_rows_that_were_encoded_with_other_labels_are_not_trained_on(context):
     assert "reward_model" not in it.rows and own_pairs(it) is pairs  # asked once a run
 
 
+class Longest:
+    """An annotator of one's own, without a base of ours."""
+
+    name = "longest"
+
+    def __init__(self, least=0):
+        self.least = least
+
+    def prefer(self, comparisons, generator):
+        more = [len(each.first) - len(each.second) > self.least for each in comparisons]
+        return torch.tensor(more, dtype=torch.float64)
+
+
+def test_an_annotator_of_ones_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("RLHF_ALLOW_TARGETS", "tests")
+    plain = validate(compose([*SMALL, "labels=annotator"])).plain()
+    own = {"_target_": "tests.stages.preferences.test_labels.Longest", "_name_": "longest"}
+    cfg = validate({**plain, "annotator": {**own, "least": 0}})
+    loaded = Loaded.of(build(cfg.data))
+    it = StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path)
+    assert all(len(pair.chosen) >= len(pair.rejected) for pair in own_pairs(it).train)
+    assert annotator_part(it)["annotator"] == {"piece": "longest", "least": 0}
+
+
 def test_dpo_learns_from_the_same_labels(context):
     """The pairs, encoded, that a reward model would learn from; they are in its fingerprint."""
     lines = ("algorithm=dpo", "scorer=gold", "labels=annotator", "annotator.temperature=0")
