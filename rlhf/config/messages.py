@@ -18,6 +18,7 @@ from rlhf.config.hints.aliases import in_words
 from rlhf.config.naming import MOVED
 from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, Piece, members_of
 from rlhf.config.schema import Config
+from rlhf.rundir.secrets.redact import HIDDEN, redact_text
 
 WORDS = {
     float: "a number",
@@ -176,7 +177,7 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
     if kind.startswith("union_tag"):
         return _wrong_piece(error)
     if kind == "value_error":
-        return Fault(f"{where}={show(value)}", error["msg"].removeprefix("Value error, "))
+        return Fault(f"{where}={_shown(where, value)}", error["msg"].removeprefix("Value error, "))
     if kind == "missing":
         return Fault(where, "is missing")
     annotation, limits = _expected(error["loc"])
@@ -186,8 +187,6 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         hint = f"; to give text, quote it twice: {where}=\"'{value}'\""
     if kind == "finite_number":
         hint = "; it must be finite"
-    if kind == "value_error":
-        return Fault(f"{where}={show(value)}", error["msg"].removeprefix("Value error, "))
     if kind == "string_too_long":
         hint = f"; of {error['ctx']['max_length']} characters at most"
     for sign, limit in (error.get("ctx") or {}).items():
@@ -199,6 +198,16 @@ def fault(error: ErrorDetails, plain: Mapping[str, Any]) -> Fault:
         else error["msg"].removeprefix("Input should be ")
     )
     return Fault(f"{where}={show(value)}", f"expected {expected}{hint}")
+
+
+NAMES_A_KEY = "api_key_env"  # where somebody may have put the key itself
+
+
+def _shown(where: str, value: Any) -> str:
+    """A refused value as a message shows it: without a key or a login."""
+    if where.rpartition(".")[2] == NAMES_A_KEY:
+        return HIDDEN
+    return show(redact_text(value) if isinstance(value, str) else value)
 
 
 # --- the nearest name

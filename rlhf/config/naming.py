@@ -46,7 +46,7 @@ UNSET = [
         (f"{name}.micro_batch_tokens", None)
         for name in ("sft", "reward_model", "ppo", "generation")
     ),
-    ("ppo.responses_per_prompt", 1),
+    *(("ppo.responses_per_prompt", 1), ("evaluation.win_rate", None)),
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
     *(("generation.engine", "torch"), ("generation.graphs", False)),

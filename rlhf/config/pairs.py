@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlhf.config.build import build
-from rlhf.config.checks import adapter, algorithm, annotator, memory, realign
+from rlhf.config.checks import adapter, algorithm, annotator, memory, realign, win_rate
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.checks.path import SECTIONS as WALKED, path_faults
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
@@ -225,5 +225,6 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (adapter.adapter_faults, adapter.SECTIONS),
     (realign.faults, realign.SECTIONS),
     (annotator.faults, annotator.SECTIONS),
+    (win_rate.faults, win_rate.SECTIONS),
     (_tracking, ("tracking",)),
 )

@@ -124,6 +124,7 @@ class Evaluation(Strict):
     every: Count
     prompts: Annotated[int, Field(ge=2, le=10**6)]
     samples: Annotated[int, Field(ge=0, le=10**6)]
+    win_rate: Literal["sft", "reference"] | None = None
 
 
 class Generation(Strict):

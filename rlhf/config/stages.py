@@ -69,6 +69,10 @@ ASIDE = (
 ASIDE_KEYS = (
     *(f"{stage.name}.{key}" for stage in STAGES.values() for key in stage.bookkeeping),
     "evaluation.samples",
+    # of an endpoint: how it is reached, not what it is asked
+    *(f"annotator.{key}" for key in ("api_key_env", "max_concurrency", "timeout", "retries")),
+    *(f"annotator.{key}" for key in ("backoff", "max_requests", "max_cost", "cache", "check")),
+    *("annotator.price_in", "annotator.price_out"),
     "data.max_lost",
     "data.license",
     # of how many devices share the work: another number goes on with the same run (decision 0020)

@@ -136,6 +136,7 @@ class Estimate:
                 "training": last * cfg.ppo.rollout_size * draws(cfg.algorithm),
                 "evaluations": times * cfg.evaluation.prompts * (1 if plain else 2),
                 "best of n": cfg.best_of_n.samples * min(cfg.best_of_n.prompts, held),
+                "win rates": cfg.evaluation.prompts * (cfg.evaluation.win_rate == "sft"),
                 "realign": realigned(cfg),
             }
         if "reward_model" in self.stages:
@@ -182,6 +183,9 @@ class Estimate:
         return (prompt + self.response) * self.shape.parameters
 
 
+BESIDE = ("evaluations", "best of n", "win rates", "realign")  # responses that train nothing
+
+
 def realigned(cfg: Config) -> int:
     """Responses of the policies between the SFT policy and the run's, at its end."""
     settings = cfg.realign
@@ -196,7 +200,7 @@ def _ppo_work(it: Estimate) -> float:
     cfg = it.cfg
     values, judged = trains_values(cfg.algorithm, cfg.advantage), reward_models(cfg)
     training = it.responses.get("training", 0)
-    others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n", "realign"))
+    others = sum(it.responses.get(name, 0) for name in BESIDE)
     reads = training * (3 + judged + values) + others * (3 + judged)
     kept = training
     if of_algorithm(cfg.algorithm, "keeps_best", False):

@@ -16,9 +16,10 @@ from rlhf.functional.pooling import Mean
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
+from rlhf.ranks.group import Ranks
 from rlhf.rollout.engines.base import Engine, Sampling
 from rlhf.rollout.finite import OnNonfinite
-from rlhf.rollout.score import Judges, Scorer
+from rlhf.rollout.score import Judges, Responses, Scorer
 from rlhf.types import Minibatch, PromptBatch
 
 
@@ -29,6 +30,7 @@ class EvaluationSettings:
     every: int
     prompts: int
     samples: int
+    win_rate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,8 @@ class OnlineParts:
     # of an algorithm that `learns_from` them
     pairs: Rows[EncodedPreference] | None = None
     demonstrations: Rows[Encoded] | None = None
+    # metrics of an evaluation's responses beside a baseline's; None: there is none
+    win_rate: Callable[[Responses, Ranks, str], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,6 +136,9 @@ class PolicyModule(StageModule):
             metrics, self.samples = evaluate(responses, view, score, samples=samples)
             self.by_prompt = [by_prompt(responses, view)]
             metrics[f"eval/{NONFINITE}"] = len(rollout.tokens) - len(score)
+            if parts.win_rate is not None:
+                rates = parts.win_rate(responses, self.ranks, self.where())
+                metrics |= {f"eval/{name}": rate for name, rate in rates.items()}
             rollout = responses.rollout
             if parts.reference is not parts.start:
                 log_ratio = view.logp - self.by_rows(parts.reference.logp, rollout)

@@ -31,6 +31,7 @@ from rlhf.stages.outside.faults import model_faults, other_configs
 from rlhf.stages.report import REPORT, data_report
 from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
+from rlhf.stages.win_rates.rate import left_out
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ def check_data(context: StageContext, prints: Mapping[str, str]) -> None:
     """
     if draws(context, prints) and context.fitted.warning:
         log.warning("%s", context.fitted.warning)
+    if "ppo" in prints and (warning := left_out(context)):
+        log.warning("%s", warning)
     for stage, part in (("sft", "demonstrations"), ("reward_model", "preferences")):
         rows = getattr(context.data, part)
         made = stage not in prints or context.store.find(stage, prints[stage]) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.provenance.legs import NUMERIC, provenance, read as legs_of
 from rlhf.stages.provenance.manifest import versions
 from rlhf.stages.table import stage_tags
+from rlhf.stages.win_rates.rate import missing
 
 Summary = dict[str, Any]
 
@@ -82,7 +83,7 @@ def summarise_run(
         "exact_resume": made["exact_resume"],
         "fingerprints": {"data": context.data.fingerprint, **prints},
         **results,
-        "warnings": [*cautions(context.cfg), *_warnings(context, parents, made), *totals(records)],
+        "warnings": [*cautions(context.cfg), *_warnings(context, parents, made, records)],
         **_times(directory),
     }
 
@@ -106,12 +107,20 @@ def _records(directory: Path) -> list[dict[str, Any]]:
     return records
 
 
-def _warnings(context: StageContext, parents: Parents, made: Mapping[str, Any]) -> Iterator[str]:
+def _warnings(
+    context: StageContext,
+    parents: Parents,
+    made: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> Iterator[str]:
     yield from filter(None, [context.fitted.warning])
     yield from parents_warnings(parents)
     for member in context.members:
         yield from parents_warnings({"reward_model": member})
     yield from resumed_under_others("it", made)
+    yield from totals(records)
+    if context.cfg.evaluation.win_rate is not None:
+        yield from missing(records)
 
 
 def parents_warnings(parents: Parents) -> list[str]:

@@ -42,6 +42,7 @@ from rlhf.stages.learned.rows import (
     fingerprint_parts as learned_parts,
     pairs_of,
 )
+from rlhf.stages.win_rates import rate
 from rlhf.tracking.base import Tracker
 
 
@@ -120,6 +121,7 @@ def online_parts(
         make_optimizer=partial(make_optimizer, context),
         pairs=pairs_of(context, sft),
         demonstrations=demonstrations_of(context),
+        win_rate=rate.win_rate_of(context, sft, next(iter(roles.reward_models), None)),
     )
 
 
@@ -164,6 +166,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "judges": context.deciding("data", without=("path",)),
         **scorer_files(context),
         **learned_parts(context),
+        **rate.fingerprint_part(context),
     }
 
 

@@ -19,6 +19,7 @@ FILES = sorted(
 # What an option needs beside it to make sense, or where the user must fill in a value.
 COMPANIONS = {
     **{f"annotator/{name}": ["annotator.path=some/model"] for name in ("classifier", "judge")},
+    "annotator/openai": ["annotator.model=some-model"],
     "annotator/pool": ["+annotator@annotator.members.strict=gold"],
     "data/files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],
     "data/jsonl": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"],

@@ -21,6 +21,7 @@ from rlhf.compare.statistics import (
     single,
 )
 from rlhf.compare.text import costs
+from rlhf.compare.text.columns import win_rates
 from rlhf.compare.text.tables import grid
 from rlhf.metrics import ENDED, GOLD, KL, LENGTH, SCORE
 
@@ -33,9 +34,10 @@ def table(study: Study) -> Table:
     """Head and lines of the comparison, the SFT policy first."""
     rewards, over_sft = study.rewards, GOLD in study.rewards
     scored, paid = _scored(study.settings, rewards), costs.known(study.settings)
+    won = win_rates.known(study.settings)
     shown = (KL, *[SCORE] * scored, *rewards)
     head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *map(named, rewards)]
-    head += ["gold over SFT"] * over_sft
+    head += ["gold over SFT"] * over_sft + [win_rates.COLUMNS[key] for key in won]
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
         [
@@ -43,7 +45,7 @@ def table(study: Study) -> Table:
             *("", "0"),
             *[_start_score(those)] * scored,
             *(brief(sft_interval(those[0], k)) if k in those[0].sft else "-" for k in rewards),
-            *[""] * over_sft,
+            *[""] * (over_sft + len(won)),
             "",
             _known(100 * _start_number(those, ENDED), ".0f", " %", ""),
             *[""] * len(paid),
@@ -60,6 +62,7 @@ def table(study: Study) -> Table:
             _count(s, rewards),
             *(brief(setting_interval(s, key)) for key in shown),
             *[brief(gain(s, GOLD))] * over_sft,
+            *win_rates.cells(s, won),
             _known(s[LENGTH].mean, ".3g"),
             _known(100 * s[ENDED].mean, ".0f", " %"),
             *(costs.shown(key, s[key].mean) for key in paid),
@@ -102,7 +105,8 @@ def markdown(study: Study) -> str:
         return ""
     return (
         f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)}"
-        f"{costs.reading(study)} Every run's numbers are in [runs.csv](runs.csv)."
+        f"{win_rates.reading(study.settings)}{costs.reading(study)}"
+        " Every run's numbers are in [runs.csv](runs.csv)."
     )
 
 

@@ -70,12 +70,18 @@ def labels_pairs(cfg: Any) -> bool:
 
 
 def asked_for(cfg: Any) -> tuple[str, ...]:
-    """What the run asks its annotator for: `labels` of preference pairs.
+    """What the run asks its annotator for: `labels` of preference pairs, `win rates`.
 
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    return ("labels",) if labels_pairs(cfg) else ()
+    labels = ("labels",) if labels_pairs(cfg) else ()
+    return (*labels, "win rates") if measures_win_rates(cfg) else labels
+
+
+def measures_win_rates(cfg: Any) -> bool:
+    """True if the run's evaluations ask its annotator for win rates."""
+    return cfg.stage == "ppo" and cfg.evaluation.win_rate is not None
 
 
 def annotator_cautions(cfg: Any) -> list[str]:
@@ -84,5 +90,6 @@ def annotator_cautions(cfg: Any) -> list[str]:
         return []
     return [
         f"annotator={cfg.annotator.name} is asked nothing by this run: labels=annotator has it"
-        " label the data's pairs, for a run that learns from pairs"
+        " label the data's pairs, for a run that learns from pairs, and evaluation.win_rate=sft"
+        " compare the policy's answers with SFT's"
     ]

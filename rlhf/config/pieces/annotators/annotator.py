@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from rlhf.annotators.checks import answers_fault, template_fault
+from rlhf.config.pieces.annotators.openai import OpenAIAnnotator
 from rlhf.config.pieces.base import ByTarget, Custom, NotNegative, Piece, Place, Share, Size, Weight
 from rlhf.config.pieces.scorer import PartName, Worth, without
 from rlhf.rewards import checks
@@ -59,7 +60,9 @@ class JudgeAnnotator(Simulated, name="judge", at="rlhf.annotators.judge.JudgeAnn
     batch_size: Size
 
 
-Single: TypeAlias = GoldAnnotator | RewardModelAnnotator | ClassifierAnnotator | JudgeAnnotator
+Single: TypeAlias = (
+    GoldAnnotator | RewardModelAnnotator | ClassifierAnnotator | JudgeAnnotator | OpenAIAnnotator
+)
 Member = Annotated[Single | Custom, ByTarget()]
 
 

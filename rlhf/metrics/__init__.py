@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from rlhf.metrics.metric import Metric
+from rlhf.metrics.win_rates import EQUAL_LENGTH, WIN_RATE, WIN_RATES
 
 SCORE = "ppo/score"
 PROXY, GOLD, OBJECTIVE = "reward/proxy", "reward/gold", "objective"
@@ -24,28 +27,6 @@ SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
 ITERATIONS, RESPONSES, BEHIND = "iterations", "episodes", "rollout/behind"
 COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)  # of a policy, all until it was there
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """`better`: the direction that is better; None where neither is."""
-
-    name: str
-    title: str
-    unit: str = ""
-    better: Literal["more", "less"] | None = None
-    label: str = ""  # in a line of a screen
-    form: str = ".4g"  # of the number there
-
-    @property
-    def keys(self) -> tuple[str, str]:
-        """In training, else on the held-out prompts."""
-        return self.name, f"eval/{self.name}"
-
-    @property
-    def heading(self) -> str:
-        """Title and unit, as over a chart."""
-        return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
 METRICS = {
@@ -87,6 +68,7 @@ METRICS = {
             title="PPO's score: what PPO maximises, with the rule for responses without EOS",
             better="more",
         ),
+        *WIN_RATES,
         Metric(name=KL, title="KL to SFT", unit="nats per response", label="KL", form=".2f"),
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
         Metric(name=COEF, title="KL coefficient", label="coef"),
@@ -218,11 +200,23 @@ def cells(record: Mapping[str, Any], columns: Sequence[Shown]) -> dict[str, str]
 
 # the table at the end of a run: names of summary.json, by how they begin
 END_OF_RUN = (
-    *(OBJECTIVE, "reward/", "sft/", "kl.coef", KL, "kl/plain/sequence_nats"),
+    *(OBJECTIVE, "reward/", "sft/", WIN_RATE, "kl.coef", KL, "kl/plain/sequence_nats"),
     *("response/", "policy/", "val/", "reward_model/", SECONDS),
 )
 # what a comparison averages over seeds, beside the rewards
-AVERAGED = (SCORE, KL, TOKEN_KL, FINAL_COEF, LENGTH, ENDED, ENTROPY, SECONDS, *COSTS)
+AVERAGED = (
+    SCORE,
+    WIN_RATE,
+    EQUAL_LENGTH,
+    KL,
+    TOKEN_KL,
+    FINAL_COEF,
+    LENGTH,
+    ENDED,
+    ENTROPY,
+    SECONDS,
+    *COSTS,
+)
 # the first columns of runs.csv after those of the config
 RUN_COLUMNS = (
     *(SCORE, PROXY, f"{PROXY}_se", GOLD, f"{GOLD}_se"),
@@ -233,7 +227,7 @@ RUN_COLUMNS = (
 # run logged; results without a `/` in their name
 MLFLOW_LINES = (f"eval/{KL}", COEF, f"eval/{LENGTH}", f"eval/{ENTROPY}")
 MLFLOW_FIRST = (f"eval/{GOLD}", f"eval/{PROXY}", f"eval/{SCORE}", "val/loss")
-MLFLOW_RESULTS = (OBJECTIVE, FINAL_COEF, SECONDS, CPU_SECONDS)
+MLFLOW_RESULTS = (OBJECTIVE, WIN_RATE, FINAL_COEF, SECONDS, CPU_SECONDS)
 
 
 def _chart(name: str, floor: float | None = None) -> Shown:

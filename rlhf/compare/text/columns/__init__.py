@@ -1,0 +1,1 @@
+"""Columns of the table of settings that some sweeps have."""
