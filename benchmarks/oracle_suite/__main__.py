@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.oracle_suite.power import power_of, power_table
+from benchmarks.oracle_suite.power import ascent_of, known_of, power_table
 from benchmarks.oracle_suite.problems import BETAS, COUNT, JUDGED, SOLVED
 from benchmarks.oracle_suite.results import reached_table, solved_table
 from benchmarks.oracle_suite.runs import Problem, reached, words_of
@@ -43,7 +43,10 @@ def main(args: argparse.Namespace) -> None:
     where, folder = machine(), args.folder.resolve()
     show(f"{where}\n")
     problems = [Problem(number, folder) for number in args.problems]
-    power = [power_of(problem, beta, folder / "power") for problem in problems for beta in BETAS]
+    power = [row for problem in problems for row in known_of(problem, BETAS)]
+    for row in power:
+        if row["beta"] in {*args.ascent, *args.betas}:
+            row |= ascent_of(Problem(row["problem"], folder), row["beta"], folder / "power")
     show("Shares of the gain that known policies have, %:\n")
     show(table(*power_table(power)))
     rows: list[dict[str, Any]] = []
@@ -73,7 +76,16 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="*", default=[], choices=[*VARIANTS])
     parser.add_argument("--words", nargs="*", default=[], help="overrides for all of them")
     parser.add_argument("--problems", nargs="*", type=int, default=[*range(1, COUNT + 1)])
-    parser.add_argument("--betas", nargs="*", type=float, default=[*JUDGED])
+    parser.add_argument(
+        "--betas", nargs="*", type=float, default=[*JUDGED], help="that algorithms are trained at"
+    )
+    parser.add_argument(
+        "--ascent",
+        nargs="*",
+        type=float,
+        default=[*BETAS],
+        help="further coefficients of exact gradient ascent, which takes minutes",
+    )
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("oracle_suite"))
     return parser.parse_args(words)

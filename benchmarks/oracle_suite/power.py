@@ -48,9 +48,42 @@ def best_chance(ref_logp: Tensor, reward: Tensor, beta: float) -> float:
     return float(ref_logp.gather(-1, likeliest).min().exp())
 
 
-def power_of(problem: Problem, beta: float, kept: Path) -> dict[str, Any]:
-    """The row of a problem and a coefficient; kept in the folder, and read from there again."""
-    tries: list[dict[str, Any]] = []
+def tables_of(problem: Problem, beta: float) -> tuple[ExactView, Tensor, Tensor]:
+    """A view of the SFT policy, and log ref and reward [X, N]."""
+    module = ppo_module(problem.context(beta), problem.sft(), None)
+    module.policy.eval()
+    view = ExactView(module, module.parts.prompts.training())
+    _, ref_logp, reward = view.tables()
+    return view, ref_logp, reward
+
+
+def known_of(problem: Problem, betas: Sequence[float]) -> list[dict[str, Any]]:
+    """A row of each coefficient, of policies that nothing has to be trained for."""
+    with problem.folder_of_its_own():
+        _, ref_logp, reward = tables_of(problem, 1.0)
+    rows = []
+    for beta in betas:
+        optimum = standings(best_policy(ref_logp, reward, beta), ref_logp, reward, beta)
+        best = mean_standing(optimum)
+        rows.append(
+            {
+                "problem": problem.number,
+                "beta": beta,
+                "responses": ref_logp.shape[1],
+                "prompts": ref_logp.shape[0],
+                "best_chance": best_chance(ref_logp, reward, beta),
+                "largest_reward": float(reward.max()),
+                "gain": best.optimum - best.reference,
+                "optimum_kl": best.optimum_kl,
+                **known_shares(ref_logp, reward, beta),
+            }
+        )
+    return rows
+
+
+def ascent_of(problem: Problem, beta: float, kept: Path) -> dict[str, float]:
+    """What exact gradient ascent reaches; kept in the folder, and read from there again."""
+    tries: list[dict[str, float]] = []
     for most, lr in WAYS:
         if not tries or tries[-1]["ascent"] < ENOUGH:
             steps = most // 2 if problem.name in LONG else most
@@ -59,30 +92,18 @@ def power_of(problem: Problem, beta: float, kept: Path) -> dict[str, Any]:
                 kept.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(ascended(problem, beta, steps, lr), indent=2))
             tries.append(json.loads(file.read_text()))
-    return max(tries, key=lambda row: float(row["ascent"]))
+    return max(tries, key=lambda row: row["ascent"])
 
 
-def ascended(problem: Problem, beta: float, steps: int, lr: float) -> dict[str, Any]:
+def ascended(problem: Problem, beta: float, steps: int, lr: float) -> dict[str, float]:
     with problem.folder_of_its_own():
-        module = ppo_module(problem.context(beta), problem.sft(), None)
-        module.policy.eval()
-        view = ExactView(module, module.parts.prompts.training())
-        _, ref_logp, reward = view.tables()
+        view, ref_logp, reward = tables_of(problem, beta)
         ascend(view, steps=steps, lr=lr)
         logp, _, _ = view.tables()
     reached = mean_standing(standings(logp, ref_logp, reward, beta))
     return {
-        "problem": problem.number,
-        "beta": beta,
-        "responses": ref_logp.shape[1],
-        "prompts": ref_logp.shape[0],
-        "best_chance": best_chance(ref_logp, reward, beta),
-        "largest_reward": float(reward.max()),
-        "gain": reached.optimum - reached.reference,
-        **known_shares(ref_logp, reward, beta),
         "ascent": reached.share_of_gain,
         "kl": reached.kl,
-        "optimum_kl": reached.optimum_kl,
         "kl_to_optimum": reached.kl_to_optimum,
         "effective_beta": effective_beta(ref_logp, reward, reached.kl),
     }
@@ -101,8 +122,8 @@ def power_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list
             f"{row['beta']:g}",
             f"{row['best_chance']:.1g}",
             f"{row['gain']:.3f}",
-            *(percent(row[name]) for name in shares),
-            f"{row['kl']:.3f} ({row['optimum_kl']:.3f})",
+            *(percent(row.get(name, math.nan)) for name in shares),
+            f"{row['kl']:.3f} ({row['optimum_kl']:.3f})" if "kl" in row else "-",
             "no" if is_blind(row) else "yes",
         ]
         for row in rows
