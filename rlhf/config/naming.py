@@ -52,6 +52,8 @@ UNSET = [
     *(("generation.engine", "torch"), ("generation.graphs", False)),
     ("labels", "data"),
     *(("annotator.temperature", None), ("annotator.flip", 0.0), ("annotator.length_weight", 0.0)),
+    *(("data.peak", 2.0), ("data.stop", 0.3), ("data.word", "none"), ("data.word_reward", 2.0)),
+    *(("data.error", 0.0), ("data.error_degrees", 2.0)),
 ]
 
 # What an older config could not choose, and did not name.
