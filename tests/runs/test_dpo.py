@@ -100,3 +100,12 @@ def test_the_oracle_sees_it(run_in, tmp_path):
     run_in(tmp_path / "run", *DPO, *micro, without="data.")
     last = read_jsonl(tmp_path / "run" / "metrics.jsonl")[-1]
     assert last["oracle/objective"] < last["oracle/optimum"]
+
+
+def test_an_adapter_learns_the_pairs(run_in, tmp_path):
+    """Policy and reference on one network; the reference is that without the policy's adapter."""
+    lines = ["model/adapter=lora", "ppo.iterations=2", "ppo.optimizer.lr=0.01"]
+    run_in(tmp_path / "run", *DPO, *lines)
+    first, _, last = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert first["eval/preference/margin"] == 0 != last["eval/preference/margin"]
+    assert (tmp_path / "run" / "policy" / "adapter_model.safetensors").is_file()

@@ -66,6 +66,8 @@ TABLE = (
     ("ppo.entropy_coef", "ent_coef entropy_coeff entropy_coef entropy_loss_coef"),
     ("ppo.critic_warmup", "critic_warmup num_critic_warmup_steps freezing_actor_steps"),
     ("ppo.aggregation", "loss_agg_mode loss_type aggregation"),
+    ("algorithm=dpo algorithm.loss", "loss_type dpo_loss_type pref_loss preference_loss"),
+    ("algorithm=dpo algorithm.label_smoothing", "label_smoothing"),
     ("advantage.gamma", "gamma"),
     ("advantage.lam", "lam lambd lambda gae_lambda"),
     ("advantage.whiten", "whiten_advantages normalize_advantages"),

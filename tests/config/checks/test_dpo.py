@@ -49,7 +49,7 @@ DPO = ["algorithm=dpo", "scorer=gold"]
         ),
         (
             ["advantage=gae"],
-            "advantage=gae: needs a value model, and algorithm=dpo trains none",
+            "advantage=gae: algorithm=dpo reads none; leave advantage=none",
         ),
         (
             ["algorithm.label_smoothing=0.5"],
@@ -70,7 +70,9 @@ def test_as_it_comes_it_needs_no_more_than_pairs_and_its_scorer(planned):
     cfg = validate(compose(DPO))
     assert [stage.name for stage in needed_stages(cfg)] == ["sft", "ppo"]
     assert parts_of(cfg, "ppo") == ("prompts", "preferences")
-    assert (cfg.ppo.inner_epochs, cfg.advantage.name) == (1, "none")
+    assert (cfg.ppo.inner_epochs, cfg.ppo.lr_schedule, cfg.advantage.name) == (1, "cosine", "none")
+    mine = validate(compose([*DPO, "ppo.inner_epochs=2", "ppo.lr_schedule=linear"]))
+    assert (mine.ppo.inner_epochs, mine.ppo.lr_schedule) == (2, "linear")
     assert run_name(cfg.plain()).startswith("dpo-kl0.05-fixed-seed0-")
     scored = validate(compose(["algorithm=dpo"]))
     assert [stage.name for stage in needed_stages(scored)] == ["sft", "reward_model", "ppo"]
