@@ -17,6 +17,7 @@ from rlhf.config.properties import (
     most_iterations,
     needed_stages,
     normalizes,
+    of_algorithm,
     path_grid,
     trains_values,
 )
@@ -190,14 +191,17 @@ def realigned(cfg: Config) -> int:
 
 def _ppo_work(it: Estimate) -> float:
     """A training response is drawn, read by policy, reference, reward models and value model, and
-    learned from in each inner epoch by policy and value model; others are drawn, and read by all
-    but the value model."""
+    learned from (of some algorithms the best to each prompt alone) in each inner epoch by policy
+    and value model; others are drawn, and read by all but the value model."""
     cfg = it.cfg
     values, judged = trains_values(cfg.algorithm, cfg.advantage), reward_models(cfg)
     training = it.responses.get("training", 0)
     others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n", "realign"))
     reads = training * (3 + judged + values) + others * (3 + judged)
-    learns = training * cfg.ppo.inner_epochs * (1 + values)
+    kept = training
+    if of_algorithm(cfg.algorithm, "keeps_best", False):
+        kept //= cfg.ppo.responses_per_prompt
+    learns = kept * cfg.ppo.inner_epochs * (1 + values)
     return (FORWARD * reads + UPDATE * learns) * it.a_response + _pairs_work(it)
 
 

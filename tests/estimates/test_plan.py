@@ -65,6 +65,8 @@ def test_operations():
     assert operations["sft"] == 3800 * (1200 + 60)
     assert operations["reward_model"] == 7600 * (600 + 40)
     assert operations["ppo"] == 3800 * (2 * (140 * 5 + 40 * 4) + 6 * 140 * 2 * 2)
+    best = estimate("algorithm=best_of_n", "ppo.responses_per_prompt=4").operations
+    assert best["ppo"] == 3800 * (2 * (140 * 4 + 40 * 4) + 6 * 35 * 2)
     assert estimate(data=DataSize()).operations == {}
     drawn = estimate("sft.max_rows=30", "reward_model.max_rows=1000").operations
     assert drawn["sft"] == 3800 * (6 * 2 * 30 + 60)

@@ -17,7 +17,7 @@ class PPO(
     it learns from beside prompts (`demonstrations`, `preferences`); `unused`, the sections and keys
     that its training does not read (`rlhf.config.checks.unused`); `least_responses`, the fewest to
     a prompt; `needs_coef`, True if it learns nothing at kl.coef=0; `draws`, False if it trains on
-    no responses."""
+    no responses; `keeps_best`, True if it learns from one response to each prompt alone."""
 
     needs_values: ClassVar[bool] = True
     learns_from: ClassVar[tuple[str, ...]] = ()
@@ -25,6 +25,7 @@ class PPO(
     least_responses: ClassVar[int] = 1
     needs_coef: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+    keeps_best: ClassVar[bool] = False
 
 
 class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
@@ -38,6 +39,7 @@ class BestOfN(Piece, name="best_of_n", at="rlhf.modules.algorithms.best_of_n.Bes
         {"kl", "advantage", "trust_region", "ppo.policy_clip"}
     )
     least_responses: ClassVar[int] = 2
+    keeps_best: ClassVar[bool] = True
 
 
 class ExpertIteration(
