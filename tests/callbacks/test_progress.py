@@ -25,4 +25,5 @@ def test_a_line_says_what_is_left(monkeypatch, early, left):
     monkeypatch.setattr(progress, "time", SimpleNamespace(time=lambda: 1010.0))
     module.iteration, module.record = 4, {KL: 1.5, COEF: 0.25}
     bar.on_train_end(None, module)
-    assert out.getvalue().split("  ") == ["rloo iteration 4/12", "KL 1.50", "coef 0.25", f"{left}\n"]
+    line = ["rloo iteration 4/12", "KL 1.50", "coef 0.25", f"{left}\n"]
+    assert out.getvalue().split("  ") == line
