@@ -198,6 +198,12 @@ PPO = {
     "dr_grpo": ("algorithm=dr_grpo", "ppo.micro_batch_size=2"),
     "dapo": ("algorithm=dapo",),
     "ppo_ptx": ("algorithm=ppo_ptx",),
+    "dpo": ("algorithm=dpo", "advantage=none"),
+    "best_of_n": ("algorithm=best_of_n", "ppo.responses_per_prompt=4", "ppo.minibatch_size=2"),
+    "expert_iteration": (
+        *("algorithm=expert_iteration", "ppo.responses_per_prompt=4", "ppo.minibatch_size=2"),
+        "algorithm.round_iterations=1",
+    ),
     "bf16-mixed": ("trainer.precision=bf16-mixed",),
     "bf16-true": ("trainer.precision=bf16-true", "kl/reference=ema"),
 }

@@ -17,7 +17,7 @@ def test_a_line_says_what_is_left(monkeypatch, early, left):
     out = io.StringIO()
     bar = Progress(Console(file=out, width=20))
     module = SimpleNamespace(
-        **{"stage": "ppo", "unit": "iteration", "iteration": 0, "iterations": 12},
+        **{"stage": "ppo", "title": "rloo", "unit": "iteration", "iteration": 0, "iterations": 12},
         **{"record": {}, "may_end_early": early},
     )
     monkeypatch.setattr(progress, "time", SimpleNamespace(time=lambda: 1000.0))
@@ -25,4 +25,5 @@ def test_a_line_says_what_is_left(monkeypatch, early, left):
     monkeypatch.setattr(progress, "time", SimpleNamespace(time=lambda: 1010.0))
     module.iteration, module.record = 4, {KL: 1.5, COEF: 0.25}
     bar.on_train_end(None, module)
-    assert out.getvalue().split("  ") == ["ppo iteration 4/12", "KL 1.50", "coef 0.25", f"{left}\n"]
+    line = ["rloo iteration 4/12", "KL 1.50", "coef 0.25", f"{left}\n"]
+    assert out.getvalue().split("  ") == line

@@ -30,7 +30,7 @@ def faults(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     elif ppo.critic_warmup and not trained:
         reason = "there is no value model to train; set it to 0"
         yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
-    if grouped and ppo.responses_per_prompt < 2:
+    if grouped and read and ppo.responses_per_prompt < 2:
         yield Fault(
             f"ppo.responses_per_prompt={ppo.responses_per_prompt}",
             f"advantage={advantage.name} compares the responses to one prompt with each other:"

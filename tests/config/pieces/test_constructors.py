@@ -151,7 +151,10 @@ CHOICES = {
         "loss_without_ratio": ["kl/estimator=k3"],
         "sequence_loss": ["kl/estimator=k2"],
     },
-    "advantage": {name: ["ppo.responses_per_prompt=2"] for name in ("rloo", "grpo")},
+    "advantage": {
+        **{name: ["ppo.responses_per_prompt=2"] for name in ("rloo", "grpo")},
+        "none": ["algorithm=dpo"],
+    },
     "data": {"files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]},
     "model": {"hf": ["model.path=some/model"]},
     "scorer": {
