@@ -1,6 +1,7 @@
 """From values to estimates, intervals and findings. Pure functions; nothing is drawn or written
 here."""
 
+from rlhf.compare.read.differing import ABSENT
 from rlhf.compare.statistics.along_kl.matched import BUDGETS, Cell, Matched, Nearer, Standing
 from rlhf.compare.statistics.along_kl.overoptimisation import (
     FORMULAS,
@@ -32,7 +33,7 @@ from rlhf.compare.statistics.intervals import (
 )
 from rlhf.compare.statistics.means import Estimate, single
 from rlhf.compare.statistics.rivals import Rival, rival
-from rlhf.compare.statistics.settings import ABSENT, Setting, ending, label_of, order
+from rlhf.compare.statistics.settings import Setting, ending, label_of, order
 from rlhf.compare.statistics.step_response import (
     BAND,
     RISEN,

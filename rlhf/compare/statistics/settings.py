@@ -3,26 +3,18 @@ but the seed."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.compare.read import Run, final, final_se, fingerprints, series, value
+from rlhf.compare.read.differing import ABSENT, ALGORITHM, brought, differing, plain
 from rlhf.compare.statistics.means import NOTHING, Estimate, over_runs, same_thing
-from rlhf.config.stages import decides
 from rlhf.metrics import AVERAGED, ENDED, GOLD, PROXY
 from rlhf.rundir.read import number
-from rlhf.rundir.secrets.redact import redact_value
 from rlhf.rundir.status import read_status
 
-FIRST = ("kl.controller", "kl.coef", "kl.estimator", "kl.placement", "kl.reference")
-ABSENT = "-"
-# the coefficients of a KL path to a run, whose last is `kl.coef`, and what they come with; the
-# iterations of a path are at each of its points, another quantity than those of other runs
-LENGTH = "ppo.iterations"
-WAYS = {"kl.controller.grid": FIRST[:2], LENGTH: FIRST[:1]}
 UNENDED = 0.5  # share of responses without EOS
 FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway are no sickness
 
@@ -31,7 +23,9 @@ FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway a
 class Setting:
     """The finished runs of one setting and what they came to."""
 
-    label: str  # kl.controller=adaptive kl.coef=0.05
+    label: (
+        str  # kl.controller=adaptive kl.coef=0.05; of several algorithms without what each brings
+    )
     short: str  # the same without what all settings of the sweep share in naming: 0.05
     values: dict[str, Any]
     runs: tuple[Run, ...]  # one a seed
@@ -64,40 +58,6 @@ def ending(settings: Sequence[Setting]) -> Sequence[Setting]:
     return [s for s in settings if not s.never_ends] or settings
 
 
-def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
-    """Config keys that differ: key -> {run name: value}. Secrets are hidden, by their key and in
-    addresses: what differs in nothing else is left out.
-
-    A key that comes with a piece (the target that only adaptive controllers have) is left out while
-    it has one value for each piece; the way of a KL path to its coefficient while that is one for
-    each coefficient. Of keys that differ alike the first stands for all.
-    """
-    runs = [run for run in runs if run.config]
-    pieces = frozenset[str]().union(*(run.pieces for run in runs))
-    keys = {key for run in runs for key in run.config if key != "seed" and decides(key)}
-    table: dict[str, dict[str, Any]] = {}
-    for key in sorted(keys, key=lambda k: (FIRST.index(k) if k in FIRST else len(FIRST), k)):
-        # where only some runs have a piece, the others have none
-        having = [run for run in runs if key in (run.pieces if key in pieces else run.config)]
-        if len(having) == len(runs) and len({repr(run.config[key]) for run in having}) == 1:
-            continue  # as most keys are, in every run
-        values = dict.fromkeys((run.name for run in runs), ABSENT) | {
-            run.name: redact_value(key, run.config[key]) for run in having
-        }
-        if len(set(map(_plain, values.values()))) > 1:
-            table[key] = values
-    several = "path" in table.get("kl.controller", {}).values()
-    for key, owners in WAYS.items():
-        if key in table and (several or key != LENGTH) and _one_for_each(key, owners, table):
-            del table[key]
-    own = [key for key in table if not _comes_with(key, table, pieces)]
-    return {
-        key: table[key]
-        for i, key in enumerate(own)
-        if all(table[key] != table[other] for other in own[:i])
-    }
-
-
 def group(runs: Sequence[Run]) -> list[Setting]:
     """The settings of a sweep's finished runs, in the order of their values. A seed counts once:
     its run that finished last."""
@@ -106,7 +66,7 @@ def group(runs: Sequence[Run]) -> list[Setting]:
     groups: dict[str, list[Run]] = {}
     for run in finished:
         groups.setdefault(
-            _plain([column.get(run.name, ABSENT) for column in table.values()]), []
+            plain([column.get(run.name, ABSENT) for column in table.values()]), []
         ).append(run)
     settings = [_setting(members, table) for members in groups.values()]
     return sorted(settings, key=lambda s: [order(v) for v in s.values.values()])
@@ -159,7 +119,7 @@ def label_of(setting: Setting, run: Run) -> str:
 def _seed(run: Run) -> str:
     """Equal for copies of one run. Runs that do not say their seed have none."""
     seed = run.config.get("seed", run.summary.get("seed"))
-    return _plain([seed] if seed is not None else str(run.directory.resolve()))
+    return plain([seed] if seed is not None else str(run.directory.resolve()))
 
 
 def _ended(run: Run) -> float:
@@ -175,7 +135,12 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
     runs = [run for run in members if last[_seed(run)] is run]
     values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
     rewards = reward_keys(runs)
-    shown = {key: _show(v, table[key].values()) for key, v in values.items() if v != ABSENT}
+    implied = brought(table).get(values.get(ALGORITHM, ""), {})
+    shown = {
+        key: _show(v, table[key].values())
+        for key, v in values.items()
+        if v != ABSENT and key not in implied
+    }
     if not values:
         shown = {"kl.coef": _show(runs[0].summary.get("kl.coef"))}
     label = " ".join(f"{k}={v}" for k, v in shown.items()) or f"without {', '.join(values)}"
@@ -195,38 +160,11 @@ def column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
     return [final(run, key) for run in runs], [final_se(run, key) for run in runs]
 
 
-def _comes_with(key: str, table: dict[str, dict[str, Any]], pieces: frozenset[str]) -> bool:
-    """Whether a key has one value for each piece that it belongs to; a function's code for each
-    function; what a stage trains for each adapter."""
-    node, _, last = key.rpartition(".")
-    owners = [piece for piece in sorted(pieces & table.keys()) if key.startswith(f"{piece}.")]
-    owners += [f"{node}.function"] if last == "_code_" and f"{node}.function" in table else []
-    owners += ["adapter"] if last == "trained" and "adapter" in table else []
-    for owner in owners[-1:] if last == "_code_" else owners[:1]:
-        pairs = {(_plain(name), _plain(table[key][run])) for run, name in table[owner].items()}
-        return len(pairs) == len({name for name, _ in pairs})
-    return False
-
-
-def _one_for_each(key: str, owners: Sequence[str], table: dict[str, dict[str, Any]]) -> bool:
-    """Whether a key has one value for each combination of the owners' values."""
-    columns = [table[owner] for owner in owners if owner in table]
-    pairs = {
-        (*(_plain(column[run]) for column in columns), _plain(value))
-        for run, value in table[key].items()
-    }
-    return len(pairs) == len({pair[:-1] for pair in pairs})
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
 def _show(value: Any, among: Collection[Any] = ()) -> str:
     """In few digits and without what cannot be printed; in full where two of the values `among`
     would then look the same."""
-    if len({_brief(v) for v in among}) < len({_plain(v) for v in among}):
-        return _plain(value)
+    if len({_brief(v) for v in among}) < len({plain(v) for v in among}):
+        return plain(value)
     return _brief(value)
 
 

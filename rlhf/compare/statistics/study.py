@@ -19,6 +19,7 @@ from rlhf.compare.read import (
     paths,
     realigned,
 )
+from rlhf.compare.read.differing import brought, differing
 from rlhf.compare.read.searches import Crossing, Search, searches
 from rlhf.compare.statistics.along_kl.matched import Matched, Nearer, matched
 from rlhf.compare.statistics.along_kl.overoptimisation import Fit, fit, gold_gains, gold_start
@@ -29,7 +30,6 @@ from rlhf.compare.statistics.paths import independent, way_names, ways
 from rlhf.compare.statistics.settings import (
     Setting,
     copied,
-    differing,
     ending,
     group,
     reward_keys,
@@ -75,6 +75,9 @@ class Study:
     rewards: Sequence[str]  # their keys
     findings: Findings | None
     differing: dict[str, dict[str, Any]]  # config key -> {run name: value}
+    brought: dict[
+        str, dict[str, Any]
+    ]  # algorithm -> what its name stands for, where there are several
     copies: dict[str, str]  # name of a run in no number -> name of the one of its seed that counts
     starts: Sequence[Sequence[Setting]]  # the settings by the SFT policy they began from
     searches: Sequence[Search | Crossing]
@@ -130,6 +133,7 @@ def study(directory: Path, runs: Sequence[Run]) -> Study:
         rewards=rewards,
         findings=find(settings),
         differing=differing(runs),
+        brought=brought(differing([run for run in runs if run.finished])),
         copies=copies,
         starts=beginnings,
         searches=searches(runs),

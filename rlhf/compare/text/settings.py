@@ -8,6 +8,7 @@ from typing import Any
 
 from rlhf.compare.read import named, series
 from rlhf.compare.statistics import (
+    ABSENT,
     LIKE,
     THESE,
     Interval,
@@ -72,6 +73,19 @@ def table(study: Study) -> Table:
     return [*head, "length", "with EOS", *(costs.COLUMNS[key] for key in paid)], lines
 
 
+def algorithms(study: Study) -> str:
+    """What the name of each algorithm stands for, where there are several."""
+    lines = [
+        f"- `{name}`: {', '.join(f'{key}={value}' for key, value in keys.items() if value != ABSENT)}"
+        for name, keys in study.brought.items()
+    ]
+    if not lines:
+        return ""
+    return "\n\nAn algorithm's name stands for what all of its runs here have:\n\n" + "\n".join(
+        lines
+    )
+
+
 def bare(label: str) -> str:
     """The label without the mark of the leader."""
     return label.removesuffix(BEST).removesuffix(HIGHEST)
@@ -106,7 +120,7 @@ def markdown(study: Study) -> str:
     return (
         f"## Settings\n\n{grid(*table(study))}\n\n{reading(study.settings)}"
         f"{win_rates.reading(study.settings)}{costs.reading(study)}"
-        " Every run's numbers are in [runs.csv](runs.csv)."
+        f" Every run's numbers are in [runs.csv](runs.csv).{algorithms(study)}"
     )
 
 

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from rlhf.compare.read.differing import differing
 from rlhf.compare.read.runs import gather
 from rlhf.compare.statistics.estimates import pooled, seed_error
 from rlhf.compare.statistics.paths import independent, way_names, ways
 from rlhf.compare.statistics.rivals import rival
-from rlhf.compare.statistics.settings import differing, group
+from rlhf.compare.statistics.settings import group
 from rlhf.compare.statistics.study import study
 from tests.compare.made import make_path
 
