@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -69,6 +69,10 @@ Member = Annotated[Single | Custom, ByTarget()]
 class Pool(Simulated, name="pool", at="rlhf.annotators.pool.Pool"):
     members: dict[PartName, Member]
     weights: dict[PartName, Weight]
+
+    @property
+    def inner(self) -> tuple[Any, ...]:
+        return (*self.members.values(),)
 
 
 Annotator = Annotated[Single | Pool | Custom, ByTarget()]
