@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.claims.ppo import paired, reached, swept
-from benchmarks.claims.problems import Problem, across, draw
+from benchmarks.claims.problems import Problem, across
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.compare.read import Run
 from rlhf.oracle import exact_sequence_kl, greedy_policy, optimal_policy
@@ -70,14 +70,10 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for decay in DECAYS:
         for iterations in ITERATIONS:
-            numbers = kept.each(
-                f"optimum/{decay}/{iterations}",
-                problems,
-                lambda n: at_its_optimum(draw(3, n), decay, iterations),
-            )
+            numbers = kept.each(problems, at_its_optimum, decay, iterations)
             cells = [across(column(numbers, name), 3) for name in ("to", "table beta")]
             rows.append([decay, iterations, *cells, across(column(numbers, "kl"))])
-    ends = kept.each("bounds", problems, lambda n: bounds(draw(3, n)))
+    ends = kept.each(problems, bounds)
     optimum, greedy = (across(column(ends, name)) for name in ("optimum", "greedy"))
     yield Shown(
         title=f"The policy at its optimum in every iteration, beta {BETA:g}. The optimum to the"
@@ -94,11 +90,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for decay in (1.0, 0.99, 0.9):
         for iterations in ITERATIONS:
-            numbers = kept.each(
-                f"lagging/{decay}/{iterations}",
-                problems,
-                lambda n: lagging(draw(3, n), decay, iterations),
-            )
+            numbers = kept.each(problems, lagging, decay, iterations)
             predicted = f"{followed_beta(BETA, decay, iterations):.3f}"
             cells = [across(column(numbers, "beta"), 3), across(column(numbers, "kl"))]
             rows.append([decay, iterations, predicted, *cells])

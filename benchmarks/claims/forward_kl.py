@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, climb, draw, share
+from benchmarks.claims.problems import Problem, across, climb, share
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k3
 from rlhf.oracle import exact_sequence_kl, expected, optimal_policy, sequence_entropy
@@ -95,8 +95,8 @@ def ends(problem: Problem, beta: float) -> Numbers:
 def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for beta in BETAS:
-        numbers = kept.each(f"optimum/{beta}", problems, lambda n: optimum(draw(3, n), beta, n))
-        ratios = kept.each(f"modes/{beta}", problems, lambda n: modes(draw(3, n), beta))
+        numbers = kept.each(problems, optimum, beta)
+        ratios = kept.each(problems, modes, beta)
         off = max(abs(row[family]) for row in ratios for family in ("forward", "reverse"))
         gradient = f"{max(column(numbers, 'gradient')):.0e}"
         own = across([math.exp(v) for v in column(ratios, "own")], 0)
@@ -109,7 +109,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
     rows = []
     for gain in GAINS:
-        numbers = kept.each(f"matched/{gain}", problems, lambda n: matched(draw(3, n), gain))
+        numbers = kept.each(problems, matched, gain)
         cells = []
         for name in ("entropy", "kl", "from", "top"):
             both = [column(numbers, f"{family} {name}") for family in ("reverse", "forward")]
@@ -124,7 +124,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
     rows = []
     for beta in (0.2, 0.5, 1.0):
-        numbers = kept.each(f"ends/{beta}", problems, lambda n: ends(draw(3, n), beta))
+        numbers = kept.each(problems, ends, beta)
         rows.append([beta, *(across(column(numbers, f), 4) for f in ("forward", "reverse"))])
     yield Shown(
         title="Where exact ascent with k3 of whole responses ends: its KL to both optima, nats",

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from benchmarks.claims.ppo import reached, swept
-from benchmarks.claims.problems import Problem, across, draw, error
+from benchmarks.claims.problems import Problem, across, error
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.compare.read import Run
 from rlhf.functional.kl import k3
@@ -70,9 +70,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     for local in LOCAL:
         cells = []
         for length in (1, 3):
-            numbers = kept.each(
-                f"errors/{length}/{local}", problems, lambda n: errors(draw(length, n), local)
-            )
+            numbers = kept.each(problems, errors, length, local)
             means[length, local] = sum(column(numbers, "error")) / problems
             cells.append(across(column(numbers, "error"), 3))
         rows.append([f"{local:g}", *cells])
@@ -94,9 +92,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for epochs in EPOCHS:
         of = {
-            ratio: kept.each(
-                f"walk/{ratio}/{epochs}", problems, lambda n: walk(draw(3, n), ratio, epochs)
-            )
+            ratio: kept.each(problems, walk, ratio, epochs)
             for ratio in ("detached", "none")
         }
         cells = [across(column(of["none"], name), 4) for name in ("local", "error")]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.claims.problems import across
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
-from rlhf.oracle import beta_for_kl, best_of_n, expected, greedy_policy, optimal_policy
+from rlhf.oracle import best_of_n, beta_for_kl, expected, greedy_policy, optimal_policy
 
 COUNT = 20_000  # responses, equally likely under the reference
 KLS = (0.1, 0.5, 1.0, 2.0, 4.0, 6.0)
@@ -66,7 +66,7 @@ def along(degrees: float, number: int) -> Numbers:
 
 def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     of = {
-        name: kept.each(f"along/{name}", problems, lambda n: along(degrees, n))
+        name: kept.each(problems, along, name)
         for name, degrees in TAILS.items()
     }
     rows = []

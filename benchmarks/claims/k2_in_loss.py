@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, angle, climb, draw, error, share
+from benchmarks.claims.problems import Problem, across, angle, climb, error, share
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k1, k2
 from rlhf.oracle.penalties import kl_gradient, penalty_gradient
@@ -49,9 +49,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for form in FORMS:
         for length in (1, 3):
-            numbers = kept.each(
-                f"gradients/{form}/{length}", problems, lambda n: gradients(draw(length, n), form)
-            )
+            numbers = kept.each(problems, gradients, form, length)
             cells = [f"{max(column(numbers, 'on policy')):.1e}"]
             cells += [
                 across(column(numbers, name)) for name in ("on policy", "with rho", "without")
@@ -65,9 +63,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for beta in BETAS:
         for form in FORMS:
-            numbers = kept.each(
-                f"ends/{form}/{beta}", problems, lambda n: ends(draw(3, n), form, beta)
-            )
+            numbers = kept.each(problems, ends, form, beta)
             ratio = column(numbers, "ratio")
             farther = share([r - 1.005 for r in ratio])
             rows.append([form, beta, across(column(numbers, "share"), 1), across(ratio), farther])

@@ -51,8 +51,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for length in (1, 3):
         for move in MOVES:
-            numbers = kept.each(
-                f"force/{length}/{move}", problems, lambda n: force(draw(length, n, move))
+            numbers = kept.each(problems, force, length, move)
             )
             cells = [across(column(numbers, "length"), 4), across(column(numbers, "angle"), 0)]
             outward = sum(v < 0 for v in column(numbers, "back"))
@@ -73,9 +72,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for beta in BETAS:
         for form in ("k1", "k3", "nothing"):
-            numbers = kept.each(
-                f"ends/{form}/{beta}", problems, lambda n: ends(draw(3, n), form, beta)
-            )
+            numbers = kept.each(problems, ends, form, beta)
             cells = [across(column(numbers, "share"), 1), across(column(numbers, "kl"))]
             cells += [across(column(numbers, name)) for name in ("optimum", "entropy")]
             rows.append([form, beta, *cells])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, draw
+from benchmarks.claims.problems import Problem, across
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import exact, k1
 from rlhf.functional.masking import masked_fill_zero
@@ -119,9 +119,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     for beta in BETAS:
         cells = []
         for name, place in PLACES.items():
-            numbers = kept.each(
-                f"variances/{beta}/{name}", problems, lambda n: variances(draw(3, n), beta, place)
-            )
+            numbers = kept.each(problems, variances, beta, name)
             k1s, exacts = column(numbers, "k1"), column(numbers, "exact")
             mean = [f"{sum(v) / problems:.2g}" for v in (k1s, exacts)]
             lower = sum(b < a for a, b in zip(k1s, exacts, strict=True))
@@ -137,11 +135,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     for beta in BETAS:
         for batch in BATCHES:
             of = {
-                estimator: kept.each(
-                    f"trained/{beta}/{batch}/{estimator}",
-                    problems,
-                    lambda n: trained(draw(3, n), beta, batch, estimator, n),
-                )
+                estimator: kept.each(problems, trained, beta, batch, estimator)
                 for estimator in ("k1", "exact")
             }
             cells = [across(column(of[e], "missing"), 4) for e in of]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, draw, error
+from benchmarks.claims.problems import Problem, across, error
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k2, k3
 from rlhf.oracle.penalties import kl_gradient, penalty_gradient, token_kl_gradient
@@ -35,9 +35,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for length in (1, 3):
         for move in MOVES:
-            numbers = kept.each(
-                f"gradients/{length}/{move}", problems, lambda n: gradients(draw(length, n), move)
-            )
+            numbers = kept.each(problems, gradients, length, move)
             largest = [f"{max(column(numbers, name)):.1e}" for name in ("k2", "token KL")]
             cells = [across(column(numbers, name)) for name in ("true", "detached")]
             whole = f"{max(column(numbers, 'whole')):.1e}"

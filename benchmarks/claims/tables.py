@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,16 @@ class Kept:
             aside.replace(self.file)
         return self.numbers[key]
 
-    def each(self, name: str, problems: int, made: Callable[[int], Numbers]) -> list[Numbers]:
-        """Those of problems 0, 1, ..., by `name`, which tells all that the numbers depend on."""
-        return [self.of(f"{name}/{n}", lambda n=n: made(n)) for n in range(problems)]  # type: ignore[misc]
+    def each(
+        self, problems: int, made: Callable[..., Numbers], *settings: str | float
+    ) -> list[Numbers]:
+        """made(number, *settings) of problems 0, 1, ...: what is kept is known by the function's
+        name and its settings."""
+        name = "/".join(map(str, (made.__name__, *settings)))
+        return [
+            self.of(f"{name}/{number}", partial(made, number, *settings))
+            for number in range(problems)
+        ]
 
 
 def column(rows: Sequence[Numbers], name: str) -> list[float]:
