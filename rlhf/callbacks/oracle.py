@@ -3,6 +3,7 @@ the gain that was reached."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from rlhf.modules.online import OnlineModule
 from rlhf.oracle import (
     Standing,
     best_of_n_curve,
-    beta_for_kl,
     check_count,
+    effective_beta,
     frontier,
     mean_standing,
     realignment,
@@ -58,7 +59,8 @@ class Oracle(pl.Callback):
         logp, ref_logp, reward = self.view.tables()
         mean = mean_standing(standings(logp, ref_logp, reward, self.view.module.kl.coef))
         missing = reward_at_kl(ref_logp, reward, mean.kl) - mean.reward
-        numbers = {**mean.as_dict(), "missing_at_kl": missing}
+        effective = effective_beta(ref_logp, reward, mean.kl)
+        numbers = {**mean.as_dict(), "missing_at_kl": missing, "effective_beta": effective}
         return {f"oracle/{name}": value for name, value in numbers.items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -78,21 +80,14 @@ class Oracle(pl.Callback):
         answers["realign"] = realignment(ref_logp, *own, beta=beta, weights=LAMBDAS)
         controller = self.view.module.kl.controller
         if controller.target is not None and controller.unit == "sequence":
+            right = effective_beta(ref_logp, reward, controller.target)
             answers["target"] = {
                 "kl": controller.target,
-                "beta": right_beta(ref_logp, reward, controller.target),
+                # what a controller with this target should find
+                "beta": None if math.isnan(right) else right,
             }
         if self.view.module.ranks.leads:
             write_json(folder / "oracle.json", answers)
-
-
-def right_beta(ref_logp: Any, reward: Any, target: float) -> float | None:
-    """The coefficient that a controller with this target should find; None where no coefficient
-    gives that KL."""
-    try:
-        return beta_for_kl(ref_logp, reward, target)
-    except ValueError:
-        return None
 
 
 def report(

@@ -50,6 +50,8 @@ UNSET = [
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
     *(("generation.engine", "torch"), ("generation.graphs", False)),
+    *(("data.peak", 2.0), ("data.stop", 0.3), ("data.word", "none"), ("data.word_reward", 2.0)),
+    *(("data.error", 0.0), ("data.error_degrees", 2.0)),
 ]
 
 # What an older config could not choose, and did not name.

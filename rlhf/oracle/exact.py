@@ -45,7 +45,8 @@ def best_policy(ref_logp: Tensor, reward: Tensor, beta: float) -> Tensor:
 def exact_sequence_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
     """sum_y pi(y) (log pi(y) - log ref(y)) in nats per response: [..., N] -> [...]. inf where
     ref excludes what pi does not."""
-    return expected(torch.where(logp > -torch.inf, logp - ref_logp, 0.0), logp)
+    # where pi has nothing, also the nothing of an underflow, the term is 0 and not 0 * inf
+    return expected(torch.where(logp.exp() > 0, logp - ref_logp, 0.0), logp)
 
 
 def sequence_entropy(logp: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ class Standing:
     reference: float  # J of the reference: its reward
     optimum_kl: float
     optimum_reward: float
+    kl_to_optimum: (
+        float  # KL(pi || pi*); inf where beta is 0 and pi has more than the best responses
+    )
 
     @property
     def gap(self) -> float:
@@ -59,6 +62,7 @@ def standings(logp: Tensor, ref_logp: Tensor, reward: Tensor, beta: float) -> li
         "reference": expected(reward, ref_logp),
         "optimum_kl": exact_sequence_kl(best, ref_logp),
         "optimum_reward": expected(reward, best),
+        "kl_to_optimum": exact_sequence_kl(logp, best),
     }
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [Standing(**dict(zip(columns, row, strict=True))) for row in rows]
@@ -93,6 +97,16 @@ def beta_for_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
         )
         low, high = (middle, high) if reached > kl else (low, middle)
     return math.exp(high)
+
+
+def effective_beta(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
+    """The coefficient whose optimum has the mean KL that a policy has: above its own where it
+    stayed nearer to the reference than its optimum. NaN where no coefficient gives that KL. [X, N],
+    nats -> beta"""
+    try:
+        return beta_for_kl(ref_logp, reward, kl)
+    except ValueError:
+        return math.nan
 
 
 def reward_at_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:

@@ -4,9 +4,7 @@ and responses of three tokens."""
 import json
 
 import pytest
-import torch
 
-from rlhf.callbacks.oracle import right_beta
 from rlhf.compare.read.runs import load_run
 
 SMALL = [
@@ -77,8 +75,3 @@ def test_no_target_no_such_numbers(go):
         for name in row
     )
     assert "target" not in json.loads((directory / "oracle.json").read_text())
-
-
-def test_a_target_out_of_reach_has_no_coefficient():
-    ref, reward = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.0, 1.0]])
-    assert right_beta(ref, reward, 5.0) is None

@@ -21,10 +21,10 @@ from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader, response_logits
 from rlhf.modules.advantage import GAE
 from rlhf.modules.algorithms.ppo import PPOModule
-from rlhf.modules.exact import ExactView, angle
+from rlhf.modules.exact import ExactView, Tree, angle, ascend
 from rlhf.modules.parts import EvaluationSettings, OnlineParts, OnlineSettings, PromptSource
 from rlhf.modules.trust_region import Unlimited
-from rlhf.oracle import exact_sequence_kl, expected
+from rlhf.oracle import exact_sequence_kl, expected, mean_standing, objective, standings
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rundir.errors import NonFinite
@@ -119,6 +119,31 @@ def test_the_tables_are_whole():
     by_hand = likes_repeats(["a b"], ["a a a"])[0]
     row = view.rollout.tokens.tolist().index([2, 2, 2])
     assert reward.flatten()[row].item() == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_distinct_beginnings_have_every_response(temperature):
+    """Of 2 prompts and 3 tokens that end nothing: 9 rows of 40 responses each, and the same
+    gradient."""
+    module, view = make(temperature=temperature)
+    tree = Tree(view)
+    assert tree.rollout.tokens.shape == (18, 3)
+    torch.testing.assert_close(tree.logp().detach().double(), view.tables()[0], atol=1e-5, rtol=0)
+    _, ref_logp, reward = view.tables()
+    value = objective(reward, tree.logp().double(), ref_logp, module.kl.coef).mean()
+    assert relative_error(view._gradient(value), view.objective_gradient()) < 1e-5
+
+
+def test_exact_ascent_comes_to_the_optimum():
+    module, view = make(coef=0.5)
+    for parameter in module.policy.parameters():
+        parameter.requires_grad_(True)
+    before = mean_standing(standings(*view.tables(), 0.5))
+    values = ascend(view, steps=60, lr=1e-2)
+    after = mean_standing(standings(*view.tables(), 0.5))
+    assert values[0].item() == pytest.approx(before.objective, abs=1e-4)
+    assert after.share_of_gain > 0.95 and after.objective > values[0].item()
+    assert values.shape == (60,) and after.objective == pytest.approx(values[-1].item(), abs=1e-2)
 
 
 def test_the_sampler_agrees_with_the_tables():

@@ -9,6 +9,7 @@ from rlhf.oracle import (
     best_policy,
     beta_for_kl,
     check_normalised,
+    effective_beta,
     exact_sequence_kl,
     expected,
     frontier,
@@ -38,6 +39,9 @@ def test_standing_by_hand() -> None:
     )
     assert found.optimum_reward == pytest.approx(1.25 * math.log(2.0))
     assert found.optimum_kl == pytest.approx(found.optimum_reward - found.optimum)
+    # even to pi* = 1/4, 1/4, 1/2: (2 log 4/3 + log 2/3) / 3, and the gap is beta times that
+    assert found.kl_to_optimum == pytest.approx((2 * math.log(4 / 3) + math.log(2 / 3)) / 3)
+    assert found.gap == pytest.approx(found.kl_to_optimum)
     assert found.share_of_gain == pytest.approx(
         (found.objective - found.reference) / (0.25 * math.log(2.0))
     )
@@ -52,6 +56,37 @@ def test_reference_has_nothing_and_optimum_all_of_the_gain(beta: float) -> None:
         ):
             assert row.share_of_gain == pytest.approx(share, abs=1e-9)
             assert row.gap == pytest.approx((1 - share) * (row.optimum - row.reference), abs=1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.5, 5.0])
+def test_the_gap_is_beta_times_the_distance_to_the_optimum(beta: float) -> None:
+    even = torch.full((2, 3), math.log(1 / 3), dtype=torch.float64)
+    for row in standings(even, REF, REWARD, beta):
+        assert row.gap == pytest.approx(beta * row.kl_to_optimum)
+
+
+def test_without_a_penalty_only_the_best_responses_are_at_no_distance() -> None:
+    greedy = greedy_policy(REF, REWARD)
+    assert [row.kl_to_optimum for row in standings(greedy, REF, REWARD, 0.0)] == [0.0, 0.0]
+    assert [row.kl_to_optimum for row in standings(REF, REF, REWARD, 0.0)] == [math.inf, math.inf]
+    # what a probability of exp(-1000) has more is nothing
+    near = tensor([[0.0, -1000.0, -1000.0]], dtype=torch.float64)
+    best = tensor([[0.0, -torch.inf, -torch.inf]], dtype=torch.float64)
+    assert exact_sequence_kl(near, best).item() == 0.0
+
+
+def test_effective_beta_by_hand() -> None:
+    """Reference 1/2, 1/2, rewards 0 and 1. The policy 1/5, 4/5 is the optimum of the coefficient
+    with exp(1 / beta) = 4: beta = 1 / log 4."""
+    ref = tensor([[0.5, 0.5]], dtype=torch.float64).log()
+    reward = tensor([[0.0, 1.0]], dtype=torch.float64)
+    kl = 0.2 * math.log(0.2 / 0.5) + 0.8 * math.log(0.8 / 0.5)
+    assert effective_beta(ref, reward, kl) == pytest.approx(1 / math.log(4), rel=1e-6)
+    # less KL is that of a larger coefficient; more than log 2 is that of none
+    assert effective_beta(ref, reward, kl / 2) > 1 / math.log(4)
+    assert math.isnan(effective_beta(ref, reward, 0.7)) and math.isnan(
+        effective_beta(ref, reward, 0.0)
+    )
 
 
 def test_nothing_to_gain_is_no_share() -> None:

@@ -3,6 +3,7 @@ show it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ EXACT = (
     *("objective", "optimum", "reference", "share_of_gain", "kl", "reward"),
     *("gap", "missing_at_kl", "optimum_kl", "optimum_reward", "entropy"),
 )
+LATER = ("kl_to_optimum", "effective_beta")  # that runs of before do not have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,7 @@ def exact(runs: Sequence[Run], copies: Mapping[str, str]) -> Exact:
         table=[
             {"beta": beta, "seed": seed}
             | {name: number(run.summary[f"oracle/{name}"]) for name in EXACT}
+            | {name: number(run.summary.get(f"oracle/{name}", math.nan)) for name in LATER}
             | {"name": run.name, "copy_of": copies.get(run.name, "")}
             for beta, seed, run in known
         ],

@@ -8,6 +8,8 @@ from rlhf.config.pieces.base import (
     ByTarget,
     Count,
     Custom,
+    NotNegative,
+    Number,
     OpenShare,
     Piece,
     Place,
@@ -114,6 +116,13 @@ class Micro(Source, name="micro", at="rlhf.data.sources.micro.Micro", was="rlhf.
     demonstrations: Rows
     max_response_tokens: Annotated[int, Field(ge=1, le=12)]  # type: ignore[assignment]
     template: Literal["auto", "plain"] = "auto"  # its tokenizer knows letters alone
+    # configs that were kept from before there was a choice do not say these
+    peak: Annotated[NotNegative, Field(le=4)] = 2.0
+    stop: Annotated[NotNegative, Field(lt=1)] = 0.3
+    word: Literal["none", "likely", "any"] = "none"
+    word_reward: Annotated[Number, Field(ge=-(10**3), le=10**3)] = 2.0
+    error: Annotated[NotNegative, Field(le=10**3)] = 0.0
+    error_degrees: Annotated[Number, Field(gt=0, le=10**3)] = 2.0
 
 
 class Files(

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from rlhf.data.records import DataError
-from rlhf.data.sources.micro import Micro, MicroGold
+from rlhf.data.sources.micro import Micro, MicroGold, WithError
 
 SETTINGS = {
     "seed": 0,
@@ -121,3 +121,54 @@ def test_smallest_and_fullest():
         "b b",
     }
     assert {row.completion for row in data.demonstrations.train} == {" a", " b"}
+
+
+def test_a_whole_word_is_worth_more_and_no_part_of_it():
+    gold = MicroGold({("a", "b"): 0.5, ("b", "b"): -1.0}, "b b", 2.0)
+    # ab + bb + the rhyme of b b, and the word; then only its beginning, and it with more
+    assert gold(["a", "a", "a"], ["b b", "b", "b b b"]) == [0.5 - 1 + 1 + 2, 0.5, 0.5 - 2 + 1]
+
+
+def test_a_likely_word_is_one_that_the_corpus_writes():
+    peaked = {"peak": 4.0, "stop": 0.0, "demonstrations": 500}
+    likely = source(word="likely", **peaked)
+    assert len(likely.true.word.split()) == 3
+    assert source(word="none").true.word == "" != source(word="any").true.word
+    wrote = Counter(
+        row.completion.strip() for row in likely.load().demonstrations.train if row.completion
+    )
+    assert all(len(text.split()) == 3 for text in wrote)  # stop=0: as many letters as fit
+
+
+def test_peakedness_of_the_corpus():
+    """peak=0: all letters are as likely; the largest share of first letters is near 1/4."""
+    for peak, low, high in ((0.0, 0.25, 0.40), (4.0, 0.6, 1.0)):
+        data = source(peak=peak).load()
+        first = [(r.prompt, r.completion.split()[0]) for r in data.demonstrations.train]
+        prompt = first[0][0]
+        counts = Counter(letter for own, letter in first if own == prompt)
+        assert low <= max(counts.values()) / sum(counts.values()) <= high
+
+
+def test_an_error_of_the_reward_is_fixed_and_has_heavy_tails():
+    """Student's t with 2 degrees of freedom: P(|t| > 4.303) = 0.05, and the gold behind it stays
+    measured as `true`."""
+    plain, wrong = source(), source(error=0.5)
+    responses = [" ".join(r) for n in range(1, 6) for r in itertools.product("abcd", repeat=n)]
+    prompts = ["a"] * len(responses)
+    true, scored = plain.gold(prompts, responses), wrong.gold(prompts, responses)
+    assert wrong.judges["true"](prompts, responses) == true and not plain.judges
+    assert wrong.gold(prompts, responses) == scored
+    assert wrong.gold(prompts[:1], [" a "]) == scored[:1]  # of the letters, not of the spaces
+    errors = [abs(s - t) / 0.5 for s, t in zip(scored, true, strict=True)]
+    beyond = sum(error > 4.303 for error in errors) / len(errors)
+    assert len(errors) == 1364 and 0.03 < beyond < 0.07
+    thin = WithError(plain.gold, seed=0, scale=1.0, degrees=1000.0)
+    assert max(abs(thin.error("a", response)) for response in responses) < 5
+
+
+def test_new_settings_leave_the_old_data_as_it_was():
+    """Fingerprints of the revision before there were these settings."""
+    assert source().load().fingerprint.startswith("735c3661f347a27b")
+    other = source(seed=12, max_response_tokens=3)
+    assert other.load().fingerprint.startswith("d94f45c58c86081a")

@@ -1,0 +1,102 @@
+"""What a problem can tell apart: the shares of the gain at each coefficient of policies that are
+known without sampling."""
+
+from __future__ import annotations
+
+import math
+
+# Exact gradient ascent: steps and rate. The slower way gets past some of the policies where the
+# first one stays; it is gone where the first has less than ENOUGH, and the better counts.
+WAYS, ENOUGH = ((300, 3e-3), (300, 5e-4)), 0.98
+LONG = ("suite_4", "suite_8")  # whose passes take ten times as long: half the steps
+
+
+def known_shares(ref_logp: Tensor, reward: Tensor, beta: float) -> dict[str, float]:
+    """Shares of the gain at `beta`, [X, N] of the reference and the reward."""
+    policies = {
+        "no KL": best_policy(ref_logp, reward, 0.0),
+        "double beta": best_policy(ref_logp, reward, 2 * beta),
+        "half beta": best_policy(ref_logp, reward, beta / 2),
+        "best of 64": best_of_n(ref_logp, reward, 64),
+    }
+    return {
+        name: mean_standing(standings(logp, ref_logp, reward, beta)).share_of_gain
+        for name, logp in policies.items()
+    }
+
+
+def is_blind(shares: Mapping[str, float]) -> bool:
+    return shares["double beta"] >= BLIND
+
+
+def best_chance(ref_logp: Tensor, reward: Tensor, beta: float) -> float:
+    """The reference's probability of the optimum's likeliest response, at the prompt where it is
+    lowest."""
+    likeliest = best_policy(ref_logp, reward, beta).argmax(dim=-1, keepdim=True)
+    return float(ref_logp.gather(-1, likeliest).min().exp())
+
+
+def power_of(problem: Problem, beta: float, kept: Path) -> dict[str, Any]:
+    """The row of a problem and a coefficient; kept in the folder, and read from there again."""
+    tries: list[dict[str, Any]] = []
+    for most, lr in WAYS:
+        if not tries or tries[-1]["ascent"] < ENOUGH:
+            steps = most // 2 if problem.name in LONG else most
+            file = kept / f"{problem.name}-beta{beta:g}-{steps}x{lr:g}.json"
+            if not file.exists():
+                kept.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(ascended(problem, beta, steps, lr), indent=2))
+            tries.append(json.loads(file.read_text()))
+    return max(tries, key=lambda row: float(row["ascent"]))
+
+
+def ascended(problem: Problem, beta: float, steps: int, lr: float) -> dict[str, Any]:
+    with problem.folder_of_its_own():
+        module = ppo_module(problem.context(beta), problem.sft(), None)
+        module.policy.eval()
+        view = ExactView(module, module.parts.prompts.training())
+        _, ref_logp, reward = view.tables()
+        ascend(view, steps=steps, lr=lr)
+        logp, _, _ = view.tables()
+    reached = mean_standing(standings(logp, ref_logp, reward, beta))
+    return {
+        "problem": problem.number,
+        "beta": beta,
+        "responses": ref_logp.shape[1],
+        "prompts": ref_logp.shape[0],
+        "best_chance": best_chance(ref_logp, reward, beta),
+        "largest_reward": float(reward.max()),
+        "gain": reached.optimum - reached.reference,
+        **known_shares(ref_logp, reward, beta),
+        "ascent": reached.share_of_gain,
+        "kl": reached.kl,
+        "optimum_kl": reached.optimum_kl,
+        "kl_to_optimum": reached.kl_to_optimum,
+        "effective_beta": effective_beta(ref_logp, reward, reached.kl),
+    }
+
+
+def power_table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines, shares in percent."""
+    titles = [
+        *("problem", "beta", "best response's chance", "J* - J_ref", "no KL", "double beta"),
+        *("half beta", "best of 64", "exact ascent", "its KL (optimum)", "tells beta from 2 beta"),
+    ]
+    shares = ("no KL", "double beta", "half beta", "best of 64", "ascent")
+    lines = [
+        [
+            str(row["problem"]),
+            f"{row['beta']:g}",
+            f"{row['best_chance']:.1g}",
+            f"{row['gain']:.3f}",
+            *(percent(row[name]) for name in shares),
+            f"{row['kl']:.3f} ({row['optimum_kl']:.3f})",
+            "no" if is_blind(row) else "yes",
+        ]
+        for row in rows
+    ]
+    return titles, lines
+
+
+def percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f}"

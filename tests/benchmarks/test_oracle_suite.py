@@ -1,0 +1,69 @@
+"""The suite's problems are those of its rule, and its verdicts follow from their numbers."""
+
+import math
+
+import pytest
+import torch
+import yaml
+
+from benchmarks.oracle_suite.power import is_blind, known_shares
+from benchmarks.oracle_suite.problems import BETAS, LEVELS, problems
+from benchmarks.oracle_suite.results import part_of_ascent, solved, solved_table
+from benchmarks.oracle_suite.runs import Problem, words_of
+from benchmarks.oracle_suite.variants import VARIANTS
+from rlhf.config.composition.session import conf_dir
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_the_files_are_what_the_rule_draws(number):
+    file = yaml.safe_load((conf_dir() / "data" / f"suite_{number}.yaml").read_text())
+    assert file.pop("defaults") == ["micro", "_self_"]
+    assert file == problems()[number]
+
+
+def test_every_level_is_drawn_as_often_as_it_stands():
+    drawn = list(problems().values())
+    for name in ("prompts", "peak", "stop", "word", "error"):
+        assert sorted(own[name] for own in drawn) == sorted(LEVELS[name])
+    sizes = [(own["vocabulary"], own["max_response_tokens"]) for own in drawn]
+    assert sorted(sizes) == sorted(LEVELS["size"])
+
+
+def test_known_shares_by_hand():
+    """Reference 1/2, 1/2, rewards 0 and 1, beta 1 / log 4: pi* = 1/5, 4/5, J* = beta log(5/2),
+    J_ref = 1/2. At 2 beta the optimum is 1/3, 2/3; the best response alone has 1 - beta log 2."""
+    ref = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log()
+    reward, beta = torch.tensor([[0.0, 1.0]], dtype=torch.float64), 1 / math.log(4)
+    gain = beta * math.log(5 / 2) - 0.5
+    shares = known_shares(ref, reward, beta)
+    assert shares["no KL"] == pytest.approx((0.5 - beta * math.log(2)) / gain)
+    kl = math.log(2 / 3) / 3 + 2 * math.log(4 / 3) / 3
+    assert shares["double beta"] == pytest.approx((2 / 3 - beta * kl - 0.5) / gain)
+    # at beta / 2: 1/17, 16/17
+    kl = math.log(2 / 17) / 17 + 16 * math.log(32 / 17) / 17
+    assert shares["half beta"] == pytest.approx((16 / 17 - beta * kl - 0.5) / gain)
+    assert not is_blind(shares) and is_blind({"double beta": 0.99})
+
+
+def test_verdicts():
+    """Problem 1 has 0.99 * 0.8 of a gain of which ascent has 0.8; of problem 2 one coefficient of
+    two falls short; 0.05 is not judged."""
+
+    def row(problem, beta, share, seed=0):
+        own = {"problem": problem, "beta": beta, "share_of_gain": share}
+        return {**own, "seed": seed, "label": "ppo", "responses": 1000}
+
+    power = [
+        {"problem": p, "beta": b, "ascent": 0.8 if p == 1 else 1.0} for p in (1, 2) for b in BETAS
+    ]
+    rows = [row(1, 0.1, 0.793), row(1, 0.05, 0.1), row(2, 0.1, 0.999), row(2, 0.5, 0.98)]
+    assert solved(rows, power) == {1: True, 2: False}
+    seeds = [row(2, 0.1, share) for share in (0.1, 0.6, 0.7)]
+    assert part_of_ascent(seeds, {"ascent": 0.8}) == pytest.approx(0.75)
+    titles, lines = solved_table(rows, power)
+    assert lines == [["ppo", "1 of 2", "1,000", "99.12", "98.00"]] and len(titles) == 5
+
+
+def test_everything_that_is_run_is_a_valid_command(tmp_path):
+    for words in (words_of("ppo"), *VARIANTS.values()):
+        assert Problem(3, tmp_path).config(0.2, words).kl.coef == 0.2
