@@ -21,7 +21,7 @@ COEF, FINAL_COEF = "kl/coef", "kl.coef_final"
 POINT = "path/point"
 LENGTH, ENDED, ENTROPY = "response/length", "response/ended", "policy/entropy"
 SECONDS, CPU_SECONDS = "wall_seconds", "cpu_seconds"
-ITERATIONS, RESPONSES = "iterations", "episodes"
+ITERATIONS, RESPONSES, BEHIND = "iterations", "episodes", "rollout/behind"
 COSTS = (ITERATIONS, CPU_SECONDS, RESPONSES)  # of a policy, all until it was there
 Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the error is known
 
@@ -104,13 +104,12 @@ METRICS = {
         Metric(name=ENTROPY, title="Entropy", unit="nats per token"),
         Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
         Metric(
-            name="ppo/explained_variance",
-            title="Explained variance of the values",
-            better="more",
+            name="ppo/explained_variance", title="Explained variance of the values", better="more"
         ),
         Metric(
             name="ppo/log_ratio_max", title="Largest log-ratio, new to old policy", better="less"
         ),
+        Metric(name=BEHIND, title="Iterations since the policy that draws was the trained one"),
         Metric(
             name="rollout/logp_gap",
             title="Largest gap between a token's log-probability at sampling and in training",
@@ -133,16 +132,17 @@ METRICS = {
                 Metric(name=f"{stage}/grad_norm_max", title="Gradient norm of the steps, largest"),
             )
         ),
+        # of preference pairs that a policy learns from: implied rewards are beta (log pi - log ref)
+        Metric(name="preference/loss", title="Loss of the pairs", better="less"),
+        Metric(name="preference/accuracy", title="Share of the pairs ranked right", better="more"),
+        Metric(name="preference/margin", title="Margin of the implied rewards"),
+        Metric(name="preference/pairs", title="Pairs learned from"),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
         Metric(name=CPU_SECONDS, title="Time of processors", unit="s", better="less"),
         Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
         Metric(name="val/loss", title="Held-out loss", better="less"),
         Metric(
-            name="val/perplexity",
-            title="Perplexity",
-            better="less",
-            label="perplexity",
-            form=".2f",
+            name="val/perplexity", title="Perplexity", better="less", label="perplexity", form=".2f"
         ),
         Metric(name="val/accuracy", title="Accuracy", better="more", label="accuracy", form=".3f"),
     )

@@ -134,6 +134,7 @@ class Experience(Batch):
     rollout: Rollout
     logp: Tensor  # [B, T] old log-probabilities
     ref_logp: Tensor  # [B, T]
+    score: Tensor  # [B] the training reward of the whole response, before the KL
     values: Tensor | None  # [B, T] old values, where there is a value model
     advantages: Tensor  # [B, T]
     returns: Tensor | None  # [B, T] that a value model learns, where there is one
@@ -165,6 +166,7 @@ class Minibatch(Batch):
     step_sequences: int  # responses of the whole step
     splits: int  # micro-batches of the whole step
     epoch: int = 0  # the pass over the rollout that it is of
+    demonstrations: DemonstrationBatch | None = None  # of an algorithm that learns them beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,3 +215,18 @@ class PreferenceBatch(SupervisedBatch):
     def counted(self) -> int:
         """Pairs."""
         return len(self.margin) if self.counts else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairBatch(SupervisedBatch):
+    """Pairs of texts to one prompt, of which a policy reads the answers: the chosen one first."""
+
+    tokens: Tensor  # [B, 2, L] prompt and answer, padded right
+    attention: Tensor  # [B, 2, L] bool
+    answers: Tensor  # [B, 2, L] bool: the tokens of the answer
+    ref_logp: Tensor | None = None  # [B, 2] log-probabilities of the answers under the reference
+
+    @property
+    def counted(self) -> int:
+        """Pairs."""
+        return len(self.tokens) if self.counts else 0

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from rlhf.modules.base import Metrics
 from rlhf.modules.exact import ExactView, the_only_stop
-from rlhf.modules.online import OnlineModule
+from rlhf.modules.policy import PolicyModule
 from rlhf.oracle import (
     Standing,
     best_of_n_curve,
@@ -49,7 +49,7 @@ class Oracle(pl.Callback):
         check_count(vocabulary, length, prompts)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not isinstance(pl_module, OnlineModule):
+        if not isinstance(pl_module, PolicyModule):
             return
         self.view = ExactView(pl_module, pl_module.parts.prompts.training())
         pl_module.measures.append(self.measure)

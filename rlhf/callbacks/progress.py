@@ -74,7 +74,7 @@ class Progress(pl.Callback):
             console=self.console,
         )
         self.task = self.bar.add_task(
-            pl_module.stage,
+            pl_module.title or pl_module.stage,
             total=pl_module.iterations,
             completed=pl_module.iteration,
             numbers="",
@@ -105,7 +105,8 @@ class Progress(pl.Callback):
             )
         elif last or time.time() - self.spoke > PLAIN_EVERY:
             self.spoke = time.time()
-            where = f"{module.stage} {module.unit} {module.iteration}/{module.iterations}"
+            what = f"{module.title or module.stage} {module.unit}"
+            where = f"{what} {module.iteration}/{module.iterations}"
             line = f"{where}  {numbers}  {self._left(module)}"
             self.console.print(line, highlight=False, soft_wrap=True)
 

@@ -189,11 +189,13 @@ def slug(plain: Mapping[str, Any]) -> str:
     name = piece_name(kl["controller"])
     own = name == kl["controller"]["_target_"]  # a class without a YAML of its name
     controller = number(name.rpartition(".")[2] if own else name)
-    by = f"{number(_algorithm(plain))}-" if _algorithm(plain) != IMPLIED["algorithm"] else ""
+    algorithm = algorithm_name(plain)
+    by = f"{number(algorithm)}-" if algorithm != IMPLIED["algorithm"] else ""
     return f"{by}kl{number(kl['coef'])}-{controller}-seed{number(plain['seed'])}"
 
 
-def _algorithm(plain: Mapping[str, Any]) -> str:
+def algorithm_name(plain: Mapping[str, Any]) -> str:
+    """The YAML name of a plain config's algorithm, or its class's name: `rloo`."""
     node = plain.get("algorithm")
     return piece_name(node).rpartition(".")[2] if node else IMPLIED["algorithm"]
 

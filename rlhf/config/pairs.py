@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rlhf.config.build import build
-from rlhf.config.checks import adapter, memory, realign
+from rlhf.config.checks import adapter, algorithm, memory, realign
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.checks.path import SECTIONS as WALKED, path_faults
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
+from rlhf.config.checks.unused import SECTIONS as READ, unused_faults
 from rlhf.config.composition.judged.rewards import scorer_faults
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.base import Custom
@@ -21,7 +22,7 @@ from rlhf.config.pieces.kl import Bounded, Path
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW, AdamW8bit
 from rlhf.config.pieces.tracking import MLflowTracker
-from rlhf.config.properties import asks, controller_arguments, kl_properties, trains_values
+from rlhf.config.properties import controller_arguments, kl_properties
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
 
@@ -157,20 +158,6 @@ def _model(model: Any) -> Iterator[Fault]:
         yield Fault(where, f"a llama head needs an even size; here it is {head_size}")
 
 
-def _values(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
-    try:
-        wanted = asks(advantage, "needs_values", by_default=True)
-        trained = trains_values(algorithm, advantage)
-    except ValueError:  # `missing_parts` says it
-        return
-    if wanted and not trained:
-        reason = f"needs a value model, and algorithm={algorithm.name} trains none"
-        yield Fault(f"advantage={advantage.name}", reason)
-    elif ppo.critic_warmup and not trained:
-        reason = "there is no value model to train; set it to 0"
-        yield Fault(f"ppo.critic_warmup={ppo.critic_warmup}", reason)
-
-
 def _rows(data: Any) -> Iterator[Fault]:
     if isinstance(data, Files) and not (data.demonstrations or data.preferences or data.prompts):
         reason = "no rows: name a file in it, in data.preferences or in data.prompts"
@@ -231,7 +218,8 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_decay, ("sft", "reward_model", "ppo")),
     (_model, ("model",)),
     (scorer_faults, ("scorer",)),
-    (_values, ("algorithm", "advantage", "ppo")),
+    (algorithm.faults, algorithm.SECTIONS),
+    (unused_faults, READ),
     (_rows, ("data",)),
     (missing_parts, SECTIONS),
     (adapter.adapter_faults, adapter.SECTIONS),

@@ -90,6 +90,17 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
     return bool(getattr(owner, need, by_default))
 
 
+def of_algorithm(algorithm: Any, need: str, default: P) -> P:
+    """What an algorithm says of itself that rules ask for (rlhf.config.pieces.algorithm).
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    owner = user_class(algorithm) if isinstance(algorithm, Custom) else algorithm
+    stated: P = getattr(owner, need, default)
+    return stated
+
+
 def trains_values(algorithm: Any, advantage: Any) -> bool:
     """True if PPO trains a value model: the advantage needs values and the algorithm trains them.
 
@@ -99,6 +110,35 @@ def trains_values(algorithm: Any, advantage: Any) -> bool:
     return asks(advantage, "needs_values", by_default=True) and asks(
         algorithm, "needs_values", by_default=False
     )
+
+
+PARTS = ("demonstrations", "preferences")  # what an algorithm may learn from beside prompts
+
+
+def learns_from(algorithm: Any) -> tuple[str, ...]:
+    """The parts of the data that an algorithm learns from beside prompts.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had, or names a part that there is not.
+    """
+    owner = user_class(algorithm) if isinstance(algorithm, Custom) else type(algorithm)
+    parts = tuple(getattr(owner, "learns_from", ()))
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise ValueError(
+            f"algorithm={algorithm.name}: learns_from names {unknown[0]!r};"
+            f" expected some of {', '.join(PARTS)}"
+        )
+    return parts
+
+
+def parts_of(cfg: Config, stage: str) -> tuple[str, ...]:
+    """The parts of the data that a stage learns from, those that the algorithm asks for among them.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    own = learns_from(cfg.algorithm) if STAGES[stage].is_run else ()
+    return (*STAGES[stage].data, *own)
 
 
 def needs_reward_model(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:

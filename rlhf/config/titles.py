@@ -38,14 +38,16 @@ def varied(directory: Path) -> dict[str, str]:
 
 
 def setting(flat: Mapping[str, Any], varies: Mapping[str, str]) -> str:
-    """`kl.coef=0.05 pid lr=0.001`: coefficient, controller unless it is fixed everywhere, what else
-    the sweep varies.
+    """`kl.coef=0.05 pid lr=0.001`: the algorithm unless it is ppo, coefficient, controller unless
+    it is fixed everywhere, what else the sweep varies.
 
     The same for all seeds. `flat` has pieces by name (`naming.named_flat`). A key is cut to its
     last part where that is clear.
     """
     controller = flat["kl.controller"]
+    algorithm = str(flat.get("algorithm", "ppo")).rpartition(".")[2]
     parts = [
+        *([algorithm] if algorithm != "ppo" and "algorithm" not in varies else []),
         f"kl.coef={flat['kl.coef']:g}",
         *([controller] if controller != "fixed" or "kl.controller" in varies else []),
     ]

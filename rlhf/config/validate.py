@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from rlhf.config.allow import refusal, targets
 from rlhf.config.build import is_allowed
 from rlhf.config.checks.path import path_cautions
+from rlhf.config.checks.unused import unused_cautions
 from rlhf.config.composition.resolve import Fault, resolve
 from rlhf.config.hints.usual import wrecking_rates
 from rlhf.config.messages import fault
@@ -144,6 +145,7 @@ def cautions(cfg: Config) -> list[str]:
             temperature=drawn.temperature, top_k=drawn.top_k, top_p=drawn.top_p
         )
         sentences += path_cautions(cfg.kl, cfg.ppo)
+        sentences += unused_cautions(cfg)
     if isinstance(cfg.model, HFModel):
         stages = [s.name for s in needed_stages(cfg) if _may_wreck(cfg, s)]
         pieces = {name: getattr(cfg, name).optimizer for name in stages}

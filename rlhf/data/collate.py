@@ -16,7 +16,7 @@ from rlhf.data.records import DataError, Demonstration, Preference
 from rlhf.data.rendering.kept import PromptIds
 from rlhf.data.rendering.rendering import Rendering
 from rlhf.data.rendering.spans import Rendered, TemplateError
-from rlhf.types import DemonstrationBatch, PreferenceBatch, PromptBatch
+from rlhf.types import DemonstrationBatch, PairBatch, PreferenceBatch, PromptBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,4 +206,16 @@ def collate_preferences(rows: Sequence[EncodedPreference], fill: int) -> Prefere
         rejected=rejected,
         rejected_mask=rejected_mask,
         margin=torch.tensor([row.margin for row in rows]),
+    )
+
+
+def collate_pairs(rows: Sequence[EncodedPreference], fill: int) -> PairBatch:
+    """Both texts of each pair, and which of their tokens are the answer: its stop token among them
+    where it ended."""
+    sides = [side for row in rows for side in (row.chosen, row.rejected)]
+    tokens, attention = pad([side.ids for side in sides], fill)
+    answers = within([side.answers[-1:] for side in sides], tokens.shape[1])
+    shape = (len(rows), 2, -1)
+    return PairBatch(
+        tokens=tokens.view(shape), attention=attention.view(shape), answers=answers.view(shape)
     )

@@ -118,19 +118,26 @@ def packs(
 
 
 def draw_prompts(
-    prompts: Sequence[Row], count: int, seed: int, iteration: int, *, each: int = 1
+    prompts: Sequence[Row],
+    count: int,
+    seed: int,
+    iteration: int,
+    *,
+    each: int = 1,
+    purpose: str = "prompts",
 ) -> list[Row]:
     """The prompts of `count` responses in rollout `iteration` >= 1, `each` in a row to the same
-    one: passes over permutations of all prompts, continued from rollout to rollout."""
+    one: passes over permutations of all prompts, continued from rollout to rollout. `purpose`: of
+    other rows that are drawn so their own permutations."""
     if each > 1:
-        distinct = draw_prompts(prompts, count // each, seed, iteration)
+        distinct = draw_prompts(prompts, count // each, seed, iteration, purpose=purpose)
         return [prompt for prompt in distinct for _ in range(each)]
     first = (iteration - 1) * count
     drawn: list[Row] = []
     while len(drawn) < count:
         epoch, offset = divmod(first + len(drawn), len(prompts))
         order = torch.randperm(
-            len(prompts), generator=generator(seed, "ppo", "prompts", epoch)
+            len(prompts), generator=generator(seed, "ppo", purpose, epoch)
         ).tolist()
         drawn += [prompts[i] for i in order[offset : offset + count - len(drawn)]]
     return drawn

@@ -62,11 +62,11 @@ def _error(x: Tensor, groups: Tensor | None) -> Tensor:
     if int(sizes.min()) < 2:
         return error
     sizes = sizes.to(x.dtype)
-    within = x - (_by_group(x, groups, len(sizes)) / sizes)[..., groups]
-    squares = _by_group(within.square(), groups, len(sizes))
+    within = x - (by_group(x, groups, len(sizes)) / sizes)[..., groups]
+    squares = by_group(within.square(), groups, len(sizes))
     return (sizes * squares / (sizes - 1)).sum(dim=-1).sqrt() / size
 
 
-def _by_group(x: Tensor, groups: Tensor, count: int) -> Tensor:
+def by_group(x: Tensor, groups: Tensor, count: int) -> Tensor:
     """Sums over each group: [..., B] -> [..., H]"""
     return x.new_zeros(*x.shape[:-1], count).index_add_(-1, groups, x)

@@ -153,8 +153,8 @@ class KLPenalty:
         reduce: Reduce = masked_mean,
         coef: Coef | None = None,
     ) -> Tensor:
-        """reduce(coef * rho * kl) -> scalar; 0 where the placement is the reward. logp (and
-        exact_kl) carry the gradient.
+        """reduce(coef * rho * kl) -> scalar, without rho where the placement is not weighted; 0
+        where it is the reward. logp (and exact_kl) carry the gradient.
 
         Unwhitened advantages share the unit of this term. If advantages were divided by a std, it
         must be divided by it too to mean the same coefficient. `reduce` scales it as the policy
@@ -166,7 +166,7 @@ class KLPenalty:
         kl = self.token_kl(logp, ref_logp, mask, exact_kl)
         if self.acts.of_sequence:
             kl = sequence_weights(logp, old_logp, mask) * kl
-        elif self.estimates.needs_policy_samples:
+        elif self.estimates.needs_policy_samples and self.acts.weighted:
             kl = token_weights(logp, old_logp, mask) * kl
         return reduce((self.coef if coef is None else coef) * kl, mask)
 

@@ -30,6 +30,16 @@ class Loss(Placement):
     properties = PLACEMENTS["loss"]
 
 
+class LossWithoutRatio(Placement):
+    """coef * kl_t is added to the loss, as GRPO has it (arXiv 2402.03300). On policy it is `Loss`.
+
+    Off policy E_old[grad kl_t] is no gradient of a divergence of pi: a token that pi made rarer
+    counts as often as pi_old drew it (arXiv 2505.17508).
+    """
+
+    properties = PLACEMENTS["loss_without_ratio"]
+
+
 class SequenceLoss(Placement):
     """coef * rho * kl(D) is added to the loss, D = sum_t d_t. Descends (k2, D^2 / 2): the sequence
     KL, exactly.

@@ -65,12 +65,13 @@ class EstimatorProperties:
 @dataclass(frozen=True, kw_only=True)
 class PlacementProperties:
     """Where a penalty acts. `of_sequence`: the estimator is taken of the log-ratio of the whole
-    response instead of each token's."""
+    response instead of each token's. `weighted`: in the loss a sampled estimate is times rho."""
 
     name: str
     in_reward: bool = False
     in_loss: bool = False
     of_sequence: bool = False
+    weighted: bool = True
 
     @property
     def kind(self) -> Kind:
@@ -159,6 +160,7 @@ CONTROLLERS = _by_name(
 PLACEMENTS = _by_name(
     PlacementProperties(name="reward", in_reward=True),
     PlacementProperties(name="loss", in_loss=True),
+    PlacementProperties(name="loss_without_ratio", in_loss=True, weighted=False),
     PlacementProperties(name="sequence_loss", in_loss=True, of_sequence=True),
     PlacementProperties(name="both", in_reward=True, in_loss=True),
 )

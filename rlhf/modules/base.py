@@ -37,6 +37,7 @@ class StageModule(pl.LightningModule):
     """
 
     stage: str
+    title = ""  # what people call what trains here; empty: the stage's name
     unit = "iteration"
     leaves_some_untrained = False  # True: a step may leave parameters without a gradient
     may_end_early = False  # True: `iterations` is the most that there can be
@@ -58,7 +59,7 @@ class StageModule(pl.LightningModule):
 
     def where(self, ahead: int = 0) -> str:
         """`sft, epoch 2`: the iteration that ended last, or one ahead of it; for messages."""
-        return f"{self.stage}, {self.unit} {self.iteration + ahead}"
+        return f"{self.title or self.stage}, {self.unit} {self.iteration + ahead}"
 
     def evaluate(self) -> Metrics:
         """Metrics on what is held out: the whole record of iteration 0."""

@@ -1,7 +1,9 @@
-"""An online algorithm without sampling: every response to its prompts is listed, scored and
-weighted by its probability."""
+"""A policy, and an online algorithm, without sampling: every response to its prompts is listed,
+scored and weighted by its probability."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,9 +12,11 @@ from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.models.checks import vocabulary_size
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
+from rlhf.modules.policy import PolicyModule
 from rlhf.oracle import check_normalised, enumerate_rollout, objective
 from rlhf.rollout.engines.base import Stops
 from rlhf.rollout.finite import judge_sources, require_finite
+from rlhf.rollout.score import judged
 from rlhf.types import Minibatch, PromptBatch
 
 
@@ -34,7 +38,7 @@ class ExactView:
     Raises ValueError where there are too many responses to list.
     """
 
-    def __init__(self, module: OnlineModule, prompts: PromptBatch) -> None:
+    def __init__(self, module: PolicyModule, prompts: PromptBatch) -> None:
         self.module, self.prompts = module, prompts
         stop = the_only_stop(module.parts.judges.stops)
         self.rollout = enumerate_rollout(
@@ -50,16 +54,18 @@ class ExactView:
 
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
         """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64."""
-        scored, mask = self.module.score(self.rollout), self.rollout.mask
-        scores = {**judge_sources(scored.judge_scores), "score of the scorer": scored.score}
+        module, mask = self.module, self.rollout.mask
+        view = module.reader.view(module.parts.reference, self.rollout)
+        read, raw_score = judged(module.parts.scorer, module.parts.judges.read(self.rollout))
+        score = module.parts.scorer.clip(raw_score)
+        scores = {**judge_sources(read.scores), "score of the scorer": score}
         require_finite(scores, mask, self.rollout.prompt.texts, "every response, listed")
         logp, ref_logp = (
-            self.by_prompt(masked_sum(x.double(), mask, dim=1))
-            for x in (scored.logp, scored.ref_logp)
+            self.by_prompt(masked_sum(x.double(), mask, dim=1)) for x in (view.logp, view.ref_logp)
         )
         check_normalised(logp)
         check_normalised(ref_logp)
-        return logp, ref_logp, self.by_prompt(scored.score.double())
+        return logp, ref_logp, self.by_prompt(score.double())
 
     # --- gradients
 
@@ -77,17 +83,22 @@ class ExactView:
         with respect to the policy [P].
 
         Every listed response weighs its probability. With aggregation=token_mean it is the limit of
-        a large minibatch. Raises ValueError where the advantages are whitened: then a response's
-        loss depends on the others that were drawn.
+        a large minibatch. Advantages that compare the responses to a prompt (`needs_groups`) are
+        those of two responses to each, all pairs being listed. Raises ValueError where a response's
+        loss depends on all others of the rollout: advantages are whitened, say.
         """
         module, mask = self.module, self.rollout.mask
-        if getattr(module.advantage, "mixes_responses", True):
-            raise ValueError(
-                "the expected gradient needs advantage.whiten=false and"
-                " advantage.whiten_rewards=false"
-            )
+        assert isinstance(module, OnlineModule)
         scored = module.score(self.rollout)
-        experience, _ = to_experience(scored, module.kl, module.advantage)
+        experience, rewards = to_experience(scored, module.kl, module.advantage)
+        if getattr(module.advantage, "needs_groups", False):
+            experience = replace(experience, advantages=self._of_pairs(rewards))
+        elif getattr(module.advantage, "mixes_responses", True):
+            raise ValueError(
+                "the expected gradient needs advantages of each response by itself, or of those to"
+                " one prompt: advantage.whiten=false and advantage.whiten_rewards=false of"
+                " advantage=gae, advantage.baseline=none of advantage=reinforce"
+            )
         logp = self.by_prompt(masked_sum(scored.logp.double(), mask, dim=1))
         weight = (logp.exp() / len(self.prompts)).flatten()
         mode = module.settings.aggregation
@@ -107,6 +118,24 @@ class ExactView:
             splits=1,
         )
         return self._gradient(module.loss(batch, reduce).total)
+
+    def _of_pairs(self, rewards: Tensor) -> Tensor:
+        """E[advantages of y | y], the other response to its prompt being drawn from the policy:
+        rewards [X * N, T] -> [X * N, T]. The loss is linear in the advantages where rho = 1, so
+        that this is all that it sees of the other one."""
+        module, mask = self.module, self.rollout.mask
+        assert isinstance(module, OnlineModule)
+        rows = self.by_prompt(torch.arange(len(rewards), device=rewards.device))
+        groups = torch.arange(len(rewards)).repeat(2)
+        expected = torch.zeros_like(rewards)
+        for other, logp in zip(rows.T, self.tables()[0].T, strict=True):
+            beside, weight = (
+                x.repeat_interleave(rows.shape[1]) for x in (other, logp.exp().to(rewards.dtype))
+            )
+            pairs = torch.cat([rewards, rewards[beside]]), torch.cat([mask, mask[beside]])
+            advantages = module.advantage(pairs[0], None, pairs[1], groups).advantages
+            expected += weight.unsqueeze(-1) * advantages[: len(rewards)]
+        return expected
 
     def _gradient(self, value: Tensor) -> Tensor:
         parameters = list(self.module.policy.parameters())

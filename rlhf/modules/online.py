@@ -97,7 +97,7 @@ class OnlineModule(WalkingModule):
         """One iteration's experience, then its minibatches."""
         iteration = self.iteration + 1
         self.begin_rollout()
-        with self.precision():
+        with self.drawing(), self.precision():
             prompts = self.parts.prompts.draw(iteration)
             drawn = gathered(self.ranks, self.score(self.respond(prompts, "rollout", iteration)))
             kind = computed_in(self.policy)

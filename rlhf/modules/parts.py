@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from rlhf.at_once import AtOnce
+from rlhf.data.collate import Encoded, EncodedPreference
 from rlhf.functional.masking import Mode
 from rlhf.functional.pooling import Mean
 from rlhf.models.networks import Policy
@@ -53,6 +54,8 @@ class OnlineSettings:
     sampling: Sampling
     seed: int
     micro_batch_tokens: int | None = None
+    responses_per_prompt: int = 1
+    rollout_size: int = 1
     old_logp: Literal["sampled", "recomputed"] = "sampled"
 
     @property
@@ -66,6 +69,21 @@ class PromptSource:
     draw: Callable[[int], PromptBatch]  # the prompts of iteration i >= 1
     heldout: PromptBatch  # the fixed ones of every evaluation
     training: Callable[[], PromptBatch]  # all that `draw` draws from, each once
+
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Generic[Row]):
+    """A part of the data as ids, for an algorithm that learns from it."""
+
+    train: Sequence[Row]
+    heldout: Sequence[Row]
+    collate: Callable[
+        [Sequence[Row]], Any
+    ]  # to a batch: of pairs PairBatch, else of demonstrations
+    tokens: Callable[[Row], int]  # of a row, without padding; of a pair those of both texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +100,9 @@ class OnlineParts:
     scorer: Scorer
     prompts: PromptSource
     make_optimizer: Callable[[Policy, Scalar | None], torch.optim.Optimizer]
+    # of an algorithm that `learns_from` them
+    pairs: Rows[EncodedPreference] | None = None
+    demonstrations: Rows[Encoded] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from rlhf.functional.kl import sequence_nats
+from rlhf.kl.penalty import KLPenalty
 from rlhf.metrics import MOVING_KL
 from rlhf.models.policy import PolicyReader
 from rlhf.models.sharding.cut import kept_together
@@ -33,6 +35,7 @@ class PolicyModule(StageModule):
     """
 
     stage = "ppo"
+    kl: KLPenalty  # its coefficient is the beta of every algorithm
 
     def __init__(self, parts: OnlineParts, settings: OnlineSettings) -> None:
         super().__init__(
@@ -104,6 +107,14 @@ class PolicyModule(StageModule):
             if self._trainer is not None
             else nullcontext()
         )
+
+    def collect(self) -> Iterator[Any]:
+        """The micro-batches of the next iteration."""
+        raise NotImplementedError
+
+    def drawing(self) -> AbstractContextManager[None]:
+        """Around drawing and reading a training rollout: here `policy` is the one that draws."""
+        return nullcontext()
 
     def evaluates_at(self, iteration: int) -> bool:
         every = self.settings.evaluation.every

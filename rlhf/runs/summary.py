@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config import titles
-from rlhf.config.naming import named_flat, run_hash
-from rlhf.config.properties import kl_properties
+from rlhf.config.naming import algorithm_name, named_flat, run_hash
+from rlhf.config.properties import kl_properties, of_algorithm
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage, decides
 from rlhf.config.validate import cautions
@@ -72,7 +72,9 @@ def summarise_run(
         "kl.coef_final": coef,  # that shaped the last rollout
         **kl_pieces(context.cfg),
         # the divergence that the gradient of the penalty descends
-        "kl.descends": descends(pieces["estimator"], pieces["placement"]),
+        "kl.descends": descends(pieces["estimator"], pieces["placement"])
+        if {"kl", "kl.placement"}.isdisjoint(of_algorithm(context.cfg.algorithm, "unused", ()))
+        else f"nothing: algorithm={context.cfg.algorithm.name} has no penalty",
         # at the coefficient in force: not to be compared with that of another coefficient
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
@@ -212,6 +214,7 @@ def tracked_as(context: StageContext, stage: Stage, prints: Mapping[str, str]) -
         "data": context.data.fingerprint,
         **({"sweep": cfg.sweep} if cfg.sweep else {}),
         "setting": titles.setting(flat, varied),
+        "algorithm": algorithm_name(context.plain),
         **kl_pieces(cfg),
     }
     params = {key: value for key, value in flat.items() if decides(key)}

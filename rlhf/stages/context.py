@@ -18,6 +18,7 @@ from rlhf.callbacks.points import Points, WritePoint
 from rlhf.config.build import build
 from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
+from rlhf.config.properties import learns_from
 from rlhf.config.schema import Training
 from rlhf.config.stages import Stage
 from rlhf.data.report.values import Report
@@ -216,7 +217,8 @@ class StageContext(Inputs):
         """A tracker that gets to know how it ended: FINISHED, KILLED by a signal, or FAILED; so
         does the directory's status. `shown`: name, params and tags."""
         tracker: Tracker = build(self.cfg.tracking)
-        tracker.begin(directory, datasets=self.datasets(*stage.data), **shown)
+        own = learns_from(self.cfg.algorithm) if stage.is_run else ()
+        tracker.begin(directory, datasets=self.datasets(*stage.data, *own), **shown)
         status: Status = "FAILED"
         try:
             with recorded_end(directory):

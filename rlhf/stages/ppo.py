@@ -14,6 +14,7 @@ import torch
 
 from rlhf.at_once import AtOnce
 from rlhf.config.build import build
+from rlhf.config.naming import algorithm_name
 from rlhf.config.properties import controller_arguments, trains_values
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts
@@ -25,7 +26,6 @@ from rlhf.models.files.adapter import network_of, weights_file
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
-from rlhf.modules.online import OnlineModule
 from rlhf.modules.parts import (
     CollectedMinibatches,
     EvaluationSettings,
@@ -33,13 +33,19 @@ from rlhf.modules.parts import (
     OnlineSettings,
     PromptSource,
 )
+from rlhf.modules.policy import PolicyModule
 from rlhf.rollout.score import Judges
 from rlhf.stages.adapted.roles import roles_of
 from rlhf.stages.context import Parents, StageContext
+from rlhf.stages.learned.rows import (
+    demonstrations_of,
+    fingerprint_parts as learned_parts,
+    pairs_of,
+)
 from rlhf.tracking.base import Tracker
 
 
-def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> OnlineModule:
+def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> PolicyModule:
     """The algorithm's module with its live objects: built as `cfg.algorithm` says."""
     cfg = context.cfg
     kl = KLPenalty(
@@ -57,7 +63,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
         sampling=context.sampling,
         seed=cfg.seed,
     )
-    module: OnlineModule = build(
+    module: PolicyModule = build(
         cfg.algorithm,
         parts=online_parts(context, sft, reward_model, settings, moving=kl.moves_reference),
         kl=kl,
@@ -65,6 +71,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> O
         advantage=build(cfg.advantage),
         settings=settings,
     )
+    module.title = algorithm_name(context.plain)
     return module
 
 
@@ -111,6 +118,8 @@ def online_parts(
             training=lambda: collate(data.train),
         ),
         make_optimizer=partial(make_optimizer, context),
+        pairs=pairs_of(context, sft),
+        demonstrations=demonstrations_of(context),
     )
 
 
@@ -145,7 +154,8 @@ def make_optimizer(
 
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The sections that decide the policy, beside those of its parents, and its data: prompts by
-    their content, the gold reward and the judges by the source's settings."""
+    their content, the gold reward and the judges by the source's settings, and the rows that the
+    algorithm learns from."""
     own = (*STAGES["ppo"].sections, "generation", *(["adapter"] * context.cfg.adapter.is_used))
     sections = {name: context.deciding(name) for name in own}
     return {
@@ -153,6 +163,7 @@ def fingerprint_parts(context: StageContext) -> dict[str, Any]:
         "prompts": context.fitted.prompts.fingerprint,
         "judges": context.deciding("data", without=("path",)),
         **scorer_files(context),
+        **learned_parts(context),
     }
 
 

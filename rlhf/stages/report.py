@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlhf.config.properties import is_trained, needed_stages
+from rlhf.config.properties import is_trained, needed_stages, parts_of
 from rlhf.config.stages import Stage
 from rlhf.data.lengths import MAX_LOST
 from rlhf.data.records import Split
@@ -12,7 +12,7 @@ from rlhf.data.report.baselines import length_bias, with_tfidf
 from rlhf.data.report.measure import Measured, count_limit, count_part, prompts_in_common, sample
 from rlhf.data.report.values import Limited, Report
 from rlhf.stages.inputs import Inputs
-from rlhf.stages.rows import ENCODE, limit_of, row_place, sides
+from rlhf.stages.rows import ENCODE, ROWS_OF, limit_of, row_place, sides
 
 REPORT = "data_report.json"
 MOST_MEASURED, MOST_IN_A_RUN = 20_000, 2_000  # rows of a part whose tokens are counted
@@ -31,7 +31,8 @@ def data_report(context: Inputs, *, thorough: bool = False) -> Report:
     """
     parts = {name: rows for name in PARTS if (rows := getattr(context.data, name)) is not None}
     most = MOST_MEASURED if thorough else MOST_IN_A_RUN
-    read = {part for stage in trained_stages(context) for part in stage.data}
+    stages = [stage.name for stage in trained_stages(context)]
+    read = {part for stage in stages for part in parts_of(context.cfg, stage)}
     measured = {
         name: _measure(context, name, rows, most) if name in read else []
         for name, rows in parts.items()
@@ -81,7 +82,8 @@ def _measure(context: Inputs, part: str, split: Split[Any], most: int) -> list[M
             )
             for length in lengths
         ]
-    stage, encode = next((s, encode) for s, (name, encode) in ENCODE.items() if name == part)
+    stage = ROWS_OF[part]
+    encode = ENCODE[stage][1]
     return [
         Measured(
             prompt=sides(row)[0].whole_prompt,
@@ -96,18 +98,13 @@ def _measure(context: Inputs, part: str, split: Split[Any], most: int) -> list[M
 def _limits(context: Inputs, measured: dict[str, list[Measured]]) -> list[Limited]:
     """Of the stages that the run goes through, each with its own rows."""
     limits = []
-    for stage in trained_stages(context):
-        if stage.name in ENCODE:
-            part, settings = ENCODE[stage.name][0], getattr(context.cfg, stage.name)
-            limit, rule = settings.max_length, settings.on_long
-            words = f"{stage.name}.max_length={limit}"
-        else:
-            part, bound = "prompts", context.prompt_limit
-            limit, rule, words = bound.most, context.long_prompts(part).rule, bound.words
-        if measured.get(part):
+    for stage in (stage.name for stage in trained_stages(context)):
+        parts = (ENCODE[stage][0],) if stage in ENCODE else parts_of(context.cfg, stage)
+        for part in (part for part in parts if measured.get(part)):
+            limit, rule, words = _bound(context, part)
             limits.append(
                 count_limit(
-                    stage.name,
+                    stage,
                     part,
                     measured[part],
                     bound=words,
@@ -117,3 +114,16 @@ def _limits(context: Inputs, measured: dict[str, list[Measured]]) -> list[Limite
                 )
             )
     return limits
+
+
+def _bound(context: Inputs, part: str) -> tuple[int | None, str, str]:
+    """The most tokens of a row of a part, the rule for longer ones, and the setting in words."""
+    if part == "prompts":
+        bound = context.prompt_limit
+        return bound.most, context.long_prompts(part).rule, bound.words
+    settings = getattr(context.cfg, ROWS_OF[part])
+    return (
+        settings.max_length,
+        settings.on_long,
+        f"{ROWS_OF[part]}.max_length={settings.max_length}",
+    )

@@ -31,7 +31,7 @@ from rlhf.stages.adapted.reward_model import untrained
 from rlhf.stages.context import Parents, StageContext
 from rlhf.stages.outside.pieces import reward_model_piece
 from rlhf.stages.outside.take import enter_reward_model, given_reward_model
-from rlhf.stages.rows import at_once, encoded_rows
+from rlhf.stages.rows import at_once, encoded_rows, pairs_part, sampled_part
 from rlhf.stages.sft import text_parts, train_on_rows
 from rlhf.tracking.base import Tracker
 from rlhf.types import Rollout
@@ -44,32 +44,17 @@ SAMPLE_ROWS = 128  # responses of the SFT policy generated at once
 def fingerprint_parts(context: StageContext) -> dict[str, Any]:
     """The pairs, or what they are sampled from, and what the scores are normalised on."""
     cfg, settings = context.cfg, context.cfg.reward_model
-    sampled = (
-        {
-            "prompts": context.fitted.prompts.fingerprint,
-            "max_new_tokens": cfg.generation.max_new_tokens,
-            "stop": list(cfg.generation.stop),
-            "limit": context.fitted.limit if context.fitted.truncated else None,
-        }
-        if samples_policy(context)
-        else None
-    )
+    sampled = sampled_part(context) if samples_policy(context) else None
     if piece := reward_model_piece(cfg):
         kept = {"kept": "adapter"} if piece.stays_adapter(cfg) else {}
         own = {"model": piece.identity(), "sampled": sampled, **kept}
         drawn = {"seed": settings.seed, "samples": settings.normalize_samples}
         return {**own, "settings": drawn} if sampled else {**own, "settings": None, "trainer": None}
-    pairs = (
-        # sampled from the SFT policy, labelled by gold: the source's own settings decide both
-        context.deciding("data", without=("path",))
-        if context.data.preferences is None
-        else context.data.preferences.fingerprint
-    )
     apart = settings.init == "model" and (
         context.start is not context.model or not reads_sft(cfg)  # else SFT's covers the model
     )
     return {
-        "pairs": pairs,
+        "pairs": pairs_part(context),
         "on_long_prompt": context.long_prompts("preferences").rule,
         "sampled": sampled,
         **adapter_part(cfg, "reward_model"),

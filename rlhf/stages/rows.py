@@ -34,6 +34,9 @@ ENCODE: dict[str, tuple[str, Callable[..., list[Any]]]] = {
     "sft": ("demonstrations", encode_demonstrations),
     "reward_model": ("preferences", encode_preferences),
 }
+# part of the data -> the stage whose settings (`max_length`, `on_long`, `max_rows`) say which rows
+# of it are learned from, and how they are cut
+ROWS_OF = {part: stage for stage, (part, _) in ENCODE.items()}
 
 
 def sides(row: Row) -> tuple[Encoded, ...]:
@@ -92,6 +95,25 @@ def row_place(context: Inputs, part: str) -> Callable[[Record], str]:
         return (exact and exact(part, record)) or prompts.place(record.prompt)
 
     return place
+
+
+def pairs_part(context: StageContext) -> Any:
+    """What decides the preference pairs; of those that are sampled from the SFT policy and labelled
+    by gold, the source's own settings."""
+    if context.data.preferences is None:
+        return context.deciding("data", without=("path",))
+    return context.data.preferences.fingerprint
+
+
+def sampled_part(context: StageContext) -> dict[str, Any]:
+    """What decides the responses that are drawn from the SFT policy for the reward model, beside
+    that policy and their number."""
+    return {
+        "prompts": context.fitted.prompts.fingerprint,
+        "max_new_tokens": context.cfg.generation.max_new_tokens,
+        "stop": list(context.cfg.generation.stop),
+        "limit": context.fitted.limit if context.fitted.truncated else None,
+    }
 
 
 def encoded_rows(context: StageContext, stage: str, rows: Split[Any]) -> EncodedRows:

@@ -32,7 +32,9 @@ COMPANIONS = {
     "kl/estimator/exact": ["kl/placement=both"],
     "kl/placement/both": ["kl/estimator=exact"],
     "kl/placement/loss": ["kl/estimator=k3"],
+    "kl/placement/loss_without_ratio": ["kl/estimator=k3"],
     "kl/placement/sequence_loss": ["kl/estimator=k2"],
+    **{f"advantage/{name}": ["ppo.responses_per_prompt=2"] for name in ("rloo", "grpo", "dr_grpo")},
 }
 OPTIMIZERS = ("sft", "reward_model", "ppo")
 
@@ -56,6 +58,7 @@ def overrides(file):
     if not group:
         return [([], "")]
     nowhere = group in ("experiment", "model/adapter") or group.startswith("hydra/")
+    nowhere |= (conf_dir() / f"{file}.yaml").read_text().startswith("# @package _global_")
     places = {"kl/coef": "kl", "model/sharing": "adapter"}
     place = places.get(group, "" if nowhere else group.replace("/", "."))
     return [([f"{group}={option}", *more], place)]

@@ -10,6 +10,7 @@ from rlhf.functional.losses import (
     clipped_tokens,
     clipped_value_loss,
     explained_variance,
+    policy_gradient_loss,
     token_nll,
 )
 from rlhf.functional.masking import aggregate
@@ -160,3 +161,34 @@ def test_explained_variance() -> None:
         0.75
     )
     assert math.isnan(explained_variance(returns, torch.ones(1, 3), mask).item())
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "flows"),
+    [
+        (1.25, 1.0, -1.25, True),  # below 1.28: DAPO's clip is higher above
+        (1.5, 1.0, -1.28, False),
+        (0.7, -1.0, 0.8, False),  # and 0.8 below
+        (0.9, -1.0, 0.9, True),
+    ],
+)
+def test_policy_clip_higher_above(ratio: float, advantage: float, loss: float, flows: bool) -> None:
+    old, advantages = torch.zeros(1, 1), tensor([[advantage]])
+    logp = tensor([[math.log(ratio)]], requires_grad=True)
+    value = clipped_policy_loss(logp, old, advantages, ONE, (0.2, 0.28))
+    value.backward()
+    assert value.item() == pytest.approx(loss)
+    assert logp.grad is not None
+    assert (logp.grad.item() != 0) == flows
+    assert clipped_tokens(logp, old, advantages, ONE, (0.2, 0.28)).item() == (not flows)
+
+
+def test_policy_gradient_by_hand() -> None:
+    """-(2 * -0.5 - 1 * -0.25) / 2, the third token being masked; d/dlogp = -A / 2."""
+    logp = tensor([[-0.5, -0.25, torch.nan]], requires_grad=True)
+    mask = tensor([[True, True, False]])
+    loss = policy_gradient_loss(logp, tensor([[2.0, -1.0, 5.0]]), mask)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.375)
+    assert logp.grad is not None
+    assert logp.grad.tolist() == [[-1.0, 0.5, 0.0]]

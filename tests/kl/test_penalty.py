@@ -9,7 +9,7 @@ from rlhf.kl.controller import Adaptive, AdaptiveAlpacaFarm, Controller, Dual, F
 from rlhf.kl.estimator import K1, K2, K3, Abs, Estimator, Exact, K1Clamped
 from rlhf.kl.path import Path
 from rlhf.kl.penalty import KLPenalty, SteeringKL, shaped_rewards
-from rlhf.kl.placement import Both, Loss, Placement, Reward, SequenceLoss
+from rlhf.kl.placement import Both, Loss, LossWithoutRatio, Placement, Reward, SequenceLoss
 from rlhf.kl.properties import UNKNOWN, descends
 from rlhf.kl.reference import SFT, Synced
 
@@ -90,6 +90,9 @@ def test_loss_weighs_by_the_ratio_without_gradient_through_it() -> None:
     assert loss.item() == pytest.approx(0.5 * rho * 0.045)
     assert logp.grad is not None
     assert logp.grad.item() == pytest.approx(0.5 * rho * 0.3)
+    # GRPO's own has none, wherever the policy is
+    plain = penalty(estimator=K2(), placement=LossWithoutRatio()).loss(logp, ref, old, None, one)
+    assert plain.item() == pytest.approx(0.5 * 0.045)
     # the exact KL depends on the prefix alone: no weight
     exact = penalty(estimator=Exact(), placement=Both()).loss(logp, ref, old, tensor([[0.2]]), one)
     assert exact.item() == pytest.approx(0.1)

@@ -65,6 +65,9 @@ def make(
     lam=1.0,
     aggregation="sequence_sum",
     temperature=1.0,
+    algorithm=PPOModule,
+    advantage=None,
+    demonstrations=None,
 ):
     """Float64, a random value model, and a policy some way off its reference."""
     tokenizer = symbols("ab")
@@ -74,7 +77,7 @@ def make(
     )
     prompts = prompt_batch(tokenizer, PROMPTS)
     reader = PolicyReader(model=reference, temperature=temperature, at_once=AtOnce(rows=64))
-    module = PPOModule(
+    module = algorithm(
         parts=OnlineParts(
             policy=policy,
             value_model=scalar_model_from(policy, seed=0).double(),
@@ -84,11 +87,12 @@ def make(
             judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=likes_repeats),
             scorer=GoldScorer(),
             prompts=PromptSource(draw=lambda i: prompts, heldout=prompts, training=lambda: prompts),
+            demonstrations=demonstrations,
             make_optimizer=lambda *models: pytest.fail("nothing is trained here"),
         ),
         kl=KLPenalty(Fixed(coef), estimator or K1(), placement or Reward(), SFT()),
         trust_region=Unlimited(),
-        advantage=GAE(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
+        advantage=advantage or GAE(gamma=1.0, lam=lam, whiten=whiten, whiten_rewards=False),
         settings=OnlineSettings(
             **SETTINGS,
             aggregation=aggregation,

@@ -25,6 +25,7 @@ def experience(tokenizer, lengths):
         rollout=rollout,
         logp=zeros,
         ref_logp=zeros,
+        score=torch.zeros(len(lengths)),
         values=None,
         advantages=number,
         returns=None,

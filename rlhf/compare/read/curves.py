@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rlhf.compare.read.columns import value
 from rlhf.compare.read.runs import Run
-from rlhf.metrics import KL, MOVING_KL
+from rlhf.metrics import BEHIND, KL, MOVING_KL
 from rlhf.rundir.read import read_json
 
 
@@ -44,10 +44,12 @@ def evaluations(run: Run, key: str) -> list[Evaluation]:
 
 def rollouts(run: Run, key: str) -> list[Evaluation]:
     """A run's training rollouts, with the same numbers: the rollout of iteration i is of the policy
-    after i - 1 updates. None where their KL is to a reference that moves."""
+    after i - 1 updates. None where their KL is to a reference that moves, and those alone that the
+    policy of then drew."""
     if any(f"eval/{MOVING_KL}" in row for row in run.metrics):
         return []
-    return _evaluations(run, key, "")
+    behind = {row["iteration"] - 1 for row in run.metrics if row.get(BEHIND)}
+    return [e for e in _evaluations(run, key, "") if e.iteration not in behind]
 
 
 def _evaluations(run: Run, key: str, prefix: str) -> list[Evaluation]:

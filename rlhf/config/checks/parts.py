@@ -11,6 +11,7 @@ from rlhf.config.properties import (
     asks,
     given_parts,
     is_trained,
+    learns_from,
     needed_stages,
     trains_values,
 )
@@ -18,6 +19,7 @@ from rlhf.config.properties import (
 SECTIONS = (
     *("data", "model", "stage", "sft", "reward_model", "scorer", "ppo", "algorithm", "advantage"),
 )
+LEARNS = {"sft": "demonstrations", "reward_model": "preferences"}
 
 
 def missing_parts(**sections: Any) -> Iterator[Fault]:
@@ -29,6 +31,7 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
         by_gold = cfg.stage == "ppo" and asks(cfg.scorer, "needs_gold", by_default=False)
         by_model = asks(cfg.scorer, "needs_reward_model", by_default=True)
         values = trains_values(cfg.algorithm, cfg.advantage)
+        learned = learns_from(cfg.algorithm) if cfg.stage == "ppo" else ()
     except ValueError as error:
         yield Fault("", str(error))
         return
@@ -45,6 +48,16 @@ def missing_parts(**sections: Any) -> Iterator[Fault]:
     pairs = "preferences" in parts or has_gold
     if "reward_model" in stages and is_trained(cfg, "reward_model") and not pairs:
         yield Fault("data.preferences=null", _without_pairs(cfg, by_model=by_model, values=values))
+    trained = [stage for stage in stages if stage in LEARNS and is_trained(cfg, stage)]
+    already = {LEARNS[stage] for stage in trained}
+    for part in learned:
+        if part not in {*parts, *already} and not (part == "preferences" and has_gold):
+            gold = " or set data.gold=vader, which labels pairs of the SFT policy's responses,"
+            yield Fault(
+                f"data.{part}=null",
+                f"algorithm={cfg.algorithm.name} learns from {part}; name a file,"
+                f"{gold if part == 'preferences' else ''} or take algorithm=ppo",
+            )
 
 
 def _without_demonstrations(cfg: Any) -> str:

@@ -98,7 +98,12 @@ ESTIMATORS = without_arguments(
     exact="Exact",
 )
 PLACEMENTS = without_arguments(
-    "rlhf.kl.placement", reward="Reward", loss="Loss", sequence_loss="SequenceLoss", both="Both"
+    "rlhf.kl.placement",
+    reward="Reward",
+    loss="Loss",
+    loss_without_ratio="LossWithoutRatio",
+    sequence_loss="SequenceLoss",
+    both="Both",
 )
 
 

@@ -40,7 +40,7 @@ def _sentence(limited: Limited, report: Report, new_tokens: int) -> str:
 
 def _remedy(limited: Limited, report: Report, new_tokens: int) -> str:
     """Which setting to change, and to what."""
-    setting, room = f"{limited.stage}.max_length", report.positions
+    setting, room = limited.bound.partition("=")[0], report.positions
     if limited.part == "prompts":
         if not limited.bound.startswith("generation."):
             return _fewer_new_tokens(limited, report, new_tokens)

@@ -27,11 +27,8 @@ class SFTModule(SupervisedModule):
     model: Policy
 
     def nll(self, batch: DemonstrationBatch) -> Tensor:
-        """Mean over the counted tokens; each is predicted from the ones before it."""
-        labels, mask = batch.tokens[:, 1:], batch.loss_mask[:, 1:]
-        keep = F.pad(mask, (0, 1), value=False)  # the positions before them
-        logits = logits_at(self.model, batch.tokens, batch.attention, keep)
-        return masked_mean(spread(-read(logits, labels[mask], used_up=True).logp, mask), mask)
+        """Mean over the counted tokens."""
+        return masked_mean(token_losses(self.model, batch), batch.loss_mask[:, 1:])
 
     def training_step(self, batch: DemonstrationBatch, batch_idx: int) -> Tensor:
         with self.forward_pass():
@@ -48,3 +45,12 @@ class SFTModule(SupervisedModule):
             return {}
         loss = float(mean)
         return {"val/loss": loss, "val/perplexity": math.exp(min(loss, 80.0))}
+
+
+def token_losses(model: Policy, batch: DemonstrationBatch) -> Tensor:
+    """-log pi of the counted tokens [B, L - 1], 0 elsewhere, with its gradient; each token is
+    predicted from the ones before it."""
+    labels, mask = batch.tokens[:, 1:], batch.loss_mask[:, 1:]
+    keep = F.pad(mask, (0, 1), value=False)  # the positions before them
+    logits = logits_at(model, batch.tokens, batch.attention, keep)
+    return spread(-read(logits, labels[mask], used_up=True).logp, mask)

@@ -313,6 +313,7 @@ ALGORITHMS = [
     ["ppo=micro", "advantage=exact", "scorer=gold"],
     ["trust_region=penalty"],
     ["advantage=monte_carlo"],
+    ["algorithm=rloo"],
 ]
 
 
@@ -323,6 +324,7 @@ def node(planned, group, option):
         "exact": ["kl/placement=both"],
         "both": ["kl/estimator=exact"],
         "loss": k2,
+        "loss_without_ratio": k2,
         "sequence_loss": k2,
     }
     (job,) = planned(f"kl/{group}={option}", *beside.get(option, [])).jobs
@@ -360,9 +362,9 @@ def test_config_roundtrip_every_kl_group_works_with_every_algorithm_or_is_refuse
             else:
                 assert run_hash(found.plain()) == run_hash(config)
                 works.add((found.kl.estimator.class_path, found.kl.placement.class_path))
-        # k1, k2, k3, abs, k1_clamped in the reward; k2, k3, abs in each of two losses; exact in
+        # k1, k2, k3, abs, k1_clamped in the reward; k2, k3, abs in each of three losses; exact in
         # both
-        assert len(works) == 12
+        assert len(works) == 15
 
 
 @pytest.mark.parametrize("preset", sorted(path.stem for path in (conf_dir() / "kl").glob("*.yaml")))

@@ -9,7 +9,8 @@ import torch
 
 from rlhf.config.build import build
 from rlhf.config.compose import compose
-from rlhf.config.pieces.base import BY_ADDRESS
+from rlhf.config.pieces.algorithm import Algorithm
+from rlhf.config.pieces.base import BY_ADDRESS, members_of
 from rlhf.config.pieces.callbacks import CALLBACKS
 from rlhf.config.validate import examine
 
@@ -34,9 +35,9 @@ PLACES = {
     "rlhf.tracking": "tracking",
     "torch.optim": "ppo.optimizer",
 }
-# made of live objects alone; asks for a function or a model's files: tests/rewards; of a package
-# that is not installed with this one, its arguments those of AdamW
-WITHOUT = {"PPO", "FunctionScorer", "ClassifierScorer", "AdamW8bit"}
+# asks for a function or a model's files: tests/rewards; of a package that is not installed with
+# this one, its arguments those of AdamW
+WITHOUT = {"FunctionScorer", "ClassifierScorer", "AdamW8bit"}
 
 
 def place_of(piece):
@@ -44,7 +45,9 @@ def place_of(piece):
     return next((place for start, place in PLACES.items() if address.startswith(start)), None)
 
 
-WALKED = [p for p in PIECES if p.__name__ not in WITHOUT and p not in CALLBACKS]
+# of algorithms, which are made of live objects
+ALGORITHMS = [*members_of(get_args(Algorithm)[0]).values()]
+WALKED = [p for p in PIECES if p.__name__ not in WITHOUT and p not in (*CALLBACKS, *ALGORITHMS)]
 
 
 def test_the_walk_sees_every_piece():
@@ -142,8 +145,10 @@ CHOICES = {
     "kl.placement": {
         "both": ["kl/estimator=exact"],
         "loss": ["kl/estimator=k3"],
+        "loss_without_ratio": ["kl/estimator=k3"],
         "sequence_loss": ["kl/estimator=k2"],
     },
+    "advantage": {name: ["ppo.responses_per_prompt=2"] for name in ("rloo", "grpo")},
     "data": {"files": ["data.demonstrations=demos.jsonl", "data.preferences=pairs.jsonl"]},
     "model": {"hf": ["model.path=some/model"]},
     "scorer": {

@@ -74,13 +74,15 @@ def make(
     start=None,
     valued=True,
     advantage=None,
+    algorithm=PPOModule,
+    demonstrations=None,
     **settings,
 ):
     policy, reference = tiny(tokenizer), tiny(tokenizer, seed=reference_seed).requires_grad_(False)
     prompts = ["a b", "c", "d e f", "g"] * 4
     sampling = sampling or Sampling(max_new_tokens=6)
     reader = PolicyReader(model=reference, temperature=sampling.temperature, at_once=AtOnce(rows=8))
-    return PPOModule(
+    return algorithm(
         parts=OnlineParts(
             policy=policy,
             value_model=scalar_model_from(policy, seed=0) if valued else None,
@@ -94,6 +96,7 @@ def make(
                 heldout=prompt_batch(tokenizer, prompts[:4]),
                 training=lambda: prompt_batch(tokenizer, prompts[:4]),
             ),
+            demonstrations=demonstrations,
             make_optimizer=partial(optimizer, lr=lr),
         ),
         kl=kl or KLPenalty(Fixed(0.1), K1(), Reward(), SFT()),
