@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.claims.ppo import paired, reached, swept
-from benchmarks.claims.problems import Problem, across
+from benchmarks.claims.problems import across, draw
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.compare.read import Run
 from rlhf.oracle import exact_sequence_kl, greedy_policy, optimal_policy
@@ -21,9 +21,10 @@ DECAYS = (0.0, 0.9, 0.99)
 ITERATIONS = (5, 20, 60, 200)
 
 
-def at_its_optimum(problem: Problem, decay: float, iterations: int) -> Numbers:
+def optimum(number: int, decay: float, iterations: int) -> Numbers:
     """The policy is the optimum to the anchor in every iteration; anchors of responses and of
     tables, by logits."""
+    problem = draw(3, number)
     tree, reward = problem.tree, problem.reward
     anchor, table = problem.ref_logp, problem.ref.log_softmax(-1)
     for _ in range(iterations):
@@ -42,9 +43,10 @@ def at_its_optimum(problem: Problem, decay: float, iterations: int) -> Numbers:
     }
 
 
-def lagging(problem: Problem, decay: float, iterations: int, steps: int = 4) -> Numbers:
+def lagging(number: int, decay: float, iterations: int, steps: int = 4) -> Numbers:
     """Adam's exact ascent of E[r] - beta KL(pi || anchor), a few steps an iteration. decay 1 is
     the reference of the start."""
+    problem = draw(3, number)
     table, anchor = problem.ref.clone(), problem.ref.log_softmax(-1)
     optimizer = torch.optim.Adam([table], lr=0.05)
     for _ in range(iterations):
@@ -56,7 +58,9 @@ def lagging(problem: Problem, decay: float, iterations: int, steps: int = 4) -> 
     return {"kl": kl, "beta": problem.effective_beta(kl)}
 
 
-def bounds(problem: Problem) -> Numbers:
+def bounds(number: int) -> Numbers:
+    problem = draw(3, number)
+
     def kl(logp: Tensor) -> float:
         return float(exact_sequence_kl(logp, problem.ref_logp))
 
@@ -70,14 +74,14 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     rows = []
     for decay in DECAYS:
         for iterations in ITERATIONS:
-            numbers = kept.each(problems, at_its_optimum, decay, iterations)
+            numbers = kept.each(problems, optimum, decay, iterations)
             cells = [across(column(numbers, name), 3) for name in ("to", "table beta")]
             rows.append([decay, iterations, *cells, across(column(numbers, "kl"))])
     ends = kept.each(problems, bounds)
-    optimum, greedy = (across(column(ends, name)) for name in ("optimum", "greedy"))
+    at_beta, greedy = (across(column(ends, name)) for name in ("optimum", "greedy"))
     yield Shown(
         title=f"The policy at its optimum in every iteration, beta {BETA:g}. The optimum to the"
-        f" start has {optimum} nats, the best response alone {greedy}",
+        f" start has {at_beta} nats, the best response alone {greedy}",
         heads=[
             "decay",
             "iterations",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, climb, share
+from benchmarks.claims.problems import Problem, across, climb, draw, share
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k3
 from rlhf.oracle import exact_sequence_kl, expected, optimal_policy, sequence_entropy
@@ -21,13 +21,14 @@ BETAS = (0.01, 0.1, 1.0, 10.0)
 GAINS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the way from the reference's reward to the best there is
 
 
-def optimum(problem: Problem, beta: float, length: int) -> Numbers:
+def optimum(number: int, beta: float) -> Numbers:
     """How large the gradient is at the formula's policy, and how much a step away loses."""
+    problem = draw(3, number)
     best, _ = forward_optimal_policy(problem.ref_logp, problem.reward, beta)
     logits = best.clone().requires_grad_()
     value = forward_objective(problem.reward, logits.log_softmax(-1), problem.ref_logp, beta)
     (gradient,) = torch.autograd.grad(value, logits)
-    generator = torch.Generator().manual_seed(length)
+    generator = torch.Generator().manual_seed(number)
     away = best + 0.1 * torch.randn(best.shape, generator=generator, dtype=best.dtype)
     less = forward_objective(problem.reward, away.log_softmax(-1), problem.ref_logp, beta)
     return {"gradient": float(gradient.abs().max()), "loses": float(value.detach() - less)}
@@ -45,26 +46,27 @@ def at_reward(problem: Problem, family: str, reward: float) -> Tensor:
     return make(problem.ref_logp, problem.reward, math.exp(high))[0]
 
 
-def matched(problem: Problem, gain: float) -> Numbers:
+def matched(number: int, gain: float) -> Numbers:
+    problem = draw(3, number)
     ref, reward = problem.ref_logp, problem.reward
     start = float(expected(reward, ref))
     at = start + gain * (float(reward.max()) - start)
-    found = {}
+    numbers: Numbers = {}
     for family in ("reverse", "forward"):
         logp = at_reward(problem, family, at)
-        found |= {
+        numbers |= {
             f"{family} entropy": float(sequence_entropy(logp)),
             f"{family} kl": float(exact_sequence_kl(logp, ref)),
             f"{family} from": float(exact_sequence_kl(ref, logp)),
             f"{family} top": float(logp.exp().max()),
         }
-    return found
+    return numbers
 
 
-def modes(problem: Problem, beta: float) -> Numbers:
+def modes(number: int, beta: float) -> Numbers:
     """Two responses, the most and the least likely of the reference, have reward 1, all others 0:
     the ratio of the two, less that of the reference, in logarithms."""
-    ref = problem.ref_logp
+    ref = draw(3, number).ref_logp
     first, second = int(ref.argmax()), int(ref.argmin())
     reward = torch.zeros_like(ref)
     reward[first] = reward[second] = 1.0
@@ -78,8 +80,9 @@ def modes(problem: Problem, beta: float) -> Numbers:
     }
 
 
-def ends(problem: Problem, beta: float) -> Numbers:
+def ends(number: int, beta: float) -> Numbers:
     """Exact ascent with k3 of whole responses in the loss."""
+    problem = draw(3, number)
 
     def penalty(table: Tensor) -> Tensor:
         return penalty_gradient(problem.tree, table, problem.ref, k3, "sequence_loss")
@@ -102,8 +105,9 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
         own = across([math.exp(v) for v in column(ratios, "own")], 0)
         rows.append([beta, gradient, share(column(numbers, "loses")), own, f"{off:.0e}"])
     yield Shown(
-        title="beta ref / (L - r): largest gradient at it, steps away that lose; two responses of"
-        " equal reward, and how far either optimum is from the reference's ratio (largest, logarithm)",
+        title="beta ref / (L - r): largest gradient at it, steps away that lose; two"
+        " responses of equal reward, and how far either optimum is from the reference's ratio"
+        " (largest, logarithm)",
         heads=["beta", "largest gradient", "steps that lose", "reference's ratio", "off by"],
         rows=rows,
     )

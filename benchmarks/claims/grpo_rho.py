@@ -8,12 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmarks.claims.ppo import reached, swept
-from benchmarks.claims.problems import Problem, across, error
+from benchmarks.claims.ppo import paired, pieces, reached, swept
+from benchmarks.claims.problems import Problem, across, draw, error
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.compare.read import Run
 from rlhf.functional.kl import k3
-from rlhf.oracle.penalties import objective_gradient, penalty_gradient
+from rlhf.oracle.penalties import Ratio, objective_gradient, penalty_gradient
 
 LOCAL = (0.0, 0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)  # nats per response
 EPOCHS = (1, 2, 4, 8, 16)
@@ -29,7 +29,8 @@ def moved(problem: Problem, local: float) -> Tensor:
     return problem.table + low * problem.step
 
 
-def errors(problem: Problem, local: float) -> Numbers:
+def errors(number: int, length: int, local: float) -> Numbers:
+    problem = draw(length, number)
     old = moved(problem, local) if local else problem.table
     without, right = (
         penalty_gradient(problem.tree, problem.table, problem.ref, k3, "loss", old=old, ratio=ratio)
@@ -38,9 +39,10 @@ def errors(problem: Problem, local: float) -> Numbers:
     return {"error": error(without, right), "local": problem.local_kl(old, problem.table)}
 
 
-def walk(problem: Problem, ratio: str, epochs: int, beta: float = 0.5) -> Numbers:
+def walk(number: int, ratio: Ratio, epochs: int, beta: float = 0.5) -> Numbers:
     """Exact training in iterations: `epochs` steps of plain descent of PPO's loss without clipping
     on the responses of one policy, k3 in the loss with or without rho."""
+    problem = draw(3, number)
     table, locals_, wrong = problem.ref.clone(), [], []
     for _ in range(240 // epochs):
         old = table.clone()
@@ -91,10 +93,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
     rows = []
     for epochs in EPOCHS:
-        of = {
-            ratio: kept.each(problems, walk, ratio, epochs)
-            for ratio in ("detached", "none")
-        }
+        of = {ratio: kept.each(problems, walk, ratio, epochs) for ratio in ("detached", "none")}
         cells = [across(column(of["none"], name), 4) for name in ("local", "error")]
         pairs = zip(column(of["detached"], "kl"), column(of["none"], "kl"), strict=True)
         rows.append([epochs, *cells, across([b - a for a, b in pairs], 4)])
@@ -110,25 +109,22 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def epochs_of(run: Run) -> str:
-    return f"inner epochs {run.config['ppo.inner_epochs']}"
-
-
 def runs(folder: Path) -> Iterator[Shown]:
     made = swept("grpo_rho", folder)
-    yield reached(made, epochs_of)
+    yield reached(made, pieces)
+    with_rho, without = "k3 in loss, beta 0.5", "k3 in loss_without_ratio, beta 0.5"
+    yield paired(made, pieces, with_rho, without)
     rows = []
-    for setting in sorted({epochs_of(run) for run in made}):
-        locals_ = []
-        for run in made:
-            if epochs_of(run) == setting:
-                numbers = [
-                    row["trust_region/kl"] for row in run.metrics if "trust_region/kl" in row
-                ]
-                locals_.append(sum(numbers) / len(numbers))
-        rows.append([setting, len(locals_), across(locals_, 4)])
+    for setting in (with_rho, without):
+        means = [mean_local(run) for run in made if pieces(run) == setting]
+        rows.append([setting, len(means), across(means, 4)])
     yield Shown(
         title="PPO: the local KL of the last inner epoch's steps, nats per token, mean of a run",
         heads=["setting", "problems", "local KL"],
         rows=rows,
     )
+
+
+def mean_local(run: Run) -> float:
+    numbers = [float(row["trust_region/kl"]) for row in run.metrics if "trust_region/kl" in row]
+    return sum(numbers) / len(numbers)

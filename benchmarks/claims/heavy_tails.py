@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.claims.ppo import reached, swept
 from benchmarks.claims.problems import across
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
+from rlhf.compare.read import Run
 from rlhf.oracle import best_of_n, beta_for_kl, expected, greedy_policy, optimal_policy
 
 COUNT = 20_000  # responses, equally likely under the reference
@@ -45,9 +48,9 @@ def problem(degrees: float, number: int) -> tuple[Tensor, Tensor, Tensor]:
     return ref, gold, gold + errors(degrees, generator)
 
 
-def along(degrees: float, number: int) -> Numbers:
+def along(number: int, name: str) -> Numbers:
     """Gold and proxy of pi* at each KL, of the best proxy response, and of best of n."""
-    ref, gold, proxy = problem(degrees, number)
+    ref, gold, proxy = problem(TAILS[name], number)
     numbers: Numbers = {}
     for kl in KLS:
         best, _ = optimal_policy(ref, proxy, beta_for_kl(ref[None], proxy[None], kl))
@@ -65,10 +68,7 @@ def along(degrees: float, number: int) -> Numbers:
 
 
 def tables(kept: Kept, problems: int) -> Iterator[Shown]:
-    of = {
-        name: kept.each(problems, along, name)
-        for name, degrees in TAILS.items()
-    }
+    of = {name: kept.each(problems, along, name) for name in TAILS}
     rows = []
     for kl in (*KLS, "top"):
         cells = []
@@ -91,3 +91,33 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
             cells.append(f"{sum(column(numbers, f'bon proxy/{n}')) / problems:.3g}")
         rows.append([n, *cells])
     yield Shown(title="Best of n by the proxy: gold reward", heads=["n", *heads], rows=rows)
+
+
+def tail_of(run: Run) -> str:
+    return f"t, {run.config['data.error_degrees']:g} degrees"
+
+
+def last(run: Run, name: str, count: int = 10) -> float:
+    """The mean of a metric of the rollouts of the last iterations."""
+    numbers = [float(row[name]) for row in run.metrics if name in row]
+    return sum(numbers[-count:]) / len(numbers[-count:])
+
+
+def runs(folder: Path) -> Iterator[Shown]:
+    made = swept("heavy_tails", folder)
+    yield reached(made, tail_of)
+    rows = []
+    for tail in sorted({tail_of(run) for run in made}):
+        own = [run for run in made if tail_of(run) == tail]
+        cells = []
+        for name in ("reward/true", "reward/gold"):
+            first = [float(next(row[name] for row in run.metrics if name in row)) for run in own]
+            gain = [last(run, name) - start for run, start in zip(own, first, strict=True)]
+            cells += [across(first), across(gain)]
+        rows.append([tail, len(own), *cells])
+    yield Shown(
+        title="PPO's rollouts: the first iteration, and the last ten less it; gold is the proxy,"
+        " the error in it",
+        heads=["error", "problems", "true", "gain", "proxy", "gain"],
+        rows=rows,
+    )

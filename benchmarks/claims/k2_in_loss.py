@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, angle, climb, error, share
+from benchmarks.claims.problems import across, angle, climb, draw, error, share
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k1, k2
 from rlhf.oracle.penalties import kl_gradient, penalty_gradient
@@ -19,7 +19,8 @@ BETAS = (0.2, 0.5, 1.0)
 MOVE = 0.2  # of the local step, in logits
 
 
-def gradients(problem: Problem, form: str) -> Numbers:
+def gradients(number: int, form: str, length: int) -> Numbers:
+    problem = draw(length, number)
     estimate, place = FORMS[form]
     old = problem.table + MOVE * problem.step
     true = kl_gradient(problem.tree, problem.table, problem.ref)
@@ -35,7 +36,8 @@ def gradients(problem: Problem, form: str) -> Numbers:
     }
 
 
-def ends(problem: Problem, form: str, beta: float) -> Numbers:
+def ends(number: int, form: str, beta: float) -> Numbers:
+    problem = draw(3, number)
     estimate, place = FORMS[form]
 
     def penalty(table):

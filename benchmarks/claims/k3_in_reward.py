@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, angle, climb, draw
+from benchmarks.claims.problems import across, angle, climb, draw
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k1, k3
 from rlhf.oracle.penalties import kl_gradient, penalty_gradient
@@ -16,7 +16,8 @@ MOVES = (0.001, 0.01, 0.1, 0.5, 1.0, 2.0)
 BETAS = (0.2, 0.5, 1.0)
 
 
-def force(problem: Problem) -> Numbers:
+def force(number: int, length: int, move: float) -> Numbers:
+    problem = draw(length, number, move)
     true = kl_gradient(problem.tree, problem.table, problem.ref)
     ours = penalty_gradient(problem.tree, problem.table, problem.ref, k3, "reward")
     away = problem.table - problem.ref
@@ -31,7 +32,9 @@ def force(problem: Problem) -> Numbers:
     }
 
 
-def ends(problem: Problem, form: str, beta: float) -> Numbers:
+def ends(number: int, form: str, beta: float) -> Numbers:
+    problem = draw(3, number)
+
     def penalty(table):
         if form == "nothing":
             return torch.zeros_like(table)
@@ -52,7 +55,6 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     for length in (1, 3):
         for move in MOVES:
             numbers = kept.each(problems, force, length, move)
-            )
             cells = [across(column(numbers, "length"), 4), across(column(numbers, "angle"), 0)]
             outward = sum(v < 0 for v in column(numbers, "back"))
             kl = f"{sum(column(numbers, 'kl')) / problems:.2g}"

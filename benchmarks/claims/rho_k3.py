@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
-from benchmarks.claims.problems import Problem, across, error
+from benchmarks.claims.problems import across, draw, error
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.functional.kl import k2, k3
 from rlhf.oracle.penalties import kl_gradient, penalty_gradient, token_kl_gradient
@@ -13,7 +13,8 @@ from rlhf.oracle.penalties import kl_gradient, penalty_gradient, token_kl_gradie
 MOVES = (0.0, 0.2, 0.5)
 
 
-def gradients(problem: Problem, move: float) -> Numbers:
+def gradients(number: int, length: int, move: float) -> Numbers:
+    problem = draw(length, number)
     tree, table, ref = problem.tree, problem.table, problem.ref
     old = table + move * problem.step
     true = kl_gradient(tree, table, ref)
