@@ -16,7 +16,7 @@ from rlhf.functional.kl import k3
 from rlhf.oracle.penalties import Ratio, objective_gradient, penalty_gradient
 
 LOCAL = (0.0, 0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)  # nats per response
-EPOCHS = (1, 2, 4, 8, 16)
+EPOCHS = (1, 4, 16)
 
 
 def moved(problem: Problem, local: float) -> Tensor:

@@ -15,7 +15,7 @@ FORMS = {
     "k2 of each token in the loss": (k2, "loss"),
     "k2 of the response in the loss": (k2, "sequence_loss"),
 }
-BETAS = (0.2, 0.5, 1.0)
+BETAS = (0.2, 1.0)
 MOVE = 0.2  # of the local step, in logits
 
 

@@ -13,7 +13,7 @@ from rlhf.functional.kl import k1, k3
 from rlhf.oracle.penalties import kl_gradient, penalty_gradient
 
 MOVES = (0.001, 0.01, 0.1, 0.5, 1.0, 2.0)
-BETAS = (0.2, 0.5, 1.0)
+BETAS = (0.2, 1.0)
 
 
 def force(number: int, length: int, move: float) -> Numbers:

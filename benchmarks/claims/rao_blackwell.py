@@ -15,7 +15,7 @@ from rlhf.functional.kl import exact, k1
 from rlhf.functional.masking import masked_fill_zero
 from rlhf.oracle import reward_at_kl
 
-BETAS = (0.1, 0.5, 1.0)
+BETAS = (0.1, 1.0)
 BATCHES = (16, 256)
 STEPS, RATE = 300, 0.05
 # where on the way from the reference to pi*(beta): the optimum at beta / share
