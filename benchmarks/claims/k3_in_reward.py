@@ -95,5 +95,4 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
 def runs(folder) -> Iterator[Shown]:
     made = swept("k3_in_reward", folder)
     yield reached(made, pieces)
-    for first in ("k1 in reward, beta 0.5", "k3 in reward, beta 0"):
-        yield paired(made, pieces, first, "k3 in reward, beta 0.5")
+    yield paired(made, pieces, "k1 in reward, beta 0.5", "k3 in reward, beta 0.5")
