@@ -102,6 +102,8 @@ METRICS = {
         Metric(name=LENGTH, title="Response length", unit="tokens"),
         Metric(name=ENDED, title="Share with EOS", better="more"),
         Metric(name=ENTROPY, title="Entropy", unit="nats per token"),
+        Metric(name="oracle/kl_to_optimum", title="KL to the optimum", unit="nats", better="less"),
+        Metric(name="oracle/effective_beta", title="Coefficient whose optimum has this KL"),
         Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
         Metric(
             name="ppo/explained_variance", title="Explained variance of the values", better="more"

@@ -3,7 +3,19 @@ known without sampling."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks.oracle_suite.problems import BLIND
+from benchmarks.oracle_suite.runs import Problem
+from rlhf.modules.exact import ExactView, ascend
+from rlhf.oracle import best_of_n, best_policy, effective_beta, mean_standing, standings
+from rlhf.stages.ppo import ppo_module
 
 # Exact gradient ascent: steps and rate. The slower way gets past some of the policies where the
 # first one stays; it is gone where the first has less than ENOUGH, and the better counts.

@@ -30,9 +30,7 @@ class Standing:
     reference: float  # J of the reference: its reward
     optimum_kl: float
     optimum_reward: float
-    kl_to_optimum: (
-        float  # KL(pi || pi*); inf where beta is 0 and pi has more than the best responses
-    )
+    kl_to_optimum: float  # KL(pi || pi*); inf at beta 0, but for a policy of best responses alone
 
     @property
     def gap(self) -> float:

@@ -68,6 +68,9 @@ def test_records_of_evaluations_carry_the_exact_answers(done):
         and last["oracle/gap"] > 0
     )
     assert last["oracle/missing_at_kl"] > 0
+    assert last["oracle/gap"] == pytest.approx(0.05 * last["oracle/kl_to_optimum"], abs=1e-6)
+    # nearer to the reference than the optimum at 0.05: as that of a larger coefficient
+    assert last["oracle/kl"] < last["oracle/optimum_kl"] and last["oracle/effective_beta"] > 0.05
 
 
 def test_the_summary_and_the_file_say_the_same(done):

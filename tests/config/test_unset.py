@@ -17,7 +17,7 @@ def without_unset(plain):
     }
 
 
-@pytest.mark.parametrize("more", [[], ["model=hf", "model.path=some/model"]])
+@pytest.mark.parametrize("more", [[], ["data=micro"], ["model=hf", "model.path=some/model"]])
 def test_an_older_config_is_valid_and_the_same_run(planned, more):
     plain = planned(*more).jobs[0].config.plain()
     older = without_unset(plain)

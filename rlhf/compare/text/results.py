@@ -25,7 +25,7 @@ from rlhf.compare.text.tables import grid, plain
 
 BESIDE = (
     *("beta", "seed", "share of the gain", "J", "J*", "J of the reference"),
-    *("KL (optimum)", "reward (optimum)", "missing"),
+    *("KL (optimum)", "reward (optimum)", "missing", "KL to the optimum", "effective beta"),
 )
 HEAD = (
     *("setting", "seed", "target (nats)", "reached", "overshoot", "settled"),
@@ -133,6 +133,10 @@ def exact_lines(study: Study) -> list[str]:
     )
 
 
+def _known(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
 def exact(study: Study) -> str:
     if not study.exact.table:
         return ""
@@ -144,6 +148,10 @@ def exact(study: Study) -> str:
             *(f"{r[name]:.4f}" for name in ("objective", "optimum", "reference")),
             *(f"{r[name]:.3f} ({r[f'optimum_{name}']:.3f})" for name in ("kl", "reward")),
             f"{r['missing_at_kl']:.4f}",
+            *(
+                _known(r[name], form)
+                for name, form in (("kl_to_optimum", ".4f"), ("effective_beta", ".4g"))
+            ),
         ]
         for r in study.exact.rows
     ]
@@ -151,7 +159,8 @@ def exact(study: Study) -> str:
         "Every response is listed, so these numbers have no sampling error. J = E[r] - beta KL,"
         " over the prompts of training; J* is the\nbest that any policy can reach; the share is (J"
         " - J of the reference) / (J* - J of the reference); what is missing is the reward\nthat"
-        " the best policy with the same KL has more."
+        " the best policy with the same KL has more. The effective beta is the coefficient\nwhose"
+        " optimum has the run's KL."
     )
     table = [f"| {' | '.join(BESIDE)} |", "|" + "---|" * len(BESIDE)]
     table += [f"| {' | '.join(cells)} |" for cells in lines]

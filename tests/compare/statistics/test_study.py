@@ -64,7 +64,10 @@ def test_the_table_has_a_row_a_run_by_beta(known):
         (0.5, 0.9),
     ]
     assert made.files["oracle.png"].stat().st_size > 10_000
+    # runs of before there were these numbers have none
+    assert {row["kl_to_optimum"] for row in rows} == {row["effective_beta"] for row in rows}
     report = made.files["report.md"].read_text()
+    assert "| - | - |" in report
     assert "99.00%" in report and "oracle.png" in report and "99.00%" in made.answer
 
 
