@@ -192,6 +192,12 @@ PPO = {
         "scorer.parts.function.function=tests.rewards.test_function.length",
         *(f"+scorer@scorer.parts.{rule}={rule}" for rule in RULES),
     ),
+    "rloo": ("algorithm=rloo", "scorer=gold"),
+    "reinforce": ("algorithm=reinforce", "algorithm.ratio=clipped"),
+    "grpo": ("algorithm=grpo",),
+    "dr_grpo": ("algorithm=dr_grpo", "ppo.micro_batch_size=2"),
+    "dapo": ("algorithm=dapo",),
+    "ppo_ptx": ("algorithm=ppo_ptx",),
     "bf16-mixed": ("trainer.precision=bf16-mixed",),
     "bf16-true": ("trainer.precision=bf16-true", "kl/reference=ema"),
 }
@@ -238,7 +244,10 @@ def test_every_option_is_there():
     """Of the groups whose pieces have to do with tensors; a classifier and answers have tests of
     their own below, the rest is in the config that all runs begin with."""
     words = {word for run in PPO.values() for word in run} | {*ENUMERABLE}
-    presets = {"kl=exact": "exact both", "kl=sequence_k2": "k2 sequence_loss", "kl=grpo": "k3 loss"}
+    presets = {
+        **{"kl=exact": "exact both", "kl=sequence_k2": "k2 sequence_loss", "kl=grpo": "k3 loss"},
+        "algorithm=grpo": "loss_without_ratio",
+    }
     chosen = {word.split("=")[1] for word in words if "=" in word}
     chosen |= {name for word in words for name in presets.get(word, "").split()}
     default = {

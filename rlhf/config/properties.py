@@ -112,6 +112,15 @@ def trains_values(algorithm: Any, advantage: Any) -> bool:
     )
 
 
+def draws(algorithm: Any) -> bool:
+    """False of an algorithm that trains on no responses of the policy.
+
+    Raises:
+        ValueError: a class of the user's own cannot be had.
+    """
+    return of_algorithm(algorithm, "draws", True)
+
+
 PARTS = ("demonstrations", "preferences")  # what an algorithm may learn from beside prompts
 
 
@@ -121,8 +130,7 @@ def learns_from(algorithm: Any) -> tuple[str, ...]:
     Raises:
         ValueError: a class of the user's own cannot be had, or names a part that there is not.
     """
-    owner = user_class(algorithm) if isinstance(algorithm, Custom) else type(algorithm)
-    parts = tuple(getattr(owner, "learns_from", ()))
+    parts: tuple[str, ...] = tuple(of_algorithm(algorithm, "learns_from", ()))
     if unknown := [part for part in parts if part not in PARTS]:
         raise ValueError(
             f"algorithm={algorithm.name}: learns_from names {unknown[0]!r};"

@@ -12,6 +12,7 @@ from rlhf.config.pieces.optimizer import SGD, AdamW8bit
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import (
+    draws,
     kl_properties,
     needs_reward_model,
     normalizes,
@@ -61,11 +62,17 @@ def ppo(it: Estimate) -> Peak:
     cfg = it.cfg
     sizes = cfg.ppo.minibatch_size, cfg.ppo.rollout_size, cfg.evaluation.prompts
     update, rollout, heldout = (it.drawn(size).share(cfg.trainer.ranks) for size in sizes)
+    drawing = draws(cfg.algorithm)
+    if not drawing:  # both texts of its pairs
+        pairs = it.batch("reward_model", it.data.preferences)
+        update = replace(pairs, count=2 * cfg.ppo.minibatch_size).share(cfg.trainer.ranks)
     how = training(it, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
+    if not drawing and how.micro is not None and cfg.ppo.micro_batch_tokens is None:
+        how = replace(how, micro=2 * how.micro)
     if exact_in_loss(cfg):
         how = replace(how, logits=READ_LOGITS)
     values = trains_values(cfg.algorithm, cfg.advantage)
-    drawn = [(rollout, "ppo.rollout_size"), (heldout, "evaluation.prompts")]
+    drawn = [(rollout, "ppo.rollout_size")] * drawing + [(heldout, "evaluation.prompts")]
     kept = graphs(it.shape, cfg, [rows.at_most(how.reads) for rows, _ in drawn], how.how)
     peak = memory.ppo(
         it.shape,

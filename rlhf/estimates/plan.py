@@ -11,7 +11,9 @@ from typing import Any
 from rlhf.arguments import layers_of
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import (
+    draws,
     is_trained,
+    learns_from,
     most_iterations,
     needed_stages,
     normalizes,
@@ -130,7 +132,7 @@ class Estimate:
             plain = drawn.temperature == 1 and drawn.top_k == 0 and drawn.top_p == 1
             held = self.data.prompts.heldout if self.data.prompts else cfg.best_of_n.prompts
             counts = {
-                "training": last * cfg.ppo.rollout_size,
+                "training": last * cfg.ppo.rollout_size * draws(cfg.algorithm),
                 "evaluations": times * cfg.evaluation.prompts * (1 if plain else 2),
                 "best of n": cfg.best_of_n.samples * min(cfg.best_of_n.prompts, held),
                 "realign": realigned(cfg),
@@ -192,11 +194,22 @@ def _ppo_work(it: Estimate) -> float:
     but the value model."""
     cfg = it.cfg
     values, judged = trains_values(cfg.algorithm, cfg.advantage), reward_models(cfg)
-    training = it.responses["training"]
+    training = it.responses.get("training", 0)
     others = sum(it.responses.get(name, 0) for name in ("evaluations", "best of n", "realign"))
     reads = training * (3 + judged + values) + others * (3 + judged)
     learns = training * cfg.ppo.inner_epochs * (1 + values)
-    return (FORWARD * reads + UPDATE * learns) * it.a_response
+    return (FORWARD * reads + UPDATE * learns) * it.a_response + _pairs_work(it)
+
+
+def _pairs_work(it: Estimate) -> float:
+    """Of an algorithm that learns from pairs: the reference reads both texts of each once, and the
+    policy learns from those of each iteration."""
+    cfg, part = it.cfg, it.data.preferences
+    if part is None or "preferences" not in learns_from(cfg.algorithm):
+        return 0.0
+    a_pair = 2 * part.mean_tokens(cfg.reward_model.max_length) * it.shape.parameters
+    learned = most_iterations(cfg) * cfg.ppo.rollout_size * cfg.ppo.inner_epochs
+    return (FORWARD * it.rows("reward_model", part) + UPDATE * learned) * a_pair
 
 
 def _reward_work(it: Estimate) -> float:

@@ -1,5 +1,4 @@
-"""The properties of the KL pieces that rules ask for, so that a piece of the user's own is judged
-like ours. Torch-free.
+"""The properties of the KL pieces that rules ask for, of a user's own piece too. Torch-free.
 
 A piece declares its properties in the class attribute `properties`. One that declares none is taken
 for what its class shows, and where that says nothing for what needs more care: a controller with a
@@ -64,14 +63,13 @@ class EstimatorProperties:
 
 @dataclass(frozen=True, kw_only=True)
 class PlacementProperties:
-    """Where a penalty acts. `of_sequence`: the estimator is taken of the log-ratio of the whole
-    response instead of each token's. `weighted`: in the loss a sampled estimate is times rho."""
+    """Where a penalty acts."""
 
     name: str
     in_reward: bool = False
     in_loss: bool = False
-    of_sequence: bool = False
-    weighted: bool = True
+    of_sequence: bool = False  # of the whole response's log-ratio instead of each token's
+    weighted: bool = True  # in the loss a sampled estimate is times rho
 
     @property
     def kind(self) -> Kind:

@@ -60,7 +60,7 @@ def summarise_run(
         if name.startswith("eval/reward/")
     }
     made = provenance(legs_of(directory))
-    coef, pieces = float(last["kl/coef"]), kl_properties(context.cfg.kl)
+    coef = float(last["kl/coef"])
     return {
         **run_facts(context),
         "status": "finished",
@@ -71,10 +71,7 @@ def summarise_run(
         "kl.coef": context.cfg.kl.coef,
         "kl.coef_final": coef,  # that shaped the last rollout
         **kl_pieces(context.cfg),
-        # the divergence that the gradient of the penalty descends
-        "kl.descends": descends(pieces["estimator"], pieces["placement"])
-        if {"kl", "kl.placement"}.isdisjoint(of_algorithm(context.cfg.algorithm, "unused", ()))
-        else f"nothing: algorithm={context.cfg.algorithm.name} has no penalty",
+        "kl.descends": _descended(context.cfg),
         # at the coefficient in force: not to be compared with that of another coefficient
         "objective": float(evaluation["ppo/score"]) - coef * float(evaluation["kl/sequence_nats"]),
         **evaluation,
@@ -88,6 +85,14 @@ def summarise_run(
         "warnings": [*cautions(context.cfg), *_warnings(context, parents, made), *totals(records)],
         **_times(directory),
     }
+
+
+def _descended(cfg: Config) -> str:
+    """The divergence that the gradient of the penalty descends."""
+    if {"kl", "kl.placement"}.isdisjoint(of_algorithm(cfg.algorithm, "unused", ())):
+        pieces = kl_properties(cfg.kl)
+        return descends(pieces["estimator"], pieces["placement"])
+    return f"nothing: algorithm={cfg.algorithm.name} has no penalty"
 
 
 def _records(directory: Path) -> list[dict[str, Any]]:

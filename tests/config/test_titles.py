@@ -20,6 +20,14 @@ def test_a_run_is_named_by_coefficient_controller_and_seed():
     )
 
 
+def test_and_by_its_algorithm_where_it_is_not_ppo():
+    assert setting(FIXED | {"algorithm": "ppo"}, {}) == "kl.coef=0.05"
+    assert run_label(FIXED | {"algorithm": "rloo"}, {}) == "rloo kl.coef=0.05 seed=3"
+    assert setting(FIXED | {"algorithm": "mine.algorithms.Best"}, {}) == "Best kl.coef=0.05"
+    varies = {"algorithm": "rloo"}
+    assert setting(FIXED | {"algorithm": "rloo"}, varies) == "kl.coef=0.05 algorithm=rloo"
+
+
 def test_and_by_whatever_else_its_sweep_varies():
     assert setting(PID, {"ppo.optimizer.lr": "0.001", "seed": "3"}) == "kl.coef=0.05 pid lr=0.001"
     assert (

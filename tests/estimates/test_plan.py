@@ -73,6 +73,22 @@ def test_operations():
     assert head["reward_model"] == 7600 * 2 * (100 + 10)  # read once, whatever the epochs
 
 
+def test_an_algorithm_that_learns_from_pairs_draws_none():
+    """DPO: the reference reads both texts of 100 pairs, the policy learns from 20 a time, 7 times,
+    twice; 40 responses are drawn and read by three. A step has 20 texts, a micro-batch of 2 pairs
+    4 of them."""
+    dpo = estimate("algorithm=dpo", "ppo.micro_batch_size=2")
+    assert dpo.responses == {"evaluations": 16, "best of n": 24}
+    assert dpo.operations["ppo"] == 3800 * 2 * 40 * 4 + 7600 * (2 * 100 + 6 * 7 * 20 * 2)
+    few, many = (
+        estimate("algorithm=dpo", f"ppo.micro_batch_size={size}", "reward_model.max_length=4000")
+        for size in (1, 10)
+    )
+    assert few.peaks[-1].size <= many.peaks[-1].size
+    alone = estimate("algorithm=dpo", "scorer=gold").operations["ppo"]
+    assert alone == dpo.operations["ppo"] - 3800 * 2 * 40
+
+
 def test_seconds_are_a_range():
     assert seconds(1e13, 1e11) == pytest.approx((125.0, 500.0))
 

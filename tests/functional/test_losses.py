@@ -11,6 +11,7 @@ from rlhf.functional.losses import (
     clipped_value_loss,
     explained_variance,
     policy_gradient_loss,
+    preference_loss,
     token_nll,
 )
 from rlhf.functional.masking import aggregate
@@ -141,6 +142,28 @@ def test_rm_loss() -> None:
     assert with_margin == pytest.approx((math.log(2) + math.log(1 + math.exp(1))) / 2)
     assert bradley_terry(chosen, rejected, centering=0.1).item() == pytest.approx(plain + 0.1)
     assert bradley_terry(tensor([1000.0]), tensor([-1000.0])).item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "smoothing", "expected"),
+    [
+        # gaps of 2, -2 and 1 nats at beta = 1/2: beta h = 1, -1, 1/2; 1 / (2 beta) = 1
+        ("sigmoid", 0.0, [0.3132617, 1.3132617, 0.4740770]),
+        ("sigmoid", 0.1, [0.4132617, 1.2132617, 0.5240770]),
+        ("ipo", 0.0, [1.0, 9.0, 0.0]),
+        ("ipo", 0.1, [0.9 * 1 + 0.1 * 9, 0.9 * 9 + 0.1 * 1, 0.1 * 4]),
+        ("hinge", 0.0, [0.0, 2.0, 0.5]),
+        ("hinge", 0.1, [0.1 * 2, 0.9 * 2, 0.9 * 0.5 + 0.1 * 1.5]),
+    ],
+)
+def test_preference_losses_by_hand(kind, smoothing, expected) -> None:
+    losses = preference_loss(tensor([2.0, -2.0, 1.0]), 0.5, kind, smoothing)
+    torch.testing.assert_close(losses, tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_a_preference_loss_does_not_overflow() -> None:
+    losses = preference_loss(tensor([-5000.0, 5000.0]), 1.0)
+    assert losses.tolist() == [5000.0, 0.0]
 
 
 def test_token_nll_by_hand() -> None:

@@ -48,8 +48,9 @@ def rollouts(run: Run, key: str) -> list[Evaluation]:
     policy of then drew."""
     if any(f"eval/{MOVING_KL}" in row for row in run.metrics):
         return []
-    behind = {row["iteration"] - 1 for row in run.metrics if row.get(BEHIND)}
-    return [e for e in _evaluations(run, key, "") if e.iteration not in behind]
+    rows = zip(run.iterations, run.columns[BEHIND], strict=True)
+    older = {iteration - 1 for iteration, behind in rows if behind > 0}
+    return [e for e in _evaluations(run, key, "") if e.iteration not in older]
 
 
 def _evaluations(run: Run, key: str, prefix: str) -> list[Evaluation]:
@@ -80,12 +81,19 @@ def final_se(run: Run, key: str) -> float:
 
 
 def series(run: Run, *keys: str) -> list[tuple[int, float]]:
-    """(iteration, value) of the first of `keys` that a row has, finite ones."""
-    first, *others = (run.columns[key] for key in keys)
+    """(iteration, value) of the first of `keys` that a row has, finite ones. Of an iteration whose
+    rollout an older policy drew, what is evaluated too is that of the evaluation."""
+    first, *others = (_own(run, key) if f"eval/{key}" in keys else run.columns[key] for key in keys)
     for column in others:
         first = [b if math.isnan(a) else a for a, b in zip(first, column, strict=True)]
     points = zip(run.iterations, first, strict=True)
     return [(iteration, v) for iteration, v in points if math.isfinite(v)]
+
+
+def _own(run: Run, key: str) -> list[float]:
+    """A rollout's numbers, nan where it was drawn by an older policy than the iteration's own."""
+    pairs = zip(run.columns[key], run.columns[BEHIND], strict=True)
+    return [math.nan if behind > 0 else x for x, behind in pairs]
 
 
 def best_of_n(runs: Sequence[Run]) -> list[Kept]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.algorithm import PolicyGradient
-from rlhf.config.properties import asks, trains_values
+from rlhf.config.properties import asks, of_algorithm, trains_values
 from rlhf.config.schema import PPO
 
 SECTIONS = ("algorithm", "advantage", "ppo")
@@ -17,10 +17,11 @@ def faults(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
     try:
         wanted = asks(advantage, "needs_values", by_default=True)
         trained = trains_values(algorithm, advantage)
+        read = "advantage" not in of_algorithm(algorithm, "unused", frozenset())
         grouped = asks(advantage, "needs_groups", by_default=False)
     except ValueError:  # `missing_parts` says it
         return
-    if wanted and not trained:
+    if wanted and read and not trained:
         reason = (
             f"needs a value model, and algorithm={algorithm.name} trains none;"
             " advantage=reinforce, rloo and grpo need none"

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.pieces.algorithm import NoAdvantage
 from rlhf.config.pieces.trust_region import Unlimited
-from rlhf.config.properties import asks, kl_properties, of_algorithm
+from rlhf.config.properties import kl_properties, of_algorithm
 from rlhf.config.schema import KL, PPO, Config
 
 # what conf/ has where nobody chooses: another value is meant to do something
@@ -35,7 +35,6 @@ def unused_faults(
         least = of_algorithm(algorithm, "least_responses", 1)
         needs_coef = of_algorithm(algorithm, "needs_coef", False)
         pieces = kl_properties(kl)
-        values = asks(advantage, "needs_values", by_default=True)
     except ValueError:  # another check says it
         return
     mine = f"algorithm={algorithm.name}"
@@ -58,7 +57,7 @@ def unused_faults(
             " nothing; expected a coefficient above 0",
         )
     none = isinstance(advantage, NoAdvantage)
-    if "advantage" in unused and not (none or values):  # those that need values are refused anyway
+    if "advantage" in unused and not none:
         yield Fault(f"advantage={advantage.name}", f"{mine} reads none; leave advantage=none")
     elif none and "advantage" not in unused:
         yield Fault("advantage=none", f"{mine} learns from advantages; advantage=gae makes some")

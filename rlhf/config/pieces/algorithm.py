@@ -34,7 +34,9 @@ class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
 
 class BestOfN(Piece, name="best_of_n", at="rlhf.modules.algorithms.best_of_n.BestOfN"):
     needs_values: ClassVar[bool] = False
-    unused: ClassVar[frozenset[str]] = frozenset({"kl", "advantage", "trust_region"})
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"kl", "advantage", "trust_region", "ppo.policy_clip"}
+    )
     least_responses: ClassVar[int] = 2
 
 

@@ -42,6 +42,18 @@ def test_rollouts_whose_kl_is_to_a_moving_reference_do_not_count(rundirs, tmp_pa
     assert rollouts(load_run(run), "reward/gold") == []
 
 
+def test_rollouts_of_an_older_policy_do_not_count(rundirs, tmp_path):
+    run = rundirs.make_run(tmp_path / "r", iterations=1)
+    row = {"kl/sequence_nats": 0.0, "reward/gold": 1.5}
+    behind = ({"iteration": 2 + n, **row, "rollout/behind": float(n)} for n in range(3))
+    rundirs.append(run / "metrics.jsonl", *behind)
+    assert [e.iteration for e in rollouts(load_run(run), "reward/gold")] == [1]
+    rundirs.append(run / "metrics.jsonl", {"iteration": 5, **row, "eval/reward/gold": 9.0})
+    shown = series(load_run(run), "reward/gold", "eval/reward/gold")
+    assert shown[-2:] == [(2, 1.5), (5, 1.5)]  # 3 and 4 have no evaluation
+    assert [i for i, _ in series(load_run(run), "reward/gold")][-3:] == [3, 4, 5]
+
+
 def test_series_take_the_first_key_that_a_row_has(rundirs, tmp_path):
     run = rundirs.make_run(tmp_path / "r", iterations=1)
     rundirs.append(

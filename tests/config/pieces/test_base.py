@@ -9,14 +9,25 @@ from rlhf.config.pieces.base import BY_ADDRESS, piece_name
 
 # options that are another option of their group with other values
 VARIANTS = {
+    "advantage/dr_grpo": "grpo",
     "advantage/exact": "gae",
     "advantage/monte_carlo": "gae",
 }
+
+
+def node(path):
+    """The piece of a YAML: all of it, or its own group's part where it brings more."""
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        return {}
+    own = values.get(path.parent.name)
+    return own if "_target_" not in values and isinstance(own, dict) else values
+
+
 OURS = [
-    (str(path.relative_to(conf_dir()).with_suffix("")), values["_target_"])
+    (str(path.relative_to(conf_dir()).with_suffix("")), target)
     for path in sorted(conf_dir().rglob("*.yaml"))
-    if isinstance(values := yaml.safe_load(path.read_text()), dict)
-    and values.get("_target_") in BY_ADDRESS
+    if (target := node(path).get("_target_")) in BY_ADDRESS
 ]
 
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from rlhf.config.build import build
-from rlhf.config.compose import compose
+from rlhf.config.compose import compose, validate
+from rlhf.config.stages import STAGES
+from rlhf.data.records import Loaded
 from rlhf.functional.masking import masked_sum
 from rlhf.kl.estimator import K1, K2, K3, Exact
 from rlhf.kl.placement import Both, Loss, LossWithoutRatio, Reward, SequenceLoss
@@ -17,6 +19,9 @@ from rlhf.modules.advantage import GroupRelative, LeaveOneOut, Return
 from rlhf.modules.algorithms.policy_gradient import GRPO, RLOO, Reinforce
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl
+from rlhf.runs.summary import tracked_as
+from rlhf.stages.context import StageContext
+from tests.conftest import SMALL
 from tests.modules.algorithms.test_ppo import first_step, gradients, make as make_trained, train
 from tests.modules.test_exact import angle, make, relative_error
 
@@ -196,6 +201,15 @@ def test_the_responses_of_a_prompt_are_one_group(run_in, tmp_path, monkeypatch):
     sums = torch.zeros(len(sizes)).index_add_(0, groups, advantages)
     torch.testing.assert_close(sums, torch.zeros(len(sizes)), atol=1e-5, rtol=0)
     assert advantages.abs().max() > 0
+
+
+def test_mlflow_has_the_algorithms_name(tmp_path):
+    cfg = validate(compose([*SMALL, "algorithm=rloo", *RUN]))
+    loaded = Loaded.of(build(cfg.data))
+    context = StageContext(cfg=cfg, **loaded._asdict(), run_directory=tmp_path)
+    shown = tracked_as(context, STAGES["ppo"], {})
+    assert shown["name"] == "rloo kl.coef=0.05 seed=0"
+    assert shown["tags"]["algorithm"] == shown["params"]["algorithm"] == "rloo"
 
 
 def test_messages_have_the_algorithms_name(tokenizer):
