@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks.claims import rao_blackwell, rho_k3
+from benchmarks.claims import heavy_tails, rao_blackwell, rho_k3
 from benchmarks.claims.ppo import effective_beta
 from benchmarks.claims.problems import across, climb, draw
 from benchmarks.claims.tables import Kept
@@ -79,3 +79,21 @@ def test_rao_blackwell_k1_has_no_variance_at_the_optimum():
     """There r - beta D is one number for every response: the critic knows it."""
     numbers = rao_blackwell.variances(1, 0.5, "the optimum")
     assert numbers["k1"] < 1e-20 < 1e-3 < numbers["exact"]
+
+
+@pytest.mark.parametrize(("degrees", "upper"), [(2.0, 0.816497), (4.0, 0.740697)])
+def test_the_upper_quartile_of_t(degrees, upper):
+    """As tables of Student's t have it; the lower one is its opposite."""
+    at = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+    found = heavy_tails.quantile(degrees, at).tolist()
+    assert found == pytest.approx([-upper, 0.0, upper], abs=1e-6)
+
+
+def test_heavy_tails_take_the_gold_of_the_optimum_and_less_of_best_of_n(monkeypatch):
+    """At 2 nats, where best of 16 has 1.83: half of a normal proxy's gain is gold."""
+    monkeypatch.setattr(heavy_tails, "KLS", (2.0,))
+    monkeypatch.setattr(heavy_tails, "NS", (16,))
+    light, heavy = (heavy_tails.along(0, name) for name in ("normal", "t, 2 degrees"))
+    assert light["gold/2.0"] / light["proxy/2.0"] == pytest.approx(0.5, abs=0.05)
+    assert heavy["gold/2.0"] / heavy["proxy/2.0"] < 0.05
+    assert heavy["bon/16"] > 2 * heavy["gold/2.0"]
