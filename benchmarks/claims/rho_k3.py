@@ -59,6 +59,4 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
 def runs(folder) -> Iterator[Shown]:
     made = swept("rho_k3", folder)
     yield reached(made, pieces)
-    first = "k1 in reward, beta 0.5"
-    for other in ("k2 in loss, beta 0.5", "k3 in loss, beta 0.5"):
-        yield paired(made, pieces, first, other)
+    yield paired(made, pieces, "k1 in reward, beta 0.5", "k2 in loss, beta 0.5")
