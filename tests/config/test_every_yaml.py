@@ -61,7 +61,9 @@ def overrides(file):
         ]
     if not group:
         return [([], "")]
-    nowhere = group in ("experiment", "model/adapter") or group.startswith("hydra/")
+    if group.startswith("experiment"):  # of a folder below too: experiment=claims/k2_in_loss
+        return [([f"experiment={file.removeprefix('experiment/')}", *more], "")]
+    nowhere = group == "model/adapter" or group.startswith("hydra/")
     nowhere |= (conf_dir() / f"{file}.yaml").read_text().startswith("# @package _global_")
     places = {"kl/coef": "kl", "model/sharing": "adapter"}
     place = places.get(group, "" if nowhere else group.replace("/", "."))
@@ -160,7 +162,8 @@ def test_the_walk_saw_every_group():
     seen = {file.rpartition("/")[0] for file in FILES}
     groups = (
         "advantage algorithm annotator best_of_n callbacks checkpoints data evaluation experiment"
-        " generation kl kl/coef kl/controller kl/estimator kl/placement kl/reference"
+        " experiment/claims generation kl kl/coef kl/controller kl/estimator kl/placement"
+        " kl/reference method"
     )
     groups += (
         " model model/adapter model/sharing optimizer paths ppo realign reward_model scorer sft"

@@ -9,7 +9,10 @@ from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.plan import plan
 from rlhf.config.composition.session import conf_dir, session
 
-EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
+FOLDER = conf_dir() / "experiment"
+EXPERIMENTS = sorted(
+    str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml")
+)
 GRIDS = [
     ["kl.coef=0.1,0.2", "seed=0,1"],
     ["study=a,b", "seed=0,1"],  # the folder and the tracker's experiment follow
