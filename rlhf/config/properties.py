@@ -9,10 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rlhf.config.build import user_class
-from rlhf.config.pieces.annotators.annotator import Pool
 from rlhf.config.pieces.base import Custom, Piece
 from rlhf.config.pieces.kl import Path
-from rlhf.config.pieces.scorer import CombinedScorer
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import KL, PPO, Config, RewardModel
 from rlhf.config.stages import STAGES, Stage, lineage
@@ -85,9 +83,8 @@ def asks(piece: Piece | Custom, need: str, *, by_default: bool) -> bool:
     Raises:
         ValueError: a class of the user's own cannot be had.
     """
-    if isinstance(piece, (CombinedScorer, Pool)):
-        inner = piece.parts if isinstance(piece, CombinedScorer) else piece.members
-        return any(asks(part, need, by_default=by_default) for part in inner.values())
+    if isinstance(piece, Piece) and piece.inner:
+        return any(asks(part, need, by_default=by_default) for part in piece.inner)
     owner = user_class(piece) if isinstance(piece, Custom) else type(piece)
     return bool(getattr(owner, need, by_default))
 

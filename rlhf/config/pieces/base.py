@@ -109,6 +109,11 @@ class Piece(Strict):
         cls.name, cls.addresses = name, tuple(filter(None, (at, *before)))
         BY_ADDRESS.update(dict.fromkeys(cls.addresses, cls))
 
+    @property
+    def inner(self) -> tuple[Any, ...]:
+        """The pieces that it is made of; of most none."""
+        return ()
+
     @field_validator("class_path")
     @classmethod
     def _where_it_lives_now(cls, address: str) -> str:

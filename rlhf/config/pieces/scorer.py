@@ -143,6 +143,10 @@ class CombinedScorer(Rules, name="combined", at="rlhf.rewards.combined.CombinedS
     weights: dict[PartName, Worth]
     how: Literal["sum", "product"]
 
+    @property
+    def inner(self) -> tuple[Any, ...]:
+        return (*self.parts.values(),)
+
 
 Scorer = Annotated[Single | CombinedScorer | Custom, ByTarget()]
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -70,14 +70,11 @@ class Pool(Simulated, name="pool", at="rlhf.annotators.pool.Pool"):
     members: dict[PartName, Member]
     weights: dict[PartName, Weight]
 
+    @property
+    def inner(self) -> tuple[Any, ...]:
+        return (*self.members.values(),)
+
 
 Annotator = Annotated[Single | Pool | Custom, ByTarget()]
 # the labels that sampled pairs have had since before there were annotators
 PLAIN_GOLD = GoldAnnotator(_target_=GoldAnnotator.addresses[0])
-
-
-def members_of(annotator: Pool | Piece | Custom) -> dict[str, Piece | Custom]:
-    """The annotators that an annotator asks, by the dotted key of each: itself, or its members."""
-    if not isinstance(annotator, Pool):
-        return {"annotator": annotator}
-    return {f"annotator.members.{name}": each for name, each in annotator.members.items()}
