@@ -127,3 +127,17 @@ def test_an_endpoint_that_falls_silent_costs_win_rates_alone(run_in, tmp_path, m
     assert summary["status"] == "finished" and "win_rate" not in summary
     assert "ppo, iteration 1: no win rate. annotator: http" in caplog.text
     assert any("1 of 2 evaluations have no win rate" in each for each in summary["warnings"])
+
+
+@pytest.mark.slow
+def test_two_ranks_have_the_same_win_rates_and_one_asks(run_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_API_KEY", KEY)
+    shared = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    with serving(by_length) as server:
+        own = [*ASKED, *PAIRS, *ENDPOINT, f"annotator.base_url={server.url}"]
+        alone = run_in(tmp_path / "alone", *own, "ppo.iterations=1", "annotator.cache=null")
+        count = len(server.asked)
+        both = [*own, "ppo.iterations=1", "annotator.cache=null"]
+        together = run_in(tmp_path / "both", *both, *shared)
+        assert len(server.asked) < 2.5 * count
+    assert together["win_rate"] == pytest.approx(alone["win_rate"], abs=0.2)

@@ -50,6 +50,8 @@ def test_stage_cache(tmp_path, override):
     ("override", "another"),
     {
         "evaluation.prompts=9": True,
+        "evaluation.win_rate=sft": True,
+        "evaluation.win_rate=null": False,
         "scorer.reward_clip=1.0": True,
         "generation.temperature=0.9": True,
         "ppo.checkpoint_every=2": False,
