@@ -106,9 +106,7 @@ METRICS = {
         Metric(name="oracle/effective_beta", title="Coefficient whose optimum has this KL"),
         Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
         Metric(
-            name="ppo/explained_variance",
-            title="Explained variance of the values",
-            better="more",
+            name="ppo/explained_variance", title="Explained variance of the values", better="more"
         ),
         Metric(
             name="ppo/log_ratio_max", title="Largest log-ratio, new to old policy", better="less"
