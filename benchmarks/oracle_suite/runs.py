@@ -22,11 +22,18 @@ from rlhf.stages.table import artifacts, fingerprints
 
 QUIET = ("tracking=none", "~callbacks.progress")
 
-# What an algorithm needs beside its own YAML: `experiment=oracle_suite` is written for PPO, and
-# what its choices of advantage, trust region and critic say would win over an algorithm's own.
-NO_REGION = ("trust_region=none", "~trust_region.target")
-WITHOUT_CRITIC = ("ppo.critic_warmup=0", *NO_REGION)
-WORDS: dict[str, tuple[str, ...]] = {"ppo": ()}
+# What `experiment=oracle_suite` chooses for every algorithm, and what it chooses for PPO: in an
+# experiment that would win over the advantage that an algorithm brings itself.
+COMMON = (
+    *("ppo=micro", "scorer=micro", "callbacks=oracle", "best_of_n=none", "study=oracle-suite"),
+    *("evaluation.every=60", "evaluation.prompts=16", "model.architecture=gpt2", "model.layers=1"),
+)
+PPO = ("advantage=exact", "trust_region=early_stop", "trust_region.target=0.03")
+NO_REGION = ("trust_region=none", "~trust_region.target")  # after the experiment
+
+# Further words of algorithms of conf/algorithm; those without a line have WITHOUT_CRITIC.
+WITHOUT_CRITIC = ("ppo.critic_warmup=0",)
+WORDS: dict[str, tuple[str, ...]] = {"ppo": PPO, "ppo_ptx": PPO}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,9 @@ class Problem:
     def config(self, beta: float, words: Sequence[str] = ()) -> Config:
         own = [f"data={self.name}", f"kl.coef={beta:g}", *QUIET]
         place = f"paths.artifacts={self.folder / 'artifacts'}"
-        return validate(compose(["experiment=oracle_suite", place, *own, *words]))
+        chooses = any(word.startswith("algorithm=") for word in words)
+        base = COMMON if chooses else ("experiment=oracle_suite",)
+        return validate(compose([*base, place, *own, *words]))
 
     @cached_property
     def data(self) -> tuple[Any, TaskData]:

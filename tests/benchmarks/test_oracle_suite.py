@@ -12,6 +12,7 @@ from benchmarks.oracle_suite.results import part_of_ascent, solved, solved_table
 from benchmarks.oracle_suite.runs import Problem, words_of
 from benchmarks.oracle_suite.variants import VARIANTS
 from rlhf.config.composition.session import conf_dir
+from rlhf.config.naming import run_hash
 
 
 @pytest.mark.parametrize("number", range(1, 9))
@@ -67,3 +68,9 @@ def test_verdicts():
 def test_everything_that_is_run_is_a_valid_command(tmp_path):
     for words in (words_of("ppo"), *VARIANTS.values()):
         assert Problem(3, tmp_path).config(0.2, words).kl.coef == 0.2
+
+
+def test_ppo_by_its_name_is_the_experiment(tmp_path):
+    problem = Problem(3, tmp_path)
+    named, experiment = problem.config(0.2, words_of("ppo")), problem.config(0.2)
+    assert run_hash(named.plain()) == run_hash(experiment.plain())

@@ -23,9 +23,8 @@ FEWER = 0.5  # with EOS, over SFT's share: data whose responses are cut anyway a
 class Setting:
     """The finished runs of one setting and what they came to."""
 
-    label: (
-        str  # kl.controller=adaptive kl.coef=0.05; of several algorithms without what each brings
-    )
+    # kl.controller=adaptive kl.coef=0.05; of several algorithms without what each brings
+    label: str
     short: str  # the same without what all settings of the sweep share in naming: 0.05
     values: dict[str, Any]
     runs: tuple[Run, ...]  # one a seed

@@ -75,9 +75,7 @@ class Study:
     rewards: Sequence[str]  # their keys
     findings: Findings | None
     differing: dict[str, dict[str, Any]]  # config key -> {run name: value}
-    brought: dict[
-        str, dict[str, Any]
-    ]  # algorithm -> what its name stands for, where there are several
+    brought: dict[str, dict[str, Any]]  # of several algorithms: what the name of each stands for
     copies: dict[str, str]  # name of a run in no number -> name of the one of its seed that counts
     starts: Sequence[Sequence[Setting]]  # the settings by the SFT policy they began from
     searches: Sequence[Search | Crossing]

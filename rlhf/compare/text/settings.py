@@ -75,15 +75,13 @@ def table(study: Study) -> Table:
 
 def algorithms(study: Study) -> str:
     """What the name of each algorithm stands for, where there are several."""
-    lines = [
-        f"- `{name}`: {', '.join(f'{key}={value}' for key, value in keys.items() if value != ABSENT)}"
-        for name, keys in study.brought.items()
-    ]
-    if not lines:
+    if not study.brought:
         return ""
-    return "\n\nAn algorithm's name stands for what all of its runs here have:\n\n" + "\n".join(
-        lines
-    )
+    lines = ["", "", "An algorithm's name stands for what all of its runs here have:", ""]
+    for name, keys in study.brought.items():
+        own = [f"{key}={value}" for key, value in keys.items() if value != ABSENT]
+        lines.append(f"- `{name}`: {', '.join(own)}")
+    return "\n".join(lines)
 
 
 def bare(label: str) -> str:
