@@ -78,3 +78,10 @@ class Pool(Simulated, name="pool", at="rlhf.annotators.pool.Pool"):
 Annotator = Annotated[Single | Pool | Custom, ByTarget()]
 # the labels that sampled pairs have had since before there were annotators
 PLAIN_GOLD = GoldAnnotator(_target_=GoldAnnotator.addresses[0])
+
+
+def members_of(annotator: Pool | Piece | Custom) -> dict[str, Piece | Custom]:
+    """The annotators that an annotator asks, by the dotted key of each: itself, or its members."""
+    if not isinstance(annotator, Pool):
+        return {"annotator": annotator}
+    return {f"annotator.members.{name}": each for name, each in annotator.members.items()}
