@@ -9,7 +9,7 @@ from typing import Any
 from rlhf.annotators.endpoint.checks import limits_fault
 from rlhf.config.checks.annotator import measures_win_rates
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.pieces.annotators.annotator import members_of
+from rlhf.config.pieces.annotators.annotator import Pool
 from rlhf.config.pieces.annotators.openai import OpenAIAnnotator
 from rlhf.config.properties import asks, needs_reward_model
 
@@ -21,7 +21,9 @@ SECTIONS = (
 def faults(**sections: Any) -> Iterator[Fault]:
     """An annotator that judges by what the run does not have, and limits that limit nothing."""
     cfg: Any = SimpleNamespace(**sections)
-    for key, each in members_of(cfg.annotator).items():
+    members = cfg.annotator.members if isinstance(cfg.annotator, Pool) else {}
+    every = {f"annotator.members.{name}": each for name, each in members.items()}
+    for key, each in {"annotator": cfg.annotator, **every}.items():
         if isinstance(each, OpenAIAnnotator) and (
             fault := limits_fault(each.max_cost, each.price_in, each.price_out)
         ):
