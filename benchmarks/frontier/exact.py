@@ -47,13 +47,17 @@ from rlhf.stages.table import artifacts, fingerprints
 COEFS = (2.0, 1.181, 0.6972, 0.4117, 0.2431, 0.1435, 0.08474, 0.05)
 ANCHORS = (0.6972, 0.1435)
 PROBLEMS = ("12x3", "0x4", "1x4", "2x4", "3x5")
-PATH = [
-    "kl/controller=path",
-    "kl.coef=0.05",
-    f"kl.controller.grid=[{','.join(f'{c:g}' for c in COEFS)}]",
-    "kl.controller.restart_lr=true",  # as ppo=micro lets it fall
-    "ppo.iterations=40",
-]
+BEFORE = (2.04, 2.02)  # points that are nearly the first one: it is held three times as long
+
+
+def path(iterations: int, coefs: Sequence[float] = COEFS) -> list[str]:
+    return [
+        *("kl/controller=path", "kl.coef=0.05", f"ppo.iterations={iterations}"),
+        f"kl.controller.grid=[{','.join(f'{c:g}' for c in coefs)}]",
+        "kl.controller.restart_lr=true",  # as ppo=micro lets it fall
+    ]
+
+
 SHARE = "oracle/share_of_gain"
 Shares = dict[float, list[float]]  # by coefficient, one for each seed
 
@@ -153,8 +157,9 @@ def of_problem(problem: str, args: argparse.Namespace) -> Iterator[tuple[str, fl
     made, spent = {}, {}
     ways = {
         "independent": [f"kl.coef={','.join(f'{c:g}' for c in COEFS)}"],
-        "path": [*PATH, "kl.controller.tolerance=0"],
-        "path as it settles": PATH,
+        "path": [*path(40), "kl.controller.tolerance=0"],
+        "path longer at first": [*path(32, (*BEFORE, *COEFS)), "kl.controller.tolerance=0"],
+        "path as it settles": path(40),
     }
     for name, words in ways.items():
         line = [*common, many, f"sweep={name.replace(' ', '-')}", *words, *args.words]
