@@ -10,6 +10,7 @@ A problem is `data=micro` with a seed and a limit of response tokens: the oracle
 
 - independent: a run of 120 iterations at each of eight coefficients, 2 to 0.05
 - path: one run through the same eight, 40 iterations each: a third
+- path longer at first: 32 iterations each, with two points more, 2.04 and 2.02, before the first
 - path as it settles: the same with the rule by which a point may end sooner
 - decoding, weights: the independent policies at 0.5 and 0.144, realigned to the other coefficients
   by lambda = own coefficient / other. Of decoding both the mixture of whole responses, which is the
