@@ -103,7 +103,7 @@ def _coefficients(lines: Lines, look: Look) -> list[alt.Chart]:
         return []
     y = scales.y("coefficient", *scales.span(_by_run(lines)))
     if scales.logarithmic(values):
-        axis = alt.Axis(format="~r", values=scales.decades(min(values), max(values)))
+        axis = alt.Axis(format=".6~r", values=scales.decades(min(values), max(values)))
         scale = alt.Scale(type="log", domain=[0.8 * min(values), 1.25 * max(values)], nice=False)
         y = alt.Y("y:Q", scale=scale, title="coefficient", axis=axis)
     return run_lines(lines, look, _iteration(), y)

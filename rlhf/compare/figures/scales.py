@@ -123,8 +123,9 @@ def y(name: str, low: float, high: float) -> alt.Y:
 
 
 def plain(*ends: float) -> str:
-    """The format of an axis's numbers: in full where that is no long number."""
-    return "~r" if max(map(abs, ends)) < 1e6 else "~g"
+    """The format of an axis's numbers: in full where that is no long number. With a precision, as
+    Vega would take one from the step of its own ticks, and show 1.5 and 15 as 2 and 20."""
+    return ".6~r" if max(map(abs, ends)) < 1e6 else "~g"
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from rlhf.compare.statistics import ABSENT, Setting, order
+from rlhf.compare.read.differing import ABSENT, ALGORITHM
+from rlhf.compare.statistics import Setting, order
 from rlhf.rundir.read import number
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31")
@@ -48,8 +49,9 @@ def styles_of(settings: Sequence[Setting]) -> Styles:
 
     The colours go from dark to light with the coefficient, or with another number, where that is
     all that varied. Where a coefficient varied beside something else, each value of that has a hue
-    of its own, dark to light, and the same shape in every hue is the same coefficient. More
-    settings than shapes are all circles.
+    of its own, dark to light, and the same shape in every hue is the same coefficient. Where
+    there are several algorithms beside more than that, each has a colour, and each of its settings
+    a shape. More settings than shapes are all circles.
     """
     kin = families(settings)
     coefs = sorted({s.values.get(COEF, ABSENT) for s in settings}, key=order)
@@ -59,6 +61,13 @@ def styles_of(settings: Sequence[Setting]) -> Styles:
         return {
             label: (mix(*hues[label], at / (len(coefs) - 1)), SHAPES[at % len(SHAPES)])
             for label, at in steps.items()
+        }
+    kin = of_algorithms(settings)
+    if 1 < len(kin) <= len(OKABE_ITO) and max(map(len, kin)) <= len(SHAPES):
+        return {
+            s.label: (colour, shape)
+            for colour, family in zip(OKABE_ITO, kin, strict=False)
+            for shape, s in zip(SHAPES, family, strict=False)
         }
     numbers = swept(settings)
     colours = (
@@ -108,6 +117,14 @@ def families(settings: Sequence[Setting]) -> list[list[Setting]]:
     kin: dict[str, list[Setting]] = {}
     for s in settings:
         kin.setdefault(str({k: v for k, v in s.values.items() if k != COEF}), []).append(s)
+    return list(kin.values())
+
+
+def of_algorithms(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Settings of one algorithm, together."""
+    kin: dict[str, list[Setting]] = {}
+    for s in settings:
+        kin.setdefault(str(s.values.get(ALGORITHM)), []).append(s)
     return list(kin.values())
 
 

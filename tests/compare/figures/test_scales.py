@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.compare.figures.scales import KLScale, decades, kl_scale, span
+from rlhf.compare.figures.scales import KLScale, decades, kl_scale, plain, span
 
 
 def test_a_scale_gives_the_others_room_however_far_one_run_went():
@@ -25,6 +25,13 @@ def test_two_runs_and_none_are_on_a_linear_scale():
 )
 def test_round_ticks_on_a_root_scale(right, ticks):
     assert KLScale(kind="sqrt", right=right).ticks() == ticks
+
+
+def test_the_numbers_of_an_axis_are_not_rounded_to_the_step_of_its_ticks():
+    """1.5 and 15 between 0 and 38: with a format of no precision Vega would write 2 and 20."""
+    axis = KLScale(kind="sqrt", right=38.6).x().to_dict()["axis"]
+    assert axis["values"] == [0, 1.5, 6, 15, 20] and axis["format"] == ".6~r"
+    assert plain(2e6) == "~g"
 
 
 def test_ticks_are_in_order_for_any_range():

@@ -40,6 +40,22 @@ def test_a_hue_for_each_controller_and_a_mark_for_each_coefficient(rundirs, tmp_
     assert len({colour for colour, _ in styles.values()}) == 5
 
 
+def test_of_many_settings_each_algorithm_has_a_colour_and_its_settings_a_shape(rundirs, tmp_path):
+    """Six families by all but the coefficient are more than there are hues."""
+    settings = (("ppo", 1, 0.1), ("ppo", 1, 0.3), ("rloo", 2, 0.1), ("rloo", 4, 0.1))
+    settings += (("rloo", 8, 0.3), ("dpo", 1, 0.1), ("dpo", 2, 0.3))
+    for i, (algorithm, each, coef) in enumerate(settings):
+        config = {
+            "algorithm": {"_target_": f"mine.{algorithm}"},
+            "ppo": {"responses_per_prompt": each},
+        }
+        rundirs.make_run(tmp_path / str(i), coef=coef, config=config)
+    looks = styles_of(group(load(tmp_path))).values()
+    assert len(looks) == len(set(looks)) == len(settings)
+    assert len({colour for colour, _ in looks}) == 3
+    assert {shape for _, shape in looks} == {*SHAPES[:3]}
+
+
 def test_settings_that_share_nothing_keep_colours_far_apart(rundirs, tmp_path):
     for i, (controller, n) in enumerate((("Fixed", 2), ("Adaptive", 3))):
         rundirs.make_run(
