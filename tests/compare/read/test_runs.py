@@ -53,7 +53,8 @@ def test_every_fate_of_a_job_is_seen(rundirs, tmp_path):
 def test_pieces_have_their_names(rundirs, tmp_path):
     run = load_run(rundirs.make_run(tmp_path / "a", controller="Adaptive"))
     assert (run.config["kl.controller"], run.config["kl.controller.target"]) == ("adaptive", 6.0)
-    assert run.pieces == {"kl.controller", "tracking", "algorithm", "advantage", "adapter"}
+    pieces = {"kl.controller", "tracking", "algorithm", "advantage", "adapter", "annotator"}
+    assert run.pieces == pieces
 
 
 def test_pieces_have_their_names_where_no_config_was_composed(rundirs, tmp_path):
