@@ -32,7 +32,7 @@ def test_too_many_or_none(planned, lines, fault):
         ("seed=range(7,0,-3)", 3),  # 7, 4, 1
         ("kl.coef=range(0.1,0.31,0.1)", 3),
         ("kl.coef=0.1,0.2", 2),
-        ("kl/coef=glob(*)", 7),
+        ("kl/coef=glob(*)", 8),
         ("kl/coef=glob([m*,h*],exclude=high)", 1),
         ("seed=3", 1),
     ],
@@ -44,4 +44,5 @@ def test_as_many_jobs_as_hydra_makes(planned, line, number):
 
 def test_a_glob_chooses_each_option(planned):
     found = planned("kl/coef=glob(*)", multirun=True)
-    assert [job.config.kl.coef for job in found.jobs] == [0.0067, 0.02, 0.2, 0.02, 0.05, 0.0, 0.2]
+    coefs = [0.0067, 0.02, 0.04, 0.2, 0.02, 0.05, 0.0, 0.2]
+    assert [job.config.kl.coef for job in found.jobs] == coefs

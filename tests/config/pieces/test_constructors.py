@@ -143,7 +143,10 @@ def plain():
 
 
 CHOICES = {
-    "annotator": {"pool": ["+annotator@annotator.members.strict=gold"]},
+    "annotator": {
+        "pool": ["+annotator@annotator.members.strict=gold"],
+        "openai": ["annotator.model=m"],
+    },
     "kl.estimator": {"exact": ["kl/placement=both"]},
     "kl.placement": {
         "both": ["kl/estimator=exact"],
