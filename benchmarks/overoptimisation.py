@@ -1,6 +1,6 @@
 """Gao et al. (arXiv 2210.10760) at small scale: how gold falls as the policy leaves SFT.
 
-    python -m benchmarks.overoptimisation                       # some 40 CPU minutes
+    python -m benchmarks.overoptimisation                       # half an hour on 2 cores
     python -m benchmarks.overoptimisation --pairs 200 800 --seeds 0 1 2
 
 `experiment=gao` once for each number of preference pairs: five coefficients and five seeds, each
