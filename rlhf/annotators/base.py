@@ -41,6 +41,11 @@ class Comparison:
         )
 
     @property
+    def same(self) -> bool:
+        """Whether there is nothing to compare: both answers are one."""
+        return self.answers[0] == self.answers[1]
+
+    @property
     def swapped(self) -> Comparison:
         """The same two answers in the other order."""
         return Comparison(

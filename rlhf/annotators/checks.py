@@ -46,13 +46,16 @@ def finite(name: str, value: float) -> float:
 def template_fault(template: str) -> str | None:
     """Why a question to a judge cannot be made; None where it can."""
     try:
-        named = [place for _, place, _, _ in Formatter().parse(template) if place is not None]
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         return f"cannot be read: {error}; a brace that stands for itself is written twice"
+    named = [place for _, place, _, _ in parts if place is not None]
     unknown = [place for place in named if place not in PLACES]
     if unknown:
         known = ", ".join(f"{{{place}}}" for place in PLACES)
         return f"has {{{unknown[0]}}}, which nothing is given for; it knows {known}"
+    if formed := [place for _, place, form, conversion in parts if form or conversion]:
+        return f"has {{{formed[0]}}} with a format; its text stands there as it is"
     lacking = [place for place in ("first", "second") if place not in named]
     if lacking:
         return f"has no {{{lacking[0]}}}: what it asks would not depend on that answer"
@@ -64,6 +67,21 @@ def answers_fault(answers: Collection[str]) -> str | None:
     if len(answers) != 2 or not all(answers) or len({*answers}) != 2:
         return f"expected two different words, one for each answer, got {[*answers]}"
     return None
+
+
+def plain_word(word: str) -> str:
+    """A word without the space around it and whatever its case."""
+    return word.strip().casefold()
+
+
+def words_fault(answers: Collection[str], tie: str | None) -> str | None:
+    """Why a reply cannot be told to be one of these words; None where it can."""
+    words = [*answers, *([] if tie is None else [tie])]
+    if len({plain_word(word) for word in words} - {""}) == len(words):
+        return None
+    return f"expected words that differ in more than case and space, got {[*answers]}" + (
+        f" and annotator.tie={tie}" if tie is not None else ""
+    )
 
 
 def pool_faults(names: Collection[str], weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:

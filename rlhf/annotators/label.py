@@ -5,15 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
+from rlhf.annotators.ask import asked
 from rlhf.annotators.base import Annotator, Comparison
 from rlhf.data.conversations import Prompt
 from rlhf.data.labelling import Response, voted
 from rlhf.data.records import Preference
 from rlhf.randomness import generator
-from rlhf.rundir.errors import RunFailed
 
 
 def label(
@@ -50,30 +47,6 @@ def label(
     for (i, *_), preference in zip(rows, given, strict=True):
         preferences[i] = preference if ties or preference != 0.5 else None
     return voted([prompt.turns for prompt in prompts], first, second, preferences, seed=seed)
-
-
-def asked(
-    annotator: Annotator, comparisons: Sequence[Comparison], draws: torch.Generator | None
-) -> Tensor:
-    """[N] float64: the annotator's preferences.
-
-    Raises:
-        RunFailed: it gives anything but one number from 0 to 1 for each.
-    """
-    given = torch.as_tensor(annotator.prefer(comparisons, draws), dtype=torch.float64).cpu()
-    name, count = getattr(annotator, "name", type(annotator).__name__), len(comparisons)
-    if given.shape != (count,):
-        raise RunFailed(
-            f"annotator={name} gave numbers of the shape {tuple(given.shape)} for {count}"
-            f" comparisons: expected one each, ({count},)"
-        )
-    wrong = ~((given >= 0) & (given <= 1))
-    if wrong.any():
-        raise RunFailed(
-            f"annotator={name} gave the preference {float(given[wrong][0])}: expected 1 for the"
-            " first answer, 0 for the second, or a number between"
-        )
-    return given
 
 
 def label_anew(

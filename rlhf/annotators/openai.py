@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rlhf.annotators.base import Comparison, Simulated
-from rlhf.annotators.checks import answers_fault, template_fault
+from rlhf.annotators.checks import answers_fault, plain_word, template_fault, words_fault
 from rlhf.annotators.endpoint.answers import Answers, key_of
 from rlhf.annotators.endpoint.budget import Abandoned, Budget
 from rlhf.annotators.endpoint.checks import limits_fault
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 ORDERS = ("both", "given")
 TIE = 0.5
 SHOWN = 80  # characters of a reply in a warning
-_BRACKETED = re.compile(r"\[\[\s*(.*?)\s*\]\]")
+_BRACKETED = re.compile(r"\[\[([^\[\]]*)\]\]")
+LONGEST = 1000  # characters of a reply that may be a word alone
 
 
 def verdict(reply: str, answers: Sequence[str], tie: str | None) -> float | None:
@@ -36,11 +37,13 @@ def verdict(reply: str, answers: Sequence[str], tie: str | None) -> float | None
     A reply is one of the words, whatever its case and the punctuation around it; or it has one of
     them in double square brackets, `[[A]]`, of which the last counts.
     """
-    words = {answers[0].casefold(): 1.0, answers[1].casefold(): 0.0}
-    words |= {tie.casefold(): TIE} if tie else {}
+    words = {plain_word(answers[0]): 1.0, plain_word(answers[1]): 0.0}
+    words |= {plain_word(tie): TIE} if tie else {}
     bracketed = _BRACKETED.findall(reply)
-    text = (bracketed[-1] if bracketed else reply).casefold()
-    return words.get(text.strip(), words.get(re.sub(r"^[\W_]+|[\W_]+$", "", text)))
+    text = plain_word(bracketed[-1] if bracketed else reply)
+    if len(text) > LONGEST:
+        return None
+    return words.get(text, words.get(re.sub(r"^[\W_]+|[\W_]+$", "", text)))
 
 
 def _refuse(**faults: str | None) -> None:
@@ -108,7 +111,7 @@ class OpenAIAnnotator(Simulated):
         super().__init__(flip)
         _refuse(
             template=template_fault(template),
-            answers=answers_fault(answers),
+            answers=answers_fault(answers) or words_fault(answers, tie),
             max_cost=limits_fault(max_cost, price_in, price_out),
         )
         self.template, self.system = template, system
@@ -175,19 +178,30 @@ class OpenAIAnnotator(Simulated):
         """The reply to each request, by its key; None where the model does not take it. Those on
         disk are not asked for again."""
         replies: dict[str, str | None] = {key: self.kept.find(key) for key in asked}
-        missing = [key for key, text in replies.items() if text is None]
-        if not missing:
+        if None not in replies.values():
             return replies
+        with self.kept.alone(asked):
+            replies = {key: self.kept.find(key) for key in asked}
+            return replies | self._fetched({k: asked[k] for k in asked if replies[k] is None})
+
+    def _fetched(self, asked: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+        """
+        Raises:
+            Unreachable: a reply cannot be had; nobody waits for the others.
+        """
+        if not asked:
+            return {}
         stop, failures = Event(), list[Exception]()
-        pool = ThreadPoolExecutor(min(self.max_concurrency, len(missing)))
+        pool = ThreadPoolExecutor(min(self.max_concurrency, len(asked)))
         try:
             futures = {
-                key: pool.submit(self._ask, key, asked[key], stop, failures) for key in missing
+                key: pool.submit(self._ask, key, body, stop, failures)
+                for key, body in asked.items()
             }
             wait(futures.values(), return_when=FIRST_EXCEPTION)
             if failures:
                 raise failures[0]
-            return replies | {key: future.result() for key, future in futures.items()}
+            return {key: future.result() for key, future in futures.items()}
         finally:  # also where a signal ends the run: nobody waits for what is left
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)

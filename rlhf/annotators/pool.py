@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlhf.annotators.ask import in_given_order
 from rlhf.annotators.base import Annotator, Comparison, Live, Simulated, bound
 from rlhf.annotators.checks import pool_faults
 
@@ -62,6 +63,11 @@ class Pool(Simulated):
 
     def probabilities(self, comparisons: Sequence[Comparison]) -> Tensor:
         every = [each.prefer(comparisons, None) for each in self.members.values()]
+        return self.weights @ torch.stack(every)
+
+    def shown_first(self, comparisons: Sequence[Comparison]) -> Tensor:
+        """[N] float64: the same, each comparison in the order it has alone."""
+        every = [in_given_order(each, comparisons) for each in self.members.values()]
         return self.weights @ torch.stack(every)
 
     def prefer(

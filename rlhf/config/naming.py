@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.pieces.base import piece_name
-from rlhf.config.stages import ASIDE_KEYS, STAGES, decides, deciding_sections
+from rlhf.config.stages import STAGES, decides, deciding_sections, is_aside
 from rlhf.digests import digest, one_spelling
 from rlhf.kl.path import grid_of
 from rlhf.rundir.read import read_json
@@ -122,9 +122,15 @@ def deciding(name: str, section: Any) -> Any:
     """The same of a section: without its keys that decide nothing."""
     if not isinstance(section, Mapping):
         return section
-    return named(
-        {k: v for k, v in _as_before(name, section).items() if f"{name}.{k}" not in ASIDE_KEYS}
-    )
+    return named(_without_aside(name, _as_before(name, section)))
+
+
+def _without_aside(prefix: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        k: _without_aside(f"{prefix}.{k}", v) if isinstance(v, Mapping) else v
+        for k, v in section.items()
+        if not is_aside(f"{prefix}.{k}")
+    }
 
 
 def _as_before(name: str, section: Mapping[str, Any]) -> dict[str, Any]:

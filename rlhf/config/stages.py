@@ -7,6 +7,7 @@ stage is made.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -78,11 +79,18 @@ ASIDE_KEYS = (
     # of how many devices share the work: another number goes on with the same run (decision 0020)
     *(f"trainer.{key}" for key in ("strategy", "devices", "num_nodes", "timeout")),
 )
+MEMBER = re.compile(r"^annotator\.members\.[^.]+\.")
 
 
 def decides(key: str) -> bool:
     """True if a dotted key of the config has a part in what comes out."""
-    return key.partition(".")[0] not in ASIDE and key not in ASIDE_KEYS
+    return key.partition(".")[0] not in ASIDE and not is_aside(key)
+
+
+def is_aside(key: str) -> bool:
+    """True of a dotted key of a section that decides, where it does not itself; of an annotator in
+    a pool as of one alone."""
+    return MEMBER.sub("annotator.", key) in ASIDE_KEYS
 
 
 def lineage(stage: str) -> list[Stage]:

@@ -63,6 +63,7 @@ class StageContext(Inputs):
     reports: list[Report] = field(default_factory=list)  # on the data, where it was made before
     # the further reward models of an ensemble, once they are there
     members: list[Path] = field(default_factory=list)
+    annotators: list[Any] = field(default_factory=list)  # the run's, once it was built
     team: Team = field(default_factory=Team)  # the ranks that train
     # of a path's run: what writes its points
     write_point: list[WritePoint] = field(default_factory=list)

@@ -1,8 +1,9 @@
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rlhf.annotators.base import Comparison
+from rlhf.annotators.base import Comparison, Live
 from rlhf.annotators.endpoint.budget import Unreachable
 from rlhf.annotators.openai import OpenAIAnnotator, verdict
 from rlhf.data.conversations import Prompt, asked
@@ -46,6 +47,20 @@ def judge(server, **settings):
 )
 def test_a_verdict_is_a_word_alone_or_in_brackets(reply, preference):
     assert verdict(reply, ("A", "B"), "TIE") == preference
+
+
+@pytest.mark.parametrize("reply", ["[" * 300_000, "a" + " " * 300_000 + "b", "[[" + "A " * 99_999])
+def test_a_long_reply_is_read_in_no_time(reply):
+    """A pattern that backtracks would read these for minutes."""
+    assert verdict(reply, ("A", "B"), None) is None
+
+
+def test_words_are_told_by_more_than_case_and_space():
+    assert verdict("B", (" A", " B"), None) == 0.0
+    given = {"base_url": "http://h/v1", "model": "m", "template": TEMPLATE}
+    for words in ({"answers": ("A", "a ")}, {"tie": "b"}, {"answers": ("A", " ")}):
+        with pytest.raises(ValueError, match="words that differ in more than case and space"):
+            OpenAIAnnotator(**given, **words)
 
 
 def test_each_comparison_is_asked_in_both_orders():
@@ -110,6 +125,8 @@ def test_what_may_go_well_later_is_asked_again(status):
         (lambda question: (302, "elsewhere"), "HTTP 302"),
         (lambda question: (200, "<html>"), "no chat completion"),
         (lambda question: {"choices": []}, "no chat completion"),
+        (lambda question: (200, "[" * 200_000), "no chat completion"),
+        (lambda question: (200, "x" * (10 * 2**20 + 1)), "more than 10485760 bytes"),
     ],
 )
 def test_no_answer_is_told_without_the_key(reply, why):
@@ -166,6 +183,30 @@ def test_the_key_is_asked_for_before_anything_is(monkeypatch):
             judge(server).prefer([comparison("a", "b")], None)
 
 
+@pytest.mark.parametrize("fault", ["\n", "\u011f"])
+def test_a_variable_that_has_no_key_is_not_repeated(monkeypatch, fault):
+    """http.client would name it in its error."""
+    monkeypatch.setenv("TEST_API_KEY", f"sk-only-for{fault}this-test-0123456789")
+    with serving(longer) as server:
+        with pytest.raises(ValueError, match="TEST_API_KEY: the variable has a line") as raised:
+            judge(server).prepare()
+        with pytest.raises(Unreachable, match="TEST_API_KEY: the variable has a line") as asked_it:
+            judge(server).prefer([comparison("a", "b")], None)
+    assert "only-for" not in str(raised.value) + str(asked_it.value)
+    assert server.keys == []
+
+
+def test_who_asks_the_same_at_the_same_time_waits_and_asks_nothing(tmp_path):
+    """As the ranks of a run do, whose pairs are labelled."""
+    pairs = [comparison("a" * n, "b") for n in range(2, 8)]
+    with serving(longer) as server, ThreadPoolExecutor(2) as ranks:
+        server.slow = 0.05
+        judges = [judge(server, cache=str(tmp_path / "kept")) for _ in range(2)]
+        both = [ranks.submit(each.prefer, pairs, None) for each in judges]
+        assert [given.result().tolist() for given in both] == [[1.0] * 6] * 2
+    assert len(server.asked) == 12
+
+
 def test_a_second_run_asks_nothing(tmp_path):
     """Nor does it need the key; a damaged answer is asked for again."""
     pairs = [comparison("aa", "b"), comparison("c", "dd")]
@@ -192,7 +233,7 @@ def test_the_key_is_in_no_file(tmp_path):
     with serving(lambda question: f"[[A]] by {KEY}") as server:
         annotator = judge(server, cache=str(tmp_path / "kept"))
         annotator.prefer([comparison("a", "b")], None)
-    texts = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    texts = [path.read_text() for path in tmp_path.rglob("*.json")]
     assert len(texts) == 2 and all("[[A]] by ***" in text and KEY not in text for text in texts)
     assert KEY not in repr(vars(annotator)) + repr(annotator.endpoint)
 
@@ -220,3 +261,19 @@ def test_without_usage_each_byte_costs_a_token():
     sent = len('{"model": "fake", "temperature": 0.0, "max_tokens": 16, "seed": 0, "messages": ')
     sent += len('[{"role": "user", "content": "p|a|b"}]}')
     assert annotator.endpoint.budget.cost == sent
+
+
+def test_a_count_of_tokens_that_is_none_is_a_token_a_byte():
+    with serving(lambda question: "A") as server:
+        server.usage = {"prompt_tokens": 10**4000, "completion_tokens": 2}
+        annotator = judge(server, orders="given", price_in=1e6, price_out=1.0)
+        annotator.prefer([comparison("a", "b")], None)
+    assert 0 < annotator.endpoint.budget.cost < 1000
+
+
+def test_a_copy_with_live_objects_has_the_same_limits():
+    with serving(longer) as server:
+        annotator = judge(server, max_requests=3)
+        annotator.bind(Live()).prefer([comparison("aa", "b")], None)
+        with pytest.raises(Unreachable, match="max_requests=3 are made"):
+            annotator.bind(Live()).prefer([comparison("aa", "c")], None)

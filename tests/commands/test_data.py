@@ -26,7 +26,11 @@ def test_the_screen_has_all_tables(told):
     code, out, err = told(*SMALL)
     assert (code, err) == (0, "")
     assert out.startswith("data=reviews, template plain\n")
-    for title in ("Rows", "What the limits of the stages do", "Pairs (lengths in characters)"):
+    for title in (
+        "Rows",
+        "What the limits of the stages do",
+        "Pairs by the data's labels (lengths in characters)",
+    ):
         assert f"\n{title}" in out
 
 

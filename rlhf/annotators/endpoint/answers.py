@@ -3,11 +3,15 @@ nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from rlhf.digests import digest
+from rlhf.rundir.disk.space import writing
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_object
 
@@ -32,6 +36,19 @@ class Answers:
         place = self.place(key)
         text = (read_object(place) or {}).get("answer") if place is not None else None
         return text if isinstance(text, str) else None
+
+    @contextmanager
+    def alone(self, keys: Collection[str]) -> Iterator[None]:
+        """One process at a time asks for the same answers: the next one, another rank of the run,
+        finds them kept."""
+        if self.root is None:
+            yield
+            return
+        place = self.root / digest(sorted(keys))[:2] / ".lock"
+        with writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place):
+            yield
 
     def keep(self, key: str, text: str, model: str) -> None:
         """`model`: as the endpoint names the one that answered."""

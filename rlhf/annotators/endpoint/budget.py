@@ -10,6 +10,7 @@ from typing import Any
 from rlhf.rundir.errors import RunFailed
 
 MILLION = 1e6
+MOST_TOKENS = 10**9  # of one request: what an endpoint tells beyond is no count
 
 
 class Unreachable(RunFailed):
@@ -65,5 +66,5 @@ class Budget:
 
 
 def _count(value: Any, otherwise: int) -> int:
-    known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if known else otherwise
+    known = isinstance(value, int) and not isinstance(value, bool)
+    return value if known and 0 <= value <= MOST_TOKENS else otherwise

@@ -59,7 +59,7 @@ class Endpoint:
     def key(self) -> str | None:
         """
         Raises:
-            ValueError: its variable is not set.
+            ValueError: its variable is not set, or has no key.
         """
         if self.api_key_env is None:
             return None
@@ -70,6 +70,11 @@ class Endpoint:
                 " endpoint's key, or annotator.api_key_env=null where it wants none"
             )
         remember(key)
+        if not (key.isascii() and key.isprintable()):  # http.client would repeat it in its error
+            raise ValueError(
+                f"annotator.api_key_env={self.api_key_env}: the variable has a line break or a"
+                " letter that no key has; set it to the endpoint's key alone"
+            )
         return key
 
     def check(self) -> None:
@@ -155,7 +160,7 @@ class Endpoint:
             answer = json.loads(received)
             text = answer["choices"][0]["message"].get("content") or ""
             usage = answer.get("usage")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise ValueError("what it sent is no chat completion") from None
         self.budget.pay(usage if isinstance(usage, dict) else {}, sent=sent, received=len(received))
         if not isinstance(text, str):

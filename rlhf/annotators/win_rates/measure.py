@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from rlhf.annotators.ask import in_given_order
 from rlhf.annotators.base import Comparison
 from rlhf.annotators.endpoint.budget import Unreachable
 from rlhf.annotators.win_rates.statistics import (
+    TIE,
     length_controlled,
     lengths,
     position_bias,
@@ -26,10 +29,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class InBothOrders:
-    """Preferences for the policy's answer, [B] float64 each: shown first, and shown second."""
+    """Preferences for the policy's answer, [B] float64 each: shown first, and shown second. `asked`
+    [B] bool: nobody was where both answers are the same, a tie."""
 
     policy_first: Tensor
     policy_second: Tensor
+    asked: Tensor
 
     @property
     def mean(self) -> Tensor:
@@ -38,17 +43,16 @@ class InBothOrders:
 
 def in_both_orders(annotator: Any, comparisons: Sequence[Comparison]) -> InBothOrders:
     """What an annotator says where the first answer, the policy's, is shown first, and where it is
-    shown second. One whose own answer is the mean of both orders is asked for each
-    (`shown_first`); draws play no part."""
-    swapped = [each.swapped for each in comparisons]
-    if hasattr(annotator, "shown_first"):
-        given = annotator.shown_first([*comparisons, *swapped])
-        flip = getattr(annotator, "flip", 0.0)
-        given = given + flip * (1 - 2 * given)
-    else:
-        given = annotator.prefer([*comparisons, *swapped], None)
-    first, second = given.double().cpu().chunk(2)
-    return InBothOrders(policy_first=first, policy_second=1 - second)
+    shown second; draws play no part."""
+    asked = torch.tensor([not each.same for each in comparisons], dtype=torch.bool)
+    apart = [each for each in comparisons if not each.same]
+    policy_first = torch.full((len(comparisons),), TIE, dtype=torch.float64)
+    policy_second = policy_first.clone()
+    if apart:
+        swapped = [each.swapped for each in apart]
+        first, second = in_given_order(annotator, [*apart, *swapped]).chunk(2)
+        policy_first[asked], policy_second[asked] = first, 1 - second
+    return InBothOrders(policy_first=policy_first, policy_second=policy_second, asked=asked)
 
 
 def win_rate_metrics(
@@ -71,7 +75,7 @@ def win_rate_metrics(
     differences -= lengths([each.second for each in comparisons])
     plain = win_rate(given.mean, groups)
     at_equal_length = length_controlled(given.mean, differences, groups)
-    by_place = position_bias(given.policy_first, given.policy_second)
+    by_place = position_bias(given.policy_first[given.asked], given.policy_second[given.asked])
     metrics = {
         WIN_RATE: plain.mean,
         f"{WIN_RATE}_se": plain.se,
@@ -84,5 +88,5 @@ def win_rate_metrics(
     }
     if before is not None:  # each comparison was asked twice
         lost = annotator.unanswered - before
-        metrics[f"{WIN_RATE}/unanswered"] = lost / (2 * len(comparisons))
+        metrics[f"{WIN_RATE}/unanswered"] = lost / max(1, 2 * int(given.asked.sum()))
     return metrics

@@ -16,6 +16,7 @@ from torch import Tensor
 # of the length effect: a normal prior with mean 0 and variance 10 (C of scikit-learn). It binds
 # where lengths alone tell the two sides apart: without it there would be no end to the fit
 PRIOR_VARIANCE = 10.0
+TIE, ROUNDING = 0.5, 1e-12  # a mean of several preferences of 1/2 may be off by its rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,12 @@ class PositionBias:
 
 
 def position_bias(policy_first: Tensor, policy_second: Tensor) -> PositionBias:
-    """Both [B] are preferences for the policy's answer: where it was shown first, and second."""
+    """Both [B] are preferences for the policy's answer: where it was shown first, and second. Where
+    nobody was asked order says nothing."""
     first, second = policy_first.double(), policy_second.double()
-    changed = torch.sign(first - 0.5) != torch.sign(second - 0.5)
+    if len(first) == 0:
+        return PositionBias(changed=0.0, first_place=TIE)
+    changed = _verdicts(first) != _verdicts(second)
     return PositionBias(
         changed=float(changed.double().mean()),
         first_place=float((first + 1 - second).mean() / 2),
@@ -63,8 +67,14 @@ def position_bias(policy_first: Tensor, policy_second: Tensor) -> PositionBias:
 
 
 def ties(preferences: Tensor) -> float:
-    """The share of comparisons [B] in which neither is preferred: exactly 0.5."""
-    return float((preferences.double() == 0.5).double().mean())
+    """The share of comparisons [B] in which neither is preferred: 0.5 up to rounding."""
+    return float((_verdicts(preferences.double()) == 0).double().mean())
+
+
+def _verdicts(preferences: Tensor) -> Tensor:
+    """[B]: 1 for the policy, -1 for the baseline, 0 a tie."""
+    above = preferences - TIE
+    return torch.where(above.abs() <= ROUNDING, 0.0, torch.sign(above))
 
 
 @dataclass(frozen=True, kw_only=True)

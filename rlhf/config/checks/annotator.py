@@ -9,10 +9,11 @@ from typing import Any
 from rlhf.annotators.checks import pool_faults
 from rlhf.config.checks.parts import SECTIONS as NEEDED
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.pieces.annotators.annotator import PLAIN_GOLD, Pool
+from rlhf.config.pieces.annotators.annotator import PLAIN_GOLD, Pool, members_of
+from rlhf.config.pieces.annotators.openai import OpenAIAnnotator
 from rlhf.config.properties import asks, given_parts, is_trained, learns_from, needed_stages
 
-SECTIONS = (*NEEDED, "labels")
+SECTIONS = (*NEEDED, "labels", "trainer")
 
 
 def faults(**sections: Any) -> Iterator[Fault]:
@@ -43,6 +44,14 @@ def faults(**sections: Any) -> Iterator[Fault]:
             f"{pairs} are labelled before there is a reward model, which would learn from them;"
             " take another annotator (annotator=classifier reads a reward model that is there)",
         )
+    for key, each in members_of(cfg.annotator).items():
+        unkept = isinstance(each, OpenAIAnnotator) and each.cache is None
+        if labels and unkept and cfg.trainer.ranks > 1:
+            yield Fault(
+                f"{key}.cache=null",
+                f"{cfg.trainer.ranks} ranks learn from the labels, and each would ask for its own;"
+                " name a folder, which they share",
+            )
 
 
 def samples_pairs(cfg: Any) -> bool:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from rlhf.annotators.checks import words_fault
 from rlhf.annotators.endpoint.checks import limits_fault
 from rlhf.config.checks.annotator import measures_win_rates
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.pieces.annotators.annotator import Pool
+from rlhf.config.pieces.annotators.annotator import members_of
 from rlhf.config.pieces.annotators.openai import OpenAIAnnotator
 from rlhf.config.properties import asks, needs_reward_model
 
@@ -21,13 +22,9 @@ SECTIONS = (
 def faults(**sections: Any) -> Iterator[Fault]:
     """An annotator that judges by what the run does not have, and limits that limit nothing."""
     cfg: Any = SimpleNamespace(**sections)
-    members = cfg.annotator.members if isinstance(cfg.annotator, Pool) else {}
-    every = {f"annotator.members.{name}": each for name, each in members.items()}
-    for key, each in {"annotator": cfg.annotator, **every}.items():
-        if isinstance(each, OpenAIAnnotator) and (
-            fault := limits_fault(each.max_cost, each.price_in, each.price_out)
-        ):
-            yield Fault(f"{key}.max_cost={each.max_cost}", fault)
+    for key, each in members_of(cfg.annotator).items():
+        if isinstance(each, OpenAIAnnotator):
+            yield from _endpoint(key, each)
     if not measures_win_rates(cfg):
         return
     try:
@@ -51,3 +48,11 @@ def faults(**sections: Any) -> Iterator[Fault]:
             f"the run trains no reward model, which {asked} would be judged by; take"
             " scorer=reward_model, or another annotator",
         )
+
+
+def _endpoint(key: str, annotator: OpenAIAnnotator) -> Iterator[Fault]:
+    cost = annotator.max_cost
+    if fault := limits_fault(cost, annotator.price_in, annotator.price_out):
+        yield Fault(f"{key}.max_cost={cost}", fault)
+    if fault := words_fault(annotator.answers, annotator.tie):
+        yield Fault(f"{key}.answers", fault)

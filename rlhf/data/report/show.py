@@ -57,7 +57,8 @@ def short(report: Report) -> list[str]:
         lines.append(f"data: cut, shortened or left out: {'; '.join(losses)}")
     facts = [f"{report.leaks} prompts on both sides of the split"]
     if report.pairs is not None:
-        facts.append(f"the chosen answer is the longer one in {report.pairs.chosen_longer:.0%}")
+        longer = f"{report.pairs.chosen_longer:.0%}"
+        facts.append(f"by the data's labels the chosen answer is the longer one in {longer}")
     if odd := sum(part.not_alternating for part in report.parts):
         facts.append(f"{odd:,} conversations do not alternate")
     return [*lines, f"data: {', '.join(facts)}"]
@@ -160,7 +161,7 @@ def _pairs(report: Report) -> list[Table]:
         (f"accuracy of TF-IDF,{fitted}", _accuracy(pairs.tfidf)),
         ("accuracy of TF-IDF and length", _accuracy(pairs.tfidf_and_length)),
     )
-    return [Table("Pairs (lengths in characters)", ("", "share"), rows)]
+    return [Table("Pairs by the data's labels (lengths in characters)", ("", "share"), rows)]
 
 
 def _sides(report: Report) -> Table:

@@ -29,7 +29,21 @@ def annotator_of(context: StageContext, reward_model: Scalar | None = None) -> A
     Raises:
         DataError: the annotator needs what the run does not have.
     """
-    return bound(build(context.cfg.annotator), live_of(context, reward_model))
+    return bound(built(context), live_of(context, reward_model))
+
+
+def built(context: StageContext) -> Any:
+    """The run's annotator without what it judges by; built once, so that its limits are those of
+    all that it is asked, and its model is read once."""
+    if not context.annotators:
+        context.annotators.append(build(context.cfg.annotator))
+    return context.annotators[0]
+
+
+def annotator_files(context: StageContext) -> dict[str, Any]:
+    """What decides the annotator's answers beside its settings; nothing where nothing does."""
+    identity = getattr(built(context), "identity", lambda: None)()
+    return {} if identity is None else {"annotator_files": identity}
 
 
 def live_of(context: StageContext, reward_model: Scalar | None = None) -> Live:
@@ -78,10 +92,9 @@ def annotator_part(context: StageContext) -> dict[str, Any]:
     sampled = context.data.preferences is None
     if sampled and is_unused("annotator", context.plain["annotator"]):
         return {}
-    identity = getattr(build(context.cfg.annotator), "identity", lambda: None)()
     return {
         "annotator": context.deciding("annotator"),
-        **({} if identity is None else {"annotator_files": identity}),
+        **annotator_files(context),
         # the gold reward, by the source's settings; of sampled pairs `pairs` has them
         **({} if sampled else {"labels": context.deciding("data", without=("path",))}),
     }

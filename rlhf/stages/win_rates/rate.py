@@ -12,7 +12,6 @@ from typing import Any
 
 from rlhf.annotators.base import Annotator, Answer, Comparison
 from rlhf.annotators.win_rates.measure import win_rate_metrics
-from rlhf.config.build import build
 from rlhf.data.conversations import Turns
 from rlhf.metrics import KL
 from rlhf.metrics.win_rates import WIN_RATE
@@ -20,7 +19,7 @@ from rlhf.models.scalar import Scalar
 from rlhf.ranks.group import Ranks
 from rlhf.rollout.score import Responses
 from rlhf.stages.context import StageContext
-from rlhf.stages.preferences.annotator import annotator_of
+from rlhf.stages.preferences.annotator import annotator_files, annotator_of
 from rlhf.stages.win_rates.baseline import baseline_answers, reference_answers
 
 
@@ -92,9 +91,7 @@ def fingerprint_part(context: StageContext) -> dict[str, Any]:
     where there are none: such runs keep their fingerprints."""
     if context.cfg.evaluation.win_rate is None:
         return {}
-    identity = getattr(build(context.cfg.annotator), "identity", lambda: None)()
-    files = {} if identity is None else {"annotator_files": identity}
-    return {"win_rate_by": context.deciding("annotator"), **files}
+    return {"win_rate_by": context.deciding("annotator"), **annotator_files(context)}
 
 
 def left_out(context: StageContext) -> str | None:

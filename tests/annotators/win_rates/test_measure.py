@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 
 import pytest
@@ -5,9 +6,11 @@ import torch
 
 from rlhf.annotators.base import Comparison, Simulated
 from rlhf.annotators.endpoint.budget import Unreachable
+from rlhf.annotators.pool import Pool
 from rlhf.annotators.win_rates.measure import in_both_orders, win_rate_metrics
 from rlhf.data.conversations import Prompt, asked
 from rlhf.metrics import METRICS
+from rlhf.rundir.errors import RunFailed
 
 
 class Says(Simulated):
@@ -76,6 +79,43 @@ def test_an_annotator_that_asks_in_both_orders_is_asked_for_each():
     given = in_both_orders(annotator, ROWS)
     assert given.mean.tolist() == pytest.approx([0.75, 0.5, 0.4])
     assert len(annotator.seen) == 6
+
+
+def test_nobody_is_asked_about_two_answers_that_are_one():
+    """They tie, and say nothing of the place."""
+    annotator = Says(PREFERENCES)
+    rows = [*ROWS[1:2], *compared(("p", "same", "same"))]
+    metrics = win_rate_metrics(annotator, rows, "")
+    assert annotator.seen == [("bb", "y"), ("y", "bb")]
+    assert metrics["win_rate"] == 0.5 and metrics["win_rate/ties"] == 1.0
+    assert metrics["win_rate/first_place"] == 1.0
+    alone = win_rate_metrics(annotator, rows[1:], "")
+    assert alone["win_rate/position_bias"] == 0.0 and alone["win_rate/first_place"] == 0.5
+    assert len(annotator.seen) == 2
+    # one that was cut off is another answer
+    cut = dataclasses.replace(rows[1], first_ended=False)
+    assert not cut.same and rows[1].same
+
+
+def test_a_pool_shows_its_members_places():
+    """Of a member that takes the mean of both orders by itself too: 2/3 of it, 1/3 of the other."""
+    pool = Pool(
+        {"judge": OneOrder(PREFERENCES, flip=0.25), "other": Says(PREFERENCES)}, {"judge": 2.0}
+    )
+    given = in_both_orders(pool, ROWS[2:])
+    # shown first 0.4 and 0.45, shown second 0.2 and 0.35
+    assert given.policy_first.tolist() == pytest.approx([(2 * 0.45 + 0.4) / 3])
+    assert given.policy_second.tolist() == pytest.approx([(2 * 0.35 + 0.2) / 3])
+
+
+@pytest.mark.parametrize("given", [[0.5, 0.5], [[0.5]] * 6, [float("nan")] * 6])
+def test_preferences_that_are_none_are_refused(given):
+    class Wrong(Simulated):
+        def prefer(self, comparisons, generator):
+            return torch.tensor(given)
+
+    with pytest.raises(RunFailed, match="annotator=simulated gave"):
+        win_rate_metrics(Wrong(), ROWS, "")
 
 
 class Down(Simulated):

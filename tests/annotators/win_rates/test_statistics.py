@@ -136,3 +136,10 @@ def test_its_error_is_that_of_the_estimate():
 
 def test_lengths_are_in_characters():
     assert lengths(["", "ab", "naïve"]).tolist() == [0, 2, 5]
+
+
+def test_a_tie_is_one_up_to_rounding():
+    """The mean of seven preferences of 1/2 need not be 1/2."""
+    near = torch.tensor([0.5 - 2**-53, 0.5 + 2**-52, 0.5001]).double()
+    assert ties(near) == pytest.approx(2 / 3)
+    assert position_bias(near[:2], 1 - near[:2]).changed == 0.0

@@ -81,6 +81,14 @@ def test_refused_before_anything_is_loaded(planned, lines, fault):
     assert fault is None or faults[0].startswith(fault)
 
 
+def test_ranks_share_the_labels_of_an_endpoint(planned):
+    shared = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "labels=annotator"]
+    shared += ["annotator=openai", "annotator.model=m"]
+    assert planned(*shared).faults == []
+    (fault,) = planned(*shared, "annotator.cache=null").faults
+    assert fault.startswith("annotator.cache=null: 2 ranks learn from the labels, and each would")
+
+
 def test_an_annotator_that_nobody_asks():
     (sentence,) = cautions(validate(compose(["annotator.flip=0.25"])))
     assert sentence.startswith("annotator=gold is asked nothing by this run: labels=annotator")

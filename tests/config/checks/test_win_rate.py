@@ -38,6 +38,18 @@ def test_how_an_endpoint_is_reached_decides_nothing():
         assert run_hash(plain(*ENDPOINT, asked)) != base
 
 
+def test_nor_does_it_of_a_member_of_a_pool():
+    member = ["annotator=pool", "+annotator@annotator.members.judge=openai"]
+    asked = [*member, "annotator.members.judge.model=m", "evaluation.win_rate=sft"]
+    base = run_hash(plain(*asked))
+    assert run_hash(plain(*asked, "annotator.members.judge.timeout=5")) == base
+    assert run_hash(plain(*asked, "paths.artifacts=/elsewhere")) == base
+    assert run_hash(plain(*asked, "annotator.members.judge.seed=1")) != base
+    assert "annotator.members.judge.max_cost=3.0: needs annotator.price_in" in faults(
+        *asked, "annotator.members.judge.max_cost=3"
+    )
+
+
 def test_an_annotator_needs_what_it_judges_by():
     assert "annotator=reward_model: the run trains no reward model" in faults(
         *("annotator=reward_model", "scorer=gold", "ppo.value_init=policy"),
@@ -59,6 +71,9 @@ def test_an_annotator_needs_what_it_judges_by():
         ("annotator.template='{first}'", "has no {second}"),
         ("annotator.max_cost=3", "needs annotator.price_in and annotator.price_out"),
         ("annotator.answers=[A]", "expected two different words"),
+        ("annotator.answers=[A,a]", "words that differ in more than case and space"),
+        ("annotator.tie=b", "words that differ in more than case and space"),
+        ("annotator.template='{first:d} {second}'", "{first} with a format"),
     ],
 )
 def test_what_is_refused(override, sentence):

@@ -63,7 +63,8 @@ def test_a_run_begins_with_a_few_lines():
         "data: 90 demonstrations and 10 held out, 212 tokens (95 % up to 358, most 578), 3 twice",
         "data: 90 prompts and 10 held out, 212 tokens (95 % up to 358, most 578), 3 twice",
         "data: cut, shortened or left out: sft 64.0% of sft.max_length=64",
-        "data: 0 prompts on both sides of the split, the chosen answer is the longer one in 76%",
+        "data: 0 prompts on both sides of the split, by the data's labels the chosen answer is the"
+        " longer one in 76%",
     ]
     odd = replace(PART, not_alternating=2)
     assert short(report(parts=(odd,)))[-1].endswith(", 2 conversations do not alternate")
