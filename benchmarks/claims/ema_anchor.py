@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.claims.ppo import swept
+from benchmarks.claims.ppo import by_setting, swept
 from benchmarks.claims.problems import across, draw
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
-from benchmarks.frontier.exact import Listed
 from rlhf.compare.read import Run
-from rlhf.oracle import (
-    best_policy,
-    effective_beta,
-    exact_sequence_kl,
-    greedy_policy,
-    optimal_policy,
-)
+from rlhf.oracle import exact_sequence_kl, greedy_policy, optimal_policy
 from rlhf.oracle.penalties import objective_gradient
 from rlhf.oracle.variants import followed_beta
 
@@ -117,32 +109,11 @@ def reference_of(run: Run) -> str:
     return f"{run.config['kl.reference']}"
 
 
-def to_sft(runs: Sequence[Run]) -> dict[tuple[str, int], Numbers]:
-    """(reference, problem) -> KL to the SFT policy, over the prompts of training, and the
-    coefficient whose optimum has it. `oracle/...` of these runs is of the reference that moved."""
-    numbers, listed = {}, {}
-    for run in runs:
-        problem = int(run.config["data.seed"])
-        listed.setdefault(problem, Listed(run.directory))
-        own = listed[problem]
-        logp, ref_logp = own.logp(own.weights_of(run)), own.ref_logp
-        kl = float(exact_sequence_kl(logp, ref_logp).mean())
-        best = float(exact_sequence_kl(best_policy(ref_logp, own.reward, BETA), ref_logp).mean())
-        numbers[reference_of(run), problem] = {
-            "kl": kl,
-            "optimum": best,
-            "beta": effective_beta(ref_logp, own.reward, kl),
-        }
-    return numbers
-
-
 def runs(folder: Path) -> Iterator[Shown]:
-    made = swept("ema_anchor", folder)
-    with contextlib.chdir(folder):  # a run's paths are relative to it
-        numbers = to_sft(made)
+    of = by_setting(swept("ema_anchor", folder), reference_of)
     rows = []
     for reference in ("sft", "ema", "synced"):
-        own = [value for (name, _), value in sorted(numbers.items()) if name == reference]
+        own = [*of[reference].values()]
         cells = [across(column(own, name)) for name in ("beta", "kl", "optimum")]
         rows.append([reference, len(own), *cells])
     yield Shown(

@@ -98,11 +98,12 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
         pairs = zip(column(of["detached"], "kl"), column(of["none"], "kl"), strict=True)
         rows.append([epochs, *cells, across([b - a for a, b in pairs], 4)])
     yield Shown(
-        title="Exact training at beta 0.5, 240 steps, a new policy draws after each so many",
+        title="Exact training at beta 0.5, 240 steps, a new policy draws after each so many; local"
+        " KL and error are means over the first half",
         heads=[
             "inner epochs",
             "local KL at an iteration's end",
-            "error without rho, mean of the steps",
+            "error without rho",
             "KL at the end, without rho less with it",
         ],
         rows=rows,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,25 +23,13 @@ def swept(name: str, folder: Path) -> list[Run]:
     return [run for run in load(folder / "sweeps" / f"claims_{name}") if run.finished]
 
 
-def effective_beta(run: Run) -> float:
-    """The coefficient whose optimum has the run's KL, from the frontier of its oracle.json; log
-    beta linear in KL between two points. 0 above all of them."""
-    written = json.loads((run.directory / "oracle.json").read_text())
-    points = [(p["kl"], math.log(p["beta"])) for p in written["frontier"]]
-    kl = float(run.summary["oracle/kl"])
-    for (high, low_beta), (low, high_beta) in zip(points, points[1:], strict=False):
-        if low <= kl <= high and high > low:
-            return math.exp(high_beta + (kl - low) / (high - low) * (low_beta - high_beta))
-    return 0.0 if kl > points[0][0] else math.inf
-
-
 def numbers_of(run: Run) -> dict[str, float]:
     of = run.summary
     return {
         "share": 100 * float(of["oracle/share_of_gain"]),
         "kl": float(of["oracle/kl"]),
         "optimum": float(of["oracle/optimum_kl"]),
-        "beta": effective_beta(run),
+        "beta": float(of["oracle/effective_beta"]),
         "missing": float(of["oracle/missing_at_kl"]),
         "entropy": float(of["oracle/entropy"]),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlhf.oracle import (
     Standing,
-    beta_for_kl,
+    effective_beta,
     exact_sequence_kl,
     mean_standing,
     optimal_policy,
@@ -52,11 +52,7 @@ class Problem:
         return optimal_policy(self.ref_logp, self.reward, beta)[0]
 
     def effective_beta(self, kl: float) -> float:
-        """The coefficient whose optimum has this KL; 0 where no coefficient above 0 has."""
-        try:
-            return beta_for_kl(self.ref_logp[None], self.reward[None], kl)
-        except ValueError:
-            return 0.0 if kl > 0 else math.inf
+        return effective_beta(self.ref_logp[None], self.reward[None], kl)
 
 
 def draw(length: int, number: int, move: float = 0.7) -> Problem:

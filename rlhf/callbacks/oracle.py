@@ -34,9 +34,10 @@ class Oracle(pl.Callback):
     directory.
 
     The expectations are over the prompts that the rollouts draw from, each counted once, and over
-    all of their responses; the reward is the score that training maximises. beta is the coefficient
-    in force, pi and ref are taken at the sampling temperature, top-k and top-p aside. Other stages
-    are left alone. Raises ValueError at the start where there are too many responses to list.
+    all of their responses; the reward is the score that training maximises. ref is the policy that
+    the run began with, also where kl/reference moves away from it; beta is the coefficient in
+    force. pi and ref are taken at the sampling temperature, top-k and top-p aside. Other stages are
+    left alone. Raises ValueError at the start where there are too many responses to list.
     """
 
     def __init__(self) -> None:
@@ -83,8 +84,8 @@ class Oracle(pl.Callback):
             right = effective_beta(ref_logp, reward, controller.target)
             answers["target"] = {
                 "kl": controller.target,
-                # what a controller with this target should find
-                "beta": None if math.isnan(right) else right,
+                # what a controller with this target should find; None: no coefficient gives it
+                "beta": right if 0 < right < math.inf else None,
             }
         if self.view.module.ranks.leads:
             write_json(folder / "oracle.json", answers)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rlhf.functional.masking import masked_mean, masked_sum
 from rlhf.models.checks import vocabulary_size
+from rlhf.models.policy import PolicyReader
 from rlhf.modules.advantage import to_experience
 from rlhf.modules.online import OnlineModule
 from rlhf.modules.policy import PolicyModule
@@ -52,10 +53,11 @@ class ExactView:
         """[X * N] -> [X, N]"""
         return x.view(len(self.prompts), -1)
 
-    def tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64."""
+    def tables(self, reference: PolicyReader | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """log pi, log ref, reward (as training sees it, before the KL), each [X, N] float64. ref is
+        the policy that the run began with (`parts.start`), unless another is given."""
         module, mask = self.module, self.rollout.mask
-        view = module.reader.view(module.parts.reference, self.rollout)
+        view = module.reader.view(reference or module.parts.start, self.rollout)
         read, raw_score = judged(module.parts.scorer, module.parts.judges.read(self.rollout))
         score = module.parts.scorer.clip(raw_score)
         scores = {**judge_sources(read.scores), "score of the scorer": score}
@@ -70,10 +72,10 @@ class ExactView:
     # --- gradients
 
     def objective_gradient(self) -> Tensor:
-        """The gradient of the mean over prompts of J = E[r] - coef KL, all of the policy's
-        parameters in one row [P]."""
+        """The gradient of the mean over prompts of J = E[r] - coef KL to the reference in force,
+        all of the policy's parameters in one row [P]."""
         module, rows = self.module, self.rollout
-        _, ref_logp, reward = self.tables()
+        _, ref_logp, reward = self.tables(module.parts.reference)
         per_token = module.reader.read(rows).logp
         logp = self.by_prompt(masked_sum(per_token.double(), rows.mask, dim=1))
         return self._gradient(objective(reward, logp, ref_logp, module.kl.coef).mean())
@@ -179,8 +181,9 @@ class Tree:
 
 
 def ascend(view: ExactView, *, steps: int, lr: float) -> Tensor:
-    """Gradient ascent of the module's policy on the mean over prompts of J = E[r] - coef KL with
-    every response listed: no sampling error. Returns J after each step [steps].
+    """Gradient ascent of the module's policy on the mean over prompts of J = E[r] - coef KL to
+    `parts.start`, with every response listed: no sampling error. Returns J before each step
+    [steps].
 
     Adam (0.9, 0.999, 1e-8) at a rate that falls to 0 by half a cosine; gradients are clipped at a
     norm of 1.

@@ -74,6 +74,11 @@ def mean_standing(rows: list[Standing]) -> Standing:
     )
 
 
+def greedy_kl(ref_logp: Tensor, reward: Tensor) -> float:
+    """The mean KL of the best responses alone: the most that any optimum has. [X, N] -> nats"""
+    return float(exact_sequence_kl(best_policy(ref_logp, reward, 0.0), ref_logp).mean())
+
+
 def beta_for_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
     """The coefficient whose optimum has the mean KL `kl`: the one that a controller with that
     target should find. [X, N], nats -> beta
@@ -81,7 +86,7 @@ def beta_for_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
     KL* falls as beta grows: bisection on log beta. Raises ValueError for a KL that no coefficient
     above 0 gives.
     """
-    top = float(exact_sequence_kl(best_policy(ref_logp, reward, 0.0), ref_logp).mean())
+    top = greedy_kl(ref_logp, reward)
     if not 0 < kl < top:
         raise ValueError(
             f"a KL of {kl} nats is the optimum of no coefficient: the best responses have {top:.4g}"
@@ -99,20 +104,21 @@ def beta_for_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
 
 def effective_beta(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
     """The coefficient whose optimum has the mean KL that a policy has: above its own where it
-    stayed nearer to the reference than its optimum. NaN where no coefficient gives that KL. [X, N],
-    nats -> beta"""
-    try:
-        return beta_for_kl(ref_logp, reward, kl)
-    except ValueError:
-        return math.nan
+    stayed nearer to the reference than its optimum. [X, N], nats -> beta
+
+    Where no coefficient gives that KL, the limit: inf for a KL of 0 (or below, by rounding), 0 from
+    that of the best responses alone on.
+    """
+    if kl <= 0:
+        return math.inf
+    return 0.0 if kl >= greedy_kl(ref_logp, reward) else beta_for_kl(ref_logp, reward, kl)
 
 
 def reward_at_kl(ref_logp: Tensor, reward: Tensor, kl: float) -> float:
     """R*(kl): the highest mean reward that any policy reaches within a mean KL of `kl`. [X, N],
     nats -> reward"""
-    greedy = best_policy(ref_logp, reward, 0.0)
-    if kl >= float(exact_sequence_kl(greedy, ref_logp).mean()):
-        return float(expected(reward, greedy).mean())
+    if kl >= greedy_kl(ref_logp, reward):
+        return float(expected(reward, best_policy(ref_logp, reward, 0.0)).mean())
     best = ref_logp if kl <= 0 else best_policy(ref_logp, reward, beta_for_kl(ref_logp, reward, kl))
     return float(expected(reward, best).mean())
 

@@ -1,14 +1,9 @@
 """The harness of docs/claims: what it keeps, its intervals, and one of its tables."""
 
-import json
-import math
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from benchmarks.claims import heavy_tails, rao_blackwell, rho_k3
-from benchmarks.claims.ppo import effective_beta
 from benchmarks.claims.problems import across, climb, draw
 from benchmarks.claims.tables import Kept
 from rlhf.functional.kl import k1
@@ -42,18 +37,6 @@ def test_rho_k3_is_token_level_k2(tmp_path):
     assert [row[0] for row in shown.rows] == [1, 1, 1, 3, 3, 3]
     assert all(float(row[2]) < 1e-12 and float(row[6]) < 1e-12 for row in shown.rows)
     assert "| tokens | local KL, nats |" in str(shown)
-
-
-def test_effective_beta_lies_between_two_points(tmp_path):
-    """KL 1.5 is half way from 2 nats at beta 0.1 to 1 nat at beta 0.4: sqrt(0.04) = 0.2."""
-    frontier = [{"kl": 2.0, "beta": 0.1}, {"kl": 1.0, "beta": 0.4}]
-    (tmp_path / "oracle.json").write_text(json.dumps({"frontier": frontier}))
-
-    def run(kl):
-        return SimpleNamespace(directory=tmp_path, summary={"oracle/kl": kl})
-
-    assert effective_beta(run(1.5)) == pytest.approx(0.2)
-    assert effective_beta(run(2.5)) == 0.0 and math.isinf(effective_beta(run(0.5)))
 
 
 def test_ascent_ends_at_the_optimum():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlhf.at_once import AtOnce
+from rlhf.callbacks.oracle import Oracle
 from rlhf.config.build import build
 from rlhf.config.compose import compose
 from rlhf.data.tokenizers import symbols
@@ -68,21 +69,25 @@ def make(
     algorithm=PPOModule,
     advantage=None,
     demonstrations=None,
+    moved=None,
 ):
-    """Float64, a random value model, and a policy some way off its reference."""
+    """Float64, a random value model, and a policy some way off its reference, which `moved` (a
+    seed) is off the start, too."""
     tokenizer = symbols("ab")
     policy, reference = (
         tiny(tokenizer, "gpt2").double(),
         tiny(tokenizer, "gpt2", seed=1).double().requires_grad_(False),
     )
     prompts = prompt_batch(tokenizer, PROMPTS)
-    reader = PolicyReader(model=reference, temperature=temperature, at_once=AtOnce(rows=64))
+    start = reader = PolicyReader(model=reference, temperature=temperature, at_once=AtOnce(rows=64))
+    if moved is not None:
+        reader = replace(reader, model=tiny(tokenizer, "gpt2", seed=moved).double())
     module = algorithm(
         parts=OnlineParts(
             policy=policy,
             value_model=scalar_model_from(policy, seed=0).double(),
             reference=reader,
-            start=reader,
+            start=start,
             engine=engine_of(policy, tokenizer),
             judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=likes_repeats),
             scorer=GoldScorer(),
@@ -123,6 +128,21 @@ def test_the_tables_are_whole():
     by_hand = likes_repeats(["a b"], ["a a a"])[0]
     row = view.rollout.tokens.tolist().index([2, 2, 2])
     assert reward.flatten()[row].item() == pytest.approx(by_hand)
+
+
+def test_where_the_reference_moved_the_oracle_tells_of_the_start_and_gradients_of_the_reference():
+    """What a run reached is beside the policy that it began with; what it descends is the KL to the
+    reference in force."""
+    (_, still), (module, view) = make(), make(moved=2)
+    oracle = Oracle()
+    oracle.view = still
+    of_start = oracle.measure()
+    oracle.view = view
+    assert oracle.measure() == of_start and of_start["oracle/kl"] > 0.01
+    in_force = view.tables(module.parts.reference)
+    assert exact_sequence_kl(*in_force[:2]).mean() != pytest.approx(of_start["oracle/kl"], rel=0.01)
+    assert relative_error(view.loss_gradient(), -view.objective_gradient()) < 1e-4
+    assert relative_error(still.objective_gradient(), view.objective_gradient()) > 0.01
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

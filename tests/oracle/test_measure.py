@@ -82,11 +82,11 @@ def test_effective_beta_by_hand() -> None:
     reward = tensor([[0.0, 1.0]], dtype=torch.float64)
     kl = 0.2 * math.log(0.2 / 0.5) + 0.8 * math.log(0.8 / 0.5)
     assert effective_beta(ref, reward, kl) == pytest.approx(1 / math.log(4), rel=1e-6)
-    # less KL is that of a larger coefficient; more than log 2 is that of none
+    # less KL is that of a larger coefficient; of none is 0 nats, nor the log 2 of the best response
     assert effective_beta(ref, reward, kl / 2) > 1 / math.log(4)
-    assert math.isnan(effective_beta(ref, reward, 0.7)) and math.isnan(
-        effective_beta(ref, reward, 0.0)
-    )
+    assert effective_beta(ref, reward, 0.7) == 0.0
+    assert effective_beta(ref, reward, math.log(2)) == pytest.approx(0.0, abs=0.03)
+    assert effective_beta(ref, reward, 0.0) == effective_beta(ref, reward, -1e-9) == math.inf
 
 
 def test_nothing_to_gain_is_no_share() -> None:

@@ -136,12 +136,12 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
     rewards = reward_keys(runs)
     implied = brought(table).get(values.get(ALGORITHM, ""), {})
     shown = {
-        key: _show(v, table[key].values())
+        key: show_value(v, table[key].values())
         for key, v in values.items()
         if v != ABSENT and key not in implied
     }
     if not values:
-        shown = {"kl.coef": _show(runs[0].summary.get("kl.coef"))}
+        shown = {"kl.coef": show_value(runs[0].summary.get("kl.coef"))}
     label = " ".join(f"{k}={v}" for k, v in shown.items()) or f"without {', '.join(values)}"
     return Setting(
         label=label,
@@ -159,7 +159,7 @@ def column(runs: Sequence[Run], key: str) -> tuple[list[float], list[float]]:
     return [final(run, key) for run in runs], [final_se(run, key) for run in runs]
 
 
-def _show(value: Any, among: Collection[Any] = ()) -> str:
+def show_value(value: Any, among: Collection[Any] = ()) -> str:
     """In few digits and without what cannot be printed; in full where two of the values `among`
     would then look the same."""
     if len({_brief(v) for v in among}) < len({plain(v) for v in among}):

@@ -21,6 +21,7 @@ from rlhf.compare.statistics import (
     sft_interval,
     single,
 )
+from rlhf.compare.statistics.settings import show_value
 from rlhf.compare.text import costs
 from rlhf.compare.text.columns import win_rates
 from rlhf.compare.text.tables import grid
@@ -75,13 +76,13 @@ def table(study: Study) -> Table:
 
 def algorithms(study: Study) -> str:
     """What the name of each algorithm stands for, where there are several."""
-    if not study.brought:
-        return ""
-    lines = ["", "", "An algorithm's name stands for what all of its runs here have:", ""]
-    for name, keys in study.brought.items():
-        own = [f"{key}={value}" for key, value in keys.items() if value != ABSENT]
-        lines.append(f"- `{name}`: {', '.join(own)}")
-    return "\n".join(lines)
+    own = {
+        name: ", ".join(f"{key}={show_value(v)}" for key, v in keys.items() if v != ABSENT)
+        for name, keys in study.brought.items()
+    }
+    lines = [f"- `{name}`: {those}" for name, those in own.items() if those]
+    head = ["", "", "An algorithm's name stands for what all of its runs here have:", ""]
+    return "\n".join([*head, *lines]) if lines else ""
 
 
 def bare(label: str) -> str:
