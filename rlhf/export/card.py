@@ -58,7 +58,8 @@ def card(
 def front_matter(made: Made, what: What, adapter: bool = False) -> dict[str, Any]:
     """What the hub reads of a card. A licence or base model that nobody declared is not made up."""
     base, sources = facts.base_model(made), facts.data_sources(made)
-    stage = "reward-model" if what == "reward_model" else made.stage
+    way = made.algorithm.lower() if made.stage == "ppo" else made.stage
+    tag = "reward-model" if what == "reward_model" else way.replace("_", "-")
     kept = {
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-classification" if what == "reward_model" else "text-generation",
@@ -66,7 +67,7 @@ def front_matter(made: Made, what: What, adapter: bool = False) -> dict[str, Any
         "base_model": base["hub"],
         "datasets": sorted({source["name"] for source in sources}),
         "tags": [
-            *("rlhf", stage, *(["kl-regularised"] if made.stage == "ppo" else [])),
+            *("rlhf", tag, *(["kl-regularised"] if made.is_held else [])),
             *(["lora"] if facts.adapter(made, what) else []),
         ],
     }
@@ -79,7 +80,7 @@ def _values(made: Made, what: What) -> dict[str, Any]:
     generation = made.config.get("generation") or {}
     return {
         "made": made,
-        "stage": facts.TITLES.get(made.stage, made.stage),
+        "stage": facts.TITLES.get(made.stage, made.algorithm),
         "base": facts.base_model(made),
         "lineage": facts.lineage(made),
         "sources": facts.data_sources(made),

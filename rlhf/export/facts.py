@@ -25,7 +25,7 @@ UNDECLARED = "not declared"
 SAMPLING = ("temperature", "top_k", "top_p", "max_new_tokens")
 # part of the data -> the stage that learns from it
 LEARNS = {"demonstrations": "sft", "preferences": "reward_model", "prompts": "ppo"}
-TITLES = {"sft": "SFT", "reward_model": "reward model", "ppo": "PPO"}
+TITLES = {"sft": "SFT", "reward_model": "reward model"}
 _FRONT = re.compile(r"\A---\n(.*?)\n---\s", re.DOTALL)
 
 
@@ -106,7 +106,7 @@ def data_parts(made: Made) -> list[dict[str, Any]]:
 def _learned(made: Made, part: str) -> bool:
     """False of a part whose stage the model did not go through, or found made."""
     stage = LEARNS.get(part)
-    if stage is None or (part == "prompts" and made.stage != "sft"):
+    if stage is None or (part == "prompts" and made.stage != "sft") or part in made.learns_from:
         return True  # a reward model is normalised on responses to them
     settings = made.config.get(stage) or {}
     trained = settings.get("path") is None and settings.get("train", True)
@@ -126,7 +126,7 @@ def lineage(made: Made) -> list[dict[str, str]]:
         how = how or ("" if trained else " (none: the model as it is)")
         rows.append(
             {
-                "stage": TITLES[stage],
+                "stage": TITLES.get(stage, made.algorithm),
                 "name": f"`{own}`{how}",
                 "result": _result(stage, metrics, made),
             }

@@ -10,10 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from rlhf.config.naming import IMPLIED, algorithm_name
+from rlhf.config.pieces.algorithm import ALGORITHMS
 from rlhf.config.stages import STAGES
 from rlhf.models.files.adapter import is_adapter
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json
+from rlhf.rundir.shapes import number
 from rlhf.rundir.status import run_state
 
 What = Literal["policy", "reward_model"]
@@ -54,6 +57,26 @@ class Made:
         """The resolved config, nested, without its secrets."""
         config = self.manifest.get("config")
         return config if isinstance(config, dict) else {}
+
+    @property
+    def algorithm(self) -> str:
+        """What its policy was trained by, in words: `PPO`, else the algorithm's name."""
+        name = algorithm_name(self.config)
+        return "PPO" if name == IMPLIED["algorithm"] else name
+
+    @property
+    def learns_from(self) -> tuple[str, ...]:
+        """The parts of the data that its algorithm learned from beside prompts. Of a user's own
+        nobody knows without its class."""
+        target = (self.config.get("algorithm") or {}).get("_target_")
+        piece = ALGORITHMS.get(str(target)) if self.stage == "ppo" else None
+        return getattr(piece, "learns_from", ())
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a KL coefficient held its policy to the one that it began from."""
+        coefs = (self.config.get("kl") or {}).get("coef"), self.summary.get("kl.coef_final")
+        return self.stage == "ppo" and any(map(number, coefs))
 
     @cached_property
     def prints(self) -> dict[str, str]:

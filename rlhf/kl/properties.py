@@ -116,9 +116,8 @@ def estimator_properties(piece: object) -> EstimatorProperties:
 
 def placement_properties(piece: object) -> PlacementProperties:
     """Of a placement or its class."""
-    shown = {
-        name: bool(getattr(piece, name, False)) for name in ("in_reward", "in_loss", "of_sequence")
-    }
+    names = ("in_reward", "in_loss", "of_sequence", "weighted")
+    shown = {name: bool(getattr(piece, name, name == "weighted")) for name in names}
     return _declared(piece, PlacementProperties) or PlacementProperties(name=_name(piece), **shown)
 
 

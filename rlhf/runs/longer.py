@@ -12,6 +12,7 @@ from typing import Any
 
 from rlhf.callbacks.checkpoint import Start, checkpoint_path, checkpoints, choose, digest_path
 from rlhf.config.naming import HASH_VERSION, deciding_config, slug
+from rlhf.config.pieces.algorithm import ALGORITHMS
 from rlhf.config.properties import kl_properties
 from rlhf.digests import one_spelling
 from rlhf.functional.schedules import warmup_steps
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 LENGTH = "ppo.iterations"
 # the settings whose meaning, or default, depends on a run's length
 RELATIVE = (LENGTH, "ppo.lr_warmup", "kl.controller.iterations")
+# of these algorithms a step learns from the best responses alone
+KEEP_BEST = {piece.name for piece in ALGORITHMS.values() if getattr(piece, "keeps_best", False)}
 Flat = Mapping[str, Any]
 
 
@@ -155,7 +158,10 @@ def obstacle(mine: Flat, theirs: Flat) -> str:
 
 def warm(flat: Flat) -> int:
     """Optimizer steps of the warm-up."""
-    minibatches = -(-flat["ppo.rollout_size"] // flat["ppo.minibatch_size"])
+    size = flat["ppo.minibatch_size"]
+    if flat.get("algorithm.piece") in KEEP_BEST:
+        size *= flat["ppo.responses_per_prompt"]
+    minibatches = -(-flat["ppo.rollout_size"] // size)
     steps = flat[LENGTH] * flat["ppo.inner_epochs"] * minibatches
     return warmup_steps(flat["ppo.lr_warmup"], steps)
 

@@ -132,7 +132,7 @@ def chance_warning(metrics: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"the reward model ranks {accuracy:.1%} of {pairs} held-out pairs right, which is not above"
-        f" guessing by two standard errors (50 % + {error:.1%}): what PPO maximises may say nothing"
+        f" guessing by two standard errors (50 % + {error:.1%}): its scores may say nothing"
     ]
 
 

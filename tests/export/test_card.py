@@ -109,6 +109,31 @@ def test_a_policy_tells_its_lineage_its_kl_its_rewards_and_its_place(point):
         assert line in text, line
 
 
+@pytest.mark.parametrize(
+    ("target", "name", "coef", "held", "learned"),
+    [
+        ("rlhf.modules.algorithms.best_of_n.BestOfN", "best_of_n", 0.0, False, False),
+        ("rlhf.modules.algorithms.dpo.DPOModule", "dpo", 0.1, True, True),
+    ],
+)
+def test_a_policy_says_what_trained_it_and_on_which_data(point, target, name, coef, held, learned):
+    manifest = json.loads((point / "manifest.json").read_text())
+    manifest["config"] |= {"algorithm": {"_target_": target}}
+    manifest["config"]["kl"]["coef"] = coef
+    manifest["data"]["preferences"] = {"rows": 7, "sha256": "e" * 64}
+    (point / "manifest.json").write_text(json.dumps(manifest))
+    summary = json.loads((point / "summary.json").read_text()) | {"kl.coef_final": coef}
+    del summary["fingerprints"]["reward_model"]  # it had scores of another kind
+    (point / "summary.json").write_text(json.dumps(summary))
+    text = card(find(point), "policy", name="me/mine")
+    tags = ["rlhf", name.replace("_", "-"), *(["kl-regularised"] if held else [])]
+    assert front(text)["tags"] == tags
+    way = "under a KL penalty to" if held else "from"
+    assert f"A policy trained with `algorithm={name}` {way} its SFT policy." in text
+    assert f"| {name} | `cccc` |" in text and "PPO" not in text
+    assert ("| preferences | 7 |" in text) == learned
+
+
 def test_no_secret_and_no_folder_of_this_machine(point, tmp_path, monkeypatch):
     monkeypatch.setattr(redact, "_known", {"dddddddddd"})  # as a token of the environment is
     text = card(find(point), "policy", name="mine")

@@ -135,6 +135,18 @@ def test_what_makes_the_first_steps_other_ones():
     assert longer.obstacle(*own) == ""
 
 
+@pytest.mark.parametrize("name", ["best_of_n", "expert_iteration"])
+def test_a_step_on_the_best_of_each_prompt_is_a_step_on_the_responses_to_as_many(name):
+    best = {"algorithm__piece": name, "ppo__responses_per_prompt": 4}
+    # 16 responses are 4 winners, a step of at most 8: 2 steps an iteration and not 4
+    assert longer.warm(flat(6, ppo__lr_warmup=0.25, **best)) == 3
+    # 2 and 1 steps of 12 and 6, where all responses would make it 3 and 3 of 24 and 12
+    both = flat(6, ppo__lr_warmup=0.14, **best), flat(3, ppo__lr_warmup=0.24, **best)
+    assert "ppo.lr_warmup=0.12 is as long" in longer.obstacle(*both)
+    every = flat(6, ppo__lr_warmup=0.14), flat(3, ppo__lr_warmup=0.24)
+    assert longer.obstacle(*every) == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("own", ["checkpoints.take_over=false", "rerun=true", "kl.coef=0.06"])
 def test_what_is_asked_for_from_the_beginning_or_is_another_run_begins_there(at, own):

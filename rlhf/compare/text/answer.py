@@ -166,7 +166,7 @@ def over_optimisation(findings: Findings) -> str:
     if findings.gamed is None and along:
         return f"Over-optimisation shows during training: {along}"
     if top is None:
-        return "PPO maximised no reward model, so there was none to over-optimise."
+        return "No reward model was maximised, so there was none to over-optimise."
     if not math.isfinite(findings.drop.mean):
         return (
             f"{top.label} has the highest proxy reward and no finite gold reward, so"

@@ -36,6 +36,11 @@ def faults(algorithm: Any, advantage: Any, ppo: PPO) -> Iterator[Fault]:
             f"advantage={advantage.name} compares the responses to one prompt with each other:"
             " ppo.responses_per_prompt must be 2 or more",
         )
+    if ppo.value_lr is not None and not getattr(algorithm, "needs_values", True):
+        yield Fault(
+            f"ppo.value_lr={ppo.value_lr:g}",
+            f"algorithm={algorithm.name} trains no value model; set it to null",
+        )
     if isinstance(algorithm, PolicyGradient):
         yield from _policy_gradient(algorithm, ppo)
 
@@ -51,9 +56,4 @@ def _policy_gradient(algorithm: PolicyGradient, ppo: PPO) -> Iterator[Fault]:
         yield Fault(
             f"algorithm.clip_high={algorithm.clip_high:g}",
             "there is no ratio to clip with algorithm.ratio=none; take algorithm.ratio=clipped",
-        )
-    if ppo.value_lr is not None:
-        yield Fault(
-            f"ppo.value_lr={ppo.value_lr:g}",
-            f"algorithm={algorithm.name} trains no value model; set it to null",
         )

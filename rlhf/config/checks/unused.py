@@ -44,6 +44,9 @@ def unused_faults(
             yield Fault(f"kl.coef={kl.coef:g}", idle)
         if not pieces["controller"].constant:
             yield Fault(f"kl/controller={kl.controller.name}", idle)
+        if pieces["reference"].moves:
+            reason = f"{mine} is held to no reference; leave kl/reference=sft"
+            yield Fault(f"kl/reference={kl.reference.name}", reason)
     if "kl.controller" in unused and not pieces["controller"].constant:
         reason = f"{mine} keeps to kl.coef as it is; take kl/controller=fixed"
         yield Fault(f"kl/controller={kl.controller.name}", reason)

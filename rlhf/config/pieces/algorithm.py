@@ -6,7 +6,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Positive, Share, Weight
+from rlhf.config.pieces.base import (
+    ByTarget,
+    Count,
+    Custom,
+    Piece,
+    Positive,
+    Share,
+    Weight,
+    members_of,
+)
 
 
 class PPO(
@@ -138,7 +147,7 @@ class NoAdvantage(Piece, name="none", at="rlhf.modules.advantage.NoAdvantage"):
     needs_values: ClassVar[bool] = False
 
 
-Algorithm = Annotated[
+_Any = (
     PPO
     | PPOPtx
     | Reinforce
@@ -149,9 +158,10 @@ Algorithm = Annotated[
     | BestOfN
     | ExpertIteration
     | DPO
-    | Custom,
-    ByTarget(),
-]
+    | Custom
+)
+ALGORITHMS = members_of(_Any)  # ours, by their addresses
+Algorithm = Annotated[_Any, ByTarget()]
 Advantage = Annotated[
     GAE | PaddedGAE | Return | LeaveOneOut | GroupRelative | NoAdvantage | Custom, ByTarget()
 ]

@@ -39,6 +39,10 @@ from rlhf.config.naming import run_name
                 "ppo.value_lr=0.001: algorithm=dapo trains no value model; set it to null",
             ],
         ),
+        (
+            ["algorithm=dpo", "ppo.value_lr=0.001"],
+            ["ppo.value_lr=0.001: algorithm=dpo trains no value model; set it to null"],
+        ),
         (["algorithm=rloo", "ppo.rollout_size=6"], ["ppo.responses_per_prompt=4: does not divide"]),
     ],
 )
@@ -60,6 +64,11 @@ def test_refused(lines, faults):
             "ppo=micro",
             "scorer=gold",
         ],  # and this a warm-up of values
+        *(
+            [f"algorithm={name}", *others]
+            for name in ("best_of_n", "expert_iteration", "dpo")
+            for others in (["model=hf", "model.path=some/model"], ["data=micro", "ppo=micro"])
+        ),
         ["advantage=rloo", "ppo.responses_per_prompt=2"],
         ["algorithm=dapo", "kl=exact", "kl.coef=0.3"],
     ],

@@ -7,7 +7,7 @@ from rlhf.config.compose import compose, validate
 BEST, ROUNDS = "algorithm=best_of_n", "algorithm=expert_iteration"
 
 
-@pytest.mark.parametrize("lines", [[BEST], [ROUNDS], ["ppo=micro", BEST, "ppo.critic_warmup=0"]])
+@pytest.mark.parametrize("lines", [[BEST], [ROUNDS], ["ppo=micro", BEST]])
 def test_what_an_algorithm_brings(lines):
     cfg = validate(compose(lines))
     assert cfg.kl.coef == 0 and cfg.advantage.name == cfg.trust_region.name == "none"
@@ -29,6 +29,13 @@ def test_what_an_algorithm_brings(lines):
             [
                 "kl/controller=linear: algorithm=expert_iteration reads no KL coefficient; kl=none"
                 " measures the KL all the same"
+            ],
+        ),
+        (
+            [BEST, "kl/reference=ema"],
+            [
+                "kl/reference=ema: algorithm=best_of_n is held to no reference; leave"
+                " kl/reference=sft"
             ],
         ),
         (
