@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from rlhf import commands
 from rlhf.rundir.disk.space import sentence as refusal
@@ -20,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = commands.names()
     if name in names:
         try:
-            return int(import_module(f"rlhf.commands.{name}").main(arguments))
+            return int(commands.module(name).main(arguments))
         except OSError as error:
             if (refused := refusal(error)) is None:
                 raise

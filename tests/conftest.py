@@ -168,7 +168,7 @@ def reproduce(home, capfd):
     """reproduce(argument, ...) -> (exit code, everything it said)"""
 
     def go(*arguments):
-        from rlhf.commands.reproduce import main
+        from rlhf.commands.runs.reproduce import main
 
         capfd.readouterr()
         code = main([str(argument) for argument in arguments])

@@ -3,7 +3,6 @@ subcommands parsed. Nothing is trained, and files that a reader would have need 
 
 import re
 import sys
-from importlib import import_module
 
 import pytest
 
@@ -72,7 +71,7 @@ def faults_of(words, own_piece):
     words = [word for word in words if word not in ("...", "[run]")]
     name = words[0] if words else ""
     if name in commands.names() and name != "run":
-        module = import_module(f"rlhf.commands.{name}")
+        module = commands.module(name)
         if hasattr(module, "_parser"):
             module._parser().parse_args(words[1:])  # it leaves by SystemExit
         if name != "doctor":

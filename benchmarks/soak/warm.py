@@ -4,8 +4,8 @@ import importlib
 
 for module in (
     "rlhf.runs.preload",
-    "rlhf.commands.run",
-    "rlhf.commands.reproduce",
+    "rlhf.commands.runs.run",
+    "rlhf.commands.runs.reproduce",
     "rlhf.compare.comparison",
     "rlhf.data.sources.micro",
     "rlhf.models.load",

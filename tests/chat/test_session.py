@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rlhf.chat.session import Talk, open_session
-from rlhf.commands.sample import main
+from rlhf.commands.models.sample import main
 from rlhf.data.conversations import asked
 from rlhf.data.rendering.choice import FOLDER
 from rlhf.export.made import find

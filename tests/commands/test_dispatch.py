@@ -9,12 +9,14 @@ from rlhf import __main__, commands
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The package of subcommands, with a folder of the test's own beside its files."""
+    """The package of subcommands, with a folder of the test's own beside its folders."""
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
     monkeypatch.setattr(commands, "FOLDER", tmp_path)
-    (tmp_path / "run.py").write_text("def main(argv): return 7")
-    yield tmp_path
-    for name in [name for name in sys.modules if name.startswith("rlhf.commands.toy")]:
+    monkeypatch.setattr(commands, "FOLDERS", {"toys": "Toys"})
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / "run.py").write_text("def main(argv): return 7")
+    yield tmp_path / "toys"
+    for name in [name for name in sys.modules if name.startswith("rlhf.commands.toys")]:
         del sys.modules[name]
 
 
@@ -40,7 +42,7 @@ def test_a_word_that_is_none(capsys):
     "words", [[], ["kl.coef=0.1"], ["-m", "kl.coef=0,1"], ["--version"], ["~callbacks"]]
 )
 def test_settings_and_options_are_hydras(words, monkeypatch):
-    from rlhf.commands import run
+    from rlhf.commands.runs import run
 
     given = []
     monkeypatch.setattr(run, "main", lambda argv: given.append(list(argv)) or 0)

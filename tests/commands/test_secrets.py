@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 
 MINE = """
 import os

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 from rlhf.rundir.status import read_status
-from tests.commands.test_run import TINY
+from tests.commands.runs.test_run import TINY
 
 ROOT = Path(__file__).parents[2]
 RLHF = f"{sys.executable} -m rlhf"

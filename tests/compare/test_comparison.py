@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rlhf.commands.compare import main
+from rlhf.commands.results.compare import main
 from rlhf.compare import compare
 from rlhf.compare.read.runs import gather
 from rlhf.compare.result import NothingToCompare

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from rlhf.commands.export import main
+from rlhf.commands.models.export import main
 from rlhf.data.tokenizers import word_level
 from rlhf.export.check import check, expected, in_a_fresh_process, rows_of
 from rlhf.export.directory import generation, loaded, write

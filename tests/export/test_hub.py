@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf.commands.export import main
+from rlhf.commands.models.export import main
 from rlhf.export.hub import NoHub, check_login, check_name
 from tests.export.test_made import run  # noqa: F401 (a fixture)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rlhf.commands.export import main
-from rlhf.commands.realign import main as measure
+from rlhf.commands.models.export import main
+from rlhf.commands.runs.realign import main as measure
 from rlhf.export.decoder import Realign
 from rlhf.export.made import find
 from rlhf.functional.logprobs import mixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlhf.commands.realign import main
+from rlhf.commands.runs.realign import main
 from rlhf.export.kept import rendering_of
 from rlhf.export.made import find
 from rlhf.models.load import load_causal_lm

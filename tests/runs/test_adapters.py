@@ -249,7 +249,7 @@ def test_a_checkpoint_knows_its_network():
 
 
 def test_an_adapter_for_others(run_in, tmp_path, monkeypatch, capsys):
-    from rlhf.commands.export import main
+    from rlhf.commands.models.export import main
 
     monkeypatch.chdir(tmp_path)
     run_in(tmp_path / "run", LORA)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from rlhf.commands.reproduce import main as reproduce
+from rlhf.commands.runs.reproduce import main as reproduce
 from rlhf.config.compose import compose, validate
 from rlhf.runs.execute import execute
 from tests.conftest import SMALL

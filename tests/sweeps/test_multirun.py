@@ -12,7 +12,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.session import conf_dir
 from rlhf.rundir.disk.owner import is_alive

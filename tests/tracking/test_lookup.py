@@ -1,6 +1,6 @@
 import pytest
 
-from rlhf.commands.compare import main
+from rlhf.commands.results.compare import main
 from rlhf.tracking.ended.deliver import deliver
 from rlhf.tracking.lookup import DIRECTORY_TAG, directories, run_directory, run_ids
 from rlhf.tracking.state import open_state, read_state

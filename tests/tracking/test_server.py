@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.commands import ui
-from rlhf.commands.compare import main
+from rlhf.commands.results import ui
+from rlhf.commands.results.compare import main
 from rlhf.compare import compare
 from rlhf.rundir.files import read_jsonl
 from rlhf.tracking.ended.deliver import deliver, pending

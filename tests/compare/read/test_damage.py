@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from rlhf.commands.compare import main
+from rlhf.commands.results.compare import main
 from rlhf.compare.read.runs import load
 from rlhf.compare.read.searches import searches
 

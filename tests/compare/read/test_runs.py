@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from rlhf.commands.compare import main
+from rlhf.commands.results.compare import main
 from rlhf.compare.read.runs import (
     fingerprints,
     gather,

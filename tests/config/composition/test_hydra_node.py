@@ -10,7 +10,7 @@ from hydra.core.utils import run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf, open_dict
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.hydra_node import HydraNodeRefused, JudgedLoader, guard, hydra_faults
 from rlhf.config.composition.plan import plan

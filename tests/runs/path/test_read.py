@@ -66,7 +66,7 @@ def test_points_are_read_as_runs_of_their_paths(walked):
 
 @pytest.mark.slow
 def test_a_comparison_of_a_path_has_all_its_points(walked, tmp_path, monkeypatch, capsys):
-    from rlhf.commands.compare import main
+    from rlhf.commands.results.compare import main
 
     monkeypatch.chdir(tmp_path)
     folder, (first, *_) = walked
@@ -92,7 +92,7 @@ def test_the_oracle_answers_at_each_point(walked):
 
 
 def test_a_point_is_sampled_and_exported_by_its_directory(walked, tmp_path, monkeypatch, capsys):
-    from rlhf.commands.sample import main
+    from rlhf.commands.models.sample import main
     from rlhf.export.made import NoModel, find
 
     monkeypatch.chdir(tmp_path)
@@ -117,7 +117,7 @@ def test_a_point_is_sampled_and_exported_by_its_directory(walked, tmp_path, monk
 
 @pytest.mark.slow
 def test_a_point_is_reproduced_in_a_place_of_its_own(walked, tmp_path, monkeypatch, capsys):
-    from rlhf.commands.reproduce import main
+    from rlhf.commands.runs.reproduce import main
 
     monkeypatch.chdir(tmp_path)
     _, (first, *_) = walked

@@ -9,7 +9,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.plan import Plan, PlannedJob, plan
 from rlhf.config.composition.session import session

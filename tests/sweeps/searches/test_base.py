@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 from rlhf.config.composition.hydra_internals import register_plugin
 from rlhf.config.composition.plan import plan
 from rlhf.config.composition.session import CONFIG_NAME, session

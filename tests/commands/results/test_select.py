@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlhf.commands.select import main
+from rlhf.commands.results.select import main
 from rlhf.compare.choice.candidates import candidates
 from rlhf.compare.choice.words import commands, export_words
 from rlhf.compare.read.runs import gather

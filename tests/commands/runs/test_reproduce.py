@@ -14,7 +14,7 @@ from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROBE = """
 import sys
 from rlhf.__main__ import main

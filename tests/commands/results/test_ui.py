@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.commands import ui
+from rlhf.commands.results import ui
 from rlhf.tracking.store import DEFAULT, connect, prepare_store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,8 @@ def test_a_signal_ends_mlflow_and_no_password_is_in_its_command(tmp_path, number
     command = [
         sys.executable,
         "-c",
-        f"{heard}; import sys; from rlhf.commands.ui import serve; sys.exit(serve({uri!r}, 1, ''))",
+        f"{heard}; import sys; from rlhf.commands.results.ui import serve;"
+        f" sys.exit(serve({uri!r}, 1, ''))",
     ]
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     seen = tmp_path / "seen"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlhf.commands.data import _narrow, main
+from rlhf.commands.setup.data import _narrow, main
 from rlhf.data.report.show import Table
 
 SMALL = ["data.demonstrations=40", "data.pairs=30", "data.prompts=40"]

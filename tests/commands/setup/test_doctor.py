@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from rlhf.commands.doctor import main
 from rlhf.commands.parts.checkup import _extras
+from rlhf.commands.setup.doctor import main
 from rlhf.runs.machine import checkup
 from tests.estimates.test_shape import SMOLLM2
 

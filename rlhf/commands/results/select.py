@@ -186,7 +186,7 @@ def _show(choice: Choice, study: Study, args: argparse.Namespace) -> None:
 
 def _export(choice: Choice, args: argparse.Namespace) -> int:
     """What `rlhf export` does with the policy."""
-    from rlhf.commands import export
+    from rlhf.commands.models import export
     from rlhf.compare.choice.words import export_words
 
     sys.stdout.flush()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hydra.types import RunMode
 
-from rlhf.commands import run as cli
+from rlhf.commands.runs import run as cli
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = [
     "data=micro",
     "data.demonstrations=60",

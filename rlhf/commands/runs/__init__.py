@@ -1,0 +1,1 @@
+"""Subcommands that make, list and remove runs."""
