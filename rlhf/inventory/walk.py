@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlhf.inventory.disk import disk_of, newest, scan
@@ -113,12 +113,16 @@ def read_sweep(directory: Path) -> SweepEntry:
         states = sweep_jobs(directory, launcher)
     named = [state.directory.name for state in states]
     lost = [p.name for p in folders(directory) if any((p / mark).exists() for mark in LEFT)]
-    jobs = tuple(read_run(directory / name, launcher) for name in dict.fromkeys([*named, *lost]))
+    own = directory.absolute().name
+    jobs = tuple(
+        replace(read_run(directory / name, launcher), sweep=own)
+        for name in dict.fromkeys([*named, *lost])
+    )
     damage = [f"{path.name}: {what}" for path, what in odd if path.parent == directory]
     times = [job.changed for job in jobs if job.changed is not None]
     report = directory / REPORT
     return SweepEntry(
-        name=directory.absolute().name,
+        name=own,
         directory=directory,
         study=str(written.get("study", "")),
         overrides=tuple(written.get("overrides", ())),
