@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,11 +82,13 @@ def iso(seconds: float) -> str:
 
 
 def of_number(measured: Measured | None) -> dict[str, Any] | None:
-    """A number that is none (nan, inf) is null."""
-    if measured is None:
+    return None if measured is None else finite({"value": measured.value, "se": measured.se})
+
+
+def finite(value: Any) -> Any:
+    """The same, with null for a number that is none (nan, inf)."""
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    numbers = {"value": measured.value, "se": measured.se}
-    return {
-        key: value if value is not None and math.isfinite(value) else None
-        for key, value in numbers.items()
-    }
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
