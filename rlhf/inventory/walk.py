@@ -42,23 +42,37 @@ class _Found:
         return len(self.runs) + len(self.sweeps) + len(self.artifacts) + len(self.leftovers)
 
 
-def take_inventory(*roots: Path) -> Inventory:
+def take_inventory(*roots: Path, among: Iterable[Path] = ()) -> Inventory:
     """What lies in these folders, each of which may itself be a run, a sweep, an artifact or hold
     such; by default in outputs/ and sweeps/. Nothing is written, and nothing raises: what is
-    damaged says so. Runs and artifacts have those among them that need them."""
+    damaged says so. Runs and artifacts have those among them that need them.
+
+    Args:
+        among: further folders, in which those may lie that need them.
+    """
     roots = roots or (OUTPUTS, SWEEPS)
     found, seen = _Found(), set[Path]()
     for root in roots:
         _visit(root, found, seen, DEEP, is_root=True)
-    return with_users(
+    runs, sweeps, artifacts = len(found.runs), len(found.sweeps), len(found.artifacts)
+    leftovers = tuple(found.leftovers)
+    for place in among:
+        _visit(place, found, seen, DEEP)
+    whole = with_users(
         Inventory(
             roots=roots,
             runs=tuple(found.runs),
             sweeps=tuple(found.sweeps),
             artifacts=tuple(found.artifacts),
-            leftovers=tuple(found.leftovers),
+            leftovers=leftovers,
             others=tuple(found.others),
         )
+    )
+    return replace(
+        whole,
+        runs=whole.runs[:runs],
+        sweeps=whole.sweeps[:sweeps],
+        artifacts=whole.artifacts[:artifacts],
     )
 
 

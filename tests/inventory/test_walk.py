@@ -156,3 +156,12 @@ def test_places_that_are_named(place):
     both = take_inventory(place / "sweeps", place / "sweeps" / "s")
     assert len(both.sweeps) == 1
     assert take_inventory(place / "nowhere").runs == ()
+
+
+def test_who_needs_it_may_lie_elsewhere(place):
+    root = place / "outputs" / "artifacts" / "sft"
+    (alone,) = take_inventory(root / PRINTS["sft"]).artifacts
+    assert alone.used_by == ()
+    found = take_inventory(root / PRINTS["sft"], among=[place / "outputs", place / "sweeps"])
+    assert {path.name for path in found.artifacts[0].used_by} >= {"kl0", "kl1"}
+    assert len(found.artifacts) == 1 and found.sweeps == () and found.runs == ()

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -67,16 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rlhf.inventory.walk import OUTPUTS, SWEEPS
 
     # who needs an artifact may lie elsewhere
-    everywhere = [OUTPUTS, SWEEPS] if "artifacts" in kinds else []
-    inventory = take_inventory(*paths, *everywhere) if paths else take_inventory()
-    sections = _sections(inventory, kinds, paths, args)
+    among = [OUTPUTS, SWEEPS] if args.json or not kinds or "artifacts" in kinds else []
+    inventory = take_inventory(*paths, among=among if paths else ())
+    sections = _sections(inventory, kinds, args)
     if args.json:
         return _print_json(sections)
     return _print(inventory, sections, args, overview=not kinds and not _sweep_alone(inventory))
 
 
 def _sections(
-    inventory: Inventory, kinds: Sequence[str], paths: Sequence[Path], args: argparse.Namespace
+    inventory: Inventory, kinds: Sequence[str], args: argparse.Namespace
 ) -> dict[str, list[Any]]:
     """What is to be shown, by kind, in order."""
     from rlhf.commands.parts.listed.rows import SORTS as ORDERS
@@ -86,17 +87,11 @@ def _sections(
         "runs": list(inventory.every_run()),
         "artifacts": [*inventory.artifacts, *inventory.leftovers],
     }
-    studied = {run.directory for run in every["runs"] if run.study == args.study}
-    keeps = _keeps(args, studied)
-    inside = [path.resolve() for path in paths]
+    keeps = _keeps(args)
     asked = kinds or [k for k in every if k == "runs" or not _sweep_alone(inventory)]
     return {
         kind: sorted(
-            (
-                entry
-                for entry in every[kind]
-                if keeps(entry) and (not inside or _is_in(entry.directory, inside))
-            ),
+            filter(keeps, every[kind]),
             key=ORDERS[args.sort],
             reverse=args.reverse,
         )
@@ -105,18 +100,19 @@ def _sections(
     }
 
 
-def _is_in(place: Path, folders: Sequence[Path]) -> bool:
-    return any(place.resolve().is_relative_to(folder) for folder in folders)
-
-
 def _sweep_alone(inventory: Inventory) -> bool:
     """Whether sweeps were named, so that their jobs are shown."""
     return bool(inventory.sweeps) and all(s.directory in inventory.roots for s in inventory.sweeps)
 
 
-def _keeps(args: argparse.Namespace, studied: set[Path]) -> Callable[[Any], bool]:
+def _keeps(args: argparse.Namespace) -> Callable[[Any], bool]:
     from rlhf.commands.parts.listed.rows import state_of
     from rlhf.inventory import ArtifactEntry, RunEntry, SweepEntry
+    from rlhf.rundir.read import read_json
+
+    @cache
+    def study_of(run: Path) -> str:
+        return str(read_json(run / "manifest.json").get("study", ""))
 
     def in_state(entry: Any) -> bool:
         if isinstance(entry, SweepEntry):
@@ -130,7 +126,7 @@ def _keeps(args: argparse.Namespace, studied: set[Path]) -> Callable[[Any], bool
     def in_study(entry: Any) -> bool:
         if isinstance(entry, (RunEntry, SweepEntry)):
             return bool(entry.study == args.study)
-        return isinstance(entry, ArtifactEntry) and not studied.isdisjoint(entry.used_by)
+        return isinstance(entry, ArtifactEntry) and args.study in map(study_of, entry.used_by)
 
     return lambda entry: (
         (args.state is None or in_state(entry)) and (args.study is None or in_study(entry))

@@ -96,6 +96,14 @@ def test_artifacts_and_who_needs_them(place, capsys):
     assert shown(capsys, "artifacts", "outputs/artifacts/ppo")[1].startswith("ppo aaaaaaaa")
 
 
+def test_artifacts_of_a_folder_are_used_from_elsewhere(place, capsys):
+    (line,) = [x for x in shown(capsys, "outputs") if x.startswith("reward_model")]
+    assert line.startswith("reward_model 1 ") and "nobody" not in line
+    lines = shown(capsys, "artifacts", "outputs/artifacts", "--study", "unit")
+    assert set(names(lines)) == {"sft", "reward_model", "ppo"}
+    assert len(shown(capsys, "artifacts", "outputs", "--study", "other")) == 2
+
+
 def test_what_is_damaged_says_so(place, capsys):
     (place / "sweeps" / "s" / "kl0.2" / "timings.jsonl").unlink()
     (place / "sweeps" / "s" / "kl0.1" / "summary.json").write_text("{")
