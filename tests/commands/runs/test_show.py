@@ -8,6 +8,7 @@ from rlhf.commands.runs.show import main
 from rlhf.config.compose import compose
 from rlhf.config.composition.resolve import resolve
 from rlhf.config.naming import run_hash
+from tests.compare.made import make_path
 from tests.inventory.made import PRINTS, stages, stand_on
 
 SAMPLES = [
@@ -179,3 +180,13 @@ def test_a_run_of_mlflow(place, capsys, store, client):
     run = client.create_run(experiment, tags=tags)
     assert main([run.info.run_id, "--tracking-uri", store, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "kl0.1-fixed"
+
+
+def test_the_points_of_a_path(place, rundirs, capsys):
+    path = place / "outputs" / "unit" / "path"
+    make_path(rundirs, path, {0.5: (1.0, 1.0, 1.25), 0.1: (4.0, 2.0, 1.5)}, seconds=10.0)
+    words, _ = told(capsys, "outputs/unit/path")
+    (point,) = (path / "points").iterdir()
+    first = f"points outputs/unit/path/points/{point.name} +1.250 gold, KL 1.00"
+    assert f"{first} outputs/unit/path +1.500 gold, KL 4.00" in words
+    assert as_json(capsys, str(point))["kl"]["value"] == 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def differing(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: redact_value(key, value) for key, value in (asked | own).items()}
 
 
+@cache
 def default_config() -> dict[str, Any]:
     """The resolved config of `rlhf` without a word."""
     return resolve(compose())[0]

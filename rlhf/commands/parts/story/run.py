@@ -226,10 +226,11 @@ def going_on(entry: RunEntry, command: str | None) -> list[tuple[str, str]]:
             *([(f"rlhf compare --status {os.path.relpath(sweep)}", "its sweep")] * in_sweep),
         ]
     if entry.is_finished:
+        has_policy = entry.made is not None and entry.stage == "sft"
         talks = [(f"rlhf sample {place}", "talk to it"), (f"rlhf export {place}", "for others")]
         return [
             *compare,
-            *(talks if (entry.directory / "policy").is_dir() else []),
+            *(talks if (entry.directory / "policy").is_dir() or has_policy else []),
             (f"rlhf reproduce {place}", "the same numbers again?"),
         ]
     command = _sweep_command(entry.directory) or command if in_sweep else command

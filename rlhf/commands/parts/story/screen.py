@@ -41,7 +41,17 @@ def run(console: Console, entry: RunEntry, story: Story) -> None:
     _samples(console, story["samples"], width)
     stands = [f"{row['stage']} {row['name']}  {row['result']}" for row in story["stands_on"]]
     _field(console, "stands on", [_cut(line, width - LABEL) for line in stands])
+    made = story["artifact"]
+    _field(console, "artifact", [f"{made['stage']} {made['fingerprint']}"] if made else [])
+    points = [*entry.points, entry] if entry.points else []
+    _field(console, "points", [_point(point) for point in points])
     _ends(console, story)
+
+
+def _point(point: RunEntry) -> str:
+    row = run_row(point)
+    place = os.path.relpath(point.directory)
+    return f"{place}  {row['reward']}, KL {row['KL']}"
 
 
 def _made_by(console: Console, story: Story) -> None:
