@@ -163,7 +163,7 @@ def _print_json(sections: dict[str, list[Any]]) -> int:
     }
     shown: dict[str, Any] = {kind: list(map(write[kind], sections[kind])) for kind in sections}
     value = {**shown, "bytes": bytes_of(sections)}
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=2, allow_nan=False))
     return 0
 
 

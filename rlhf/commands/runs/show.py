@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         kind, story = "artifact", others.of_artifact(entry, target.inventory)
     if args.json:
-        print(json.dumps({"is": kind, **story}, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps({"is": kind, **story}, indent=2, allow_nan=False))
         return 0
     from rlhf.commands.parts.listed.tables import console
 

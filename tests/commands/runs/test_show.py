@@ -1,6 +1,8 @@
 """rlhf show: a run, a sweep and an artifact, and how each is named."""
 
+import io
 import json
+import sys
 
 import pytest
 
@@ -180,6 +182,20 @@ def test_a_run_of_mlflow(place, capsys, store, client):
     run = client.create_run(experiment, tags=tags)
     assert main([run.info.run_id, "--tracking-uri", store, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "kl0.1-fixed"
+
+
+def test_a_terminal_of_ascii(place, monkeypatch):
+    bytes_ = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(bytes_, encoding="ascii"))
+    assert main(["kl0.1-fixed"]) == 0
+    sys.stdout.flush()
+    out = bytes_.getvalue().decode("ascii")
+    assert "gold   1.50 ? 0.20" in out and "***" in out
+    run = place / "outputs" / "unit" / "kl0.1-fixed"
+    (run / "samples.jsonl").write_text(
+        '{"iteration": 3, "prompt": "\\ud800", "response": "\\u00e9"}\n'
+    )
+    assert main(["kl0.1-fixed", "--json"]) == 0
 
 
 def test_the_points_of_a_path(place, rundirs, capsys):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +63,9 @@ def _fitting(
 
 
 def console() -> Console:
-    """As wide as the terminal; as wide as anything needs where the output goes elsewhere."""
+    """As wide as the terminal; as wide as anything needs where the output goes elsewhere. What its
+    encoding lacks is a question mark."""
+    with suppress(AttributeError):  # no stream of text in a file
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     own = Console(highlight=False)
     return own if own.is_terminal else Console(width=10_000, highlight=False)

@@ -62,7 +62,7 @@ def _made_by(console: Console, story: Story) -> None:
     _field(console, "made by", [command] if command else [])
     if story["sweep_command"]:
         own = " ".join(story["job"])
-        _field(console, "" if command else "made by", [f"{story['sweep_command']}  (job: {own})"])
+        _field(console, "sweep", [f"{story['sweep_command']}  (job: {own})"])
 
 
 def sweep(console: Console, entry: SweepEntry, story: Story) -> None:
