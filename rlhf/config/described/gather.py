@@ -43,7 +43,7 @@ def groups(roots: tuple[Path, ...] = ()) -> tuple[Group, ...]:
 
 
 def _chosen(files: Files) -> Iterator[Choice]:
-    for choice in read(files[""][TOP]).defaults:
+    for choice in filter(lambda choice: choice.group, read(files[""][TOP]).defaults):
         if choice.option in files.get(choice.group, ()):
             yield from layered(files, choice.group, str(choice.option)).chooses
         yield choice
@@ -78,7 +78,7 @@ def _option(group: str, name: str, known: Known) -> Option:
     whole = layered(known.files, group, name)
     choice = known.chosen.get(group)
     place = next(iter(places(group)), None)
-    own = {key for key in whole.values if place is not None and _below(key, place)}
+    own = [key for key in whole.values if place is not None and _below(key, place)]
     return Option(
         group=group,
         name=name,
@@ -86,9 +86,7 @@ def _option(group: str, name: str, known: Known) -> Option:
         comment=whole.head,
         target=whole.targets.get(place or ""),
         is_default=not group or (choice is not None and choice.option == name),
-        keys=tuple(
-            _key(key, whole.values[key], whole, known) for key in whole.values if key in own
-        ),
+        keys=tuple(_key(key, whole.values[key], whole, known) for key in own),
         chooses=tuple(f"{other.group}={other.option}" for other in whole.chooses if group),
         sets=tuple(
             Setting(name=key, value=value.value, comment=value.comment)
@@ -104,14 +102,12 @@ def _below(key: str, place: str) -> bool:
 
 def _key(name: str, value: Value, whole: Layered, known: Known) -> Key:
     field = field_at(name, whole.targets)
-    type_, range_ = (
-        of_value(value.value) if field is None else kind(field.annotation, field.metadata)
-    )
+    takes = of_value(value.value) if field is None else kind(field.annotation, field.metadata)
     target = whole.targets.get(name) or whole.targets.get(name.rpartition(".")[0])
     return Key(
         name=name,
-        type=type_,
-        range=range_,
+        type=takes.type,
+        range=takes.range,
         default=value.value,
         comment=value.comment,
         note=value.note,
@@ -123,16 +119,15 @@ def _with_comments(options: list[Option]) -> Iterator[Option]:
     """The options of a group, each key with the comment of another option's where it has none."""
     comments: dict[tuple[str, str, str], str] = {}
     for option in sorted(options, key=lambda option: not option.is_default):
-        for key in option.keys:
-            if key.comment:
-                comments.setdefault((key.name, key.type, key.range), key.comment)
+        for key in filter(lambda key: key.comment, option.keys):
+            comments.setdefault(_meaning(key), key.comment)
     for option in options:
-        yield replace(
-            option,
-            keys=tuple(
-                replace(
-                    key, comment=key.comment or comments.get((key.name, key.type, key.range), "")
-                )
-                for key in option.keys
-            ),
+        keys = (
+            replace(key, comment=key.comment or comments.get(_meaning(key), ""))
+            for key in option.keys
         )
+        yield replace(option, keys=tuple(keys))
+
+
+def _meaning(key: Key) -> tuple[str, str, str]:
+    return key.name, key.type, key.range
