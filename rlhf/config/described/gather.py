@@ -1,57 +1,56 @@
-"""All groups of `conf/` with what is known of them."""
+"""The groups of `conf/` with all that is known of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from rlhf.config.described.commented import Choice, read
+from rlhf.config.described.contents import Contents, below, contents
 from rlhf.config.described.facts import Group, Key, Option, Setting
-from rlhf.config.described.files import conf_dir, group_files
 from rlhf.config.described.kinds import field_at, kind, of_value
-from rlhf.config.described.layers import Files, Layered, Value, layered, places
+from rlhf.config.described.layers import Layered, Value, places
 from rlhf.config.described.readers import reader
 from rlhf.config.pieces.base import BY_ADDRESS
 
-HIDDEN = ("hydra/help",)  # the command's own
-TOP = "config"  # the file at the top
+Unread = Mapping[str, frozenset[str]]  # `algorithm=dpo` -> sections and keys
 
 
-@dataclass(frozen=True)
-class Known:
-    """What is known of all files before one option is described."""
-
-    files: Files
-    chosen: Mapping[str, Choice]  # by group: what config.yaml chooses, and what that chooses
-    unread: Mapping[str, frozenset[str]]  # `algorithm=dpo` -> sections and keys
-
-
-@cache
 def groups(roots: tuple[Path, ...] = ()) -> tuple[Group, ...]:
     """Every group, the top first, then by name.
 
     Args:
         roots: folders of the user's own groups, beside `conf/`.
     """
-    top = {"": {TOP: conf_dir() / f"{TOP}.yaml"}}
-    files = {**top, **group_files((conf_dir(), *roots))}
-    chosen = {choice.group: choice for choice in _chosen(files)}
-    known = Known(files, chosen, dict(_unread(files)))
-    return tuple(_group(name, known) for name in files if name not in HIDDEN)
+    return tuple(group(name, roots) for name in contents(roots).files)
 
 
-def _chosen(files: Files) -> Iterator[Choice]:
-    for choice in filter(lambda choice: choice.group, read(files[""][TOP]).defaults):
-        if choice.option in files.get(choice.group, ()):
-            yield from layered(files, choice.group, str(choice.option)).chooses
-        yield choice
+@cache
+def group(name: str, roots: tuple[Path, ...] = ()) -> Group:
+    """One group.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    known = contents(roots)
+    options = [_option(name, option, known, _unread(roots)) for option in known.files[name]]
+    return Group(
+        name=name,
+        comment=known.comment(name),
+        places=places(name),
+        options=tuple(_with_comments(options)),
+    )
 
 
-def _unread(files: Files) -> Iterator[tuple[str, frozenset[str]]]:
-    for name in files["algorithm"]:
-        whole = layered(files, "algorithm", name)
+@cache
+def _unread(roots: tuple[Path, ...]) -> Unread:
+    return dict(_unread_with(contents(roots)))
+
+
+def _unread_with(known: Contents) -> Iterator[tuple[str, frozenset[str]]]:
+    for name in known.files["algorithm"]:
+        whole = known.option("algorithm", name)
         if (piece := BY_ADDRESS.get(str(whole.targets.get("algorithm")))) is None:
             continue
         arguments = {
@@ -63,44 +62,28 @@ def _unread(files: Files) -> Iterator[tuple[str, frozenset[str]]]:
         yield f"algorithm={name}", getattr(made, "unused", frozenset())
 
 
-def _group(name: str, known: Known) -> Group:
-    options = [_option(name, option, known) for option in known.files[name]]
-    choice = known.chosen.get(name)
-    return Group(
-        name=name,
-        comment=choice.comment if choice else options[0].comment,
-        places=places(name),
-        options=tuple(_with_comments(options)),
-    )
-
-
-def _option(group: str, name: str, known: Known) -> Option:
-    whole = layered(known.files, group, name)
-    choice = known.chosen.get(group)
+def _option(group: str, name: str, known: Contents, unread: Unread) -> Option:
+    whole = known.option(group, name)
     place = next(iter(places(group)), None)
-    own = [key for key in whole.values if place is not None and _below(key, place)]
+    own = known.own_keys(group, name)
     return Option(
         group=group,
         name=name,
         file="/".join(filter(None, (group, f"{name}.yaml"))),
         comment=whole.head,
         target=whole.targets.get(place or ""),
-        is_default=not group or (choice is not None and choice.option == name),
-        keys=tuple(_key(key, whole.values[key], whole, known) for key in own),
+        is_default=not group or known.default(group) == name,
+        keys=tuple(_key(key, whole.values[key], whole, unread) for key in own),
         chooses=tuple(f"{other.group}={other.option}" for other in whole.chooses if group),
         sets=tuple(
             Setting(name=key, value=value.value, comment=value.comment)
             for key, value in whole.values.items()
-            if key not in own and group
+            if group and (place is None or not below(key, place))
         ),
     )
 
 
-def _below(key: str, place: str) -> bool:
-    return key.startswith(f"{place}.") if place else not key.startswith("hydra.")
-
-
-def _key(name: str, value: Value, whole: Layered, known: Known) -> Key:
+def _key(name: str, value: Value, whole: Layered, unread: Unread) -> Key:
     field = field_at(name, whole.targets)
     takes = of_value(value.value) if field is None else kind(field.annotation, field.metadata)
     target = whole.targets.get(name) or whole.targets.get(name.rpartition(".")[0])
@@ -111,7 +94,7 @@ def _key(name: str, value: Value, whole: Layered, known: Known) -> Key:
         default=value.value,
         comment=value.comment,
         note=value.note,
-        reader=reader(name, target, known.unread),
+        reader=reader(name, target, unread),
     )
 
 

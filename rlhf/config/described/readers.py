@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -48,36 +48,45 @@ def _stages(section: str) -> tuple[str, ...]:
 def _files(name: str) -> tuple[list[str], list[str]]:
     """The files whose code says `section.key`, or `settings.key` beside the section's name; and
     those that hand on the section whole."""
-    code = _code()
     *_, section, key = ["", *name.split(".")]
     owners = {section} if section else {"cfg", "config"}
     direct = {
         file
-        for file, (pairs, words) in code.items()
-        if any((owner, key) in pairs for owner in owners)
-        or (("settings", key) in pairs and section in words)
+        for file, text in _sources().items()
+        if f".{key}" in text and _reads(file, section, key, owners)
     }
-    whole = {file for file, (pairs, _) in code.items() if ("cfg", section) in pairs}
+    whole = {
+        file
+        for file, text in _sources().items()
+        if f"cfg.{section}" in text and ("cfg", section) in _names(file)
+    }
     return sorted(direct), sorted(file for file in whole if not file.startswith(RULES))
 
 
+def _reads(file: str, section: str, key: str, owners: set[str]) -> bool:
+    names = _names(file)
+    if any((owner, key) in names for owner in owners):
+        return True
+    return ("settings", key) in names and section in WORD.findall(_sources()[file].lower())
+
+
 @cache
-def _code() -> dict[str, tuple[set[tuple[str, str]], set[str]]]:
-    """Of every file of ours: (owner, name) of each `owner.name` in its code, and all its words."""
-    return {path.relative_to(PACKAGE).as_posix(): _names(path) for path in _sources()}
-
-
-def _names(path: Path) -> tuple[set[tuple[str, str]], set[str]]:
-    text = path.read_text(encoding="utf-8")
+def _names(file: str) -> set[tuple[str, str]]:
+    """(owner, name) of each `owner.name` in a file's code."""
     pairs = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(_sources()[file])):
         if isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
             owner = node.value
             pairs.add((owner.id if isinstance(owner, ast.Name) else owner.attr, node.attr))
-    return pairs, {*WORD.findall(text.lower())}
+    return pairs
 
 
-def _sources() -> Iterable[Path]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if not path.relative_to(PACKAGE).as_posix().startswith(NOT_READERS):
-            yield path
+@cache
+def _sources() -> dict[str, str]:
+    """Our files that may read a setting, with their text."""
+    paths = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return {
+        file: path.read_text(encoding="utf-8")
+        for file, path in paths.items()
+        if not file.startswith(NOT_READERS)
+    }
