@@ -27,5 +27,5 @@ def overview() -> str:
     for heading, summaries in commands.headed().items():
         for number, (name, summary) in enumerate(summaries.items()):
             head = heading if not number else ""
-            lines.append(f"{head:<{MARGIN}}{name:<11}{summary}")
+            lines.append(f"{head:<{MARGIN}}{name:<12}{summary}")
     return "\n".join([*lines, FOOT])

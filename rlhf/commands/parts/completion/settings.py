@@ -57,7 +57,7 @@ def _names(known: Contents, words: Sequence[str], name: str) -> Iterator[Pair]:
         yield from ((f"{section}.", "its values") for section in sections if section)
         yield from _keys(known, words, "", name)
         return
-    for group in known.files:
+    for group in sorted(known.files, key=lambda group: len(places(group)) > 1):
         if group and any(_meet(place, name) for place in places(group)):
             yield from _keys(known, words, group, name)
 
