@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rlhf import commands
 from rlhf.rundir.disk.space import sentence as refusal
@@ -14,10 +14,14 @@ from rlhf.rundir.streams import lost, secure
 def main(argv: Sequence[str] | None = None) -> int:
     """The subcommand's exit code; 2 if there is no such one."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if asked := _asked(words):
+        return asked(words)
     settings = not words or "=" in words[0] or words[0].startswith(("-", "~"))
     name, *arguments = ["run", *words] if settings else words
     names = commands.names()
     if name in names:
+        if asked := _asked(arguments, versions_alone=True):
+            return asked(arguments)
         try:
             return int(commands.module(name).main(arguments))
         except OSError as error:
@@ -25,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             print(f"rlhf: {refused}", file=sys.stderr)
             return 1
-    from rlhf.config.messages import did_you_mean
+    from rlhf.config.hints.nearest import did_you_mean
 
     print(
         f"rlhf: {name} is no subcommand{did_you_mean(name, names)} ({', '.join(names)});"
@@ -33,6 +37,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         file=sys.stderr,
     )
     return 2
+
+
+def _asked(
+    words: Sequence[str], *, versions_alone: bool = False
+) -> Callable[[Sequence[str]], int] | None:
+    """What answers words that ask for help or for versions and for nothing else."""
+    if "--version" in words and {*words} <= {"--version", "--json"}:
+        return _version
+    return _help if [*words] in (["--help"], ["-h"]) and not versions_alone else None
+
+
+def _version(words: Sequence[str]) -> int:
+    from rlhf.commands.parts.versions import say_version
+
+    return say_version(as_json="--json" in words)
+
+
+def _help(words: Sequence[str]) -> int:
+    from rlhf.commands.parts.overview import overview
+
+    print(overview())
+    return 0
 
 
 def process(*words: str) -> int:

@@ -190,7 +190,7 @@ def test_a_subcommand_is_one_file(monkeypatch, tmp_path):
     (tmp_path / "runs" / "count.py").write_text(source)
     monkeypatch.setattr(commands, "FOLDER", tmp_path)
     assert "count" in commands.names()
-    assert "counts runs" in commands.summaries()
+    assert commands.headed()["Runs"]["count"] == "counts runs"
 
 
 @pytest.mark.slow

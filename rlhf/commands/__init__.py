@@ -25,15 +25,26 @@ def module(name: str) -> ModuleType:
     Raises:
         KeyError: there is no such subcommand.
     """
-    folders = {path.stem: path.parent.name for path in _files()}
-    return import_module(f"rlhf.commands.{folders[name]}.{name}")
+    return import_module(f"rlhf.commands.{source(name).parent.name}.{name}")
 
 
-def summaries() -> str:
-    """For `rlhf --help`: the first line of each docstring but that of `run`, in two columns."""
-    trees = [ast.parse(path.read_text()) for path in _files() if path.stem != "run"]
-    lines = [str(ast.get_docstring(tree)).splitlines()[0].partition(": ") for tree in trees]
-    return "\n".join(f"{usage:<48}{summary}" for usage, _, summary in lines)
+def source(name: str) -> Path:
+    """The file of a subcommand.
+
+    Raises:
+        KeyError: there is no such subcommand.
+    """
+    return {path.stem: path for path in _files()}[name]
+
+
+def headed() -> dict[str, dict[str, str]]:
+    """For `rlhf --help`: heading -> subcommand -> the first line of its docstring, without how it
+    is given. Nothing is imported for it."""
+    summaries: dict[str, dict[str, str]] = {heading: {} for heading in FOLDERS.values()}
+    for path in _files():
+        first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        summaries[FOLDERS[path.parent.name]][path.stem] = first.partition(": ")[2]
+    return summaries
 
 
 def _files() -> list[Path]:

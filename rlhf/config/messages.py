@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterable, Mapping
-from difflib import SequenceMatcher
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 from rlhf.config.allow import refusal
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.hints.aliases import in_words
+from rlhf.config.hints.nearest import did_you_mean as did_you_mean, nearest as nearest
 from rlhf.config.naming import MOVED
 from rlhf.config.pieces.base import BY_ADDRESS, CUSTOM, Piece, members_of
 from rlhf.config.schema import Config
@@ -43,9 +43,6 @@ HINTS = {
         for half in ("16-mixed", "16-true", "16", "fp16", "float16")
     },
 }
-ALIKE = 0.8  # ratio of difflib (1: equal) that is enough for the last parts alone
-NEAR = 0.6  # enough if the whole names are
-WHOLE = 0.75
 
 
 def show(value: Any) -> str:
@@ -208,35 +205,3 @@ def _shown(where: str, value: Any) -> str:
     if where.rpartition(".")[2] == NAMES_A_KEY:
         return HIDDEN
     return show(redact_text(value) if isinstance(value, str) else value)
-
-
-# --- the nearest name
-
-
-def _ratio(a: str, b: str) -> float:
-    return SequenceMatcher(None, a.lower(), b.lower()).ratio()
-
-
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that a typist most likely meant, or None if none is near.
-
-    Of dotted names the last parts must be alike, and among those the whole decides: `lr` finds
-    `sft.optimizer.lr`, `kl.controler.targt` finds `kl.controller.target` before
-    `trust_region.target`.
-    """
-    last = word.rpartition(".")[2]
-    rated = (
-        (_ratio(last, name.rpartition(".")[2]), _ratio(word, name), name)
-        for name in dict.fromkeys(choices)
-    )
-    near = (
-        (round(end, 2), whole, name)
-        for end, whole, name in rated
-        if end >= ALIKE or (end >= NEAR and whole >= WHOLE)
-    )
-    return max(near, default=(0, 0, None))[2]
-
-
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    meant = nearest(word, choices)
-    return f"; did you mean {meant}?" if meant else ""

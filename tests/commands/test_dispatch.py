@@ -27,7 +27,7 @@ def test_a_later_subcommand_is_one_file(folder, capsys):
     assert __main__.main(["toy", "a=1", "-b"]) == 3
     assert capsys.readouterr().out == "['a=1', '-b']\n"
     assert commands.names() == ["run", "toy"]
-    assert commands.summaries().split() == ["rlhf", "toy", "words", "says", "them"]
+    assert commands.headed() == {"Toys": {"run": "", "toy": "says them"}}
 
 
 def test_a_word_that_is_none(capsys):
@@ -39,7 +39,7 @@ def test_a_word_that_is_none(capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["kl.coef=0.1"], ["-m", "kl.coef=0,1"], ["--version"], ["~callbacks"]]
+    "words", [[], ["kl.coef=0.1"], ["-m", "kl.coef=0,1"], ["--help", "seed=1"], ["~callbacks"]]
 )
 def test_settings_and_options_are_hydras(words, monkeypatch):
     from rlhf.commands.runs import run

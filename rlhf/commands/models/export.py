@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.config.checks.realign import reference_fault
 from rlhf.config.validate import ConfigError, validate
@@ -22,14 +23,23 @@ Writes the policy of a run, or its reward model, as a directory that transformer
 tokenizer with the chat template that was trained, every id that ends a response, the run's
 sampling, and a model card made from the manifest. It is read back in a process of its own with
 transformers alone, and is not there where the numbers differ."""
-EXIT_CODES = """
-Exit codes: 0 done; 1 transformers alone reads other numbers, the disk refuses, or no hub answers; 2
-there is no such model, or something is in the place."""
+EXAMPLES = {
+    "rlhf export sweeps/quickstart/kl0.05-...": "the policy, to outputs/exported/",
+    "rlhf export outputs/default/RUN --to DIR --dtype bfloat16": "elsewhere, in 16 bits",
+    "rlhf export RUN --what reward_model": "the reward model",
+    "rlhf export RUN --realign lambda=0.7": "a mixture with the SFT policy",
+    "rlhf export RUN --push me/policy": "to the Hugging Face hub",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "transformers alone reads other numbers, the disk refuses, or no hub answers",
+    2: "there is no such model, or something is in the place",
+}
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf export", description=DESCRIPTION, epilog=EXIT_CODES)
+    parser = Parser("export", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     option = parser.add_argument
     option(
         "source",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.export.made import NoModel, find
 
@@ -22,11 +23,23 @@ DESCRIPTION = """
 Answers of a run's policy beside those of its reference (the SFT policy that its KL is measured
 from; of an SFT policy the model before it), with every reward and the KL of each: the sum over its
 tokens of log pi - log pi_ref, in nats. Sampling is the run's own unless it is given here."""
-EPILOG = "In the terminal: /reset begins anew, /quit or Ctrl-D ends."
+EXAMPLES = {
+    "rlhf sample sweeps/quickstart/kl0.05-...": "talk to it",
+    "rlhf sample RUN --prompt 'a film'": "one answer",
+    "rlhf sample RUN --prompts questions.jsonl --out answers.jsonl": "those of a file",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "a number is not finite, or a judge fails",
+    2: "no policy is there, or the arguments or prompts are wrong",
+}
+MORE = "In the terminal: /reset begins anew, /quit or Ctrl-D ends."
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf sample", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser(
+        "sample", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES, more=MORE
+    )
     option = parser.add_argument
     option(
         "source",

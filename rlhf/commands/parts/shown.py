@@ -7,9 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hydra.types import RunMode, TaskFunction
-from omegaconf import OmegaConf
 
-from rlhf.commands import summaries
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import register_plugin
 from rlhf.config.composition.hydra_node import HydraNodeRefused, guard
@@ -57,7 +55,6 @@ def shown(arguments: Sequence[str], args: argparse.Namespace, task: TaskFunction
         if not args.shell_completion:  # whose words are no settings
             return refuse([reason(error)])
     register_resolvers()
-    OmegaConf.register_new_resolver("rlhf.commands", summaries, replace=True)
     register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
     prefer_our_launchers()
     GlobalHydra.instance().clear()

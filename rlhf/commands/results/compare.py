@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.compare.read.runs import COMPARISONS, gather, home, is_run
 from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
@@ -21,10 +22,20 @@ DESCRIPTION = f"""
 Compare the runs of a sweep: writes report.html, report.md, pictures and tables into its directory
 and prints the table. Of several sweeps or runs together, or of a path's points: into --into, by
 default a folder under {COMPARISONS}."""
+EXAMPLES = {
+    "rlhf compare sweeps/quickstart": "report, pictures and tables of a sweep",
+    "rlhf compare sweeps/a sweeps/b --into both": "of two together",
+    "rlhf compare sweeps/quickstart --status": "how its jobs stand, now",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "no run has finished, so that there is nothing to compare yet",
+    2: "no sweep is there, or MLflow does not answer",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf compare", description=DESCRIPTION)
+    parser = Parser("compare", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     option = parser.add_argument
     option(
         "places",

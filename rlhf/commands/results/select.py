@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.compare.read.runs import gather, home
 
 if TYPE_CHECKING:
@@ -25,13 +26,20 @@ Chooses a policy of the runs in these places: sweeps, runs, KL paths with all th
 of runs, with the realigned policies that `rlhf realign` has measured. A setting's numbers are means
 over its seeds with 95 % intervals (Student's t); of one seed those of its evaluation. Without a
 rule it lists what there is. Policies whose responses never end are left out."""
-EPILOG = """
-Exit codes: 0 done; 1 no run has finished, or the export failed; 2 the arguments are wrong, or
-nothing can be chosen by this rule."""
+EXAMPLES = {
+    "rlhf select sweeps/quickstart": "what there is to choose from",
+    "rlhf select sweeps/quickstart --kl 5": "the policy at a KL of 5 nats",
+    "rlhf select sweeps/quickstart --knee --export DIR": "where more KL buys less, as a model",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "no run has finished, or the export failed",
+    2: "the arguments are wrong, or nothing can be chosen by this rule",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf select", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser("select", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     option = parser.add_argument
     option("places", type=Path, nargs="+", metavar="place", help="a sweep, a run, a path, a folder")
     rules = parser.add_mutually_exclusive_group()

@@ -17,6 +17,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.signals import stop_signals
 from rlhf.tracking.database import examine
@@ -27,6 +28,22 @@ HOST = "127.0.0.1"
 POLL = 0.5  # seconds between looks at MLflow
 SCREENS = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")  # one is set where a page can be opened
 GRACE = 10.0  # seconds that MLflow has to end
+
+
+DESCRIPTION = """
+Serves MLflow's pages on this computer until Ctrl-C, and opens that of a sweep or a run. The store:
+--uri, else that in which the directory was tracked, else the settings given, else
+MLFLOW_TRACKING_URI, else the config's tracking.uri."""
+EXAMPLES = {
+    "rlhf ui": "the newest sweep or run",
+    "rlhf ui sweeps/quickstart": "that of a sweep",
+    "rlhf ui --uri sqlite:///outputs/mlflow.db --port 5001": "another store, another port",
+}
+EXIT_CODES = {
+    0: "ended by you, or nothing to start",
+    1: "MLflow ended by itself",
+    2: "there is no such store or directory, or the port is taken",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,14 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rlhf ui",
-        description=(
-            "Serve MLflow's pages on this computer until Ctrl-C, and open that of a sweep or a run."
-            " The store: --uri, else that in which the directory was tracked, else the settings"
-            " given, else MLFLOW_TRACKING_URI, else the config's tracking.uri."
-        ),
-    )
+    parser = Parser("ui", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     parser.add_argument(
         "words",
         nargs="*",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.config.schema import Realign
 from rlhf.export.made import NoModel
@@ -23,10 +24,16 @@ the run's directory. By decoding, each token is drawn from ref^(1 - lambda) pi^l
 over the vocabulary, at the run's temperature; its top-k and top-p, where it has them, are those of
 the mixture. By weights, one model has the weights (1 - lambda) SFT + lambda policy. KL is measured
 from the SFT policy."""
-EPILOG = """
-rlhf export RUN --realign lambda=0.7 writes one of them as a model. Exit codes: 0 done; 1 a number
-is not finite, or another process is at work there; 2 no finished run, or the arguments are
-wrong."""
+EXAMPLES = {
+    "rlhf realign sweeps/quickstart/kl0.1-...": "six lambdas, by both ways",
+    "rlhf realign RUN --lambda 0.5,0.7 --by weights": "two, by weights",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "a number is not finite, or another process is at work there",
+    2: "no finished run is there, or the arguments are wrong",
+}
+MORE = "rlhf export RUN --realign lambda=0.7 writes one of them as a model."
 DEFAULT = "0,0.25,0.5,0.75,1,1.5"
 COLUMNS = {
     "kl/sequence_nats": "KL, nats",
@@ -37,7 +44,9 @@ COLUMNS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf realign", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser(
+        "realign", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES, more=MORE
+    )
     option = parser.add_argument
     option("source", metavar="run", help="a run's directory, or a point of a sweep or of a path")
     option(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.reproduce.session import reproduce
 from rlhf.reproduce.target import Refused, find
@@ -17,17 +18,27 @@ DESCRIPTION = """
 Makes a run, a stage or a whole sweep again from the config it kept, in a new directory, and says of
 every metric whether it is bitwise equal, or by how much it is off and from which iteration. Before
 that: what differs in config, packages, code, machine and data."""
-EXIT_CODES = """
-Exit codes: 0 bitwise equal; 1 something differs or a run failed; 2 the argument, the config or the
-data is wrong; 130 and 143 stopped by a signal: the same command goes on. MLflow is left alone."""
+EXAMPLES = {
+    "rlhf reproduce sweeps/quickstart/kl0.1-...": "a run",
+    "rlhf reproduce sweeps/quickstart --jobs 2": "a sweep, two jobs at a time",
+    "rlhf reproduce RUN --dry-run": "what would be done",
+}
+EXIT_CODES = {
+    0: "bitwise equal",
+    1: "something differs or a run failed",
+    2: "the argument, the config or the data is wrong",
+    130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM; the same command goes on",
+}
+MORE = "MLflow is left alone."
 TARGET = """a run's directory, outputs/artifacts/<stage>/<fingerprint>, sweeps/<name>, or an MLflow
 run id"""
 REUSE = "take the SFT policy and the reward model as they are; by default they are trained again"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rlhf reproduce", description=DESCRIPTION, epilog=EXIT_CODES
+    parser = Parser(
+        "reproduce", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES, more=MORE
     )
     option = parser.add_argument
     option("what", help=TARGET)

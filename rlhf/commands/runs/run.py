@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import open_dict
 
-from rlhf import __version__
 from rlhf.commands.parts.judged import Judged, judge, needs
+from rlhf.commands.parts.parser import Parser
 from rlhf.commands.parts.shown import first_job, refuse, say, shown
-from rlhf.config.allow import allow
+from rlhf.commands.parts.versions import say_version
+from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
     get_args_parser,
@@ -46,13 +47,52 @@ if TYPE_CHECKING:
 ALLOW_FLAG = "--allow-targets"
 
 
+DESCRIPTION = """
+A run of these settings, or the jobs of a sweep: key=value sets a value, group=option chooses a
+piece, +key=value adds one, ~group takes it away. `rlhf config` lists them all. The same command
+again goes on where it was cut."""
+EXAMPLES = {
+    "rlhf kl.coef=0.1 seed=1": "one run",
+    "rlhf -m kl.coef=0,0.02,0.1 seed=0,1": "a sweep: six jobs",
+    "rlhf experiment=quickstart ppo.iterations=60": "an experiment file with another value",
+    "rlhf model=hf model.path=DIR model/adapter=lora": "a pretrained model",
+    "rlhf -m kl.coef=0,0.1 hydra.launcher.jobs=4": "four jobs at a time",
+    "rlhf --help kl=grpo": "Hydra's page: the settings of a choice",
+}
+EXIT_CODES = {
+    0: "done",
+    1: "a run failed",
+    2: "the config or the data is wrong",
+    130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM or a time limit, the state saved",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    """What the command takes, for its help. Hydra's own parser reads it."""
+    parser = Parser("[run]", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
+    option = parser.add_argument
+    option("settings", nargs="*", metavar="key=value", help="or group=option; `rlhf config`")
+    option("-m", "--multirun", action="store_true", help="a sweep: every combination of values")
+    option("--cfg", "-c", choices=("job", "hydra", "all"), help="print the config and stop there")
+    option("--resolve", action="store_true", help="of --cfg: with interpolations filled in")
+    option("--package", "-p", metavar="KEY", help="of --cfg: this part alone")
+    option("--info", "-i", nargs="?", metavar="WHAT", help="what Hydra knows: defaults, plugins")
+    option("--config-dir", "-cd", metavar="DIR", help="a folder with groups of your own")
+    option("--hydra-help", action="store_true", help="Hydra's own options")
+    add_option(parser)
+    return parser
+
+
 def main(argv: Sequence[str]) -> int:
     """Exit codes: 0 done; 1 a run failed; 2 the config or the data is wrong; 130 and 143 stopped
     by a signal, the state saved."""
     arguments = _take_allowed(argv)
-    if "--version" in arguments:
-        print(f"rlhf {__version__}")
+    if arguments in (["--help"], ["-h"]):
+        _parser().print_help()
         return 0
+    if "--version" in arguments:
+        return say_version(as_json="--json" in arguments)
     args, unknown = get_args_parser().parse_known_args(arguments)
     # settings after an option
     args.overrides += [word for word in unknown if not word.startswith("-")]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.commands.parts.shown import refuse
 from rlhf.config.allow import add_option, allow
 from rlhf.config.build import build
@@ -37,10 +38,19 @@ Says what is in the data of a run before anything is trained: rows, turns, lengt
 the limits of the stages cut or leave out, duplicates, prompts on both sides of the split, length
 bias of the preferences, and what rules without a model make of held-out pairs. Nothing is trained
 and no weights are loaded."""
+EXAMPLES = {
+    "rlhf data": "the data of the defaults",
+    "rlhf data data=hh_rlhf model=hf model.path=DIR": "of a run with these settings",
+    "rlhf data data=files data.demonstrations=demos.jsonl data.gold=vader": "your own rows",
+}
+EXIT_CODES = {
+    0: "done, also where a run would be refused",
+    2: "the config, the data or the model is wrong",
+}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf data", description=DESCRIPTION)
+    parser = Parser("data", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="as of a run: data=jsonl model=hf ..."
     )

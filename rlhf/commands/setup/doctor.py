@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.commands.parts.judged import Judged, judge
+from rlhf.commands.parts.parser import Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.plan import Plan, plan
@@ -23,7 +24,16 @@ from rlhf.runs.machine.fits import Fit
 
 DESCRIPTION = """
 What this machine and installation can do, and what the run of these settings needs: memory, disk,
-responses, time. Exit code 0: it would run; 2: it would be refused, and why."""
+responses, time."""
+EXAMPLES = {
+    "rlhf doctor": "this machine, and the run of the defaults",
+    "rlhf doctor model=hf model.path=DIR trainer=gpu": "a run with these settings",
+    "rlhf doctor -m kl.coef=0,0.1 seed=0,1": "a sweep",
+}
+EXIT_CODES = {
+    0: "it would run",
+    2: "it would be refused, and why",
+}
 
 
 @dataclass
@@ -56,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf doctor", description=DESCRIPTION)
+    parser = Parser("doctor", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     option = parser.add_argument
     option("words", nargs="*", metavar="key=value", help="the settings of a run or a sweep")
     option("-m", "--multirun", action="store_true", help="the settings are a sweep's")

@@ -60,12 +60,9 @@ def rlhf(*arguments, cwd, **environment):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--help"], 0, "kl/controller: adaptive, adaptive_alpaca_farm"),
-        (
-            ["--help"],
-            0,
-            "rlhf reproduce sweeps/quickstart                a sweep, a run",
-        ),
+        (["--help", "kl=grpo"], 0, "kl/controller: adaptive, adaptive_alpaca_farm"),
+        (["--help"], 0, "reproduce  a sweep, a run"),
+        (["run", "--help"], 0, "Exit codes: 0 done; 1 a run failed"),
         (["run", "--cfg", "job"], 0, "coef: 0.05"),
         (["comapre", "sweeps/s"], 2, "rlhf: comapre is no subcommand; did you mean compare?"),
         (["kl.coef"], 2, "a setting is written key=value"),

@@ -1,0 +1,84 @@
+"""The command line of a subcommand: one look for all, and one manner of refusal."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping
+from typing import NoReturn
+
+WIDTH = 100  # columns at most
+
+
+class Parser(argparse.ArgumentParser):
+    """Help with description, examples and exit codes; a wrong command line ends with exit code 2
+    and a sentence on stderr that names what was probably meant."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str,
+        examples: Mapping[str, str],
+        exit_codes: Mapping[int, str],
+        more: str = "",
+    ) -> None:
+        """
+        Args:
+            name: the subcommand's.
+            examples: a command line, and what it does.
+            exit_codes: what each says; 2 is the wrong command line's too.
+            more: a paragraph after the examples.
+        """
+        super().__init__(
+            prog=f"rlhf {name}",
+            description=description,
+            epilog=_epilog(examples, exit_codes, more),
+            formatter_class=Formatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}{self._meant(message)}\n")
+        sys.stderr.write(f"  {self.prog} --help lists what it takes\n")
+        sys.exit(2)
+
+    def _meant(self, message: str) -> str:
+        wrong, _, words = message.partition(": ")
+        if wrong != "unrecognized arguments" or not words.startswith("-"):
+            return ""
+        from rlhf.config.hints.nearest import did_you_mean
+
+        return did_you_mean(words.split()[0].partition("=")[0], self._option_string_actions)
+
+
+class Formatter(argparse.HelpFormatter):
+    """Paragraphs are filled; lines that begin with two spaces stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        columns = min(WIDTH, shutil.get_terminal_size().columns)
+        super().__init__(prog, max_help_position=26, width=columns)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip("\n").split("\n\n")
+        return "\n\n".join(_filled(paragraph, width) for paragraph in paragraphs)
+
+
+def _filled(paragraph: str, width: int) -> str:
+    if paragraph.startswith("  "):
+        return paragraph
+    return textwrap.fill(" ".join(paragraph.split()), width)
+
+
+def _epilog(examples: Mapping[str, str], exit_codes: Mapping[int, str], more: str) -> str:
+    widest = max((len(line) for line in examples if len(line) <= 48), default=0)
+    lines = []
+    for line, what in examples.items():
+        if len(line) <= widest:
+            lines.append(f"  {line:<{widest}}  {what}")
+        else:
+            lines += [f"  {line}", f"  {'':<{widest}}  {what}"]
+    codes = "; ".join(f"{code} {words}" for code, words in sorted(exit_codes.items()))
+    parts = ["Examples:", "\n".join(lines), more.strip(), f"Exit codes: {codes}."]
+    return "\n\n".join(part for part in parts if part)

@@ -1,0 +1,130 @@
+"""What may stand at the end of a command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlhf import commands
+from rlhf.commands.parts.completion.engine import complete, split
+from rlhf.commands.setup.completion import main
+
+
+def offered(line):
+    return [candidate.text for candidate in complete(line)]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("rlhf kl/contr", ["kl/controller="]),
+        ("rlhf kl/controller=ad", ["kl/controller=adaptive", "kl/controller=adaptive_alpaca_farm"]),
+        ("rlhf -m kl/controller=fixed,pi", ["kl/controller=fixed,pid"]),
+        ("rlhf ppo.iter", ["ppo.iterations="]),
+        ("rlhf +ppo.iter", ["+ppo.iterations="]),
+        ("rlhf ppo.old_logp=", ["ppo.old_logp=recomputed", "ppo.old_logp=sampled"]),
+        ("rlhf rerun=", ["rerun=false", "rerun=true"]),
+        ("rlhf stage=p", ["stage=ppo"]),
+        ("rlhf see", ["seed="]),
+        ("rlhf kl/controller=linear kl.controller.f", ["kl.controller.final="]),
+        ("rlhf kl/controller=linear kl.controller.k", []),
+        ("rlhf sft.optimizer.l", ["sft.optimizer.lr="]),
+        ("rlhf optimizer@sft", ["optimizer@sft.optimizer="]),
+        ("rlhf optimizer@sft.optimizer=adamw_", ["optimizer@sft.optimizer=adamw_8bit"]),
+        ("rlhf experiment=claims/k2", ["experiment=claims/k2_in_loss"]),
+        ("rlhf hydra.launcher.grac", ["hydra.launcher.grace="]),
+        ("rlhf ppo.iterations=", []),
+        ("rlhf no_such.", []),
+        ("rlhf export --wh", ["--what"]),
+        ("rlhf export --what ", ["policy", "reward_model"]),
+        ("rlhf export --what=po", ["--what=policy"]),
+        ("rlhf --cfg ", ["all", "hydra", "job"]),
+        ("rlhf doctor kl/contr", ["kl/controller="]),
+        ("rlhf config kl/contr", ["kl/controller"]),
+        ("rlhf config kl/controller=pi", ["kl/controller=pid"]),
+        ("rlhf help reprod", ["reproduce"]),
+        ("rlhf completion b", ["bash"]),
+    ],
+)
+def test_offered(line, expected):
+    assert offered(line) == expected
+
+
+def test_the_first_word_may_be_a_subcommand():
+    assert set(commands.names()) <= set(offered("rlhf "))
+    assert not set(offered("rlhf compare ")) & set(commands.names())
+
+
+def test_options_of_every_subcommand():
+    """Those of its parser, and no others."""
+    for name in commands.names():
+        parser = commands.module(name)._parser()
+        flags = {flag for flag in parser._option_string_actions if flag.startswith("--")}
+        found = {text for text in offered(f"rlhf {name} --") if text.startswith("--")}
+        assert found == flags | {"--version"}, name
+
+
+def test_descriptions():
+    (one,) = complete("rlhf kl/controller=pi")
+    assert one.description.startswith("PID on log beta")
+    (key,) = complete("rlhf ppo.iter")
+    assert key.description.startswith("60  rounds of drawing")
+
+
+def test_sweeps_runs_and_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "sweeps" / "quick" / "kl0.1"
+    run.mkdir(parents=True)
+    (run / "manifest.json").touch()
+    (run.parent / "sweep.json").touch()
+    assert "sweeps/quick/" in offered("rlhf compare ")
+    (one,) = complete("rlhf compare sweeps/q")
+    assert one == ("sweeps/quick/", "sweep")
+    assert complete("rlhf export sweeps/quick/") == [("sweeps/quick/kl0.1/", "run")]
+    (tmp_path / "prompts.jsonl").touch()
+    assert offered("rlhf sample run --prompts pro") == ["prompts.jsonl"]
+    assert offered("rlhf export run --to swe") == ["sweeps/"]
+
+
+def test_groups_of_ones_own(tmp_path):
+    (tmp_path / "kl" / "controller").mkdir(parents=True)
+    (tmp_path / "kl" / "controller" / "mine.yaml").write_text("# Mine\nspeed: 1\n")
+    assert offered(f"rlhf --config-dir {tmp_path} kl/controller=mi") == ["kl/controller=mine"]
+    assert offered(f"rlhf --config-dir={tmp_path} kl.controller.sp") == ["kl.controller.speed="]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("rlhf ", ([], "")),
+        ("rlhf a b", (["a"], "b")),
+        ("A=1 .venv/bin/rlhf a ", (["a"], "")),
+        ("rlhf 'a b' c='d e", (["a b"], "c=d e")),
+        ('rlhf "a', ([], "a")),
+    ],
+)
+def test_a_line_is_split_as_a_shell_does(line, expected):
+    assert split(line) == expected
+
+
+def test_bash_gets_what_stands_after_its_marks(capsys):
+    assert main(["bash", "--line", "rlhf kl/controller=pi", " \t\n\"'@><=;|&(:"]) == 0
+    assert capsys.readouterr().out == "pid\n"
+    assert main(["zsh", "--line", "rlhf kl/controller=pi"]) == 0
+    assert capsys.readouterr().out.startswith("kl/controller=pid\tPID on")
+
+
+def test_nothing_heavy_is_imported():
+    lines = ["rlhf ", "rlhf ppo.aggregation=", "rlhf export --", "rlhf kl"]
+    code = f"""
+import sys
+from rlhf.__main__ import main
+for line in {lines!r}:
+    assert main(["completion", "fish", "--line", line]) == 0
+heavy = {{"torch", "pydantic", "hydra", "omegaconf", "rich", "mlflow", "numpy"}}
+print("HEAVY", heavy & set(sys.modules))
+"""
+    root = Path(__file__).parents[4]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.stdout.endswith("HEAVY set()\n"), done.stderr
