@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.rundir.status import State
 
 if TYPE_CHECKING:
@@ -25,14 +26,23 @@ What there is under outputs/ and sweeps/, or in the folders that are named: sing
 the artifacts of stages. Of a run its state, the last gold reward (else proxy), the KL to SFT in
 nats per response, the bytes on its disk, and the time since its last word. A file with several
 names (hard links: a run's policy is its artifact's) counts once in a total."""
-EPILOG = """
+EXAMPLES = {
+    "rlhf list": "everything, the newest first",
+    "rlhf list runs --sort kl": "runs by their distance from SFT",
+    "rlhf list artifacts --sort disk": "what takes the most of the disk",
+    "rlhf list sweeps/quickstart --json": "one sweep's runs, for a program",
+}
+EXIT_CODES = {0: "done, be it that there is nothing", 2: "the arguments are wrong"}
+MORE = """
 The states are those of `rlhf compare --status`. `damaged`: a file is gone, cut short or cannot be
 read; `rlhf show` names it. `resumable`: not finished, nobody at work, and the same command goes on
-from a checkpoint. Exit codes: 0 done, be it that there is nothing; 2 the arguments are wrong."""
+from a checkpoint."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf list", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser(
+        "list", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES, more=MORE
+    )
     option = parser.add_argument
     option(
         "what",

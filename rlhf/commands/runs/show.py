@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from rlhf.commands.parts.parser import Parser
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.store import default_uri
 
@@ -17,11 +18,16 @@ What there is to know. Of a run: its state, in what its config differs from the 
 command that makes it, reward and KL by iteration, the last evaluation, answers, what it stands on,
 paths and links, how to go on. Of a sweep: its question, its jobs, the verdict of its comparison. Of
 an artifact: its results, its parents, who needs it."""
-EPILOG = "Exit codes: 0 done; 2 nothing is called so, or several are."
+EXAMPLES = {
+    "rlhf show sweeps/quickstart": "a sweep: its jobs and its verdict",
+    "rlhf show kl0.1-fixed": "a run, by the beginning of its name",
+    "rlhf show 1a2b3c4d --json": "a run or an artifact by its hash, for a program",
+}
+EXIT_CODES = {0: "done", 2: "nothing is called so, or several are"}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlhf show", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser("show", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     option = parser.add_argument
     option(
         "what",
