@@ -18,16 +18,10 @@ from rlhf.config.composition.hydra_internals import (
     stored_launchers,
 )
 from rlhf.config.composition.resolve import register_resolvers
+from rlhf.config.described.files import conf_dir as conf_dir
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
-
-
-def conf_dir() -> Path:
-    """The folder of the config groups: inside the package where it was installed, beside it in a
-    source tree."""
-    installed = Path(__file__).resolve().parents[2] / "_conf"
-    return installed if installed.is_dir() else installed.parents[1] / "conf"
 
 
 def prefer_our_launchers() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,14 @@ from pydantic_core import CoreSchema, core_schema
 
 from rlhf.config.allow import user_allowed
 from rlhf.rundir.words import seconds_of
+
+
+class Form(NamedTuple):
+    """Annotates a type whose range no limit of pydantic's says: both in words, for help and for
+    the reference of all keys."""
+
+    type: str
+    range: str
 
 
 def duration(value: object) -> object:
@@ -52,7 +60,8 @@ Rows = Annotated[int, Field(ge=1, le=10**7)]  # that are generated
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
-Duration = Annotated[Any, BeforeValidator(duration)]
+DURATION = Form("duration", "90s, 30m, 2h, 1h30m, or a number of minutes")
+Duration = Annotated[Any, BeforeValidator(duration), DURATION]
 KLUnit = Literal["sequence", "token"]
 
 
@@ -71,7 +80,8 @@ def _place(value: str) -> str:
     return value
 
 
-Place = Annotated[str, AfterValidator(_place)]  # a path of a file or a folder
+# of a file or a folder
+Place = Annotated[str, AfterValidator(_place), Form("path", "any")]
 
 
 class Strict(BaseModel):

@@ -8,6 +8,7 @@ from rlhf.config.pieces.base import (
     ByTarget,
     Count,
     Custom,
+    Form,
     NotNegative,
     Number,
     OpenShare,
@@ -29,7 +30,8 @@ def _known(columns: dict[str, str | None]) -> dict[str, str | None]:
     return columns
 
 
-Columns = Annotated[dict[str, str | None], AfterValidator(_known)]
+COLUMNS = Form("names with values: text or null", "our names of columns")
+Columns = Annotated[dict[str, str | None], AfterValidator(_known), COLUMNS]
 
 
 class WeightedPlace(Strict):
@@ -77,7 +79,8 @@ def _once(places: Any) -> Any:
     return places
 
 
-Places = Annotated[Any, AfterValidator(_places)]
+FORM = Form("path, list or null", f"a file, folder, glob, hub:owner/name, or a list of {SHAPE}")
+Places = Annotated[Any, AfterValidator(_places), FORM]
 
 
 class Source(Piece):

@@ -4,7 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rlhf.config.pieces.base import ByTarget, Count, Custom, Piece, Place, Positive, Seed, Strict
+from rlhf.config.pieces.base import (
+    ByTarget,
+    Count,
+    Custom,
+    Form,
+    Piece,
+    Place,
+    Positive,
+    Seed,
+    Strict,
+)
 
 
 def _named(path: object) -> object:
@@ -48,6 +58,9 @@ def _targets(value: object) -> object:
     return value
 
 
+LAYERS = Form("text or list", "all-linear, default, or modules' names")
+
+
 class Adapter(Strict):
     """conf/model/adapter and conf/model/sharing: what the roles of a run train beside a frozen
     network, and whether they share it. The arguments of LoRA decide nothing where there is none."""
@@ -56,7 +69,7 @@ class Adapter(Strict):
     sharing: Literal["separate", "backbone"] = "separate"
     r: Annotated[Count, Field(le=2**16)] = 16
     alpha: Positive = 32.0
-    targets: Annotated[Any, BeforeValidator(_targets)] = "all-linear"
+    targets: Annotated[Any, BeforeValidator(_targets), LAYERS] = "all-linear"
 
     @property
     def is_used(self) -> bool:

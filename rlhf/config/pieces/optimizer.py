@@ -4,11 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlhf.config.pieces.base import ByTarget, Custom, Piece, Positive, Rate, Weight
+from rlhf.config.pieces.base import ByTarget, Custom, Form, Piece, Positive, Rate, Weight
 
 Betas = Annotated[
     tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
     Field(strict=False),
+    Form("list of 2: number", ">= 0 and < 1 each"),
 ]
 
 

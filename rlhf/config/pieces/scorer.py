@@ -8,6 +8,7 @@ from rlhf.config.pieces.base import (
     ByTarget,
     Count,
     Custom,
+    Form,
     NotNegative,
     Number,
     Piece,
@@ -103,7 +104,7 @@ class LengthScorer(Rules, name="length", at="rlhf.rewards.rules.LengthScorer"):
 
 
 class RegexScorer(Rules, name="regex", at="rlhf.rewards.rules.RegexScorer"):
-    pattern: Annotated[str, AfterValidator(_pattern)]
+    pattern: Annotated[str, AfterValidator(_pattern), Form("text", "a regular expression")]
     match: Literal["search", "full"]
     hit: Worth
     miss: Worth

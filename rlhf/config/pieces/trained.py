@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from rlhf.arguments import layers_of
+from rlhf.config.pieces.base import Form
 
 ADAPTER = "adapter"  # what conf/model/adapter adds, and a reward model's head
 
@@ -23,5 +24,6 @@ def _layers(value: str) -> str:
     return value
 
 
-Trained = Annotated[str, AfterValidator(_part)]  # all, head, last:N, adapter
-TrainedLayers = Annotated[str, AfterValidator(_layers)]  # all, last:N, adapter
+Trained = Annotated[str, AfterValidator(_part), Form("one of these", "all, head, last:N, adapter")]
+POLICY = Form("one of these", "all, last:N, adapter")
+TrainedLayers = Annotated[str, AfterValidator(_layers), POLICY]
