@@ -1,10 +1,12 @@
-"""What mkdocs does beside its own: folders in the menu, links to files outside docs/, anchors."""
+"""What mkdocs does beside its own: pages that are made from the code, folders in the menu, links to
+files outside docs/, anchors."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,17 @@ def on_config(config: Any) -> Any:
     config.nav = expanded(config.nav)
     config.mdx_configs["toc"]["slugify"] = slug
     return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    from mkdocs.structure.files import File
+
+    sys.path.insert(0, str(ROOT))  # here, as mkdocs takes back what a hook does while it is loaded
+    from docs import generate
+
+    for place, text in generate.every():
+        files.append(File.generated(config, place, content=text))
+    return files
 
 
 def outside(path: str, page: str) -> str | None:
