@@ -24,8 +24,9 @@ WIDTH = "100"  # columns of a help text
 PAGE = re.compile(r"docs/([\w/-]+?)\.md")
 ABOVE = "Groups and their choices"  # in `rlhf --help`; what follows is the page on the config
 # public functions and classes, by module: what users and tests may rely on
+TOP = {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]}  # of `rlhf`
 API = {
-    "From Python": {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]},
+    "Runs": TOP,
     "KL estimators": {
         "rlhf.functional.kl": ["k1", "k2", "k3", "absolute", "k1_clamped", "exact"],
     },
@@ -78,8 +79,8 @@ def _part(text: str) -> str:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return ["", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *rows)]
+    return ["", '<div class="described" markdown>', "", *lines, "", "</div>", ""]
 
 
 def config() -> str:
@@ -128,8 +129,7 @@ def _keys(group: Group) -> list[list[str]]:
 def _kind(type_: str, range_: str) -> str:
     if type_ == "one of these":
         return " or ".join(code(choice) for choice in range_.split(", "))
-    plain = range_ in ("", "true, false")
-    return cell(type_) if plain else f"{cell(type_)}: {code(range_)}"
+    return plain(type_ if range_ in ("", "true, false") else f"{type_}: {range_}")
 
 
 def _defaults(group: Group, found: list[tuple[Option, Key]]) -> str:
@@ -217,6 +217,8 @@ def api() -> str:
         for module, names in modules.items():
             for name in names:
                 lines += ["", f"::: {module}.{name}"]
+                if modules is TOP:
+                    lines += ["    options:", f"      heading: rlhf.{name}"]
     return "\n".join(lines) + "\n"
 
 

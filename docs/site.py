@@ -73,3 +73,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
         return link["label"] if "`" in link["label"] else f"`{link['label']}`"
 
     return LINK.sub(replaced, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """A table's empty heading is no heading."""
+    return re.sub(r"<th( [^>]*)?></th>", r"<td\1></td>", html)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The theme's search is a dialog without a name."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')

@@ -120,7 +120,7 @@ def test_the_page_on_the_config_has_every_key():
 
 def test_a_row_has_type_range_default_and_comment():
     row = next(line for line in generate.config().splitlines() if "kl.controller.kp<" in line)
-    assert row.startswith("| <code>kl.controller.kp</code> | number: <code>&#62;= 0</code> |")
+    assert row.startswith("| <code>kl.controller.kp</code> | number: &#62;= 0 |")
     assert "<code>0.1</code> (pid)" in row
     assert row.endswith("in [controllers](../explanation/controllers.md) |")
 

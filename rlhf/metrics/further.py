@@ -43,6 +43,8 @@ _ROWS: tuple[tuple[str, str, str, Better], ...] = (
     ("rollout/logp_off", "1 where the log-probability gap is beyond rounding", "", "less"),
     ("rollout/nonfinite", "Responses left out for a NaN or an infinity", "", "less"),
     ("rollout/responses", "Responses of the rollout", "", None),
+    ("sft/reward/gold", "Gold reward of the SFT policy", "", "more"),
+    ("sft/reward/proxy", "Proxy reward of the SFT policy", "", "more"),
     ("sft/perplexity", "Perplexity of the SFT policy on held-out rows", "", "less"),
     ("train/accuracy", "Accuracy of the reward model in training", "", "more"),
     ("trust_region/coef", "Coefficient of the local KL", "", None),
