@@ -171,10 +171,10 @@ def metrics() -> str:
     for family, found in sorted(families.items()):
         lines += ["", f"## {family or 'Of a run'}"]
         rows = [
-            [code(one.name), cell(one.title), one.unit, one.better or ""]
+            [code(one.name), one.unit, one.better or "", cell(one.title)]
             for one in sorted(found, key=lambda one: one.name)
         ]
-        lines += table(["metric", "what it is", "unit", "better"], rows)
+        lines += table(["metric", "unit", "better", "what it is"], rows)
     return "\n".join(lines) + "\n"
 
 
