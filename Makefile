@@ -44,7 +44,7 @@ endif
 # the pages of docs/ as a site in build/site; a dead link, a missing anchor or a page outside the menu fails it
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
-	@echo "open build/site/index.html; with the search: $(BIN)/python -m http.server -b 127.0.0.1 -d build/site"
+	@echo "open build/site/index.html"
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
-"""What mkdocs does beside its own: folders in the menu, links to files outside docs/, anchors."""
+"""What mkdocs does beside its own: pages that are made from the code, folders in the menu, links to
+files outside docs/, anchors."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,17 @@ def on_config(config: Any) -> Any:
     return config
 
 
+def on_files(files: Any, config: Any) -> Any:
+    from mkdocs.structure.files import File
+
+    sys.path.insert(0, str(ROOT))  # here, as mkdocs takes back what a hook does while it is loaded
+    from docs import generate
+
+    for place, text in generate.every():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
 def outside(path: str, page: str) -> str | None:
     """A link's target, from the repository's root, where that lies outside docs/."""
     target = os.path.normpath(os.path.join("docs", os.path.dirname(page), path))
@@ -60,3 +73,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
         return link["label"] if "`" in link["label"] else f"`{link['label']}`"
 
     return LINK.sub(replaced, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """A table's empty heading is no heading."""
+    return re.sub(r"<th( [^>]*)?></th>", r"<td\1></td>", html)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """The theme's search is a dialog without a name."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')

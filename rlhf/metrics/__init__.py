@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlhf.metrics.further import FURTHER
 from rlhf.metrics.metric import Metric
 from rlhf.metrics.win_rates import EQUAL_LENGTH, WIN_RATE, WIN_RATES
 
@@ -129,6 +130,7 @@ METRICS = {
             name="val/perplexity", title="Perplexity", better="less", label="perplexity", form=".2f"
         ),
         Metric(name="val/accuracy", title="Accuracy", better="more", label="accuracy", form=".3f"),
+        *FURTHER,
     )
 }
 

@@ -10,6 +10,7 @@ import pytest
 from rlhf.config.compose import compose
 from rlhf.config.naming import HASH_VERSION
 from rlhf.config.validate import ConfigError
+from rlhf.metrics import METRICS
 from rlhf.rundir.errors import RunFailed, Stopped
 from rlhf.rundir.files import read_jsonl, write_json
 from rlhf.rundir.noted import write_manifest
@@ -51,6 +52,8 @@ def test_what_a_run_leaves(run_in, tmp_path):
     assert read_json(directory / "summary.json") == summary
     records = read_jsonl(directory / "metrics.jsonl")
     assert [row["iteration"] for row in records] == [0, 1, 2, 3, 4]
+    named = {key.removeprefix("eval/").removesuffix("_se") for row in records for key in row}
+    assert named - {"iteration"} <= set(METRICS)  # each has a title, a unit and a direction
     assert (
         summary["reward/gold"] == records[-1]["eval/reward/gold"]
         and summary["sft/reward/gold"] == records[0]["eval/reward/gold"]
