@@ -16,7 +16,7 @@ from omegaconf import open_dict
 
 from rlhf import __version__
 from rlhf.commands.parts.judged import Judged, judge, needs
-from rlhf.commands.parts.shown import first_job, refuse, say, shown
+from rlhf.commands.parts.shown import first_job, refuse, say, shown, warn
 from rlhf.config.allow import allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import (
@@ -28,6 +28,7 @@ from rlhf.config.composition.session import (
     session,
 )
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.noted import is_complete
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     by a signal, the state saved."""
     arguments = _take_allowed(argv)
     if "--version" in arguments:
-        print(f"rlhf {__version__}")
+        print("\n".join([f"rlhf {__version__}", *map(str, conf_folders().plugins)]))
         return 0
     args, unknown = get_args_parser().parse_known_args(arguments)
     # settings after an option
@@ -72,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
         # Hydra takes settings in one place alone
         return refuse(faults) if faults else shown([*args.overrides, *flags], args, task)
     try:
+        warn(conf_folders(args.config_dir))
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
     except (FileNotFoundError, *REFUSALS) as error:
