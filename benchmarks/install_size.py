@@ -1,14 +1,15 @@
 """What the installation weighs: each dependency's licence, size, import time and what it alone
 brings.
 
-    python -m benchmarks.install_size                       # of the environment that runs it, a minute
-    python -m benchmarks.install_size --install             # a new one, without extras: and its time
-    python -m benchmarks.install_size --install dev lora    # with these extras
+    python -m benchmarks.install_size                     # of the environment that runs it
+    python -m benchmarks.install_size --install           # a new one without extras, and its time
+    python -m benchmarks.install_size --install dev lora  # with these extras
 
 Sizes are of the files that pip wrote, compiled ones too (1 MB is 10^6 bytes). "Alone" adds the
-packages that nothing else of the environment needs. Import times are CPU seconds of one import in a
-new process, without Python's own start: several dependencies import others, so that they don't add up.
-A new environment is made in a temporary folder with constraints.txt, from pip's usual indexes.
+packages that nothing else of the environment needs. Import times are CPU seconds of one import in
+a new process, without Python's own start: several dependencies import others, so that they don't
+add up. A new environment is made in a temporary folder with constraints.txt, from pip's usual
+indexes.
 """
 
 from __future__ import annotations
