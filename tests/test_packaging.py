@@ -83,7 +83,9 @@ def test_ranges_in_pyproject_hold_the_pins():
         for name, version in (line.split("==") for line in lines)
     }
     assert pins["torch"] == "2.13.0"
-    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    extras = project["optional-dependencies"]
+    assert {*extras["lora"]} <= {*extras["dev"]}  # the tests train adapters too
+    for line in [*project["dependencies"], *extras["dev"]]:
         requirement = Requirement(line)
         name = requirement.name.lower().replace("_", "-")
         assert name in pins, f"{name} is not pinned"
@@ -121,3 +123,35 @@ def test_no_data_set_is_in_the_repository():
     names = [name for name in listed.stdout.split() if not name.startswith("tests/")]
     kinds = {Path(name).suffix for name in names}
     assert not kinds & {".jsonl", ".gz", ".csv", ".parquet", ".safetensors", ".bin", ".zip"}
+
+
+def test_pre_commit_runs_what_make_check_runs():
+    import yaml
+
+    makefile = (ROOT / "Makefile").read_text()
+    (recipe,) = (part for part in makefile.split("\n\n") if part.startswith("check:"))
+    wanted = [line.strip().removeprefix("$(BIN)/") for line in recipe.splitlines()[1:]]
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = [hook["entry"].removeprefix(".venv/bin/") for hook in local["hooks"]]
+    assert local["repo"] == "local"  # nothing is fetched
+    assert [entry.replace(" --force-exclude", "") for entry in entries] == [
+        line.removesuffix(" .") for line in wanted
+    ]
+
+
+def test_what_the_image_copies_is_there_and_not_ignored():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1:-1] for line in lines if line.startswith("COPY ") and "--" not in line]
+    ignored, *kept = (ROOT / ".dockerignore").read_text().split()
+    assert ignored == "*" and copied
+    for name in (name for names in copied for name in names):
+        assert (ROOT / name).exists() and f"!{name}" in kept, name
+
+
+def test_issues_ask_for_the_doctors_report():
+    import yaml
+
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml"):
+        form = yaml.safe_load(path.read_text())
+        assert {"name", "description", "body"} <= {*form}
+        assert "rlhf doctor --json" in path.read_text(), path.name

@@ -8,6 +8,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
+from rlhf.config.plugins.folders import allowed_packages
+
 ENVIRONMENT = "RLHF_ALLOW_TARGETS"
 REMOTE_CODE = "transformers_modules.code"  # where transformers puts code that comes with a model
 
@@ -31,12 +33,13 @@ def add_option(parser: ArgumentParser) -> None:
 
 
 def user_allowed(target: object) -> bool:
-    """True if `target` lies in a package the user allowed, by `--allow-targets` or the environment,
-    never by a config: `mine` allows `mine.kl.Fixed`, not `mineral.Fixed`."""
-    packages = (part.strip().rstrip(".") for part in os.environ.get(ENVIRONMENT, "").split(","))
-    return isinstance(target, str) and any(
-        target.startswith(f"{package}.") for package in packages if package
-    )
+    """True if `target` lies in a package the user allowed: by `--allow-targets`, the environment or
+    a plugin that is installed, never by a config. `mine` allows `mine.kl.Fixed`, not
+    `mineral.Fixed`."""
+    if not isinstance(target, str):
+        return False
+    given = (part.strip().rstrip(".") for part in os.environ.get(ENVIRONMENT, "").split(","))
+    return any(target.startswith(f"{each}.") for each in (*given, *allowed_packages()) if each)
 
 
 def targets(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rlhf.config.composition.overrides import Groups, parse
 from rlhf.config.composition.plan import right_names
 from rlhf.config.composition.resolve import Fault, own_names, resolve
 from rlhf.config.composition.session import session
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.config.validate import ConfigError, validate
 
 __all__ = ["ConfigError", "compose", "validate"]
@@ -24,6 +26,8 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     Raises:
         ConfigError: if an override names what is not there. Values are checked by `validate`.
     """
+    for warning in conf_folders(config_dir).warnings:
+        warnings.warn(warning, stacklevel=2)
     with session(config_dir) as hydra:
         groups = Groups(hydra.config_loader)
         parsed, faults = parse(overrides, hydra)

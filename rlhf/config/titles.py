@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.config.stages import decides
 from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
@@ -66,12 +67,14 @@ def run_label(flat: Mapping[str, Any], varies: Mapping[str, str]) -> str:
 
 
 def question(overrides: Iterable[str]) -> str | None:
-    """The question that the experiment file of a sweep opens with, if the sweep is one of ours."""
-    from rlhf.config.composition.session import conf_dir
-
+    """The question that the experiment file of a sweep opens with, if the sweep is one of ours or
+    of an installed plugin's."""
     pairs = (line.lstrip("+").partition("=") for line in overrides)
     paths = (
-        conf_dir() / "experiment" / f"{name}.yaml" for key, _, name in pairs if key == "experiment"
+        folder / "experiment" / f"{name}.yaml"
+        for key, _, name in pairs
+        if key == "experiment"
+        for folder in conf_folders().paths
     )
     comments = (
         line.removeprefix("# ")

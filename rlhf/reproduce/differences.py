@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.config.stages import STAGES
 from rlhf.stages.provenance import manifest, whole
 
@@ -38,7 +39,11 @@ def _changed(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> list
 
 
 def packages(kept: Mapping[str, Any]) -> list[Difference]:
-    return _changed("package", kept.get("versions", {}), manifest.versions())
+    """A plugin that was installed since had no part in the run."""
+    then: Mapping[str, Any] = kept.get("versions", {})
+    plugins = {plugin.distribution for plugin in conf_folders().plugins}
+    now = {k: v for k, v in manifest.versions().items() if k in then or k not in plugins}
+    return _changed("package", then, now)
 
 
 def machine(kept: Mapping[str, Any], *, gpu: bool) -> list[Difference]:

@@ -58,6 +58,10 @@ def lines(report: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
         yield "MLflow", f"{place}{store['fault'] or store['state']}", store["fault"] is None
     if report["extras"]:
         yield "extras", _extras(report["extras"]), True
+    for plugin in report["plugins"]:
+        fault = plugin["fault"]
+        words = f"{plugin['name']} of {plugin['distribution']} {plugin['version']}"
+        yield "plugin", f"{words}: left out: {fault}" if fault else words, fault is None
     yield "hub", report["hub"]["why"], report["hub"]["reachable"]
 
 

@@ -16,10 +16,10 @@ from rlhf.config.composition.resolve import register_resolvers
 from rlhf.config.composition.session import (
     CONFIG_NAME,
     VERSION_BASE,
-    conf_dir,
-    prefer_our_launchers,
+    run_by_hydra,
     session,
 )
+from rlhf.config.plugins.folders import Folders, conf_folders
 
 
 def refuse(faults: Sequence[str]) -> int:
@@ -36,11 +36,15 @@ def say(lines: Sequence[str]) -> None:
     print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr, flush=True)
 
 
+def warn(folders: Folders) -> None:
+    """Says on stderr which plugins are left out, and why."""
+    say([f"warning: {warning}" for warning in folders.warnings])
+
+
 def shown(arguments: Sequence[str], args: argparse.Namespace, task: TaskFunction) -> int:
     """--help, --cfg, --info, --hydra-help and shell completion are Hydra's own. What it builds for
     them (its logging) is judged first, as that of a run is."""
     import hydra
-    from hydra.core.global_hydra import GlobalHydra
 
     from rlhf.sweeps.launchers.local import LocalLauncher
 
@@ -56,12 +60,12 @@ def shown(arguments: Sequence[str], args: argparse.Namespace, task: TaskFunction
             return refuse([reason(error)])
     register_resolvers()
     register_plugin(LocalLauncher, "hydra_plugins.rlhf.LocalLauncher")
-    prefer_our_launchers()
-    GlobalHydra.instance().clear()
+    folders = conf_folders(args.config_dir)
+    if not args.shell_completion:
+        warn(folders)
     sys.argv = [sys.argv[0], *arguments]
-    hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)(
-        task
-    )()
+    options = {"config_path": str(folders.ours), "config_name": CONFIG_NAME}
+    run_by_hydra(hydra.main(version_base=VERSION_BASE, **options)(task), folders)
     return 0
 
 

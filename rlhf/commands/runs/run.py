@@ -16,7 +16,7 @@ from omegaconf import open_dict
 
 from rlhf.commands.parts.judged import Judged, judge, needs
 from rlhf.commands.parts.parser import Parser
-from rlhf.commands.parts.shown import first_job, refuse, say, shown
+from rlhf.commands.parts.shown import first_job, refuse, say, shown, warn
 from rlhf.commands.parts.versions import say_version
 from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
@@ -29,6 +29,7 @@ from rlhf.config.composition.session import (
     session,
 )
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.noted import is_complete
@@ -112,6 +113,7 @@ def main(argv: Sequence[str]) -> int:
         # Hydra takes settings in one place alone
         return refuse(faults) if faults else shown([*args.overrides, *flags], args, task)
     try:
+        warn(conf_folders(args.config_dir))
         with session(args.config_dir) as hydra:
             return _command(hydra, args, faults)
     except (FileNotFoundError, *REFUSALS) as error:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlhf.commands.parts.parser import Parser
-from rlhf.commands.parts.shown import refuse
+from rlhf.commands.parts.shown import refuse, warn
 from rlhf.config.allow import add_option, allow
 from rlhf.config.build import build
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.hydra_internals import Hydra
 from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
 from rlhf.data.records import DataError, Loaded
@@ -71,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_intermixed_args(argv)
     allow(*args.allow_targets)
     try:
+        warn(conf_folders(args.config_dir))
         with session(args.config_dir) as hydra:
             planned, missing = _plan(hydra, args.settings, args.multirun)
         if planned.faults:

@@ -17,6 +17,7 @@ from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
 from rlhf.config.pieces.tracking import MLflowTracker
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message, redact_text
 from rlhf.runs.machine import checkup
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 def _verdict(args: argparse.Namespace) -> Verdict:
     verdict = Verdict(args.words)
     try:
+        verdict.warnings = conf_folders(args.config_dir).warnings
         with session(args.config_dir) as hydra:
             verdict.planned = plan(hydra, args.words, multirun=args.multirun)
             verdict.faults = list(verdict.planned.faults)
@@ -87,7 +89,7 @@ def _verdict(args: argparse.Namespace) -> Verdict:
                 verdict.faults = verdict.judged.faults
     except (FileNotFoundError, *REFUSALS) as error:
         verdict.faults = [reason(error)]
-    verdict.warnings = [*verdict.planned.warnings, *verdict.judged.fits.cautions()]
+    verdict.warnings += [*verdict.planned.warnings, *verdict.judged.fits.cautions()]
     return verdict
 
 
@@ -102,6 +104,15 @@ def _report(verdict: Verdict) -> dict[str, Any]:
         "disks": checkup.disks(folders),
         "store": None if cfg is None else _store(cfg),
         "extras": checkup.extras(),
+        "plugins": [
+            {
+                "name": each.name,
+                "distribution": each.distribution,
+                "version": each.version,
+                "fault": fault or None,
+            }
+            for each, fault in conf_folders().every
+        ],
         "hub": checkup.hub(),
         "command": {
             "settings": verdict.words,

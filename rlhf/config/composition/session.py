@@ -3,51 +3,79 @@ own groups after it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from rlhf.config.composition.hydra_internals import (
     Hydra,
     create_config_search_path,
     new_hydra,
+    register_plugin,
     stored_launchers,
 )
 from rlhf.config.composition.resolve import register_resolvers
-from rlhf.config.described.files import conf_dir as conf_dir
+from rlhf.config.described.files import conf_dir
+from rlhf.config.plugins.folders import Folders, conf_folders
+
+__all__ = ["conf_dir", "session"]  # and what follows
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
 
 
-def prefer_our_launchers() -> None:
-    """Drops the plugins' own configs of the launchers that `conf/hydra/launcher` has: Hydra
-    warns of two of a name, in every job."""
-    for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"):
-        stored_launchers().pop(file.name, None)
+def prefer_our_launchers(folders: Folders) -> None:
+    """Drops Hydra's plugins' own configs of the launchers that a config folder has in
+    `hydra/launcher`: Hydra warns of two of a name, in every job."""
+    for folder in folders.paths:
+        for file in (folder / "hydra" / "launcher").glob("*.yaml"):
+            stored_launchers().pop(file.name, None)
+
+
+class InstalledFolders(SearchPathPlugin):  # type: ignore[misc]
+    """How Hydra's own `--help`, `--cfg` and `--info` find what installed plugins bring."""
+
+    folders: Folders | None = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for plugin in self.folders.plugins if self.folders else ():
+            search_path.append(provider=plugin.distribution, path=f"file://{plugin.conf}")
+
+
+def run_by_hydra(main: Callable[[], object], folders: Folders) -> None:
+    """Calls a function that `hydra.main` made, with the config folders of installed plugins."""
+    InstalledFolders.folders = folders
+    register_plugin(InstalledFolders, "hydra_plugins.rlhf.InstalledFolders")
+    prefer_our_launchers(folders)
+    GlobalHydra.instance().clear()
+    try:
+        main()
+    finally:
+        InstalledFolders.folders = None  # a session finds them itself
 
 
 @contextmanager
 def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
-    """A Hydra that knows our resolvers, our groups, and after them those of `config_dir`: of two
-    options of a name ours is taken, as with Hydra's own --config-dir. The Hydra that was there
-    before is put back.
+    """A Hydra that knows our resolvers, our groups, and after them those of installed plugins and
+    of `config_dir`: of two options of a name ours is taken, as with Hydra's own --config-dir. The
+    Hydra that was there before is put back.
 
     Raises:
         FileNotFoundError: if there is no such folder.
     """
-    path = create_config_search_path(str(conf_dir()))
-    if config_dir is not None:
-        own = Path(config_dir).resolve()
-        if not own.is_dir():
-            raise FileNotFoundError(f"--config-dir={config_dir}: no such folder")
-        path.prepend(
-            provider="command-line", path=f"file://{own}", anchor=SearchPathQuery(provider="schema")
-        )
+    folders = conf_folders(config_dir)
+    path = create_config_search_path(str(folders.ours))
+    before_schema = SearchPathQuery(provider="schema")
+    for plugin in folders.plugins:
+        where = f"file://{plugin.conf}"
+        path.prepend(provider=plugin.distribution, path=where, anchor=before_schema)
+    if folders.own is not None:
+        path.prepend(provider="command-line", path=f"file://{folders.own}", anchor=before_schema)
     register_resolvers()
     version.setbase(VERSION_BASE)
     instance = GlobalHydra.instance()
@@ -55,7 +83,7 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     instance.clear()
     try:
         hydra = new_hydra("rlhf", path)
-        prefer_our_launchers()
+        prefer_our_launchers(folders)
         yield hydra
     finally:
         instance.clear()

@@ -9,8 +9,9 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from rlhf.config.described.commented import Choice, read
-from rlhf.config.described.files import conf_dir, group_files
+from rlhf.config.described.files import group_files
 from rlhf.config.described.layers import Files, Layered, layered, places
+from rlhf.config.plugins.folders import conf_folders
 
 HIDDEN = ("hydra/help",)  # the command's own
 TOP = "config"  # the file at the top, the only option of the group without a name
@@ -63,6 +64,8 @@ def below(key: str, place: str) -> bool:
 
 @cache
 def contents(roots: tuple[Path, ...] = ()) -> Contents:
-    """What `conf/` holds, and `roots` beside it."""
-    groups = {"": {TOP: conf_dir() / f"{TOP}.yaml"}, **group_files((conf_dir(), *roots))}
+    """What `conf/` holds, beside it what installed plugins bring, and `roots`."""
+    folders = conf_folders()
+    files = group_files((*folders.paths, *roots))
+    groups = {"": {TOP: folders.ours / f"{TOP}.yaml"}, **files}
     return Contents({name: options for name, options in groups.items() if name not in HIDDEN})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _lora(config: dict[str, Any], path: Path) -> Lora:
     if (kind := config.get("peft_type")) != "LORA":
         raise ModelError([f"{path}: peft_type is {kind}; expected LORA"])
+    if find_spec("peft") is None:
+        raise ModelError([f"{path} needs the package peft: pip install 'rlhf[lora]'"])
     from peft import LoraConfig
 
     defaults = asdict(LoraConfig())

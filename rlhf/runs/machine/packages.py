@@ -1,4 +1,4 @@
-"""Packages that a config asks for and this project does not bring."""
+"""Packages that a config asks for and the installation need not have."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 
 BITSANDBYTES = ("bitsandbytes", "bitsandbytes")
+PEFT = ("peft", "rlhf[lora]")
 
 
 def packages_of(cfg: Config) -> Iterator[tuple[str, str, str]]:
-    """The setting, the module and the distribution of each."""
+    """The setting, the module and what pip installs of each."""
+    if cfg.adapter.is_used:
+        yield f"model/adapter={cfg.adapter.kind}", *PEFT
     if getattr(cfg.model, "attention", "auto") == "flash_attention_2":
         yield "model.attention=flash_attention_2", "flash_attn", "flash-attn"
     if getattr(cfg.model, "dtype", None) == "4bit":
@@ -27,4 +30,6 @@ def package_fault(setting: str, module: str, distribution: str) -> str | None:
     """Why a setting cannot be had without another package."""
     if find_spec(module) is not None:
         return None
-    return f"{setting}: needs the package {distribution}: pip install {distribution}"
+    if "[" not in distribution:
+        return f"{setting}: needs the package {distribution}: pip install {distribution}"
+    return f"{setting}: needs the package {module}: pip install '{distribution}'"

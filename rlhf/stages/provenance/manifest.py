@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.config.naming import HASH_VERSION
+from rlhf.config.plugins.folders import conf_folders
 from rlhf.data.records import TaskData
 
 PACKAGES = (
@@ -34,7 +35,7 @@ def versions() -> dict[str, str]:
     for package in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             installed[package] = metadata.version(package)
-    return installed
+    return installed | {each.distribution: each.version for each in conf_folders().plugins}
 
 
 @cache

@@ -50,6 +50,12 @@ def test_packages_that_the_project_does_not_bring(planned):
     )
     assert package_fault("x=y", "torch", "torch") is None
     assert [*packages_of(planned().jobs[0].config)] == []
+    for kind in ("lora", "head"):
+        (adapter,) = packages_of(planned(f"model/adapter={kind}").jobs[0].config)
+        assert adapter == (f"model/adapter={kind}", "peft", "rlhf[lora]")
+    assert package_fault("a=b", "no_such_module", "rlhf[lora]") == (
+        "a=b: needs the package no_such_module: pip install 'rlhf[lora]'"
+    )
 
 
 @pytest.mark.parametrize("stage", ["sft", "reward_model", "ppo"])

@@ -1,0 +1,1 @@
+"""A KL controller with a dead band, as a plugin of rlhf."""
