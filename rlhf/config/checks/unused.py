@@ -50,6 +50,9 @@ def unused_faults(
     if "kl.controller" in unused and not pieces["controller"].constant:
         reason = f"{mine} keeps to kl.coef as it is; take kl/controller=fixed"
         yield Fault(f"kl/controller={kl.controller.name}", reason)
+    if "kl.path" in unused and pieces["controller"].walks:
+        reason = f"{mine} weighs KL against likelihood, and the points of a path end by the reward"
+        yield Fault(f"kl/controller={kl.controller.name}", f"{reason}; take kl/controller=fixed")
     if "kl.reference" in unused and pieces["reference"].moves:
         reason = f"{mine} is held to the policy that it began with; take kl/reference=sft"
         yield Fault(f"kl/reference={kl.reference.name}", reason)
