@@ -1,5 +1,5 @@
-"""Quark: quantiles and the pool by hand, the loss beside one that is put together here, its gradient
-and its minimum over the population of a problem that can be listed, and whole runs."""
+"""Quark: quantiles and the pool by hand, the loss beside one that is put together here, gradient
+and minimum over the population of a problem that can be listed, and whole runs."""
 
 import math
 import signal
@@ -31,16 +31,22 @@ from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl
-from rlhf.types import Experience, PromptBatch, Rollout
+from rlhf.types import Experience, Minibatch, PromptBatch, Rollout
 from tests.conftest import tiny
 from tests.modules.algorithms.test_best_of_n import SETTINGS, likes_repeats, optimizer
 from tests.ranks.training import alone_and_shared, train
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 
+def likes_a(prompts, responses):
+    return [r.count("a") + 0.5 * r.endswith("b") for r in responses]
+
+
 def make(
     tokenizer,
     *,
+    architecture="llama",
+    gold=likes_repeats,
     asked=("a b", "b"),
     double=False,
     tokens=3,
@@ -54,8 +60,8 @@ def make(
     **settings,
 ):
     """Of each iteration 4 responses to 8 prompts."""
-    policy = tiny(tokenizer)
-    start = tiny(tokenizer, seed=reference_seed).requires_grad_(False)
+    policy = tiny(tokenizer, architecture)
+    start = tiny(tokenizer, architecture, seed=reference_seed).requires_grad_(False)
     if double:
         policy, start = policy.double(), start.double()
     reader = PolicyReader(model=start, temperature=temperature, at_once=AtOnce(rows=64))
@@ -71,7 +77,7 @@ def make(
             reference=reader,
             start=reader,
             engine=engine_of(policy, tokenizer),
-            judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=likes_repeats),
+            judges=Judges(tokenizer=tokenizer, stops=stops(tokenizer), gold=gold),
             scorer=GoldScorer(),
             prompts=PromptSource(draw=lambda i: drawn, heldout=heldout, training=lambda: heldout),
             make_optimizer=optimizer,
@@ -173,22 +179,22 @@ def test_a_pool_keeps_the_last_iterations_and_comes_back_from_its_state():
 
 
 def test_what_a_prompt_of_each_quantile_begins_with(ab):
-    """Ids 5 and 6 stand for the two worse ones of three; the best has none. And what does not fit
+    """Ids 4 and 5 stand for the two worse ones of three; the best has none. And what does not fit
     the network's positions loses its beginning."""
     module = make(ab)
-    assert module.first == 5
-    module.pool.add(experience([[3, 4], [3], [4]], [[3], [4, 1], [4]], [0.0, 1.0, 2.0]))
+    assert module.first == 4
+    module.pool.add(experience([[2, 3], [2], [3]], [[2], [3, 1], [3]], [0.0, 1.0, 2.0]))
     rows = module.rows(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2]))
     prompt = rows.rollout.prompt
     assert [t[m].tolist() for t, m in zip(prompt.tokens, prompt.mask, strict=True)] == [
-        [5, 3, 4],
-        [6, 3],
-        [4],
+        [4, 2, 3],
+        [5, 2],
+        [3],
     ]
     assert rows.score.tolist() == [0.0, 1.0, 2.0]
     module.policy.config.max_position_embeddings = 3
     full = module.rows(torch.tensor([0]), torch.tensor([0])).rollout
-    assert full.sequence.tolist() == [[5, 4, 3]]
+    assert full.sequence.tolist() == [[4, 3, 2]]
 
 
 def test_an_iteration_learns_as_many_as_it_drew(ab):
@@ -197,7 +203,8 @@ def test_an_iteration_learns_as_many_as_it_drew(ab):
         module = make(ab, learns=learns, inner_epochs=1, minibatch_size=8)
         module.policy.eval()
         batches = list(module.collect())
-        assert [len(b.experience) for b in batches] == [8] * 4
+        assert {b.step_sequences for b in batches} == {8}
+        assert sum(len(b.experience) for b in batches) == 32
         scores = torch.cat([b.experience.score for b in batches])
         drawn = torch.tensor(module.pool.scores)
         best = drawn[quantiles(drawn, 3) == 2]
@@ -205,7 +212,7 @@ def test_an_iteration_learns_as_many_as_it_drew(ab):
             assert sorted(scores.tolist()) == sorted(drawn.tolist())
         else:
             assert {*scores.tolist()} == {*best.tolist()} and len(best) < 32
-            assert not any((b.experience.rollout.prompt.tokens >= 5).any() for b in batches)
+            assert not any((b.experience.rollout.prompt.tokens >= 4).any() for b in batches)
         assert module.collected["ppo/kept_score"] == pytest.approx(float(best.mean()))
         assert module.collected["ppo/pool"] == 32
 
@@ -224,10 +231,10 @@ def by_hand(module, rows, weight, sums):
     """-log pi + coef KL of each response's tokens, from embeddings that are put together here, one
     text at a time. `rows`: prompt, response, quantile."""
     policy, reference = module.policy, module.parts.reference.model
-    table, total = policy.get_input_embeddings().weight, 0.0
+    embed, total = policy.get_input_embeddings(), 0.0
     temperature = module.settings.sampling.temperature
     for (prompt, response, place), each in zip(rows, weight, strict=True):
-        embedded = table[torch.tensor([[*prompt, *response]])]
+        embedded = embed(torch.tensor([[*prompt, *response]]))
         if place < module.count - 1:
             embedded = torch.cat([module.control[place][None, None], embedded], dim=1)
         count = len(response)
@@ -242,38 +249,36 @@ def by_hand(module, rows, weight, sums):
 
 
 def test_the_loss_of_numbers_by_hand(ab):
-    """A policy without a preference among 5 ids: -log pi = log 5 a token, whatever the quantile;
-    its KL to the reference is -log 5 - the mean of log ref, which is 0 where that has none."""
+    """A policy without a preference among 4 ids: -log pi = log 4 a token, whatever the quantile;
+    its KL to the reference is -log 4 - the mean of log ref, which is 0 where that has none."""
     module = make(ab, coef=2.0, reference_seed=1)
     for parameter in module.policy.parameters():
         parameter.data.zero_()
-    module.pool.add(experience([[3, 4], [3], [4]], [[3], [4, 1], [4]], [0.0, 1.0, 2.0]))
+    module.pool.add(experience([[2, 3], [2], [3]], [[2], [3, 1], [3]], [0.0, 1.0, 2.0]))
     rows = module.rows(torch.arange(3), torch.arange(3))
-    from rlhf.types import Minibatch
-
     batch = Minibatch(experience=rows, step_tokens=4, step_sequences=3, splits=1)
 
     def mean(x, mask):
         return (x * mask).sum() / 4
 
     losses = module.loss(batch, mean)
-    assert float(losses.terms["policy_loss"]) == pytest.approx(math.log(5))
+    assert float(losses.terms["policy_loss"]) == pytest.approx(math.log(4))
     reference = module.parts.reference.model
     refs = [
         reference(input_ids=torch.tensor([ids])).logits[0, at].log_softmax(-1).mean()
-        for ids, places in (([3, 4, 3], [1]), ([3, 4, 1], [0, 1]), ([4, 4], [0]))
+        for ids, places in (([2, 3, 2], [1]), ([2, 3, 1], [0, 1]), ([3, 3], [0]))
         for at in places
     ]
-    kl = -math.log(5) - float(torch.stack(refs).mean())
-    assert kl > 0.1 and float(losses.terms["kl_loss"]) == pytest.approx(2 * kl, rel=1e-5)
-    assert float(losses.total) == pytest.approx(math.log(5) + 2 * kl, rel=1e-5)
+    kl = -math.log(4) - float(torch.stack(refs).mean())
+    assert kl > 0.05 and float(losses.terms["kl_loss"]) == pytest.approx(2 * kl, rel=1e-5)
+    assert float(losses.total) == pytest.approx(math.log(4) + 2 * kl, rel=1e-5)
     reference.load_state_dict(module.policy.state_dict())
     assert float(module.loss(batch, mean).terms["kl_loss"]) == pytest.approx(0.0, abs=1e-6)
 
 
 class Population:
-    """Responses of a policy without a preference, each as often as its probability says: of 3 ids
-    27 to a prompt where they have 3 tokens at most, whose quantiles are those of the population."""
+    """Responses of a policy without a preference, each as often as its probability says: of 4 ids
+    16 to a prompt where they have 2 tokens at most, whose quantiles are those of the population."""
 
     def __init__(self, **settings):
         from rlhf.data.tokenizers import symbols
@@ -282,6 +287,7 @@ class Population:
         tokens = settings.setdefault("tokens", 2)
         self.module = make(
             tokenizer,
+            architecture="gpt2",  # all of it in float64
             double=True,
             aggregation="sequence_sum",
             reference_seed=1,
@@ -293,7 +299,7 @@ class Population:
         self.view = ExactView(self.module, self.module.parts.prompts.heldout)
         _, _, self.reward = self.view.tables()
         rollout = self.view.rollout
-        vocabulary = 5
+        vocabulary = 4  # with the pad, which any text may have
         times = vocabulary ** (tokens - rollout.mask.sum(1))
         self.copies = times
         self.rows = [
@@ -334,8 +340,9 @@ class Population:
 
     def gradient(self, total):
         own = [*self.module.policy.parameters(), self.module.control]
-        gradients = torch.autograd.grad(total, own)
-        return torch.cat([g.flatten() for g in gradients])
+        gradients = torch.autograd.grad(total, own, allow_unused=True)
+        pairs = zip(own, gradients, strict=True)
+        return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -359,10 +366,10 @@ def descend(it):
     batch, module = it.batch(), it.module
     descent = torch.optim.LBFGS(
         [*module.policy.parameters(), module.control],
-        max_iter=600,
-        history_size=50,
+        max_iter=300,
+        history_size=30,
         tolerance_grad=1e-9,
-        tolerance_change=1e-14,
+        tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
 
@@ -375,18 +382,19 @@ def descend(it):
     descent.step(closure)
 
 
+@pytest.mark.slow
 def test_the_minimum_without_a_penalty_is_the_best_quantile_itself():
     """What the policy answers then, without any token, is the start's distribution restricted to
     the best quantile, with a KL to it of -log of that one's mass."""
-    it = Population(quantiles=2, coef=0.0, asked=("a b",))
+    it = Population(quantiles=2, coef=0.0, asked=("a b",), gold=likes_a)
     descend(it)
     logp = it.view.tables()[0][0]
     best = it.places == 1
     mass = it.copies / it.copies.sum()
     target = torch.where(best, mass / mass[best].sum(), 0.0)
-    torch.testing.assert_close(logp.exp(), target.double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(logp.exp(), target.double(), atol=1e-4, rtol=0)
     kl = exact_sequence_kl(logp[None], mass.double().log()[None])
-    assert float(kl) == pytest.approx(-math.log(float(mass[best].sum())), abs=1e-2)
+    assert float(kl) == pytest.approx(-math.log(float(mass[best].sum())), abs=1e-3)
 
 
 def optimum(chances, ref, coef):
@@ -410,20 +418,20 @@ def optimum(chances, ref, coef):
 
 def test_the_minimum_with_a_penalty_is_the_optimum_of_each_prefix():
     """The first token of the answer to one prompt, in each quantile's own context."""
-    it = Population(quantiles=2, coef=0.5, asked=("a b",))
+    it = Population(quantiles=2, coef=0.5, asked=("a b",), gold=likes_a)
     descend(it)
     module, mass = it.module, it.copies / it.copies.sum()
     prompt = torch.tensor([it.rows[0][0]])
     ref = module.parts.reference.model(input_ids=prompt).logits[0, -1].softmax(-1)
-    table = module.policy.get_input_embeddings().weight
+    embed = module.policy.get_input_embeddings()
     first = torch.tensor([row[1][0] for row in it.rows])
     for place in (0, 1):
-        embedded = table[prompt]
+        embedded = embed(prompt)
         if place == 0:
             embedded = torch.cat([module.control[0][None, None], embedded], dim=1)
         pi = module.policy(inputs_embeds=embedded).logits[0, -1].softmax(-1)
         inside = torch.where(it.places == place, mass, 0.0).double()
-        chances = torch.zeros(5, dtype=torch.float64).index_add_(0, first, inside / inside.sum())
+        chances = torch.zeros(4, dtype=torch.float64).index_add_(0, first, inside / inside.sum())
         torch.testing.assert_close(pi, optimum(chances, ref, 0.5), atol=1e-4, rtol=0)
 
 
@@ -441,7 +449,7 @@ def test_no_gradient_depends_on_the_split(ab, aggregation):
     whole, one = gradient()
     for split in ({"micro_batch_size": 3}, {"micro_batch_tokens": 13}):
         parts, splits = gradient(**split)
-        assert one == 1 and splits > 1
+        assert one == 2 < splits  # the reference's logits beside the policy's
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-4)
 
 
@@ -458,13 +466,13 @@ def test_it_draws_and_is_evaluated_as_the_best_quantile(ab):
     assert [row["ppo/pool"] for row in rows] == [32, 64, 64]
     assert all("trust_region/kl" not in row and "ppo/kl_loss" in row for row in rows)
     assert (module.control - before).abs().min() > 0
-    assert all(int(ids.max()) < 5 for ids in module.pool.responses + module.pool.prompts)
+    assert all(int(ids.max()) < 4 for ids in module.pool.responses + module.pool.prompts)
 
 
 @pytest.mark.parametrize("sharded", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_ranks_learn_what_one_does(ab, sharded):
     def made():
-        module = make(ab)
+        module = make(ab, learns="best" if sharded else "all")
         return module, CollectedMinibatches(module)
 
     alone, (first, second) = alone_and_shared(made, sharded=sharded)
@@ -517,10 +525,10 @@ def test_what_is_exported_is_the_best_quantile_for_transformers_alone(run_in, ar
     from rlhf.export.made import find
     from rlhf.models.load import load_causal_lm, load_tokenizer
 
-    run_in(tmp_path / "run", *RUN)
+    summary = run_in(tmp_path / "run", *RUN)
     sentence = export(find(tmp_path / "run"), "policy", tmp_path / "out")
     assert "read in a fresh process with transformers alone" in sentence
-    (sft,) = (artifacts / "sft").glob("*")
+    sft = artifacts / "sft" / summary["fingerprints"]["sft"]
     ours, theirs = load_causal_lm(tmp_path / "out"), load_causal_lm(sft)
     assert ours.get_input_embeddings().weight.shape == theirs.get_input_embeddings().weight.shape
     assert load_tokenizer(tmp_path / "out").get_vocab() == load_tokenizer(sft).get_vocab()
