@@ -28,7 +28,7 @@ class PPO(
     a prompt; `needs_coef`, True if it learns nothing at kl.coef=0; `draws`, False if it trains on
     no responses; `keeps_best`, True if it learns from one response to each prompt alone;
     `descends`, what its loss descends of the KL, where that does not follow from the pieces of
-    conf/kl."""
+    conf/kl; `reads_reference`, True if an update always needs the reference's logits."""
 
     needs_values: ClassVar[bool] = True
     learns_from: ClassVar[tuple[str, ...]] = ()
@@ -38,6 +38,7 @@ class PPO(
     draws: ClassVar[bool] = True
     keeps_best: ClassVar[bool] = False
     descends: ClassVar[str] = ""
+    reads_reference: ClassVar[bool] = False
 
 
 class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
@@ -82,6 +83,7 @@ class Quark(Piece, name="quark", at="rlhf.modules.algorithms.quark.Quark"):
         | {"ppo.policy_clip"}
     )
     descends: ClassVar[str] = "the KL of each token, without the KL that it causes later"
+    reads_reference: ClassVar[bool] = True
     quantiles: Annotated[int, Field(ge=2, le=1000)]
     learns: Literal["all", "best"]
     pool_iterations: Count | None
