@@ -16,6 +16,7 @@ from rlhf.config.properties import (
     kl_properties,
     needs_reward_model,
     normalizes,
+    of_algorithm,
     reward_model_shares,
     trains_values,
 )
@@ -149,6 +150,8 @@ def reward_models(cfg: Config) -> int:
 
 def exact_in_loss(cfg: Config) -> bool:
     """Whether the reference's logits stay beside the policy's in an update."""
+    if of_algorithm(cfg.algorithm, "reads_reference", False):
+        return True
     pieces = kl_properties(cfg.kl)
     return bool(pieces["placement"].in_loss and not pieces["estimator"].needs_policy_samples)
 

@@ -19,7 +19,7 @@ from rlhf.modules.advantage import Advantage, to_experience, value_metrics
 from rlhf.modules.base import Metrics, with_initial_lr
 from rlhf.modules.minibatches import steps_of
 from rlhf.modules.old_policy import Drift, is_recomputed, old_view
-from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings
+from rlhf.modules.parts import Losses, OnlineParts, OnlineSettings, entropy_bonus
 from rlhf.modules.trust_region import TrustRegion, follows_kl, local_kl
 from rlhf.modules.walk.module import WalkingModule
 from rlhf.ranks.rows import gathered
@@ -56,6 +56,8 @@ class OnlineModule(WalkingModule):
         if parts.value_model is None and (advantage.needs_values or settings.critic_warmup):
             raise ValueError("advantage or ppo.critic_warmup needs a value model: there is none")
         self.kl, self.trust_region = kl, trust_region
+        # the loss descends the exact KL, for which it needs the reference's logits
+        self.reads_reference = kl.needs_exact_in_loss
         self.advantage, self.leaves_some_untrained = advantage, settings.critic_warmup > 0
         self.collected: Metrics = {}
         self.steering = SteeringKL(sequence_nats=0.0, token_nats=0.0, episodes=0)
@@ -124,7 +126,7 @@ class OnlineModule(WalkingModule):
             for epoch in range(settings.inner_epochs)
         ]
         size, ranks, limits = settings.minibatch_size, self.ranks.size, settings.at_once
-        if self.kl.needs_exact_in_loss:  # the reference's logits stay beside the policy's
+        if self.reads_reference:  # its logits stay beside the policy's
             limits = limits.shared_by(2, rows=-(-size // ranks))
         steps = steps_of(experience, draws, size, limits, ranks)
         self.accumulate(steps[0].splits)
@@ -160,7 +162,7 @@ class OnlineModule(WalkingModule):
         """What a loss reads of the policy, with its gradient: log-probabilities, and entropy and
         exact KL to the reference where the loss descends them."""
         ref_logits = None
-        if self.kl.needs_exact_in_loss:
+        if self.reads_reference:
             with torch.no_grad():
                 ref_logits = self.parts.reference.predictions(rollout)
         return self.reader.read(rollout, ref_logits, entropy=self.settings.entropy_coef > 0)
@@ -177,11 +179,7 @@ class OnlineModule(WalkingModule):
             logp, old.ref_logp, old.logp, read.exact_kl, mask, reduce=reduce
         )
         region_loss = self.trust_region.loss(logp, old.logp, mask, reduce=reduce)
-        bonus, means = logp.new_zeros(()), {}
-        if coef := self.settings.entropy_coef:
-            assert read.entropy is not None
-            bonus = coef * reduce(read.entropy, mask)
-            means = {"entropy": Mean.of(read.entropy, mask)}
+        bonus, means = entropy_bonus(self.settings.entropy_coef, read, mask, reduce)
         ratio = (logp.detach() - old.logp).masked_fill(~mask, 0.0)
         return Losses(
             total=policy_loss + kl_loss + region_loss - bonus,

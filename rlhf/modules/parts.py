@@ -11,8 +11,9 @@ from torch import Tensor
 
 from rlhf.at_once import AtOnce
 from rlhf.data.collate import Encoded, EncodedPreference
-from rlhf.functional.masking import Mode
+from rlhf.functional.masking import Mode, Reduce
 from rlhf.functional.pooling import Mean
+from rlhf.functional.vocabulary import Read
 from rlhf.models.networks import Policy
 from rlhf.models.policy import PolicyReader
 from rlhf.models.scalar import Scalar
@@ -118,6 +119,16 @@ class Losses:
     terms: dict[str, Tensor]  # parts of the loss: over the micro-batches they add up
     means: dict[str, Mean]  # shares and means, whose sums are pooled
     largest: dict[str, Tensor]  # of these the largest is kept
+
+
+def entropy_bonus(
+    coef: float, read: Read, mask: Tensor, reduce: Reduce
+) -> tuple[Tensor, dict[str, Mean]]:
+    """coef times the entropy, to be taken off a loss, and its mean by name; 0 and nothing where it
+    was not read."""
+    if read.entropy is None:
+        return read.logp.new_zeros(()), {}
+    return coef * reduce(read.entropy, mask), {"entropy": Mean.of(read.entropy, mask)}
 
 
 class Collects(Protocol):

@@ -89,7 +89,9 @@ def summarise_run(
 
 
 def _descended(cfg: Config) -> str:
-    """The divergence that the gradient of the penalty descends."""
+    """The divergence that the gradient of the penalty descends; of some algorithms their own."""
+    if stated := of_algorithm(cfg.algorithm, "descends", ""):
+        return stated
     if {"kl", "kl.placement"}.isdisjoint(of_algorithm(cfg.algorithm, "unused", ())):
         pieces = kl_properties(cfg.kl)
         return descends(pieces["estimator"], pieces["placement"])

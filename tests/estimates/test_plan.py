@@ -304,3 +304,10 @@ def test_graphs_keep_the_keys_and_values_of_what_is_drawn():
     for other in ("generation.graphs=false", "generation.engine=hf"):
         assert name not in sizes("trainer=gpu", other)[1]
     assert name not in sizes("generation.graphs=true")[1]
+
+
+def test_the_references_logits_stay_beside_the_policys_where_the_loss_reads_them():
+    from rlhf.estimates.peaks import exact_in_loss
+
+    lines = {"algorithm=quark": True, "kl=exact": True, "algorithm=ppo": False}
+    assert {line: exact_in_loss(validate(compose([line]))) for line in lines} == lines

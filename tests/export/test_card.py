@@ -114,6 +114,7 @@ def test_a_policy_tells_its_lineage_its_kl_its_rewards_and_its_place(point):
     [
         ("rlhf.modules.algorithms.best_of_n.BestOfN", "best_of_n", 0.0, False, False),
         ("rlhf.modules.algorithms.dpo.DPOModule", "dpo", 0.1, True, True),
+        ("rlhf.modules.algorithms.quark.Quark", "quark", 0.1, True, False),
     ],
 )
 def test_a_policy_says_what_trained_it_and_on_which_data(point, target, name, coef, held, learned):

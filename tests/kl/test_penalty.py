@@ -98,6 +98,21 @@ def test_loss_weighs_by_the_ratio_without_gradient_through_it() -> None:
     assert exact.item() == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(
+    ("shown", "weight"), [({"weighted": False}, 1.0), ({"weighted": True}, 2.0), ({}, 2.0)]
+)
+def test_a_placement_of_ones_own_says_whether_it_is_weighted(
+    shown: dict[str, bool], weight: float
+) -> None:
+    """By attributes of its class: rho = 2 here, k2 = log(2)^2 / 2. Without the attribute it is."""
+    own = type("Mine", (), {"in_loss": True, **shown})()
+    logp, ref, old = tensor([[math.log(0.5)]]), tensor([[math.log(0.25)]]), tensor([[-math.log(4)]])
+    loss = penalty(estimator=K2(), placement=own).loss(
+        logp, ref, old, None, torch.ones(1, 1, dtype=torch.bool)
+    )
+    assert float(loss) == pytest.approx(0.5 * weight * math.log(2) ** 2 / 2)
+
+
 def test_sequence_loss_by_hand() -> None:
     """D = 0.2 and 0.9 of the two rows (the third token of the second is masked): 0.5 D^2 = 0.02
     and 0.405, in equal parts on the tokens."""

@@ -31,7 +31,7 @@ def test_it_ends_with_what_every_run_has_and_trains_no_reward_model(run_in, arti
     assert {"reward/gold", "reward/gold_se", "kl/sequence_nats", "objective"} <= summary.keys()
     assert {"preference/accuracy", "preference/margin", "preference/loss"} <= summary.keys()
     assert summary["episodes"] == 0 and rows[-1]["preference/pairs"] == 64
-    assert summary["kl.descends"] == "nothing: algorithm=dpo has no penalty"
+    assert summary["kl.descends"] == "no penalty: kl.coef is the beta of DPO's implied reward"
     assert "reward_model" not in summary["fingerprints"]
     (artifact,) = (artifacts / "ppo").glob(summary["fingerprints"]["ppo"])
     assert (artifact / "model.safetensors").is_file()

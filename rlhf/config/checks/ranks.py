@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlhf.config.composition.resolve import Fault
+from rlhf.config.pieces.algorithm import Quark
 from rlhf.config.properties import needs_reward_model
 from rlhf.config.schema import PPO, SFT, Evaluation, RewardModel, Trainer
 
@@ -37,6 +38,12 @@ def ranks_faults(
         return
     if trainer.strategy == "fsdp":
         yield from _sharded_faults(trainer)
+        if stage == "ppo" and isinstance(algorithm, Quark) and algorithm.learns == "all":
+            yield Fault(
+                "trainer.strategy=fsdp",
+                "the embeddings of algorithm=quark's control tokens are in no part; expected"
+                " trainer.strategy=ddp, or algorithm.learns=best, which has none",
+            )
     sizes = {}
     if sft.path is None and sft.train:
         sizes["sft.batch_size"] = sft.batch_size

@@ -38,21 +38,7 @@ def unused_faults(
     except ValueError:  # another check says it
         return
     mine = f"algorithm={algorithm.name}"
-    if "kl" in unused:
-        idle = f"{mine} reads no KL coefficient; kl=none measures the KL all the same"
-        if kl.coef:
-            yield Fault(f"kl.coef={kl.coef:g}", idle)
-        if not pieces["controller"].constant:
-            yield Fault(f"kl/controller={kl.controller.name}", idle)
-        if pieces["reference"].moves:
-            reason = f"{mine} is held to no reference; leave kl/reference=sft"
-            yield Fault(f"kl/reference={kl.reference.name}", reason)
-    if "kl.controller" in unused and not pieces["controller"].constant:
-        reason = f"{mine} keeps to kl.coef as it is; take kl/controller=fixed"
-        yield Fault(f"kl/controller={kl.controller.name}", reason)
-    if "kl.reference" in unused and pieces["reference"].moves:
-        reason = f"{mine} is held to the policy that it began with; take kl/reference=sft"
-        yield Fault(f"kl/reference={kl.reference.name}", reason)
+    yield from _kl_faults(mine, unused, kl, pieces)
     if needs_coef and not kl.coef:
         yield Fault(
             "kl.coef=0",
@@ -76,6 +62,29 @@ def unused_faults(
             f"ppo.responses_per_prompt={ppo.responses_per_prompt}",
             f"{mine} compares the responses to a prompt; expected {least} or more",
         )
+
+
+def _kl_faults(
+    mine: str, unused: frozenset[str], kl: KL, pieces: dict[str, Any]
+) -> Iterator[Fault]:
+    if "kl" in unused:
+        idle = f"{mine} reads no KL coefficient; kl=none measures the KL all the same"
+        if kl.coef:
+            yield Fault(f"kl.coef={kl.coef:g}", idle)
+        if not pieces["controller"].constant:
+            yield Fault(f"kl/controller={kl.controller.name}", idle)
+        if pieces["reference"].moves:
+            reason = f"{mine} is held to no reference; leave kl/reference=sft"
+            yield Fault(f"kl/reference={kl.reference.name}", reason)
+    if "kl.controller" in unused and not pieces["controller"].constant:
+        reason = f"{mine} keeps to kl.coef as it is; take kl/controller=fixed"
+        yield Fault(f"kl/controller={kl.controller.name}", reason)
+    if "kl.path" in unused and pieces["controller"].walks:
+        reason = f"{mine} weighs KL against likelihood, and the points of a path end by the reward"
+        yield Fault(f"kl/controller={kl.controller.name}", f"{reason}; take kl/controller=fixed")
+    if "kl.reference" in unused and pieces["reference"].moves:
+        reason = f"{mine} is held to the policy that it began with; take kl/reference=sft"
+        yield Fault(f"kl/reference={kl.reference.name}", reason)
 
 
 def unused_cautions(cfg: Config) -> list[str]:

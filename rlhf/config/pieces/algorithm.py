@@ -26,7 +26,9 @@ class PPO(
     it learns from beside prompts (`demonstrations`, `preferences`); `unused`, the sections and keys
     that its training does not read (`rlhf.config.checks.unused`); `least_responses`, the fewest to
     a prompt; `needs_coef`, True if it learns nothing at kl.coef=0; `draws`, False if it trains on
-    no responses; `keeps_best`, True if it learns from one response to each prompt alone."""
+    no responses; `keeps_best`, True if it learns from one response to each prompt alone;
+    `descends`, what its loss descends of the KL, where that does not follow from the pieces of
+    conf/kl; `reads_reference`, True if an update always needs the reference's logits."""
 
     needs_values: ClassVar[bool] = True
     learns_from: ClassVar[tuple[str, ...]] = ()
@@ -35,6 +37,8 @@ class PPO(
     needs_coef: ClassVar[bool] = False
     draws: ClassVar[bool] = True
     keeps_best: ClassVar[bool] = False
+    descends: ClassVar[str] = ""
+    reads_reference: ClassVar[bool] = False
 
 
 class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
@@ -67,8 +71,22 @@ class DPO(Piece, name="dpo", at="rlhf.modules.algorithms.dpo.DPOModule"):
         | {"kl.placement", "ppo.responses_per_prompt", "ppo.entropy_coef", "ppo.policy_clip"}
         | {"ppo.aggregation", "ppo.old_logp"}
     )
+    descends: ClassVar[str] = "no penalty: kl.coef is the beta of DPO's implied reward"
     loss: Literal["sigmoid", "ipo", "hinge"]
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+
+
+class Quark(Piece, name="quark", at="rlhf.modules.algorithms.quark.Quark"):
+    needs_values: ClassVar[bool] = False
+    unused: ClassVar[frozenset[str]] = frozenset(
+        {"advantage", "trust_region", "kl.estimator", "kl.placement", "kl.path"}
+        | {"ppo.policy_clip"}
+    )
+    descends: ClassVar[str] = "the KL of each token, without the KL that it causes later"
+    reads_reference: ClassVar[bool] = True
+    quantiles: Annotated[int, Field(ge=2, le=1000)]
+    learns: Literal["all", "best"]
+    pool_iterations: Count | None
 
 
 class PolicyGradient(Piece):
@@ -158,6 +176,7 @@ _Any = (
     | BestOfN
     | ExpertIteration
     | DPO
+    | Quark
     | Custom
 )
 ALGORITHMS = members_of(_Any)  # ours, by their addresses

@@ -66,7 +66,7 @@ def test_refused(lines, faults):
         ],  # and this a warm-up of values
         *(
             [f"algorithm={name}", *others]
-            for name in ("best_of_n", "expert_iteration", "dpo")
+            for name in ("best_of_n", "expert_iteration", "dpo", "quark")
             for others in (["model=hf", "model.path=some/model"], ["data=micro", "ppo=micro"])
         ),
         ["advantage=rloo", "ppo.responses_per_prompt=2"],

@@ -69,6 +69,16 @@ def test_parts_of_a_model_need_several_processes():
     assert not faults("trainer=fsdp", "ppo.micro_batch_tokens=4096")
 
 
+def test_control_tokens_lie_in_no_part():
+    lines = ["trainer=fsdp", "algorithm=quark"]
+    (fault,) = faults(*lines)
+    assert fault == (
+        "trainer.strategy=fsdp: the embeddings of algorithm=quark's control tokens are in no part;"
+        " expected trainer.strategy=ddp, or algorithm.learns=best, which has none"
+    )
+    assert not faults(*lines, "algorithm.learns=best") and not faults(*lines, "stage=sft")
+
+
 def test_another_number_of_devices_is_the_same_run():
     """By its hash: it goes on with it."""
     plain = validate(compose([])).plain()

@@ -2,9 +2,11 @@
 
 import pytest
 
+from rlhf.config.checks.unused import unused_cautions
 from rlhf.config.compose import compose, validate
 
 BEST, ROUNDS = "algorithm=best_of_n", "algorithm=expert_iteration"
+QUARK = "algorithm=quark"
 
 
 @pytest.mark.parametrize("lines", [[BEST], [ROUNDS], ["ppo=micro", BEST]])
@@ -65,6 +67,29 @@ def test_what_an_algorithm_brings(lines):
             ["advantage=rloo: algorithm=best_of_n reads none; leave advantage=none"],
         ),
         (
+            [QUARK, "advantage=gae", "trust_region=penalty"],
+            [
+                "advantage=gae: algorithm=quark reads none; leave advantage=none",
+                "trust_region=penalty: algorithm=quark has no old policy to keep to; leave"
+                " trust_region=none",
+            ],
+        ),
+        (
+            [QUARK, "kl/controller=path"],
+            [
+                "kl/controller=path: algorithm=quark weighs KL against likelihood, and the points"
+                " of a path end by the reward; take kl/controller=fixed"
+            ],
+        ),
+        (
+            [QUARK, "algorithm.quantiles=1"],
+            ["algorithm.quantiles=1: expected a whole number >= 2"],
+        ),
+        (
+            [QUARK, "algorithm.learns=some"],
+            ["algorithm.learns=some: expected one of all, best"],
+        ),
+        (
             [ROUNDS, "algorithm.round_iterations=0"],
             ["algorithm.round_iterations=0: expected a whole number >= 1"],
         ),
@@ -72,6 +97,18 @@ def test_what_an_algorithm_brings(lines):
 )
 def test_what_would_do_nothing(planned, lines, faults):
     assert planned(*lines).faults == faults
+
+
+def test_quark_has_a_coefficient_that_may_move_and_a_kl_of_its_own():
+    """Its KL is the exact one of each token, whatever the pieces say; a schedule, a target and a
+    reference that moves work as elsewhere."""
+    cfg = validate(compose([QUARK]))
+    assert (cfg.kl.coef, cfg.advantage.name, cfg.algorithm.quantiles) == (0.05, "none", 5)
+    for lines in (["kl/controller=adaptive"], ["kl/controller=linear"], ["kl/reference=ema"]):
+        assert unused_cautions(validate(compose([QUARK, *lines]))) == []
+    assert unused_cautions(validate(compose([QUARK, "kl=grpo", "ppo.policy_clip=0.1"]))) == [
+        "algorithm=quark does not read kl/estimator=k3, kl/placement=loss, ppo.policy_clip=0.1"
+    ]
 
 
 def test_an_algorithm_of_ones_own_says_it_too(tmp_path, monkeypatch, planned):
