@@ -13,7 +13,8 @@ from rlhf.config.validate import ConfigError
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.runs.machine import room
 from rlhf.runs.machine.devices import Machine
-from rlhf.runs.machine.fits import Fits, fit_of
+from rlhf.runs.machine.fits import fit_of
+from rlhf.runs.machine.together import Fits
 from tests.estimates.test_shape import SMOLLM2
 
 GB = 10**9
