@@ -116,11 +116,16 @@ def manifest_damage(directory: Path) -> str:
     manifest = read_object(path)
     if manifest is None:
         return f"{MANIFEST} cannot be read" if path.exists() else ""
+    return "" if is_sealed(manifest) else f"{MANIFEST} is not what was written"
+
+
+def is_sealed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run's manifest, as it was read, is what was written: by its digest, which one that
+    noted its files must have."""
     noted = manifest.get(KEY)
     since_it_was_sealed = isinstance(noted, dict) and SUMMARY in noted
     lacks = since_it_was_sealed and sealed.MANIFEST not in manifest
-    whole = not lacks and sealed.is_whole(manifest, sealed.MANIFEST)
-    return "" if whole else f"{MANIFEST} is not what was written"
+    return not lacks and sealed.is_whole(manifest, sealed.MANIFEST)
 
 
 def losses(directory: Path, *, policy: bool = True) -> dict[str, str]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from rlhf.rundir.shapes import fitting, number
 
 __all__ = [
     "Lines",
+    "collecting",
     "last_lines",
     "last_row",
     "number",
@@ -28,6 +31,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 DEEP = 500  # levels of a YAML text, which Python can read too
 _named: set[tuple[str, str]] = set()
+_collected: ContextVar[list[tuple[Path, str]] | None] = ContextVar("_collected", default=None)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -94,9 +98,23 @@ def read_text(path: Path) -> str | None:
     return None
 
 
+@contextmanager
+def collecting() -> Iterator[list[tuple[Path, str]]]:
+    """A list that takes what is odd in the files that are read inside, (path, what) each, which is
+    not logged then."""
+    odd: list[tuple[Path, str]] = []
+    token = _collected.set(odd)
+    try:
+        yield odd
+    finally:
+        _collected.reset(token)
+
+
 def name_odd(path: Path, what: str) -> None:
     """Says it once in a process, however often the file is read."""
-    if (key := (str(path), what)) not in _named:
+    if (odd := _collected.get()) is not None:
+        odd.append((path, what))
+    elif (key := (str(path), what)) not in _named:
         _named.add(key)
         log.warning("%s: %s", path, what)
 

@@ -29,7 +29,11 @@ def own_digest(value: Mapping[str, Any], key: str = OTHER) -> str:
 
 def is_whole(value: Mapping[str, Any], key: str = OTHER) -> bool:
     """False where an object is not what its digest says. One of an older version has none."""
-    return key not in value or value[key] == own_digest(value, key)
+    if key not in value:
+        return True
+    # as it was read, which is nearly always what was written, and takes a third of the time
+    as_it_is = digest({name: item for name, item in value.items() if name != key})
+    return bool(value[key] == as_it_is or value[key] == own_digest(value, key))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
