@@ -67,7 +67,7 @@ class StageContext(Inputs):
 
     @cached_property
     def store(self) -> ArtifactStore:
-        return ArtifactStore(Path(self.cfg.paths.artifacts))
+        return ArtifactStore(Path(self.cfg.paths.artifacts), self.run_directory)
 
     @property
     def device(self) -> str:

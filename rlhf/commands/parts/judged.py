@@ -13,7 +13,7 @@ from rlhf.config.build import build
 from rlhf.config.composition.plan import Plan
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
-from rlhf.estimates.rows import DataSize, size_of
+from rlhf.estimates.rows import size_of
 from rlhf.rundir.noted import is_complete
 from rlhf.runs.execute import directory_of, tracking_faults
 from rlhf.runs.machine.faults import cores, machine_faults

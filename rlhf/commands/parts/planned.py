@@ -26,9 +26,7 @@ WIDE = 160
 NAME = 44  # characters of a run's name at most
 
 
-def screen(
-    report: Mapping[str, Any], lines: Sequence[str], console: Console | None = None
-) -> None:
+def screen(report: Mapping[str, Any], lines: Sequence[str], console: Console | None = None) -> None:
     """The runs, a line each; the stages that they share; what one needs, and all of them.
 
     Args:
@@ -122,7 +120,10 @@ def _all(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     at_once = f"; {total['at_once']} at a time" if total["at_once"] > 1 else ""
     yield "in all", f"jobs     {counts}{at_once}"
     if total["unknown"]:
-        yield "", f"unknown  the model of {plural(total['unknown'], 'run')}, of which nothing counts"
+        yield (
+            "",
+            f"unknown  the model of {plural(total['unknown'], 'run')}, of which nothing counts",
+        )
     if total["memory"]:
         yield "", f"memory   about {amount(total['memory'])} at a time"
     if total["disk"]:

@@ -73,7 +73,7 @@ class Artifact:
 
     def section(self, name: str) -> str:
         if name not in self._digests:
-            self._digests[name] = _digest_of(self.config, name)
+            self._digests[name] = section_digest(self.config, name)
         return self._digests[name]
 
     @cached_property
@@ -151,7 +151,7 @@ class Wanted:
     def own(self) -> dict[str, str]:
         """The digests of the sections that decide it, its parents' among them."""
         names = dict.fromkeys((*OWN[self.stage], *(OWN["sft"] if self.learns_sft else ())))
-        return {name: _digest_of(self.plain, name) for name in names}
+        return {name: section_digest(self.plain, name) for name in names}
 
     @property
     def learns_sft(self) -> bool:
@@ -163,7 +163,7 @@ class Wanted:
     def beside(self) -> dict[str, str]:
         names = BESIDE if self.stage == "reward_model" else BESIDE[:2]
         given = () if self.stage == "sft" or self.learns_sft else ("sft",)
-        return {name: _digest_of(self.plain, name) for name in (*names, *given)}
+        return {name: section_digest(self.plain, name) for name in (*names, *given)}
 
     @cached_property
     def key(self) -> str:
@@ -211,7 +211,7 @@ class Wanted:
         return "code" in artifact.manifest and all(file.stat().st_mtime <= made for file in files)
 
 
-def _digest_of(plain: Mapping[str, Any], name: str) -> str:
+def section_digest(plain: Mapping[str, Any], name: str) -> str:
     """Of a section as far as it decides something; older configs lack some."""
     section = plain.get(name)
     if name == "adapter" and isinstance(section, Mapping) and section.get("kind") == "none":

@@ -75,8 +75,8 @@ def totals(runs: Sequence[PlannedRun], fits: Sequence[Fit | None], at_once: int)
     known = [(run, fit) for run, fit in missing if fit is not None]
     together = max(1, min(at_once, len(missing)))
     own, shared = [_own(run, fit) for run, fit in known], [*_shared(known)]
-    every = [part for part in (*own, *shared) if part.seconds is not None]
-    work = (sum(p.seconds[0] for p in every), sum(p.seconds[1] for p in every))  # type: ignore[index]
+    times = [part.seconds for part in (*own, *shared) if part.seconds is not None]
+    work = (sum(low for low, _ in times), sum(high for _, high in times))
     wall = _wall(own, shared, together)
     temporary = max((part.disk - part.kept for part in (*own, *shared)), default=0)
     stays = sum(part.kept for part in (*own, *shared))
@@ -86,8 +86,8 @@ def totals(runs: Sequence[PlannedRun], fits: Sequence[Fit | None], at_once: int)
         at_once=together,
         unknown=len(missing) - len(known),
         responses=sum(part.responses for part in (*own, *shared)),
-        work=work if every else None,
-        wall=wall if every else None,
+        work=work if times else None,
+        wall=wall if times else None,
         memory=Fits(fits=tuple(fit for _, fit in known), at_once=together).memory,
         kept=stays,
         disk=stays + together * temporary,
