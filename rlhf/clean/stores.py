@@ -30,7 +30,8 @@ def things_of(needs: Needs) -> Iterator[Thing]:
 
 def _stage_folders(inventory: Inventory) -> set[Path]:
     """`<store>/<stage>/`, those that nothing is left in, too."""
-    known = {each.directory.parent for each in (*inventory.artifacts, *inventory.leftovers)}
+    known = {artifact.directory.parent for artifact in inventory.artifacts}
+    known |= {leftover.directory.parent for leftover in inventory.leftovers}
     stores = (root if root.name == STORE else root / STORE for root in inventory.roots)
     return known | {folder for store in stores for folder in folders(store)}
 

@@ -93,9 +93,7 @@ def plan(
     judge = Judge(lines)
     faults += judge.faults(master, (), ("the command",))
     faults += reserved_faults(master, overrides)
-    planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
-    planned.parts, planned.at_once = chosen_parts(master), _asked_at_once(master)
-    planned.searches = _trials(master) if planned.sweep else None
+    planned = _begun(master, multirun)
     params = sweeper_params(master) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
     grid, more = parse(swept, hydra)
@@ -120,6 +118,17 @@ def plan(
     if planned.jobs and (first := planned.jobs[0].config) is not None:
         planned.name = naming.sweep_name(dict(first), planned.words)
     return planned
+
+
+def _begun(master: DictConfig, multirun: bool) -> Plan:
+    """What is known without a job's config."""
+    sweep = multirun or master.hydra.mode == RunMode.MULTIRUN
+    return Plan(
+        sweep=sweep,
+        searches=_trials(master) if sweep else None,
+        parts=chosen_parts(master),
+        at_once=_asked_at_once(master),
+    )
 
 
 def _asked_at_once(master: DictConfig) -> int | None:
