@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rlhf.inventory.disk import disk_of, newest, scan
@@ -42,23 +42,37 @@ class _Found:
         return len(self.runs) + len(self.sweeps) + len(self.artifacts) + len(self.leftovers)
 
 
-def take_inventory(*roots: Path) -> Inventory:
+def take_inventory(*roots: Path, among: Iterable[Path] = ()) -> Inventory:
     """What lies in these folders, each of which may itself be a run, a sweep, an artifact or hold
     such; by default in outputs/ and sweeps/. Nothing is written, and nothing raises: what is
-    damaged says so. Runs and artifacts have those among them that need them."""
+    damaged says so. Runs and artifacts have those among them that need them.
+
+    Args:
+        among: further folders, in which those may lie that need them.
+    """
     roots = roots or (OUTPUTS, SWEEPS)
     found, seen = _Found(), set[Path]()
     for root in roots:
         _visit(root, found, seen, DEEP, is_root=True)
-    return with_users(
+    runs, sweeps, artifacts = len(found.runs), len(found.sweeps), len(found.artifacts)
+    leftovers = tuple(found.leftovers)
+    for place in among:
+        _visit(place, found, seen, DEEP)
+    whole = with_users(
         Inventory(
             roots=roots,
             runs=tuple(found.runs),
             sweeps=tuple(found.sweeps),
             artifacts=tuple(found.artifacts),
-            leftovers=tuple(found.leftovers),
+            leftovers=leftovers,
             others=tuple(found.others),
         )
+    )
+    return replace(
+        whole,
+        runs=whole.runs[:runs],
+        sweeps=whole.sweeps[:sweeps],
+        artifacts=whole.artifacts[:artifacts],
     )
 
 
@@ -113,12 +127,16 @@ def read_sweep(directory: Path) -> SweepEntry:
         states = sweep_jobs(directory, launcher)
     named = [state.directory.name for state in states]
     lost = [p.name for p in folders(directory) if any((p / mark).exists() for mark in LEFT)]
-    jobs = tuple(read_run(directory / name, launcher) for name in dict.fromkeys([*named, *lost]))
+    own = directory.absolute().name
+    jobs = tuple(
+        replace(read_run(directory / name, launcher), sweep=own)
+        for name in dict.fromkeys([*named, *lost])
+    )
     damage = [f"{path.name}: {what}" for path, what in odd if path.parent == directory]
     times = [job.changed for job in jobs if job.changed is not None]
     report = directory / REPORT
     return SweepEntry(
-        name=directory.absolute().name,
+        name=own,
         directory=directory,
         study=str(written.get("study", "")),
         overrides=tuple(written.get("overrides", ())),

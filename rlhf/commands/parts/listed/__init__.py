@@ -1,0 +1,1 @@
+"""What `rlhf list` shows of an inventory: rows, tables, JSON."""

@@ -1,0 +1,103 @@
+"""What a word of the command line names: a folder, a name or the beginning of one, a hash, a
+fingerprint, an MLflow run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlhf.config.messages import nearest
+from rlhf.inventory import ArtifactEntry, Inventory, RunEntry, SweepEntry, take_inventory
+from rlhf.inventory.walk import OUTPUTS, SWEEPS
+from rlhf.rundir.words import few
+from rlhf.tracking.lookup import RUN_ID, run_directory
+
+Named = RunEntry | SweepEntry | ArtifactEntry
+MOST = 6  # candidates that are listed
+
+
+class NotFound(ValueError):
+    """There is no such thing, or several. The message says which there are."""
+
+
+@dataclass(frozen=True)
+class Target:
+    entry: Named
+    inventory: Inventory  # that it lies in
+
+
+def find(word: str, uri: str) -> Target:
+    """Of a folder what lies there; else what is called so under outputs/ and sweeps/.
+
+    Args:
+        uri: the MLflow store that run ids are looked up in.
+
+    Raises:
+        NotFound: nothing is, or more than one.
+    """
+    place = Path(word)
+    if place.is_dir():
+        return _at(place)
+    if place.exists():
+        raise NotFound(f"{word} is a file: name its run's folder, such as {place.parent}")
+    inventory = take_inventory()
+    named = {entry.directory: name for entry in _every(inventory) for name in names(entry)}
+    for fits in (_is, _begins):
+        matches = [e for e in _every(inventory) if any(fits(n, word) for n in names(e))]
+        if len(matches) == 1:
+            return Target(matches[0], inventory)
+        if matches:
+            places = sorted(str(entry.directory) for entry in matches)
+            listed = "\n  ".join([*places[:MOST], *["..."] * (len(places) > MOST)])
+            raise NotFound(f"{word} may be {len(places)} things; name one:\n  {listed}")
+    if RUN_ID.fullmatch(word):
+        try:
+            return _at(run_directory(uri, word))
+        except LookupError as error:
+            raise NotFound(str(error)) from None
+    meant = nearest(word, [name for entry in _every(inventory) for name in names(entry)])
+    hint = f"; did you mean {meant}?" if meant else ""
+    there = few(sorted({Path(p).name for p in named}), 4) or "nothing yet"
+    raise NotFound(
+        f"nothing under {OUTPUTS}/ and {SWEEPS}/ is called {word}{hint}"
+        + ("" if meant else f" (there: {there}; `rlhf list` shows all)")
+    )
+
+
+def names(entry: Named) -> Sequence[str]:
+    """What an entry is called: its name, its hash or fingerprint, its place."""
+    if isinstance(entry, ArtifactEntry):
+        return entry.key.fingerprint, entry.name, str(entry.directory)
+    if isinstance(entry, SweepEntry):
+        return entry.name, str(entry.directory)
+    return entry.name, str(entry.manifest.get("hash") or ""), str(entry.directory)
+
+
+def _is(name: str, word: str) -> bool:
+    return name == word
+
+
+def _begins(name: str, word: str) -> bool:
+    return bool(name) and name.startswith(word)
+
+
+def _every(inventory: Inventory) -> Iterator[Named]:
+    yield from inventory.sweeps
+    for run in inventory.every_run():
+        yield from (run, *run.points)
+    yield from inventory.artifacts
+
+
+def _at(place: Path) -> Target:
+    """Users of it may lie anywhere: who needs an artifact is asked of all that there is."""
+    if place.name == "policy" and (place.parent / "manifest.json").is_file():
+        place = place.parent
+    everything = take_inventory(place, OUTPUTS, SWEEPS)
+    own = place.resolve()
+    found = next((e for e in _every(everything) if e.directory.resolve() == own), None)
+    if found is not None:
+        return Target(found, everything)
+    below = [str(e.directory) for e in _every(everything) if own in e.directory.resolve().parents]
+    inside = f": it holds {few(sorted(below), 3)}" if below else ""
+    raise NotFound(f"{place} is no run, sweep or artifact{inside}")
