@@ -133,7 +133,7 @@ def _goes_on(words: Sequence[str]) -> bool:
     (run,) = Path("outputs/default").glob(f"kl{coef}-*")
     legs = json.loads((run / "legs.json").read_text(encoding="utf-8"))["legs"]
     summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    return summary["status"] == "finished" and legs[-1]["from_iteration"] > 0
+    return bool(summary["status"] == "finished" and legs[-1]["from_iteration"] > 0)
 
 
 def rows(shown: Mapping[str, Any]) -> list[str]:
