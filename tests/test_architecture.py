@@ -43,6 +43,7 @@ LIGHT = (
     "tracking",
     "estimates",
     "inventory",
+    "clean",
     "metrics/",
     "export/made.py",
     "export/facts.py",
@@ -103,6 +104,7 @@ LAYERS = [
     {"runs"},
     {"sweeps"},
     {"reproduce"},
+    {"clean"},
     {"commands", "__init__.py", "__main__.py"},
 ]
 

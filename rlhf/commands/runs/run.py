@@ -20,14 +20,9 @@ from rlhf.commands.parts.shown import first_job, refuse, say, shown, warn
 from rlhf.commands.parts.versions import say_version
 from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
-from rlhf.config.composition.hydra_internals import (
-    get_args_parser,
-    run_composed,
-)
+from rlhf.config.composition.hydra_internals import get_args_parser, run_composed
 from rlhf.config.composition.plan import Plan, plan
-from rlhf.config.composition.session import (
-    session,
-)
+from rlhf.config.composition.session import session
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
 from rlhf.config.plugins.folders import conf_folders
 from rlhf.metrics import END_OF_RUN, Z95
