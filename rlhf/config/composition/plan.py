@@ -80,8 +80,7 @@ def plan(
     """
     composer = composer or Composer(hydra, Groups(hydra.config_loader))
     groups = composer.groups
-    lines = spelled(lines)
-    parsed, faults = parse(lines, hydra)
+    parsed, faults = parse(lines := spelled(lines), hydra)
     overrides, wrong, spoiled = right_names(parsed, groups)
     spoiled += unread(faults)
     faults += wrong

@@ -30,9 +30,7 @@ class MLflowTracker(Service, name="mlflow", at="rlhf.tracking.mlflow.MLflowTrack
     system_metrics: Every | None = None
 
 
-class TensorBoard(
-    Service, name="tensorboard", at="rlhf.tracking.services.tensorboard.TensorBoard"
-):
+class TensorBoard(Service, name="tensorboard", at="rlhf.tracking.services.tensorboard.TensorBoard"):
     package = "tensorboard"
     logdir: Place
     system_metrics: Every | None

@@ -37,5 +37,5 @@ def _together(links: list[str]) -> str:
     """The one link of all; of runs of W&B that have one each, their folder or their project."""
     if len(links) == 1:
         return links[0]
-    first, mark = links[0], "/offline-run-" if links[0].startswith("wandb sync") else "/runs/"
-    return first.partition(mark)[0] + (f"{mark}*" if mark == "/offline-run-" else "")
+    folder, mark, _ = links[0].partition("/offline-run-")
+    return f"{folder}{mark}*" if mark else links[0].partition("/runs/")[0]

@@ -1,5 +1,5 @@
-"""Weights & Biases: online as their own client is, or offline into files that `wandb sync` sends
-later."""
+"""Weights & Biases: files that are sent while they grow (online), or that `wandb sync` sends
+later (offline)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import netrc
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +15,16 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from rlhf.tracking.services.results import failure, results, samples, texts
+from rlhf.tracking.services.upload import Upload
 from rlhf.tracking.spool.follower import Follower
 from rlhf.tracking.spool.opened import open_state
 from rlhf.tracking.spool.sink import Row, Sink
 
 Mode = Literal["online", "offline", "disabled"]
-PATIENCE = 20  # seconds that the server has for a run's start, and for the rest at its end
+PATIENCE = 15  # seconds that the server has at the end of a run, for what has not arrived
 EXIT_CODES = {"FINISHED": 0, "FAILED": 1, "KILLED": 130}
 _MODES: dict[str, Mode] = {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}
+HEADER = 7  # bytes of a file without a record
 _SERVER = "https://api.wandb.ai"
 
 
@@ -40,27 +43,31 @@ def login_fault(asked: str | None) -> str | None:
         if netrc.netrc(os.environ.get("NETRC")).authenticators(urlsplit(server).hostname or ""):
             return None
     return (
-        f"tracking=wandb goes online to {server} and has no key: `wandb login`, or WANDB_API_KEY=..."
-        " in the environment, or tracking.mode=offline (`wandb sync` sends the files later)"
+        f"tracking=wandb goes online to {server} and has no key: `wandb login`, or WANDB_API_KEY="
+        "... in the environment, or tracking.mode=offline (`wandb sync` sends the files later)"
     )
 
 
 class WandbSink(Sink):
-    """Online the server says what has arrived. Offline all of the run is written again where an
-    earlier process did not close it: wandb writes in a process of its own, and what a kill left
-    unwritten there is not known."""
+    """wandb writes files, in a process of its own; online another process sends them while they
+    grow, so that no server is ever waited for in the run's.
+
+    What an earlier process did not close is written again whole: what a kill left unwritten is not
+    known. Sent again under the same id it takes the place of what was sent.
+    """
 
     service, file = "Weights & Biases", "tracking.wandb.json"
-    takes_system = False  # wandb does it, in the process that it sends from
+    takes_system = False  # wandb does it, in the process that it writes from
     largest = 10_000  # metrics
 
     def __init__(self, directory: Path, state: dict[str, Any]) -> None:
         super().__init__(directory, state)
         self._run: Any = None
+        self._upload: Upload | None = None
 
     @property
     def label(self) -> str:
-        where = mode_of(self.state["settings"]["mode"])
+        where = self.state["settings"]["mode"]
         return f"Weights & Biases ({where}, project {self.state['settings']['project']})"
 
     @property
@@ -68,19 +75,18 @@ class WandbSink(Sink):
         return str(self.state["key"][:16])
 
     def open(self, *, resume: bool) -> dict[str, Any]:
-        offline = mode_of(self.state["settings"]["mode"]) != "online"
-        sent = self._set_aside() if offline else False
+        sent = self._set_aside()
         import wandb
 
         # beside others of this process (the points of a path, a stage that ends), and alone in it:
         # `wandb.run` stays the user's
-        self._run = run = wandb.init(**self._named(), settings=self._quiet(resume), mode=None)
-        if offline:
-            folder = Path(str(run.settings.sync_dir))
-            shown = f"wandb sync {shlex.quote(os.path.relpath(folder))}"
-            return {"delivered": self.state["delivered"] if sent else -1, "link": shown}
-        arrived = int(run.starting_step) - 1 if run.resumed else -1
-        return {"delivered": arrived, "link": run.url or ""}
+        self._run = wandb.init(**self._named(), settings=self._quiet(resume))
+        folder = Path(str(self._run.settings.sync_dir))
+        link = f"wandb sync {shlex.quote(os.path.relpath(folder))}"
+        if self.state["settings"]["mode"] == "online":
+            self._upload = Upload(folder)
+            link = self._address()
+        return {"delivered": self.state["delivered"] if sent else -1, "link": link}
 
     def _named(self) -> dict[str, Any]:
         state, tags = self.state, self.state["tags"]
@@ -100,21 +106,28 @@ class WandbSink(Sink):
         }
 
     def _quiet(self, resume: bool) -> Any:
-        """Nothing of the user's code or terminal is taken, and no wait is without an end."""
+        """Nothing of the user's code or terminal is taken."""
         import wandb
 
         return wandb.Settings(
-            mode=mode_of(self.state["settings"]["mode"]),
+            mode="offline",
             silent=True,
             console="off",
             disable_git=True,
             disable_code=True,
             x_save_requirements=False,
             x_disable_stats=not resume,  # the machine of a run that has ended does other things
-            init_timeout=PATIENCE,
             finish_timeout=PATIENCE,
             finish_timeout_raises=True,
         )
+
+    def _address(self) -> str:
+        """Of the run's page, or of the front page where nobody says whose the run is."""
+        server = os.environ.get("WANDB_BASE_URL", _SERVER).replace("//api.", "//").rstrip("/")
+        settings = self.state["settings"]
+        if not settings["entity"]:
+            return f"{server} (project {settings['project']})"
+        return f"{server}/{settings['entity']}/{settings['project']}/runs/{self._id}"
 
     def _set_aside(self) -> bool:
         """Removes what earlier processes wrote of this run and nobody has sent, as it is written
@@ -140,7 +153,7 @@ class WandbSink(Sink):
         columns, cells = samples(self.directory)
         if cells:
             table = wandb.Table(columns=columns, data=cells, allow_mixed_types=True)
-            run.log({"samples": table}, step=step)
+            run.log({"samples": table, "_timestamp": time / 1000}, step=step)
         run.summary.update({**results(self.directory), "status": status})
         if reason := failure(self.directory):
             run.summary.update({"error": reason})
@@ -151,12 +164,36 @@ class WandbSink(Sink):
             self.steps += 1
         self._run = None
         run.finish(exit_code=EXIT_CODES[status])
+        path = Path(str(run.settings.sync_file))
+        _wait_until_written(path)
+        if self._upload is not None:
+            if not self._upload.wait(PATIENCE):
+                server = os.environ.get("WANDB_BASE_URL", _SERVER)
+                raise TimeoutError(f"{server} has not taken {path.parent}")
+            path.with_name(f"{path.name}.synced").touch()
 
     def drop(self) -> None:
         run, self._run = self._run, None
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.stop()
         if run is not None:
-            with suppress(Exception):  # of a server that does not answer: it is asked again
+            with suppress(Exception):  # it is written again
                 run.finish(exit_code=1)
+
+
+def _wait_until_written(path: Path) -> None:
+    """wandb says that a run is finished a moment before its process has written the last of it.
+
+    Raises:
+        TimeoutError: it does not come.
+    """
+    deadline, size = time.monotonic() + PATIENCE, -1
+    while (now := path.stat().st_size) != size or size <= HEADER:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} is not written")
+        size = now
+        time.sleep(0.1)
 
 
 class Wandb(Follower):
