@@ -163,6 +163,7 @@ CHOICES = {
     "scorer": {
         "regex": ["scorer.pattern=a"],
         "combined": ["+scorer@scorer.parts.sentiment=vader"],
+        "several": ["+tracking@tracking.trackers.store=mlflow"],
     },
 }
 
