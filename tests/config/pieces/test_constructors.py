@@ -163,8 +163,8 @@ CHOICES = {
     "scorer": {
         "regex": ["scorer.pattern=a"],
         "combined": ["+scorer@scorer.parts.sentiment=vader"],
-        "several": ["+tracking@tracking.trackers.store=mlflow"],
     },
+    "tracking": {"several": ["+tracking@tracking.trackers.store=mlflow"]},
 }
 
 
