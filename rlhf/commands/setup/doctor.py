@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.commands.parts.verdict import Verdict, needs_of, parser, verdict_of
-from rlhf.config.pieces.tracking import MLflowTracker
+from rlhf.config.pieces.tracking import mlflow_of
 from rlhf.config.plugins.folders import conf_folders
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message, redact_text
@@ -84,8 +84,8 @@ def _store(cfg: Config) -> dict[str, Any]:
     from rlhf.tracking.database import examine
     from rlhf.tracking.store import database, refusal
 
-    tracking = cfg.tracking
-    if not isinstance(tracking, MLflowTracker):
+    tracking = mlflow_of(cfg.tracking)
+    if tracking is None:
         return {"uri": None, "fault": None, "state": "no MLflow"}
     path = database(tracking.uri)
     fault = refusal(tracking.uri, tracking.experiment)
