@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import filterfalse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import open_dict
 
+from rlhf.commands.parts.ended import print_summary
 from rlhf.commands.parts.judged import Judged, judge, needs
 from rlhf.commands.parts.parser import Parser
 from rlhf.commands.parts.shown import first_job, refuse, say, shown, warn
@@ -26,7 +26,6 @@ from rlhf.config.composition.session import session
 from rlhf.config.hints.several import spelled
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
 from rlhf.config.plugins.folders import conf_folders
-from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
@@ -203,34 +202,8 @@ def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
             lambda _: execute(cfg, directory=directory, log=directory / "log.txt", loaded=loaded),
         ):
             return int(code)
-    _print_summary(read_json(directory / "summary.json"), directory)
+    print_summary(read_json(directory / "summary.json"), directory)
     return 0
-
-
-def _print_summary(summary: dict[str, Any], directory: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from rlhf.tracking.links import directory_links
-    from rlhf.tracking.services.table import other_links
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
-    for key, value in numbers.items():
-        if key.startswith(END_OF_RUN) and not key.endswith(("_se", "_k2", "_k3", "_exact")):
-            error = numbers.get(f"{key}_se")
-            half = "" if error is None else f" ± {Z95 * error:.2g}"
-            table.add_row(key, f"{value:.4g}{half}")
-    console = Console()
-    console.print(table)
-    for warning in summary.get("warnings", ()):
-        console.print(f"\nwarning: {warning}", highlight=False)
-    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
-    links = directory_links(directory) | other_links(directory)
-    width = 2 + max(map(len, links), default=6)
-    for label, place in links.items():
-        console.print(f"{label:<{width}}{place}", highlight=False, soft_wrap=True)
 
 
 def task(config: DictConfig) -> dict[str, Any]:
