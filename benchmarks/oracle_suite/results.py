@@ -15,6 +15,16 @@ Row = Mapping[str, Any]
 Place = tuple[int, float]  # problem and coefficient
 
 
+def judged_at(row: Row, known: Row) -> dict[str, Any]:
+    """The row of a policy, measured at the coefficient of `known`, whatever it was trained with.
+
+    J = reward - beta KL, and KL(pi || pi*) = (J* - J) / beta.
+    """
+    gap = known["optimum"] - (row["reward"] - known["beta"] * row["kl"])
+    share = 1 - gap / known["gain"]
+    return {**row, "share_of_gain": share, "kl_to_optimum": gap / known["beta"]}
+
+
 def by_place(rows: Sequence[Row]) -> dict[Place, list[Row]]:
     groups: dict[Place, list[Row]] = defaultdict(list)
     for row in rows:
