@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.oracle_suite.power import ascent_of, known_of, power_table
 from benchmarks.oracle_suite.problems import BETAS, COUNT, JUDGED, SOLVED
-from benchmarks.oracle_suite.results import judged_at, reached_table, solved_table
+from benchmarks.oracle_suite.results import judged_at, reached_table, shares_table, solved_table
 from benchmarks.oracle_suite.runs import Problem, budget, reached, words_of
 from benchmarks.oracle_suite.variants import VARIANTS, at
 from benchmarks.speed.report import machine, show, table, write_json
@@ -67,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
     if rows:
         show("What was reached: median over the seeds, and the range:\n")
         show(table(*reached_table(rows, power)))
+        show("The same, shares of the gain in percent, a line an algorithm:\n")
+        show(table(*shares_table(rows)))
         show(
             f"Problems with at least {SOLVED:.0%} of exact gradient ascent's share at each"
             " coefficient >= 0.1 that was run:\n"

@@ -8,7 +8,13 @@ import yaml
 
 from benchmarks.oracle_suite.power import is_blind, known_shares
 from benchmarks.oracle_suite.problems import BETAS, LEVELS, problems
-from benchmarks.oracle_suite.results import judged_at, part_of_ascent, solved, solved_table
+from benchmarks.oracle_suite.results import (
+    judged_at,
+    part_of_ascent,
+    shares_table,
+    solved,
+    solved_table,
+)
 from benchmarks.oracle_suite.runs import Problem, budget, reached, words_of
 from benchmarks.oracle_suite.variants import VARIANTS, at
 from rlhf.config.composition.session import conf_dir
@@ -61,8 +67,20 @@ def test_verdicts():
     assert solved(rows, power) == {1: True, 2: False}
     seeds = [row(2, 0.1, share) for share in (0.1, 0.6, 0.7)]
     assert part_of_ascent(seeds, {"ascent": 0.8}) == pytest.approx(0.75)
+    assert math.isnan(part_of_ascent(seeds, {})) and solved(rows, []) == {}  # no bar, no verdict
     titles, lines = solved_table(rows, power)
     assert lines == [["ppo", "1 of 2", "1,000", "99.12", "98.00"]] and len(titles) == 5
+
+
+def test_a_line_of_shares_by_hand():
+    """Medians 0.5 of problem 1 and 0.94 of problem 2, where one seed is missing: mean 72.0 %."""
+    rows = [
+        {"label": "rloo", "beta": 1.0, "problem": p, "share_of_gain": share, "responses": 1000}
+        for p, share in ((1, 0.4), (1, 0.5), (1, 0.9), (2, 0.92), (2, 0.96))
+    ]
+    _, lines = shares_table(rows)
+    own = ["50.0 (40.0 to 90.0)", "94.0 (92.0 to 96.0)", "72.0", "1 of 2"]
+    assert lines == [["rloo", "1", "1,000", "2 to 3", *own]]
 
 
 def test_a_policy_is_judged_at_another_coefficient_by_hand():
