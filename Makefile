@@ -1,13 +1,13 @@
-# make quickstart | smollm2 | test | test-slow | soak | bench | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-SOAK ?= --markdown docs/reliability.md
+SOAK ?= --markdown docs/records/reliability.md
 BENCH ?=
 
-.PHONY: quickstart smollm2 test test-slow soak bench check install clean
+.PHONY: quickstart smollm2 test test-slow soak bench docs check install clean
 .DEFAULT_GOAL = quickstart
 
 quickstart: $(READY)
@@ -28,7 +28,7 @@ test-slow: $(READY)
 soak: $(READY)
 	$(BIN)/python -m benchmarks.soak $(SOAK)
 
-# time and memory beside TRL, `generate` and separate runs (docs/performance.md), about 20 minutes on 2 cores. One of them: make bench BENCH="generation --turns 3"
+# time and memory beside TRL, `generate` and separate runs (docs/records/performance.md), about 20 minutes on 2 cores. One of them: make bench BENCH="generation --turns 3"
 bench: $(READY)
 ifeq ($(strip $(BENCH)),)
 	$(BIN)/python -m benchmarks.vs_trl --install --json outputs/vs_trl.json
@@ -40,6 +40,11 @@ ifeq ($(strip $(BENCH)),)
 else
 	$(BIN)/python -m benchmarks.$(BENCH)
 endif
+
+# the pages of docs/ as a site in build/site; a dead link, a missing anchor or a page outside the menu fails it
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "open build/site/index.html; with the search: $(BIN)/python -m http.server -b 127.0.0.1 -d build/site"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -53,6 +58,10 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 (or newer) $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]" -c constraints.txt
+	@touch $@
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[docs]" -c constraints.txt
 	@touch $@
 
 clean:

@@ -1,6 +1,6 @@
 """What each precision does to KL and reward: the reviews, three seeds each.
 
-    python benchmarks/precision.py                            # on a CPU, as in docs/precision.md
+    python benchmarks/precision.py            # on a CPU, as in docs/explanation/precision.md
     python benchmarks/precision.py --shared
     python benchmarks/precision.py --device gpu --iterations 60
     python benchmarks/precision.py --seeds 0 1 --iterations 5 model=smollm2   # words of rlhf

@@ -1,4 +1,4 @@
-"""Makes docs/correctness.md of docs/statements.toml and the tests: python docs/correctness.py"""
+"""Makes reference/correctness.md of statements.toml and the tests: python docs/correctness.py"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "correctness.md"
+PAGE = ROOT / "docs" / "reference" / "correctness.md"
 HEAD = """# What is held to be correct, and by which test
 
 Made by `python docs/correctness.py` from `docs/statements.toml` and the tests; a test fails when
@@ -44,7 +44,9 @@ def holders(name: str, known: dict[str, list[str]]) -> list[tuple[str, str]]:
 
 
 def link(file: str, names: list[str]) -> str:
-    return f"[{file.removeprefix('tests/')}](../{file}): {', '.join(f'`{test}`' for test in names)}"
+    return (
+        f"[{file.removeprefix('tests/')}](../../{file}): {', '.join(f'`{test}`' for test in names)}"
+    )
 
 
 def parts() -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def files(page):
 
 
 def every():
-    """(`docs/guide.md:12`, words, what is shown below)"""
+    """(`docs/how-to/data.md:12`, words, what is shown below)"""
     return [
         (f"{page.relative_to(ROOT)}:{number}", words, below)
         for page in PAGES
@@ -59,7 +59,7 @@ def every():
 
 
 # a page of what is refused, command by command, each with its own test
-REFUSED = ROOT / "docs" / "reliability.md"
+REFUSED = ROOT / "docs" / "records" / "reliability.md"
 PLACEHOLDER = re.compile(r"<[^>]*>|[…|]|\.\.\.|\bURI\b|\bEXPERIMENT\b")
 
 

@@ -112,4 +112,4 @@ def test_there_are_many():
     """So that a change of the pages' form cannot empty the test."""
     assert len(BLOCKS) >= 30
     assert len(INLINE) >= 5
-    assert {"README.md", "docs/guide.md"} <= {place.partition(":")[0] for place, *_ in BLOCKS}
+    assert {"README.md", "docs/how-to/data.md"} <= {place.partition(":")[0] for place, *_ in BLOCKS}

@@ -31,7 +31,7 @@ def test_the_page_is_current():
 
 
 def test_the_page_on_reliability_names_tests_that_exist():
-    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "records" / "reliability.md").read_text(encoding="utf-8")
     named = re.findall(r"`([a-z_/]+\.py)(?:::(test_\w+)…?)?`", page)
     assert len(named) > 50
     for file, test in named:

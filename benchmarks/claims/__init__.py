@@ -1,4 +1,4 @@
-"""Claims of the field on problems where every expectation is a sum over a list: docs/claims.
+"""Claims of the field where every expectation is a sum over a list: docs/records/claims.
 
     python -m benchmarks.claims                          # every claim's exact tables, minutes
     python -m benchmarks.claims k2_in_loss --problems 20

@@ -1,5 +1,5 @@
 """The rule by which the problems of the oracle's suite are drawn. It was written, and kept, before
-any algorithm was run on them (docs/oracle_suite.md).
+any algorithm was run on them (docs/records/oracle_suite.md).
 
 Eight problems, numbered 1 to 8. Each column of `LEVELS` has eight places, its values as often as
 they stand there; `random.Random("oracle suite/<column>")` shuffles each column by itself, and the

@@ -4,7 +4,7 @@
     python -m benchmarks.soak --each 10             # ten of every kind: what CI does
     python -m benchmarks.soak kill=50 damage=20     # so many of these kinds
     python -m benchmarks.soak damage:17 --keep /tmp/d   # try 17 of a kind again, its folder kept
-    python -m benchmarks.soak --markdown docs/reliability.md    # the table into that page
+    python -m benchmarks.soak --markdown docs/records/reliability.md   # the table into that page
 
 A try is a tiny run (SFT, reward model and PPO on `data=micro`, tracked by MLflow) in a folder of
 its own. Something goes wrong, at a moment drawn from the seed; then the same command is given again
@@ -14,5 +14,5 @@ about a second; they run all that the command `rlhf` does. Half of the moments a
 counted in the command's own operations on files (the 37th time that it opens one for writing,
 renames or removes one), which finds the places between two files.
 
-The exit code is 0 only if no promise of docs/reliability.md was broken.
+The exit code is 0 only if no promise of docs/records/reliability.md was broken.
 """

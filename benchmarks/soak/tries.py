@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def markdown(tries: Sequence[Try], skipped: dict[str, str], command: str, second
     """The table of all kinds, where the kills and stops came, what was skipped, and what broke."""
     kinds = dict.fromkeys(one.kind for one in tries)
     lines = [
-        f"`{command}`, {_machine()}: {seconds / 60:.0f} min.",
+        f"`{command}`,",
+        f"{_machine()}: {seconds / 60:.0f} min.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---" * len(COLUMNS) + "|",
@@ -114,8 +116,8 @@ def markdown(tries: Sequence[Try], skipped: dict[str, str], command: str, second
     places = Counter(place for one in tries for place in one.places)
     if places:
         shown = ", ".join(f"{place} {count}" for place, count in places.most_common())
-        lines += ["", f"How far the run was when a signal came: {shown}."]
-    lines += ["", *(f"Skipped: {kind}: {why}." for kind, why in skipped.items())]
+        lines += ["", _prose(f"How far the run was when a signal came: {shown}.")]
+    lines += ["", *(_prose(f"Skipped: {kind}: {why}.") for kind, why in skipped.items())]
     lines += broken_lines(tries)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -131,10 +133,21 @@ def broken_lines(tries: Iterable[Try]) -> list[str]:
         for one in of_kind[:SHOWN]:
             what = "; ".join(one.faults)
             why = "; ".join(dict.fromkeys(one.broken))
-            lines.append(f"- `{kind}:{one.index}` ({what}): {why[:600]}")
+            lines.append(_prose(f"- `{kind}:{one.index}` ({what}): {why[:600]}", "  "))
         if len(of_kind) > SHOWN:
             lines.append(f"- and {len(of_kind) - SHOWN} more of {kind}")
     return lines
+
+
+def _prose(text: str, indent: str = "") -> str:
+    """In lines of the width of the docs (tests/test_docs.py)."""
+    return textwrap.fill(
+        text,
+        width=100,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _machine() -> str:

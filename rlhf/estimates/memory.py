@@ -8,7 +8,7 @@ On top comes the largest of what lives for a moment: a pass of the update (activ
 the gradients where several passes make a step), the step itself (gradients, and what the optimizer
 takes beside them), reading and drawing (`rlhf.estimates.passes`).
 
-Held against measured peaks (docs/memory.md, tests): right within 20 %.
+Held against measured peaks (docs/records/memory.md, tests): right within 20 %.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ LENGTHS = (1, 2, 3, 5, 8)  # of the prompts, in tokens: padded on the left by di
 NEW_TOKENS = 8
 # nats: more than rounding makes of one token's log-probability, step by step against all at once.
 # In float32 sound models are 1e-6 to 1e-4 apart, XLNet 0.1, Mamba 0.6 to 7. In bfloat16 a model of
-# 135M is up to 0.3 apart in 231 tokens, and 0.04 on average (docs/precision.md)
+# 135M is up to 0.3 apart in 231 tokens, and 0.04 on average (docs/explanation/precision.md)
 TOLERANCE = {torch.float32: 0.01, torch.float16: 0.15, torch.bfloat16: 1.0}
 MEAN = 0.1  # of a tolerance of 16 bits: what the mean over a rollout's tokens may be
 

@@ -1,4 +1,4 @@
-"""The harness of docs/claims: what it keeps, its intervals, and one of its tables."""
+"""The harness of docs/records/claims: what it keeps, its intervals, and one of its tables."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
-"""Claims of the field about KL gradients, to rounding: docs/claims. On tables of 4 tokens (the last
-ends), T = 1 and T = 3; `moved` is another policy than the one that drew the responses."""
+"""Claims of the field about KL gradients, to rounding: docs/records/claims. On tables of 4 tokens
+(the last ends), T = 1 and T = 3; `moved` is another policy than the one that drew the responses."""
 
 from dataclasses import dataclass
 

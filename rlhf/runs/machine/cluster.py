@@ -93,8 +93,8 @@ def several(environment: Mapping[str, str], trainer: Trainer | None) -> str | No
 
 MORE = "; or have them train together: trainer=ddp trainer.devices=N"
 NODES = (
-    "start a process for each device by torchrun --nnodes=... or srun (docs/devices.md), or one on"
-    " each machine with NODE_RANK, MASTER_ADDR and MASTER_PORT set"
+    "start a process for each device by torchrun --nnodes=... or srun (docs/how-to/devices.md), or"
+    " one on each machine with NODE_RANK, MASTER_ADDR and MASTER_PORT set"
 )
 
 

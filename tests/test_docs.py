@@ -1,0 +1,119 @@
+"""The pages of the repository and of its site: every link leads somewhere, every page is in the
+menu, and lines can be edited. `make docs` asks mkdocs the same of the built site."""
+
+import functools
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+SITE = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+PAGES = [*BESIDE, *(f"docs/{page}" for page in SITE)]
+MADE = ("docs/reference/correctness.md", "CHANGELOG.md", "benchmarks/README.md")
+LINK = re.compile(r"\]\((?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
+FENCE = re.compile(r"\s*(```|~~~)")
+ITEM = re.compile(r"\s*([-*+]|\d+\.) ")
+
+
+@functools.cache
+def site():
+    spec = importlib.util.spec_from_file_location("rlhf_docs_site", DOCS / "site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def prose(page):
+    """(number, line) of what stands in no code block, fenced or indented."""
+    fenced = indented = False
+    before = ""
+    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
+        if FENCE.match(line):
+            fenced = not fenced
+        elif not fenced:
+            indented = line.startswith("    ") and (indented or not before.strip())
+            if not indented:
+                yield number, line
+        before = line
+
+
+def headings(page):
+    return [line.lstrip("#").strip() for _, line in prose(page) if re.match(r"#{1,6} ", line)]
+
+
+def menu(item):
+    """The pages that a part of the menu names."""
+    if isinstance(item, str):
+        return [item]
+    parts = item.values() if isinstance(item, dict) else item
+    return [page for part in parts for page in menu(part)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"`[^`]*`", "", "\n".join(line for _, line in prose(page)))
+    for link in LINK.finditer(text):
+        if re.match(r"\w+:", link["path"]):
+            continue
+        target = os.path.normpath(os.path.join(os.path.dirname(page), link["path"] or ""))
+        target = target if link["path"] else page
+        assert (ROOT / target).exists(), f"{page}: {link['path']}"
+        if link["anchor"]:
+            anchors = [site().slug(title) for title in headings(target)]
+            assert link["anchor"] in anchors, f"{page}: {link['path']}#{link['anchor']}"
+
+
+def test_every_page_is_in_the_menu_once():
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    named = menu(site().expanded(config["nav"]))
+    assert sorted(named) == SITE
+
+
+def test_decisions_and_claims_are_listed():
+    for folder in ("decisions", "records/claims"):
+        listed = (DOCS / folder / "README.md").read_text(encoding="utf-8")
+        for page in (DOCS / folder).glob("*.md"):
+            assert page.name == "README.md" or f"({page.name})" in listed, page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_one_title_at_the_top(page):
+    titles = [number for number, line in prose(page) if line.startswith("# ")]
+    assert titles == [1]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in MADE])
+def test_lines_are_at_most_100_columns(page):
+    """Tables excepted, and lines that hold one thing that cannot be broken: a command, a link."""
+    for number, line in prose(page):
+        broken = re.sub(r"`[^`]*`|\]\([^)]*\)", "", line).split()
+        assert len(line) <= 100 or line.lstrip().startswith("|") or len(broken) <= 1, (
+            f"{page}:{number}"
+        )
+
+
+@pytest.mark.parametrize("page", [f"docs/{page}" for page in SITE])
+def test_lists_and_tables_begin_after_a_blank_line(page):
+    """The site's markdown takes them for a part of the paragraph otherwise."""
+    lines = [line for _, line in prose(page)]
+    for before, line in zip(lines, lines[1:], strict=False):
+        begins = ITEM.match(line) if not line.startswith(" ") else None
+        if begins and before.strip() and not before.startswith(" "):
+            assert ITEM.match(before), f"{page}: {line}"
+        if line.startswith("|"):
+            assert not before.strip() or before.startswith("|"), f"{page}: {line}"
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    build = pytest.importorskip("mkdocs.commands.build")
+    config = pytest.importorskip("mkdocs.config")
+    build.build(config.load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
+    assert (tmp_path / "index.html").is_file()
+    assert (tmp_path / "search" / "search_index.json").is_file()
