@@ -122,9 +122,11 @@ def reached(
 ) -> dict[str, Any] | None:
     """The oracle's numbers of a run's final policy. Where it is not there it is trained; without
     `train` the answer is None."""
+    place, name = problem.folder / "runs" / label, f"{problem.name}-beta{beta:g}-seed{seed}-"
+    if not train and not [*place.glob(f"{name}*")]:
+        return None
     cfg = problem.config(beta, [f"seed={seed}", *words])
-    name = f"{problem.name}-beta{beta:g}-seed{seed}-{run_hash(cfg.plain())}"
-    directory = problem.folder / "runs" / label / name
+    directory = place / f"{name}{run_hash(cfg.plain())}"
     if not train and not is_finished(directory):
         return None
     with problem.folder_of_its_own():
