@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+# Raised when the code of a stage changes what the same config gives: artifacts of older code are
+# then no longer found.
+CODE_VERSION = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:

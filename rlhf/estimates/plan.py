@@ -183,6 +183,11 @@ class Estimate:
         return (prompt + self.response) * self.shape.parameters
 
 
+def drawn_in(purpose: str) -> str:
+    """The stage that draws the responses of this purpose."""
+    return "reward_model" if purpose in ("normalisation", "pairs") else "ppo"
+
+
 BESIDE = ("evaluations", "best of n", "win rates", "realign")  # responses that train nothing
 
 

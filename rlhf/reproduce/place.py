@@ -159,7 +159,8 @@ def make_again(
 
 def room_for(configs: Iterable[Config], directory: Path) -> int | None:
     """Runs that the memory has room for at a time; None where that is not known."""
-    from rlhf.runs.machine.fits import Fits, fit_of
+    from rlhf.runs.machine.fits import fit_of
+    from rlhf.runs.machine.together import Fits
 
     fits = (fit_of(cfg, directory) for cfg in configs)
     return Fits(fits=tuple(fit for fit in fits if fit is not None)).room

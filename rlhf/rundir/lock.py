@@ -12,6 +12,8 @@ from rlhf.rundir.disk.aside import clear_strays
 from rlhf.rundir.disk.space import writing
 from rlhf.rundir.errors import RunFailed
 
+PATIENCE = 1.0  # seconds: a command that makes room holds the lock for a moment
+
 
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
@@ -24,7 +26,7 @@ def owned(directory: Path) -> Iterator[None]:
     try:
         with writing(directory / ".lock"):
             directory.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(directory / ".lock").acquire(timeout=0)
+            lock = FileLock(directory / ".lock").acquire(timeout=PATIENCE)
     except Timeout:
         raise RunFailed(
             f"another rlhf is at work in {directory}: wait for it, or stop it first"

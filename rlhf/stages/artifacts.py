@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
 from rlhf.rundir.disk.aside import clear_strays, set_aside
 from rlhf.rundir.disk.space import writing
+from rlhf.rundir.disk.uses import hold
 from rlhf.rundir.files import sync_directory, write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.provenance import whole
@@ -25,11 +26,12 @@ class ArtifactStore:
     """`<root>/<stage>/<fingerprint>/`, whole or not there.
 
     While it is made it is `<fingerprint>.work/`; whoever comes after a killed maker goes on with
-    that.
+    that. What was got is held, for `user`, as long as the store lives: nobody removes it.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, user: Path | None = None) -> None:
+        self.root, self.user = root, user
+        self._held: dict[Path, IO[bytes] | None] = {}
 
     def place(self, stage: str, fingerprint: str) -> Path:
         """Where the artifact is, or will be."""
@@ -55,9 +57,11 @@ class ArtifactStore:
         The lock is the operating system's: it falls free when its owner dies. `waiting` is called
         once if another process holds it.
         """
+        path = self.place(stage, fingerprint)
+        if path not in self._held:  # one that is a link, where it lies
+            self._held[path] = hold(path.resolve() if path.is_symlink() else path, self.user)
         if artifact := self.find(stage, fingerprint):
             return artifact
-        path = self.place(stage, fingerprint)
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
         try:
             with writing(path):

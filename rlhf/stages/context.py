@@ -20,7 +20,7 @@ from rlhf.config.hints.usual import unusual
 from rlhf.config.naming import deciding, run_hash
 from rlhf.config.properties import learns_from
 from rlhf.config.schema import Training
-from rlhf.config.stages import Stage
+from rlhf.config.stages import CODE_VERSION, Stage
 from rlhf.data.report.values import Report
 from rlhf.digests import digest, one_spelling
 from rlhf.models.adapters.views import PolicyView, ScalarView
@@ -45,9 +45,6 @@ from rlhf.tracking.base import Status, Tracker
 
 log = logging.getLogger(__name__)
 
-# Raised when the code of a stage changes what the same config gives: artifacts of older code are
-# then no longer found.
-CODE_VERSION = 4
 STOPPING = 8  # every so many ids of text one that ends a response of the probe
 P = TypeVar("P", bound=Policy)
 Parents = Mapping[str, Path]  # the artifacts of the stages that a stage stands on, by stage
@@ -70,7 +67,7 @@ class StageContext(Inputs):
 
     @cached_property
     def store(self) -> ArtifactStore:
-        return ArtifactStore(Path(self.cfg.paths.artifacts))
+        return ArtifactStore(Path(self.cfg.paths.artifacts), self.run_directory)
 
     @property
     def device(self) -> str:

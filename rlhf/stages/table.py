@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from rlhf.config.naming import run_hash
 from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.properties import is_trained, needed_stages, parents as stands_on
-from rlhf.config.stages import STAGES, Stage
+from rlhf.config.stages import CODE_VERSION, STAGES, Stage
 from rlhf.models.files.adapter import adapter_facts, is_adapter
 from rlhf.rundir.files import flatten, write_text
 from rlhf.rundir.status import write_status
@@ -207,6 +207,7 @@ def artifact_manifest(
         kind="artifact",
         stage=stage.name,
         hash=own,
+        code=CODE_VERSION,
         name=f"{stage.name}-{own}",
         seed=flatten(plain)[stage.seed],
         fingerprints={"data": context.data.fingerprint, **_parents(context, stage, prints)},

@@ -32,6 +32,7 @@ COMPANIONS = {
     "scorer/combined": ["+scorer@scorer.parts.sentiment=vader"],
     "scorer/function": ["scorer.function=tests.rewards.test_function.length"],
     "scorer/regex": ["scorer.pattern=a"],
+    "tracking/several": ["+tracking@tracking.trackers.store=mlflow"],
     "advantage/none": ["algorithm=dpo"],
     "kl/estimator/exact": ["kl/placement=both"],
     "kl/placement/both": ["kl/estimator=exact"],

@@ -2,7 +2,8 @@
 
 from rlhf.config.compose import compose, validate
 from rlhf.reproduce.place import room_for
-from rlhf.runs.machine.fits import Fits, fit_of
+from rlhf.runs.machine.fits import fit_of
+from rlhf.runs.machine.together import Fits
 
 
 def test_the_memory_is_asked_as_it_was_for_the_sweep(tmp_path):

@@ -13,13 +13,28 @@ from rlhf.config.build import build
 from rlhf.config.composition.plan import Plan
 from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded
-from rlhf.estimates.rows import DataSize, size_of
+from rlhf.estimates.rows import size_of
 from rlhf.rundir.noted import is_complete
 from rlhf.runs.execute import directory_of, tracking_faults
 from rlhf.runs.machine.faults import cores, machine_faults
-from rlhf.runs.machine.fits import Fits, fit_of
+from rlhf.runs.machine.fits import Fit, fit_of
+from rlhf.runs.machine.together import Fits
+from rlhf.runs.planned.stages import Contents, Shelf, StageState
 from rlhf.sweeps.extras import ELSEWHERE, missing_extras
+from rlhf.sweeps.job import job_of
 from rlhf.sweeps.launchers.prepare import at_once, most, visible_gpus
+
+
+@dataclass(frozen=True)
+class JudgedJob:
+    """A job whose config is right."""
+
+    overrides: tuple[str, ...]
+    config: Config
+    directory: Path
+    complete: bool  # it was finished before, and nothing of it is lost
+    stages: tuple[StageState, ...] = ()  # that are artifacts; of one that is not complete
+    fit: Fit | None = None
 
 
 @dataclass
@@ -28,6 +43,7 @@ class Judged:
     faults: list[str] = field(default_factory=list)
     loaded: Loaded | None = None  # the last data
     fits: Fits = Fits(fits=())
+    jobs: list[JudgedJob] = field(default_factory=list)
 
 
 def judge(planned: Plan) -> Judged:
@@ -40,36 +56,50 @@ def judge(planned: Plan) -> Judged:
     faults += machine_faults(configs, sweep=planned.sweep, elsewhere=elsewhere)
     if not any(fault.startswith("paths.") for fault in faults):  # the store is in one of them
         faults += tracking_faults(configs)
-    sizes: dict[Any, DataSize] = {}
-    judged.loaded, wrong = _load(configs, sizes)
+    places = {job.overrides: _directory(planned, job.config, job.overrides) for job in planned.jobs}
+    complete = {own: place is not None and is_complete(place) for own, place in places.items()}
+    data, wrong = _load(job.config for job in planned.jobs if not complete[job.overrides])
+    judged.loaded = next(reversed(data.values()), None)
+    shelf, sizes = Shelf(), {piece: size_of(loaded.data) for piece, loaded in data.items()}
+    contents = {piece: Contents(loaded.data) for piece, loaded in data.items()}
+    for job in planned.jobs:
+        place, cfg = places[job.overrides], job.config
+        if cfg is None or place is None:
+            continue
+        done = complete[job.overrides]
+        stages = () if done else tuple(shelf.states(cfg, contents.get(cfg.data)))
+        fit = None if done else fit_of(cfg, place, sizes.get(cfg.data), stages)
+        judged.jobs.append(JudgedJob(job.overrides, cfg, place, done, stages, fit))
     if not wrong and not elsewhere:
-        judged.fits = _fits(configs, sizes, planned)
+        judged.fits = _fits(judged.jobs, planned)
         wrong = judged.fits.faults()
     judged.faults = [*faults, *wrong]
     return judged
 
 
-def _load(configs: Iterable[Config], sizes: dict[Any, DataSize]) -> tuple[Loaded | None, list[str]]:
+def _directory(planned: Plan, cfg: Config | None, overrides: Sequence[str]) -> Path | None:
+    if cfg is None or not planned.sweep:
+        return None if cfg is None else directory_of(cfg)
+    return job_of(cfg, overrides, Path(cfg.paths.sweep_dir)).directory
+
+
+def _load(configs: Iterable[Config | None]) -> tuple[dict[Any, Loaded], list[str]]:
     """Reads the data of runs that are not finished: cheap, and a wrong row must be told before
-    any model is built. Returns the last data and all faults; fills in `sizes`, by piece."""
-    loaded, faults = None, []
-    for piece in {cfg.data: None for cfg in configs if not is_complete(directory_of(cfg))}:
+    any model is built. Returns the data by their pieces, and all faults."""
+    loaded, faults = {}, list[str]()
+    for piece in {cfg.data: None for cfg in configs if cfg is not None}:
         try:
-            loaded = Loaded.of(build(piece))
-            sizes[piece] = size_of(loaded.data)
+            loaded[piece] = Loaded.of(build(piece))
         except DataError as error:
             faults += error.faults
     return loaded, list(dict.fromkeys(faults))
 
 
-def _fits(configs: Sequence[Config], sizes: dict[Any, DataSize], planned: Plan) -> Fits:
-    fits = []
-    for cfg in configs:
-        directory = Path(cfg.paths.sweep_dir) if planned.sweep else directory_of(cfg)
-        if planned.sweep or not is_complete(directory):
-            fits.append(fit_of(cfg, directory, sizes.get(cfg.data)))
-    alone = Fits(fits=tuple(fit for fit in fits if fit is not None))
-    if not planned.sweep:
+def _fits(jobs: Sequence[JudgedJob], planned: Plan) -> Fits:
+    """Of the runs that are not finished."""
+    configs = [job.config for job in jobs]
+    alone = Fits(fits=tuple(job.fit for job in jobs if job.fit is not None))
+    if not planned.sweep or not configs:
         return alone
     planned.room = alone.room
     on_gpu = any(cfg.trainer.accelerator == "cuda" for cfg in configs)

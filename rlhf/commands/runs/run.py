@@ -9,28 +9,23 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import filterfalse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import open_dict
 
+from rlhf.commands.parts.ended import print_summary
 from rlhf.commands.parts.judged import Judged, judge, needs
 from rlhf.commands.parts.parser import Parser
 from rlhf.commands.parts.shown import first_job, refuse, say, shown, warn
 from rlhf.commands.parts.versions import say_version
 from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
-from rlhf.config.composition.hydra_internals import (
-    get_args_parser,
-    run_composed,
-)
+from rlhf.config.composition.hydra_internals import get_args_parser, run_composed
 from rlhf.config.composition.plan import Plan, plan
-from rlhf.config.composition.session import (
-    session,
-)
+from rlhf.config.composition.session import session
+from rlhf.config.hints.several import spelled
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
 from rlhf.config.plugins.folders import conf_folders
-from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
@@ -96,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
         return say_version(as_json="--json" in arguments)
     args, unknown = get_args_parser().parse_known_args(arguments)
     # settings after an option
-    args.overrides += [word for word in unknown if not word.startswith("-")]
+    args.overrides = spelled([*args.overrides, *(w for w in unknown if not w.startswith("-"))])
     faults = [
         f"{word}: no such option; a setting is written without dashes, key=value"
         for word in unknown
@@ -207,31 +202,8 @@ def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
             lambda _: execute(cfg, directory=directory, log=directory / "log.txt", loaded=loaded),
         ):
             return int(code)
-    _print_summary(read_json(directory / "summary.json"), directory)
+    print_summary(read_json(directory / "summary.json"), directory)
     return 0
-
-
-def _print_summary(summary: dict[str, Any], directory: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from rlhf.tracking.links import directory_links
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
-    for key, value in numbers.items():
-        if key.startswith(END_OF_RUN) and not key.endswith(("_se", "_k2", "_k3", "_exact")):
-            error = numbers.get(f"{key}_se")
-            half = "" if error is None else f" ± {Z95 * error:.2g}"
-            table.add_row(key, f"{value:.4g}{half}")
-    console = Console()
-    console.print(table)
-    for warning in summary.get("warnings", ()):
-        console.print(f"\nwarning: {warning}", highlight=False)
-    names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
-    for label, place in directory_links(directory).items():
-        console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
 
 
 def task(config: DictConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
@@ -17,8 +18,9 @@ from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
 from rlhf.config.composition.hydra_internals import Hydra, note_overrides, parsed_once
 from rlhf.config.composition.hydra_node import Judge
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
-from rlhf.config.composition.resolve import Fault
+from rlhf.config.composition.resolve import Fault, name_sweep
 from rlhf.config.hints.reserved import chosen_parts, reserved_faults, sweeper_params
+from rlhf.config.hints.several import spelled
 from rlhf.config.schema import Config
 from rlhf.config.validate import Judged, cautions, examine
 
@@ -33,6 +35,8 @@ class PlannedJob:
 class Plan:
     sweep: bool = False
     name: str = ""  # of the sweep
+    words: list[str] = field(default_factory=list)  # of the command and its grid: they name it
+    searches: int | None = None  # trials at most, where a sweep is a search
     jobs: list[PlannedJob] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
@@ -79,7 +83,7 @@ def plan(
     """
     composer = composer or Composer(hydra, Groups(hydra.config_loader))
     groups = composer.groups
-    parsed, faults = parse(lines, hydra)
+    parsed, faults = parse(lines := spelled(lines), hydra)
     overrides, wrong, spoiled = right_names(parsed, groups)
     spoiled += unread(faults)
     faults += wrong
@@ -90,8 +94,7 @@ def plan(
     judge = Judge(lines)
     faults += judge.faults(master, (), ("the command",))
     faults += reserved_faults(master, overrides)
-    planned = Plan(sweep=multirun or master.hydra.mode == RunMode.MULTIRUN)
-    planned.parts, planned.at_once = chosen_parts(master), _asked_at_once(master)
+    planned = _begun(master, multirun)
     params = sweeper_params(master) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
     grid, more = parse(swept, hydra)
@@ -101,6 +104,8 @@ def plan(
         faults += map(unasked, filter(Override.is_sweep_override, task))
         spoiled += tuple(place_of(o) for o in task if o.is_sweep_override())
         task = [o for o in task if not o.is_sweep_override()]
+    given = [line_of(o) for o in parsed if not o.is_hydra_override()]
+    planned.words = [*given, *swept]
     jobs, many = jobs_of([*grid, *task], hydra)
     faults += many
     spoiled += more_spoiled + unread(more)
@@ -112,14 +117,31 @@ def plan(
         judged += goal_faults(master.hydra.sweeper, configs)
     planned.faults = list(dict.fromkeys([*map(str, faults), *judged]))
     if planned.jobs and (first := planned.jobs[0].config) is not None:
-        given = [line_of(o) for o in parsed if not o.is_hydra_override()]
-        planned.name = naming.sweep_name(dict(first), [*given, *swept])
+        planned.name = naming.sweep_name(dict(first), planned.words)
     return planned
+
+
+def _begun(master: DictConfig, multirun: bool) -> Plan:
+    """What is known without a job's config."""
+    sweep = multirun or master.hydra.mode == RunMode.MULTIRUN
+    return Plan(
+        sweep=sweep,
+        searches=_trials(master) if sweep else None,
+        parts=chosen_parts(master),
+        at_once=_asked_at_once(master),
+    )
 
 
 def _asked_at_once(master: DictConfig) -> int | None:
     jobs = (master.hydra.launcher or {}).get("jobs")
     return jobs if isinstance(jobs, int) else None
+
+
+def _trials(master: DictConfig) -> int | None:
+    """The most trials of a search; None of a grid."""
+    sweeper: Any = master.hydra.sweeper if isinstance(master.hydra.sweeper, DictConfig) else {}
+    most = sweeper.get("n_trials") or sweeper.get("n_points")
+    return most if isinstance(most, int) else None
 
 
 @parsed_once()
@@ -146,6 +168,8 @@ def _examine(
             reason = "this experiment is a sweep of its own; give it alone"
             faults.append(Fault("", f"{' '.join(words)}: {reason}"))
         planned.composed = None if planned.sweep else config
+        if planned.sweep:
+            name_sweep(config, planned.words)
         doubted = (*spoiled, *(fault.key for fault in faults))
         typed, wrong = examine(
             config,

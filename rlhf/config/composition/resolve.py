@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import reduce
 from operator import getitem
@@ -19,7 +19,7 @@ from rlhf.config.composition.walk import Fault, plain_value, words_of
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.stages import ASIDE
 
-__all__ = ["Fault", "own_names", "register_resolvers", "resolve"]
+__all__ = ["Fault", "name_sweep", "own_names", "register_resolvers", "resolve"]
 
 
 def resolve(
@@ -107,6 +107,13 @@ def _sweep_name(*, _root_: DictConfig) -> str:
         grid = [*words_of(overrides), *(f"{key}={value}" for key, value in params.items())]
         cache["name"] = naming.sweep_name({"study": _root_.study, "sweep": _root_.sweep}, grid)
     return str(cache["name"])
+
+
+def name_sweep(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Gives the draft of a job's config its sweep's name, which follows from the overrides of the
+    sweep and not from the job's own."""
+    plain = {key: OmegaConf.select(config, key, default=None) for key in ("study", "sweep")}
+    OmegaConf.get_cache(config)["rlhf.sweep_name"]["name"] = naming.sweep_name(plain, overrides)
 
 
 def _first(*values: Any) -> Any:

@@ -4,7 +4,7 @@ lines that say what it needs. Torch-free."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.schema import Config
-from rlhf.config.stages import STAGES
 from rlhf.config.validate import ConfigError
 from rlhf.estimates.memory import BYTES, FACTOR, LIBRARIES, Peak, Term
-from rlhf.estimates.plan import Estimate
+from rlhf.estimates.plan import Estimate, drawn_in
 from rlhf.estimates.processes import all_of
 from rlhf.estimates.rows import DataSize, size_of
 from rlhf.estimates.saved import shape_in
@@ -25,6 +24,7 @@ from rlhf.rundir.disk.space import amount
 from rlhf.rundir.words import about
 from rlhf.runs.machine.devices import Machine, rate, this_machine
 from rlhf.runs.machine.room import DiskNeed, disk_fault, disk_needs, weights_size
+from rlhf.runs.planned.stages import Shelf, StageState
 
 if TYPE_CHECKING:
     from rlhf.stages.context import StageContext
@@ -39,6 +39,7 @@ class Fit:
     estimate: Estimate
     directory: Path  # of the run
     stages: tuple[str, ...]  # that will be trained
+    unsure: tuple[str, ...] = ()  # that may be made already
     machine: Machine = field(default_factory=this_machine)
 
     @property
@@ -54,14 +55,20 @@ class Fit:
         """Bytes of memory that the networks have."""
         return self.machine.gpu_memory if self.on_gpu else self.machine.memory
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The stages that it is counted for: all but those that are made for certain."""
+        return (*self.stages, *self.unsure)
+
     @cached_property
     def every_peak(self) -> list[Peak]:
-        """Of all stages. Without a GPU also what the libraries take beside the networks, of all
-        processes on this machine."""
+        """Of the stages that are counted. Without a GPU also what the libraries take beside the
+        networks, of all processes on this machine."""
+        peaks = [peak for peak in self.estimate.peaks if peak.stage in self.counted]
         if self.on_gpu:
-            return self.estimate.peaks
+            return peaks
         more = Term("Python and its libraries", LIBRARIES)
-        every = [replace(peak, terms=(*peak.terms, more)) for peak in self.estimate.peaks]
+        every = [replace(peak, terms=(*peak.terms, more)) for peak in peaks]
         return [all_of(peak, self.cfg.trainer.devices) for peak in every]
 
     @property
@@ -76,13 +83,20 @@ class Fit:
 
     @cached_property
     def seconds(self) -> dict[str, tuple[float, float]]:
-        """Of each stage the least and the most, where it has to be trained. Empty on a GPU, whose
-        rate nobody has measured, and where arithmetic does not decide."""
-        operations = self.estimate.operations
+        """Of each stage that is counted the least and the most. Empty on a GPU, whose rate nobody
+        has measured, and where arithmetic does not decide."""
+        every = self.estimate.operations
+        operations = {name: every[name] for name in every if name in self.counted}
         if self.on_gpu or sum(operations.values()) < LEAST:
             return {}
         best = rate(self.cfg.trainer.threads)
         return {} if best is None else {k: seconds(n, best) for k, n in operations.items()}
+
+    @cached_property
+    def responses(self) -> dict[str, int]:
+        """Responses that are drawn in the stages that are counted, by what for."""
+        counts = self.estimate.responses
+        return {purpose: n for purpose, n in counts.items() if drawn_in(purpose) in self.counted}
 
     def memory_faults(self) -> Iterator[str]:
         """A sentence for each stage that cannot fit, even where the estimate is off by the factor
@@ -120,7 +134,7 @@ class Fit:
         for need in self.disks:
             most, free = amount(need.most), amount(need.free)
             yield f"disk     up to {most} of the {free} that are free at {need.place}"
-        if counts := self.estimate.responses:
+        if counts := self.responses:
             parts = ", ".join(f"{count:,} {purpose}" for purpose, count in counts.items())
             yield f"drawn    {sum(counts.values()):,} responses: {parts}"
         if self.seconds:
@@ -129,7 +143,8 @@ class Fit:
                 f"{stage} {about(low)} to {about(high)}"
                 for stage, (low, high) in self.seconds.items()
             )
-            yield f"time     {least} to {most}, roughly: {parts}; a stage made before takes none"
+            made = f"; {' and '.join(self.unsure)} may be made already" if self.unsure else ""
+            yield f"time     {least} to {most}, roughly: {parts}{made}"
 
 
 def _terms(peak: Peak) -> str:
@@ -143,20 +158,26 @@ def _shrink(peak: Peak) -> str:
     return f"smaller: {', '.join(names)}" if names else "take a smaller model"
 
 
-def fit_of(cfg: Config, directory: Path, data: DataSize | None = None) -> Fit | None:
-    """None where the model's shape is not known. Stages whose artifacts may be there already are
-    taken for made: only their fingerprints would tell, which take a tokenizer."""
+def fit_of(
+    cfg: Config,
+    directory: Path,
+    data: DataSize | None = None,
+    stages: Sequence[StageState] | None = None,
+) -> Fit | None:
+    """None where the model's shape is not known.
+
+    Args:
+        stages: what is known of those that are artifacts; None: they are looked for, without their
+            data.
+    """
     shape = shape_in(cfg)
     if shape is None:
         return None
     estimate = Estimate(cfg=cfg, shape=shape, data=data or DataSize())
-    artifacts = Path(cfg.paths.artifacts)
-    missing = [
-        name
-        for name in estimate.trained
-        if STAGES[name].is_run or name == cfg.stage or not any((artifacts / name).glob("*"))
-    ]
-    return Fit(estimate=estimate, directory=directory, stages=tuple(missing))
+    states = {s.name: s.known for s in (stages if stages is not None else Shelf().states(cfg))}
+    missing = (n for n in estimate.trained if states.get(n, "to train") == "to train")
+    unsure = (n for n in estimate.trained if states.get(n) == "perhaps made")
+    return Fit(estimate=estimate, directory=directory, stages=tuple(missing), unsure=tuple(unsure))
 
 
 def check_memory(context: StageContext, missing: Collection[str]) -> None:
@@ -178,72 +199,3 @@ def check_memory(context: StageContext, missing: Collection[str]) -> None:
         raise ConfigError(faults)
     for caution in fit.cautions():
         log.warning("%s", caution)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fits:
-    """Of the jobs of a sweep, or of a run alone."""
-
-    fits: tuple[Fit, ...]
-    at_once: int = 1
-
-    @cached_property
-    def largest(self) -> Fit | None:
-        """The one that needs most memory."""
-        return max(self.fits, key=_peak, default=None)
-
-    @cached_property
-    def room(self) -> int | None:
-        """Jobs that the memory has room for at a time, one at least; None where that is not known,
-        or where GPUs are asked. Frozen weights are mapped, and count once."""
-        fit = self.largest
-        if fit is None or fit.limit is None or fit.on_gpu or not fit.peaks:
-            return None
-        return max(1, int((fit.limit - self._common) // (_peak(fit) - self._common)))
-
-    @property
-    def _common(self) -> float:
-        """Bytes of the job that needs most which all jobs have in common."""
-        peaks = self.largest.peaks if self.largest else []
-        return max(peaks, key=lambda peak: peak.size).mapped if peaks else 0.0
-
-    def faults(self) -> list[str]:
-        """Each sentence once."""
-        every = [fault for fit in self.fits for fault in (*fit.memory_faults(), *fit.disk_faults())]
-        return list(dict.fromkeys([*every, *self._disk()]))
-
-    def _disk(self) -> Iterator[str]:
-        """Every job leaves its policy."""
-        if len(self.fits) < 2 or self.largest is None or not self.largest.disks:
-            return
-        need = self.largest.disks[0]
-        left = sum(fit.estimate.policy for fit in self.fits)
-        if need.least <= need.free < left:
-            yield (
-                f"{need.place}: {amount(need.free)} are free, and the policies of"
-                f" {len(self.fits)} jobs take {amount(left)}: make room, or choose a folder on"
-                " another disk with paths.sweeps=<folder>"
-            )
-
-    def cautions(self) -> list[str]:
-        every = [caution for fit in self.fits for caution in fit.cautions()]
-        return list(dict.fromkeys([*every, *self._together()]))
-
-    def _together(self) -> Iterator[str]:
-        fit, jobs = self.largest, min(self.at_once, len(self.fits))
-        if fit is None or jobs < 2 or fit.limit is None or self.room is None:
-            return
-        need = jobs * (_peak(fit) - self._common) + self._common
-        if _peak(fit) <= fit.limit < need:
-            yield (
-                f"{jobs} jobs at a time need about {amount(need)} of memory, and this machine has"
-                f" {amount(fit.limit)}: they may not fit; hydra.launcher.jobs={self.room} does"
-            )
-
-    def lines(self) -> list[str]:
-        """What is needed by the job that needs most."""
-        return [] if self.largest is None else [*self.largest.lines()]
-
-
-def _peak(fit: Fit) -> float:
-    return max((peak.size for peak in fit.peaks), default=0.0)

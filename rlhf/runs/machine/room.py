@@ -94,7 +94,7 @@ def disk_needs(
         size: bytes of the policy's weights.
         adapter: bytes of an adapter beside them, which is all that is kept where it is trained.
     """
-    sizes = {stage: _kept(cfg, stage, size, adapter) for stage in stages}
+    sizes = {stage: kept(cfg, stage, size, adapter) for stage in stages}
     least = _by_disk(cfg, directory, sizes, 1, 1)
     most = _by_disk(cfg, directory, sizes, ADAM, CHECKPOINTS)
     return [
@@ -103,7 +103,7 @@ def disk_needs(
     ]
 
 
-def _kept(cfg: Config, stage: str, size: int, adapter: int) -> int:
+def kept(cfg: Config, stage: str, size: int, adapter: int) -> int:
     """Bytes of what a stage leaves."""
     if STAGES[stage].is_run:
         return adapter if cfg.adapter.is_used else size

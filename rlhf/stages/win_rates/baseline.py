@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rlhf.annotators.base import Answer
+from rlhf.config.stages import CODE_VERSION
 from rlhf.data.collate import collate_prompts
 from rlhf.data.conversations import Prompt
 from rlhf.data.records import DataError
@@ -19,7 +20,7 @@ from rlhf.rollout.engines.base import decode
 from rlhf.rollout.finite import require_finite
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_object
-from rlhf.stages.context import CODE_VERSION, StageContext
+from rlhf.stages.context import StageContext
 from rlhf.stages.provenance.manifest import manifest
 
 STAGE, FILE = "win_rate_baseline", "win_rate_baseline.json"

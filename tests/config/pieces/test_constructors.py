@@ -164,6 +164,7 @@ CHOICES = {
         "regex": ["scorer.pattern=a"],
         "combined": ["+scorer@scorer.parts.sentiment=vader"],
     },
+    "tracking": {"several": ["+tracking@tracking.trackers.store=mlflow"]},
 }
 
 

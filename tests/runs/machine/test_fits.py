@@ -13,10 +13,11 @@ from rlhf.config.validate import ConfigError
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.runs.machine import room
 from rlhf.runs.machine.devices import Machine
-from rlhf.runs.machine.fits import Fits, fit_of
+from rlhf.runs.machine.fits import fit_of
+from rlhf.runs.machine.together import Fits
 from tests.estimates.test_shape import SMOLLM2
 
-GB = 10**9
+GB, EPOCHS = 10**9, 2
 DISK = namedtuple("DISK", "total used free")
 
 
@@ -124,13 +125,18 @@ def test_processes_on_cpus_share_the_memory_of_one_machine(fit):
 
 
 def test_a_stage_that_may_be_made_already_is_not_refused(fit, tmp_path):
-    """Its artifact may be from a larger machine."""
+    """Its artifact may be from a larger machine; whether the data are the same nobody has asked.
+    One with other settings is another."""
     made = tmp_path / "o" / "artifacts" / "sft" / "0123"
     made.mkdir(parents=True)
-    large = fit("sft.batch_size=512", memory=20 * GB)
-    assert "sft" not in large.stages
+    words = ("sft.batch_size=512", f"sft.epochs={EPOCHS}")
+    config = fit(*words).cfg.plain()
+    (made / "manifest.json").write_text(json.dumps({"config": config, "metrics": {}}))
+    large = fit(*words, memory=20 * GB)
+    assert ("sft" in large.stages, large.unsure) == (False, ("sft",))
     assert [*large.memory_faults()] == []
-    assert [*fit("sft.batch_size=512", "stage=sft", memory=20 * GB).memory_faults()] != []
+    other = fit(words[0], "sft.epochs=9", memory=20 * GB)
+    assert "sft" in other.stages and [*other.memory_faults()] != []
 
 
 def test_a_stage_that_is_not_trained_is_not_refused(fit):

@@ -1,0 +1,96 @@
+"""What `rlhf clean` shows: what goes, what stays of the same kinds, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rlhf.clean.things import Thing
+from rlhf.inventory import Inventory, freed, total
+from rlhf.rundir.disk.space import amount
+from rlhf.rundir.words import about, plural
+
+WIDE = 160
+
+
+def report(
+    inventory: Inventory, things: Sequence[Thing], left: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """For a program.
+
+    Args:
+        left: of what was to be removed, why it is still there; None where nothing was.
+    """
+    goes, stays = _parted(things)
+    return {
+        "looked_at": list(map(str, inventory.roots)),
+        "goes": list(map(_plain, goes)),
+        "stays": list(map(_plain, stays)),
+        "bytes": {
+            "before": inventory.bytes,
+            "freed": freed(thing.disk for thing in goes),
+            "kept": total(thing.disk for thing in stays),
+        },
+        **({} if left is None else {"removed": [path for path, why in left.items() if not why]}),
+        **({} if left is None else {"left": {path: why for path, why in left.items() if why}}),
+    }
+
+
+def screen(inventory: Inventory, things: Sequence[Thing], console: Console | None = None) -> None:
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
+    goes, stays = _parted(things)
+    for title, some in (("goes", goes), ("stays", stays)):
+        if some:
+            console.print(_table(title, some))
+            console.print()
+    if not things:
+        console.print("nothing of these kinds is there")
+    taken = amount(inventory.bytes)
+    if goes:
+        free = amount(freed(thing.disk for thing in goes))
+        console.print(f"{plural(len(goes), 'thing')} can go: {free} of {taken} in sight")
+    else:
+        console.print(f"nothing can go; {taken} in sight")
+
+
+def _parted(things: Sequence[Thing]) -> tuple[list[Thing], list[Thing]]:
+    return [t for t in things if t.goes], [t for t in things if not t.goes]
+
+
+def _table(title: str, things: Sequence[Thing]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title, style="bold", no_wrap=True)
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("age", justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for kind, name, size, age, why in _rows(things):
+        table.add_row(escape(f"{kind:<12}{name}"), size, age, escape(why))
+    return table
+
+
+def _rows(things: Sequence[Thing]) -> Iterator[tuple[str, str, str, str, str]]:
+    for thing in things:
+        age = "" if thing.changed is None else about(max(0.0, time.time() - thing.changed))
+        yield thing.kind, str(thing.path), amount(thing.disk.bytes), age, thing.why
+    for kind, some in groupby(things, key=lambda thing: thing.kind):
+        parts = [thing.disk for thing in some]
+        if len(parts) > 1:
+            yield kind, f"{len(parts)} together", amount(total(parts)), "", ""
+
+
+def _plain(thing: Thing) -> dict[str, Any]:
+    return {
+        "kind": thing.kind,
+        "path": str(thing.path),
+        "why": thing.why,
+        "bytes": thing.disk.bytes,
+        "changed": thing.changed,
+    }
