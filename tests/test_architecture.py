@@ -13,7 +13,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 # library -> the parts of the package that may import it at all
 MAY_IMPORT = {
     "pytorch_lightning": {"modules", "callbacks", "stages"},
-    "mlflow": {"tracking"},
+    **{name: {"tracking"} for name in ("mlflow", "tensorboard", "wandb", "trackio")},
+    **{name: {"tracking"} for name in ("psutil", "pynvml")},
     "hydra": {"config", "commands", "sweeps"},
     "omegaconf": {"config", "commands", "sweeps", "stages", "runs", "reproduce", "__init__.py"},
     "peft": {"models"},
@@ -62,6 +63,11 @@ HEAVY = {
     "peft",
     "pytorch_lightning",
     "mlflow",
+    "tensorboard",
+    "wandb",
+    "trackio",
+    "psutil",
+    "pynvml",
     "pandas",
     "sklearn",
     "scipy",

@@ -20,6 +20,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.tracking.ended.deliver import deliver, pending
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command, view_link
+from rlhf.tracking.services.table import links_of
 from rlhf.tracking.state import original, read_own, read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.summary import log_sweep_summary
@@ -64,12 +65,25 @@ def attach(
     files: Sequence[Path],
     pictures: Mapping[str, vega.Spec],
 ) -> tuple[dict[str, str], list[str]]:
-    """Deliver what runs still owe, name them, then write the summary run and the views. Returns
-    links and warnings. `pictures`: those of the description, by the names of their files."""
+    """Deliver what runs still owe, and bring the comparison into MLflow where they are there.
+    Returns links and warnings. `pictures`: those of the description, by the names of their
+    files."""
+    links, warnings = _in_mlflow(study, metrics, files, pictures)
+    return {**links, **links_of(run.directory for run in study.runs)}, warnings
+
+
+def _in_mlflow(
+    study: Study,
+    metrics: Mapping[str, float],
+    files: Sequence[Path],
+    pictures: Mapping[str, vega.Spec],
+) -> tuple[dict[str, str], list[str]]:
+    """Names the runs, writes the summary run and the views."""
     runs, directory = study.runs, study.directory
     where = target(runs)
     if where is None:
-        return {}, _copied(runs)
+        late = [word for owing in _owing(runs) if (word := deliver(owing))]
+        return {}, late + _copied(runs)
     uri, experiment = where
     try:
         path = database(uri)
@@ -107,7 +121,7 @@ def _owing(runs: Sequence[Run]) -> list[Path]:
         path.parent
         for run in runs
         if (root := run.config.get("paths.artifacts"))
-        for path in Path(str(root)).glob("*/*/tracking.json")
+        for path in Path(str(root)).glob("*/*/tracking.*json")
     }
     return [
         place

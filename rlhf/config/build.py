@@ -81,9 +81,7 @@ def build(piece: BaseModel | Mapping[str, Any], **live: Any) -> Any:
             Or a variable of the environment is not set.
     """
     plain = piece.model_dump(by_alias=True) if isinstance(piece, BaseModel) else dict(piece)
-    plain["_partial_"] = False
-    if not getattr(BY_ADDRESS.get(str(plain.get("_target_"))), "looks_up", False):
-        plain = resolved_environment(plain)
+    plain = resolved_environment({**plain, "_partial_": False})
     addresses = [target for _, target in targets(plain)]
     for address in addresses:
         if not is_allowed(address):
@@ -121,8 +119,11 @@ def _made(node: Any, classes: Mapping[str, Any], live: Mapping[str, Any] | None 
 
 
 def resolved_environment(value: Any) -> Any:
-    """A plain value with the variables of the environment that it names in their place."""
+    """A plain value with the variables of the environment that it names in their place, but for
+    pieces that look them up themselves."""
     if isinstance(value, Mapping):
+        if getattr(BY_ADDRESS.get(str(value.get("_target_"))), "looks_up", False):
+            return dict(value)
         return {key: resolved_environment(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [resolved_environment(item) for item in value]

@@ -12,6 +12,7 @@ from rlhf.config.composition.overrides import Groups, parse
 from rlhf.config.composition.plan import right_names
 from rlhf.config.composition.resolve import Fault, own_names, resolve
 from rlhf.config.composition.session import session
+from rlhf.config.hints.several import spelled
 from rlhf.config.validate import ConfigError, validate
 
 __all__ = ["ConfigError", "compose", "validate"]
@@ -26,7 +27,7 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     """
     with session(config_dir) as hydra:
         groups = Groups(hydra.config_loader)
-        parsed, faults = parse(overrides, hydra)
+        parsed, faults = parse(spelled(overrides), hydra)
         right, wrong, spoiled = right_names(parsed, groups)
         faults += wrong
         faults += [

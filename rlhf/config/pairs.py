@@ -6,10 +6,17 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 from rlhf.config.build import build
-from rlhf.config.checks import adapter, algorithm, annotator, memory, realign, win_rate
+from rlhf.config.checks import (
+    adapter,
+    algorithm,
+    annotator,
+    memory,
+    realign,
+    tracking,
+    win_rate,
+)
 from rlhf.config.checks.parts import SECTIONS, missing_parts
 from rlhf.config.checks.path import SECTIONS as WALKED, path_faults
 from rlhf.config.checks.ranks import SECTIONS as SHARED, ranks_faults
@@ -21,7 +28,6 @@ from rlhf.config.pieces.data import Files
 from rlhf.config.pieces.kl import Bounded, Path
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.pieces.optimizer import SGD as SGDOptimizer, AdamW, AdamW8bit
-from rlhf.config.pieces.tracking import MLflowTracker
 from rlhf.config.properties import controller_arguments, kl_properties
 from rlhf.config.schema import KL, PPO, SFT, Generation, RewardModel
 from rlhf.kl import rules
@@ -164,45 +170,6 @@ def _rows(data: Any) -> Iterator[Fault]:
         yield Fault("data.demonstrations=null", reason)
 
 
-# of stores; `file` is answered with the database to use in its place
-SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
-
-
-def _tracking(tracking: Any) -> Iterator[Fault]:
-    """The address of a store; not repeated where it may hold a password."""
-    if not isinstance(tracking, MLflowTracker):
-        return
-    from rlhf.tracking.store import LONGEST_NAME, absolute_uri
-
-    try:
-        address = urlsplit(tracking.uri)
-        _ = address.port
-    except ValueError as error:
-        yield Fault("tracking.uri", str(error))
-        return
-    scheme = address.scheme.partition("+")[0]
-    if "://" in tracking.uri and scheme not in SCHEMES:
-        known = ", ".join(f"{name}://" for name in SCHEMES if name != "file")
-        yield Fault("tracking.uri", f"MLflow knows no {scheme}://; it knows {known}")
-        return
-    try:
-        absolute_uri(tracking.uri)
-    except ValueError as error:
-        yield Fault("", str(error))
-        return
-    length = len(tracking.experiment)
-    if not tracking.experiment.strip():
-        yield Fault(
-            f"tracking.experiment={tracking.experiment!r}",
-            "an experiment of MLflow needs a name; it is the study's if it is not set",
-        )
-    elif length > LONGEST_NAME:
-        yield Fault(
-            f"tracking.experiment={tracking.experiment[:20]}...",
-            f"a name of {length} characters; MLflow takes at most {LONGEST_NAME}",
-        )
-
-
 Check = Callable[..., Iterator[Fault]]
 
 # Each check with the sections that it reads.
@@ -226,5 +193,5 @@ PAIRS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (realign.faults, realign.SECTIONS),
     (annotator.faults, annotator.SECTIONS),
     (win_rate.faults, win_rate.SECTIONS),
-    (_tracking, ("tracking",)),
+    (tracking.faults, tracking.SECTIONS),
 )

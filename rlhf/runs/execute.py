@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.config.naming import run_directory
-from rlhf.config.pieces.tracking import MLflowTracker
+from rlhf.config.pieces.tracking import Service, Wandb, mlflow_of, trackers_of
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError, validate
 from rlhf.data.records import DataError, Loaded
@@ -25,6 +26,7 @@ from rlhf.rundir.secrets.redact import redact_message
 from rlhf.rundir.status import is_finished
 from rlhf.rundir.streams import spare
 from rlhf.runs.machine.cluster import several, started
+from rlhf.tracking.services.wandb import login_fault
 from rlhf.tracking.store import refusal
 
 if TYPE_CHECKING:
@@ -109,12 +111,18 @@ def _follow(cfg: Config, place: Started) -> int:
 def tracking_faults(configs: Iterable[Config]) -> list[str]:
     """Why runs that are not finished could not be tracked where their configs say. Asks files,
     no server."""
-    stores = {
-        (cfg.tracking.uri, cfg.tracking.experiment): None
-        for cfg in configs
-        if isinstance(cfg.tracking, MLflowTracker) and not is_finished(directory_of(cfg))
-    }
-    return [f"tracking: {reason}" for store in stores if (reason := refusal(*store))]
+    wanted = [cfg.tracking for cfg in configs if not is_finished(directory_of(cfg))]
+    stores = {(piece.uri, piece.experiment): None for piece in filter(None, map(mlflow_of, wanted))}
+    faults = [f"tracking: {reason}" for store in stores if (reason := refusal(*store))]
+    for part in (part for tracking in wanted for part in trackers_of(tracking).values()):
+        if isinstance(part, Service) and find_spec(part.package) is None:
+            faults.append(
+                f"tracking={part.name} needs a package that is not there: pip install"
+                f" 'rlhf[{part.package}]'"
+            )
+        elif isinstance(part, Wandb) and (reason := login_fault(part.mode)):
+            faults.append(reason)
+    return list(dict.fromkeys(faults))
 
 
 def directory_of(cfg: Config) -> Path:

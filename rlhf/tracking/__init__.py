@@ -1,1 +1,1 @@
-"""Following a run's directory into MLflow. Importing this package imports no MLflow."""
+"""A run followed into MLflow and other services. Importing this package imports none of them."""

@@ -1,5 +1,5 @@
 """tracking.json in a run's directory: what MLflow shall have of the run, as MLflow takes it, and
-how much has arrived."""
+how much has arrived. Other services have such a file of their own beside it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LONGEST_TAG = 5000
 LONGEST = 500  # characters; what every MLflow server takes. config.yaml holds the whole value
 
 
-def read_state(directory: Path) -> dict[str, Any]:
-    return read_sealed(directory / STATE)
+def read_state(directory: Path, file: str = STATE) -> dict[str, Any]:
+    return read_sealed(directory / file)
 
 
-def write_state(directory: Path, state: Mapping[str, Any]) -> None:
-    write_sealed(directory / STATE, state)
+def write_state(directory: Path, state: Mapping[str, Any], file: str = STATE) -> None:
+    write_sealed(directory / file, state)
 
 
 def home(directory: Path) -> dict[str, Any]:
@@ -56,9 +56,9 @@ def is_own(directory: Path, state: Mapping[str, Any]) -> bool:
     return here["path"] == str(before) or (same and not before.exists())
 
 
-def read_own(directory: Path) -> dict[str, Any]:
+def read_own(directory: Path, file: str = STATE) -> dict[str, Any]:
     """The directory's state; {} where there is none or it is another directory's."""
-    state = read_state(directory)
+    state = read_state(directory, file)
     return state if is_own(directory, state) else {}
 
 

@@ -12,10 +12,11 @@ import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from rlhf.tracking import delivery
-from rlhf.tracking.delivery import batch, movement
 from rlhf.tracking.ended.deliver import deliver, pending
 from rlhf.tracking.mlflow import MLflowTracker
+from rlhf.tracking.sink import MLflowSink, movement
+from rlhf.tracking.spool import follower
+from rlhf.tracking.spool.delivery import Delivery, batch
 from rlhf.tracking.state import open_state
 from rlhf.tracking.store import connect, prepare_store
 
@@ -28,9 +29,7 @@ def begun(rundirs, uri: str, directory: Path) -> MLflowTracker:
 
 
 def test_the_end_waits_as_long_as_somebody_makes_the_store(rundirs, tmp_path, caplog, monkeypatch):
-    from rlhf.tracking import mlflow
-
-    monkeypatch.setattr(mlflow, "REPORT_EVERY", 0.5)
+    monkeypatch.setattr(follower, "REPORT_EVERY", 0.5)
     path = tmp_path / "mlflow.db"
     made = threading.Event()
 
@@ -148,7 +147,7 @@ def test_iterations_that_wait_arrive_in_one_batch_or_in_none(
     before it is sent again: each iteration arrives once."""
     directory = rundirs.make_run(tmp_path / "run", iterations=3)
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    monkeypatch.setattr(delivery, "MOST_METRICS", len(batch(rows[0])) + len(batch(rows[1])))
+    monkeypatch.setattr(MLflowSink, "largest", len(batch(rows[0])) + len(batch(rows[1])))
     sent, whole = [], MlflowClient.log_batch
 
     def log_batch(self, run_id, metrics=(), **named):
@@ -160,7 +159,7 @@ def test_iterations_that_wait_arrive_in_one_batch_or_in_none(
 
     monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
     state = open_state(directory, uri=store, experiment="unit", name="x", params={}, tags={})
-    following = delivery.Delivery(directory, state)
+    following = Delivery(MLflowSink(directory, state))
     with pytest.raises(ConnectionError):
         following.advance()
     following.advance()

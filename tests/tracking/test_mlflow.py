@@ -10,10 +10,11 @@ import pytest
 
 from rlhf.tracking.base import Dataset, NoTracker
 from rlhf.tracking.database import column
-from rlhf.tracking.delivery import Delivery, batch
 from rlhf.tracking.ended.deliver import deliver, pending
 from rlhf.tracking.links import compare_link, directory_links
 from rlhf.tracking.mlflow import MLflowTracker
+from rlhf.tracking.sink import MLflowSink
+from rlhf.tracking.spool.delivery import Delivery, batch
 from rlhf.tracking.state import open_state, read_state, write_state
 from rlhf.tracking.store import database
 
@@ -175,7 +176,7 @@ def test_a_crash_between_sending_and_noting_sends_nothing_twice(store, client, r
     # without original times MLflow itself could not recognise a repetition
     (directory / "timings.jsonl").unlink()
     state = open_state(directory, uri=store, experiment="unit", name="run", params={}, tags={})
-    first = Delivery(directory, state)
+    first = Delivery(MLflowSink(directory, state))
     first.advance()
     first.release()
     state = read_state(directory)

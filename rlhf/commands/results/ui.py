@@ -90,13 +90,13 @@ def configured(settings: Sequence[str]) -> str:
         ValueError: they name none, or are wrong.
     """
     from rlhf.config.compose import compose, validate
-    from rlhf.config.pieces.tracking import MLflowTracker
+    from rlhf.config.pieces.tracking import mlflow_of
 
     named = os.environ.get("MLFLOW_TRACKING_URI")
     if named and not settings:
         return named
-    tracking = validate(compose(settings)).tracking
-    if not isinstance(tracking, MLflowTracker):
+    tracking = mlflow_of(validate(compose(settings)).tracking)
+    if tracking is None:
         raise ValueError("these settings track nothing in MLflow; give --uri")
     return whole_uri(tracking.uri)
 

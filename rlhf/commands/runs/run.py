@@ -28,6 +28,7 @@ from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import (
     session,
 )
+from rlhf.config.hints.several import spelled
 from rlhf.config.naming import older_runs, other_version, run_hash, slug
 from rlhf.metrics import END_OF_RUN, Z95
 from rlhf.rundir.errors import RunFailed
@@ -95,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
         return say_version(as_json="--json" in arguments)
     args, unknown = get_args_parser().parse_known_args(arguments)
     # settings after an option
-    args.overrides += [word for word in unknown if not word.startswith("-")]
+    args.overrides = spelled([*args.overrides, *(w for w in unknown if not w.startswith("-"))])
     faults = [
         f"{word}: no such option; a setting is written without dashes, key=value"
         for word in unknown
@@ -214,6 +215,7 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
     from rich.table import Table
 
     from rlhf.tracking.links import directory_links
+    from rlhf.tracking.services.table import other_links
 
     table = Table(box=None, pad_edge=False, show_header=False)
     numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
@@ -228,8 +230,10 @@ def _print_summary(summary: dict[str, Any], directory: Path) -> None:
         console.print(f"\nwarning: {warning}", highlight=False)
     names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
     console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
-    for label, place in directory_links(directory).items():
-        console.print(f"{label:<8}{place}", highlight=False, soft_wrap=True)
+    links = directory_links(directory) | other_links(directory)
+    width = 2 + max(map(len, links), default=6)
+    for label, place in links.items():
+        console.print(f"{label:<{width}}{place}", highlight=False, soft_wrap=True)
 
 
 def task(config: DictConfig) -> dict[str, Any]:

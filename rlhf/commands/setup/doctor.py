@@ -16,7 +16,7 @@ from rlhf.config.allow import add_option, allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
-from rlhf.config.pieces.tracking import MLflowTracker
+from rlhf.config.pieces.tracking import mlflow_of
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message, redact_text
 from rlhf.runs.machine import checkup
@@ -120,8 +120,8 @@ def _store(cfg: Config) -> dict[str, Any]:
     from rlhf.tracking.database import examine
     from rlhf.tracking.store import database, refusal
 
-    tracking = cfg.tracking
-    if not isinstance(tracking, MLflowTracker):
+    tracking = mlflow_of(cfg.tracking)
+    if tracking is None:
         return {"uri": None, "fault": None, "state": "no MLflow"}
     path = database(tracking.uri)
     fault = refusal(tracking.uri, tracking.experiment)

@@ -19,6 +19,7 @@ from rlhf.config.composition.hydra_node import Judge
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.hints.reserved import chosen_parts, reserved_faults, sweeper_params
+from rlhf.config.hints.several import spelled
 from rlhf.config.schema import Config
 from rlhf.config.validate import Judged, cautions, examine
 
@@ -79,7 +80,7 @@ def plan(
     """
     composer = composer or Composer(hydra, Groups(hydra.config_loader))
     groups = composer.groups
-    parsed, faults = parse(lines, hydra)
+    parsed, faults = parse(lines := spelled(lines), hydra)
     overrides, wrong, spoiled = right_names(parsed, groups)
     spoiled += unread(faults)
     faults += wrong

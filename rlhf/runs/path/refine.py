@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # what two paths may differ in, of which one begins as the other
 GRID = ("kl.coef", "kl.controller.grid")
-OWN = ("tracking.json", ".*", "log.txt", noted.CONFIG, noted.MANIFEST, noted.SUMMARY)
+OWN = ("tracking.*", "system.jsonl", ".*", "log.txt", noted.CONFIG, noted.MANIFEST, noted.SUMMARY)
 
 
 @dataclass(frozen=True, kw_only=True)

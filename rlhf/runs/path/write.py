@@ -32,7 +32,6 @@ from rlhf.stages.provenance import legs
 from rlhf.stages.report import REPORT
 from rlhf.stages.table import fingerprints, publish
 from rlhf.tracking.base import Tracker
-from rlhf.tracking.state import read_own
 
 log = logging.getLogger(__name__)
 
@@ -132,10 +131,9 @@ class PointWriter:
         digest = str(read_json(directory / noted.SUMMARY)["policy_sha256"])
         metrics = final_evaluation(directory)
         publish(context, self.stage, prints, policy_sha256=digest, metrics=metrics)
-        if read_own(directory).get("closed") is None:
-            datasets = context.datasets(*self.stage.data)
-            shown = tracked_as(context, self.stage, prints)
-            self.tracker.add(directory, datasets=datasets, **shown)
+        datasets = context.datasets(*self.stage.data)
+        shown = tracked_as(context, self.stage, prints)
+        self.tracker.add(directory, datasets=datasets, **shown)
 
 
 def point_facts(run: Path, grid: tuple[float, ...], point: int) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from rlhf.rundir.disk import sealed as seals
 from rlhf.rundir.read import name_odd, read_json, read_object
 
 FILES, SELF = "files", seals.MANIFEST  # keys of a manifest
-LATER = ("manifest.json", "status.json", "tracking.json")  # written after the files are listed
+LATER = ("manifest.json", "status.json")  # written after the files are listed
+WATCHED = ("tracking.", "system.jsonl")  # how the trackers stand, and what they saw of the machine
 # an added file of such a kind, or name, could change what transformers loads
 LOADED = (
     *(".safetensors", ".bin", ".pt", ".gguf", ".model", ".py", ".jinja", "config.json"),
@@ -88,6 +89,6 @@ def _published(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.is_file()
         and path.name not in LATER
-        and not path.name.startswith(".")
+        and not path.name.startswith((".", *WATCHED))
         and path.relative_to(folder).parts[0] != "checkpoints"
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 
-from rlhf.config.pieces.tracking import MLflowTracker
+from rlhf.config.pieces.tracking import mlflow_of, trackers_of
 from rlhf.config.schema import Config
 from rlhf.rundir.secrets.redact import redact_message
 from rlhf.tracking.store import prepare_store, quiet
@@ -40,9 +40,10 @@ def limit_threads(threads: int) -> None:
 def preloads(configs: Sequence[Config]) -> list[str]:
     """Modules that every job needs: the pipeline, those of the pieces that the configs name, and
     last the one that makes what the jobs have in common."""
-    paths = {piece.class_path for cfg in configs for piece in (cfg.data, cfg.model, cfg.tracking)}
+    pieces = [(cfg.data, cfg.model, *trackers_of(cfg.tracking).values()) for cfg in configs]
+    paths = {piece.class_path for group in pieces for piece in group}
     modules = ["rlhf.runs.preload", *sorted(path.rpartition(".")[0] for path in paths)]
-    if tracked := [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]:
+    if tracked := [*filter(None, (mlflow_of(cfg.tracking) for cfg in configs))]:
         quiet()  # by the environment, which the server and the jobs inherit
         # with what its client imports when it first writes to a store of that kind
         modules += ["mlflow", *{_opened_by(piece.uri) for piece in tracked}]
@@ -59,7 +60,7 @@ def _opened_by(uri: str) -> str:
 def prepare_tracking(configs: Sequence[Config], *, patience: float = PATIENCE) -> None:
     """Makes the tracking databases, once and before any job. One that is not ready after `patience`
     seconds, all together, is made beside the jobs; one that does not answer stops no sweep."""
-    tracked = [cfg.tracking for cfg in configs if isinstance(cfg.tracking, MLflowTracker)]
+    tracked = filter(None, (mlflow_of(cfg.tracking) for cfg in configs))
     stores = sorted({(store.uri, store.experiment) for store in tracked})
     makers = [Thread(target=_prepare, args=store, daemon=True) for store in stores]
     deadline = time.monotonic() + patience

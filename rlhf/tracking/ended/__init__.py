@@ -1,1 +1,1 @@
-"""Runs that have ended before MLflow had all of them."""
+"""Runs that have ended before the services that they are tracked in had all of them."""

@@ -1,69 +1,27 @@
-"""Directories that MLflow has not all of, of runs that have ended: delivered without a training
-beside it."""
+"""Directories of runs that have ended, and that a service has not all of: delivered without a
+training beside it."""
 
 from __future__ import annotations
 
-import logging
-import re
-import time
 from pathlib import Path
-
-from filelock import Timeout
 
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json
-from rlhf.rundir.secrets.redact import redact_text, sentence
-from rlhf.rundir.status import run_state
-from rlhf.tracking.base import Status
-from rlhf.tracking.delivery import Delivery
-from rlhf.tracking.state import lost, read_own
-
-log = logging.getLogger("rlhf.tracking")
-_STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all else: KILLED
+from rlhf.tracking.services.table import SINKS
+from rlhf.tracking.spool.late import deliver_late, owes
 
 
 def pending(directory: Path) -> bool:
-    """Whether the directory was tracked and MLflow has not taken all of it, or has it no longer. A
-    copy owes nothing. Imports no MLflow."""
-    state = read_own(directory)
-    return bool(state) and (state.get("closed") is None or lost(state))
+    """Whether the directory was tracked and a service has not taken all of it, or has it no longer.
+    A copy owes nothing. Imports no library of a service."""
+    return any(owes(directory, kind) for kind in SINKS)
 
 
 def deliver(directory: Path) -> str | None:
-    """Deliver what an earlier command could not, and close the run. Returns a sentence if that is
-    not possible now.
-
-    The run's status is the one it ended with, or that of status.json; a run whose process is gone
-    without a word is KILLED.
-    """
-    if not pending(directory):
-        return None
-    run = run_state(directory)
-    if run.state == "running":
-        return f"{directory} is still running."
-    delivery = Delivery(directory, read_own(directory))
-    if delivery.state.get("closed"):
-        log.warning("%s has lost %s, which is delivered again", delivery.state["uri"], directory)
-        delivery.state["closed"] = None
-    # by a signal that let it write nothing down
-    killed = run.state == "failed" and int(run.exit_code or 0) < 0
-    ended = delivery.state.get("ended") or {
-        "status": "KILLED" if killed else _STATUS.get(run.state, "KILLED"),
-        "time": round(float(run.status.get("time") or time.time()) * 1000),
-    }
-    try:
-        delivery.advance(resume=False)
-        delivery.close(ended["status"], ended["time"])
-    except Timeout:
-        return f"{directory} is being delivered by another process."
-    except Exception as error:  # of any library below
-        return (
-            f"MLflow at {redact_text(delivery.state['uri'])} did not take all of {directory}"
-            f" ({reason_of(error)})."
-        )
-    finally:
-        delivery.release()
-    return None
+    """Deliver to each service what an earlier command could not, and close the run there. Returns
+    a sentence for each where that is not possible now, None where all has arrived."""
+    late = [word for kind in SINKS if (word := deliver_late(directory, kind))]
+    return " ".join(dict.fromkeys(late)) or None
 
 
 def deliver_all(directory: Path) -> str | None:
@@ -75,9 +33,3 @@ def deliver_all(directory: Path) -> str | None:
     prints = {**manifest.get("fingerprints", {}), **summary.get("fingerprints", {})}
     stages = [Path(root) / stage / own for stage, own in prints.items()] if root else []
     return next(filter(None, map(deliver, (*stages, *points_of(directory), directory))), None)
-
-
-def reason_of(error: Exception) -> str:
-    """The database's own words, where SQLAlchemy puts its advice before them."""
-    of_database = re.search(r"^\(sqlite3\.\w+\) (.+)$", str(error), re.MULTILINE)
-    return of_database[1] if of_database else sentence(error)

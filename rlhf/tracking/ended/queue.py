@@ -6,18 +6,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-
-from rlhf.tracking.ended.deliver import deliver
 
 log = logging.getLogger("rlhf.tracking")
 
 
 class Ended:
     """After one that could not be delivered the others wait for the next that is added, and at
-    last for `deliver_all`."""
+    last for `deliver_all`.
 
-    def __init__(self) -> None:
+    Args:
+        deliver: brings a directory to its service; returns a sentence where that is not possible.
+    """
+
+    def __init__(self, deliver: Callable[[Path], str | None]) -> None:
+        self._deliver = deliver
         self._waiting: deque[Path] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -39,7 +43,7 @@ class Ended:
                     self._thread = None
                     return
                 directory = self._waiting[0]
-            late = deliver(directory)
+            late = self._deliver(directory)
             with self._lock:
                 if late:
                     self._thread = None

@@ -34,7 +34,8 @@ WORDS = {
     "total_episodes": ["ppo.iterations"],
     "output_dir": ["paths.outputs"],
     "random_seed": ["seed"],
-    "report_to": ["tracking=mlflow"],
+    "report_to": [f"tracking={name}" for name in ("mlflow", "wandb", "tensorboard", "trackio")],
+    "wandb_entity": ["tracking.entity with tracking=wandb"],
 }
 
 

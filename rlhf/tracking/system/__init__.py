@@ -1,0 +1,1 @@
+"""What the machine does while a run trains: processors, memory, GPUs."""
