@@ -29,8 +29,9 @@ await page.evaluateOnNewDocument(() => {
 });
 
 async function settle() {
-  await page.waitForNetworkIdle({ idleTime: 1500, timeout: 60000 }).catch(() => {});
-  await page.mouse.move(5, 795); // no chart shows its buttons
+  await page.waitForNetworkIdle({ idleTime: 1000, timeout: 10000 }).catch(() => {});
+  // without a mouse every chart would show its buttons, which cover points
+  await page.addStyleTag({ content: ".modebar { display: none !important }" });
   await new Promise((resolve) => setTimeout(resolve, 1500));
 }
 

@@ -1,6 +1,6 @@
 """Screenshots with 128 colours, so that each is below 150 kB.
 
-    python benchmarks/screenshots/smaller.py FOLDER docs/images
+python benchmarks/screenshots/smaller.py FOLDER docs/images
 """
 
 import sys

@@ -72,7 +72,7 @@ def test_a_list_without_rewards_is_by_name():
 
 def test_links_fit_a_screen_and_lead_on_the_same_server():
     link = view_link("http://127.0.0.1:5000", "1", "quickstart.runs", "TABLE")
-    assert len(link) <= 100
+    assert len(link) <= 110
     assert place_of(link) == link.removeprefix("http://127.0.0.1:5000/")
 
 

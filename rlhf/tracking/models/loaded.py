@@ -51,16 +51,18 @@ class Answering:
         return [self._answer(prompt, SETTINGS | (params or {})) for prompt in prompts[PROMPT]]
 
     def _answer(self, prompt: str, settings: dict[str, Any]) -> str:
-        encoded = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
-            add_generation_prompt=True,
-            return_tensors="pt",
-            return_dict=True,
-        )
+        tokenizer, like = self._tokenizer, {"return_tensors": "pt"}
+        if tokenizer.chat_template is None:
+            encoded = tokenizer(prompt, **like)
+        else:
+            encoded = tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}],
+                add_generation_prompt=True,
+                return_dict=True,
+                **like,
+            )
         sequence = self._model.generate(**encoded, **settings)[0]
-        text = self._tokenizer.decode(
-            sequence[encoded["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        text = tokenizer.decode(sequence[encoded["input_ids"].shape[1] :], skip_special_tokens=True)
         return str(text)
 
 
