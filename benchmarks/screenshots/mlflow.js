@@ -79,7 +79,7 @@ try {
     await keep(word.replace(" ", "_"));
   }
   const source = await page.evaluate(
-    () => [...document.querySelectorAll("a")].find((a) => /\/runs\/\w{32}/.test(a.hash))?.hash,
+    () => [...document.querySelectorAll("a")].find((a) => /\/runs\/\w{32}/.test(a.hash) && a.textContent !== "answer")?.hash,
   );
   const run = source.split("?")[0];
   await open(`${links[4][1].split("?")[0]}/artifacts?workflowType=machine_learning`);
