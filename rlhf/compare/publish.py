@@ -12,19 +12,18 @@ from typing import Any
 
 from rlhf.compare.best import publish_best
 from rlhf.compare.figures import vega
+from rlhf.compare.pages import introduce, view_links
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
-from rlhf.metrics import GOLD
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.tracking.ended.deliver import deliver, pending
-from rlhf.tracking.links import compare_link, relabel, run_link, ui_command, view_link
+from rlhf.tracking.links import compare_link, relabel, run_link, ui_command
 from rlhf.tracking.services.table import links_of
 from rlhf.tracking.state import original, read_own, read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.summary import log_sweep_summary
-from rlhf.tracking.views import save_views
 
 WIDTH = 800  # pixels
 MOST_BY_SIDE = 8  # runs whose ids (32 letters each) an address can hold and still be read
@@ -108,7 +107,8 @@ def _in_mlflow(
                 pictures=_small(pictures, Path(folder), directory),
             )
         models, lost = _models(uri, name, run_id, study)
-        return _links(uri, name, run_id, study) | models, late + lost
+        links = _links(uri, name, run_id, study) | models
+        return links, late + lost + _introduced(uri, name, study, links)
     except Exception as error:  # of MLflow or any library below it
         return {}, [
             f"The comparison was not attached: MLflow at {redact_text(uri)} says {sentence(error)}"
@@ -166,9 +166,11 @@ def _links(uri: str, sweep: str, summary: str, study: Study) -> dict[str, str]:
     if len(experiments) == 1 and all(
         run.config.get("sweep") == sweep for run in runs if run.name in tracked
     ):
-        links |= _views(uri, experiments[0], sweep, study)
+        links |= view_links(uri, experiments[0], sweep, study)
         if command and "runs" in links:  # it finds the store and the page by the directory
             links["command"] = f"rlhf ui {shlex.quote(os.path.relpath(study.directory))}"
+    if "runs" in links:  # its list sets runs side by side too, and an address of ids is long
+        return links
     # MLflow plots only metrics that all runs have
     whole = [run.name for run in runs if run.finished] or tracked
     ids = [str(tracked[name]["run_id"]) for name in whole if name in tracked]
@@ -188,23 +190,14 @@ def _models(uri: str, sweep: str, run_id: str, study: Study) -> tuple[dict[str, 
         ]
 
 
-def _views(uri: str, experiment_id: str, sweep: str, study: Study) -> dict[str, str]:
-    """A server that takes no views loses nothing else."""
+def _introduced(uri: str, sweep: str, study: Study, links: Mapping[str, str]) -> list[str]:
+    """A sentence where MLflow does not take the runs' colours or the experiment's description."""
+    ids = {name: str(state["run_id"]) for name, state in _tracked(uri, study.runs).items()}
     try:
-        listed, charted = save_views(
-            connect(uri),
-            experiment_id,
-            sweep=sweep,
-            rewards=sorted(study.rewards, key=lambda key: key != GOLD),
-            params=[*study.differing, "seed"],
-        )
-    except Exception:  # of MLflow or any library below it
-        return {}
-    return {
-        "runs": view_link(uri, experiment_id, listed, "TABLE"),
-        "charts": view_link(uri, experiment_id, charted, "CHART"),
-        "samples": view_link(uri, experiment_id, listed, "ARTIFACT"),
-    }
+        introduce(uri, sweep, study, links, ids)
+    except Exception as error:  # of MLflow or any library below it
+        return [f"The sweep is not introduced in MLflow at {redact_text(uri)}: {sentence(error)}"]
+    return []
 
 
 def _described(directory: Path) -> str:

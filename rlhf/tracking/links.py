@@ -78,10 +78,13 @@ def view_link(
 ) -> str:
     """A saved view (see `views`) as a list of runs, as charts, or as the samples of the runs
     side by side."""
-    return (
-        f"{page(uri)}#/experiments/{experiment_id}/runs"
-        f"?viewStateShareKey={view}&compareRunsMode={mode}&{MODE}"
-    )
+    shown = "" if mode == "TABLE" else f"&compareRunsMode={mode}"  # a list is what it opens on
+    return f"{page(uri)}#/experiments/{experiment_id}/runs?viewStateShareKey={view}{shown}&{MODE}"
+
+
+def place_of(link: str) -> str:
+    """The part of a link that a page of the same server needs."""
+    return "#" + link.partition("#")[2]
 
 
 def with_tags(tags: Mapping[str, str]) -> str:
@@ -160,7 +163,7 @@ def newest_place(uri: str) -> str:
     return f"#/experiments/{newest[0]}/runs?{MODE}" if newest else f"#/experiments?{MODE}"
 
 
-def view_name(sweep: str, kind: Literal["runs", "settings"]) -> str:
+def view_name(sweep: str, kind: Literal["runs", "charts"]) -> str:
     """The name of a sweep's saved view (see `views`) in addresses."""
     return re.sub(r"[^\w.-]", "_", f"{sweep}.{kind}")
 

@@ -2,9 +2,17 @@ import json
 
 import pytest
 
-from rlhf.tracking.links import VIEW_TAG as TAG, view_link
+from rlhf.tracking.links import NOTE_TAG, VIEW_TAG as TAG, place_of, view_link
 from rlhf.tracking.store import prepare_store
-from rlhf.tracking.views import runs_view, save_views, settings_view
+from rlhf.tracking.views import (
+    COLOUR,
+    LONGEST,
+    charts_view,
+    colour_runs,
+    describe_experiment,
+    runs_view,
+    save_views,
+)
 
 WANTED = {"sweep": "a/b", "rewards": ["reward/gold"], "params": ["kl.coef", "seed"]}
 
@@ -20,7 +28,7 @@ def saved(client, experiment, name):
 
 def test_both_views_are_in_the_menu_and_a_users_own_stays(client, experiment):
     names = save_views(client, experiment, **WANTED)
-    assert names == ("a_b.runs", "a_b.settings")
+    assert names == ("a_b.runs", "a_b.charts")
     first = saved(client, experiment, names[0])
     assert first["name"] == "a/b: runs"
     assert json.loads(first["state"]) == runs_view(**WANTED)
@@ -46,18 +54,70 @@ def test_the_list_has_what_a_sweep_is_read_by(client, experiment):
         "params.`kl.coef`",
         "params.`seed`",
     ]
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`final/reward/gold`", False)
+    for name, gold in (("few", 1.0), ("many", 2.0)):
+        run = client.create_run(experiment, run_name=name, tags={"sweep": "a/b", "stage": "ppo"})
+        client.log_metric(run.info.run_id, "final/reward/gold", gold)
     # as the page asks
-    client.search_runs([experiment], view["searchFilter"], order_by=[f"{view['orderByKey']} ASC"])
+    runs = client.search_runs(
+        [experiment], view["searchFilter"], order_by=[f"{view['orderByKey']} DESC"]
+    )
+    assert [run.info.run_name for run in runs] == ["many", "few"]
+
+
+def test_a_list_without_rewards_is_by_name():
+    view = runs_view("a", [], ["seed"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("tags.`mlflow.runName`", True)
+
+
+def test_links_fit_a_screen_and_lead_on_the_same_server():
+    link = view_link("http://127.0.0.1:5000", "1", "quickstart.runs", "TABLE")
+    assert len(link) <= 110
+    assert place_of(link) == link.removeprefix("http://127.0.0.1:5000/")
+
+
+def test_runs_get_their_colour_and_keep_one_that_a_user_chose(client, experiment):
+    ids = [client.create_run(experiment).info.run_id for _ in range(2)]
+    colour_runs(client, dict.fromkeys(ids, "#440154"))
+    client.set_tag(ids[1], COLOUR, "#ff0000")  # as the page does it
+    colour_runs(client, dict.fromkeys(ids, "#addc30"))  # the sweep has grown
+    assert [client.get_run(i).data.tags[COLOUR] for i in ids] == ["#addc30", "#ff0000"]
+
+
+def test_the_experiment_says_of_each_sweep_where_it_is_and_keeps_what_a_user_wrote(
+    client, experiment
+):
+    def note():
+        return client.get_experiment(experiment).tags[NOTE_TAG]
+
+    def write(sweep, answer):
+        describe_experiment(
+            client, experiment, sweep=sweep, answer=answer, places={"runs": "#/experiments/1/runs"}
+        )
+
+    client.set_experiment_tag(experiment, NOTE_TAG, "Mine.")
+    write("a", "Use 0.1.")
+    write("b", "Use 0.2.")
+    write("a", "Use 0.3.")
+    assert note() == (
+        "**a**: [runs](#/experiments/1/runs). Use 0.3.\n\n"
+        "**b**: [runs](#/experiments/1/runs). Use 0.2.\n\nMine."
+    )
+    for i in range(6):
+        write(f"s{i}", "x" * 1000)
+    assert len(note()) <= LONGEST
+    assert note().startswith("**s5**") and note().endswith("Mine.") and "**a**" not in note()
 
 
 def test_the_charts_begin_with_reward_against_kl():
-    view = settings_view(**WANTED)
+    view = charts_view(**WANTED)
     first, second, *rest = view["compareRunCharts"]
     assert (first["type"], first["xaxis"]["key"], first["yaxis"]["key"]) == (
         "SCATTER",
-        "eval/kl/sequence_nats",
-        "eval/reward/gold",
+        "final/kl/sequence_nats",
+        "final/reward/gold",
     )
+    assert "groupBy" not in view  # MLflow would colour the groups by itself
     assert (second["type"], second["metricKey"]) == ("LINE", "eval/reward/gold")
     assert [chart["metricKey"] for chart in rest] == [
         "eval/kl/sequence_nats",

@@ -14,6 +14,7 @@ from rlhf.rundir.files import write_text
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking.links import MODE, NOTE_TAG, page
 from rlhf.tracking.lookup import DIRECTORY_TAG
+from rlhf.tracking.models.loaded import describe_model
 from rlhf.tracking.state import finite, now, written
 from rlhf.tracking.store import Client, connect
 from rlhf.tracking.summary import note
@@ -121,6 +122,8 @@ def _send_files(client: Client, model_id: str, best: BestPolicy) -> None:
         whole = Path(aside) / "policy"
         shutil.copytree(best.folder, whole, ignore=shutil.ignore_patterns(*left_out))
         write_text(whole / CARD, best.card)
+        if not left_out:
+            describe_model(whole, model_id)
         client.log_model_artifacts(model_id, str(whole))
 
 

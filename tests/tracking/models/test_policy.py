@@ -63,7 +63,9 @@ def test_a_model_with_its_card_its_files_its_settings_and_its_numbers(client, be
     assert [(m.key, m.value, m.run_id) for m in model.metrics] == [
         ("best/reward/proxy", 1.5, best.summary)
     ]
-    assert files(client, model.model_id) == {
+    kept = files(client, model.model_id)
+    assert b"model_id: " + model.model_id.encode() in kept.pop("MLmodel")
+    assert kept == {
         "README.md": b"---\nlicense: unknown\n---\n\n# mine\n",
         "config.json": b"{}",
         "model.safetensors": b"123456",
