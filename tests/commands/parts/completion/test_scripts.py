@@ -33,15 +33,12 @@ LINES = {
     "rlhf export --wh": "rlhf export --what ",
 }
 
-QUOTED = {  # of a terminal alone
+QUOTED = {  # bash closes a quote itself
     'rlhf "kl/controller=pi': 'rlhf "kl/controller=pid" ',
     "rlhf kl/controller='pi": "rlhf kl/controller='pid' ",
     "rlhf --config-dir my\\ gr": "rlhf --config-dir my\\ groups/",
     "rlhf --config-dir my": "rlhf --config-dir my\\ groups/",
-    "rlhf --config-dir 'my gr": "rlhf --config-dir 'my groups/",
-    "rlhf --config-dir my\\ groups kl/controller=mi": (
-        "rlhf --config-dir my\\ groups kl/controller=mine "
-    ),
+    "rlhf --config-dir 'my gr": "rlhf --config-dir 'my groups/'",
 }
 
 
@@ -104,9 +101,9 @@ def test_tab_in_a_terminal(shell, home):
     command, start = START[shell]
     terminal = Terminal(command, home)
     try:
-        terminal.type(start.format(script=SCRIPTS / f"rlhf.{shell}") + "echo begun\n")
+        terminal.type(start.format(script=SCRIPTS / f"rlhf.{shell}") + "echo be''gun\n")
         assert "begun\r\n" in terminal.shown("begun\r\n")
-        for typed, expected in {**LINES, **QUOTED}.items():
+        for typed, expected in {**LINES, **(QUOTED if shell == "bash" else {})}.items():
             # zsh takes the space away where a mark follows
             line = f"{expected.rstrip() if shell == 'zsh' else expected}|"
             terminal.type(f"{typed}\t|\x01# \x05\necho over\n")  # the line as a comment, run
