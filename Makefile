@@ -1,4 +1,4 @@
-# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check | dev    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check | install | dev    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin

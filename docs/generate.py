@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 WIDTH = "100"  # columns of a help text
 PAGE = re.compile(r"docs/([\w/-]+?)\.md")
-ABOVE = "Groups and their choices"  # in `rlhf --help`; what follows is the page on the config
 # public functions and classes, by module: what users and tests may rely on
 TOP = {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]}  # of `rlhf`
 API = {
@@ -179,10 +178,12 @@ def metrics() -> str:
 
 
 def commands() -> str:
-    """Every subcommand with its help."""
+    """The screen of `rlhf --help`, and every subcommand with its help."""
     from rlhf import commands as room
+    from rlhf.commands.parts.overview import overview
 
-    lines = ["# Commands", "", "What each says with `--help`. Without a subcommand, `rlhf` runs."]
+    lines = ["# Commands", "", "What `rlhf --help` says:", "", "```text", overview(), "```"]
+    lines += ["", "And what each subcommand says. Without a subcommand, `rlhf` runs."]
     for name in ("run", *(name for name in room.names() if name != "run")):
         lines += ["", f"## rlhf {name}", "", "```text", help_of(name).rstrip(), "```"]
     return "\n".join(lines) + "\n"
@@ -201,7 +202,7 @@ def help_of(name: str) -> str:
     finally:
         os.environ.clear()
         os.environ.update(before)
-    return said.getvalue().partition(ABOVE)[0]
+    return said.getvalue()
 
 
 def api() -> str:

@@ -12,6 +12,7 @@ import yaml
 
 from docs import generate, site
 from rlhf import commands
+from rlhf.commands.parts.overview import overview
 from rlhf.config.described.gather import groups
 from rlhf.metrics import METRICS
 
@@ -134,9 +135,11 @@ def test_the_page_on_metrics_has_every_metric():
 
 def test_the_page_on_commands_has_every_subcommand():
     page = generate.commands()
+    assert f"\n```text\n{overview()}\n```\n" in page
     for name in commands.names():
         assert f"\n## rlhf {name}\n" in page
-        assert name == "run" or f"usage: rlhf {name}" in page
+        assert f"usage: rlhf {'[run]' if name == 'run' else name} " in page
+    assert page.count("Exit codes: 0 ") == len(commands.names())
 
 
 def test_what_users_may_rely_on_is_there_and_described():

@@ -156,7 +156,7 @@ def test_smollm2():
     """A real chat model with the template of conf/annotator/judge.yaml."""
     import yaml
 
-    from rlhf.config.composition.session import conf_dir
+    from rlhf.config.plugins.folders import conf_dir
 
     if not SMOLLM2.is_dir():
         pytest.skip(f"no model in {SMOLLM2}: run make smollm2, or set RLHF_SMOLLM2")

@@ -17,8 +17,8 @@ from benchmarks.oracle_suite.results import (
 )
 from benchmarks.oracle_suite.runs import Problem, budget, reached, words_of
 from benchmarks.oracle_suite.variants import VARIANTS, at
-from rlhf.config.composition.session import conf_dir
 from rlhf.config.naming import run_hash
+from rlhf.config.plugins.folders import conf_dir
 
 
 @pytest.mark.parametrize("number", range(1, 9))

@@ -8,7 +8,8 @@ import torch
 import yaml
 
 from rlhf.config.build import build
-from rlhf.config.composition.session import conf_dir, session
+from rlhf.config.composition.session import session
+from rlhf.config.plugins.folders import conf_dir
 from rlhf.config.properties import controller_arguments
 from rlhf.config.schema import Trainer
 

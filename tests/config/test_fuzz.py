@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from rlhf.config.build import build
-from rlhf.config.composition.session import conf_dir
+from rlhf.config.plugins.folders import conf_dir
 from rlhf.config.properties import controller_arguments
 from rlhf.rundir.errors import NonFinite
 from tests.config.test_every_yaml import COMPANIONS

@@ -7,7 +7,8 @@ import pytest
 from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
 from rlhf.config.composition.plan import plan
-from rlhf.config.composition.session import conf_dir, session
+from rlhf.config.composition.session import session
+from rlhf.config.plugins.folders import conf_dir
 from rlhf.data.records import Loaded
 from rlhf.data.report.refusal import refusals
 from rlhf.stages import report as module

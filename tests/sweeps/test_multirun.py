@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from rlhf.commands.runs import run as cli
 from rlhf.config.compose import compose, validate
-from rlhf.config.composition.session import conf_dir
+from rlhf.config.plugins.folders import conf_dir
 from rlhf.rundir.disk.owner import is_alive
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.status import sweep_jobs

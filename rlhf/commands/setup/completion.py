@@ -41,13 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _offer(shell: str, _: str, line: str = "", breaks: str = "") -> int:
     """What a script asks for on TAB: a candidate a line; for zsh and fish with a tab and what it
-    is. bash replaces only what stands after the last of its `breaks` in a word."""
+    is."""
     from rlhf.commands.parts.completion.engine import complete, split
+    from rlhf.commands.parts.completion.quotes import for_bash
 
-    cut = 0
-    if shell == "bash":
-        word = split(line)[1]
-        cut = 1 + max((word.rfind(mark) for mark in breaks if mark not in " \t\n"), default=-1)
+    word = split(line)[1]
     for text, description in complete(line):
-        print(text[cut:] if shell == "bash" else f"{text}\t{description}")
+        if shell == "bash":
+            print(for_bash(text, line=line, word=word, breaks=breaks))
+        else:
+            print(f"{text}\t{description}")
     return 0

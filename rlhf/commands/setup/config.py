@@ -7,9 +7,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlhf.commands.parts.parser import Parser
+
+if TYPE_CHECKING:
+    from rlhf.config.described.contents import Contents
 
 DESCRIPTION = """
 What can be set. Without words: every group with its options. A group: each option with its
@@ -38,29 +41,25 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done; 2 no such group, option or key, or no such folder."""
     args = _parser().parse_args(argv)
-    roots = (Path(args.config_dir).resolve(),) if args.config_dir else ()
-    if roots and not roots[0].is_dir():
-        return _refuse([f"--config-dir={args.config_dir}: no such folder"])
-    from yaml import YAMLError
+    from rlhf.config.described.contents import contents
 
     try:
-        return _said(args.words, roots, as_json=args.json)
-    except YAMLError as error:
-        return _refuse([f"--config-dir={args.config_dir}: {' '.join(str(error).split())}"])
+        return _said(args.words, contents(args.config_dir), as_json=args.json)
+    except (FileNotFoundError, ValueError) as error:  # a folder or file of the user's own
+        return _refuse([str(error)])
 
 
-def _said(words: Sequence[str], roots: tuple[Path, ...], *, as_json: bool) -> int:
+def _said(words: Sequence[str], known: Contents, *, as_json: bool) -> int:
     from rlhf.commands.parts.described import render, table
-    from rlhf.config.described.contents import contents
     from rlhf.config.described.lookup import Unknown, look_up
 
     if not words:
-        print(table.as_json(contents(roots)) if as_json else table.text(contents(roots)))
+        print(table.as_json(known) if as_json else table.text(known))
         return 0
     found, faults = [], []
     for word in words:
         try:
-            found.append(look_up(word, roots))
+            found.append(look_up(word, known))
         except Unknown as error:
             faults.append(str(error))
     if faults:

@@ -20,10 +20,7 @@ from rlhf.config.composition.hydra_internals import (
     stored_launchers,
 )
 from rlhf.config.composition.resolve import register_resolvers
-from rlhf.config.described.files import conf_dir
 from rlhf.config.plugins.folders import Folders, conf_folders
-
-__all__ = ["conf_dir", "session"]  # and what follows
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"

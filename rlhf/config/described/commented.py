@@ -55,12 +55,25 @@ class Commented:
 
 @cache
 def read(path: Path, group: str = "") -> Commented:
-    """The values and comments of a file of a group."""
-    text = path.read_text(encoding="utf-8")
+    """The values and comments of a file of a group.
+
+    Raises:
+        ValueError: it is no YAML, or has no keys.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _read(text, group)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _read(text: str, group: str) -> Commented:
     lines = text.splitlines()
     opening = [*takewhile(lambda line: line.startswith("#"), lines)]
     package = next((found[1] for line in opening if (found := PACKAGE.match(line))), None)
     values, node = yaml.load(text, Loader) or {}, yaml.compose(text, Loader)
+    if not isinstance(values, dict):
+        raise yaml.YAMLError("expected keys and values")
     entries = tuple(_entries(node, values, lines, (), len(opening))) if node else ()
     return Commented(
         head=" ".join(_words(line) for line in opening if not PACKAGE.match(line)),
@@ -78,16 +91,17 @@ def _choices(node: Any, values: dict[str, Any], lines: list[str], group: str) ->
             own = group if value != "_self_" else ""
             yield Choice(group=above.strip("/") or own, option=option, package=None, comment="")
             continue
-        ((named, option),) = value.items()
+        ((named, options),) = value.items()
         ((key, chosen),) = line.value
-        name, _, package = named.removeprefix("override ").partition("@")
+        name, _, package = named.removeprefix("optional ").removeprefix("override ").partition("@")
         absolute = name.startswith("/") or not group or name.startswith("hydra/")
-        yield Choice(
-            group=name.strip("/") if absolute else f"{group}/{name}",
-            option=option,
-            package=package or None,
-            comment=_comment(key, chosen, lines, len(lines)),
-        )
+        for option in options if isinstance(options, list) else [options]:
+            yield Choice(
+                group=name.strip("/") if absolute else f"{group}/{name}",
+                option=option,
+                package=package or None,
+                comment=_comment(key, chosen, lines, len(lines)),
+            )
 
 
 def _entries(

@@ -17,7 +17,7 @@ HIDDEN = ("hydra/help",)  # the command's own
 TOP = "config"  # the file at the top, the only option of the group without a name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contents:
     """The files of `conf/` and of folders beside it."""
 
@@ -62,10 +62,17 @@ def below(key: str, place: str) -> bool:
     return key.startswith(f"{place}.") if place else not key.startswith("hydra.")
 
 
+def contents(config_dir: str | Path | None = None) -> Contents:
+    """What `conf/` holds, and beside it what installed plugins and `config_dir` bring.
+
+    Raises:
+        FileNotFoundError: there is no folder `config_dir`.
+    """
+    return _contents(conf_folders(config_dir).paths)
+
+
 @cache
-def contents(roots: tuple[Path, ...] = ()) -> Contents:
-    """What `conf/` holds, beside it what installed plugins bring, and `roots`."""
-    folders = conf_folders()
-    files = group_files((*folders.paths, *roots))
-    groups = {"": {TOP: folders.ours / f"{TOP}.yaml"}, **files}
+def _contents(folders: tuple[Path, ...]) -> Contents:
+    ours, *_ = folders
+    groups = {"": {TOP: ours / f"{TOP}.yaml"}, **group_files(folders)}
     return Contents({name: options for name, options in groups.items() if name not in HIDDEN})

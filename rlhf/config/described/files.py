@@ -1,4 +1,4 @@
-"""The files of `conf/`: groups are folders, options are files. By their names alone, so that
+"""The files of config folders: groups are folders, options are files. By their names alone, so that
 completion can ask."""
 
 from __future__ import annotations
@@ -7,13 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 WITH_FOLDERS = ("experiment",)  # groups whose options may lie in folders: claims/k2_in_loss
-
-
-def conf_dir() -> Path:
-    """The folder of the config groups: inside the package where it was installed, beside it in a
-    source tree."""
-    installed = Path(__file__).resolve().parents[2] / "_conf"
-    return installed if installed.is_dir() else installed.parents[1] / "conf"
 
 
 def group_files(roots: Sequence[Path]) -> dict[str, dict[str, Path]]:

@@ -17,24 +17,21 @@ from rlhf.config.pieces.base import BY_ADDRESS
 Unread = Mapping[str, frozenset[str]]  # `algorithm=dpo` -> sections and keys
 
 
-def groups(roots: tuple[Path, ...] = ()) -> tuple[Group, ...]:
-    """Every group, the top first, then by name.
-
-    Args:
-        roots: folders of the user's own groups, beside `conf/`.
-    """
-    return tuple(group(name, roots) for name in contents(roots).files)
+def groups(config_dir: str | Path | None = None) -> tuple[Group, ...]:
+    """Every group, the top first, then by name: of `conf/`, of installed plugins and of a folder of
+    the user's own."""
+    known = contents(config_dir)
+    return tuple(group(name, known) for name in known.files)
 
 
 @cache
-def group(name: str, roots: tuple[Path, ...] = ()) -> Group:
+def group(name: str, known: Contents) -> Group:
     """One group.
 
     Raises:
         KeyError: there is none of this name.
     """
-    known = contents(roots)
-    options = [_option(name, option, known, _unread(roots)) for option in known.files[name]]
+    options = [_option(name, option, known, _unread(known)) for option in known.files[name]]
     return Group(
         name=name,
         comment=known.comment(name),
@@ -44,8 +41,8 @@ def group(name: str, roots: tuple[Path, ...] = ()) -> Group:
 
 
 @cache
-def _unread(roots: tuple[Path, ...]) -> Unread:
-    return dict(_unread_with(contents(roots)))
+def _unread(known: Contents) -> Unread:
+    return dict(_unread_with(known))
 
 
 def _unread_with(known: Contents) -> Iterator[tuple[str, frozenset[str]]]:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from rlhf.config.described.files import conf_dir
 from rlhf.config.plugins.installed import Installed, installed, searched
 
 
@@ -37,6 +36,13 @@ class Folders:
     def warnings(self) -> list[str]:
         """A sentence for each plugin that is left out."""
         return [f"the {plugin} is left out: {reason}" for plugin, reason in self.left_out]
+
+
+def conf_dir() -> Path:
+    """The folder of our config groups: inside the package where it was installed, beside it in a
+    source tree."""
+    inside = Path(__file__).resolve().parents[2] / "_conf"
+    return inside if inside.is_dir() else inside.parents[1] / "conf"
 
 
 def conf_folders(config_dir: str | Path | None = None) -> Folders:

@@ -100,6 +100,10 @@ def _declared(point: EntryPoint) -> tuple[Path, tuple[str, ...]]:
         if not isinstance(shown, Plugin):
             kind = type(shown).__name__
             raise PluginFault(f"{point.value} is a {kind}; expected a rlhf.config.plugins.Plugin")
+        if isinstance(shown.targets, str):
+            raise PluginFault(f"targets: {shown.targets!r} is a text; expected a list of packages")
+        if not Path(shown.conf).is_absolute():
+            raise PluginFault(f"conf: {shown.conf}: expected an absolute path, of Path(__file__)")
         return Path(shown.conf), tuple(shown.targets)
     try:
         spec = spec_of(point.module)

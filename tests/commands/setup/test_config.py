@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rlhf.commands.setup.config import main
+from tests.plugins import write_distribution, write_package
 
 
 def said(capsys, *words, code=0):
@@ -56,6 +57,7 @@ def test_the_words_of_a_command(capsys):
         ("ppo.iteration", "did you mean ppo.iterations?"),
         ("kl/controller=adaptve", "did you mean adaptive?"),
         ("adaptive", "it is an option: kl/controller=adaptive"),
+        ("hydra.mode=MULTIRUN", "a setting of Hydra's own: rlhf --cfg hydra"),
     ],
 )
 def test_unknown_names(word, hint, capsys):
@@ -64,12 +66,46 @@ def test_unknown_names(word, hint, capsys):
     assert hint in text
 
 
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("ppo.optimizer", "optimizer: how weights are stepped"),
+        ("kl/controller=[pid,dual]", "kl/controller=pid"),
+        ("tracking=[mlflow,tensorboard]", "tracking=mlflow"),
+        ("kl/controller/pid", "kl/controller=pid"),
+        ("experiment/claims", "experiment=claims/ema_anchor"),
+        ("experiment/claims/k2_in_loss", "experiment=claims/k2_in_loss"),
+    ],
+)
+def test_places_lists_and_paths(word, first, capsys):
+    assert said(capsys, word).startswith(first)
+
+
+def test_a_plugins_groups_unless_it_is_left_out(tmp_path, monkeypatch, capsys):
+    files = {"conf/kl/controller/toy.yaml": "# Of a plugin\nstep: 0.5  # a nat\n"}
+    write_package(tmp_path / "site", "toys", files)
+    write_distribution(tmp_path / "site", "rlhf-toys", {"toy": "toys"})
+    assert "no such option" in said(capsys, "kl/controller=toy", code=2)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert said(capsys, "kl/controller=toy").startswith("kl/controller=toy\n  Of a plugin\n")
+    assert said(capsys, "kl.controller.step").startswith("kl.controller.step\n  number")
+    own = tmp_path / "own" / "kl" / "controller"
+    own.mkdir(parents=True)
+    (own / "toy.yaml").write_text("# Of mine\npace: 1\n")
+    words = ("kl/controller=toy", "--config-dir", str(tmp_path / "own"))
+    assert said(capsys, *words).startswith("kl/controller=toy\n  Of mine\n")
+
+
 def test_no_such_folder(capsys):
     text = said(capsys, "--config-dir", "nowhere", code=2)
     assert text == "rlhf config: --config-dir=nowhere: no such folder\n"
 
 
-def test_a_file_that_is_no_yaml(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("written", "fault"), [("a: [1,\n", "while parsing a flow node"), ("- a\n", "expected keys")]
+)
+def test_a_file_that_is_no_config(written, fault, tmp_path, capsys):
     (tmp_path / "kl").mkdir()
-    (tmp_path / "kl" / "mine.yaml").write_text("a: [1,\n")
-    assert "--config-dir=" in said(capsys, "kl", "--config-dir", str(tmp_path), code=2)
+    (tmp_path / "kl" / "mine.yaml").write_text(written)
+    (line,) = said(capsys, "kl", "--config-dir", str(tmp_path), code=2).splitlines()
+    assert line.startswith(f"rlhf config: {tmp_path}/kl/mine.yaml: {fault}")

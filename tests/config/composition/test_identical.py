@@ -7,7 +7,8 @@ from rlhf.config.compose import compose, validate
 from rlhf.config.composition.composer import Composer
 from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.plan import plan
-from rlhf.config.composition.session import conf_dir, session
+from rlhf.config.composition.session import session
+from rlhf.config.plugins.folders import conf_dir
 
 FOLDER = conf_dir() / "experiment"
 EXPERIMENTS = sorted(

@@ -2,8 +2,8 @@ from itertools import product
 
 import pytest
 
-from rlhf.config.composition.session import conf_dir
 from rlhf.config.naming import run_hash
+from rlhf.config.plugins.folders import conf_dir
 from rlhf.config.validate import ConfigError, validate
 
 # A command line and a part of each fault that it must give.

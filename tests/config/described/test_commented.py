@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from rlhf.config.described.commented import read
-from rlhf.config.described.files import conf_dir
+from rlhf.config.plugins.folders import conf_dir
 
 FILE = """\
 # @package kl

@@ -1,6 +1,7 @@
 """Groups and options by the names of files."""
 
-from rlhf.config.described.files import conf_dir, group_files
+from rlhf.config.described.files import group_files
+from rlhf.config.plugins.folders import conf_dir
 
 
 def test_folders_are_groups_and_files_are_options():

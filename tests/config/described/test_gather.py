@@ -123,7 +123,7 @@ def test_groups_of_ones_own(tmp_path):
     (tmp_path / "kl" / "controller" / "mine.yaml").write_text(
         "# A controller of mine\n_target_: mine.Controller\nspeed: 2.5   # nats an hour\n"
     )
-    (found,) = (group for group in groups((tmp_path,)) if group.name == "kl/controller")
+    (found,) = (group for group in groups(tmp_path) if group.name == "kl/controller")
     (mine,) = (option for option in found.options if option.name == "mine")
     assert (mine.comment, mine.target) == ("A controller of mine", "mine.Controller")
     (speed,) = mine.keys

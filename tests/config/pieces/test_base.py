@@ -3,9 +3,9 @@ import yaml
 
 from rlhf.config.build import build
 from rlhf.config.compose import compose, validate
-from rlhf.config.composition.session import conf_dir
 from rlhf.config.naming import named, named_flat, run_hash, slug
 from rlhf.config.pieces.base import BY_ADDRESS, piece_name
+from rlhf.config.plugins.folders import conf_dir
 
 # options that are another option of their group with other values
 VARIANTS = {

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from rlhf.config.composition.session import conf_dir
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.pieces.data import Files
+from rlhf.config.plugins.folders import conf_dir
 
 FILES = ["data=files", "data.demonstrations=d.jsonl", "data.preferences=p.jsonl"]
 PRESETS = [

@@ -102,6 +102,20 @@ def test_a_target_is_a_package(site):
     assert faults() == ["targets: 'toys ' is no name of a package"]
 
 
+@pytest.mark.parametrize(
+    ("conf", "targets", "fault"),
+    [
+        ("__file__", "'toys'", "targets: 'toys' is a text; expected a list of packages"),
+        ("'groups'", "['toys']", "conf: groups: expected an absolute path, of Path(__file__)"),
+    ],
+)
+def test_what_a_plugin_says_of_itself_is_checked(conf, targets, fault, site):
+    text = f"from rlhf.config.plugins import Plugin\nplugin = Plugin({conf}, {targets})\n"
+    write_package(site, "toys", {"there.py": text})
+    write_distribution(site, "rlhf-toys", {"toy": "toys.there:plugin"})
+    assert faults() == [fault]
+
+
 def test_metadata_that_cannot_be_read(site):
     folder = write_distribution(site, "rlhf-toys", {"toy": "toys"})
     (folder / "entry_points.txt").write_bytes(b"[rlhf.plugins]\ntoy = \xff\xff")

@@ -17,7 +17,7 @@ Pair = tuple[str, str]  # a word, and what it is
 def complete(words: Sequence[str], word: str) -> Iterator[Pair]:
     """Settings that a word may become: `kl/contr` kl/controller=, `kl/controller=ad` its options,
     `ppo.iter` ppo.iterations=, `ppo.aggregation=` its values. Of a list with commas the last."""
-    known = contents(_roots(words))
+    known = contents(_config_dir(words))
     signs = word[: len(word) - len(word.lstrip("+~"))]
     name, mark, value = word.lstrip("+~").partition("=")
     pairs = _values(known, words, name) if mark else _names(known, words, name)
@@ -35,11 +35,12 @@ def names(words: Sequence[str], word: str) -> Iterator[Pair]:
         yield text.removesuffix("="), description
 
 
-def _roots(words: Sequence[str]) -> tuple[Path, ...]:
-    """The folder of `--config-dir`."""
+def _config_dir(words: Sequence[str]) -> Path | None:
+    """The folder of `--config-dir`, if it is there."""
     given = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
-    given += [after for word, after in pairwise(words) if word == "--config-dir"]
-    return tuple(Path(each) for each in given if Path(each).is_dir())
+    given += [after for word, after in pairwise(words) if word in ("--config-dir", "-cd")]
+    folders = [Path(each).expanduser() for each in given]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def _names(known: Contents, words: Sequence[str], name: str) -> Iterator[Pair]:

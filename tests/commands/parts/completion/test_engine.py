@@ -9,6 +9,7 @@ import pytest
 from rlhf import commands
 from rlhf.commands.parts.completion.engine import complete, split
 from rlhf.commands.setup.completion import main
+from tests.plugins import write_distribution, write_package
 
 
 def offered(line):
@@ -113,6 +114,18 @@ def test_bash_gets_what_stands_after_its_marks(capsys):
     assert capsys.readouterr().out == "pid\n"
     assert main(["zsh", "--line", "rlhf kl/controller=pi"]) == 0
     assert capsys.readouterr().out.startswith("kl/controller=pid\tPID on")
+
+
+def test_groups_of_a_plugin(tmp_path, monkeypatch):
+    write_package(tmp_path, "toys", {"conf/kl/controller/toy.yaml": "# A toy\nstep: 0.5\n"})
+    write_distribution(tmp_path, "rlhf-toys", {"toy": "toys"})
+    assert offered("rlhf kl/controller=to") == []
+    monkeypatch.syspath_prepend(tmp_path)
+    assert offered("rlhf kl/controller=to") == ["kl/controller=toy"]
+    assert offered("rlhf config kl.controller.ste") == [
+        "kl.controller.steered_by",
+        "kl.controller.step",
+    ]
 
 
 def test_nothing_heavy_is_imported():

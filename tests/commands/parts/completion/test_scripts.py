@@ -16,7 +16,10 @@ from rlhf.commands.setup.completion import SCRIPTS, SHELLS
 ROOT = Path(__file__).parents[4]
 START = {
     "bash": (["bash", "--noprofile", "--norc", "-i"], "source {script}\n"),
-    "zsh": (["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -D; source {script}\n"),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "autoload -Uz compinit; compinit -u -D; setopt interactivecomments; source {script}\n",
+    ),
 }
 # what is typed before TAB -> what the line then holds; where several fit, what they share
 LINES = {
@@ -30,6 +33,14 @@ LINES = {
     "rlhf export --wh": "rlhf export --what ",
 }
 
+QUOTED = {  # bash closes a quote itself
+    'rlhf "kl/controller=pi': 'rlhf "kl/controller=pid" ',
+    "rlhf kl/controller='pi": "rlhf kl/controller='pid' ",
+    "rlhf --config-dir my\\ gr": "rlhf --config-dir my\\ groups/",
+    "rlhf --config-dir my": "rlhf --config-dir my\\ groups/",
+    "rlhf --config-dir 'my gr": "rlhf --config-dir 'my groups/'",
+}
+
 
 def needs(shell):
     missing = shutil.which(shell) is None
@@ -40,6 +51,9 @@ def needs(shell):
 def home(tmp_path):
     """A folder with a sweep, and a command `rlhf`."""
     (tmp_path / "sweeps" / "quickstart").mkdir(parents=True)
+    own = tmp_path / "my groups" / "kl" / "controller"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("# Mine\nspeed: 1\n")
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "rlhf"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m rlhf "$@"\n')
@@ -87,12 +101,12 @@ def test_tab_in_a_terminal(shell, home):
     command, start = START[shell]
     terminal = Terminal(command, home)
     try:
-        terminal.type(start.format(script=SCRIPTS / f"rlhf.{shell}") + "echo begun\n")
+        terminal.type(start.format(script=SCRIPTS / f"rlhf.{shell}") + "echo be''gun\n")
         assert "begun\r\n" in terminal.shown("begun\r\n")
-        for typed, expected in LINES.items():
+        for typed, expected in {**LINES, **(QUOTED if shell == "bash" else {})}.items():
             # zsh takes the space away where a mark follows
             line = f"{expected.rstrip() if shell == 'zsh' else expected}|"
-            terminal.type(f"{typed}\t|\x01: '\x05'; echo over\n")  # the line as a text, run
+            terminal.type(f"{typed}\t|\x01# \x05\necho over\n")  # the line as a comment, run
             assert line in terminal.shown(line)
             terminal.shown("over\r\n")
     finally:

@@ -3,7 +3,7 @@
 _rlhf() {
     local line text described
     local -a whole whole_shown open open_shown
-    line="${(j: :)words[1,CURRENT-1]} $PREFIX"
+    line="${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX"
     while IFS=$'\t' read -r text described; do
         case $text in
             *=|*/|*.|*@) open+=("$text"); open_shown+=("$text${described:+  -- $described}") ;;
