@@ -18,9 +18,11 @@ from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
-from rlhf.tracking.ended.deliver import deliver, pending
+from rlhf.tracking.ended.deliver import deliver_beside_mlflow
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command
+from rlhf.tracking.mlflow import MLflowSink
 from rlhf.tracking.services.table import links_of
+from rlhf.tracking.spool.late import deliver_late, owes
 from rlhf.tracking.state import original, read_own, read_state
 from rlhf.tracking.store import connect, database, prepare_store
 from rlhf.tracking.summary import log_sweep_summary
@@ -67,22 +69,25 @@ def attach(
     """Deliver what runs still owe, and bring the comparison into MLflow where they are there.
     Returns links and warnings. `pictures`: those of the description, by the names of their
     files."""
-    links, warnings = _in_mlflow(study, metrics, files, pictures)
-    return {**links, **links_of(run.directory for run in study.runs)}, warnings
+    places = _ended(study.runs)
+    late = deliver_beside_mlflow(places)
+    owing = [place for place in places if owes(place, MLflowSink)]
+    links, warnings = _in_mlflow(study, owing, metrics, files, pictures)
+    return {**links, **links_of(run.directory for run in study.runs)}, late + warnings
 
 
 def _in_mlflow(
     study: Study,
+    owing: Sequence[Path],
     metrics: Mapping[str, float],
     files: Sequence[Path],
     pictures: Mapping[str, vega.Spec],
 ) -> tuple[dict[str, str], list[str]]:
-    """Names the runs, writes the summary run and the views."""
+    """Delivers what is owed, names the runs, writes the summary run and the views."""
     runs, directory = study.runs, study.directory
     where = target(runs)
     if where is None:
-        late = [word for owing in _owing(runs) if (word := deliver(owing))]
-        return {}, late + _copied(runs)
+        return {}, _copied(runs)
     uri, experiment = where
     try:
         path = database(uri)
@@ -90,7 +95,8 @@ def _in_mlflow(
             return {}, [f"The comparison was not attached: {path} is not there any more."]
         # a server that is silent is waited for once, not for every run
         prepare_store(uri, experiment)
-        late = [word for owing in _owing(runs) if (word := deliver(owing))] + _name(uri, runs)
+        late = [word for place in owing if (word := deliver_late(place, MLflowSink))]
+        late += _name(uri, runs)
         name = next(
             (str(run.config["sweep"]) for run in runs if run.config.get("sweep")), directory.name
         )
@@ -115,19 +121,15 @@ def _in_mlflow(
         ]
 
 
-def _owing(runs: Sequence[Run]) -> list[Path]:
-    """The directories of runs, and of the stages they share, that MLflow has not all of."""
+def _ended(runs: Sequence[Run]) -> list[Path]:
+    """The directories of the runs that have ended, and of the stages that they share."""
     stages = {
         path.parent
         for run in runs
         if (root := run.config.get("paths.artifacts"))
         for path in Path(str(root)).glob("*/*/tracking.*json")
     }
-    return [
-        place
-        for place in (*sorted(stages), *(run.directory for run in runs if run.status != "running"))
-        if pending(place)
-    ]
+    return [*sorted(stages), *(run.directory for run in runs if run.status != "running")]
 
 
 def _tracked(uri: str, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,7 @@ from rlhf.tracking.base import Dataset, NoTracker
 from rlhf.tracking.database import column
 from rlhf.tracking.ended.deliver import deliver, pending
 from rlhf.tracking.links import compare_link, directory_links
-from rlhf.tracking.mlflow import MLflowTracker
-from rlhf.tracking.sink import MLflowSink
+from rlhf.tracking.mlflow import MLflowSink, MLflowTracker
 from rlhf.tracking.spool.delivery import Delivery, batch
 from rlhf.tracking.state import open_state, read_state, write_state
 from rlhf.tracking.store import database

@@ -91,7 +91,8 @@ def main(argv: Sequence[str]) -> int:
         return say_version(as_json="--json" in arguments)
     args, unknown = get_args_parser().parse_known_args(arguments)
     # settings after an option
-    args.overrides = spelled([*args.overrides, *(w for w in unknown if not w.startswith("-"))])
+    settings = [*args.overrides, *(word for word in unknown if not word.startswith("-"))]
+    args.overrides = spelled(settings)
     faults = [
         f"{word}: no such option; a setting is written without dashes, key=value"
         for word in unknown
@@ -104,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
         )
     shows = bool(args.cfg) or args.info is not None
     if args.help or args.hydra_help or args.shell_completion or (shows and not args.multirun):
-        flags = [word for word in arguments if word not in args.overrides]
+        flags = [word for word in arguments if word not in settings]
         # Hydra takes settings in one place alone
         return refuse(faults) if faults else shown([*args.overrides, *flags], args, task)
     try:

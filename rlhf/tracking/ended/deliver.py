@@ -3,10 +3,12 @@ training beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json
+from rlhf.tracking.mlflow import MLflowSink
 from rlhf.tracking.services.table import SINKS
 from rlhf.tracking.spool.late import deliver_late, owes
 
@@ -22,6 +24,17 @@ def deliver(directory: Path) -> str | None:
     a sentence for each where that is not possible now, None where all has arrived."""
     late = [word for kind in SINKS if (word := deliver_late(directory, kind))]
     return " ".join(dict.fromkeys(late)) or None
+
+
+def deliver_beside_mlflow(directories: Iterable[Path]) -> list[str]:
+    """Deliver to each service other than MLflow what these directories owe it. A service that does
+    not take one of them is left for later: a silent one is waited for once. Returns a sentence for
+    each of these."""
+    places, others = [*directories], [kind for kind in SINKS if kind is not MLflowSink]
+    late = (
+        next(filter(None, (deliver_late(path, kind) for path in places)), None) for kind in others
+    )
+    return [*filter(None, late)]
 
 
 def deliver_all(directory: Path) -> str | None:

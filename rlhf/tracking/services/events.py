@@ -21,12 +21,12 @@ class EventFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.last = folder, -1
-        self.tags: dict[str, int] = {}  # the last step of each
+        self.tags: dict[str, tuple[int, bytes]] = {}  # the last step of each, and what it says
         self._file: BinaryIO | None = None
         self._stamp = 0
         for event in self._events():
             self._take(event)
-        cut_short = any(step > self.last for step in self.tags.values())
+        cut_short = any(step > self.last for step, _ in self.tags.values())
         self._purge = self.last + 1 if cut_short else None
         if self._purge is not None:
             self._forget(self._purge)
@@ -37,7 +37,16 @@ class EventFiles:
 
         for summary in values:
             self._put(Event(wall_time=time_ms / 1000, step=step, summary=summary))
-            self.tags |= {value.tag: step for value in summary.value}
+            self.tags |= {value.tag: (step, value.SerializeToString()) for value in summary.value}
+
+    def write_new(self, step: int, time_ms: int, *values: Any) -> None:
+        """The same of what the tags do not say at this step already."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        each = [value for summary in values for value in summary.value]
+        new = [v for v in each if self.tags.get(v.tag) != (step, v.SerializeToString())]
+        if new:
+            self.write(step, time_ms, Summary(value=new))
 
     def flush(self) -> None:
         """Has all that was written on the disk."""
@@ -88,13 +97,13 @@ class EventFiles:
         if event.HasField("session_log"):
             self._forget(event.step)
         for value in event.summary.value if event.HasField("summary") else ():
-            self.tags[value.tag] = event.step
+            self.tags[value.tag] = (event.step, value.SerializeToString())
             if value.tag == ITERATION:
                 self.last = event.step
 
     def _forget(self, step: int) -> None:
         self.last = min(self.last, step - 1)
-        self.tags = {tag: at for tag, at in self.tags.items() if at < step}
+        self.tags = {tag: at for tag, at in self.tags.items() if at[0] < step}
 
 
 def scalars(values: Mapping[str, float]) -> Any:

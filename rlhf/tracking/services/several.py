@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+from rlhf.rundir.secrets.redact import sentence
 from rlhf.tracking.base import Status, Tracker
 
 
@@ -39,10 +40,18 @@ class Several(Tracker):
 
     def finish(self, status: Status, *, timeout: float = 20.0) -> str | None:
         """All at the same time: the end waits for the slowest, not for one after the other."""
-        with ThreadPoolExecutor(len(self.trackers)) as pool:
-            ends = [
-                pool.submit(tracker.finish, status, timeout=timeout)
-                for tracker in self.trackers.values()
-            ]
-            words = [word for end in ends if (word := end.result())]
-        return " ".join(words) or None
+        warnings: dict[str, str | None] = dict.fromkeys(self.trackers)
+
+        def end(name: str, tracker: Tracker) -> None:
+            try:
+                warnings[name] = tracker.finish(status, timeout=timeout)
+            except Exception as error:  # of a tracker of the user's own: it ends no other
+                warnings[name] = f"The tracker {name} failed at the run's end: {sentence(error)}"
+
+        # daemons: after Ctrl-C, or where one hangs, the process does not wait for them
+        threads = [Thread(target=end, args=each, daemon=True) for each in self.trackers.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return " ".join(filter(None, warnings.values())) or None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from rlhf.tracking.mlflow import MLflowSink
 from rlhf.tracking.services.tensorboard import TensorBoardSink
 from rlhf.tracking.services.trackio import TrackioSink
 from rlhf.tracking.services.wandb import WandbSink
-from rlhf.tracking.sink import MLflowSink
 from rlhf.tracking.spool.sink import Sink
 from rlhf.tracking.state import read_own
 

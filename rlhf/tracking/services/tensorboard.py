@@ -88,15 +88,11 @@ class TensorBoardSink(Sink):
     def end(self, status: str, *, step: int, time: int, ended: int) -> None:
         """What is there from before a crash is not written twice."""
         files = self._opened
-        values = {k: v for k, v in results(self.directory).items() if files.tags.get(k) != step}
-        if values:
-            files.write(step, time, events.scalars(values))
+        files.write_new(step, time, events.scalars(results(self.directory)))
         outcome = f"{status}: {failure(self.directory)}" if status == "FAILED" else status
         columns, cells = samples(self.directory)
         written = {"status": outcome, **({"samples": _table(columns, cells)} if cells else {})}
-        for tag, markdown in written.items():
-            if files.tags.get(tag) != step:
-                files.write(step, ended, events.text(tag, markdown))
+        files.write_new(step, ended, *(events.text(*each) for each in written.items()))
         files.flush()
         self.drop()
 

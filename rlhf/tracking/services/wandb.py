@@ -75,7 +75,7 @@ class WandbSink(Sink):
         return str(self.state["key"][:16])
 
     def open(self, *, resume: bool) -> dict[str, Any]:
-        sent = self._set_aside()
+        delivered = self._set_aside()
         import wandb
 
         # beside others of this process (the points of a path, a stage that ends), and alone in it:
@@ -86,7 +86,8 @@ class WandbSink(Sink):
         if self.state["settings"]["mode"] == "online":
             self._upload = Upload(folder)
             link = self._address()
-        return {"delivered": self.state["delivered"] if sent else -1, "link": link}
+        folders = {**self.state.get("folders", {}), folder.name: delivered}
+        return {"delivered": delivered, "folders": folders, "link": link}
 
     def _named(self) -> dict[str, Any]:
         state, tags = self.state, self.state["tags"]
@@ -115,6 +116,7 @@ class WandbSink(Sink):
             console="off",
             disable_git=True,
             disable_code=True,
+            x_disable_meta=True,  # the command line is in it, with the login of an address
             x_save_requirements=False,
             x_disable_stats=not resume,  # the machine of a run that has ended does other things
             finish_timeout=PATIENCE,
@@ -129,17 +131,17 @@ class WandbSink(Sink):
             return f"{server} (project {settings['project']})"
         return f"{server}/{settings['entity']}/{settings['project']}/runs/{self._id}"
 
-    def _set_aside(self) -> bool:
-        """Removes what earlier processes wrote of this run and nobody has sent, as it is written
-        again. Returns whether some of it was sent: that stays."""
-        sent = False
-        folder = Path(self.state["settings"]["dir"]) / "wandb"
-        for place in folder.glob(f"offline-run-*-{self._id}"):
-            if any(place.glob("*.synced")):
-                sent = True
-            else:
-                shutil.rmtree(place)
-        return sent
+    def _set_aside(self) -> int:
+        """Removes what earlier processes wrote of this run and nobody has sent whole. Returns the
+        last iteration before that, behind which all is written again."""
+        folder, began = Path(self.state["settings"]["dir"]) / "wandb", self.state.get("folders", {})
+        places = [*folder.glob(f"offline-run-*-{self._id}")]
+        unsent = [place for place in places if not _is_sent(place)]
+        last = self.state["delivered"] if len(unsent) < len(places) else -1
+        for place in unsent:
+            last = min(last, began.get(place.name, last))
+            shutil.rmtree(place)
+        return last
 
     def send(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -180,6 +182,15 @@ class WandbSink(Sink):
         if run is not None:
             with suppress(Exception):  # it is written again
                 run.finish(exit_code=1)
+
+
+def _is_sent(place: Path) -> bool:
+    """Whether a folder of a run was sent after the last that was written to it."""
+    files = [(mark, mark.with_suffix("")) for mark in place.glob("*.wandb.synced")]
+    return any(
+        file.is_file() and mark.stat().st_mtime_ns >= file.stat().st_mtime_ns
+        for mark, file in files
+    )
 
 
 def _wait_until_written(path: Path) -> None:

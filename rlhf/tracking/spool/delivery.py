@@ -59,13 +59,13 @@ class Delivery:
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on."""
-        if not self._is_open:
-            self._open(resume)
-        self._read()
         try:
+            if not self._is_open:
+                self._open(resume)
+            self._read()
             while self._backlog and not self.abandoned.is_set():
                 rows = self._next()
-                self.sink.send([row for row in rows if row.number > self.state["delivered"]])
+                self.sink.send(rows)
                 self._save(delivered=rows[-1].number)
                 for _ in rows:
                     self._backlog.popleft()
@@ -103,11 +103,7 @@ class Delivery:
         if not self._lock.is_locked:
             self._lock.acquire(timeout=1)
         self._save(**self.sink.open(resume=resume))
-        try:
-            self.sink.introduce()
-        except Exception:
-            self.sink.drop()
-            raise
+        self.sink.introduce()
         # read again: it may have less than before
         self._backlog.clear()
         self._seen.clear()

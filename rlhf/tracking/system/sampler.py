@@ -64,11 +64,13 @@ _lock = threading.Lock()
 
 
 def start(directory: Path, every: float) -> None:
-    """Has the machine looked at every so many seconds, for one more tracker. Returns at once."""
+    """Has the machine looked at every so many seconds, or as often as another tracker asks, for one
+    more tracker. Returns at once."""
     with _lock:
         if directory not in _running:
             _running[directory] = Sampler(directory, every)
-        _running[directory].users += 1
+        sampler = _running[directory]
+        sampler.every, sampler.users = min(sampler.every, every), sampler.users + 1
 
 
 def stop(directory: Path) -> None:

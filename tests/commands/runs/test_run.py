@@ -73,6 +73,7 @@ def rlhf(*arguments, cwd, **environment):
             "# job 1 of 2: kl.coef=0 seed=3\n",
         ),
         (["kl.coef=0.7", "--cfg", "job", "seed=3"], 0, "coef: 0.7"),
+        (["tracking=[mlflow,tensorboard]", "--cfg", "job", "seed=3"], 0, "logdir:"),
         (["kl.coef=abc", "kl/controller=adaptve"], 2, "2 things are wrong"),
         (["-m", "kl.coef=0,abc"], 2, "kl.coef=abc: expected a number >= 0  [1 of 2 jobs"),
     ],

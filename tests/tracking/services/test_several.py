@@ -3,14 +3,17 @@
 import socket
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from rlhf.tracking.base import NoTracker
+from rlhf.tracking.ended import deliver as ended
 from rlhf.tracking.ended.deliver import deliver, pending
-from rlhf.tracking.mlflow import MLflowTracker
+from rlhf.tracking.mlflow import MLflowSink, MLflowTracker
 from rlhf.tracking.services.several import Several
 from rlhf.tracking.services.tensorboard import TensorBoard, TensorBoardSink
+from rlhf.tracking.spool.delivery import Delivery
 from rlhf.tracking.spool.follower import Follower
 from rlhf.tracking.spool.late import owes
 from rlhf.tracking.spool.opened import open_state
@@ -70,6 +73,18 @@ def test_a_dead_one_holds_no_other_back(store, client, closed_port, rundirs, tmp
     assert [point.step for point in steps] == [0, 1, 2, 3]
 
 
+class Broken(NoTracker):
+    def finish(self, status, *, timeout=20.0):
+        raise OSError("no more of it")
+
+
+def test_one_that_fails_at_the_end_ends_no_other(rundirs, tmp_path):
+    directory = rundirs.make_run(tmp_path / "run")
+    trackers = {"mine": Broken(), "slow": SlowTracker(tmp_path / "a")}
+    assert follow(directory, trackers) == "The tracker mine failed at the run's end: no more of it"
+    assert read_own(directory, Slow.file)["closed"] == "FINISHED"
+
+
 class Slow(Sink):
     """A service that takes its time, in a file: one line for each batch."""
 
@@ -109,3 +124,45 @@ def test_a_service_is_one_small_class_and_is_never_waited_for(rundirs, tmp_path)
     assert several.finish("FINISHED") is None
     assert (tmp_path / "a").read_text() == "[0, 1, 2, 3]\n"
     assert read_own(directory, Slow.file)["params"] == {"token": "***"}
+
+
+class Silent(Slow):
+    """It takes no run, and counts how often it is asked."""
+
+    asked: ClassVar[list[Path]] = []
+
+    def open(self, *, resume):
+        self.asked.append(self.directory)
+        raise TimeoutError("no answer")
+
+
+def test_a_silent_service_is_waited_for_once_for_many_runs(rundirs, tmp_path, monkeypatch):
+    runs = [rundirs.make_run(tmp_path / name) for name in "abc"]
+    for run in runs:
+        SlowTracker(tmp_path / "to").opened(run, name="r", params={}, tags={})
+    monkeypatch.setattr(ended, "SINKS", (MLflowSink, Silent))
+    assert ended.deliver_beside_mlflow(runs) == [f"Slow did not take all of {runs[0]} (no answer)."]
+    assert Silent.asked == runs[:1]
+
+
+class Late(Slow):
+    """A service that fails after it has made the run."""
+
+    held: ClassVar[int] = 0
+
+    def open(self, *, resume):
+        type(self).held += 1
+        raise OSError("half open")
+
+    def drop(self):
+        type(self).held = 0
+
+
+def test_what_is_half_open_is_let_go(rundirs, tmp_path):
+    directory = rundirs.make_run(tmp_path / "run")
+    state = SlowTracker(tmp_path / "a").opened(directory, name="r", params={}, tags={})
+    delivery = Delivery(Late(directory, state))
+    with pytest.raises(OSError, match="half open"):
+        delivery.advance()
+    assert Late.held == 0
+    delivery.release()

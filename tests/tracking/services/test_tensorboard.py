@@ -68,6 +68,18 @@ def _shown(path):
     return os.path.relpath(path)
 
 
+def test_a_run_that_is_stopped_and_finished_at_the_same_iteration_has_its_last_word(
+    rundirs, tmp_path
+):
+    directory, logdir = rundirs.make_run(tmp_path / "run", proxy=3.0), tmp_path / "tb"
+    for status in ("KILLED", "FINISHED"):
+        assert follow(logdir, directory, status=status) is None
+    events = read(folder_of(logdir, directory))
+    said = [each.tensor_proto.string_val[0] for each in events.Tensors("status")]
+    assert said == [b"KILLED", b"FINISHED"]
+    assert points(folder_of(logdir, directory), "final/reward/proxy") == [(3, 3.0)]
+
+
 def test_settings_are_listed(rundirs, tmp_path):
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 

@@ -1,6 +1,7 @@
 """Files of Weights & Biases in offline mode, read record by record; and a server that is dead."""
 
 import json
+import os
 import shutil
 import socket
 import struct
@@ -84,7 +85,8 @@ def points(tmp_path):
     return [(row["_step"], row[KEY]) for row in history(file_of(tmp_path)) if KEY in row]
 
 
-def test_a_finished_run_is_written_whole(rundirs, tmp_path):
+def test_a_finished_run_is_written_whole(rundirs, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["rlhf", "tracking.trackers.mlflow.uri=https://me:hf_abc@host"])
     directory = rundirs.make_run(tmp_path / "run", proxy=3.0)
     config = {"hub": {"token": "hf_abc"}}
     rundirs.write(directory / "config.yaml", config)
@@ -151,6 +153,39 @@ def test_what_was_sent_stays_and_is_not_sent_twice(rundirs, tmp_path):
     assert follow(tmp_path, directory) is None
     shutil.move(aside, tmp_path / "sent")
     assert points(tmp_path) == [(3, 3.0)]
+
+
+def test_after_a_kill_what_was_not_sent_is_written_again(rundirs, tmp_path):
+    directory = rundirs.make_run(tmp_path / "run", proxy=3.0)
+    metrics = directory / "metrics.jsonl"
+    whole = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join(whole[:2]))
+    assert follow(tmp_path, directory, status="KILLED") is None
+    first = file_of(tmp_path)
+    first.with_name(f"{first.name}.synced").touch()  # 0 and 1 are sent
+    sent = first.parent.with_name(first.parent.name.replace("offline-run-2", "offline-run-1"))
+    first.parent.rename(sent)
+    metrics.write_text("".join(whole[:3]))
+    shown = {"name": "kl.coef=0.05", "params": {}, "tags": {}}
+    killed = Delivery(WandbSink(directory, tracker(tmp_path).opened(directory, **shown)))
+    killed.advance()  # 2 is written, and nobody sends it
+    killed.release()
+    assert read_own(directory, WandbSink.file)["delivered"] == 2
+    metrics.write_text("".join(whole))
+    assert follow(tmp_path, directory) is None
+    shutil.move(sent, tmp_path / "sent")
+    assert points(tmp_path) == [(2, 2.0), (3, 3.0)]
+
+
+def test_what_was_written_after_it_was_sent_is_not_sent(rundirs, tmp_path):
+    directory = rundirs.make_run(tmp_path / "run", proxy=3.0)
+    assert follow(tmp_path, directory, status="KILLED") is None
+    file = file_of(tmp_path)
+    mark = file.with_name(f"{file.name}.synced")
+    mark.touch()
+    os.utime(mark, (0, 0))  # `wandb sync` of a run that went on
+    assert follow(tmp_path, directory) is None
+    assert points(tmp_path) == [(i, float(i)) for i in range(4)]
 
 
 def test_links_of_many_runs_are_one(rundirs, tmp_path):

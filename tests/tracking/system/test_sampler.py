@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import torch
 
 from rlhf.rundir.files import read_jsonl
 from rlhf.tracking.mlflow import MLflowTracker
@@ -30,6 +31,7 @@ def test_without_a_driver_there_is_no_gpu(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_the_gpus_of_this_process_are_seen(tmp_path):
     pytest.importorskip("pynvml", reason="pip install nvidia-ml-py")
     seen = Machine(tmp_path).look()
@@ -38,15 +40,26 @@ def test_the_gpus_of_this_process_are_seen(tmp_path):
 
 
 def test_trackers_share_a_sampler_and_a_later_start_counts_on(tmp_path):
-    for _ in range(2):
+    for before in (0, 2):
         sampler.start(tmp_path, 0.2)
         sampler.start(tmp_path, 0.2)  # a second tracker of the same run
-        time.sleep(0.5)
+        end = time.monotonic() + 30
+        while len(read_jsonl(tmp_path / FILE)) < before + 2 and time.monotonic() < end:
+            time.sleep(0.05)
         sampler.stop(tmp_path)
         assert tmp_path in sampler._running
         sampler.stop(tmp_path)
-    rows = read_jsonl(tmp_path / FILE)
-    assert [row["sample"] for row in rows] == list(range(len(rows))) and 4 <= len(rows) <= 8
+        rows = read_jsonl(tmp_path / FILE)
+        assert [row["sample"] for row in rows] == list(range(len(rows)))
+        assert len(rows) >= before + 2 and not sampler._running
+
+
+def test_it_looks_as_often_as_any_tracker_asks(tmp_path):
+    for every in (600, 0.2, 600):
+        sampler.start(tmp_path, every)
+    assert sampler._running[tmp_path].every == 0.2
+    for _ in range(3):
+        sampler.stop(tmp_path)
     assert not sampler._running
 
 

@@ -13,8 +13,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from rlhf.tracking.ended.deliver import deliver, pending
-from rlhf.tracking.mlflow import MLflowTracker
-from rlhf.tracking.sink import MLflowSink, movement
+from rlhf.tracking.mlflow import MLflowSink, MLflowTracker, movement
 from rlhf.tracking.spool import follower
 from rlhf.tracking.spool.delivery import Delivery, batch
 from rlhf.tracking.state import open_state
