@@ -3,9 +3,10 @@ aside, then removed. A kill at any moment leaves it as it was, or out of the way
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +114,8 @@ def _set_aside(path: Path) -> Path:
     cleared by the next command where this one is killed."""
     aside = aside_of(path)
     path.rename(aside)
+    with suppress(OSError):  # another clean would take one of long ago for a stray
+        os.utime(aside, follow_symlinks=False)
     sync_directory(path.parent)
     return aside
 
