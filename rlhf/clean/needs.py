@@ -38,8 +38,8 @@ class Needs:
     def unknown(self) -> list[Unknown]:
         """The runs that have not written down yet what they stand on, or whose manifest cannot be
         believed."""
-        found = [Unknown(run) for run in self.runs if has_begun(run)]
-        return [each for each in found if each.is_unknown]
+        begun = [Unknown(run) for run in self.runs if has_begun(run)]
+        return [each for each in begun if each.is_unknown]
 
     def of_artifact(self, artifact: ArtifactEntry) -> str:
         """Why an artifact is needed; empty where it is not."""
