@@ -69,6 +69,8 @@ def faults_of(words, own_piece):
     """What refuses a command before its data are read."""
     words = [word for word in words if word != "--allow-targets=my_rewards"]  # `reader` allows it
     words = [word for word in words if word not in ("...", "[run]")]
+    if words in (["--version"], ["--help"]):
+        return []
     name = words[0] if words else ""
     if name in commands.names() and name != "run":
         module = commands.module(name)

@@ -4,9 +4,10 @@
     python -m benchmarks.oracle_suite --algorithms ppo rloo dpo    # others of conf/algorithm
     python -m benchmarks.oracle_suite --algorithms --variants "lr 1e-3" --seeds 0    # variants.py
     python -m benchmarks.oracle_suite --algorithms grpo --words ppo.responses_per_prompt=4
+    python -m benchmarks.oracle_suite --algorithms ppo rloo dpo --budget 20 512 --betas 1
 
-Every algorithm and variant trains from the same SFT policies with the same number of responses (120
-iterations of 1,024 unless --words or a variant say otherwise; the table says how many it were).
+Every algorithm trains from the same SFT policies with the same number of responses: 240 iterations
+of 1,024, or those of --budget; the variants of PPO have 120. The table says how many it were.
 Prints Markdown and writes the same numbers to <folder>/results.json; the same command goes on where
 it was. One thread, one run after another.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,9 @@ import torch
 
 from benchmarks.oracle_suite.power import ascent_of, known_of, power_table
 from benchmarks.oracle_suite.problems import BETAS, COUNT, JUDGED, SOLVED
-from benchmarks.oracle_suite.results import reached_table, solved_table
-from benchmarks.oracle_suite.runs import Problem, reached, words_of
-from benchmarks.oracle_suite.variants import VARIANTS
+from benchmarks.oracle_suite.results import judged_at, reached_table, shares_table, solved_table
+from benchmarks.oracle_suite.runs import Problem, budget, reached, words_of
+from benchmarks.oracle_suite.variants import VARIANTS, at
 from benchmarks.speed.report import machine, show, table, write_json
 
 
@@ -33,7 +35,9 @@ def chosen(args: argparse.Namespace) -> Iterator[tuple[str, tuple[str, ...]]]:
     more = tuple(args.words)
     own = f" {' '.join(more)}" if more else ""
     for algorithm in args.algorithms:
-        yield f"{algorithm}{own}", (*words_of(algorithm), *more)
+        few = budget(algorithm, *args.budget) if args.budget else ()
+        each = f", {args.budget[0]} x {args.budget[1]}" if args.budget else ""
+        yield f"{algorithm}{each}{own}", (*words_of(algorithm), *few, *more)
     for name in args.variants:
         yield f"ppo, {name}{own}", (*VARIANTS[name], *more)
 
@@ -46,17 +50,25 @@ def main(args: argparse.Namespace) -> None:
     power = [row for problem in problems for row in known_of(problem, BETAS)]
     for row in power:
         if row["beta"] in {*args.ascent, *args.betas}:
-            row |= ascent_of(Problem(row["problem"], folder), row["beta"], folder / "power")
+            ascent = ascent_of(
+                *(Problem(row["problem"], folder), row["beta"], folder / "power"),
+                train=not args.finished,
+            )
+            row |= ascent
     show("Shares of the gain that known policies have, %:\n")
     show(table(*power_table(power)))
     rows: list[dict[str, Any]] = []
+    known = {(row["problem"], row["beta"]): row for row in power}
     for label, words in chosen(args):
-        for problem in problems:
-            for beta in args.betas:
-                rows += [reached(problem, beta, seed, label, words) for seed in args.seeds]
+        for problem, beta, seed in product(problems, args.betas, args.seeds):
+            row = reached(problem, beta, seed, label, at(words, beta), train=not args.finished)
+            if row:
+                rows.append(judged_at(row, known[problem.number, beta]))
     if rows:
         show("What was reached: median over the seeds, and the range:\n")
         show(table(*reached_table(rows, power)))
+        show("The same, shares of the gain in percent, a line an algorithm:\n")
+        show(table(*shares_table(rows)))
         show(
             f"Problems with at least {SOLVED:.0%} of exact gradient ascent's share at each"
             " coefficient >= 0.1 that was run:\n"
@@ -85,6 +97,16 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
         type=float,
         default=[*BETAS],
         help="further coefficients of exact gradient ascent, which takes minutes",
+    )
+    parser.add_argument(
+        "--budget",
+        nargs=2,
+        type=int,
+        metavar=("ITERATIONS", "ROLLOUT"),
+        help="of all algorithms the same number of responses, and of optimizer steps on them",
+    )
+    parser.add_argument(
+        "--finished", action="store_true", help="print what is there, and train nothing"
     )
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("oracle_suite"))

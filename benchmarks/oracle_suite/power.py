@@ -17,10 +17,10 @@ from rlhf.modules.exact import ExactView, ascend
 from rlhf.oracle import best_of_n, best_policy, effective_beta, mean_standing, standings
 from rlhf.stages.ppo import ppo_module
 
-# Exact gradient ascent: steps and rate. The slower way gets past some of the policies where the
-# first one stays; it is gone where the first has less than ENOUGH, and the better counts.
+# Exact gradient ascent: steps and rate, the same for every problem. The slower way gets past some
+# of the policies where the first one stays; it is gone where the first has less than ENOUGH, and
+# the better counts.
 WAYS, ENOUGH = ((300, 3e-3), (300, 5e-4)), 0.98
-LONG = ("suite_4", "suite_8")  # whose passes take ten times as long: half the steps
 
 
 def known_shares(ref_logp: Tensor, reward: Tensor, beta: float) -> dict[str, float]:
@@ -73,6 +73,8 @@ def known_of(problem: Problem, betas: Sequence[float]) -> list[dict[str, Any]]:
                 "prompts": ref_logp.shape[0],
                 "best_chance": best_chance(ref_logp, reward, beta),
                 "largest_reward": float(reward.max()),
+                "optimum": best.optimum,
+                "reference": best.reference,
                 "gain": best.optimum - best.reference,
                 "optimum_kl": best.optimum_kl,
                 **known_shares(ref_logp, reward, beta),
@@ -81,18 +83,20 @@ def known_of(problem: Problem, betas: Sequence[float]) -> list[dict[str, Any]]:
     return rows
 
 
-def ascent_of(problem: Problem, beta: float, kept: Path) -> dict[str, float]:
-    """What exact gradient ascent reaches; kept in the folder, and read from there again."""
+def ascent_of(problem: Problem, beta: float, kept: Path, *, train: bool = True) -> dict[str, float]:
+    """What exact gradient ascent reaches; kept in the folder, and read from there again. Empty
+    where it is not there, and nothing is to be trained."""
     tries: list[dict[str, float]] = []
-    for most, lr in WAYS:
+    for steps, lr in WAYS:
         if not tries or tries[-1]["ascent"] < ENOUGH:
-            steps = most // 2 if problem.name in LONG else most
             file = kept / f"{problem.name}-beta{beta:g}-{steps}x{lr:g}.json"
+            if not file.exists() and not train:
+                continue
             if not file.exists():
                 kept.mkdir(parents=True, exist_ok=True)
                 file.write_text(json.dumps(ascended(problem, beta, steps, lr), indent=2))
             tries.append(json.loads(file.read_text()))
-    return max(tries, key=lambda row: row["ascent"])
+    return max(tries, key=lambda row: row["ascent"], default={})
 
 
 def ascended(problem: Problem, beta: float, steps: int, lr: float) -> dict[str, float]:

@@ -16,6 +16,7 @@ from rlhf.config.naming import run_hash
 from rlhf.config.schema import Config
 from rlhf.data.records import TaskData
 from rlhf.rundir.read import number
+from rlhf.rundir.status import is_finished
 from rlhf.runs.run import run
 from rlhf.stages.context import StageContext
 from rlhf.stages.table import artifacts, fingerprints
@@ -27,13 +28,32 @@ QUIET = ("tracking=none", "~callbacks.progress")
 COMMON = (
     *("ppo=micro", "scorer=micro", "callbacks=oracle", "best_of_n=none", "study=oracle-suite"),
     *("evaluation.every=60", "evaluation.prompts=16", "model.architecture=gpt2", "model.layers=1"),
+    *("ppo.iterations=240", "ppo.optimizer.lr=2e-3", "ppo.optimizer.eps=1e-5"),
 )
 PPO = ("advantage=exact", "trust_region=early_stop", "trust_region.target=0.03")
 NO_REGION = ("trust_region=none", "~trust_region.target")  # after the experiment
 
-# Further words of algorithms of conf/algorithm; those without a line have WITHOUT_CRITIC.
+# Further words of algorithms; those without a line have WITHOUT_CRITIC. DPO's labels are drawn at
+# the reward's own scale, so that its optimum at kl.coef is that of J at the same coefficient. Those
+# that read no coefficient, or have none as published, are trained without one and judged at each.
 WITHOUT_CRITIC = ("ppo.critic_warmup=0",)
-WORDS: dict[str, tuple[str, ...]] = {"ppo": PPO, "ppo_ptx": PPO}
+PAIRS = ("data.label_temperature=1", "data.pairs=12000", "ppo.aggregation=token_mean")
+NO_KL = (*WITHOUT_CRITIC, "kl.coef=0")
+WORDS: dict[str, tuple[str, ...]] = {
+    "ppo": PPO,
+    "ppo_ptx": PPO,
+    "dpo": (*WITHOUT_CRITIC, *PAIRS),
+    "ipo": (*WITHOUT_CRITIC, *PAIRS, "algorithm.loss=ipo"),
+    "dapo": NO_KL,
+    "best_of_n": NO_KL,
+    "expert_iteration": NO_KL,
+}
+NAMES = {"ipo": "dpo"}  # of conf/algorithm, where it is another
+STEPS = 4  # of the optimizer on each rollout, where algorithms are compared
+# Of how many responses an update has a row: a pair is two, and of n the best one is kept.
+ROWS = {"dpo": 2, "ipo": 2, "best_of_n": 16, "expert_iteration": 4}
+PAIRED = ("dpo", "ipo")  # whose ppo.rollout_size counts pairs
+ROUNDS = {"expert_iteration": "algorithm.round_iterations"}
 
 
 @dataclass(frozen=True)
@@ -74,19 +94,45 @@ class Problem:
 
 
 def words_of(algorithm: str) -> tuple[str, ...]:
-    """Overrides that choose an algorithm of conf/algorithm."""
+    """Overrides that choose an algorithm of conf/algorithm, or `ipo`."""
     own = WORDS.get(algorithm, WITHOUT_CRITIC)
-    return (f"algorithm={algorithm}", *own)
+    return (f"algorithm={NAMES.get(algorithm, algorithm)}", *own)
+
+
+def budget(algorithm: str, iterations: int, rollout: int) -> tuple[str, ...]:
+    """Overrides by which every algorithm has the same number of responses an iteration and of
+    optimizer steps on them; expert iteration has four rounds."""
+    rows = ROWS.get(algorithm, 1)
+    drawn = rollout // rows if algorithm in PAIRED else rollout
+    words = [f"ppo.iterations={iterations}", f"ppo.rollout_size={drawn}"]
+    words += [f"ppo.minibatch_size={rollout // rows // STEPS}"]
+    if algorithm in ROUNDS:
+        words.append(f"{ROUNDS[algorithm]}={max(1, iterations // 4)}")
+    return tuple(words)
 
 
 def reached(
-    problem: Problem, beta: float, seed: int, label: str, words: Sequence[str]
-) -> dict[str, Any]:
-    """The oracle's numbers of a run's final policy; trained where it is not there."""
+    problem: Problem,
+    beta: float,
+    seed: int,
+    label: str,
+    words: Sequence[str],
+    *,
+    train: bool = True,
+) -> dict[str, Any] | None:
+    """The oracle's numbers of a run's final policy. Where it is not there it is trained; without
+    `train` the answer is None."""
+    place, name = problem.folder / "runs" / label, f"{problem.name}-beta{beta:g}-seed{seed}-"
+    if not train and not [*place.glob(f"{name}*")]:
+        return None
     cfg = problem.config(beta, [f"seed={seed}", *words])
-    name = f"{problem.name}-beta{beta:g}-seed{seed}-{run_hash(cfg.plain())}"
+    directory = place / f"{name}{run_hash(cfg.plain())}"
+    if not train and not is_finished(directory):
+        return None
     with problem.folder_of_its_own():
-        summary = run(cfg, directory=problem.folder / "runs" / label / name)
+        summary = run(cfg, directory=directory)
     exact = {k.removeprefix("oracle/"): number(v) for k, v in summary.items() if "oracle/" in k}
-    cost = {"responses": summary["episodes"], "cpu_seconds": summary["cpu_seconds"]}
+    # DPO draws none: of its pairs each is two responses
+    drawn = summary["episodes"] or 2 * cfg.ppo.iterations * cfg.ppo.rollout_size
+    cost = {"responses": drawn, "cpu_seconds": summary["cpu_seconds"]}
     return {"problem": problem.number, "beta": beta, "seed": seed, "label": label, **exact, **cost}

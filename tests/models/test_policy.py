@@ -81,7 +81,8 @@ def test_a_reference_may_be_the_policys_own_network(policy):
     view = reader.view(WithoutAdapter(**vars(reader)), rollout)
     uniform = -torch.log(torch.tensor(float(policy.config.vocab_size)))
     assert torch.allclose(view.ref_logp, uniform * rollout.mask, atol=1e-5)
-    assert torch.equal(view.logp, reader.logp(rollout))
+    # a pass of the view has half as many rows, and a product of other sizes rounds otherwise
+    assert torch.allclose(view.logp, reader.logp(rollout), atol=1e-6)
 
 
 class AsLarge(TorchDispatchMode):

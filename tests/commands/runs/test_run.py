@@ -61,7 +61,7 @@ def rlhf(*arguments, cwd, **environment):
     ("arguments", "code", "said"),
     [
         (["--help", "kl=grpo"], 0, "kl/controller: adaptive, adaptive_alpaca_farm"),
-        (["--help"], 0, "reproduce  a sweep, a run"),
+        (["--help"], 0, "a sweep, a run or a stage again"),
         (["run", "--help"], 0, "Exit codes: 0 done; 1 a run failed"),
         (["run", "--cfg", "job"], 0, "coef: 0.05"),
         (["comapre", "sweeps/s"], 2, "rlhf: comapre is no subcommand; did you mean compare?"),

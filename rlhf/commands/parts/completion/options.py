@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlhf import commands
@@ -49,16 +50,17 @@ ALLOW = Option("--allow-targets", "a package of yours that the config names", "P
 
 def of_subcommand(name: str) -> Known:
     """What a subcommand takes."""
-    tree = ast.parse(commands.source(name).read_text(encoding="utf-8"))
+    trees = [*_trees(commands.source(name))]
     constants = {
         node.targets[0].id: node.value
+        for tree in trees
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
     options = {option.name: option for option in ALWAYS}
     arguments: set[str] = set()
     choices: tuple[str, ...] = ()
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+    for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
         if getattr(call.func, "id", "") == "add_option":
             options[ALLOW.name] = ALLOW
         names = [*_texts(call.args, constants)]
@@ -71,6 +73,16 @@ def of_subcommand(name: str) -> Known:
             arguments |= _takes(" ".join([names[0], *_texts([given.get("metavar")], constants)]))
             choices = choices or _choices(given.get("choices"), constants)
     return Known(options, frozenset(arguments), choices)
+
+
+def _trees(source: Path) -> Iterator[ast.Module]:
+    """A subcommand's source, and that of the parser which it shares with others."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    yield tree
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and "parser" in {alias.name for alias in node.names}:
+            shared = str(node.module).removeprefix("rlhf.commands.").replace(".", "/")
+            yield from _trees(commands.FOLDER / f"{shared}.py")
 
 
 def _takes(said: str) -> set[str]:
