@@ -8,9 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rlhf.clean.ours import not_ours
 from rlhf.config.schema import Config
+from rlhf.config.stages import STAGES
 from rlhf.config.validate import ConfigError, validate
 from rlhf.inventory import ArtifactEntry, Inventory, Leftover, RunEntry
+from rlhf.inventory.walk import SWEEP
 from rlhf.rundir.disk.uses import users
 from rlhf.rundir.noted import CONFIG, MANIFEST, SUMMARY
 from rlhf.rundir.read import collecting, read_text, read_yaml
@@ -35,8 +38,8 @@ class Needs:
     def unknown(self) -> list[Unknown]:
         """The runs that have not written down yet what they stand on, or whose manifest cannot be
         believed."""
-        found = [Unknown(run) for run in self.runs if has_begun(run)]
-        return [each for each in found if each.is_unknown]
+        begun = [Unknown(run) for run in self.runs if has_begun(run)]
+        return [each for each in begun if each.is_unknown]
 
     def of_artifact(self, artifact: ArtifactEntry) -> str:
         """Why an artifact is needed; empty where it is not."""
@@ -44,14 +47,15 @@ class Needs:
 
     @cached_property
     def _reasons(self) -> dict[Path, str]:
-        """By directory. What a needed artifact stands on is needed."""
+        """By directory. What an artifact stands on that is needed, or not ours to remove, is
+        needed."""
         every = self.inventory.artifacts
         reasons = {a.directory: reason for a in every if (reason := self._direct(a))}
-        waiting = [a for a in every if a.directory in reasons]
+        waiting = [a for a in every if a.directory in reasons or not_ours(a)]
         while waiting:
             user = waiting.pop()
             text = self._text(user.directory, (MANIFEST,))
-            for other in every:
+            for other in (each for each in every if each is not user):
                 needs = user.directory in other.used_by or other.key.fingerprint in text
                 if needs and other.directory not in reasons:
                     reasons[other.directory] = f"{user.name} stands on it"
@@ -65,6 +69,7 @@ class Needs:
             for run in self.runs
             if run.directory in artifact.used_by or own in self._text(run.directory, TEXTS)
         ]
+        named += [run for run in self._noted(artifact.directory) if run not in named]
         if named:
             working = [run for run in named if not run.is_finished]
             of = f", {len(working)} of them not finished" if working else ""
@@ -72,9 +77,33 @@ class Needs:
         for run in self.unknown:
             if run.may_need(artifact.key.stage, artifact.manifest.get("config")):
                 return f"{run.directory} is not finished and may need it"
-        if elsewhere := [user for user in users(artifact.directory) if user.is_elsewhere]:
-            return f"{elsewhere[0].directory} on {elsewhere[0].host} uses it"
+        if words := self._of_sweeps(artifact) or self._of_unread():
+            return words
+        return used_elsewhere(artifact.directory)
+
+    def _of_sweeps(self, artifact: ArtifactEntry) -> str:
+        """What jobs that have no directory yet may need: what their command names, and while they
+        are waited for any stage that a run can stand on."""
+        own, stage = artifact.key.fingerprint, STAGES.get(artifact.key.stage)
+        for sweep in self.inventory.sweeps:
+            if own in self._text(sweep.directory, (SWEEP,)):
+                return f"{sweep.directory} names it"
+            if sweep.states["waiting"] and not (stage and stage.is_run):
+                return f"a job of {sweep.directory} has yet to begin and may need it"
         return ""
+
+    def _of_unread(self) -> str:
+        unread = self.inventory.unread
+        return f"{unread[0]} cannot be read, and may hold a run that needs it" if unread else ""
+
+    def _noted(self, place: Path) -> list[RunEntry]:
+        """The runs that have got, or asked for, the artifact of this place."""
+        there = {Path(user.directory).resolve() for user in users(place)}
+        return [self._places[own] for own in there if own in self._places]
+
+    @cached_property
+    def _places(self) -> dict[Path, RunEntry]:
+        return {run.directory.resolve(): run for run in self.runs}
 
     def of_work(self, work: Leftover) -> str:
         """Why what a killed process left half-made is needed; empty where it is not."""
@@ -85,8 +114,12 @@ class Needs:
                 return f"{run.directory} is not finished and may go on with it"
         unfinished = [run for run in self.runs if has_begun(run) and not run.is_finished]
         own = work.key.fingerprint
-        named = (run for run in unfinished if own in self._text(run.directory, TEXTS))
-        return "".join(f"{run.directory} goes on with it" for run in list(named)[:1])
+        place = work.directory.with_name(own)
+        named = [run for run in unfinished if own in self._text(run.directory, TEXTS)]
+        named += [run for run in self._noted(place) if not run.is_finished]
+        if named:
+            return f"{named[0].directory} goes on with it"
+        return self._of_unread() or used_elsewhere(place)
 
     def _text(self, directory: Path, names: Sequence[str]) -> str:
         if directory not in self._texts:
@@ -94,6 +127,12 @@ class Needs:
                 texts = (read_text(directory / name) or "" for name in names)
                 self._texts[directory] = "\n".join(texts)
         return self._texts[directory]
+
+
+def used_elsewhere(place: Path) -> str:
+    """Who uses an artifact where it cannot be seen from here; empty where nobody is noted."""
+    elsewhere = (user for user in users(place) if user.is_elsewhere)
+    return next((f"{user.directory} on {user.host} uses it" for user in elsewhere), "")
 
 
 def has_begun(run: RunEntry) -> bool:

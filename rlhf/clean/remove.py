@@ -3,9 +3,10 @@ aside, then removed. A kill at any moment leaves it as it was, or out of the way
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def _of_run(thing: Thing) -> Outcome:
     except Timeout:
         return Outcome(thing=thing, left=BUSY)
     except OSError as error:
-        return Outcome(thing=thing, left=_said(error, thing.path))
+        return Outcome(thing=thing, left=_reason(error, thing.path))
     return _gone(thing, aside)
 
 
@@ -86,7 +87,7 @@ def _of_stores(things: Sequence[Thing], again: Again) -> Iterator[Outcome]:
                 if thing.path == thing.lock:
                     forget(thing.path)
             except OSError as error:
-                lefts[thing.path] = _said(error, thing.path)
+                lefts[thing.path] = _reason(error, thing.path)
     for thing in things:
         if left := lefts[thing.path]:
             yield Outcome(thing=thing, left=left)
@@ -104,7 +105,7 @@ def _alone_with(place: Path) -> Iterator[str]:
         except Timeout:
             left = BUSY
         except OSError as error:
-            left = _said(error, place)
+            left = _reason(error, place)
         yield left
 
 
@@ -113,6 +114,8 @@ def _set_aside(path: Path) -> Path:
     cleared by the next command where this one is killed."""
     aside = aside_of(path)
     path.rename(aside)
+    with suppress(OSError):  # another clean would take one of long ago for a stray
+        os.utime(aside, follow_symlinks=False)
     sync_directory(path.parent)
     return aside
 
@@ -124,9 +127,9 @@ def _gone(thing: Thing, place: Path) -> Outcome:
         else:
             place.unlink(missing_ok=True)
     except OSError as error:
-        return Outcome(thing=thing, left=_said(error, place))
+        return Outcome(thing=thing, left=_reason(error, place))
     return Outcome(thing=thing)
 
 
-def _said(error: OSError, path: Path) -> str:
+def _reason(error: OSError, path: Path) -> str:
     return sentence(error, path) or str(error)

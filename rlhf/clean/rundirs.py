@@ -14,6 +14,7 @@ from rlhf.inventory.runs import CHECKPOINTS
 from rlhf.rundir.disk.folder import ASIDE
 from rlhf.rundir.noted import MANIFEST, lost_results
 from rlhf.rundir.paths.points import FOLDER as POINTS
+from rlhf.rundir.status import read_launcher, sweep_jobs
 
 # files of checkpoints, and those that were set aside; any other name is somebody's own
 OURS = re.compile(r"iteration-\d{6,}\.(ckpt|sha256)(\.damaged\d*)?", re.ASCII)
@@ -66,6 +67,8 @@ def why_kept(run: RunEntry, owner: RunEntry) -> str:
         whose = "its run" if run is owner else "the path that it is a point of"
         going = "is at work" if owner.is_at_work else f"is {owner.state}, and goes on from them"
         return f"{whose} {going}"
+    if _has_jobs_to_begin(owner.directory.parent):
+        return "a job of its sweep has yet to begin, and may go on from them"
     is_run = run.manifest.get("kind") == "run" and isinstance(run.manifest.get("config"), dict)
     if not is_run or any(words.startswith(MANIFEST) for words in run.damage):
         return f"not recognised: its run has no whole {MANIFEST}"
@@ -77,3 +80,10 @@ def why_kept(run: RunEntry, owner: RunEntry) -> str:
     if lost := lost_results(run.directory):
         return f"{next(iter(lost.values()))}: it may be put back from them"
     return ""
+
+
+def _has_jobs_to_begin(sweep: Path) -> bool:
+    """Whether a sweep is at work that has not come to all of its jobs."""
+    launcher = read_launcher(sweep)
+    at_work = launcher.parent is not None
+    return at_work and any(job.state == "waiting" for job in sweep_jobs(sweep, launcher))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from rlhf.clean.needs import Needs
+from rlhf.clean.ours import is_ours, not_ours
 from rlhf.clean.things import Thing
 from rlhf.inventory import ArtifactEntry, Disk, Inventory, Leftover
 from rlhf.inventory.disk import disk_of, scan
 from rlhf.inventory.stores import STORE
 from rlhf.inventory.walk import folders
 from rlhf.rundir.disk.aside import strays
-from rlhf.rundir.disk.uses import users, users_file
+from rlhf.rundir.disk.uses import last_used, users
 from rlhf.rundir.noted import CONFIG, MANIFEST
-from rlhf.rundir.read import collecting, read_json, read_yaml
-from rlhf.stages.provenance.whole import FILES, LATER
 
 
 def things_of(needs: Needs) -> Iterator[Thing]:
@@ -39,9 +37,6 @@ def _stage_folders(inventory: Inventory) -> set[Path]:
 def _artifact(artifact: ArtifactEntry, needs: Needs) -> Thing:
     needed = needs.of_artifact(artifact)
     why = needed or not_ours(artifact)
-    last = [artifact.changed or 0.0]
-    with suppress(OSError):
-        last.append(users_file(artifact.directory).stat().st_mtime)
     return Thing(
         kind="artifacts",
         path=artifact.directory,
@@ -50,7 +45,7 @@ def _artifact(artifact: ArtifactEntry, needs: Needs) -> Thing:
         lock=artifact.directory,
         in_store=True,
         disk=artifact.disk,
-        changed=max(last),
+        changed=max(artifact.changed or 0.0, last_used(artifact.directory) or 0.0),
     )
 
 
@@ -60,26 +55,6 @@ def _unneeded(artifact: ArtifactEntry) -> str:
     gone = len(users(artifact.directory))
     used = f"; those that used it ({gone}) are not where they were" if gone else ""
     return f"no run in sight needs it{used}"
-
-
-def not_ours(artifact: ArtifactEntry) -> str:
-    """Why a folder is not taken for an artifact that was published here; empty where it is."""
-    manifest, place = artifact.manifest, artifact.directory.absolute()
-    if damage := [words for words in artifact.damage if words.startswith(MANIFEST)]:
-        return f"not recognised: {damage[0]}"
-    own = (manifest.get("kind"), manifest.get("stage"), manifest.get("hash"))
-    if own != ("artifact", place.parent.name, place.name):
-        return f"not recognised: its {MANIFEST} is not that of {place.parent.name}/{place.name}"
-    listed = manifest.get(FILES)
-    if not isinstance(listed, dict):  # as versions before 0.2.0 wrote it
-        return ""
-    there = (name for name, stat in scan(place).items() if not stat.st_mode & 0o040000)
-    others = sorted(
-        name
-        for name in there
-        if name not in listed and name not in LATER and not Path(name).name.startswith(".")
-    )
-    return f"it holds files that are not ours: {others[0]}" if others else ""
 
 
 def _leftover(leftover: Leftover, needs: Needs) -> Thing:
@@ -106,18 +81,9 @@ def _stays(leftover: Leftover, needs: Needs) -> str:
         return f"not recognised: it has no {MANIFEST}, so nothing says whose it is"
     if leftover.at_work:
         return "a process is at work in it"
-    if not _is_ours(leftover):
+    if not is_ours(leftover):
         return f"not recognised: neither its {MANIFEST} nor its {CONFIG} says what it was to become"
     return needs.of_work(leftover) if leftover.kind == "work" else ""
-
-
-def _is_ours(leftover: Leftover) -> bool:
-    with collecting():
-        manifest = read_json(leftover.directory / MANIFEST)
-        if manifest.get("hash") == leftover.key.fingerprint:
-            return True
-        config = read_yaml(leftover.directory / CONFIG)
-    return leftover.kind == "work" and config.get("stage") == leftover.key.stage
 
 
 def strays_in(folder: Path) -> Iterator[Thing]:

@@ -140,6 +140,7 @@ class Inventory:
     artifacts: tuple[ArtifactEntry, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     others: tuple[Other, ...] = ()
+    unread: tuple[Path, ...] = ()  # folders that this user may not read, whatever they hold
 
     def every_run(self) -> Iterator[RunEntry]:
         """Single runs and the jobs of sweeps, without the points below them."""

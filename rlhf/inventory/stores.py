@@ -18,6 +18,7 @@ from rlhf.rundir.status import read_status
 
 STORE = "artifacts"  # the name of a folder that holds `<stage>/<fingerprint>`
 MANIFEST = "manifest.json"
+_FINGERPRINT = re.compile(r"[0-9a-f]{8,}")
 _LEFT = re.compile(r"(?P<own>.+?)(?:(?P<work>\.work)|\.incomplete-\d+|(?P<damaged>\.damaged\d*))")
 
 
@@ -79,8 +80,10 @@ def _damage(files: Files, manifest: dict[str, Any] | None) -> Iterator[str]:
 
 
 def is_artifact(directory: Path) -> bool:
-    """By its place, or by its manifest."""
-    if directory.absolute().parent.parent.name == STORE:
+    """By its place and its name, or by its manifest."""
+    own, match = directory.absolute(), _LEFT.fullmatch(directory.name)
+    name = match["own"] if match else own.name
+    if own.parent.parent.name == STORE and _FINGERPRINT.fullmatch(name):
         return True
     with collecting():
         return (read_object(directory / MANIFEST) or {}).get("kind") == "artifact"

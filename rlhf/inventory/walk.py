@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ SWEEP, REPORT = "sweep.json", "report.html"
 DEEP = 5  # folders below a root: outputs/reproduced/<sweep>-1/<run>
 # what a run leaves, be it damaged
 LEFT = (*MARKS, METRICS, CHECKPOINTS)
-FOREIGN = ("mlartifacts", "mlruns")  # MLflow's copies of our files
+FOREIGN = ("mlartifacts", "mlruns", "lost+found")  # MLflow's copies of our files; the disk's own
 
 
 @dataclass
@@ -37,6 +38,7 @@ class _Found:
     artifacts: list[ArtifactEntry] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
     others: list[Other] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
 
     def count(self) -> int:
         return len(self.runs) + len(self.sweeps) + len(self.artifacts) + len(self.leftovers)
@@ -66,6 +68,7 @@ def take_inventory(*roots: Path, among: Iterable[Path] = ()) -> Inventory:
             artifacts=tuple(found.artifacts),
             leftovers=leftovers,
             others=tuple(found.others),
+            unread=tuple(found.unread),
         )
     )
     return replace(
@@ -84,9 +87,12 @@ def _visit(
     if own in seen:
         return
     seen.add(own)
-    if (place / SWEEP).is_file() or (place / LAUNCHER).is_file():
+    if is_closed(place):
+        found.unread.append(place)
+    elif (place / SWEEP).is_file() or (place / LAUNCHER).is_file():
         sweep = read_sweep(place)
         found.sweeps.append(sweep)
+        found.unread += filter(is_closed, folders(place))
         seen.update(job.directory.resolve() for job in sweep.jobs)
     elif is_artifact(place) and not (is_root and place.name == STORE):
         _add_artifact(place, found)
@@ -126,11 +132,14 @@ def read_sweep(directory: Path) -> SweepEntry:
         written, launcher = read_json(directory / SWEEP), read_launcher(directory)
         states = sweep_jobs(directory, launcher)
     named = [state.directory.name for state in states]
-    lost = [p.name for p in folders(directory) if any((p / mark).exists() for mark in LEFT)]
+    closed = {place.name for place in folders(directory) if is_closed(place)}
+    there = [place for place in folders(directory) if place.name not in closed]
+    lost = [p.name for p in there if any((p / mark).exists() for mark in LEFT)]
     own = directory.absolute().name
     jobs = tuple(
         replace(read_run(directory / name, launcher), sweep=own)
         for name in dict.fromkeys([*named, *lost])
+        if name not in closed
     )
     damage = [f"{path.name}: {what}" for path, what in odd if path.parent == directory]
     times = [job.changed for job in jobs if job.changed is not None]
@@ -147,6 +156,11 @@ def read_sweep(directory: Path) -> SweepEntry:
         changed=max(times, default=newest(files)),
         disk=disk_of(files),
     )
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether a folder is there and this user may not read it."""
+    return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
 
 
 def children(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from rlhf.rundir.disk.aside import clear_strays, set_aside
 from rlhf.rundir.disk.space import writing
 from rlhf.rundir.disk.uses import hold
-from rlhf.rundir.files import sync_directory, write_json
+from rlhf.rundir.files import flatten, sync_directory, write_json
 from rlhf.rundir.read import read_json
 from rlhf.stages.provenance import whole
 
@@ -58,8 +58,7 @@ class ArtifactStore:
         once if another process holds it.
         """
         path = self.place(stage, fingerprint)
-        if path not in self._held:  # one that is a link, where it lies
-            self._held[path] = hold(path.resolve() if path.is_symlink() else path, self.user)
+        self.keep(path)
         if artifact := self.find(stage, fingerprint):
             return artifact
         lock = FileLock(path.with_name(f"{fingerprint}.lock"))
@@ -83,6 +82,20 @@ class ArtifactStore:
                 _seal(make(work), work)
             _publish(work, path)
         return path
+
+    def keep(self, path: Path) -> None:
+        """Holds an artifact, of this store or another, that is there or will be."""
+        if path not in self._held:  # one that is a link, where it lies
+            self._held[path] = hold(path.resolve() if path.is_symlink() else path, self.user)
+
+    def keep_named(self, config: Mapping[str, Any]) -> None:
+        """Holds the artifacts, of whatever store, that a nested config names by path."""
+        for value in flatten(config).values():
+            if isinstance(value, str) and os.path.isfile(Path(value) / "manifest.json"):
+                path = Path(value).resolve()
+                manifest = manifest_of(path)
+                if (manifest.get("kind"), manifest.get("hash")) == ("artifact", path.name):
+                    self.keep(path)
 
     def put(
         self, stage: str, fingerprint: str, files: Path, manifest: Callable[[], dict[str, Any]]

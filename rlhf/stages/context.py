@@ -67,7 +67,9 @@ class StageContext(Inputs):
 
     @cached_property
     def store(self) -> ArtifactStore:
-        return ArtifactStore(Path(self.cfg.paths.artifacts), self.run_directory)
+        store = ArtifactStore(Path(self.cfg.paths.artifacts), self.run_directory)
+        store.keep_named(self.plain)
+        return store
 
     @property
     def device(self) -> str:

@@ -95,7 +95,9 @@ def _with_reward_seed(context: StageContext, seed: int) -> StageContext:
     drawn = context.data.preferences is None or settings.max_rows is not None
     rows = {} if drawn else context.rows
     other = replace(context, cfg=cfg, rows=rows, members=[])
-    shared = ("model", "tokenizer", "rendering", "stops", "model_config", "positions", "fitted")
+    # the store holds the members as long as the run lasts
+    alike = ("model", "tokenizer", "rendering", "stops", "model_config", "positions", "fitted")
+    shared = ("store", *alike)
     vars(other).update({name: vars(context)[name] for name in shared if name in vars(context)})
     return other
 

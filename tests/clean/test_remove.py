@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from rlhf.clean import remove as removal
 from rlhf.clean.remove import BUSY, OTHER, remove
 from rlhf.clean.survey import survey
 from rlhf.clean.things import Wish
-from rlhf.rundir.disk.uses import hold, users, users_file
+from rlhf.rundir.disk.aside import strays
+from rlhf.rundir.disk.uses import hold, last_used, users, users_file
+from rlhf.rundir.lock import owned
+from rlhf.rundir.noted import has_undone
 from rlhf.stages.artifacts import ArtifactStore
 from tests.clean.conftest import OTHER as ANOTHER, REWARD, SFT, everything
 
@@ -137,11 +141,52 @@ def test_a_kill_between_rename_and_removal_leaves_nothing_that_looks_whole(scene
     assert ArtifactStore(folder.parents[1]).find("sft", SFT) is None
     monkeypatch.undo()
     monkeypatch.chdir(scene.home)
-    assert sorted(removed()) == [
+    assert [path for path, left in removed().items() if not left] == [
         f"outputs/artifacts/sft/.{SFT}.{dead}.tmp",
         f"outputs/study/a/.checkpoints.{dead}.tmp",
     ]
     assert removed() == {}
+
+
+def test_a_folder_on_its_way_out_goes_with_the_next_run_too(scene):
+    """A finished run in which it lies is not whole: the next command would look at it for ever."""
+    run = scene.run("outputs/study/a")
+    aside = run / f".checkpoints.{2**22 - 1}@{os.uname().nodename}.tmp"
+    aside.mkdir()
+    (aside / "iteration-000004.ckpt").write_bytes(b"x")
+    assert has_undone(run)
+    with owned(run):
+        assert not has_undone(run)
+
+
+def test_what_is_removed_now_is_nobodys_stray(scene, monkeypatch):
+    """Though the folder itself was written to long ago."""
+    folder = scene.artifact("sft", SFT)
+    os.utime(folder, (1e9, 1e9))
+    seen = []
+    monkeypatch.setattr(removal.shutil, "rmtree", lambda place: seen.extend(strays(place.parent)))
+    assert removed() == {f"outputs/artifacts/sft/{SFT}": ""}
+    assert seen == []
+
+
+def test_an_old_artifact_that_no_user_was_noted_for(scene):
+    """Looking for its users makes their file, which is no use of it."""
+    folder = scene.artifact("sft", SFT)
+    long_ago = time.time() - 9 * 86400
+    os.utime(folder / "manifest.json", (long_ago, long_ago))
+    old = Wish(roots=ROOTS, before=time.time() - 7 * 86400)
+    (outcome,) = remove(survey(ROOTS, old)[1], lambda: survey(ROOTS, old)[1])
+    assert outcome.left == "" and not folder.exists()
+
+
+def test_a_use_is_noted_again(scene):
+    """By the same run: its last use counts."""
+    folder = scene.artifact("sft", SFT)
+    hold(folder, scene.home / "run")
+    os.utime(users_file(folder), (1e9, 1e9))
+    assert last_used(folder) == 1e9
+    hold(folder, scene.home / "run")
+    assert last_used(folder) > time.time() - 60
 
 
 def test_a_link_within_is_removed_and_not_what_it_names(scene):

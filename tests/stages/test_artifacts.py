@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from rlhf.rundir.disk.uses import alone, users
 from rlhf.rundir.files import write_json
 from rlhf.stages.artifacts import ArtifactStore, manifest_of
 from rlhf.stages.provenance import whole
@@ -132,3 +133,20 @@ def test_what_is_damaged_before_it_is_published_is_made_again(tmp_path):
     write_json(work / "manifest.json", whole.sealed(make(work), work))
     (work / "weights").write_text("x")
     assert (store.get("sft", "abc", make) / "weights").read_text() == "w"
+
+
+def test_an_artifact_of_another_store_that_a_config_names_is_held(tmp_path):
+    """As long as the run lives, and noted afterwards; a folder that is none is left alone."""
+    place, copy = tmp_path / "first" / "sft" / "abc", tmp_path / "copy"
+    for folder in (place, copy):
+        write_json(folder / "manifest.json", {"kind": "artifact", "hash": "abc"})
+    config = {"sft": {"path": str(place)}, "data": {"path": str(copy), "rows": 3}, "name": "a\0"}
+    store = ArtifactStore(tmp_path / "second", user=tmp_path / "run")
+    store.keep_named(config)
+    with alone(place) as nobody:
+        assert not nobody
+    del store
+    with alone(place) as nobody:
+        assert nobody
+    assert [user.directory for user in users(place)] == [str(tmp_path / "run")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "first"]

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if input("Remove these? [y/N] ").strip().lower() not in ("y", "yes"):
             print("nothing was removed")
             return 0
-    return _said(things, _remove(things, sight, wish))
+    return _print_end(things, _remove(things, sight, wish))
 
 
 def _wished(args: argparse.Namespace) -> tuple[list[Path], Wish]:
@@ -147,7 +147,7 @@ def _remove(things: Sequence[Thing], sight: Sequence[Path], wish: Wish) -> dict[
     return {str(outcome.thing.path): outcome.left for outcome in outcomes}
 
 
-def _said(things: Sequence[Thing], left: dict[str, str]) -> int:
+def _print_end(things: Sequence[Thing], left: dict[str, str]) -> int:
     from rlhf.inventory import freed
     from rlhf.rundir.disk.space import amount
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,11 +64,14 @@ def strays(folder: Path, *, alone: bool = False) -> list[Path]:
 
 
 def clear_strays(folder: Path, *, alone: bool = False) -> list[Path]:
-    """Deletes them, and returns them."""
+    """Deletes them, folders that were on their way out too, and returns them."""
     cleared = strays(folder, alone=alone)
     for path in cleared:
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     return cleared
 
 

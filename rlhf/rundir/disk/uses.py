@@ -7,6 +7,7 @@ The lock is the operating system's, which falls free with its owner.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,8 +28,15 @@ class User(NamedTuple):
 
     @property
     def is_elsewhere(self) -> bool:
-        """Noted by another machine, and there is no such directory here."""
-        return self.host != socket.gethostname() and not Path(self.directory).exists()
+        """Whether nothing here can tell if its directory is still there: another machine noted it,
+        or this user may not look into the folder that it lies in."""
+        try:
+            os.stat(self.directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return self.host != socket.gethostname()
+        except OSError:
+            return True
+        return False
 
 
 def users_file(folder: Path) -> Path:
@@ -37,8 +45,8 @@ def users_file(folder: Path) -> Path:
 
 def hold(folder: Path, user: Path | None = None) -> IO[bytes] | None:
     """Notes the user, and keeps the folder from being removed until the file that is returned is
-    closed. Waits while somebody removes it. None where the disk takes no such file: then nobody
-    can remove the folder there either."""
+    closed. Waits while somebody removes it. None where there is no such file, and this user may
+    write none: then the folder is not held."""
     path = users_file(folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +59,9 @@ def hold(folder: Path, user: Path | None = None) -> IO[bytes] | None:
     if user is not None:
         own = User(socket.gethostname(), str(user.absolute()))
         with suppress(OSError):
-            if own not in users(folder):
+            if own in users(folder):
+                os.utime(path)  # its last use
+            else:
                 file.write(json.dumps(own._asdict()).encode() + b"\n")
     return file
 
@@ -76,6 +86,16 @@ def alone(folder: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def last_used(folder: Path) -> float | None:
+    """When a user was noted last, in unix seconds; None where none is. An empty file tells
+    nothing: `alone` makes it."""
+    try:
+        stat = users_file(folder).stat()
+    except OSError:
+        return None
+    return stat.st_mtime if stat.st_size else None
 
 
 def users(folder: Path) -> list[User]:
