@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rlhf.callbacks.checkpoint import AtomicCheckpointIO
 from rlhf.config.compose import compose, validate
@@ -106,17 +107,21 @@ def test_finite_or_nothing_of_a_diverged_stage_is_published(tmp_path, stage, lr,
         f"optimizer@{stage}.optimizer=sgd",
         *(f"{stage}.{line}" for line in (f"optimizer.lr={lr}", "grad_clip=null", "lr_warmup=0.0")),
     ]
-    assert execute(validate(compose(lines)), directory=tmp_path / "run") == 1
+    code = execute(validate(compose(lines)), directory=tmp_path / "run")
     said = capfd.readouterr().err
+    published = (tmp_path / "artifacts" / stage).glob("[!.]*/manifest.json")
+    places = [path.parent for path in published if not path.parent.name.endswith(".work")]
+    if code == 0:  # a processor's rounding decides at which rate the last step is too large
+        (place,) = places
+        weights = load_file(place / "model.safetensors")
+        assert all(weight.isfinite().all() for weight in weights.values())
+        return
+    assert code == 1 and places == []
     assert f"{stage}, epoch " in said and "NaN or infinite" in said and "Traceback" not in said
-    published = (tmp_path / "artifacts" / stage).glob("*/manifest.json")
-    assert not [path for path in published if not path.parent.name.endswith(".work")]
 
 
 def test_an_artifact_with_nan_is_not_reused(run_in, tmp_path):
     """One that an older version published."""
-    from safetensors.torch import load_file, save_file
-
     own = f"paths.artifacts={tmp_path / 'artifacts'}"
     place = run_in(tmp_path / "sft", own, "stage=sft")["artifact"]
     weights = load_file(f"{place}/model.safetensors")

@@ -367,14 +367,14 @@ def test_what_a_dead_server_did_not_take_any_later_command_delivers(
             write_json(place / "tracking.json", {**read_state(place), "uri": store})
 
     run("sft", "stage=sft")
-    (sft,) = stages.glob("sft/*[!k]")
+    (sft,) = stages.glob("sft/[!.]*[!k]")
     assert pending(sft)
     back(sft)
     run("sft", "stage=sft")
     assert not pending(sft)
 
     run("one")
-    (reward_model,) = stages.glob("reward_model/*[!k]")
+    (reward_model,) = stages.glob("reward_model/[!.]*[!k]")
     assert pending(reward_model) and pending(tmp_path / "one")
     back(reward_model, tmp_path / "one")
     tracked[1] = f"tracking.uri={store}"
