@@ -195,8 +195,10 @@ def _runs(db: sqlite3.Connection, experiment: str | None) -> dict[str, dict[str,
         run["runs"][status] += 1
         # a sweep's summary is written anew by every comparison: what it comes to is what counts
         table = "latest_metrics" if name.startswith("sweep ") else "metrics"
+        # the machine's own metrics are by the clock: how many there are, and of what, too
         for key, step, value in db.execute(
-            f"select key, step, value from {table} where run_uuid = ?", (run_id,)
+            f"select key, step, value from {table} where run_uuid = ? and key not like 'system/%'",
+            (run_id,),
         ):
             clock = key.rpartition("/")[2] in CLOCK
             run["rows"][key, step, None if clock else value] += 1
