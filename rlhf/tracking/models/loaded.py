@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from rlhf.models import answering
-from rlhf.models.answering import PROMPT, RESPONSE, SETTINGS
+from rlhf.models.files import answering
+from rlhf.models.files.answering import PROMPT, RESPONSE, SETTINGS
 
 
 def describe_model(folder: Path, model_id: str) -> None:
