@@ -199,6 +199,7 @@ PPO = {
     "dapo": ("algorithm=dapo",),
     "ppo_ptx": ("algorithm=ppo_ptx",),
     "dpo": ("algorithm=dpo", "advantage=none"),
+    "quark": ("algorithm=quark",),
     "best_of_n": ("algorithm=best_of_n", "ppo.responses_per_prompt=4", "ppo.minibatch_size=2"),
     "expert_iteration": (
         *("algorithm=expert_iteration", "ppo.responses_per_prompt=4", "ppo.minibatch_size=2"),
