@@ -13,11 +13,11 @@ ARG TORCH=cpu
 # what is installed beside the package: lora, optuna, joblib, datasets, with commas
 ARG EXTRAS=lora
 RUN python -m venv /opt/rlhf
-ENV PATH=/opt/rlhf/bin:$PATH
+ENV PATH=/opt/rlhf/bin:$PATH PIP_CACHE_DIR=/var/cache/pip
 WORKDIR /src
 # PyTorch first: a layer that no change of ours makes anew
 COPY constraints.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     case "$TORCH" in \
       cpu) export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu ;; \
       cuda) ;; \
@@ -27,7 +27,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY pyproject.toml README.md LICENSE ./
 COPY conf conf
 COPY rlhf rlhf
-RUN --mount=type=cache,target=/root/.cache/pip pip install -c constraints.txt ".[$EXTRAS]"
+RUN --mount=type=cache,target=/var/cache/pip pip install -c constraints.txt ".[$EXTRAS]"
 
 FROM python:${PYTHON}-slim
 # git: a run's manifest names the revision of the folder it was started in
