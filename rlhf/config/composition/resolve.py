@@ -112,7 +112,9 @@ def _sweep_name(*, _root_: DictConfig) -> str:
 def name_sweep(config: DictConfig, overrides: Sequence[str]) -> None:
     """Gives the draft of a job's config its sweep's name, which follows from the overrides of the
     sweep and not from the job's own."""
-    plain = {key: OmegaConf.select(config, key, default=None) for key in ("study", "sweep")}
+    # one that cannot be read is a fault that the job's own check names
+    lenient: dict[str, Any] = {"default": None, "throw_on_resolution_failure": False}
+    plain = {key: OmegaConf.select(config, key, **lenient) for key in ("study", "sweep")}
     OmegaConf.get_cache(config)["rlhf.sweep_name"]["name"] = naming.sweep_name(plain, overrides)
 
 

@@ -373,6 +373,12 @@ def test_config_roundtrip_of_every_kl_preset(planned, preset):
     assert run_hash(validate(job.config.plain()).plain()) == run_hash(job.config.plain())
 
 
+@pytest.mark.parametrize("key", ["study", "sweep"])
+def test_a_sweep_without_a_name_that_can_be_read_is_refused_with_a_sentence(planned, key):
+    found = planned(f"{key}=${{nowhere}}", "seed=0,1", multirun=True)
+    assert f"{key}: Interpolation key 'nowhere' not found" in "\n".join(found.faults)
+
+
 def test_warnings_come_with_the_plan_and_say_of_which_jobs(planned):
     found = planned("kl.coef=0,0.1", "generation.temperature=1.0,0.7", multirun=True)
     (said,) = found.warnings
