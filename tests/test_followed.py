@@ -45,7 +45,8 @@ def reader(tmp_path_factory):
 
 def recipe(target):
     """What `make target` runs once the environment is there."""
-    made = ["make", "-n", "-o", "python/.ready", "VENV=python", target]
+    # A make within `make test-slow` would say which folder it enters
+    made = ["make", "--no-print-directory", "-n", "-o", "python/.ready", "VENV=python", target]
     said = subprocess.run(made, cwd=documented.ROOT, capture_output=True, text=True, check=True)
     return said.stdout.splitlines()
 
