@@ -181,6 +181,7 @@ class Recorder(Checkpoint):
             self.status_in,
             state="running",
             stage=module.stage,
+            title=module.title or None,
             iteration=module.iteration,
             iterations=module.iterations,
         )

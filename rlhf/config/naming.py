@@ -210,6 +210,12 @@ def algorithm_name(plain: Mapping[str, Any]) -> str:
     return piece_name(node).rpartition(".")[2] if node else IMPLIED["algorithm"]
 
 
+def stage_title(plain: Mapping[str, Any], stage: str) -> str:
+    """What people call the training of a stage: by its algorithm where it has one, else by its
+    name."""
+    return algorithm_name(plain) if stage == "ppo" else stage
+
+
 def run_name(plain: Mapping[str, Any]) -> str:
     """`kl0.05-fixed-seed1-1a2b3c4d`."""
     return f"{slug(plain)}-{run_hash(plain)}"

@@ -119,12 +119,12 @@ def cautions(*, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) ->
             " and _k3, their standard errors, and `objective`, which has kl/sequence_nats in it."
             " The _exact ones are the policy's KL at each prefix, but the prefixes are the"
             " sampler's; the same holds for policy/entropy. Rewards and lengths are the sampler's."
-            " PPO's ratios are the policy's, so its gradient is biased. " + RIGHT
+            " The ratios of the loss are the policy's, so its gradient is biased. " + RIGHT
         )
     if temperature != 1:
         sentences.append(
             f"generation.temperature={temperature:g}: policy and reference are both taken at it."
             " Every kl/... (and `objective`) is that of the tempered policy to the tempered"
-            " reference, which is what PPO penalises, not of the policy at temperature 1. " + RIGHT
+            " reference, which is what is penalised, not of the policy at temperature 1. " + RIGHT
         )
     return sentences

@@ -33,8 +33,8 @@ Z95 = 1.959963984540054  # standard errors in half of a 95 % interval, where the
 METRICS = {
     metric.name: metric
     for metric in (
-        # ppo/score - kl.coef_final * kl/sequence_nats of the last evaluation: what this run's PPO
-        # ended up maximising, whatever its controller did. Another coefficient makes another
+        # ppo/score - kl.coef_final * kl/sequence_nats of the last evaluation: what this run ended
+        # up maximising, whatever its controller did. Another coefficient makes another
         # quantity of it: a run's own number, in no table over settings.
         Metric(name=OBJECTIVE, title="Score less the last coefficient times the KL", better="more"),
         Metric(
@@ -59,14 +59,14 @@ METRICS = {
         ),
         Metric(
             name=COMBINED,
-            title="Combined reward: the sum or product that PPO maximises",
+            title="Combined reward: the sum or product that is maximised",
             better="more",
             label="combined",
             form="+.3f",
         ),
         Metric(
             name=SCORE,
-            title="PPO's score: what PPO maximises, with the rule for responses without EOS",
+            title="Score: what is maximised, with the rule for responses without EOS",
             better="more",
         ),
         *WIN_RATES,
@@ -171,7 +171,7 @@ def _form(name: str) -> str:
 
 
 def maximised(config: Mapping[str, Any]) -> list[str]:
-    """The rewards that a run's PPO maximises beside proxy and gold, the whole before its parts.
+    """The rewards that a run maximises beside proxy and gold, the whole before its parts.
 
     Args:
         config: its config with dotted keys, pieces by name (`scorer`: vader).

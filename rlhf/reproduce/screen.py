@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from rlhf.config.naming import stage_title
 from rlhf.config.stages import STAGES
 from rlhf.reproduce.check import Job, common
 from rlhf.reproduce.numbers import MetricComparison
@@ -66,9 +67,10 @@ def show_plan(
 
 
 def _described(job: Job) -> str:
-    """`ppo run, stopped at iteration 3 of 60: what there is of it is compared`"""
+    """`grpo run, stopped at iteration 3 of 60: what there is of it is compared`"""
     original, unit = job.original, STAGES[job.config.stage].unit
-    standing = f"{original.stage} {'stage' if original.is_artifact else 'run'}, {original.state}"
+    title = stage_title(job.config.plain(), original.stage)
+    standing = f"{title} {'stage' if original.is_artifact else 'run'}, {original.state}"
     if original.state == "finished":
         return standing
     reached = original.status.get("iteration", 0)

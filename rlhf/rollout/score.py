@@ -1,4 +1,4 @@
-"""The worth of responses: the judges that score them, and the scorers that PPO can maximise."""
+"""The worth of responses: the judges that score them, and what a policy can maximise of it."""
 
 from __future__ import annotations
 

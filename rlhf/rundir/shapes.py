@@ -119,6 +119,7 @@ STATUS = fields(
         **OWNER,
         "state": TEXT,
         "stage": or_null(TEXT),
+        "title": or_null(TEXT),
         "iteration": WHOLE,
         "iterations": WHOLE,
         "exit_code": or_null(WHOLE),

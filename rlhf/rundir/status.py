@@ -41,8 +41,9 @@ LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how
 
 def write_status(directory: Path, *, state: str, **details: Any) -> None:
     """state: running, finished, failed, stopped or time limit. Details that are not given stay as
-    they were."""
-    details = {**read_status(directory), "error": None, **details, "state": state}
+    they were, but for `title`, what people call the stage, which is gone with an older stage."""
+    untitled = {"title": None} if "stage" in details else {}
+    details = {**read_status(directory), "error": None, **untitled, **details, "state": state}
     status = {**details, **this_process(), "time": time.time()}
     write_sealed(directory / STATUS, status)
 

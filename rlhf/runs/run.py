@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rlhf.callbacks.checkpoint import tidy
+from rlhf.config.naming import stage_title
 from rlhf.config.properties import is_trained, most_iterations, needed_stages, path_grid
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES, Stage
@@ -160,7 +161,8 @@ def _train_here(
         curve = best_of_n.best_of_n_curve(context, parents["sft"], parents.get("reward_model"))
         write_json(directory / best_of_n.FILE, curve)
     iterations = most_iterations(cfg)
-    write_status(directory, state="running", stage=stage.name, iteration=0, iterations=iterations)
+    begins = {"stage": stage.name, "title": stage_title(context.plain, stage.name)}
+    write_status(directory, state="running", iteration=0, iterations=iterations, **begins)
     with context.tracked(directory, stage, **tracked_as(context, stage, prints)) as tracker:
         if grid:
             points = PointWriter(

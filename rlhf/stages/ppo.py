@@ -14,7 +14,7 @@ import torch
 
 from rlhf.at_once import AtOnce
 from rlhf.config.build import build
-from rlhf.config.naming import algorithm_name
+from rlhf.config.naming import stage_title
 from rlhf.config.properties import controller_arguments, trains_values
 from rlhf.config.stages import STAGES
 from rlhf.data.collate import collate_prompts
@@ -72,7 +72,7 @@ def ppo_module(context: StageContext, sft: Path, reward_model: Path | None) -> P
         advantage=build(cfg.advantage),
         settings=settings,
     )
-    module.title = algorithm_name(context.plain)
+    module.title = stage_title(context.plain, "ppo")
     return module
 
 

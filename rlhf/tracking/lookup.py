@@ -81,8 +81,8 @@ def _directories_at(uri: str, run_id: str) -> list[str]:
 
 
 def directories(uri: str, wanted: Sequence[str]) -> list[Path]:
-    """The directories of PPO runs: each word is a run's id, or the name of an experiment for all of
-    its runs.
+    """The directories of runs that trained a policy: each word is a run's id, or the name of an
+    experiment for all of its runs.
 
     Raises:
         LookupError: no such store, experiment or run, nothing of it is left on this disk, an
@@ -131,7 +131,7 @@ def _of_experiment(uri: str, name: str) -> list[Path]:
     there = [place for place in places if place.is_dir()]
     if not there:
         raise LookupError(
-            f"the experiment {name!r} has {len(places)} PPO runs with a directory, and none of"
-            " these is on this disk."
+            f"the experiment {name!r} has {len(places)} runs with a policy and a directory,"
+            " and none of these is on this disk."
         )
     return there

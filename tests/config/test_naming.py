@@ -28,6 +28,13 @@ def test_slug_says_coefficient_controller_and_seed():
     assert naming.slug(changed(stage="reward_model")) == "reward_model-seed4"
 
 
+def test_a_stage_is_called_by_its_algorithm():
+    grpo = changed(algorithm={"_target_": "rlhf.modules.algorithms.policy_gradient.GRPO"})
+    assert naming.stage_title(PLAIN, "ppo") == "ppo"  # of older configs, which name none
+    assert naming.stage_title(grpo, "ppo") == "grpo"
+    assert naming.stage_title(grpo, "reward_model") == "reward_model"
+
+
 def test_name_is_slug_and_eight_hex():
     name = naming.run_name(PLAIN)
     assert name.startswith("kl0.05-adaptive_alpaca_farm-seed1-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlhf import commands
 
 USAGE = """\
-rlhf: supervised fine-tuning, a reward model, and PPO under a KL penalty, from configs
+rlhf: supervised fine-tuning, a reward model, and PPO, GRPO, DPO and others under a KL penalty
 
   rlhf kl.coef=0.1 seed=1                        one run; without settings the defaults
   rlhf kl/controller=adaptive ppo.iterations=100 groups are chosen with /, values set with .

@@ -24,7 +24,7 @@ from rlhf.config.composition.hydra_internals import get_args_parser, run_compose
 from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
 from rlhf.config.hints.several import spelled
-from rlhf.config.naming import older_runs, other_version, run_hash, slug
+from rlhf.config.naming import older_runs, other_version, run_hash, slug, stage_title
 from rlhf.config.plugins.folders import conf_folders
 from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.noted import is_complete
@@ -195,7 +195,7 @@ def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
         older = older_runs(directory.parent, f"{slug(cfg.plain())}-*")
         for old in filterfalse(is_finished, older):
             print(f"left as it is: {other_version(old)}", file=sys.stderr)
-        say([f"{cfg.stage} run in {directory}", *needs(judged.fits)])
+        say([f"{stage_title(cfg.plain(), cfg.stage)} run in {directory}", *needs(judged.fits)])
         limit_threads(cfg.trainer.threads)
         if code := run_composed(
             hydra,

@@ -109,8 +109,8 @@ def _title(study: Study, key: str) -> str:
         return METRICS[key].title
     name = key.removeprefix("reward/")
     if any(key in maximised(run.config) for s in study.settings for run in s.runs):
-        return f"Reward {name}: seen by PPO"
-    return f"Judge {name}: not seen by PPO"
+        return f"Reward {name}: maximised"
+    return f"Judge {name}: not seen in training"
 
 
 def _frontier(study: Study, key: str, styles: Styles) -> FrontierData:

@@ -91,7 +91,7 @@ def exact(exact: Exact, labels: Mapping[str, str], look: Look, alt_text: str) ->
     scale = scales.kl_scale([kl for kl, _ in runs], [*kls, *(kl for kl, _ in runs)])
     low, high = scales.span([[reward] for _, reward in runs], rewards)
     x = scale.x("exact KL to the reference, nats per response")
-    y = scales.y("exact reward that PPO maximises", low, high)
+    y = scales.y("exact reward that is maximised", low, high)
     layers = []
     for name, title, style in (
         ("frontier", "Exact frontier: the most reward at this KL", {"strokeWidth": 1.8}),

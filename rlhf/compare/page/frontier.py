@@ -105,7 +105,7 @@ def over(view: View) -> Section:
     why = "" if isinstance(fitted, Fit) else f"Gao et al.'s form is not fitted: {fitted}"
     fits, drawn = (_best_of_n(view), _gap(view)) if points else ([], [])
     if isinstance(fitted, Fit):
-        fits = [("all PPO runs", fitted), *fits]
+        fits = [("all runs", fitted), *fits]
         form = fitted
         drawn += view.chart(
             "fit",

@@ -181,7 +181,7 @@ def reward_at_clip(run: Run) -> str | None:
         return None
     sentence = (
         f"{fmean(clipped):.0%} of the scores were cut by reward_clip"
-        f" ({run.config.get('scorer.reward_clip', '?')}): PPO cannot tell higher scores apart."
+        f" ({run.config.get('scorer.reward_clip', '?')}): higher scores are not told apart."
     )
     return sentence if fmean(clipped) > CLIPPED else ""
 
@@ -198,7 +198,9 @@ def unended(run: Run) -> str | None:
         for key, reward in rewards
         if math.isfinite(reward) and abs(reward - score) > SAME
     ]
-    beside = f" PPO's score of them is {score:.2f}, {' and '.join(others)}." if others else ""
+    beside = (
+        f" The score that is maximised is {score:.2f}, {' and '.join(others)}." if others else ""
+    )
     return (
         f"{1 - ended[-1][1]:.0%} of the responses to held-out prompts ran into the length limit"
         f" without an EOS (SFT: {1 - ended[0][1]:.0%}).{beside}"

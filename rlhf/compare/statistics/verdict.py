@@ -48,7 +48,7 @@ class Verdict:
     run, so nothing says what another seed would give; `alone`, there is no other.
     """
 
-    key: str  # gold, or what PPO maximised where there is no gold
+    key: str  # gold, or what was maximised where there is no gold
     leader: Setting
     margins: tuple[Margin, ...]  # of every other with a finite mean, the highest first
     claim: Claim
@@ -64,7 +64,7 @@ class Verdict:
 
 
 def judge(settings: Sequence[Setting]) -> Verdict | None:
-    """The verdict by gold; where no setting has gold, by the reward that PPO maximised in all; None
+    """The verdict by gold; where no setting has gold, by the reward that was maximised in all; None
     where there is neither.
 
     Simultaneous intervals by the studentized range, with the pooled variance or the pair's own
@@ -83,7 +83,7 @@ def judge(settings: Sequence[Setting]) -> Verdict | None:
 
 
 def shared_rewards(settings: Sequence[Setting]) -> list[str]:
-    """The rewards beside proxy and gold that every run's PPO maximised, the whole first."""
+    """The rewards beside proxy and gold that every run maximised, the whole first."""
     each = [maximised(run.config) for s in settings for run in s.runs]
     return [key for key in each[0] if all(key in rewards for rewards in each)] if each else []
 

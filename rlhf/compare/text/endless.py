@@ -1,5 +1,5 @@
-"""Sentences on settings whose responses never end: gold reward does not see that, and PPO's score
-does."""
+"""Sentences on settings whose responses never end: gold reward does not see that, and the score
+that is maximised does."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _sft(setting: Setting) -> str:
 
 
 def _score(setting: Setting) -> str:
-    """PPO's score of a setting, and of SFT."""
+    """The score that a setting maximised, and SFT's."""
     scores = (points[0][1] for run in setting.runs if (points := series(run, f"eval/{SCORE}")))
     start = next(scores, math.nan)
     beside = f" (SFT: {start:.3g})" if math.isfinite(start) else ""
-    return f"PPO's score of them is {brief(setting_interval(setting, SCORE))}{beside}"
+    return f"the score that is maximised is {brief(setting_interval(setting, SCORE))}{beside}"

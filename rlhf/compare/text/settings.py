@@ -38,7 +38,7 @@ def table(study: Study) -> Table:
     scored, paid = _scored(study.settings, rewards), costs.known(study.settings)
     won = win_rates.known(study.settings)
     shown = (KL, *[SCORE] * scored, *rewards)
-    head = ["setting", "runs", "KL (nats)", *["PPO's score"] * scored, *map(named, rewards)]
+    head = ["setting", "runs", "KL (nats)", *["score"] * scored, *map(named, rewards)]
     head += ["gold over SFT"] * over_sft + [win_rates.COLUMNS[key] for key in won]
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
@@ -91,7 +91,7 @@ def bare(label: str) -> str:
 
 
 def _scored(settings: Sequence[Setting], rewards: Sequence[str]) -> bool:
-    """Whether what PPO maximised is none of the rewards: a rule for responses that never end, or a
+    """Whether what was maximised is none of the rewards: a rule for responses that never end, or a
     scorer of one's own."""
     return any(
         math.isfinite(s[SCORE].mean)

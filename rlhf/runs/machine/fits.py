@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.config.naming import stage_title
 from rlhf.config.pieces.model import TinyModel
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
@@ -121,16 +122,20 @@ class Fit:
     def _need(self, peak: Peak) -> str:
         where = "its GPU" if self.on_gpu else "this machine"
         return (
-            f"{peak.stage}: needs about {amount(peak.size)} of memory ({_terms(peak)}), and {where}"
-            f" has {amount(self.limit or 0)}"
+            f"{self._title(peak.stage)}: needs about {amount(peak.size)} of memory"
+            f" ({_terms(peak)}), and {where} has {amount(self.limit or 0)}"
         )
+
+    def _title(self, stage: str) -> str:
+        return stage_title(self.cfg.plain(), stage)
 
     def lines(self) -> Iterator[str]:
         """What the run needs, for whoever started it."""
         if self.every_peak:
             peak = max(self.every_peak, key=lambda each: each.size)
             of = "" if self.limit is None else f" of {amount(self.limit)}"
-            yield f"memory   about {amount(peak.size)}{of} in {peak.stage}: {_terms(peak)}"
+            stage = self._title(peak.stage)
+            yield f"memory   about {amount(peak.size)}{of} in {stage}: {_terms(peak)}"
         for need in self.disks:
             most, free = amount(need.most), amount(need.free)
             yield f"disk     up to {most} of the {free} that are free at {need.place}"
@@ -140,7 +145,7 @@ class Fit:
         if self.seconds:
             least, most = (about(sum(each)) for each in zip(*self.seconds.values(), strict=True))
             parts = ", ".join(
-                f"{stage} {about(low)} to {about(high)}"
+                f"{self._title(stage)} {about(low)} to {about(high)}"
                 for stage, (low, high) in self.seconds.items()
             )
             made = f"; {' and '.join(self.unsure)} may be made already" if self.unsure else ""

@@ -21,7 +21,14 @@ from rlhf.rundir.read import last_row
 from rlhf.rundir.status import ENDED, RunState, read_status, sweep_jobs
 from rlhf.rundir.words import duration, plural
 from rlhf.sweeps.job import BAD, GOOD, Job, Outcome, State
-from rlhf.sweeps.screen.table import Row, jobs_table, progress, progress_columns, say
+from rlhf.sweeps.screen.table import (
+    Row,
+    jobs_table,
+    progress,
+    progress_columns,
+    say,
+    stage_of,
+)
 
 PLAIN_SHARE = 0.1  # a plain line whenever a job has done another tenth
 URGENT = ("running", *BAD)  # the first to get a row where there is no room for all
@@ -146,9 +153,9 @@ class SweepWatcher:
         elif total:
             seconds = self.left(directory, status)
             left = "" if seconds is None else f"  left {duration(seconds)}"
-            line = f"{name}: {now[1]} {status['iteration']}/{total}  {shown}{left}"
+            line = f"{name}: {stage_of(status)} {status['iteration']}/{total}  {shown}{left}"
         else:
-            line = f"{name}: {now[1] or 'started'}"
+            line = f"{name}: {stage_of(status) or 'started'}"
         say(self.console, line.rstrip())
 
 

@@ -72,6 +72,11 @@ def fitting(rows: Sequence[Row], columns: Sequence[str], width: int) -> tuple[tu
     return shown, max(room, SHORTEST)
 
 
+def stage_of(status: Mapping[str, Any]) -> str:
+    """What people call the stage that a run is in; empty where its status names none."""
+    return str(status.get("title") or status.get("stage") or "")
+
+
 def progress(directory: Path, status: Mapping[str, Any]) -> dict[str, str]:
     """The cells that say where a run is, by its status and the last line of its metrics; none
     without a status."""
@@ -79,7 +84,7 @@ def progress(directory: Path, status: Mapping[str, Any]) -> dict[str, str]:
         return {}
     total, last = status.get("iterations"), last_row(directory / "metrics.jsonl")
     return {
-        "stage": str(status.get("stage") or ""),
+        "stage": stage_of(status),
         "iteration": f"{status.get('iteration', 0)}/{total}" if total else "",
         **cells(last, with_rewards(LIVE, last)),
     }

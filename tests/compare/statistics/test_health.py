@@ -117,7 +117,7 @@ def test_never_ends_says_what_ppo_saw(sick):
     run = sick(_evaluations(ended=[1.0, 0.0]), "r", proxy=0.5, gold=4.0)
     scored = replace(run, summary=run.summary | {"ppo/score": -1.0})
     assert CHECKS["Never ends"](scored).endswith(
-        "PPO's score of them is -1.00, proxy 0.50 and gold 4.00."
+        "The score that is maximised is -1.00, proxy 0.50 and gold 4.00."
     )
 
 

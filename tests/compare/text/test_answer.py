@@ -254,7 +254,7 @@ def test_one_setting_has_nothing_beside_it(rundirs, tmp_path):
 
 
 def _endless(rundirs, directory, *, coef, gold, ended, score):
-    """A run whose last evaluation has this share of EOS and this score of PPO's."""
+    """A run whose last evaluation has this share of EOS and this score."""
     run = rundirs.make_run(directory, coef=coef, gold=gold)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     rows[0] |= {"eval/response/ended": 0.9, "eval/ppo/score": 0.5}
@@ -276,7 +276,7 @@ def test_a_policy_whose_responses_never_end_is_not_praised(rundirs, tmp_path):
     )
     assert said.comparison.endswith(
         "kl.coef=0.05 has more gold reward, 4.00 ± 0.20, but 100% of its responses have no EOS"
-        " (SFT: 10%); PPO's score of them is -1.00 ± 0.20 (SFT: 0.5)."
+        " (SFT: 10%); the score that is maximised is -1.00 ± 0.20 (SFT: 0.5)."
     )
     text = markdown(study(tmp_path, load(tmp_path)))
     assert "| SFT |  | 0 | 0.5 | 0.00 ± 0.20 | 1.00 ± 0.20 |  |  | 90 % |" in text
@@ -293,8 +293,8 @@ def test_where_nothing_ends_nothing_is_best(rundirs, tmp_path):
     )
     assert said.comparison == (
         "90% to 100% of the responses to held-out prompts have no EOS (SFT: 10%). kl.coef=0.05 has"
-        " the highest gold reward, 4.00 ± 0.20, which does not count that; PPO's score of them is"
-        " -1.00 ± 0.20 (SFT: 0.5)."
+        " the highest gold reward, 4.00 ± 0.20, which does not count that; the score that is"
+        " maximised is -1.00 ± 0.20 (SFT: 0.5)."
     )
     assert "more gold reward" not in said.cost
     assert said.confidence == "± is half of the 95 % confidence interval."  # there are no brackets

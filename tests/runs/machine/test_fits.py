@@ -193,6 +193,15 @@ def test_lines(fit):
     assert time.startswith("time     ") and "roughly: sft " in time
 
 
+def test_the_algorithm_has_its_name(fit):
+    words = "algorithm=grpo", "ppo.responses_per_prompt=4"
+    memory, *_, time = fit(*words, data=short()).lines()
+    assert " of 64.0 GB in grpo: " in memory
+    assert ", grpo " in time
+    (fault,) = fit(*words, memory=3 * GB, data=short()).memory_faults()
+    assert fault.startswith("grpo: needs about ")
+
+
 def test_a_model_of_ones_own_is_not_known(tmp_path):
     cfg = validate(compose(["model=hf", f"model.path={tmp_path}"]))
     assert fit_of(cfg, tmp_path) is None

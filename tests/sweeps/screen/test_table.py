@@ -2,12 +2,14 @@ import io
 
 from rich.console import Console
 
+from rlhf.rundir.status import read_status, write_status
 from rlhf.sweeps.job import Job, Outcome
 from rlhf.sweeps.screen.table import (
     PROGRESS,
     jobs_table,
     print_outcomes,
     print_state,
+    progress,
     progress_columns,
 )
 
@@ -69,6 +71,14 @@ def test_columns_of_other_rewards():
     assert progress_columns([{**row, "gold": "+1", "mood": "+0.1"}]) == (
         *("stage", "iteration", "gold", "mood", "KL", "coef"),
     )
+
+
+def test_a_stage_has_its_algorithms_name(tmp_path):
+    write_status(tmp_path, state="running", stage="ppo", title="grpo", iterations=4)
+    assert progress(tmp_path, read_status(tmp_path))["stage"] == "grpo"
+    write_status(tmp_path, state="running", stage="realign", iterations=4)
+    assert progress(tmp_path, read_status(tmp_path))["stage"] == "realign"
+    assert progress(tmp_path, {"stage": "ppo"})["stage"] == "ppo"  # as older versions wrote it
 
 
 def test_a_table_fits_80_columns():
