@@ -20,7 +20,6 @@ from rlhf.estimates.passes import (
     DRAWN_LOGITS,
     HEAP,
     KEPT_LOGITS,
-    READ_LOGITS,
     Pass,
     Rows,
     activations,
@@ -168,7 +167,7 @@ def drawing(
 def sft(shape: ModelShape, network: Network, rows: Rows, training: Training) -> Peak:
     shrinks = ("sft.micro_batch_size", "sft.batch_size", "sft.max_length")
     moments = updating(shape, [network], rows, training, shrinks, passes=1, with_logits=True)
-    return _peak("sft", staying([network], training), moments)
+    return at_peak("sft", staying([network], training), moments)
 
 
 def reward_model(
@@ -202,47 +201,10 @@ def reward_model(
         )
         settings = ("generation.micro_batch_size", *lengths(drawn))
         moments += [[*other, *drawing(shape, drawn, training, settings)], [*other, read]]
-    return _peak("reward_model", staying([network], training), moments)
+    return at_peak("reward_model", staying([network], training), moments)
 
 
-def ppo(
-    shape: ModelShape,
-    networks: Sequence[Network],
-    training: Training,
-    *,
-    update: Rows,
-    drawn: Sequence[tuple[Rows, str]],
-    values: bool,
-    judged: bool,
-) -> Peak:
-    """`networks`: the policy first, then the value model where there is one (`values`), then what
-    is frozen. `update`: the rows of an optimizer step. `drawn`: responses that are drawn at once,
-    and the setting that says how many."""
-    how, passes = training.how, 2 if values else 1
-    shrinks = ("ppo.micro_batch_size", *lengths(update))
-    learns = replace(
-        training, micro=update.at_most(training.micro).shared_by(training.logits).count
-    )
-    moments = updating(shape, networks, update, learns, shrinks, passes=passes, with_logits=True)
-    pack = update.pack(training.micro, how.on_gpu).shared_by(READ_LOGITS)
-    views = logits(shape, pack, READ_LOGITS, how)
-    moments.append([Term("logits of policy and reference", views, shrinks)])
-    whole = float((networks[0].trained + networks[0].frozen) * how.precision.narrow)
-    together = [Term("the policy put together to draw", whole)] if training.parts > 1 else []
-    for rows, key in drawn:
-        settings = ("generation.micro_batch_size", key, *lengths(rows))
-        moments.append([*together, *drawing(shape, rows, training, settings)])
-        if judged:
-            read = reading(shape, rows.pack(training.micro, how.on_gpu), how)
-            shrinks = ("ppo.micro_batch_size", key, *lengths(rows))
-            moments.append([Term("the reward model's reading", read, shrinks)])
-    # as the artifacts have them
-    in_files = not how.on_gpu and how.precision.weight == BYTES and training.parts == 1
-    frozen = BYTES * total(networks, "frozen") if in_files else 0
-    return _peak("ppo", staying(networks, training), moments, mapped=float(frozen))
-
-
-def _peak(
+def at_peak(
     stage: str, stays: Iterable[Term], moments: Sequence[list[Term]], mapped: float = 0.0
 ) -> Peak:
     """Of moments, which are not at the same time, that which takes most."""

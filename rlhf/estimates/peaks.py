@@ -14,6 +14,7 @@ from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import (
     draws,
     kl_properties,
+    learns_from,
     needs_reward_model,
     normalizes,
     of_algorithm,
@@ -21,7 +22,7 @@ from rlhf.config.properties import (
     trains_values,
 )
 from rlhf.config.schema import Config
-from rlhf.estimates import adapters, memory
+from rlhf.estimates import adapters, memory, policy
 from rlhf.estimates.memory import Network, Peak, Term, Training
 from rlhf.estimates.passes import (
     DRAWN_LOGITS,
@@ -67,6 +68,9 @@ def ppo(it: Estimate) -> Peak:
     if not drawing:  # both texts of its pairs
         pairs = it.batch("reward_model", it.data.preferences)
         update = replace(pairs, count=2 * cfg.ppo.minibatch_size).share(cfg.trainer.ranks)
+    if of_algorithm(cfg.algorithm, "keeps_best", False):
+        best = -(-cfg.ppo.rollout_size // cfg.ppo.responses_per_prompt)
+        update = update.at_most(-(-best // cfg.trainer.ranks))
     how = training(it, cfg.ppo, update, rollout, adapted=cfg.adapter.is_used)
     if not drawing and how.micro is not None and cfg.ppo.micro_batch_tokens is None:
         how = replace(how, micro=2 * how.micro)
@@ -75,7 +79,7 @@ def ppo(it: Estimate) -> Peak:
     values = trains_values(cfg.algorithm, cfg.advantage)
     drawn = [(rollout, "ppo.rollout_size")] * drawing + [(heldout, "evaluation.prompts")]
     kept = graphs(it.shape, cfg, [rows.at_most(how.reads) for rows, _ in drawn], how.how)
-    peak = memory.ppo(
+    peak = policy.ppo(
         it.shape,
         roles(it.shape, cfg, values=values),
         replace(how, reads=0) if kept else how,  # what stays does not come and go
@@ -83,8 +87,19 @@ def ppo(it: Estimate) -> Peak:
         drawn=drawn,
         values=values and cfg.adapter.kind != "head",
         judged=reward_models(cfg) > 0,
+        demonstrations=demonstrations(it) if drawing else None,
+        draws_older=of_algorithm(cfg.algorithm, "draws_older", False),
     )
     return replace(peak, terms=(*peak.terms, *kept))
+
+
+def demonstrations(it: Estimate) -> Rows | None:
+    """Those that an optimizer step learns beside as many responses; None where it learns none."""
+    cfg = it.cfg
+    if "demonstrations" not in learns_from(cfg.algorithm):
+        return None
+    rows = it.batch("sft", it.data.demonstrations)
+    return replace(rows, count=cfg.ppo.minibatch_size).share(cfg.trainer.ranks)
 
 
 def graphs(shape: ModelShape, cfg: Config, drawn: Sequence[Rows], how: Pass) -> list[Term]:

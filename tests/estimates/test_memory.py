@@ -10,7 +10,7 @@ import pytest
 
 from rlhf.estimates import memory, passes
 from rlhf.estimates.memory import FACTOR, Network, Training
-from rlhf.estimates.passes import HEAP, Pass, Precision, Rows
+from rlhf.estimates.passes import HEAP, Pass, Rows
 from rlhf.estimates.shape import shape_of
 from tests.estimates.test_shape import TINY
 
@@ -106,71 +106,6 @@ def test_what_is_not_trained_has_weights_alone():
     }
 
 
-def ppo(networks, training=PLAIN, rollout=ROWS, values=True, judged=True):
-    return memory.ppo(
-        SHAPE,
-        networks,
-        training,
-        update=ROWS,
-        drawn=[(rollout, "ppo.rollout_size"), (ROWS, "evaluation.prompts")],
-        values=values,
-        judged=judged,
-    )
-
-
-def test_ppo_has_four_networks():
-    """Policy and value model are trained, and their passes live at once."""
-    value = Network(trained=380, added=4)
-    peak = ppo([WHOLE, value, FROZEN, FROZEN])
-    assert sizes(peak) == {
-        "weights that are trained": 3040,
-        "adapters and heads that are trained": 16,
-        "the optimizer's moments": 2 * (3040 + 16),
-        "weights that are frozen": 3040,
-        "activations": 2 * ACTIVATIONS,
-        "gradients": 160,
-        "logits": 240,
-    }
-    assert peak.mapped == 0  # on a GPU nothing is
-    assert ppo([WHOLE, value, FROZEN, FROZEN], Training()).mapped == 3040
-    assert sizes(ppo([WHOLE, FROZEN], values=False))["activations"] == ACTIVATIONS
-
-
-def test_ppo_with_adapters_on_one_network():
-    """The network once. In 16 bits: 760 bytes, and of a token in a layer 8 + 3 * 4 (what q, k, v
-    read) + 4 + 2 * 4 + 8 = 40 numbers of 32 bits and 8 + 16 + 32 = 56 of 16."""
-    every = frozenset({"q", "k", "v", "o", "gate", "up", "down"})
-    half = Precision(weight=2, narrow=2)
-    how = Training(how=Pass(on_gpu=True, adapted=every, precision=half))
-    policy, value = Network(frozen=380, added=100), Network(added=104)
-    peak = ppo([policy, value, Network(read=104)], how)
-    assert sizes(peak) == {
-        "adapters and heads that are trained": 4 * 204,
-        "the optimizer's moments": 8 * 204,
-        "weights that are frozen": 760,
-        "adapters and heads that are frozen": 4 * 104,
-        "activations": 2 * 15 * (2 * (4 * 40 + 2 * 56) + 48),
-        "logits": 240,
-    }
-
-
-def test_a_large_rollout_is_the_peak():
-    """Its cache 4 * 5000 * 3 * 8 = 480,000 (a layer's is there twice) and a token's logits 5 * 4 *
-    1000 * 10 = 200,000; of 100 at a time a tenth."""
-    rollout = Rows(count=1000, tokens=5, response=2)
-    peak = ppo([WHOLE, FROZEN], rollout=rollout, values=False)
-    assert sizes(peak)["the reward model's reading"] == 4 * 5000 * 40
-    peak = ppo([WHOLE, FROZEN], rollout=rollout, values=False, judged=False)
-    assert sizes(peak)["keys and values"] == 480_000
-    assert sizes(peak)["logits of a token"] == 200_000
-    prompt, response = "generation.max_prompt_tokens", "data.max_response_tokens"
-    keys = ("generation.micro_batch_size", "ppo.rollout_size", prompt, response)
-    assert peak.largest(1)[0].settings == keys
-    few = Training(how=PLAIN.how, reads=100)
-    peak = ppo([WHOLE, FROZEN], few, rollout=rollout, values=False, judged=False)
-    assert sizes(peak)["keys and values"] == 48_000
-
-
 def test_what_is_only_read_goes_in_packs():
     """On a CPU 1,024 tokens at a time, so 204 rows of 5 tokens; within the limits of a user."""
     rollout = Rows(count=1000, tokens=5, response=2)
@@ -180,17 +115,6 @@ def test_what_is_only_read_goes_in_packs():
     ragged = Rows(count=1000, tokens=5, response=2, mean=3.0)  # the longest go together
     assert ragged.pack(None, on_gpu=False) == rollout.pack(None, on_gpu=False)
     assert passes.cache(SHAPE, ragged, Pass()) == passes.cache(SHAPE, rollout, Pass())
-
-
-def test_two_networks_logits_are_of_half_the_rows():
-    """Of 3 rows with 6 tokens that count one with 2; two copies while it trains, with the gradients
-    of all weights, as a step has several passes."""
-    assert [Rows(count=n, tokens=5, response=2).shared_by(2).count for n in (1, 5)] == [1, 2]
-    exact = Training(how=PLAIN.how, logits=2)
-    peak = ppo([WHOLE, FROZEN], exact, values=False, judged=False)
-    assert sizes(peak)["logits"] == 2 * 4 * 2 * 10
-    assert sizes(peak)["gradients"] == 1520
-    assert sizes(peak)["activations"] == ACTIVATIONS / 3
 
 
 # --- measured, on this machine

@@ -7,7 +7,7 @@ import pytest
 from rlhf.at_once import rounded
 from rlhf.config.compose import compose, validate
 from rlhf.estimates import memory
-from rlhf.estimates.passes import HEAP, HEAP_BESIDE_ADAPTERS
+from rlhf.estimates.passes import HEAP, HEAP_BESIDE_ADAPTERS, Pass, Rows, activations
 from rlhf.estimates.peaks import training
 from rlhf.estimates.plan import Estimate
 from rlhf.estimates.rows import DataSize, PartSize
@@ -311,3 +311,20 @@ def test_the_references_logits_stay_beside_the_policys_where_the_loss_reads_them
 
     lines = {"algorithm=quark": True, "kl=exact": True, "algorithm=ppo": False}
     assert {line: exact_in_loss(validate(compose([line]))) for line in lines} == lines
+
+
+def test_what_an_algorithm_keeps_and_reads_beside():
+    """PPO-ptx learns 20 demonstrations of up to 20 tokens in a step of 20 responses; best of n the
+    best of 4 responses to each of 5 prompts in one step."""
+
+    def terms(*words):
+        it = estimate("ppo.responses_per_prompt=4", "ppo.minibatch_size=20", *words)
+        return {term.name: term.size for term in it.peaks[-1].terms}
+
+    ptx, plain = terms("algorithm=ppo_ptx"), terms("algorithm=ppo")
+    rows = Rows(count=20, tokens=20, response=20, mean=20 * 40 / 60)
+    assert ptx["activations of demonstrations"] == activations(SHAPE, rows, Pass())
+    assert set(ptx) - set(plain) == {"activations of demonstrations", "logits of demonstrations"}
+    best = terms("algorithm=best_of_n", "advantage=none")
+    assert best["weights of the older policy"] == 4 * SHAPE.parameters
+    assert best["activations"] == activations(SHAPE, estimate().drawn(5), Pass())

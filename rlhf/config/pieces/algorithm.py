@@ -28,7 +28,8 @@ class PPO(
     a prompt; `needs_coef`, True if it learns nothing at kl.coef=0; `draws`, False if it trains on
     no responses; `keeps_best`, True if it learns from one response to each prompt alone;
     `descends`, what its loss descends of the KL, where that does not follow from the pieces of
-    conf/kl; `reads_reference`, True if an update always needs the reference's logits."""
+    conf/kl; `reads_reference`, True if an update always needs the reference's logits;
+    `draws_older`, True if an older policy, whose weights are kept, may draw."""
 
     needs_values: ClassVar[bool] = True
     learns_from: ClassVar[tuple[str, ...]] = ()
@@ -39,6 +40,7 @@ class PPO(
     keeps_best: ClassVar[bool] = False
     descends: ClassVar[str] = ""
     reads_reference: ClassVar[bool] = False
+    draws_older: ClassVar[bool] = False
 
 
 class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
@@ -53,6 +55,7 @@ class BestOfN(Piece, name="best_of_n", at="rlhf.modules.algorithms.best_of_n.Bes
     )
     least_responses: ClassVar[int] = 2
     keeps_best: ClassVar[bool] = True
+    draws_older: ClassVar[bool] = True
 
 
 class ExpertIteration(
