@@ -35,7 +35,7 @@ from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl
 from rlhf.types import Minibatch
 from tests.conftest import tiny
-from tests.ranks.training import alone_and_shared, train
+from tests.ranks.training import train
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 SETTINGS = {
@@ -350,20 +350,6 @@ def test_no_gradient_depends_on_the_split(ab, aggregation):
         parts, splits = gradient(**split)
         assert one == 1 and splits > 1
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-4)
-
-
-@pytest.mark.parametrize("sharded", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_two_ranks_learn_what_one_does(ab, sharded):
-    def made():
-        module = make(ab, ExpertIteration, round_iterations=2)
-        return module, CollectedMinibatches(module)
-
-    alone, (first, second) = alone_and_shared(made, sharded=sharded)
-    assert torch.equal(first["weights"], second["weights"])
-    assert first["steps"] == alone["steps"]
-    for one, other in zip(alone["rows"], first["rows"], strict=True):
-        assert other == pytest.approx(one, abs=2e-4, rel=2e-4, nan_ok=True)
-    assert torch.allclose(alone["weights"], first["weights"], atol=2e-4)
 
 
 # --- whole runs

@@ -21,7 +21,6 @@ from rlhf.modules.advantage import NoAdvantage
 from rlhf.modules.algorithms.dpo import DPOModule, answer_logp
 from rlhf.modules.exact import ExactView
 from rlhf.modules.parts import (
-    CollectedMinibatches,
     EvaluationSettings,
     OnlineParts,
     OnlineSettings,
@@ -35,7 +34,6 @@ from rlhf.rollout.score import GoldScorer, Judges
 from rlhf.stages.rows import tokens_of
 from tests.conftest import tiny
 from tests.modules.algorithms.test_ppo import DEFAULTS, fewer_letters, optimizer, train
-from tests.ranks.training import alone_and_shared
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 # --- what the losses end at
@@ -348,15 +346,3 @@ def test_what_it_cannot_learn_from_is_refused(tokenizer):
         make(tokenizer, pairs=[])
     with pytest.raises(ValueError, match=r"needs kl\.coef above 0"):
         make(tokenizer, coef=0.0)
-
-
-def test_two_ranks_learn_the_same(tokenizer):
-    def made():
-        module = make(tokenizer, minibatch_size=4)
-        return module, CollectedMinibatches(module)
-
-    alone, shared = alone_and_shared(made)
-    for rank in shared:
-        torch.testing.assert_close(rank["weights"], alone["weights"], atol=2e-5, rtol=1e-4)
-        for row, expected in zip(rank["rows"], alone["rows"], strict=True):
-            assert row == pytest.approx(expected, rel=1e-3, abs=1e-4)

@@ -34,7 +34,7 @@ from rlhf.rundir.files import read_jsonl
 from rlhf.types import Experience, Minibatch, PromptBatch, Rollout
 from tests.conftest import tiny
 from tests.modules.algorithms.test_best_of_n import SETTINGS, likes_repeats, optimizer
-from tests.ranks.training import alone_and_shared, train
+from tests.ranks.training import train
 from tests.turns import engine as engine_of, prompt_batch, stops
 
 
@@ -467,20 +467,6 @@ def test_it_draws_and_is_evaluated_as_the_best_quantile(ab):
     assert all("trust_region/kl" not in row and "ppo/kl_loss" in row for row in rows)
     assert (module.control - before).abs().min() > 0
     assert all(int(ids.max()) < 4 for ids in module.pool.responses + module.pool.prompts)
-
-
-@pytest.mark.parametrize("sharded", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_two_ranks_learn_what_one_does(ab, sharded):
-    def made():
-        module = make(ab, learns="best" if sharded else "all")
-        return module, CollectedMinibatches(module)
-
-    alone, (first, second) = alone_and_shared(made, sharded=sharded)
-    assert torch.equal(first["weights"], second["weights"])
-    assert first["steps"] == alone["steps"]
-    for one, other in zip(alone["rows"], first["rows"], strict=True):
-        assert other == pytest.approx(one, abs=2e-4, rel=2e-4, nan_ok=True)
-    assert torch.allclose(alone["weights"], first["weights"], atol=2e-4)
 
 
 # --- whole runs
