@@ -202,6 +202,24 @@ def test_models_are_made_in_few_files():
             assert not named & makers, path
 
 
+def test_algorithms_are_asked_for_what_they_can_do():
+    """By properties of their pieces (`rlhf.config.pieces.algorithm`): their names and modules are
+    known to themselves alone."""
+    own, pieces = "rlhf.modules.algorithms", "rlhf.config.pieces.algorithm"
+    shared = {"ALGORITHMS", "Advantage", "Algorithm", "NoAdvantage", "PolicyGradient"}
+    for path in FILES:
+        if ROOT / "modules" / "algorithms" in path.parents:
+            continue
+        assert not [name for name in imports(path) if name.startswith(own)], path
+        named = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module == pieces
+            for alias in node.names
+        }
+        assert named <= shared, path
+
+
 def test_unsafe_loading_is_nowhere():
     """No pickle, no torch.load but the one with weights_only=True, no trust_remote_code=True."""
     for path in FILES:

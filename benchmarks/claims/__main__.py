@@ -36,8 +36,9 @@ def main(args: argparse.Namespace) -> None:
         for shown in claim.tables(Kept(folder / "problems.json"), args.problems):
             show(str(shown))
         if args.runs and hasattr(claim, "runs"):
-            show(f"    rlhf experiment=claims/{name}\n")
-            for shown in claim.runs(folder):
+            seeds = f" seed={','.join(map(str, range(args.seeds)))}" if args.seeds > 1 else ""
+            show(f"    rlhf experiment=claims/{name}{seeds}\n")
+            for shown in claim.runs(folder, args.seeds):
                 show(str(shown))
 
 
@@ -48,5 +49,6 @@ if __name__ == "__main__":
     parser.add_argument("claims", nargs="*", choices=[*CLAIMS, []], help="all where none is named")
     parser.add_argument("--problems", type=int, default=20)
     parser.add_argument("--runs", action="store_true", help="train PPO too")
+    parser.add_argument("--seeds", type=int, default=1, help="of PPO on each problem")
     parser.add_argument("--folder", type=Path, default=Path("outputs/claims"))
     main(parser.parse_args())

@@ -109,8 +109,8 @@ def reference_of(run: Run) -> str:
     return f"{run.config['kl.reference']}"
 
 
-def runs(folder: Path) -> Iterator[Shown]:
-    of = by_setting(swept("ema_anchor", folder), reference_of)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    of = by_setting(swept("ema_anchor", folder, seeds), reference_of)
     rows = []
     for reference in ("sft", "ema", "synced"):
         own = [*of[reference].values()]

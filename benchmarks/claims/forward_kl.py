@@ -137,7 +137,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def runs(folder: Path) -> Iterator[Shown]:
-    made = swept("forward_kl", folder)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("forward_kl", folder, seeds)
     yield reached(made, pieces)
     yield paired(made, pieces, "k1 in reward, beta 0.5", "k3 in sequence_loss, beta 0.5")

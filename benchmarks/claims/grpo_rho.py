@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmarks.claims.ppo import paired, pieces, reached, swept
+from benchmarks.claims.ppo import of_problems, paired, pieces, reached, swept
 from benchmarks.claims.problems import Problem, across, draw, error
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.compare.read import Run
@@ -110,14 +110,14 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def runs(folder: Path) -> Iterator[Shown]:
-    made = swept("grpo_rho", folder)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("grpo_rho", folder, seeds)
     yield reached(made, pieces)
     with_rho, without = "k3 in loss, beta 0.5", "k3 in loss_without_ratio, beta 0.5"
     yield paired(made, pieces, with_rho, without)
     rows = []
     for setting in (with_rho, without):
-        means = [mean_local(run) for run in made if pieces(run) == setting]
+        means = of_problems([run for run in made if pieces(run) == setting], mean_local)
         rows.append([setting, len(means), across(means, 4)])
     yield Shown(
         title="PPO: the local KL of the last inner epoch's steps, nats per token, mean of a run",

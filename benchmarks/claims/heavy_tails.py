@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.claims.ppo import reached, swept
+from benchmarks.claims.ppo import of_problems, reached, swept
 from benchmarks.claims.problems import across
 from benchmarks.claims.tables import Kept, Numbers, Shown, column
 from rlhf.compare.read import Run
@@ -103,18 +103,23 @@ def last(run: Run, name: str, count: int = 10) -> float:
     return sum(numbers[-count:]) / len(numbers[-count:])
 
 
-def runs(folder: Path) -> Iterator[Shown]:
-    made = swept("heavy_tails", folder)
+def began(run: Run, name: str) -> float:
+    """A metric of the first rollout."""
+    return float(next(row[name] for row in run.metrics if name in row))
+
+
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("heavy_tails", folder, seeds)
     yield reached(made, tail_of)
     rows = []
     for tail in sorted({tail_of(run) for run in made}):
         own = [run for run in made if tail_of(run) == tail]
         cells = []
         for name in ("reward/true", "reward/gold"):
-            first = [float(next(row[name] for row in run.metrics if name in row)) for run in own]
-            gain = [last(run, name) - start for run, start in zip(own, first, strict=True)]
+            first = of_problems(own, lambda run: began(run, name))  # noqa: B023
+            gain = of_problems(own, lambda run: last(run, name) - began(run, name))  # noqa: B023
             cells += [across(first), across(gain)]
-        rows.append([tail, len(own), *cells])
+        rows.append([tail, len(first), *cells])
     yield Shown(
         title="PPO's rollouts: the first iteration, and the last ten less it; gold is the proxy,"
         " the error in it",

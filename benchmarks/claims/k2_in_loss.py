@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
 from benchmarks.claims.problems import across, angle, climb, draw, error, share
@@ -82,8 +83,8 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def runs(folder) -> Iterator[Shown]:
-    made = swept("k2_in_loss", folder)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("k2_in_loss", folder, seeds)
     yield reached(made, pieces)
     first = "k1 in reward, beta 0.5"
     for other in ("k2 in sequence_loss, beta 0.5", "k2 in loss, beta 0.5"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -92,7 +93,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def runs(folder) -> Iterator[Shown]:
-    made = swept("k3_in_reward", folder)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("k3_in_reward", folder, seeds)
     yield reached(made, pieces)
     yield paired(made, pieces, "k1 in reward, beta 0.5", "k3 in reward, beta 0.5")

@@ -159,7 +159,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def runs(folder: Path) -> Iterator[Shown]:
-    made = swept("rao_blackwell", folder)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("rao_blackwell", folder, seeds)
     yield reached(made, pieces)
     yield paired(made, pieces, "k1 in reward, beta 1", "exact in both, beta 1")

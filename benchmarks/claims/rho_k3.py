@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.claims.ppo import paired, pieces, reached, swept
 from benchmarks.claims.problems import across, draw, error
@@ -56,7 +57,7 @@ def tables(kept: Kept, problems: int) -> Iterator[Shown]:
     )
 
 
-def runs(folder) -> Iterator[Shown]:
-    made = swept("rho_k3", folder)
+def runs(folder: Path, seeds: int) -> Iterator[Shown]:
+    made = swept("rho_k3", folder, seeds)
     yield reached(made, pieces)
     yield paired(made, pieces, "k1 in reward, beta 0.5", "k2 in loss, beta 0.5")

@@ -1,9 +1,11 @@
 """The harness of docs/records/claims: what it keeps, its intervals, and one of its tables."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from benchmarks.claims import heavy_tails, rao_blackwell, rho_k3
+from benchmarks.claims import heavy_tails, ppo, rao_blackwell, rho_k3
 from benchmarks.claims.problems import across, climb, draw
 from benchmarks.claims.tables import Kept
 from rlhf.functional.kl import k1
@@ -46,6 +48,22 @@ def test_ascent_ends_at_the_optimum():
         return penalty_gradient(problem.tree, table, problem.ref, k1, "reward")
 
     assert problem.standing(climb(problem, penalty, beta, steps=200), beta).share_of_gain > 0.98
+
+
+def test_seeds_of_a_problem_are_one_number(monkeypatch):
+    """Shares 90 and 94 of problem 0, 80 of problem 1: means 92 and 80; variance 8 within the one
+    problem that has two seeds."""
+    runs = [
+        SimpleNamespace(config={"data.seed": problem, "kl": "k1"}, share=share)
+        for problem, share in ((0, 90.0), (0, 94.0), (1, 80.0))
+    ]
+    monkeypatch.setattr(ppo, "numbers_of", lambda run: {"share": run.share})
+    assert ppo.of_problems(runs, lambda run: run.share) == [92.0, 80.0]
+    assert ppo.by_setting(runs, lambda run: run.config["kl"]) == {
+        "k1": {0: {"share": 92.0}, 1: {"share": 80.0}}
+    }
+    assert ppo.between_seeds(runs) == pytest.approx(8**0.5)
+    assert ppo.between_seeds(runs[1:]) is None
 
 
 @pytest.mark.parametrize("estimator", ["k1", "exact"])

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlhf.config.composition.resolve import Fault
-from rlhf.config.pieces.algorithm import Quark
-from rlhf.config.properties import needs_reward_model
+from rlhf.config.properties import needs_reward_model, of_algorithm
 from rlhf.config.schema import PPO, SFT, Evaluation, RewardModel, Trainer
 
 SECTIONS = (
@@ -38,12 +37,8 @@ def ranks_faults(
         return
     if trainer.strategy == "fsdp":
         yield from _sharded_faults(trainer)
-        if stage == "ppo" and isinstance(algorithm, Quark) and algorithm.learns == "all":
-            yield Fault(
-                "trainer.strategy=fsdp",
-                "the embeddings of algorithm=quark's control tokens are in no part; expected"
-                " trainer.strategy=ddp, or algorithm.learns=best, which has none",
-            )
+        if stage == "ppo" and (reason := _not_in_parts(algorithm)):
+            yield Fault("trainer.strategy=fsdp", reason)
     sizes = {}
     if sft.path is None and sft.train:
         sizes["sft.batch_size"] = sft.batch_size
@@ -70,6 +65,13 @@ def _needed(scorer: Any, ppo: PPO, algorithm: Any, advantage: Any) -> bool:
         return needs_reward_model(scorer, ppo, algorithm, advantage)
     except ValueError:  # a class that cannot be had, which is said elsewhere
         return False
+
+
+def _not_in_parts(algorithm: Any) -> str:
+    try:
+        return of_algorithm(algorithm, "not_in_parts", "")
+    except ValueError:  # as above
+        return ""
 
 
 def _sharded_faults(trainer: Trainer) -> Iterator[Fault]:

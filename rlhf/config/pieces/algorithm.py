@@ -29,7 +29,8 @@ class PPO(
     no responses; `keeps_best`, True if it learns from one response to each prompt alone;
     `descends`, what its loss descends of the KL, where that does not follow from the pieces of
     conf/kl; `reads_reference`, True if an update always needs the reference's logits;
-    `draws_older`, True if an older policy, whose weights are kept, may draw."""
+    `draws_older`, True if an older policy, whose weights are kept, may draw; `not_in_parts`, why no
+    rank can train a part of its policy alone (trainer.strategy=fsdp)."""
 
     needs_values: ClassVar[bool] = True
     learns_from: ClassVar[tuple[str, ...]] = ()
@@ -41,6 +42,7 @@ class PPO(
     descends: ClassVar[str] = ""
     reads_reference: ClassVar[bool] = False
     draws_older: ClassVar[bool] = False
+    not_in_parts: ClassVar[str] = ""
 
 
 class PPOPtx(PPO, name="ppo_ptx", at="rlhf.modules.algorithms.ppo_ptx.PPOPtx"):
@@ -90,6 +92,15 @@ class Quark(Piece, name="quark", at="rlhf.modules.algorithms.quark.Quark"):
     quantiles: Annotated[int, Field(ge=2, le=1000)]
     learns: Literal["all", "best"]
     pool_iterations: Count | None
+
+    @property
+    def not_in_parts(self) -> str:
+        if self.learns == "best":
+            return ""
+        return (
+            "the embeddings of algorithm=quark's control tokens are in no part; expected"
+            " trainer.strategy=ddp, or algorithm.learns=best, which has none"
+        )
 
 
 class PolicyGradient(Piece):
