@@ -35,7 +35,25 @@ def in_given_order(annotator: Any, comparisons: Sequence[Comparison]) -> Tensor:
     shown_first = getattr(annotator, "shown_first", None)
     if shown_first is None:
         return asked(annotator, comparisons, None)
-    given = _sound(annotator, shown_first(comparisons), len(comparisons))
+    return _flipped(annotator, _sound(annotator, shown_first(comparisons), len(comparisons)))
+
+
+def with_members(annotator: Any, comparisons: Sequence[Comparison]) -> dict[str | None, Tensor]:
+    """The same, under None, and beside it that of each member of a pool by its name: each is asked
+    once for both.
+
+    Raises:
+        RunFailed: as above.
+    """
+    each_shown_first = getattr(annotator, "each_shown_first", None)
+    if each_shown_first is None:
+        return {None: in_given_order(annotator, comparisons)}
+    members = each_shown_first(comparisons)
+    whole = _sound(annotator, annotator.together(members), len(comparisons))
+    return {None: _flipped(annotator, whole), **members}
+
+
+def _flipped(annotator: Any, given: Tensor) -> Tensor:
     flip: float = getattr(annotator, "flip", 0.0)
     return given + flip * (1 - 2 * given)
 

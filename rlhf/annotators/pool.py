@@ -65,10 +65,18 @@ class Pool(Simulated):
         every = [each.prefer(comparisons, None) for each in self.members.values()]
         return self.weights @ torch.stack(every)
 
+    def each_shown_first(self, comparisons: Sequence[Comparison]) -> dict[str, Tensor]:
+        """[N] float64 of each member, by its name: the same, each comparison in the order it has
+        alone."""
+        return {name: in_given_order(each, comparisons) for name, each in self.members.items()}
+
     def shown_first(self, comparisons: Sequence[Comparison]) -> Tensor:
-        """[N] float64: the same, each comparison in the order it has alone."""
-        every = [in_given_order(each, comparisons) for each in self.members.values()]
-        return self.weights @ torch.stack(every)
+        """[N] float64: the weighted mean of these."""
+        return self.together(self.each_shown_first(comparisons))
+
+    def together(self, preferences: Mapping[str, Tensor]) -> Tensor:
+        """[N] float64: the weighted mean of what the members, by their names, say."""
+        return self.weights @ torch.stack([preferences[name] for name in self.members])
 
     def prefer(
         self, comparisons: Sequence[Comparison], generator: torch.Generator | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rlhf.metrics.metric import Better, Metric
 
 WIN_RATE = "win_rate"
@@ -14,6 +16,7 @@ _PARTS: tuple[tuple[str, str, str, Better], ...] = (
     ("first_place", "Mean preference for the answer shown first", "", None),
     ("unanswered", "Share of questions without a verdict", "", "less"),
 )
+OF_MEMBER = f"{WIN_RATE}/of/"  # and a member's name: its own, of a pool's evaluation
 WIN_RATES = (
     Metric(
         name=WIN_RATE,
@@ -27,3 +30,9 @@ WIN_RATES = (
         for name, title, unit, better in _PARTS
     ),
 )
+
+
+def of_members(keys: Iterable[str]) -> list[str]:
+    """The keys that are a plain win rate of a pool's member: `win_rate/of/judge`."""
+    own = (key for key in keys if key.startswith(OF_MEMBER))
+    return [key for key in own if "/" not in key[len(OF_MEMBER) :] and not key.endswith("_se")]

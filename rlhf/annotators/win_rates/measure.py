@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.annotators.ask import in_given_order
+from rlhf.annotators.ask import with_members
 from rlhf.annotators.base import Comparison
 from rlhf.annotators.endpoint.budget import Unreachable
 from rlhf.annotators.win_rates.statistics import (
@@ -22,9 +22,15 @@ from rlhf.annotators.win_rates.statistics import (
     win_rate,
 )
 from rlhf.functional.standard_errors import groups_of
-from rlhf.metrics.win_rates import WIN_RATE
+from rlhf.metrics.win_rates import EQUAL_LENGTH, OF_MEMBER, WIN_RATE
 
 log = logging.getLogger(__name__)
+
+# of a pool's member
+OWN = (
+    *(WIN_RATE, f"{WIN_RATE}_se", EQUAL_LENGTH, f"{EQUAL_LENGTH}_se"),
+    *(f"{WIN_RATE}/position_bias", f"{WIN_RATE}/unanswered"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,42 +47,66 @@ class InBothOrders:
         return (self.policy_first + self.policy_second) / 2
 
 
-def in_both_orders(annotator: Any, comparisons: Sequence[Comparison]) -> InBothOrders:
-    """What an annotator says where the first answer, the policy's, is shown first, and where it is
-    shown second; draws play no part."""
+def in_both_orders(
+    annotator: Any, comparisons: Sequence[Comparison]
+) -> dict[str | None, InBothOrders]:
+    """What an annotator says (under None), and each member of a pool by its name, where the first
+    answer, the policy's, is shown first, and where it is shown second; draws play no part."""
     asked = torch.tensor([not each.same for each in comparisons], dtype=torch.bool)
     apart = [each for each in comparisons if not each.same]
-    policy_first = torch.full((len(comparisons),), TIE, dtype=torch.float64)
-    policy_second = policy_first.clone()
-    if apart:
-        swapped = [each.swapped for each in apart]
-        first, second = in_given_order(annotator, [*apart, *swapped]).chunk(2)
-        policy_first[asked], policy_second[asked] = first, 1 - second
-    return InBothOrders(policy_first=policy_first, policy_second=policy_second, asked=asked)
+    ties = torch.full((len(comparisons),), TIE, dtype=torch.float64)
+    if not apart:
+        names = (None, *getattr(annotator, "members", ()))
+        tied = InBothOrders(policy_first=ties, policy_second=ties, asked=asked)
+        return dict.fromkeys(names, tied)
+    given: dict[str | None, InBothOrders] = {}
+    for name, said in with_members(annotator, [*apart, *(each.swapped for each in apart)]).items():
+        first, second = said.chunk(2)
+        given[name] = InBothOrders(
+            policy_first=ties.masked_scatter(asked, first),
+            policy_second=ties.masked_scatter(asked, 1 - second),
+            asked=asked,
+        )
+    return given
 
 
 def win_rate_metrics(
     annotator: Any, comparisons: Sequence[Comparison], where: str
 ) -> dict[str, float]:
-    """`win_rate` and its kin (rlhf.metrics) of comparisons whose first answer is the policy's;
-    nothing, with a warning, where the annotator cannot be reached: no training is lost by it.
+    """`win_rate` and its kin (rlhf.metrics) of comparisons whose first answer is the policy's, and
+    of a pool's members `win_rate/of/<name>`; nothing, with a warning, where the annotator cannot be
+    reached: no training is lost by it.
 
     Args:
         where: the iteration, as a warning names it.
     """
-    before = getattr(annotator, "unanswered", None)
+    asked: dict[str | None, Any] = {None: annotator, **getattr(annotator, "members", {})}
+    before = {name: getattr(each, "unanswered", None) for name, each in asked.items()}
     try:
         given = in_both_orders(annotator, comparisons)
     except Unreachable as error:
         log.warning("%s: no win rate. %s", where, error)
         return {}
+    metrics = {}
+    for name, preferences in given.items():
+        own = _metrics(preferences, comparisons)
+        if (unanswered := before[name]) is not None:  # each comparison was asked twice
+            lost = asked[name].unanswered - unanswered
+            own[f"{WIN_RATE}/unanswered"] = lost / max(1, 2 * int(preferences.asked.sum()))
+        if name is not None:
+            own = {OF_MEMBER + name + key[len(WIN_RATE) :]: own[key] for key in OWN if key in own}
+        metrics |= own
+    return metrics
+
+
+def _metrics(given: InBothOrders, comparisons: Sequence[Comparison]) -> dict[str, float]:
     groups = groups_of([each.prompt.text for each in comparisons])
     differences = lengths([each.first for each in comparisons])
     differences -= lengths([each.second for each in comparisons])
     plain = win_rate(given.mean, groups)
     at_equal_length = length_controlled(given.mean, differences, groups)
     by_place = position_bias(given.policy_first[given.asked], given.policy_second[given.asked])
-    metrics = {
+    return {
         WIN_RATE: plain.mean,
         f"{WIN_RATE}_se": plain.se,
         f"{WIN_RATE}/length_controlled": at_equal_length.mean,
@@ -86,7 +116,3 @@ def win_rate_metrics(
         f"{WIN_RATE}/position_bias": by_place.changed,
         f"{WIN_RATE}/first_place": by_place.first_place,
     }
-    if before is not None:  # each comparison was asked twice
-        lost = annotator.unanswered - before
-        metrics[f"{WIN_RATE}/unanswered"] = lost / max(1, 2 * int(given.asked.sum()))
-    return metrics

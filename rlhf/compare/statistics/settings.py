@@ -12,6 +12,7 @@ from rlhf.compare.read import Run, final, final_se, fingerprints, series, value
 from rlhf.compare.read.differing import ABSENT, ALGORITHM, brought, differing, plain
 from rlhf.compare.statistics.means import NOTHING, Estimate, over_runs, same_thing
 from rlhf.metrics import AVERAGED, ENDED, GOLD, PROXY
+from rlhf.metrics.win_rates import of_members
 from rlhf.rundir.read import number
 from rlhf.rundir.status import read_status
 
@@ -135,6 +136,7 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
     name = runs[0].name
     values = {key: of_runs[name] for key, of_runs in table.items() if name in of_runs}
     rewards = reward_keys(runs)
+    won = sorted({key for run in runs for key in of_members(run.summary)})
     implied = brought(table).get(values.get(ALGORITHM, ""), {})
     shown = {
         key: show_value(v, table[key].values())
@@ -150,7 +152,7 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
         values=values,
         runs=tuple(runs),
         copies=tuple(run for run in members if last[_seed(run)] is not run),
-        estimates={key: over_runs(*column(runs, key)) for key in (*rewards, *AVERAGED)},
+        estimates={key: over_runs(*column(runs, key)) for key in (*rewards, *AVERAGED, *won)},
         sft={key: same_thing(*column(runs, f"sft/{key}")) for key in rewards},
     )
 

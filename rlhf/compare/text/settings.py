@@ -39,7 +39,7 @@ def table(study: Study) -> Table:
     won = win_rates.known(study.settings)
     shown = (KL, *[SCORE] * scored, *rewards)
     head = ["setting", "runs", "KL (nats)", *["score"] * scored, *map(named, rewards)]
-    head += ["gold over SFT"] * over_sft + [win_rates.COLUMNS[key] for key in won]
+    head += ["gold over SFT"] * over_sft + [win_rates.column(key) for key in won]
     groups = [those for group in study.starts if (those := [s for s in group if s.sft])]
     lines = [
         [

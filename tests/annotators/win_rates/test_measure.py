@@ -59,7 +59,7 @@ def test_the_numbers_of_three_comparisons():
 
 
 def test_flips_pull_towards_a_half():
-    given = in_both_orders(Says(PREFERENCES, flip=0.25), ROWS).mean
+    given = in_both_orders(Says(PREFERENCES, flip=0.25), ROWS)[None].mean
     # p + 0.25 (1 - 2 p): 1 -> 0.75, 0.5 -> 0.5, 0.3 -> 0.4
     assert given.tolist() == pytest.approx([0.75, 0.5, 0.4])
 
@@ -76,7 +76,7 @@ class OneOrder(Says):
 
 def test_an_annotator_that_asks_in_both_orders_is_asked_for_each():
     annotator = OneOrder(PREFERENCES, flip=0.25)
-    given = in_both_orders(annotator, ROWS)
+    given = in_both_orders(annotator, ROWS)[None]
     assert given.mean.tolist() == pytest.approx([0.75, 0.5, 0.4])
     assert len(annotator.seen) == 6
 
@@ -102,10 +102,28 @@ def test_a_pool_shows_its_members_places():
     pool = Pool(
         {"judge": OneOrder(PREFERENCES, flip=0.25), "other": Says(PREFERENCES)}, {"judge": 2.0}
     )
-    given = in_both_orders(pool, ROWS[2:])
+    given = in_both_orders(pool, ROWS[2:])[None]
     # shown first 0.4 and 0.45, shown second 0.2 and 0.35
     assert given.policy_first.tolist() == pytest.approx([(2 * 0.45 + 0.4) / 3])
     assert given.policy_second.tolist() == pytest.approx([(2 * 0.35 + 0.2) / 3])
+
+
+def test_each_member_of_a_pool_has_a_win_rate_of_its_own():
+    """One of weight 0 decides nothing and is asked too, each of them once for both."""
+    first = Says(dict.fromkeys(PREFERENCES, 1.0))  # whatever it says of places cancels
+    pool = Pool({"usual": Says(PREFERENCES), "first": first}, {"first": 0.0})
+    metrics = win_rate_metrics(pool, ROWS, "")
+    assert metrics["win_rate"] == metrics["win_rate/of/usual"] == pytest.approx(0.7)
+    assert metrics["win_rate/of/usual_se"] == pytest.approx(0.3)
+    assert metrics["win_rate/of/first"] == 0.5
+    assert metrics["win_rate/of/first/position_bias"] == 1.0
+    assert "win_rate/of/first/length_controlled_se" in metrics
+    assert "win_rate/of/first/unanswered" not in metrics
+    assert len(first.seen) == len(pool.members["usual"].seen) == 6
+    same = win_rate_metrics(pool, compared(("p", "same", "same")), "")
+    assert same["win_rate/of/first"] == 0.5 and len(first.seen) == 6
+    mumbles = Pool({"endpoint": Mumbles(PREFERENCES)})
+    assert win_rate_metrics(mumbles, ROWS, "")["win_rate/of/endpoint/unanswered"] == 0.5
 
 
 @pytest.mark.parametrize("given", [[0.5, 0.5], [[0.5]] * 6, [float("nan")] * 6])

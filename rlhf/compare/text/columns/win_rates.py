@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rlhf.compare.statistics import Setting, brief, setting_interval
-from rlhf.metrics.win_rates import EQUAL_LENGTH, WIN_RATE
+from rlhf.metrics.win_rates import EQUAL_LENGTH, OF_MEMBER, WIN_RATE, of_members
 
 # summary key -> its column
 COLUMNS: Mapping[str, str] = {WIN_RATE: "win rate", EQUAL_LENGTH: "at equal length"}
@@ -14,8 +14,17 @@ BASELINES = {"sft": "SFT's", "reference": "the data's own"}
 
 
 def known(settings: Sequence[Setting]) -> list[str]:
-    """The keys of win rates that a run of the settings has recorded."""
-    return [key for key in COLUMNS if any(math.isfinite(s[key].mean) for s in settings)]
+    """The keys of win rates that a run of the settings has recorded, a pool's before those of its
+    members."""
+    members = dict.fromkeys(key for s in settings for key in of_members(s.estimates))
+    return [
+        key for key in (*COLUMNS, *members) if any(math.isfinite(s[key].mean) for s in settings)
+    ]
+
+
+def column(key: str) -> str:
+    """`win rate`, of a member `by judge`."""
+    return COLUMNS.get(key) or f"by {key.removeprefix(OF_MEMBER)}"
 
 
 def cells(setting: Setting, keys: Sequence[str]) -> list[str]:

@@ -35,6 +35,16 @@ def test_columns_beside_the_settings(rundirs, tmp_path):
     assert "of annotator=gold for the policy's answers over SFT's, ties" in settings.markdown(whole)
 
 
+def test_each_member_of_a_pool_has_a_column(rundirs, tmp_path):
+    made(rundirs, tmp_path)
+    by = {"win_rate/of/judge": 0.6, "win_rate/of/judge_se": 0.02}
+    edit(tmp_path / "won" / "summary.json", **by, **{"win_rate/of/judge/position_bias": 0.1})
+    head, lines = settings.table(study(tmp_path, gather([tmp_path])))
+    at = head.index("at equal length")
+    assert head[at + 1 : at + 3] == ["by judge", "length"]
+    assert sorted(line[at + 1] for line in lines) == ["", "", "0.600 ± 0.039"]
+
+
 def test_no_columns_where_no_run_has_them(gamed):
     whole = study(gamed, gather([gamed]))
     assert "win rate" not in settings.table(whole)[0]
