@@ -87,7 +87,7 @@ def win_rate_metrics(
     except Unreachable as error:
         log.warning("%s: no win rate. %s", where, error)
         return {}
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name, preferences in given.items():
         own = _metrics(preferences, comparisons)
         if (unanswered := before[name]) is not None:  # each comparison was asked twice
