@@ -32,9 +32,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # module to import where it is not the distribution's name
 MODULES = {
     "hydra-core": "hydra",
+    "nvidia-ml-py": "pynvml",
     "pyyaml": "yaml",
     "pytorch-lightning": "pytorch_lightning",
     "scikit-learn": "sklearn",
+    "vadersentiment": "vaderSentiment",
     "vl-convert-python": "vl_convert",
 }
 # run in the environment that is measured: it may have nothing of ours but the package

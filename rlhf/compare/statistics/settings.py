@@ -132,7 +132,8 @@ def _setting(members: list[Run], table: dict[str, dict[str, Any]]) -> Setting:
     for run in sorted(members, key=_ended, reverse=True):
         last.setdefault(_seed(run), run)
     runs = [run for run in members if last[_seed(run)] is run]
-    values = {key: column[runs[0].name] for key, column in table.items() if runs[0].name in column}
+    name = runs[0].name
+    values = {key: of_runs[name] for key, of_runs in table.items() if name in of_runs}
     rewards = reward_keys(runs)
     implied = brought(table).get(values.get(ALGORITHM, ""), {})
     shown = {
