@@ -114,9 +114,10 @@ class Reader:
         """Exit code and output of `rlhf words`."""
         if not any(word.startswith(("-m", "experiment=")) for word in words[:2]):
             return self._forked(_rlhf, words, variables)
-        if (*words,) not in self.swept:
-            self.swept[(*words,)] = self._forked(_rlhf, words, variables)
-        return self.swept[(*words,)]
+        command = frozenset(words)
+        if command not in self.swept:
+            self.swept[command] = self._forked(_rlhf, words, variables)
+        return self.swept[command]
 
     def python(self, text):
         """Exit code and output of a piece of Python."""
