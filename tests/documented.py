@@ -1,4 +1,5 @@
-"""The commands that README.md and docs/ show: lines of their code blocks that begin with `rlhf`."""
+"""The commands that README.md and docs/ show: lines of their code blocks that begin with `rlhf`,
+or with what starts it."""
 
 import re
 import shlex
@@ -7,6 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"\s*(```|~~~)")
+# variables of the environment, and what starts processes
+BEFORE = r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:exec |srun |torchrun .* -m )?"
+COMMAND = re.compile(BEFORE + r"rlhf(?=\s|$)(?P<rest>.*)")
 
 
 def code_lines(text):
@@ -23,11 +27,11 @@ def commands(page):
     """(line number, words after `rlhf`, what the block shows below it) of a page."""
     lines = [*code_lines(page.read_text())]
     for index, (number, line) in enumerate(lines):
-        match = re.match(r"(\$ )?rlhf(?=\s|$)(?P<rest>.*)", line)
+        match = COMMAND.match(line)
         while match and line.endswith("\\") and index + 1 < len(lines):  # it goes on below
             index += 1
             line = lines[index][1]
-            match = re.match(r"(\$ )?rlhf(?P<rest>.*)", f"{match[0][:-1]} {line}")
+            match = COMMAND.match(f"{match[0][:-1]} {line}")
         if match:
             below = "\n".join(each for _, each in lines[index + 1 : index + 8])
             yield number, shlex.split(match["rest"], comments=True), below

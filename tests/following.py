@@ -1,60 +1,50 @@
-"""Pages of docs/ as a reader follows them: their steps from top to bottom, runs at sizes of
-seconds, each command in a process that was forked from one which has imported everything."""
+"""Pages of docs/ as a reader follows them: their steps from top to bottom."""
 
-import contextlib
-import multiprocessing
-import os
 import re
 import shlex
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests import documented
 
-HEAVY = ["pytorch_lightning", "transformers", "mlflow", "rlhf.compare", "rlhf.runs.run"]
-SIZES = [
-    "data.max_response_tokens=8",
-    "sft.epochs=1",
-    "sft.batch_size=16",
-    "reward_model.epochs=1",
-    "reward_model.batch_size=16",
-    "reward_model.normalize_samples=16",
-    "ppo.iterations=2",
-    "ppo.rollout_size=16",
-    "ppo.minibatch_size=8",
-    "ppo.checkpoint_every=2",
-    "evaluation.prompts=8",
-    "evaluation.samples=1",
-    "evaluation.every=2",
-    "trainer.threads=1",
-    "model=tiny",
-    "model.hidden_size=16",
-    "model.layers=1",
-    "model.heads=2",
-]
-PATH = ["kl.controller.points=2", "kl.controller.at_least=1", "kl.controller.window=2"]
-REVIEWS = ["data.demonstrations=64", "data.pairs=48", "data.prompts=64", "best_of_n.samples=2"]
-BEGINNING = re.compile(r"(?:\$ )?(rlhf|make|python|pip|source|vllm|curl|llama-cli)(?=\s)")
+NAMES = "rlhf|make|python|pip|source|vllm|curl|llama-cli"
+BEGINNING = re.compile(rf"{documented.BEFORE}(?:{NAMES})(?=\s)")
+VARIABLE = re.compile(r"[A-Z_]+=")
 FENCE = re.compile(r"(?:```|~~~)(\w*)$")
-ABBREVIATED = re.compile(r"(?P<folder>\S+/)(?P<name>kl[\d.]+|sft-)[\w.-]*(?:\.\.\.|-[0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
 class Step:
     place: str
     kind: str  # command, python or file
-    text: str
+    text: str  # a command's without what stands behind it
     name: str = ""  # of a file
+
+    def __post_init__(self):
+        if self.kind == "command":
+            text = re.sub(r"\s+#.*", "", self.text.removeprefix("$ ")).strip()
+            object.__setattr__(self, "text", text)
 
     @property
     def words(self):
-        return shlex.split(self.text.removeprefix("$ "), comments=True)
+        """Those of the command, without the variables before it."""
+        words = shlex.split(self.text.removeprefix("exec "))
+        return words[len(self.variables) :]
+
+    @property
+    def variables(self):
+        words = shlex.split(self.text)
+        count = next(i for i, word in enumerate(words) if not VARIABLE.match(word))
+        return dict(word.split("=", 1) for word in words[:count])
+
+
+def path_of(page):
+    docs = documented.ROOT / "docs" / page
+    return docs if docs.exists() else documented.ROOT / page
 
 
 def steps(page):
-    """The steps of docs/<page>, from top to bottom."""
-    path = documented.ROOT / "docs" / page
+    """The steps of docs/<page>, or of a page at the root, from top to bottom."""
+    path = path_of(page)
     lines, written = path.read_text().splitlines(), documented.files(path)
     found, index, named = [], 0, ""
     while index < len(lines):
@@ -89,86 +79,3 @@ def _commands(page, number, lines):
         for at, line in enumerate(joined)
         if BEGINNING.match(line)
     ]
-
-
-@dataclass
-class Reader:
-    """Who works in `home` and gives the commands of pages there, made small."""
-
-    home: Path
-
-    def __post_init__(self):
-        self.home.mkdir(parents=True, exist_ok=True)
-        self.processes = multiprocessing.get_context("forkserver")
-        self.processes.set_forkserver_preload(HEAVY)
-
-    def rlhf(self, words):
-        """Exit code and output of `rlhf words`."""
-        return self._forked(_rlhf, words)
-
-    def python(self, text):
-        """Exit code and output of a piece of Python."""
-        return self._forked(_python, text)
-
-    def _forked(self, target, what):
-        log = self.home.parent / "log.txt"
-        job = self.processes.Process(target=target, args=(what, str(self.home), str(log)))
-        job.start()
-        job.join(300)
-        if job.exitcode is None:
-            job.kill()
-        return job.exitcode, log.read_text()
-
-    def real(self, words):
-        """The words with what a reader fills in, and a run's sizes."""
-        words = [self._real(word) for word in words if word not in ("...", "[run]")]
-        if not self.has_settings(words):
-            return words
-        own = "--config-dir" in words  # and so data of its own
-        sizes = SIZES if own else [*SIZES, *REVIEWS]
-        sizes = [*sizes, *PATH] if {"experiment=path", "kl/controller=path"} & {*words} else sizes
-        asked = {word.partition("=")[0] for word in words}
-        return [*words, *(size for size in sizes if size.partition("=")[0] not in asked)]
-
-    @staticmethod
-    def has_settings(words):
-        if words == ["--version"]:
-            return False
-        return not words or "=" in words[0] or words[0][0] == "-" or words[0] in ("data", "doctor")
-
-    def _real(self, word):
-        if word == "RUN":
-            word = "sweeps/quickstart/kl0.1-..."
-        if word.startswith("outputs/artifacts/sft/"):
-            return str(min((self.home / "outputs/artifacts/sft").glob("????????????????")))
-        if match := ABBREVIATED.fullmatch(word):
-            runs = sorted(self.home.glob(f"{match['folder']}{match['name'].rstrip('-')}-*"))
-            assert runs, word
-            return str(runs[0].relative_to(self.home))
-        return word
-
-
-@contextlib.contextmanager
-def _said(home, log):
-    """In `home`, with all that is said in the file `log` and nothing to read."""
-    os.chdir(home)
-    sys.path.insert(0, "")
-    with open(log, "w") as file, open(os.devnull) as nothing:
-        for number, stream in ((0, nothing), (1, file), (2, file)):
-            os.dup2(stream.fileno(), number)
-        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            sys.stdin = nothing
-            yield
-
-
-def _rlhf(words, home, log):
-    with _said(home, log):
-        sys.argv = ["rlhf", *words]
-        from rlhf.__main__ import process
-
-        sys.exit(process())
-
-
-def _python(text, home, log):
-    with _said(home, log):
-        exec(compile(text, "<page>", "exec"), {"__name__": "__main__"})

@@ -28,7 +28,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import LAUNCHER
 from rlhf.runs.common.told import telling
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
-from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of
+from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of, take_jobs_away
 from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
@@ -59,6 +59,7 @@ def sweep(
         run_mode=RunMode.MULTIRUN,
         with_log_configuration=False,
     )
+    take_jobs_away(config.hydra.launcher)
     directory = Path(str(config.hydra.sweep.dir))
     with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:
         return _launched(sweeper, planned, config, directory), directory

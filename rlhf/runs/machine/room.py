@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +95,10 @@ def disk_needs(
         adapter: bytes of an adapter beside them, which is all that is kept where it is trained.
     """
     sizes = {stage: kept(cfg, stage, size, adapter) for stage in stages}
-    least = _by_disk(cfg, directory, sizes, 1, 1)
-    most = _by_disk(cfg, directory, sizes, ADAM, CHECKPOINTS)
+    homes = {s: directory if STAGES[s].is_run else Path(cfg.paths.artifacts) for s in stages}
+    disks = _disks(homes)  # once: another run may make a folder at any time
+    least = _by_disk(cfg, homes, disks, sizes, 1, 1)
+    most = _by_disk(cfg, homes, disks, sizes, ADAM, CHECKPOINTS)
     return [
         DiskNeed(place=place, free=shutil.disk_usage(place).free, least=need, most=most[place])
         for place, need in least.items()
@@ -134,33 +136,38 @@ def weights_size(context: StageContext) -> int | None:
 
 def _by_disk(
     cfg: Config,
-    directory: Path,
+    homes: Mapping[str, Path],
+    disks: Mapping[str, Path],
     sizes: Mapping[str, int],
     state: int,
     checkpoints: int,
 ) -> dict[Path, int]:
-    """For each disk a folder on it that is there, and the most bytes that are there at one time:
-    every stage leaves its `sizes`, a path one of each point, and has its checkpoints, of `state`
-    times what is trained, beside them while it is trained."""
+    """The most bytes that are on each disk at one time: every stage leaves its `sizes`, a path one
+    of each point, and has its checkpoints, of `state` times what is trained, beside them while it
+    is trained."""
     most, left = dict[Path, int](), dict[Path, int]()
     for name, size in sizes.items():
-        home = directory if STAGES[name].is_run else Path(cfg.paths.artifacts)
+        disk = disks[name]
         models = 1 + (STAGES[name].is_run and trains_values(cfg.algorithm, cfg.advantage))
-        disk = _disk(home, [*most])
         # an ensemble's reward models stay side by side
         copies = max(1, ensemble_members(cfg.scorer)) if name == "reward_model" else 1
         earlier = len(path_grid(cfg.kl) or [None]) - 1 if STAGES[name].is_run else 0
         left[disk] = left.get(disk, 0) + (copies + earlier) * size
         kept = checkpoints + earlier * (cfg.checkpoints.after_finish != "none")
-        need = left[disk] + kept * state * models * size - _held(home, name)
+        need = left[disk] + kept * state * models * size - _held(homes[name], name)
         most[disk] = max(most.get(disk, 0), need)
     return most
 
 
-def _disk(folder: Path, known: Iterable[Path]) -> Path:
-    """The folder, or the nearest above that is there; of folders on one disk the first."""
-    place = existing(folder)
-    return next((k for k in known if k.stat().st_dev == place.stat().st_dev), place)
+def _disks(homes: Mapping[str, Path]) -> dict[str, Path]:
+    """For each stage the folder that it writes to, or the nearest above that is there; of folders
+    on one disk the first."""
+    disks = dict[str, Path]()
+    for name, home in homes.items():
+        place = existing(home)
+        device = place.stat().st_dev
+        disks[name] = next((d for d in disks.values() if d.stat().st_dev == device), place)
+    return disks
 
 
 def _held(home: Path, stage: str) -> int:

@@ -1,4 +1,6 @@
 import logging
+import shutil
+import threading
 
 import pytest
 
@@ -79,6 +81,26 @@ def test_of_adapters_little_is_written(tmp_path):
     assert needs("model/adapter=head") == (40, 200)
     assert needs("model/adapter=lora", "sft.trained=all") == (2000, 10_000)
     assert needs()[0] == 5000
+
+
+def test_a_folder_that_another_run_makes_meanwhile_is_no_fault(tmp_path):
+    """Tried often, for it is a race."""
+    artifacts = tmp_path / "outputs/a/b/artifacts"
+    cfg = validate(compose([f"paths.artifacts={artifacts}"]))
+    for _ in range(200):
+        both = threading.Barrier(2)
+
+        def another(both=both):
+            both.wait()
+            artifacts.mkdir(parents=True)
+
+        thread = threading.Thread(target=another)
+        thread.start()
+        both.wait()
+        (need,) = room.disk_needs(cfg, tmp_path / "run", ["sft", "reward_model", "ppo"], 1000)
+        thread.join()
+        shutil.rmtree(tmp_path / "outputs")
+        assert need.least == 5000
 
 
 def test_each_point_of_a_path_leaves_a_policy(tmp_path):

@@ -113,6 +113,7 @@ def test_a_failed_batch_of_a_grid_stops_no_other_and_finished_jobs_are_not_launc
         "sweep=s",
         "kl.coef=0,0.1,0.10,0.2",
         "hydra.sweeper.max_batch_size=2",
+        "+hydra.launcher.jobs=2",  # as experiments do, for the local launcher
     ]
 
     def go():
