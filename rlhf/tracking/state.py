@@ -66,13 +66,13 @@ def _is_damaged(path: Path) -> bool:
         return is_damaged(path)
 
 
-def mend(directory: Path, file: str = STATE) -> None:
-    """Writes a damaged state again from its copy, and names it; or a damaged copy from the state.
-    Leaves a directory alone that only is a copy of the one that was tracked."""
-    path = directory / file
+def mend(directory: Path, file: str = STATE) -> dict[str, Any]:
+    """The directory's own state, as `read_own` has it. Where it is damaged it is written again from
+    its copy, and named; or a damaged copy from the state."""
+    path, state = directory / file, read_own(directory, file)
     copy = _copy_of(path)
-    if not copy.is_file() or not read_own(directory, file):
-        return
+    if not (state and copy.is_file()):
+        return state
     try:
         if _is_lost(path):
             aside = copy_aside(path)
@@ -85,6 +85,7 @@ def mend(directory: Path, file: str = STATE) -> None:
             write_bytes(copy, path.read_bytes())
     except OSError as error:
         log.warning("%s is damaged, and cannot be written again: %s", path, error)
+    return state
 
 
 def home(directory: Path) -> dict[str, Any]:
@@ -157,8 +158,7 @@ def open_state(
     `nested`: below the summary run of its sweep, if the directory is a job of one; a path's point
     below the path's run.
     """
-    mend(directory)
-    old, uri = read_own(directory), written_uri(uri)
+    old, uri = mend(directory), written_uri(uri)
     state: dict[str, Any] = (
         old
         if (old.get("uri"), old.get("experiment")) == (uri, experiment)
