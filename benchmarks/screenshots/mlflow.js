@@ -78,14 +78,19 @@ try {
     if (word === "best policy") await press("Toggle sidebar").catch(() => {});
     await keep(word.replace(" ", "_"));
   }
+  // on the best policy's page: the run that trained it
   const source = await page.evaluate(
-    () => [...document.querySelectorAll("a")].find((a) => /\/runs\/\w{32}/.test(a.hash) && a.textContent !== "answer")?.hash,
+    () => [...document.querySelectorAll("a")].find((a) => /\/runs\/\w{32}/.test(a.hash) && a.textContent.includes("seed="))?.hash,
   );
-  const run = source.split("?")[0];
+  if (!source) throw new Error("the best policy's page names no run");
+  const [id] = source.match(/\w{32}/);
+  const run = `${links[0][1].split("/runs/")[0]}/runs/${id}`;
   await open(`${links[4][1].split("?")[0]}/artifacts?workflowType=machine_learning`);
   await keep("model_files");
+  await page.setViewport({ width: 1360, height: 712 }); // above the tag that names a folder of here
   await open(`${run}?workflowType=machine_learning`);
   await keep("run");
+  await page.setViewport({ width: 1360, height: 1400 }); // all of them, three in a row
   await open(`${run}/system-metrics?workflowType=machine_learning`);
   await keep("system");
 } catch (error) {

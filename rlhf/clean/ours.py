@@ -8,7 +8,7 @@ from rlhf.inventory import ArtifactEntry, Leftover
 from rlhf.inventory.disk import scan
 from rlhf.rundir.noted import CONFIG, MANIFEST
 from rlhf.rundir.read import collecting, read_json, read_yaml
-from rlhf.stages.provenance.whole import FILES, LATER
+from rlhf.stages.provenance.whole import FILES, LATER, WATCHED
 
 
 def not_ours(artifact: ArtifactEntry) -> str:
@@ -26,7 +26,9 @@ def not_ours(artifact: ArtifactEntry) -> str:
     others = sorted(
         name
         for name in there
-        if name not in listed and name not in LATER and not Path(name).name.startswith(".")
+        if name not in listed
+        and name not in LATER
+        and not Path(name).name.startswith((".", *WATCHED))
     )
     return f"it holds files that are not ours: {others[0]}" if others else ""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os.path
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rlhf.inventory import Inventory, take_inventory
@@ -30,10 +31,12 @@ def look(roots: Sequence[Path]) -> Inventory:
         first = take_inventory(*roots)
     own = {run.directory.resolve() for run in first.every_run()}
     own |= {p.directory.resolve() for run in first.every_run() for p in run.points}
-    named = [*_noted(first), *_tracked(roots)]
+    tracked, unasked = _tracked(roots)
+    named = [*_noted(first), *tracked]
     there = {place.resolve(): place for place in named if _is_run(place)}
     further = [place for real, place in there.items() if real not in own]
-    return take_inventory(*roots, *further) if further else first
+    whole = take_inventory(*roots, *further) if further else first
+    return replace(whole, unasked=unasked)
 
 
 def _is_run(place: Path) -> bool:
@@ -68,11 +71,19 @@ def _noted(inventory: Inventory) -> Iterator[Path]:
             yield from (base / named for base in (Path(), *bases))
 
 
-def _tracked(roots: Sequence[Path]) -> Iterator[Path]:
+def _tracked(roots: Sequence[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """The directories that MLflow's stores name, and a sentence for each store that is locked or
+    damaged: what is noted elsewhere counts. One without a table of tags knows no run."""
+    places, unasked = list[Path](), list[str]()
     for path in (root / DATABASE for root in roots):
         if path.is_file():
             try:
                 query = "select distinct value from tags where key = ?"
-                yield from map(Path, column(path.absolute(), query, DIRECTORY_TAG))
-            except sqlite3.Error:
-                continue  # damaged, or none of ours: what is noted elsewhere counts
+                places += map(Path, column(path.absolute(), query, DIRECTORY_TAG))
+            except sqlite3.Error as error:
+                if "no such table" not in str(error):
+                    unasked.append(
+                        f"{path} could not be asked ({error}): runs in other places that it alone"
+                        " knows of are not seen; --also names their folder"
+                    )
+    return places, tuple(unasked)

@@ -18,7 +18,7 @@ from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
-from rlhf.tracking.ended.deliver import deliver_beside_mlflow
+from rlhf.tracking.ended.deliver import deliver_beside_mlflow, mend_states
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command
 from rlhf.tracking.mlflow import MLflowSink
 from rlhf.tracking.services.table import links_of
@@ -70,6 +70,7 @@ def attach(
     Returns links and warnings. `pictures`: those of the description, by the names of their
     files."""
     places = _ended(study.runs)
+    mend_states(places)
     late = deliver_beside_mlflow(places)
     owing = [place for place in places if owes(place, MLflowSink)]
     links, warnings = _in_mlflow(study, owing, metrics, files, pictures)

@@ -20,6 +20,12 @@ def allow(*packages: str) -> None:
     os.environ[ENVIRONMENT] = ",".join(filter(None, [before, *packages]))
 
 
+def allowed_flags() -> list[str]:
+    """`--allow-targets=...` with what it or the environment allows, if anything."""
+    given = dict.fromkeys(filter(None, os.environ.get(ENVIRONMENT, "").split(",")))
+    return [f"--allow-targets={','.join(given)}"] if given else []
+
+
 def add_option(parser: ArgumentParser) -> None:
     """Adds `--allow-targets` to a command that reads a config which was kept."""
     parser.add_argument(

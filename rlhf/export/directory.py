@@ -29,7 +29,7 @@ from rlhf.export.realigned import (
 )
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.checks import textless_ids, vocabulary_size
-from rlhf.models.files.adapter import base_of, is_adapter
+from rlhf.models.files.adapter import Base, base_of, is_adapter, known_as
 from rlhf.models.files.folder import saving
 from rlhf.models.files.padding import embedding_rows
 from rlhf.models.networks import write_beside
@@ -81,6 +81,12 @@ def export(
             write(made, model, aside, rendering)
             sentence = check(aside, model, rendering, rows, ours, own_code=own_code)
         write_text(aside / card.NAME, text)
+    if adapter and Path(base := _base(made).path).is_absolute():
+        sentence += (
+            f"\nits network is the folder {base}, by its place on this computer: where it lies"
+            " elsewhere, write that place (or a name on the hub) as base_model_name_or_path into"
+            " adapter_config.json"
+        )
     return sentence
 
 
@@ -180,7 +186,7 @@ def write(made: Made, model: Readable, folder: Path, rendering: Rendering) -> No
         return
     if isinstance(model, PolicyView):
         tokenizer.padding_side = "left"
-        write_beside(model, tokenizer, folder, base=base_of(made.folder("policy")))
+        write_beside(model, tokenizer, folder, base=_base(made))
         generation(made, rendering).save_pretrained(folder)
         return
     size = vocabulary_size(tokenizer)
@@ -191,6 +197,12 @@ def write(made: Made, model: Readable, folder: Path, rendering: Rendering) -> No
     with saving(folder, model):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def _base(made: Made) -> Base:
+    from huggingface_hub import constants
+
+    return known_as(base_of(made.folder("policy")), constants.HF_HUB_CACHE)
 
 
 def generation(made: Made, rendering: Rendering) -> GenerationConfig:

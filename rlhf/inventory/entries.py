@@ -141,6 +141,7 @@ class Inventory:
     leftovers: tuple[Leftover, ...] = ()
     others: tuple[Other, ...] = ()
     unread: tuple[Path, ...] = ()  # folders that this user may not read, whatever they hold
+    unasked: tuple[str, ...] = ()  # a sentence for each of MLflow's stores that does not answer
 
     def every_run(self) -> Iterator[RunEntry]:
         """Single runs and the jobs of sweeps, without the points below them."""

@@ -133,6 +133,7 @@ SWEEP = fields(
         "name": TEXT,
         "study": TEXT,
         "overrides": TEXTS,
+        "flags": TEXTS,
         "jobs": each(fields({"name": FOLDER, "overrides": TEXTS}, "name")),
     }
 )

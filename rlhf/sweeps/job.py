@@ -114,7 +114,8 @@ def write_sweep(
         return list(map(redact_override, lines))
 
     path = directory / "sweep.json"
-    entries = {entry["name"]: entry for entry in read_json(path).get("jobs", ())}
+    before = read_json(path)
+    entries = {entry["name"]: entry for entry in before.get("jobs", ())}
     entries |= {job.name: {"name": job.name, "overrides": clean(job.overrides)} for job in jobs}
     write_json(
         path,
@@ -122,9 +123,18 @@ def write_sweep(
             "name": directory.name,
             "study": study,
             "overrides": clean(overrides),
+            **({"flags": before["flags"]} if "flags" in before else {}),
             "jobs": list(entries.values()),
         },
     )
+
+
+def note_flags(directory: Path, flags: Sequence[str]) -> None:
+    """Adds the options of the command to sweep.json, where it has come so far: with them the same
+    words make the same sweep."""
+    path = directory / "sweep.json"
+    if noted := read_json(path):
+        write_json(path, {**noted, "flags": list(flags)})
 
 
 class Ledger:

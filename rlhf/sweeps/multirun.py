@@ -17,17 +17,18 @@ from typing import Any
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from rlhf.config.allow import allowed_flags
 from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import Hydra, is_grid, register_plugin, sweeping
 from rlhf.config.composition.plan import Plan
-from rlhf.config.composition.session import CONFIG_NAME
+from rlhf.config.composition.session import CONFIG_NAME, own_folder
 from rlhf.config.composition.walk import words_of
 from rlhf.config.schema import Config
 from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import LAUNCHER
 from rlhf.runs.common.told import telling
-from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of
+from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, note_flags
 from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of, take_jobs_away
 from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
@@ -61,8 +62,11 @@ def sweep(
     )
     take_jobs_away(config.hydra.launcher)
     directory = Path(str(config.hydra.sweep.dir))
-    with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:
-        return _launched(sweeper, planned, config, directory), directory
+    try:
+        with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:
+            return _launched(sweeper, planned, config, directory), directory
+    finally:
+        note_flags(directory, [*own_folder(hydra), *allowed_flags()])
 
 
 def _launched(sweeper: Any, planned: Plan, config: DictConfig, directory: Path) -> int:

@@ -1,9 +1,14 @@
 """tracking.json in a run's directory: what MLflow shall have of the run, as MLflow takes it, and
-how much has arrived. Other services have such a file of their own beside it."""
+how much has arrived. Other services have such a file of their own beside it.
+
+Each has a copy, `.tracking.json`, as it was when the run began to be delivered and when it ended:
+one that is damaged is written again from the other.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import socket
@@ -15,25 +20,72 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlhf.rundir.disk.sealed import read_sealed, write_sealed
+from rlhf.rundir.disk.aside import copy_aside
+from rlhf.rundir.disk.sealed import is_damaged, read_sealed, write_sealed
+from rlhf.rundir.files import write_bytes
 from rlhf.rundir.paths.points import path_of
-from rlhf.rundir.read import number
+from rlhf.rundir.read import collecting, number
 from rlhf.rundir.secrets.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
 from rlhf.tracking.database import column
 from rlhf.tracking.store import database, written_uri
 
+log = logging.getLogger("rlhf.tracking")
 STATE = "tracking.json"
 LONGEST_TAG = 5000
 LONGEST = 500  # characters; what every MLflow server takes. config.yaml holds the whole value
 
 
 def read_state(directory: Path, file: str = STATE) -> dict[str, Any]:
-    return read_sealed(directory / file)
+    """The state, of a damaged file that of its copy; {} where the file is not there."""
+    path = directory / file
+    return read_sealed(_copy_of(path) if _is_lost(path) else path)
 
 
-def write_state(directory: Path, state: Mapping[str, Any], file: str = STATE) -> None:
+def write_state(
+    directory: Path, state: Mapping[str, Any], file: str = STATE, *, copy: bool = True
+) -> None:
+    """`copy`: False where only what has arrived has changed, which the service knows, too."""
     write_sealed(directory / file, state)
+    if copy:
+        write_sealed(_copy_of(directory / file), state)
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
+
+
+def _is_lost(path: Path) -> bool:
+    """Whether a state is damaged, and its copy is not."""
+    copy = _copy_of(path)
+    return path.is_file() and copy.is_file() and _is_damaged(path) and not _is_damaged(copy)
+
+
+def _is_damaged(path: Path) -> bool:
+    with collecting():  # the other is there: it is not to be named as missing
+        return is_damaged(path)
+
+
+def mend(directory: Path, file: str = STATE) -> dict[str, Any]:
+    """The directory's own state, as `read_own` has it. Where it is damaged it is written again from
+    its copy, and named; or a damaged copy from the state."""
+    path, state = directory / file, read_own(directory, file)
+    copy = _copy_of(path)
+    if not (state and copy.is_file()):
+        return state
+    try:
+        if _is_lost(path):
+            aside = copy_aside(path)
+            write_bytes(path, copy.read_bytes())
+            log.warning(
+                "%s was damaged: it is written again from its copy, and set aside as %s",
+                *(path, aside.name),
+            )
+        elif _is_damaged(copy):
+            write_bytes(copy, path.read_bytes())
+    except OSError as error:
+        log.warning("%s is damaged, and cannot be written again: %s", path, error)
+    return state
 
 
 def home(directory: Path) -> dict[str, Any]:
@@ -106,7 +158,7 @@ def open_state(
     `nested`: below the summary run of its sweep, if the directory is a job of one; a path's point
     below the path's run.
     """
-    old, uri = read_own(directory), written_uri(uri)
+    old, uri = mend(directory), written_uri(uri)
     state: dict[str, Any] = (
         old
         if (old.get("uri"), old.get("experiment")) == (uri, experiment)

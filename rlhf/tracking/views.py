@@ -126,7 +126,8 @@ def describe_experiment(
     client: Client, experiment_id: str, *, sweep: str, answer: str, places: Mapping[str, str]
 ) -> None:
     """Puts the sweep first in the experiment's description: its answer and the links to its pages.
-    It is what MLflow's front page and the head of the experiment's pages show.
+    The head of the experiment's pages shows it, as one line; MLflow's front page its first words,
+    with whatever marks they have: these are plain.
 
     Other sweeps' lines and whatever a user wrote stay; the oldest sweeps go where it grows too
     long.
@@ -135,7 +136,8 @@ def describe_experiment(
         places: word -> the part of an address that a page of the same server needs.
     """
     links = ", ".join(f"[{word}]({place})" for word, place in places.items())
-    line = f"**{sweep}**: {links}. {answer}".strip()
+    first, dot, rest = (answer or "not answered yet.").partition(". ")
+    line = f"{sweep}: {first}{dot or ' '}{links}. {rest}".strip()
     there = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
     lines = [line, *(old for old in there.split("\n\n") if old and _sweep_of(old) != sweep)]
     while len("\n\n".join(lines)) > LONGEST and (ours := [*filter(_sweep_of, lines[1:])]):
@@ -146,8 +148,8 @@ def describe_experiment(
 
 def _sweep_of(line: str) -> str | None:
     """The sweep that a line of a description is of; None where it is not ours."""
-    match = re.match(r"\*\*(.+?)\*\*: \[[\w ]+\]\(#/", line)
-    return match[1] if match else None
+    match = re.match(r"(\*\*)?(.+?)(?(1)\*\*): .*?\[[\w ]+\]\(#/", line)
+    return match[2] if match else None
 
 
 def colour_runs(client: Client, colours: Mapping[str, str]) -> None:

@@ -112,6 +112,14 @@ def test_artifacts_that_a_run_stands_on_stay(scene):
     assert things[f"{store}/sft/{OTHER}"][1] == ("1 run in sight needs it, 1 of them not finished")
 
 
+def test_an_artifact_that_was_tracked_while_it_was_made_goes(scene):
+    folder = scene.artifact("sft", SFT)
+    for name in ("tracking.json", ".tracking.json", "tracking.wandb.json", "tracking.json.damaged"):
+        (folder / name).write_text("{}")
+    (folder / "system.jsonl").write_text("")
+    assert goes() == [f"outputs/artifacts/sft/{SFT}"]
+
+
 def test_artifacts_that_a_config_names_by_path_stay(scene):
     """An SFT policy, the scorer's model and an adapter's network, each given from outside."""
     for own in (SFT, OTHER, REWARD):

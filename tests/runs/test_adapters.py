@@ -259,7 +259,11 @@ def test_an_adapter_for_others(run_in, tmp_path, monkeypatch, capsys):
     card = (tmp_path / "merged" / "README.md").read_text()
     assert "a LoRA adapter (rank 16, alpha 32, on down_proj" in card and "it is merged into" in card
     assert main(["run", "--to", "adapter", "--adapter"]) == 0
-    assert "transformers and PEFT alone" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "transformers and PEFT alone" in told
+    base = read_json(tmp_path / "adapter" / "adapter_config.json")
+    place = base["base_model_name_or_path"]
+    assert Path(place).is_absolute() and f"its network is the folder {place}, by its place" in told
     names = {path.name for path in (tmp_path / "adapter").iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= names
     assert "model.safetensors" not in names

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from rlhf.compare.text.report import again
 from rlhf.config.compose import compose, validate
-from rlhf.sweeps.job import Job, Ledger, Outcome, job_of, write_sweep
+from rlhf.sweeps.job import Job, Ledger, Outcome, job_of, note_flags, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,19 @@ def test_sweep_json_keeps_what_an_earlier_command_added(planned, tmp_path):
             {"name": second.name, "overrides": ["kl.coef=0.1"]},
         ],
     }
+
+
+def test_sweep_json_has_the_options_of_the_last_command(planned, tmp_path):
+    place = tmp_path / "s"
+    note_flags(place, ["--config-dir=mine"])
+    assert not place.exists()  # it did not come so far
+    job = job_of(planned[0][1], ["kl.coef=0"], place)
+    write_sweep(place, [job], study="q", overrides=["kl.coef=0"])
+    note_flags(place, ["--config-dir=my conf", "--allow-targets=mine"])
+    write_sweep(place, [job], study="q", overrides=["kl.coef=0"])
+    assert again(place)[0] == "rlhf '--config-dir=my conf' --allow-targets=mine -m kl.coef=0"
+    note_flags(place, [])
+    assert again(place)[0] == "rlhf -m kl.coef=0"
 
 
 def test_what_an_earlier_parent_had_under_way_is_forgotten(tmp_path):

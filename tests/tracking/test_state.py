@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.tracking.mlflow import MLflowTracker
-from rlhf.tracking.state import adopt, is_own, open_state, read_own, read_state, written
+from rlhf.tracking.state import adopt, is_own, mend, open_state, read_own, read_state, written
 
 
 def test_mlflow_params(store, client, rundirs, tmp_path):
@@ -70,3 +70,70 @@ def test_a_directory_from_elsewhere_owns_nothing_before_it_is_adopted(tmp_path, 
     assert read_own(tmp_path / "run") == {}
     adopt(tmp_path / "run")
     assert read_own(tmp_path / "run")["key"] == state["key"]
+
+
+def damage(path):
+    """A flipped bit, which leaves whole JSON."""
+    path.write_text(path.read_text().replace('"run_id"', '"run_ie"'))
+    return path.read_bytes()
+
+
+def test_a_damaged_state_is_that_of_its_copy(tmp_path, caplog):
+    run = tmp_path / "run"
+    state = opened(run)
+    damaged = damage(run / "tracking.json")
+    assert read_own(run) == state and not caplog.text
+    mend(run)
+    mend(run)
+    assert (run / "tracking.json.damaged").read_bytes() == damaged
+    assert (run / "tracking.json").read_bytes() == (run / ".tracking.json").read_bytes()
+    assert read_own(run) == state and sorted(path.name for path in run.iterdir()) == [
+        ".tracking.json",
+        "tracking.json",
+        "tracking.json.damaged",
+    ]
+    assert caplog.messages == [
+        f"{run}/tracking.json was damaged: it is written again from its copy, and set aside as"
+        " tracking.json.damaged"
+    ]
+
+
+def test_a_start_sets_a_damaged_state_aside_and_goes_on_with_its_key(tmp_path):
+    key = opened(tmp_path / "run")["key"]
+    (tmp_path / "run" / "tracking.json").write_bytes(b"")
+    again = opened(tmp_path / "run")
+    assert (again["key"], again["starts"]) == (key, 2)
+    assert (tmp_path / "run" / "tracking.json.damaged").read_bytes() == b""
+
+
+def test_a_damaged_copy_is_written_again_and_says_nothing(tmp_path, caplog):
+    run = tmp_path / "run"
+    state = opened(run)
+    before = (run / ".tracking.json").read_bytes()
+    (run / ".tracking.json").write_bytes(before[:40])
+    assert read_own(run) == state
+    mend(run)
+    assert (run / ".tracking.json").read_bytes() == before and not caplog.text
+
+
+def test_nothing_is_known_where_both_are_damaged_or_the_state_was_removed(tmp_path):
+    run = tmp_path / "run"
+    opened(run)
+    copy = (run / ".tracking.json").read_bytes()
+    (run / ".tracking.json").write_bytes(b"{")
+    damage(run / "tracking.json")
+    mend(run)
+    assert read_own(run) == {} and not (run / "tracking.json.damaged").exists()
+    (run / ".tracking.json").write_bytes(copy)
+    (run / "tracking.json").unlink()
+    mend(run)
+    assert read_own(run) == {} and not (run / "tracking.json").exists()
+
+
+def test_a_copied_directory_is_not_mended(tmp_path):
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    opened(run)
+    shutil.copytree(run, copy)
+    damaged = damage(copy / "tracking.json")
+    mend(copy)
+    assert read_own(copy) == {} and (copy / "tracking.json").read_bytes() == damaged

@@ -100,13 +100,13 @@ def test_the_experiment_says_of_each_sweep_where_it_is_and_keeps_what_a_user_wro
     write("b", "Use 0.2.")
     write("a", "Use 0.3.")
     assert note() == (
-        "**a**: [runs](#/experiments/1/runs). Use 0.3.\n\n"
-        "**b**: [runs](#/experiments/1/runs). Use 0.2.\n\nMine."
+        "a: Use 0.3. [runs](#/experiments/1/runs).\n\n"
+        "b: Use 0.2. [runs](#/experiments/1/runs).\n\nMine."
     )
     for i in range(6):
         write(f"s{i}", "x" * 1000)
     assert len(note()) <= LONGEST
-    assert note().startswith("**s5**") and note().endswith("Mine.") and "**a**" not in note()
+    assert note().startswith("s5: ") and note().endswith("Mine.") and "a: " not in note()
 
 
 def test_the_charts_begin_with_reward_against_kl():
@@ -137,3 +137,26 @@ def test_with_two_rewards_a_view_is_short_enough_for_older_servers(client, exper
         client, experiment, sweep="fixed_or_steered", rewards=rewards, params=params
     ):
         assert len(client.get_experiment(experiment).tags[TAG + name]) < 5000
+
+
+def test_a_sweeps_line_is_plain_to_its_first_link(client, experiment):
+    """MLflow's front page shows the first words as they are written."""
+
+    def note():
+        return client.get_experiment(experiment).tags[NOTE_TAG]
+
+    def write(sweep, answer):
+        describe_experiment(
+            client, experiment, sweep=sweep, answer=answer, places={"runs": "#/experiments/1/runs"}
+        )
+
+    write("b", "Use 0.4 of 1.5. One seed tells little.")
+    write("c", "")
+    assert note().startswith(
+        "c: not answered yet. [runs](#/experiments/1/runs).\n\n"
+        "b: Use 0.4 of 1.5. [runs](#/experiments/1/runs). One seed tells little."
+    )
+    by_a_version_before = "**a**: [runs](#/experiments/1/runs). Use 0.1."
+    client.set_experiment_tag(experiment, NOTE_TAG, by_a_version_before)
+    write("a", "Use 0.3.")
+    assert note() == "a: Use 0.3. [runs](#/experiments/1/runs)."

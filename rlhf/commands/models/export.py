@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rlhf.commands.parts.parser import Parser
+from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.config.checks.realign import reference_fault
 from rlhf.config.validate import ConfigError, validate
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "source",
         metavar="run",
-        help="a run's directory, a point of a sweep, or outputs/artifacts/<stage>/<fingerprint>",
+        help=WORD,
     )
     option(
         "--to",
@@ -84,10 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     model."""
     args = _parser().parse_args(argv)
     allow(*args.allow_targets)
+    from rlhf.commands.parts.named import Ambiguous, place_of
+    from rlhf.inventory import ArtifactEntry, RunEntry
+
     try:
         if args.push:
             check_name(args.push)
-        made = find(args.source)
+        made = find(place_of(args.source, RunEntry, ArtifactEntry))
         what: What = args.what or made.holds
         made.folder(what)
         mixture = _mixture(args, made, what)
@@ -98,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_free(to)
         if args.push:
             check_login()
-    except (NoModel, Taken) as error:
+    except (NoModel, Taken, Ambiguous) as error:
         return _refuse(error, 2)
     except NoHub as error:
         return _refuse(error, error.exit_code)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.commands.parts.parser import Parser
+from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.export.made import NoModel, find
 
@@ -24,7 +24,7 @@ Answers of a run's policy beside those of its reference (the SFT policy that its
 from; of an SFT policy the model before it), with every reward and the KL of each: the sum over its
 tokens of log pi - log pi_ref, in nats. Sampling is the run's own unless it is given here."""
 EXAMPLES = {
-    "rlhf sample sweeps/quickstart/kl0.05-...": "talk to it",
+    "rlhf sample kl0.05": "talk to the run whose name begins so",
     "rlhf sample RUN --prompt 'a film'": "one answer",
     "rlhf sample RUN --prompts questions.jsonl --out answers.jsonl": "those of a file",
 }
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "source",
         metavar="run",
-        help="a run's directory, a point of a sweep, or outputs/artifacts/<stage>/<fingerprint>",
+        help=WORD,
     )
     option("--prompt", metavar="TEXT", help="answer this, once")
     option("--prompts", type=Path, metavar="FILE", help='JSON Lines: "prompt" or "messages"')
@@ -64,12 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments or prompts are wrong."""
     args = _parser().parse_args(argv)
     allow(*args.allow_targets)
+    from rlhf.commands.parts.named import Ambiguous, place_of
+    from rlhf.inventory import ArtifactEntry, RunEntry
+
     try:
         if fault := _fault(args):
             raise NoModel(fault)
-        made = find(args.source)
+        made = find(place_of(args.source, RunEntry, ArtifactEntry))
         made.folder("policy")
-    except NoModel as error:
+    except (NoModel, Ambiguous) as error:
         return _refuse([str(error)])
     from rlhf.chat.prompts import read_prompts
     from rlhf.config.validate import ConfigError

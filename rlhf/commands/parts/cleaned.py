@@ -30,6 +30,7 @@ def report(
     goes, stays = _parted(things)
     return {
         "looked_at": list(map(str, inventory.roots)),
+        "unasked": list(inventory.unasked),
         "goes": list(map(_plain, goes)),
         "stays": list(map(_plain, stays)),
         "bytes": {
@@ -53,6 +54,8 @@ def screen(inventory: Inventory, things: Sequence[Thing], console: Console | Non
             console.print()
     if not things:
         console.print("nothing of these kinds is there")
+    for sentence in inventory.unasked:
+        console.print(escape(sentence), highlight=False)
     taken = amount(inventory.bytes)
     if goes:
         free = amount(freed(thing.disk for thing in goes))

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 WIDTH = 100  # columns at most
+# what `named.place_of` takes
+WORD = """a folder: of a run, of a point of a sweep, outputs/artifacts/<stage>/<fingerprint>; or a
+name, a hash, a fingerprint, or how one begins; or an MLflow run id"""
 
 
 class Parser(argparse.ArgumentParser):

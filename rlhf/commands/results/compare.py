@@ -42,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="*",
         metavar="sweep",
-        help="a sweep's directory, such as sweeps/quickstart; or several",
+        help="a sweep, by its folder, such as sweeps/quickstart, its name or how that begins; or"
+        " several",
     )
     option(
         "--mlflow",
@@ -79,6 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     sweep there, or no answer of MLflow."""
     parser = _parser()
     args = parser.parse_args(argv)
+    from rlhf.commands.parts.named import Ambiguous, sweeps_of
+
+    try:
+        args.places = sweeps_of(args.places)
+    except Ambiguous as error:
+        return _refuse(error)
     together = len(args.places) > 1 or bool(args.mlflow) or args.into is not None
     together = together or any(map(points_of, args.places))
     if not args.places and not args.mlflow:

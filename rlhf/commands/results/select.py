@@ -36,12 +36,14 @@ EXIT_CODES = {
     1: "no run has finished, or the export failed",
     2: "the arguments are wrong, or nothing can be chosen by this rule",
 }
+PLACE = """a sweep, a run or a path, by its folder, its name or how that begins; or a folder of
+runs"""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("select", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     option = parser.add_argument
-    option("places", type=Path, nargs="+", metavar="place", help="a sweep, a run, a path, a folder")
+    option("places", type=Path, nargs="+", metavar="place", help=PLACE)
     rules = parser.add_mutually_exclusive_group()
     rule = rules.add_argument
     rule(
@@ -80,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done; 1 no run has finished, or the export failed; 2 nothing to choose."""
     args = _parser().parse_args(argv)
+    from rlhf.commands.parts.named import Ambiguous, sweeps_of
+
+    try:
+        args.places = sweeps_of(args.places)
+    except Ambiguous as error:
+        return _refuse(error)
     if fault := _fault(args):
         return _refuse(fault)
     from rlhf.compare.choice.candidates import candidates, left_out

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(places) > 1:
             raise ValueError(f"one directory at a time, not {' and '.join(places)}")
         if places:
-            uri, place = tracked_place(Path(places[0]))
+            uri, place = tracked_place(Path(_named(places[0])))
             uri = servable(args.uri or uri)
         else:
             uri = servable(args.uri or configured(args.words))
@@ -75,12 +75,19 @@ def _parser() -> argparse.ArgumentParser:
         "words",
         nargs="*",
         metavar="directory or setting",
-        help="a sweep's or a run's directory, such as sweeps/quickstart; or settings as for rlhf:"
-        " paths.outputs=/data/outputs, tracking.uri=...",
+        help="a sweep or a run, by its folder, such as sweeps/quickstart, its name or how that"
+        " begins; or settings as for rlhf: paths.outputs=/data/outputs, tracking.uri=...",
     )
     parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
     parser.add_argument("--port", type=int, default=5000)
     return parser
+
+
+def _named(word: str) -> str:
+    from rlhf.commands.parts.named import place_of
+    from rlhf.inventory import RunEntry, SweepEntry
+
+    return place_of(word, RunEntry, SweepEntry)
 
 
 def configured(settings: Sequence[str]) -> str:

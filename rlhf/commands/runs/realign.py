@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rlhf.commands.parts.parser import Parser
+from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.config.schema import Realign
 from rlhf.export.made import NoModel
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "realign", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES, more=MORE
     )
     option = parser.add_argument
-    option("source", metavar="run", help="a run's directory, or a point of a sweep or of a path")
+    option("source", metavar="run", help=WORD)
     option(
         "--lambda",
         dest="lambdas",
@@ -70,9 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     or the arguments are wrong."""
     args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     allow(*args.allow_targets)
+    from rlhf.commands.parts.named import place_of
+    from rlhf.inventory import RunEntry
+
     try:
         settings = _settings(args)
-        made = finished(args.source)
+        made = finished(place_of(args.source, RunEntry))
     except (NoModel, ValueError) as error:
         return _refuse([str(error)])
     from rlhf.config.validate import ConfigError

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlhf.commands.parts.parser import Parser
+from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.reproduce.session import reproduce
 from rlhf.reproduce.target import Refused, find
@@ -31,8 +31,7 @@ EXIT_CODES = {
     143: "stopped by SIGTERM; the same command goes on",
 }
 MORE = "MLflow is left alone."
-TARGET = """a run's directory, outputs/artifacts/<stage>/<fingerprint>, sweeps/<name>, or an MLflow
-run id"""
+TARGET = f"sweeps/<name>, or {WORD}"
 REUSE = "take the SFT policy and the reward model as they are; by default they are trained again"
 
 
@@ -75,11 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     data is wrong; 130, 143 stopped."""
     args = _parser().parse_args(argv)
     allow(*args.allow_targets)
+    from rlhf.commands.parts.named import Ambiguous, place_of
+    from rlhf.inventory import RunEntry, SweepEntry
+
     try:
         if args.jobs is not None and args.jobs < 1:
             raise Refused(f"--jobs={args.jobs}: expected a whole number >= 1")
-        return reproduce(find(args.what, args.tracking_uri or default_uri()), args)
-    except (Refused, RunFailed) as error:
+        place = place_of(args.what, RunEntry, SweepEntry)
+        return reproduce(find(place, args.tracking_uri or default_uri()), args)
+    except (Refused, Ambiguous, RunFailed) as error:
         print(f"rlhf reproduce: {error}", file=sys.stderr)
         return 1 if isinstance(error, RunFailed) else 2
     except KeyboardInterrupt:

@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done; 2 nothing is called so, or several are."""
     args = _parser().parse_args(argv)
+    from rlhf.commands.parts.named import NotFound, find
     from rlhf.commands.parts.story import others, run, screen
-    from rlhf.commands.parts.story.find import NotFound, find
     from rlhf.inventory import RunEntry, SweepEntry
 
     try:

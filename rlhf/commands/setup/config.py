@@ -5,6 +5,7 @@ Groups and their options, keys with type, range, default, comment, and who reads
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ EXAMPLES = {
     "rlhf config kl/controller": "the controllers of the KL coefficient",
     "rlhf config kl/controller=pid": "one of them",
     "rlhf config ppo.iterations": "one key",
-    "rlhf config kl=grpo ppo.lr_warmup=0.1": "the words of a command",
+    "rlhf config -m kl=grpo,ziegler seed=0,1": "the words of a command",
 }
 EXIT_CODES = {0: "done", 2: "there is no such group, option or key, or no such folder"}
 
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     option = parser.add_argument
     option("words", nargs="*", metavar="group, option or key", help="as on the command line")
     option("--json", action="store_true", help="the same as JSON")
+    option("-m", "--multirun", action="store_true", help="the words are those of a sweep")
     option("--config-dir", metavar="DIR", help="a folder with groups of your own")
     return parser
 
@@ -44,9 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rlhf.config.described.contents import contents
 
     try:
-        return _said(args.words, contents(args.config_dir), as_json=args.json)
+        code = _said(args.words, contents(args.config_dir), as_json=args.json)
     except (FileNotFoundError, ValueError) as error:  # a folder or file of the user's own
         return _refuse([str(error)])
+    if args.multirun and args.words and not code:
+        print(f"\n{_sweep(args)}", file=sys.stderr)
+    return code
+
+
+def _sweep(args: argparse.Namespace) -> str:
+    """What says more of a sweep than its words do."""
+    own = [f"--config-dir={args.config_dir}"] if args.config_dir else []
+    words = shlex.join([*own, "-m", *args.words])
+    return (
+        f"the jobs that these make: rlhf plan {words}\n"
+        f"the whole config of the first: rlhf {words} --cfg job"
+    )
 
 
 def _said(words: Sequence[str], known: Contents, *, as_json: bool) -> int:

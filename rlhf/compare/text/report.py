@@ -103,24 +103,26 @@ def origins(study: Study) -> str:
     return f"## Shared data and stages\n\n{table}{made_by}{legs}" if lines else ""
 
 
+# of an older sweep, which did not note them
 FLAGS = " Give it the `--config-dir` and `--allow-targets` that the sweep had, if any."
 
 
 def again(directory: Path) -> list[str]:
     """The commands that make the sweep and its comparison; the first runs only what is missing.
     Secrets are hidden."""
-    overrides = read_json(directory / "sweep.json").get("overrides")
-    if not overrides:
+    kept = read_json(directory / "sweep.json")
+    if not kept.get("overrides"):
         return []
-    words = [shlex.quote(redact_override(str(o))) for o in overrides]
-    return [" ".join(["rlhf", "-m", *words]), f"rlhf compare {shlex.quote(str(directory))}"]
+    words = [*kept.get("flags", ()), "-m", *(redact_override(str(o)) for o in kept["overrides"])]
+    return [f"rlhf {shlex.join(words)}", f"rlhf compare {shlex.quote(str(directory))}"]
 
 
 def repeat(study: Study) -> str:
     """The same commands as a section."""
     commands = "\n".join(again(study.directory))
     section = f"## Again\n\n```\n{commands}\n```\n\nThe first command runs only what is missing."
-    return section + FLAGS if commands else ""
+    known = "flags" in read_json(study.directory / "sweep.json")
+    return section + ("" if known else FLAGS) if commands else ""
 
 
 def metrics(study: Study) -> dict[str, float]:

@@ -24,6 +24,7 @@ from rlhf.config.plugins.folders import Folders, conf_folders
 
 VERSION_BASE = "1.3"
 CONFIG_NAME = "config"
+OWN = "command-line"  # as Hydra calls the folder that --config-dir names
 
 
 def prefer_our_launchers(folders: Folders) -> None:
@@ -56,6 +57,15 @@ def run_by_hydra(main: Callable[[], object], folders: Folders) -> None:
         InstalledFolders.folders = None  # a session finds them itself
 
 
+def own_folder(hydra: Hydra) -> list[str]:
+    """The `--config-dir=...` that a session was opened with, from where we are; none where there
+    was none."""
+    path = hydra.config_loader.get_search_path().get_path()
+    given = [Path(p.path.removeprefix("file://")) for p in path if p.provider == OWN]
+    here = Path.cwd()
+    return [f"--config-dir={p.relative_to(here) if p.is_relative_to(here) else p}" for p in given]
+
+
 @contextmanager
 def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     """A Hydra that knows our resolvers, our groups, and after them those of installed plugins and
@@ -72,7 +82,7 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
         where = f"file://{plugin.conf}"
         path.prepend(provider=plugin.distribution, path=where, anchor=before_schema)
     if folders.own is not None:
-        path.prepend(provider="command-line", path=f"file://{folders.own}", anchor=before_schema)
+        path.prepend(provider=OWN, path=f"file://{folders.own}", anchor=before_schema)
     register_resolvers()
     version.setbase(VERSION_BASE)
     instance = GlobalHydra.instance()

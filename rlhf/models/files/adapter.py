@@ -75,6 +75,18 @@ def base_of(folder: str | Path) -> Base:
     )
 
 
+def known_as(base: Base, cache: str | Path) -> Base:
+    """The network as others find it: of a folder in the hub's `cache` its name there. Any other
+    folder stays whole: PEFT takes a relative one from where a program is started, so that it would
+    hold for one place alone."""
+    path = Path(base.path)
+    for snapshots in path.parents[:1] if path.is_relative_to(Path(cache).resolve()) else ():
+        kind, *names = snapshots.parent.name.split("--")
+        if snapshots.name == "snapshots" and kind == "models" and names:
+            return Base("/".join(names), path.name)
+    return base
+
+
 def network_of(folder: Path) -> Base:
     """The network that adapters stand beside which are trained on top of a policy's folder: the
     one of its adapter, or the policy itself. Of one that was taken as it is the place that it was

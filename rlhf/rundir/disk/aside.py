@@ -78,10 +78,19 @@ def clear_strays(folder: Path, *, alone: bool = False) -> list[Path]:
 def set_aside(path: Path) -> Path:
     """Renames what is damaged, beside its old place, and returns the new name: it is out of the way
     and not lost."""
-    names = (path.with_name(f"{path.name}.damaged{n or ''}") for n in count())
-    aside = next(name for name in names if not (name.exists() or name.is_symlink()))
+    aside = _damaged(path)
     path.rename(aside)
     return aside
+
+
+def copy_aside(path: Path) -> Path:
+    """The same of a file whose place is never empty: whoever writes it again renames over it."""
+    return Path(shutil.copyfile(path, _damaged(path)))
+
+
+def _damaged(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.damaged{n or ''}") for n in count())
+    return next(name for name in names if not (name.exists() or name.is_symlink()))
 
 
 def _is_orphan(path: Path, match: re.Match[str]) -> bool:

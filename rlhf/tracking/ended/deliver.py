@@ -11,6 +11,7 @@ from rlhf.rundir.read import read_json
 from rlhf.tracking.mlflow import MLflowSink
 from rlhf.tracking.services.table import SINKS
 from rlhf.tracking.spool.late import deliver_late, owes
+from rlhf.tracking.state import mend
 
 
 def pending(directory: Path) -> bool:
@@ -24,6 +25,13 @@ def deliver(directory: Path) -> str | None:
     a sentence for each where that is not possible now, None where all has arrived."""
     late = [word for kind in SINKS if (word := deliver_late(directory, kind))]
     return " ".join(dict.fromkeys(late)) or None
+
+
+def mend_states(directories: Iterable[Path]) -> None:
+    """Writes again what says how far the deliveries went, where it was damaged."""
+    for directory in directories:
+        for kind in SINKS:
+            mend(directory, kind.file)
 
 
 def deliver_beside_mlflow(directories: Iterable[Path]) -> list[str]:

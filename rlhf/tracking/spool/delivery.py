@@ -85,7 +85,7 @@ class Delivery:
             self._is_open = False
             self.sink.drop()
             raise
-        self._save(closed=status)
+        self._save(copy=True, closed=status)
 
     def release(self) -> None:
         self._is_open = False
@@ -102,7 +102,7 @@ class Delivery:
     def _open(self, resume: bool) -> None:
         if not self._lock.is_locked:
             self._lock.acquire(timeout=1)
-        self._save(**self.sink.open(resume=resume))
+        self._save(copy=True, **self.sink.open(resume=resume))
         self.sink.introduce()
         # read again: it may have less than before
         self._backlog.clear()
@@ -112,12 +112,12 @@ class Delivery:
         self._system = Lines(self.directory / SYSTEM)
         self._is_open = True
 
-    def _save(self, **changes: Any) -> None:
+    def _save(self, *, copy: bool = False, **changes: Any) -> None:
         with self._writing:
             if self.abandoned.is_set():
                 raise RuntimeError("nobody waits for this delivery any more")
             self.state.update(changes)
-            write_state(self.directory, self.state, self.sink.file)
+            write_state(self.directory, self.state, self.sink.file, copy=copy)
             self.sink.steps += 1
 
     def _read(self) -> None:

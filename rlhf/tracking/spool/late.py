@@ -15,7 +15,7 @@ from rlhf.rundir.status import run_state
 from rlhf.tracking.base import Status
 from rlhf.tracking.spool.delivery import Delivery
 from rlhf.tracking.spool.sink import Sink
-from rlhf.tracking.state import read_own
+from rlhf.tracking.state import mend, read_own
 
 log = logging.getLogger("rlhf.tracking")
 _STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all else: KILLED
@@ -34,6 +34,7 @@ def deliver_late(directory: Path, kind: type[Sink]) -> str | None:
     The run's status is the one it ended with, or that of status.json; a run whose process is gone
     without a word is KILLED.
     """
+    mend(directory, kind.file)
     if not owes(directory, kind):
         return None
     run = run_state(directory)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rlhf.rundir.secrets.redact import redact_text, redact_value
 from rlhf.tracking.base import Dataset
-from rlhf.tracking.state import home, now, read_own, write_state
+from rlhf.tracking.state import home, mend, now, write_state
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -35,7 +35,7 @@ def open_state(
         settings: the tracker's, without secrets.
         decides: those of them that say where the run lies: with another value it is another run.
     """
-    old, place = read_own(directory, file), {key: settings[key] for key in decides}
+    old, place = mend(directory, file), {key: settings[key] for key in decides}
     before = old.get("settings", {})
     same = bool(old) and {key: before.get(key) for key in decides} == place
     state: dict[str, Any] = (

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from rlhf.rundir.files import append_jsonl, write_bytes
-from rlhf.rundir.read import last_row
+from rlhf.rundir.read import Lines, last_row
 from rlhf.tracking.system.sample import FILE, Machine
 
 log = logging.getLogger("rlhf.tracking")
@@ -30,8 +30,7 @@ class Sampler:
         try:
             path, machine = self.directory / FILE, Machine(self.directory)
             _drop_half_a_line(path)
-            before = last_row(path).get("sample")
-            number = before + 1 if isinstance(before, int) else 0
+            number = _last(path) + 1
             pause, ended = min(FIRST, self.every), False
             while not ended:
                 looked = time.monotonic()
@@ -49,6 +48,17 @@ class Sampler:
         """After a last look."""
         self._stop.set()
         self._thread.join(2.0)
+
+
+def _last(path: Path) -> int:
+    """The number of the last look in the file, -1 where there is none. Of a damaged line no less
+    than it can have been: a number that is given twice would not be delivered."""
+    last = last_row(path).get("sample")
+    if isinstance(last, int) or not path.is_file():
+        return last if isinstance(last, int) else -1
+    numbers = [row.get("sample") for row in Lines(path).read()]
+    lines = path.read_bytes().count(b"\n")
+    return max(lines - 1, *(number for number in numbers if isinstance(number, int)), -1)
 
 
 def _drop_half_a_line(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import pty
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -118,3 +120,25 @@ def test_an_empty_place(home, capsys):
     assert main([]) == 0
     assert "nothing of these kinds is there" in capsys.readouterr().out
     assert [*home.iterdir()] == []
+
+
+def test_a_store_that_does_not_answer_is_named(filled, capsys):
+    """Damaged, and locked by a writer; one that is empty knows no run."""
+    path = filled.home / "outputs" / "mlflow.db"
+    path.write_bytes(b"")
+    main(["--dry-run"])
+    assert "could not be asked" not in capsys.readouterr().out
+    path.write_bytes(b"no database, but as long as its head" * 40)
+    main(["--dry-run"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert (
+        "outputs/mlflow.db could not be asked (file is not a database): runs in other places that"
+        " it alone knows of are not seen; --also names their folder 3 things can go" in words
+    )
+    path.unlink()
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("create table tags (key text, value text)")
+        writer.execute("begin exclusive")
+        assert main(["--dry-run", "--json"]) == 0
+    (sentence,) = json.loads(capsys.readouterr().out)["unasked"]
+    assert sentence.startswith("outputs/mlflow.db could not be asked (database is locked): ")

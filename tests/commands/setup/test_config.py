@@ -50,6 +50,18 @@ def test_the_words_of_a_command(capsys):
     assert "\n\noptimizer=sgd\n" in text
 
 
+def test_the_words_of_a_sweep(capsys):
+    assert main(["-m", "kl/controller=pid,dual", "seed=0,1"]) == 0
+    out, err = capsys.readouterr()
+    titles = [line for line in out.splitlines() if line and not line.startswith(" ")]
+    assert titles == ["kl/controller=pid", "kl/controller=dual", "seed"]
+    assert err == (
+        "\nthe jobs that these make: rlhf plan -m kl/controller=pid,dual seed=0,1\n"
+        "the whole config of the first: rlhf -m kl/controller=pid,dual seed=0,1 --cfg job\n"
+    )
+    assert said(capsys, "-m", "kl=gropo", code=2).endswith("did you mean grpo?\n")
+
+
 @pytest.mark.parametrize(
     ("word", "hint"),
     [

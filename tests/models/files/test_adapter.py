@@ -11,6 +11,7 @@ from rlhf.models.files.adapter import (
     dtype_of,
     is_adapter,
     is_scalar,
+    known_as,
     network_of,
     weights_file,
 )
@@ -98,3 +99,22 @@ def test_facts(tmp_path):
     }
     assert dtype_of(place) == "bfloat16"
     assert dtype_of(folder(tmp_path / "b", adapter_config={})) is None
+
+
+def test_a_folder_of_the_hubs_cache_has_its_name_there(tmp_path):
+    cache, sha = tmp_path / "hub", "0123456789abcdef"
+    for name, folder in {"me/net": "models--me--net", "gpt2": "models--gpt2"}.items():
+        place = cache / folder / "snapshots" / sha
+        assert known_as(Base(str(place)), cache) == Base(name, sha)
+
+
+def test_any_other_stays_as_it_is(tmp_path):
+    cache = tmp_path / "hub"
+    for path in (
+        "me/net",
+        f"{tmp_path}/artifacts/sft/0123456789abcdef",
+        f"{tmp_path}/other/models--me--net/snapshots/abc",
+        f"{cache}/models--me--net",
+        f"{cache}/datasets--me--net/snapshots/abc",
+    ):
+        assert known_as(Base(path, "main"), cache) == Base(path, "main")

@@ -1,5 +1,6 @@
 """What the machine does, by the side of a run."""
 
+import json
 import time
 
 import pytest
@@ -102,3 +103,13 @@ def test_a_run_is_looked_at_while_it_is_tracked(store, client, rundirs, tmp_path
     metrics = client.get_run(read_state(directory)["run_id"]).data.metrics
     assert metrics["system/system_memory_usage_percentage"] > 0
     assert not sampler._running
+
+
+@pytest.mark.parametrize("lines", ['{"sample": 0, "time": 1.0}\n{"sa#ple": 1}\n', "{\n{\n"])
+def test_a_number_is_not_given_twice_where_the_last_line_is_damaged(tmp_path, lines):
+    (tmp_path / FILE).write_text(lines)
+    sampler.start(tmp_path, 0.2)
+    time.sleep(0.3)
+    sampler.stop(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()[2:]]
+    assert [row["sample"] for row in rows] == list(range(2, len(rows) + 2)) and rows

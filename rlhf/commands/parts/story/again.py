@@ -73,8 +73,12 @@ def in_shell(words: Any, *flags: str) -> str:
     return " ".join(["rlhf", *flags, *map(shlex.quote, words)])
 
 
-def sweep_command(overrides: Sequence[str]) -> str:
-    """The command of a sweep, with `-m` where its words have several values."""
+def sweep_command(overrides: Sequence[str], flags: Sequence[str] = ()) -> str:
+    """The command of a sweep, with `-m` where its words have several values.
+
+    Args:
+        flags: its options, as sweep.json has them.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
@@ -83,7 +87,7 @@ def sweep_command(overrides: Sequence[str]) -> str:
         several = any(override.is_sweep_override() for override in parsed)
     except OverrideParseException:
         several = True
-    return in_shell(overrides, *(["-m"] if several else []))
+    return in_shell(overrides, *map(shlex.quote, flags), *(["-m"] if several else []))
 
 
 def _words(config: Mapping[str, Any]) -> list[str]:

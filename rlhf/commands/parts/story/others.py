@@ -15,7 +15,7 @@ from rlhf.compare.read.runs import load_run
 from rlhf.config.titles import question
 from rlhf.inventory import ArtifactEntry, Inventory, SweepEntry
 from rlhf.inventory.stores import MANIFEST
-from rlhf.rundir.read import collecting, read_text
+from rlhf.rundir.read import collecting, read_json, read_text
 from rlhf.rundir.secrets.redact import redact_override
 from rlhf.tracking.links import page, tracked_place, ui_command
 
@@ -34,7 +34,8 @@ TOLD = (
 def of_sweep(entry: SweepEntry) -> dict[str, Any]:
     directory, words = entry.directory, list(map(redact_override, entry.overrides))
     place = os.path.relpath(directory)
-    command = again.sweep_command(words) if words else None
+    flags = read_json(directory / "sweep.json").get("flags", ())
+    command = again.sweep_command(words, flags) if words else None
     there = {name: directory / name for name in REPORTS}
     left = [job for job in entry.jobs if not job.is_finished]
     return {

@@ -179,8 +179,9 @@ def _sample(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sweep_command(directory: Path) -> str | None:
     """Of the sweep that a job is of."""
-    words = read_json(directory.absolute().parent / "sweep.json").get("overrides", ())
-    return again.sweep_command(list(map(redact_override, words))) if words else None
+    kept = read_json(directory.absolute().parent / "sweep.json")
+    words = list(map(redact_override, kept.get("overrides", ())))
+    return again.sweep_command(words, kept.get("flags", ())) if words else None
 
 
 def _of_artifact(made: Made) -> list[dict[str, Any]]:

@@ -67,3 +67,6 @@ def test_the_command_of_a_sweep():
     assert sweep_command(["experiment=quickstart"]) == "rlhf experiment=quickstart"
     assert sweep_command(["kl.coef=0,0.1", "seed=0"]) == "rlhf -m kl.coef=0,0.1 seed=0"
     assert sweep_command(["kl.controller.grid=[1,2]"]) == "rlhf 'kl.controller.grid=[1,2]'"
+    flags = ["--config-dir=my conf", "--allow-targets=mine"]
+    told = sweep_command(["seed=0,1"], flags)
+    assert told == "rlhf '--config-dir=my conf' --allow-targets=mine -m seed=0,1"

@@ -1,9 +1,9 @@
 """What a word of the command line names: a folder, a name or the beginning of one, a hash, a
-fingerprint, an MLflow run."""
+fingerprint, an MLflow run. Of every subcommand that takes a run or a sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rlhf.inventory import ArtifactEntry, Inventory, RunEntry, SweepEntry, take_
 from rlhf.inventory.walk import OUTPUTS, SWEEPS
 from rlhf.rundir.words import few
 from rlhf.tracking.lookup import RUN_ID, run_directory
+from rlhf.tracking.store import default_uri
 
 Named = RunEntry | SweepEntry | ArtifactEntry
 MOST = 6  # candidates that are listed
@@ -21,20 +22,52 @@ class NotFound(ValueError):
     """There is no such thing, or several. The message says which there are."""
 
 
+class Ambiguous(NotFound):
+    """There are several."""
+
+
 @dataclass(frozen=True)
 class Target:
     entry: Named
     inventory: Inventory  # that it lies in
 
 
-def find(word: str, uri: str) -> Target:
+def place_of(word: str, *kinds: type[Named]) -> str:
+    """The folder that a word names. A word that is one already, or names nothing, comes back as it
+    is: the subcommand says what it takes, and what is near.
+
+    Args:
+        kinds: what the subcommand takes, where a name is that of several things.
+
+    Raises:
+        Ambiguous: more than one is called so.
+    """
+    if Path(word).exists():
+        return word
+    try:
+        return str(find(word, default_uri(), kinds).entry.directory)
+    except Ambiguous:
+        raise
+    except NotFound:
+        return word
+
+
+def sweeps_of(words: Iterable[Path]) -> list[Path]:
+    """The folders that words name of which a sweep is meant where there is one, else a run. Raises
+    Ambiguous."""
+    return [Path(place_of(str(word), SweepEntry)) for word in words]
+
+
+def find(word: str, uri: str, kinds: Sequence[type[Named]] = ()) -> Target:
     """Of a folder what lies there; else what is called so under outputs/ and sweeps/.
 
     Args:
         uri: the MLflow store that run ids are looked up in.
+        kinds: what is meant where a name is that of several things; of any kind by default.
 
     Raises:
-        NotFound: nothing is, or more than one.
+        NotFound: nothing is.
+        Ambiguous: more than one is.
     """
     place = Path(word)
     if place.is_dir():
@@ -44,13 +77,14 @@ def find(word: str, uri: str) -> Target:
     inventory = take_inventory()
     named = {entry.directory: name for entry in _every(inventory) for name in names(entry)}
     for fits in (_is, _begins):
-        matches = [e for e in _every(inventory) if any(fits(n, word) for n in names(e))]
+        every = [e for e in _every(inventory) if any(fits(n, word) for n in names(e))]
+        matches = [entry for entry in every if isinstance(entry, tuple(kinds))] or every
         if len(matches) == 1:
             return Target(matches[0], inventory)
         if matches:
             places = sorted(str(entry.directory) for entry in matches)
             listed = "\n  ".join([*places[:MOST], *["..."] * (len(places) > MOST)])
-            raise NotFound(f"{word} may be {len(places)} things; name one:\n  {listed}")
+            raise Ambiguous(f"{word} may be {len(places)} things; name one:\n  {listed}")
     if RUN_ID.fullmatch(word):
         try:
             return _at(run_directory(uri, word))
