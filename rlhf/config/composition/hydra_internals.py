@@ -107,6 +107,12 @@ def register_plugin(plugin: type[Plugin], name: str) -> None:
     plugins.class_name_to_class[name] = plugin
 
 
+def plugin_of(name: str) -> type | None:
+    """The class of a plugin that a config's `_target_` names; None where there is none."""
+    known: type | None = Plugins.instance().class_name_to_class.get(name)
+    return known
+
+
 @contextmanager
 def sweeping(
     hydra: Hydra, config: DictConfig, task: TaskFunction, given: Sequence[str]

@@ -9,13 +9,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, open_dict, read_write
 from rich.console import Console
 
 from rlhf.config.composition.composer import reason
+from rlhf.config.composition.hydra_internals import plugin_of
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
 from rlhf.rundir.noted import is_complete, lost_results
@@ -64,7 +64,7 @@ class OnlyMissing(Launcher):
 def take_jobs_away(launcher: DictConfig) -> None:
     """Removes `jobs`, which experiments set for the local launcher, from the settings of one that
     does not take it: others have words of their own for it."""
-    known = Plugins.instance().class_name_to_class.get(str(launcher.get("_target_")))
+    known = plugin_of(str(launcher.get("_target_")))
     if known is None or "jobs" in signature(known).parameters or "jobs" not in launcher:
         return
     with read_write(launcher), open_dict(launcher):
