@@ -6,8 +6,9 @@
     python -m benchmarks.oracle_suite --algorithms grpo --words ppo.responses_per_prompt=4
     python -m benchmarks.oracle_suite --algorithms ppo rloo dpo --budget 20 512 --betas 1
 
-Every algorithm trains from the same SFT policies with the same number of responses: 240 iterations
-of 1,024, or those of --budget; the variants of PPO have 120. The table says how many it were.
+Every algorithm trains from the same SFT policies with the same number of responses: 480 iterations
+of 1,024, or those of --budget; most variants of PPO have fewer. The table says how many it were.
+The coefficient of PPO falls to its value, as in the experiment; with --budget it is fixed for all.
 Prints Markdown and writes the same numbers to <folder>/results.json; the same command goes on where
 it was. One thread, one run after another.
 """
@@ -25,8 +26,8 @@ import torch
 from benchmarks.oracle_suite.power import ascent_of, known_of, power_table
 from benchmarks.oracle_suite.problems import BETAS, COUNT, JUDGED, SOLVED
 from benchmarks.oracle_suite.results import judged_at, reached_table, shares_table, solved_table
-from benchmarks.oracle_suite.runs import Problem, budget, reached, words_of
-from benchmarks.oracle_suite.variants import VARIANTS, at
+from benchmarks.oracle_suite.runs import FALLING, Problem, budget, reached, words_of
+from benchmarks.oracle_suite.variants import VARIANTS
 from benchmarks.speed.report import machine, show, table, write_json
 
 
@@ -35,7 +36,8 @@ def chosen(args: argparse.Namespace) -> Iterator[tuple[str, tuple[str, ...]]]:
     more = tuple(args.words)
     own = f" {' '.join(more)}" if more else ""
     for algorithm in args.algorithms:
-        few = budget(algorithm, *args.budget) if args.budget else ()
+        falling = FALLING if algorithm.startswith("ppo") else ()
+        few = budget(algorithm, *args.budget) if args.budget else falling
         each = f", {args.budget[0]} x {args.budget[1]}" if args.budget else ""
         yield f"{algorithm}{each}{own}", (*words_of(algorithm), *few, *more)
     for name in args.variants:
@@ -61,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     known = {(row["problem"], row["beta"]): row for row in power}
     for label, words in chosen(args):
         for problem, beta, seed in product(problems, args.betas, args.seeds):
-            row = reached(problem, beta, seed, label, at(words, beta), train=not args.finished)
+            row = reached(problem, beta, seed, label, words, train=not args.finished)
             if row:
                 rows.append(judged_at(row, known[problem.number, beta]))
     if rows:

@@ -28,10 +28,17 @@ QUIET = ("tracking=none", "~callbacks.progress")
 COMMON = (
     *("ppo=micro", "scorer=micro", "callbacks=oracle", "best_of_n=none", "study=oracle-suite"),
     *("evaluation.every=60", "evaluation.prompts=16", "model.architecture=gpt2", "model.layers=1"),
-    *("ppo.iterations=240", "ppo.optimizer.lr=2e-3", "ppo.optimizer.eps=1e-5"),
+    *("ppo.iterations=480", "ppo.optimizer.lr=2e-3", "ppo.optimizer.eps=1e-5"),
+)
+# There the coefficient begins where the optimum is spread, and counts from half of the run on
+FALLING = (
+    *("kl/controller=cosine", "kl.coef=2", "kl.controller.final=BETA"),
+    "kl.controller.iterations=240",
 )
 PPO = ("advantage=exact", "trust_region=early_stop", "trust_region.target=0.03")
-NO_REGION = ("trust_region=none", "~trust_region.target")  # after the experiment
+# after the experiment
+FIXED = ("kl/controller=fixed", "~kl.controller.final", "~kl.controller.iterations", "kl.coef=BETA")
+NO_REGION = ("trust_region=none", "~trust_region.target")
 
 # Further words of algorithms; those without a line have WITHOUT_CRITIC. DPO's labels are drawn at
 # the reward's own scale, so that its optimum at kl.coef is that of J at the same coefficient. Those
@@ -56,6 +63,16 @@ PAIRED = ("dpo", "ipo")  # whose ppo.rollout_size counts pairs
 ROUNDS = {"expert_iteration": "algorithm.round_iterations"}
 
 
+EXPERIMENT = ("experiment=oracle_suite", "kl.controller.final=BETA")
+
+
+def at(words: Sequence[str], beta: float) -> tuple[str, ...]:
+    """The words at a coefficient."""
+    return tuple(
+        word.replace("TEN_BETA", f"{10 * beta:g}").replace("BETA", f"{beta:g}") for word in words
+    )
+
+
 @dataclass(frozen=True)
 class Problem:
     number: int
@@ -66,11 +83,11 @@ class Problem:
         return f"suite_{self.number}"
 
     def config(self, beta: float, words: Sequence[str] = ()) -> Config:
-        own = [f"data={self.name}", f"kl.coef={beta:g}", *QUIET]
+        """Of an algorithm that the words choose, at a fixed coefficient; else of PPO with them."""
         place = f"paths.artifacts={self.folder / 'artifacts'}"
         chooses = any(word.startswith("algorithm=") for word in words)
-        base = COMMON if chooses else ("experiment=oracle_suite",)
-        return validate(compose([*base, place, *own, *words]))
+        base = (*COMMON, "kl.coef=BETA") if chooses else EXPERIMENT
+        return validate(compose([f"data={self.name}", place, *QUIET, *at((*base, *words), beta)]))
 
     @cached_property
     def data(self) -> tuple[Any, TaskData]:
@@ -80,7 +97,9 @@ class Problem:
     def context(self, beta: float) -> StageContext:
         source, data = self.data
         work = self.folder / "power" / self.name
-        return StageContext(cfg=self.config(beta), source=source, data=data, run_directory=work)
+        return StageContext(
+            cfg=self.config(beta, FIXED), source=source, data=data, run_directory=work
+        )
 
     def sft(self) -> Path:
         context = self.context(1.0)
@@ -94,7 +113,7 @@ class Problem:
 
 
 def words_of(algorithm: str) -> tuple[str, ...]:
-    """Overrides that choose an algorithm of conf/algorithm, or `ipo`."""
+    """Overrides that choose an algorithm of conf/algorithm, or `ipo`, at a fixed coefficient."""
     own = WORDS.get(algorithm, WITHOUT_CRITIC)
     return (f"algorithm={NAMES.get(algorithm, algorithm)}", *own)
 

@@ -15,8 +15,8 @@ from benchmarks.oracle_suite.results import (
     solved,
     solved_table,
 )
-from benchmarks.oracle_suite.runs import Problem, budget, reached, words_of
-from benchmarks.oracle_suite.variants import VARIANTS, at
+from benchmarks.oracle_suite.runs import FALLING, Problem, at, budget, reached, words_of
+from benchmarks.oracle_suite.variants import VARIANTS
 from rlhf.config.naming import run_hash
 from rlhf.config.plugins.folders import conf_dir
 
@@ -106,7 +106,9 @@ def test_a_budget_is_the_same_number_of_responses_and_of_steps():
 
 
 def test_words_of_a_coefficient():
-    assert at(VARIANTS["annealed"], 0.2)[2:4] == ("kl.coef=2", "kl.controller.final=0.2")
+    assert at(("kl.coef=TEN_BETA", "kl.controller.final=BETA"), 0.2) == (
+        *("kl.coef=2", "kl.controller.final=0.2"),
+    )
     assert at(("ppo.inner_epochs=2",), 0.2) == ("ppo.inner_epochs=2",)
 
 
@@ -119,7 +121,7 @@ FAMILY = (
 @pytest.mark.slow
 def test_everything_that_is_run_is_a_valid_command(tmp_path):
     for words in VARIANTS.values():
-        Problem(3, tmp_path).config(0.2, at(words, 0.2))
+        Problem(3, tmp_path).config(0.2, words)
     for algorithm in FAMILY:
         words = (*words_of(algorithm), *budget(algorithm, 20, 512))
         assert Problem(3, tmp_path).config(0.2, words).kl.coef in {0.0, 0.2}
@@ -132,5 +134,5 @@ def test_nothing_is_trained_where_what_is_finished_is_asked_for(tmp_path):
 
 def test_ppo_by_its_name_is_the_experiment(tmp_path):
     problem = Problem(3, tmp_path)
-    named, experiment = problem.config(0.2, words_of("ppo")), problem.config(0.2)
+    named, experiment = problem.config(0.2, (*words_of("ppo"), *FALLING)), problem.config(0.2)
     assert run_hash(named.plain()) == run_hash(experiment.plain())
