@@ -37,6 +37,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         *("ppo.iterations=240", "kl.coef=TEN_BETA", "kl.controller.iterations=60"),
     ),
     "240 iterations, 120 from 2": ("ppo.iterations=240", "kl.controller.iterations=120"),
+    "240 iterations of 2048, 120 from 2": (
+        *("ppo.iterations=240", "ppo.rollout_size=2048", "kl.controller.iterations=120"),
+    ),
     "480 iterations": FIXED,
     # not run yet
     "exact KL": (*HALF, "kl=exact"),
