@@ -122,7 +122,7 @@ class Reader:
     def python(self, text):
         """Exit code and output of a piece of Python."""
         if "models:/m-..." in text:
-            (model,) = self.home.glob("outputs/mlartifacts/quickstart/models/m-*")
+            model = min(self.home.glob("outputs/mlartifacts/quickstart/models/m-*"))
             text = text.replace("models:/m-...", f"models:/{model.name}")
         if composed := re.search(r"compose\(\[(.*)\]\)", text):
             words = re.findall(r'"([^"]*)"', composed[1])

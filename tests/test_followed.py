@@ -155,7 +155,7 @@ def followed(who, step):
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_from_top_to_bottom(page, request):
     steps = following.steps(page)
-    assert [step for step in steps if step.text.startswith(("rlhf", "make quickstart"))]
+    assert any(step.kind == "command" for step in steps)
     who = request.getfixturevalue("newcomer" if page == FIRST else "acquainted")
     who.begin(steps)
     for step in steps:
