@@ -21,13 +21,13 @@ from benchmarks.speed.report import machine, show, table, write_json
 
 TAB = ("completion", "zsh", "--line")
 COMMANDS = {
-    "TAB after `rlhf `": (*TAB, "rlhf "),
-    "TAB after `rlhf kl/contr`": (*TAB, "rlhf kl/contr"),
-    "TAB after `rlhf kl/controller=ad`": (*TAB, "rlhf kl/controller=ad"),
-    "TAB after `rlhf ppo.iter`": (*TAB, "rlhf ppo.iter"),
-    "TAB after `rlhf ppo.aggregation=`": (*TAB, "rlhf ppo.aggregation="),
-    "TAB after `rlhf export --wh`": (*TAB, "rlhf export --wh"),
-    "TAB after `rlhf compare sw`": (*TAB, "rlhf compare sw"),
+    "`rlhf <TAB>`": (*TAB, "rlhf "),
+    "`rlhf kl/contr<TAB>`": (*TAB, "rlhf kl/contr"),
+    "`rlhf kl/controller=ad<TAB>`": (*TAB, "rlhf kl/controller=ad"),
+    "`rlhf ppo.iter<TAB>`": (*TAB, "rlhf ppo.iter"),
+    "`rlhf ppo.aggregation=<TAB>`": (*TAB, "rlhf ppo.aggregation="),
+    "`rlhf export --wh<TAB>`": (*TAB, "rlhf export --wh"),
+    "`rlhf compare sw<TAB>`": (*TAB, "rlhf compare sw"),
     "`rlhf --help`": ("--help",),
     "`rlhf --version`": ("--version",),
     "`rlhf export --help`": ("export", "--help"),
