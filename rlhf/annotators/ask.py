@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rlhf.annotators.base import Annotator, Comparison
+from rlhf.annotators.endpoint.budget import Unreachable
 from rlhf.rundir.errors import RunFailed
 
 
@@ -38,19 +39,27 @@ def in_given_order(annotator: Any, comparisons: Sequence[Comparison]) -> Tensor:
     return _flipped(annotator, _sound(annotator, shown_first(comparisons), len(comparisons)))
 
 
-def with_members(annotator: Any, comparisons: Sequence[Comparison]) -> dict[str | None, Tensor]:
+def with_members(
+    annotator: Any, comparisons: Sequence[Comparison]
+) -> dict[str | None, Tensor | Unreachable]:
     """The same, under None, and beside it that of each member of a pool by its name: each is asked
-    once for both.
+    once for both. In place of what cannot be had stands why.
 
     Raises:
         RunFailed: as above.
     """
-    each_shown_first = getattr(annotator, "each_shown_first", None)
-    if each_shown_first is None:
-        return {None: in_given_order(annotator, comparisons)}
-    members = each_shown_first(comparisons)
-    whole = _sound(annotator, annotator.together(members), len(comparisons))
-    return {None: _flipped(annotator, whole), **members}
+    each_of = getattr(annotator, "each_shown_first", None)
+    members: dict[str | None, Any] = {} if each_of is None else each_of(comparisons)
+    whole: Tensor | Unreachable
+    try:
+        if members:
+            mean = _sound(annotator, annotator.together(members), len(comparisons))
+            whole = _flipped(annotator, mean)
+        else:
+            whole = in_given_order(annotator, comparisons)
+    except Unreachable as error:
+        whole = error
+    return {None: whole, **members}
 
 
 def _flipped(annotator: Any, given: Tensor) -> Tensor:

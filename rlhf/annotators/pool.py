@@ -11,6 +11,7 @@ from torch import Tensor
 from rlhf.annotators.ask import in_given_order
 from rlhf.annotators.base import Annotator, Comparison, Live, Simulated, bound
 from rlhf.annotators.checks import pool_faults
+from rlhf.annotators.endpoint.budget import Unreachable
 
 
 class Pool(Simulated):
@@ -65,18 +66,37 @@ class Pool(Simulated):
         every = [each.prefer(comparisons, None) for each in self.members.values()]
         return self.weights @ torch.stack(every)
 
-    def each_shown_first(self, comparisons: Sequence[Comparison]) -> dict[str, Tensor]:
+    def each_shown_first(
+        self, comparisons: Sequence[Comparison]
+    ) -> dict[str, Tensor | Unreachable]:
         """[N] float64 of each member, by its name: the same, each comparison in the order it has
-        alone."""
-        return {name: in_given_order(each, comparisons) for name, each in self.members.items()}
+        alone; or why it could not be asked."""
+
+        def said(member: Annotator) -> Tensor | Unreachable:
+            try:
+                return in_given_order(member, comparisons)
+            except Unreachable as error:
+                return error
+
+        return {name: said(each) for name, each in self.members.items()}
 
     def shown_first(self, comparisons: Sequence[Comparison]) -> Tensor:
         """[N] float64: the weighted mean of these."""
         return self.together(self.each_shown_first(comparisons))
 
-    def together(self, preferences: Mapping[str, Tensor]) -> Tensor:
-        """[N] float64: the weighted mean of what the members, by their names, say."""
-        return self.weights @ torch.stack([preferences[name] for name in self.members])
+    def together(self, preferences: Mapping[str, Tensor | Unreachable]) -> Tensor:
+        """[N] float64: the weighted mean of what the members, by their names, say.
+
+        Raises:
+            Unreachable: one that has a weight could not be asked.
+        """
+        votes = []
+        for weight, said in zip(self.weights, map(preferences.get, self.members), strict=True):
+            if weight > 0 and isinstance(said, Unreachable):
+                raise said
+            if weight > 0:
+                votes.append(weight * said)
+        return torch.stack(votes).sum(0)
 
     def prefer(
         self, comparisons: Sequence[Comparison], generator: torch.Generator | None

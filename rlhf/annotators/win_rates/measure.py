@@ -49,9 +49,10 @@ class InBothOrders:
 
 def in_both_orders(
     annotator: Any, comparisons: Sequence[Comparison]
-) -> dict[str | None, InBothOrders]:
+) -> dict[str | None, InBothOrders | Unreachable]:
     """What an annotator says (under None), and each member of a pool by its name, where the first
-    answer, the policy's, is shown first, and where it is shown second; draws play no part."""
+    answer, the policy's, is shown first, and where it is shown second; draws play no part. Of one
+    that cannot be asked: why."""
     asked = torch.tensor([not each.same for each in comparisons], dtype=torch.bool)
     apart = [each for each in comparisons if not each.same]
     ties = torch.full((len(comparisons),), TIE, dtype=torch.float64)
@@ -59,8 +60,11 @@ def in_both_orders(
         names = (None, *getattr(annotator, "members", ()))
         tied = InBothOrders(policy_first=ties, policy_second=ties, asked=asked)
         return dict.fromkeys(names, tied)
-    given: dict[str | None, InBothOrders] = {}
+    given: dict[str | None, InBothOrders | Unreachable] = {}
     for name, said in with_members(annotator, [*apart, *(each.swapped for each in apart)]).items():
+        if isinstance(said, Unreachable):
+            given[name] = said
+            continue
         first, second = said.chunk(2)
         given[name] = InBothOrders(
             policy_first=ties.masked_scatter(asked, first),
@@ -74,21 +78,20 @@ def win_rate_metrics(
     annotator: Any, comparisons: Sequence[Comparison], where: str
 ) -> dict[str, float]:
     """`win_rate` and its kin (rlhf.metrics) of comparisons whose first answer is the policy's, and
-    of a pool's members `win_rate/of/<name>`; nothing, with a warning, where the annotator cannot be
-    reached: no training is lost by it.
+    of a pool's members `win_rate/of/<name>`; a warning in place of those of an annotator that
+    cannot be reached: no training is lost by it.
 
     Args:
         where: the iteration, as a warning names it.
     """
     asked: dict[str | None, Any] = {None: annotator, **getattr(annotator, "members", {})}
     before = {name: getattr(each, "unanswered", None) for name, each in asked.items()}
-    try:
-        given = in_both_orders(annotator, comparisons)
-    except Unreachable as error:
-        log.warning("%s: no win rate. %s", where, error)
-        return {}
     metrics: dict[str, float] = {}
-    for name, preferences in given.items():
+    for name, preferences in in_both_orders(annotator, comparisons).items():
+        if isinstance(preferences, Unreachable):
+            whose = "" if name is None else f" of {name}"
+            log.warning("%s: no win rate%s. %s", where, whose, preferences)
+            continue
         own = _metrics(preferences, comparisons)
         if (unanswered := before[name]) is not None:  # each comparison was asked twice
             lost = asked[name].unanswered - unanswered

@@ -147,6 +147,20 @@ def test_an_annotator_that_cannot_be_reached_costs_the_win_rate_alone(caplog):
     assert "ppo, iteration 2: no win rate. it does not answer" in caplog.text
 
 
+def test_members_of_a_pool_that_can_be_reached_keep_their_win_rates(caplog):
+    """The pool keeps its own where the one that is down has no weight."""
+    members = {"usual": Says(PREFERENCES), "down": Down()}
+    with caplog.at_level(logging.WARNING):
+        beside = win_rate_metrics(Pool(members, {"down": 0.0}), ROWS, "ppo, iteration 2")
+        half = win_rate_metrics(Pool(members), ROWS, "ppo, iteration 3")
+    assert beside["win_rate"] == beside["win_rate/of/usual"] == pytest.approx(0.7)
+    assert half["win_rate/of/usual"] == pytest.approx(0.7)
+    assert "win_rate" not in half and "win_rate/of/down" not in {*beside, *half}
+    assert "iteration 2: no win rate of down. it does not answer" in caplog.text
+    assert "iteration 2: no win rate. " not in caplog.text
+    assert "iteration 3: no win rate. it does not answer" in caplog.text
+
+
 class Mumbles(Says):
     unanswered = 5
 
