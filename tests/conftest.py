@@ -11,6 +11,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk():
+    """fsync is for power that fails, which no test tries, and takes a quarter of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     from rlhf.data.tokenizers import word_level

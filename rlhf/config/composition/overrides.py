@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from rlhf.config.composition.hydra_internals import Hydra
+from rlhf.config.composition.hydra_internals import Hydra, names_in
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.hints.aliases import in_words
 from rlhf.config.hints.quoting import rewritten
@@ -34,14 +34,12 @@ class Groups:
 
     def exists(self, group: str) -> bool:
         if group not in self._exist:
-            self._exist[group] = bool(self.options(group) or self.loader.list_groups(group))
+            self._exist[group] = bool(self.options(group) or self._groups(group))
         return self._exist[group]
 
     def options(self, group: str) -> list[str]:
         if group not in self._options:
-            self._options[group] = sorted(
-                self.loader.get_group_options(group, results_filter=ObjectType.CONFIG)
-            )
+            self._options[group] = sorted(names_in(self.loader, group, ObjectType.CONFIG))
         return self._options[group]
 
     def has(self, group: str, option: str) -> bool:
@@ -54,9 +52,12 @@ class Groups:
 
     def every(self, parent: str = "") -> list[str]:
         """All groups but Hydra's own, nested ones too."""
-        names = (name for name in self.loader.list_groups(parent) if parent or name != "hydra")
+        names = (name for name in self._groups(parent) if parent or name != "hydra")
         groups = [f"{parent}/{name}" if parent else name for name in names]
         return [each for group in groups for each in (group, *self.every(group))]
+
+    def _groups(self, parent: str) -> list[str]:
+        return names_in(self.loader, parent, ObjectType.GROUP)
 
 
 def parse(lines: Iterable[str], hydra: Hydra) -> tuple[list[Override], list[Fault]]:

@@ -8,6 +8,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
@@ -35,6 +36,20 @@ def test_the_class_that_an_options_file_writes(tmp_path):
     assert internals.class_in_file("data/mine", sources) == "mine.Rows"
     assert internals.class_in_file("data/by_default", sources) == ""
     assert internals.class_in_file("data/nowhere", sources) == ""
+
+
+def test_the_names_in_a_group_are_those_that_the_loader_gives(tmp_path):
+    (tmp_path / "kl" / "controller").mkdir(parents=True)
+    (tmp_path / "kl" / "controller" / "mine.yaml").write_text("coef: 1\n")
+    with session(tmp_path) as hydra:
+        loader = hydra.config_loader
+        for kind in (ObjectType.CONFIG, ObjectType.GROUP):
+            for group in ("", "kl", "kl/controller", "hydra/launcher", "nowhere"):
+                assert internals.names_in(loader, group, kind) == loader.get_group_options(
+                    group, kind
+                )
+        assert "mine" in internals.names_in(loader, "kl/controller", ObjectType.CONFIG)
+        assert "controller" in internals.names_in(loader, "kl", ObjectType.GROUP)
 
 
 class Remember(Callback):
