@@ -59,8 +59,8 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A value in code font, also within a table."""
-    return f"<code>{plain(text)}</code>"
+    """A value in code font, also within a table, whose rows are lines."""
+    return f"<code>{plain(text)}</code>".replace("\n", "<br>")
 
 
 def cell(text: str) -> str:
@@ -161,6 +161,11 @@ def metrics() -> str:
         " last evaluation's under the name alone. A standard error stands beside its metric as"
         " `<name>_se`. A reward of your own is `reward/<its name>`. What is averaged over what:"
         " [the numbers of an iteration](iteration.md).",
+        "",
+        "Rewards have the unit of the scorer that gives them; a reward model that is trained here"
+        " has standard deviation 1 over SFT's answers. *Better* is the direction that is better"
+        " while all else stays the same; of what is neither, such as the KL, more may be bought by"
+        " something else.",
     ]
     families: dict[str, list[Metric]] = {}
     for metric in METRICS.values():
@@ -170,7 +175,7 @@ def metrics() -> str:
     for family, found in sorted(families.items()):
         lines += ["", f"## {family or 'Of a run'}"]
         rows = [
-            [code(one.name), one.unit, one.better or "", cell(one.title)]
+            [code(one.name), one.unit, one.better or "neither", cell(one.title)]
             for one in sorted(found, key=lambda one: one.name)
         ]
         lines += table(["metric", "unit", "better", "what it is"], rows)

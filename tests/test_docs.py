@@ -119,6 +119,18 @@ def test_the_page_on_the_config_has_every_key():
                 assert generate.code(key.name) in page, (group.name, option.name, key.name)
 
 
+def test_every_key_says_what_it_is_its_range_and_its_default():
+    lines = generate.config().splitlines()
+    heads = [at for at, line in enumerate(lines) if line.startswith("| key |")]
+    assert heads
+    for at in heads:
+        rows = lines[at + 2 : lines.index("", at)]
+        assert rows
+        for row in rows:
+            cells = re.fullmatch(r"\| (.+) \| (.+) \| (.+) \| (.+) \|", row)
+            assert cells and all(cell.strip() for cell in cells.groups()), row
+
+
 def test_a_row_has_type_range_default_and_comment():
     row = next(line for line in generate.config().splitlines() if "kl.controller.kp<" in line)
     assert row.startswith("| <code>kl.controller.kp</code> | number: &#62;= 0 |")
@@ -129,8 +141,10 @@ def test_a_row_has_type_range_default_and_comment():
 def test_the_page_on_metrics_has_every_metric():
     page = generate.metrics()
     assert all(f"| {generate.code(name)} |" in page for name in METRICS)
-    assert "</code> | nats per response |  | KL to SFT |" in page
-    assert "</code> |  | more | Accuracy |" in page
+    assert "</code> | nats per response | neither | KL to SFT |" in page
+    assert "</code> | share | more | Accuracy |" in page
+    rows = [line for line in page.splitlines() if line.startswith("| <code>")]
+    assert len(rows) == len(METRICS) and not [row for row in rows if "|  |" in row]
 
 
 def test_the_page_on_commands_has_every_subcommand():
