@@ -4,6 +4,7 @@ none is kept. To read one without the site: python docs/generate.py config"""
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import io
 import os
@@ -22,32 +23,39 @@ if TYPE_CHECKING:
 
 WIDTH = "100"  # columns of a help text
 PAGE = re.compile(r"docs/([\w/-]+?)\.md")
-# public functions and classes, by module: what users and tests may rely on
-TOP = {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]}  # of `rlhf`
-API = {
-    "Runs": TOP,
-    "KL estimators": {
-        "rlhf.functional.kl": ["k1", "k2", "k3", "absolute", "k1_clamped", "exact"],
-    },
-    "Masked reductions": {
-        "rlhf.functional.masking": ["masked_sum", "masked_mean", "masked_whiten"],
-    },
-    "Advantages and losses": {
-        "rlhf.functional.advantages": ["gae"],
-        "rlhf.functional.losses": [
-            *("clipped_policy_loss", "clipped_value_loss", "bradley_terry", "token_nll"),
-        ],
-        "rlhf.functional.sequences": ["response_mask"],
-    },
-    "KL controllers": {
-        "rlhf.kl.controller": [
-            *("Controller", "Fixed", "Adaptive", "AdaptiveAlpacaFarm"),
-            *("Linear", "Cosine", "PID", "Dual"),
-        ],
-        "rlhf.kl.properties": ["ControllerProperties"],
-    },
-    "The oracle": {"rlhf.oracle.exact": ["optimal_policy", "exact_sequence_kl"]},
+# what docs/reference/stable_api.md says of Python: single names, and packages with all that is
+# public in them
+SINGLE = {
+    "Runs": {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]},
+    "Comparisons": {"rlhf.compare.comparison": ["compare"], "rlhf.compare.result": ["Comparison"]},
+    "Packages with pieces": {"rlhf.config.plugins.plugin": ["Plugin"]},
 }
+IMPORTED_AS = {
+    "rlhf.config.compose.compose": "rlhf.compose",
+    "rlhf.config.compose.validate": "rlhf.validate",
+    "rlhf.runs.execute.run": "rlhf.run",
+    "rlhf.compare.comparison.compare": "rlhf.compare.compare",
+    "rlhf.compare.result.Comparison": "rlhf.compare.Comparison",
+    "rlhf.config.plugins.plugin.Plugin": "rlhf.config.plugins.Plugin",
+}
+WHOLE = {
+    "The mathematics: rlhf.functional": "rlhf.functional",
+    "The KL term: rlhf.kl": "rlhf.kl",
+    "Exact answers: rlhf.oracle": "rlhf.oracle",
+}
+
+
+def public(package: str) -> dict[str, list[str]]:
+    """Module -> its public functions and classes, in the order in which they are written."""
+    defined: dict[str, list[str]] = {}
+    for path in sorted((ROOT / package.replace(".", "/")).glob("[!_]*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        named = [n.name for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+        defined[f"{package}.{path.stem}"] = [name for name in named if not name.startswith("_")]
+    return defined
+
+
+API = {**SINGLE, **{title: public(package) for title, package in WHOLE.items()}}
 
 
 ENTITIES = {mark: f"&#{ord(mark)};" for mark in "&<>|*_[]`\\"}
@@ -211,20 +219,22 @@ def help_of(name: str) -> str:
 
 
 def api() -> str:
-    """The public functions, by mkdocstrings."""
+    """The public functions and classes, by mkdocstrings."""
     lines = [
         "# From Python",
         "",
-        "What users and tests may rely on. All take and return tensors unless they say otherwise;"
-        " masks are boolean, True counts; shapes are `[B, T]`, responses by their tokens.",
+        "What users and tests may rely on ([what is stable](stable_api.md)). Functions of"
+        " `rlhf.functional`, `rlhf.kl` and `rlhf.oracle` take and return tensors unless they say"
+        " otherwise; masks are boolean, True counts; shapes are `[B, T]`, responses by their"
+        " tokens.",
     ]
     for title, modules in API.items():
         lines += ["", f"## {title}"]
         for module, names in modules.items():
             for name in names:
                 lines += ["", f"::: {module}.{name}"]
-                if modules is TOP:
-                    lines += ["    options:", f"      heading: rlhf.{name}"]
+                if short := IMPORTED_AS.get(f"{module}.{name}"):
+                    lines += ["    options:", f"      heading: {short}"]
     return "\n".join(lines) + "\n"
 
 

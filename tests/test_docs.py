@@ -164,6 +164,23 @@ def test_what_users_may_rely_on_is_there_and_described():
                 assert f"::: {module}.{name}\n" in generate.api()
 
 
+def test_what_is_called_stable_is_on_the_page_from_python():
+    page = generate.api()
+    stable = (DOCS / "reference" / "stable_api.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in stable.splitlines() if line.startswith("| Python: ")]
+    named = re.findall(r"`(rlhf[\w.]*)`", " ".join(rows))
+    assert len(named) >= 7
+    for name in named:
+        assert f" {name}" in page, name
+    for address, short in generate.IMPORTED_AS.items():
+        module, _, name = short.rpartition(".")
+        home, _, own = address.rpartition(".")
+        assert getattr(import_module(module), name) is getattr(import_module(home), own)
+    assert {"rlhf.functional.kl", "rlhf.kl.estimator", "rlhf.oracle.exact"} <= {
+        module for modules in generate.API.values() for module in modules
+    }
+
+
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     build = pytest.importorskip("mkdocs.commands.build")
