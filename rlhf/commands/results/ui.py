@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         " begins; or settings as for rlhf: paths.outputs=/data/outputs, tracking.uri=...",
     )
     parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=int, default=5000, help="of 127.0.0.1 (default: 5000)")
     return parser
 
 
