@@ -19,7 +19,10 @@ from rlhf.metrics import METRICS
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 SITE = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+BESIDE = (
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md"),
+    *("examples/plugin/README.md", "outputs/README.md", "sweeps/README.md"),
+)
 PAGES = [*BESIDE, *(f"docs/{page}" for page in SITE)]
 MADE = ("docs/reference/correctness.md", "CHANGELOG.md", "benchmarks/README.md")
 LINK = re.compile(r"\]\((?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
@@ -75,8 +78,16 @@ def test_every_page_is_in_the_menu_once():
     assert sorted(named) == sorted([*SITE, *generate.PAGES])
 
 
-def test_decisions_and_claims_are_listed():
-    for folder in ("decisions", "records/claims"):
+def test_the_index_names_every_page():
+    listed = (DOCS / "index.md").read_text(encoding="utf-8").partition("## All pages")[2]
+    others = ("index.md", "decisions/", "records/")  # which have lists of their own
+    pages = [page for page in (*SITE, *generate.PAGES) if not page.startswith(others)]
+    assert len(pages) > 40
+    assert not [page for page in pages if f"({page})" not in listed]
+
+
+def test_decisions_records_and_claims_are_listed():
+    for folder in ("decisions", "records", "records/claims"):
         listed = (DOCS / folder / "README.md").read_text(encoding="utf-8")
         for page in (DOCS / folder).glob("*.md"):
             assert page.name == "README.md" or f"({page.name})" in listed, page
