@@ -171,9 +171,9 @@ def metrics() -> str:
         " [the numbers of an iteration](iteration.md).",
         "",
         "Rewards have the unit of the scorer that gives them; a reward model that is trained here"
-        " has standard deviation 1 over SFT's answers. *Better* is the direction that is better"
-        " while all else stays the same; of what is neither, such as the KL, more may be bought by"
-        " something else.",
+        " has standard deviation 1 over SFT's answers. *Better* says which direction is better when"
+        " all else stays the same; *neither* stands beside a number that describes a run, such as"
+        " the KL, which is a price.",
     ]
     families: dict[str, list[Metric]] = {}
     for metric in METRICS.values():
