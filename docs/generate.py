@@ -4,6 +4,7 @@ none is kept. To read one without the site: python docs/generate.py config"""
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import io
 import os
@@ -22,32 +23,39 @@ if TYPE_CHECKING:
 
 WIDTH = "100"  # columns of a help text
 PAGE = re.compile(r"docs/([\w/-]+?)\.md")
-# public functions and classes, by module: what users and tests may rely on
-TOP = {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]}  # of `rlhf`
-API = {
-    "Runs": TOP,
-    "KL estimators": {
-        "rlhf.functional.kl": ["k1", "k2", "k3", "absolute", "k1_clamped", "exact"],
-    },
-    "Masked reductions": {
-        "rlhf.functional.masking": ["masked_sum", "masked_mean", "masked_whiten"],
-    },
-    "Advantages and losses": {
-        "rlhf.functional.advantages": ["gae"],
-        "rlhf.functional.losses": [
-            *("clipped_policy_loss", "clipped_value_loss", "bradley_terry", "token_nll"),
-        ],
-        "rlhf.functional.sequences": ["response_mask"],
-    },
-    "KL controllers": {
-        "rlhf.kl.controller": [
-            *("Controller", "Fixed", "Adaptive", "AdaptiveAlpacaFarm"),
-            *("Linear", "Cosine", "PID", "Dual"),
-        ],
-        "rlhf.kl.properties": ["ControllerProperties"],
-    },
-    "The oracle": {"rlhf.oracle.exact": ["optimal_policy", "exact_sequence_kl"]},
+# what docs/reference/stable_api.md says of Python: single names, and packages with all that is
+# public in them
+SINGLE = {
+    "Runs": {"rlhf.config.compose": ["compose", "validate"], "rlhf.runs.execute": ["run"]},
+    "Comparisons": {"rlhf.compare.comparison": ["compare"], "rlhf.compare.result": ["Comparison"]},
+    "Packages with pieces": {"rlhf.config.plugins.plugin": ["Plugin"]},
 }
+IMPORTED_AS = {
+    "rlhf.config.compose.compose": "rlhf.compose",
+    "rlhf.config.compose.validate": "rlhf.validate",
+    "rlhf.runs.execute.run": "rlhf.run",
+    "rlhf.compare.comparison.compare": "rlhf.compare.compare",
+    "rlhf.compare.result.Comparison": "rlhf.compare.Comparison",
+    "rlhf.config.plugins.plugin.Plugin": "rlhf.config.plugins.Plugin",
+}
+WHOLE = {
+    "The mathematics: rlhf.functional": "rlhf.functional",
+    "The KL term: rlhf.kl": "rlhf.kl",
+    "Exact answers: rlhf.oracle": "rlhf.oracle",
+}
+
+
+def public(package: str) -> dict[str, list[str]]:
+    """Module -> its public functions and classes, in the order in which they are written."""
+    defined: dict[str, list[str]] = {}
+    for path in sorted((ROOT / package.replace(".", "/")).glob("[!_]*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        named = [n.name for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+        defined[f"{package}.{path.stem}"] = [name for name in named if not name.startswith("_")]
+    return defined
+
+
+API = {**SINGLE, **{title: public(package) for title, package in WHOLE.items()}}
 
 
 ENTITIES = {mark: f"&#{ord(mark)};" for mark in "&<>|*_[]`\\"}
@@ -59,8 +67,8 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A value in code font, also within a table."""
-    return f"<code>{plain(text)}</code>"
+    """A value in code font, also within a table, whose rows are lines."""
+    return f"<code>{plain(text)}</code>".replace("\n", "<br>")
 
 
 def cell(text: str) -> str:
@@ -161,6 +169,11 @@ def metrics() -> str:
         " last evaluation's under the name alone. A standard error stands beside its metric as"
         " `<name>_se`. A reward of your own is `reward/<its name>`. What is averaged over what:"
         " [the numbers of an iteration](iteration.md).",
+        "",
+        "Rewards have the unit of the scorer that gives them; a reward model that is trained here"
+        " has standard deviation 1 over SFT's answers. *Better* says which direction is better when"
+        " all else stays the same; *neither* stands beside a number that describes a run, such as"
+        " the KL, which is a price.",
     ]
     families: dict[str, list[Metric]] = {}
     for metric in METRICS.values():
@@ -170,7 +183,7 @@ def metrics() -> str:
     for family, found in sorted(families.items()):
         lines += ["", f"## {family or 'Of a run'}"]
         rows = [
-            [code(one.name), one.unit, one.better or "", cell(one.title)]
+            [code(one.name), one.unit, one.better or "neither", cell(one.title)]
             for one in sorted(found, key=lambda one: one.name)
         ]
         lines += table(["metric", "unit", "better", "what it is"], rows)
@@ -206,20 +219,22 @@ def help_of(name: str) -> str:
 
 
 def api() -> str:
-    """The public functions, by mkdocstrings."""
+    """The public functions and classes, by mkdocstrings."""
     lines = [
         "# From Python",
         "",
-        "What users and tests may rely on. All take and return tensors unless they say otherwise;"
-        " masks are boolean, True counts; shapes are `[B, T]`, responses by their tokens.",
+        "What users and tests may rely on ([what is stable](stable_api.md)). Functions of"
+        " `rlhf.functional`, `rlhf.kl` and `rlhf.oracle` take and return tensors unless they say"
+        " otherwise; masks are boolean, True counts; shapes are `[B, T]`, responses by their"
+        " tokens.",
     ]
     for title, modules in API.items():
         lines += ["", f"## {title}"]
         for module, names in modules.items():
             for name in names:
                 lines += ["", f"::: {module}.{name}"]
-                if modules is TOP:
-                    lines += ["    options:", f"      heading: rlhf.{name}"]
+                if short := IMPORTED_AS.get(f"{module}.{name}"):
+                    lines += ["    options:", f"      heading: {short}"]
     return "\n".join(lines) + "\n"
 
 

@@ -34,6 +34,17 @@ def test_what_a_benchmark_imports_exists(script):
         assert there or importlib.util.find_spec(f"{module}.{name}"), f"{module} has no {name}"
 
 
+def test_the_page_on_the_benchmarks_names_each_of_them():
+    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    files = [path.name for path in BENCHMARKS.glob("[!_]*.py")]
+    folders = [path.name for path in BENCHMARKS.iterdir() if path.is_dir() and path.name[0] != "_"]
+    assert len(files) > 20 and len(folders) > 7
+    for name in files:
+        assert f"`{name}`" in page or f"`{name.removesuffix('.py')}`" in page, name
+    for name in folders:
+        assert f"`{name}`" in page or f"`{name}/`" in page, name
+
+
 def test_every_prompt_held_out_once(capsys):
     """Of prompt a the judge gets 1 of 2 and the baseline 2, of b 1 and 0 of 1: 2/3 of the pairs
     each, and per prompt -0.5 and +1, whose mean is 0.25 and its error 1.5 / sqrt(2) / sqrt(2)."""

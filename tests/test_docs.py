@@ -19,9 +19,12 @@ from rlhf.metrics import METRICS
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 SITE = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
-BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
+BESIDE = (
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benchmarks/README.md"),
+    *("examples/plugin/README.md", "outputs/README.md", "sweeps/README.md"),
+)
 PAGES = [*BESIDE, *(f"docs/{page}" for page in SITE)]
-MADE = ("docs/reference/correctness.md", "CHANGELOG.md", "benchmarks/README.md")
+MADE = ("docs/reference/correctness.md", "CHANGELOG.md")
 LINK = re.compile(r"\]\((?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
 FENCE = re.compile(r"\s*(```|~~~)")
 ITEM = re.compile(r"\s*([-*+]|\d+\.) ")
@@ -75,8 +78,16 @@ def test_every_page_is_in_the_menu_once():
     assert sorted(named) == sorted([*SITE, *generate.PAGES])
 
 
-def test_decisions_and_claims_are_listed():
-    for folder in ("decisions", "records/claims"):
+def test_the_index_names_every_page():
+    listed = (DOCS / "index.md").read_text(encoding="utf-8").partition("## All pages")[2]
+    others = ("index.md", "decisions/", "records/")  # which have lists of their own
+    pages = [page for page in (*SITE, *generate.PAGES) if not page.startswith(others)]
+    assert len(pages) > 40
+    assert not [page for page in pages if f"({page})" not in listed]
+
+
+def test_decisions_records_and_claims_are_listed():
+    for folder in ("decisions", "records", "records/claims"):
         listed = (DOCS / folder / "README.md").read_text(encoding="utf-8")
         for page in (DOCS / folder).glob("*.md"):
             assert page.name == "README.md" or f"({page.name})" in listed, page
@@ -119,6 +130,18 @@ def test_the_page_on_the_config_has_every_key():
                 assert generate.code(key.name) in page, (group.name, option.name, key.name)
 
 
+def test_every_key_says_what_it_is_its_range_and_its_default():
+    lines = generate.config().splitlines()
+    heads = [at for at, line in enumerate(lines) if line.startswith("| key |")]
+    assert heads
+    for at in heads:
+        rows = lines[at + 2 : lines.index("", at)]
+        assert rows
+        for row in rows:
+            cells = re.fullmatch(r"\| (.+) \| (.+) \| (.+) \| (.+) \|", row)
+            assert cells and all(cell.strip() for cell in cells.groups()), row
+
+
 def test_a_row_has_type_range_default_and_comment():
     row = next(line for line in generate.config().splitlines() if "kl.controller.kp<" in line)
     assert row.startswith("| <code>kl.controller.kp</code> | number: &#62;= 0 |")
@@ -129,8 +152,10 @@ def test_a_row_has_type_range_default_and_comment():
 def test_the_page_on_metrics_has_every_metric():
     page = generate.metrics()
     assert all(f"| {generate.code(name)} |" in page for name in METRICS)
-    assert "</code> | nats per response |  | KL to SFT |" in page
-    assert "</code> |  | more | Accuracy |" in page
+    assert "</code> | nats per response | neither | KL to SFT |" in page
+    assert "</code> | share | more | Accuracy |" in page
+    rows = [line for line in page.splitlines() if line.startswith("| <code>")]
+    assert len(rows) == len(METRICS) and not [row for row in rows if "|  |" in row]
 
 
 def test_the_page_on_commands_has_every_subcommand():
@@ -148,6 +173,23 @@ def test_what_users_may_rely_on_is_there_and_described():
             for name in names:
                 assert getattr(import_module(module), name).__doc__, f"{module}.{name}"
                 assert f"::: {module}.{name}\n" in generate.api()
+
+
+def test_what_is_called_stable_is_on_the_page_from_python():
+    page = generate.api()
+    stable = (DOCS / "reference" / "stable_api.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in stable.splitlines() if line.startswith("| Python: ")]
+    named = re.findall(r"`(rlhf[\w.]*)`", " ".join(rows))
+    assert len(named) >= 7
+    for name in named:
+        assert f" {name}" in page, name
+    for address, short in generate.IMPORTED_AS.items():
+        module, _, name = short.rpartition(".")
+        home, _, own = address.rpartition(".")
+        assert getattr(import_module(module), name) is getattr(import_module(home), own)
+    assert {"rlhf.functional.kl", "rlhf.kl.estimator", "rlhf.oracle.exact"} <= {
+        module for modules in generate.API.values() for module in modules
+    }
 
 
 @pytest.mark.slow

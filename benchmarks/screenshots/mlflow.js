@@ -73,6 +73,8 @@ try {
   });
   for (const [word, place] of links) {
     if (!place) throw new Error(`the description has no link ${word}`);
+    // the answer's page ends above the tag that names a folder of here
+    await page.setViewport({ width: 1360, height: word === "answer" ? 590 : 800 });
     await open(place);
     await press("Close").catch(() => {}); // "a shared view"
     if (word === "best policy") await press("Toggle sidebar").catch(() => {});

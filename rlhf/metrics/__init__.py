@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf.metrics.further import FURTHER
-from rlhf.metrics.metric import Metric
+from rlhf.metrics.metric import COUNT, NUMBER, PER_NAT, REWARD, SHARE, Metric
 from rlhf.metrics.win_rates import EQUAL_LENGTH, WIN_RATE, WIN_RATES
 
 SCORE = "ppo/score"
@@ -36,10 +36,16 @@ METRICS = {
         # ppo/score - kl.coef_final * kl/sequence_nats of the last evaluation: what this run ended
         # up maximising, whatever its controller did. Another coefficient makes another
         # quantity of it: a run's own number, in no table over settings.
-        Metric(name=OBJECTIVE, title="Score less the last coefficient times the KL", better="more"),
+        Metric(
+            name=OBJECTIVE,
+            title="Score less the last coefficient times the KL",
+            unit=REWARD,
+            better="more",
+        ),
         Metric(
             name=PROXY,
             title="Proxy reward: the reward model's score",
+            unit=REWARD,
             better="more",
             label="proxy",
             form="+.3f",
@@ -47,6 +53,7 @@ METRICS = {
         Metric(
             name=GOLD,
             title="Gold reward: what the task wants",
+            unit=REWARD,
             better="more",
             label="gold",
             form="+.3f",
@@ -54,12 +61,14 @@ METRICS = {
         Metric(
             name=DISAGREEMENT,
             title="Disagreement of the reward models: their standard deviation",
+            unit=REWARD,
             label="disagreement",
             form=".3f",
         ),
         Metric(
             name=COMBINED,
             title="Combined reward: the sum or product that is maximised",
+            unit=REWARD,
             better="more",
             label="combined",
             form="+.3f",
@@ -67,69 +76,46 @@ METRICS = {
         Metric(
             name=SCORE,
             title="Score: what is maximised, with the rule for responses without EOS",
+            unit=REWARD,
             better="more",
         ),
         *WIN_RATES,
         Metric(name=KL, title="KL to SFT", unit="nats per response", label="KL", form=".2f"),
         Metric(name=TOKEN_KL, title="KL to SFT", unit="nats per token"),
-        Metric(name=COEF, title="KL coefficient", label="coef"),
-        Metric(name=ITERATIONS, title="Iterations"),
-        Metric(name=RESPONSES, title="Responses drawn in training"),
-        Metric(name=FINAL_COEF, title="KL coefficient of the last rollout"),
-        # of a path: the index of the point that the rollout was of, its number there; then, over
-        # the last `window` of them, the mean of the later half less that of the earlier
-        Metric(name=POINT, title="Point of the path, from 0"),
-        Metric(name="path/held", title="Rollouts at the path's point"),
-        Metric(name="path/kl_change", title="Change of the KL", unit="nats per response"),
-        Metric(name="path/objective_change", title="Change of score less coefficient times KL"),
+        Metric(name=COEF, title="KL coefficient", unit=PER_NAT, label="coef"),
+        Metric(name=ITERATIONS, title="Iterations", unit=COUNT),
+        Metric(name=RESPONSES, title="Responses drawn in training", unit=COUNT),
+        Metric(name=FINAL_COEF, title="KL coefficient of the last rollout", unit=PER_NAT),
+        Metric(name=POINT, title="Point of the path, from 0", unit=COUNT),
         Metric(name=LENGTH, title="Response length", unit="tokens"),
-        Metric(name=ENDED, title="Share with EOS", better="more"),
+        Metric(name=ENDED, title="Share with EOS", unit=SHARE, better="more"),
         Metric(name=ENTROPY, title="Entropy", unit="nats per token"),
-        Metric(name="oracle/kl_to_optimum", title="KL to the optimum", unit="nats", better="less"),
-        Metric(name="oracle/effective_beta", title="Coefficient whose optimum has this KL"),
-        Metric(name="ppo/clip_fraction", title="Clip fraction", better="less"),
         Metric(
-            name="ppo/explained_variance", title="Explained variance of the values", better="more"
+            name=BEHIND,
+            title="Iterations since the policy that draws was the trained one",
+            unit=COUNT,
         ),
-        Metric(
-            name="ppo/log_ratio_max", title="Largest log-ratio, new to old policy", better="less"
-        ),
-        Metric(name=BEHIND, title="Iterations since the policy that draws was the trained one"),
-        Metric(
-            name="rollout/logp_gap",
-            title="Largest gap between a token's log-probability at sampling and in training",
-            unit="nats",
-            better="less",
-        ),
-        Metric(
-            name="rollout/logp_gap_mean",
-            title="Mean gap between a token's log-probability at sampling and in training",
-            unit="nats",
-            better="less",
-        ),
-        # of an iteration's optimizer steps: the mean, and the largest; before clipping
-        *(
-            metric
-            for stage in ("ppo", "train")
-            for metric in (
-                Metric(name=f"{stage}/lr", title="Learning rate of the steps, mean"),
-                Metric(name=f"{stage}/grad_norm", title="Gradient norm of the steps, mean"),
-                Metric(name=f"{stage}/grad_norm_max", title="Gradient norm of the steps, largest"),
-            )
-        ),
-        # of preference pairs that a policy learns from: implied rewards are beta (log pi - log ref)
-        Metric(name="preference/loss", title="Loss of the pairs", better="less"),
-        Metric(name="preference/accuracy", title="Share of the pairs ranked right", better="more"),
-        Metric(name="preference/margin", title="Margin of the implied rewards"),
-        Metric(name="preference/pairs", title="Pairs learned from"),
         Metric(name=SECONDS, title="Time", unit="s", better="less"),
         Metric(name=CPU_SECONDS, title="Time of processors", unit="s", better="less"),
-        Metric(name="train/loss", title="Loss", better="less", label="loss", form=".4f"),
-        Metric(name="val/loss", title="Held-out loss", better="less"),
         Metric(
-            name="val/perplexity", title="Perplexity", better="less", label="perplexity", form=".2f"
+            name="train/loss", title="Loss", unit=NUMBER, better="less", label="loss", form=".4f"
         ),
-        Metric(name="val/accuracy", title="Accuracy", better="more", label="accuracy", form=".3f"),
+        Metric(
+            name="val/perplexity",
+            title="Perplexity",
+            unit=NUMBER,
+            better="less",
+            label="perplexity",
+            form=".2f",
+        ),
+        Metric(
+            name="val/accuracy",
+            title="Accuracy",
+            unit=SHARE,
+            better="more",
+            label="accuracy",
+            form=".3f",
+        ),
         *FURTHER,
     )
 }

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["more", "less"] | None
+# units that a title says already, so that a chart's heading has none of them
+SHARE, COUNT, YES_NO = "share", "count", "0 or 1"
+REWARD, PER_NAT, NUMBER = "reward", "reward per nat", "plain number"
+IN_TITLE = frozenset((SHARE, COUNT, YES_NO, REWARD, PER_NAT, NUMBER))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +18,7 @@ class Metric:
 
     name: str
     title: str
-    unit: str = ""
+    unit: str
     better: Better = None
     label: str = ""  # in a line of a screen
     form: str = ".4g"  # of the number there
@@ -27,4 +31,4 @@ class Metric:
     @property
     def heading(self) -> str:
         """Title and unit, as over a chart."""
-        return f"{self.title}, {self.unit}" if self.unit else self.title
+        return self.title if self.unit in IN_TITLE else f"{self.title}, {self.unit}"

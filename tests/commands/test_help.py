@@ -84,6 +84,13 @@ def test_every_subcommand_refuses_in_the_same_manner(name, capsys):
     assert last == f"  rlhf {name} --help lists what it takes"
 
 
+@pytest.mark.parametrize("name", commands.names())
+def test_every_option_says_what_it_does(name):
+    parser = commands.module(name)._parser()
+    mute = [action.dest for action in parser._actions if not action.help and not action.choices]
+    assert mute == []
+
+
 def test_an_option_that_is_nearly_one(capsys):
     with pytest.raises(SystemExit, match="2"):
         commands.module("config").main(["--config-drr=x"])

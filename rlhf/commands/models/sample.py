@@ -50,9 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     option("--prompts", type=Path, metavar="FILE", help='JSON Lines: "prompt" or "messages"')
     option("--out", type=Path, metavar="FILE", help="where the answers to --prompts go: JSON Lines")
     option("--system", metavar="TEXT", help="a system turn before the conversation")
-    option("--temperature", type=float)
-    option("--top-p", type=float)
-    option("--top-k", type=int)
+    option(
+        "--temperature", type=float, metavar="T", help="above 0: below 1 the likely gets likelier"
+    )
+    option("--top-p", type=float, metavar="P", help="the likeliest tokens with this share alone")
+    option("--top-k", type=int, metavar="K", help="the K likeliest tokens alone; 0: all")
     option("--max-tokens", type=int, metavar="N", help="of an answer")
     option("--seed", type=int, default=0, help="the same seed gives the same answers")
     add_option(parser)

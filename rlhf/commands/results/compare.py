@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "--status",
         action="store_true",
-        help="only say how each job stands, now or at the end; writes nothing",
+        help="only say how each job stands, now or at the end; writes nothing (for a program:"
+        " rlhf list SWEEP --json)",
     )
     return parser
 

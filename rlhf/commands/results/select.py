@@ -162,11 +162,12 @@ def _list(study: Study, every: Sequence[Candidate], args: argparse.Namespace) ->
     """What there is to choose from."""
     from rlhf.compare.choice import criteria, words
 
-    if args.json:
+    if args.json or args.reward:
         try:
             key = criteria.deciding(study, every, args.reward)
         except criteria.NoChoice as error:
             return _refuse(error)
+    if args.json:
         _print_json({"candidates": [words.described(c, study, key) for c in every]})
         return 0
     from rich.table import Table

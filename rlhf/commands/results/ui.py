@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         " begins; or settings as for rlhf: paths.outputs=/data/outputs, tracking.uri=...",
     )
     parser.add_argument("--uri", help="the store, such as sqlite:///outputs/mlflow.db")
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=int, default=5000, help="of 127.0.0.1 (default: 5000)")
     return parser
 
 
@@ -126,14 +126,16 @@ def servable(uri: str) -> str:
 
 
 def _check_port(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port {port}: expected a whole number from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
             raise ValueError(
-                f"port {port} is taken, perhaps by another rlhf ui (http://{HOST}:{port}); --port"
-                " takes another"
+                f"port {port} is taken, perhaps by another rlhf ui (http://{HOST}:{port}), or not"
+                " for this user; --port takes another"
             ) from None
 
 

@@ -187,8 +187,14 @@ def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
     if own and is_complete(directory) and not changes(directory, cfg):
         print("this run was finished before; rerun=true starts another", file=sys.stderr)
         print(f"  {directory}", file=sys.stderr)
+        from rlhf.config.pieces.tracking import trackers_of
         from rlhf.tracking.ended.deliver import deliver_all
+        from rlhf.tracking.services.table import without
 
+        wanted = [tracker.name for tracker in trackers_of(cfg.tracking).values()]
+        if absent := without(directory, wanted):
+            where = " or ".join(absent)
+            print(f"  not in {where}: a run is tracked from its beginning on", file=sys.stderr)
         if warning := deliver_all(directory):
             print(warning, file=sys.stderr)
     else:

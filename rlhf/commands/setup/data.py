@@ -53,7 +53,7 @@ EXIT_CODES = {
 def _parser() -> argparse.ArgumentParser:
     parser = Parser("data", description=DESCRIPTION, examples=EXAMPLES, exit_codes=EXIT_CODES)
     parser.add_argument(
-        "settings", nargs="*", metavar="key=value", help="as of a run: data=jsonl model=hf ..."
+        "settings", nargs="*", metavar="key=value", help="as of a run: data=files model=hf ..."
     )
     parser.add_argument(
         "-m", "--multirun", action="store_true", help="the settings are a sweep's: of its first job"

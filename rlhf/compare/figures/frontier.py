@@ -134,6 +134,8 @@ def _marks(
     large = [_row(mark, mark.mean, tip.get(_key(mark)), inside) for mark in data.drawn]
     crowd = min(1.0, FEW_SETTINGS / max(len(large), 1))
     for rows, size, strength in ((small, 14 + 20 * crowd, 0.75), (large, 40 + 70 * crowd, 1.0)):
+        if not rows:  # a layer without marks is a picture without a name to a screen reader
+            continue
         dots = points(rows).mark_point(
             filled=True, size=size, stroke=look.paper, strokeWidth=1, cursor="pointer"
         )

@@ -18,10 +18,19 @@ SINKS: tuple[type[Sink], ...] = (MLflowSink, TensorBoardSink, WandbSink, Trackio
 def other_links(directory: Path) -> dict[str, str]:
     """Of a run's directory: how to see it in the services other than MLflow, a command or an
     address each."""
-    states = {kind.file: read_own(directory, kind.file) for kind in SINKS if kind is not MLflowSink}
-    return {
-        file.split(".")[1]: state["link"] for file, state in states.items() if state.get("link")
-    }
+    others = [kind for kind in SINKS if kind is not MLflowSink]
+    states = {_name(kind): read_own(directory, kind.file) for kind in others}
+    return {name: state["link"] for name, state in states.items() if state.get("link")}
+
+
+def without(directory: Path, services: Iterable[str]) -> list[str]:
+    """Those of these services, by their names in the config, that a run was never tracked in."""
+    files = {_name(kind): kind.file for kind in SINKS}
+    return [name for name in services if name in files and not (directory / files[name]).exists()]
+
+
+def _name(kind: type[Sink]) -> str:
+    return "mlflow" if kind is MLflowSink else kind.file.split(".")[1]
 
 
 def links_of(directories: Iterable[Path]) -> dict[str, str]:

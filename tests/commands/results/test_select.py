@@ -116,6 +116,7 @@ def test_json(places, capsys):
         (["--knee", "--export", "sweep"], "sweep is a folder that is not empty"),
         (["--gold-at-most-kl", "0.5"], "the least is 1 (kl.controller=path kl.coef=0.5)"),
         (["--kl", "2", "--reward", "judge"], "no such reward here (gold, proxy)"),
+        (["--reward", "judge"], "no such reward here (gold, proxy)"),
     ],
 )
 def test_refusals(places, capsys, words, reason):

@@ -69,6 +69,13 @@ def test_a_taken_port_is_refused(tmp_path, capsys):
     assert f"port {port} is taken" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_a_port_that_is_none_is_refused(tmp_path, capsys, port):
+    (tmp_path / "a.db").touch()
+    assert ui.main(["--uri", "sqlite:///a.db", "--port", port]) == 2
+    assert f"--port {port}: expected a whole number from 1 to 65535" in capsys.readouterr().err
+
+
 def test_a_server_needs_no_other(capsys):
     assert ui.main(["--uri", "http://host:5000/"]) == 0
     assert "http://host:5000/#/experiments?workflowType=machine_learning" in capsys.readouterr().out

@@ -46,6 +46,12 @@ def test_a_mark_a_setting_and_its_way_by_hand(gamed):
     assert "1.2 lower" not in json.dumps(proxy)
 
 
+def test_of_single_runs_no_layer_of_marks_is_empty(gamed):
+    """A screen reader meets one as a picture without a name."""
+    for chart in _charts(gamed):
+        assert all(rows for kind, _, rows, _ in layers(chart) if kind == "point")
+
+
 def test_every_mark_has_a_tooltip_and_the_ring_lies_below_the_marks(gamed, rundirs):
     """The ring of the best is empty and large: above the mark it would take its pointer."""
     rundirs.make_run(gamed / "again", coef=0.05, seed=1, gold=2.6, kl=7.0, iterations=4)
