@@ -11,8 +11,8 @@ from rlhf.config.messages import nearest
 from rlhf.inventory import ArtifactEntry, Inventory, RunEntry, SweepEntry, take_inventory
 from rlhf.inventory.walk import OUTPUTS, SWEEPS
 from rlhf.rundir.words import few
+from rlhf.tracking.addresses import default_uri
 from rlhf.tracking.lookup import RUN_ID, run_directory
-from rlhf.tracking.store import default_uri
 
 Named = RunEntry | SweepEntry | ArtifactEntry
 MOST = 6  # candidates that are listed

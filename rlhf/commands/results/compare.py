@@ -14,9 +14,9 @@ from rlhf.compare.result import NothingToCompare
 from rlhf.compare.terminal import wide_console
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.secrets.redact import redact_text
+from rlhf.tracking.addresses import default_uri
 from rlhf.tracking.lookup import directories
 from rlhf.tracking.state import adopt
-from rlhf.tracking.store import default_uri
 
 DESCRIPTION = f"""
 Compare the runs of a sweep: writes report.html, report.md, pictures and tables into its directory

@@ -12,7 +12,7 @@ from rlhf.config.allow import add_option, allow
 from rlhf.reproduce.session import reproduce
 from rlhf.reproduce.target import Refused, find
 from rlhf.rundir.errors import RunFailed
-from rlhf.tracking.store import DEFAULT, default_uri
+from rlhf.tracking.addresses import DEFAULT, default_uri
 
 DESCRIPTION = """
 Makes a run, a stage or a whole sweep again from the config it kept, in a new directory, and says of

@@ -81,8 +81,9 @@ def _report(verdict: Verdict) -> dict[str, Any]:
 
 def _store(cfg: Config) -> dict[str, Any]:
     """Where runs are tracked, and why they cannot be."""
+    from rlhf.tracking.addresses import database
     from rlhf.tracking.database import examine
-    from rlhf.tracking.store import database, refusal
+    from rlhf.tracking.store import refusal
 
     tracking = mlflow_of(cfg.tracking)
     if tracking is None:
