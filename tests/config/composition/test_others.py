@@ -1,13 +1,16 @@
 """Settings of a launcher and a sweeper that another was chosen in place of."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 
-from rlhf.config.composition.hydra_internals import stored_launchers
-from rlhf.config.composition.judged.others import take_away
+from rlhf.config.composition.composer import Composer
+from rlhf.config.composition.hydra_internals import settings_in_files, stored_launchers
+from rlhf.config.composition.judged.others import settings_of_others, take_away
+from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.plan import plan
 from rlhf.config.composition.session import session
 
@@ -128,3 +131,21 @@ def test_on_the_command_line_they_are_refused_with_the_option_that_has_them(line
     for lines in (("hydra/launcher=basic", line), (line, "hydra/launcher=basic")):
         (fault,) = planned(*lines, "seed=0,1", multirun=True).faults
         assert fault.startswith(f"{line}: {reason}")
+
+
+@pytest.mark.slow
+def test_every_experiment_goes_with_hydras_own_launcher_and_sweeper():
+    """None sets anything that they neither have nor leave to others."""
+    with session() as hydra:
+        composer = Composer(hydra, Groups(hydra.config_loader))
+        experiments = composer.groups.options("experiment")
+        for experiment in experiments:
+            faults = []
+            chosen = ("hydra/launcher=basic", "hydra/sweeper=basic", f"experiment={experiment}")
+            config = composer.base(chosen, faults)
+            assert faults == [], experiment
+            written = partial(settings_in_files, sources=config.hydra.runtime.config_sources)
+            take_away(config, [*settings_of_others(config, composer.groups.options, written)])
+            assert set(config.hydra.launcher) == {"_target_"}, experiment
+            assert set(config.hydra.sweeper) == {"_target_", "max_batch_size", "params"}, experiment
+    assert len(experiments) > 15
