@@ -76,6 +76,8 @@ HEAVY = {
     "altair",
     "vl_convert",
 }
+# and what makes `rlhf export --help` wait: each takes a tenth of a second and more
+HELPLESS = HEAVY | {"pydantic", "hydra", "omegaconf", "rich", "numpy", "yaml", "huggingface_hub"}
 # our own layers, lowest first; a part may import what stands before it, or itself
 LAYERS = [
     {
@@ -164,6 +166,43 @@ def test_the_way_to_a_valid_config_is_light():
         if name.startswith(LIGHT):
             heavy = {module.split(".")[0] for module in imports(path, top_only=True)} & HEAVY
             assert not heavy, f"{name} imports {heavy} when it is imported"
+
+
+def of_ours(module):
+    """The files that an import of a module of ours reads: its own, and those of the packages that
+    it lies in."""
+    parts = module.split(".")[1:]
+    for depth in range(len(parts) + 1):
+        place = ROOT.joinpath(*parts[:depth])
+        yield from (f for f in (place / "__init__.py", place.with_suffix(".py")) if f.is_file())
+
+
+def imported_with(path):
+    """All that is imported when this file is, each with the files on the way to it."""
+    ways, waiting = {}, [(path, ())]
+    seen = {path}
+    while waiting:
+        file, way = waiting.pop()
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in getattr(node, "names", ())]
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{name}" for name in names)]
+            elif not isinstance(node, ast.Import):
+                continue
+            for name in names:
+                ways.setdefault(name.split(".")[0], (*way, file.name))
+                fresh = {*of_ours(name)} - seen if name.startswith("rlhf.") else set()
+                seen |= fresh
+                waiting += [(each, (*way, file.name)) for each in fresh]
+    return ways
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "commands").glob("[!p]*/[!_]*.py")), ids=lambda path: path.stem
+)
+def test_the_help_of_a_subcommand_waits_for_nothing(path):
+    ways = imported_with(path)
+    assert {name: ways[name] for name in HELPLESS & ways.keys()} == {}
 
 
 def test_imports_point_down():

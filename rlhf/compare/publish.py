@@ -18,13 +18,14 @@ from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
+from rlhf.tracking.addresses import database
 from rlhf.tracking.ended.deliver import deliver_beside_mlflow, mend_states
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command
 from rlhf.tracking.mlflow import MLflowSink
 from rlhf.tracking.services.table import links_of
 from rlhf.tracking.spool.late import deliver_late, owes
 from rlhf.tracking.state import original, read_own, read_state
-from rlhf.tracking.store import connect, database, prepare_store
+from rlhf.tracking.store import connect, prepare_store
 from rlhf.tracking.summary import log_sweep_summary
 
 WIDTH = 800  # pixels

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
 
 from rlhf.export.made import Made, NoModel, find
+from rlhf.realign import WAYS, Way
 from rlhf.rundir.noted import MANIFEST, POLICY, losses
 from rlhf.rundir.status import is_finished, run_state
 
-Way = Literal["decoding", "weights"]
-WAYS: tuple[Way, ...] = ("decoding", "weights")
 LARGEST = 1000.0
 
 

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from rlhf.config.allow import allowed_flags
 from rlhf.config.composition.environment import without_secrets
 from rlhf.config.composition.hydra_internals import Hydra, is_grid, register_plugin, sweeping
+from rlhf.config.composition.judged.others import take_away
 from rlhf.config.composition.plan import Plan
 from rlhf.config.composition.session import CONFIG_NAME, own_folder
 from rlhf.config.composition.walk import words_of
@@ -29,7 +30,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import LAUNCHER
 from rlhf.runs.common.told import telling
 from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, note_flags
-from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of, take_jobs_away
+from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of
 from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
 from rlhf.sweeps.launchers.processes import run_jobs, start_method
@@ -60,7 +61,7 @@ def sweep(
         run_mode=RunMode.MULTIRUN,
         with_log_configuration=False,
     )
-    take_jobs_away(config.hydra.launcher)
+    take_away(config, planned.others)
     directory = Path(str(config.hydra.sweep.dir))
     try:
         with sweeping(hydra, config, task, [*overrides, "hydra.mode=MULTIRUN"]) as sweeper:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 State = Literal["none", "ready", "older", "half made"]
 _FIRST = {"experiments", "runs", "tags", "metrics", "params"}  # MLflow's tables before migrations
-_ONE = threading.Lock()  # alembic migrates one database of a process at a time
+MIGRATING = threading.Lock()  # alembic migrates one database of a process at a time
 SETTLED = 5.0  # seconds without a write after which nobody is taken to be making a database
 _MAKING = ".making-"
 _LEFT = "_alembic_tmp_"  # how alembic names a table that it is about to put in another's place
@@ -142,7 +142,7 @@ def make_ready(path: Path) -> None:
         time.sleep(0.5)  # one that knows no lock of ours may be making it
         state = examine(path)
     if state in ("none", "half made"):
-        with _ONE, _beside(path) as work:
+        with MIGRATING, _beside(path) as work:
             _open(work)
             if state == "half made":
                 os.replace(path, _free(path, "half-made"))
@@ -159,7 +159,7 @@ def _update(path: Path) -> None:
     revision, rows = schema(path), _rows(path)
     backups = [file for file in _beside_it(path, ".") if file.suffix == ".bak"]
     newest_first = sorted(backups, key=lambda file: -file.stat().st_mtime)
-    with _ONE, _beside(path) as work:
+    with MIGRATING, _beside(path) as work:
         if not any(_migrated(source, work, rows) for source in (path, *newest_first)):
             raise StoreError(
                 f"{path} was left between two schemas (at {revision}), and no copy of before with"

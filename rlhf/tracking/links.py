@@ -15,9 +15,10 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from rlhf.rundir.secrets.redact import looked_up, redact_text
+from rlhf.tracking.addresses import absolute_uri, database, default_uri
 from rlhf.tracking.database import column
 from rlhf.tracking.state import read_state
-from rlhf.tracking.store import Client, absolute_uri, database, default_uri
+from rlhf.tracking.store import Client
 
 NOTE_TAG = "mlflow.note.content"  # what MLflow shows as a run's description
 PARENT = "parent."  # a run's tag `parent.sft` is the tag `fingerprint` of the stage's run

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from rlhf.rundir.secrets.redact import redact_text, sentence
+from rlhf.tracking.addresses import absolute_uri, database
 from rlhf.tracking.database import column
-from rlhf.tracking.store import absolute_uri, connect, database
+from rlhf.tracking.store import connect
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 DIRECTORY_TAG = "rlhf.directory"

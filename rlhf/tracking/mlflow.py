@@ -11,19 +11,13 @@ from rlhf.metrics import MLFLOW_FIRST
 from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.tracking import artifacts
+from rlhf.tracking.addresses import absolute_uri, database
 from rlhf.tracking.links import describe, with_tags
 from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.spool.follower import Follower
 from rlhf.tracking.spool.sink import Row, Sink
 from rlhf.tracking.state import STATE, lost, open_state, read_own
-from rlhf.tracking.store import (
-    Client,
-    StoredRun,
-    absolute_uri,
-    connect,
-    database,
-    prepare_store,
-)
+from rlhf.tracking.store import Client, StoredRun, connect, prepare_store
 from rlhf.tracking.summary import summary_run, sweep_lock
 
 KEY_TAG, PARENT_TAG = "rlhf.key", "mlflow.parentRunId"

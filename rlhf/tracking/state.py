@@ -26,9 +26,9 @@ from rlhf.rundir.files import write_bytes
 from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import collecting, number
 from rlhf.rundir.secrets.redact import redact_text, redact_value
+from rlhf.tracking.addresses import database, written_uri
 from rlhf.tracking.base import Dataset
 from rlhf.tracking.database import column
-from rlhf.tracking.store import database, written_uri
 
 log = logging.getLogger("rlhf.tracking")
 STATE = "tracking.json"

@@ -2,17 +2,17 @@
 
 import pytest
 
-from rlhf.tracking import store
+from rlhf.tracking import addresses
+from rlhf.tracking.addresses import absolute_uri, whole_uri, written_uri
 from rlhf.tracking.links import page, ui_command
 from rlhf.tracking.state import open_state
-from rlhf.tracking.store import absolute_uri, whole_uri, written_uri
 
 LITERAL = "http://me:pa55word@h:5000"
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(store, "_passwords", {})
+    monkeypatch.setattr(addresses, "_passwords", {})
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("PW", "pa55word")
 

@@ -9,10 +9,13 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from rlhf.tracking.addresses import database
 from rlhf.tracking.database import (
+    MIGRATING,
     StoreError,
     column,
     engine_uri,
@@ -23,7 +26,7 @@ from rlhf.tracking.database import (
 )
 from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import read_state
-from rlhf.tracking.store import connect, database, prepare_store, quiet, refusal
+from rlhf.tracking.store import connect, prepare_store, quiet, refusal
 
 RUNS = 7
 
@@ -40,7 +43,7 @@ def settled(path: Path) -> Path:
 
 def killed(source: Path, place: Path, at, go) -> list[Path]:
     """Copies of a database, each as a kill would leave it at a statement that `at` picks while
-    `go` runs."""
+    `go` runs. A delivery that an earlier test has given up may still be making another."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -48,6 +51,8 @@ def killed(source: Path, place: Path, at, go) -> list[Path]:
     seen = [0]
 
     def look(connection, cursor, statement, *_):
+        if connection.engine.url.database != str(source):
+            return
         seen[0] += 1
         if at(seen[0], statement):
             folder = place / f"{seen[0]:04d}"
@@ -58,7 +63,8 @@ def killed(source: Path, place: Path, at, go) -> list[Path]:
 
     event.listen(Engine, "after_cursor_execute", look)
     try:
-        go()
+        with MIGRATING:
+            go()
     finally:
         event.remove(Engine, "after_cursor_execute", look)
     return copies
@@ -80,6 +86,55 @@ def half_made(tmp_path_factory) -> list[Path]:
     )
 
 
+@pytest.mark.slow
+def test_another_that_is_made_meanwhile_waits(tmp_path):
+    """alembic keeps the migration that it is at for the whole process: two at once break each
+    other."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    makers: list[Thread] = []
+    ended: list[Exception | None] = []
+
+    def make(path):
+        try:
+            make_ready(path)
+            ended.append(None)
+        except Exception as error:
+            ended.append(error)
+
+    def at(n, text):
+        if n == 60:  # in the middle of the first
+            makers.append(Thread(target=make, args=(tmp_path / "other" / "mlflow.db",)))
+            makers[0].start()
+        return False
+
+    (tmp_path / "other").mkdir()
+    path = tmp_path / "mlflow.db"
+    killed(path, tmp_path, at, lambda: SqlAlchemyStore(f"sqlite:///{path}", str(tmp_path)))
+    makers[0].join()
+    assert ended == [None]
+    assert [examine(tmp_path / name) for name in ("mlflow.db", "other/mlflow.db")] == ["ready"] * 2
+
+
+def test_a_database_server_is_opened_while_no_other_is_made():
+    """MLflow makes the tables of an empty one when it first opens it."""
+    opened: list[Exception] = []
+
+    def open_it():
+        try:
+            connect("mssql+nodriver://nobody@127.0.0.1:1/runs")
+        except Exception as error:
+            opened.append(error)
+
+    with MIGRATING:
+        thread = Thread(target=open_it)
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive() and not opened
+    thread.join()
+    assert "nodriver" in str(opened[0])
+
+
 def older(path: Path, *, before: int) -> str:
     """A database with runs whose schema is that many before the newest. Returns its revision."""
     quiet()
@@ -93,7 +148,7 @@ def older(path: Path, *, before: int) -> str:
     Base.metadata.create_all(engine)
     config = _get_alembic_config(str(engine.url))
     chain = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
-    with engine.begin() as connection:
+    with MIGRATING, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, chain[before])
     engine.dispose()

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from rlhf.tracking.addresses import database
 from rlhf.tracking.base import Dataset, NoTracker
 from rlhf.tracking.database import column
 from rlhf.tracking.ended.deliver import deliver, pending
@@ -15,7 +16,6 @@ from rlhf.tracking.links import compare_link, directory_links
 from rlhf.tracking.mlflow import MLflowSink, MLflowTracker
 from rlhf.tracking.spool.delivery import Delivery, batch
 from rlhf.tracking.state import open_state, read_state, write_state
-from rlhf.tracking.store import database
 
 
 def history(client, directory, key):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.tracking.store import StoreError, absolute_uri, database, making, prepare_store
+from rlhf.tracking.addresses import absolute_uri, database
+from rlhf.tracking.store import StoreError, making, prepare_store
 from rlhf.tracking.summary import LONGEST_NOTE, linked, log_sweep_summary, note
 
 

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
-from rlhf.config.checks.realign import reference_fault
-from rlhf.config.validate import ConfigError, validate
-from rlhf.export.hub import NoHub, check_login, check_name, push
-from rlhf.export.made import Made, NoModel, Taken, What, check_free, find
-from rlhf.realign.ready import WAYS, Way, numbers, start_of
+from rlhf.realign import WAYS, Way
+
+if TYPE_CHECKING:
+    from rlhf.export.made import Made, What
 
 DESCRIPTION = """
 Writes the policy of a run, or its reward model, as a directory that transformers loads: weights,
@@ -85,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     allow(*args.allow_targets)
     from rlhf.commands.parts.named import Ambiguous, place_of
+    from rlhf.export.hub import NoHub, check_login, check_name
+    from rlhf.export.made import NoModel, Taken, check_free, find
     from rlhf.inventory import ArtifactEntry, RunEntry
 
     try:
@@ -117,6 +119,11 @@ def _mixture(args: argparse.Namespace, made: Made, what: What) -> tuple[float, W
     Raises:
         NoModel: there is no such mixture.
     """
+    from rlhf.config.checks.realign import reference_fault
+    from rlhf.config.validate import ConfigError, validate
+    from rlhf.export.made import NoModel
+    from rlhf.realign.ready import numbers, start_of
+
     if args.realign is None:
         if args.by:
             raise NoModel(f"--by {args.by} says how --realign lambda=L mixes, which is not given")
@@ -150,6 +157,8 @@ def _export(
 ) -> int:
     from rlhf.data.records import DataError
     from rlhf.export.directory import export
+    from rlhf.export.hub import NoHub, push
+    from rlhf.export.made import NoModel, Taken
     from rlhf.export.realigned import Realigned
     from rlhf.rundir.errors import ModelError, RunFailed
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
-from rlhf.export.made import NoModel, find
 
 if TYPE_CHECKING:
     from rlhf.chat.session import Session
@@ -67,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     allow(*args.allow_targets)
     from rlhf.commands.parts.named import Ambiguous, place_of
+    from rlhf.export.made import NoModel, find
     from rlhf.inventory import ArtifactEntry, RunEntry
 
     try:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rlhf.config.messages import nearest
 from rlhf.inventory import ArtifactEntry, Inventory, RunEntry, SweepEntry, take_inventory
-from rlhf.inventory.walk import OUTPUTS, SWEEPS
+from rlhf.inventory.walk import OUTPUTS, SWEEPS, folders
 from rlhf.rundir.words import few
+from rlhf.tracking.addresses import default_uri
 from rlhf.tracking.lookup import RUN_ID, run_directory
-from rlhf.tracking.store import default_uri
 
 Named = RunEntry | SweepEntry | ArtifactEntry
 MOST = 6  # candidates that are listed
@@ -97,6 +97,23 @@ def find(word: str, uri: str, kinds: Sequence[type[Named]] = ()) -> Target:
         f"nothing under {OUTPUTS}/ and {SWEEPS}/ is called {word}{hint}"
         + ("" if meant else f" (there: {there}; `rlhf list` shows all)")
     )
+
+
+def folder_meant(word: str) -> str:
+    """What to say, after a word that is no folder, where folders alone are taken: that of the run,
+    sweep or artifact that is called so, or of what is called much the same. "" where nothing is."""
+    inventory = take_inventory()
+    every = [*_every(inventory)]
+    for fits in (_is, _begins):
+        places = [str(e.directory) for e in every if any(fits(n, word) for n in names(e))]
+        if len(places) == 1:
+            return f"; did you mean {places[0]}?"
+        if places:
+            return f"; did you mean one of {few(sorted(places), MOST)}?"
+    near = [place for above in (Path(word).parent, OUTPUTS, SWEEPS) for place in folders(above)]
+    called = {place.name: place for place in (*near, *(entry.directory for entry in every))}
+    meant = nearest(Path(word).name, called)
+    return f"; did you mean {called[meant]}?" if meant else ""
 
 
 def names(entry: Named) -> Sequence[str]:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 WIDTH = 100  # columns at most
 # what `named.place_of` takes
@@ -54,6 +54,24 @@ class Parser(argparse.ArgumentParser):
         from rlhf.config.hints.nearest import did_you_mean
 
         return did_you_mean(words.split()[0].partition("=")[0], self._option_string_actions)
+
+
+def parser(name: str, **words: Any) -> argparse.ArgumentParser:
+    """The options of a command that is asked about another, as `rlhf plan` is.
+
+    Args:
+        words: of `Parser`.
+    """
+    from rlhf.config.allow import add_option
+
+    made = Parser(name, **words)
+    option = made.add_argument
+    option("words", nargs="*", metavar="key=value", help="the settings of a run or a sweep")
+    option("-m", "--multirun", action="store_true", help="the settings are a sweep's")
+    option("--json", action="store_true", help="everything as JSON")
+    option("--config-dir", metavar="DIR", help="groups of your own")
+    add_option(made)
+    return made
 
 
 class Formatter(argparse.HelpFormatter):

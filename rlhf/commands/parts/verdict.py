@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.commands.parts.judged import Judged, judge
-from rlhf.commands.parts.parser import Parser
-from rlhf.config.allow import add_option, allow
+from rlhf.config.allow import allow
 from rlhf.config.composition.composer import REFUSALS, reason
 from rlhf.config.composition.plan import Plan, plan
 from rlhf.config.composition.session import session
@@ -32,18 +31,6 @@ class Verdict:
     def config(self) -> Config | None:
         """Of the first job, where it is right."""
         return next((job.config for job in self.planned.jobs if job.config is not None), None)
-
-
-def parser(name: str, **words: Any) -> argparse.ArgumentParser:
-    """The options of a command that is asked about another; `words` are those of `Parser`."""
-    made = Parser(name, **words)
-    option = made.add_argument
-    option("words", nargs="*", metavar="key=value", help="the settings of a run or a sweep")
-    option("-m", "--multirun", action="store_true", help="the settings are a sweep's")
-    option("--json", action="store_true", help="everything as JSON")
-    option("--config-dir", metavar="DIR", help="groups of your own")
-    add_option(made)
-    return made
 
 
 def verdict_of(args: argparse.Namespace) -> Verdict:

@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlhf.commands.parts.parser import Parser
-from rlhf.compare.read.runs import COMPARISONS, gather, home, is_run
-from rlhf.compare.result import NothingToCompare
-from rlhf.compare.terminal import wide_console
+from rlhf.compare import COMPARISONS
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.secrets.redact import redact_text
-from rlhf.tracking.lookup import directories
-from rlhf.tracking.state import adopt
-from rlhf.tracking.store import default_uri
+from rlhf.tracking.addresses import default_uri
 
 DESCRIPTION = f"""
 Compare the runs of a sweep: writes report.html, report.md, pictures and tables into its directory
@@ -95,13 +91,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if fault := next(filter(None, faults), None):
         return _refuse(fault)
     if args.status:
+        from rlhf.compare.terminal import wide_console
         from rlhf.sweeps.screen.table import print_state
 
         for place in args.places:
             print_state(wide_console(), place)
         return 0
 
+    return _compared(args, together=together)
+
+
+def _compared(args: argparse.Namespace, *, together: bool) -> int:
     from rlhf.compare.comparison import compare
+    from rlhf.compare.read.runs import gather, home, is_run
+    from rlhf.compare.result import NothingToCompare
+    from rlhf.compare.terminal import wide_console
+    from rlhf.tracking.lookup import directories
+    from rlhf.tracking.state import adopt
 
     try:
         if together:
@@ -136,6 +142,8 @@ def _fault(path: Path, *, alone: bool) -> str | None:
             else f" There is no sweep in {path.parent}."
         )
         return f"{path} is no directory.{there}"
+    from rlhf.compare.read.runs import is_run
+
     if alone and is_run(path):
         return (
             f"{path} is a single run; a comparison takes a sweep's directory, which holds a"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.commands.parts.parser import Parser
-from rlhf.compare.read.runs import gather, home
 
 if TYPE_CHECKING:
     from rlhf.compare.choice.candidates import Candidate
@@ -92,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(fault)
     from rlhf.compare.choice.candidates import candidates, left_out
     from rlhf.compare.choice.criteria import NoChoice
+    from rlhf.compare.read.runs import gather, home
     from rlhf.compare.statistics.study import study as study_of
 
     runs = gather(args.places)

@@ -20,9 +20,10 @@ from pathlib import Path
 from rlhf.commands.parts.parser import Parser
 from rlhf.rundir.secrets.redact import redact_text
 from rlhf.rundir.signals import stop_signals
+from rlhf.tracking.addresses import absolute_uri, database, mlflow_uri, whole_uri
 from rlhf.tracking.database import examine
 from rlhf.tracking.links import newest_place, tracked_place
-from rlhf.tracking.store import absolute_uri, database, making, mlflow_uri, quiet, whole_uri
+from rlhf.tracking.store import making, quiet
 
 HOST = "127.0.0.1"
 POLL = 0.5  # seconds between looks at MLflow

@@ -113,7 +113,7 @@ def _wished(args: argparse.Namespace) -> tuple[list[Path], Wish]:
     paths = [Path(word) for word in args.words if "=" not in word]
     also = list(map(Path, args.also))
     if gone := next((path for path in (*paths, *also) if not path.is_dir()), None):
-        raise ValueError(f"{gone} is no directory; name a run, a sweep, or a folder of them")
+        raise ValueError(_no_folder(gone))
     try:
         age = seconds_of(args.older_than)
     except ValueError as error:
@@ -124,6 +124,14 @@ def _wished(args: argparse.Namespace) -> tuple[list[Path], Wish]:
         kinds=tuple(kind for kind in KINDS if getattr(args, kind)) or KINDS,
         before=None if age is None else time.time() - age,
     )
+
+
+def _no_folder(path: Path) -> str:
+    from rlhf.commands.parts.named import folder_meant
+
+    kind = "a file" if path.exists() else "no folder"
+    hint = folder_meant(str(path))
+    return f"{path} is {kind}: name the folder of a run or a sweep, or one that holds such{hint}"
 
 
 def _roots(settings: Sequence[str]) -> list[Path]:

@@ -179,16 +179,15 @@ def _print_json(sections: dict[str, list[Any]]) -> int:
 
 def _lost(path: Path) -> str:
     """Why there is nothing at a path, with what was meant."""
+    from rlhf.commands.parts.named import folder_meant
     from rlhf.config.messages import nearest
 
+    kinds = ", ".join(KINDS)
     if path.exists():
-        return f"{path} is a file: expected a folder, or {', '.join(KINDS)}"
-    beside = [path.parent, *(Path(root) for root in ("sweeps", "outputs"))]
-    near = [p for folder in beside if folder.is_dir() for p in folder.iterdir() if p.is_dir()]
-    names = {place.name: str(place) for place in near if not place.name.startswith(".")}
-    meant = nearest(path.name, [*names, *KINDS])
-    hint = f"; did you mean {names.get(meant, meant)}?" if meant else ""
-    return f"{path} is no folder, and none of {', '.join(KINDS)}{hint}"
+        return f"{path} is a file: expected a folder, or {kinds}"
+    kind = nearest(str(path), KINDS)
+    hint = f"; did you mean {kind}?" if kind else folder_meant(str(path))
+    return f"{path} is no folder, and none of {kinds}{hint}"
 
 
 def _refuse(reason: str) -> int:

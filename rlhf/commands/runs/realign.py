@@ -9,13 +9,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
-from rlhf.config.schema import Realign
-from rlhf.export.made import NoModel
-from rlhf.realign.ready import WAYS, finished, numbers, ways
+from rlhf.realign import WAYS
+
+if TYPE_CHECKING:
+    from rlhf.config.schema import Realign
 
 DESCRIPTION = """
 Measures policies between the SFT policy that a run started from (lambda 0) and the policy that it
@@ -71,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     allow(*args.allow_targets)
     from rlhf.commands.parts.named import place_of
+    from rlhf.export.made import NoModel
     from rlhf.inventory import RunEntry
+    from rlhf.realign.ready import finished
 
     try:
         settings = _settings(args)
@@ -110,6 +113,9 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 def _settings(args: argparse.Namespace) -> Realign:
     """Raises ValueError where one is wrong."""
+    from rlhf.config.schema import Realign
+    from rlhf.realign.ready import numbers, ways
+
     for name, least in (("prompts", 2), ("samples", 1), ("seed", 0)):
         value = getattr(args, name)
         if value is not None and not least <= value <= 10**6:

@@ -9,10 +9,7 @@ from pathlib import Path
 
 from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
-from rlhf.reproduce.session import reproduce
-from rlhf.reproduce.target import Refused, find
-from rlhf.rundir.errors import RunFailed
-from rlhf.tracking.store import DEFAULT, default_uri
+from rlhf.tracking.addresses import DEFAULT, default_uri
 
 DESCRIPTION = """
 Makes a run, a stage or a whole sweep again from the config it kept, in a new directory, and says of
@@ -76,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     allow(*args.allow_targets)
     from rlhf.commands.parts.named import Ambiguous, place_of
     from rlhf.inventory import RunEntry, SweepEntry
+    from rlhf.reproduce.session import reproduce
+    from rlhf.reproduce.target import Refused, find
+    from rlhf.rundir.errors import RunFailed
 
     try:
         if args.jobs is not None and args.jobs < 1:

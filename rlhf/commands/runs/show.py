@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from rlhf.commands.parts.parser import Parser
 from rlhf.rundir.secrets.redact import redact_text
-from rlhf.tracking.store import default_uri
+from rlhf.tracking.addresses import default_uri
 
 DESCRIPTION = """
 What there is to know. Of a run: its state, in what its config differs from the defaults, the

@@ -10,22 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlhf.commands.parts.parser import Parser
-from rlhf.commands.parts.shown import refuse, warn
 from rlhf.config.allow import add_option, allow
-from rlhf.config.build import build
-from rlhf.config.composition.composer import REFUSALS, reason
-from rlhf.config.composition.hydra_internals import Hydra
-from rlhf.config.composition.plan import Plan, plan
-from rlhf.config.composition.session import session
-from rlhf.config.plugins.folders import conf_folders
-from rlhf.config.schema import Config
-from rlhf.config.validate import ConfigError
-from rlhf.data.records import DataError, Loaded
-from rlhf.data.report.refusal import refusals
-from rlhf.data.report.show import Table, markdown, tables
-from rlhf.rundir.errors import ModelError
 
 if TYPE_CHECKING:
+    from rlhf.config.composition.hydra_internals import Hydra
+    from rlhf.config.composition.plan import Plan
+    from rlhf.config.schema import Config
+    from rlhf.data.report.show import Table
     from rlhf.data.report.values import Report
 
 # of runs that do with a part of the data: without demonstrations, without pairs, without both
@@ -71,6 +62,14 @@ def main(argv: Sequence[str]) -> int:
     wrong."""
     args = _parser().parse_intermixed_args(argv)
     allow(*args.allow_targets)
+    from rlhf.commands.parts.shown import refuse, warn
+    from rlhf.config.composition.composer import REFUSALS, reason
+    from rlhf.config.composition.session import session
+    from rlhf.config.plugins.folders import conf_folders
+    from rlhf.config.validate import ConfigError
+    from rlhf.data.records import DataError
+    from rlhf.rundir.errors import ModelError
+
     try:
         warn(conf_folders(args.config_dir))
         with session(args.config_dir) as hydra:
@@ -84,6 +83,13 @@ def main(argv: Sequence[str]) -> int:
         return refuse([reason(error)])
     except (ConfigError, DataError, ModelError) as error:
         return refuse(error.faults)
+    return _say(report, missing, cfg, args)
+
+
+def _say(report: Report, missing: Sequence[str], cfg: Config, args: argparse.Namespace) -> int:
+    from rlhf.data.report.refusal import refusals
+    from rlhf.data.report.show import markdown
+
     wrong = [*missing, *refusals(report, new_tokens=cfg.generation.max_new_tokens)]
     if args.json:
         import json
@@ -99,6 +105,8 @@ def main(argv: Sequence[str]) -> int:
 def _plan(hydra: Hydra, words: Sequence[str], multirun: bool) -> tuple[Plan, list[str]]:
     """The plan of a run; where the data lack a part that it needs, that of one that does without,
     and why the run itself would be refused."""
+    from rlhf.config.composition.plan import plan
+
     planned = plan(hydra, words, multirun=multirun)
     if not planned.faults or not all(fault.startswith("data.") for fault in planned.faults):
         return planned, []
@@ -111,6 +119,9 @@ def _plan(hydra: Hydra, words: Sequence[str], multirun: bool) -> tuple[Plan, lis
 
 
 def _report(cfg: Config) -> Report:
+    from rlhf.config.build import build
+    from rlhf.data.records import Loaded
+
     loaded = Loaded.of(build(cfg.data))
     from rlhf.stages.inputs import Inputs
     from rlhf.stages.report import data_report
@@ -122,6 +133,8 @@ def _narrow(table: Table) -> Table:
     """A table of many columns and few rows on its side: for terminals of 80 letters."""
     if len(table.columns) <= len(table.rows) + 2:
         return table
+    from rlhf.data.report.show import Table
+
     columns, *rows = zip(table.columns, *table.rows, strict=True)
     return Table(table.title, columns, tuple(rows))
 
@@ -129,6 +142,8 @@ def _narrow(table: Table) -> Table:
 def _draw(report: Report, wrong: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from rlhf.data.report.show import tables
 
     console = Console()
     console.print(f"data={report.data}, template {report.template}", highlight=False)

@@ -7,14 +7,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlhf.commands.parts.verdict import Verdict, needs_of, parser, verdict_of
-from rlhf.config.pieces.tracking import mlflow_of
-from rlhf.config.plugins.folders import conf_folders
-from rlhf.config.schema import Config
+from rlhf.commands.parts.parser import parser
 from rlhf.rundir.secrets.redact import redact_message, redact_text
-from rlhf.runs.machine import checkup
+
+if TYPE_CHECKING:
+    from rlhf.commands.parts.verdict import Verdict
+    from rlhf.config.schema import Config
 
 DESCRIPTION = """
 What this machine and installation can do, and what the run of these settings needs: memory, disk,
@@ -33,6 +33,8 @@ EXIT_CODES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 the command would run; 2 it would be refused."""
     args = _parser().parse_args(argv)
+    from rlhf.commands.parts.verdict import verdict_of
+
     verdict = verdict_of(args)
     report = _report(verdict)
     if args.json:
@@ -47,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(verdict: Verdict) -> dict[str, Any]:
+    from rlhf.commands.parts.verdict import needs_of
+    from rlhf.config.plugins.folders import conf_folders
+    from rlhf.runs.machine import checkup
+
     cfg = verdict.config
     folders = ["outputs", "sweeps"] if cfg is None else [cfg.paths.outputs, cfg.paths.sweeps]
     fit = verdict.judged.fits.largest
@@ -81,8 +87,11 @@ def _report(verdict: Verdict) -> dict[str, Any]:
 
 def _store(cfg: Config) -> dict[str, Any]:
     """Where runs are tracked, and why they cannot be."""
+    from rlhf.config.pieces.tracking import mlflow_of
+    from rlhf.runs.machine import checkup
+    from rlhf.tracking.addresses import database
     from rlhf.tracking.database import examine
-    from rlhf.tracking.store import database, refusal
+    from rlhf.tracking.store import refusal
 
     tracking = mlflow_of(cfg.tracking)
     if tracking is None:

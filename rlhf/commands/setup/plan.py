@@ -8,13 +8,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlhf.commands.parts.shown import refuse
-from rlhf.commands.parts.verdict import Verdict, needs_of, parser, verdict_of
+from rlhf.commands.parts.parser import parser
 from rlhf.rundir.secrets.redact import redact_message, redact_override
-from rlhf.runs.planned.jobs import PlannedRun, planned_run
-from rlhf.runs.planned.totals import shared_stages, totals
+
+if TYPE_CHECKING:
+    from rlhf.commands.parts.verdict import Verdict
+    from rlhf.runs.planned.jobs import PlannedRun
 
 DESCRIPTION = """
 The runs of a command without running them: the name and the directory of each, whether it is
@@ -31,12 +32,16 @@ EXIT_CODES = {0: "the command would run", 2: "it would be refused, and why"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit codes: 0 the command would run; 2 it would be refused."""
     args = _parser().parse_args(argv)
+    from rlhf.commands.parts.verdict import verdict_of
+
     verdict = verdict_of(args)
     faults = list(map(redact_message, verdict.faults))
     report = _report(verdict, faults)
     if args.json:
         print(json.dumps(report, indent=2))
     elif faults:
+        from rlhf.commands.parts.shown import refuse
+
         return refuse(faults)
     else:
         from rlhf.commands.parts.planned import screen
@@ -50,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(verdict: Verdict, faults: Sequence[str]) -> dict[str, Any]:
+    from rlhf.commands.parts.verdict import needs_of
+    from rlhf.runs.planned.jobs import planned_run
+    from rlhf.runs.planned.totals import shared_stages, totals
+
     planned, judged, cfg = verdict.planned, verdict.judged, verdict.config
     runs = [
         planned_run(job.config, job.directory, overrides=job.overrides, stages=job.stages)

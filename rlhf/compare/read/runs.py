@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rlhf.compare import COMPARISONS
 from rlhf.compare.read.columns import Columns
 from rlhf.config.naming import as_now, named_flat, path_grid, pieces_of
 from rlhf.config.stages import STAGES
@@ -23,7 +24,6 @@ from rlhf.rundir.status import SweepLauncher, read_launcher, read_status, run_st
 
 MARKS = ("config.yaml", "manifest.json", "status.json", "summary.json")
 GEOMETRIC = ("kl.controller.start", "kl.controller.points")  # a path's grid in other words
-COMPARISONS = Path("outputs/comparisons")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ def _together(several: Several) -> Iterator[Fault]:
 
 def _mlflow(key: str, tracking: MLflowTracker) -> Iterator[Fault]:
     """The address of a store; not repeated where it may hold a password."""
-    from rlhf.tracking.store import LONGEST_NAME, absolute_uri
+    from rlhf.tracking.addresses import absolute_uri
+    from rlhf.tracking.store import LONGEST_NAME
 
     try:
         address = urlsplit(tracking.uri)

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import yaml
@@ -15,7 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.config.composition.hydra_internals import Hydra, set_value
+from rlhf.config.composition.hydra_internals import Hydra, set_value, settings_in_files
+from rlhf.config.composition.judged.others import no_such_setting
 from rlhf.config.composition.overrides import Groups, is_group, key_fault
 from rlhf.config.composition.resolve import Fault
 from rlhf.config.composition.session import CONFIG_NAME
@@ -54,12 +56,15 @@ class Composer:
     def _sort_out(self, lines: Lines) -> tuple[Lines, list[Fault]]:
         fine: Lines = ()
         bad = []
-        for line in lines:
+        for line in sorted(lines, key=lambda line: "." in line.partition("=")[0]):  # choices first
             try:
                 self._load((*fine, line))
                 fine += (line,)
             except Exception as error:
-                bad.append(Fault("", f"{line}: {reason(error)}"))
+                config = self._load(fine)
+                written = partial(settings_in_files, sources=config.hydra.runtime.config_sources)
+                why = no_such_setting(line, config, self.groups.options, written)
+                bad.append(Fault("", f"{line}: {why or reason(error)}"))
         return fine, bad
 
     def compose(

@@ -14,6 +14,7 @@ from rlhf.config.composition.resolve import Fault
 from rlhf.config.hints.quoting import as_one_value
 
 MOST_JOBS = 10_000
+GRID = "BasicSweeper"  # Hydra's own
 
 
 def count(override: Override) -> float:
@@ -47,6 +48,14 @@ def grid_faults(override: Override, groups: Groups) -> Iterator[Fault]:
         )
 
 
+def searched(overrides: Sequence[Override], sweeper: str) -> Iterator[Fault]:
+    """The intervals of a sweep whose sweeper takes lists of values alone."""
+    for override in overrides if sweeper.endswith(f".{GRID}") else ():
+        if override.is_interval_sweep():
+            reason = "an interval is for a search: hydra/sweeper=find or hydra/sweeper=optuna"
+            yield Fault("", f"{line_of(override)}: {reason}; or list the values")
+
+
 def unasked(override: Override) -> Fault:
     """Several values in a command that is no sweep."""
     reason = f"several values make a sweep; add -m{as_one_value(override)}"
@@ -54,10 +63,14 @@ def unasked(override: Override) -> Fault:
 
 
 def jobs_of(
-    overrides: Sequence[Override], hydra: Hydra
+    overrides: Sequence[Override], hydra: Hydra, sweeper: str = ""
 ) -> tuple[list[list[Override]], list[Fault]]:
     """The jobs of a grid, as Hydra's basic sweeper makes them; of an interval (another sweeper's)
-    its two ends. None and a fault where they are too many."""
+    its two ends. None and a fault where they are too many.
+
+    Args:
+        sweeper: the class that is to run them.
+    """
     last = {override.get_key_element(): override for override in overrides}  # the last one counts
     number = math.prod(map(count, last.values()))
     if number > MOST_JOBS:
@@ -72,4 +85,4 @@ def jobs_of(
     jobs = grid_of(parse(lines, hydra)[0])
     each = dict.fromkeys(line for job in jobs for line in job)
     read = dict(zip(each, parse(each, hydra)[0], strict=True))
-    return [[read[line] for line in job] for job in jobs], []
+    return [[read[line] for line in job] for job in jobs], [*searched(overrides, sweeper)]

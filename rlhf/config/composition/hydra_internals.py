@@ -23,6 +23,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import ConfigDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -52,12 +53,35 @@ def names_in(loader: Any, group: str, kind: ObjectType) -> list[str]:
 def class_in_file(option: str, sources: Iterable[Any]) -> str:
     """The `_target_` that the file of a group's option itself writes (`kl/controller/mine`); empty
     where it writes none. `sources`: the config's own `hydra.runtime.config_sources`."""
+    return str(_written(_repository(sources).load_config(option)).get("_target_", ""))
+
+
+def settings_in_files(option: str, sources: Iterable[Any]) -> dict[str, Any]:
+    """What a group's option has by its file, or as a plugin has stored it, and by those of the
+    same group that its defaults list begins with."""
+    return _with_defaults(option, _repository(sources))
+
+
+def _with_defaults(option: str, repository: ConfigRepository) -> dict[str, Any]:
+    loaded, settings = repository.load_config(option), dict[str, Any]()
+    for each in (loaded.defaults_list if loaded else None) or ():
+        if isinstance(each, ConfigDefault) and not each.is_self():
+            beside = f"{option.rpartition('/')[0]}/{each.path}"
+            path = str(each.path)
+            settings |= _with_defaults(path[1:] if path.startswith("/") else beside, repository)
+    return settings | _written(loaded)
+
+
+def _repository(sources: Iterable[Any]) -> ConfigRepository:
     path = ConfigSearchPathImpl()
     for source in sources:
         path.append(provider=source.provider, path=f"{source.schema}://{source.path}")
-    loaded = ConfigRepository(path).load_config(option)
+    return ConfigRepository(path)
+
+
+def _written(loaded: Any) -> dict[str, Any]:
     written = OmegaConf.to_container(loaded.config) if loaded else None
-    return str(written.get("_target_", "")) if isinstance(written, dict) else ""
+    return {str(k): v for k, v in written.items()} if isinstance(written, dict) else {}
 
 
 def set_value(config: DictConfig, override: Override) -> None:
@@ -106,18 +130,23 @@ def stored_launchers() -> dict[str, Any]:
     return launchers
 
 
+def open_stored() -> None:
+    """Makes what plugins have stored for `hydra/launcher` and `hydra/sweeper` plain settings, as a
+    file's are. They are stored with the type of a class, to which no file can add: an experiment
+    that sets `hydra.launcher.jobs` for the local launcher could be given to no other."""
+    stored = ConfigStore.instance().repo.get("hydra", {})
+    for part in ("launcher", "sweeper"):
+        for option in stored.get(part, {}).values():
+            if OmegaConf.get_type(option.node) not in (dict, None):
+                option.node = OmegaConf.create(OmegaConf.to_container(option.node))
+
+
 def register_plugin(plugin: type[Plugin], name: str) -> None:
     """Makes a class known under the name that a config's `_target_` gives: Hydra would take a
     plugin only by a module of `hydra_plugins`."""
     plugins = Plugins.instance()
     plugins.register(plugin)
     plugins.class_name_to_class[name] = plugin
-
-
-def plugin_of(name: str) -> type | None:
-    """The class of a plugin that a config's `_target_` names; None where there is none."""
-    known: type | None = Plugins.instance().class_name_to_class.get(name)
-    return known
 
 
 @contextmanager

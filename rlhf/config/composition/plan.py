@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -15,8 +16,18 @@ from rlhf.config import naming
 from rlhf.config.composition.composer import Composer, Lines, below, line_of
 from rlhf.config.composition.goals import goal_faults
 from rlhf.config.composition.grid import grid_faults, jobs_of, unasked
-from rlhf.config.composition.hydra_internals import Hydra, note_overrides, parsed_once
+from rlhf.config.composition.hydra_internals import (
+    Hydra,
+    note_overrides,
+    parsed_once,
+    settings_in_files,
+)
 from rlhf.config.composition.hydra_node import Judge
+from rlhf.config.composition.judged.others import (
+    OthersSetting,
+    asked_at_once,
+    settings_of_others,
+)
 from rlhf.config.composition.overrides import Groups, group_faults, is_group, parse, unread
 from rlhf.config.composition.resolve import Fault, name_sweep
 from rlhf.config.hints.reserved import chosen_parts, reserved_faults, sweeper_params
@@ -42,6 +53,7 @@ class Plan:
     warnings: list[str] = field(default_factory=list)  # what is allowed and still needs care
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)  # Hydra's: option, class
     at_once: int | None = None  # jobs, where the launcher is asked for so many
+    others: list[OthersSetting] = field(default_factory=list)  # what is left out of Hydra's parts
     room: int | None = None  # jobs that this machine's memory has room for, once it was asked
     composed: DictConfig | None = None  # of a single run, Hydra's node in it
 
@@ -94,7 +106,7 @@ def plan(
     judge = Judge(lines)
     faults += judge.faults(master, (), ("the command",))
     faults += reserved_faults(master, overrides)
-    planned = _begun(master, multirun)
+    planned = _begun(master, multirun, groups)
     params = sweeper_params(master) if planned.sweep else {}
     swept = [f"{key}={value}" for key, value in params.items()]
     grid, more = parse(swept, hydra)
@@ -106,7 +118,7 @@ def plan(
         task = [o for o in task if not o.is_sweep_override()]
     given = [line_of(o) for o in parsed if not o.is_hydra_override()]
     planned.words = [*given, *swept]
-    jobs, many = jobs_of([*grid, *task], hydra)
+    jobs, many = jobs_of([*grid, *task], hydra, *planned.parts.get("sweeper", ())[1:])
     faults += many
     spoiled += more_spoiled + unread(more)
     judged = _examine(composer, jobs, hydra_lines, spoiled, params, planned, judge)
@@ -121,20 +133,17 @@ def plan(
     return planned
 
 
-def _begun(master: DictConfig, multirun: bool) -> Plan:
+def _begun(master: DictConfig, multirun: bool, groups: Groups) -> Plan:
     """What is known without a job's config."""
     sweep = multirun or master.hydra.mode == RunMode.MULTIRUN
-    return Plan(
-        sweep=sweep,
-        searches=_trials(master) if sweep else None,
-        parts=chosen_parts(master),
-        at_once=_asked_at_once(master),
-    )
-
-
-def _asked_at_once(master: DictConfig) -> int | None:
-    jobs = (master.hydra.launcher or {}).get("jobs")
-    return jobs if isinstance(jobs, int) else None
+    sources = master.hydra.runtime.config_sources
+    others = settings_of_others(master, groups.options, partial(settings_in_files, sources=sources))
+    planned = Plan(sweep=sweep, others=[*others] if sweep else [])
+    planned.searches = _trials(master) if sweep else None
+    planned.parts = chosen_parts(master)
+    planned.at_once = asked_at_once(master.hydra.launcher, planned.others)
+    planned.warnings = [*map(str, planned.others)]
+    return planned
 
 
 def _trials(master: DictConfig) -> int | None:
@@ -183,7 +192,7 @@ def _examine(
             seen.setdefault(text, []).append(index)
         for text in cautions(typed) if typed else ():
             careful.setdefault(text, []).append(index)
-    planned.warnings = [text + _where(indices, jobs) for text, indices in careful.items()]
+    planned.warnings += [text + _where(indices, jobs) for text, indices in careful.items()]
     return [text + _where(indices, jobs) for text, indices in seen.items()]
 
 

@@ -16,6 +16,7 @@ from rlhf.config.composition.hydra_internals import (
     Hydra,
     create_config_search_path,
     new_hydra,
+    open_stored,
     register_plugin,
     stored_launchers,
 )
@@ -27,12 +28,13 @@ CONFIG_NAME = "config"
 OWN = "command-line"  # as Hydra calls the folder that --config-dir names
 
 
-def prefer_our_launchers(folders: Folders) -> None:
+def settle_stored(folders: Folders) -> None:
     """Drops Hydra's plugins' own configs of the launchers that a config folder has in
-    `hydra/launcher`: Hydra warns of two of a name, in every job."""
+    `hydra/launcher`: Hydra warns of two of a name, in every job. Files can add to the others."""
     for folder in folders.paths:
         for file in (folder / "hydra" / "launcher").glob("*.yaml"):
             stored_launchers().pop(file.name, None)
+    open_stored()
 
 
 class InstalledFolders(SearchPathPlugin):  # type: ignore[misc]
@@ -49,7 +51,7 @@ def run_by_hydra(main: Callable[[], object], folders: Folders) -> None:
     """Calls a function that `hydra.main` made, with the config folders of installed plugins."""
     InstalledFolders.folders = folders
     register_plugin(InstalledFolders, "hydra_plugins.rlhf.InstalledFolders")
-    prefer_our_launchers(folders)
+    settle_stored(folders)
     GlobalHydra.instance().clear()
     try:
         main()
@@ -90,7 +92,7 @@ def session(config_dir: str | Path | None = None) -> Iterator[Hydra]:
     instance.clear()
     try:
         hydra = new_hydra("rlhf", path)
-        prefer_our_launchers(folders)
+        settle_stored(folders)
         yield hydra
     finally:
         instance.clear()

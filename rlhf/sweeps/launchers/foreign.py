@@ -5,17 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, open_dict, read_write
 from rich.console import Console
 
 from rlhf.config.composition.composer import reason
-from rlhf.config.composition.hydra_internals import plugin_of
 from rlhf.config.composition.plan import Plan
 from rlhf.rundir.lock import owned
 from rlhf.rundir.noted import is_complete, lost_results
@@ -59,21 +56,6 @@ class OnlyMissing(Launcher):
         new = job.name not in self.begun and not is_complete(job.directory)
         self.begun.add(job.name)
         return new
-
-
-def take_jobs_away(launcher: DictConfig) -> None:
-    """Removes `jobs`, which experiments set for the local launcher, from the settings of one that
-    does not take it: others have words of their own for it."""
-    known = plugin_of(str(launcher.get("_target_")))
-    if known is None or "jobs" in signature(known).parameters or "jobs" not in launcher:
-        return
-    with read_write(launcher), open_dict(launcher):
-        jobs = launcher.pop("jobs")
-    say(
-        stderr_console(),
-        f"hydra.launcher.jobs={jobs} is for hydra/launcher=local; {known.__name__} goes by settings"
-        " of its own",
-    )
 
 
 def jobs_of(planned: Plan, directory: Path) -> dict[tuple[str, ...], Job]:

@@ -73,3 +73,32 @@ def test_of_several_that_of_the_kind_that_is_taken_is_meant(place):
     assert place_of("kl", SweepEntry) == "sweeps/kl_many"
     with pytest.raises(Ambiguous, match="kl may be 4 things"):
         place_of("kl")
+
+
+MEANT = {
+    "kl_many": "did you mean sweeps/kl_many?",
+    "kl_m": "did you mean sweeps/kl_many?",
+    "kl0.2-a": "did you mean sweeps/kl_many/kl0.2-a?",
+    "kl0.1": "did you mean outputs/unit/kl0.1-fixed?",
+    "kl0.1-fixd": "did you mean outputs/unit/kl0.1-fixed?",
+    "sweeps/kl_mny": "did you mean sweeps/kl_many?",
+    "unnit": "did you mean outputs/unit?",
+    "outputs/unnit": "did you mean outputs/unit?",
+    "zzz": "",
+    "kl0": "did you mean one of outputs/unit/kl0.1-fixed, sweeps/kl_many/kl0.2-a,"
+    " sweeps/kl_many/kl0.3-b?",
+}
+
+
+@pytest.mark.parametrize("command", ["runs.list", "runs.clean"])
+@pytest.mark.parametrize(("word", "meant"), MEANT.items())
+def test_where_folders_alone_are_taken_that_of_a_name_is_told(place, capsys, command, word, meant):
+    code, words = told(capsys, command, word)
+    assert code == 2
+    assert words.startswith(f"rlhf {command.partition('.')[2]}: {word} is no folder")
+    assert words.endswith(f"; {meant}") if meant else "did you mean" not in words
+
+
+def test_the_kinds_of_a_list_are_near_too(place, capsys):
+    assert told(capsys, "runs.list", "sweps")[1].endswith("did you mean sweeps?")
+    assert "is a file" in told(capsys, "runs.clean", "sweeps/kl_many/sweep.json")[1]

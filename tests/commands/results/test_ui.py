@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rlhf.commands.results import ui
-from rlhf.tracking.store import DEFAULT, connect, prepare_store
+from rlhf.tracking.addresses import DEFAULT
+from rlhf.tracking.store import connect, prepare_store
 
 ROOT = Path(__file__).parents[3]
 

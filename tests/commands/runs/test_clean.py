@@ -105,8 +105,8 @@ def test_other_folders_by_settings(filled, capsys):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["gone"], "gone is no directory"),
-        (["--also", "gone"], "gone is no directory"),
+        (["gone"], "gone is no folder"),
+        (["--also", "gone"], "gone is no folder"),
         (["--older-than", "soon"], "'soon' is no duration"),
         (["paths.outputs="], "paths.outputs"),
     ],

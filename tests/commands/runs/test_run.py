@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hydra.types import RunMode
 
+from rlhf.commands.parts.launched import command
 from rlhf.commands.runs import run as cli
 
 ROOT = Path(__file__).parents[3]
@@ -421,7 +422,7 @@ def test_a_run_with_a_piece_of_ones_own_goes_where_the_command_says(tmp_path, mo
         directories.append(directory)
         return 1
 
-    monkeypatch.setattr(cli, "execute", execute)
+    monkeypatch.setattr(command, "execute", execute)
     own = ["--config-dir", "my", "--allow-targets", "calmness", "kl/controller=calm"]
     assert cli.main([*own, *TINY]) == 1
     assert "-calm-" in directories[0].name

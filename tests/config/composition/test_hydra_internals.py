@@ -1,6 +1,7 @@
 """Each would fail if a version of Hydra had changed the private part that it is about."""
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -16,6 +17,7 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import OmegaConf, base
+from omegaconf.errors import ConfigKeyError
 
 from rlhf.config.composition import hydra_internals as internals
 from rlhf.config.composition.overrides import Groups
@@ -152,6 +154,24 @@ def test_what_plugins_store_for_launchers(engine):
     assert "of_a_plugin" in Groups(engine.config_loader).options("hydra/launcher")
     del internals.stored_launchers()["of_a_plugin.yaml"]
     assert "of_a_plugin" not in Groups(engine.config_loader).options("hydra/launcher")
+
+
+@dataclass
+class Stored:
+    """A launcher's settings."""
+
+    queue: str = "short"
+
+
+def test_what_plugins_store_takes_further_settings_once_opened(engine):
+    ConfigStore.instance().store(group="hydra/launcher", name="typed", node=Stored)
+    stored = internals.stored_launchers()["typed.yaml"]
+    with pytest.raises(ConfigKeyError, match="not in 'Stored'"):
+        OmegaConf.merge(stored.node, {"jobs": 2})
+    internals.open_stored()
+    assert OmegaConf.merge(stored.node, {"jobs": 2}).jobs == 2
+    assert stored.node.queue == "short"
+    del internals.stored_launchers()["typed.yaml"]
 
 
 class Nothing(Launcher):

@@ -79,4 +79,7 @@ def _arguments(known: options.Known, words: Sequence[str], word: str) -> Iterato
         yield from (Candidate(*each) for each in settings.names(words, word))
     if "place" in takes:
         yield from (Candidate(*each) for each in places.results(word))
+    if {"run", "sweep"} & takes:
+        named = places.names(word, sweeps="sweep" in takes)
+        yield from (Candidate(*each) for each in named)
     yield from (Candidate(choice) for choice in known.choices)

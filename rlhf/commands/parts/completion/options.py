@@ -15,6 +15,8 @@ from rlhf import commands
 ARGUMENTS = {
     "setting": ("key=value", "setting"),
     "place": ("run", "sweep", "place", "directory", "what"),
+    "sweep": ("sweep", "place", "directory", "what"),  # by its name, too, or a run by its
+    "run": ("run",),
     "key": ("group",),
     "name": ("subcommand",),
 }
@@ -37,7 +39,7 @@ class Known:
     """What a subcommand takes."""
 
     options: dict[str, Option]
-    arguments: frozenset[str]  # setting, place, key, name
+    arguments: frozenset[str]  # of ARGUMENTS
     choices: tuple[str, ...]  # of a positional argument
 
 
@@ -86,7 +88,8 @@ def _trees(source: Path) -> Iterator[ast.Module]:
 
 
 def _takes(said: str) -> set[str]:
-    return {kind for kind, marks in ARGUMENTS.items() if any(mark in said for mark in marks)}
+    kinds = {kind for kind, marks in ARGUMENTS.items() if any(mark in said for mark in marks)}
+    return kinds - {"sweep", "run"} if "PATH" in said else kinds  # which takes folders alone
 
 
 def _declares(call: ast.Call) -> bool:

@@ -30,6 +30,8 @@ LINES = {
     "rlhf optimizer@ppo.optimizer=sg": "rlhf optimizer@ppo.optimizer=sgd ",
     "rlhf reprod": "rlhf reproduce ",
     "rlhf export sweeps/qui": "rlhf export sweeps/quickstart/",
+    "rlhf sample kl0.0": "rlhf sample kl0.05-fixed-seed0-fb218b92 ",
+    "rlhf compare qui": "rlhf compare quickstart ",
     "rlhf export --wh": "rlhf export --what ",
 }
 
@@ -49,8 +51,11 @@ def needs(shell):
 
 @pytest.fixture
 def home(tmp_path):
-    """A folder with a sweep, and a command `rlhf`."""
-    (tmp_path / "sweeps" / "quickstart").mkdir(parents=True)
+    """A folder with a sweep of one run, and a command `rlhf`."""
+    run = tmp_path / "sweeps" / "quickstart" / "kl0.05-fixed-seed0-fb218b92"
+    run.mkdir(parents=True)
+    (run / "manifest.json").touch()
+    (run.parent / "sweep.json").touch()
     own = tmp_path / "my groups" / "kl" / "controller"
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text("# Mine\nspeed: 1\n")
@@ -77,17 +82,19 @@ class Terminal:
             command, cwd=home, env=environment(home), start_new_session=True, **streams
         )
         os.close(slave)
+        self.rest = ""  # what was written and not looked at
 
     def type(self, keys):
         os.write(self.master, keys.encode())
 
     def shown(self, expected, seconds=30):
-        """All that was written until `expected` was among it."""
-        text, until = "", time.monotonic() + seconds
+        """All that was written until `expected` was there, which is its end."""
+        text, until = self.rest, time.monotonic() + seconds
         while expected not in text and time.monotonic() < until:
             if select.select([self.master], [], [], 0.2)[0]:
                 text += os.read(self.master, 65536).decode(errors="replace")
-        return text
+        before, found, self.rest = text.partition(expected)
+        return before + found
 
     def end(self):
         self.process.kill()
