@@ -24,7 +24,7 @@ BESIDE = (
     *("examples/plugin/README.md", "outputs/README.md", "sweeps/README.md"),
 )
 PAGES = [*BESIDE, *(f"docs/{page}" for page in SITE)]
-MADE = ("docs/reference/correctness.md", "CHANGELOG.md")
+MADE = ("docs/reference/correctness.md",)
 LINK = re.compile(r"\]\((?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
 FENCE = re.compile(r"\s*(```|~~~)")
 ITEM = re.compile(r"\s*([-*+]|\d+\.) ")
