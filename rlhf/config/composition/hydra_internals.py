@@ -22,7 +22,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.default_element import ConfigDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
@@ -124,21 +124,20 @@ def parsed_once() -> Iterator[None]:
         module.parse = plain
 
 
-def stored_launchers() -> dict[str, Any]:
-    """The configs that plugins have stored for `hydra/launcher`, by their file names."""
-    launchers: dict[str, Any] = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    return launchers
+def stored(part: str) -> dict[str, Any]:
+    """The configs that plugins have stored for `hydra/launcher` or `hydra/sweeper`, by their file
+    names; a group below (optuna's samplers) is a dict of them."""
+    configs: dict[str, Any] = ConfigStore.instance().repo.get("hydra", {}).get(part, {})
+    return configs
 
 
-def open_stored() -> None:
-    """Makes what plugins have stored for `hydra/launcher` and `hydra/sweeper` plain settings, as a
-    file's are. They are stored with the type of a class, to which no file can add: an experiment
-    that sets `hydra.launcher.jobs` for the local launcher could be given to no other."""
-    stored = ConfigStore.instance().repo.get("hydra", {})
-    for part in ("launcher", "sweeper"):
-        for option in stored.get(part, {}).values():
-            if OmegaConf.get_type(option.node) not in (dict, None):
-                option.node = OmegaConf.create(OmegaConf.to_container(option.node))
+def open_stored(part: str) -> None:
+    """Makes what plugins have stored for `hydra/<part>` plain settings, as a file's are. They are
+    stored with the type of a class, to which no file can add: an experiment that sets
+    `hydra.launcher.jobs` for the local launcher could be given to no other."""
+    for option in stored(part).values():
+        if isinstance(option, ConfigNode) and OmegaConf.get_type(option.node) not in (dict, None):
+            option.node = DictConfig(OmegaConf.to_container(option.node))
 
 
 def register_plugin(plugin: type[Plugin], name: str) -> None:

@@ -18,7 +18,7 @@ from rlhf.config.composition.hydra_internals import (
     new_hydra,
     open_stored,
     register_plugin,
-    stored_launchers,
+    stored,
 )
 from rlhf.config.composition.resolve import register_resolvers
 from rlhf.config.plugins.folders import Folders, conf_folders
@@ -29,12 +29,14 @@ OWN = "command-line"  # as Hydra calls the folder that --config-dir names
 
 
 def settle_stored(folders: Folders) -> None:
-    """Drops Hydra's plugins' own configs of the launchers that a config folder has in
-    `hydra/launcher`: Hydra warns of two of a name, in every job. Files can add to the others."""
-    for folder in folders.paths:
-        for file in (folder / "hydra" / "launcher").glob("*.yaml"):
-            stored_launchers().pop(file.name, None)
-    open_stored()
+    """Drops Hydra's plugins' own configs of the launchers and sweepers that a config folder has in
+    `hydra/launcher` and `hydra/sweeper`: of two of a name Hydra warns in every job, or refuses
+    both. Files can add to the others."""
+    for part in ("launcher", "sweeper"):
+        for folder in folders.paths:
+            for file in (folder / "hydra" / part).glob("*.yaml"):
+                stored(part).pop(file.name, None)
+        open_stored(part)
 
 
 class InstalledFolders(SearchPathPlugin):  # type: ignore[misc]

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
-from omegaconf import OmegaConf, base
+from omegaconf import DictConfig, OmegaConf, base
 from omegaconf.errors import ConfigKeyError
 
 from rlhf.config.composition import hydra_internals as internals
@@ -150,9 +150,9 @@ def test_a_grid_is_the_product_the_last_word_on_a_key_counts(engine):
 
 def test_what_plugins_store_for_launchers(engine):
     ConfigStore.instance().store(group="hydra/launcher", name="of_a_plugin", node={"a": 1})
-    assert "of_a_plugin.yaml" in internals.stored_launchers()
+    assert "of_a_plugin.yaml" in internals.stored("launcher")
     assert "of_a_plugin" in Groups(engine.config_loader).options("hydra/launcher")
-    del internals.stored_launchers()["of_a_plugin.yaml"]
+    del internals.stored("launcher")["of_a_plugin.yaml"]
     assert "of_a_plugin" not in Groups(engine.config_loader).options("hydra/launcher")
 
 
@@ -165,13 +165,29 @@ class Stored:
 
 def test_what_plugins_store_takes_further_settings_once_opened(engine):
     ConfigStore.instance().store(group="hydra/launcher", name="typed", node=Stored)
-    stored = internals.stored_launchers()["typed.yaml"]
+    kept = internals.stored("launcher")["typed.yaml"]
     with pytest.raises(ConfigKeyError, match="not in 'Stored'"):
-        OmegaConf.merge(stored.node, {"jobs": 2})
-    internals.open_stored()
-    assert OmegaConf.merge(stored.node, {"jobs": 2}).jobs == 2
-    assert stored.node.queue == "short"
-    del internals.stored_launchers()["typed.yaml"]
+        OmegaConf.merge(kept.node, {"jobs": 2})
+    internals.open_stored("launcher")
+    assert OmegaConf.merge(kept.node, {"jobs": 2}).jobs == 2
+    assert kept.node.queue == "short"
+    del internals.stored("launcher")["typed.yaml"]
+
+
+def test_ours_wins_over_a_plugins_of_the_same_name():
+    """As hydra-optuna-sweeper stores its own, and a group below it with its samplers."""
+    store = ConfigStore.instance()
+    store.store(group="hydra/sweeper", name="optuna", node=Stored)
+    store.store(group="hydra/sweeper/sampler", name="tpe", node=Stored)
+    try:
+        with session() as hydra:
+            lines = ["hydra/sweeper=optuna"]
+            config = hydra.config_loader.load_configuration(CONFIG_NAME, lines, RunMode.RUN)
+        assert config.hydra.sweeper._target_ == "hydra_plugins.rlhf.OptunaSweeper"
+        assert "queue" not in config.hydra.sweeper
+        assert isinstance(internals.stored("sweeper")["sampler"]["tpe.yaml"].node, DictConfig)
+    finally:
+        del internals.stored("sweeper")["sampler"]
 
 
 class Nothing(Launcher):

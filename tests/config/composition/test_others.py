@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 
 from rlhf.config.composition.composer import Composer
-from rlhf.config.composition.hydra_internals import settings_in_files, stored_launchers
+from rlhf.config.composition.hydra_internals import settings_in_files, stored
 from rlhf.config.composition.judged.others import settings_of_others, take_away
 from rlhf.config.composition.overrides import Groups
 from rlhf.config.composition.plan import plan
@@ -40,7 +40,7 @@ def of_plugins():
         )
     yield
     for option in (Typed, WithJobs):
-        del stored_launchers()[f"{option.__name__.lower()}.yaml"]
+        del stored("launcher")[f"{option.__name__.lower()}.yaml"]
 
 
 def planned(*lines, multirun=False, own=None):
