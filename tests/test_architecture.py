@@ -54,6 +54,7 @@ LIGHT = (
     "realign/__init__.py",
     "kl/rules.py",
     "kl/controller.py",
+    "kl/grid.py",
     "kl/path.py",
     "kl/__init__.py",
     "kl/properties.py",

@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
             part.add_argument(
                 "--problems", nargs="+", choices=exact.PROBLEMS, default=[*exact.PROBLEMS]
             )
+            part.add_argument("--ways", nargs="+", choices=exact.WAYS, default=[*exact.WAYS])
     return whole
 
 

@@ -3,6 +3,12 @@ but what training draws.
 
     python -m benchmarks.frontier exact                              # five problems, three seeds
     python -m benchmarks.frontier exact --problems 12x3 0x4 --seeds 0
+    python -m benchmarks.frontier exact --seeds 0 --ways "path that shortens"
+    python -m benchmarks.frontier exact --seeds 0 ppo.optimizer.lr=1e-3    # of every way
+
+Overrides hold for every way alike; the tables name them, and what was run with others, or without,
+lies in another folder and is not read. Without the independent runs (`--ways`) there is a table of
+the ways' own shares alone.
 
 A problem is `data=micro` with a seed and a limit of response tokens: the oracle experiment's own
 (12x3) and the first seeds in their order with more tokens, whatever they are like. In all else
@@ -10,6 +16,7 @@ A problem is `data=micro` with a seed and a limit of response tokens: the oracle
 
 - independent: a run of 120 iterations at each of eight coefficients, 2 to 0.05
 - path: one run through the same eight, 40 iterations each: a third
+- path that shortens: 100 iterations at the first, and of each 0.7 times as many at the next
 - path longer at first: 32 iterations each, with two points more, 2.04 and 2.02, before the first
 - path as it settles: the same with the rule by which a point may end sooner
 - decoding, weights: the independent policies at 0.5 and 0.144, realigned to the other coefficients
@@ -24,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +67,14 @@ def path(iterations: int, coefs: Sequence[float] = COEFS) -> list[str]:
     ]
 
 
+HELD = "kl.controller.tolerance=0"  # each point to its last iteration
+WAYS = {
+    "independent": [f"kl.coef={','.join(f'{c:g}' for c in COEFS)}"],
+    "path": [*path(40), HELD],
+    "path that shortens": [*path(100), "kl.controller.shrink=0.7", HELD],
+    "path longer at first": [*path(32, (*BEFORE, *COEFS)), HELD],
+    "path as it settles": path(40),
+}
 SHARE = "oracle/share_of_gain"
 Shares = dict[float, list[float]]  # by coefficient, one for each seed
 
@@ -67,6 +83,16 @@ def problem_words(problem: str) -> list[str]:
     seed, tokens = problem.split("x")
     own = [f"data.seed={seed}", f"data.max_response_tokens={tokens}", f"study=micro-{problem}"]
     return ["experiment=oracle", *own]
+
+
+def folder_of(folder: Path, problem: str, words: Sequence[str]) -> Path:
+    """Of a problem's runs with these overrides: costs and runs of others are not read."""
+    own = re.sub(r"[^\w.=-]+", "_", " ".join(words))
+    return folder / "exact" / (f"{problem} {own}" if own else problem)
+
+
+def title_of(problem: str, words: Sequence[str]) -> str:
+    return f"{problem}, every way with {' '.join(words)}" if words else problem
 
 
 def shares_of(runs: Sequence[Run]) -> Shares:
@@ -145,6 +171,8 @@ def main(args: argparse.Namespace) -> None:
         ]
         for name, gaps in everywhere.items()
     ]
+    if not everywhere:
+        return
     show("Share of the gain less that of independent runs, percentage points, all problems:\n")
     show(table(["way", "least", "median", "most", "coefficients and problems"], rows))
 
@@ -152,33 +180,29 @@ def main(args: argparse.Namespace) -> None:
 def of_problem(problem: str, args: argparse.Namespace) -> Iterator[tuple[str, float]]:
     """Shows a problem's table; (way, its mean share at a coefficient less the independent runs', in
     percentage points)."""
-    folder = (args.folder / "exact" / problem).resolve()
+    folder = folder_of(args.folder, problem, args.words).resolve()
     costs, common = Costs(folder), problem_words(problem)
     many = f"seed={','.join(map(str, args.seeds))}"
     made, spent = {}, {}
-    ways = {
-        "independent": [f"kl.coef={','.join(f'{c:g}' for c in COEFS)}"],
-        "path": [*path(40), "kl.controller.tolerance=0"],
-        "path longer at first": [*path(32, (*BEFORE, *COEFS)), "kl.controller.tolerance=0"],
-        "path as it settles": path(40),
-    }
-    for name, words in ways.items():
-        line = [*common, many, f"sweep={name.replace(' ', '-')}", *words, *args.words]
+    for name in args.ways:
+        line = [*common, many, f"sweep={name.replace(' ', '-')}", *WAYS[name], *args.words]
         spent[name] = costs.of(name, line)
         made[name] = load(folder / "sweeps" / name.replace(" ", "-"))
     shares = {name: shares_of(runs) for name, runs in made.items()}
+    independent = made.get("independent", [])
     # cut where the folder is: a run's paths are relative to it
     with contextlib.chdir(folder):
-        listed = Listed(made["independent"][0].directory)
-        for run in made["independent"]:
-            if run.finished and float(run.summary["kl.coef"]) in ANCHORS:
+        listed = Listed(independent[0].directory) if independent else None
+        for run in independent:
+            if listed and run.finished and float(run.summary["kl.coef"]) in ANCHORS:
                 for name, beta, share in realigned(listed, run):
                     shares.setdefault(name, defaultdict(list))[beta].append(share)
-    show(f"{problem}: share of the possible gain, % (median over the seeds, range):\n")
+    title = title_of(problem, args.words)
+    show(f"{title}: share of the possible gain, % (median over the seeds, range):\n")
     heads = ["way", "iterations", "CPU-s", *(f"{beta:g}" for beta in COEFS)]
     show(table(heads, lines(made, spent, shares)))
     for name, own in shares.items():
-        if name == "independent":
+        if name == "independent" or not independent:
             continue
         for beta in COEFS:
             theirs = statistics.fmean(shares["independent"][beta])

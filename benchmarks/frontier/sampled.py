@@ -36,7 +36,7 @@ from benchmarks.speed import one_thread
 from benchmarks.speed.commands import cost_of
 from benchmarks.speed.report import machine, show, table
 from rlhf.compare.read import Run, load
-from rlhf.kl.path import grid_of
+from rlhf.kl.grid import grid_of
 
 KL = "kl/sequence_nats"
 COEFS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)

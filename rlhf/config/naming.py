@@ -13,7 +13,7 @@ from typing import Any
 from rlhf.config.pieces.base import piece_name
 from rlhf.config.stages import STAGES, decides, deciding_sections, is_aside
 from rlhf.digests import digest, one_spelling
-from rlhf.kl.path import grid_of
+from rlhf.kl.grid import grid_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
 
@@ -54,6 +54,7 @@ UNSET = [
     *(("annotator.temperature", None), ("annotator.flip", 0.0), ("annotator.length_weight", 0.0)),
     *(("data.peak", 2.0), ("data.stop", 0.3), ("data.word", "none"), ("data.word_reward", 2.0)),
     *(("data.error", 0.0), ("data.error_degrees", 2.0)),
+    ("kl.controller.shrink", 1.0),
 ]
 
 # What an older config could not choose, and did not name.
@@ -140,7 +141,8 @@ def _as_before(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
     if f"{name}.{plain.get('normalize')}" == "reward_model.auto":
         plain["normalize"] = "path" not in plain
     if name == "kl" and (grid := path_grid(plain)):  # however it was given
-        rest = {k: v for k, v in plain["controller"].items() if k not in GRID_KEYS}
+        own = _as_before("kl.controller", plain["controller"])
+        rest = {k: v for k, v in own.items() if k not in GRID_KEYS}
         plain["controller"] = {**rest, "grid": [*grid]}
     return plain
 

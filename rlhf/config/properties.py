@@ -15,7 +15,7 @@ from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.schema import KL, PPO, Config, RewardModel
 from rlhf.config.stages import STAGES, Stage, lineage
 from rlhf.kl import properties as kl
-from rlhf.kl.path import grid_of, most_iterations as most_of_path
+from rlhf.kl.grid import grid_of, most_iterations as most_of_path
 
 P = TypeVar("P")
 
@@ -60,11 +60,13 @@ def path_grid(pieces: KL) -> tuple[float, ...] | None:
 
 def most_iterations(cfg: Config) -> int:
     """The iterations that PPO takes; of a path the most that it can take, for `ppo.iterations` are
-    then those of a point."""
+    then those of its first point."""
     grid, ppo = path_grid(cfg.kl), cfg.ppo
     if grid is None:
         return ppo.iterations
-    return most_of_path(len(grid), ppo.iterations, ppo.critic_warmup)
+    path = cfg.kl.controller
+    assert isinstance(path, Path)
+    return most_of_path(len(grid), ppo.iterations, ppo.critic_warmup, path.shrink)
 
 
 def controller_arguments(pieces: KL, ppo: PPO) -> dict[str, Any]:

@@ -15,87 +15,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from rlhf.kl.controller import Controller, Unit
+from rlhf.kl.grid import grid_of, iterations_at
 from rlhf.kl.properties import CONTROLLERS
-
-DIGITS = 4  # significant ones of a coefficient between the two ends of a geometric grid
-
-
-def grid_of(
-    coef: float,
-    *,
-    grid: Sequence[float] | None = None,
-    start: float | None = None,
-    points: int | None = None,
-) -> tuple[float, ...]:
-    """The coefficients of a path that ends at `coef`: those of `grid`, where it is given, else
-    `points` of them, start (coef / start)^(k / (points - 1)) for k = 0 .. points - 1, those between
-    the ends rounded to 4 significant digits. (0.5, 0.01, 3) -> 0.5, 0.07071, 0.01
-
-    Raises:
-        ValueError: it is no path, with one sentence that says why.
-    """
-    if not (math.isfinite(coef) and coef >= 0):
-        raise ValueError(f"coef must be a finite number of at least 0, got {coef}")
-    if grid is not None:
-        return _given(coef, tuple(map(float, grid)))
-    if start is None or points is None:
-        raise ValueError("a path needs a grid, or start and points")
-    if points < 2:
-        raise ValueError(f"points={points}: a path from start to kl.coef has at least 2 points")
-    if coef == 0:
-        raise ValueError(
-            "kl.coef=0: no geometric path ends at 0; end it above, or give the grid itself"
-        )
-    if not (math.isfinite(start) and start > coef):
-        raise ValueError(
-            f"start={start:g} must be above kl.coef={coef:g}, where the path ends; a path upwards"
-            " is given by its grid"
-        )
-    made = [float(start)]
-    for k in range(1, points):
-        between = f"{start * (coef / start) ** (k / (points - 1)):.{DIGITS}g}"
-        made.append(float(coef) if k == points - 1 else float(between))
-        if made[k] >= made[k - 1]:  # at once: of far too many points, none lie in memory
-            raise ValueError(
-                f"points={points} from start={start:g} to kl.coef={coef:g}: some would be the same"
-                f" in {DIGITS} significant digits; take fewer points"
-            )
-    return tuple(made)
-
-
-def _given(coef: float, grid: tuple[float, ...]) -> tuple[float, ...]:
-    if not grid:
-        raise ValueError("grid is empty: a path has at least one coefficient, kl.coef")
-    if not all(math.isfinite(each) and each >= 0 for each in grid):
-        raise ValueError(f"grid={_shown(grid)}: coefficients are finite numbers of at least 0")
-    if not (_falls(grid) or _falls(grid[::-1])):
-        raise ValueError(
-            f"grid={_shown(grid)}: the coefficients of a path fall from each to the next (or rise,"
-            " each)"
-        )
-    if grid[-1] != coef:
-        raise ValueError(
-            f"grid={_shown(grid)} ends at {grid[-1]:g}, and kl.coef={coef:g}: a path ends at"
-            f" kl.coef; set kl.coef={grid[-1]:g}, or add {coef:g} to the grid"
-        )
-    return grid
-
-
-def _falls(grid: Sequence[float]) -> bool:
-    return all(before > after for before, after in pairwise(grid))
-
-
-def _shown(grid: Sequence[float]) -> str:
-    return f"[{','.join(f'{each:g}' for each in grid)}]"
-
-
-def most_iterations(points: int, iterations: int, warmup: int) -> int:
-    """Of a whole path: `iterations` at each point at most, after the `warmup` of the values."""
-    return warmup + points * iterations
 
 
 def change(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
@@ -108,7 +32,7 @@ def change(values: Sequence[float], errors: Sequence[float]) -> tuple[float, flo
 
 class Path(Controller):
     """Goes through `grid`; each point is held for `at_least` rollouts and until it has settled, and
-    for `iterations` at most.
+    for `iterations` at most, of which each next point has `shrink` times as many (`iterations_at`).
 
     Settled: of the last `window` rollouts at the point, neither the KL in nats per response nor the
     objective, score - coef * KL, has moved: the mean of the later half is within `tolerance`
@@ -132,6 +56,7 @@ class Path(Controller):
         grid: Sequence[float] | None = None,
         start: float | None = None,
         points: int | None = None,
+        shrink: float = 1.0,
         restart_lr: bool = False,
         keep_optimizer: bool = True,
         keep_values: bool = True,
@@ -145,7 +70,9 @@ class Path(Controller):
             raise ValueError(f"window must be an even number of at least 2, got {window}")
         if not (math.isfinite(tolerance) and tolerance >= 0):
             raise ValueError(f"tolerance must be a finite number of at least 0, got {tolerance}")
-        self.iterations, self.at_least = iterations, at_least
+        if not 0 < shrink <= 1:
+            raise ValueError(f"shrink must be above 0 and at most 1, got {shrink}")
+        self.iterations, self.at_least, self.shrink = iterations, at_least, shrink
         self.window, self.tolerance = window, tolerance
         self.restart_lr = restart_lr
         self.keep_optimizer, self.keep_values = keep_optimizer, keep_values
@@ -159,6 +86,11 @@ class Path(Controller):
     def point(self) -> int:
         """The index of the next rollout's coefficient; at the end that of the last one."""
         return min(self.passed, len(self.grid) - 1)
+
+    @property
+    def most(self) -> int:
+        """The most iterations of the point that has not ended."""
+        return iterations_at(self.point, self.iterations, self.shrink)
 
     @property
     def ended(self) -> int | None:
@@ -199,7 +131,7 @@ class Path(Controller):
         self.held += 1
         self.measured.append((sequence_nats, error, objective, objective_error))
         self.record = {"path/point": self.passed, "path/held": self.held}
-        if self._is_settled() or self.held >= self.iterations:
+        if self._is_settled() or self.held >= self.most:
             self.passed, self.held = self.passed + 1, 0
             self.measured.clear()
 

@@ -26,6 +26,16 @@ def test_an_older_config_is_valid_and_the_same_run(planned, more):
     assert run_hash(validate(older).plain()) == run_hash(plain)
 
 
+def test_a_path_whose_points_are_as_long_is_the_path_of_before(planned):
+    path = ["kl/controller=path", "kl.controller.points=3", "kl.coef=0.1"]
+    plain = planned(*path).jobs[0].config.plain()
+    controller = {k: v for k, v in plain["kl"]["controller"].items() if k != "shrink"}
+    older = {**plain, "kl": {**plain["kl"], "controller": controller}}
+    assert run_hash(older) == run_hash(plain) == run_hash(validate(older).plain())
+    other = planned(*path, "kl.controller.shrink=0.5").jobs[0].config.plain()
+    assert run_hash(other) != run_hash(plain)
+
+
 @pytest.mark.parametrize(
     "line",
     [

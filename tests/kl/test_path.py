@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rlhf.kl.path import Path, change, grid_of, most_iterations
+from rlhf.kl.path import Path, change
 from rlhf.kl.properties import controller_properties
 
 
@@ -17,46 +17,17 @@ def hold(path, *kls, error=0.1):
         path.update(kl, 8, error=error, objective=1.0, objective_error=error)
 
 
-def test_a_geometric_grid_has_four_digits_between_its_ends():
-    # 0.5 (0.01 / 0.5)^(k / 8): the issue's schedule
-    assert grid_of(0.01, start=0.5, points=9) == (
-        *(0.5, 0.3066, 0.188, 0.1153, 0.07071, 0.04336, 0.02659, 0.01631),
-        0.01,
-    )
-    assert grid_of(0.123456, start=0.987654, points=3) == (0.987654, 0.3492, 0.123456)
-    assert grid_of(0.5, start=2.0, points=2) == (2.0, 0.5)
-
-
-def test_a_grid_may_rise_end_at_0_and_have_one_point():
-    assert grid_of(0.4, grid=[0.1, 0.2, 0.4]) == (0.1, 0.2, 0.4)
-    assert grid_of(0.0, grid=[1, 0.5, 0]) == (1.0, 0.5, 0.0)
-    assert grid_of(0.3, grid=[0.3], start=0.1, points=7) == (0.3,)
-
-
 @pytest.mark.parametrize(
-    ("given", "words"),
+    "given",
     [
-        ({"grid": [0.2, 0.3, 0.1]}, "fall from each to the next"),
-        ({"grid": [0.2, 0.2, 0.1]}, "fall from each to the next"),
-        ({"grid": [0.4, 0.2]}, r"ends at 0.2, and kl.coef=0.1.*set kl.coef=0.2, or add 0.1"),
-        ({"grid": []}, "grid is empty"),
-        ({"grid": [math.inf, 0.1]}, "finite"),
-        ({"start": 0.05, "points": 3}, "start=0.05 must be above kl.coef=0.1"),
-        ({"start": 0.1, "points": 3}, "must be above"),
-        ({"start": 0.5, "points": 1}, "at least 2 points"),
-        ({"start": 0.10001, "points": 9}, "take fewer points"),
-        ({"start": 0.5}, "a grid, or start and points"),
-        ({"coef": 0.0, "start": 0.5, "points": 3}, "no geometric path ends at 0"),
-        ({"coef": math.nan, "grid": [0.1]}, "coef must be"),
+        {"window": 3},
+        {"window": 0},
+        {"iterations": 0},
+        {"at_least": 0},
+        {"tolerance": -1},
+        {"shrink": 0},
+        {"shrink": 1.5},
     ],
-)
-def test_what_is_no_path_is_refused(given, words):
-    with pytest.raises(ValueError, match=words):
-        grid_of(**{"coef": 0.1, **given})
-
-
-@pytest.mark.parametrize(
-    "given", [{"window": 3}, {"window": 0}, {"iterations": 0}, {"at_least": 0}, {"tolerance": -1}]
 )
 def test_settings_out_of_range_are_refused(given):
     with pytest.raises(ValueError, match=next(iter(given))):
@@ -124,6 +95,17 @@ def test_without_tolerance_each_point_is_held_to_the_last():
         hold(path, 1.0)
 
 
+def test_each_point_may_be_shorter_than_the_one_before():
+    """4, 4 * 0.6 = 2.4 and 4 * 0.36 = 1.44 iterations, rounded."""
+    path, most, ends = a_path(tolerance=0.0, iterations=4, shrink=0.6), [], []
+    while not path.done:
+        most.append(path.most)
+        hold(path, 1.0)
+        ends.append(path.ended)
+    assert most == [4] * 4 + [2] * 2 + [1]
+    assert ends == [None, None, None, 0, None, 1, 2]
+
+
 def test_what_never_moves_is_settled_without_an_error():
     path = a_path()
     hold(path, 0.0, 0.0, error=0.0)
@@ -169,10 +151,6 @@ def test_the_state_of_another_kind_or_a_longer_path_is_refused():
         a_path().load_state_dict({"coef": 0.1})
     with pytest.raises(ValueError, match="gone through 2 points, and this one has 1"):
         a_path(grid=[0.1]).load_state_dict({"passed": 2, "held": 0, "measured": []})
-
-
-def test_a_path_lasts_at_most_its_points_and_the_warm_up():
-    assert most_iterations(9, 20, 5) == 185
 
 
 def test_a_path_walks():

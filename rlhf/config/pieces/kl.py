@@ -70,6 +70,7 @@ class Path(Piece, name="path", at="rlhf.kl.path.Path"):
     grid: list[Weight] | None = None
     start: Weight
     points: Count
+    shrink: Annotated[float, Field(gt=0, le=1)] = 1.0
     at_least: Count
     window: Annotated[int, Field(ge=2, lt=2**31), AfterValidator(_even)]
     tolerance: NotNegative

@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlhf.kl.path import Path, most_iterations
+from rlhf.kl.grid import most_iterations
+from rlhf.kl.path import Path
 from rlhf.models.sharding.whole import part_of
 from rlhf.modules.base import Metrics
 from rlhf.modules.parts import OnlineParts, OnlineSettings
@@ -28,7 +29,7 @@ class WalkingModule(PolicyModule):
             return
         self.may_end_early = True
         warmup = settings.critic_warmup
-        self.iterations = most_iterations(len(path.grid), path.iterations, warmup)
+        self.iterations = most_iterations(len(path.grid), path.iterations, warmup, path.shrink)
         if self.value_model is not None and not path.keep_values:
             trained = ((n, p) for n, p in self.value_model.named_parameters() if p.requires_grad)
             self.first_values = {name: weight.detach().clone() for name, weight in trained}
@@ -87,5 +88,5 @@ class WalkingModule(PolicyModule):
         if path is None:
             return super().schedule_position()
         if path.passed and path.restart_lr:
-            return path.held, path.iterations
+            return path.held, path.most
         return self.iteration, most_iterations(1, path.iterations, self.settings.critic_warmup)

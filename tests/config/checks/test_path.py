@@ -91,6 +91,8 @@ def test_the_grid_and_the_most_iterations_of_a_config():
     cfg = config("kl.controller.points=3", "ppo.iterations=20", "ppo.critic_warmup=4")
     assert path_grid(cfg.kl) == (0.5, 0.2236, 0.1)  # sqrt(0.5 * 0.1) = 0.22360...
     assert most_iterations(cfg) == 4 + 3 * 20
+    shorter = config("kl.controller.points=3", "ppo.iterations=20", "kl.controller.shrink=0.5")
+    assert most_iterations(shorter) == 20 + 10 + 5
     assert controller_arguments(cfg.kl, cfg.ppo) == {"coef": 0.1, "iterations": 20}
     other = validate(compose(["kl/controller=pid", "ppo.iterations=20"]))
     assert (path_grid(other.kl), most_iterations(other)) == (None, 20)

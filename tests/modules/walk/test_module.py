@@ -49,7 +49,7 @@ class Watch(pl.Callback):
 
 
 def walk(tokenizer, grid=GRID, *, start_from=None, most=2, tolerance=0.0, **given):
-    names = ("restart_lr", "keep_optimizer", "keep_values")
+    names = ("shrink", "restart_lr", "keep_optimizer", "keep_values")
     own = {name: given.pop(name) for name in names if name in given}
     path = Path(
         grid[-1], grid=grid, iterations=most, at_least=1, window=2, tolerance=tolerance, **own
@@ -137,6 +137,8 @@ def test_the_rates_begin_anew_or_stay(tokenizer):
 
     assert rates(restart_lr=True, lr_schedule="linear") == [0.5, 1, 1, 0.5] * 2
     assert [0.5, *[1] * 7] == rates()
+    # of a shorter point the schedule is shorter: 4 * 0.5 iterations
+    assert rates(restart_lr=True, lr_schedule="linear", shrink=0.5) == [0.5, 1, 1, 0.5, 1, 1]
     # the first point's schedule has the warm-up of the values in it: 6 iterations
     assert rates(restart_lr=True, lr_schedule="linear", critic_warmup=2) == [
         1 / 3,
