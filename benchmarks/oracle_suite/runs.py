@@ -42,7 +42,8 @@ NO_REGION = ("trust_region=none", "~trust_region.target")
 
 # Further words of algorithms; those without a line have WITHOUT_CRITIC. DPO's labels are drawn at
 # the reward's own scale, so that its optimum at kl.coef is that of J at the same coefficient. Those
-# that read no coefficient, or have none as published, are trained without one and judged at each.
+# that read no coefficient, or have none as published, are trained without one and judged at each;
+# Quark's has a unit of its own, and is that of `method=quark`.
 WITHOUT_CRITIC = ("ppo.critic_warmup=0",)
 PAIRS = ("data.label_temperature=1", "data.pairs=12000", "ppo.aggregation=token_mean")
 NO_KL = (*WITHOUT_CRITIC, "kl.coef=0")
@@ -54,6 +55,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "dapo": NO_KL,
     "best_of_n": NO_KL,
     "expert_iteration": NO_KL,
+    "quark": ("algorithm.learns=best", "kl.coef=0.05"),
 }
 NAMES = {"ipo": "dpo"}  # of conf/algorithm, where it is another
 STEPS = 4  # of the optimizer on each rollout, where algorithms are compared
