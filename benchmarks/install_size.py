@@ -101,13 +101,15 @@ def alone(listed: dict[str, dict[str, Any]], direct: list[str], name: str) -> se
     return reached(listed, [name]) - others
 
 
+def spent() -> float:
+    """CPU seconds of all processes that were started from here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def seconds_to_import(python: Path, module: str, turns: int) -> float:
     """CPU seconds of the fastest of some imports, each in a new process, without what Python itself
     takes: another program that is busy changes little of them."""
-
-    def spent() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
 
     def fastest(code: str) -> float:
         times = []
@@ -120,15 +122,16 @@ def seconds_to_import(python: Path, module: str, turns: int) -> float:
     return max(0.0, fastest(f"import {module}") - fastest("pass"))
 
 
-def installed(folder: Path, extras: list[str]) -> tuple[Path, float]:
-    """A new environment with the package in it, and the seconds that pip took."""
+def installed(folder: Path, extras: list[str]) -> tuple[Path, dict[str, float]]:
+    """A new environment with the package in it, and the seconds that pip took, on the clock and of
+    the processor."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     what = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
     limits = ["-c", str(ROOT / "constraints.txt"), "--disable-pip-version-check", "-q"]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), spent()
     subprocess.run([python, "-m", "pip", "install", *limits, "-e", what], check=True)
-    return python, time.perf_counter() - began
+    return python, {"clock": time.perf_counter() - began, "cpu": spent() - used}
 
 
 def direct_dependencies() -> list[str]:
@@ -189,7 +192,11 @@ def main() -> None:
     show(
         f"\nwithout extras: {needed['distributions']} distributions, {needed['size'] / 1e6:.0f} MB"
     )
-    took = "" if seconds is None else f", installed in {seconds:.0f} s"
+    took = (
+        ""
+        if seconds is None
+        else ", installed in {clock:.0f} s ({cpu:.0f} CPU-s)".format(**seconds)
+    )
     show(f"here: {found['distributions']} distributions, {found['size'] / 1e6:.0f} MB{took}")
 
 

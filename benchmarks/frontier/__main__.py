@@ -25,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
             part.add_argument("--data", choices=sampled.DATA, default="reviews")
             part.add_argument("--coefs", type=float, nargs="+", default=[*sampled.COEFS])
             part.add_argument("--ways", nargs="+", default=["path", "realign"])
+            variants = [*sampled.VARIANTS, "upwards"]
+            part.add_argument("--variants", nargs="+", choices=variants, default=variants)
         else:
             part.add_argument(
                 "--problems", nargs="+", choices=exact.PROBLEMS, default=[*exact.PROBLEMS]

@@ -3,13 +3,14 @@
     python -m benchmarks.frontier sampled                            # data=reviews, three seeds
     python -m benchmarks.frontier sampled --data rt_polarity --ways independent path realign
     python -m benchmarks.frontier sampled --ways independent path variants realign --seeds 0 1 2
+    python -m benchmarks.frontier sampled --ways variants --variants 'shorter points'
 
 Everything happens in one folder (`--folder`): SFT and reward model are trained once and are no part
 of a cost. The same command goes on where it was, and keeps the costs of what is done.
 
 - independent: a run at each coefficient, ppo.iterations=40
 - path: one run from the largest coefficient to the smallest in one point more, ppo.iterations=20
-- variants: the path with one setting changed (`VARIANTS`)
+- variants: the path with other settings (`VARIANTS`), all or those of --variants
 - realign: `rlhf realign` of two independent runs of each seed
 
 A cost is CPU seconds of all processes of the commands, one thread each, with the comparison at each
@@ -49,6 +50,10 @@ VARIANTS: dict[str, list[str]] = {
     "settled sooner": ["kl.controller.at_least=4", "kl.controller.window=4"],
     "settled more easily": ["kl.controller.tolerance=2"],
     "never settled early": ["kl.controller.tolerance=0", "ppo.iterations=10"],
+    "shorter points": [
+        *("kl.controller.tolerance=0", "kl.controller.shrink=0.8", "ppo.iterations=22"),
+        "evaluation.every=20",  # and at the end of each point
+    ],
     "learning rate restarted": ["kl.controller.restart_lr=true"],
     "optimizer reset": ["kl.controller.keep_optimizer=false"],
     "value model reset": ["kl.controller.keep_values=false"],
@@ -249,7 +254,8 @@ def main(args: argparse.Namespace) -> None:
         there, cpu = made("path", path_words(args.coefs))
         told("path", list(policies_of(there)), iterations_of(there), cpu)
     if "variants" in args.ways:
-        for name, words in {**VARIANTS, "upwards": upwards(args.coefs)}.items():
+        variants = {**VARIANTS, "upwards": upwards(args.coefs)}
+        for name, words in ((name, variants[name]) for name in args.variants):
             there, cpu = made(f"path-{name.replace(' ', '-')}", [*path_words(args.coefs), *words])
             told(f"path, {name}", list(policies_of(there)), iterations_of(there), cpu)
     if "realign" in args.ways:
