@@ -11,10 +11,10 @@ TRL is no dependency: `--install` puts the two releases into `--trl-ppo` and `--
     pip install --no-deps --target DIR trl==1.12.0 datasets dill multiprocess xxhash httpx
 
 **PPO.** Both sides have the same weights of policy, reference, value and reward model, the same
-prompts, 64 responses an iteration, 4 epochs of 4 minibatches (16 optimizer steps), one pass a
-minibatch, float32 (on a GPU bf16-mixed), temperature 1, the same rates and coefficients. Ours is
-`rlhf.run` with Lightning, records, progress and MLflow on; TRL is its PPOTrainer, which logs to the
-screen alone.
+prompts, 64 responses an iteration (on a GPU 128), 4 epochs of 4 minibatches (16 optimizer steps),
+one pass a minibatch, float32 (on a GPU rows of one length bf16-mixed), temperature 1, the same
+rates and coefficients. Ours is `rlhf.run` with Lightning, records, progress and MLflow on; TRL is
+its PPOTrainer, which logs to the screen alone.
 Ours clips gradients and TRL does not; neither evaluates nor saves in the iterations that count.
 Each draws with random numbers of its own: the tables say how many tokens. Start-up and the first
 iteration are left out.

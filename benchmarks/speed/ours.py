@@ -11,7 +11,6 @@ from benchmarks.speed.cases import HELDOUT, Case
 from benchmarks.speed.clock import Clock, Numbers
 
 CLOCK = "+callbacks.clock._target_=benchmarks.speed.clock.Clock"
-GPU = ("trainer=gpu", "trainer.precision=bf16-mixed")
 
 
 def common(case: Case, folder: Path) -> list[str]:
@@ -21,7 +20,8 @@ def common(case: Case, folder: Path) -> list[str]:
         *(f"paths.outputs={folder / 'outputs'}", "rerun=true"),
         f"data.heldout_fraction={HELDOUT}",
         *("sft=none", f"reward_model.path={reward}"),
-        *(GPU if case.device == "cuda" else ()),
+        *(["trainer=gpu"] if case.device == "cuda" else []),
+        f"trainer.precision={'bf16-mixed' if case.in_16_bits else '32-true'}",
     ]
 
 
