@@ -74,9 +74,7 @@ PARTS = {
     "quickstart": Part(run=gpu_parts.quickstart, limit=120),
     "1b, ms a position, 64 rows, 32 and 256 positions": Part(run=speed, limit=60),
     "135m, ms a position, 64 rows, plain and captured steps": Part(run=steps, limit=120),
-    "135m, all weights, bf16-mixed, captured steps": training(
-        "135m", MIXED, "generation.graphs=true"
-    ),
+    "135m, all weights, bf16-mixed, captured steps": training("135m", MIXED),
     "135m, all weights, bf16-mixed, plain steps": training(
         "135m", MIXED, "generation.graphs=false"
     ),

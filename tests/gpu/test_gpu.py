@@ -15,7 +15,6 @@ pytestmark = [
 ]
 GPU = ("trainer=gpu", "trainer.threads=1")
 LORA = ("model/adapter=lora",)
-GRAPHS = ("generation.graphs=true",)
 BITS = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
 WAYS = {
     "32-true": (),
@@ -23,9 +22,7 @@ WAYS = {
     "bf16-true": ("trainer.precision=bf16-true",),
     "lora": LORA,
     "lora, bf16-mixed": (*LORA, "trainer.precision=bf16-mixed"),
-    "graphs": GRAPHS,
-    "graphs, bf16-mixed": (*GRAPHS, "trainer.precision=bf16-mixed"),
-    "graphs, lora": (*GRAPHS, *LORA),
+    "plain steps": ("generation.graphs=false",),
     # moments of fewer than 4,096 numbers stay in 32 bits
     "8 bit moments": ("optimizer@ppo.optimizer=adamw_8bit", "model.hidden_size=64"),
 }
