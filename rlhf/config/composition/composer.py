@@ -16,7 +16,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlhf.config.composition.hydra_internals import Hydra, set_value, settings_in_files
+from rlhf.config.composition.hydra_internals import (
+    Hydra,
+    quick_loading,
+    set_value,
+    settings_in_files,
+)
 from rlhf.config.composition.judged.others import no_such_setting
 from rlhf.config.composition.overrides import Groups, is_group, key_fault
 from rlhf.config.composition.resolve import Fault
@@ -49,9 +54,10 @@ class Composer:
         return config
 
     def _load(self, lines: Lines) -> DictConfig:
-        return self.hydra.config_loader.load_configuration(
-            CONFIG_NAME, overrides=list(lines), run_mode=RunMode.RUN, from_shell=False
-        )
+        with quick_loading():
+            return self.hydra.config_loader.load_configuration(
+                CONFIG_NAME, overrides=list(lines), run_mode=RunMode.RUN, from_shell=False
+            )
 
     def _sort_out(self, lines: Lines) -> tuple[Lines, list[Fault]]:
         fine: Lines = ()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from hydra._internal import defaults_list
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository
@@ -34,6 +35,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, base
 
 from rlhf.config.composition.hydra_node import JudgedLoader, guard, guard_job
+from rlhf.config.composition.reading.files import parsed
 from rlhf.config.composition.walk import words_of
 
 __all__ = ["Hydra", "create_config_search_path", "get_args_parser"]  # and what follows
@@ -122,6 +124,26 @@ def parsed_once() -> Iterator[None]:
         yield
     finally:
         module.parse = plain
+
+
+@contextmanager
+def quick_loading() -> Iterator[None]:
+    """Meanwhile Hydra composes to the same result in half of the time or less: each file is read
+    once, and quickly (`reading.files`), and the choices that a defaults list may refer to are made
+    a config only for a list that refers to one."""
+    listed: Any = defaults_list
+    omega: Any = OmegaConf
+    choices, load = listed._create_interpolation_map, omega.load
+
+    def needed_choices(overrides: Any, defaults: Any, self_added: bool) -> Any:
+        refers = any(each.is_interpolation() for each in defaults)
+        return choices(overrides, defaults, self_added) if refers else None
+
+    listed._create_interpolation_map, omega.load = needed_choices, parsed
+    try:
+        yield
+    finally:
+        listed._create_interpolation_map, omega.load = choices, load
 
 
 def stored(part: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rlhf.config.composition.hydra_internals import (
     create_config_search_path,
     new_hydra,
     open_stored,
+    quick_loading,
     register_plugin,
     stored,
 )
@@ -56,7 +57,8 @@ def run_by_hydra(main: Callable[[], object], folders: Folders) -> None:
     settle_stored(folders)
     GlobalHydra.instance().clear()
     try:
-        main()
+        with quick_loading():
+            main()
     finally:
         InstalledFolders.folders = None  # a session finds them itself
 

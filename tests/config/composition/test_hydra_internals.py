@@ -269,3 +269,27 @@ def test_texts_of_interpolations_are_parsed_once_meanwhile():
         assert [config.b for config in configs] == ["0-0", "1-1", "2-2"]
         assert base.parse.cache_info().misses == 1
     assert base.parse is plain
+
+
+def test_composed_quickly_it_is_what_hydra_composes(tmp_path):
+    """Also where a defaults list refers to a choice."""
+    (tmp_path / "scorer").mkdir()
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "mine.yaml").write_text("steps: 5\n")
+    (tmp_path / "scorer" / "mine.yaml").write_text(
+        "defaults: [{/beside: '${kl/controller}'}, _self_]\n"
+    )
+    (tmp_path / "beside" / "pid.yaml").write_text("steps: 6\n")
+    chosen = (
+        ["kl=grpo", "algorithm=dpo"],
+        ["experiment=quickstart", "hydra/launcher=local"],
+        ["scorer=mine", "kl/controller=pid"],
+    )
+    with session(tmp_path) as hydra:
+        for lines in chosen:
+            plain = hydra.config_loader.load_configuration(CONFIG_NAME, lines, RunMode.RUN)
+            with internals.quick_loading():
+                quick = hydra.config_loader.load_configuration(CONFIG_NAME, lines, RunMode.RUN)
+            assert quick == plain and list(quick) == list(plain)
+            assert OmegaConf.to_yaml(quick) == OmegaConf.to_yaml(plain)
+    assert plain.scorer.beside.steps == 6

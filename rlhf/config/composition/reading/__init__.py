@@ -1,0 +1,1 @@
+"""How files of settings are read, to be composed."""
