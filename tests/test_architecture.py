@@ -3,6 +3,7 @@ the source, so lazy imports count too."""
 
 import ast
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -122,14 +123,16 @@ def part(path):
     return path.relative_to(ROOT).parts[0]
 
 
+@cache
 def imports(path, *, top_only=False):
     tree = ast.parse(path.read_text())
-    nodes = tree.body if top_only else list(ast.walk(tree))
-    for node in nodes:
+    found = []
+    for node in tree.body if top_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
+            found.append(node.module)
+    return found
 
 
 def typing_only(path):
