@@ -198,7 +198,7 @@ def half_way(place):
 def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_path, command):
     """At once: long jobs that outlived the parent are not doubled, what is finished is not
     touched, and no process stays for ever."""
-    line = command(launcher, "ppo.iterations=10,90", "kl.coef=0,0.05,0.1", "sweep=s")
+    line = command(launcher, "ppo.iterations=6,40", "kl.coef=0,0.05,0.1", "sweep=s")
     place = tmp_path / "sweeps" / "s"
     with (tmp_path / "first.log").open("w") as log:
         parent = subprocess.Popen(line, cwd=tmp_path, env=ENV, stdout=log, stderr=log)
@@ -224,7 +224,7 @@ def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_pat
         [row["iteration"] for row in read_jsonl(metrics)]
         for metrics in place.glob("*/metrics.jsonl")
     )
-    assert found == [list(range(11))] * 3 + [list(range(91))] * 3
+    assert found == [list(range(7))] * 3 + [list(range(41))] * 3
     deadline = time.monotonic() + 30
     while left := {pid for pid in below if is_alive({"pid": pid})}:
         assert time.monotonic() < deadline, left

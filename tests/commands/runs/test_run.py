@@ -361,28 +361,30 @@ def lines(path):
     return path.read_text().count("\n") if path.exists() else 0
 
 
+LONG = ["-m", *TINY, "ppo.iterations=30", "kl/controller=adaptive", "seed=0,1", "sweep=s"]
+
+
+@pytest.fixture(scope="module")
+def never_cut(tmp_path_factory):
+    """The folder of the sweep of `LONG` that nothing happened to."""
+    home = tmp_path_factory.mktemp("whole")
+    whole = rlhf(*LONG, "hydra.launcher.jobs=2", cwd=home)
+    assert whole.returncode == 0, whole.stderr
+    return home / "sweeps" / "s"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
-def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path):
+def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path, never_cut):
     """Cut in the middle of PPO by a signal to the parent, started again, compared with one that
     was never cut."""
-    command = [
-        sys.executable,
-        "-m",
-        "rlhf",
-        "-m",
-        *TINY,
-        "ppo.iterations=80",
-        "kl/controller=adaptive",
-        "seed=0,1",
-        "sweep=s",
-    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     sweep = tmp_path / "sweeps" / "s"
     silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    one = [*command, "hydra.launcher.jobs=1"]  # so that the other job has not begun
+    # so that the other job has not begun
+    one = [sys.executable, "-m", "rlhf", *LONG, "hydra.launcher.jobs=1"]
     with subprocess.Popen(one, cwd=tmp_path, env=env, **silent) as parent:
         wait_until(
             lambda: (
@@ -395,15 +397,13 @@ def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path):
     (begun,) = (path.parent for path in sweep.glob("*/metrics.jsonl"))
     wait_until(lambda: json.loads((begun / "status.json").read_text())["state"] == "stopped")
     assert not (begun / "summary.json").exists()
-    done = rlhf(*command[3:], cwd=tmp_path)
+    done = rlhf(*LONG, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    whole = rlhf(*command[3:], "paths.sweeps=whole", "hydra.launcher.jobs=2", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
     names = [job["name"] for job in json.loads((sweep / "sweep.json").read_text())["jobs"]]
     assert len(names) == 2
     for name in names:
         assert (sweep / name / "metrics.jsonl").read_bytes() == (
-            tmp_path / "whole" / "s" / name / "metrics.jsonl"
+            never_cut / name / "metrics.jsonl"
         ).read_bytes()
 
 
