@@ -1,14 +1,16 @@
-# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check | install | dev    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
+# make quickstart | smollm2 | test | test-slow | soak | bench | docs | check | install | dev | everything    (the first of them creates .venv and installs; make PYTHON=python3.12 ... picks the Python)
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 DEV = $(VENV)/.dev
+DOCS = $(VENV)/.docs
+ALL = $(VENV)/.all
 
 SOAK ?= --markdown docs/records/reliability.md
 BENCH ?=
 
-.PHONY: quickstart smollm2 test test-slow soak bench docs check install dev clean
+.PHONY: quickstart smollm2 test test-slow soak bench docs check install dev everything clean
 .DEFAULT_GOAL = quickstart
 
 quickstart: $(READY)
@@ -43,7 +45,7 @@ else
 endif
 
 # the pages of docs/ as a site in build/site; a dead link, a missing anchor or a page outside the menu fails it
-docs: $(VENV)/.docs
+docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "open build/site/index.html"
 
@@ -52,24 +54,42 @@ check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# what a run needs, and what its tests need beside it
+# what a run needs; what its tests need beside it; and with that what the docs' site needs, in one step
 install: $(READY)
 dev: $(DEV)
+everything: $(ALL)
+
+define EMPTY_VENV
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 (or newer) $(MAKECMDGOALS)"; exit 1; }
+$(PYTHON) -m venv $(VENV)
+endef
+
+# modules are compiled by all processors: pip would take one, for a third of the time of its installation
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --no-compile
+COMPILED = @$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 (or newer) $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -e . -c constraints.txt
+	$(EMPTY_VENV)
+	$(PIP) -e . -c constraints.txt
+	$(COMPILED)
 	@touch $@
 
 $(DEV): $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]" -c constraints.txt
+	$(PIP) -e ".[dev]" -c constraints.txt
+	$(COMPILED)
 	@touch $@
 
-$(VENV)/.docs: $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[docs]" -c constraints.txt
+$(DOCS): $(READY)
+	$(PIP) -e ".[docs]" -c constraints.txt
+	$(COMPILED)
 	@touch $@
+
+$(ALL): pyproject.toml constraints.txt
+	$(EMPTY_VENV)
+	$(PIP) -e ".[dev,docs]" -c constraints.txt
+	$(COMPILED)
+	@touch $(READY) && touch $(DEV) $(DOCS) $@
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
