@@ -29,10 +29,10 @@ TINY = [
     *("evaluation.every=2", "ppo.checkpoint_every=1", "tracking=none", "callbacks=none"),
     *("best_of_n=none", "checkpoints.after_finish=last"),
 ]
-SWEEP = ["-m", *TINY, "sweep=study", "kl.coef=0.02,0.05,0.1,0.2", "seed=range(0,6)"]
-LONG = [*TINY, "ppo.iterations=300", "evaluation.every=300"]
+SWEEP = ["-m", *TINY, "sweep=study", "kl.coef=0.02,0.05,0.1,0.2"]
+LONG = [*TINY, "evaluation.every=300"]
 RUNNING = [*LONG, "kl.coef=0.3"]
-STOPPED = [*LONG, "kl.coef=0.4", "ppo.iterations=200"]
+STOPPED = [*LONG, "kl.coef=0.4"]
 FAILED = [*TINY, "ppo.iterations=40", "kl.coef=0.5", "scorer=function"]
 FAILED += ["scorer.function=own_reward.letters", "--allow-targets=own_reward"]
 REWARD = '''"""A reward that fails while a file called `broken` is there."""
@@ -75,11 +75,11 @@ def _checkpoint(pattern: str) -> Callable[[], Any]:
     return lambda: [*Path().glob(f"{pattern}/checkpoints/iteration-*.sha256")]
 
 
-def make() -> subprocess.Popen[bytes]:
+def make(sweep: Sequence[str], stop: Sequence[str], run: Sequence[str]) -> subprocess.Popen[bytes]:
     """Fills the folder that we are in; returns the process of the run that is at work."""
     Path("own_reward.py").write_text(REWARD, encoding="utf-8")
-    rlhf(*SWEEP)
-    stopped = begin(STOPPED, _checkpoint("outputs/default/kl0.4-*"))
+    rlhf(*sweep)
+    stopped = begin(stop, _checkpoint("outputs/default/kl0.4-*"))
     stopped.send_signal(signal.SIGTERM)
     assert stopped.wait(120) == 143
     failed = begin(FAILED, _checkpoint("outputs/default/kl0.5-*"))
@@ -93,7 +93,7 @@ def make() -> subprocess.Popen[bytes]:
     killed.kill()
     killed.wait()
     shutil.rmtree("outputs/scratch")
-    return begin(RUNNING, _checkpoint("outputs/default/kl0.3-*"))
+    return begin(run, _checkpoint("outputs/default/kl0.3-*"))
 
 
 def clean(*words: str) -> dict[str, Any]:
@@ -101,17 +101,17 @@ def clean(*words: str) -> dict[str, Any]:
     return shown
 
 
-def walked() -> dict[str, bool]:
+def walked(sweep: Sequence[str], stopped: Sequence[str]) -> dict[str, bool]:
     """What still works of all that stayed."""
     jobs = sorted(path.parent for path in Path("sweeps/study").glob("*/summary.json"))
     before = [(job / "summary.json").stat().st_mtime_ns for job in jobs]
-    again = rlhf(*SWEEP)
-    finished = "24 finished before" in again
+    again = rlhf(*sweep)
+    finished = f"{len(jobs)} finished before" in again
     same = before == [(job / "summary.json").stat().st_mtime_ns for job in jobs]
     return {
-        "the stopped run goes on": _goes_on(STOPPED),
+        "the stopped run goes on": _goes_on(stopped),
         "the failed run goes on": _goes_on(FAILED),
-        "the sweep finds its 24 jobs finished": finished and same,
+        f"the sweep finds its {len(jobs)} jobs finished": finished and same,
         "the sweep compares": _works("compare", "sweeps/study"),
         # exit code 0: every number is the same
         "a job reproduces bit by bit": _works("reproduce", str(jobs[0]), "--into", "again"),
@@ -149,18 +149,28 @@ def rows(shown: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def main(folder: Path) -> dict[str, Any]:
-    """Fills the folder, cleans it and walks through what stayed."""
+def main(folder: Path, seeds: int = 6, iterations: int = 300) -> dict[str, Any]:
+    """Fills the folder, cleans it and walks through what stayed.
+
+    Args:
+        seeds: of each of the four coefficients of the sweep.
+        iterations: of the run that is at work meanwhile; the one that is stopped has two thirds.
+    """
     root = Path(__file__).resolve().parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    running = make()
+    sweep = [*SWEEP, f"seed=range(0,{seeds})"]
+    stopped = [*STOPPED, f"ppo.iterations={iterations * 2 // 3}"]
+    running = make(sweep, stopped, [*RUNNING, f"ppo.iterations={iterations}"])
     planned = clean()
     removed = clean("--yes")
     again = clean()
     ended = running.wait(600)
-    works = {"the run that was at work ends as if nothing had been": ended == 0, **walked()}
+    works = {
+        "the run that was at work ends as if nothing had been": ended == 0,
+        **walked(sweep, stopped),
+    }
     return {"planned": planned, "removed": removed, "again": again, "works": works}
 
 

@@ -2,6 +2,7 @@
 seconds, each in a process that was forked from one which has imported everything."""
 
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -256,6 +257,7 @@ BROUGHT = {
 @contextlib.contextmanager
 def _said(home, log, variables):
     """In `home`, with all that is said in the file `log` and nothing to read."""
+    gc.freeze()  # what the server has imported
     os.chdir(home)
     os.environ.update(variables)
     sys.path.insert(0, "")

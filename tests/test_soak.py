@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.soak import damage
+from benchmarks.soak import __main__ as command, damage
 from benchmarks.soak.commands import Command, Ended, end_of_trace
 from benchmarks.soak.damage import hurt
 from benchmarks.soak.disk import can_mount, unmount_below
@@ -348,3 +348,44 @@ def test_whatever_is_left_mounted_goes_at_the_end(tmp_path):
     with (folder / "held").open("w"):
         unmount_below(tmp_path)
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
+def begun(wanted, tries, running, jobs=2):
+    one = command._next_try(wanted, tries, running, jobs)
+    return one and (one.kind, one.index)
+
+
+def test_the_next_kind_begins_where_the_one_before_leaves_room():
+    """Of two at a time: one fault is missing and sought, so the other try is of the next kind. The
+    server's take half a place each, a sweep takes both."""
+    came, sought = Try("kill", 0, faults=["SIGKILL"]), Try("kill", 1)
+    tries = {"kill": [came, sought], "server": [], "sweep": []}
+    wanted = {"kill": 2, "server": 3, "sweep": 1}
+    assert begun(wanted, {**tries, "kill": []}, []) == ("kill", 0)
+    assert begun(wanted, tries, [sought]) == ("server", 0)
+    tries["server"] = [Try("server", 0), Try("server", 1)]
+    assert begun(wanted, tries, [sought, *tries["server"]]) is None
+    assert begun(wanted, tries, tries["server"]) == ("kill", 2)  # no fault came of the second
+    sought.faults.append("SIGKILL")
+    assert begun({**wanted, "server": 0}, tries, tries["server"]) is None
+    assert begun({**wanted, "server": 0}, tries, []) == ("sweep", 0)
+    assert begun({**wanted, "server": 0}, tries, [], jobs=1) == ("sweep", 0)
+
+
+def test_a_fault_that_cannot_come_is_not_sought_for_ever():
+    tries = {"kill": [Try("kill", index) for index in range(command.MOST)]}
+    assert begun({"kill": 1}, tries, []) is None
+
+
+def test_a_soak_has_all_its_faults(monkeypatch):
+    """Every second try brings one."""
+
+    def attempt(scene, one):
+        time.sleep(0.005)
+        one.faults += ["a fault"] * (one.index % 2)
+
+    monkeypatch.setattr(command, "attempt", attempt)
+    tries = command.soak(None, {"disk": 3, "hostile": 2}, jobs=2)
+    faults = {kind: sum(len(t.faults) for t in tries if t.kind == kind) for kind in command.KINDS}
+    assert (faults["disk"], faults["hostile"], faults["kill"]) == (3, 2, 0)
+    assert [t.kind for t in tries] == sorted(t.kind for t in tries)

@@ -8,7 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,29 +40,55 @@ MOST = 20  # tries for each fault that is wanted: more means that the fault cann
 
 
 def soak(scene: Scene, wanted: dict[str, int], jobs: int = 1) -> list[Try]:
-    """Tries of each kind until so many faults of it came, `jobs` at a time."""
-    tries: list[Try] = []
+    """Tries of each kind until so many faults of it came, `jobs` at a time: the next kind begins
+    where there is nothing left to begin of the one before."""
+    tries: dict[str, list[Try]] = {kind: [] for kind in wanted}
+    running: dict[Future[None], Try] = {}
+    began: dict[str, float] = {}
+    with ThreadPoolExecutor(2 * jobs) as pool:
+        while True:
+            while one := _next_try(wanted, tries, [*running.values()], jobs):
+                began.setdefault(one.kind, time.monotonic())
+                tries[one.kind].append(one)
+                running[pool.submit(attempt, scene, one)] = one
+            if not running:
+                return [one for of_kind in tries.values() for one in of_kind]
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                kind = running.pop(future).kind
+                if not _missing(wanted[kind], tries[kind], [*running.values()], kind):
+                    _tell(kind, tries[kind], time.monotonic() - began[kind])
+
+
+def _next_try(
+    wanted: dict[str, int], tries: dict[str, list[Try]], running: list[Try], jobs: int
+) -> Try | None:
+    """The try that is begun next; None where there is no room for one, or nothing is missing."""
+    room = jobs - sum(1 / KINDS[one.kind].share for one in running)
     for kind, count in wanted.items():
-        began, number, faults = time.monotonic(), 0, 0
-        at_once = max(1, round(jobs * KINDS[kind].share))
-        while faults < count and number < MOST * count:
-            # no more at once than are missing, were each to bring one fault only
-            wave = [Try(kind, number + i) for i in range(min(at_once, count - faults))]
-            number += len(wave)
-            with ThreadPoolExecutor(at_once) as pool:
-                list(pool.map(lambda one: attempt(scene, one), wave))
-            tries += wave
-            faults += sum(len(one.faults) for one in wave)
-        seconds = time.monotonic() - began
-        of_kind = [one for one in tries if one.kind == kind]
-        broken = sum(bool(one.broken) for one in of_kind)
-        print(
-            f"{kind}: {faults} faults in {number} tries, {broken} broke a promise, {seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        print("\n".join(broken_lines(of_kind)), file=sys.stderr, flush=True)
-    return tries
+        of_kind = [one for one in running if one.kind == kind]
+        # no more at once than are missing, were each to bring one fault only
+        fits = not running or 1 / KINDS[kind].share <= room
+        if fits and _missing(count, tries[kind], running, kind) > len(of_kind):
+            return Try(kind, len(tries[kind]))
+    return None
+
+
+def _missing(count: int, tries: list[Try], running: list[Try], kind: str) -> int:
+    """How many faults of a kind are still to come, as far as its ended tries tell; none where more
+    tries would be no use and none is at work."""
+    at_work = [one for one in running if one.kind == kind]
+    came = sum(len(one.faults) for one in tries if one not in at_work)
+    return len(at_work) if len(tries) >= MOST * count else max(count - came, len(at_work))
+
+
+def _tell(kind: str, tries: list[Try], seconds: float) -> None:
+    faults, broken = sum(len(t.faults) for t in tries), sum(bool(t.broken) for t in tries)
+    print(
+        f"{kind}: {faults} faults in {len(tries)} tries, {broken} broke a promise, {seconds:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+    print("\n".join(broken_lines(tries)), file=sys.stderr, flush=True)
 
 
 def attempt(scene: Scene, one: Try) -> None:

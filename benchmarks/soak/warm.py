@@ -1,5 +1,6 @@
 """Imported once by the server that commands are forked from: all that any of them would import."""
 
+import gc
 import importlib
 
 for module in (
@@ -19,3 +20,4 @@ for module in (
     "scipy.special",
 ):
     importlib.import_module(module)
+gc.freeze()  # no command's collections look at what was imported
