@@ -42,14 +42,15 @@ def hydra_faults(
 
 
 def _node_faults(config: DictConfig, given: Collection[str], job: Collection[str]) -> list[Fault]:
-    nodes, faults = _resolved(config)
+    directory = _directory(config)
+    nodes, faults = _resolved(config, directory)
     for path, target in targets(nodes):
         plugin = path in (("launcher",), ("sweeper",)) and str(target).startswith(PLUGINS)
         if not plugin and not user_allowed(target):
             where = ".".join(("hydra", *path, "_target_"))
             faults.append(Fault(f"{where}={target}", refusal(target)))
     for name in LOGGING:
-        faults += logging_faults(nodes[name], _directory(config), ("hydra", name))
+        faults += logging_faults(nodes[name], directory, ("hydra", name))
     faults += command_faults(config, nodes["launcher"], given)
     overrides = config.hydra.overrides
     if {*words_of(overrides.hydra), *words_of(overrides.task)} - {*given, *job}:
@@ -94,7 +95,7 @@ def guard(config: DictConfig, given: Collection[str] = (), job: Collection[str] 
         HydraNodeRefused: there is something that it must not build.
     """
     faults = hydra_faults(config, given, job)
-    for path, target in [] if faults else targets(_resolved(config)[0]):
+    for path, target in [] if faults else targets(_resolved(config, _directory(config))[0]):
         if not str(target).startswith(PLUGINS):
             try:
                 user_class(Custom.model_validate({"_target_": target}))
@@ -113,7 +114,7 @@ def guard_job(config: DictConfig, given: Collection[str], job: Collection[str] =
         HydraNodeRefused: there is something that Hydra must not build.
     """
     guard(config, given, job)
-    logging = _resolved(config)[0]["job_logging"]
+    logging = _resolved(config, _directory(config))[0]["job_logging"]
     with read_write(config), open_dict(config):
         config.hydra.job_logging = _literal(logging)
 
@@ -149,11 +150,11 @@ class JudgedLoader:
         return getattr(self.loader, name)
 
 
-def _resolved(config: DictConfig) -> tuple[dict[str, Any], list[Fault]]:
+def _resolved(config: DictConfig, directory: Path) -> tuple[dict[str, Any], list[Fault]]:
     """The nodes as Hydra will see them, and a fault for each part of which that is not sure: what
     follows from the time could be another thing a minute later."""
     faults: list[Fault] = []
-    with _as_in_a_job(config), _timeless():
+    with _as_in_a_job(config, directory), _timeless():
         hydra = config.hydra
         nodes = {name: plain_value(hydra, name, f"hydra.{name}", faults) for name in BUILT}
     unsure = [
@@ -179,14 +180,14 @@ def _missing(node: Any, path: tuple[str, ...]) -> Iterator[str]:
 
 
 @contextmanager
-def _as_in_a_job(config: DictConfig) -> Iterator[None]:
+def _as_in_a_job(config: DictConfig, directory: Path) -> Iterator[None]:
     """The directory that Hydra fills in when a job starts is there, and `${hydra:...}` works."""
     singleton: Any = HydraConfig.instance()
     before, runtime = singleton.cfg, config.hydra.runtime
     written = OmegaConf.to_container(runtime, resolve=False)["output_dir"]  # type: ignore[call-overload, index]
     try:
         with read_write(runtime), open_dict(runtime):
-            runtime.output_dir = str(_directory(config))
+            runtime.output_dir = str(directory)
         singleton.cfg = config
         yield
     finally:
@@ -196,7 +197,7 @@ def _as_in_a_job(config: DictConfig) -> Iterator[None]:
 
 
 def _directory(config: DictConfig) -> Path:
-    """Of the job that this is the config of."""
+    """Of the job that this is the config of. It has the run's name, which asks for all values."""
     sweep = str(config.hydra.get("mode")).endswith("MULTIRUN")
     keys = ("hydra.sweep.dir", "hydra.sweep.subdir") if sweep else ("hydra.run.dir",)
     try:
