@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from rlhf.rundir.disk.aside import clear_strays
 from rlhf.rundir.disk.space import writing
 from rlhf.rundir.errors import RunFailed
+from rlhf.rundir.paths.points import FOLDER
 
 PATIENCE = 1.0  # seconds: a command that makes room holds the lock for a moment
 
@@ -18,7 +19,7 @@ PATIENCE = 1.0  # seconds: a command that makes room holds the lock for a moment
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
     """Makes the directory and holds its lock, which falls free when its owner dies. What a dead
-    one left half-written there is cleared.
+    one left half-written there, and in the points of a path, is cleared.
 
     Raises:
         RunFailed: another process is at work in it, or the disk refuses (DiskError).
@@ -32,6 +33,7 @@ def owned(directory: Path) -> Iterator[None]:
             f"another rlhf is at work in {directory}: wait for it, or stop it first"
         ) from None
     with lock:
-        clear_strays(directory)
+        for folder in (directory, *directory.glob(f"{FOLDER}/*")):
+            clear_strays(folder)
         clear_strays(directory / "checkpoints", alone=True)
         yield
