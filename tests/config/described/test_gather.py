@@ -1,5 +1,7 @@
 """Groups, options and keys of `conf/`, each with all that is to be known of it."""
 
+from functools import cache
+
 import pytest
 from pydantic import BaseModel
 
@@ -8,13 +10,24 @@ from rlhf.config.described.gather import groups
 from rlhf.config.pieces.base import BY_ADDRESS
 from rlhf.config.schema import Config
 
-GROUPS = {group.name: group for group in groups()}
-OPTIONS = [option for group in groups() for option in group.options]
-KEYS = [(option, key) for option in OPTIONS for key in option.keys]
+
+@cache
+def named():
+    """The groups by their names."""
+    return {group.name: group for group in groups()}
+
+
+def options():
+    return [option for group in named().values() for option in group.options]
+
+
+def every_key():
+    """Each with its option."""
+    return [(option, key) for option in options() for key in option.keys]
 
 
 def option(group, name):
-    (found,) = (option for option in GROUPS[group].options if option.name == name)
+    (found,) = (option for option in named()[group].options if option.name == name)
     return found
 
 
@@ -25,37 +38,37 @@ def keys(group, name):
 def test_every_key_has_type_range_default_and_comment():
     lacking = [
         (option.file, key.name)
-        for option, key in KEYS
+        for option, key in every_key()
         if not (key.type and key.range and key.default_text and key.comment)
     ]
     assert lacking == []
-    assert len(KEYS) > 500
+    assert len(every_key()) > 500
 
 
 def test_every_key_of_ours_is_known_to_the_schema():
     """A type that only its value tells is that of Hydra's own plugins."""
-    unknown = [key.name for _, key in KEYS if key.type in ("any", "any or null")]
+    unknown = [key.name for _, key in every_key() if key.type in ("any", "any or null")]
     assert {name.split(".")[0] for name in unknown} == {"hydra"}
 
 
 def test_every_key_says_who_reads_it():
     """What has neither a class nor code is a place that others are made of (`${paths.run_dir}`),
     or a plugin's."""
-    silent = {key.name for _, key in KEYS if not (key.reader.by or key.reader.rules)}
+    silent = {key.name for _, key in every_key() if not (key.reader.by or key.reader.rules)}
     assert {name for name in silent if not name.startswith("hydra.launcher.ray.")} == set()
 
 
 def test_every_field_of_the_schema_is_described():
     """Of sections their fields, of pieces the arguments of every class that has a YAML."""
-    described = {key.name for _, key in KEYS}
+    described = {key.name for _, key in every_key()}
     for section, field in Config.model_fields.items():
         node = field.annotation
         if isinstance(node, type) and issubclass(node, BaseModel):
             pieces = {"sft.optimizer", "reward_model.optimizer", "ppo.optimizer"}
             for name in node.model_fields:
-                known = {f"{section}.{name}"} & (described | pieces | {*map(dotted, GROUPS)})
+                known = {f"{section}.{name}"} & (described | pieces | {*map(dotted, named())})
                 assert known, f"{section}.{name}"
-    for each in OPTIONS:
+    for each in options():
         piece = BY_ADDRESS.get(each.target or "")
         arguments = {
             name for name, field in (piece.model_fields if piece else {}).items() if not field.alias
@@ -68,8 +81,8 @@ def dotted(group):
 
 
 def test_every_group_and_option_says_what_it_is():
-    assert [name for name, group in GROUPS.items() if not group.comment] == []
-    assert [each.file for each in OPTIONS if not each.comment] == []
+    assert [name for name, group in named().items() if not group.comment] == []
+    assert [each.file for each in options() if not each.comment] == []
 
 
 def test_a_key_whole():
@@ -107,7 +120,7 @@ def test_what_an_option_chooses_and_sets():
 
 
 def test_defaults_are_those_of_the_command():
-    defaults = {name: group.default for name, group in GROUPS.items()}
+    defaults = {name: group.default for name, group in named().items()}
     assert defaults["kl"] == "instructgpt"
     assert defaults["kl/coef"] == "medium"
     assert defaults["hydra/launcher"] == "local"
