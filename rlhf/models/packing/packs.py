@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from rlhf.at_once import AtOnce
-from rlhf.models.packing.choice import network_of
+from rlhf.models.packing.choice import network_of, reading
 
 
 def in_packs(
@@ -35,6 +35,8 @@ def in_packs(
         # what is beyond is read for the others' sake, and left out
         groups = [*groups, *[[0]] * (int(most) - len(groups))]
     packs = [torch.tensor(group, device=attention.device) for group in groups]
-    columns = zip(*(read(pack) for pack in packs), strict=True)
+    with reading(*models):
+        parts = [read(pack) for pack in packs]
+    columns = zip(*parts, strict=True)
     order = torch.cat(packs)[: len(attention)].argsort()
     return tuple(torch.cat(column)[order] for column in columns)
