@@ -87,7 +87,7 @@ def peer(case: Case, folder: Path) -> Draw:
 
 def measured(case: Case, folder: Path, turns: int, variants: list[str]) -> dict[str, list[float]]:
     """By side: milliseconds a step of each turn; one turn goes before."""
-    from benchmarks.speed.clock import cpu
+    from benchmarks.speed.clock import now
 
     save_models(case, folder)
     save_rows(case, folder, case.rows)
@@ -96,9 +96,9 @@ def measured(case: Case, folder: Path, turns: int, variants: list[str]) -> dict[
     took: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(turns + 1):
         for side, draw in sides.items():
-            began = cpu()
+            began = now()
             steps = draw(turn)
-            took[side].append(1000 * (cpu() - began) / steps)
+            took[side].append(1000 * (now() - began) / steps)
     return {side: times[1:] for side, times in took.items()}
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import gpu_parts
 
-LORA = "model/adapter=lora"
+LORA, MIXED = "model/adapter=lora", "trainer.precision=bf16-mixed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,18 @@ PARTS = {
     "KL by precision (largest difference of a log-probability)": Part(run=readings, limit=60),
     "1b, LoRA, bf16 backbone": training("1b", LORA, "model.dtype=bfloat16"),
     "1b, all weights, bf16-true": training("1b", "trainer.precision=bf16-true"),
-    "1b, all weights, bf16-mixed": training("1b", "trainer.precision=bf16-mixed"),
+    "1b, all weights, bf16-mixed": training("1b", MIXED),
+    "1b, LoRA, 4-bit backbone": training("1b", LORA, "model.dtype=4bit", MIXED),
+    "1b, all weights, bf16-true, moments in 8 bits": training(
+        "1b", "trainer.precision=bf16-true", "optimizer@ppo.optimizer=adamw_8bit"
+    ),
     "quickstart": Part(run=gpu_parts.quickstart, limit=120),
     "1b, ms a position, 64 rows, 32 and 256 positions": Part(run=speed, limit=60),
     "135m, ms a position, 64 rows, plain and captured steps": Part(run=steps, limit=120),
+    "135m, all weights, bf16-mixed, captured steps": training("135m", MIXED),
+    "135m, all weights, bf16-mixed, plain steps": training(
+        "135m", MIXED, "generation.graphs=false"
+    ),
     "135m, all weights, 32-true": training("135m", "trainer.precision=32-true"),
     "135m, LoRA, 32-true": training("135m", LORA, "trainer.precision=32-true"),
 }

@@ -39,8 +39,17 @@ def resident_peak() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def allocated(device: str) -> int:
+    """Bytes: allocated now on the GPU ("cuda"), or resident in this process ("cpu")."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.memory_allocated())
+    return resident()
+
+
 def allocated_peak(device: str) -> int:
-    """Bytes: allocated on the GPU ("cuda"), or resident in this process ("cpu")."""
+    """The same at the most."""
     if device == "cuda":
         import torch
 

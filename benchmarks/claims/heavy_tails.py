@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -108,6 +109,10 @@ def began(run: Run, name: str) -> float:
     return float(next(row[name] for row in run.metrics if name in row))
 
 
+def gained(run: Run, name: str) -> float:
+    return last(run, name) - began(run, name)
+
+
 def runs(folder: Path, seeds: int) -> Iterator[Shown]:
     made = swept("heavy_tails", folder, seeds)
     yield reached(made, tail_of)
@@ -116,8 +121,8 @@ def runs(folder: Path, seeds: int) -> Iterator[Shown]:
         own = [run for run in made if tail_of(run) == tail]
         cells = []
         for name in ("reward/true", "reward/gold"):
-            first = of_problems(own, lambda run: began(run, name))  # noqa: B023
-            gain = of_problems(own, lambda run: last(run, name) - began(run, name))  # noqa: B023
+            first = of_problems(own, partial(began, name=name))
+            gain = of_problems(own, partial(gained, name=name))
             cells += [across(first), across(gain)]
         rows.append([tail, len(first), *cells])
     yield Shown(

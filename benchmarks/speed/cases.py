@@ -31,6 +31,15 @@ class Case:
     rows: int = 64  # an iteration, or an epoch of SFT and reward model
     minibatch: int = 16
     epochs: int = 4  # over one rollout
+    heads: int = 4
+    kv_heads: int = 4
+    inner: int | None = None  # width of an MLP; None: as Llama has it
+    device: str = "cpu"  # or "cuda"
+    in_16_bits: bool = False  # bf16-mixed, of both sides
+
+    @property
+    def inner_size(self) -> int:
+        return self.inner or round(8 * self.hidden / 3)
 
     @property
     def text(self) -> str:
@@ -47,6 +56,11 @@ class Case:
         return self.epochs * self.rows // self.minibatch
 
 
+# On a GPU, in the shapes of SmolLM2-135M and TinyLlama-1.1B. Ragged rows are in 32 bits: with
+# prompts that are padded on the left TRL's policy was NaN after its first update in bf16
+LARGE = {"vocabulary": 49_152, "rows": 128, "minibatch": 32, "device": "cuda"}
+SMOL = {**LARGE, "layers": 30, "hidden": 576, "heads": 9, "kv_heads": 3, "inner": 1536}
+BILLION = {**LARGE, "layers": 22, "hidden": 2048, "heads": 32, "kv_heads": 4, "inner": 5632}
 LLAMA = {"layers": 4, "hidden": 256, "vocabulary": 2048}
 QUICKSTART = {"layers": 2, "hidden": 64, "vocabulary": 117}
 CASES = {
@@ -55,6 +69,10 @@ CASES = {
     # the quickstart's models with rows half as long as the ragged ones, and with its own rows
     "quick": Case(**QUICKSTART, prompts=(8, 32), response=32, hazard=1 / 12),
     "quickstart": Case(**QUICKSTART, prompts=(2, 6), response=20, hazard=1 / 12),
+    "135m": Case(**SMOL, prompts=(16, 64), response=128, hazard=1 / 48),
+    "135m-full": Case(**SMOL, prompts=(64, 64), response=128, hazard=0.0, in_16_bits=True),
+    "1b": Case(**BILLION, prompts=(16, 64), response=128, hazard=1 / 48),
+    "1b-full": Case(**BILLION, prompts=(64, 64), response=128, hazard=0.0, in_16_bits=True),
     "toy": Case(
         layers=1,
         hidden=16,
@@ -132,10 +150,10 @@ def save_models(case: Case, folder: Path) -> None:
     config = LlamaConfig(
         vocab_size=case.vocabulary,
         hidden_size=case.hidden,
-        intermediate_size=round(8 * case.hidden / 3),
+        intermediate_size=case.inner_size,
         num_hidden_layers=case.layers,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        num_attention_heads=case.heads,
+        num_key_value_heads=case.kv_heads,
         max_position_embeddings=512,
         pad_token_id=PAD,
         eos_token_id=EOS,

@@ -1,4 +1,4 @@
-"""Process CPU seconds of the product's iterations, by phase, and peers that take turns with it."""
+"""What the product's iterations take, by phase, and peers that take turns with it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from benchmarks.peak import resident
+from benchmarks.peak import allocated
 
 Numbers = dict[str, float]
+device = "cpu"  # where this process computes: `compute_on` says so
 
 
-def cpu() -> float:
-    """Seconds that all threads of this process have computed."""
-    return time.process_time()
+def compute_on(name: str) -> None:
+    """ "cpu" or "cuda"."""
+    global device
+    device = name
+
+
+def now() -> float:
+    """Seconds that all threads of this process have computed; of a GPU those of the clock, once it
+    has done what it was asked to."""
+    if device == "cpu":
+        return time.process_time()
+    import torch
+
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 class Ended(BaseException):
@@ -92,47 +105,47 @@ class Clock(pl.Callback):
 
     def _timed(self, respond: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
-            began = cpu()
+            began = now()
             rollout = respond(*arguments, **named)
-            self._drawing += cpu() - began
+            self._drawing += now() - began
             self._tokens, self._rows = float(rollout.mask.sum()), float(len(rollout.mask))
             return rollout
 
         return timed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.before = resident()
+        self.before = allocated(device)
         self._begin()
 
     def _begin(self) -> None:
-        self._drawing, self._first, self._began = 0.0, 0.0, cpu()
+        self._drawing, self._first, self._began = 0.0, 0.0, now()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._epoch = cpu()
+        self._epoch = now()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._first = self._first or cpu()
+        self._first = self._first or now()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._last = cpu()
+        self._last = now()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """`total`: from here to here, the records and the tracking of the unit before among it (the
         module has its own end, with an evaluation where there is one, after this); `training`:
         from the epoch's start to its last step, without them."""
-        now = cpu()
+        ended = now()
         Clock.units.append(
             {
-                "total": now - self._began,
+                "total": ended - self._began,
                 "training": self._last - self._epoch,
                 "generation": self._drawing,
                 "update": self._last - self._first,
                 "tokens": self._tokens,
-                "resident_before": self.before,
+                "bytes_before": self.before,
             }
         )
         Clock.turn()

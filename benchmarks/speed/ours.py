@@ -13,20 +13,22 @@ from benchmarks.speed.clock import Clock, Numbers
 CLOCK = "+callbacks.clock._target_=benchmarks.speed.clock.Clock"
 
 
-def common(folder: Path) -> list[str]:
+def common(case: Case, folder: Path) -> list[str]:
     policy, reward = folder / "policy", folder / "reward"
     return [
         *("model=hf", f"model.path={policy}", "best_of_n=none", "study=speed", CLOCK),
         *(f"paths.outputs={folder / 'outputs'}", "rerun=true"),
         f"data.heldout_fraction={HELDOUT}",
         *("sft=none", f"reward_model.path={reward}"),
+        *(["trainer=gpu"] if case.device == "cuda" else []),
+        f"trainer.precision={'bf16-mixed' if case.in_16_bits else '32-true'}",
     ]
 
 
 def ppo_words(case: Case, folder: Path, iterations: int) -> list[str]:
     """The default settings of PPO; the batch, rates and coefficients are the peer's too."""
     return [
-        *common(folder),
+        *common(case, folder),
         *("ppo=default", "generation=sample", "evaluation=default"),
         *("data=files", "data.template=plain", f"data.prompts={folder / 'prompts.jsonl'}"),
         *(f"ppo.iterations={iterations}", f"ppo.rollout_size={case.rows}"),
@@ -44,7 +46,8 @@ def supervised_words(stage: str, case: Case, folder: Path, epochs: int) -> list[
     """SFT or reward model: `stage` is `sft` or `reward_model`."""
     part = {"sft": "demonstrations", "reward_model": "preferences"}[stage]
     most = case.prompts[1] + case.response + 2
-    words = [word for word in common(folder) if not word.startswith(("sft=", "reward_model.path"))]
+    other = ("sft=", "reward_model.path")
+    words = [word for word in common(case, folder) if not word.startswith(other)]
     own = [f"sft.path={folder / 'policy'}"] if stage == "reward_model" else []
     return [
         *words,

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from benchmarks.peak import begin_anew, resident_peak
-from benchmarks.speed.clock import cpu
+from benchmarks.speed.clock import now
 
 
 class Peaks(pl.Callback):
@@ -32,12 +32,12 @@ class Peaks(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.before, self.began = begin_anew("cpu"), cpu()
+        self.before, self.began = begin_anew("cpu"), now()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.updates.append({"bytes": resident_peak() - self.before, "seconds": cpu() - self.began})
+        self.updates.append({"bytes": resident_peak() - self.before, "seconds": now() - self.began})
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         Peaks.iterations.append(
@@ -46,6 +46,6 @@ class Peaks(pl.Callback):
 
 
 def watch(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    before, began = begin_anew("cpu"), cpu()
+    before, began = begin_anew("cpu"), now()
     result = work()
-    return result, {"bytes": resident_peak() - before, "seconds": cpu() - began}
+    return result, {"bytes": resident_peak() - before, "seconds": now() - began}

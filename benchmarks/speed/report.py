@@ -22,9 +22,13 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def machine(*more: str) -> str:
-    """One line: processor, cores, versions. `more`: what else the numbers depend on."""
+def machine(*more: str, device: str = "cpu") -> str:
+    """One line: processor, cores, or the GPU; versions. `more`: what else the numbers depend on."""
     versions = map(version_of, PACKAGES)
+    if device == "cuda":
+        import torch
+
+        return ", ".join([torch.cuda.get_device_name(), *versions, *more])
     cores = f"{os.cpu_count()} cores, of which one thread is used"
     return ", ".join([processor(), cores, f"Python {platform.python_version()}", *versions, *more])
 
@@ -33,19 +37,28 @@ def version_of(package: str) -> str:
     return f"{package} {metadata.version(package)}"
 
 
-def gflops(seconds: float = 1.0) -> float:
-    """1e9 floating-point operations a CPU second of products [256, 256] x [256, 256] in float32."""
+PRODUCTS = {  # what `gflops` computes
+    "cpu": "products of 256 x 256",
+    "cuda": "products of 4,096 x 4,096 in bfloat16",
+}
+
+
+def gflops(device: str, seconds: float = 1.0) -> float:
+    """1e9 floating-point operations a second of `PRODUCTS`: a CPU second, in float32, or one of the
+    GPU."""
     import torch
 
-    from benchmarks.speed.clock import cpu
+    from benchmarks.speed.clock import now
 
-    a, b = torch.randn(256, 256), torch.randn(256, 256)
-    count, began = 0, cpu()
-    while (took := cpu() - began) < seconds:
+    size = 256 if device == "cpu" else 4096
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in "ab")
+    count, began = 0, now()
+    while (took := now() - began) < seconds:
         for _ in range(20):
             a @ b
         count += 20
-    return 2 * 256**3 * count / took / 1e9
+    return 2 * size**3 * count / took / 1e9
 
 
 def middle(numbers: Sequence[float], digits: int = 2) -> str:

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peak import resident_peak
-from benchmarks.speed import ours, report
-from benchmarks.speed.cases import Case, prepare
+from benchmarks.peak import allocated_peak
+from benchmarks.speed import clock, ours, report
+from benchmarks.speed.cases import CASES, Case, prepare
 from benchmarks.speed.clock import Numbers, Peer
 
 
-def begin(trl: Path | None) -> None:
+def begin(name: str, trl: Path | None) -> None:
     import torch
 
+    clock.compute_on(CASES[name].device)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     if trl is not None:
         sys.path.insert(0, str(trl))
 
 
-def ppo(name: str, folder: Path, turns: int, trl: Path) -> dict[str, Any]:
+def ppo(name: str, folder: Path, turns: int, trl: Path, words: Sequence[str]) -> dict[str, Any]:
     """Iterations of each side, the first of both left out."""
-    begin(trl)
+    begin(name, trl)
     from benchmarks.speed import trl_ppo
 
-    case = prepare(name, folder, 4 * rows_of(name))
+    case = prepare(name, folder, 4 * CASES[name].rows)
     peer = Peer(trl_ppo.work(case, folder, turns + 2, collects=False))
     theirs: list[Numbers] = []
-    rate = report.gflops()
-    mine = ours.run(ours.ppo_words(case, folder, turns + 1), lambda: theirs.append(peer.turn()))
+    rate = report.gflops(case.device)
+    mine = ours.run(
+        [*ours.ppo_words(case, folder, turns + 1), *words], lambda: theirs.append(peer.turn())
+    )
     peer.end()
-    rates = sorted((rate, report.gflops()))
+    rates = sorted((rate, report.gflops(case.device)))
     return {
         "case": case.text,
         "steps": case.steps,
@@ -46,12 +49,6 @@ def ppo(name: str, folder: Path, turns: int, trl: Path) -> dict[str, Any]:
     }
 
 
-def rows_of(name: str) -> int:
-    from benchmarks.speed.cases import CASES
-
-    return CASES[name].rows
-
-
 def update_flops(case: Case, folder: Path, response_tokens: float) -> float:
     """Operations of an iteration's updates on real tokens: 6 a weight and token (2 forward, 4
     backward) of both networks' blocks, and of the head where it predicts a response's token.
@@ -60,18 +57,20 @@ def update_flops(case: Case, folder: Path, response_tokens: float) -> float:
 
     prompts = [len(row["prompt"].split()) for row in training_rows(folder, "prompts")]
     tokens = case.rows * sum(prompts) / len(prompts) + response_tokens
-    inner = round(8 * case.hidden / 3)
-    block = 4 * case.hidden**2 + 3 * case.hidden * inner
+    grouped = case.hidden * case.kv_heads // case.heads  # of keys, of values
+    block = 2 * case.hidden * (case.hidden + grouped) + 3 * case.hidden * case.inner_size
     head = case.vocabulary * case.hidden * response_tokens
     return 6 * case.epochs * (2 * case.layers * block * tokens + head)
 
 
-def supervised(stage: str, name: str, folder: Path, turns: int, trl: Path) -> dict[str, Any]:
+def supervised(
+    stage: str, name: str, folder: Path, turns: int, trl: Path, words: Sequence[str]
+) -> dict[str, Any]:
     """Epochs of each side, the first of all left out."""
-    begin(trl)
+    begin(name, trl)
     from benchmarks.speed import trl_supervised
 
-    rows = 2 * rows_of(name)
+    rows = 2 * CASES[name].rows
     case = prepare(name, folder, rows)
     modes = trl_supervised.modes(stage)
     peers = {
@@ -83,7 +82,7 @@ def supervised(stage: str, name: str, folder: Path, turns: int, trl: Path) -> di
         for mode, peer in peers.items():
             theirs[mode].append(peer.turn())
 
-    mine = ours.run(ours.supervised_words(stage, case, folder, turns + 1), turn)
+    mine = ours.run([*ours.supervised_words(stage, case, folder, turns + 1), *words], turn)
     for peer in peers.values():
         peer.end()
     return {
@@ -95,16 +94,18 @@ def supervised(stage: str, name: str, folder: Path, turns: int, trl: Path) -> di
     }
 
 
-def memory(side: str, name: str, folder: Path, trl: Path | None) -> Mapping[str, Any]:
+def memory(
+    side: str, name: str, folder: Path, trl: Path | None, words: Sequence[str]
+) -> Mapping[str, Any]:
     """Bytes of this process at its peak, over two iterations of one side, and those that were
-    there before the first."""
-    begin(trl if side == "trl" else None)
-    case = prepare(name, folder, 4 * rows_of(name))
+    there before the first: resident ones, or those allocated on the GPU."""
+    begin(name, trl if side == "trl" else None)
+    case = prepare(name, folder, 4 * CASES[name].rows)
     if side == "ours":
-        before = ours.run(ours.ppo_words(case, folder, 2))[0]["resident_before"]
-        return {"peak": resident_peak(), "before": before}
+        before = ours.run([*ours.ppo_words(case, folder, 2), *words])[0]["bytes_before"]
+        return {"peak": allocated_peak(case.device), "before": before}
     from benchmarks.speed import trl_ppo
 
     units: list[Numbers] = []
     trl_ppo.work(case, folder, 2, collects=True)(units.append)
-    return {"peak": resident_peak(), "before": units[0]["resident_before"]}
+    return {"peak": allocated_peak(case.device), "before": units[0]["bytes_before"]}

@@ -1,21 +1,22 @@
 """TRL's PPOTrainer (1.12.0 is the last release that has one) on a case, one iteration a turn.
 
-What differs from its defaults is what makes the work equal: float32 (its default is bf16), no
-gradient checkpointing (its default recomputes), 16 optimizer steps of a minibatch each, temperature
-1, no sample generations. It logs nowhere but to the screen; it clips no gradients.
+What differs from its defaults is what makes the work equal: float32 on a CPU (its default is bf16),
+no gradient checkpointing (its default recomputes), 16 optimizer steps of a minibatch each,
+temperature 1, no sample generations. It logs nowhere but to the screen; it clips no gradients.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.peak import resident
+from benchmarks.peak import allocated
 from benchmarks.speed.cases import Case, training_rows
-from benchmarks.speed.clock import Numbers, cpu
+from benchmarks.speed.clock import Numbers, now
 
 Boundary = Callable[[Numbers], None]
 
@@ -46,6 +47,8 @@ def trainer_of(
     )
     from trl.experimental.ppo import PPOConfig, PPOTrainer
 
+    # what its PPOTrainer asks, whose `bf16` alone computes in float32
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if case.in_16_bits else "no"
     tokenizer = AutoTokenizer.from_pretrained(folder / "policy")
     rows = [
         {"input_ids": tokenizer(row["prompt"]).input_ids}
@@ -60,8 +63,8 @@ def trainer_of(
 
     args = PPOConfig(
         output_dir=str(folder / "trl"),
-        use_cpu=True,
-        bf16=False,
+        use_cpu=case.device == "cpu",
+        bf16=case.in_16_bits,
         gradient_checkpointing=False,
         report_to="none",
         save_strategy="no",
@@ -82,7 +85,7 @@ def trainer_of(
         kl_coef=0.05,
         vf_coef=0.1,
     )
-    watch = Watch(boundary, collects=collects)
+    watch = Watch(boundary, case.device, collects=collects)
     callback = type(
         "Boundaries", (TrainerCallback,), {"on_train_begin": watch.begin, "on_step_end": watch.end}
     )
@@ -102,8 +105,8 @@ def trainer_of(
 class Watch:
     """Measures its iterations: from the end of one to the end of the next."""
 
-    def __init__(self, boundary: Boundary, *, collects: bool) -> None:
-        self.boundary, self.collects = boundary, collects
+    def __init__(self, boundary: Boundary, device: str, *, collects: bool) -> None:
+        self.boundary, self.device, self.collects = boundary, device, collects
         self.drawing = self.first = self.tokens = 0.0
 
     def patch(self, trainer: Any) -> None:
@@ -113,9 +116,9 @@ class Watch:
         generate = ppo_trainer.batch_generation
 
         def timed(*arguments: Any, **named: Any) -> Any:
-            began = cpu()
+            began = now()
             sequences, logits = generate(*arguments, **named)
-            self.drawing = cpu() - began
+            self.drawing = now() - began
             length, pad = logits.shape[1], trainer.processing_class.pad_token_id
             self.tokens = float((sequences[:, -length:] != pad).sum())
             return sequences, logits
@@ -126,26 +129,26 @@ class Watch:
         accumulate = trainer.accelerator.accumulate
 
         def noted(*models: Any) -> Any:
-            self.first = self.first or cpu()
+            self.first = self.first or now()
             return accumulate(*models)
 
         trainer.accelerator.accumulate = noted
 
     def begin(self, callback: Any, *arguments: Any, **named: Any) -> None:
-        self.before, self.began = resident(), cpu()
+        self.before, self.began = allocated(self.device), now()
 
     def end(self, callback: Any, *arguments: Any, **named: Any) -> None:
-        now = cpu()
+        ended = now()
         numbers = {
-            "total": now - self.began,
+            "total": ended - self.began,
             "generation": self.drawing,
-            "update": now - self.first,
+            "update": ended - self.first,
             "tokens": self.tokens,
-            "resident_before": self.before,
+            "bytes_before": self.before,
         }
         if not self.collects:
             gc.collect()
             gc.collect()
-            numbers["collect"] = cpu() - now
+            numbers["collect"] = now() - ended
         self.boundary(numbers)
-        self.first, self.began = 0.0, cpu()
+        self.first, self.began = 0.0, now()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.cases import Case, training_rows
-from benchmarks.speed.clock import Numbers, cpu
+from benchmarks.speed.clock import Numbers, now
 
 Boundary = Callable[[Numbers], None]
 MODES: dict[str, dict[str, Any]] = {
@@ -53,8 +53,8 @@ def trainer_of(
     tokenizer = AutoTokenizer.from_pretrained(folder / "policy")
     common = {
         "output_dir": str(folder / f"trl-{stage}-{mode}"),
-        "use_cpu": True,
-        "bf16": False,
+        "use_cpu": case.device == "cpu",
+        "bf16": case.in_16_bits,
         "gradient_checkpointing": False,
         "report_to": "none",
         "save_strategy": "no",
@@ -117,7 +117,7 @@ class Marks:
         self.boundary = boundary
 
     def begin(self, callback: Any, *arguments: Any, **named: Any) -> None:
-        self.began = cpu()
+        self.began = now()
 
     def end(self, callback: Any, *arguments: Any, **named: Any) -> None:
-        self.boundary({"training": cpu() - self.began})
+        self.boundary({"training": now() - self.began})

@@ -49,7 +49,7 @@ UNSET = [
     *(("ppo.responses_per_prompt", 1), ("evaluation.win_rate", None)),
     *((f"{name}.micro_batch_size", None) for name in ("sft", "reward_model", "generation")),
     *(("trainer.gradient_checkpointing", False), ("model.attention", "auto")),
-    *(("generation.engine", "torch"), ("generation.graphs", False)),
+    *(("generation.engine", "torch"), ("generation.graphs", True)),
     ("labels", "data"),
     *(("annotator.temperature", None), ("annotator.flip", 0.0), ("annotator.length_weight", 0.0)),
     *(("data.peak", 2.0), ("data.stop", 0.3), ("data.word", "none"), ("data.word_reward", 2.0)),

@@ -137,7 +137,7 @@ class Generation(Strict):
     micro_batch_size: Size | None = None
     micro_batch_tokens: Count | None = None
     engine: Literal["torch", "hf"] = "torch"
-    graphs: bool = False
+    graphs: bool = True
 
 
 class KL(Strict):

@@ -40,7 +40,7 @@ def seconds_of(value: object) -> float | None:
         text += "m"
     if not re.fullmatch(f"(?:{number}[smhd])+", text):
         raise ValueError(
-            f"{value!r} is no duration; write 90s, 30m, 2h or 1h30m (a plain number is minutes)"
+            f"{value!r} is no duration; write 90s, 30m, 2h, 1h30m or 7d (a plain number is minutes)"
         )
     total = sum(
         float(count) * _UNITS[unit] for count, unit in re.findall(f"({number})([smhd])", text)

@@ -208,7 +208,7 @@ def test_vocabulary_goes_through_at_toy_size(tmp_path):
 def test_without_trl_the_parts_say_so(tmp_path):
     words = ["--trl-ppo", str(tmp_path / "none"), "--trl", str(tmp_path / "none")]
     text = run_without_numbers("vs_trl", *words)
-    for part in vs_trl.CASES:
+    for part in vs_trl.PARTS:
         assert f"{part}: not measured, there is no TRL in" in text
 
 
@@ -230,7 +230,7 @@ def test_beside_trl_at_toy_size(tmp_path):
     folders = ["--trl-ppo", str(TRL / vs_trl.PPO_RELEASE), "--trl", str(TRL / vs_trl.RELEASE)]
     words = ["--cases", "toy", "--turns", "1", *folders]
     text, results = run("vs_trl", *words, tmp_path=tmp_path)
-    assert set(results) == set(vs_trl.CASES)
+    assert set(results) == set(vs_trl.PARTS)
     ppo = results["ppo"]["toy"]
     assert len(ppo["ours"]) == len(ppo["trl"]) == 1 and ppo["steps"] == 4
     assert set(results["sft"]["toy"]["trl"]) == {"padded", "by length", "padding-free"}

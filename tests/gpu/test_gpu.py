@@ -1,6 +1,8 @@
 """What only a CUDA device can show: `pytest -m gpu`. Elsewhere all of these are skipped (what can
 be seen without one is in tests/test_devices.py)."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
@@ -13,17 +15,22 @@ pytestmark = [
 ]
 GPU = ("trainer=gpu", "trainer.threads=1")
 LORA = ("model/adapter=lora",)
+BITS = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="needs bitsandbytes")
 WAYS = {
     "32-true": (),
     "bf16-mixed": ("trainer.precision=bf16-mixed",),
     "bf16-true": ("trainer.precision=bf16-true",),
     "lora": LORA,
     "lora, bf16-mixed": (*LORA, "trainer.precision=bf16-mixed"),
+    "plain steps": ("generation.graphs=false",),
+    # moments of fewer than 4,096 numbers stay in 32 bits
+    "8 bit moments": ("optimizer@ppo.optimizer=adamw_8bit", "model.hidden_size=64"),
 }
+CASES = [pytest.param(way, marks=[BITS] if "bit " in way else []) for way in WAYS]
 FILES = ("metrics.jsonl", "samples.jsonl", "policy/model.safetensors")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", CASES)
 def test_a_run_passes_and_begins_at_kl_zero(run_in, tmp_path, way):
     summary = run_in(tmp_path / "run", *GPU, *WAYS[way])
     start, first, *_, last = read_jsonl(tmp_path / "run" / "metrics.jsonl")
@@ -35,7 +42,7 @@ def test_a_run_passes_and_begins_at_kl_zero(run_in, tmp_path, way):
     assert summary["kl/sequence_nats"] == summary["kl/sequence_nats"]  # a number
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", CASES)
 def test_a_run_that_was_stopped_ends_with_the_same_bytes(run_in, tmp_path, stop_at, way):
     words = (*GPU, *WAYS[way], "kl/reference=synced", "kl.reference.every=1")
     run_in(tmp_path / "whole", *words)

@@ -14,7 +14,7 @@ from rlhf.kl.estimator import K1
 from rlhf.kl.penalty import KLPenalty
 from rlhf.kl.placement import Reward
 from rlhf.kl.reference import EMA
-from rlhf.models.sharding.cut import is_cut
+from rlhf.models.sharding.agreed import is_cut
 from rlhf.models.sharding.whole import part
 from rlhf.ranks.group import ALONE, Ranks
 from rlhf.rundir.errors import NonFinite

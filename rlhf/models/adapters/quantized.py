@@ -1,8 +1,7 @@
 """The type of a network's weights, by the name that a config has for it: the arguments that
 transformers loads it with.
 
-`4bit` (NF4, QLoRA, arXiv 2305.14314, by bitsandbytes) has not been run by us: it needs an NVIDIA
-GPU."""
+`4bit` (NF4, QLoRA, arXiv 2305.14314, by bitsandbytes) needs an NVIDIA GPU."""
 
 from __future__ import annotations
 

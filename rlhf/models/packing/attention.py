@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from inspect import signature
 from itertools import accumulate, groupby
 from typing import Any
@@ -104,11 +104,20 @@ def _varlen(
     from torch.nn.attention import varlen
 
     kernel: Callable[..., Any] = varlen.varlen_attn
-    lines = (x[0].transpose(0, 1) for x in (query, key, value))  # [M, H, d]
-    several = {"enable_gqa": True} if query.shape[1] != key.shape[1] else {}
-    ends = (begins, begins, max(tokens), max(tokens))
-    rows: Tensor = kernel(*lines, *ends, scale=scale, window_size=(-1, 0), **several)
+    named: dict[str, Any] = {"scale": scale, "window_size": (-1, 0)}
+    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))  # [M, H, d]
+    if (groups := query.shape[1] // key.shape[1]) > 1:
+        if "enable_gqa" in _names(kernel):
+            named["enable_gqa"] = True
+        else:  # of an older torch, 2.11 for one
+            key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+    rows: Tensor = kernel(query, key, value, begins, begins, max(tokens), max(tokens), **named)
     return rows[None]
+
+
+@cache
+def _names(kernel: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(signature(kernel).parameters)
 
 
 AttentionInterface.register(NAME, attention)
@@ -121,7 +130,7 @@ def has_varlen() -> bool:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return False
-    return {"window_size", "enable_gqa"} <= signature(varlen_attn).parameters.keys()
+    return "window_size" in _names(varlen_attn)
 
 
 def attending(model: PreTrainedModel, asked: Mapping[str, Any]) -> PreTrainedModel:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from rlhf.at_once import AtOnce
-from rlhf.models.packing.choice import network_of, reading
+from rlhf.models.packing.choice import reading
+from rlhf.models.sharding.agreed import is_cut, largest_of_ranks
 
 
 def in_packs(
@@ -29,11 +28,9 @@ def in_packs(
     """
     if groups is None:
         groups = at_once.reading(attention.device.type).cut(attention.sum(dim=1).tolist())
-    if any(isinstance(network_of(model).base_model, FSDPModule) for model in models):
-        most = torch.tensor(len(groups), device=attention.device)
-        dist.all_reduce(most, dist.ReduceOp.MAX)
+    if cut := [model for model in models if is_cut(model)]:
         # what is beyond is read for the others' sake, and left out
-        groups = [*groups, *[[0]] * (int(most) - len(groups))]
+        groups = [*groups, *[[0]] * (largest_of_ranks(len(groups), cut[0]) - len(groups))]
     packs = [torch.tensor(group, device=attention.device) for group in groups]
     with reading(*models):
         parts = [read(pack) for pack in packs]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from rlhf.models.scalar import ScalarModel
+from rlhf.models.sharding.agreed import network_of
 from rlhf.models.sharding.whole import on_first
 from rlhf.models.training.partial import layers
 
@@ -76,12 +76,6 @@ def join_all(models: Iterable[nn.Module], cuts: dict[nn.Module, Cut]) -> None:
     for network in {network_of(model): None for model in models}:
         if network in cuts:
             cuts.pop(network).join()
-
-
-def network_of(model: nn.Module) -> nn.Module:
-    """What is cut: of views of a shared network that network, once for all of them."""
-    shared = getattr(model, "shared", None)
-    return model if shared is None else cast(nn.Module, shared.model)
 
 
 def _read_as_a_whole(model: nn.Module) -> list[nn.Module]:
@@ -165,13 +159,6 @@ class Cut:
                 before.module._parameters[key] = made.get(tied, part)
 
 
-def is_cut(model: nn.Module) -> bool:
-    """Whether it lies in parts on the ranks; asked at each token that is drawn."""
-    return dist.is_initialized() and any(
-        isinstance(module, FSDPModule) for module in network_of(model).modules()
-    )
-
-
 @contextmanager
 def kept_together(model: nn.Module) -> Iterator[None]:
     """A cut model stays whole between the forward passes inside: many short ones, without gradient,
@@ -185,22 +172,3 @@ def kept_together(model: nn.Module) -> Iterator[None]:
         for part in parts:
             part.set_reshard_after_forward(True, recurse=False)
             part.reshard()
-
-
-def any_rank(flags: Tensor, model: nn.Module) -> bool:
-    """Whether a flag is set, here or, of a model that is cut, on any rank: all of them must read it
-    equally often."""
-    return bool(_largest(flags.any(), model))
-
-
-def largest_of_ranks(count: int, model: nn.Module) -> int:
-    """A count, or, of a model that is cut, the largest of all ranks."""
-    device = next(network_of(model).parameters()).device
-    return int(_largest(torch.tensor(count, device=device), model)) if is_cut(model) else count
-
-
-def _largest(number: Tensor, model: nn.Module) -> Tensor:
-    if is_cut(model):
-        number = number.to(torch.int32)
-        dist.all_reduce(number, dist.ReduceOp.MAX)
-    return number

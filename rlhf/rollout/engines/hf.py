@@ -15,7 +15,7 @@ from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, Sto
 from rlhf.functional.sequences import response_mask
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.networks import Policy
-from rlhf.models.sharding.cut import is_cut
+from rlhf.models.sharding.agreed import is_cut
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rollout.engines.local import LocalEngine, stopped, tail
 from rlhf.rollout.engines.sampler import Drawn, draw

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from rlhf.at_once import AtOnce
 from rlhf.models.networks import Policy
-from rlhf.models.sharding.cut import largest_of_ranks
+from rlhf.models.sharding.agreed import largest_of_ranks
 from rlhf.rollout.engines.base import Sampling, Stops, in_context
 from rlhf.rollout.engines.sampler import uniforms
 from rlhf.types import PromptBatch, Rollout

@@ -10,7 +10,7 @@ from rlhf.functional.sequences import positions
 from rlhf.models.adapters.views import PolicyView
 from rlhf.models.networks import Policy
 from rlhf.models.packing.attention import NAME as BY_ROWS
-from rlhf.models.sharding.cut import is_cut
+from rlhf.models.sharding.agreed import is_cut
 from rlhf.rollout.engines.cache import cache_of, copy_rows, is_buffered
 from rlhf.rollout.engines.local import trimmed
 from rlhf.types import PromptBatch

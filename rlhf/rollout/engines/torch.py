@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from rlhf.functional.sequences import positions
 from rlhf.models.packing.choice import reading
-from rlhf.models.sharding.cut import any_rank
+from rlhf.models.sharding.agreed import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
 from rlhf.rollout.engines.captured.graphs import CannotCapture, Graphs

@@ -13,7 +13,10 @@ WRONG = [
     (["kl.coef=inf"], ["kl.coef=Infinity: expected a number >= 0; it must be finite"]),
     (["seed=1.5"], ["seed=1.5: expected a whole number"]),
     (["rerun=1"], ["rerun=1: expected true or false"]),
-    (["time_limit=soon"], ["time_limit=soon: 'soon' is no duration; write 90s, 30m, 2h or 1h30m"]),
+    (
+        ["time_limit=soon"],
+        ["time_limit=soon: 'soon' is no duration; write 90s, 30m, 2h,"],
+    ),
     (["time_limit=0"], ["time_limit=0: 0 is no duration; it must be above 0"]),
     (["stage=pppo"], ["stage=pppo: expected one of sft, reward_model, ppo; did you mean ppo?"]),
     (

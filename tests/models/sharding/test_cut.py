@@ -8,7 +8,8 @@ import torch
 from rlhf.at_once import AtOnce
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import policy_of, response_logits
-from rlhf.models.sharding.cut import any_rank, cut, is_cut, kept_together
+from rlhf.models.sharding.agreed import any_rank, is_cut
+from rlhf.models.sharding.cut import cut, kept_together
 from rlhf.models.sharding.whole import (
     load_optimizer_state,
     load_weights,

@@ -7,7 +7,7 @@ import torch
 
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.views import PolicyView, ScalarView
-from rlhf.models.sharding.cut import is_cut
+from rlhf.models.sharding.agreed import is_cut
 from rlhf.models.sharding.whole import part
 from rlhf.modules.algorithms.ppo import PPOModule
 from rlhf.modules.parts import CollectedMinibatches

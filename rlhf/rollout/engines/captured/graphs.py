@@ -20,7 +20,7 @@ from transformers import DynamicCache
 from rlhf.at_once import GRAPH_ROWS, GRAPH_SLOTS, rounded
 from rlhf.functional.sequences import positions
 from rlhf.models.networks import Policy
-from rlhf.models.sharding.cut import is_cut, network_of
+from rlhf.models.sharding.agreed import is_cut, network_of
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, is_buffered
 from rlhf.rollout.engines.captured.fixed import FixedStep, NoLooks, compact, kept_cache
