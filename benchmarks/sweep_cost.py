@@ -4,12 +4,15 @@ runs of TRL's speed.
     python -m benchmarks.sweep_cost                             # 8 coefficients, 10 iterations
     python -m benchmarks.sweep_cost --turns 5 --separate 2 --vs-trl vs_trl.json --json FILE
     python -m benchmarks.sweep_cost --coefficients 4 --iterations 40 data.demonstrations=400
+    python -m benchmarks.sweep_cost --jobs 1                    # of the sweep, at a time
 
 Whatever follows the options goes to every command. Each turn is the sweep in an empty folder, then
 the separate runs, each in an empty folder of its own, so that each trains SFT and reward model:
 the commands that users give, with Lightning, records, MLflow, and the comparison at the sweep's
 end. `--separate N` runs only so many and counts the coefficients' number of their mean: they
-differ by the coefficient alone.
+differ by the coefficient alone. A sweep has as many jobs at a time as there are cores, unless
+`--jobs` says otherwise: those that share a core's units or caches lengthen each other's CPU
+seconds, which the separate runs, one after the other, do not.
 
 Time is CPU seconds of all processes of a command, those included that it leaves behind (the server
 that jobs are forked from), one thread each. Linux only: the others do not tell it.
@@ -36,18 +39,36 @@ from benchmarks.speed.report import machine, middle, ratios, show, table, write_
 
 CASES = {"ppo": ("quick", "ragged", "full"), "sft": ("ragged",), "reward_model": ("ragged",)}
 
+PARTS = {
+    "sft": "SFT, with what is imported beside it",
+    "reward_model": "reward model",
+    "ppo": "PPO: first evaluation, iterations, checkpoints",
+    "else": "all else: imports, plan, data, MLflow, best of n, comparison",
+}
+STAGES = {
+    "sft": ("outputs/artifacts/sft/*",),
+    "reward_model": ("outputs/artifacts/reward_model/*",),
+    "ppo": ("outputs/*/*", "sweeps/*/*"),
+}
 
-def stage_seconds(folder: Path) -> dict[str, float]:
-    """Seconds of each stage that a run trained, by its own records."""
-    stages = {
-        "ppo": folder.glob("outputs/*/*/timings.jsonl"),
-        "sft": folder.glob("outputs/artifacts/sft/*/timings.jsonl"),
-        "reward_model": folder.glob("outputs/artifacts/reward_model/*/timings.jsonl"),
+
+def stage_seconds(folder: Path, kind: str = "seconds") -> dict[str, float]:
+    """Seconds of each stage that a run or a sweep trained, by the records; of `cpu` those of
+    processors, MLflow's thread among them."""
+    files = {
+        name: [file for place in places for file in folder.glob(f"{place}/timings.jsonl")]
+        for name, places in STAGES.items()
     }
     return {
-        name: sum(json.loads(line)["seconds"] for f in files for line in f.open())
-        for name, files in stages.items()
+        name: sum(json.loads(line)[kind] for file in own for line in file.open())
+        for name, own in files.items()
     }
+
+
+def parts(folder: Path, cpu: float) -> dict[str, float]:
+    """CPU seconds of a command by stage, and all others."""
+    stages = stage_seconds(folder, "cpu")
+    return {**stages, "else": cpu - sum(stages.values())}
 
 
 def slower(results: Mapping[str, Any]) -> dict[str, float]:
@@ -81,26 +102,34 @@ def coefficients(count: int) -> list[str]:
     return [f"{0.02 * (i + 1):g}" for i in range(count)]
 
 
-def turn(args: argparse.Namespace, work: Path, factors: Mapping[str, float]) -> dict[str, float]:
+def turn(args: argparse.Namespace, work: Path, factors: Mapping[str, float]) -> dict[str, Any]:
     """One sweep, and the separate runs after it."""
     coefs = coefficients(args.coefficients)
     words = [f"ppo.iterations={args.iterations}", *args.words]
-    sweep = cost_of([f"kl.coef={','.join(coefs)}", "hydra.mode=MULTIRUN", *words], work / "sweep")
-    own, peers = list[float](), list[float]()
+    several = [f"kl.coef={','.join(coefs)}", "hydra.mode=MULTIRUN"]
+    several += [f"hydra.launcher.jobs={args.jobs}"] if args.jobs else []
+    sweep = cost_of([*several, *words], work / "sweep")
+    own, peers, by_part = list[float](), list[float](), list[dict[str, float]]()
     for coef in coefs[: args.separate]:
         folder = work / coef
         run = cost_of([f"kl.coef={coef}", *words], folder)
         own.append(run.cpu)
+        by_part.append(parts(folder, run.cpu))
         peers.append(args.trl_run or as_trl(run, stage_seconds(folder), factors))
     numbers = {
         "sweep": sweep.cpu,
         "separate": args.coefficients * statistics.mean(own),
         "trl": args.coefficients * statistics.mean(peers),
     }
-    return {**numbers, "sweep_wall": sweep.wall}
+    means = {p: statistics.mean(each[p] for each in by_part) for p in by_part[0]}
+    both = {
+        "sweep": parts(work / "sweep", sweep.cpu),
+        "separate": {p: args.coefficients * mean for p, mean in means.items()},
+    }
+    return {**numbers, "sweep_wall": sweep.wall, "parts": both}
 
 
-def show_turns(turns: Sequence[Mapping[str, float]], args: argparse.Namespace) -> None:
+def show_turns(turns: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
     column = {name: [each[name] for each in turns] for name in ("sweep", "separate", "trl")}
     counted = "" if args.separate >= args.coefficients else f" ({args.separate} were run)"
     rows = [
@@ -122,6 +151,14 @@ def show_turns(turns: Sequence[Mapping[str, float]], args: argparse.Namespace) -
     titles = ("", "n", "CPU seconds of all processes (median, range)", "the sweep's share")
     show(f"{args.coefficients} coefficients, {args.iterations} iterations each:\n")
     show(table(titles, rows))
+    show("CPU seconds by part (median, range):\n")
+    both = ("", "the sweep", f"{args.coefficients} separate runs")
+    show(table(both, [_row(name, turns) for name in PARTS]))
+
+
+def _row(name: str, turns: Sequence[Mapping[str, Any]]) -> list[str]:
+    both = ([each["parts"][side][name] for each in turns] for side in ("sweep", "separate"))
+    return [PARTS[name], *(middle(column, 1) for column in both)]
 
 
 def main() -> None:
@@ -136,7 +173,8 @@ def main() -> None:
         for number in range(args.turns):
             turns.append(turn(args, Path(work) / str(number), factors))
             results = {"turns": turns, "slower": factors, "coefficients": args.coefficients}
-            write_json(args.json, where, {**results, "iterations": args.iterations})
+            more = {"iterations": args.iterations, "jobs": args.jobs}
+            write_json(args.json, where, {**results, **more})
     show_turns(turns, args)
 
 
@@ -148,6 +186,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--coefficients", type=int, default=8)
     whole.add_argument("--iterations", type=int, default=10)
     whole.add_argument("--turns", type=int, default=1)
+    whole.add_argument("--jobs", type=int, help="of the sweep, at a time")
     whole.add_argument("--separate", type=int, default=8, help="runs, of the coefficients' number")
     whole.add_argument("--vs-trl", type=Path, metavar="JSON")
     whole.add_argument("--trl-run", type=float, metavar="SECONDS")

@@ -1,6 +1,7 @@
 """Imported once by the server that jobs are forked from: what every job would import."""
 
 import contextlib
+import gc
 import os
 
 from rlhf.imports import quick_imports
@@ -15,3 +16,5 @@ hold()  # Slurm signals every process of a job; each job takes them again when i
 # a job that meets the same fault says it in its own log
 with contextlib.suppress(Exception), quick_imports():
     import rlhf.runs.run  # noqa: F401
+
+gc.disable()  # until `rlhf.runs.common.preload`: nearly all that imports make stays

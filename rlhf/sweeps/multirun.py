@@ -33,7 +33,8 @@ from rlhf.sweeps.job import GOOD, Job, JobFailed, job_of, note_flags
 from rlhf.sweeps.launchers.foreign import OnlyMissing, at_work, hand_over, jobs_of
 from rlhf.sweeps.launchers.local import LocalLauncher, train
 from rlhf.sweeps.launchers.prepare import limit_threads, preloads
-from rlhf.sweeps.launchers.processes import run_jobs, start_method
+from rlhf.sweeps.launchers.processes import run_jobs
+from rlhf.sweeps.launchers.served import start_method
 from rlhf.sweeps.screen.live import stderr_console
 from rlhf.sweeps.searches.base import SearchSweeper
 from rlhf.sweeps.searches.find import FindSweeper

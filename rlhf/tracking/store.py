@@ -8,12 +8,13 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from filelock import FileLock
 
+from rlhf.imports import uncollected
 from rlhf.rundir.disk.aside import clear_strays
 from rlhf.rundir.disk.space import refused
 from rlhf.rundir.secrets.redact import redact_text
@@ -55,11 +56,13 @@ def connect(uri: str) -> Client:
     """A client of this address. Imports MLflow (seconds), touches no global state of it but the
     limits on waiting."""
     quiet()
-    from mlflow import MlflowClient
+    with uncollected():
+        from mlflow import MlflowClient
 
     address = mlflow_uri(uri)
-    # which MLflow makes the tables of at first; a sqlite file has them from `prepare_store`
-    with MIGRATING if _SERVERS.match(address) else nullcontext():
+    # which MLflow makes the tables of at first; a sqlite file has them from `prepare_store`, and
+    # its client what is left to be imported
+    with MIGRATING if _SERVERS.match(address) else uncollected():
         return MlflowClient(tracking_uri=address)
 
 
@@ -121,7 +124,8 @@ def making(path: Path) -> Iterator[None]:
     """Around what one process at a time does to a sqlite store, which is made or mended first. What
     a killed process left half-written beside it is cleared."""
     quiet()
-    import mlflow  # before the lock: whoever holds that does nothing but write  # noqa: F401
+    with uncollected():  # before the lock: whoever holds that does nothing but write
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock", poll_interval=0.2):

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.speed import commands
 from benchmarks.speed.commands import Cost, cost_of
-from benchmarks.sweep_cost import as_trl, slower, stage_seconds
+from benchmarks.sweep_cost import as_trl, parts, slower, stage_seconds
 
 
 def test_a_run_of_trls_speed_by_hand():
@@ -35,11 +35,14 @@ def test_factors_are_those_of_the_case_next_to_the_quickstart():
 
 
 def test_seconds_of_stages(tmp_path):
-    for place, seconds in (("artifacts/sft/ab", 2), ("artifacts/reward_model/cd", 3), ("x/kl0", 4)):
+    artifacts = (("artifacts/sft/ab", 2), ("artifacts/reward_model/cd", 3))
+    for place, seconds in (*artifacts, ("x/kl0", 4), ("../sweeps/s/kl0", 5)):
         folder = tmp_path / "outputs" / place
         folder.mkdir(parents=True)
-        (folder / "timings.jsonl").write_text(f"{json.dumps({'seconds': seconds})}\n" * 2)
-    assert stage_seconds(tmp_path) == {"sft": 4, "reward_model": 6, "ppo": 8}
+        row = {"seconds": seconds, "cpu": seconds - 1}
+        (folder / "timings.jsonl").write_text(f"{json.dumps(row)}\n" * 2)
+    assert stage_seconds(tmp_path) == {"sft": 4, "reward_model": 6, "ppo": 18}
+    assert parts(tmp_path, cpu=30.0) == {"sft": 2, "reward_model": 4, "ppo": 14, "else": 10}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="grandchildren are waited for on Linux only")

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,12 +190,19 @@ def save_png(
     `drawn`: where the picture is that was written without that limit, which saves drawing it."""
     import vl_convert
 
-    svg = lighter(str(vl_convert.vegalite_to_svg(chart)))
+    svg = _svg(json.dumps(chart))
     picture = drawn.read_bytes() if drawn else vl_convert.svg_to_png(svg, scale=SCALE)
     width = int.from_bytes(picture[16:20], "big")  # of the header
     if width > widest:
         picture = vl_convert.svg_to_png(svg, scale=SCALE * (widest - 1) / width)
     write_bytes(path, picture)
+
+
+@lru_cache(maxsize=4)  # a comparison's pictures, each of which is written in two sizes
+def _svg(chart: str) -> str:
+    import vl_convert
+
+    return lighter(str(vl_convert.vegalite_to_svg(chart)))
 
 
 @cache

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from rlhf.functional.finite import in_words, nonfinite_names
 from rlhf.rundir.errors import ModelError, NonFinite
@@ -52,3 +53,11 @@ def saved_types(folder: Path) -> set[str]:
             header = json.loads(file.read(length))
         types |= {tensor["dtype"] for name, tensor in header.items() if name != "__metadata__"}
     return types
+
+
+def make_patterns(model: PreTrainedModel) -> None:
+    """Has transformers make the thousand patterns by which it renames weights as it loads them, and
+    which it keeps as long as the process lives."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    get_model_conversion_mapping(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
@@ -41,6 +42,22 @@ def shares_beginnings(network: PreTrainedModel) -> bool:
     """Whether rows that begin alike are read with each beginning once, where their last tokens
     alone are asked for."""
     return network.device.type == "cpu" and layout_of(network) is Layout.PACKED
+
+
+def reading(*models: nn.Module) -> AbstractContextManager[None]:
+    """Around passes that learn nothing: none of their tensors may be part of one that does. On a
+    CPU torch then keeps no account of them, which is a tenth of a small network's time. A network
+    that may keep tensors for later passes (by code that comes with it, say) has no gradient, and no
+    more is said to it."""
+    known = all(
+        type(network).__module__.startswith("transformers.")
+        and network.device.type == "cpu"
+        and layout_of(network) is Layout.PACKED
+        and not getattr(network, "is_quantized", False)
+        and not isinstance(network.base_model, FSDPModule)
+        for network in map(network_of, models)
+    )
+    return torch.inference_mode() if known else torch.no_grad()
 
 
 def _gains(network: PreTrainedModel) -> bool:

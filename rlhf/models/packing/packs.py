@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf.at_once import AtOnce
+from rlhf.models.packing.choice import reading
 from rlhf.models.sharding.agreed import is_cut, largest_of_ranks
 
 
@@ -31,6 +32,8 @@ def in_packs(
         # what is beyond is read for the others' sake, and left out
         groups = [*groups, *[[0]] * (largest_of_ranks(len(groups), cut[0]) - len(groups))]
     packs = [torch.tensor(group, device=attention.device) for group in groups]
-    columns = zip(*(read(pack) for pack in packs), strict=True)
+    with reading(*models):
+        parts = [read(pack) for pack in packs]
+    columns = zip(*parts, strict=True)
     order = torch.cat(packs)[: len(attention)].argsort()
     return tuple(torch.cat(column)[order] for column in columns)

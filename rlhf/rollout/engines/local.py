@@ -59,10 +59,9 @@ class LocalEngine(ABC):
     def _whole(
         self, prompts: PromptBatch, parts: Sequence[Tensor], drawn: Sequence[Rollout]
     ) -> Rollout:
-        """The parts' responses, in the order of the prompts."""
+        """The parts' responses, in the order of the prompts, as copies: what learns may read
+        them."""
         drawn = drawn[: len(parts)]
-        if len(drawn) == 1:
-            return replace(drawn[0], prompt=prompts)
         back = torch.cat([*parts]).argsort().to(prompts.tokens.device)
         length = max(part.tokens.shape[1] for part in drawn)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rlhf.functional.sequences import positions
+from rlhf.models.packing.choice import reading
 from rlhf.models.sharding.agreed import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
@@ -45,7 +46,8 @@ class TorchEngine(LocalEngine):
                 return self.graphs.together(self, prompts, sampling, u)
             except CannotCapture as error:
                 self.graphs.refuse(str(error))
-        return self.one_by_one(prompts, sampling, u)
+        with reading(self.model):
+            return self.one_by_one(prompts, sampling, u)
 
     def one_by_one(self, prompts: PromptBatch, sampling: Sampling, u: Tensor) -> Rollout:
         """Each step reads the rows in the cache: those that go on, and some that have ended."""

@@ -21,6 +21,7 @@ from rlhf.config.schema import Config
 from rlhf.data.records import DataError, Loaded, Source
 from rlhf.data.rendering.choice import AUTO, template_file
 from rlhf.digests import digest, file_digest
+from rlhf.models.files.weights import make_patterns
 from rlhf.models.load import outline
 from rlhf.runs.common.told import sections
 from rlhf.stages.context import StageContext
@@ -137,10 +138,11 @@ def _make(cfg: Config) -> None:
     with _warnings() as warnings:
         report = data_report(context)
         values = {name: getattr(context, name) for name in LENT}
-    if context.model_config is not None:
-        outline(context.model_config)
     if inputs_key(context) == key:
         _inputs[key] = Made(value=(values, report), warnings=warnings)
+    config = context.model_config
+    if config is not None and (network := outline(config)) is not None:
+        make_patterns(network)
 
 
 class _Into(logging.Handler):

@@ -2,6 +2,7 @@
 have in common."""
 
 import contextlib
+import gc
 
 with contextlib.suppress(Exception):  # a job that meets the same fault says it in its own log
     from rlhf.config.validate import validate
@@ -9,3 +10,5 @@ with contextlib.suppress(Exception):  # a job that meets the same fault says it 
     from rlhf.runs.common.told import told
 
     make(map(validate, told()))
+
+gc.enable()  # at work again in the jobs; what is here by now is left out (`make`)

@@ -40,6 +40,7 @@ from rlhf.sweeps.launchers.prepare import (
     visible_gpus,
 )
 from rlhf.sweeps.launchers.processes import GRACE, run_jobs
+from rlhf.sweeps.launchers.served import Aside, serve
 from rlhf.sweeps.screen.live import watching
 from rlhf.sweeps.screen.table import print_outcomes, say
 
@@ -165,10 +166,20 @@ def _run(
         ledger = Ledger(directory, watcher.update)
         ledger.update([Outcome(job) for job in missing])
         if own:
-            prepare_tracking(configs)
+            _prepare(configs, preload)
         ended = run_jobs(missing, target, n, preload=preload, watch=ledger.update, **limits)
         ledger.write(working=False)
     return ended
+
+
+def _prepare(configs: Sequence[Config], preload: Sequence[str]) -> None:
+    """The tracking databases, by the server that has MLflow for the jobs, where there is one. Where
+    it has no room for that, jobs make them."""
+    if serve(preload):
+        with suppress(OSError, EOFError):
+            prepare_tracking(configs, worker=Aside)
+    else:
+        prepare_tracking(configs)
 
 
 class LocalLauncher(Launcher):

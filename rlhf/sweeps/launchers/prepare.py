@@ -9,9 +9,11 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Protocol
 
 from rlhf.config.pieces.tracking import mlflow_of, trackers_of
 from rlhf.config.schema import Config
@@ -57,15 +59,32 @@ def _opened_by(uri: str) -> str:
     return f"mlflow.store.tracking.{'sqlalchemy_store' if database else 'rest_store'}"
 
 
-def prepare_tracking(configs: Sequence[Config], *, patience: float = PATIENCE) -> None:
-    """Makes the tracking databases, once and before any job. One that is not ready after `patience`
-    seconds, all together, is made beside the jobs; one that does not answer stops no sweep."""
+class Worker(Protocol):
+    """A thread, or a process."""
+
+    def start(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def is_alive(self) -> bool: ...
+
+
+THREAD = partial(Thread, daemon=True)
+
+
+def prepare_tracking(
+    configs: Sequence[Config],
+    *,
+    patience: float = PATIENCE,
+    worker: Callable[..., Worker] = THREAD,
+) -> None:
+    """Makes the tracking databases, once and before any job, each by a `worker` of its own. One
+    that is not ready after `patience` seconds, all together, is made beside the jobs; one that does
+    not answer stops no sweep."""
     tracked = filter(None, (mlflow_of(cfg.tracking) for cfg in configs))
     stores = sorted({(store.uri, store.experiment) for store in tracked})
-    makers = [Thread(target=_prepare, args=store, daemon=True) for store in stores]
-    deadline = time.monotonic() + patience
+    makers = [worker(target=_prepare, args=store) for store in stores]
     for maker in makers:
         maker.start()
+    deadline = time.monotonic() + patience
     for maker, (uri, _) in zip(makers, stores, strict=True):
         maker.join(max(0.0, deadline - time.monotonic()))
         if maker.is_alive():

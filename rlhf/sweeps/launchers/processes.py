@@ -29,13 +29,10 @@ from rlhf.rundir.signals import Stop, end_by_the_clock, release, stop_signals
 from rlhf.rundir.status import read_status, write_status
 from rlhf.sweeps.job import Job, Outcome, Watch
 from rlhf.sweeps.launchers.prepare import least_used
+from rlhf.sweeps.launchers.served import serve, start_method
 
 POLL = 0.5  # seconds between looks at the running jobs' files
 GRACE = 60.0  # seconds that a job past its time limit has to save its state
-
-
-def start_method() -> str:
-    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def run_jobs(
@@ -62,8 +59,7 @@ def run_jobs(
         An outcome for each job in order, and the exit code that a signal asked for, if one came.
     """
     context = multiprocessing.get_context(start_method())
-    if start_method() == "forkserver":
-        context.set_forkserver_preload(list(preload))
+    serve(preload)
     outcomes = [Outcome(job) for job in jobs]
     with stop_signals() as stop:
         _supervise(outcomes, target, n, context, stop, watch, gpus, (time_limit, grace))

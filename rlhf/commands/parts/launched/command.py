@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import filterfalse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.commands.parts.ended import print_summary
@@ -70,8 +71,7 @@ def _planned(hydra: Hydra, args: argparse.Namespace, planned: Plan, task: TaskFu
     # a single run says it itself
     warnings = [f"warning: {warning}" for warning in planned.warnings]
     say([*warnings, *needs(judged.fits)])
-    from rlhf.compare import compare
-    from rlhf.compare.terminal import wide_console
+    from rlhf.sweeps.launchers.served import answer
     from rlhf.sweeps.multirun import sweep
 
     try:
@@ -79,11 +79,23 @@ def _planned(hydra: Hydra, args: argparse.Namespace, planned: Plan, task: TaskFu
     except SystemExit as stopped:
         queue_again(again, stopped.code)
         raise
-    try:
-        compare(directory, console=wide_console())
-    except Exception as error:  # does not change how the sweep ended
-        print(f"the comparison failed: {error}\n  again: rlhf compare {directory}", file=sys.stderr)
+    print(answer(_compared, directory), end="")
     return code
+
+
+def _compared(directory: Path) -> str:
+    """What the comparison of a sweep says in this terminal."""
+    from rlhf.compare import compare
+    from rlhf.compare.terminal import wide_console
+
+    console = wide_console()
+    with console.capture() as said:
+        try:
+            compare(directory, console=console)
+        except Exception as error:  # does not change how the sweep ended
+            again = f"  again: rlhf compare {directory}"
+            print(f"the comparison failed: {error}\n{again}", file=sys.stderr)
+    return said.get()
 
 
 def _single(hydra: Hydra, composed: DictConfig, judged: Judged) -> int:
