@@ -51,7 +51,7 @@ def reading(*models: nn.Module) -> AbstractContextManager[None]:
     more is said to it."""
     known = all(
         type(network).__module__.startswith("transformers.")
-        and network.device.type == "cpu"
+        and network.device == torch.device("cpu")
         and layout_of(network) is Layout.PACKED
         and not getattr(network, "is_quantized", False)
         and not isinstance(network.base_model, FSDPModule)
