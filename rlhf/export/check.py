@@ -153,7 +153,8 @@ def in_a_fresh_process(
         rows, answer = Path(aside) / "rows.json", Path(aside) / "answer.json"
         rows.write_text(json.dumps(asked))
         process = subprocess.run(
-            [sys.executable, str(script), str(folder.absolute()), str(rows), str(answer)],
+            # -B: no __pycache__ beside the code that the folder holds
+            [sys.executable, "-B", str(script), str(folder.absolute()), str(rows), str(answer)],
             cwd=aside,
             env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
             capture_output=True,
