@@ -17,7 +17,7 @@ device = "cpu"  # where this process computes: `compute_on` says so
 
 
 def compute_on(name: str) -> None:
-    """ "cpu" or "cuda"."""
+    """Says where: on the "cpu", or on "cuda"."""
     global device
     device = name
 
