@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -15,17 +16,15 @@ from typing import BinaryIO
 
 from rlhf.rundir.disk.owner import is_alive
 
-# .metrics.jsonl.4711@node7.tmp; versions before 0.2.0 wrote no host
-NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)(?:@(?P<host>.+))?\.tmp")
+# .metrics.jsonl.4711-4723@node7.tmp; versions before 0.2.0 wrote neither thread nor host
+NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)(?:-\d+)?(?:@(?P<host>.+))?\.tmp")
 
 
 def aside_of(path: Path) -> Path:
-    """The half-written file's place: in the same directory, named after its writer."""
-    return path.with_name(f".{path.name}{_own_end()}")
-
-
-def _own_end() -> str:
-    return f".{os.getpid()}@{socket.gethostname()}.tmp"
+    """The half-written file's place: in the same directory, named after its writer, which is one
+    thread. Of two that write one file at a time the later has it."""
+    writer = f"{os.getpid()}-{threading.get_native_id()}@{socket.gethostname()}"
+    return path.with_name(f".{path.name}.{writer}.tmp")
 
 
 @contextmanager
@@ -57,8 +56,7 @@ def strays(folder: Path, *, alone: bool = False) -> list[Path]:
         for path in sorted(folder.glob(".*.tmp")):
             match = NAME.fullmatch(path.name)
             # in containers most processes have the number 1, each on a host of its own
-            others = alone and not path.name.endswith(_own_end())
-            if match and (others or _is_orphan(path, match)):
+            if match and ((alone and not _is_ours(match)) or _is_orphan(path, match)):
                 orphans.append(path)
     return orphans
 
@@ -91,6 +89,10 @@ def copy_aside(path: Path) -> Path:
 def _damaged(path: Path) -> Path:
     names = (path.with_name(f"{path.name}.damaged{n or ''}") for n in count())
     return next(name for name in names if not (name.exists() or name.is_symlink()))
+
+
+def _is_ours(match: re.Match[str]) -> bool:
+    return int(match["pid"]) == os.getpid() and match["host"] == socket.gethostname()
 
 
 def _is_orphan(path: Path, match: re.Match[str]) -> bool:

@@ -27,6 +27,11 @@ class Ended:
         self._thread: threading.Thread | None = None
         self._closed = False
 
+    def has(self, directory: Path) -> bool:
+        """Whether it waits, or is under way."""
+        with self._lock:
+            return directory in self._waiting
+
     def add(self, directory: Path) -> None:
         """Returns at once."""
         with self._lock:

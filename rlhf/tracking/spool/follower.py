@@ -54,9 +54,13 @@ class Follower(Tracker):
         return Ended(partial(deliver_late, kind=self.sink))
 
     def add(self, directory: Path, **shown: Any) -> None:
-        if read_own(directory, self.sink.file).get("closed") is None:
+        waits = self._ended.has(directory)
+        state = read_own(directory, self.sink.file)
+        if not (waits and state):  # else it is the other thread's to write
+            if state.get("closed") is not None:
+                return
             self.opened(directory, **shown)
-            self._ended.add(directory)
+        self._ended.add(directory)
 
     def begin(self, directory: Path, **shown: Any) -> None:
         if self._thread is not None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from threading import Barrier, Thread
 
 import pytest
 
@@ -40,12 +41,34 @@ def test_what_a_killed_writer_left_is_cleared_at_the_next_start(tmp_path):
         assert not [*tmp_path.rglob(".*.tmp")]
 
 
+def test_two_threads_may_write_one_file_at_a_time(tmp_path):
+    path, both = tmp_path / "tracking.json", Barrier(2)
+
+    def write(content: bytes) -> None:
+        with whole(path) as file:
+            file.write(content)
+            both.wait(30)
+        ended.append(content)
+
+    ended: list[bytes] = []
+    threads = [Thread(target=write, args=(content,)) for content in (b"one", b"other")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ended) == [b"one", b"other"] and path.read_bytes() in ended
+    assert [p.name for p in tmp_path.iterdir()] == ["tracking.json"]
+
+
 def test_half_written_files_of_the_living_and_of_other_machines_stay(tmp_path):
     mine = aside_of(tmp_path / "a.json")
     host = mine.name.partition("@")[2]
+    thread = f".a.json.{os.getpid()}-{DEAD}@{host}"
     names = {
         mine.name: True,
-        f".a.json.{DEAD}@{host}": False,
+        thread: True,  # another thread's of this process
+        f".a.json.{DEAD}-{DEAD}@{host}": False,
+        f".a.json.{DEAD}@{host}": False,  # of one that wrote no thread
         f".a.json.{DEAD}.tmp": False,  # of a version that wrote no host
         f".a.json.{DEAD}@elsewhere.tmp": True,
         f".a.json.{os.getpid()}@elsewhere.tmp": True,  # a container's number, and ours
@@ -58,7 +81,7 @@ def test_half_written_files_of_the_living_and_of_other_machines_stay(tmp_path):
     clear_strays(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {name for name, kept in names.items() if kept}
     clear_strays(tmp_path, alone=True)
-    assert {p.name for p in tmp_path.iterdir()} == {mine.name, ".lock", ".notes.tmp"}
+    assert {p.name for p in tmp_path.iterdir()} == {mine.name, thread, ".lock", ".notes.tmp"}
 
 
 def test_what_is_set_aside_is_never_written_over(tmp_path):
