@@ -1,7 +1,7 @@
 """Random faults, drawn from a seed, against real commands: what is lost, and what is let in.
 
     python -m benchmarks.soak                       # 200 kills, and some of every other kind
-    python -m benchmarks.soak --each 10             # ten of every kind: what CI does
+    python -m benchmarks.soak --each 10             # ten of every kind (CI does three)
     python -m benchmarks.soak kill=50 damage=20     # so many of these kinds
     python -m benchmarks.soak damage:17 --keep /tmp/d   # try 17 of a kind again, its folder kept
     python -m benchmarks.soak --markdown docs/records/reliability.md   # the table into that page
