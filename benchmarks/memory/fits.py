@@ -35,6 +35,7 @@ LEAST = (  # prompts and responses of 128 tokens, one row at a time
 def fits(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
     from rlhf.config.compose import compose
     from rlhf.config.validate import validate
+    from rlhf.estimates.peaks import peaks
     from rlhf.estimates.plan import Estimate
     from rlhf.estimates.rows import DataSize
     from rlhf.estimates.shape import shape_of
@@ -56,8 +57,8 @@ def fits(args: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
         for kind, words in KINDS.items():
             lines = ["model=hf", "model.path=some/model", "trainer=gpu", *LEAST, *words]
             cfg = validate(compose([*lines, *args.overrides]))
-            peaks = Estimate(cfg=cfg, shape=shape, data=DataSize()).peaks
-            yield {"model": size, "kind": kind, "estimated": {p.stage: p.size for p in peaks}}
+            each = peaks(Estimate(cfg=cfg, shape=shape, data=DataSize()))
+            yield {"model": size, "kind": kind, "estimated": {p.stage: p.size for p in each}}
 
 
 def fitting(size: float, memory: float) -> str:

@@ -70,6 +70,7 @@ def estimated(cfg: Any) -> list[Any]:
     from rlhf.config.build import build
     from rlhf.data.collate import collate_prompts
     from rlhf.data.records import Loaded
+    from rlhf.estimates.peaks import peaks
     from rlhf.estimates.plan import Estimate
     from rlhf.estimates.rows import SHORTEST, DataSize, PartSize
     from rlhf.estimates.saved import shape_in
@@ -99,7 +100,7 @@ def estimated(cfg: Any) -> list[Any]:
     }
     shape = shape_in(cfg)
     assert shape is not None
-    return Estimate(cfg=cfg, shape=shape, data=DataSize(**sizes)).peaks
+    return peaks(Estimate(cfg=cfg, shape=shape, data=DataSize(**sizes)))
 
 
 def jsonl(path: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from rlhf.config.schema import Config
 from rlhf.estimates.passes import width
 from rlhf.estimates.shape import ModelShape
 
@@ -30,6 +31,11 @@ def adapted(targets: str | Collection[str]) -> frozenset[str]:
         return frozenset({"q", "v"})
     names = [targets] if isinstance(targets, str) else targets
     return frozenset(part for name in names for part in NAMES.get(name.rpartition(".")[2], ()))
+
+
+def size_of_adapter(shape: ModelShape, cfg: Config) -> int:
+    """Parameters of an adapter of the run."""
+    return parameters(shape, adapted(cfg.adapter.targets), cfg.adapter.r)
 
 
 def parameters(shape: ModelShape, layers: Collection[str], r: int) -> int:

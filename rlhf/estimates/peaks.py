@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlhf.arguments import layers_of
 from rlhf.at_once import GRAPH_ROWS, GRAPH_SLOTS, rounded
 from rlhf.config.pieces.optimizer import SGD, AdamW8bit
-from rlhf.config.pieces.scorer import ensemble_members
 from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import (
     draws,
     kl_properties,
     learns_from,
-    needs_reward_model,
     normalizes,
     of_algorithm,
     reward_model_shares,
@@ -23,6 +21,7 @@ from rlhf.config.properties import (
 )
 from rlhf.config.schema import Config
 from rlhf.estimates import adapters, memory, policy
+from rlhf.estimates.adapters import size_of_adapter
 from rlhf.estimates.memory import Network, Peak, Term, Training
 from rlhf.estimates.passes import (
     DRAWN_LOGITS,
@@ -33,10 +32,8 @@ from rlhf.estimates.passes import (
     cache,
     logits,
 )
+from rlhf.estimates.plan import Estimate, reward_models
 from rlhf.estimates.shape import ModelShape
-
-if TYPE_CHECKING:
-    from rlhf.estimates.plan import Estimate
 
 SAMPLE_ROWS = 128  # responses that the stages before PPO draw at once
 
@@ -152,17 +149,6 @@ def roles(shape: ModelShape, cfg: Config, *, values: bool) -> list[Network]:
     ]
 
 
-def size_of_adapter(shape: ModelShape, cfg: Config) -> int:
-    adapter = cfg.adapter
-    return adapters.parameters(shape, adapters.adapted(adapter.targets), adapter.r)
-
-
-def reward_models(cfg: Config) -> int:
-    """How many read every response; of an ensemble all of its members."""
-    judged = needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
-    return max(1, ensemble_members(cfg.scorer)) if judged else 0
-
-
 def exact_in_loss(cfg: Config) -> bool:
     """Whether the reference's logits stay beside the policy's in an update."""
     if of_algorithm(cfg.algorithm, "reads_reference", False):
@@ -236,3 +222,8 @@ PEAKS: dict[str, Callable[[Estimate], Peak]] = {
     "reward_model": reward_model,
     "ppo": ppo,
 }
+
+
+def peaks(it: Estimate) -> list[Peak]:
+    """Of the stages that are known here, in their order."""
+    return [PEAKS[name](it) for name in it.trained if name in PEAKS]

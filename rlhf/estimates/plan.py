@@ -1,5 +1,5 @@
-"""The estimate of a config: of each stage its peak of memory and its arithmetic, and of the run
-the responses that it draws."""
+"""The estimate of a config: the lengths of its rows, the responses that it draws, and the
+arithmetic of each stage."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rlhf.config.properties import (
     learns_from,
     most_iterations,
     needed_stages,
+    needs_reward_model,
     normalizes,
     of_algorithm,
     path_grid,
@@ -23,9 +24,9 @@ from rlhf.config.properties import (
 )
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
-from rlhf.estimates.memory import BYTES, Peak
+from rlhf.estimates.adapters import size_of_adapter
+from rlhf.estimates.memory import BYTES
 from rlhf.estimates.passes import Rows
-from rlhf.estimates.peaks import PEAKS, reward_models, size_of_adapter
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import ModelShape
 
@@ -34,7 +35,8 @@ FORWARD, UPDATE = 2, 6  # operations a parameter and token
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a config needs, where all of its stages have to be trained."""
+    """What a config needs, where all of its stages have to be trained. (Memory:
+    `rlhf.estimates.peaks`.)"""
 
     cfg: Config
     shape: ModelShape
@@ -92,16 +94,7 @@ class Estimate:
         tokens = self.prompt + self.response
         return Rows(count=count, tokens=tokens, response=self.response, mean=mean)
 
-    # --- memory
-
-    @cached_property
-    def peaks(self) -> list[Peak]:
-        """Of the stages that are known here, in their order."""
-        return [PEAKS[name](self) for name in self.trained if name in PEAKS]
-
-    @cached_property
-    def peak(self) -> Peak:
-        return max(self.peaks, key=lambda peak: peak.size)
+    # --- weights
 
     @property
     def weights(self) -> int:
@@ -186,6 +179,12 @@ class Estimate:
 def drawn_in(purpose: str) -> str:
     """The stage that draws the responses of this purpose."""
     return "reward_model" if purpose in ("normalisation", "pairs") else "ppo"
+
+
+def reward_models(cfg: Config) -> int:
+    """How many read every response; of an ensemble all of its members."""
+    judged = needs_reward_model(cfg.scorer, cfg.ppo, cfg.algorithm, cfg.advantage)
+    return max(1, ensemble_members(cfg.scorer)) if judged else 0
 
 
 BESIDE = ("evaluations", "best of n", "win rates", "realign")  # responses that train nothing

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rlhf.models.adapters.views import Policy
 from rlhf.types import Rollout
-
-if TYPE_CHECKING:
-    from rlhf.models.networks import Policy
 
 CHUNK = 4096  # ids that are read together
 

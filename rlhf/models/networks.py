@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,14 +14,13 @@ from rlhf.models.adapters.backbone import SharedBackbone
 from rlhf.models.adapters.kept import keep, read, write
 from rlhf.models.adapters.load import merged, merged_scalar, policy_from, scalar_from
 from rlhf.models.adapters.quantized import loading_as
-from rlhf.models.adapters.views import PolicyView, View
+from rlhf.models.adapters.views import Policy as Policy, PolicyView, View
 from rlhf.models.files.adapter import Base, base_of, dtype_of, is_adapter, network_of
 from rlhf.models.load import attention_of, load_causal_lm, load_scalar_model
 from rlhf.models.policy import policy_of
 from rlhf.models.scalar import Scalar
 from rlhf.rundir.errors import RunFailed
 
-Policy: TypeAlias = PreTrainedModel | PolicyView
 SFT = "sft"  # what the adapter of a policy that others begin from is called
 
 

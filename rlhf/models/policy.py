@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rlhf.at_once import AtOnce
 from rlhf.functional.vocabulary import Read, first, read
+from rlhf.models.adapters.views import Policy
 from rlhf.models.checks import (
     precision_faults,
     textless_ids,
@@ -24,9 +25,6 @@ from rlhf.models.packing.probe import settle
 from rlhf.models.packing.read import logits_at, spread
 from rlhf.rundir.errors import ModelError
 from rlhf.types import Rollout, TokenView
-
-if TYPE_CHECKING:
-    from rlhf.models.networks import Policy
 
 
 def policy_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:

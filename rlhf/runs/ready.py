@@ -27,7 +27,7 @@ from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import write_json
 from rlhf.stages.context import StageContext
-from rlhf.stages.outside.faults import model_faults, other_configs
+from rlhf.stages.outside.faults import model_faults
 from rlhf.stages.report import REPORT, data_report
 from rlhf.stages.reward_model import samples_policy
 from rlhf.stages.rows import encoded_rows
@@ -59,7 +59,7 @@ def check_model(context: StageContext) -> None:
     for stage in stages & {"sft", "reward_model"}:
         faults += part_faults(stage, getattr(context.cfg, stage).trained, layer_count(config))
     if context.cfg.trainer.gradient_checkpointing:
-        every = [config, *other_configs(context).values()]
+        every = [config, *context.other_configs.values()]
         faults += dict.fromkeys(each for one in every for each in recompute_faults(one))
     if faults:
         raise ModelError(faults)

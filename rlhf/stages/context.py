@@ -23,7 +23,8 @@ from rlhf.config.schema import Training
 from rlhf.config.stages import CODE_VERSION, Stage
 from rlhf.data.report.values import Report
 from rlhf.digests import digest, one_spelling
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.files.adapter import Base
 from rlhf.models.networks import Networks, Policy, write_beside
 from rlhf.models.piece import ModelPiece

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from rlhf.config.build import build
+from rlhf.config.properties import needed_stages
 from rlhf.config.schema import Config
 from rlhf.data.conversations import Turns
 from rlhf.data.lengths import FittedPrompts, LongPrompts, PromptLimit, fit_prompts, quote
@@ -25,8 +26,7 @@ from rlhf.models.checks import positions_of
 from rlhf.models.piece import ModelPiece
 from rlhf.rollout.engines.base import Sampling, Stops
 from rlhf.rundir.secrets.redact import redact_value
-from rlhf.stages.outside.faults import other_configs
-from rlhf.stages.outside.pieces import policy_piece
+from rlhf.stages.outside.pieces import policy_piece, reward_model_piece
 from rlhf.stages.provenance.manifest import data_parts
 from rlhf.tracking.base import Dataset
 
@@ -101,10 +101,25 @@ class Inputs:
         return None if read is None else read(self.tokenizer)
 
     @cached_property
+    def other_configs(self) -> dict[str, PreTrainedConfig]:
+        """The configurations of the models that the run reads beside its policy, by the key that
+        names them: a reward model that is given, or trained from another model than the policy."""
+        cfg = self.cfg
+        if all(stage.name != "reward_model" for stage in needed_stages(cfg)):
+            return {}
+        if piece := reward_model_piece(cfg):
+            return {piece.key: piece.config(self.tokenizer)}
+        read = getattr(self.model, "config", None)
+        if cfg.reward_model.init == "model" and self.start is not self.model and read:
+            config = read(self.tokenizer)
+            return {} if config is None else {"model": config}
+        return {}
+
+    @cached_property
     def positions(self) -> int | None:
         """The most tokens that all models of the run read at once: the policy and its reference,
         the reward model and the value model. None: any number."""
-        configs = (self.model_config, *other_configs(self).values())
+        configs = (self.model_config, *self.other_configs.values())
         return min(filter(None, map(positions_of, configs)), default=None)
 
     def long_prompts(self, part: str) -> LongPrompts:

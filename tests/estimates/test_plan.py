@@ -8,7 +8,7 @@ from rlhf.at_once import rounded
 from rlhf.config.compose import compose, validate
 from rlhf.estimates import memory
 from rlhf.estimates.passes import HEAP, HEAP_BESIDE_ADAPTERS, Pass, Rows, activations
-from rlhf.estimates.peaks import training
+from rlhf.estimates.peaks import exact_in_loss, peaks, training
 from rlhf.estimates.plan import Estimate
 from rlhf.estimates.rows import DataSize, PartSize
 from rlhf.estimates.shape import shape_of
@@ -86,7 +86,7 @@ def test_an_algorithm_that_learns_from_pairs_draws_none():
         estimate("algorithm=dpo", f"ppo.micro_batch_size={size}", "reward_model.max_length=4000")
         for size in (1, 10)
     )
-    assert few.peaks[-1].size <= many.peaks[-1].size
+    assert peaks(few)[-1].size <= peaks(many)[-1].size
     alone = estimate("algorithm=dpo", "scorer=gold").operations["ppo"]
     assert alone == dpo.operations["ppo"] - 3800 * 2 * 40
 
@@ -111,26 +111,26 @@ def texts(count):
 def test_peaks_follow_the_rows():
     """Texts of 60 characters are at most 20 tokens, prompts of 30 at most 10, on average 16 / 3;
     responses are of 6."""
-    sft, reward_model, ppo = map(sizes_of, estimate().peaks)
+    sft, reward_model, ppo = map(sizes_of, peaks(estimate()))
     assert sft["activations"] == pytest.approx(texts(64) * TOKEN)
     assert sft["logits"] == pytest.approx(4 * texts(64) * 10)
     assert reward_model["activations"] == pytest.approx(texts(128) * TOKEN)
     drawn, beyond = 16 / 3 + 6, 10 - 16 / 3
     assert ppo["activations"] == pytest.approx(2 * (10 * drawn + 10**0.5 * beyond) * TOKEN)
     assert ppo["logits"] == pytest.approx(4 * 10 * 6 * 10)  # of responses all that may be there
-    half = sizes_of(estimate("ppo.micro_batch_size=5").peaks[2])
+    half = sizes_of(peaks(estimate("ppo.micro_batch_size=5"))[2])
     assert half["activations"] == pytest.approx(2 * (5 * drawn + 5**0.5 * beyond) * TOKEN)
     # they are held from pass to pass: policy and value model, and its head of 4
     assert half["gradients"] == HEAP * (2 * 1520 + 16)
 
 
 def test_data_that_nobody_has_read_count_as_the_longest():
-    sft, *_ = estimate(data=DataSize()).peaks
+    sft, *_ = peaks(estimate(data=DataSize()))
     assert {t.name: t.size for t in sft.terms}["activations"] == pytest.approx(64 * 64 * TOKEN)
 
 
 def test_a_batch_has_no_more_rows_than_there_are():
-    sft, *_ = estimate("sft.batch_size=1000").peaks
+    sft, *_ = peaks(estimate("sft.batch_size=1000"))
     assert {t.name: t.size for t in sft.terms}["activations"] == pytest.approx(texts(100) * TOKEN)
 
 
@@ -138,14 +138,14 @@ def test_a_stage_that_is_given_needs_nothing():
     """Neither memory nor time nor responses; PPO has its models all the same."""
     given = ("sft=none", "reward_model.path=some/model", "reward_model.normalize=auto")
     it = estimate(*given)
-    assert [peak.stage for peak in it.peaks] == ["ppo"]
+    assert [peak.stage for peak in peaks(it)] == ["ppo"]
     assert [*it.operations] == ["ppo"]
     assert [*it.responses] == ["training", "evaluations", "best of n"]
 
 
 def test_a_part_that_is_trained():
     """One layer of two, of a batch of 64 pairs."""
-    sft, reward_model, _ = estimate("sft.trained=last:1", "reward_model.trained=head").peaks
+    sft, reward_model, _ = peaks(estimate("sft.trained=last:1", "reward_model.trained=head"))
     assert sizes_of(sft)["weights that are trained"] == 4 * 170
     assert sizes_of(sft)["weights that are frozen"] == 4 * 210
     assert sizes_of(sft)["activations"] == pytest.approx(texts(64) * HEAP * (288 + 96))
@@ -157,7 +157,7 @@ def test_a_part_that_is_trained():
 def adapted(*overrides):
     """SFT, reward model and PPO with adapters of rank 2: q, k, v, o 4 + 4, gate, up, down 4 + 8, in
     2 layers 2 * 2 * (4 * 8 + 3 * 12) = 272 numbers."""
-    return map(sizes_of, estimate("model/adapter=lora", "adapter.r=2", *overrides).peaks)
+    return map(sizes_of, peaks(estimate("model/adapter=lora", "adapter.r=2", *overrides)))
 
 
 def test_adapters_beside_frozen_weights():
@@ -183,7 +183,7 @@ def test_adapters_on_networks_of_their_own():
 
 
 def test_heads_beside_a_policy_with_an_adapter():
-    *_, ppo = map(sizes_of, estimate("model/adapter=head", "adapter.r=2").peaks)
+    *_, ppo = map(sizes_of, peaks(estimate("model/adapter=head", "adapter.r=2")))
     assert ppo["adapters and heads that are trained"] == 4 * (272 + 4)
     assert ppo["adapters and heads that are frozen"] == 4 * (272 + 4)
     assert ppo["weights that are frozen"] == 1520
@@ -200,7 +200,7 @@ def test_rows_and_layers_that_are_trained_decide_the_work():
     twice = replace(TEXTS, texts=90)  # texts that differ, of 220
     head = estimate("reward_model.trained=head", data=replace(DATA, preferences=twice))
     assert head.operations["reward_model"] == 3800 * 2 * 90
-    few = estimate("sft.batch_size=1000", "sft.max_rows=30").peaks[0]
+    few = peaks(estimate("sft.batch_size=1000", "sft.max_rows=30"))[0]
     assert {t.name: t.size for t in few.terms}["activations"] == pytest.approx(texts(30) * TOKEN)
 
 
@@ -215,7 +215,7 @@ def test_prompts_are_no_longer_than_their_limit():
 def test_all_members_of_an_ensemble_count():
     """Two frozen policies' worth more, as much more training, and two more reads a response."""
     one, three = estimate(), estimate("scorer=ensemble", "scorer.members=3")
-    sizes = [{t.name: t.size for t in it.peaks[2].terms} for it in (one, three)]
+    sizes = [{t.name: t.size for t in peaks(it)[2].terms} for it in (one, three)]
     key = "weights that are frozen"
     assert sizes[1][key] - sizes[0][key] == 2 * 1520
     assert three.operations["reward_model"] == 3 * one.operations["reward_model"]
@@ -223,19 +223,19 @@ def test_all_members_of_an_ensemble_count():
 
 
 def test_optimizers_and_networks():
-    sgd = estimate("optimizer@sft.optimizer=sgd", "stage=sft").peaks[0]
+    sgd = peaks(estimate("optimizer@sft.optimizer=sgd", "stage=sft"))[0]
     assert {t.name: t.size for t in sgd.terms}["the optimizer's moments"] == 1520  # momentum
-    plain = estimate("optimizer@sft.optimizer=sgd", "sft.optimizer.momentum=0.0").peaks[0]
+    plain = peaks(estimate("optimizer@sft.optimizer=sgd", "sft.optimizer.momentum=0.0"))[0]
     assert {t.name: t.size for t in plain.terms}["the optimizer's moments"] == 0
-    moving = estimate("kl/reference=ema").peaks[2]
+    moving = peaks(estimate("kl/reference=ema"))[2]
     assert {t.name: t.size for t in moving.terms}["weights that are frozen"] == 3 * 1520
 
 
 def test_what_model_hf_brings_fits_smollm2_in_16_gb():
     cfg = validate(compose(["model=hf", "model.path=some/model"]))
-    peaks = Estimate(cfg=cfg, shape=shape_of(SMOLLM2), data=DataSize()).peaks
-    assert [peak.stage for peak in peaks] == ["sft", "reward_model", "ppo"]
-    assert max(peak.size for peak in peaks) < 16e9
+    every = peaks(Estimate(cfg=cfg, shape=shape_of(SMOLLM2), data=DataSize()))
+    assert [peak.stage for peak in every] == ["sft", "reward_model", "ppo"]
+    assert max(peak.size for peak in every) < 16e9
 
 
 def test_what_is_kept_of_adapters():
@@ -254,7 +254,7 @@ HF = (
 
 def frozen(stage, *overrides):
     it = estimate(*HF, *overrides, shape=shape_of(SMOLLM2))
-    (peak,) = [peak for peak in it.peaks if peak.stage == stage]
+    (peak,) = [peak for peak in peaks(it) if peak.stage == stage]
     return next(term.size for term in peak.terms if term.name == "weights that are frozen")
 
 
@@ -281,9 +281,9 @@ def test_random_numbers_are_drawn_for_all_rows():
 
 
 def test_an_exact_kl_in_the_loss_has_the_references_logits_beside_the_policys():
-    exact = estimate("kl/estimator=exact", "kl/placement=both").peaks[-1]
+    exact = peaks(estimate("kl/estimator=exact", "kl/placement=both"))[-1]
     logits = {term.name: term.size for term in exact.terms}["logits"]
-    one = estimate("ppo.minibatch_size=10").peaks[-1]
+    one = peaks(estimate("ppo.minibatch_size=10"))[-1]
     assert logits == {term.name: term.size for term in one.terms}["logits"]
 
 
@@ -295,7 +295,7 @@ def test_graphs_keep_the_keys_and_values_of_what_is_drawn():
 
     def sizes(*more):
         made = estimate(*words, *settings, *more)
-        return made, sizes_of(next(peak for peak in made.peaks if peak.stage == "ppo"))
+        return made, sizes_of(next(peak for peak in peaks(made) if peak.stage == "ppo"))
 
     made, kept = sizes("trainer=gpu", "generation.graphs=true")
     slots = rounded(made.prompt + 32, 64)
@@ -307,8 +307,6 @@ def test_graphs_keep_the_keys_and_values_of_what_is_drawn():
 
 
 def test_the_references_logits_stay_beside_the_policys_where_the_loss_reads_them():
-    from rlhf.estimates.peaks import exact_in_loss
-
     lines = {"algorithm=quark": True, "kl=exact": True, "algorithm=ppo": False}
     assert {line: exact_in_loss(validate(compose([line]))) for line in lines} == lines
 
@@ -319,7 +317,7 @@ def test_what_an_algorithm_keeps_and_reads_beside():
 
     def terms(*words):
         it = estimate("ppo.responses_per_prompt=4", "ppo.minibatch_size=20", *words)
-        return {term.name: term.size for term in it.peaks[-1].terms}
+        return {term.name: term.size for term in peaks(it)[-1].terms}
 
     ptx, plain = terms("algorithm=ppo_ptx"), terms("algorithm=ppo")
     rows = Rows(count=20, tokens=20, response=20, mean=20 * 40 / 60)

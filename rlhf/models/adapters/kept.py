@@ -18,7 +18,8 @@ from torch import Tensor
 
 from rlhf.models.adapters.backbone import Lora
 from rlhf.models.adapters.quantized import FOUR_BIT
-from rlhf.models.adapters.views import HEAD, ScalarView, View
+from rlhf.models.adapters.scalar import HEAD, ScalarView
+from rlhf.models.adapters.views import View
 from rlhf.models.files.folder import saving
 from rlhf.rundir.errors import ModelError
 

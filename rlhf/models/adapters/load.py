@@ -15,8 +15,9 @@ from transformers.pytorch_utils import Conv1D
 from rlhf.functional.finite import in_words, nonfinite_names
 from rlhf.models.adapters.backbone import SharedBackbone
 from rlhf.models.adapters.kept import Kept
+from rlhf.models.adapters.scalar import HEAD, ScalarView
 from rlhf.models.adapters.targets import chosen_layers, linear_layers
-from rlhf.models.adapters.views import HEAD, PolicyView, ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.adapters.weights import weights_digest
 from rlhf.models.load import scalar_model_from
 from rlhf.models.scalar import ScalarModel

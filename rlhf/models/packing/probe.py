@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from rlhf.models.adapters.views import Policy
 from rlhf.models.checks import positions_of
 from rlhf.models.packing.attention import HALF
 from rlhf.models.packing.choice import PROBED, layout_of, network_of, probed
 from rlhf.models.packing.layouts import Layout
 from rlhf.models.packing.read import logits_at, states_at
-
-if TYPE_CHECKING:
-    from rlhf.models.networks import Policy
 
 log = logging.getLogger(__name__)
 

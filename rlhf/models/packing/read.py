@@ -7,16 +7,13 @@ is not `padded`.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 from transformers import PreTrainedModel, modeling_utils
 
+from rlhf.models.adapters.views import Policy
 from rlhf.models.packing.choice import layout_of, network_of
 from rlhf.models.packing.layouts import Call, Layout, calls, joined
-
-if TYPE_CHECKING:
-    from rlhf.models.networks import Policy
 
 
 def logits_at(

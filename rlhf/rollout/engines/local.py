@@ -17,6 +17,7 @@ from rlhf.models.networks import Policy
 from rlhf.models.sharding.agreed import largest_of_ranks
 from rlhf.rollout.engines.base import Sampling, Stops, in_context
 from rlhf.rollout.engines.sampler import uniforms
+from rlhf.rollout.engines.written import Written
 from rlhf.types import PromptBatch, Rollout
 
 
@@ -55,6 +56,21 @@ class LocalEngine(ABC):
             for part in [*parts, *[torch.tensor([0])] * beyond]
         ]
         return self._whole(prompts, parts, drawn)
+
+    def end(self, written: Written, rows: Tensor, step: int) -> None:
+        """Notes which of the rows the token of this step has ended."""
+        ids = torch.tensor(self.stops.ids, device=rows.device)
+        ended = torch.isin(written.tokens[rows, step], ids) & ~written.ended[rows]
+        self.end_by_text(written, rows, step)
+        written.ended[rows] |= ended
+
+    def end_by_text(self, written: Written, rows: Tensor, step: int) -> None:
+        """The same by strings alone."""
+        if self.stops.texts:
+            alive = rows[~written.ended[rows]]
+            recent = written.tokens[alive, max(0, step + 1 - tail(self.stops)) : step + 1]
+            there = stopped(recent.tolist(), self.stops, self.tokenizer)
+            written.ended[alive] = torch.tensor(there, dtype=torch.bool, device=rows.device)
 
     def _whole(
         self, prompts: PromptBatch, parts: Sequence[Tensor], drawn: Sequence[Rollout]

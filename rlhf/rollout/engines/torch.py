@@ -18,7 +18,7 @@ from rlhf.models.sharding.agreed import any_rank
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, keep_rows
 from rlhf.rollout.engines.captured.graphs import CannotCapture, Graphs
-from rlhf.rollout.engines.local import LocalEngine, stopped, tail
+from rlhf.rollout.engines.local import LocalEngine
 from rlhf.rollout.engines.prefill import read_prompts, read_step, step_mask
 from rlhf.rollout.engines.sampler import draw
 from rlhf.rollout.engines.written import Written
@@ -71,21 +71,6 @@ class TorchEngine(LocalEngine):
             tokens, place = written.tokens[rows, step][:, None], place + 1
             logits = read_step(self.model, tokens, mask[..., : width + step + 1], place, cache)
         return written.rollout(prompts)
-
-    def end(self, written: Written, rows: Tensor, step: int) -> None:
-        """Notes which of the rows the token of this step has ended."""
-        ids = torch.tensor(self.stops.ids, device=rows.device)
-        ended = torch.isin(written.tokens[rows, step], ids) & ~written.ended[rows]
-        self.end_by_text(written, rows, step)
-        written.ended[rows] |= ended
-
-    def end_by_text(self, written: Written, rows: Tensor, step: int) -> None:
-        """The same by strings alone."""
-        if self.stops.texts:
-            alive = rows[~written.ended[rows]]
-            recent = written.tokens[alive, max(0, step + 1 - tail(self.stops)) : step + 1]
-            there = stopped(recent.tolist(), self.stops, self.tokenizer)
-            written.ended[alive] = torch.tensor(there, dtype=torch.bool, device=rows.device)
 
 
 def going_on(alive: Tensor) -> Tensor | None:

@@ -15,6 +15,7 @@ from rlhf.config.pieces.model import TinyModel
 from rlhf.config.schema import Config
 from rlhf.config.validate import ConfigError
 from rlhf.estimates.memory import BYTES, FACTOR, LIBRARIES, Peak, Term
+from rlhf.estimates.peaks import peaks
 from rlhf.estimates.plan import Estimate, drawn_in
 from rlhf.estimates.processes import all_of
 from rlhf.estimates.rows import DataSize, size_of
@@ -65,11 +66,11 @@ class Fit:
     def every_peak(self) -> list[Peak]:
         """Of the stages that are counted. Without a GPU also what the libraries take beside the
         networks, of all processes on this machine."""
-        peaks = [peak for peak in self.estimate.peaks if peak.stage in self.counted]
+        counted = [peak for peak in peaks(self.estimate) if peak.stage in self.counted]
         if self.on_gpu:
-            return peaks
+            return counted
         more = Term("Python and its libraries", LIBRARIES)
-        every = [replace(peak, terms=(*peak.terms, more)) for peak in peaks]
+        every = [replace(peak, terms=(*peak.terms, more)) for peak in counted]
         return [all_of(peak, self.cfg.trainer.devices) for peak in every]
 
     @property

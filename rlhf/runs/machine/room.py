@@ -15,7 +15,7 @@ from rlhf.config.pieces.trained import ADAPTER
 from rlhf.config.properties import needed_stages, path_grid, trains_values
 from rlhf.config.schema import Config
 from rlhf.config.stages import STAGES
-from rlhf.estimates.peaks import size_of_adapter
+from rlhf.estimates.adapters import size_of_adapter
 from rlhf.estimates.shape import shape_of
 from rlhf.rundir.disk.space import DiskError, amount, existing
 

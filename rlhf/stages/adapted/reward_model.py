@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.files.adapter import Base, network_of
 from rlhf.models.load import scalar_model_from
 from rlhf.models.networks import Networks

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 from rlhf.config.checks.adapter import OWN_NETWORK
 from rlhf.config.schema import Config
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
+from rlhf.models.adapters.scalar import ScalarView
 from rlhf.models.adapters.targets import chosen_layers
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.load import attention_of, load_scalar_model, scalar_model_from
 from rlhf.models.networks import Networks, Policy
 from rlhf.models.scalar import Scalar, ScalarModel

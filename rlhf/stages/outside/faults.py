@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedConfig
 
 from rlhf.config.checks.adapter import OWN_NETWORK
-from rlhf.config.properties import has_own_weights, needed_stages, trains_values
+from rlhf.config.properties import has_own_weights, trains_values
 from rlhf.data.rendering.choice import MODEL, own_template
 from rlhf.models.checks import positions_of, vocabulary_faults
 from rlhf.models.files.adapter import is_adapter, is_scalar
@@ -28,27 +28,12 @@ if TYPE_CHECKING:
     from rlhf.stages.inputs import Inputs
 
 
-def other_configs(context: Inputs) -> dict[str, PreTrainedConfig]:
-    """The configurations of the models that the run reads beside its policy, by the key that names
-    them: a reward model that is given, or trained from another model than the policy."""
-    cfg, stages = context.cfg, {stage.name for stage in needed_stages(context.cfg)}
-    if "reward_model" not in stages:
-        return {}
-    if piece := reward_model_piece(cfg):
-        return {piece.key: piece.config(context.tokenizer)}
-    read = getattr(context.model, "config", None)
-    if cfg.reward_model.init == "model" and context.start is not context.model and read:
-        config = read(context.tokenizer)
-        return {} if config is None else {"model": config}
-    return {}
-
-
 def model_faults(context: Inputs) -> list[str]:
     """A sentence for each difference between the policy, the reward model and what a run needs of
     both, by their configurations and tokenizers. The reference is the policy's own copy, and the
     value model is one of the policy or of the reward model: what holds of these holds of it."""
     faults = [*_policy_faults(context), *_value_faults(context)]
-    others = other_configs(context)
+    others = context.other_configs
     if (piece := reward_model_piece(context.cfg)) and piece.key in others:
         faults += _reward_model_faults(context, piece, others[piece.key])
     elif "model" in others and isinstance(context.model, HFModel):

@@ -12,7 +12,7 @@ from rlhf.config.properties import normalizes
 from rlhf.models.adapters.backbone import SharedBackbone
 from rlhf.models.adapters.kept import read
 from rlhf.models.adapters.load import merged_scalar, policy_from, scalar_from
-from rlhf.models.adapters.views import ScalarView
+from rlhf.models.adapters.scalar import ScalarView
 from rlhf.models.files.adapter import is_adapter
 from rlhf.models.files.folder import saving
 from rlhf.models.files.weights import saved_types

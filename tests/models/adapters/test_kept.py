@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.kept import keep, read, write
 from rlhf.models.adapters.load import merged, merged_scalar, policy_from, scalar_from
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.load import load_causal_lm
 from rlhf.rundir.errors import ModelError, NonFinite
 from tests.models.adapters.conftest import IDS, MASK, causal_lm, logits, shaken

@@ -11,7 +11,8 @@ from rlhf.at_once import AtOnce
 from rlhf.functional.logprobs import token_logp
 from rlhf.kl.reference import Synced
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.load import scalar_model_from
 from rlhf.models.policy import PolicyReader, policy_of, response_logits
 from rlhf.types import PromptBatch, Rollout

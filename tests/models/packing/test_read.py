@@ -7,7 +7,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rlhf.functional.vocabulary import read
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.load import scalar_model_from
 from rlhf.models.packing.attention import NAME, attending
 from rlhf.models.packing.choice import layout_of

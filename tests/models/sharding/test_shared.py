@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.sharding.agreed import is_cut
 from rlhf.models.sharding.whole import part
 from rlhf.modules.algorithms.ppo import PPOModule

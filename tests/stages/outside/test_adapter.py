@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from rlhf.config.compose import compose, validate
 from rlhf.models.adapters.backbone import Lora, SharedBackbone
 from rlhf.models.adapters.kept import keep, write
-from rlhf.models.adapters.views import PolicyView, ScalarView
+from rlhf.models.adapters.scalar import ScalarView
+from rlhf.models.adapters.views import PolicyView
 from rlhf.models.load import load_causal_lm
 from rlhf.rundir.errors import ModelError
 from rlhf.stages.outside.adapter import adapter_faults

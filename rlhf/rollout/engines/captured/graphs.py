@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,13 +24,11 @@ from rlhf.models.sharding.agreed import is_cut, network_of
 from rlhf.rollout.engines.base import Sampling
 from rlhf.rollout.engines.cache import cache_of, is_buffered
 from rlhf.rollout.engines.captured.fixed import FixedStep, NoLooks, compact, kept_cache
+from rlhf.rollout.engines.local import LocalEngine
 from rlhf.rollout.engines.prefill import read_prompts, takes_masks
 from rlhf.rollout.engines.sampler import draw
 from rlhf.rollout.engines.written import Written
 from rlhf.types import PromptBatch, Rollout
-
-if TYPE_CHECKING:
-    from rlhf.rollout.engines.torch import TorchEngine
 
 log = logging.getLogger(__name__)
 WARM_UP = 2  # steps on the stream of the capture, where libraries take their work space
@@ -84,7 +82,7 @@ class Graphs:
         self.stream = self.pool = None
 
     def together(
-        self, engine: TorchEngine, prompts: PromptBatch, sampling: Sampling, u: Tensor
+        self, engine: LocalEngine, prompts: PromptBatch, sampling: Sampling, u: Tensor
     ) -> Rollout:
         """What `TorchEngine.one_by_one` gives. Rows that have ended leave when at most half of a
         graph's rows go on.
@@ -132,7 +130,7 @@ class Graphs:
             self.places = places
 
     def step(
-        self, engine: TorchEngine, cache: DynamicCache, sampling: Sampling, prompt: Tensor
+        self, engine: LocalEngine, cache: DynamicCache, sampling: Sampling, prompt: Tensor
     ) -> FixedStep:
         """That of this shape, [rows, slots] as `prompt`, which is made where there is none."""
         kind = prompt.device.type
@@ -144,7 +142,7 @@ class Graphs:
             )
         return self.steps[key]
 
-    def draw(self, engine: TorchEngine, fixed: FixedStep, step: int, steps: int) -> tuple[int, int]:
+    def draw(self, engine: LocalEngine, fixed: FixedStep, step: int, steps: int) -> tuple[int, int]:
         """Steps until all are done, all rows have ended, or half the shape would do: the step that
         comes next, and how many rows go on."""
         every = torch.arange(len(fixed.u), device=fixed.u.device)
