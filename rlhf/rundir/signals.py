@@ -1,6 +1,5 @@
-"""The signals that end a command: Ctrl-C, SIGTERM, SIGHUP (a closed terminal's; an ignored one
-stays so: `nohup`), SIGUSR1 and SIGUSR2 (the warnings of schedulers), and the alarm of a run's own
-time limit."""
+"""The signals that end a command: Ctrl-C, SIGTERM, SIGHUP (a closed terminal's; not under `nohup`),
+SIGUSR1 and SIGUSR2 (the warnings of schedulers), and the alarm of a run's own time limit."""
 
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ YIELDING = ("SIGUSR1", "SIGUSR2", "SIGALRM")
 TWICE = 1.0  # seconds in which the same wish may come again
 AGAIN = 0.02  # seconds after which a signal whose exception was dropped comes once more
 LINGER = 5.0  # seconds that a stopped process has for its own end
+OURS = "rlhf-"  # begins the names of threads that end by themselves
 LONGEST = 1e9  # seconds that an alarm is set for at most: 30 years
 
 Handler = Callable[[int, FrameType | None], object]
@@ -105,8 +105,9 @@ def leave_at_once() -> None:
 
 def end_by_the_clock(code: int) -> None:
     """Where a signal came, this process ends with `code` in `LINGER` seconds, whatever still runs
-    in it. What a signal raises may come out of a library that was starting a pool of threads
-    (`ThreadPoolExecutor.submit`), and Python would wait for such a thread for ever."""
+    in it: what a signal raises may come out of a library that was starting a pool of threads
+    (`ThreadPoolExecutor.submit`), for which Python would wait for ever. Our own threads have that
+    time to end, as what Python does last goes wrong beside one that makes and drops objects."""
 
     def end() -> None:
         time.sleep(LINGER)
@@ -117,6 +118,9 @@ def end_by_the_clock(code: int) -> None:
             with suppress(OSError, ValueError):
                 stream.flush()
         threading.Thread(target=end, daemon=True).start()
+        for thread in threading.enumerate():
+            if thread.name.startswith(OURS):
+                thread.join()
 
 
 def _ignore() -> None:

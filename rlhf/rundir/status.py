@@ -35,6 +35,7 @@ State = Literal[
     "not started", "waiting", "running", "finished", "failed", "time limit", "stopped", "cut"
 ]
 ENDED = ("finished", "failed", "time limit", "stopped")
+FINISHED: dict[str, Any] = {"state": "finished", "exit_code": 0}
 STATUS = "status.json"
 LAUNCHER = "launcher.json"  # in a sweep's directory: its parent process and how each job stands
 
@@ -52,22 +53,21 @@ def write_status(directory: Path, *, state: str, **details: Any) -> None:
 def recorded_end(directory: Path) -> Iterator[None]:
     """Says in status.json how what happens inside ended: finished, stopped by a signal or a time
     limit, or failed and why. What ended it is raised, also where the disk takes no status any
-    more."""
+    more; a run that had its summary by then is finished."""
     try:
         yield
-    except (Stopped, KeyboardInterrupt) as stop:
-        state = getattr(stop, "state", "stopped")
-        _try_status(directory, state=state, exit_code=getattr(stop, "exit_code", 130))
+    except (Exception, Stopped, KeyboardInterrupt) as error:
+        _try_status(directory, **(FINISHED if is_finished(directory) else _ended_by(error)))
         raise
-    except Exception as error:
-        _try_status(
-            directory,
-            state="failed",
-            error=redact_message(f"{type(error).__name__}: {error}"),
-            exit_code=getattr(error, "exit_code", 1),
-        )
-        raise
-    write_status(directory, state="finished", exit_code=0)
+    write_status(directory, **FINISHED)
+
+
+def _ended_by(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, (Stopped, KeyboardInterrupt)):
+        state, code = getattr(error, "state", "stopped"), getattr(error, "exit_code", 130)
+        return {"state": state, "exit_code": code}
+    words = redact_message(f"{type(error).__name__}: {error}")
+    return {"state": "failed", "error": words, "exit_code": getattr(error, "exit_code", 1)}
 
 
 def _try_status(directory: Path, **status: Any) -> None:

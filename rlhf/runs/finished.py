@@ -16,7 +16,7 @@ from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import flatten, write_bytes
 from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
-from rlhf.rundir.status import STATUS, write_status
+from rlhf.rundir.status import FINISHED, STATUS, write_status
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _mend(directory: Path, beside: Mapping[str, str]) -> None:
     for name, sentence in beside.items():
         again = "it stays as it is; the results are those of the run"
         if name == STATUS:
-            write_status(directory, state="finished", exit_code=0)
+            write_status(directory, **FINISHED)
             again = "written again"
         elif name == noted.LEGS and _mend_legs(directory):
             again = "put back from manifest.json"

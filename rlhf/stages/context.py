@@ -36,7 +36,7 @@ from rlhf.rollout.engines.table import ENGINES, engine_of
 from rlhf.rollout.probe import probe
 from rlhf.rundir.errors import NonFinite, Stopped
 from rlhf.rundir.files import flatten
-from rlhf.rundir.status import recorded_end
+from rlhf.rundir.status import is_finished, recorded_end
 from rlhf.stages.artifacts import ArtifactStore
 from rlhf.stages.fit import fit
 from rlhf.stages.inputs import Inputs
@@ -216,12 +216,13 @@ class StageContext(Inputs):
     @contextmanager
     def tracked(self, directory: Path, stage: Stage, **shown: Any) -> Iterator[Tracker]:
         """A tracker that gets to know how it ended: FINISHED, KILLED by a signal, or FAILED; so
-        does the directory's status. `shown`: name, params and tags."""
+        does the directory's status. A run that has its summary is FINISHED, whatever comes then.
+        `shown`: name, params and tags."""
         tracker: Tracker = build(self.cfg.tracking)
         own = learns_from(self.cfg.algorithm) if stage.is_run else ()
-        tracker.begin(directory, datasets=self.datasets(*stage.data, *own), **shown)
         status: Status = "FAILED"
         try:
+            tracker.begin(directory, datasets=self.datasets(*stage.data, *own), **shown)
             with recorded_end(directory):
                 yield tracker
             status = "FINISHED"
@@ -229,5 +230,7 @@ class StageContext(Inputs):
             status = "KILLED"
             raise
         finally:
+            if is_finished(directory):
+                status = "FINISHED"
             if warning := tracker.finish(status):
                 log.warning(warning)

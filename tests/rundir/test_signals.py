@@ -265,3 +265,39 @@ def test_a_pool_that_a_signal_left_half_made_holds_nobody_up(how, code, printed)
     words = [sys.executable, "-c", HALF_MADE, how]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (code, printed), done.stderr
+
+
+DELIVERING = """
+import os, signal, sys, threading, time, weakref
+from rlhf.rundir import signals
+
+class Thing: pass
+
+def deliver():
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        things = [Thing() for _ in range(50)]
+        for thing in things:
+            weakref.finalize(thing, int)
+
+def forever():
+    threading.Event().wait()
+
+signals.LINGER = float(sys.argv[2])
+threading.Thread(target=globals()[sys.argv[1]], name="rlhf-tracking", daemon=True).start()
+signals.noted.append(signal.SIGTERM)
+signals.end_by_the_clock(143)
+print(*(t.name for t in threading.enumerate() if t.name.startswith("rlhf")), end="ended")
+sys.exit(143)
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "linger", "printed"), [("deliver", "30", "ended"), ("forever", "0.2", "")]
+)
+def test_our_own_threads_have_time_to_end(work, linger, printed):
+    """Python's own end looks through all finalizers, and fails where another thread makes some."""
+    words = [sys.executable, "-c", DELIVERING, work, linger]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (143, printed, "")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.rundir import noted
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.signals import STOPPING, handled
 from rlhf.rundir.status import read_status, run_state
 from rlhf.runs.stopping import stoppable
+from rlhf.tracking.state import read_state
 
 SLURM = {
     "SLURM_JOB_ID": "77",
@@ -63,6 +65,25 @@ def test_no_piece_takes_it_for_an_error_of_its_own(run_in, monkeypatch, tmp_path
         run_in(tmp_path / "run")
     status = read_status(tmp_path / "run")
     assert (status["state"], status["exit_code"], status["error"]) == ("stopped", 143, None)
+
+
+def test_one_that_comes_behind_the_last_file_ends_a_finished_run(
+    run_in, monkeypatch, tmp_path, store, client
+):
+    """Its summary is there: nobody makes it again, so that MLflow would call it killed for good."""
+    conclude = noted.conclude
+
+    def interrupted(directory, summary):
+        conclude(directory, summary)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    tracked = ["tracking=mlflow", f"tracking.uri={store}", "tracking.experiment=unit"]
+    monkeypatch.setattr(noted, "conclude", interrupted)
+    with pytest.raises(Stopped):
+        run_in(tmp_path / "run", *tracked, without="tracking")
+    status, state = read_status(tmp_path / "run"), read_state(tmp_path / "run")
+    assert (status["state"], status["exit_code"], state["closed"]) == ("finished", 0, "FINISHED")
+    assert client.get_run(state["run_id"]).info.status == "FINISHED"
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGALRM])
