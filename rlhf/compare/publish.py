@@ -16,6 +16,7 @@ from rlhf.compare.pages import introduce, view_links
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.tracking.addresses import database
@@ -129,7 +130,9 @@ def _ended(runs: Sequence[Run]) -> list[Path]:
     roots = {Path(str(root)) for run in runs if (root := run.config.get("paths.artifacts"))}
     states = (path for root in roots for kind in SINKS for path in root.glob(f"*/*/{kind.file}"))
     stages = {path.parent for path in states if path.parent.suffix != ".work"}
-    return [*sorted(stages), *(run.directory for run in runs if run.status != "running")]
+    ended = [run.directory for run in runs if run.status != "running"]
+    # a path before its points, which MLflow may have below its run
+    return [*sorted(stages), *sorted(ended, key=lambda place: path_of(place) is not None)]
 
 
 def _tracked(uri: str, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
