@@ -22,6 +22,9 @@ class WritePoint(Protocol):
         """Writes the point of this number, whose training has just ended with `policy`. Not again
         where it is there."""
 
+    def passed(self, points: int) -> None:
+        """Training begins after so many points, none of which is written again."""
+
 
 class Points(Checkpoint):
     """A `Checkpoint` after the Recorder, so that the state of the point's end is saved before the
@@ -38,6 +41,9 @@ class Points(Checkpoint):
         self.write = write
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if (path := pl_module.path) is not None:
+            # the one that has just ended is written below
+            self.write.passed(path.passed - 1 if pl_module.ends_point() else path.passed)
         self._write(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:

@@ -89,7 +89,10 @@ def _stays(leftover: Leftover, needs: Needs) -> str:
 def strays_in(folder: Path) -> Iterator[Thing]:
     """Half-written files of processes that are gone, and folders that were on their way out."""
     for path in strays(folder):
-        disk = disk_of(scan(path)) if not path.is_symlink() else Disk()
+        files = scan(path)
+        if not files:  # somebody has cleared it since
+            continue
+        disk = disk_of(files) if not path.is_symlink() else Disk()
         half = "on its way out when a process was killed" if path.is_dir() else "half-written"
         yield Thing(
             kind="work",
@@ -97,5 +100,5 @@ def strays_in(folder: Path) -> Iterator[Thing]:
             goes=True,
             why=f"{half}, and its process is gone",
             disk=disk,
-            changed=path.lstat().st_mtime,
+            changed=files["."].st_mtime,
         )

@@ -61,7 +61,7 @@ def introduce(
     )
     experiment_id = client.get_run(next(iter(ids.values()))).info.experiment_id
     describe_experiment(
-        client,
+        uri,
         experiment_id,
         sweep=sweep,
         answer=_answer(study),

@@ -16,13 +16,14 @@ from rlhf.compare.pages import introduce, view_links
 from rlhf.compare.read import Run
 from rlhf.compare.statistics import Study
 from rlhf.config.titles import question, run_label, setting, varied
+from rlhf.rundir.paths.points import path_of
 from rlhf.rundir.read import read_json
 from rlhf.rundir.secrets.redact import redact_text, sentence
 from rlhf.tracking.addresses import database
 from rlhf.tracking.ended.deliver import deliver_beside_mlflow, mend_states
 from rlhf.tracking.links import compare_link, relabel, run_link, ui_command
 from rlhf.tracking.mlflow import MLflowSink
-from rlhf.tracking.services.table import links_of
+from rlhf.tracking.services.table import SINKS, links_of
 from rlhf.tracking.spool.late import deliver_late, owes
 from rlhf.tracking.state import original, read_own, read_state
 from rlhf.tracking.store import connect, prepare_store
@@ -124,14 +125,14 @@ def _in_mlflow(
 
 
 def _ended(runs: Sequence[Run]) -> list[Path]:
-    """The directories of the runs that have ended, and of the stages that they share."""
-    stages = {
-        path.parent
-        for run in runs
-        if (root := run.config.get("paths.artifacts"))
-        for path in Path(str(root)).glob("*/*/tracking.*json")
-    }
-    return [*sorted(stages), *(run.directory for run in runs if run.status != "running")]
+    """The directories of the runs that have ended, and of the stages that they share. One that is
+    made at this moment (`.work`) is its maker's to deliver."""
+    roots = {Path(str(root)) for run in runs if (root := run.config.get("paths.artifacts"))}
+    states = (path for root in roots for kind in SINKS for path in root.glob(f"*/*/{kind.file}"))
+    stages = {path.parent for path in states if path.parent.suffix != ".work"}
+    ended = [run.directory for run in runs if run.status != "running"]
+    # a path before its points, which MLflow may have below its run
+    return [*sorted(stages), *sorted(ended, key=lambda place: path_of(place) is not None)]
 
 
 def _tracked(uri: str, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:

@@ -142,21 +142,24 @@ def _end_of(path: Path, size: int) -> str:
 class Lines:
     """Reads a growing JSON-lines file from where it stopped, whole lines only.
 
-    A file that became shorter is read again from its start: a resumed run cuts its metrics back to
-    the checkpoint. If it has grown past the old position unseen, reading on is right too, because
-    the lines it wrote again are the same.
+    One that became shorter, or another file by now, is read again from its start: a resumed run
+    writes its records anew, as they were at the checkpoint, and may be past the old position at the
+    next look.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self._offset, self._line = path, 0, 0
+        self._file: tuple[int, int] | None = None  # that was read: its device, its number there
 
     def read(self) -> list[dict[str, Any]]:
         """The complete lines since the last call. Lines that are no rows of this file are left out,
         and named."""
         try:
             with self.path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset = self._line = 0
+                stat = os.fstat(file.fileno())
+                now = stat.st_dev, stat.st_ino
+                if now != self._file or stat.st_size < self._offset:
+                    self._file, self._offset, self._line = now, 0, 0
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:

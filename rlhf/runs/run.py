@@ -168,7 +168,6 @@ def _train_here(
             points = PointWriter(
                 context=context, stage=stage, grid=grid, parents=parents, tracker=tracker
             )
-            points.begin()
             context.write_point[:] = [points]
         results = train(context, stage, parents, directory, tracker)
         _realign(context, parents)

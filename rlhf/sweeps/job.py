@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,9 @@ from rlhf.config import naming
 from rlhf.config.schema import Config
 from rlhf.rundir import status
 from rlhf.rundir.disk.owner import this_process
+from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import write_json
+from rlhf.rundir.lock import owned
 from rlhf.rundir.read import last_lines, read_json
 from rlhf.rundir.secrets.redact import redact_override
 from rlhf.rundir.signals import STOPPING
@@ -131,10 +134,11 @@ def write_sweep(
 
 def note_flags(directory: Path, flags: Sequence[str]) -> None:
     """Adds the options of the command to sweep.json, where it has come so far: with them the same
-    words make the same sweep."""
+    words make the same sweep. Not while another command is at work on it, which may add jobs."""
     path = directory / "sweep.json"
-    if noted := read_json(path):
-        write_json(path, {**noted, "flags": list(flags)})
+    if path.exists():
+        with suppress(RunFailed), owned(directory):
+            write_json(path, {**read_json(path), "flags": list(flags)})
 
 
 class Ledger:

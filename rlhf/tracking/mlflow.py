@@ -144,10 +144,16 @@ class MLflowSink(Sink):
 
     def _above(self, client: Client, experiment_id: str) -> dict[str, str]:
         """The tag by which MLflow nests the run: a path's point below the path's run, a job below
-        its sweep's summary."""
+        its sweep's summary.
+
+        Raises:
+            LookupError: the path's run is not there yet, as its own delivery has not come so far.
+        """
         if (path := path_of(self.directory)) is not None:
-            run_id = read_own(path).get("run_id")
-            return {PARENT_TAG: run_id} if run_id else {}
+            state = read_own(path)
+            if state and not state.get("run_id"):
+                raise LookupError(f"{path} comes first")
+            return {PARENT_TAG: state["run_id"]} if state else {}
         sweep, parent = self.state["tags"]["sweep"], self.directory.parent
         with sweep_lock(parent):
             return {PARENT_TAG: summary_run(client, experiment_id, sweep, parent)}

@@ -101,9 +101,12 @@ def is_own(directory: Path, state: Mapping[str, Any]) -> bool:
     Not of a copy, nor of a directory that came from another computer.
     """
     before = original(state)
-    if before is None or not directory.is_dir():
+    if before is None:
         return False
-    here = home(directory)
+    try:
+        here = home(directory)
+    except OSError:  # it is not there, or goes at this moment
+        return False
     same = any(here[key] == state["home"].get(key) for key in ("inode", "host"))
     return here["path"] == str(before) or (same and not before.exists())
 

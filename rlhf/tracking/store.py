@@ -8,7 +8,7 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -64,6 +64,17 @@ def connect(uri: str) -> Client:
     # its client what is left to be imported
     with MIGRATING if _SERVERS.match(address) else uncollected():
         return MlflowClient(tracking_uri=address)
+
+
+def one_at_a_time(uri: str) -> AbstractContextManager[object]:
+    """Around what is read from a sqlite store, and written back changed. MLflow's servers have
+    nothing of the kind.
+
+    Raises:
+        Timeout: another process does not come to an end.
+    """
+    path = database(uri)
+    return nullcontext() if path is None else FileLock(f"{path}.lock", timeout=30)
 
 
 def refusal(uri: str, experiment: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from rlhf.metrics import KL, MLFLOW_LINES
 from rlhf.tracking.links import BY_NAME, NOTE_TAG, VIEW_TAG, compact, view_name, with_tags
 from rlhf.tracking.state import now
-from rlhf.tracking.store import Client
+from rlhf.tracking.store import Client, connect, one_at_a_time
 
 WIDTH = 150  # pixels of a metric's column
 NAME = "attributes.`Run Name`"  # the column
@@ -123,7 +123,7 @@ def _line(key: str) -> dict[str, Any]:
 
 
 def describe_experiment(
-    client: Client, experiment_id: str, *, sweep: str, answer: str, places: Mapping[str, str]
+    uri: str, experiment_id: str, *, sweep: str, answer: str, places: Mapping[str, str]
 ) -> None:
     """Puts the sweep first in the experiment's description: its answer and the links to its pages.
     The head of the experiment's pages shows it, as one line; MLflow's front page its first words,
@@ -138,12 +138,18 @@ def describe_experiment(
     links = ", ".join(f"[{word}]({place})" for word, place in places.items())
     first, dot, rest = (answer or "not answered yet.").partition(". ")
     line = f"{sweep}: {first}{dot or ' '}{links}. {rest}".strip()
-    there = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
+    client = connect(uri)
+    with one_at_a_time(uri):
+        there = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
+        if (text := _with_line(there, sweep, line)) != there:
+            client.set_experiment_tag(experiment_id, NOTE_TAG, text)
+
+
+def _with_line(there: str, sweep: str, line: str) -> str:
     lines = [line, *(old for old in there.split("\n\n") if old and _sweep_of(old) != sweep)]
     while len("\n\n".join(lines)) > LONGEST and (ours := [*filter(_sweep_of, lines[1:])]):
         lines.remove(ours[-1])
-    if (text := "\n\n".join(lines)) != there:
-        client.set_experiment_tag(experiment_id, NOTE_TAG, text)
+    return "\n\n".join(lines)
 
 
 def _sweep_of(line: str) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.clean import stores
 from rlhf.clean.survey import survey
 from rlhf.clean.things import Wish
 from rlhf.rundir.disk.uses import User, users_file
@@ -294,3 +295,9 @@ def test_kinds_and_places_and_ages(scene):
     assert goes(Path("sweeps")) == ["sweeps/s/a/checkpoints", "sweeps/s/b/checkpoints"]
     things = look(before=time.time() - 60)
     assert things[f"outputs/artifacts/sft/{SFT}"] == (False, "it is not old enough")
+
+
+def test_what_another_command_clears_meanwhile_is_left_out(tmp_path, monkeypatch):
+    gone = tmp_path / ".metrics.jsonl.1.tmp"
+    monkeypatch.setattr(stores, "strays", lambda folder: [gone])
+    assert not [*stores.strays_in(tmp_path)]

@@ -1,7 +1,15 @@
 import math
 
-from rlhf.rundir.files import write_json
-from rlhf.rundir.read import Lines, last_lines, last_row, number, read_json, read_yaml
+from rlhf.rundir.files import append_jsonl, write_json, write_text
+from rlhf.rundir.read import (
+    Lines,
+    collecting,
+    last_lines,
+    last_row,
+    number,
+    read_json,
+    read_yaml,
+)
 
 
 def test_lines_waits_for_whole_lines_and_starts_again_when_cut(tmp_path):
@@ -14,6 +22,20 @@ def test_lines_waits_for_whole_lines_and_starts_again_when_cut(tmp_path):
     assert lines.read() == [{"a": 2}]
     path.write_text('{"a": 1}\n')
     assert lines.read() == [{"a": 1}]
+
+
+def test_lines_that_were_written_anew_are_read_from_their_start(tmp_path):
+    """A resumed run cuts its records back, and is past the old position at the next look: there a
+    line that has another time begins elsewhere."""
+    path = tmp_path / "timings.jsonl"
+    lines = Lines(path)
+    write_text(path, '{"iteration": 0, "seconds": 1}\n{"iteration": 1, "seconds": 2}\n')
+    assert [row["seconds"] for row in lines.read()] == [1, 2]
+    write_text(path, '{"iteration": 0, "seconds": 1}\n')
+    append_jsonl(path, [{"iteration": 1, "seconds": 2.25}, {"iteration": 2, "seconds": 3.5}])
+    with collecting() as odd:
+        assert [row["seconds"] for row in lines.read()] == [1, 2.25, 3.5]
+    assert not odd
 
 
 def test_number():

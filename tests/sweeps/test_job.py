@@ -4,6 +4,7 @@ import pytest
 
 from rlhf.compare.text.report import again
 from rlhf.config.compose import compose, validate
+from rlhf.rundir import lock
 from rlhf.sweeps.job import Job, Ledger, Outcome, job_of, note_flags, write_sweep
 
 
@@ -53,6 +54,23 @@ def test_sweep_json_has_the_options_of_the_last_command(planned, tmp_path):
     assert again(place)[0] == "rlhf '--config-dir=my conf' --allow-targets=mine -m kl.coef=0"
     note_flags(place, [])
     assert again(place)[0] == "rlhf -m kl.coef=0"
+
+
+def test_a_command_that_is_refused_leaves_sweep_json_to_the_one_at_work(
+    planned, tmp_path, monkeypatch
+):
+    """That one adds jobs to it, as a search does: what is read before and written after loses
+    them."""
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    place, path = tmp_path / "s", tmp_path / "s" / "sweep.json"
+    with lock.owned(place):
+        job = job_of(planned[0][1], ["kl.coef=0"], place)
+        write_sweep(place, [job], study="q", overrides=["kl.coef=0"])
+        before = path.read_bytes()
+        note_flags(place, ["--config-dir=other"])
+        assert path.read_bytes() == before
+    note_flags(place, ["--config-dir=mine"])
+    assert json.loads(path.read_text())["flags"] == ["--config-dir=mine"]
 
 
 def test_what_an_earlier_parent_had_under_way_is_forgotten(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.tracking.ended.deliver import deliver
+from rlhf.tracking.ended.deliver import deliver, deliver_all, pending
 from rlhf.tracking.mlflow import MLflowTracker
 from rlhf.tracking.state import open_state, read_state
 from rlhf.tracking.summary import log_sweep_summary
@@ -82,6 +82,28 @@ def test_what_is_delivered_late_is_nested_too(store, client, rundirs, sweep):
     )
     assert deliver(job) is None
     assert [parent(client, job)] == summaries(client, "late")
+
+
+def test_a_paths_point_comes_after_the_paths_run(store, client, rundirs, tmp_path):
+    """Whichever thread is the quicker, and where no server was there while the path was made."""
+    path = rundirs.make_run(tmp_path / "path")
+    point = rundirs.make_run(path / "points" / "first")
+    here = {"run": "path", "point": 0, "points": 2}
+    summary = json.loads((point / "summary.json").read_text())
+    (point / "summary.json").write_text(json.dumps({**summary, "name": "first", "path": here}))
+    for place in (path, point):
+        open_state(
+            place,
+            uri=store,
+            experiment="unit",
+            name=place.name,
+            params={},
+            tags={"stage": "ppo"},
+            nested=True,
+        )
+    assert f"{path} comes first" in deliver(point) and pending(point)
+    assert deliver_all(path) is None and not pending(point)
+    assert parent(client, point) == read_state(path)["run_id"]
 
 
 def test_only_jobs_of_a_sweep_are_nested(store, client, rundirs, sweep, tmp_path):

@@ -1,4 +1,5 @@
 import json
+from threading import Barrier, Thread
 
 import pytest
 
@@ -85,14 +86,14 @@ def test_runs_get_their_colour_and_keep_one_that_a_user_chose(client, experiment
 
 
 def test_the_experiment_says_of_each_sweep_where_it_is_and_keeps_what_a_user_wrote(
-    client, experiment
+    store, client, experiment
 ):
     def note():
         return client.get_experiment(experiment).tags[NOTE_TAG]
 
     def write(sweep, answer):
         describe_experiment(
-            client, experiment, sweep=sweep, answer=answer, places={"runs": "#/experiments/1/runs"}
+            store, experiment, sweep=sweep, answer=answer, places={"runs": "#/experiments/1/runs"}
         )
 
     client.set_experiment_tag(experiment, NOTE_TAG, "Mine.")
@@ -107,6 +108,26 @@ def test_the_experiment_says_of_each_sweep_where_it_is_and_keeps_what_a_user_wro
         write(f"s{i}", "x" * 1000)
     assert len(note()) <= LONGEST
     assert note().startswith("s5: ") and note().endswith("Mine.") and "a: " not in note()
+
+
+def test_sweeps_that_are_compared_at_once_have_a_line_each(store, client):
+    experiment, both = prepare_store(store, "at once"), Barrier(2)
+
+    def compare(name):
+        both.wait(30)
+        for i in range(8):
+            place = {"runs": "#/experiments/1/runs"}
+            describe_experiment(
+                store, experiment, sweep=f"{name}{i}", answer="Use 0.1.", places=place
+            )
+
+    threads = [Thread(target=compare, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lines = client.get_experiment(experiment).tags[NOTE_TAG].split("\n\n")
+    assert {line.partition(":")[0] for line in lines} == {f"{n}{i}" for n in "ab" for i in range(8)}
 
 
 def test_the_charts_begin_with_reward_against_kl():
@@ -139,7 +160,7 @@ def test_with_two_rewards_a_view_is_short_enough_for_older_servers(client, exper
         assert len(client.get_experiment(experiment).tags[TAG + name]) < 5000
 
 
-def test_a_sweeps_line_is_plain_to_its_first_link(client, experiment):
+def test_a_sweeps_line_is_plain_to_its_first_link(store, client, experiment):
     """MLflow's front page shows the first words as they are written."""
 
     def note():
@@ -147,7 +168,7 @@ def test_a_sweeps_line_is_plain_to_its_first_link(client, experiment):
 
     def write(sweep, answer):
         describe_experiment(
-            client, experiment, sweep=sweep, answer=answer, places={"runs": "#/experiments/1/runs"}
+            store, experiment, sweep=sweep, answer=answer, places={"runs": "#/experiments/1/runs"}
         )
 
     write("b", "Use 0.4 of 1.5. One seed tells little.")

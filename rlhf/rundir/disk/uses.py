@@ -62,7 +62,8 @@ def hold(folder: Path, user: Path | None = None) -> IO[bytes] | None:
             if own in users(folder):
                 os.utime(path)  # its last use
             else:
-                file.write(json.dumps(own._asdict()).encode() + b"\n")
+                # on a line of its own, also after one that was cut
+                file.write(b"\n" + json.dumps(own._asdict()).encode() + b"\n")
     return file
 
 

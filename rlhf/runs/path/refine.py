@@ -6,13 +6,14 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from rlhf.callbacks.checkpoint import Start, choose
+from rlhf.callbacks.checkpoint import Start, checkpoint_path, choose
 from rlhf.config.naming import HASH_VERSION, path_grid
 from rlhf.rundir import noted
 from rlhf.rundir.disk.folder import link, whole_folder
@@ -23,7 +24,7 @@ from rlhf.rundir.read import read_json
 from rlhf.rundir.status import is_finished
 from rlhf.runs import longer
 from rlhf.runs.path.cut import cut
-from rlhf.runs.path.write import elsewhere, manifest_of, point_facts
+from rlhf.runs.path.write import elsewhere, keep_state, manifest_of, point_facts
 from rlhf.runs.summary import run_facts
 from rlhf.stages.context import StageContext
 
@@ -144,12 +145,15 @@ def _copy_points(context: StageContext, grid: tuple[float, ...], common: Common)
 
 def _copy(place: Path, work: Path, here: StageContext, facts: dict[str, Any]) -> None:
     """The point of another path as one of this path's."""
-    state = ["checkpoints"] if here.cfg.checkpoints.after_finish == "none" else []
-    ignore = shutil.ignore_patterns(*OWN, *state)
+    summary = read_json(place / noted.SUMMARY)
+    ignore = shutil.ignore_patterns(*OWN, "checkpoints")
     shutil.copytree(place, work, ignore=ignore, copy_function=_copied, dirs_exist_ok=True)
+    end, wish = summary["iterations"], here.cfg.checkpoints.after_finish
+    if wish != "none" and checkpoint_path(place, end).exists():
+        with suppress(FileNotFoundError):  # `rlhf clean` removes it at this moment
+            keep_state(place, work, end)
     write_text(work / noted.CONFIG, OmegaConf.to_yaml(here.written))
     noted.write_manifest(work / noted.MANIFEST, manifest_of(place, here))
-    summary = read_json(place / noted.SUMMARY)
     noted.conclude(work, {**summary, **run_facts(here), "path": facts})
 
 

@@ -66,13 +66,15 @@ class PointWriter:
                 made = ppo.save_trained(here, self.parents, policy, work)
                 facts = point_facts(self.context.run_directory, self.grid, point)
                 summary = summarise_run(here, self.stage, prints, self.parents, made, facts)
-                self._keep_state(work, summary["iterations"])
+                if self.context.cfg.checkpoints.after_finish != "none":
+                    keep_state(self.context.run_directory, work, summary["iterations"])
                 noted.conclude(work, summary)
         self._announce(context, prints)
 
-    def begin(self) -> None:
-        """Of points that are there: what a kill may have left undone."""
-        for point in range(len(self.grid) - 1):
+    def passed(self, points: int) -> None:
+        """Of those that are there: what a kill may have left undone. Not of later ones, which may
+        be set aside and written again: nobody delivers them meanwhile."""
+        for point in range(points):
             context = self._context(point)
             if is_finished(context.run_directory):
                 self._announce(context, fingerprints(context))
@@ -114,16 +116,6 @@ class PointWriter:
         ended = {"iteration": last, "iterations": last, "exit_code": 0}
         write_status(work, state="finished", stage=self.stage.name, **ended)
 
-    def _keep_state(self, work: Path, iteration: int) -> None:
-        """Where a finished run keeps its last checkpoint, a point does."""
-        if self.context.cfg.checkpoints.after_finish == "none":
-            return
-        source = checkpoint_path(self.context.run_directory, iteration)
-        target = checkpoint_path(work, iteration)
-        target.parent.mkdir()
-        for name in (digest_path, lambda path: path):
-            link(name(source), name(target))
-
     def _announce(self, context: StageContext, prints: Mapping[str, str]) -> None:
         """Publishes the point's policy, and has its MLflow run made; where that was done, nothing
         more comes of it."""
@@ -134,6 +126,15 @@ class PointWriter:
         datasets = context.datasets(*self.stage.data)
         shown = tracked_as(context, self.stage, prints)
         self.tracker.add(directory, datasets=datasets, **shown)
+
+
+def keep_state(run: Path, work: Path, iteration: int) -> None:
+    """Gives a point the checkpoint of its end: where a finished run keeps its last one, a point
+    does."""
+    source, target = checkpoint_path(run, iteration), checkpoint_path(work, iteration)
+    target.parent.mkdir()
+    for name in (digest_path, lambda path: path):
+        link(name(source), name(target))
 
 
 def point_facts(run: Path, grid: tuple[float, ...], point: int) -> dict[str, Any]:

@@ -46,11 +46,11 @@ def deliver_beside_mlflow(directories: Iterable[Path]) -> list[str]:
 
 
 def deliver_all(directory: Path) -> str | None:
-    """The same of a run's directory, of its points where it is a path, and of the stages that it
-    stands on, or that it is. Returns a sentence if something could not be delivered; the rest is
-    then not tried."""
+    """The same of the stages that a run stands on, or that it is, of the run's directory, and then
+    of its points where it is a path, which MLflow may have below its run. Returns a sentence if
+    something could not be delivered; the rest is then not tried."""
     manifest, summary = (read_json(directory / f"{name}.json") for name in ("manifest", "summary"))
     root = manifest.get("config", {}).get("paths", {}).get("artifacts")
     prints = {**manifest.get("fingerprints", {}), **summary.get("fingerprints", {})}
     stages = [Path(root) / stage / own for stage, own in prints.items()] if root else []
-    return next(filter(None, map(deliver, (*stages, *points_of(directory), directory))), None)
+    return next(filter(None, map(deliver, (*stages, directory, *points_of(directory)))), None)

@@ -16,7 +16,7 @@ from rlhf.tracking.links import MODE, NOTE_TAG, page
 from rlhf.tracking.lookup import DIRECTORY_TAG
 from rlhf.tracking.models.loaded import describe_model
 from rlhf.tracking.state import finite, now, written
-from rlhf.tracking.store import Client, connect
+from rlhf.tracking.store import Client, connect, one_at_a_time
 from rlhf.tracking.summary import note
 
 if TYPE_CHECKING:
@@ -50,7 +50,13 @@ class BestPolicy:
 def log_best_policy(uri: str, experiment_id: str, summary_run: str, best: BestPolicy) -> str:
     """Makes the logged model, or brings the card of the one that is there up to date; one of the
     sweep that was the best before is marked so. Returns its id. Raises what MLflow raises."""
-    client, place = connect(uri), str(best.sweep_directory.absolute())
+    client = connect(uri)
+    with one_at_a_time(uri):  # of two comparisons the later finds the model of the other
+        return _logged(client, experiment_id, summary_run, best)
+
+
+def _logged(client: Client, experiment_id: str, summary_run: str, best: BestPolicy) -> str:
+    place = str(best.sweep_directory.absolute())
     there = _of_sweep(client, experiment_id, best.sweep, place)
     current = next((m for m in there if m.tags.get(DIGEST_TAG) == best.digest), None)
     for other in there:

@@ -41,8 +41,8 @@ class TensorBoardSink(Sink):
 
     def open(self, *, resume: bool) -> dict[str, Any]:
         logdir = Path(self.state["settings"]["logdir"])
-        folder = logdir / (self.state.get("folder") or self._free(logdir))
-        folder.mkdir(parents=True, exist_ok=True)  # taken: another of the same name gets its own
+        known = self.state.get("folder")
+        folder = self._taken(logdir) if known is None else logdir / known
         self._files = events.EventFiles(folder)
         return {
             "folder": str(folder.relative_to(logdir)),
@@ -51,12 +51,18 @@ class TensorBoardSink(Sink):
             "link": f"tensorboard --logdir {shlex.quote(os.path.relpath(logdir))}",
         }
 
-    def _free(self, logdir: Path) -> str:
-        """A folder below that of the sweep, else of the study, that nobody has."""
-        parts = [self.state["tags"].get("sweep") or self.state["tags"].get("study") or "runs"]
+    def _taken(self, logdir: Path) -> Path:
+        """A folder below that of the sweep, else of the study, that nobody has: another run of the
+        same name gets its own."""
+        group = self.state["tags"].get("sweep") or self.state["tags"].get("study") or "runs"
         name = re.sub(r"[^\w.=,+@ -]", "_", self.state["name"]).strip(". ") or "run"
-        folder = "/".join([*(re.sub(r"[^\w.-]", "_", part) for part in parts), name])
-        return f"{folder} {self.state['key'][:6]}" if (logdir / folder).exists() else folder
+        folder = logdir / re.sub(r"[^\w.-]", "_", group) / name
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            folder = folder.with_name(f"{name} {self.state['key'][:6]}")
+            folder.mkdir(exist_ok=True)
+        return folder
 
     def introduce(self) -> None:
         files, begun = self._opened, self.state["begun"]

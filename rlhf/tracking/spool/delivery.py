@@ -7,6 +7,7 @@ error), so that a crash between sending a line and noting it sends nothing twice
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -32,7 +33,8 @@ def batch(line: Mapping[str, Any]) -> dict[str, float]:
 
 class Delivery:
     """Synchronous: every method may wait for the service and may raise. One at a time for a
-    directory and a service, held by a file lock."""
+    directory and a service, held by a file lock. Nothing is written where the directory has another
+    name by now, be there another in its place: a stage is published, a point set aside."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink, self.directory, self.state = sink, sink.directory, sink.state
@@ -40,6 +42,7 @@ class Delivery:
         self._writing = threading.Lock()
         lock = self.directory / f".{sink.file.removesuffix('.json')}.lock"
         self._lock = FileLock(lock, thread_local=False)
+        self._place = self.directory.stat()
         self._is_open = False
         self._backlog: deque[dict[str, Any]] = deque()
         self._seen: deque[Row] = deque()  # looks at the machine that wait
@@ -56,6 +59,16 @@ class Delivery:
         path = self.directory / "metrics.jsonl"
         rows = path.read_bytes().count(b"\n") if path.is_file() else 0
         return f"{self.state['delivered'] + 1} of {rows} iterations"
+
+    def hold(self) -> None:
+        """Nobody else delivers the directory to this service until `release`.
+
+        Raises:
+            Timeout: somebody does.
+        """
+        if not self._lock.is_locked:
+            self._check_place()
+            self._lock.acquire(timeout=1)
 
     def advance(self, *, resume: bool = True) -> None:
         """Deliver the lines that are new. `resume` says that the run goes on."""
@@ -100,8 +113,7 @@ class Delivery:
             write_state(self.directory, self.state, self.sink.file)
 
     def _open(self, resume: bool) -> None:
-        if not self._lock.is_locked:
-            self._lock.acquire(timeout=1)
+        self.hold()
         self._save(copy=True, **self.sink.open(resume=resume))
         self.sink.introduce()
         # read again: it may have less than before
@@ -116,9 +128,14 @@ class Delivery:
         with self._writing:
             if self.abandoned.is_set():
                 raise RuntimeError("nobody waits for this delivery any more")
+            self._check_place()
             self.state.update(changes)
             write_state(self.directory, self.state, self.sink.file, copy=copy)
             self.sink.steps += 1
+
+    def _check_place(self) -> None:
+        if not os.path.samestat(self._place, self.directory.stat()):
+            raise FileNotFoundError(f"{self.directory} is another than it was")
 
     def _read(self) -> None:
         for row in self._timings.read():
@@ -129,9 +146,11 @@ class Delivery:
             if isinstance(row.get("iteration"), int) and row["iteration"] > newest:
                 self._backlog.append(row)
                 newest = row["iteration"]
+        last = self._seen[-1].number if self._seen else self.state.get("system", -1)
         for row in self._system.read() if self.sink.takes_system else ():
             sample, stamp = row.get("sample"), _stamp(row)
-            if isinstance(sample, int) and stamp and sample > self.state.get("system", -1):
+            if isinstance(sample, int) and stamp and sample > last:
+                last = sample
                 values = {k: v for k, v in row.items() if k not in ("sample", "time")}
                 named = {f"{PREFIX}{key_of(k)}": v for k, v in finite(values).items()}
                 self._seen.append(Row(number=sample, time=stamp, values=named))

@@ -6,12 +6,14 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
 
 from rlhf.rundir.secrets.redact import sentence
-from rlhf.rundir.status import run_state
+from rlhf.rundir.status import RunState, run_state
 from rlhf.tracking.base import Status
 from rlhf.tracking.spool.delivery import Delivery
 from rlhf.tracking.spool.sink import Sink
@@ -24,7 +26,10 @@ _STATUS: dict[str, Status] = {"finished": "FINISHED", "failed": "FAILED"}  # all
 def owes(directory: Path, kind: type[Sink]) -> bool:
     """Whether the directory was tracked there and the service has not taken all of it, or has it no
     longer. A copy owes nothing. Imports no library of a service."""
-    state = read_own(directory, kind.file)
+    return _is_owed(read_own(directory, kind.file), kind)
+
+
+def _is_owed(state: Mapping[str, Any], kind: type[Sink]) -> bool:
     return bool(state) and (state.get("closed") is None or kind.lost(state))
 
 
@@ -41,9 +46,26 @@ def deliver_late(directory: Path, kind: type[Sink]) -> str | None:
     if run.state == "running":
         return f"{directory} is still running."
     sink = kind(directory, read_own(directory, kind.file))
-    state, delivery = sink.state, Delivery(sink)
+    try:
+        delivery = Delivery(sink)
+        try:
+            delivery.hold()
+            sink.state.update(read_own(directory, kind.file))  # what others noted until now
+            if _is_owed(sink.state, kind):
+                _deliver(delivery, run)
+        finally:
+            delivery.release()
+    except Timeout:
+        return f"{directory} is being delivered by another process."
+    except Exception as error:  # of any library below
+        return f"{sink.label} did not take all of {directory} ({reason_of(error)})."
+    return None
+
+
+def _deliver(delivery: Delivery, run: RunState) -> None:
+    state = delivery.state
     if state.get("closed"):
-        log.warning("%s has lost %s, which is delivered again", sink.label, directory)
+        log.warning("%s has lost %s, which is delivered again", delivery.sink.label, run.directory)
         state["closed"] = None
     # by a signal that let it write nothing down
     killed = run.state == "failed" and int(run.exit_code or 0) < 0
@@ -51,16 +73,8 @@ def deliver_late(directory: Path, kind: type[Sink]) -> str | None:
         "status": "KILLED" if killed else _STATUS.get(run.state, "KILLED"),
         "time": round(float(run.status.get("time") or time.time()) * 1000),
     }
-    try:
-        delivery.advance(resume=False)
-        delivery.close(ended["status"], ended["time"])
-    except Timeout:
-        return f"{directory} is being delivered by another process."
-    except Exception as error:  # of any library below
-        return f"{sink.label} did not take all of {directory} ({reason_of(error)})."
-    finally:
-        delivery.release()
-    return None
+    delivery.advance(resume=False)
+    delivery.close(ended["status"], ended["time"])
 
 
 def reason_of(error: Exception) -> str:

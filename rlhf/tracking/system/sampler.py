@@ -84,13 +84,13 @@ def start(directory: Path, every: float) -> None:
 
 
 def stop(directory: Path) -> None:
-    """For one tracker less; the last one waits for a last look (milliseconds)."""
+    """At the run's end, for one tracker: each waits for the same last look (milliseconds), which it
+    delivers."""
     with _lock:
         sampler = _running.get(directory)
         if sampler is None:
             return
         sampler.users -= 1
-        if sampler.users > 0:
-            return
-        del _running[directory]
+        if sampler.users == 0:
+            del _running[directory]
     sampler.stop()

@@ -3,10 +3,14 @@
 import pytest
 
 from rlhf.rundir import noted
+from rlhf.rundir.disk.aside import set_aside
+from rlhf.rundir.errors import RunFailed
 from rlhf.rundir.files import read_jsonl
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json, read_yaml
 from rlhf.rundir.status import read_status
+from rlhf.runs.path import write
+from rlhf.tracking.base import NoTracker
 from tests.runs.path.conftest import GRID
 
 RECORDS = ("metrics.jsonl", "samples.jsonl", "by_prompt.jsonl")
@@ -91,6 +95,40 @@ def test_what_points_lost_is_put_back_or_named(at, caplog):
     assert any("put back from the records of its path's run and" in m for m in caplog.messages)
     gone = [m for m in caplog.messages if m.startswith(f"{second}, point 1 of the path, is gone.")]
     assert gone and "kl.coef=0.2 kl.controller.grid=[0.5,0.2] makes it" in gone[0]
+
+
+def test_a_point_is_handed_to_its_deliverer_once_it_stays_as_it_is(at, monkeypatch):
+    """A kill right after the second point was written, which is damaged then: it is set aside and
+    written again before any thread may be at work in it."""
+    happened = []
+
+    def add(self, directory, **shown):
+        happened.append(("handed over", directory))
+
+    def killed(self, directory, **shown):
+        add(self, directory)
+        if len(happened) == 2:
+            raise RunFailed("killed")
+
+    def aside(path):
+        happened.append(("set aside", path))
+        return set_aside(path)
+
+    monkeypatch.setattr(write, "set_aside", aside)
+    with monkeypatch.context() as patch, pytest.raises(RunFailed, match="killed"):
+        patch.setattr(NoTracker, "add", killed)
+        at("cut", GRID)
+    first, second = (place for _, place in happened)
+    (second / "metrics.jsonl").write_text("")
+    happened.clear()
+    monkeypatch.setattr(NoTracker, "add", add)
+    at("cut", GRID)
+    assert happened == [
+        ("handed over", first),
+        ("set aside", second),
+        ("handed over", second),
+    ]
+    assert noted.is_complete(second)
 
 
 @pytest.mark.slow

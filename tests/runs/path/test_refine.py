@@ -6,7 +6,7 @@ import pytest
 from rlhf.rundir import noted
 from rlhf.rundir.paths.points import points_of
 from rlhf.rundir.read import read_json
-from rlhf.runs.path import refine
+from rlhf.runs.path import refine, write
 from tests.runs.path.conftest import GRID
 from tests.runs.path.test_points import bytes_of, same_facts
 
@@ -81,6 +81,27 @@ def test_a_kill_while_it_is_taken_over_is_made_good(at, monkeypatch):
     whole, _ = at("two", FINER, "checkpoints.take_over=false")
     check_equal(second, whole)
     assert legs_of(second)[-1][1] > 0
+
+
+@pytest.mark.slow
+def test_checkpoints_that_are_removed_while_points_are_copied_are_done_without(at, monkeypatch):
+    """`rlhf clean` removes those of a finished path under its lock, which the new path has not."""
+    first, _ = at("one", GRID, KEEP)
+    kept = points_of(first)[0] / "checkpoints"
+    link, copied = refine.link, []
+
+    def cleaned(source, target):
+        if not copied:
+            kept.rename(kept.with_name(".checkpoints.tmp"))
+        copied.append(source)
+        link(source, target)
+
+    monkeypatch.setattr(refine, "link", cleaned)
+    monkeypatch.setattr(write, "link", cleaned)
+    second, _ = at("one", FINER, KEEP)
+    whole, _ = at("two", FINER, KEEP)
+    check_equal(second, whole)
+    assert legs_of(second)[-1][1] > 0 and copied
 
 
 def test_only_a_path_that_this_one_begins_with_is_gone_on_with(at):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 
@@ -105,3 +106,18 @@ def test_a_name_that_mlflow_takes():
     assert model_name("a/b:c.d%e") == "a_b_c_d_e best policy"
     link = model_link("http://127.0.0.1:9", "3", "m-1")
     assert link == "http://127.0.0.1:9/#/experiments/3/models/m-1?workflowType=machine_learning"
+
+
+def test_two_comparisons_at_once_make_one_model(client, best):
+    both, ids = Barrier(2), []
+
+    def log():
+        both.wait(30)
+        ids.append(best("a"))
+
+    threads = [Thread(target=log) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 2 and len(set(ids)) == 1

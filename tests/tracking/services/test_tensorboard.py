@@ -2,6 +2,7 @@
 
 import json
 import os
+from threading import Barrier, Thread
 
 import pytest
 
@@ -166,6 +167,25 @@ def test_two_runs_of_a_name_have_a_folder_each(rundirs, tmp_path):
     first, second = (folder_of(logdir, run) for run in runs)
     assert first != second
     assert points(first)[-1] == (3, 3.0) and points(second)[-1] == (3, 6.0)
+
+
+def test_two_runs_of_a_name_that_begin_at_once_have_a_folder_each(rundirs, tmp_path):
+    runs = [rundirs.make_run(tmp_path / name) for name in ("a", "b")]
+    for turn in range(40):
+        tracker, both, folders = TensorBoard(str(tmp_path / f"tb{turn}")), Barrier(2), []
+
+        def begin(sink, both=both, folders=folders):
+            both.wait(30)
+            folders.append(sink.open(resume=True)["folder"])
+
+        said = {"name": "kl.coef=0.05", "params": {}, "tags": {"study": "unit"}}
+        sinks = [TensorBoardSink(run, tracker.opened(run, **said)) for run in runs]
+        threads = [Thread(target=begin, args=(sink,)) for sink in sinks]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(folders)) == 2
 
 
 def test_a_folder_that_was_removed_is_written_again(rundirs, tmp_path):

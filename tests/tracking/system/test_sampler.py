@@ -49,8 +49,10 @@ def test_trackers_share_a_sampler_and_a_later_start_counts_on(tmp_path):
             time.sleep(0.05)
         sampler.stop(tmp_path)
         assert tmp_path in sampler._running
-        sampler.stop(tmp_path)
         rows = read_jsonl(tmp_path / FILE)
+        time.sleep(0.15)
+        sampler.stop(tmp_path)
+        assert read_jsonl(tmp_path / FILE) == rows  # each has the last look
         assert [row["sample"] for row in rows] == list(range(len(rows)))
         assert len(rows) >= before + 2 and not sampler._running
 
