@@ -205,7 +205,7 @@ def test_sampling_is_what_generation_config_has(point):
 
 
 def test_a_number_and_its_error():
-    assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.1235 ± 0.046"
+    assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.123 ± 0.046"
     assert facts.with_error({"a": 2}, "a") == "2" and facts.with_error({}, "a") == ""
 
 
