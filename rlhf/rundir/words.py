@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -66,7 +66,7 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
     that take the beginning of a name do without; its beginning or its middle where the names would
     be alike."""
     room = max(width, 1) - 1
-    ways = (
+    ways: tuple[Callable[[str], str], ...] = (
         lambda name: f"{name[:room]}…",
         lambda name: f"…{name[len(name) - room :]}",
         lambda name: f"{name[: room - room // 2]}…{name[len(name) - room // 2 :]}",
