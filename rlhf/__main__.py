@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rlhf import commands
 from rlhf.rundir.disk.space import sentence as refusal
 from rlhf.rundir.signals import end_by_the_clock, leave_at_once
-from rlhf.rundir.streams import lost, secure
+from rlhf.rundir.streams import lost, on_screen, secure
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,13 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             print(f"rlhf: {refused}", file=sys.stderr)
             return 1
-    from rlhf.config.hints.nearest import did_you_mean
+    from rlhf.commands.parts.overview import no_subcommand
 
-    print(
-        f"rlhf: {name} is no subcommand{did_you_mean(name, names)} ({', '.join(names)});"
-        " a setting is written key=value",
-        file=sys.stderr,
-    )
+    refused = f"rlhf: {no_subcommand(name)}; a setting is written key=value"
+    print(on_screen(refused, sys.stderr), file=sys.stderr)
     return 2
 
 

@@ -103,12 +103,12 @@ class Progress(pl.Callback):
             self.bar.update(
                 self.task, completed=module.iteration, total=module.iterations, numbers=numbers
             )
-        elif last or time.time() - self.spoke > PLAIN_EVERY:
+        elif last or (numbers and time.time() - self.spoke > PLAIN_EVERY):
             self.spoke = time.time()
             what = f"{module.title or module.stage} {module.unit}"
             where = f"{what} {module.iteration}/{module.iterations}"
             line = f"{where}  {numbers}  {self._left(module)}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(line.rstrip(), highlight=False, soft_wrap=True)
 
     def _left(self, module: StageModule) -> str:
         began, first = self.began

@@ -12,7 +12,7 @@ from rich.table import Table
 from rlhf.compare.read import Run
 from rlhf.compare.result import Comparison
 from rlhf.compare.text.settings import bare
-from rlhf.rundir.words import tail
+from rlhf.rundir.words import shortened
 
 SHORTEST = 8  # characters of a name
 # columns that a narrow terminal does without, first to go first
@@ -32,7 +32,7 @@ def fitting(
     head: list[str], lines: list[list[str]], width: int
 ) -> tuple[list[str], list[list[str]]]:
     """The table without as many expendable columns as it takes to fit `width` characters; where
-    that is not enough, with the ends of the names alone."""
+    that is not enough, with shortened names."""
     kept = list(range(len(head)))
     for name in EXPENDABLE:
         widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
@@ -41,7 +41,8 @@ def fitting(
         kept = [i for i in kept if head[i] != name]
     widths = [max(len(row[i]) for row in [head, *lines]) for i in kept]
     room = max(widths[0] - max(sum(widths) + 2 * len(kept) - 2 - width, 0), SHORTEST)
-    rows = [[tail(row[0], room), *(row[i] for i in kept[1:])] for row in lines]
+    names = shortened([row[0] for row in lines], room)
+    rows = [[name, *(row[i] for i in kept[1:])] for name, row in zip(names, lines, strict=True)]
     return [head[i] for i in kept], rows
 
 

@@ -27,6 +27,8 @@ def compose(overrides: Iterable[str] = (), config_dir: str | Path | None = None)
     Raises:
         ConfigError: if an override names what is not there. Values are checked by `validate`.
     """
+    if isinstance(overrides, str):  # whose letters would be settings
+        raise ConfigError([f"compose takes a list of settings: compose([{overrides!r}])"])
     for warning in conf_folders(config_dir).warnings:
         warnings.warn(warning, stacklevel=2)
     with session(config_dir) as hydra:

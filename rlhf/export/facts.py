@@ -19,6 +19,7 @@ from rlhf.rundir.files import flatten
 from rlhf.rundir.noted import REALIGN
 from rlhf.rundir.read import number, read_json, read_text
 from rlhf.rundir.secrets.redact import redact_override, redact_text
+from rlhf.rundir.words import plus_minus
 
 UNDECLARED = "not declared"
 # what a config's `generation` and transformers' generation_config.json both have
@@ -150,9 +151,7 @@ def _result(stage: str, metrics: Mapping[str, Any], made: Made) -> str:
 def with_error(facts: Mapping[str, Any], key: str) -> str:
     """`0.336 ± 0.041`, the number and its standard error; empty where it is not known."""
     value, error = number(facts.get(key)), number(facts.get(f"{key}_se"))
-    if value is None:
-        return ""
-    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
+    return "" if value is None else plus_minus(value, error or 0.0)
 
 
 def rewards(summary: Mapping[str, Any]) -> list[dict[str, str]]:

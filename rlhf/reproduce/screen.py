@@ -17,7 +17,7 @@ from rlhf.reproduce.place import Place, reusable
 from rlhf.reproduce.target import Target
 from rlhf.reproduce.verdict import JobComparison, StageComparison
 from rlhf.rundir.files import read_jsonl
-from rlhf.rundir.words import duration, plural
+from rlhf.rundir.words import duration, plural, wrapped
 
 MOST = 12  # metrics that the table lists; reproduction.json has all
 
@@ -30,6 +30,8 @@ def grid(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def say(console: Console, text: str = "") -> None:
+    if console.is_terminal:
+        text = wrapped(text, console.width)
     console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 

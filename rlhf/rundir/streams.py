@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from rlhf.rundir.words import wrapped
+
 GONE = (errno.EPIPE, errno.EIO)  # nobody reads it any more
 
 
@@ -69,6 +71,15 @@ def secure() -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name) or open(number, "w", buffering=1)  # noqa: SIM115
         setattr(sys, name, stream if isinstance(stream, Outlet) else Outlet(stream))
+
+
+def on_screen(text: str, stream: TextIO) -> str:
+    """The text as the stream shows it best: broken between words to a terminal's width, else as it
+    is."""
+    with suppress(OSError, ValueError, AttributeError):  # no terminal, or one without a size
+        if stream.isatty() and (columns := os.get_terminal_size(stream.fileno()).columns):
+            return wrapped(text, columns)
+    return text
 
 
 def spare(log: Path) -> None:

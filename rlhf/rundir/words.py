@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -24,6 +25,16 @@ def about(seconds: float) -> str:
         if seconds < below * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86400:.0f} days"
+
+
+def plus_minus(mean: float, half: float) -> str:
+    """1.924 ± 0.031, with two digits of the second."""
+    if not math.isfinite(mean):
+        return "-"
+    if not math.isfinite(half) or half <= 0:
+        return f"{mean:.4g}"
+    digits = min(max(1 - math.floor(math.log10(half)), 0), 6)
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def seconds_of(value: object) -> float | None:
@@ -50,10 +61,44 @@ def seconds_of(value: object) -> float | None:
     return total
 
 
-def tail(text: str, width: int) -> str:
-    """The text, or its end after an ellipsis where it is longer than `width`: names of runs differ
-    at their ends."""
-    return text if len(text) <= width else f"…{text[len(text) - max(width, 1) + 1 :]}"
+def shortened(names: Sequence[str], width: int) -> list[str]:
+    """The names in at most `width` characters each. What is longer loses its end, which commands
+    that take the beginning of a name do without; its beginning or its middle where the names would
+    be alike."""
+    room = max(width, 1) - 1
+    ways: tuple[Callable[[str], str], ...] = (
+        lambda name: f"{name[:room]}…",
+        lambda name: f"…{name[len(name) - room :]}",
+        lambda name: f"{name[: room - room // 2]}…{name[len(name) - room // 2 :]}",
+    )
+    for cut in ways:
+        short = [name if len(name) <= width else cut(name) for name in names]
+        if len({*short}) == len({*names}):
+            return short
+    return short
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text with its lines broken between words at `width` characters. What goes on stands below
+    the words of its line: after a label and two spaces, else indented by two more. A path or link
+    stays whole."""
+    return "\n".join(
+        _broken(line, width) if len(line) > width else line for line in text.split("\n")
+    )
+
+
+def _broken(line: str, width: int) -> str:
+    start = len(line) - len(line.lstrip())
+    label = re.match(r" *\S+(?: \S+)* {2,}", line)
+    indent = label.end() if label and label.end() <= width // 3 else start + 2
+    pieces = textwrap.wrap(
+        line,
+        max(width, indent + 20),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(pieces) or line
 
 
 def few(names: Sequence[str], most: int = 6) -> str:

@@ -26,6 +26,7 @@ from rlhf.models.training.recompute import recompute_faults
 from rlhf.rewards.checks import run_faults
 from rlhf.rundir.errors import ModelError
 from rlhf.rundir.files import write_json
+from rlhf.rundir.streams import on_screen
 from rlhf.stages.context import StageContext
 from rlhf.stages.outside.faults import model_faults
 from rlhf.stages.report import REPORT, data_report
@@ -73,7 +74,7 @@ def check_lost(context: StageContext) -> None:
     """
     report = context.reports[0] if context.reports else data_report(context)
     write_json(context.run_directory / REPORT, report.plain())
-    print("\n".join(short(report)), file=sys.stderr, flush=True)
+    print(on_screen("\n".join(short(report)), sys.stderr), file=sys.stderr, flush=True)
     if wrong := refusals(report, new_tokens=context.cfg.generation.max_new_tokens):
         raise DataError(wrong)
     if report.leaks:

@@ -27,3 +27,15 @@ def test_a_line_says_what_is_left(monkeypatch, early, left):
     bar.on_train_end(None, module)
     line = ["rloo iteration 4/12", "KL 1.50", "coef 0.25", f"{left}\n"]
     assert out.getvalue().split("  ") == line
+
+
+def test_no_line_without_numbers(monkeypatch):
+    out = io.StringIO()
+    bar = Progress(Console(file=out, width=20))
+    module = SimpleNamespace(
+        **{"stage": "sft", "title": "", "unit": "epoch", "iteration": 1, "iterations": 4},
+        **{"record": {}, "may_end_early": False},
+    )
+    bar.on_train_start(None, module)
+    bar.on_train_batch_start(None, module, None, 0)
+    assert not out.getvalue()

@@ -52,3 +52,13 @@ def test_package_offers_it():
     assert rlhf.__version__
     with pytest.raises(AttributeError):
         rlhf.nothing  # noqa: B018
+
+
+def test_one_text_is_no_list_of_settings():
+    with pytest.raises(ConfigError, match=r"compose\(\['kl.coef=0.1'\]\)"):
+        compose("kl.coef=0.1")
+
+
+def test_what_is_imported_on_first_use_is_listed():
+    """A notebook completes `rlhf.` from it."""
+    assert {"compose", "run", "validate"} <= {*dir(rlhf)}

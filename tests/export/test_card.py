@@ -90,15 +90,15 @@ def test_the_front_matter_is_what_the_hub_reads(point):
 def test_a_policy_tells_its_lineage_its_kl_its_rewards_and_its_place(point):
     text = card(find(point), "policy", name="me/mine")
     for line in (
-        "KL spent: **1 ± 0.05 nats per response**",
-        "| reward/proxy | 1.1 ± 0.25 | 0.125 ± 0.5 |",
+        "KL spent: **1.000 ± 0.050 nats per response**",
+        "| reward/proxy | 1.10 ± 0.25 | 0.12 ± 0.50 |",
         "| model | base | licence: apache-2.0 |",
         "| SFT | `aaaa` | perplexity 17.5 on held-out rows |",
         "| reward model | `bbbb` | accuracy 75.0% of 40 held-out pairs |",
         "| PPO | `cccc` |  |",
         "It is the point kl.coef=0.1, seed 1, of the sweep budget of 2.",
-        "| kl.coef=0.02 | 1 | 0.2 ± 0.05 | 1.02 ± 0.25 |",
-        "| **kl.coef=0.1** (this) | 1 | 1 ± 0.05 | 1.1 ± 0.25 |",
+        "| kl.coef=0.02 | 1 | 0.200 ± 0.050 | 1.02 ± 0.25 |",
+        "| **kl.coef=0.1** (this) | 1 | 1.000 ± 0.050 | 1.10 ± 0.25 |",
         "| files | https://***@example.org/rows | CC-BY-4.0 |",
         "| prompts | 5 | `dddddddddddddddd` |",
         "rlhf reproduce sweeps/budget/kl0.1\n",
@@ -205,7 +205,7 @@ def test_sampling_is_what_generation_config_has(point):
 
 
 def test_a_number_and_its_error():
-    assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.1235 ± 0.046"
+    assert facts.with_error({"a": 0.12345, "a_se": 0.0456}, "a") == "0.123 ± 0.046"
     assert facts.with_error({"a": 2}, "a") == "2" and facts.with_error({}, "a") == ""
 
 

@@ -1,12 +1,14 @@
+import io
 import os
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
 from rlhf.rundir import streams
-from rlhf.rundir.streams import Outlet
+from rlhf.rundir.streams import Outlet, on_screen
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,3 +68,14 @@ def test_a_closed_stdout_does_not_give_its_number_to_a_file(tmp_path):
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=env, check=False, timeout=60)
     assert done.returncode == 12
     assert (tmp_path / "data").read_text() == "data"
+
+
+def test_a_terminal_gets_lines_of_its_width():
+    """A file gets them whole."""
+    long = "one thing is wrong: " + "word " * 10 + "end"
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    with os.fdopen(ours), os.fdopen(theirs, "w") as terminal:
+        lines = on_screen(long, terminal).splitlines()
+        assert len(lines) == 2 and max(map(len, lines)) <= 40
+    assert on_screen(long, io.StringIO()) == long

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rlhf.commands.parts.parser import WORD, Parser
 from rlhf.config.allow import add_option, allow
 from rlhf.realign import WAYS, Way
+from rlhf.rundir.streams import on_screen
 
 if TYPE_CHECKING:
     from rlhf.export.made import Made, What
@@ -169,7 +170,8 @@ def _export(
         mixed = Realigned(weight=mixture[0], by=mixture[1]) if mixture else None
         kind = {"dtype": args.dtype, "adapter": args.adapter, "realigned": mixed}
         sentence = export(made, what, to, name=args.push, **kind)
-        print(f"{to}: {sentence}" if args.to or not args.push else sentence, flush=True)
+        line = f"{to}: {sentence}" if args.to or not args.push else sentence
+        print(on_screen(line, sys.stdout), flush=True)
         if args.push:
             print(push(to, args.push, private=not args.public))
     except (NoModel, Taken, ModelError, DataError) as error:

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rlhf.commands.parts.listed.tables import console as wide
 from rlhf.rundir.disk.space import amount
-from rlhf.rundir.words import plural
+from rlhf.rundir.words import plural, wrapped
 
 
 def screen(report: dict[str, Any], console: Console | None = None) -> None:
     """A line for each thing, and the verdict last."""
-    console = console or Console()
+    console = console or wide()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -33,7 +34,8 @@ def screen(report: dict[str, Any], console: Console | None = None) -> None:
     for fault in command["faults"]:
         console.print(f"  {escape(fault)}", soft_wrap=True, highlight=False)
     for line in command["lines"]:
-        console.print(f"  {escape(line)}", soft_wrap=True, highlight=False)
+        text = wrapped(f"  {line}", console.width) if console.is_terminal else f"  {line}"
+        console.print(escape(text), soft_wrap=True, highlight=False)
     for warning in command["warnings"]:
         console.print(f"[yellow]warning: {escape(warning)}[/yellow]", soft_wrap=True)
 

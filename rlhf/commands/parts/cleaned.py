@@ -10,13 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from rlhf.clean.things import Thing
+from rlhf.commands.parts.listed.tables import console as wide
 from rlhf.inventory import Inventory, freed, total
 from rlhf.rundir.disk.space import amount
 from rlhf.rundir.words import about, plural
 
-WIDE = 160
+LEAST = 24  # characters beside a thing in which its reason can be read
 
 
 def report(
@@ -44,13 +46,11 @@ def report(
 
 
 def screen(inventory: Inventory, things: Sequence[Thing], console: Console | None = None) -> None:
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE)
+    console = console or wide()
     goes, stays = _parted(things)
     for title, some in (("goes", goes), ("stays", stays)):
         if some:
-            console.print(_table(title, some))
+            console.print(_table(title, some, console.width))
             console.print()
     if not things:
         console.print("nothing of these kinds is there")
@@ -68,14 +68,22 @@ def _parted(things: Sequence[Thing]) -> tuple[list[Thing], list[Thing]]:
     return [t for t in things if t.goes], [t for t in things if not t.goes]
 
 
-def _table(title: str, things: Sequence[Thing]) -> Table:
+def _table(title: str, things: Sequence[Thing], width: int) -> Table:
+    """A line for each; its reason beside it, or below it where `width` characters are too few."""
+    rows = list(_rows(things))
+    columns = [[f"{kind:<12}{name}", size, age] for kind, name, size, age, _ in rows]
+    used = sum(max(map(len, column)) + 2 for column in zip(*columns, strict=True))
+    beside = width - used >= LEAST
     table = Table(box=None, pad_edge=False)
-    table.add_column(title, style="bold", no_wrap=True)
+    table.add_column(title, style="bold", overflow="fold", no_wrap=beside)
     table.add_column("bytes", justify="right", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
-    for kind, name, size, age, why in _rows(things):
-        table.add_row(escape(f"{kind:<12}{name}"), size, age, escape(why))
+    if beside:
+        table.add_column("", overflow="fold")
+    for cells, (*_, why) in zip(columns, rows, strict=True):
+        table.add_row(*map(escape, cells), *([escape(why)] if beside else []))
+        if why and not beside:
+            table.add_row(Text(f"  {why}", style="not bold"))
     return table
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from rlhf.metrics import END_OF_RUN, Z95
+from rlhf.rundir.words import plus_minus, wrapped
 
 
 def print_summary(summary: dict[str, Any], directory: Path) -> None:
@@ -21,14 +23,17 @@ def print_summary(summary: dict[str, Any], directory: Path) -> None:
     for key, value in numbers.items():
         if key.startswith(END_OF_RUN) and not key.endswith(("_se", "_k2", "_k3", "_exact")):
             error = numbers.get(f"{key}_se")
-            half = "" if error is None else f" ± {Z95 * error:.2g}"
-            table.add_row(key, f"{value:.4g}{half}")
+            half = math.nan if error is None else Z95 * error
+            table.add_row(key, plus_minus(value, half))
     console = Console()
     console.print(table)
     for warning in summary.get("warnings", ()):
         console.print(f"\nwarning: {warning}", highlight=False)
     names = sorted(path.name for path in directory.iterdir() if not path.name.startswith("."))
-    console.print(f"\n{directory}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    files = f"{directory}: {', '.join(names)}"
+    if console.is_terminal:
+        files = wrapped(files, console.width)
+    console.print(f"\n{files}", highlight=False, soft_wrap=True)
     links = directory_links(directory) | other_links(directory)
     width = 2 + max(map(len, links), default=6)
     for label, place in links.items():

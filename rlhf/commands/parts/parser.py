@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from rlhf.rundir.streams import on_screen
+
 WIDTH = 100  # columns at most
 # what `named.place_of` takes
 WORD = """a folder: of a run, of a point of a sweep, outputs/artifacts/<stage>/<fingerprint>; or a
@@ -43,7 +45,8 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"{self.prog}: {message}{self._meant(message)}\n")
+        refused = f"{self.prog}: {message}{self._meant(message)}"
+        sys.stderr.write(f"{on_screen(refused, sys.stderr)}\n")
         sys.stderr.write(f"  {self.prog} --help lists what it takes\n")
         sys.exit(2)
 

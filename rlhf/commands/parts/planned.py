@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rlhf.commands.parts.listed.tables import console as wide
 from rlhf.rundir.disk.space import amount
-from rlhf.rundir.words import about, plural, tail
+from rlhf.rundir.words import about, plural, shortened
 
 WORDS = {"nothing": "be left as it is", "mend": "be put in order"}
 TOTAL = {
@@ -22,7 +23,6 @@ TOTAL = {
     "be refused": "would be refused",
 }
 COLOURS = {"nothing": "green", "be refused": "red", "resume": "yellow", "wait": "yellow"}
-WIDE = 160
 NAME = 44  # characters of a run's name at most
 
 
@@ -32,7 +32,7 @@ def screen(report: Mapping[str, Any], lines: Sequence[str], console: Console | N
     Args:
         lines: what the run needs that needs most.
     """
-    console = console or _console()
+    console = console or wide()
     command, jobs = report["command"], report["jobs"]
     console.print(escape(_heading(command, jobs)), soft_wrap=True, highlight=False)
     if jobs:
@@ -45,12 +45,6 @@ def screen(report: Mapping[str, Any], lines: Sequence[str], console: Console | N
     for name, words in (*_stages(report["stages"]), *_largest(lines, jobs), *_all(report)):
         below.add_row(name, escape(words))
     console.print(below)
-
-
-def _console() -> Console:
-    """As wide as the terminal, and wide where the output goes to a file."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
 
 
 def _heading(command: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> str:
@@ -75,11 +69,12 @@ def _table(jobs: Sequence[Mapping[str, Any]]) -> Table:
     for name in (*columns, *(stage.replace("_", " ") for stage in stages)):
         table.add_column(name, no_wrap=name != "settings", overflow="fold")
     common = set.intersection(*(set(job["overrides"]) for job in jobs)) if len(jobs) > 1 else set()
-    for job in {job["name"]: job for job in jobs}.values():
+    distinct = {job["name"]: job for job in jobs}
+    for name, job in zip(shortened([*distinct], NAME), distinct.values(), strict=True):
         words = " ".join(word for word in job["overrides"] if word not in common)
         colour = COLOURS.get(job["would"], "default")
         table.add_row(
-            escape(tail(job["name"], NAME)),
+            escape(name),
             escape(words),
             job["state"],
             f"[{colour}]{escape(_would(job))}[/{colour}]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 
@@ -20,20 +21,21 @@ from rlhf.config.composition.session import (
     session,
 )
 from rlhf.config.plugins.folders import Folders, conf_folders
+from rlhf.rundir.streams import on_screen
 
 
 def refuse(faults: Sequence[str]) -> int:
-    count = "One thing is" if len(faults) == 1 else f"{len(faults)} things are"
-    print(
-        "\n".join([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)]),
-        file=sys.stderr,
-    )
+    uncounted = re.fullmatch(r"and (\d+) more", faults[-1])  # the end of many rows
+    number = len(faults) + (int(uncounted[1]) - 1 if uncounted else 0)
+    count = "One thing is" if number == 1 else f"{number} things are"
+    say([f"{count} wrong with this command:", *(f"  {fault}" for fault in faults)])
     return 2
 
 
 def say(lines: Sequence[str]) -> None:
     """Lines to stderr, which a run's own output follows."""
-    print("".join(f"{line}\n" for line in lines), end="", file=sys.stderr, flush=True)
+    text = on_screen("".join(f"{line}\n" for line in lines), sys.stderr)
+    print(text, end="", file=sys.stderr, flush=True)
 
 
 def warn(folders: Folders) -> None:

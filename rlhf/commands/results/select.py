@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.commands.parts.parser import Parser
+from rlhf.rundir.streams import on_screen
 
 if TYPE_CHECKING:
     from rlhf.compare.choice.candidates import Candidate
@@ -172,17 +173,22 @@ def _list(study: Study, every: Sequence[Candidate], args: argparse.Namespace) ->
         return 0
     from rich.table import Table
 
-    from rlhf.compare.terminal import wide_console
+    from rlhf.compare.terminal import fitting, wide_console
 
-    head, rows = words.table(study, every)
+    console = wide_console()
+    head, rows = fitting(*words.table(study, every), console.width)
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for i, name in enumerate(head):
-        grid.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
+    for name in head:
+        side = "left" if name in ("policy", "kind") else "right"
+        grid.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
     for row in rows:
         grid.add_row(*(cell.replace("[", "\\[") for cell in row))
-    wide_console().print(grid)
-    print("\n± is half of the 95 % interval. Choose with --kl NATS, --gold-at-most-kl NATS, --knee")
-    print("or --before-gold-falls; --export DIR writes what was chosen.")
+    console.print(grid)
+    below = (
+        "± is half of the 95 % interval. Choose with --kl NATS, --gold-at-most-kl NATS, --knee or"
+        " --before-gold-falls; --export DIR writes what was chosen."
+    )
+    print(f"\n{on_screen(below, sys.stdout)}")
     return 0
 
 
@@ -198,7 +204,7 @@ def _show(choice: Choice, study: Study, args: argparse.Namespace) -> None:
     width = max(len(name) for name, _ in rows)
     print(f"{rule}: {label}")
     for name, text in rows:
-        print(f"  {name:<{width}}  {text}")
+        print(on_screen(f"  {name:<{width}}  {text}", sys.stdout))
 
 
 def _export(choice: Choice, args: argparse.Namespace) -> int:

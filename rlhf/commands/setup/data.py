@@ -140,20 +140,20 @@ def _narrow(table: Table) -> Table:
 
 
 def _draw(report: Report, wrong: Sequence[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from rlhf.commands.parts.listed.tables import console as wide
     from rlhf.data.report.show import tables
 
-    console = Console()
+    console = wide()
     console.print(f"data={report.data}, template {report.template}", highlight=False)
     for table in map(_narrow, tables(report)):
-        drawn = Table(title=table.title, title_justify="left", box=None, pad_edge=False)
+        drawn = Table(box=None, pad_edge=False, header_style="bold")
         for i, column in enumerate(table.columns):
             drawn.add_column(column, justify="right" if i else "left", overflow="fold")
         for row in table.rows:
             drawn.add_row(*row)
-        console.print()
+        console.print(f"\n{table.title}", style="italic", highlight=False, markup=False)
         console.print(drawn, highlight=False, markup=False)
     for sentence in wrong:
         print(f"\na run would be refused: {sentence}", file=sys.stderr)

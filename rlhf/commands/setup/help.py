@@ -29,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(overview())
         return 0
     if name not in commands.names():
-        from rlhf.config.hints.nearest import did_you_mean
+        from rlhf.commands.parts.overview import no_subcommand
 
-        meant = did_you_mean(name, commands.names())
-        parser.error(f"{name} is no subcommand{meant} ({', '.join(commands.names())})")
+        parser.error(no_subcommand(name))
     return int(commands.module(name).main(["--help"]))

@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Literal
 
 from rlhf.compare.quantiles import student, studentized_range
+from rlhf.rundir.words import plus_minus as plus_minus
 
 ENOUGH = 3  # runs of each of two settings from which on their own variances tell enough
 # over seeds; of the evaluation alone, which says nothing of other seeds; of one run and several,
@@ -220,16 +221,6 @@ def say(i: Interval) -> str:
 def brief(i: Interval) -> str:
     """1.57 ± 0.12: ± is half of the 95 % interval."""
     return plus_minus(i.mean, i.half)
-
-
-def plus_minus(mean: float, half: float) -> str:
-    """1.924 ± 0.031, with two digits of the second."""
-    if not math.isfinite(mean):
-        return "-"
-    if not math.isfinite(half) or half <= 0:
-        return f"{mean:.4g}"
-    digits = min(max(1 - math.floor(math.log10(half)), 0), 6)
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def _mean(sample: list[tuple[float, float]]) -> float:

@@ -198,6 +198,8 @@ def reason(error: BaseException) -> str:
     text = " ".join(lines)
     if chosen := re.match(r"Multiple values for (\S+)\.", text):
         return f"{chosen[1]} is chosen already; leave out the +"
+    if several := re.match(r"Ambiguous value for argument '(.+?)'", text):
+        return f"{several[1]}: several values make a sweep; add -m"
     meant = re.match(r"Could not override \S+\s*Did you mean to override (?:one of )?(.+?)\?", text)
     if meant:  # of an option that is chosen at several places
         return f"no such choice; here it is {meant[1]}=..."

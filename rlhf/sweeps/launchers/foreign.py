@@ -18,6 +18,7 @@ from rlhf.rundir.lock import owned
 from rlhf.rundir.noted import is_complete, lost_results
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import sweep_jobs
+from rlhf.rundir.words import plural
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, job_of, write_sweep
 from rlhf.sweeps.launchers.prepare import prepare_tracking
 from rlhf.sweeps.screen.live import following, stderr_console
@@ -80,7 +81,8 @@ def hand_over(
         write_sweep(directory, jobs, study=configs[0].study, overrides=arguments)
         say(
             console,
-            f"{len(names)} jobs in {directory}; {len(names) - len(missing)} finished before",
+            f"{plural(len(names), 'job')} in {directory};"
+            f" {len(names) - len(missing)} finished before",
         )
         try:
             if missing:

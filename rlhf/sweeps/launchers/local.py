@@ -27,7 +27,7 @@ from rlhf.rundir.noted import is_complete
 from rlhf.rundir.read import read_json
 from rlhf.rundir.signals import unwinding
 from rlhf.rundir.status import read_status
-from rlhf.rundir.words import seconds_of
+from rlhf.rundir.words import plural, seconds_of
 from rlhf.runs.common.told import telling
 from rlhf.runs.machine.faults import cores
 from rlhf.sweeps.job import GOOD, Job, JobFailed, Ledger, Outcome, job_of, write_sweep
@@ -136,7 +136,7 @@ def _announce(
     size: Mapping[str, int],
 ) -> None:
     threads = size["threads"] * size["devices"]
-    parts = [f"{distinct} jobs in {directory}"]
+    parts = [f"{plural(distinct, 'job')} in {directory}"]
     if distinct < jobs:
         parts.append(f"{jobs - distinct} more would be the same runs again")
     if missing < distinct:

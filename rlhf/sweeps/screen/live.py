@@ -92,7 +92,7 @@ class SweepWatcher:
         return jobs_table(
             lines,
             *progress_columns(lines),
-            "left",
+            "time",
             width=self.console.width,
             rest=rest,
             caption=self.whole(outcomes),
@@ -104,7 +104,7 @@ class SweepWatcher:
         running = [outcome for outcome in outcomes if outcome.state == "running"]
         lefts = [self.left(o.job.directory, read_status(o.job.directory)) for o in running]
         left = time_left(outcomes, lefts)
-        about = "" if left is None else f", about {duration(left)} left"
+        about = "" if not left else f", about {duration(left)} left"
         return f"{done} of {plural(len(outcomes), 'job')} finished{about}"
 
     def left(self, directory: Path, status: Mapping[str, Any]) -> float | None:
@@ -120,14 +120,15 @@ class SweepWatcher:
     def _row(self, outcome: Outcome) -> Row:
         directory = outcome.job.directory
         status = read_status(directory) if outcome.state not in ("waiting", "not started") else {}
-        left = outcome.seconds or None
+        time = "" if not outcome.seconds else duration(outcome.seconds)
         if outcome.state == "running":
             left = self.left(directory, status)
+            time = "" if not left else f"{duration(left)} left"
         return {
             "job": outcome.job.name,
             "state": outcome.state,
             **progress(directory, status),
-            "left": "" if left is None else duration(left),
+            "time": time,
         }
 
     def _say(self, outcome: Outcome, outcomes: Sequence[Outcome]) -> None:
@@ -152,7 +153,7 @@ class SweepWatcher:
             line = f"{line.rstrip()}  ({self.whole(outcomes)})"
         elif total:
             seconds = self.left(directory, status)
-            left = "" if seconds is None else f"  left {duration(seconds)}"
+            left = "" if not seconds else f"  left {duration(seconds)}"
             line = f"{name}: {stage_of(status)} {status['iteration']}/{total}  {shown}{left}"
         else:
             line = f"{name}: {stage_of(status) or 'started'}"
@@ -161,7 +162,9 @@ class SweepWatcher:
 
 @contextmanager
 def watching(console: Console) -> Iterator[SweepWatcher]:
-    live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+    live = (
+        Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+    )
     try:
         if live is not None:
             live.start()

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from rlhf.metrics import LIVE, cells, with_rewards
 from rlhf.rundir.read import last_lines, last_row
-from rlhf.rundir.status import RunState, read_launcher, sweep_jobs
-from rlhf.rundir.words import duration, tail
+from rlhf.rundir.status import RunState, read_launcher, read_status, sweep_jobs
+from rlhf.rundir.words import duration, plural, shortened, wrapped
 from rlhf.sweeps.job import BAD, Outcome
 
 Row = Mapping[str, str]  # the cells of a job by their columns
@@ -35,7 +35,10 @@ STYLES = {
 
 
 def say(console: Console, *lines: str) -> None:
-    console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+    text = "\n".join(lines)
+    if console.is_terminal:
+        text = wrapped(text, console.width)
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def jobs_table(
@@ -49,11 +52,11 @@ def jobs_table(
     for column in ("job", "state", *shown):
         side = "left" if column in ("job", "state", "stage") else "right"
         table.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    for row in rows:
+    for name, row in zip(shortened([row["job"] for row in rows], room), rows, strict=True):
         state = Text(row["state"], STYLES.get(row["state"], "dim"))
-        table.add_row(tail(row["job"], room), state, *(row.get(column, "") for column in shown))
+        table.add_row(name, state, *(row.get(column, "") for column in shown))
     if rest:
-        table.add_row(tail(rest, room))
+        table.add_row(*shortened([rest], room))
     return table
 
 
@@ -93,7 +96,7 @@ def progress(directory: Path, status: Mapping[str, Any]) -> dict[str, str]:
 def progress_columns(rows: Sequence[Row]) -> tuple[str, ...]:
     """`PROGRESS` with the other rewards that jobs have, after gold; then proxy and gold only where
     a job has them."""
-    known = ("job", "state", "exit", "seen", "left", *PROGRESS)
+    known = ("job", "state", "exit", "seen", "time", *PROGRESS)
     others = sorted({column for row in rows for column in row if column not in known})
     empty = [c for c in ("proxy", "gold") if others and not any(row.get(c) for row in rows)]
     shown = [column for column in PROGRESS if column not in empty]
@@ -108,15 +111,26 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
             "job": outcome.job.name,
             "state": outcome.state,
             "exit": outcome.ended if outcome.exit_code else "",
+            "iteration": _reached(outcome),
             "time": duration(outcome.seconds) if outcome.seconds else "",
         }
         for outcome in outcomes
     ]
-    console.print(jobs_table(rows, "exit", "time", width=console.width))
+    columns = [name for name in ("exit", "iteration") if any(row[name] for row in rows)]
+    console.print(jobs_table(rows, *columns, "time", width=console.width))
     for outcome in outcomes:
         if outcome.state in BAD:
             lines = [outcome.error] if outcome.error else last_lines(outcome.job.log, 3)
             _print_end(console, outcome.job.name, outcome.state, lines, outcome.job.log)
+
+
+def _reached(outcome: Outcome) -> str:
+    """The stage and the iteration in which a job ended that did not finish."""
+    if outcome.state not in BAD:
+        return ""
+    directory = outcome.job.directory
+    cells = progress(directory, read_status(directory))
+    return f"{cells['stage']} {cells['iteration']}".strip() if cells.get("iteration") else ""
 
 
 def print_state(console: Console, directory: Path) -> None:
@@ -133,7 +147,7 @@ def print_state(console: Console, directory: Path) -> None:
             _print_end(console, job.name, job.state, lines, job.log)
     count = Counter(job.state for job in jobs)
     parts = [
-        f"{len(jobs)} jobs in {directory}:"
+        f"{plural(len(jobs), 'job')} in {directory}:"
         f" {', '.join(f'{n} {state}' for state, n in count.most_common())}"
     ]
     if launcher.parent is not None:

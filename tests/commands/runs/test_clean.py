@@ -1,14 +1,20 @@
 """The command: what it shows, asks and refuses."""
 
+import io
 import json
 import pty
 import sqlite3
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from rlhf.clean.things import Thing
+from rlhf.commands.parts.cleaned import _table
 from rlhf.commands.runs.clean import main
+from rlhf.inventory import Disk
 from tests.clean.conftest import SFT, Scene, everything, plain
 
 __all__ = ["plain"]
@@ -142,3 +148,15 @@ def test_a_store_that_does_not_answer_is_named(filled, capsys):
         assert main(["--dry-run", "--json"]) == 0
     (sentence,) = json.loads(capsys.readouterr().out)["unasked"]
     assert sentence.startswith("outputs/mlflow.db could not be asked (database is locked): ")
+
+
+def test_a_reason_stands_below_its_thing_on_a_narrow_terminal():
+    """Beside it there would be room for a letter a line."""
+    place, why = Path("outputs/artifacts/reward_model/db4e960767a65600"), "6 runs in sight need it"
+    thing = Thing(kind="artifacts", path=place, goes=False, disk=Disk(own=10), why=why)
+    for width, lines in ((80, 3), (160, 2)):
+        out = Console(file=io.StringIO(), width=width)
+        out.print(_table("stays", [thing], width))
+        shown = out.file.getvalue().splitlines()
+        assert len(shown) == lines and max(map(len, shown)) <= width
+        assert why in shown[-1]

@@ -172,16 +172,16 @@ def test_wrong_arguments_are_refused(place, capsys):
     assert main(["file"]) == 2
 
 
-def test_a_narrow_terminal_shows_the_end_of_names(place):
+def test_a_narrow_terminal_shows_the_beginning_of_names(place):
     from rlhf.commands.parts.listed.rows import RUNS
     from rlhf.commands.parts.listed.tables import table
 
-    row = {column.name: "12345678" for column in RUNS} | {"run": "a" * 60 + "end"}
+    row = {column.name: "12345678" for column in RUNS} | {"run": "begin" + "a" * 60}
     for width in (80, 60):
         columns = table(RUNS, [row], width).columns
         size = sum(max(len(str(c.header)), *map(len, map(str, c.cells))) + 2 for c in columns) - 2
         assert size <= width
-        assert str(next(iter(columns[0].cells))).endswith("end")
+        assert str(next(iter(columns[0].cells))).startswith("begin")
     assert "sweep" in [c.header for c in table(RUNS, [row], 200).columns]
     assert "sweep" not in [c.header for c in table(RUNS, [row], 60).columns]
 

@@ -66,7 +66,11 @@ def rlhf(*arguments, cwd, **environment):
         (["run", "--help"], 0, "Exit codes: 0 done; 1 a run failed"),
         (["run", "--cfg", "job"], 0, "coef: 0.05"),
         (["comapre", "sweeps/s"], 2, "rlhf: comapre is no subcommand; did you mean compare?"),
-        (["kl.coef"], 2, "a setting is written key=value"),
+        (["kl.coef"], 2, "rlhf config kl.coef says what can be set there"),
+        (["quickstart"], 2, "did you mean rlhf experiment=quickstart?"),
+        (["train"], 2, "did you mean rlhf run?"),
+        (["nonsense"], 2, "a setting is written key=value"),
+        (["seed=0,1", "--cfg", "job"], 2, "seed=0,1: several values make a sweep; add -m"),
         (["--cfg", "job"], 0, "coef: 0.05"),
         (
             ["-m", "kl.coef=0,1", "--cfg", "job", "seed=3"],

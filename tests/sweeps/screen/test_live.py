@@ -87,7 +87,7 @@ def test_live_table(outcome):
     )
     header, first, second, whole = out.file.getvalue().splitlines()
     numbers = ["proxy", "gold", "KL", "coef"]
-    assert header.split() == ["job", "state", "stage", "iteration", *numbers, "left"]
+    assert header.split() == ["job", "state", "stage", "iteration", *numbers, "time"]
     assert first.split() == ["a", "running", "ppo", "3/10", "+0.500", "+0.100", "1.50", "0.05"]
     assert second.split() == ["b", "waiting"]
     assert whole.strip() == "0 of 2 jobs finished"

@@ -26,6 +26,17 @@ def test_the_end_says_why_and_where(tmp_path):
     )
 
 
+def test_a_job_that_was_stopped_says_where(write, tmp_path):
+    """Of those that finished the comparison says more."""
+    write.job(tmp_path / "a", state="stopped", stage="ppo", iteration=3, iterations=9)
+    jobs = [Job(name=name, directory=tmp_path / name, plain={}) for name in "ab"]
+    out = Console(file=io.StringIO(), width=160)
+    print_outcomes(out, [Outcome(jobs[0], "stopped", 143, 5.0), Outcome(jobs[1], "not started")])
+    head, first, *_ = out.file.getvalue().splitlines()
+    assert head.split() == ["job", "state", "exit", "iteration", "time"]
+    assert first.split() == ["a", "stopped", "exit", "143", "ppo", "3/9", "5", "s"]
+
+
 def test_what_is_printed(sweep, write, gone):
     place, told = sweep
     write.launcher(place, gone, **told)
@@ -88,14 +99,14 @@ def test_a_table_fits_80_columns():
         {
             "job": f"kl.controller=adaptive,kl.coef=0.{i},seed={i}",
             "state": "finished before",
-            **{"stage": "reward_model", "iteration": "1000/1000", "left": "12 h 34 min"},
+            **{"stage": "reward_model", "iteration": "1000/1000", "time": "12 h 34 min"},
             **numbers,
         }
         for i in range(3)
     ]
     for width in (200, 80):
         out = io.StringIO()
-        table = jobs_table(rows, *PROGRESS, "left", width=width, caption="0 of 3 jobs finished")
+        table = jobs_table(rows, *PROGRESS, "time", width=width, caption="0 of 3 jobs finished")
         Console(file=out, width=width).print(table)
         lines = out.getvalue().splitlines()
         assert max(map(len, lines)) <= width

@@ -24,7 +24,7 @@ from rlhf.commands.parts.listed.rows import (
 from rlhf.commands.parts.listed.tables import Column, Row, table
 from rlhf.inventory import Inventory, RunEntry, SweepEntry, total
 from rlhf.rundir.disk.space import amount
-from rlhf.rundir.words import few, plural
+from rlhf.rundir.words import few, plural, wrapped
 
 Sections = Mapping[str, Sequence[Entry]]  # kind -> its entries, in order
 TABLES: dict[str, tuple[Sequence[Column], Callable[[Any], Row]]] = {
@@ -32,6 +32,7 @@ TABLES: dict[str, tuple[Sequence[Column], Callable[[Any], Row]]] = {
     "runs": (RUNS, run_row),
     "artifacts": (ARTIFACTS, artifact_row),
 }
+README = "README.md"  # of the folder itself, and in git
 STAGES = (
     Column(name="artifacts", side="left"),
     Column(name="number"),
@@ -77,7 +78,8 @@ def show_overview(console: Console, sections: Sections, inventory: Inventory) ->
         console.print(table(STAGES, rows, console.width), soft_wrap=True)
         console.print()
     _say(console, _sum({**shown, "artifacts": sections["artifacts"]}))
-    if others := [other for other in inventory.others if other.disk.bytes]:
+    others = [o for o in inventory.others if o.disk.bytes and o.path.name != README]
+    if others:
         largest = sorted(others, key=lambda other: -other.disk.bytes)
         named = [f"{os.path.relpath(o.path)} {amount(o.disk.bytes)}" for o in largest]
         _say(console, f"beside them: {few(named, 4)}")
@@ -149,4 +151,5 @@ def nothing(
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, soft_wrap=True, markup=False)
+    text = wrapped(line, console.width) if console.is_terminal else line
+    console.print(text, soft_wrap=True, markup=False)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlhf.rundir.words import tail
+from rlhf.rundir.words import shortened
 from rlhf.sweeps.screen.table import STYLES
 
 SHORTEST = 8  # characters of a name
@@ -30,7 +30,7 @@ Row = Mapping[str, str]  # the cells by the names of their columns
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Table:
-    """The first column is a name, of which a narrow terminal shows the end. Columns that no row
+    """The first column is a name, which a narrow terminal shows shortened. Columns that no row
     fills are left out."""
     columns = [c for c in columns if c is columns[0] or any(row.get(c.name) for row in rows)]
     shown, room = _fitting(columns, rows, width)
@@ -38,8 +38,9 @@ def table(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Table:
     for column in shown:
         grid.add_column(column.name, justify=column.side, no_wrap=True)
     first = shown[0].name
-    for row in rows:
-        cells = [tail(row[first], room), *(row.get(column.name, "") for column in shown[1:])]
+    names = shortened([row[first] for row in rows], room)
+    for name, row in zip(names, rows, strict=True):
+        cells = [name, *(row.get(column.name, "") for column in shown[1:])]
         grid.add_row(
             *(
                 Text(cell, STATE.get(cell, "") if column.name == "state" else "")

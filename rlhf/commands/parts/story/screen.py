@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from rlhf.commands.parts.story.run import Story, shown_words
 from rlhf.inventory import ArtifactEntry, RunEntry, SweepEntry
 from rlhf.metrics import KL
 from rlhf.rundir.disk.space import amount
+from rlhf.rundir.words import plural, plus_minus
 
 WIDE = 100  # characters, where the output is no terminal
 HEIGHT = 4  # of a chart
@@ -68,7 +68,7 @@ def _made_by(console: Console, story: Story) -> None:
 def sweep(console: Console, entry: SweepEntry, story: Story) -> None:
     at_work = f", process {entry.parent} is at work" if entry.parent is not None else ""
     _head(console, entry.name, "sweep", entry.changed, story["directory"])
-    count = f"{len(entry.jobs)} jobs: {states(entry)}{at_work}"
+    count = f"{plural(len(entry.jobs), 'job')}: {states(entry)}{at_work}"
     _print(console, f"study {entry.study}, {count}, {amount(entry.disk.bytes)} on disk")
     _field(console, "damaged", story["damage"], "red")
     _field(console, "question", [story["question"]] if story["question"] else [], fold=True)
@@ -135,8 +135,14 @@ def _ends(console: Console, story: Story) -> None:
     _field(console, "report", beside)
     _field(console, "MLflow", list(story.get("links", {}).values()))
     wide = max((len(command) for command, _ in story["next"]), default=0)
-    wide = min(wide, console.width - LABEL - 24)
-    _field(console, "go on", [f"{command:<{wide}}  {what}" for command, what in story["next"]])
+    room = console.width - LABEL
+    beside = all(wide + 2 + len(what) <= room for _, what in story["next"])
+    lines = [
+        line
+        for command, what in story["next"]
+        for line in ([f"{command:<{wide}}  {what}"] if beside else [command, f"  {what}"])
+    ]
+    _field(console, "go on", lines)
 
 
 def _field(
@@ -211,8 +217,7 @@ def _pm(row: Mapping[str, Any], prefix: str) -> str:
     value, half = row[f"{prefix}value"], row[f"{prefix}half_95"]
     if not isinstance(half, float) or not isinstance(value, float):
         return _plain(value)
-    digits = 0 if half >= 10 else 1 - math.floor(math.log10(half)) if half > 0 else 2
-    return f"{value:.{digits}f} ± {half:.{digits}f}"
+    return plus_minus(value, half)
 
 
 def _plain(value: Any) -> str:
