@@ -136,11 +136,11 @@ def _ends(console: Console, story: Story) -> None:
     _field(console, "MLflow", list(story.get("links", {}).values()))
     wide = max((len(command) for command, _ in story["next"]), default=0)
     room = console.width - LABEL
-    beside = all(wide + 2 + len(what) <= room for _, what in story["next"])
+    aligned = all(wide + 2 + len(what) <= room for _, what in story["next"])
     lines = [
         line
         for command, what in story["next"]
-        for line in ([f"{command:<{wide}}  {what}"] if beside else [command, f"  {what}"])
+        for line in ([f"{command:<{wide}}  {what}"] if aligned else [command, f"  {what}"])
     ]
     _field(console, "go on", lines)
 
