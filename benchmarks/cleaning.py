@@ -2,23 +2,24 @@
 beside artifacts of runs that somebody removed and what a kill left. Prints what went and what
 stayed, and whether all that stayed still resumes, compares, reproduces, samples and exports.
 
-    python benchmarks/cleaning.py FOLDER
+    python -m benchmarks.cleaning FOLDER
 
-FOLDER must be empty or not there. Three minutes of processor time; runs of a second each.
+FOLDER must be empty or not there. A minute or two of processor time; runs of a second each.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.soak.commands import Command, Server
 
 TINY = [
     *("data.demonstrations=64", "data.pairs=48", "data.prompts=64", "data.max_response_tokens=8"),
@@ -46,94 +47,90 @@ def letters(responses):
 '''
 
 
-def rlhf(*words: str, code: int | None = 0) -> str:
-    """What a command prints. Raises SystemExit where it ends with another code."""
-    done = subprocess.run(_command(words), capture_output=True, text=True, check=False)
-    if code is not None and done.returncode != code:
-        raise SystemExit(f"rlhf {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
+@dataclass(frozen=True)
+class Scene:
+    """A folder, and commands that are given in it."""
 
+    folder: Path
+    server: Server
+    sweep: Sequence[str]
+    stopped: Sequence[str]
+    running: Sequence[str]
 
-def _command(words: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "rlhf", *words]
+    def rlhf(self, *words: str) -> str:
+        """What a command prints. Raises SystemExit where it ends with a code."""
+        ended = self.server.run(self.folder, words)
+        if ended.code:
+            raise SystemExit(f"rlhf {' '.join(words)}: {ended.code}\n{ended.text}")
+        return ended.text
 
+    def works(self, *words: str) -> bool:
+        return self.server.run(self.folder, words).code == 0
 
-def begin(words: Sequence[str], there: Callable[[], Any]) -> subprocess.Popen[bytes]:
-    """A command that is at work, once something is there."""
-    process = subprocess.Popen(
-        _command(words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 300
-    while not there():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"rlhf {' '.join(words)} ended with {process.poll()} before it should")
-        time.sleep(0.02)
-    return process
+    def begin(self, words: Sequence[str], run: str) -> Command:
+        """A command that is at work, once its run has a checkpoint."""
+        command = self.server.start(self.folder, words)
+        deadline = time.monotonic() + 300
+        while not [*self.folder.glob(f"{run}/checkpoints/iteration-*.sha256")]:
+            if command.code is not None or time.monotonic() > deadline:
+                ended = f"ended with {command.code} before it should"
+                raise SystemExit(f"rlhf {' '.join(words)} {ended}")
+            time.sleep(0.02)
+        return command
 
+    def make(self) -> Command:
+        """Fills the folder; returns the run that is at work."""
+        (self.folder / "own_reward.py").write_text(REWARD, encoding="utf-8")
+        self.rlhf(*self.sweep)
+        stopped = self.begin(self.stopped, "outputs/default/kl0.4-*")
+        stopped.signal(signal.SIGTERM)
+        assert stopped.wait().code == 143
+        failed = self.begin(FAILED, "outputs/default/kl0.5-*")
+        (self.folder / "broken").touch()
+        assert failed.wait().code == 1
+        (self.folder / "broken").unlink()
+        # stages of runs that somebody removed, one of them killed at work
+        scratch = [*TINY, "study=scratch"]
+        self.rlhf("stage=reward_model", *scratch, "reward_model.seed=7", "sft.seed=7")
+        long = ["stage=sft", *scratch, "sft.seed=8", "sft.epochs=500", "sft.checkpoint_every=1"]
+        killed = self.begin(long, "outputs/artifacts/sft/*.work")
+        killed.signal(signal.SIGKILL)
+        killed.wait()
+        shutil.rmtree(self.folder / "outputs/scratch")
+        return self.begin(self.running, "outputs/default/kl0.3-*")
 
-def _checkpoint(pattern: str) -> Callable[[], Any]:
-    return lambda: [*Path().glob(f"{pattern}/checkpoints/iteration-*.sha256")]
+    def clean(self, *words: str) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(self.rlhf("clean", "--json", *words))
+        return shown
 
+    def walked(self) -> dict[str, bool]:
+        """What still works of all that stayed."""
+        summaries = sorted((self.folder / "sweeps/study").glob("*/summary.json"))
+        jobs = [str(path.parent.relative_to(self.folder)) for path in summaries]
+        before = [path.stat().st_mtime_ns for path in summaries]
+        finished = f"{len(jobs)} finished before" in self.rlhf(*self.sweep)
+        same = before == [path.stat().st_mtime_ns for path in summaries]
+        return {
+            "the stopped run goes on": self._goes_on(self.stopped),
+            "the failed run goes on": self._goes_on(FAILED),
+            f"the sweep finds its {len(jobs)} jobs finished": finished and same,
+            "the sweep compares": self.works("compare", "sweeps/study"),
+            # exit code 0: every number is the same
+            "a job reproduces bit by bit": self.works("reproduce", jobs[0], "--into", "again"),
+            "a job's policy answers beside its reference": self.works(
+                "sample", jobs[1], "--prompt", "a b"
+            ),
+            "a job's policy is exported": self.works("export", jobs[2], "--to", "exported"),
+        }
 
-def make(sweep: Sequence[str], stop: Sequence[str], run: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Fills the folder that we are in; returns the process of the run that is at work."""
-    Path("own_reward.py").write_text(REWARD, encoding="utf-8")
-    rlhf(*sweep)
-    stopped = begin(stop, _checkpoint("outputs/default/kl0.4-*"))
-    stopped.send_signal(signal.SIGTERM)
-    assert stopped.wait(120) == 143
-    failed = begin(FAILED, _checkpoint("outputs/default/kl0.5-*"))
-    Path("broken").touch()
-    assert failed.wait(120) == 1
-    Path("broken").unlink()
-    # stages of runs that somebody removed, one of them killed at work
-    rlhf("stage=reward_model", *TINY, "study=scratch", "reward_model.seed=7", "sft.seed=7")
-    words = ["stage=sft", *TINY, "study=scratch", "sft.seed=8", "sft.epochs=500"]
-    killed = begin([*words, "sft.checkpoint_every=1"], _checkpoint("outputs/artifacts/sft/*.work"))
-    killed.kill()
-    killed.wait()
-    shutil.rmtree("outputs/scratch")
-    return begin(run, _checkpoint("outputs/default/kl0.3-*"))
-
-
-def clean(*words: str) -> dict[str, Any]:
-    shown: dict[str, Any] = json.loads(rlhf("clean", "--json", *words))
-    return shown
-
-
-def walked(sweep: Sequence[str], stopped: Sequence[str]) -> dict[str, bool]:
-    """What still works of all that stayed."""
-    jobs = sorted(path.parent for path in Path("sweeps/study").glob("*/summary.json"))
-    before = [(job / "summary.json").stat().st_mtime_ns for job in jobs]
-    again = rlhf(*sweep)
-    finished = f"{len(jobs)} finished before" in again
-    same = before == [(job / "summary.json").stat().st_mtime_ns for job in jobs]
-    return {
-        "the stopped run goes on": _goes_on(stopped),
-        "the failed run goes on": _goes_on(FAILED),
-        f"the sweep finds its {len(jobs)} jobs finished": finished and same,
-        "the sweep compares": _works("compare", "sweeps/study"),
-        # exit code 0: every number is the same
-        "a job reproduces bit by bit": _works("reproduce", str(jobs[0]), "--into", "again"),
-        "a job's policy answers beside its reference": _works(
-            "sample", str(jobs[1]), "--prompt", "a b"
-        ),
-        "a job's policy is exported": _works("export", str(jobs[2]), "--to", "exported"),
-    }
-
-
-def _works(*words: str) -> bool:
-    return subprocess.run(_command(words), capture_output=True, check=False).returncode == 0
-
-
-def _goes_on(words: Sequence[str]) -> bool:
-    """Whether a run is brought to its end from a checkpoint, not from the beginning."""
-    rlhf(*words)
-    coef = [word.partition("=")[2] for word in words if word.startswith("kl.coef=")][-1]
-    (run,) = Path("outputs/default").glob(f"kl{coef}-*")
-    legs = json.loads((run / "legs.json").read_text(encoding="utf-8"))["legs"]
-    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-    return bool(summary["status"] == "finished" and legs[-1]["from_iteration"] > 0)
+    def _goes_on(self, words: Sequence[str]) -> bool:
+        """Whether a run is brought to its end from a checkpoint, not from the beginning."""
+        self.rlhf(*words)
+        coef = [word.partition("=")[2] for word in words if word.startswith("kl.coef=")][-1]
+        (run,) = self.folder.glob(f"outputs/default/kl{coef}-*")
+        legs = json.loads((run / "legs.json").read_text(encoding="utf-8"))["legs"]
+        summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+        return bool(summary["status"] == "finished" and legs[-1]["from_iteration"] > 0)
 
 
 def rows(shown: Mapping[str, Any]) -> list[str]:
@@ -149,27 +146,33 @@ def rows(shown: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def main(folder: Path, seeds: int = 6, iterations: int = 300) -> dict[str, Any]:
+def main(
+    folder: Path, seeds: int = 6, iterations: int = 300, server: Server | None = None
+) -> dict[str, Any]:
     """Fills the folder, cleans it and walks through what stayed.
 
     Args:
         seeds: of each of the four coefficients of the sweep.
         iterations: of the run that is at work meanwhile; the one that is stopped has two thirds.
+        server: what starts the commands; without it a new one does.
     """
-    root = Path(__file__).resolve().parents[1]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    os.chdir(folder)
-    sweep = [*SWEEP, f"seed=range(0,{seeds})"]
-    stopped = [*STOPPED, f"ppo.iterations={iterations * 2 // 3}"]
-    running = make(sweep, stopped, [*RUNNING, f"ppo.iterations={iterations}"])
-    planned = clean()
-    removed = clean("--yes")
-    again = clean()
+    scene = Scene(
+        folder,
+        server or Server(folder / "said"),
+        sweep=[*SWEEP, f"seed=range(0,{seeds})"],
+        stopped=[*STOPPED, f"ppo.iterations={iterations * 2 // 3}"],
+        running=[*RUNNING, f"ppo.iterations={iterations}"],
+    )
+    running = scene.make()
+    planned = scene.clean()
+    removed = scene.clean("--yes")
+    again = scene.clean()
     ended = running.wait(600)
     works = {
-        "the run that was at work ends as if nothing had been": ended == 0,
-        **walked(sweep, stopped),
+        "the run that was at work ends as if nothing had been": ended.code == 0,
+        **scene.walked(),
     }
     return {"planned": planned, "removed": removed, "again": again, "works": works}
 

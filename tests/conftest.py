@@ -4,12 +4,22 @@ import gc
 import importlib.util
 import os
 import subprocess
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest.mock import patch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Asked for slow tests, those files that have none are not imported: it takes longer than some
+    of the tests."""
+    test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    alone = config.getoption("markexpr") == "slow"
+    return True if alone and test and "mark.slow" not in collection_path.read_text() else None
 
 
 def pytest_collection_finish(session):
@@ -176,6 +186,18 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "git", lambda: {"revision": "b" * 40, "dirty": False})
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """Commands of `rlhf` as processes, forked from one that has imported all that they need:
+    commands.run(folder, words) -> how it ended, commands.start(folder, words) -> at work."""
+    from benchmarks.soak.commands import Server
+
+    with patch.dict(os.environ):  # what it sets is for its commands alone
+        server = Server(tmp_path_factory.mktemp("commands"))
+        forkserver.ensure_running()
+    return server
 
 
 @pytest.fixture

@@ -77,12 +77,11 @@ def newcomer(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def acquainted(tmp_path_factory):
-    """Who has the first sweep, which most pages go on from."""
-    who = reader.Reader(tmp_path_factory.mktemp("acquainted") / "home")
-    code, said = who.rlhf(who.real(recipe("quickstart")))
+def acquainted(newcomer):
+    """Who has the first sweep, which most pages go on from, by the command of the first page."""
+    code, said = newcomer.rlhf(newcomer.real(recipe("quickstart")))
     assert code == 0, said[-3000:]
-    return who
+    return newcomer
 
 
 def recipe(target):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import comparing, start
-from benchmarks.speed.commands import cost_of
+from rlhf.commands.runs import run as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 TOY = "data=micro model.hidden_size=16 model.layers=1 ppo.iterations=1 best_of_n.samples=0"
@@ -44,9 +44,9 @@ def test_what_a_command_costs_is_measured(tmp_path, monkeypatch, capsys):
     assert 0 < turn["first iteration"] < turn["wall"] and turn["cpu"] > 0
     cost = tmp_path / "comparing.json"
     arguments = ["--runs", "4", "--turns", "1", "--json", str(cost)]
-    run = tmp_path / "run"
-    cost_of(words, run)
-    (summary,) = run.glob("outputs/*/*/summary.json")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 0
+    (summary,) = tmp_path.glob("outputs/*/*/summary.json")
     monkeypatch.setattr(sys, "argv", ["comparing", str(summary.parent), *arguments])
     comparing.main()
     (measured,) = json.loads(cost.read_text())["results"]["4"]

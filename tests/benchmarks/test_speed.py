@@ -167,8 +167,15 @@ def test_growth_with_length(capsys):
 # --- at toy size
 
 
+def written(file, text):
+    """The results of the JSON, which is of the machine that the table begins with."""
+    numbers = json.loads(file.read_text())
+    assert text.startswith(numbers["machine"]) and "torch" in numbers["machine"]
+    return numbers["results"]
+
+
 def run(module, *words, tmp_path):
-    """The table that it prints and the JSON that it writes."""
+    """The table that it prints and the results that it writes, in a process of its own."""
     file = tmp_path / "numbers.json"
     ended = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *words, "--json", str(file)],
@@ -179,16 +186,17 @@ def run(module, *words, tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert ended.returncode == 0, ended.stderr
-    written = json.loads(file.read_text())
-    assert ended.stdout.startswith(written["machine"]) and "torch" in written["machine"]
-    return ended.stdout, written["results"]
+    return ended.stdout, written(file, ended.stdout)
 
 
 @pytest.mark.slow
-def test_generation_goes_through_at_toy_size(tmp_path):
-    words = ["--size", "toy", "--lengths", "4", "8", "--turns", "1"]
-    text, results = run("generation", *words, tmp_path=tmp_path)
-    assert [(r["kind"], r["length"]) for r in results] == [
+def test_generation_goes_through_at_toy_size(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "numbers.json"
+    words = ["--size", "toy", "--lengths", "4", "8", "--turns", "1", "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", ["generation", *words])
+    generation.main()
+    text = capsys.readouterr().out
+    assert [(r["kind"], r["length"]) for r in written(file, text)] == [
         *(("full", 4), ("full", 8), ("ragged", 4), ("ragged", 8))
     ]
     assert "| full | 8 | 1 |" in text
@@ -204,24 +212,13 @@ def test_vocabulary_goes_through_at_toy_size(tmp_path):
     assert results["doctor"]["estimated"] > 0 and "| PPO, one iteration |" in text
 
 
-@pytest.mark.slow
-def test_without_trl_the_parts_say_so(tmp_path):
+def test_without_trl_the_parts_say_so(tmp_path, monkeypatch, capsys):
     words = ["--trl-ppo", str(tmp_path / "none"), "--trl", str(tmp_path / "none")]
-    text = run_without_numbers("vs_trl", *words)
+    monkeypatch.setattr(sys, "argv", ["vs_trl", *words])
+    vs_trl.main()
+    printed = capsys.readouterr().out
     for part in vs_trl.PARTS:
-        assert f"{part}: not measured, there is no TRL in" in text
-
-
-def run_without_numbers(module, *words):
-    ended = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", *words],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    return ended.stdout
+        assert f"{part}: not measured, there is no TRL in" in printed
 
 
 @pytest.mark.slow

@@ -1,19 +1,15 @@
 """A whole folder, cleaned while a run is at work in it, and walked through afterwards."""
 
-import os
-
 import pytest
 
 from benchmarks import cleaning
 
 
 @pytest.mark.slow
-def test_all_that_stays_still_works(tmp_path, monkeypatch):
+def test_all_that_stays_still_works(tmp_path, commands):
     """Eight finished runs, one at work, one stopped, one that failed; two artifacts whose run was
     removed, and a stage that was killed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    found = cleaning.main(tmp_path / "scene", seeds=2, iterations=90)
+    found = cleaning.main(tmp_path / "scene", seeds=2, iterations=90, server=commands)
     assert {name for name, is_so in found["works"].items() if not is_so} == set()
     counts = {
         part: sorted(thing["kind"] for thing in found["planned"][part])

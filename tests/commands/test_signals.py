@@ -136,40 +136,42 @@ def slurm(tmp_path):
     return {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "PATH": path}
 
 
+def warned(command, true):
+    """All that a command says that is warned by Slurm once something is true."""
+    while not true():
+        assert command.code is None, command.output.read_text()
+        time.sleep(0.01)
+    command.signal(signal.SIGUSR1)
+    ended = command.wait(120)
+    assert ended.code == 143 and ended.text.count("\njob 77 is queued again\n") == 1, ended.text
+
+
 @pytest.mark.slow
-def test_a_sweep_that_is_warned_is_queued_again_once(tmp_path, slurm):
+def test_a_sweep_that_is_warned_is_queued_again_once(tmp_path, slurm, commands):
     words = ["-m", *TINY, "ppo.iterations=100000", "seed=0,1", "hydra.launcher.jobs=2", "sweep=s"]
-    process = start(*words, "requeue=true", cwd=tmp_path, **slurm)
-    wait_until(lambda: len([*tmp_path.glob("sweeps/s/*/checkpoints/*.sha256")]) >= 2, process)
-    process.send_signal(signal.SIGUSR1)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 143 and errors.endswith("\njob 77 is queued again\n")
+    sweep = commands.start(tmp_path, [*words, "requeue=true"], environment=slurm)
+    warned(sweep, lambda: len([*tmp_path.glob("sweeps/s/*/checkpoints/*.sha256")]) >= 2)
     assert (tmp_path / "calls").read_text() == "requeue 77\n"
     states = [read_status(path.parent) for path in tmp_path.glob("sweeps/s/*/status.json")]
     assert [status["state"] for status in states] == ["stopped", "stopped"]
 
 
 @pytest.mark.slow
-def test_a_slurm_job_that_is_warned_saves_and_is_queued_again(tmp_path, slurm):
+def test_a_slurm_job_that_is_warned_saves_and_is_queued_again(tmp_path, slurm, commands):
     """The next job finds its directory, and ends as a run that nobody warned."""
-    calls = tmp_path / "calls"
     words = [*TINY, "ppo.iterations=40", "evaluation.every=40"]
-    metrics = {}
-    for name, warned in (("cut", True), ("whole", False)):
-        (tmp_path / name).mkdir()
-        more = ["requeue=true"] if warned else []
-        process = start(*words, *more, cwd=tmp_path / name, **slurm)
-        if warned:
-            wait_until(lambda: iterations(tmp_path / "cut") > 5, process)
-            process.send_signal(signal.SIGUSR1)
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 143 and errors.endswith("\njob 77 is queued again\n")
-            assert calls.read_text() == "requeue 77\n"
-            process = start(*words, *more, cwd=tmp_path / name, **slurm)
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-        (file,) = (tmp_path / name).glob("outputs/*/*/metrics.jsonl")
-        metrics[name] = file.read_bytes()
-        assert not [*(tmp_path / name).rglob("hpc_ckpt*")]
-    assert metrics["cut"] == metrics["whole"]
-    assert calls.read_text() == "requeue 77\n"
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    for folder in (cut, whole):
+        folder.mkdir()
+    first = commands.start(cut, [*words, "requeue=true"], environment=slurm)
+    warned(first, lambda: iterations(cut) > 5)
+    assert (tmp_path / "calls").read_text() == "requeue 77\n"
+    metrics = []
+    for folder, more in ((cut, ["requeue=true"]), (whole, [])):
+        ended = commands.run(folder, [*words, *more], environment=slurm)
+        assert ended.code == 0, ended.text
+        (file,) = folder.glob("outputs/*/*/metrics.jsonl")
+        metrics.append(file.read_bytes())
+        assert not [*folder.rglob("hpc_ckpt*")]
+    assert metrics[0] == metrics[1]
+    assert (tmp_path / "calls").read_text() == "requeue 77\n"

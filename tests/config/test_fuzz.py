@@ -6,7 +6,6 @@ import random
 
 import pytest
 import torch
-import yaml
 
 from rlhf.config.build import build
 from rlhf.config.plugins.folders import conf_dir
@@ -62,16 +61,26 @@ def leaves(plain, prefix=""):
             yield f"{prefix}{key}"
 
 
+def taken(plain, leaf):
+    """(the class that takes the leaf, None for the config's own, and its value)"""
+    node, piece = plain, None
+    for key in leaf.split("."):
+        piece = node.get("_target_", piece)
+        node = node[key]
+    return piece, node
+
+
 def cases(planned):
-    """(command line, leaf): each leaf of the config itself, and of each option that changes it."""
+    """(command line, leaf): each leaf of the config itself, and of each option that gives it
+    another value or to another class."""
     seen = set()
     for lines, place in options():
         (job,) = planned(*lines).jobs
         plain = job.config.plain()
         for leaf in leaves(plain):
-            node = yaml.safe_dump([leaf, plain[leaf.partition(".")[0]]])
-            if leaf.startswith(place) and node not in seen:
-                seen.add(node)
+            case = repr((leaf, taken(plain, leaf)))
+            if leaf.startswith(place) and case not in seen:
+                seen.add(case)
                 yield lines, leaf
 
 

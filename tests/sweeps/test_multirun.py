@@ -2,7 +2,7 @@
 jobs."""
 
 import os
-import subprocess
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -96,8 +96,8 @@ def test_our_file_sets_what_the_plugin_knows(launcher):
 
 
 @pytest.fixture
-def command(tmp_path):
-    """command(launcher, *overrides) -> a sweep's command line, to be given in tmp_path."""
+def words(tmp_path):
+    """words(launcher, *overrides) -> those of a sweep's command, to be given in tmp_path."""
     (tmp_path / "my" / "kl" / "controller").mkdir(parents=True)
     (tmp_path / "my" / "kl" / "controller" / "breaks.yaml").write_text(
         "_target_: breaks.Breaks\nhow: fine\n"
@@ -106,29 +106,19 @@ def command(tmp_path):
     def line(launcher, *overrides):
         if launcher in PLUGINS:
             plugin(launcher)
-        return [
-            sys.executable,
-            "-m",
-            "rlhf",
-            "-m",
-            *TINY,
-            f"hydra/launcher={launcher}",
-            "study=q",
-            "--config-dir",
-            "my",
-            *overrides,
-        ]
+        where = [f"hydra/launcher={launcher}", "study=q", "--config-dir", "my"]
+        return ["-m", *TINY, *where, *overrides]
 
     return line
 
 
-ENV = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1"}
+ENV = {"PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}"}
 LAUNCHERS = ["local", "joblib", "submitit_local", "ray"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", *LAUNCHERS])
-def test_six_jobs_of_which_four_break(launcher, tmp_path, command):
+def test_six_jobs_of_which_four_break(launcher, tmp_path, words, commands):
     """They share one SFT policy and one reward model, the good ones finish, in two batches, and
     the same command goes on."""
     broken = [
@@ -137,24 +127,24 @@ def test_six_jobs_of_which_four_break(launcher, tmp_path, command):
         "kl/controller=breaks",
         "kl.controller.how=fine,good,raise,leave,kill,stop",
     ]
-    line = command(launcher, *broken, "hydra.sweeper.max_batch_size=4")
-    done = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 1, done.stderr
+    line = words(launcher, *broken, "hydra.sweeper.max_batch_size=4")
+    done = commands.run(tmp_path, line, environment=ENV)
+    assert done.code == 1, done.text
     (place,) = (tmp_path / "sweeps").iterdir()
     states = [(job.state, job.exit_code) for job in sweep_jobs(place)]
     assert states == [("finished", 0)] * 2 + [("failed", 1)] * 2 + [
         ("failed", -9),
         ("stopped", 143),
     ]
-    assert "ValueError: a bad day" in done.stderr
-    assert "a part of the run ended its process (0)" in done.stderr
+    assert "ValueError: a bad day" in done.text
+    assert "a part of the run ended its process (0)" in done.text
     assert (place / "report.md").exists()
     for stage in ("sft", "reward_model"):
         assert len(list((tmp_path / "outputs" / "artifacts" / stage).glob("*/manifest.json"))) == 1
     before = content(place)
-    again = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=900)
-    assert again.returncode == 1
-    assert "2 finished before" in again.stderr
+    again = commands.run(tmp_path, line, environment=ENV)
+    assert again.code == 1
+    assert "2 finished before" in again.text
     assert content(place) == before
 
 
@@ -195,28 +185,25 @@ def half_way(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_path, command):
+def test_the_parent_killed_half_way_and_the_same_command_again(launcher, tmp_path, words, commands):
     """At once: long jobs that outlived the parent are not doubled, what is finished is not
     touched, and no process stays for ever."""
-    line = command(launcher, "ppo.iterations=6,40", "kl.coef=0,0.05,0.1", "sweep=s")
+    line = words(launcher, "ppo.iterations=6,40", "kl.coef=0,0.05,0.1", "sweep=s")
     place = tmp_path / "sweeps" / "s"
-    with (tmp_path / "first.log").open("w") as log:
-        parent = subprocess.Popen(line, cwd=tmp_path, env=ENV, stdout=log, stderr=log)
+    parent = commands.start(tmp_path, line, environment=ENV)
     try:
         deadline = time.monotonic() + 240
         while not half_way(place):
-            assert parent.poll() is None and time.monotonic() < deadline, (
-                tmp_path / "first.log"
-            ).read_text()
+            assert parent.code is None and time.monotonic() < deadline, parent.output.read_text()
             time.sleep(0.05)
-        below = family(parent.pid)
+        below = family(parent.process.pid)
     finally:
-        parent.kill()
+        parent.signal(signal.SIGKILL)
         parent.wait()
     before = content(place)
     assert len(before) > 2 * 8 and len(list(place.glob("*/summary.json"))) < 6
-    again = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0, again.stderr
+    again = commands.run(tmp_path, line, environment=ENV)
+    assert again.code == 0, again.text
     assert [(job.state, job.exit_code) for job in sweep_jobs(place)] == [("finished", 0)] * 6
     after = content(place)
     assert {path: after[path] for path in before} == before

@@ -63,11 +63,12 @@ def served(place: Path, port: int) -> Iterator[str]:
         ui.end(process)
 
 
-@pytest.fixture
-def tracked(server, rundirs, tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def tracked(server, rundirs, tmp_path_factory) -> Path:
     """A sweep of three runs that went to the server as they ran, and a stage that it still waits
     for."""
-    stage = rundirs.make_run(tmp_path / "artifacts" / "sft" / "abc")
+    place = tmp_path_factory.mktemp("tracked")
+    stage = rundirs.make_run(place / "artifacts" / "sft" / "abc")
     open_state(
         stage,
         uri=server,
@@ -76,10 +77,10 @@ def tracked(server, rundirs, tmp_path) -> Path:
         params={},
         tags={"stage": "sft", "fingerprint": "abc"},
     )
-    sweep = tmp_path / "sweeps" / "over_http"
+    sweep = place / "sweeps" / "over_http"
     for coef in (0.0, 0.05, 0.2):
         name = f"c{coef}"
-        config = {"sweep": sweep.name, "paths": {"artifacts": str(tmp_path / "artifacts")}}
+        config = {"sweep": sweep.name, "paths": {"artifacts": str(place / "artifacts")}}
         run = rundirs.make_run(
             sweep / name, coef=coef, proxy=2 - coef, kl=8 - 10 * coef, config=config
         )

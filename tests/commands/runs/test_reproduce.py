@@ -13,6 +13,7 @@ import pytest
 from rlhf.rundir.errors import Stopped
 from rlhf.rundir.files import write_json
 from rlhf.rundir.read import read_json
+from tests.commands.runs.test_run import TINY
 
 ROOT = Path(__file__).parents[3]
 PROBE = """
@@ -356,66 +357,27 @@ def test_it_works_where_the_run_was_started_whoever_calls_from_where(
 
 
 @pytest.mark.slow
-def test_a_sweep(reproduce, home):
-    small = [
-        sys.executable,
-        "-m",
-        "rlhf",
-        "-m",
-        "data=micro",
-        "data.demonstrations=60",
-        "data.pairs=30",
-        "data.prompts=3",
-        "model.hidden_size=16",
-    ]
-    small += [
-        "sft.epochs=1",
-        "reward_model.epochs=1",
-        "reward_model.normalize_samples=16",
-        "ppo.iterations=2",
-        "ppo.rollout_size=16",
-    ]
-    small += [
-        "ppo.minibatch_size=8",
-        "evaluation.every=1",
-        "evaluation.prompts=8",
-        "ppo.checkpoint_every=1",
-        "tracking=none",
-    ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*small, "kl.coef=0,0.1", "sweep=s"], cwd=home, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    before = content(home / "sweeps")
-    jobs = read_json(home / "sweeps" / "s" / "sweep.json")["jobs"]
-    write_json(
-        home / "sweeps" / "s" / "sweep.json",
-        {"overrides": ["kl.coef=0,0.1"], "jobs": [*jobs, {"name": "never", "overrides": []}]},
-    )
-    command = [sys.executable, "-m", "rlhf", "reproduce", "sweeps/s"]
-    done = subprocess.run(
-        [*command, "--dry-run"], cwd=home, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0 and "of       sweeps/s: sweep of 2 jobs" in done.stdout, done.stderr
-    assert (
-        "into     outputs/reproduced/s-1" in done.stdout
-        and not (home / "outputs" / "reproduced").exists()
-    )
-    job = home / "sweeps" / "s" / jobs[1]["name"]
-    (job / "config.yaml").write_text(
-        (job / "config.yaml").read_text().replace("coef: 0.1", "coef: 5.0")
-    )
-    done = subprocess.run(command, cwd=home, env=env, capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    assert (
-        f"config.yaml was edited since the run; 1 of 2 jobs: {job.name}" in done.stdout
-        and "left out never" in done.stdout
-    )
-    assert "not equal: 1 of 2 jobs differ; 1 job of it had not begun" in done.stdout
-    new = home / "outputs" / "reproduced" / "s-1"
+def test_a_sweep(tmp_path, commands):
+    place, into = tmp_path / "sweeps" / "s", tmp_path / "outputs" / "reproduced"
+    done = commands.run(tmp_path, ["-m", *TINY, "kl.coef=0,0.1", "sweep=s"])
+    assert done.code == 0, done.text
+    before = content(place)
+    jobs = read_json(place / "sweep.json")["jobs"]
+    never = {"name": "never", "overrides": []}
+    write_json(place / "sweep.json", {"overrides": ["kl.coef=0,0.1"], "jobs": [*jobs, never]})
+    done = commands.run(tmp_path, ["reproduce", "sweeps/s", "--dry-run"])
+    assert done.code == 0 and "of       sweeps/s: sweep of 2 jobs" in done.text, done.text
+    assert "into     outputs/reproduced/s-1" in done.text and not into.exists()
+    config = place / jobs[1]["name"] / "config.yaml"
+    config.write_text(config.read_text().replace("coef: 0.1", "coef: 5.0"))
+    done = commands.run(tmp_path, ["reproduce", "sweeps/s"])
+    assert done.code == 1, done.text
+    edited = f"config.yaml was edited since the run; 1 of 2 jobs: {jobs[1]['name']}"
+    assert edited in done.text and "left out never" in done.text
+    assert "not equal: 1 of 2 jobs differ; 1 job of it had not begun" in done.text
+    new = into / "s-1"
     assert len(list((new / "artifacts" / "sft").glob("*/manifest.json"))) == 1
-    equal, changed = (before[home / "sweeps" / "s" / one["name"] / "metrics.jsonl"] for one in jobs)
+    equal, changed = (before[place / job["name"] / "metrics.jsonl"] for job in jobs)
     assert (new / jobs[0]["name"] / "metrics.jsonl").read_bytes() == equal
     assert (new / jobs[1]["name"] / "metrics.jsonl").read_bytes() != changed
     assert [one["equal"] for one in read_json(new / "reproduction.json")["jobs"]] == [True, False]

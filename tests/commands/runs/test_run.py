@@ -286,7 +286,7 @@ def test_shell_completion(tmp_path):
 
 
 @pytest.mark.slow
-def test_one_run_then_finished_then_another(tmp_path):
+def test_one_run_then_finished_then_another(tmp_path, commands):
     first = rlhf(*TINY, "kl.coef=0.1", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     (directory,) = (tmp_path / "outputs" / "default").iterdir()
@@ -294,26 +294,27 @@ def test_one_run_then_finished_then_another(tmp_path):
     assert "summary.json" in first.stdout
     summary = directory / "summary.json"
     before = summary.stat().st_mtime_ns
-    again = rlhf(*TINY, "kl.coef=0.1", cwd=tmp_path)
-    assert again.returncode == 0
-    assert "finished before; rerun=true starts another" in again.stderr
+    again = commands.run(tmp_path, [*TINY, "kl.coef=0.1"])
+    assert again.code == 0
+    assert "finished before; rerun=true starts another" in again.text
     assert summary.stat().st_mtime_ns == before
-    other = rlhf(*TINY, "kl.coef=0.2", f"paths.run_dir={directory}", cwd=tmp_path)
-    assert other.returncode == 1 and "belongs to another config" in other.stderr
-    rerun = rlhf(*TINY, "kl.coef=0.1", "rerun=true", cwd=tmp_path)
-    assert rerun.returncode == 0, rerun.stderr
+    other = commands.run(tmp_path, [*TINY, "kl.coef=0.2", f"paths.run_dir={directory}"])
+    assert other.code == 1 and "belongs to another config" in other.text
+    rerun = commands.run(tmp_path, [*TINY, "kl.coef=0.1", "rerun=true"])
+    assert rerun.code == 0, rerun.text
     other = directory.with_name(f"{directory.name}-rerun1")
     assert (other / "metrics.jsonl").read_bytes() == (directory / "metrics.jsonl").read_bytes()
     (directory / "metrics.jsonl").write_bytes(b"")
-    refused = rlhf(*TINY, "kl.coef=0.1", cwd=tmp_path)
-    assert refused.returncode == 1 and "finished before" not in refused.stderr
-    assert "metrics.jsonl has 0 of 3 lines" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    refused = commands.run(tmp_path, [*TINY, "kl.coef=0.1"])
+    assert refused.code == 1 and "finished before" not in refused.text
+    assert "metrics.jsonl has 0 of 3 lines" in refused.text
+    assert "Traceback" not in refused.text
 
 
 @pytest.mark.slow
-def test_a_sweep_from_the_command_line(tmp_path):
-    done = rlhf("-m", *TINY, "kl.coef=0,0.1", "sweep=s", "hydra.launcher.jobs=2", cwd=tmp_path)
+def test_a_sweep_from_the_command_line(tmp_path, monkeypatch, capfd):
+    sweep = ["-m", *TINY, "sweep=s", "hydra.launcher.jobs=2"]
+    done = rlhf(*sweep, "kl.coef=0,0.1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "sweeps" / "s" / "sweep.json").read_text())
     assert len(written["jobs"]) == 2
@@ -322,25 +323,26 @@ def test_a_sweep_from_the_command_line(tmp_path):
         assert (summary["status"], summary["sweep"]) == ("finished", "s")
     assert (tmp_path / "sweeps" / "s" / "runs.csv").exists()
     assert len(list((tmp_path / "outputs" / "artifacts" / "sft").glob("*/manifest.json"))) == 1
-    more = rlhf("-m", *TINY, "kl.coef=0,0.1,0.2", "sweep=s", cwd=tmp_path)
-    assert more.returncode == 0, more.stderr
-    assert "2 finished before" in more.stderr
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*sweep, "kl.coef=0,0.1,0.2"]) == 0
+    assert "2 finished before" in capfd.readouterr().err
     (tmp_path / "sweeps" / "s" / written["jobs"][0]["name"] / "samples.jsonl").unlink()
-    refused = rlhf("-m", *TINY, "kl.coef=0,0.1", "sweep=s", cwd=tmp_path)
-    assert refused.returncode == 1 and "1 finished before" in refused.stderr
-    assert "samples.jsonl is gone" in refused.stderr
+    assert cli.main([*sweep, "kl.coef=0,0.1"]) == 1
+    refused = capfd.readouterr().err
+    assert "1 finished before" in refused and "samples.jsonl is gone" in refused
 
 
 @pytest.mark.slow
-def test_other_launchers_work_too(tmp_path):
-    done = rlhf("-m", *TINY, "hydra/launcher=basic", "kl.coef=0,0.1", "sweep=s", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_other_launchers_work_too(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    line = ["-m", *TINY, "hydra/launcher=basic", "kl.coef=0,0.1", "sweep=s"]
+    assert cli.main(line) == 0
     summaries = list((tmp_path / "sweeps" / "s").glob("kl*/summary.json"))
     assert len(summaries) == 2
     (summaries[0].parent / "samples.jsonl").unlink()
-    again = rlhf("-m", *TINY, "hydra/launcher=basic", "kl.coef=0,0.1", "sweep=s", cwd=tmp_path)
-    assert again.returncode == 1
-    assert f"{summaries[0].parent.name} is refused, its records were damaged" in again.stderr
+    assert cli.main(line) == 1
+    refused = capfd.readouterr().err
+    assert f"{summaries[0].parent.name} is refused, its records were damaged" in refused
 
 
 @pytest.mark.slow
@@ -369,11 +371,11 @@ LONG = ["-m", *TINY, "ppo.iterations=30", "kl/controller=adaptive", "seed=0,1", 
 
 
 @pytest.fixture(scope="module")
-def never_cut(tmp_path_factory):
+def never_cut(tmp_path_factory, commands):
     """The folder of the sweep of `LONG` that nothing happened to."""
     home = tmp_path_factory.mktemp("whole")
-    whole = rlhf(*LONG, "hydra.launcher.jobs=2", cwd=home)
-    assert whole.returncode == 0, whole.stderr
+    whole = commands.run(home, [*LONG, "hydra.launcher.jobs=2"])
+    assert whole.code == 0, whole.text
     return home / "sweeps" / "s"
 
 
@@ -381,28 +383,25 @@ def never_cut(tmp_path_factory):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
-def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path, never_cut):
+def test_a_cut_sweep_goes_on_to_the_same_numbers(number, code, tmp_path, never_cut, commands):
     """Cut in the middle of PPO by a signal to the parent, started again, compared with one that
     was never cut."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     sweep = tmp_path / "sweeps" / "s"
-    silent = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     # so that the other job has not begun
-    one = [sys.executable, "-m", "rlhf", *LONG, "hydra.launcher.jobs=1"]
-    with subprocess.Popen(one, cwd=tmp_path, env=env, **silent) as parent:
-        wait_until(
-            lambda: (
-                parent.poll() is not None
-                or any(lines(path) >= 4 for path in sweep.glob("*/metrics.jsonl"))
-            )
+    parent = commands.start(tmp_path, [*LONG, "hydra.launcher.jobs=1"])
+    wait_until(
+        lambda: (
+            parent.code is not None
+            or any(lines(path) >= 4 for path in sweep.glob("*/metrics.jsonl"))
         )
-        parent.send_signal(number)
-        assert parent.wait(60) == code
+    )
+    parent.signal(number)
+    assert parent.wait(60).code == code
     (begun,) = (path.parent for path in sweep.glob("*/metrics.jsonl"))
     wait_until(lambda: json.loads((begun / "status.json").read_text())["state"] == "stopped")
     assert not (begun / "summary.json").exists()
-    done = rlhf(*LONG, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = commands.run(tmp_path, LONG)
+    assert done.code == 0, done.text
     names = [job["name"] for job in json.loads((sweep / "sweep.json").read_text())["jobs"]]
     assert len(names) == 2
     for name in names:

@@ -51,9 +51,10 @@ def test_a_grid(planned, lines):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment(planned, experiment):
+    """Its first job and its last, which may be the same."""
     found = planned(f"experiment={experiment}")
     assert found.faults == []
-    for job in (found.jobs[0], found.jobs[-1]):
+    for job in found.jobs[:: max(len(found.jobs) - 1, 1)]:
         assert of(job) == alone(job.overrides)
 
 

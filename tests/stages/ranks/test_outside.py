@@ -87,10 +87,11 @@ def policy(folder):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(tmp_path_factory, commands):
     """The folder of the same run by one process."""
     folder = tmp_path_factory.mktemp("alone")
-    assert ends([start(["rlhf", *SMALL], folder, {}, "alone")]) == [0]
+    ended = commands.run(folder, SMALL)
+    assert ended.code == 0, ended.text
     return folder
 
 
