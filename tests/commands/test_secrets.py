@@ -2,6 +2,7 @@
 
 import os
 import re
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,9 @@ def place(tmp_path, monkeypatch):
         monkeypatch.setenv(f"CANARY_{name}", f"c4nary{name}")
     monkeypatch.setenv("CANARY_MORE", "{token: c4naryMORE, n: 1}")
     monkeypatch.setenv("CANARY_URI", "http://me:c4naryURI@127.0.0.1:9")
-    return tmp_path / "here"
+    forkserver._forkserver._stop()  # the next one, for the sweep's jobs, has this environment
+    yield tmp_path / "here"
+    forkserver._forkserver._stop()
 
 
 def canaries(folder):
