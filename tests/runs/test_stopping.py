@@ -145,8 +145,9 @@ def test_what_lightnings_slurm_plugin_left_does_not_break_the_start(
 
 
 def test_a_run_of_its_own_has_a_time_limit(run_in, tmp_path):
+    run_in(tmp_path / "stages", "stage=reward_model")  # made by now, whichever test was first
     with pytest.raises(Stopped, match="its time limit has passed"):
-        run_in(tmp_path / "run", "time_limit=2s", "ppo.iterations=1000000")
+        run_in(tmp_path / "run", "time_limit=3s", "ppo.iterations=1000000")
     assert run_state(tmp_path / "run").state == "time limit"
     rows = [row["iteration"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")]
     last = max((tmp_path / "run" / "checkpoints").glob("*.ckpt"))
