@@ -138,7 +138,8 @@ def note_flags(directory: Path, flags: Sequence[str]) -> None:
     path = directory / "sweep.json"
     if path.exists():
         with suppress(RunFailed), owned(directory):
-            write_json(path, {**read_json(path), "flags": list(flags)})
+            if noted := read_json(path):  # one that is damaged stays for whoever can mend it
+                write_json(path, {**noted, "flags": list(flags)})
 
 
 class Ledger:

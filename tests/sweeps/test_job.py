@@ -54,6 +54,9 @@ def test_sweep_json_has_the_options_of_the_last_command(planned, tmp_path):
     assert again(place)[0] == "rlhf '--config-dir=my conf' --allow-targets=mine -m kl.coef=0"
     note_flags(place, [])
     assert again(place)[0] == "rlhf -m kl.coef=0"
+    (place / "sweep.json").write_text("{half of")
+    note_flags(place, ["--config-dir=mine"])
+    assert (place / "sweep.json").read_text() == "{half of"  # whoever mends it has it
 
 
 def test_a_command_that_is_refused_leaves_sweep_json_to_the_one_at_work(
